@@ -97,7 +97,7 @@ def test_a_move_that_another_was_faster_with_answers_409(
     answer = as_ada.send("put", f"{PLACE}/stable", {"to": "v2", "expected": None})
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
     assert answer.json()["current"] == first.revision.commit
-    assert "points at v1" in answer.json()["detail"]
+    assert "points to v1" in answer.json()["detail"]
     body = {"to": "v2", "expected": "v1"}
     assert as_ada.send("put", f"{PLACE}/stable", body).json()["version"] == "v2"
     again = as_ada.send("put", f"{PLACE}/stable", body)

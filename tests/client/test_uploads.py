@@ -40,8 +40,8 @@ def test_uploads_are_listed_with_what_to_do_next(run: Run, fake: FakeHub) -> Non
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in ran.out.splitlines()}
     assert ran.code == 0
     assert lines["open"].startswith("open.safetensors receiving until 2026-01-09 1.0 of 2.0 kB")
-    assert lines["open"].endswith("push it again to go on")
-    assert lines["old"].endswith("expired 2.0 kB push it again: it starts anew")
+    assert lines["open"].endswith("push it again to resume")
+    assert lines["old"].endswith("expired 2.0 kB push it again to start over")
     assert lines["bad"].endswith("refused 2.0 kB Holds NaN.")
 
 

@@ -120,7 +120,10 @@ ATTENTION = [
 
 def test_an_author_who_names_a_seldom_model_is_not_contradicted(page: Callable[..., str]) -> None:
     text = page(diffusers(ATTENTION, component="transformer"), declared_family="sana_600m")
-    assert "Made for Sana 600M, according to its author; adapters for PixArt α/Σ look the same." in text
+    assert (
+        "Made for Sana 600M, according to its author; adapters for PixArt α/Σ look the same."
+        in text
+    )
     assert "they count" not in text
     assert (
         "struck" not in text.partition('<section class="panel verdict')[2].partition("</table>")[0]

@@ -82,9 +82,7 @@ def test_its_files_are_gone_with_the_reason_and_what_is_offered_instead(
     version = version_selectors.get(None, noir, "v1")
     with pytest.raises(Gone) as gone:
         version_selectors.file(version, "noir.safetensors")
-    assert gone.value.detail == (
-        "v1 was withdrawn: Rights of the photographer. Use v2 instead."
-    )
+    assert gone.value.detail == ("v1 was withdrawn: Rights of the photographer. Use v2 instead.")
     facts = gone.value.facts
     assert (facts["version"], facts["reason"], facts["latest_version"]) == ("v1", WHY, "v2")
     digest = version.files.get(is_primary=True).sha256

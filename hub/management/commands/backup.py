@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from hub.operations.backup import Made
 
 EPILOG = """\
-The hub may run meanwhile. Files that are in the folder already are not copied again; each is
-verified by its sha256 when it is written.
+You can run this while the hub runs. Files that are already in the folder are not copied again;
+each file is verified by its sha256 when it is written.
 
-A folder belongs to the hub that writes there first; others are refused, also an empty hub that a
-wrong LORARY_DATA makes. A restored hub is the same one.
+A folder belongs to the first hub that writes to it. Other hubs are refused, also an empty one that
+a wrong LORARY_DATA creates. A restored hub keeps its folder.
 
-Exit code 1: a file that the rows name could not be copied, as listed; the rest is there.
-Exit code 3: the backup is made, and of the older ones nothing was removed; the text says why.
+Exit code 1: the listed files could not be copied; the backup has all others.
+Exit code 3: the backup was made, but older ones were not removed; the output says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
 """
@@ -54,7 +54,7 @@ NOT_WHOLE, NOT_PRUNED = 1, 3
 class Command(BaseCommand):
     """Add a set to a folder of backups."""
 
-    help = "Back up rows and files into a folder, while the hub runs."
+    help = "Back up database and files to a folder while the hub runs."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -65,17 +65,17 @@ class Command(BaseCommand):
             "--keep",
             type=int,
             metavar="N",
-            help="then remove all sets but the newest N and N whole",
+            help="then remove all sets except the newest N and the newest N complete ones",
         )
         parser.add_argument(
             "--prune-anyway",
             action="store_true",
-            help="with --keep: it is right that there are far fewer files than before",
+            help="with --keep: remove old sets even if there are far fewer files than before",
         )
         parser.add_argument(
-            "--adopt", action="store_true", help="take over a folder that another hub wrote"
+            "--adopt", action="store_true", help="take over the folder of another hub"
         )
-        parser.add_argument("--rows-only", action="store_true", help="leave the files out")
+        parser.add_argument("--rows-only", action="store_true", help="back up only the database")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 EPILOG = """\
-list     what the file says, and whether the files are here (the default)
+list     the settings of each base, and whether its files exist (default)
 verify   folder, model_index.json, pipeline and the header of every weights file; of a checkpoint
          in a single file its family, too; loads nothing
 warm     open each base and render one picture
-measure  seconds and memory, with the lines to put into the bases file
+measure  seconds and memory, with the lines for the bases file
 
 Exit code 1: the file is wrong, a name is unknown, or a base cannot be used.
 
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", "verify", "warm", "measure")
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
-        parser.add_argument("names", nargs="*", metavar="NAME", help="bases; all when left out")
+        parser.add_argument("names", nargs="*", metavar="NAME", help="names of bases; default: all")
         parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 

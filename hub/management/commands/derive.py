@@ -29,12 +29,12 @@ BLOCK = 100
 class Command(BaseCommand):
     """Make AVIF and WebP forms, blurs and contact sheets where they are missing."""
 
-    help = "Make smaller forms and contact sheets of all pictures that have none yet."
+    help = "Create missing smaller sizes and contact sheets of all pictures."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the dry run and the form of the report."""
         parser.epilog, parser.formatter_class = EPILOG, Help
-        parser.add_argument("--dry-run", action="store_true", help="only say what is missing")
+        parser.add_argument("--dry-run", action="store_true", help="only print what is missing")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

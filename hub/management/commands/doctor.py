@@ -20,7 +20,7 @@ MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 class Command(BaseCommand):
     """Examine settings, storage, broker, workers and rows; exit 1 when something is broken."""
 
-    help = "Say what is wrong with this hub and what to do about it."
+    help = "Report problems of this hub and how to fix them."
     requires_system_checks: list[str] = []  # the doctor reports them
 
     def add_arguments(self, parser: ArgumentParser) -> None:

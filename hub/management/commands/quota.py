@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 EPILOG = """\
 SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for
 LORARY_QUOTA_BYTES. Without NAME it lists the namespaces above their quota. Nothing
-is ever removed because of a quota: a namespace above it takes nothing more.
+is ever removed because of a quota: a namespace above it accepts no more files.
 
-Exit code 1: there is no namespace of that name, or SIZE is no size.
+Exit code 1: there is no namespace with that name, or SIZE is not valid.
 
 Example: manage.py quota ada 200GB
 """

@@ -28,20 +28,19 @@ STEP = 500
 class Command(BaseCommand):
     """Renew what is known of published files after an update; bytes are never changed."""
 
-    help = "Read stored files again and renew what is known of them. Repeatable."
+    help = "Read stored files again and update their facts. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what is read and how it is told."""
         parser.add_argument(
-            "--all", action="store_true", help="also files of which everything is known already"
+            "--all", action="store_true", help="also read files whose facts are up to date"
         )
         parser.add_argument(
             "--hashes",
             action="store_true",
-            help="read whole files instead, for hashes that are not known yet; with --all, to find "
-            "bytes that changed",
+            help="read whole files instead, for missing hashes; with --all, to find changed bytes",
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say what would change")
+        parser.add_argument("--dry-run", action="store_true", help="only print what would change")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

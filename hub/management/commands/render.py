@@ -47,14 +47,16 @@ SHOWN = 400
 class Command(BaseCommand):
     """Render a picture again and say whether it is the same."""
 
-    help = "Render a preview again from the recipe in its PNG, and say whether it matches."
+    help = "Render a preview again from the recipe in its PNG, and compare the pictures."
     requires_system_checks: list[str] = []  # a hub need not run for it
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the picture and where its ingredients are."""
         parser.epilog, parser.formatter_class = EPILOG, Help
-        parser.add_argument("--recipe", required=True, metavar="PICTURE", help="a PNG made here")
-        parser.add_argument("--out", metavar="FILE", help="where the new picture is written")
+        parser.add_argument(
+            "--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered"
+        )
+        parser.add_argument("--out", metavar="FILE", help="write the new picture to this file")
         parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
         parser.add_argument(
             "--adapter", action="append", default=[], metavar="FILE", help="of each one its own"

@@ -37,14 +37,16 @@ STEP = 500
 class Command(BaseCommand):
     """Begin renders of what other recipes made, and say why."""
 
-    help = "Render previews again that were made by another recipe than today's. Repeatable."
+    help = "Render previews again that were made with an outdated recipe. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what is looked at and how it is told."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
         parser.add_argument("--family", default="", metavar="ID", help="one base model only")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be begun")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print what would be rendered"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from hub.operations.backup_sets import BackupSet
 
 EPILOG = """\
-The database that LORARY_DATABASE_URL names has to be empty, for SQLite: absent. Files go into
-LORARY_STORAGE; those that are there already stay. Rows of an older release are brought up to date.
+The database of LORARY_DATABASE_URL must be empty; for SQLite its file must not exist. Files go into
+LORARY_STORAGE; existing ones stay. Rows of an older release are migrated.
 
-Exit code 1: files that the rows name are not in the backup, as listed; the rest is there.
+Exit code 1: the listed files are not in the backup; all others are restored.
 
 Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
@@ -42,7 +42,7 @@ FAILED = f"failed, {MEND}"
 class Command(BaseCommand):
     """Put rows and files of a set back."""
 
-    help = "Make a hub from a backup: rows into an empty database, files into the storage."
+    help = "Restore a hub from a backup: rows into an empty database, files into the storage."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="of backups"
         )
-        parser.add_argument("--set", metavar="NAME", help="which one; the newest when left out")
+        parser.add_argument("--set", metavar="NAME", help="the set to restore; default: the newest")
         parser.add_argument("--list", action="store_true", help="only list the sets")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-Staff see /operator and the workers, and may take anybody's adapters down; programs
-of theirs do it with a token of the scope admin. Without NAME it lists who is staff.
+Staff see /operator and the workers, and can withdraw any adapter; their programs need
+a token of the scope admin. Without NAME the command lists the staff.
 
-Exit code 1: there is no user of that name.
+Exit code 1: there is no user with that name.
 
 Example: manage.py staff ada
 """
@@ -39,7 +39,9 @@ class Command(BaseCommand):
         """Declare who is meant."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a user")
-        parser.add_argument("--remove", action="store_true", help="an ordinary user again")
+        parser.add_argument(
+            "--remove", action="store_true", help="make NAME an ordinary user again"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

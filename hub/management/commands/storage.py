@@ -55,7 +55,7 @@ SAMPLE = 100
 class Command(BaseCommand):
     """Say where bytes are; check, copy and move them."""
 
-    help = "Say where the files are and whether they are right; copy or move them elsewhere."
+    help = "Show where files are stored and verify them; copy or move them to another store."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -63,22 +63,22 @@ class Command(BaseCommand):
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("status", "verify", "mend", "copy", "move")
         parser.add_argument("verb", nargs="?", default="status", choices=verbs, help="see below")
-        parser.add_argument("--to", metavar="URL", help="where copy and move bring the files")
+        parser.add_argument("--to", metavar="URL", help="target of copy and move")
         parser.add_argument(
-            "--from", metavar="URL", dest="source", help="where mend finds files, such as a backup"
+            "--from", metavar="URL", dest="source", help="source of mend, such as a backup"
         )
         parser.add_argument("--at", metavar="URL", help="verify this store, not LORARY_STORAGE")
         parser.add_argument("--all", action="store_true", help="verify every file")
-        parser.add_argument("--sample", type=int, metavar="N", help="verify N files, by chance")
+        parser.add_argument("--sample", type=int, metavar="N", help="verify N random files")
         parser.add_argument(
             "--leave-missing",
             action="store_true",
-            help="move although some files are lost where they are now",
+            help="move even if files are already lost",
         )
         parser.add_argument(
             "--threads", type=int, default=migrate_store.THREADS, metavar="N", help="files at once"
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class Command(BaseCommand):
     """Expire stale uploads and remove orphaned bytes after the grace period."""
 
-    help = "Remove stale uploads and bytes that nothing refers to (the workers do it hourly)."
+    help = "Delete stale uploads and unreferenced files (the workers do this hourly)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the dry run and the form of the report."""
-        parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print what would be deleted"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

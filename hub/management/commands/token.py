@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-A token expires after LORARY_TOKEN_DAYS (90) unless --expires says otherwise. The
-scope admin is for staff: `manage.py staff NAME` comes first.
+A token expires after LORARY_TOKEN_DAYS (90) by default. The scope admin is for
+staff: run `manage.py staff NAME` first.
 
-Exit code 1: there is no such user, or such a token cannot be made.
+Exit code 1: there is no such user, or the token cannot be created.
 
 Examples:
   manage.py token --user ada --create
@@ -34,27 +34,31 @@ Examples:
 class Command(BaseCommand):
     """Issue an access token and print it, nothing else; or revoke all of a user."""
 
-    help = "Print a new access token of a user, and nothing else; or revoke all that there are."
+    help = "Create an access token of a user and print it, or revoke all of them."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare whose token it is and what it may do."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--user", required=True, metavar="NAME", help="whose token")
-        parser.add_argument("--create", action="store_true", help="make the user when missing")
-        parser.add_argument("--scopes", default="read,write", help="of read, write, admin")
-        parser.add_argument("--name", default="command line", help="how the token is listed")
         parser.add_argument(
-            "--expires", type=_days, metavar="DAYS", help="after how many days it ends; or never"
+            "--create", action="store_true", help="create the user if it does not exist"
+        )
+        parser.add_argument(
+            "--scopes", default="read,write", help="comma-separated read, write, admin"
+        )
+        parser.add_argument("--name", default="command line", help="name of the token")
+        parser.add_argument(
+            "--expires", type=_days, metavar="DAYS", help="days until it expires, or never"
         )
         parser.add_argument(
             "--bound-to",
             default="",
             metavar="OWNER[/NAME]",
-            help="limit it to this, as for a build",
+            help="limit it to an owner or an adapter",
         )
         parser.add_argument(
-            "--revoke-all", action="store_true", help="make none; revoke all tokens of the user"
+            "--revoke-all", action="store_true", help="create none; revoke all tokens of the user"
         )
 
     def handle(self, *_args: str, **options: Any) -> None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class Command(BaseCommand):
     """Take something down as an administrator, also private adapters."""
 
-    help = "Take a version, or an adapter with all its versions, down for good."
+    help = "Withdraw a version, or an adapter with all its versions, permanently."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what is taken down, why, and by whom."""
         parser.add_argument("target", metavar="OWNER/NAME[@VERSION]")
-        parser.add_argument("--reason", required=True, help="everyone who asks for it reads it")
+        parser.add_argument("--reason", required=True, help="reason, shown to everyone")
         parser.add_argument("--by", required=True, metavar="NAME", help="a user who is staff")
 
     def handle(self, *_args: str, **options: Any) -> None:

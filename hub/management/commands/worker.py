@@ -33,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Command(BaseCommand):
     """Work on jobs: one process for each kind."""
 
-    help = "Run workers alone, for example on a machine with a graphics card."
+    help = "Run only workers, for example on a machine with a GPU."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:

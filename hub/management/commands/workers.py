@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from hub.operations.worker_status import WorkerStatus
 
 EPILOG = """\
-list    who there is: device, families, job, progress, last seen (the default)
-pause   take no other job; the one it is at goes on
-resume  work again
-drain   end after this job, and stay away until it is started again
+list    show workers: device, families, job, progress, last seen (default)
+pause   take no further jobs; the current one continues
+resume  take jobs again
+drain   stop after the current job, until the worker is started again
 
-Exit code 1: there is no worker of that name.
+Exit code 1: there is no worker with that name.
 
 Example: manage.py workers drain gpu-box:4711
 """
@@ -40,7 +40,7 @@ WISHES = {"pause": WorkerWish.PAUSE, "resume": WorkerWish.WORK, "drain": WorkerW
 class Command(BaseCommand):
     """List workers; pause, resume and end them."""
 
-    help = "List the workers and what they are at; pause, resume or drain them."
+    help = "List the workers and their jobs; pause, resume or drain them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare what is done, with which workers."""
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         verbs = ("list", *WISHES)
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
         parser.add_argument("names", nargs="*", metavar="NAME", help="workers, as listed")
-        parser.add_argument("--all", action="store_true", help="every worker there is now")
+        parser.add_argument("--all", action="store_true", help="all current workers")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError(message)
         if options["verb"] != "list":
             if bool(names) == options["all"]:
-                message = "Name the workers, or say --all."
+                message = "Name the workers, or pass --all."
                 raise CommandError(message)
             chosen = list(known.values()) if options["all"] else [known[name] for name in names]
             workers.set_wish(chosen, WISHES[options["verb"]])
@@ -76,7 +76,7 @@ class Command(BaseCommand):
     def _say(self, told: Sequence[WorkerStatus]) -> None:
         if not told:
             self.stdout.write(
-                "No worker has given a sign. `manage.py worker` starts them; it takes some seconds."
+                "No worker is active. `manage.py worker` starts one; this takes some seconds."
             )
         for one in told:
             self.stdout.write(f"{one.name}  {_state(one)}, seen {_ago(one.seen_at)}")

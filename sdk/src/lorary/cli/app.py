@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 #: Command to the module that has it, and what it does.
 COMMANDS = {
-    "login": ("account", "sign in to a hub and remember the token"),
-    "logout": ("account", "forget the token of a hub"),
-    "whoami": ("account", "show who you are to the hub"),
-    "tokens": ("tokens", "list, make or revoke access tokens"),
+    "login": ("account", "sign in to a hub and store the token"),
+    "logout": ("account", "delete the stored token of a hub"),
+    "whoami": ("account", "show your account on the hub"),
+    "tokens": ("tokens", "list, create or revoke access tokens"),
     "search": ("catalogue", "find adapters"),
     "info": ("catalogue", "show an adapter or one of its versions"),
     "versions": ("catalogue", "list the versions of an adapter"),
     "find": ("find", "look up the adapter of a file or a hash"),
     "alias": ("curation", "show the aliases of an adapter, or move one"),
     "yank": ("curation", "yank a version, or restore it"),
-    "withdraw": ("curation", "take a version or an adapter down for good"),
-    "inspect": ("inspect", "look into files, without a hub"),
-    "pull": ("pull", "bring a version here, verified"),
+    "withdraw": ("curation", "withdraw a version or an adapter permanently"),
+    "inspect": ("inspect", "inspect files, without a hub"),
+    "pull": ("pull", "download a version and verify it"),
     "push": ("push", "publish files as a version"),
-    "uploads": ("uploads", "list what you sent, or cancel it"),
-    "try": ("tryouts", "render a stack of versions before pulling anything"),
+    "uploads": ("uploads", "list your uploads, or cancel them"),
+    "try": ("tryouts", "render a stack of versions without downloading them"),
 }
 
 #: What others call a command.
@@ -50,11 +50,11 @@ _SYNONYMS = {
 }  # fmt: skip
 
 _EPILOG = """environment:
-  LORARY_ENDPOINT   address of the hub (default: the one last signed in to, else
+  LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
   LORARY_TOKEN      access token (default: the stored one)
-  LORARY_HOME       where tokens and the cache are (default: ~/.lorary)
-  LORARY_LINEAGES   a file of base checkpoints of your own, for `lorary inspect`
+  LORARY_HOME       folder of tokens and the cache (default: ~/.lorary)
+  LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
 
 exit codes:
   0 done   1 refused   2 usage   3 not found   4 not allowed   5 network
@@ -140,7 +140,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="lorary",
         usage="lorary COMMAND [options]",
-        description=f"Read, check, push and pull LoRA adapters.\n\ncommands:\n{lines}",
+        description=f"Inspect, upload and download LoRA adapters.\n\ncommands:\n{lines}",
         epilog=_EPILOG,
     )
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)

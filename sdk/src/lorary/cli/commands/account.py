@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def _configure_login(parser: Parser) -> None:
     add_endpoint(parser)
-    parser.add_argument(
-        "--token", help="access token; asked for, or read from standard input, when left out"
-    )
+    parser.add_argument("--token", help="access token; default: prompt, or standard input")
 
 
 def _login(args: Namespace) -> int:
@@ -41,13 +39,13 @@ def _login(args: Namespace) -> int:
     else:
         show(f"Signed in to {endpoint} as {account.name}.")
     if os.environ.get("LORARY_TOKEN", token) != token:
-        note("lorary: LORARY_TOKEN is set and goes before the token that was just stored.")
+        note("lorary: LORARY_TOKEN is set and is used instead of the stored token.")
     return 0
 
 
 def _ask_token(endpoint: str) -> str:
     if sys.stdin.isatty():
-        note(f"Make a token at {endpoint}/settings/tokens and paste it here; it is not shown.")
+        note(f"Create a token at {endpoint}/settings/tokens and paste it here; it is not shown.")
         token = getpass.getpass("Token: ", sys.stderr)
     else:
         token = sys.stdin.readline()
@@ -99,19 +97,19 @@ def _whoami(args: Namespace) -> int:
 
 COMMANDS = {
     "login": Command(
-        "Sign in to a hub: check an access token and remember it, readable by you only.",
+        "Sign in to a hub: check an access token and store it in a file that only you can read.",
         "  lorary login --endpoint https://hub.example",
         _configure_login,
         _login,
     ),
     "logout": Command(
-        "Forget the token of a hub. The token itself stays valid until it is revoked there.",
+        "Delete the stored token of a hub. The token stays valid until you revoke it on the hub.",
         "  lorary logout",
         add_endpoint,
         _logout,
     ),
     "whoami": Command(
-        "Show who you are to the hub, and what your token may do.",
+        "Show your account on the hub, and the permissions of your token.",
         "  lorary whoami",
         add_endpoint,
         _whoami,

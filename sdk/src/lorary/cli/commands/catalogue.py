@@ -30,14 +30,14 @@ _LIMIT = 50
 
 
 def _configure_search(parser: Parser) -> None:
-    parser.add_argument("query", nargs="*", metavar="WORD", help="words to look for")
+    parser.add_argument("query", nargs="*", metavar="WORD", help="words to search for")
     parser.add_argument("--family", default="", help="base-model family, such as sdxl")
     parser.add_argument("--kind", default="", help="style, character, concept, …")
     parser.add_argument("--tag", default="", help="a tag")
-    parser.add_argument("--owner", default="", help="a namespace")
-    parser.add_argument("--sort", default="", choices=["new", "downloads"], help="what is first")
+    parser.add_argument("--owner", default="", help="a user or an organisation")
+    parser.add_argument("--sort", default="", choices=["new", "downloads"], help="sort order")
     parser.add_argument(
-        "--limit", type=int, default=_LIMIT, help=f"at most so many ({_LIMIT}); 0 for all"
+        "--limit", type=int, default=_LIMIT, help=f"maximum number ({_LIMIT}); 0 for all"
     )
     add_endpoint(parser)
 

@@ -22,16 +22,18 @@ NONE = "none"
 
 def _configure_alias(parser: Parser) -> None:
     parser.add_argument("adapter", metavar="OWNER/NAME", help="the adapter")
-    parser.add_argument("alias", nargs="?", metavar="ALIAS", help="one alias; without it all")
+    parser.add_argument("alias", nargs="?", metavar="ALIAS", help="one alias; default: all")
     parser.add_argument(
-        "to", nargs="?", metavar="VERSION", help="move it there: v3, another alias or a revision"
+        "to", nargs="?", metavar="VERSION", help="new target: v3, another alias or a revision"
     )
     parser.add_argument(
-        "--expect", metavar="VERSION", help="only if it points there now; none: if it is not there"
+        "--expect",
+        metavar="VERSION",
+        help="only if it points there now; none: only if it does not exist",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--remove", action="store_true", help="remove it; its history stays")
-    what.add_argument("--history", action="store_true", help="list its moves, newest first")
+    what.add_argument("--history", action="store_true", help="list its history, newest first")
     add_endpoint(parser)
 
 
@@ -75,9 +77,9 @@ def _check_alias(args: Namespace) -> None:
     elif (args.remove or args.history) and args.to:
         message = "--remove and --history take no version"
     elif args.expect is not None and not (args.to or args.remove):
-        message = "--expect goes with a move or --remove"
+        message = "--expect needs a version or --remove"
     elif args.expect == NONE and args.remove:
-        message = "what is not there cannot be removed"
+        message = "--remove cannot be used with --expect none"
     if message:
         raise UsageError(message)
 
@@ -87,7 +89,7 @@ def _remove(hub: client.Hub, args: Namespace) -> None:
     if args.json:
         emit({"adapter": args.adapter, "alias": args.alias, "removed": True})
     else:
-        show(f"{plain(args.adapter)}@{plain(args.alias)} names nothing any more.")
+        show(f"{plain(args.adapter)}@{plain(args.alias)} was removed.")
 
 
 def _show_aliases(args: Namespace, found: list[Alias]) -> None:
@@ -136,7 +138,7 @@ def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
 def _configure_yank(parser: Parser) -> None:
     parser.add_argument("reference", metavar="OWNER/NAME@VERSION", help="the version")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--reason", metavar="TEXT", help="why; whoever looks at it reads it")
+    what.add_argument("--reason", metavar="TEXT", help="reason, shown to everyone")
     what.add_argument("--undo", action="store_true", help="restore a yanked version")
     add_endpoint(parser)
 
@@ -179,9 +181,15 @@ def _configure_withdraw(parser: Parser) -> None:
     parser.add_argument(
         "reference", metavar="OWNER/NAME[@VERSION]", help="the version, or with --all the adapter"
     )
-    parser.add_argument("--reason", metavar="TEXT", required=True, help="why; it stays for ever")
+    parser.add_argument(
+        "--reason", metavar="TEXT", required=True, help="reason, shown to everyone permanently"
+    )
     parser.add_argument("--all", action="store_true", help="the whole adapter")
-    parser.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask for confirmation; required without a terminal",
+    )
     add_endpoint(parser)
 
 
@@ -213,18 +221,18 @@ def _is_sure(name: str) -> bool:
         UsageError: there is none.
     """
     if not sys.stdin.isatty():
-        message = "this cannot be undone; say --yes where nobody can be asked"
+        message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)
-    note(f"{plain(name)} will be gone for everyone, its files and pictures. No way leads back.")
-    sys.stderr.write(f"Type {plain(name)} to go on: ")
+    note(f"{plain(name)} and its files and pictures will be deleted. This cannot be undone.")
+    sys.stderr.write(f"Type {plain(name)} to continue: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == name
 
 
 COMMANDS = {
     "alias": Command(
-        "Show the aliases of an adapter, move one, or see where it was. Whoever pulls by an alias "
-        "gets the version that it names at that moment.",
+        "Show the aliases of an adapter, move one, or list its history. An alias stands for the "
+        "version that it currently points to.",
         "  lorary alias studio/noir\n"
         "  lorary alias studio/noir stable v3 --expect v2\n"
         "  lorary alias studio/noir stable --history",
@@ -239,8 +247,8 @@ COMMANDS = {
         _yank,
     ),
     "withdraw": Command(
-        "Take a version, or with --all an adapter, down for good: its files and pictures go, its "
-        "name, digests and your reason stay. It cannot be undone.",
+        "Withdraw a version, or with --all an adapter, permanently: its files and pictures are "
+        "deleted; its name, digests and your reason stay. This cannot be undone.",
         '  lorary withdraw studio/noir@v3 --reason "Rights of the photographer."',
         _configure_withdraw,
         _withdraw,

@@ -33,7 +33,7 @@ def _configure(parser: Parser) -> None:
         "places",
         nargs="+",
         metavar="FILE|DIR|HASH",
-        help="files; of a folder, every .safetensors file in it and below; hashes of any kind",
+        help="files, folders with their .safetensors files, or hashes of any kind",
     )
     add_endpoint(parser)
 
@@ -139,12 +139,12 @@ def _row(match: Match) -> list[str]:
 
 COMMANDS = {
     "find": Command(
-        "Look up the adapter of a file, or of a hash that you have. Files stay here; the\n"
-        "hub is asked by SHA-256 of the file and of what follows its header, so that a file with\n"
-        "other metadata is found, too.\n\n"
+        "Look up the adapter of a file or a hash. Files are not uploaded: the command sends\n"
+        "the SHA-256 of the file and of its data section, so that a file with other metadata is\n"
+        "found too.\n\n"
         "exit codes:\n"
-        "  0   each was found\n"
-        "  3   one of them was not, or cannot be read",
+        "  0   all were found\n"
+        "  3   one was not found, or cannot be read",
         "  lorary find noir.safetensors\n"
         "  lorary find 67AB2FD8EC\n"
         "  lorary find loras/ --json | jq -r 'select(.matches == []) | .path'",

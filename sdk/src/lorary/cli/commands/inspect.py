@@ -26,7 +26,7 @@ def _configure(parser: Parser) -> None:
         "places",
         nargs="+",
         metavar="FILE|DIR|URL",
-        help="files and addresses; of a folder, every .safetensors file in it and below",
+        help="files, URLs, or folders with their .safetensors files",
     )
 
 
@@ -80,15 +80,15 @@ def _require_lineages() -> None:
 
 COMMANDS = {
     "inspect": Command(
-        "Look into files without a hub: base model and how it is known, method, rank, trigger\n"
-        "words, and what is wrong. Only headers are read, nothing is loaded or run.\n\n"
+        "Inspect files without a hub: base model with its evidence, method, rank, trigger\n"
+        "words and findings. Only headers are read, nothing is loaded or run.\n\n"
         "exit codes:\n"
-        "  0   every file could be read; what it holds does not matter\n"
+        "  0   every file could be read, whatever it contains\n"
         "  1   a file was refused, or could not be read\n"
-        "  2   the settings of this computer, which an address needs, cannot be understood\n"
-        "  3   a place is not there, or a folder holds no .safetensors file\n"
-        "  4   an address wants a token\n"
-        "  5   an address did not answer as it has to",
+        "  2   the local settings with the token for a URL are invalid\n"
+        "  3   a path does not exist, or a folder has no .safetensors file\n"
+        "  4   a URL needs a token\n"
+        "  5   a server did not answer correctly",
         "  lorary inspect noir.safetensors\n"
         "  lorary inspect loras/ --json | jq -r '[.file.name, .base.family] | @tsv'\n"
         "  lorary inspect https://host.example/noir.safetensors",

@@ -22,25 +22,27 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "reference",
         metavar="OWNER/NAME[@VERSION]",
-        help="v3, an alias or a revision after the @; the latest version without",
+        help="v3, an alias or a revision after the @; default: the latest version",
     )
     parser.add_argument(
-        "--to", metavar="DIR", help="write the weights there; without it all files go to the cache"
+        "--to",
+        metavar="DIR",
+        help="write the weights to this folder; default: all files go to the cache",
     )
     parser.add_argument(
         "--all-files",
         action="store_true",
-        help="write companions (README.md, samples) to DIR too, into DIR/OWNER--NAME--VERSION/",
+        help="also write other files (README.md, samples), to DIR/OWNER--NAME--VERSION/",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="read files that are here again instead of trusting their size and time",
+        help="hash existing files again instead of trusting their size and time",
     )
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace files in DIR that Lorary did not write, and the file of another version",
+        help="replace files that Lorary did not write, and files of another version",
     )
     add_endpoint(parser)
 
@@ -128,12 +130,12 @@ def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
 
 COMMANDS = {
     "pull": Command(
-        "Bring the files of a version here. Interrupted downloads go on where they stopped; a file "
-        "is in its place only when its sha256 is right.\n\n"
-        "In DIR a file keeps its own name. A name that tools give to any adapter, such as\n"
-        "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; a further version or\n"
-        "variant gets --v2 or --fp16. DIR/.lorary.json records what Lorary wrote; nothing else is\n"
-        "replaced without --force.",
+        "Download the files of a version. Interrupted downloads resume where they stopped; a file "
+        "appears in its place only after its sha256 is verified.\n\n"
+        "In DIR a file keeps its own name. A generic name, such as\n"
+        "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; another version or\n"
+        "variant gets --v2 or --fp16. DIR/.lorary.json records what Lorary wrote; other files are\n"
+        "not replaced without --force.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'",
         _configure,

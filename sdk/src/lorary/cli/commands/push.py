@@ -37,19 +37,21 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="the weights, and files that belong to them"
     )
-    parser.add_argument("--to", required=True, metavar="OWNER/NAME", help="made when it is new")
+    parser.add_argument(
+        "--to", required=True, metavar="OWNER/NAME", help="the adapter; created if it is new"
+    )
     parser.add_argument(
         "--kind",
         default="",
         choices=KINDS,
         metavar="KIND",
-        help=f"of a new adapter: {', '.join(KINDS)}",
+        help=f"for a new adapter: {', '.join(KINDS)}",
     )
-    parser.add_argument("--title", default="", help="of a new adapter")
+    parser.add_argument("--title", default="", help="for a new adapter")
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
         ("private", "its owner alone"),
-        ("unlisted", "whoever knows its name"),
+        ("unlisted", "everyone who knows its name"),
     ):
         visibility.add_argument(
             f"--{name}",
@@ -57,35 +59,37 @@ def _configure(parser: Parser) -> None:
             action="store_const",
             const=name,
             default="",
-            help=f"of a new adapter: seen by {who}",
+            help=f"for a new adapter: visible to {who}",
         )
     parser.add_argument(
         "--trigger",
         action="append",
         default=[],
         metavar="PHRASE",
-        help="a phrase that wakes it; repeat for more, commas belong to the phrase",
+        help="a trigger phrase; repeat for more, commas are part of the phrase",
     )
-    parser.add_argument("--family", default="", help="base model, where the file cannot prove it")
+    parser.add_argument("--family", default="", help="base model, if the file cannot prove it")
     parser.add_argument("--lineage", default="", help="checkpoint that it was trained on")
     parser.add_argument("--label", default="", help="short name of the version")
     parser.add_argument("--notes", default="", help="what is new in the version")
     parser.add_argument("--strength", type=float, help="recommended strength")
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
-        "--draft", action="store_true", help="do not publish it; push it again without to do so"
+        "--draft",
+        action="store_true",
+        help="do not publish it; push again without this option to publish",
     )
-    end.add_argument("--wait", action="store_true", help="until the previews are there")
-    parser.add_argument(
-        "--yes", action="store_true", help="do not ask where files hold private things"
+    end.add_argument(
+        "--wait", action="store_true", help="wait until the previews are rendered or have failed"
     )
+    parser.add_argument("--yes", action="store_true", help="do not ask about private data in files")
     add_endpoint(parser)
 
 
 def _push(args: Namespace) -> int:
     target = client.Reference.parse(args.to)
     if target.rev:
-        message = "--to takes OWNER/NAME: the hub numbers the version"
+        message = "--to needs OWNER/NAME without a version: the hub numbers it"
         raise UsageError(message)
     details = client.Details(
         title=args.title,
@@ -204,9 +208,9 @@ def _show(
 
 COMMANDS = {
     "push": Command(
-        "Publish files as a version. They are inspected here first: what would be refused is not "
-        "sent, and private things are told before anything travels. The same files again give "
-        "the version that exists.",
+        "Publish files as a version. They are inspected locally first: files that would be refused "
+        "are not sent, and private data is reported before anything is sent. Pushing the same "
+        "files again returns the existing version.",
         '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
         "  lorary push noir.safetensors --to studio/noir --private --wait --json\n"
         "  lorary push noir.safetensors --to studio/noir --draft",

@@ -17,30 +17,33 @@ if TYPE_CHECKING:
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument(
-        "verb", nargs="?", choices=["create", "revoke"], help="what to do; list when left out"
-    )
+    parser.add_argument("verb", nargs="?", choices=["create", "revoke"], help="default: list")
     parser.add_argument(
         "names", nargs="*", metavar="NAME|ID", help="the new token's name, or ids to revoke"
     )
-    parser.add_argument("--scopes", metavar="LIST", help="create: of read, write, admin")
     parser.add_argument(
-        "--expires", metavar="DAYS", help="create: after how many days it expires, or never"
+        "--scopes", metavar="LIST", help="create: comma-separated read, write, admin"
+    )
+    parser.add_argument("--expires", metavar="DAYS", help="create: days until it expires, or never")
+    parser.add_argument(
+        "--bound-to",
+        default="",
+        metavar="OWNER[/NAME]",
+        help="create: limit it to an owner or an adapter",
     )
     parser.add_argument(
-        "--bound-to", default="", metavar="OWNER[/NAME]", help="create: limit it to this"
+        "--all", action="store_true", help="revoke all tokens, including the one in use"
     )
-    parser.add_argument("--all", action="store_true", help="revoke all tokens, the one in use too")
     add_endpoint(parser)
 
 
 def _tokens(args: Namespace) -> int:
     is_create = args.verb == "create"
     if not is_create and (args.scopes or args.expires or args.bound_to):
-        message = "--scopes, --expires and --bound-to belong to create"
+        message = "--scopes, --expires and --bound-to need create"
         raise UsageError(message)
     if (args.all and args.verb != "revoke") or (args.names and not args.verb):
-        message = "say what to do: create NAME, revoke ID or revoke --all"
+        message = "use create NAME, revoke ID or revoke --all"
         raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         if is_create:
@@ -79,7 +82,7 @@ def _days(text: str | None) -> int | None:
     if text == "never":
         return 0
     if not (text.isascii() and text.isdigit() and int(text[:9]) > 0 and len(text) < 9):
-        message = "--expires takes a number of days, or never"
+        message = "--expires must be a number of days, or never"
         raise UsageError(message)
     return int(text)
 
@@ -94,7 +97,7 @@ def _revoke(hub: client.Hub, args: Namespace) -> int:
             emit({"revoked": count})
         else:
             show(f"Revoked {count:,} tokens.")
-        note(f"lorary: the token in use is revoked too; make another at {_page(hub)}")
+        note(f"lorary: the token in use is revoked too; create another at {_page(hub)}")
         return 0
     for name in args.names:
         _revoke_one(hub, name)
@@ -146,8 +149,8 @@ def _lasting(token: Token) -> str:
 
 COMMANDS = {
     "tokens": Command(
-        "List your access tokens, with what they are for, their last use and their end; make one\n"
-        "for a program; or revoke some. A token made here can do no more than the one in use,\n"
+        "List your access tokens, with scopes, last use and expiry date; create one for a\n"
+        "program; or revoke some. A new token has at most the permissions of the one in use,\n"
         "expires no later, and is revoked with it.",
         "  lorary tokens\n"
         "  lorary tokens create build --scopes read --expires 30 --bound-to ada/noir\n"

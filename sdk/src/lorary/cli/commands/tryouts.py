@@ -25,16 +25,16 @@ def _configure(parser: Parser) -> None:
         "layers",
         nargs="+",
         metavar="OWNER/NAME[@VERSION][:STRENGTH]",
-        help="up to five, all for one base model; the recommended strength when left out",
+        help="up to five for one base model; default strength: the recommended one",
     )
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the picture shows")
-    parser.add_argument("--negative", metavar="TEXT", help="what it must not show")
-    parser.add_argument("--seed", type=int, metavar="N", help="a random seed when left out")
+    parser.add_argument("--negative", metavar="TEXT", help="what the picture must not show")
+    parser.add_argument("--seed", type=int, metavar="N", help="default: random")
     parser.add_argument("--width", type=int, metavar="PIXELS", help="a multiple of 8")
     parser.add_argument("--height", type=int, metavar="PIXELS", help="a multiple of 8")
-    parser.add_argument("--steps", type=int, metavar="N", help="the base's own when left out")
-    parser.add_argument("--no-triggers", action="store_true", help="leave trigger words out")
-    parser.add_argument("--out", metavar="FILE", help="write the picture there (PNG)")
+    parser.add_argument("--steps", type=int, metavar="N", help="default: those of the base model")
+    parser.add_argument("--no-triggers", action="store_true", help="do not insert trigger words")
+    parser.add_argument("--out", metavar="FILE", help="write the picture to this file (PNG)")
     add_endpoint(parser)
 
 

@@ -21,27 +21,27 @@ OPEN = ("receiving", "checking")
 """States in which an upload is neither accepted nor over."""
 
 _NEXT = {
-    "receiving": "push it again to go on",
+    "receiving": "push it again to resume",
     "checking": "wait for its checks",
     "accepted": "push it again to publish it",
     "refused": "see its findings with --json",
-    "expired": "push it again: it starts anew",
+    "expired": "push it again to start over",
     "cancelled": "-",
 }
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("verb", nargs="?", choices=["cancel"], help="cancel; list when left out")
+    parser.add_argument("verb", nargs="?", choices=["cancel"], help="default: list")
     parser.add_argument("ids", nargs="*", metavar="ID", help="uploads to cancel")
     parser.add_argument(
-        "--all-open", action="store_true", help="cancel all that are not decided; list only those"
+        "--all-open", action="store_true", help="cancel or list all unfinished uploads"
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=_DEFAULT,
         metavar="N",
-        help=f"list at most so many (default {_DEFAULT}, 0: all)",
+        help=f"maximum number (default {_DEFAULT}, 0: all)",
     )
     add_endpoint(parser)
 
@@ -139,8 +139,8 @@ def _next(upload: Upload) -> str:
 
 COMMANDS = {
     "uploads": Command(
-        "List your uploads, the newest first, with what to do next; or cancel some. What is\n"
-        "cancelled is gone, with all that had arrived of it; what is published stays.",
+        "List your uploads, newest first, with the next step; or cancel some. The received\n"
+        "bytes of cancelled uploads are deleted; published files stay.",
         "  lorary uploads\n"
         "  lorary uploads cancel 3f0e6c0a-2a76-4d5c-9d53-0f6f3b2f9d11\n"
         "  lorary uploads cancel --all-open --json",
