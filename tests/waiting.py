@@ -43,8 +43,8 @@ def answer(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
-connections.PATIENCE_S, connections.WINDOW_S = 1.0, 0.5
-connections.LOOK_S, connections.MAX_DISCARD_S = 0.1, 0.5
+connections.SEND_BUDGET_S, connections.WINDOW_S = 1.0, 0.5
+connections.QUEUE_POLL_S, connections.MAX_DISCARD_S = 0.1, 0.5
 wsgi.answer = answer
 application = wsgi.application
 """

@@ -1,1 +1,1 @@
-"""The web server: gunicorn's worker with patience for slow clients."""
+"""The web server: a gunicorn worker with limits for slow clients."""

@@ -1,8 +1,8 @@
-"""Which requests get a thread: no caller holds more than a share of a process's threads.
+"""Admission of requests: no client holds more than a share of a process's threads.
 
-A caller is the address at the other end of the connection; with ``LORARY_TRUST_PROXY``, the address
-that the proxy forwards. What a caller asks for beyond the share waits for the caller's own requests
-that run, for ``WAIT_S`` at most, and holds no thread meanwhile.
+A client is identified by the address at the other end of the connection; with
+``LORARY_TRUST_PROXY``, by the address that the proxy forwards. Requests beyond the share wait, for
+``WAIT_S`` at most, until one of the same client ends; they hold no thread meanwhile.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: A caller's part of the threads, and of the connections that wait for one.
-PART = 4
-#: Seconds that a request waits for a thread of its caller's share.
+#: A client gets one of so many parts of the threads, and of the places in the queue.
+SHARE_DIVISOR = 4
+#: Seconds that a request waits in the queue of its client.
 WAIT_S = 30.0
-#: Who has an IPv6 address mostly has a network of this length, with any number of addresses.
+#: An IPv6 customer usually has a network of this prefix length, with any number of addresses.
 IPV6_PREFIX = 64
 
 _FORWARDED = re.compile(rb"(?im)^x-forwarded-for:([^\r\n]*)")
 
 
-def caller_of(peer: str, head: bytes | bytearray, length: int) -> str:
-    """Return whose request it is: an address, or the network of a public IPv6 address.
+def client_key(peer: str, head: bytes | bytearray, length: int) -> str:
+    """Return the client of a request: an address, or the network of a public IPv6 address.
 
     Args:
         peer: Address at the other end of the connection.
@@ -42,7 +42,7 @@ def caller_of(peer: str, head: bytes | bytearray, length: int) -> str:
 
 
 def network_of(text: str) -> str:
-    """Return an address; of a public IPv6 address its network, which counts as one caller."""
+    """Return an IPv4 address unchanged, and the network of a public IPv6 address."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
@@ -55,57 +55,57 @@ def network_of(text: str) -> str:
 
 
 class Admission:
-    """Requests that run and requests that wait, by caller. The loop of a process asks it.
+    """Running and waiting requests of a process, by client.
 
     Attributes:
-        running: Threads that each caller holds.
+        running: Number of threads that each client holds.
     """
 
     def __init__(self, threads: int, connections: int) -> None:
-        """Divide so many threads and connections."""
-        self._most_running = max(1, threads // PART)
-        self._most_waiting = max(1, connections // PART)
+        """Set the limits of a client from the numbers of threads and connections."""
+        self._most_running = max(1, threads // SHARE_DIVISOR)
+        self._most_waiting = max(1, connections // SHARE_DIVISOR)
         self.running = Counter[str]()
         self._waiting: dict[str, deque[Any]] = {}
 
-    def enter(self, caller: str) -> bool:
-        """Whether another request of a caller may run; it counts from now on."""
-        if self.running[caller] >= self._most_running:
+    def enter(self, client: str) -> bool:
+        """Count a request of a client as running, if it may; return whether it may."""
+        if self.running[client] >= self._most_running:
             return False
-        self.running[caller] += 1
+        self.running[client] += 1
         return True
 
-    def wait(self, caller: str, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
-        """Whether a connection may wait until another of its caller leaves."""
-        line = self._waiting.setdefault(caller, deque())
-        if len(line) >= self._most_waiting:
+    def wait(self, client: str, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
+        """Queue a connection behind its client's requests; return False if the queue is full."""
+        queue = self._waiting.setdefault(client, deque())
+        if len(queue) >= self._most_waiting:
             return False
-        line.append(conn)
+        queue.append(conn)
         return True
 
-    def leave(self, caller: str) -> Any:  # noqa: ANN401 - gunicorn's TConn
-        """End a request; return the connection that runs in its place, None if none waits."""
-        self.running[caller] -= 1
-        line = self._waiting.get(caller)
-        if line:
-            self.running[caller] += 1
-            return self._pop(caller, line)
-        if not self.running[caller]:
-            del self.running[caller]
+    def leave(self, client: str) -> Any:  # noqa: ANN401 - gunicorn's TConn
+        """End a request; return the connection that gets its thread, None if none waits."""
+        self.running[client] -= 1
+        queue = self._waiting.get(client)
+        if queue:
+            self.running[client] += 1
+            return self._pop(client, queue)
+        if not self.running[client]:
+            del self.running[client]
         return None
 
-    def has_waiting(self, caller: str) -> bool:
-        """Whether another connection of a caller waits."""
-        return caller in self._waiting
+    def has_waiting(self, client: str) -> bool:
+        """Whether a connection of a client waits in the queue."""
+        return client in self._waiting
 
     def expired(self, now: float) -> Iterator[Any]:
-        """Remove and yield the connections whose time to wait is over."""
-        for caller, line in list(self._waiting.items()):
-            while line and line[0].timeout <= now:
-                yield self._pop(caller, line)
+        """Remove and yield the connections that have waited too long."""
+        for client, queue in list(self._waiting.items()):
+            while queue and queue[0].timeout <= now:
+                yield self._pop(client, queue)
 
-    def _pop(self, caller: str, line: deque[Any]) -> Any:  # noqa: ANN401 - gunicorn's TConn
-        conn = line.popleft()
-        if not line:
-            del self._waiting[caller]
+    def _pop(self, client: str, queue: deque[Any]) -> Any:  # noqa: ANN401 - gunicorn's TConn
+        conn = queue.popleft()
+        if not queue:
+            del self._waiting[client]
         return conn

@@ -1,15 +1,16 @@
-"""Connections of clients, who keep a least pace or are waited for no longer.
+"""Client sockets that enforce a minimum transfer rate.
 
-A request holds a thread from the end of its head to the last byte of its answer. Time that the hub
-itself spends is not counted.
+A request holds a thread from the end of its head to the last byte of its response. Time that the
+hub itself spends is not counted.
 
-* **Head**: collected without a thread (``Line.collect``), within ``HEAD_S`` of its first byte.
+* **Head**: read without a thread (``ClientSocket.collect``), within ``HEAD_TIMEOUT_S`` of its first
+  byte.
 * **Body**: bytes are counted in windows of ``WINDOW_S`` seconds of waiting. Two windows in a row
-  with less than ``LORARY_MIN_BODY_RATE`` end the request: within 10 s when a body never keeps the
-  rate, within 15 s when it stops keeping it.
-* **Answer**: the patience for a reader is a stock of seconds. Waiting takes from it, bytes that
-  move fill it up again. So a download that stands still is closed after ``PATIENCE_S``, one that
-  trickles not much later, and a thin line that moves goes on for as long as it takes.
+  with less than ``LORARY_MIN_BODY_RATE`` end the request: within 10 s if the body never reaches the
+  rate, within 15 s if it falls below it later.
+* **Response**: a budget of seconds. Waiting uses it up, sent bytes refill it. A stalled download is
+  closed after ``SEND_BUDGET_S``, one that trickles not much later, and a slow connection above
+  ``MIN_SEND_RATE`` continues for as long as it takes.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds from the first byte of a head to its last one.
-HEAD_S = 5.0
+HEAD_TIMEOUT_S = 5.0
 #: Bytes of a head: 100 fields of 8 KiB are never all full.
 MAX_HEAD_BYTES = 64 * 1024
 #: Seconds of waiting over which the bytes of a body are counted.
 WINDOW_S = 5.0
-#: Seconds for which a reader may be waited for, bytes that it takes not counted.
-PATIENCE_S = 60.0
-#: Bytes that earn a second: who takes fewer of them a second is closed in the end.
-LEAST_RATE = 1024
-#: Seconds between two looks at what a slow reader has taken meanwhile.
-LOOK_S = 5.0
+#: Seconds that the hub waits for a reader, not counting what sent bytes refill.
+SEND_BUDGET_S = 60.0
+#: Bytes that refill the budget by a second: a slower reader is closed in the end.
+MIN_SEND_RATE = 1024
+#: Seconds between two readings of a slow reader's send queue.
+QUEUE_POLL_S = 5.0
 
-#: A refused body is read on for this long and this far, so that clients which only listen
-#: once they have sent everything get to hear the answer; then the connection is closed.
+#: A refused body is discarded up to this size and time, so that clients which read only after
+#: they have sent everything get the response; then the connection is closed.
 MAX_DISCARD_BYTES = 64 * 1024 * 1024
 MAX_DISCARD_S = 5.0
 BLOCK = 256 * 1024
@@ -56,40 +57,40 @@ _HEAD_BLOCK = 16 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 
 
-class Line(socket.socket):
+class ClientSocket(socket.socket):
     """The connection of a client.
 
     Attributes:
-        until: Monotonic time at which reading ends whatever comes.
-        head: What has come of a request that no thread reads yet.
-        has_ended: Whether the client sends nothing more.
+        deadline: Monotonic time after which reading raises ``TimeoutError``.
+        head: Bytes received of a request that no thread reads yet.
+        has_ended: Whether the client has closed its side.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - socket's
         super().__init__(*arguments, **named)
         self.head, self.has_ended = bytearray(), False
         self.start()
-        self._room = select.poll()
-        self._room.register(self, select.POLLOUT)
-        self._bytes = select.poll()
-        self._bytes.register(self, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(self, select.POLLOUT)
+        self._readable = select.poll()
+        self._readable.register(self, select.POLLIN)
 
     @classmethod
-    def of(cls, plain: socket.socket) -> Self:
-        """Return a connection as a line; the given object is empty afterwards."""
+    def wrap(cls, plain: socket.socket) -> Self:
+        """Take over the file descriptor of a socket, which is detached."""
         return cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
 
     def start(self) -> None:
-        """Be patient anew: a request begins, or ends."""
-        self.until, self._left_s = math.inf, PATIENCE_S
-        self._waited_s, self._came, self._came_before = 0.0, 0, math.inf
+        """Reset deadline, budget and window: a request begins or ends."""
+        self.deadline, self._left_s = math.inf, SEND_BUDGET_S
+        self._window_s, self._received, self._received_before = 0.0, 0, math.inf
 
     def collect(self) -> bool:
-        """Read what is there of a head, without waiting.
+        """Read what has arrived of a head, without waiting.
 
         Returns:
-            Whether the loop has to look at it: the head is whole or too long, or no more of it
-            comes.
+            Whether the event loop must act: the head is complete or too long, or the client has
+            closed its side.
         """
         while _END_OF_HEAD not in self.head and len(self.head) < MAX_HEAD_BYTES:
             try:
@@ -105,46 +106,46 @@ class Line(socket.socket):
         return True
 
     def head_length(self) -> int:
-        """Return how long the head is without its empty line; -1 while it is not whole."""
+        """Return the length of the head without its empty line; -1 while it is incomplete."""
         return self.head.find(_END_OF_HEAD)
 
     def take_head(self) -> bytes:
-        """Return what was collected, and forget it."""
+        """Return the bytes in ``head``, and empty it."""
         taken, self.head = bytes(self.head), bytearray()
         return taken
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - socket's
-        """Wait with patience where it shall wait; a line that was closed stays closed."""
-        wait_s = PATIENCE_S if flag else 0.0
+        """Use ``SEND_BUDGET_S`` as the timeout of blocking mode; ignore a closed socket."""
+        wait_s = SEND_BUDGET_S if flag else 0.0
         if self.gettimeout() != wait_s and self.fileno() >= 0:
             self.settimeout(wait_s)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Return what has come.
+        """Return received bytes.
 
         Raises:
-            TimeoutError: too little came for too long.
+            TimeoutError: the client sends too slowly.
         """
         if flags or self.gettimeout() == 0.0:
             return super().recv(size, flags)
-        data = self._come(partial(os.read, self.fileno(), size))
-        self._came += len(data)
+        data = self._read_when_ready(partial(os.read, self.fileno(), size))
+        self._received += len(data)
         return data
 
     def recv_into(self, room: Any, size: int = 0, flags: int = 0) -> int:  # noqa: ANN401 - any buffer
-        """Write what has come into the room, and return how many bytes that were.
+        """Write received bytes into the buffer, and return their number.
 
         Raises:
-            TimeoutError: too little came for too long.
+            TimeoutError: the client sends too slowly.
         """
         if size or flags or self.gettimeout() == 0.0:
             return super().recv_into(room, size, flags)
-        count = self._come(partial(os.readv, self.fileno(), [room]))
-        self._came += count
+        count = self._read_when_ready(partial(os.readv, self.fileno(), [room]))
+        self._received += count
         return count
 
-    def _come(self, read: Callable[[], T]) -> T:
-        """Read what is there, without a look at the clock: a body has thousands of pieces."""
+    def _read_when_ready(self, read: Callable[[], T]) -> T:
+        """Read what has arrived, without asking for the time: a body has thousands of pieces."""
         while True:
             try:
                 return read()
@@ -152,34 +153,34 @@ class Line(socket.socket):
                 self._wait_for_bytes()
 
     def has_bytes(self, within_s: float) -> bool:
-        """Whether bytes come, or the end, within so many seconds."""
-        return bool(self._bytes.poll(1000 * within_s))
+        """Whether bytes or the end of the stream arrive within so many seconds."""
+        return bool(self._readable.poll(1000 * within_s))
 
     def _wait_for_bytes(self) -> None:
-        until = min(self.until, time.monotonic() + (self.gettimeout() or math.inf))
+        deadline = min(self.deadline, time.monotonic() + (self.gettimeout() or math.inf))
         is_there = False
         while not is_there:
             began = time.monotonic()
-            if began >= until:
-                msg = "the end of what was awaited did not come in time"
+            if began >= deadline:
+                msg = "the rest of the request did not arrive in time"
                 raise TimeoutError(msg)
-            is_there = self.has_bytes(min(until - began, max(0.0, WINDOW_S - self._waited_s)))
-            self._waited_s += time.monotonic() - began
-            if self._waited_s >= WINDOW_S:
+            is_there = self.has_bytes(min(deadline - began, max(0.0, WINDOW_S - self._window_s)))
+            self._window_s += time.monotonic() - began
+            if self._window_s >= WINDOW_S:
                 self._end_window()
 
     def _end_window(self) -> None:
         least = settings.LORARY.min_body_rate
-        if self._came_before + self._came < 2 * WINDOW_S * least:
+        if self._received_before + self._received < 2 * WINDOW_S * least:
             msg = f"less than {least} bytes a second for {2 * WINDOW_S:g} seconds"
             raise TimeoutError(msg)
-        self._waited_s, self._came, self._came_before = 0.0, 0, self._came
+        self._window_s, self._received, self._received_before = 0.0, 0, self._received
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 - any buffer
-        """Send everything.
+        """Send all bytes.
 
         Raises:
-            TimeoutError: too little was taken for too long.
+            TimeoutError: the client reads too slowly.
         """
         del flags
         rest = memoryview(data)
@@ -187,13 +188,13 @@ class Line(socket.socket):
             try:
                 rest = rest[os.write(self.fileno(), rest) :]
             except BlockingIOError:
-                self._wait_for_room()
+                self._wait_until_writable()
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:  # noqa: ANN401 - socket's
-        """Have the system send a file, and return how many bytes it sent.
+        """Send a file with ``os.sendfile``, and return how many bytes were sent.
 
         Raises:
-            TimeoutError: too little was taken for too long.
+            TimeoutError: the client reads too slowly.
         """
         source, left = file.fileno(), math.inf if count is None else count
         begin = offset
@@ -206,64 +207,64 @@ class Line(socket.socket):
                 break
             offset, left = offset + max(n, 0), left - max(n, 0)
             if left > 0:
-                self._wait_for_room()
+                self._wait_until_writable()
         return offset - begin
 
-    def _wait_for_room(self) -> None:
-        """Wait until the system takes more.
+    def _wait_until_writable(self) -> None:
+        """Wait until the socket is writable.
 
-        It does when a third of its buffer is free, which may be a megabyte: on a thin line that
-        takes minutes in which bytes do move. So what the client has taken is looked at meanwhile.
+        Linux reports that when a third of the send buffer is free, which may be a megabyte: on a
+        slow connection that takes minutes. Therefore the length of the queue is read meanwhile.
         """
-        wait_s = min(LOOK_S, self._left_s)
-        self._require_patience(wait_s)
-        if self._room.poll(1000 * wait_s):
-            return  # a third of the buffer went out meanwhile
+        wait_s = min(QUEUE_POLL_S, self._left_s)
+        self._require_budget(wait_s)
+        if self._writable.poll(1000 * wait_s):
+            return  # a third of the buffer was sent meanwhile
         self._left_s -= wait_s
         queued, is_ready = self._queued(), False
         while not is_ready:
-            self._require_patience(self._left_s)
+            self._require_budget(self._left_s)
             began = time.monotonic()
-            is_ready = bool(self._room.poll(1000 * min(LOOK_S, self._left_s)))
+            is_ready = bool(self._writable.poll(1000 * min(QUEUE_POLL_S, self._left_s)))
             self._left_s -= time.monotonic() - began
             before, queued = queued, self._queued()
-            self._earn(before - queued)
-        if not queued:  # all was taken, or nobody says
-            self._left_s = PATIENCE_S
+            self._credit(before - queued)
+        if not queued:  # all was acknowledged, or the length is unknown
+            self._left_s = SEND_BUDGET_S
 
     def _queued(self) -> int:
-        """Return how many bytes the client has not taken yet; 0 where the system does not say."""
+        """Return how many sent bytes are not acknowledged yet; 0 if that is unknown."""
         try:
             return int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))[0])
         except OSError:
             return 0
 
-    def _earn(self, count: int) -> None:
-        self._left_s = min(PATIENCE_S, self._left_s + count / LEAST_RATE)
+    def _credit(self, count: int) -> None:
+        self._left_s = min(SEND_BUDGET_S, self._left_s + count / MIN_SEND_RATE)
 
     @staticmethod
-    def _require_patience(left_s: float) -> None:
+    def _require_budget(left_s: float) -> None:
         if left_s <= 0:
-            msg = f"less than {LEAST_RATE} bytes a second for {PATIENCE_S:g} seconds"
+            msg = f"less than {MIN_SEND_RATE} bytes a second for {SEND_BUDGET_S:g} seconds"
             raise TimeoutError(msg)
 
 
 def discard(read: Callable[[int], bytes], environ: Mapping[str, Any]) -> None:
-    """Read a refused body on, within limits.
+    """Discard the rest of a refused body, within limits.
 
     Raises:
-        OSError: the client left, or is too slow.
+        OSError: the client disconnected, or is too slow.
     """
-    line, until = environ.get("gunicorn.socket"), time.monotonic() + MAX_DISCARD_S
+    connection, deadline = environ.get("gunicorn.socket"), time.monotonic() + MAX_DISCARD_S
     left = MAX_DISCARD_BYTES
-    if isinstance(line, Line):
-        line.until = until
+    if isinstance(connection, ClientSocket):
+        connection.deadline = deadline
     try:
-        while left > 0 and time.monotonic() < until:
+        while left > 0 and time.monotonic() < deadline:
             block = read(BLOCK)
             if not block:
                 return
             left -= len(block)
     finally:
-        if isinstance(line, Line):
-            line.until = math.inf
+        if isinstance(connection, ClientSocket):
+            connection.deadline = math.inf

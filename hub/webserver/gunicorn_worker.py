@@ -1,15 +1,15 @@
-"""The web server's threads: gunicorn's ``gthread``, whose threads wait for no client without end.
+"""A gunicorn ``gthread`` worker that limits how long its threads wait for a client.
 
 ```
-accepted ──▶ head is collected ──▶ caller has a ──▶ a thread: body, answer ──▶ kept open,
-             in the loop           share left       at a least pace         in the loop
+accepted ──▶ head is read in ──▶ client is within ──▶ thread reads body and ──▶ kept alive
+             the event loop      its share            sends response            in the loop
 ```
 
-The loop itself refuses what gets no thread, and answers ``/healthz/live``.
+The event loop refuses requests that get no thread, and answers ``/healthz/live``.
 
-Source: gunicorn 27, ``workers/gthread.py``. By itself it keeps a thread for five seconds on a
-connection that says nothing and for ever on half a head, takes connections on while all threads
-are busy and another process has some, and waits in its loop for clients to close their side.
+Source: gunicorn 27, ``workers/gthread.py``. Unmodified, it keeps a thread for five seconds on an
+idle connection and forever on half a head, accepts connections while all its threads are busy and
+another process has free ones, and waits in its loop for clients to close their side.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from hub.webserver.admission import WAIT_S, Admission, caller_of
-from hub.webserver.connections import HEAD_S, Line
+from hub.webserver.admission import WAIT_S, Admission, client_key
+from hub.webserver.connections import HEAD_TIMEOUT_S, ClientSocket
 from hub.webserver.streams import make_direct
 
-#: Seconds after which a caller who had too many requests may come again.
+#: ``Retry-After`` for a client that has too many requests open.
 RETRY_AFTER_S = 10
 
-_LIVE = re.compile(rb"(?:GET|HEAD) /healthz/live[ ?]")
+_LIVENESS_PATH = re.compile(rb"(?:GET|HEAD) /healthz/live[ ?]")
 
 
 def _answer(status: str, kind: str, document: dict[str, object], *fields: str) -> bytes:
@@ -78,62 +78,64 @@ TOO_MANY = _problem(
     f"Retry-After: {RETRY_AFTER_S}",
 )
 
-_ALIVE = _answer("200 OK", "application/json", {"status": "ok"})
+_LIVENESS_OK = _answer("200 OK", "application/json", {"status": "ok"})
 
 
-def is_about_life(head: bytes | bytearray) -> bool:
-    """Whether a request only asks whether the process answers."""
-    return _LIVE.match(head) is not None
+def is_liveness_check(head: bytes | bytearray) -> bool:
+    """Whether a request is for ``/healthz/live``."""
+    return _LIVENESS_PATH.match(head) is not None
 
 
-def alive(head: bytes | bytearray) -> bytes:
-    """Return that it does, to HEAD without the body."""
-    return _ALIVE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head[:1] == b"H" else _ALIVE
+def liveness_answer(head: bytes | bytearray) -> bytes:
+    """Return the response to a liveness check, without the body for HEAD."""
+    return (
+        _LIVENESS_OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head[:1] == b"H" else _LIVENESS_OK
+    )
 
 
-#: Seconds that a thread stays with a client who may go on at once, as one who fetches many files:
-#: the way back to the loop and to a thread again costs more than a small answer.
-NEXT_S = 0.005
+#: Seconds that a thread waits for the next request of its client, which may be downloading many
+#: files: going through the loop to a thread again costs more than a small response.
+NEXT_REQUEST_WAIT_S = 0.005
 
-#: Seconds after which a connection without a first byte is not expected to need a thread soon.
-SILENT_S = 0.02
+#: Seconds without a first byte after which a connection is not expected to need a thread soon.
+IDLE_AFTER_S = 0.02
 
-#: Seconds that a process leaves a new connection to the others for each one that it has, and the
-#: most for which it counts them.
-HEAD_START_S, MOST = 0.0001, 10
+#: Seconds by which each open connection delays accepting a new one, so that less loaded processes
+#: accept first; and how many connections count at most.
+ACCEPT_DELAY_S, MAX_DELAYS = 0.0001, 10
 
-#: Seconds that a process without a free thread leaves new connections to the others, and between
-#: two looks at whether any wait: together less than what ``/healthz/live`` may take.
-BUSY_S, LOOK_S = 0.1, 0.05
+#: Seconds after which a process without a free thread accepts connections that the others left, and
+#: between two checks for them: together less than ``/healthz/live`` may take.
+LEFT_OVER_AFTER_S, ACCEPT_POLL_S = 0.1, 0.05
 
-#: Seconds that a refused client has to read the refusal, before its connection is closed.
+#: Seconds that a refused client has to read the response before its connection is closed.
 LINGER_S = 2.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A web process. What follows runs in its loop, but for ``handle`` and what that calls."""
+    """A web process. All methods run in its event loop, except ``handle`` and what it calls."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - gunicorn's
         super().__init__(*arguments, **named)
         self._admission = Admission(self.cfg.threads, self.worker_connections)
-        # Both are ordered by time: every head has as long, and so has every farewell.
+        # Both are ordered by time, as the timeout is the same for each entry.
         self._heads = deque[Any]()
         self._closing = deque[Any]()
-        self._none_new_at = 0.0
+        self._all_accepted_at = 0.0
 
     def accept(self, listener: Any) -> None:  # noqa: ANN401 - gunicorn's socket
-        """Take a connection on, unless a process that has fewer was faster.
+        """Accept a connection, unless a process with fewer connections was faster.
 
-        All are told of it at once. Two clients who keep theirs and meet in one process would share
-        its interpreter for as long, while another has nothing to do.
+        The kernel wakes all processes at once. Without the delay, two long-lived connections may
+        end up in one process and share its interpreter while another process is idle.
         """
-        time.sleep(min(self.nr_conns, MOST) * HEAD_START_S)
+        time.sleep(min(self.nr_conns, MAX_DELAYS) * ACCEPT_DELAY_S)
         super().accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Take on a connection: a new one, or one on which a request begins."""
-        if not isinstance(conn.sock, Line):
-            conn.sock = Line.of(conn.sock)
+        """Handle a new connection, or one on which a request begins."""
+        if not isinstance(conn.sock, ClientSocket):
+            conn.sock = ClientSocket.wrap(conn.sock)
         conn.sock.settimeout(0.0)
         if conn.initialized or conn.data_ready:
             if conn.parser is not None:
@@ -146,21 +148,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.register(conn.sock, EVENT_READ, readable)
 
     def _collect(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Read on in a head, and wait for the rest of it."""
+        """Read what has arrived of a head, and handle the request or wait for the rest."""
         if not conn.sock.collect():
-            self._wait(conn, self._heads, HEAD_S, self._go_on)
+            self._wait(conn, self._heads, HEAD_TIMEOUT_S, self._continue_head)
         elif conn.sock.has_ended:
             self._close(conn)
         elif conn.sock.head_length() < 0:
             self._answer(conn, HEAD_TOO_LONG)
-        elif is_about_life(conn.sock.head):
-            self._answer(conn, alive(conn.sock.head))
+        elif is_liveness_check(conn.sock.head):
+            self._answer(conn, liveness_answer(conn.sock.head))
         else:
             self._admit(conn)
 
-    def _go_on(self, conn: Any, line: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
+    def _continue_head(self, conn: Any, sock: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
         if conn.sock.collect():
-            self.poller.unregister(line)
+            self.poller.unregister(sock)
             self._heads.remove(conn)
             self._collect(conn)
 
@@ -170,35 +172,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.register(conn.sock, EVENT_READ, partial(act, conn))
 
     def _admit(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Give a request a thread, have it wait for one, or refuse it."""
-        conn.caller = _caller_of(conn)
-        if self._admission.enter(conn.caller):
+        """Give a request a thread, queue it, or refuse it."""
+        conn.client_key = _client_key(conn)
+        if self._admission.enter(conn.client_key):
             super().enqueue_req(conn)
             return
         conn.timeout = time.monotonic() + WAIT_S
-        if not self._admission.wait(conn.caller, conn):
+        if not self._admission.wait(conn.client_key, conn):
             self._answer(conn, TOO_MANY)
 
     def finish_request(self, conn: Any, fs: Any) -> None:  # noqa: ANN401 - gunicorn's
-        """Give the thread of a request to the next one of its caller."""
-        following = self._admission.leave(conn.caller)
+        """Give the thread of a finished request to the client's next one in the queue."""
+        following = self._admission.leave(conn.client_key)
         if following is not None:
             super().enqueue_req(following)
         super().finish_request(conn, fs)
 
     def _answer(self, conn: Any, answer: bytes) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Answer without a thread, and leave the client a moment to read it."""
-        with suppress(OSError):  # an answer fits what the system buffers
+        """Answer without a thread, and give the client time to read the response."""
+        with suppress(OSError):  # the response fits the send buffer
             os.write(conn.sock.fileno(), answer)
             conn.sock.shutdown(socket.SHUT_WR)
-        self._wait(conn, self._closing, LINGER_S, self._drop)
+        self._wait(conn, self._closing, LINGER_S, self._drain)
 
-    def _drop(self, conn: Any, line: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Read what a refused client still sends: closing before would cut the answer off."""
+    def _drain(self, conn: Any, sock: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
+        """Discard what a refused client still sends: closing earlier would cut the response off."""
         conn.sock.take_head()
         conn.sock.collect()
         if conn.sock.has_ended:
-            self.poller.unregister(line)
+            self.poller.unregister(sock)
             self._closing.remove(conn)
             self._close(conn)
 
@@ -207,96 +209,99 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.close()
 
     def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's TConn
-        """Answer requests, in a thread, while they follow at once; what ends a connection ends it.
+        """Answer a request, in a thread, and the following ones while they arrive at once.
 
-        The loop would wait two seconds for the client to close its side, and for nothing else.
+        A finished connection is closed here: the loop would block for two seconds, waiting for the
+        client to close its side.
         """
         conn.init()
-        line, unreader, is_next = conn.sock, conn.parser.unreader, True
+        sock, unreader, is_next = conn.sock, conn.parser.unreader, True
         while is_next:
-            unreader.unread(line.take_head())
-            line.start()
-            line.until = time.monotonic() + HEAD_S
+            unreader.unread(sock.take_head())
+            sock.start()
+            sock.deadline = time.monotonic() + HEAD_TIMEOUT_S
             is_kept = super().handle(conn)
-            line.head += unreader.take_buffered()
-            is_next = is_kept is True and not self._is_needed(conn) and _goes_on(conn)
-        line.start()
+            sock.head += unreader.take_buffered()
+            is_next = (
+                is_kept is True and not self._is_thread_needed(conn) and _has_next_request(conn)
+            )
+        sock.start()
         if is_kept:
-            unreader.unread(line.take_head())  # the loop looks there
+            unreader.unread(sock.take_head())  # where the loop reads it
         else:
             conn.close(graceful=True)
         return is_kept
 
-    def _is_needed(self, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
-        """Whether this thread has better to do than to wait for the next request of its client."""
+    def _is_thread_needed(self, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
+        """Whether other work needs this thread before its client's next request."""
         is_quiet = self.alive and self._accepting
         waiting = self.tpool._work_queue.qsize() > 0  # noqa: SLF001 - no other way
-        return not is_quiet or waiting or self._admission.has_waiting(conn.caller)
+        return not is_quiet or waiting or self._admission.has_waiting(conn.client_key)
 
     def handle_request(self, req: Any, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
-        """Answer a request whose head was read."""
+        """Answer a request whose head is complete."""
         conn.sock.until = math.inf
         make_direct(req)
         return super().handle_request(req, conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
-        """Take new connections on, or leave them to the other processes.
+        """Accept new connections, or leave them to the other processes.
 
-        One that was just accepted is about to need a thread, an older one that is silent is not.
+        A connection that was just accepted will need a thread soon; one that is idle will not.
         """
-        silent_from = time.monotonic() + self.cfg.keepalive - SILENT_S
-        fresh = sum(conn.timeout >= silent_from for conn in self.pending_conns)
+        idle_from = time.monotonic() + self.cfg.keepalive - IDLE_AFTER_S
+        fresh = sum(conn.timeout >= idle_from for conn in self.pending_conns)
         busy = self._admission.running.total() + fresh
         super().set_accept_enabled(enabled and busy < self.cfg.threads)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for what happens next.
+        """Wait for events and handle them.
 
-        The loop asks for new connections again by itself only when it had reached their limit.
+        By itself, the loop enables accepting again only after it had reached the connection limit.
         """
         if self.alive:
             self._make_room()
             self.set_accept_enabled(self.nr_conns < self.worker_connections)
             if not self._accepting:
-                timeout = SILENT_S if self.pending_conns else LOOK_S
+                timeout = IDLE_AFTER_S if self.pending_conns else ACCEPT_POLL_S
         else:
-            for conn in self.pending_conns:  # who says nothing holds up no stop
+            for conn in self.pending_conns:  # an idle client does not delay the shutdown
                 conn.timeout = 0.0
         super().wait_for_and_dispatch_events(timeout)
-        self._look_for_new()
-        self._end_what_is_late()
+        self._accept_left_over()
+        self._close_expired()
 
     def _make_room(self) -> None:
-        """Close the connection that has been silent the longest where there is no other place."""
+        """Close the connections that have been idle longest while the process is at its limit."""
         for conns in (self.pending_conns, self.keepalived_conns, self._closing, self._heads):
             while conns and self.nr_conns >= self.worker_connections:
                 conn = conns.popleft()
                 self.poller.unregister(conn.sock)
                 self._close(conn)
 
-    def _look_for_new(self) -> None:
-        """Take on what no other process took, where all threads are busy: it may ask for life.
+    def _accept_left_over(self) -> None:
+        """Accept connections that no process accepted while all threads are busy: liveness checks.
 
-        Anything else that comes here waits for a thread, even while another process has some.
+        Any other request that is accepted here waits for a thread of this process.
         """
         now = time.monotonic()
-        if not self.alive or self._accepting or not self._has_new():
-            self._none_new_at = now
-        elif now >= self._none_new_at + BUSY_S:
+        if not self.alive or self._accepting or not self._has_unaccepted():
+            self._all_accepted_at = now
+        elif now >= self._all_accepted_at + LEFT_OVER_AFTER_S:
             for listener in self.sockets:
                 before = -1
                 while before < self.nr_conns < self.worker_connections:
                     before = self.nr_conns
                     self.accept(listener)
 
-    def _has_new(self) -> bool:
-        """Whether a connection waits to be taken on."""
+    def _has_unaccepted(self) -> bool:
+        """Whether a connection waits to be accepted."""
         waiting = select.poll()
         for listener in self.sockets:
             waiting.register(listener, select.POLLIN)
         return bool(waiting.poll(0))
 
-    def _end_what_is_late(self) -> None:
+    def _close_expired(self) -> None:
         now = time.monotonic()
         while self._heads and self._heads[0].timeout <= now:
             conn = self._heads.popleft()
@@ -310,13 +315,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._answer(conn, TOO_MANY)
 
 
-def _caller_of(conn: Any) -> str:  # noqa: ANN401 - gunicorn's TConn
-    line, peer = conn.sock, conn.client
-    return caller_of(peer[0] if isinstance(peer, tuple) else "", line.head, line.head_length())
+def _client_key(conn: Any) -> str:  # noqa: ANN401 - gunicorn's TConn
+    sock, peer = conn.sock, conn.client
+    return client_key(peer[0] if isinstance(peer, tuple) else "", sock.head, sock.head_length())
 
 
-def _goes_on(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
-    """Whether the whole head of the caller's next request is here, or comes at once."""
-    line = conn.sock
-    is_here = line.collect() or (line.has_bytes(NEXT_S) and line.collect())
-    return is_here and not line.has_ended and _caller_of(conn) == conn.caller
+def _has_next_request(conn: Any) -> bool:  # noqa: ANN401 - gunicorn's TConn
+    """Whether the complete head of the client's next request arrives within a few milliseconds."""
+    sock = conn.sock
+    is_here = sock.collect() or (sock.has_bytes(NEXT_REQUEST_WAIT_S) and sock.collect())
+    return is_here and not sock.has_ended and _client_key(conn) == conn.client_key

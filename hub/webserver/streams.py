@@ -1,11 +1,11 @@
-"""Bodies of requests, straight from the connection.
+"""Request bodies that are read directly from the socket.
 
 ```
-socket ──recv_into──▶ the piece that is asked for ──▶ sha256, file
+socket ──recv_into──▶ buffer of the reader ──▶ sha256, file
 ```
 
-gunicorn 27 (``http/body.py``, ``http/unreader.py``) hands a body on through two buffers, and copies
-what is left in them with each read: that was half of an upload's CPU time beyond hashing it.
+gunicorn 27 (``http/body.py``, ``http/unreader.py``) passes a body through two buffers, and copies
+their rest with each read: that was half of an upload's CPU time beyond hashing it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from gunicorn.http.unreader import SocketUnreader
     from typing_extensions import Buffer
 
-#: Pieces that are smaller are read together, lines of forms for example.
+#: Smaller reads, such as lines of a form, are buffered.
 BUFFER = 16 * 1024
 
 
 def make_direct(request: Request) -> None:
-    """Have a request's body come straight from its connection, where its length is known."""
+    """Let a request read its body directly from the socket, if the length is known."""
     reader = getattr(request.body, "reader", None)
     if isinstance(reader, LengthReader):
         length = reader.length
@@ -33,7 +33,7 @@ def make_direct(request: Request) -> None:
 
 
 class Body(io.BufferedReader):
-    """A body of known length, as WSGI wants it: a read ends early only where the client left."""
+    """A body of known length, as WSGI requires: a read is short only if the client disconnected."""
 
     def __init__(self, unreader: SocketUnreader, length: int) -> None:
         self._rest = _Rest(unreader, length)
@@ -41,15 +41,15 @@ class Body(io.BufferedReader):
 
     @property
     def failed(self) -> bool:
-        """Whether reading broke off, so that nobody knows where the next request begins."""
+        """Whether reading failed, so that the start of the next request is unknown."""
         return self.closed or self._rest.failed
 
 
 class _Rest(io.RawIOBase):
-    """What is left of a body."""
+    """The unread rest of a body."""
 
     def __init__(self, unreader: SocketUnreader, length: int) -> None:
-        early = unreader.take_buffered()  # came with the head; behind it may be the next request
+        early = unreader.take_buffered()  # received with the head; the next request may follow
         unreader.unread(early[length:])
         self._early = memoryview(early)[:length]
         self._line, self._left = unreader.sock, length
@@ -59,10 +59,10 @@ class _Rest(io.RawIOBase):
         return True
 
     def readinto(self, room: Buffer) -> int:
-        """Fill a part of the room, and return its length; 0 at the end.
+        """Write bytes into the buffer, and return their number; 0 at the end.
 
         Raises:
-            OSError: the connection broke, or too little came for too long.
+            OSError: the connection broke, or the client sends too slowly.
         """
         target = memoryview(room)[: self._left]
         if self._early:

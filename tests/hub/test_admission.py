@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from hub.webserver.admission import Admission, caller_of
+from hub.webserver.admission import Admission, client_key
 from tests.waiting import MODULE, serving
 
 if TYPE_CHECKING:
@@ -140,9 +140,12 @@ class TestServer:
         for number in range(THREADS // SHARE):
             visitors.hold(SHARE, f"127.0.0.{10 + number}")
         for address in ("127.0.0.2", "127.0.0.10"):
-            alive = visitors.ask(address, "/healthz/live")
-            assert (alive.status, json.loads(alive.body)) == (200, {"status": "ok"})
-            assert alive.took_s < 0.5
+            liveness_answer = visitors.ask(address, "/healthz/live")
+            assert (liveness_answer.status, json.loads(liveness_answer.body)) == (
+                200,
+                {"status": "ok"},
+            )
+            assert liveness_answer.took_s < 0.5
 
     @server_with(GUNICORN_CMD_ARGS="--worker-connections 30")
     def test_silent_connections_make_room(self, visitors: Visitors) -> None:
@@ -174,17 +177,17 @@ CALLERS = {
 @pytest.mark.parametrize("name", CALLERS)
 def test_a_caller_is_an_address_or_a_network(name: str) -> None:
     peer, expected = CALLERS[name]
-    assert caller_of(peer, b"", -1) == expected
+    assert client_key(peer, b"", -1) == expected
 
 
 def test_only_the_head_says_who_is_forwarded() -> None:
     head = b"GET / HTTP/1.1\r\nx-forwarded-for: a, 192.0.2.1 \r\n\r\n"
     body = b"\r\nX-Forwarded-For: 192.0.2.2\r\n"
     with override_settings(LORARY=dataclasses.replace(settings.LORARY, trust_proxy=True)):
-        assert caller_of("127.0.0.1", head + body, head.index(b"\r\n\r\n")) == "192.0.2.1"
+        assert client_key("127.0.0.1", head + body, head.index(b"\r\n\r\n")) == "192.0.2.1"
         twice = b"GET / HTTP/1.1\r\nX-Forwarded-For: b\r\nX-Forwarded-For: 192.0.2.3"
-        assert caller_of("127.0.0.1", twice, len(twice)) == "192.0.2.3"
-        assert caller_of("127.0.0.1", b"GET / HTTP/1.1", 14) == "127.0.0.1"
+        assert client_key("127.0.0.1", twice, len(twice)) == "192.0.2.3"
+        assert client_key("127.0.0.1", b"GET / HTTP/1.1", 14) == "127.0.0.1"
 
 
 def test_nothing_is_remembered_of_callers_who_are_gone() -> None:

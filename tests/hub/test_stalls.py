@@ -123,7 +123,7 @@ def test_who_asks_without_pause_leaves_the_thread_to_others(tmp_path: Path, thre
         assert [answered(port) for _ in range(5)] == [b"hello"] * 5
         before = len(asked)
         assert answered(port) == b"hello"
-    assert before > 5, "they were kept alive meanwhile"
+    assert before > 5, "they were kept liveness_answer meanwhile"
 
 
 def test_requests_that_came_together_are_answered_together(server: tuple[int, Path]) -> None:
@@ -135,7 +135,9 @@ def test_requests_that_came_together_are_answered_together(server: tuple[int, Pa
         while came.count(b"hello") < number:
             came += client.recv(65536)
         spent_s = time.monotonic() - began
-    assert spent_s < 0.9 * number * hub_threads.NEXT_S, "no thread waited for what was there"
+    assert spent_s < 0.9 * number * hub_threads.NEXT_REQUEST_WAIT_S, (
+        "no thread waited for what was there"
+    )
 
 
 @pytest.mark.parametrize("place", ["/api/v1/inspect?size=9999", "/api/v1/uploads"])

@@ -23,9 +23,9 @@ NEXT = b"GET /next HTTP/1.1\r\nHost: hub\r\n\r\n"
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, connections.Line]]:
+def ends() -> Iterator[tuple[socket.socket, connections.ClientSocket]]:
     theirs, ours = socket.socketpair()
-    line = connections.Line.of(ours)
+    line = connections.ClientSocket.wrap(ours)
     line.settimeout(5)
     with theirs, line:
         yield theirs, line
@@ -35,7 +35,7 @@ def head(length: int) -> bytes:
     return f"PUT /part HTTP/1.1\r\nHost: hub\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
-def request_of(line: connections.Line) -> tuple[Any, RequestParser]:
+def request_of(line: connections.ClientSocket) -> tuple[Any, RequestParser]:
     parser = RequestParser(Config(), line, ("127.0.0.1", 1))
     request = next(parser)
     make_direct(request)
@@ -50,7 +50,7 @@ def sending(theirs: socket.socket, data: bytes) -> threading.Thread:
 
 @pytest.mark.parametrize("step", [1000, 4096, 256 * 1024, len(BODY), -1])
 def test_all_of_a_body_is_read_in_steps_of_any_size(
-    ends: tuple[socket.socket, connections.Line], step: int
+    ends: tuple[socket.socket, connections.ClientSocket], step: int
 ) -> None:
     theirs, line = ends
     sender = sending(theirs, head(len(BODY)) + BODY)
@@ -68,7 +68,7 @@ def test_all_of_a_body_is_read_in_steps_of_any_size(
 
 
 def test_what_follows_a_body_is_the_next_request(
-    ends: tuple[socket.socket, connections.Line],
+    ends: tuple[socket.socket, connections.ClientSocket],
 ) -> None:
     theirs, line = ends
     theirs.sendall(head(5) + b"first" + NEXT)  # comes with the head, in one piece
@@ -79,7 +79,7 @@ def test_what_follows_a_body_is_the_next_request(
 
 
 def test_what_follows_a_long_body_is_the_next_request(
-    ends: tuple[socket.socket, connections.Line],
+    ends: tuple[socket.socket, connections.ClientSocket],
 ) -> None:
     theirs, line = ends
     sender = sending(theirs, head(len(BODY)) + BODY + NEXT)
@@ -90,13 +90,15 @@ def test_what_follows_a_long_body_is_the_next_request(
     sender.join()
 
 
-def test_lines_are_read_as_of_a_file(ends: tuple[socket.socket, connections.Line]) -> None:
+def test_lines_are_read_as_of_a_file(ends: tuple[socket.socket, connections.ClientSocket]) -> None:
     theirs, line = ends
     theirs.sendall(head(9) + b"one\ntwo\n3")
     assert list(request_of(line)[0].body) == [b"one\n", b"two\n", b"3"]
 
 
-def test_a_body_that_is_cut_off_ends_early(ends: tuple[socket.socket, connections.Line]) -> None:
+def test_a_body_that_is_cut_off_ends_early(
+    ends: tuple[socket.socket, connections.ClientSocket],
+) -> None:
     theirs, line = ends
     theirs.sendall(head(10) + b"half")
     theirs.shutdown(socket.SHUT_WR)
@@ -106,7 +108,7 @@ def test_a_body_that_is_cut_off_ends_early(ends: tuple[socket.socket, connection
 
 
 def test_a_body_that_stands_still_breaks_the_connection(
-    ends: tuple[socket.socket, connections.Line], monkeypatch: pytest.MonkeyPatch
+    ends: tuple[socket.socket, connections.ClientSocket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs, line = ends
     theirs.sendall(head(10) + b"half")
@@ -125,7 +127,7 @@ def test_a_body_that_stands_still_breaks_the_connection(
 
 
 def test_a_body_of_unknown_length_is_read_as_before(
-    ends: tuple[socket.socket, connections.Line],
+    ends: tuple[socket.socket, connections.ClientSocket],
 ) -> None:
     theirs, line = ends
     theirs.sendall(b"PUT / HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -136,7 +138,7 @@ def test_a_body_of_unknown_length_is_read_as_before(
 
 
 def test_a_body_that_was_closed_tells_no_next_request(
-    ends: tuple[socket.socket, connections.Line],
+    ends: tuple[socket.socket, connections.ClientSocket],
 ) -> None:
     theirs, line = ends
     theirs.sendall(head(10) + b"half")
