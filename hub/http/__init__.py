@@ -1,1 +1,1 @@
-"""What all doors share of HTTP: problems, delivery, caching, limits."""
+"""HTTP code that all interfaces share: problems, delivery, caching, limits."""

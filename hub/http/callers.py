@@ -1,4 +1,4 @@
-"""Who is asking, told by what they cannot invent."""
+"""The client of a request: its address, token and user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from registry.models import AccessToken
 
-#: Methods that change nothing, so that a session may use them without the CSRF token.
+#: Methods that change nothing, for which a session needs no CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -30,24 +30,26 @@ def address_of(request: HttpRequest | Request) -> str:
     return network_of(nearest or str(request.META.get("REMOTE_ADDR", "")))
 
 
-def secret_in_header(request: HttpRequest | Request) -> str | None:
-    """Return what ``Authorization: Bearer`` holds, None where it is another scheme or absent."""
+def bearer_secret(request: HttpRequest | Request) -> str | None:
+    """Return the token in ``Authorization: Bearer``, None without one."""
     scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.casefold() == "bearer" else None
 
 
-def token_of(request: HttpRequest | Request, *, is_in_address: bool = False) -> AccessToken | None:
-    """Return the token that a request came with, None without one.
+def token_of(
+    request: HttpRequest | Request, *, is_query_allowed: bool = False
+) -> AccessToken | None:
+    """Return the access token of a request, None without one.
 
     Args:
-        request: Other schemes than ``Bearer`` are for somebody else (a proxy).
-        is_in_address: Whether ``?token=`` counts, where there is no header.
+        request: Schemes other than ``Bearer`` are ignored; a proxy may use them.
+        is_query_allowed: Whether ``?token=`` is read if there is no header.
 
     Raises:
-        Unauthenticated: a token that is not valid (any more).
+        Unauthenticated: the token is invalid, expired or revoked.
     """
-    secret = secret_in_header(request)
-    if secret is None and is_in_address:
+    secret = bearer_secret(request)
+    if secret is None and is_query_allowed:
         secret = request.GET.get("token", "").strip() or None
     if secret is None:
         return None
@@ -57,12 +59,12 @@ def token_of(request: HttpRequest | Request, *, is_in_address: bool = False) -> 
 
 
 def authenticate(request: HttpRequest) -> None:
-    """Set ``request.user``: the token's user, else the session's for safe methods, else nobody.
+    """Set ``request.user``: the token's user, else the session's for safe methods, else anonymous.
 
     Raises:
         Unauthenticated: see ``token_of``.
     """
-    token = token_of(request, is_in_address=True)
+    token = token_of(request, is_query_allowed=True)
     if token is not None:
         request.user = token.user
     elif request.method not in _SAFE:

@@ -1,9 +1,9 @@
-"""Sending stored bytes: conditional requests, ranges, and the cheapest way out of this process.
+"""Sending stored bytes: conditional requests, ranges, sendfile, nginx and bucket links.
 
-gunicorn sends a file by sendfile from its position on, as many bytes as Content-Length says, so
-a range costs what the whole file costs per byte. Other servers, and answers of several parts, read
-here. With ``LORARY_ACCEL`` nginx sends and this process only decides; what that needs of nginx is
-in ``deploy/nginx.conf``. Of files in a bucket the answer is a link to them, good for minutes.
+gunicorn sends a file by sendfile from its position, as many bytes as Content-Length says, so a
+range costs as much per byte as the whole file. For other servers and multipart responses, this
+module reads the file. With ``LORARY_ACCEL`` nginx sends it and this process only decides (see
+``deploy/nginx.conf``). Files in a bucket are answered with a link that is valid for minutes.
 
 Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest).
 """
@@ -25,7 +25,7 @@ from django.http import FileResponse, HttpResponse
 from django.utils.translation import gettext as _
 
 from hub.http.errors import PreconditionFailed
-from hub.http.middleware import NEVER
+from hub.http.middleware import NO_STORE
 from hub.http.ranges import Span, parted, spans_of
 from registry import storage
 from registry.errors import Gone
@@ -42,34 +42,34 @@ if TYPE_CHECKING:
     from registry.models import Blob
     from registry.versions.files import Bytes, Served
 
-    Done = Callable[[], object]
+    OnSent = Callable[[], object]
     Stored = Blob | Bytes
 
-#: Bytes read at a time where the server has no sendfile.
+#: Bytes read at a time without sendfile.
 BLOCK = 256 * 1024
 
-#: Seconds within which a link to a bucket has to be followed; a transfer may take longer.
+#: Seconds for which a link to a bucket is valid; the transfer may take longer.
 LINK_S = 300
 
 _TAG = re.compile(r'(W/)?("[^"]*")')
-#: nginx would compare these with a date or before it knows our ETag.
+#: nginx would compare these with a date, or before it knows the ETag.
 _OWN_CONDITIONS = ("If-Match", "If-Unmodified-Since")
-#: nginx reads the header again, and refuses (416) what is left out or ignored here.
+#: nginx parses the header again, and answers 416 to ranges that are ignored here.
 _PLAIN_RANGE = re.compile(r"(?i)bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\Z")
 
 
 def etag_of(blob: Stored) -> str:
-    """Return the strong validator: the digest."""
+    """Return the strong ETag of a blob: its digest in quotes."""
     return f'"{blob.sha256}"'
 
 
 def matches(header: str, etag: str, *, is_weak: bool) -> bool:
-    """Whether a list of entity tags (or ``*``) names this strong one.
+    """Whether a list of entity tags, or ``*``, matches a strong one.
 
     Args:
         header: Value of ``If-Match`` or ``If-None-Match``.
         etag: With its quotes.
-        is_weak: Whether ``W/`` on the other side is no difference.
+        is_weak: Whether the comparison is weak, so that ``W/`` is ignored.
     """
     if header.strip() == "*":
         return True
@@ -78,10 +78,10 @@ def matches(header: str, etag: str, *, is_weak: bool) -> bool:
 
 
 def require_match(request: HttpRequest, blob: Stored) -> None:
-    """Refuse what is not the bytes that ``If-Match`` insists on.
+    """Require the ``If-Match`` header, if any, to match the blob.
 
     Raises:
-        PreconditionFailed: they have another digest.
+        PreconditionFailed: the blob has another digest.
     """
     wanted = request.headers.get("If-Match")
     if wanted and not matches(wanted, etag_of(blob), is_weak=False):
@@ -89,10 +89,10 @@ def require_match(request: HttpRequest, blob: Stored) -> None:
 
 
 def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> HttpResponseBase:
-    """Answer with a file of a version that may be sent, and count the download.
+    """Answer with a file of a version, and count the download.
 
     Args:
-        request: See ``deliver``; its ``If-Match`` is honoured, too.
+        request: See ``deliver``; its ``If-Match`` is evaluated, too.
         served: The file.
         saved_as: Name to save it under, "" for its own.
 
@@ -118,22 +118,22 @@ def deliver(
     filename: str,
     content_type: str = "application/octet-stream",
     is_private: bool,
-    on_sent: Done | None = None,
+    on_sent: OnSent | None = None,
 ) -> HttpResponseBase:
     """Answer GET or HEAD for stored bytes.
 
     Args:
-        request: Its ``If-None-Match``, ``Range`` and ``If-Range`` headers are honoured.
+        request: Its ``If-None-Match``, ``Range`` and ``If-Range`` headers are evaluated.
         blob: What to send.
         filename: Name to save it under.
-        content_type: What it is.
-        is_private: Whether caches that serve several people must not keep it.
-        on_sent: Called when the last byte of the file has gone out: once for a transfer, in
-            however many pieces it came. Where another server sends, when that is asked for.
+        content_type: Its media type.
+        is_private: Whether shared caches must not store it.
+        on_sent: Called once the last byte of the file was sent: once for a download that was
+            made in several ranges. If another server sends the file, called at once.
 
     Raises:
-        Gone: the bytes were removed.
-        RangeUnsatisfiable: the range begins after the end.
+        Gone: the bytes were deleted.
+        RangeUnsatisfiable: the range begins after the end of the file.
     """
     if not blob.is_stored:
         raise Gone
@@ -141,20 +141,20 @@ def deliver(
         response: HttpResponseBase = HttpResponse(status=304)
         del response.headers["Content-Type"]
     else:
-        spans = _wanted(request, blob)
+        spans = _requested_spans(request, blob)
         done = on_sent if on_sent is not None and _is_last(spans, blob) else None
         fetch = storage.Fetch(content_type, content_disposition(filename), LINK_S)
         response = _answer(request, blob, spans, fetch, done)
         _describe(response, blob, fetch.disposition)
     response.headers["ETag"] = etag_of(blob)
-    # Caches ask each time: who may see a file can change, its bytes cannot. A link goes off.
+    # Caches revalidate each time: access can change, the bytes cannot. A link expires.
     freshness = "no-store" if response.status_code == 302 else "no-cache"
-    response.headers["Cache-Control"] = NEVER if is_private else f"public, {freshness}"
+    response.headers["Cache-Control"] = NO_STORE if is_private else f"public, {freshness}"
     return response
 
 
-def _wanted(request: HttpRequest, blob: Stored) -> list[Span]:
-    """Return the parts that the answer has, [] where it is the whole file."""
+def _requested_spans(request: HttpRequest, blob: Stored) -> list[Span]:
+    """Return the ranges to send, [] for the whole file."""
     header = request.headers.get("Range", "")
     if request.method != "GET" or not header:
         return []
@@ -165,7 +165,7 @@ def _wanted(request: HttpRequest, blob: Stored) -> list[Span]:
 
 
 def _is_last(spans: list[Span], blob: Stored) -> bool:
-    """Whether a transfer ends with this answer, as with the last range of a resumed download."""
+    """Whether a download ends with this response, as with the last range of a resumed one."""
     if not spans:
         return True
     return len(spans) == 1 and spans[0].last == blob.size_bytes - 1 and not spans[0].is_suffix
@@ -176,16 +176,16 @@ def _answer(
     blob: Stored,
     spans: list[Span],
     fetch: storage.Fetch,
-    on_sent: Done | None,
+    on_sent: OnSent | None,
 ) -> HttpResponseBase:
-    """Return status, body and the headers that tell the body's form."""
+    """Return the response with status, body, Content-Type, -Length and -Range."""
     content_type = fetch.content_type
     if request.method == "HEAD":
         response: HttpResponseBase = HttpResponse(content_type=content_type)
         response.headers["Content-Length"] = str(blob.size_bytes)
         return response
     place = storage.store().link(blob.sha256, fetch)
-    if headers := _elsewhere(request, place, spans):
+    if headers := _delegation_header(request, place, spans):
         if on_sent is not None:
             on_sent()
         status = 302 if "Location" in headers else 200
@@ -193,9 +193,9 @@ def _answer(
         response.headers["Content-Length"] = "0"
         return response
     if len(spans) > 1:
-        return _several(blob, spans, content_type)
+        return _multiple_ranges(blob, spans, content_type)
     span = spans[0] if spans else Span(0, blob.size_bytes - 1)
-    response = _one(request, blob, span, on_sent)
+    response = _single_range(request, blob, span, on_sent)
     response.headers["Content-Type"] = content_type
     response.headers["Content-Length"] = str(span.length)
     if spans:
@@ -204,26 +204,28 @@ def _answer(
     return response
 
 
-def _one(request: HttpRequest, blob: Stored, span: Span, on_sent: Done | None) -> HttpResponseBase:
+def _single_range(
+    request: HttpRequest, blob: Stored, span: Span, on_sent: OnSent | None
+) -> HttpResponseBase:
     handle = _open(blob)
-    if _leaves_by_sendfile(request, handle):
+    if _can_sendfile(request, handle):
         handle.seek(span.first)
         return _Transfer(handle, on_sent)
     return _Transfer(_Pieces(handle, [span]), on_sent)
 
 
-def _leaves_by_sendfile(request: HttpRequest, handle: BinaryIO) -> bool:
-    """Whether the server gives the system a file to send, up to Content-Length and no further."""
+def _can_sendfile(request: HttpRequest, handle: BinaryIO) -> bool:
+    """Whether the server sends files by sendfile, and stops at Content-Length."""
     if not str(request.META.get("SERVER_SOFTWARE", "")).startswith("gunicorn"):
         return False
     try:
         handle.fileno()
-    except OSError:  # bytes of another machine
+    except OSError:  # a remote object has no descriptor
         return False
     return True
 
 
-def _several(blob: Stored, spans: list[Span], content_type: str) -> HttpResponseBase:
+def _multiple_ranges(blob: Stored, spans: list[Span], content_type: str) -> HttpResponseBase:
     boundary = secrets.token_hex(16)
     body = list(parted(spans, blob.size_bytes, content_type, boundary))
     response = _Transfer(_Pieces(_open(blob), body), None)
@@ -241,11 +243,13 @@ def _open(blob: Stored) -> BinaryIO:
         raise Gone from error
 
 
-def _elsewhere(request: HttpRequest, place: Path | str | None, spans: list[Span]) -> dict[str, str]:
-    """Return the header that names who sends the bytes: a bucket, or nginx; {} to send them here.
+def _delegation_header(
+    request: HttpRequest, place: Path | str | None, spans: list[Span]
+) -> dict[str, str]:
+    """Return the header that has a bucket or nginx send the bytes; {} to send them from here.
 
-    A bucket has ETags of its own. Who follows a link with ``If-Range`` either holds the bucket's
-    ETag, or gets the whole file.
+    A bucket has its own ETags. A client that follows a link with ``If-Range`` either has the
+    bucket's ETag, or gets the whole file.
     """
     if isinstance(place, str):
         return {"Location": place}
@@ -267,23 +271,23 @@ def _describe(response: HttpResponseBase, blob: Stored, disposition: str) -> Non
 
 
 class _Transfer(FileResponse):
-    """A file on its way; tells when all of it has gone out."""
+    """A response with a file that calls ``on_sent`` once all of it was sent."""
 
     block_size = BLOCK
 
-    def __init__(self, handle: BinaryIO | _Pieces, on_sent: Done | None) -> None:
+    def __init__(self, handle: BinaryIO | _Pieces, on_sent: OnSent | None) -> None:
         self._handle, self._on_sent = handle, on_sent
         super().__init__(handle)
 
     def set_headers(self, filelike: object) -> None:
-        """Leave them to ``deliver``, where Django would look at the disk and the name."""
+        """Do nothing: ``deliver`` sets them, Django would guess them from the file."""
 
     def close(self) -> None:
         """Close the file.
 
-        A server closes in the ``finally`` of its sending (PEP 3333), so an exception on its way
-        means that the client left. Clients that take the last bytes from their system's buffer
-        and leave are taken for readers.
+        A server calls this in a ``finally`` (PEP 3333), so a pending exception means that the
+        client disconnected. A client that disconnects while the last bytes are in a send buffer
+        counts as having read them.
         """
         is_broken = sys.exc_info()[0] is not None
         on_sent, self._on_sent = self._on_sent, None
@@ -294,20 +298,20 @@ class _Transfer(FileResponse):
 
 
 class _Pieces:
-    """Text and parts of a file, read as one file.
+    """Texts and ranges of a file, read as one file.
 
     Attributes:
-        left: What was not read yet.
+        left: The pieces that were not read yet.
     """
 
     def __init__(self, handle: BinaryIO, pieces: Iterable[bytes | Span]) -> None:
         self._handle, self.left = handle, deque(pieces)
 
     def read(self, size: int = BLOCK) -> bytes:
-        """Return a block, often a shorter one than asked for; b"" at the end.
+        """Return at most ``size`` bytes; b"" at the end.
 
         Raises:
-            OSError: the file on disk is shorter than it must be.
+            OSError: the stored file is too short.
         """
         if not self.left:
             return b""
@@ -328,16 +332,16 @@ class _Pieces:
         self._handle.close()
 
 
-#: RFC 8187's attr-char besides letters and digits; everything else travels as %XX of UTF-8.
+#: RFC 8187's attr-char besides letters and digits; everything else is percent-encoded.
 _PLAIN = "!#$&+-.^_`|~"
-#: Readers disagree on these inside a quoted string, and some take %41 for A.
+#: Clients disagree on these inside a quoted string, and some decode %41 to A.
 _DOUBTFUL = '"\\%'
 
 
 def content_disposition(filename: str, *, kind: str = "attachment") -> str:
-    """Return the header's value, printable ASCII whatever the name holds.
+    """Return the value of ``Content-Disposition``, in printable ASCII.
 
-    Source: RFC 6266 §4.3 and appendix D (a plain name for old readers, the true one beside it),
+    Source: RFC 6266 §4.3 and appendix D (an ASCII name for old clients, then the full one),
     RFC 8187 §3.2 (``filename*``), RFC 9110 §5.6.4 (quoted strings).
 
     Args:
@@ -357,6 +361,6 @@ def _safe(char: str) -> str:
 
 
 def _ascii(char: str) -> str:
-    """Return a character for old readers: without its accents, or ``_``."""
+    """Return a character without its accents, or ``_``."""
     base = unicodedata.normalize("NFKD", char)[:1]
     return base if " " <= base <= "~" and base not in _DOUBTFUL else "_"

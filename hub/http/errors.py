@@ -1,7 +1,7 @@
-"""Refusals that belong to HTTP, not to the catalogue.
+"""Errors of HTTP, not of the catalogue.
 
-Apart from ``hub.http.problems``, so that what DRF loads by name while that is being loaded can use
-them.
+Apart from ``hub.http.problems``, so that classes which DRF imports by name while that module is
+being imported can use them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from rest_framework.exceptions import APIException
 
 
 class Busy(APIException):
-    """The process is at its limit with what was asked for; ``wait`` says when to come again."""
+    """The process is at a limit; the client should try again after ``wait`` seconds."""
 
     status_code = 503
     default_code = "unavailable"
 
     def __init__(self, detail: str, *, wait_s: int) -> None:
-        """Say why, and after how many seconds the request is worth another try."""
+        """Set the message and the value of ``Retry-After``."""
         super().__init__(detail)
         self.wait = wait_s
 
@@ -31,7 +31,7 @@ class LengthRequired(APIException):
 
 
 class PreconditionFailed(APIException):
-    """``If-Match`` names another representation."""
+    """``If-Match`` does not match the file."""
 
     status_code = 412
     default_code = "precondition_failed"
@@ -39,7 +39,7 @@ class PreconditionFailed(APIException):
 
 
 class Malformed(APIException):
-    """The request breaks HTTP's or JSON's own rules."""
+    """The request violates the rules of HTTP or JSON."""
 
     status_code = 400
     default_code = "malformed_request"

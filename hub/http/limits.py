@@ -1,8 +1,8 @@
-"""Limits on what a request may cost: inspections of headers, and files in forms.
+"""Limits on the cost of a request: header inspections, and files in forms.
 
 The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit a
-few senders could keep all of them busy. Forms bring pictures that browsers without a script send;
-weights travel as raw bodies.
+few clients could keep all of them busy. Forms carry images that browsers without JavaScript send;
+weights are sent as raw bodies.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ if TYPE_CHECKING:
 
     from lorary.anatomy import Inspection
 
-#: Seconds to wait for another inspection to end, before the sender is asked to come again.
+#: Seconds to wait for another inspection to end before the request is refused.
 WAIT_S = 1.0
 RETRY_AFTER_S = 5
 
 
 @cache
-def _places(count: int) -> BoundedSemaphore:
+def _slots(count: int) -> BoundedSemaphore:
     return BoundedSemaphore(count)
 
 
-def look(head: bytes, *, name: str, size: int) -> Inspection:
-    """Return what a file's first bytes say; see ``checks.inspect_head``.
+def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
+    """Inspect the first bytes of a file, in a limited number of threads; see ``checks``.
 
     Raises:
-        Busy: this process inspects as many headers as it may.
+        Busy: this process already inspects as many headers as allowed.
     """
-    places = _places(settings.LORARY.inspections)
-    if not places.acquire(timeout=WAIT_S):
+    slots = _slots(settings.LORARY.inspections)
+    if not slots.acquire(timeout=WAIT_S):
         text = _("Many files are being inspected right now. Try again in %(n)d seconds.")
         raise Busy(text % {"n": RETRY_AFTER_S}, wait_s=RETRY_AFTER_S)
     try:
         return checks.inspect_head(head, name=name, size=size)
     finally:
-        places.release()
+        slots.release()
 
 
-def head_bytes(user: AbstractBaseUser | AnonymousUser) -> int:
-    """Return how many first bytes of a file a user may send to have them inspected."""
+def max_head_bytes(user: AbstractBaseUser | AnonymousUser) -> int:
+    """Return how many bytes from the start of a file a user may send for inspection."""
     if user.is_authenticated:
         return checks.head_bytes()
     return min(checks.head_bytes(), settings.LORARY.stranger_header_bytes + 8)
 
 
-def too_long(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
-    """Return the refusal of more bytes than ``head_bytes``."""
-    limit = head_bytes(user)
+def head_too_large(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
+    """Return the error for more bytes than ``max_head_bytes``."""
+    limit = max_head_bytes(user)
     text = _("At most the first %(limit)d bytes of a file are inspected here.")
     if limit < checks.head_bytes():
         text = _(
@@ -78,10 +78,10 @@ def too_long(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
 MAX_FORM_BYTES = 4 * MAX_FILM_BYTES
 
 
-class Bounded(FileUploadHandler):
-    """Refuses forms that announce too much, before anything of them is written.
+class FormSizeLimit(FileUploadHandler):
+    """Upload handler that refuses too large forms before anything of them is written.
 
-    Django reads a form, with its files, before it knows which page it is for or who sends it.
+    Django reads a form, with its files, before it knows the page or the user.
     """
 
     def handle_raw_input(
@@ -92,17 +92,17 @@ class Bounded(FileUploadHandler):
         boundary: str,
         encoding: str | None = None,
     ) -> None:
-        """Look at the announced length.
+        """Check the Content-Length.
 
         Raises:
-            RequestDataTooBig: there is more than a page takes.
+            RequestDataTooBig: the form is larger than any page accepts.
         """
         if content_length > MAX_FORM_BYTES:
             raise RequestDataTooBig
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        """Leave the bytes to the handlers behind."""
+        """Pass the bytes to the next handler."""
         return raw_data
 
     def file_complete(self, file_size: int) -> None:
-        """Leave the file to the handlers behind."""
+        """Leave the file to the next handler."""

@@ -1,8 +1,8 @@
-"""Requests that are refused at every door before anything looks at them.
+"""Malformed requests that every interface refuses before it handles them.
 
-An address with a ``.`` or ``..`` segment: clients resolve those before they send an address, so
-what arrives was written as ``%2e``, and proxies and caches disagree about what it names. A
-``Content-Length`` of more than 18 digits: no file is that long, and from 2⁶³ on reading fails.
+A path with a ``.`` or ``..`` segment: clients resolve those before they send a request, so such a
+segment was written as ``%2e``, and proxies and caches disagree about what the path names. A
+``Content-Length`` of more than 18 digits: no file is that long, and from 2⁶³ reading fails.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MAX_LENGTH_DIGITS = 18
 
 
 class MalformedMiddleware:
-    """Answers such requests with 400, in one shape that clients of every door read."""
+    """Answers malformed requests with 400, in a shape that clients of every interface can read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer, or the refusal."""
+        """Return the response, or the refusal."""
         fault = _fault(request)
         return self.get_response(request) if not fault else _refused(request, fault)
 
@@ -42,7 +42,7 @@ def _fault(request: HttpRequest) -> str:
     if len(request.META.get("CONTENT_LENGTH") or "") > MAX_LENGTH_DIGITS:
         return _("The Content-Length header has more than %(n)d digits.") % {"n": MAX_LENGTH_DIGITS}
     if not {".", ".."}.isdisjoint(request.path_info.split("/")):
-        return _('The address must not contain "." or ".." segments.')
+        return _('The address must not have a "." or ".." segment.')
     return ""
 
 

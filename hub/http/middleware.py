@@ -1,9 +1,9 @@
-"""Middleware: headers, what caches may keep, answers without a body, rows flushed to disk.
+"""Middleware: caching, security headers, HEAD, database connections, flushing SQLite.
 
-Views that send public files and pictures set ``Cache-Control`` themselves. Everything else may be
-about a private, unlisted or gated adapter or about who is signed in, so no cache stores it: neither
-a proxy nor the browser, whose Back button would show it after a sign-out. A few pages show a
-stranger only what everybody may find; the browser may keep those, to go back to them at once.
+Views that send public files and images set ``Cache-Control`` themselves. Everything else may depend
+on private, unlisted or gated adapters or on the user, so no cache stores it: neither a proxy nor
+the browser, whose Back button would show it after a sign-out. A few pages show anonymous users only
+public content; the browser may store those, so that going back is instant.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-#: Nobody stores it.
-NEVER = "private, no-store"
-#: The stranger's own browser keeps it and asks each time.
-CHECKED = "private, no-cache"
-#: Everybody stores it, and asks again after an hour: what is withdrawn or made private is then
-#: gone from caches, too. They do not serve it when they cannot ask.
+#: No cache stores the response.
+NO_STORE = "private, no-store"
+#: The browser stores the response and revalidates it each time.
+REVALIDATE = "private, no-cache"
+#: Any cache stores the response and revalidates it after an hour, so that withdrawn or private
+#: content disappears from caches. Caches that cannot revalidate do not serve it.
 FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
 
-#: Names of the pages on which a stranger sees nothing but what is public.
+#: Names of the pages on which anonymous users see only public content.
 PUBLIC_PAGES = frozenset({"browse", "help", "home", "profile", "use"})
 
 
 class CacheMiddleware:
-    """Sets ``Cache-Control`` where a view did not."""
+    """Sets ``Cache-Control`` if a view did not."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer with a word on who may keep it."""
+        """Return the response with ``Cache-Control``."""
         response = self.get_response(request)
         match = request.resolver_match
-        is_public = match is not None and match.url_name in PUBLIC_PAGES and _is_stranger(request)
-        response.headers.setdefault("Cache-Control", CHECKED if is_public else NEVER)
+        is_public = match is not None and match.url_name in PUBLIC_PAGES and _is_anonymous(request)
+        response.headers.setdefault("Cache-Control", REVALIDATE if is_public else NO_STORE)
         return response
 
 
-def _is_stranger(request: HttpRequest) -> bool:
-    """Whether a request comes without anything that could say who asks."""
+def _is_anonymous(request: HttpRequest) -> bool:
+    """Whether a request has neither a session cookie nor an ``Authorization`` header."""
     has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
     return not has_session and "Authorization" not in request.headers
 
 
-#: Answers from this length on may take minutes to send. Opening a connection again costs about a
-#: millisecond, so shorter ones keep it.
+#: Responses of at least this length may take minutes to send. Opening a connection again costs
+#: about a millisecond, so shorter ones keep it.
 LONG_BYTES = 8 * 2**20
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -83,13 +83,13 @@ HEADERS = {
 
 
 class SecurityHeadersMiddleware:
-    """Adds the headers that an answer does not set itself."""
+    """Adds security headers that a response does not set itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer with headers that keep a browser from running what it should not."""
+        """Return the response with the headers."""
         response = self.get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
@@ -97,17 +97,17 @@ class SecurityHeadersMiddleware:
 
 
 class HeadMiddleware:
-    """Answers HEAD with the length of what GET would send, and none of it.
+    """Answers HEAD with the Content-Length of GET and no body.
 
-    Views answer both alike; the server would drop the body, and log each as a fault. A 304 has no
-    body either, and a length there would be that of a 200 (RFC 9110 §8.6): Django tells 0.
+    Views answer both alike; the server would drop the body, and log each as an error. A 304 has no
+    body either, and its Content-Length would be that of a 200 (RFC 9110 §8.6); Django sets 0.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer, without its body where none is wanted."""
+        """Return the response, without its body for HEAD and 304."""
         response = self.get_response(request)
         if response.status_code == 304:
             response.headers.pop("Content-Length", None)
@@ -118,17 +118,17 @@ class HeadMiddleware:
 
 
 class ReleaseMiddleware:
-    """Closes the connection to the database before a long answer is sent.
+    """Closes the database connection before a long response is sent.
 
-    A thread has one, and sleeps while a file goes out: PostgreSQL would need a connection for each
-    slow reader, SQLite a cache of pages.
+    Each thread has a connection, and waits while a file is sent: PostgreSQL would need a connection
+    for each slow reader, SQLite a page cache.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer; nothing after it asks the database."""
+        """Return the response; nothing uses the database after it."""
         response = self.get_response(request)
         is_long = response.streaming and int(response.get("Content-Length", "0")) >= LONG_BYTES
         if is_long and not connection.in_atomic_block:
@@ -140,20 +140,20 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class FlushMiddleware:
-    """Flushes SQLite's log once for each request that may have written.
+    """Flushes SQLite's write-ahead log once after each request that may have written.
 
-    With ``synchronous=NORMAL`` a commit is in the log and the log in memory of the system, which
-    outlives a kill and not a power failure (https://www.sqlite.org/pragma.html#pragma_synchronous).
-    One flush before the answer makes every commit up to then last, at the price of one, while
-    workers, whose rows are found again, pay nothing. PostgreSQL flushes by itself.
+    With ``synchronous=NORMAL`` a commit is in the log and the log in the page cache, which survives
+    a kill but not a power failure (https://www.sqlite.org/pragma.html#pragma_synchronous). One
+    flush before the response makes all earlier commits durable. Workers do not flush: their rows
+    can be computed again. PostgreSQL flushes by itself.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self._named = 0  # the log whose entry in its folder was flushed
+        self._named = 0  # inode of the log whose directory entry was flushed
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer once it may be believed."""
+        """Return the response once the commits behind it are durable."""
         response = self.get_response(request)
         if request.method not in READING and connection.vendor == "sqlite":
             self._flush(Path(f"{connection.settings_dict['NAME']}-wal"))
@@ -162,7 +162,7 @@ class FlushMiddleware:
     def _flush(self, log: Path) -> None:
         try:
             inode = flush(log)
-        except FileNotFoundError:  # all of it is in the database: whoever removed it flushed that
+        except FileNotFoundError:  # checkpointed: the log is removed after the database is flushed
             return
         if inode != self._named:
             flush(log.parent)

@@ -1,7 +1,7 @@
-"""Refusals as answers: class → status, written as RFC 9457 ``application/problem+json``.
+"""Errors as HTTP responses: class → status, as RFC 9457 ``application/problem+json``.
 
-Every error of the API leaves through ``handle``: the catalogue's own refusals, DRF's and
-Django's exceptions, and surprises, which are logged under an id that the answer names.
+``handle`` answers every error of the API: the catalogue's errors, DRF's and Django's exceptions,
+and unexpected ones, which are logged under an id that the response contains.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
     from rest_framework.request import Request
 
-#: Bodies that end early, or are no form where they say they are one.
+#: Bodies that end early, or are not a valid form.
 _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
-#: A disk or a quota is used up: as the system says it, and as PostgreSQL does (``disk_full``).
+#: A disk or a disk quota is full: codes of the operating system and of PostgreSQL (``disk_full``).
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _DISK_FULL = "53100"
 
 log = logging.getLogger(__name__)
 
-#: Refusals of the catalogue; a class that is not here has the status of its base.
+#: Errors of the catalogue; a class that is not listed has the status of its base class.
 STATUS: dict[type[errors.LoraryError], int] = {
     errors.LoraryError: 400,
     errors.Unauthenticated: 401,
@@ -83,7 +83,7 @@ HTTP_CODES: dict[str, tuple[int, StrPromise]] = {
 
 
 class ProblemRenderer(JSONRenderer):
-    """JSON under the media type of problems."""
+    """Renders JSON as ``application/problem+json``."""
 
     media_type = "application/problem+json"
     format = "problem"
@@ -91,7 +91,7 @@ class ProblemRenderer(JSONRenderer):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as HTTP will tell it."""
+    """An error as it is sent over HTTP."""
 
     status: int
     code: str
@@ -113,25 +113,25 @@ class Problem:
 
 
 def status_of(error: errors.LoraryError) -> int:
-    """Return the HTTP status of a refusal."""
+    """Return the HTTP status of an error of the catalogue."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return any exception as a problem; surprises are logged under an id."""
+    """Return the problem for any exception; unexpected ones are logged under an id."""
     if isinstance(error, errors.LoraryError):
-        return _of_refusal(error)
+        return _of_catalogue(error)
     if isinstance(error, drf.ValidationError):
-        return _of_refusal(_invalid(error))
+        return _of_catalogue(_invalid(error))
     if isinstance(error, drf.APIException):
         return _of_drf(error)
-    return _of_django(error) or _surprise(error)
+    return _of_django(error) or _unexpected_error(error)
 
 
-def _of_refusal(error: errors.LoraryError) -> Problem:
+def _of_catalogue(error: errors.LoraryError) -> Problem:
     facts = dict(error.facts)
     if "fields" in facts:
-        facts["fields"] = {name: _texts(said) for name, said in facts["fields"].items()}
+        facts["fields"] = {name: _texts(value) for name, value in facts["fields"].items()}
     if isinstance(error, errors.UploadRefused):
         facts["findings"] = [finding.to_dict() for finding in error.findings]
     headers = {}
@@ -145,8 +145,8 @@ def _of_refusal(error: errors.LoraryError) -> Problem:
     return Problem(status, error.code, str(error.title), str(error.detail), facts, headers)
 
 
-def _texts(said: object) -> list[str]:
-    return [str(text) for text in said] if isinstance(said, list | tuple) else [str(said)]
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _invalid(error: drf.ValidationError) -> errors.Invalid:
@@ -174,33 +174,33 @@ def _of_drf(error: drf.APIException) -> Problem:
     text = str(error.detail)
     if isinstance(error, drf.Throttled):
         wait = max(1, int(getattr(error, "wait", None) or 1))
-        return _of_refusal(
+        return _of_catalogue(
             errors.RateLimited(_("Wait a moment, then try again."), retry_after=wait)
         )
     if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
-        return _of_refusal(errors.Unauthenticated(text))
+        return _of_catalogue(errors.Unauthenticated(text))
     if isinstance(error, drf.PermissionDenied):
         is_csrf = text.startswith("CSRF")
-        return _http("csrf_failed", text) if is_csrf else _of_refusal(errors.Forbidden(text))
+        return _http("csrf_failed", text) if is_csrf else _of_catalogue(errors.Forbidden(text))
     if isinstance(error, drf.NotFound):
-        return _of_refusal(errors.NotFound(text))
+        return _of_catalogue(errors.NotFound(text))
     code = "malformed_request" if isinstance(error, drf.ParseError) else error.default_code
     if code not in HTTP_CODES:
-        return _surprise(error)
+        return _unexpected_error(error)
     return _http(code, text, retry_after_s=getattr(error, "wait", None))
 
 
 def _of_django(error: Exception) -> Problem | None:
     if isinstance(error, Http404):
-        return _of_refusal(errors.NotFound())
+        return _of_catalogue(errors.NotFound())
     if isinstance(error, PermissionDenied):
-        return _of_refusal(errors.Forbidden())
+        return _of_catalogue(errors.Forbidden())
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         text = _("A request body that is not a file can have at most %(limit)d bytes.") % {
             "limit": limit
         }
-        return _of_refusal(errors.TooLarge(text, limit=limit))
+        return _of_catalogue(errors.TooLarge(text, limit=limit))
     if isinstance(error.__cause__, TimeoutError) and isinstance(error, UnreadablePostError):
         text = _("The connection was too slow for ten seconds. Send the request again.")
         return _http("request_timeout", text)
@@ -208,7 +208,7 @@ def _of_django(error: Exception) -> Problem | None:
         return _http("malformed_request", _("The request ended early or breaks a limit."))
     if is_full(error):
         log.error("no room: %s", error)
-        return _of_refusal(errors.StorageFull(_("The server is full. Try again later.")))
+        return _of_catalogue(errors.StorageFull(_("The server is full. Try again later.")))
     if isinstance(error, OperationalError):
         log.error("the database refused: %s", error)
         text = _("The database did not answer in time. Try again in a moment.")
@@ -217,7 +217,7 @@ def _of_django(error: Exception) -> Problem | None:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the disk of the files, of SQLite or of PostgreSQL takes nothing more."""
+    """Whether the disk of the files, of SQLite or of PostgreSQL is full."""
     if isinstance(error, OperationalError):
         cause = error.__cause__
         is_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -225,7 +225,7 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
-def _surprise(error: Exception) -> Problem:
+def _unexpected_error(error: Exception) -> Problem:
     number = secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
     text = _("An unexpected error occurred. Give an administrator the number %(id)s.")
@@ -241,13 +241,13 @@ def _http(
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """Answer DRF's views with problems; whatever was begun is rolled back."""
+    """Answer an exception of a DRF view with a problem, and roll back the transaction."""
     set_rollback()
     request: Request = context["request"]
     if isinstance(error, errors.Moved) and (place := _new_place(error, context)):
         return Response(status=308, headers={"Location": place})
     problem = problem_of(error)
-    # A renderer, not a forced content type: the label then always fits what is inside.
+    # A renderer, not a forced content type, so that the content type always matches the body.
     request.accepted_renderer = ProblemRenderer()
     request.accepted_media_type = ProblemRenderer.media_type
     base = request.build_absolute_uri(reverse("api-docs"))
@@ -255,7 +255,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _new_place(error: errors.Moved, context: dict[str, Any]) -> str:
-    """Return the same address under the new name; "" where no address holds the old one."""
+    """Return the request's URL with the adapter's new name; "" if the URL has no adapter name."""
     request, kwargs = context["request"], context.get("kwargs") or {}
     owner, slash, name = error.facts.get("full_name", "").partition("/")
     if not slash or "name" not in kwargs or request.resolver_match is None:

@@ -1,9 +1,9 @@
-"""What a ``Range`` header asks for.
+"""Parsing of ``Range`` headers.
 
-Several ranges are answered as multipart/byteranges while they are at most ``MAX_RANGES`` and
-together no longer than the file: nobody gets more bytes for one request than the whole of it.
-Beyond that, and for headers that are no sound list of byte ranges, the whole file is the answer.
-nginx draws the same lines, except that it refuses nonsense (416); both are within the RFC.
+Several ranges are answered as multipart/byteranges if they are at most ``MAX_RANGES`` and together
+no longer than the file, so that no request yields more bytes than the file has. Otherwise, and for
+invalid headers, the whole file is sent. nginx does the same, except that it answers 416 to invalid
+headers; the RFC allows both.
 
 Source: RFC 9110 §14.1.2 (byte ranges), §14.2 (what may be ignored), §14.6 (multipart).
 """
@@ -32,9 +32,9 @@ class Span:
     """Bytes ``first`` to ``last``, both included.
 
     Attributes:
-        first: Place of the first byte.
-        last: Place of the last one.
-        is_suffix: Whether it was asked for from the end: somebody looks, nobody goes on there.
+        first: Offset of the first byte.
+        last: Offset of the last one.
+        is_suffix: Whether it was given as ``-N``. Resumed downloads do not use that form.
     """
 
     first: int
@@ -43,19 +43,19 @@ class Span:
 
     @property
     def length(self) -> int:
-        """Number of bytes."""
+        """Return the number of bytes."""
         return self.last - self.first + 1
 
     def of(self, size: int) -> str:
-        """Return it as the value of ``Content-Range``."""
+        """Return the value of ``Content-Range``."""
         return f"bytes {self.first}-{self.last}/{size}"
 
 
 def spans_of(header: str, size: int) -> list[Span]:
-    """Return the parts that a Range header asks for, [] for the whole file.
+    """Return the ranges of a Range header, [] for the whole file.
 
     Raises:
-        RangeUnsatisfiable: the header is sound and all of it lies outside the file.
+        RangeUnsatisfiable: the header is valid and all ranges lie outside the file.
     """
     found = _RANGES.match(header)
     asked = (
@@ -76,7 +76,7 @@ def spans_of(header: str, size: int) -> list[Span]:
 
 
 def _span(found: re.Match[str] | None, size: int) -> Span | None:
-    """Return one range within or beyond the file, or None for what is none."""
+    """Return a range, which may lie beyond the end of the file, or None if it is invalid."""
     if found is None or not any(found.groups()):
         return None
     first, last = (_number(text) for text in found.groups())
@@ -88,7 +88,7 @@ def _span(found: re.Match[str] | None, size: int) -> Span | None:
 
 
 def _number(text: str) -> int | None:
-    """Read digits; numbers of more than 18 mean "beyond every file" and are not computed."""
+    """Parse digits; more than 18 mean "beyond every file" and are not parsed."""
     if not text:
         return None
     return int(text) if len(text.lstrip("0")) <= 18 else 10**18
@@ -97,7 +97,7 @@ def _number(text: str) -> int | None:
 def parted(
     spans: Sequence[Span], size: int, content_type: str, boundary: str
 ) -> Iterable[bytes | Span]:
-    """Yield the body of a multipart/byteranges answer: heads of parts, and what follows each."""
+    """Yield the body of a multipart/byteranges response: each part's head, then its range."""
     ending = ""
     for span in spans:
         yield (

@@ -1,7 +1,7 @@
-"""Limits on floods, counted in the cache: so many requests in each minute of the clock.
+"""Rate limits, counted in the cache: a number of requests in each minute of the clock.
 
-One number for a caller, where REST framework keeps the time of every request: that grows with the
-limit, and two processes that read and write it at once lose some.
+One counter for each client, while REST framework stores the time of every request: that grows with
+the limit, and loses requests if two processes write it at once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 
-class _Counted(SimpleRateThrottle):
-    """Tells callers apart by what they cannot invent.
+class _CountingThrottle(SimpleRateThrottle):
+    """Throttle that counts requests in fixed windows, by trusted address or user.
 
     Attributes:
-        left: Requests that the caller has left in this window; None where nobody counts.
+        left: Requests that the client has left in this window; None without a limit.
         reset_s: Seconds until the next window.
     """
 
@@ -35,11 +35,11 @@ class _Counted(SimpleRateThrottle):
     duration: int | None
 
     def get_ident(self, request: Request) -> str:
-        """Return the address that the nearest trusted hop saw."""
+        """Return the client's address as the nearest trusted proxy saw it."""
         return address_of(request)
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count a request, and return whether it is one too many."""
+        """Count a request, and return whether it is within the limit."""
         key = None if self.rate is None else self.get_cache_key(request, view)
         if key is None or self.num_requests is None or self.duration is None:
             return True
@@ -52,15 +52,15 @@ class _Counted(SimpleRateThrottle):
         return count <= self.num_requests
 
     def allows(self, request: HttpRequest) -> bool:
-        """Count a request of a view that is none of REST framework."""
+        """Count a request of a view that is not part of REST framework."""
         return self.allow_request(cast("Request", request), cast("APIView", None))
 
     def cost_of(self, _request: Request, _view: APIView) -> int:
-        """Return as how many requests one counts."""
+        """Return the number of requests that a request counts as."""
         return 1
 
     def wait(self) -> float:
-        """Return in how many seconds the next request may come."""
+        """Return the number of seconds until the next request is allowed."""
         return self.reset_s
 
     def _count(self, key: str, duration: int, cost: int) -> int:
@@ -72,78 +72,78 @@ class _Counted(SimpleRateThrottle):
             return self.cache.incr(key, cost)
 
 
-class StrangerThrottle(AnonRateThrottle, _Counted):
-    """Everything that nobody signed in asks for."""
+class AnonymousThrottle(AnonRateThrottle, _CountingThrottle):
+    """Limits all requests of anonymous clients."""
 
     scope = "stranger"
 
 
-class PageThrottle(StrangerThrottle):
-    """Pages for whoever is not signed in."""
+class PageThrottle(AnonymousThrottle):
+    """Limits pages for anonymous users."""
 
     scope = "pages"
 
     def get_rate(self) -> str | None:
-        """Return the owner's limit."""
+        """Return the configured limit."""
         return _a_minute(settings.LORARY.pages_per_minute)
 
 
-class _AddressThrottle(_Counted):
-    """Counts everyone at an address: asking for the session would tell caches to vary by it."""
+class _AddressThrottle(_CountingThrottle):
+    """Counts by address even for users: reading the session would add ``Vary: Cookie``."""
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        """Return the key of the address."""
+        """Return the cache key of the address."""
         del view
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
-class DrawnThrottle(_AddressThrottle):
-    """Pictures that the web process draws for each request, at about 90 ms each."""
+class DrawnImageThrottle(_AddressThrottle):
+    """Limits images that the web process draws for each request, at about 90 ms each."""
 
     scope = "drawn"
 
     def get_rate(self) -> str | None:
-        """Return the owner's limit."""
+        """Return the configured limit."""
         return _a_minute(settings.LORARY.drawn_per_minute)
 
 
 class CoverThrottle(_AddressThrottle):
-    """Covers, which cost less than a page, and of which a list shows many at once."""
+    """Limits covers, which cost less than a page, and of which a list shows many at once."""
 
     scope = "covers"
 
 
-class WriteThrottle(_Counted):
-    """Requests of one user that may change something."""
+class WriteThrottle(_CountingThrottle):
+    """Limits a user's requests that may change something."""
 
     scope = "writes"
 
     def get_rate(self) -> str | None:
-        """Return the setting; None where there is no limit."""
+        """Return the configured limit; None if there is none."""
         return _a_minute(settings.LORARY.writes_per_minute)
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        """Return the user's key; None for questions, also those with a body, and for strangers."""
-        is_question = request.method in SAFE_METHODS or getattr(view, "is_open", False)
-        if is_question or not request.user.is_authenticated:
+        """Return the user's key; None for reads, including ``POST`` searches, and for anonymous."""
+        is_read = request.method in SAFE_METHODS or getattr(view, "is_open", False)
+        if is_read or not request.user.is_authenticated:
             return None
         return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
 
 
-class ScopeThrottle(ScopedRateThrottle, _Counted):
-    """Views that cost more name their ``throttle_scope``.
+class ScopeThrottle(ScopedRateThrottle, _CountingThrottle):
+    """Limits expensive views, which set ``throttle_scope``.
 
-    Where the work grows with the body, a view also names its ``throttle_bytes``: a body counts as
-    one request more for each so many.
+    If the work grows with the body, a view also sets ``throttle_bytes``: every so many bytes of the
+    body count as one request more.
     """
 
     def cost_of(self, request: Request, view: APIView) -> int:
-        """Return as how many requests one counts."""
+        """Return the number of requests that a request counts as."""
         step: int | None = getattr(view, "throttle_bytes", None)
         length = request.META.get("CONTENT_LENGTH") or "0"
         return 1 + int(length) // step if step and length.isdecimal() else 1
 
 
 def _a_minute(limit: int) -> str | None:
-    """Return a limit as REST framework writes it; None where 0 says that there is none."""
+    """Return a limit in REST framework's format; None for 0, which means no limit."""
     return f"{limit}/min" if limit else None

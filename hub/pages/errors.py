@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from hub.http.throttles import CoverThrottle, DrawnThrottle
+    from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 
 P = ParamSpec("P")
 
@@ -35,7 +35,7 @@ def page(
     view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
     *,
     judges_query: bool = False,
-    throttle: type[PageThrottle | CoverThrottle | DrawnThrottle] | None = PageThrottle,
+    throttle: type[PageThrottle | CoverThrottle | DrawnImageThrottle] | None = PageThrottle,
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Answer a view's refusals with a page: a redirect where the thing moved, else an error.
 
@@ -67,7 +67,8 @@ def page(
 
 
 def _count(
-    request: HttpRequest, throttle: PageThrottle | CoverThrottle | DrawnThrottle | WriteThrottle
+    request: HttpRequest,
+    throttle: PageThrottle | CoverThrottle | DrawnImageThrottle | WriteThrottle,
 ) -> None:
     """Count a request.
 

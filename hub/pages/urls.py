@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
-from hub.http.throttles import CoverThrottle, DrawnThrottle
+from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 from hub.pages import operator
 from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
@@ -67,7 +67,11 @@ urlpatterns: list[URLPattern] = [
     ),
     path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller, throttle=None)),
     path("media/sheets/<int:render_id>.png", page(media.sheet, throttle=None), name="sheet"),
-    path("media/cards/<int:version_id>.png", page(media.card, throttle=DrawnThrottle), name="card"),
+    path(
+        "media/cards/<int:version_id>.png",
+        page(media.card, throttle=DrawnImageThrottle),
+        name="card",
+    ),
     path(
         "media/covers/<int:version_id>.svg", page(media.cover, throttle=CoverThrottle), name="cover"
     ),

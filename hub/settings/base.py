@@ -147,7 +147,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
 FILE_UPLOAD_HANDLERS = [
-    "hub.http.limits.Bounded",
+    "hub.http.limits.FormSizeLimit",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
@@ -165,7 +165,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "hub.http.throttles.StrangerThrottle",
+        "hub.http.throttles.AnonymousThrottle",
         "hub.http.throttles.WriteThrottle",
         "hub.http.throttles.ScopeThrottle",
     ],

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from hub.http import delivery
 from hub.http.delivery import matches
-from hub.http.throttles import StrangerThrottle
+from hub.http.throttles import AnonymousThrottle
 from registry.errors import StorageAway
 from registry.models import Blob
 from registry.storage.local import LocalStore
@@ -241,7 +241,7 @@ def test_a_bucket_sends_when_it_has_the_bytes(
     [
         ("registry.versions.files.Compiled.first", OperationalError("database is locked"), 503),
         ("registry.storage.local.LocalStore.open", OSError(errno.EIO, "disk"), 500),
-        ("hub.http.throttles.StrangerThrottle._count", ConnectionError("the cache is away"), 500),
+        ("hub.http.throttles.AnonymousThrottle._count", ConnectionError("the cache is away"), 500),
         ("registry.storage.local.LocalStore.open", StorageAway("The bucket is away."), 503),
     ],
 )
@@ -266,8 +266,8 @@ def test_a_fault_is_answered_as_a_problem(
 def test_a_flood_does_not_reach_the_database(
     stranger: Caller, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StrangerThrottle, "get_rate", lambda _self: "1/min")
-    monkeypatch.setattr(StrangerThrottle, "timer", lambda _self: 1230.0)
+    monkeypatch.setattr(AnonymousThrottle, "get_rate", lambda _self: "1/min")
+    monkeypatch.setattr(AnonymousThrottle, "timer", lambda _self: 1230.0)
     assert stranger.send("get", place).status_code == 200
     with CaptureQueriesContext(connection) as questions:
         answer = stranger.send("get", place)

@@ -62,7 +62,7 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
 ) -> None:
     own_settings(inspections=2)
     monkeypatch.setattr(limits, "WAIT_S", 0.05)
-    limits._places.cache_clear()
+    limits._slots.cache_clear()
     busy, done = threading.Barrier(3), threading.Event()
     look = checks.inspect_head
 
@@ -76,7 +76,7 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
     data = head(10)
     threads = [
         threading.Thread(
-            target=limits.look, args=(data,), kwargs={"name": "a", "size": len(data) + 1}
+            target=limits.inspect_head, args=(data,), kwargs={"name": "a", "size": len(data) + 1}
         )
         for _ in range(2)
     ]

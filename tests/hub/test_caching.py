@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from hub.http.middleware import CHECKED, FOR_AN_HOUR, NEVER
+from hub.http.middleware import FOR_AN_HOUR, NO_STORE, REVALIDATE
 from previews.models import Derivative, Image
 from registry.adapters import services as adapters
 from registry.models import Adapter
@@ -90,7 +90,7 @@ def test_nothing_about_a_private_or_unlisted_adapter_is_stored(
         said = kept(client, place(path))
         is_for_strangers = path in {"/", "/browse", "/ada", "/help/use"} and client is not as_ada
         assert "private" in said
-        assert said == CHECKED if is_for_strangers else "no-store" in said, (path, said)
+        assert said == REVALIDATE if is_for_strangers else "no-store" in said, (path, said)
 
 
 def test_what_a_token_opens_is_not_stored(
@@ -100,19 +100,19 @@ def test_what_a_token_opens_is_not_stored(
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     for path in ("/browse", "/api/v1/adapters/ada/noir", "/ada/noir/resolve/main/noir.safetensors"):
         answer = Client(headers={"Authorization": f"Bearer {secret}"}).get(path)
-        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, NEVER), path
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, NO_STORE), path
     version = noir.latest_version_id
     for path, status in (
         (f"/api/v1/model-versions/{version}", 200),
         (f"/api/download/models/{version}", 302),
     ):
         answer = Client().get(f"{path}?token={secret}")
-        assert (answer.status_code, answer.headers["Cache-Control"]) == (status, NEVER), path
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (status, NO_STORE), path
 
 
 def test_a_stranger_may_go_back_to_public_lists(noir: Adapter) -> None:
     for path in ("/", "/browse", f"/{noir.owner}", "/help/use"):
-        assert kept(Client(), path) == CHECKED
+        assert kept(Client(), path) == REVALIDATE
 
 
 def test_public_pictures_are_asked_for_again_within_an_hour(
@@ -137,4 +137,4 @@ def test_public_pictures_are_asked_for_again_within_an_hour(
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     for path in paths:
         asked = Client().get(path, headers={"If-None-Match": etags[path]})
-        assert (asked.status_code, asked.headers["Cache-Control"]) == (404, NEVER)
+        assert (asked.status_code, asked.headers["Cache-Control"]) == (404, NO_STORE)

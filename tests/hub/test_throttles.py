@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from hub.http.throttles import StrangerThrottle
+from hub.http.throttles import AnonymousThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(StrangerThrottle, "get_rate", lambda _self: "50/min")
+    monkeypatch.setattr(AnonymousThrottle, "get_rate", lambda _self: "50/min")
     cache.clear()
     yield
     cache.clear()
 
 
-def at(now: float, address: str = "192.0.2.1") -> tuple[bool, StrangerThrottle]:
+def at(now: float, address: str = "192.0.2.1") -> tuple[bool, AnonymousThrottle]:
     """Ask once at a time; return whether that is allowed, and what counted it."""
     request = HttpRequest()
     request.META["REMOTE_ADDR"], request.user = address, AnonymousUser()
-    throttle = StrangerThrottle()
+    throttle = AnonymousThrottle()
     throttle.timer = lambda: now
     return throttle.allows(request), throttle
 
@@ -52,6 +52,6 @@ def test_the_next_minute_begins_anew_and_others_have_their_own() -> None:
 def test_who_is_signed_in_is_not_counted(admin_user: object) -> None:
     request = HttpRequest()
     request.user = admin_user  # type: ignore[assignment]  # a user of this project
-    throttle = StrangerThrottle()
+    throttle = AnonymousThrottle()
     assert throttle.allows(request)
     assert throttle.left is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.http.throttles import CoverThrottle, DrawnThrottle, PageThrottle, WriteThrottle
+from hub.http.throttles import CoverThrottle, DrawnImageThrottle, PageThrottle, WriteThrottle
 from previews.models import Image
 from tests.pages.pictures import render
 from tests.stored import blob_of
@@ -26,7 +26,7 @@ NOW = 600.25
 
 @pytest.fixture(autouse=True)
 def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    for throttle in (PageThrottle, DrawnThrottle, CoverThrottle, WriteThrottle):
+    for throttle in (PageThrottle, DrawnImageThrottle, CoverThrottle, WriteThrottle):
         monkeypatch.setattr(throttle, "timer", lambda _self: NOW)
 
 
@@ -112,5 +112,5 @@ def test_covers_have_a_limit_that_no_reader_meets(
 
 
 def test_the_defaults_leave_room_for_a_reader_with_many_tabs() -> None:
-    pages, covers, drawn = PageThrottle(), CoverThrottle(), DrawnThrottle()
+    pages, covers, drawn = PageThrottle(), CoverThrottle(), DrawnImageThrottle()
     assert (pages.num_requests, covers.num_requests, drawn.num_requests) == (1200, 1800, 120)

@@ -56,7 +56,7 @@ def ground(
 @pytest.fixture(autouse=True)
 def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count no requests, and have the disk keep nothing: all of it is rolled back."""
-    monkeypatch.setattr("hub.http.throttles._Counted.allow_request", lambda *_: True)
+    monkeypatch.setattr("hub.http.throttles._CountingThrottle.allow_request", lambda *_: True)
     monkeypatch.setattr("hub.http.middleware.flush", lambda _path: 0)
 
 

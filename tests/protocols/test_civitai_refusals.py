@@ -50,7 +50,7 @@ FITS = {200, 302, 400, 401, 404, 429}
 def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests ask more often than people do."""
     rates = {"stranger": None, "search": None}
-    monkeypatch.setattr(throttles.StrangerThrottle, "THROTTLE_RATES", rates)
+    monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
     monkeypatch.setattr(throttles.ScopeThrottle, "THROTTLE_RATES", rates)
 
 
@@ -144,8 +144,8 @@ def test_strangers_are_held_up_by_the_same_limit_as_elsewhere(
     stranger: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = {"stranger": "3/min", "search": None}
-    monkeypatch.setattr(throttles.StrangerThrottle, "THROTTLE_RATES", rates)
-    monkeypatch.setattr(throttles.StrangerThrottle, "timer", lambda _self: 1200.0)
+    monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
+    monkeypatch.setattr(throttles.AnonymousThrottle, "timer", lambda _self: 1200.0)
     for _ in range(3):
         assert stranger.get("/api/v1/enums").status_code == 200
     answer = stranger.get("/api/v1/models")

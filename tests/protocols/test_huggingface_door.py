@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.http.throttles import StrangerThrottle, WriteThrottle
+from hub.http.throttles import AnonymousThrottle, WriteThrottle
 from hub.protocols.huggingface.refusals import refusal
 from lorary.anatomy import Finding
 from registry.errors import UploadRefused
@@ -94,8 +94,8 @@ def test_every_answer_has_an_id(stranger: Client, as_ada: Client) -> None:
 def test_strangers_hear_how_many_requests_are_left(
     stranger: Client, as_ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StrangerThrottle, "get_rate", lambda _self: "2/min")
-    monkeypatch.setattr(StrangerThrottle, "timer", lambda _self: 1200.0)
+    monkeypatch.setattr(AnonymousThrottle, "get_rate", lambda _self: "2/min")
+    monkeypatch.setattr(AnonymousThrottle, "timer", lambda _self: 1200.0)
     first, second, third = (stranger.get("/api/agent-harnesses") for _ in range(3))
     assert first.headers["RateLimit"] == '"api";r=1;t=60'
     assert first.headers["RateLimit-Policy"] == '"fixed window";"api";q=2;w=60'

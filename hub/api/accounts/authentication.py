@@ -22,7 +22,7 @@ class TokenAuth(BaseAuthentication):
     """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""
 
     #: Whether ``?token=`` counts as well.
-    is_in_address = False
+    is_query_allowed = False
 
     def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
         """Return the token with its user.
@@ -30,7 +30,7 @@ class TokenAuth(BaseAuthentication):
         Raises:
             Unauthenticated: a bearer token that is not valid (any more).
         """
-        token = token_of(request, is_in_address=self.is_in_address)
+        token = token_of(request, is_query_allowed=self.is_query_allowed)
         return None if token is None else (token.user, token)
 
     def authenticate_header(self, _request: Request) -> str:
@@ -41,7 +41,7 @@ class TokenAuth(BaseAuthentication):
 class AddressTokenAuth(TokenAuth):
     """Takes ``?token=`` too, for readers of another hub's dialect at an address that both share."""
 
-    is_in_address = True
+    is_query_allowed = True
 
 
 class SessionAuth(SessionAuthentication):

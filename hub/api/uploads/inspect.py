@@ -60,7 +60,7 @@ class Inspect(RawEndpoint):
         """
         asked = self.asked(InspectQuery)
         data = _first_bytes(request, asked["size"])
-        return Response(limits.look(data, **asked).to_dict())
+        return Response(limits.inspect_head(data, **asked).to_dict())
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
@@ -71,11 +71,11 @@ def _first_bytes(request: Request, size: int) -> bytes:
         SizeMismatch: it is longer than the file, or ends within the header.
         TooLarge: it is longer than what is inspected for this user.
     """
-    most = limits.head_bytes(request.user)
+    most = limits.max_head_bytes(request.user)
     try:
         data: bytes = raw_body(request, limit=most).read(most)
     except TooLarge as refusal:
-        raise limits.too_long(request.user) from refusal
+        raise limits.head_too_large(request.user) from refusal
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))
     if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
@@ -95,8 +95,8 @@ def _require_header(data: bytes, most: int, request: Request) -> None:
         TooLarge: so much of it is not inspected for this user.
     """
     needed = 8 + int.from_bytes(data[:8], "little")
-    if limits.head_bytes(request.user) < needed <= most:
-        raise limits.too_long(request.user)
+    if limits.max_head_bytes(request.user) < needed <= most:
+        raise limits.head_too_large(request.user)
     if 8 <= len(data) < needed <= most:
         text = _(
             "The header needs the first %(needed)d bytes of the file; the request has %(got)d."

@@ -12,9 +12,9 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from hub.http.callers import secret_in_header
+from hub.http.callers import bearer_secret
 from hub.http.delivery import etag_of, matches
-from hub.http.middleware import FOR_AN_HOUR, NEVER
+from hub.http.middleware import FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews import cover as covers
 from previews.models import Derivative, Image, Sheet, SheetKind
@@ -125,7 +125,7 @@ def viewer_of(request: HttpRequest) -> User | AnonymousUser:
         Unauthenticated: a token that is not valid (any more).
         ScopeMissing: a token that may not read.
     """
-    secret = secret_in_header(request)
+    secret = bearer_secret(request)
     if secret is None:
         return request.user
     return require_scope(tokens.authenticate(secret=secret).user, "read")
@@ -180,7 +180,7 @@ def _open(blob: Blob) -> BinaryIO:
 
 def kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
     """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
-    response.headers["Cache-Control"] = FOR_AN_HOUR if is_open else NEVER
+    response.headers["Cache-Control"] = FOR_AN_HOUR if is_open else NO_STORE
     response.headers["ETag"] = etag
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response

@@ -137,7 +137,7 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
         return Reading(path, remarks_of(found, is_owner=True), is_refused=True)
     try:
         head = request.read(checks.head_bytes())
-        inspection = limits.look(head, name=path, size=size_bytes)
+        inspection = limits.inspect_head(head, name=path, size=size_bytes)
     except Busy as busy:
         return _refused(name, str(busy.detail))
     remarks = remarks_of(inspection.findings, is_owner=True)

@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from hub.http.callers import authenticate
 from hub.http.problems import problem_of
-from hub.http.throttles import ScopeThrottle, StrangerThrottle
+from hub.http.throttles import AnonymousThrottle, ScopeThrottle
 from registry.accounts import permissions
 from registry.errors import RateLimited
 
@@ -123,7 +123,7 @@ def _charge(request: HttpRequest, scope: str) -> None:
         RateLimited: there were too many.
     """
     asked, view = cast("Request", request), cast("APIView", SimpleNamespace(throttle_scope=scope))
-    for throttle in (StrangerThrottle(), ScopeThrottle()):
+    for throttle in (AnonymousThrottle(), ScopeThrottle()):
         if not throttle.allow_request(asked, view):
             text = _("Wait a moment, then try again.")
             raise RateLimited(text, retry_after=throttle.reset_s)

@@ -24,8 +24,8 @@ from django.http import HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from hub.http.callers import secret_in_header
-from hub.http.throttles import StrangerThrottle, WriteThrottle
+from hub.http.callers import bearer_secret
+from hub.http.throttles import AnonymousThrottle, WriteThrottle
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, REPO_NOT_FOUND, Refused, refusal
 from hub.webserver.connections import discard
 from registry.accounts import permissions
@@ -117,7 +117,7 @@ def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool)
 
 
 def _authenticate(request: HttpRequest) -> None:
-    secret = secret_in_header(request)
+    secret = bearer_secret(request)
     if secret is None:
         if request.method not in SAFE:
             request.user = AnonymousUser()  # a session would need the CSRF token
@@ -146,7 +146,7 @@ def _charge(request: HttpRequest) -> dict[str, str]:
     Raises:
         Refused: there were too many.
     """
-    throttle = StrangerThrottle()
+    throttle = AnonymousThrottle()
     is_allowed = throttle.allows(request)
     if throttle.left is None:
         return {}  # signed in

@@ -25,7 +25,7 @@ from django.core import signing
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.http.callers import secret_in_header
+from hub.http.callers import bearer_secret
 from hub.protocols.huggingface.door import answer, charge_write, door
 from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import Refused
@@ -118,7 +118,7 @@ def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
 
 
 def _grant(request: HttpRequest) -> Grant:
-    secret = secret_in_header(request)
+    secret = bearer_secret(request)
     if secret is None:
         raise Unauthenticated(_("Send the token that came with this address."))
     grant = opened_grant(secret)
