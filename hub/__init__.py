@@ -1,1 +1,1 @@
-"""The site and all doors of Lorary."""
+"""The web application of Lorary: pages, API and protocols."""

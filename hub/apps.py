@@ -1,4 +1,4 @@
-"""Django application of the site and its doors."""
+"""Django application of the pages, the API and the protocols."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ class HubConfig(AppConfig):
     verbose_name = _("Hub")
 
     def ready(self) -> None:
-        """Bind what every process needs, whichever command started it."""
+        """Register what every process needs, whichever command started it."""
         setting_checks.register_all()
         celery.app.set_default()
-        hooks.sweepers.add(staging.sweep)
+        signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
+
+
+def _sweep_xet(*, is_dry: bool = False, **_named: object) -> staging.Size:
+    """Delete leftover Xet uploads of Hub clients; return their number and size."""
+    return staging.sweep(is_dry=is_dry)

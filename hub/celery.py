@@ -1,4 +1,4 @@
-"""The Celery application; it only wakes workers, the job rows are the queue of record."""
+"""The Celery application. It only wakes workers; the queue is the table of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from celery import Celery
 from celery.signals import task_postrun
 from django.conf import settings
 
-#: Seconds after which whoever took a message has read it.
+#: Seconds after which a worker that took a message has read it.
 TAKEN_S = 60.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
@@ -23,12 +23,12 @@ app.autodiscover_tasks(["registry", "previews"])
 
 @task_postrun.connect
 def discard_taken(**_kwargs: object) -> None:
-    """Remove messages that the embedded broker has handed over.
+    """Delete messages of the embedded broker that workers have taken.
 
-    kombu moves a message to a folder before it reads it, and a worker ends when it is not there:
-    another one may just be in between. A move changes the time of the inode, not of the content.
-    kombu's own clean-up uses the system's temporary folder, which may be another file system, where
-    a move is no longer atomic.
+    kombu moves a message to a folder before it reads it, and a worker crashes if it is missing: so
+    only old messages are deleted. A move changes the inode's time, not the content's. kombu's own
+    clean-up uses the system's temporary folder, which may be another file system, where a move is
+    not atomic.
     """
     taken = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("processed_folder")
     if taken is None:

@@ -1,4 +1,4 @@
-"""Every setting of a hub, as one frozen object: ``django.conf.settings.LORARY``."""
+"""All settings of a hub, as one frozen object: ``django.conf.settings.LORARY``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOR_TESTS = "TEST_"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """What the owner of a hub can decide. ``docs/settings.md`` explains each field.
+    """The settings of a hub. ``docs/settings.md`` explains each field.
 
     Sizes are in bytes, times in the unit that the name ends with.
     """
@@ -70,19 +70,19 @@ class Config:
 
     @property
     def is_https(self) -> bool:
-        """Whether people reach the hub over TLS."""
+        """Whether the public address uses TLS."""
         return urlsplit(self.base_url).scheme == "https"
 
 
 def load(env: Env, root: Path) -> Config:
-    """Return the configuration that the environment describes.
+    """Return the configuration from the environment.
 
     Args:
-        env: Where to read.
+        env: The variables.
         root: Folder of the checkout, for defaults.
 
     Raises:
-        ImproperlyConfigured: A value cannot be understood.
+        ImproperlyConfigured: A value is invalid.
     """
     data = env.path("DATA", root / "var")
     base_url = env.text("BASE_URL").rstrip("/")
@@ -133,7 +133,7 @@ def load(env: Env, root: Path) -> Config:
 
 
 def prepare(data: Path) -> None:
-    """Create the folders that every process of a hub relies on."""
+    """Create the folders that every process of a hub needs."""
     for part in ("", "broker", "broker/messages", "broker/taken", "broker/control"):
         make_folder(data / part)
 
@@ -144,9 +144,9 @@ def _hosts_of(base_url: str) -> tuple[str, ...]:
 
 
 def _kept_secret(data: Path) -> str:
-    """Return the key kept in the data directory, made on the first start.
+    """Return the key stored in the data directory; the first start creates it.
 
-    The file is linked into place complete, so two processes that start together agree.
+    The complete file is linked into place, so two processes that start together get the same key.
     """
     path = data / "secret_key"
     if not path.exists():
@@ -168,11 +168,10 @@ _FILE = "storage_url"
 
 
 def moved_to(data: Path) -> str:
-    """Return the address that the files of this data directory were moved to, "" if never.
+    """Return the URL of the store that the files were moved to, "" if never.
 
-    It is kept beside the rows, in ``<data>/storage_url``. ``manage.py storage move`` writes it
-    last, so it is the switch: from then on it is what ``LORARY_STORAGE`` means when it is unset,
-    and a hub that names another place does not start.
+    ``manage.py storage move`` writes it to ``<data>/storage_url`` as its last step. From then on it
+    is the default of ``LORARY_STORAGE``, and a hub with another value does not start.
     """
     try:
         return (data / _FILE).read_text(encoding="utf-8").strip()
@@ -180,8 +179,8 @@ def moved_to(data: Path) -> str:
         return ""
 
 
-def note_move(data: Path, url: str) -> None:
-    """Write the address; it is there as a whole or not at all."""
+def save_move(data: Path, url: str) -> None:
+    """Write the URL of the new store, atomically."""
     draft = data / f".{_FILE}.{os.getpid()}"
     with draft.open("w", encoding="utf-8") as handle:
         handle.write(f"{url}\n")

@@ -1,4 +1,4 @@
-"""How a hub reaches its rows, its messages and its cache, from three addresses."""
+"""Django's settings of database, broker and cache, from their URLs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from registry.private_files import make_file
 if TYPE_CHECKING:
     from hub.config import Config
 
-# Readers never wait for the writer (WAL); a writer takes its lock at once and waits for its turn
+# Readers never wait for the writer (WAL); a writer takes its lock at once and waits for it
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
-# last commits on power loss, not on a kill; FULL would cost a factor of fifty, so only what
-# somebody is told about is flushed (hub.http.middleware).
+# last commits on power loss, not on a kill; FULL would be fifty times slower, so the log is
+# flushed only before a response (hub.http.middleware).
 SQLITE: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
-# A worker that dies hands its message back after seconds, not after kombu's hour; double
+# The message of a killed worker is delivered again after seconds, not after kombu's hour; double
 # delivery is harmless because the job row decides.
 REDIS: dict[str, Any] = {
     "visibility_timeout": 30,
@@ -36,7 +36,7 @@ def database(config: Config) -> dict[str, Any]:
     """Return Django's entry for the database: SQLite in the data directory or the given URL."""
     url = config.database_url or f"sqlite:///{config.data / 'lorary.sqlite3'}"
     entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
-    entry["ATOMIC_REQUESTS"] = False  # no transaction spans the reading of a body
+    entry["ATOMIC_REQUESTS"] = False  # no transaction stays open while a body is read
     if entry["ENGINE"].endswith("sqlite3"):
         entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **SQLITE}
     else:
@@ -45,9 +45,9 @@ def database(config: Config) -> dict[str, Any]:
 
 
 def prepare_file(entry: dict[str, Any]) -> None:
-    """Make SQLite's file, for the owner alone; SQLite makes its log and index with the same mode.
+    """Create SQLite's file with mode 600; SQLite creates its log and index with the same mode.
 
-    Call it before there is a connection.
+    Call it before a connection is opened.
     """
     file = Path(entry["NAME"])
     if entry["ENGINE"].endswith("sqlite3") and file.is_absolute() and file.parent.is_dir():
@@ -58,7 +58,7 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
     """Return Celery's broker address and transport options."""
     if not config.broker_url:
         folder = config.data / "broker"
-        return f"{SCHEME}://localhost", {  # the host means nothing, kombu warns without one
+        return f"{SCHEME}://localhost", {  # the host is not used, but kombu warns without one
             "data_folder_in": str(folder / "messages"),
             "data_folder_out": str(folder / "messages"),
             "control_folder": str(folder / "control"),

@@ -1,14 +1,14 @@
-"""The embedded broker: kombu's messages in files, each there as a whole or not at all.
+"""The embedded broker: kombu's messages in files that are written atomically.
 
 ```
 <data>/broker/messages/<time>_<id>.<queue>.msg     waiting
 <data>/broker/taken/<time>_<id>.<queue>.msg        being read, or read
 ```
 
-kombu writes into the very file that a worker looks for, and a list of bindings that every start
-reads. A process killed in the middle of either leaves half a file, and each worker that reads it
-ends. Here a message is renamed into place, what cannot be read is passed over (a lost wake-up costs
-a sweep), and no bindings are written down: a queue, its exchange and its key have one name.
+kombu writes a message directly to the path where workers look for it, and a list of bindings that
+every start reads. A process that is killed meanwhile leaves half a file, and every worker that
+reads it crashes. Here a message is renamed into place, an unreadable one is skipped (the next sweep
+finds its job), and no bindings are stored: a queue, its exchange and its key have the same name.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps
 
-#: How addresses of this broker begin.
+#: Prefix of the URLs of this broker.
 SCHEME = "embedded"
 
 log = logging.getLogger(__name__)
 
 
 class Channel(filesystem.Channel):
-    """Whole messages, no bindings."""
+    """Writes messages atomically and stores no bindings."""
 
     def get_table(  # type: ignore[override]  # the stubs of its bases differ
         self, exchange: str
     ) -> list[filesystem.exchange_queue_t]:
-        """Return key, pattern and queue: all have the name of the exchange."""
+        """Return key, pattern and queue, which all have the name of the exchange."""
         return [filesystem.exchange_queue_t(exchange, "", exchange)]
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str | None, queue: str) -> None:
-        """Write nothing down."""
+        """Do nothing: bindings follow from the names."""
 
     def _delete(self, queue: str, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - kombu's
-        """Remove what waits in a queue; there is no binding to remove."""
+        """Delete the messages of a queue; there is no binding to delete."""
         self._purge(queue)
 
     def _put(  # type: ignore[override]  # the stubs of its bases differ
@@ -53,7 +53,7 @@ class Channel(filesystem.Channel):
         message: object,
         **_kwargs: Any,  # noqa: ANN401 - kombu's
     ) -> None:
-        """Write beside, then rename: readers look for names that end like those of messages."""
+        """Write a message to a temporary name, then rename it to one that readers look for."""
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         place = Path(self.data_folder_out) / name
         draft = place.with_name(f"{name}.new")
@@ -63,21 +63,21 @@ class Channel(filesystem.Channel):
         except OSError as error:
             with suppress(OSError):
                 draft.unlink()
-            text = f"a message cannot be written: {os.strerror(error.errno or 0)}"
+            text = f"cannot write a message: {os.strerror(error.errno or 0)}"
             raise ChannelError(text) from error
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401 - kombu's
-        """Return the next message that can be read; kombu raises Empty after the last."""
+        """Return the next readable message; kombu raises Empty after the last one."""
         del timeout
         while True:
             try:
                 return super()._get(queue)
             except (ChannelError, ValueError) as error:
-                log.warning("a message of queue %s is passed over: %s", queue, error)
+                log.warning("skipping a message of queue %s: %s", queue, error)
 
 
 class Transport(filesystem.Transport):
-    """Files in the data directory."""
+    """The transport for messages in the data directory."""
 
     Channel = Channel
 

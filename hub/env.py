@@ -1,7 +1,7 @@
 """Typed reading of ``LORARY_*`` environment variables.
 
-A value that cannot be understood stops the start with the variable's name, what was found and
-what would be accepted. Nothing is guessed: ``LORARY_DEBUG=maybe`` is an error, not false.
+An invalid value stops the start with a message that has the variable's name, the value and the
+accepted values. Nothing is guessed: ``LORARY_DEBUG=maybe`` is an error, not false.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes meant by ``20GiB``, ``512 MB``, ``1.5g`` or ``1048576``.
+    """Return the number of bytes of ``20GiB``, ``512 MB``, ``1.5g`` or ``1048576``.
 
     Raises:
-        ValueError: The text is no size, or its unit is unknown.
+        ValueError: The text is not a size, or its unit is unknown.
     """
     match = SIZE.fullmatch(text.strip())
     if match is None or match[2].lower() not in UNITS:
@@ -41,10 +41,10 @@ def parse_size(text: str) -> int:
 
 
 class Env:
-    """The variables of one process, read by type.
+    """Typed access to the environment variables of a process.
 
     Attributes:
-        known: Names asked for so far, without prefix; everything else with the prefix is a typo.
+        known: Names read so far, without prefix; other variables with the prefix are typos.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class Env:
         self.known: set[str] = set()
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the variable, or the default when it is unset or empty."""
+        """Return the variable, or the default if it is unset or empty."""
         self.known.add(name)
         return self._environ.get(PREFIX + name, "").strip() or default
 
@@ -69,7 +69,7 @@ class Env:
             raise _bad(name, f"its _FILE form fails: {error}", "name a readable file") from error
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean; only clear words count."""
+        """Return a boolean; see ``TRUE`` and ``FALSE``."""
         value = self.text(name).lower()
         if not value:
             return default
@@ -97,16 +97,16 @@ class Env:
         return 0 if self.text(name, default).lower() == "none" else self.size(name, default)
 
     def path(self, name: str, default: Path) -> Path:
-        """Return an absolute path; a relative one counts from the working directory."""
+        """Return an absolute path; a relative one is resolved in the working directory."""
         value = self.text(name)
         return Path(value).expanduser().absolute() if value else default
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return the parts of a comma-separated list."""
+        """Return the items of a comma-separated list."""
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
 
     def unknown(self, *, besides: frozenset[str] = frozenset()) -> list[str]:
-        """Return set variables with the prefix that no setting asked for."""
+        """Return the variables with the prefix that no setting reads."""
         names = (key.removeprefix(PREFIX) for key in self._environ if key.startswith(PREFIX))
         return sorted(name for name in names if name not in self.known | besides)
 

@@ -1,4 +1,4 @@
-"""Numbers with their nouns and units, for people at a terminal."""
+"""Numbers with nouns and units, for output on a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def in_words(size: int) -> str:
-    """Return a length in bytes: ``1 byte``, ``12.3 MB``."""
+def size_text(size: int) -> str:
+    """Return a size with its unit: ``1 byte``, ``12.3 MB``."""
     amount, unit = float(size), ""
     for larger in ("kB", "MB", "GB", "TB"):
         if amount < 1000:

@@ -1,9 +1,9 @@
-"""System checks: for each setting what can be wrong, with an id and a hint.
+"""Django system checks of the settings, each with an id and a hint.
 
-They run before every management command, so before a hub starts. ``manage.py doctor`` looks
-deeper: at storage, broker, workers and rows. Ids are ``lorary.E001`` (stops the start) or
-``lorary.W001`` (is said); the number belongs to the setting for good. A boolean that is no boolean
-is refused when it is read (``hub/env.py``).
+They run before every management command, and so before a hub starts. ``manage.py doctor`` also
+checks storage, broker, workers and rows. An id such as ``lorary.E001`` stops the start,
+``lorary.W001`` is a warning; a setting keeps its number. Invalid booleans are refused when they are
+read (``hub/env.py``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
 
-#: Commands that must start fast run the checks of this tag only, and so load no page.
+#: Commands that must start fast run only the checks with this tag, and so import no pages.
 TAG = "lorary"
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -72,7 +72,7 @@ def _storage(config: Config) -> Finding:
 
 
 def _part_bytes(config: Config) -> Finding:
-    """Buckets take parts from 5 MiB on; on a local disk smaller ones are fine."""
+    """Check the size of parts: buckets need at least 5 MiB, a local disk does not."""
     is_bucket = config.storage.startswith("s3:")
     return _within("part_bytes", 5 * MIB if is_bucket else MIB // 16, 5 * GIB)(config)
 
@@ -153,7 +153,7 @@ def _accel(config: Config) -> Finding:
 
 
 def _storage_in_use(config: Config) -> Finding:
-    """Refuse the place that the files were moved away from."""
+    """Refuse a store that the files were moved away from."""
     place = moved_to(config.data)
     if (finding := _storage(config)) is not None or not place:
         return finding
@@ -169,7 +169,7 @@ def _storage_in_use(config: Config) -> Finding:
 
 
 def is_same_store(first: str, second: str) -> bool:
-    """Whether two addresses name one store, however it is reached.
+    """Whether two URLs name the same store.
 
     Raises:
         ValueError: see ``parse_location``.
@@ -182,13 +182,13 @@ def is_same_store(first: str, second: str) -> bool:
 
 
 def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
-    def look(config: Config) -> Finding:
+    def check(config: Config) -> Finding:
         value: int = getattr(config, field)
         if least <= value <= most:
             return None
         return f"{value} is out of range", f"Use a value from {least} to {most}."
 
-    return look
+    return check
 
 
 CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
@@ -236,12 +236,12 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
 def check_settings(
     app_configs: Sequence[AppConfig] | None = None, **_kwargs: object
 ) -> list[checks.CheckMessage]:
-    """Return what is wrong with the settings of this process."""
+    """Return errors and warnings about the settings of this process."""
     del app_configs
     config: Config = settings.LORARY
     found: list[checks.CheckMessage] = []
-    for name, (number, look) in CHECKS.items():
-        if (finding := look(config)) is not None:
+    for name, (number, check) in CHECKS.items():
+        if (finding := check(config)) is not None:
             kind = checks.Error if number.startswith("E") else checks.Warning
             message, hint = finding
             found.append(kind(f"LORARY_{name}: {message}", hint=hint, id=f"lorary.{number}"))
@@ -252,5 +252,5 @@ def check_settings(
 
 
 def register_all() -> None:
-    """Have Django run the checks."""
+    """Register the checks with Django."""
     checks.register(check_settings, TAG)

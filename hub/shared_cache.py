@@ -1,7 +1,7 @@
-"""The shared cache: Redis that may be away.
+"""The shared cache: Redis, which may be unavailable.
 
-The cache holds counts for limits on requests, nothing else: attempts to sign in are counted in the
-database. While it is away nothing is counted and every request is allowed: a hub without limits
+The cache only holds the counters of rate limits; attempts to sign in are counted in the database.
+While it is unavailable nothing is counted and every request is allowed: a hub without rate limits
 for some minutes is better than a hub that answers 500.
 """
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds to wait for a connection and for an answer. A connection that Redis closed while it was
-#: idle is opened again once, at once; redis-py by itself would retry for seconds.
+#: idle is reopened once, immediately; redis-py by itself would retry for seconds.
 OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 0.5,
     "socket_timeout": 1.0,
     "retry": Retry(NoBackoff(), 1),
 }
 
-#: Seconds for which a process does not ask a cache that failed, and between two warnings of it.
+#: Seconds for which a process does not use a cache that failed, and between two warnings.
 PAUSE_S = 5.0
 WARN_S = 60.0
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class TolerantRedisCache(RedisCache):
-    """Answers as an empty cache while Redis is away, and logs a warning once a minute."""
+    """Behaves as an empty cache while Redis is unavailable, and logs a warning once a minute."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, {**params, "OPTIONS": OPTIONS})
@@ -52,7 +52,7 @@ class TolerantRedisCache(RedisCache):
         timeout: float | None = DEFAULT_TIMEOUT,
         version: int | None = None,
     ) -> bool:
-        """Return whether the key was added: True while Redis is away."""
+        """Return whether the key was added; True while Redis is unavailable."""
         return _tolerate(partial(super().add, key, value, timeout, version), default=True)
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:  # noqa: ANN401 - Django's
@@ -74,7 +74,7 @@ class TolerantRedisCache(RedisCache):
         return _tolerate(partial(super().delete, key, version), default=False)
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
-        """Return the new count; ``delta``, a first count, while Redis is away.
+        """Return the new count; ``delta`` while Redis is unavailable.
 
         Raises:
             ValueError: the key does not exist.
@@ -83,25 +83,25 @@ class TolerantRedisCache(RedisCache):
 
 
 class _Outage:
-    """When the cache of this process may be asked again, and its failure reported again."""
+    """Times from which the cache may be used again, and its failure logged again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.ask_from = self.warn_from = 0.0
 
     def is_on(self) -> bool:
-        """Whether the cache failed a moment ago."""
+        """Whether the cache failed within the last seconds."""
         return time.monotonic() < self.ask_from
 
     def begin(self, error: Exception) -> None:
-        """Note a failure, and warn of it unless that was done within the last minute."""
+        """Record a failure, and log it at most once a minute."""
         now = time.monotonic()
         with self.lock:
             self.ask_from = now + PAUSE_S
-            is_news = now >= self.warn_from
-            if is_news:
+            is_due = now >= self.warn_from
+            if is_due:
                 self.warn_from = now + WARN_S
-        if is_news:
+        if is_due:
             log.warning("The cache is away: limits are not enforced. %s", error)
 
 

@@ -1,4 +1,4 @@
-"""What the doors tell alike of uploads on their way."""
+"""Progress of upload checks, for pages and API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def checked_bytes(rows: Iterable[Upload]) -> dict[int, int]:
-    """Return upload id → bytes checked, of uploads whose checks are under way."""
+    """Return upload id → bytes checked, for uploads whose checks are running."""
     keys = {f"{CHECK_TASK}:{row.pk}": row.pk for row in rows if row.state == UploadState.CHECKING}
     jobs = Job.objects.filter(key__in=keys) if keys else Job.objects.none()
     return {keys[key]: done for key, done in jobs.order_by("id").values_list("key", "done")}

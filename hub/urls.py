@@ -1,8 +1,8 @@
-"""Every address of a hub: health, doors, API, pages.
+"""All URLs of a hub: health, protocols, API, pages.
 
-The order is that of the most asked first, since each address is compared until one fits. Other
-hubs' protocols have addresses below ``/api/v1/`` too, none of them is one of ours; they come before
-what answers for all the rest of ``/api/``. The pages come last, they own ``/{owner}``.
+The most requested come first, since Django tries patterns in order. The Hugging Face and Civitai
+protocols also have URLs below ``/api/v1/``, none of which is one of the API; they come before the
+pattern that answers all the rest of ``/api/``. The pages come last: they match ``/{owner}``.
 """
 
 from __future__ import annotations

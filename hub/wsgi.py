@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
-#: Everything here is UTF-8. Django would take any codec of Python by its name, and fail before its
-#: first line of ours at those that make no text (``base64``).
+#: All bodies are UTF-8. Django would accept any Python codec by name, and fail before any view at
+#: those that do not decode to text (``base64``).
 _CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
 
 answer = get_wsgi_application()
@@ -31,28 +31,28 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     return answer(environ, start_response)
 
 
-def _in_a_line(record: logging.LogRecord) -> bool:
-    """Say of a connection that stood still, or nearly, that it did, without a traceback."""
+def _drop_timeout_traceback(record: logging.LogRecord) -> bool:
+    """Replace the traceback of a timed out connection by a message; every record passes."""
     if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
-        record.msg, record.args, record.exc_info = "a connection stood still: closed", (), None
+        record.msg, record.args, record.exc_info = "closed a connection that timed out", (), None
     return True
 
 
-logging.getLogger("gunicorn.error").addFilter(_in_a_line)
+logging.getLogger("gunicorn.error").addFilter(_drop_timeout_traceback)
 
 from hub.operations import process_lock  # noqa: E402 - there are no models before
 from registry.versions import download_counts  # noqa: E402 - the same
 
-# Nobody moves or restores what this process serves; held by the processes it forks as well.
+# Locks the data against a move or restore; forked processes hold the lock, too.
 process_lock.enter()
 
-# Load every page now, before the server forks: once for all processes, and no first visitor waits.
+# Import all pages before the server forks: once for all processes, and not in a request.
 _ = get_resolver().url_patterns
 
-# A server counts for hours, a command or a test does not.
+# Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()
 
-# What is loaded by now stays until the end: the collector would walk through all of it every few
-# requests, and by that make each process a copy of its own.
+# Exclude loaded modules from garbage collection: the collector would traverse them every few
+# requests, and so give each process a copy of the shared memory.
 gc.collect()
 gc.freeze()

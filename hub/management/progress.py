@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.core.management.base import DjangoHelpFormatter
 
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Meter:
         if self.is_quiet or now - self._last < (TERMINAL_S if is_terminal else LOG_S):
             return
         self._last = now
-        said = f"{counted(files, 'file')}, {in_words(size)} {self.verb}"
+        said = f"{counted(files, 'file')}, {size_text(size)} {self.verb}"
         if is_terminal:
             self._has_line = True
             sys.stderr.write(f"\r\033[K{said}")

@@ -26,7 +26,7 @@ from kombu.exceptions import KombuError
 from hub.http.problems import is_full
 from hub.operations.health import LEAST_FREE_BYTES
 from hub.operations.worker_status import unserved_told
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings
 from previews.render import BasesInvalid, load_bases
 from registry import guards, storage, sweep
@@ -297,7 +297,7 @@ def _bytes() -> Iterator[Report]:
 def _orphans() -> Iterator[Report]:
     swept = sweep.run(is_dry=True)
     message = (
-        f"{counted(swept.files, 'file')} ({in_words(swept.bytes_freed)}) that nothing refers to."
+        f"{counted(swept.files, 'file')} ({size_text(swept.bytes_freed)}) that nothing refers to."
     )
     if swept.files:
         yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
@@ -308,9 +308,9 @@ def _orphans() -> Iterator[Report]:
 def _pieces() -> Iterator[Report]:
     """Say how much of Hub clients' uploads waits on the disk of this machine."""
     here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
-    message = f"{counted(len(here), 'piece')} ({in_words(sum(here))}) of uploads of Hub clients"
+    message = f"{counted(len(here), 'piece')} ({size_text(sum(here))}) of uploads of Hub clients"
     if swept.leftovers:
-        left = f"{swept.leftovers:,} ({in_words(swept.leftover_bytes)})"
+        left = f"{swept.leftovers:,} ({size_text(swept.leftover_bytes)})"
         message = f"{message}, {left} of them left over."
         yield Report("pieces", "warning", message, "The worker of `checks` removes them hourly.")
     else:

@@ -1,4 +1,4 @@
-"""Settings of a hub. What its owner can decide is in ``hub/config.py`` and ``LORARY_*``."""
+"""Django settings of a hub. ``hub/config.py`` reads the ``LORARY_*`` settings."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Sub-domains, preload lists and the redirect to HTTPS are decisions of whoever owns the domain
-# and its proxy, not of a hub below it.
+# Sub-domains, preload lists and the redirect to HTTPS are up to the owner of the domain and its
+# proxy, not to a hub.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 if LORARY.trust_proxy:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -96,7 +96,7 @@ prepare_file(DATABASES["default"])
 CACHES = {"default": cache(LORARY)}
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker(LORARY)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A request does not wait for a broker that is away: the sweep finds the job.
+# A request does not wait for an unavailable broker: the sweep finds the job.
 CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 CELERY_TASK_IGNORE_RESULT = True
@@ -129,7 +129,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-# Files are served straight from the packages: a start needs no collectstatic.
+# Static files are served from the packages, without collectstatic.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = LORARY.debug
 
@@ -142,7 +142,7 @@ TIME_ZONE = LORARY.time_zone
 USE_TZ = True
 
 # --- Uploads --------------------------------------------------------------------------------
-# Weights travel as raw bodies and never pass through Django's form parsers.
+# Weights are sent as raw bodies and never pass through Django's form parsers.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
@@ -169,7 +169,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "hub.http.throttles.WriteThrottle",
         "hub.http.throttles.ScopeThrottle",
     ],
-    # Generous: they stop floods, not work. A window of the cache, per address or per user.
+    # Generous: they stop floods, not work. Counted in the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {
         "stranger": "1800/min",
         "inspect": "120/min",
@@ -217,21 +217,21 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --- Log ------------------------------------------------------------------------------------
-#: Clients ask here for what not every server has, and go on by themselves when it is not there.
-_ASKED_IN_VAIN = ("/xet/",)
+#: Clients probe these paths, and continue without them after a 404.
+_OPTIONAL_PATHS = ("/xet/",)
 
 
-def is_news(record: LogRecord) -> bool:
-    """Whether a warning of Django's tells anything: not that a client learned what is not here."""
+def is_logged(record: LogRecord) -> bool:
+    """Whether to log a warning of Django: not a 404 below ``_OPTIONAL_PATHS``."""
     request = getattr(record, "request", None)
     is_absent = getattr(record, "status_code", None) == 404
-    return not (is_absent and str(getattr(request, "path", "")).startswith(_ASKED_IN_VAIN))
+    return not (is_absent and str(getattr(request, "path", "")).startswith(_OPTIONAL_PATHS))
 
 
-def say_in_a_line(record: LogRecord) -> bool:
-    """Leave out the traceback where a request breaks a rule of Django's; every record passes.
+def drop_traceback(record: LogRecord) -> bool:
+    """Remove the traceback from Django's security warnings; every record passes.
 
-    Scanners send hosts that are not this one and the like all day. The sentence says all there is.
+    Scanners send wrong Host headers and the like all day. The message says enough.
     """
     if record.name.startswith("django.security."):
         record.exc_info = record.exc_text = None
@@ -243,8 +243,8 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
-        "news": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
-        "line": {"()": "django.utils.log.CallbackFilter", "callback": say_in_a_line},
+        "news": {"()": "django.utils.log.CallbackFilter", "callback": is_logged},
+        "line": {"()": "django.utils.log.CallbackFilter", "callback": drop_traceback},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["line"]},

@@ -1,4 +1,4 @@
-"""Settings of the tests: a data directory of their own, nothing from the caller's environment."""
+"""Settings of the tests: a separate data directory, and no ``LORARY_*`` from the environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; te
 if "LORARY_TEST_BROKER_URL" not in os.environ:
     CELERY_BROKER_URL = "memory://"
     CELERY_BROKER_TRANSPORT_OPTIONS = {}
-WHITENOISE_AUTOREFRESH = True  # no scan of the static files for every client
+WHITENOISE_AUTOREFRESH = True  # do not scan the static files for every client
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a hub: threads that share a database in memory get "table is locked" at once,
     # where those of a file wait for their turn.

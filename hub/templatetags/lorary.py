@@ -1,4 +1,4 @@
-"""Small things that templates say often: icons, sizes, strengths, rulers."""
+"""Template tags and filters for icons, sizes, strengths and rulers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ register = template.Library()
 
 #: Right end of a card's strength ruler.
 RULER_END = 1.5
-#: The ruler's drawing runs from x = 2 to x = 102.
+#: The ruler is drawn from x = 2 to x = 102.
 _RULER_FROM, _RULER_WIDTH = 2.0, 100.0
 _KILO = 1000
 _MAY_BREAK = SafeString("<wbr>")
@@ -40,7 +40,7 @@ DENSITIES = ("proof", "card", "list")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page says about itself, whoever renders it (the error pages too)."""
+    """Values that ``base.html`` needs on every page, error pages included."""
 
     theme: str = "auto"
     density: str = "card"
@@ -53,7 +53,7 @@ class Frame:
 
 @register.simple_tag(takes_context=True)
 def frame(context: Context) -> Frame:
-    """Return the frame of the page; without a request (500) its defaults."""
+    """Return the values for ``base.html``; without a request (500) the defaults."""
     request: HttpRequest | None = context.get("request")
     if request is None:
         return Frame(is_signup_open=settings.LORARY.signup)
@@ -71,7 +71,7 @@ def frame(context: Context) -> Frame:
 
 
 def _address(request: HttpRequest) -> str:
-    """Return where this hub is; "" on the page that refuses a host that is not this one."""
+    """Return the URL of this hub; "" on the page that refuses a wrong Host header."""
     try:
         return links.address(request)
     except DisallowedHost:
@@ -85,7 +85,7 @@ def _chosen(request: HttpRequest, name: str, allowed: tuple[str, ...], default: 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """Return the icon of the sprite; decorative, so words must stand beside it."""
+    """Return an icon of the sprite. It is decorative: put text beside it."""
     return format_html(
         '<svg class="ico" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
     )
@@ -107,7 +107,7 @@ def size(size_bytes: int | None) -> str:
 
 @register.filter
 def strength(value: float | None) -> str:
-    """Return a multiplier with no more digits than it needs, but at least one decimal."""
+    """Return a multiplier with as many digits as it needs, and at least one decimal."""
     if value is None:
         return ""
     text = f"{value:.2f}".rstrip("0")
@@ -116,41 +116,41 @@ def strength(value: float | None) -> str:
 
 @register.filter
 def signed(value: float | None) -> str:
-    """Return a strength for people to read: with a minus, where commands need a hyphen."""
+    """Return a strength with a minus sign, for text; commands need a hyphen."""
     return strength(value).replace("-", "−")
 
 
 @register.filter
 def digest(sha256: str) -> str:
-    """Return the two ends of a digest, for people to compare."""
+    """Return the first and last digits of a digest, to compare by eye."""
     return f"{sha256[:8]}…{sha256[-4:]}"
 
 
 @register.filter
-def at(found: Mapping[Any, Any], key: object) -> Any:  # noqa: ANN401 - whatever is filed there
-    """Return what is filed under a key, nothing where nothing is."""
+def at(found: Mapping[Any, Any], key: object) -> Any:  # noqa: ANN401 - any value
+    """Return the value of a key, an empty tuple if it is missing."""
     return found.get(key, ())
 
 
 @register.filter
 def codes(text: str) -> SafeString:
-    """Return a sentence with what stands between backticks set as code."""
+    """Return a sentence as HTML, with text between backticks as code."""
     parts = enumerate(text.split("`"))
     return format_html_join("", "{}", ((key(part) if n % 2 else part,) for n, part in parts))
 
 
 @register.filter
 def key(name: str) -> SafeString:
-    """Return the name of a tensor or metadata key as code that may break after its parts."""
+    """Return a tensor name or metadata key as code with line breaks allowed after its parts."""
     parts = ((part,) for part in re.split(r"(?<=[._])", name))
     return format_html("<code>{}</code>", format_html_join(_MAY_BREAK, "{}", parts))
 
 
 @register.simple_tag
 def ruler(best: float, low: float | None, high: float | None) -> SafeString:
-    """Return a strength ruler: thick is the safe band, red the best value.
+    """Return a strength ruler as SVG: a thick band for the range, a red line for the best value.
 
-    It runs from 0 to 1.5, and from −1.5 where strengths below 0 are recommended.
+    It runs from 0 to 1.5, or from −1.5 if strengths below 0 are recommended.
     """
     low, high = (best if low is None else low), (best if high is None else high)
     label = (

@@ -1,4 +1,4 @@
-"""Pictures in the smallest form that a browser knows and a place needs."""
+"""A ``<picture>`` with the sources that the browser chooses from."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def picture(
     when: str = "lazy",
     is_moving: bool = False,
 ) -> dict[str, Any]:
-    """Return a picture over its blur.
+    """Return the context of a picture over its blurred placeholder.
 
     Args:
         shown: Has ``url``, ``width`` and ``height``; may have ``placeholder``, ``sources`` and
             ``animation``.
-        alt: What it shows; empty where words beside it say so.
-        sizes: How wide it is shown, as the attribute of ``<source>`` has it.
-        when: ``first`` for the one picture that the page is waited for, ``now`` for what is seen
-            at once, ``lazy`` for the rest.
-        is_moving: Whether a video moves here, for people who have nothing against that.
+        alt: Its alternative text; empty if the text beside it describes it.
+        sizes: Its width, in the syntax of the ``sizes`` attribute.
+        when: ``first`` for the largest picture above the fold, ``now`` for others there,
+            ``lazy`` for the rest.
+        is_moving: Whether a video is animated, unless the user prefers reduced motion.
     """
     sources = groupby(getattr(shown, "sources", ()), key=attrgetter("type"))
     return {

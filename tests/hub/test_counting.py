@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hub.management.progress import listed
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_only_one_is_singular(count: int, text: str) -> None:
     ],
 )
 def test_lengths_have_a_unit_for_people(size: int, text: str) -> None:
-    assert in_words(size) == text
+    assert size_text(size) == text
 
 
 def test_a_long_list_is_counted_and_begun() -> None:

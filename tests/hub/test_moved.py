@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 
-from hub.config import load, moved_to, note_move
+from hub.config import load, moved_to, save_move
 from hub.env import Env
 from hub.setting_checks import check_settings, is_same_store
 
@@ -25,8 +25,8 @@ def ids() -> set[str | None]:
 def test_a_move_decides_where_files_are_unless_a_setting_says_so(tmp_path: Path) -> None:
     env = {"LORARY_DATA": str(tmp_path)}
     assert moved_to(tmp_path) == ""
-    note_move(tmp_path, "file:///first")
-    note_move(tmp_path, ELSEWHERE)
+    save_move(tmp_path, "file:///first")
+    save_move(tmp_path, ELSEWHERE)
     assert load(Env(env), tmp_path).storage == ELSEWHERE
     named = {**env, "LORARY_STORAGE": "file:///named"}
     assert load(Env(named), tmp_path).storage == "file:///named"
@@ -38,13 +38,13 @@ def test_a_hub_that_names_the_former_place_does_not_start(
 ) -> None:
     data, former = settings.LORARY.data, settings.LORARY.storage
     assert "lorary.E005" not in ids()
-    note_move(data, "file:///elsewhere")
+    save_move(data, "file:///elsewhere")
     assert "lorary.E005" in ids()
     own_settings(storage="file:///elsewhere")
     assert "lorary.E005" not in ids()
-    note_move(data, "no address")
+    save_move(data, "no address")
     assert "lorary.E005" in ids()
-    note_move(data, former)  # and back
+    save_move(data, former)  # and back
     own_settings(storage=former)
     assert "lorary.E005" not in ids()
 

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver
 
 from hub import urls
 from hub.pages.errors import refuse
-from hub.settings.base import say_in_a_line
+from hub.settings.base import drop_traceback
 from registry.errors import Conflict, Gone, RateLimited
 from registry.names import RESERVED_NAMES
 
@@ -84,7 +84,7 @@ def test_a_host_that_is_not_this_one_is_refused_in_a_line_of_the_log(
     client: Client, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console = logging.StreamHandler()
-    console.addFilter(say_in_a_line)
+    console.addFilter(drop_traceback)
     log = logging.getLogger("django.security.DisallowedHost")
     log.addHandler(console)
     try:

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from hub.management.progress import Help, Meter, amiss
 from hub.operations import backup, backup_sets, database_dumps, process_lock
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
 from registry.private_files import is_open, make_folder
@@ -115,8 +115,8 @@ class Command(BaseCommand):
     def _say(self, made: Made, pruned: int, reason: str) -> None:
         files = made.files
         self.stdout.write(
-            f"{made.name}: {counted(made.blobs, 'file')} ({in_words(made.bytes)}) in all; "
-            f"{files.done:,} ({in_words(files.bytes_done)}) new and verified"
+            f"{made.name}: {counted(made.blobs, 'file')} ({size_text(made.bytes)}) in all; "
+            f"{files.done:,} ({size_text(files.bytes_done)}) new and verified"
         )
         if pruned:
             self.stdout.write(f"{counted(pruned, 'file')} removed that no kept set names")

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import MEND, Help, Meter, amiss
 from hub.operations import backup, backup_sets, database_dumps, process_lock
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
 
@@ -96,7 +96,7 @@ class Command(BaseCommand):
 
     def _say(self, told: Restored, taken: BackupSet) -> None:
         files = told.files
-        done = f"{counted(files.done, 'file')} ({in_words(files.bytes_done)})"
+        done = f"{counted(files.done, 'file')} ({size_text(files.bytes_done)})"
         self.stdout.write(
             f"{told.name} is restored; {done} "
             f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from hub.config import note_move
+from hub.config import save_move
 from hub.management.progress import MEND, Help, Meter, amiss, listed
 from hub.operations import process_lock
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
 from registry import storage
 from registry.blobs import migrate_store
@@ -101,13 +101,13 @@ class Command(BaseCommand):
         if not options["json"]:
             self.stdout.write(
                 f"{settings.LORARY.storage}\n"
-                f"{counted(told.blobs, 'file')} ({in_words(told.bytes)}) that the rows name; "
-                f"{told.files:,} ({in_words(told.file_bytes)}) stored"
+                f"{counted(told.blobs, 'file')} ({size_text(told.bytes)}) that the rows name; "
+                f"{told.files:,} ({size_text(told.file_bytes)}) stored"
             )
             self._say(listed(told.missing, f"missing or of another length, {MEND}", noun="file"))
             self.stdout.write(
-                f"{told.orphans:,} without a row ({in_words(told.orphan_bytes)}): the sweeper's\n"
-                f"{told.incoming:,} on their way in ({in_words(told.incoming_bytes)})"
+                f"{told.orphans:,} without a row ({size_text(told.orphan_bytes)}): the sweeper's\n"
+                f"{told.incoming:,} on their way in ({size_text(told.incoming_bytes)})"
             )
         facts = {"storage": settings.LORARY.storage, **asdict(told)}
         return {"ok": not told.missing, **facts}
@@ -125,7 +125,7 @@ class Command(BaseCommand):
         meter.end()
         if not options["json"]:
             self.stdout.write(
-                f"{counted(told.done, 'file')} ({in_words(told.bytes_done)}) found right: {at}"
+                f"{counted(told.done, 'file')} ({size_text(told.bytes_done)}) found right: {at}"
             )
             self._say(_amiss_at(at, told))
         return {"ok": told.is_whole, "storage": at, **asdict(told)}
@@ -164,7 +164,7 @@ class Command(BaseCommand):
         if not is_quiet:
             verb = "to be copied" if is_dry else "copied and verified"
             self.stdout.write(
-                f"{counted(told.done, 'file')} ({in_words(told.bytes_done)}) {verb}; "
+                f"{counted(told.done, 'file')} ({size_text(told.bytes_done)}) {verb}; "
                 f"{told.present:,} already there"
             )
             self._say(amiss(told))
@@ -180,7 +180,7 @@ class Command(BaseCommand):
             told, carried, left = self._brought(options)
             is_proven = left is not None
             if is_proven:
-                note_move(settings.LORARY.data, options["to"])
+                save_move(settings.LORARY.data, options["to"])
         seconds = round((timezone.now() - began).total_seconds(), 1)
         if not options["json"]:
             if left is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 from django.core.serializers.json import DjangoJSONEncoder
 
-from hub.plurals import counted, in_words
+from hub.plurals import counted, size_text
 from registry import sweep
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class Command(BaseCommand):
             f"{swept.uploads_forgotten:,} forgotten, "
             f"{counted(swept.blobs, 'blob')} let go, {counted(swept.files, 'file')}, "
             f"{counted(swept.leftovers, 'piece')} that Hub clients left; "
-            f"{verb} {in_words(swept.bytes_freed + swept.leftover_bytes)}"
+            f"{verb} {size_text(swept.bytes_freed + swept.leftover_bytes)}"
         )
         if left.next_at:
             self.stdout.write(
-                f"{counted(left.files, 'file')} ({in_words(left.bytes)}) that nothing refers to "
+                f"{counted(left.files, 'file')} ({size_text(left.bytes)}) that nothing refers to "
                 f"in the grace period; the next goes after {left.next_at:%Y-%m-%d %H:%M} UTC"
             )
