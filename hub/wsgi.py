@@ -44,7 +44,7 @@ from hub.operations import process_lock  # noqa: E402 - there are no models befo
 from registry.versions import download_counts  # noqa: E402 - the same
 
 # Locks the data against a move or restore; forked processes hold the lock, too.
-process_lock.enter()
+process_lock.hold()
 
 # Import all pages before the server forks: once for all processes, and not in a request.
 _ = get_resolver().url_patterns

@@ -1,1 +1,1 @@
-"""Commands of the hub."""
+"""Management commands of the hub."""

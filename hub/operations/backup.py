@@ -1,22 +1,21 @@
-"""Backups of a running hub, and hubs made from them.
+"""Backups of a running hub, and their restore.
 
 ```
-<folder>/hub, lock                       the identity of its hub (``claim``), who is at it
-<folder>/files/blobs/ab/cd/<sha256>      every file that a set names, once; a blob store
+<folder>/hub, lock                       identity of its hub (``claim``), lock of the folder
+<folder>/files/blobs/ab/cd/<sha256>      each file of the sets, stored once; a blob store
 <folder>/sets/20261126T045000.000Z/
-    manifest.json                        written last: a set without it does not count
-    rows.sqlite3 or rows.dump            the rows
-    blobs.txt                            sha256 and length of each file that these rows name
-    secret_key                           if it was kept in the data directory
+    manifest.json                        written last: a set without it is ignored
+    rows.sqlite3 or rows.dump            the database
+    blobs.txt                            sha256 and size of each file that the database refers to
+    secret_key                           if it is stored in the data directory
 ```
 
-Order: files, rows, files. A row that names a blob is committed after the blob has its address, and
-a blob loses it only after days without a reference. So whatever a copy of the rows names had its
-bytes at that moment; the files that were copied before cannot be lost by what is swept meanwhile,
-and the second pass, which takes seconds, brings those that came during the first. Files that no
-copy of the rows names are harmless.
+Order: files, database, files. A row that refers to a blob is committed after the blob is stored,
+and the sweeper deletes a blob only after days without a reference. So each blob of the copied rows
+was stored at that moment. The first pass copies most files; the second, which takes seconds, copies
+those that were added during the first. Files that no set refers to are harmless.
 
-Uploads that are open are not in a backup: after a restore they ask for their bytes again.
+Bytes of open uploads are not in a backup: after a restore, clients have to send them again.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Backup:
     """A backup.
 
     Attributes:
-        name: Of the set.
-        blobs: Files that its rows name; ``bytes`` is their length together.
-        files: What became of them; those not stored anywhere are missing.
+        name: Name of the set.
+        blobs: Number of files that its rows refer to; ``bytes`` is their total size.
+        files: Result of copying them.
     """
 
     name: str
@@ -75,13 +74,13 @@ class Made:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file that the rows name is in it."""
+        """Whether it has every file that its rows refer to."""
         return self.files.is_whole
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A hub that was put back."""
+    """A restored hub."""
 
     name: str
     files: Tally
@@ -95,20 +94,20 @@ def make(
     adopts: bool = False,
     has_fewer: bool = False,
     progress: Progress | None = None,
-) -> Made:
+) -> Backup:
     """Add a set to a folder of backups.
 
     Args:
-        folder: Where backups are; made when it is not there.
-        with_files: Also files. Without, only rows: for a bucket that is kept safe by itself.
-        adopts: Take the folder over from another hub.
-        has_fewer: It is right that the set names far fewer files than those before it.
-        progress: Gets files and bytes copied so far.
+        folder: Folder of the backups; created if missing.
+        with_files: Whether to copy files too. Without, for a bucket that has its own backups.
+        adopts: Whether to take the folder over from another hub.
+        has_fewer: Whether it is intended that the set has far fewer files than earlier ones.
+        progress: Called with the files and bytes copied so far.
 
     Raises:
-        Foreign: the folder is another hub's; nothing was changed.
-        RowsRefused: the rows cannot be copied.
-        StorageFull: there is no room; earlier sets are as they were.
+        ForeignFolder: the folder belongs to another hub; nothing was changed.
+        RowsRefused: the database cannot be copied.
+        StorageFull: the disk is full; earlier sets are unchanged.
     """
     make_folder(folder)
     claim(folder, adopts=adopts)
@@ -120,30 +119,30 @@ def make(
     place.mkdir(parents=True, mode=0o700)
     rows = place / database_dumps.file_name()
     blobs = database_dumps.dump(rows)
-    told = migrate_store.Tally()
+    tally = migrate_store.Tally()
     if with_files:
-        told = migrate_store.copy(
+        tally = migrate_store.copy(
             source=storage.store(), target=target, blobs=blobs, progress=progress
         )
-        told.done, told.bytes_done = told.done + first.done, told.bytes_done + first.bytes_done
-        told.present = max(0, told.present - first.done)
-    _keep_secret(place)
+        tally.done, tally.bytes_done = tally.done + first.done, tally.bytes_done + first.bytes_done
+        tally.present = max(0, tally.present - first.done)
+    _save_secret(place)
     write(place / "blobs.txt", "".join(f"{sha256} {size}\n" for sha256, size in blobs))
-    made = Made(name, len(blobs), sum(size for _sha256, size in blobs), told)
+    made = Backup(name, len(blobs), sum(size for _sha256, size in blobs), tally)
     facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
     write(place / "manifest.json", json.dumps(facts))
     return made
 
 
-def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:
-    """Make a hub from a set: its files into the store, then its rows into an empty database.
+def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Restored:
+    """Restore a set: its files into the store, then its rows into an empty database.
 
-    Until the rows are there, which happens at once, it may be cut off and repeated.
+    It can be interrupted and repeated until the rows are restored, which is atomic.
 
     Raises:
-        BackupInvalid: there is no such set, or it is damaged; nothing was changed.
-        RowsRefused: the database is not empty, or refuses.
-        StorageFull: there is no room for the files.
+        BackupInvalid: the set does not exist or is damaged; nothing was changed.
+        RowsRefused: the database is not empty, or an error occurred.
+        StorageFull: the disk is full.
     """
     place = folder / "sets" / name
     rows = _checked_rows(place)
@@ -162,10 +161,10 @@ def put_back(folder: Path, name: str, *, progress: Progress | None = None) -> Re
 
 
 def _checked_rows(place: Path) -> Path:
-    """Return the file with the rows of a set.
+    """Return the file with the rows of a set, after comparing its sha256.
 
     Raises:
-        BackupInvalid: it is not what was written.
+        BackupInvalid: it is damaged, or of another kind of database.
     """
     manifest = manifest_of(place)
     rows: Path = place / manifest["rows"]
@@ -177,7 +176,7 @@ def _checked_rows(place: Path) -> Path:
     return rows
 
 
-def _manifest(rows: Path, made: Made) -> dict[str, Any]:
+def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "hub": identity.own(),
@@ -193,7 +192,7 @@ def _manifest(rows: Path, made: Made) -> dict[str, Any]:
     }
 
 
-def _keep_secret(place: Path) -> None:
+def _save_secret(place: Path) -> None:
     secret = settings.LORARY.data / "secret_key"
     if secret.exists():
         write(place / "secret_key", secret.read_text(encoding="utf-8"))
@@ -207,49 +206,48 @@ def _sha256(file: Path) -> str:
 _FILE = "hub"
 
 
-class Foreign(Exception):
+class ForeignFolder(Exception):
     """The folder belongs to another hub; the text says what to do."""
 
 
 def claim(folder: Path, *, adopts: bool = False) -> None:
-    """Make a folder of backups this hub's, unless it is another's.
+    """Mark a folder of backups as this hub's, unless it belongs to another hub.
 
-    Two hubs in one folder delete each other's sets. The empty hub that a wrong ``LORARY_DATA``
-    makes, or a new one after the loss of a disk, would cost the backups that are needed then.
+    Two hubs in one folder would delete each other's sets. An empty hub because of a wrong
+    ``LORARY_DATA``, or a new one after the loss of a disk, would delete the backups needed then.
 
-    A folder from before there were identities belongs to the first hub whose rows know each file
-    that any of its sets names. Digests stay in the rows for ever, so the hub that made the sets
-    does.
+    A folder without an identity, from an older release, belongs to the first hub whose rows have
+    each file of its sets. Digests are never deleted, so the hub that made the sets has them.
 
     Args:
-        folder: Of backups; it is there.
-        adopts: Take it over, whosever it is.
+        folder: Folder of the backups, which exists.
+        adopts: Whether to take it over from another hub.
 
     Raises:
-        Foreign: it is another's.
+        ForeignFolder: it belongs to another hub.
     """
     own, owner = identity.own(), owner_of(folder)
     if owner == own:
         return
     if owner and not adopts:
-        raise Foreign(_advised(_("%(folder)s contains the backups of another hub."), folder))
-    if not adopts and (strange := identity.unknown(_named_by_sets(folder))):
+        raise ForeignFolder(_with_advice(_("%(folder)s contains the backups of another hub."), folder))
+    if not adopts and (unknown := identity.unknown(_files_of_sets(folder))):
         text = _("%(folder)s contains backups with %(files)s that this hub does not know.")
-        raise Foreign(_advised(text, folder, files=counted(strange, "file")))
-    _keep_rows()
+        raise ForeignFolder(_with_advice(text, folder, files=counted(unknown, "file")))
+    _flush_rows()
     backup_sets.write(folder / _FILE, f"{own}\n")
     flush(folder)
 
 
 def owner_of(folder: Path) -> str:
-    """Return the identity of the hub whose backups are there, "" when the folder says none."""
+    """Return the identity of the hub that owns a folder of backups, "" if it has none."""
     try:
         return (folder / _FILE).read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
 
 
-def _advised(what: str, folder: Path, **facts: str) -> str:
+def _with_advice(what: str, folder: Path, **facts: str) -> str:
     advice = _(
         "Nothing was changed. Check that LORARY_DATA and LORARY_DATABASE_URL are this hub's. "
         "Use another folder for a new hub, or restore from this one. To give this folder to "
@@ -258,17 +256,17 @@ def _advised(what: str, folder: Path, **facts: str) -> str:
     return f"{what % {'folder': folder, **facts}} {advice}"
 
 
-def _named_by_sets(folder: Path) -> Iterator[str]:
+def _files_of_sets(folder: Path) -> Iterator[str]:
     for one in backup_sets.sets(folder):
-        with suppress(FileNotFoundError):  # of a damaged set; the others tell as well
+        with suppress(FileNotFoundError):  # a damaged set
             for sha256, _size in backup_sets.named_in(folder / "sets" / one.name):
                 yield sha256
 
 
-def _keep_rows() -> None:
-    """Have the disk keep the identity before the folder has it; PostgreSQL does by itself."""
+def _flush_rows() -> None:
+    """Flush the identity to disk before the folder gets it; PostgreSQL flushes by itself."""
     if connection.vendor == "sqlite":
         log = Path(f"{connection.settings_dict['NAME']}-wal")
-        with suppress(FileNotFoundError):  # nothing is in the log
+        with suppress(FileNotFoundError):  # the log is empty
             flush(log)
             flush(log.parent)

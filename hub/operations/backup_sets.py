@@ -1,8 +1,8 @@
-"""The sets of a folder of backups: what each says of itself, and which are kept.
+"""The sets of a folder of backups: their manifests, and which sets are kept.
 
-A set that is not whole never pushes out one that is: ``keep`` sets are kept, and beside them as
-many whole ones. So a file that is lost or damaged neither ends retention nor costs the sets that
-have it, and there are never more than twice ``keep``.
+An incomplete set never replaces a complete one: ``keep`` sets are kept, and ``keep`` complete ones.
+So after a file was lost or damaged, old sets are still deleted, but not the last ones that have the
+file, and there are never more than twice ``keep`` sets.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from registry.blobs.migrate_store import Named
 
 FORMAT = 1
-#: So many files fewer are an evening's work, however small the hub.
-HANDFUL = 5
-#: What a manifest has of files that could not be saved; ``missing`` alone in older ones.
+#: Losing up to so many files is no reason for alarm, however small the hub.
+IGNORED_LOSS = 5
+#: Keys of a manifest with files that could not be saved; older ones only have ``missing``.
 NOT_SAVED = ("missing", "damaged", "failed")
 
 
 class BackupInvalid(Exception):
-    """There is no such backup, or it is not whole; the text says what is wrong."""
+    """A backup does not exist, or is incomplete or damaged, as the message says."""
 
 
-class Shrunk(Exception):
-    """The newest set has far fewer files than others; the text says what to do."""
+class SetShrunk(Exception):
+    """The newest set has far fewer files than an earlier one; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupSet:
-    """A set that was finished.
+    """A finished set.
 
     Attributes:
-        name: Of its folder: when it was made.
-        blobs: Files that its rows name.
-        lacking: Those of them that could not be saved then.
-        has_fewer: Whether somebody said that it is right to have far fewer than those before.
-        is_readable: Whether its manifest is one.
+        name: Name of its folder: the time when it was made.
+        blobs: Number of files that its rows refer to.
+        lacking: Number of those that could not be saved.
+        has_fewer: Whether it is intended that it has far fewer files than earlier ones.
+        is_readable: Whether its manifest is valid.
     """
 
     name: str
@@ -61,21 +61,21 @@ class BackupSet:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it had every file that its rows name."""
+        """Whether every file that its rows refer to was saved."""
         return self.is_readable and not self.lacking
 
 
 def sets(folder: Path) -> list[BackupSet]:
-    """Return the sets that were finished, the oldest first."""
+    """Return the finished sets, oldest first."""
     places = sorted(file.parent for file in folder.glob("sets/*/manifest.json"))
     return [_described(place) for place in places]
 
 
 def chosen(folder: Path, name: str | None = None) -> BackupSet:
-    """Return a set by its name, the newest when there is none.
+    """Return a set by its name, the newest without a name.
 
     Raises:
-        BackupInvalid: there is no such set.
+        BackupInvalid: the set does not exist.
     """
     found = sets(folder)
     if name is not None:
@@ -88,10 +88,10 @@ def chosen(folder: Path, name: str | None = None) -> BackupSet:
 
 
 def manifest_of(place: Path) -> dict[str, Any]:
-    """Return what a set says of itself.
+    """Return the manifest of a set.
 
     Raises:
-        BackupInvalid: it is not finished, damaged, or of another release.
+        BackupInvalid: the set is unfinished, damaged, or of another release.
     """
     try:
         manifest: dict[str, Any] = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
@@ -105,26 +105,26 @@ def manifest_of(place: Path) -> dict[str, Any]:
 
 
 def require_as_written(file: Path, sha256: str) -> None:
-    """Raise BackupInvalid unless a file of a set is what was written."""
+    """Raise BackupInvalid unless a file of a set has the given sha256."""
     if file.exists():
         with file.open("rb") as handle:
             if hashlib.file_digest(handle, "sha256").hexdigest() == sha256:
                 return
-    message = f"{file} is not what was written: it is damaged. Take another set."
+    message = f"{file} is damaged: its sha256 is wrong. Use another set."
     raise BackupInvalid(message)
 
 
 def prune(folder: Path, keep: int) -> int:
-    """Remove all sets but those that are kept, and the files that only they named.
+    """Delete the sets that are not kept, and the files that no kept set refers to.
 
-    What was withdrawn from the hub so leaves its backups, too.
+    So files that were withdrawn from the hub disappear from its backups, too.
 
     Returns:
-        How many files.
+        Number of deleted files.
 
     Raises:
-        Shrunk: the newest set names far fewer files than one before it; nothing is removed.
-        BackupInvalid: a set that is kept no longer says which files it names; nothing is removed.
+        SetShrunk: the newest set has far fewer files than an earlier one; nothing is deleted.
+        BackupInvalid: the list of files of a kept set is unreadable; nothing is deleted.
     """
     found = sets(folder)
     _require_no_loss(found)
@@ -143,12 +143,12 @@ def prune(folder: Path, keep: int) -> int:
 
 
 def files_of(folder: Path) -> storage.LocalStore:
-    """Return the store that the files of all sets are in."""
+    """Return the store with the files of all sets."""
     return storage.LocalStore(folder / "files")
 
 
 def named_in(place: Path) -> Iterator[Named]:
-    """Yield digest and length of each file that the rows of a set name."""
+    """Yield sha256 and size of each file that the rows of a set refer to."""
     with (place / "blobs.txt").open(encoding="ascii") as lines:
         for line in lines:
             sha256, size = line.split()
@@ -156,7 +156,7 @@ def named_in(place: Path) -> Iterator[Named]:
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file that only its owner reads; it is there as a whole or not at all."""
+    """Write a file with mode 600, atomically."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as opened:
@@ -167,9 +167,9 @@ def write(file: Path, text: str) -> None:
 
 
 def _require_no_loss(found: list[BackupSet]) -> None:
-    """Raise Shrunk when the newest set names less than half of the files of another.
+    """Raise SetShrunk if the newest set has less than half of the files of an earlier one.
 
-    What was said to be right once is what later sets are compared with.
+    A set with ``has_fewer`` becomes the one that later sets are compared with.
     """
     before = 0
     for one in reversed(found):
@@ -177,13 +177,13 @@ def _require_no_loss(found: list[BackupSet]) -> None:
         if one.has_fewer:
             break
     now = found[-1].blobs if found else 0
-    if now < before / 2 and before - now > HANDFUL:
+    if now < before / 2 and before - now > IGNORED_LOSS:
         text = _(
             "this one contains %(now)s, an earlier one %(before)s. Check LORARY_DATABASE_URL "
             "and whether files were lost. If they were removed on purpose, pass "
             "--prune-anyway once."
         )
-        raise Shrunk(text % {"now": counted(now, "file"), "before": f"{before:,}"})
+        raise SetShrunk(text % {"now": counted(now, "file"), "before": f"{before:,}"})
 
 
 def _kept_in(place: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Consistent copies of the rows while a hub runs, and putting them back.
+"""Consistent copies of the database of a running hub, and their restore.
 
-SQLite is copied by its online backup, PostgreSQL by ``pg_dump`` at a snapshot in which the list of
-blobs is read as well: the list names exactly what the copy names.
+SQLite is copied by its online backup, PostgreSQL by ``pg_dump`` from a snapshot, in which the list
+of blobs is read as well, so that the list matches the copy.
 
 Source: https://www.sqlite.org/backup.html; PostgreSQL manual, ``pg_dump --snapshot``.
 """
@@ -27,39 +27,39 @@ if TYPE_CHECKING:
     from registry.blobs.migrate_store import Named
 
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
-#: Connection options of psycopg → what PostgreSQL's programs read.
+#: Connection options of psycopg → environment variables of PostgreSQL's programs.
 _LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
 
 
 class RowsRefused(Exception):
-    """The database cannot be copied or put back; the text says why."""
+    """The database cannot be copied or restored, as the message says."""
 
 
 def is_sqlite() -> bool:
-    """Whether the rows are in a file."""
+    """Whether the database is SQLite."""
     return connection.vendor == "sqlite"
 
 
 def file_name() -> str:
-    """Return what a copy of this kind of database is called."""
+    """Return the file name for a copy of this kind of database."""
     return "rows.sqlite3" if is_sqlite() else "rows.dump"
 
 
 def dump(target: Path) -> list[Named]:
-    """Write a copy of all rows and return the blobs that it says are stored.
+    """Write a copy of the database, and return sha256 and size of the stored blobs in it.
 
     Raises:
-        RowsRefused: the copy is not sound, or ``pg_dump`` failed.
+        RowsRefused: the copy is corrupt, or ``pg_dump`` failed.
     """
-    if connection.in_atomic_block:  # SQLite would wait for this very transaction, without an end
-        message = "Rows cannot be copied inside a transaction."
+    if connection.in_atomic_block:  # SQLite would wait for this transaction forever
+        message = "The database cannot be copied inside a transaction."
         raise RowsRefused(message)
-    make_file(target)  # for the owner alone
+    make_file(target)  # readable by the owner only
     return _dump_sqlite(target) if is_sqlite() else _dump_postgres(target)
 
 
 def require_empty() -> None:
-    """Raise RowsRefused unless there is a database without tables."""
+    """Raise RowsRefused unless the database exists and has no tables."""
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
     if tables:
@@ -69,29 +69,29 @@ def require_empty() -> None:
 
 
 def restore(source: Path) -> None:
-    """Put rows back into an empty database.
+    """Restore a copy into an empty database.
 
     Raises:
-        RowsRefused: it is not empty, or does not take them.
+        RowsRefused: the database is not empty, or the copy cannot be restored.
     """
     require_empty()
     connection.close()
     if is_sqlite():
         _restore_sqlite(source)
     else:
-        said = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-        _run(["pg_restore", *said, "--dbname", connection.settings_dict["NAME"], str(source)])
+        options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+        _run(["pg_restore", *options, "--dbname", connection.settings_dict["NAME"], str(source)])
 
 
 def _dump_sqlite(target: Path) -> list[Named]:
     connection.ensure_connection()
     with closing(sqlite3.connect(target)) as copy:
         connection.connection.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the original is
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log
         copy.execute("PRAGMA ignore_check_constraints=ON")  # they use functions of Django's
-        (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-        if said != "ok":
-            message = f"The copy of the database is not sound: {said}"
+        (result,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok":
+            message = f"The copy of the database is corrupt: {result}"
             raise RowsRefused(message)
         blobs = [(sha256, size) for sha256, size in copy.execute(_STORED)]
     flush(target)
@@ -122,7 +122,7 @@ def _dump_postgres(target: Path) -> list[Named]:
 
 @contextmanager
 def _snapshot() -> Iterator[tuple[str, Any]]:
-    """Hold a state of the rows that other connections can read, too."""
+    """Hold a snapshot that other connections can use, too."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT pg_export_snapshot()")
@@ -130,7 +130,7 @@ def _snapshot() -> Iterator[tuple[str, Any]]:
 
 
 def _run(command: Sequence[str]) -> None:
-    environ = {**os.environ, **_postgres()}  # a password has no place in a list of processes
+    environ = {**os.environ, **_postgres()}  # the list of processes must not show the password
     try:
         done = subprocess.run(
             list(command), env=environ, capture_output=True, text=True, check=False
@@ -144,14 +144,14 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _postgres() -> dict[str, str]:
-    """Return how PostgreSQL's programs reach the hub's database, as variables."""
-    said = connection.settings_dict
+    """Return the environment variables that connect PostgreSQL's programs to the database."""
+    entry = connection.settings_dict
     variables = {
-        "PGDATABASE": said["NAME"],
-        "PGUSER": said["USER"],
-        "PGPASSWORD": said["PASSWORD"],
-        "PGHOST": said["HOST"],
-        "PGPORT": str(said["PORT"]),
-        **{_LIBPQ[key]: str(value) for key, value in said["OPTIONS"].items() if key in _LIBPQ},
+        "PGDATABASE": entry["NAME"],
+        "PGUSER": entry["USER"],
+        "PGPASSWORD": entry["PASSWORD"],
+        "PGHOST": entry["HOST"],
+        "PGPORT": str(entry["PORT"]),
+        **{_LIBPQ[key]: str(value) for key, value in entry["OPTIONS"].items() if key in _LIBPQ},
     }
     return {name: value for name, value in variables.items() if value}

@@ -1,7 +1,7 @@
-"""What is wrong with a running hub, and what to do about it.
+"""Diagnosis of a running hub, with hints.
 
-Each probe looks at one thing and yields reports. None changes anything but a probe file, which
-it removes again.
+Each probe examines one part and yields reports. Probes change nothing, except for a test file that
+they delete again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.http.problems import is_full
-from hub.operations.health import LEAST_FREE_BYTES
-from hub.operations.worker_status import unserved_told
+from hub.operations.health import MIN_FREE_BYTES
+from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings
 from previews.render import BasesInvalid, load_bases
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def exposed() -> list[Path]:
-    """Return folders and files that are open to others; what lies in a closed folder is not."""
+    """Return folders and files that other accounts can read; not those in a closed folder."""
     data = settings.LORARY.data
     closed = [] if is_open(data) else [data]
     return [path for path in _places(data) if is_open(path) and not _lies_in(path, closed)]
@@ -62,20 +62,20 @@ def _lies_in(path: Path, folders: list[Path]) -> bool:
     return any(folder in path.parents for folder in folders)
 
 
-#: Free space below which uploads are in danger.
+#: Free space below which uploads may fail.
 LOW_SPACE_BYTES = 2 * 2**30
-#: A job that waited longer than this has no worker, or too few.
+#: A job that waits longer than this has no worker, or too few.
 LONG_WAIT = timedelta(minutes=2)
-MAKE_ROOM = "Make room on that disk; until then uploads are refused and nothing is lost."
-#: Missing blobs and odd names that are listed before the rest is only counted.
+MAKE_ROOM = "Free space on that disk; until then uploads are refused, but nothing is lost."
+#: Missing blobs and invalid names that are listed; the rest is only counted.
 NAMED = 5
-#: Narrows names to those that may be a device name of Windows.
+#: Matches names that may be a device name of Windows.
 DEVICE_LIKE = Q(key__regex=r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One result: ``probe`` says where, ``hint`` what to do."""
+    """One result; ``hint`` says what to do."""
 
     probe: str
     state: Literal["ok", "warning", "error"]
@@ -84,20 +84,20 @@ class Report:
 
 
 def examine() -> Iterator[Report]:
-    """Yield what every probe found; without a database the probes that need it are left out."""
+    """Yield the reports of all probes; without a database, of those that do not need it."""
     for name, probe in PROBES.items():
         try:
             yield from probe()
         except DatabaseError as error:
-            # SQLite says "disk I/O error" where it cannot begin its log.
-            has_no_room = is_full(error) or _free_bytes() < LEAST_FREE_BYTES
+            # SQLite reports "disk I/O error" if it cannot create its log.
+            has_no_room = is_full(error) or _free_bytes() < MIN_FREE_BYTES
             hint = MAKE_ROOM if has_no_room else "Run `manage.py migrate`."
             yield Report(name, "error", f"The database refuses: {error}", hint)
             if name == "database":
                 return
         except StorageAway as error:
-            hint = "See what is said of the storage."
-            yield Report(name, "error", f"The files cannot be looked at: {error.__cause__}", hint)
+            hint = "See the report on the storage."
+            yield Report(name, "error", f"The files cannot be examined: {error.__cause__}", hint)
 
 
 def _settings() -> Iterator[Report]:
@@ -112,7 +112,7 @@ def _settings() -> Iterator[Report]:
 def _space() -> Iterator[Report]:
     free = _free_bytes()
     message = f"{free / 2**30:.1f} GiB free in {settings.LORARY.data}."
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         yield Report("space", "error", f"The disk is full: {message}", MAKE_ROOM)
     elif free < LOW_SPACE_BYTES:
         yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
@@ -125,7 +125,7 @@ def _free_bytes() -> int:
 
 
 def _rights() -> Iterator[Report]:
-    """Say what other accounts of this machine can look into."""
+    """Report files that other accounts of this machine can read."""
     places = " ".join(str(path) for path in exposed())
     if not places:
         yield Report("rights", "ok", "Other accounts of this machine cannot read rows or files.")
@@ -149,7 +149,7 @@ def _database() -> Iterator[Report]:
 
 
 def _guards() -> Iterator[Report]:
-    """Say whether the database itself keeps what is published."""
+    """Report whether the triggers that protect published rows exist."""
     if lost := guards.missing(connection):
         message = f"The database does not guard what is published: {', '.join(lost)}."
         yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
@@ -182,7 +182,7 @@ def _storage() -> Iterator[Report]:
 
 
 def _names() -> Iterator[Report]:
-    """Name owners and adapters from before a rule that new ones keep."""
+    """Report owners and adapters whose names are no longer allowed for new ones."""
     owners = list(Namespace.objects.filter(key__in=RESERVED_NAMES).values_list("name", flat=True))
     rows = Namespace.objects.values_list("name", flat=True)
     owners += filter(is_device, rows.filter(DEVICE_LIKE))
@@ -236,7 +236,7 @@ def _jobs() -> Iterator[Report]:
 
 
 def _unknown_tasks() -> Iterator[Report]:
-    """Name tasks that no worker has known for longer than an update takes."""
+    """Report tasks that no worker has known for longer than an update takes."""
     rows = job_selectors.of_unknown_task().order_by().values("task")
     for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
         jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
@@ -246,14 +246,14 @@ def _unknown_tasks() -> Iterator[Report]:
 
 
 def _workers() -> Iterator[Report]:
-    """Say who works here, and which families have renders and nobody to make them."""
+    """Report workers, and families with renders that no worker serves."""
     living = job_selectors.alive()
     names = ", ".join(worker.name for worker in living) or "none"
     state: Literal["ok", "warning"] = "ok" if living else "warning"
     start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."
     hint = "" if living else start
     yield Report("workers", state, f"Workers that gave a sign lately: {names}.", hint)
-    for one in unserved_told(living):
+    for one in unserved_families(living):
         message = f"Renders that wait for a worker for {one.title} ({one.family}): {one.count}."
         start = "Start one: `manage.py worker --queues render`."
         base = "Put a base model of it into a bases file (docs/previews.md) and start a worker."
@@ -263,7 +263,7 @@ def _workers() -> Iterator[Report]:
 def _bases() -> Iterator[Report]:
     path = settings.LORARY.bases
     if not path.exists():
-        return  # the settings probe says so
+        return  # reported by the settings probe
     try:
         bases = load_bases(path)
     except BasesInvalid as error:
@@ -274,7 +274,7 @@ def _bases() -> Iterator[Report]:
 
 
 def _bytes() -> Iterator[Report]:
-    """Compare every blob's row with the length of its bytes."""
+    """Compare the size of every blob with its row."""
     count = wrong = 0
     here = {one.name: one.size for one in storage.store().names() if not one.is_partial}
     for sha256, size in Blob.objects.filter(is_stored=True).values_list("sha256", "size_bytes"):
@@ -306,7 +306,7 @@ def _orphans() -> Iterator[Report]:
 
 
 def _pieces() -> Iterator[Report]:
-    """Say how much of Hub clients' uploads waits on the disk of this machine."""
+    """Report the size of Xet uploads on the disk of this machine."""
     here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
     message = f"{counted(len(here), 'piece')} ({size_text(sum(here))}) of uploads of Hub clients"
     if swept.leftovers:
@@ -318,7 +318,7 @@ def _pieces() -> Iterator[Report]:
 
 
 def _lengths(folder: Path) -> list[int]:
-    """Return the length of each file below a folder; files may come and go meanwhile."""
+    """Return the size of each file below a folder; files may appear and disappear meanwhile."""
     lengths = []
     for parent, _folders, names in os.walk(folder):
         for name in names:

@@ -1,11 +1,10 @@
-"""Health of a hub, for monitors: ``/healthz/live``, and ``/healthz/ready`` or ``/healthz``.
+"""Health checks for monitors: ``/healthz/live``, and ``/healthz/ready`` or ``/healthz``.
 
-They answer whatever the ``Host`` is: probes ask for the address of a machine.
+They accept any ``Host``: monitors use the address of a machine.
 
-Each part of the hub is probed in a thread of its own, by doing a little of its work, and has
-``LIMIT_S`` to answer. One that hangs is probed again only once it has come back, so probes never
-pile up. Results are kept for ``KEPT_S``: whoever asks, and however often, the parts do no more work
-than that.
+Each part of the hub is probed in its own thread, by doing a little of its work, and has
+``PROBE_TIMEOUT_S`` to answer. A probe that hangs is not started again until it ends, so probes
+never pile up. Results are cached for ``CACHE_S``, so that frequent requests cost nothing more.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-#: Seconds that a part has to answer, and for which its answer counts.
-LIMIT_S, KEPT_S = 1.0, 5.0
-#: Free bytes below which nothing can be taken in: a part of an upload, and some rows.
-LEAST_FREE_BYTES = 16 * 2**20
+#: Seconds that a part has to answer, and for which its answer is cached.
+PROBE_TIMEOUT_S, CACHE_S = 1.0, 5.0
+#: Free bytes below which the hub cannot accept a part of an upload and some rows.
+MIN_FREE_BYTES = 16 * 2**20
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def check_database() -> None:
     """Write a row.
 
     Raises:
-        Error: the database is away, full or takes no writes.
+        Error: the database is unavailable, full or read-only.
         StorageFull: the disk of SQLite is nearly full.
     """
     if connection.vendor == "sqlite":
@@ -63,13 +62,13 @@ def check_database() -> None:
             newest = "(SELECT max(id) FROM django_migrations)"
             cursor.execute(f"UPDATE django_migrations SET app = app WHERE id = {newest}")  # noqa: S608 - fixed text
     except OperationalError as error:
-        if not _is_locked(error):  # somebody else writes, so writing works
+        if not _is_locked(error):  # another connection writes, so writing works
             raise
 
 
 def _limit_waiting() -> None:
-    """Have the database give up before the probe does."""
-    wait_ms = int(500 * LIMIT_S)
+    """Set the timeout of the database below that of the probe."""
+    wait_ms = int(500 * PROBE_TIMEOUT_S)
     is_sqlite = connection.vendor == "sqlite"
     statement = "PRAGMA busy_timeout" if is_sqlite else "SET statement_timeout"
     with connection.cursor() as cursor:
@@ -81,10 +80,10 @@ def _is_locked(error: OperationalError) -> bool:
 
 
 def check_migrations() -> None:
-    """Look whether the tables are those of this release.
+    """Require that all migrations are applied.
 
     Raises:
-        RuntimeError: they are not.
+        RuntimeError: some are not.
     """
     missing = _leaves() - set(MigrationRecorder(connection).applied_migrations())
     if missing:
@@ -98,12 +97,12 @@ def _leaves() -> set[tuple[str, str]]:
 
 
 def check_storage() -> None:
-    """Write a file and remove it.
+    """Write a file and delete it.
 
     Raises:
-        StorageFull: there is no room.
+        StorageFull: the disk is full.
         StorageAway: the store cannot be reached.
-        OSError: the store refuses.
+        OSError: the store reports an error.
     """
     key, place = storage.new_key(), storage.parse_location(settings.LORARY.storage)
     if not isinstance(place, storage.BucketLocation):
@@ -118,7 +117,7 @@ def _require_room(folder: Path) -> None:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         msg = f"{folder} has {free:,} bytes left"
         raise StorageFull(msg)
 
@@ -127,10 +126,10 @@ def check_broker() -> None:
     """Connect to the broker.
 
     Raises:
-        Exception: it does not answer.
+        Exception: it cannot be reached.
     """
     with current_app.connection_for_write() as link:
-        link.ensure_connection(max_retries=1, timeout=math.ceil(LIMIT_S))
+        link.ensure_connection(max_retries=1, timeout=math.ceil(PROBE_TIMEOUT_S))
 
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -142,7 +141,7 @@ PARTS: dict[str, Callable[[], None]] = {
 
 
 class Health:
-    """What a process knows of its hub's parts."""
+    """Cached states of the hub's parts, as one process knows them."""
 
     def __init__(self, parts: dict[str, Callable[[], None]]) -> None:
         self._parts = parts
@@ -152,22 +151,22 @@ class Health:
         self._known: dict[str, bool] = {}
         self._known_until = 0.0
 
-    def look(self) -> dict[str, bool]:
-        """Return for each part whether it is fit for work."""
+    def part_states(self) -> dict[str, bool]:
+        """Return for each part whether it works; probe the parts if the cache has expired."""
         with self._lock:
-            if self._pid != os.getpid():  # threads stay behind in the process that forked
+            if self._pid != os.getpid():  # a fork does not copy threads
                 self._pid, self._probes, self._known_until = os.getpid(), {}, 0.0
                 self._pool = ThreadPoolExecutor(len(self._parts), "health")
             if time.monotonic() >= self._known_until:
                 self._probe()
-                self._known_until = time.monotonic() + KEPT_S
+                self._known_until = time.monotonic() + CACHE_S
             return dict(self._known)
 
     def _probe(self) -> None:
         for name, check in self._parts.items():
             if name not in self._probes or self._probes[name].done():
                 self._probes[name] = self._pool.submit(self._passes, name, check)
-        wait(self._probes.values(), LIMIT_S)
+        wait(self._probes.values(), PROBE_TIMEOUT_S)
         self._known = {
             name: probe.done() and probe.result() for name, probe in self._probes.items()
         }
@@ -175,9 +174,9 @@ class Health:
     def _passes(self, name: str, check: Callable[[], None]) -> bool:
         try:
             check()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the part is not fit
+        except Exception as error:  # noqa: BLE001 - any exception means that the part fails
             if self._known.get(name, True):
-                log.warning("the %s is not fit for work: %s", name, error.__cause__ or error)
+                log.warning("the %s does not work: %s", name, error.__cause__ or error)
             return False
         finally:
             connections.close_all()
@@ -190,15 +189,15 @@ _HEALTH = Health(PARTS)
 @require_safe
 @never_cache
 def live(_request: HttpRequest) -> JsonResponse:
-    """Answer 200. ``hub.webserver.gunicorn_worker`` does before a request comes here."""
+    """Answer 200. The web server, ``hub.webserver.gunicorn_worker``, answers by itself."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 @never_cache
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when every part is fit for work, else 503; the log has the reasons."""
-    found = _HEALTH.look()
+    """Answer 200 if all parts work, else 503; the reasons are in the log."""
+    found = _HEALTH.part_states()
     parts = {name: "up" if is_fit else "down" for name, is_fit in found.items()}
     is_ready = all(found.values())
     status = "ok" if is_ready else "unavailable"
@@ -213,12 +212,12 @@ VIEWS: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {
 
 
 class HealthMiddleware:
-    """Answers what monitors ask before anything looks at the host, a session or the database."""
+    """Answers health checks before other middleware checks the host or loads the session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the health, or what the rest of the site says."""
+        """Return the health, or the response of the rest of the site."""
         view = VIEWS.get(request.path_info)
         return self.get_response(request) if view is None else view(request)

@@ -1,9 +1,9 @@
-"""Whether a hub runs on this data directory, and who has it for himself.
+"""Locks on the data directory: whether a hub runs on it, and exclusive access to it.
 
-Every web server and worker holds ``running`` in the data directory, shared, for as long as it
-lives; the kernel lets go for it, however it ends. Whoever exchanges what is beneath them (store or
-rows) takes it for himself, and nobody starts meanwhile. Other machines are known only by the
-rows of their workers; backups hold a lock in their folder as well, which others may mount.
+Every web server and worker holds a shared lock on the file ``running`` in the data directory; the
+kernel releases it when the process ends. A command that replaces the store or the database locks it
+exclusively, so that no process starts meanwhile. Processes of other machines are only known by the
+rows of their workers. Backups also lock their folder, which other machines may mount.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RUNNING, _COPYING, _FOLDER = "running", "copying", "lock"
-#: What ``flock`` says on file systems that have none.
+#: Errors of ``flock`` on file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
-#: Held until this process ends, and by those that it forks.
+#: Held until this process ends, and by processes that it forks.
 _held: list[int] = []
 
 
 class Busy(Exception):
-    """Somebody else is at what has to be left alone; the text says who, and what to do."""
+    """Another process uses the data, as the message says."""
 
 
-def enter() -> None:
-    """Say that this process serves or works here, until it ends.
+def hold() -> None:
+    """Lock the data directory as a web server or worker, until the process ends.
 
     Raises:
-        Busy: the hub's store or rows are being exchanged.
+        Busy: the hub's store or database is being replaced.
     """
-    _held.append(_admitted())
+    _held.append(_shared_lock())
 
 
-def require_admitted() -> None:
-    """Raise Busy when ``enter`` would."""
-    os.close(_admitted())
+def require_free() -> None:
+    """Raise Busy if ``hold`` would."""
+    os.close(_shared_lock())
 
 
 @contextmanager
-def alone(otherwise: str = "") -> Iterator[None]:
-    """Keep every hub away from this data directory.
+def exclusive(otherwise: str = "") -> Iterator[None]:
+    """Prevent hubs from starting on this data directory.
 
     Args:
-        otherwise: What to do instead of stopping it, a sentence.
+        otherwise: A sentence with an alternative to stopping the hub.
 
     Raises:
-        Busy: one runs.
+        Busy: a hub runs.
     """
     text = _("The hub is running on this data directory. Stop it and its workers first.")
     handle = _locked(_RUNNING, fcntl.LOCK_EX, f"{text} {otherwise}".strip())
@@ -69,8 +69,8 @@ def alone(otherwise: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Keep other copies away; a hub may run.
+def one_copy_only() -> Iterator[None]:
+    """Prevent other copies and backups; a hub may run.
 
     Raises:
         Busy: another copy or backup is being made.
@@ -85,25 +85,25 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[bool]:
-    """Keep others away from a folder of backups, on other machines as well.
+    """Lock a folder of backups exclusively, for other machines as well.
 
     Yields:
-        Whether they are: some file systems have no locks.
+        Whether it is locked; some file systems have no locks.
 
     Raises:
-        Busy: somebody writes or reads there.
+        Busy: another process writes or reads there.
     """
     text = _("Another backup is being made or restored in this folder. Wait until it is finished.")
     handle = os.open(folder / _FOLDER, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield _is_taken(handle, fcntl.LOCK_EX, text)
+        yield _has_locked(handle, fcntl.LOCK_EX, text)
     finally:
         os.close(handle)
 
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Have nothing removed from a folder of backups, as far as this process may hold its lock.
+    """Lock a folder of backups for reading, if this process may open its lock file.
 
     Raises:
         Busy: a backup is being made there.
@@ -114,23 +114,21 @@ def reading(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        _is_taken(
-            handle, fcntl.LOCK_SH, _("A backup is being made there. Wait until it is finished.")
-        )
+        _has_locked(handle, fcntl.LOCK_SH, _("A backup is being made there. Wait until it is finished."))
         yield
     finally:
         os.close(handle)
 
 
 def require_no_workers() -> None:
-    """Raise Busy while a worker anywhere gives signs of life."""
+    """Raise Busy if a worker on any machine is alive."""
     workers.drop_gone()
     if names := ", ".join(worker.name for worker in job_selectors.alive()):
         text = _("These workers were active in the last %(s)d seconds: %(names)s. Stop them first.")
         raise Busy(text % {"s": job_selectors.ALIVE_S, "names": names})
 
 
-def _admitted() -> int:
+def _shared_lock() -> int:
     text = _("The files or rows of this hub are being moved or restored. Start it afterwards.")
     return _locked(_RUNNING, fcntl.LOCK_SH, text)
 
@@ -145,8 +143,8 @@ def _locked(name: str, kind: int, refusal: str) -> int:
     return handle
 
 
-def _is_taken(handle: int, kind: int, refusal: str) -> bool:
-    """Take the lock of a folder; says whether there is such a thing there."""
+def _has_locked(handle: int, kind: int, refusal: str) -> bool:
+    """Lock a folder; return False if its file system has no locks."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:

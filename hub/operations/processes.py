@@ -1,4 +1,4 @@
-"""The processes of a hub, as commands."""
+"""Commands of the processes of a hub."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from hub.operations.supervisor import Child
 
-#: Checks never wait behind renders: each kind of work has a process of its own. ``render`` means
-#: every family that the bases file has.
+#: Each kind of work has its own process, so that checks do not wait for renders. ``render`` stands
+#: for all families of the bases file.
 DEFAULT_QUEUES = "checks,render"
 
-#: Threads of a web process: a transfer sleeps in one for as long as its client takes.
+#: Threads of a web process: each transfer occupies one while it waits for its client.
 THREADS = 32
-#: Seconds that open requests get when the hub stops; a download resumes, an upload sends again.
+#: Seconds that open requests get when the hub stops; clients resume downloads and uploads.
 GRACE_S = 5
-#: Seconds that a connection may stay open between requests: longer than clients and proxies keep
-#: theirs (httpx 5, nginx 60), or their next request meets a closed one.
+#: Seconds that a connection may stay idle: longer than clients and proxies keep theirs (httpx 5,
+#: nginx 60), as otherwise they send a request on a connection that was closed.
 IDLE_S = 75
-#: glibc hands freed buffers of 128 KiB and more back to the kernel at once, and pays with page
-#: faults for each piece of a body: two thirds of an upload's CPU time were that.
+#: By default, glibc returns freed buffers of 128 KiB and more to the kernel at once, which causes
+#: page faults for each piece of a body: two thirds of an upload's CPU time.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(32 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(16 * 2**20)}
 
 
 def web(host: str, port: int, processes: int) -> Child:
-    """Return the web server; the hub ends with it.
+    """Return the web server process; the hub ends with it.
 
-    Threads with a sendfile path: a download costs 0.1 CPU seconds per GB, as with nginx.
+    It uses threads and sendfile: a download costs 0.1 CPU seconds per GB, as with nginx.
     """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     options = {
@@ -39,7 +39,7 @@ def web(host: str, port: int, processes: int) -> Child:
         "--timeout": 60,
         "--keep-alive": IDLE_S,
         "--log-level": "warning",
-        # Not even from a proxy on this machine: some hand on a stranger's SCRIPT_NAME.
+        # Not even from a local proxy: some forward the client's SCRIPT_NAME.
         "--forwarder-headers": "",
     }
     pairs = [part for name, value in options.items() for part in (name, str(value))]
@@ -59,10 +59,10 @@ def workers(queues: str) -> list[Child]:
 
 
 def groups_of(queues: str) -> list[list[str]]:
-    """Return the parts of a comma-separated list, those of a kind (before the dot) together.
+    """Return the queues of a comma-separated list, grouped by kind (the part before the dot).
 
-    Renders of all families are one process: it keeps open as many bases as fit, and takes what is
-    urgent first.
+    One process renders all families: it keeps as many bases loaded as fit, and takes urgent jobs
+    first.
     """
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(name.strip() for name in queues.split(",")):

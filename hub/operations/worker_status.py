@@ -1,4 +1,4 @@
-"""What an operator is told of workers and queues, whichever door they come through."""
+"""States of workers, jobs and queues, for the operator's pages, API and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job; ``adapter`` and ``version`` are what it is for, where that is one version."""
+    """A job, with the adapter and version that it is for, if it is for one version."""
 
     id: int
     task: str
@@ -46,7 +46,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class BaseStatus:
-    """A base model of a worker; ``seconds`` a picture, None until it has rendered one."""
+    """A base model of a worker; ``seconds`` per picture is None until it has rendered one."""
 
     id: str
     family: str
@@ -56,7 +56,7 @@ class BaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker: what it is, what it serves, and the job it is at."""
+    """A worker with its device, queues, base models and current job."""
 
     id: int
     name: str
@@ -74,10 +74,10 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class UnservedTold:
-    """A family whose renders wait and that no worker serves.
+class UnservedFamily:
+    """A family with waiting renders that no worker serves.
 
-    ``has_base``: a base of it is known, here or to a living worker, so another worker is enough.
+    ``has_base``: this machine or a live worker has a base model of it, so a worker is enough.
     """
 
     family: str
@@ -87,7 +87,7 @@ class UnservedTold:
 
 
 def worker_statuses() -> list[WorkerStatus]:
-    """Return every known worker, by name."""
+    """Return all known workers, by name."""
     return _statuses_of(job_selectors.with_jobs())
 
 
@@ -97,11 +97,11 @@ def worker_status(worker: Worker) -> WorkerStatus:
 
 
 def _statuses_of(views: Sequence[WorkerView]) -> list[WorkerStatus]:
-    jobs = {job.id: job for job in jobs_told(view.job for view in views if view.job)}
-    return [_told(view, jobs.get(view.job.pk) if view.job else None) for view in views]
+    jobs = {job.id: job for job in job_statuses(view.job for view in views if view.job)}
+    return [_worker_status(view, jobs.get(view.job.pk) if view.job else None) for view in views]
 
 
-def _told(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
+def _worker_status(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
     row = view.worker
     facts: dict[str, Any] = row.facts
     return WorkerStatus(
@@ -124,17 +124,17 @@ def _told(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
     )
 
 
-def jobs_told(jobs: Iterable[Job]) -> list[JobStatus]:
-    """Return jobs with what they are for, in their order."""
+def job_statuses(jobs: Iterable[Job]) -> list[JobStatus]:
+    """Return jobs with their adapters and versions, in the same order."""
     rows = list(jobs)
     renders = {
         row.job_id: row
         for row in Render.objects.filter(job__in=rows).select_related("version__adapter__namespace")
     }
-    return [_job_told(row, renders.get(row.pk)) for row in rows]
+    return [_job_status(row, renders.get(row.pk)) for row in rows]
 
 
-def _job_told(job: Job, render: Render | None) -> JobStatus:
+def _job_status(job: Job, render: Render | None) -> JobStatus:
     version = render.version if render else None
     return JobStatus(
         id=job.pk,
@@ -153,11 +153,11 @@ def _job_told(job: Job, render: Render | None) -> JobStatus:
     )
 
 
-def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
-    """Return the families with renders that nobody makes, by name.
+def unserved_families(living: Sequence[Worker]) -> list[UnservedFamily]:
+    """Return the families with waiting renders that no worker serves, by name.
 
     Args:
-        living: The workers that gave a sign lately.
+        living: The workers that are alive.
     """
     waiting = {
         family: count
@@ -165,16 +165,16 @@ def unserved_told(living: Sequence[Worker]) -> list[UnservedTold]:
         if not job_selectors.serving(worker_bases.queue_of(family), living)
     }
     known: set[str] = set()
-    with suppress(BasesInvalid):  # its own probe says what is wrong
+    with suppress(BasesInvalid):  # reported by its own probe
         known = worker_bases.families() if waiting else known
     return [
-        UnservedTold(family, family_title(family), count, has_base=family in known)
+        UnservedFamily(family, family_title(family), count, has_base=family in known)
         for family, count in waiting.items()
     ]
 
 
 def _unfinished_renders() -> Counter[str]:
-    """Count renders that wait, by family: queued, or without a base to make a recipe for."""
+    """Count waiting renders by family: queued ones, and those without a base for a recipe."""
     counts: Counter[str] = Counter()
     jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{worker_bases.KIND}.")
     for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
@@ -186,7 +186,7 @@ def _unfinished_renders() -> Counter[str]:
 
 
 def queue_title(name: str) -> str:
-    """Return a queue in words."""
+    """Return the title of a queue."""
     kind, _dot, family = name.partition(".")
     if kind == "render":
         return _("Pictures: %(family)s") % {

@@ -11,7 +11,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.operations.worker_status import jobs_told, queue_title, unserved_told, worker_statuses
+from hub.operations.worker_status import (
+    job_statuses,
+    queue_title,
+    unserved_families,
+    worker_statuses,
+)
 from lorary.anatomy import family_title
 from previews import operator_actions
 from registry.accounts import permissions
@@ -111,10 +116,10 @@ def _context() -> dict[str, Any]:
         "workers": [_card(one) for one in worker_statuses()],
         "is_anybody_here": bool(living),
         "alive_s": job_selectors.ALIVE_S,
-        "unserved": unserved_told(living),
+        "unserved": unserved_families(living),
         "queues": _lines(living),
-        "unknown": jobs_told(job_selectors.of_unknown_task()[:MOST]),
-        "failures": jobs_told(job_selectors.failures(days=DAYS)),
+        "unknown": job_statuses(job_selectors.of_unknown_task()[:MOST]),
+        "failures": job_statuses(job_selectors.failures(days=DAYS)),
         "days": DAYS,
     }
 

@@ -279,10 +279,7 @@ def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> N
 
 
 def test_backups_are_made_one_at_a_time(folder: Path) -> None:
-    with (
-        process_lock.one_at_a_time(),
-        pytest.raises(CommandError, match="Wait until it is finished"),
-    ):
+    with process_lock.one_copy_only(), pytest.raises(CommandError, match="Wait until it is finished"):
         call_command("backup", "--to", str(folder))
 
 
@@ -374,7 +371,7 @@ def test_files_are_there_before_the_rows_that_name_them(
     monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
     monkeypatch.setattr(database_dumps, "restore", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        backup.put_back(folder, made.name)
+        backup.restore(folder, made.name)
     with storage.store().open(sha256) as handle:
         assert handle.read() == b"named"
 

@@ -60,7 +60,7 @@ def down(hub: RunningHub, part: str) -> Iterator[None]:
     assert document == {"status": "unavailable"} | dict.fromkeys(PARTS, "up") | {part: "down"}
     assert Caller(hub.port).get("/healthz").document == document
     assert Caller(hub.port).get("/healthz/live").status == 200
-    assert f"the {part} is not fit for work" in hub.log.read_text()
+    assert f"the {part} does not work" in hub.log.read_text()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/healthz/live", "/healthz/ready"])

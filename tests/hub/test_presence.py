@@ -29,35 +29,32 @@ def _left_after_the_test() -> Iterator[None]:
 
 
 def test_nobody_is_alone_while_a_hub_runs() -> None:
-    process_lock.enter()
-    process_lock.enter()  # a worker beside it
-    with (
-        pytest.raises(process_lock.Busy, match="Stop it and its workers first"),
-        process_lock.alone(),
-    ):
+    process_lock.hold()
+    process_lock.hold()  # a worker beside it
+    with pytest.raises(process_lock.Busy, match="Stop it and its workers first"), process_lock.exclusive():
         pass
 
 
 def test_no_hub_starts_while_somebody_is_alone() -> None:
-    with process_lock.alone():
+    with process_lock.exclusive():
         with pytest.raises(process_lock.Busy, match="Start it afterwards"):
-            process_lock.enter()
+            process_lock.hold()
         with pytest.raises(CommandError, match="Start it afterwards"):
             call_command("up")
         with pytest.raises(CommandError, match="Start it afterwards"):
             call_command("worker", queues="checks")
-    process_lock.enter()
+    process_lock.hold()
 
 
 def test_one_copy_is_made_at_a_time_and_a_hub_may_run() -> None:
-    process_lock.enter()
-    with process_lock.one_at_a_time():
+    process_lock.hold()
+    with process_lock.one_copy_only():
         with (
             pytest.raises(process_lock.Busy, match="Wait until it is finished"),
-            process_lock.one_at_a_time(),
+            process_lock.one_copy_only(),
         ):
             pass
-        process_lock.require_admitted()
+        process_lock.require_free()
 
 
 def test_one_writes_to_a_folder_of_backups_wherever_its_data_are(tmp_path: Path) -> None:

@@ -43,14 +43,14 @@ def started(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
         import sys
         from hub.operations import supervisor
         from hub.operations.supervisor import Child, Supervisor
-        supervisor.READY_S = 1.0
+        supervisor.WAIT_FOR_WEB_S = 1.0
         web = [sys.executable, "-c", {SLOW_WEB!r}, "{port}", "{web_s}"]
         worker = [sys.executable, "-c", {WORKER!r}]
         hub = Supervisor([Child("web", web, is_essential=True), Child("worker", worker)], say=print)
         def say(text):
             print(text, flush=True)
         announcer = supervisor.Announcer(hub, "127.0.0.1", {port}, tell=say, say=say)
-        sys.exit(hub.run(on_started=announcer.wait, on_look=announcer.look))
+        sys.exit(hub.run(on_started=announcer.wait, on_poll=announcer.announce_if_ready))
         """
     )
     command = [sys.executable, "-c", code]

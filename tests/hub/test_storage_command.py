@@ -169,7 +169,7 @@ def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) ->
 
 def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
     keep(b"first")
-    process_lock.enter()
+    process_lock.hold()
     try:
         assert document("copy", "--to", there)["done"] == 1
         with pytest.raises(CommandError, match="Stop it and its workers first"):

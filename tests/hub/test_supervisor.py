@@ -30,7 +30,7 @@ STUBBORN = [sys.executable, "-c", STUBBORN_CODE]
 SIGNALLED_ANYWHERE = """
 import random, signal
 from hub.operations import supervisor
-supervisor.LOOK_S = 0.0001
+supervisor.POLL_S = 0.0001
 for _ in range(2000):
     hub = supervisor.Supervisor([], say=print)
     signal.signal(signal.SIGALRM, hub._on_signal)
@@ -151,7 +151,7 @@ def test_child_that_was_told_to_end_stays_away() -> None:
         read_pid(process)
         other = read_pid(process)
         assert process.stdout is not None
-        assert process.stdout.readline() == "a ended as it was told to.\n"
+        assert process.stdout.readline() == "a exited with code 0.\n"
         assert is_alive(other)
         process.terminate()
         assert process.wait(10) == 0

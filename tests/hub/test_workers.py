@@ -106,6 +106,6 @@ def test_a_drained_worker_ends_and_is_not_started_again(tmp_path: Path) -> None:
         assert left["name"] == checks["name"]
         time.sleep(2)
         assert not any("queues render" in words for words in hub.pids().values())
-        assert "worker of render ended as it was told to." in hub.log.read_text()
+        assert "worker of render exited with code 0." in hub.log.read_text()
         told(hub, "pause", "--all")
         assert told(hub)[0]["wish"] == "pause"

@@ -1,4 +1,4 @@
-"""``manage.py backup``: a copy of the rows and of every file that they name."""
+"""``manage.py backup``: copies the database and every file that it refers to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from hub.management.progress import Help, Meter, amiss
+from hub.management.progress import Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
@@ -21,7 +21,7 @@ from registry.private_files import is_open, make_folder
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from hub.operations.backup import Made
+    from hub.operations.backup import Backup
 
 EPILOG = """\
 You can run this while the hub runs. Files that are already in the folder are not copied again;
@@ -38,7 +38,7 @@ Example: manage.py backup --to /mnt/backup/lorary --keep 14
 
 REFUSALS = (
     process_lock.Busy,
-    backup.Foreign,
+    backup.ForeignFolder,
     database_dumps.RowsRefused,
     LoraryError,
     OSError,
@@ -52,13 +52,13 @@ NOT_WHOLE, NOT_PRUNED = 1, 3
 
 
 class Command(BaseCommand):
-    """Add a set to a folder of backups."""
+    """Adds a set to a folder of backups."""
 
     help = "Back up database and files to a folder while the hub runs."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare where to, and how long sets are kept."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="of backups")
         parser.add_argument(
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Make it; leave with 1 when a file is missing, with 3 when nothing could be removed."""
+        """Make a backup; exit with 1 if files are missing, with 3 if pruning was refused."""
         _require_sensible(options)
         keep, folder = options["keep"], options["to"].absolute()
         meter = Meter("copied", is_quiet=options["json"])
@@ -87,7 +87,7 @@ class Command(BaseCommand):
             make_folder(folder)
             if is_open(folder):
                 self.stderr.write(f"Others on this machine can look into it: chmod o= {folder}")
-            with process_lock.one_at_a_time(), process_lock.writing(folder) as is_alone:
+            with process_lock.one_copy_only(), process_lock.writing(folder) as is_alone:
                 if not is_alone:
                     self.stderr.write(NO_LOCKS)
                 made = backup.make(
@@ -112,7 +112,7 @@ class Command(BaseCommand):
             self._say(made, pruned, reason)
         sys.exit(code)
 
-    def _say(self, made: Made, pruned: int, reason: str) -> None:
+    def _say(self, made: Backup, pruned: int, reason: str) -> None:
         files = made.files
         self.stdout.write(
             f"{made.name}: {counted(made.blobs, 'file')} ({size_text(made.bytes)}) in all; "
@@ -122,7 +122,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{counted(pruned, 'file')} removed that no kept set names")
         if reason:
             self.stdout.write(f"Older backups are left as they were: {reason}")
-        for line in amiss(files):
+        for line in problem_lines(files):
             self.stdout.write(line)
 
 
@@ -140,8 +140,8 @@ def _require_sensible(options: dict[str, Any]) -> None:
 
 
 def _prune(folder: Path, keep: int) -> tuple[int, str]:
-    """Remove what need not be kept; returns how many files, or why nothing was removed."""
+    """Prune old sets; return the number of deleted files, or why nothing was deleted."""
     try:
         return backup_sets.prune(folder, keep), ""
-    except (backup_sets.Shrunk, backup_sets.BackupInvalid) as error:
+    except (backup_sets.SetShrunk, backup_sets.BackupInvalid) as error:
         return 0, str(error)

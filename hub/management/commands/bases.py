@@ -1,4 +1,4 @@
-"""``manage.py bases``: the base models of the bases file, looked at, opened and measured."""
+"""``manage.py bases``: lists, verifies, opens and measures the models of the bases file."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ COLUMNS = ("id", "family", "size", "steps", "device", "dtype", "offload", "here"
 
 
 class Command(BaseCommand):
-    """Say which base models there are; check, open and measure them."""
+    """Lists base models; verifies, opens and measures them."""
 
     help = "List the base models that previews are rendered with; check, open, measure them."
     requires_system_checks: list[str] = []  # no database; a broken bases file is told here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is done, with which bases."""
+        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", "verify", "warm", "measure")
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Do what was asked with each base; leave with 1 when one cannot be used."""
+        """Apply the verb to each base; exit with 1 if one cannot be used."""
         is_json = options["json"]
         try:
             bases = _chosen(options["bases"] or settings.LORARY.bases, options["names"])
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         sys.exit(0 if is_well or verb == "list" else 1)
 
     def _one(self, verb: str, base: Base, *, is_quiet: bool) -> Document:
-        """Do it with one base, and tell people at once."""
+        """Apply the verb to a base, and print the result at once."""
         if verb == "list":
             return _listed(base)
         if verb == "verify":
@@ -107,10 +107,10 @@ class Command(BaseCommand):
 
 
 def _chosen(file: object, names: Sequence[str]) -> list[Base]:
-    """Return the bases of a file, or those that were named.
+    """Return the bases of a file, or the named ones.
 
     Raises:
-        BasesInvalid: the file is wrong.
+        BasesInvalid: the file is invalid.
         BaseUnavailable: a name is unknown.
     """
     bases = load_bases(str(file))
@@ -124,14 +124,14 @@ def _chosen(file: object, names: Sequence[str]) -> list[Base]:
 
 
 def _lines(error: RenderError) -> str:
-    """Return a refusal with each fault of a file on a line of its own."""
+    """Return an error message with each fault of a file on its own line."""
     is_list = isinstance(error, BasesInvalid)
     return str(error).replace("; ", "\n") if is_list else str(error)
 
 
 def _listed(base: Base) -> Document:
     why, hint = absence(base)
-    said = (
+    shown = (
         "id",
         "family",
         "title",
@@ -144,7 +144,7 @@ def _listed(base: Base) -> Document:
         "height",
     )
     return {
-        **{key: getattr(base, key) for key in (*said, "steps", "batch", "memory_gb")},
+        **{key: getattr(base, key) for key in (*shown, "steps", "batch", "memory_gb")},
         "ok": not why,
         "why": why,
         "hint": hint,
@@ -152,11 +152,11 @@ def _listed(base: Base) -> Document:
 
 
 def _row(document: Document) -> tuple[str, ...]:
-    told = document | {
+    cells = document | {
         "size": f"{document['width']}x{document['height']}",
         "here": "yes" if document["ok"] else "no",
     }
-    return tuple(str(told[column]) for column in COLUMNS)
+    return tuple(str(cells[column]) for column in COLUMNS)
 
 
 def _verified(base: Base) -> tuple[Document, list[str]]:
@@ -176,10 +176,10 @@ def _opened(verb: str, base: Base, say: Callable[[str], None]) -> tuple[Document
     except ImportError as error:
         return _refused(base, f"{error}. Install requirements/worker.txt and torch.")
     try:
-        told = measure.warm(base, say) if verb == "warm" else measure.measure(base, say)
+        result = measure.warm(base, say) if verb == "warm" else measure.measure(base, say)
     except RenderError as error:
         return _refused(base, str(error))
-    document = {key: _short(value) for key, value in asdict(told).items()}
+    document = {key: _short(value) for key, value in asdict(result).items()}
     lines = _warmed(document) if verb == "warm" else _measured(document)
     return document | {"ok": True, "error": ""}, lines
 
@@ -192,21 +192,21 @@ def _refused(base: Base, reason: str) -> tuple[Document, list[str]]:
     return {"id": base.id, "ok": False, "error": reason}, [f"ERROR   {base.id}", f"  {reason}"]
 
 
-def _warmed(told: Document) -> list[str]:
-    times = f"opened in {told['open_s']:.1f} s, a picture in {told['picture_s']:.2f} s"
-    return [f"ok      {told['id']}", f"  {times} on {told['device']}"]
+def _warmed(result: Document) -> list[str]:
+    times = f"opened in {result['open_s']:.1f} s, a picture in {result['picture_s']:.2f} s"
+    return [f"ok      {result['id']}", f"  {times} on {result['device']}"]
 
 
-def _measured(told: Document) -> list[str]:
-    vram = "" if told["vram_gb"] is None else f", GPU memory {told['vram_gb']:.2f} GB"
-    many = f"{told['batch_picture_s']:.2f} in a call for {told['batch_tried']}"
-    ram = f"main memory {told['ram_gb']:.2f} GB ({told['ram_added_gb']:.2f} GB by this base)"
+def _measured(result: Document) -> list[str]:
+    vram = "" if result["vram_gb"] is None else f", GPU memory {result['vram_gb']:.2f} GB"
+    many = f"{result['batch_picture_s']:.2f} in a call for {result['batch_tried']}"
+    ram = f"main memory {result['ram_gb']:.2f} GB ({result['ram_added_gb']:.2f} GB by this base)"
     return [
-        f"ok      {told['id']} on {told['device']}",
-        f"  opened in {told['open_s']:.1f} s",
-        f"  seconds a picture: {told['picture_s']:.2f} alone, {many}",
+        f"ok      {result['id']} on {result['device']}",
+        f"  opened in {result['open_s']:.1f} s",
+        f"  seconds a picture: {result['picture_s']:.2f} alone, {many}",
         f"  peak: {ram}{vram}",
         "  for the bases file:",
-        f"    memory_gb = {told['memory_gb']}",
-        f"    batch = {told['batch']}",
+        f"    memory_gb = {result['memory_gb']}",
+        f"    batch = {result['batch']}",
     ]

@@ -1,4 +1,4 @@
-"""``manage.py changepassword``: Django's, for names in any case."""
+"""``manage.py changepassword``: Django's command, with case-insensitive names."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from registry.models import User
 
 
 class Command(changepassword.Command):
-    """Ask for a new password of somebody, whose name matches without regard to case."""
+    """Changes a password; the user name is case-insensitive."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
-        """Put the name as its owner wrote it, and go on as Django does."""
+        """Replace the name by its stored spelling, and run Django's command."""
         rows = User.objects.using(options["database"]).filter(username__iexact=options["username"])
         options["username"] = rows.values_list("username", flat=True).first() or options["username"]
-        said = super().handle(*args, **options)
+        result = super().handle(*args, **options)
         name = options["username"] or getpass.getuser()
         self.stdout.write(
             f"Access tokens of {name} still work. `manage.py token --user {name} --revoke-all` "
             "revokes them."
         )
-        return said
+        return result

@@ -1,4 +1,4 @@
-"""``manage.py demo``: a catalogue to look at."""
+"""``manage.py demo``: publishes demo adapters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from previews import demo
 
 
 class Command(BaseCommand):
-    """Publish the demo adapters; what is there already is left alone."""
+    """Publishes the demo adapters; existing ones are left unchanged."""
 
     help = "Publish the demo styles that were trained with the miniature. Safe to run again."
 
     def handle(self, *_args: str, **_options: Any) -> None:
-        """Publish and say how many are new."""
+        """Publish, and print how many are new."""
         new = demo.publish(say=self.stdout.write)
         self.stdout.write(
             f"{new} demo adapters published; their previews render in the background."

@@ -1,4 +1,4 @@
-"""``manage.py derive``: smaller forms and contact sheets of pictures that have none yet."""
+"""``manage.py derive``: makes missing small image formats and contact sheets."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EPILOG = """\
-The checks workers do this by themselves, after each render and a few hundred pictures at each
-start. This does all of it at once, here, and can be stopped and started again.
+The checks workers do this after each render, and for a few hundred pictures at each start. This
+command does all of it at once, in this process. It can be stopped and started again.
 
 Example: manage.py derive --dry-run
 """
-#: Pictures looked up at a time.
+#: Pictures per query.
 BLOCK = 100
 
 
 class Command(BaseCommand):
-    """Make AVIF and WebP forms, blurs and contact sheets where they are missing."""
+    """Makes missing AVIF and WebP formats, blurred placeholders and contact sheets."""
 
     help = "Create missing smaller sizes and contact sheets of all pictures."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the dry run and the form of the report."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--dry-run", action="store_true", help="only print what is missing")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Make what is missing and report; pictures that cannot be read are counted too."""
+        """Make what is missing, and report; unreadable pictures are counted, too."""
         if options["dry_run"]:
             images, renders, dropped = (
                 len(derivatives.missing(None)),

@@ -1,4 +1,4 @@
-"""``manage.py doctor``: what is wrong and what to do."""
+"""``manage.py doctor``: diagnoses a hub."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
 class Command(BaseCommand):
-    """Examine settings, storage, broker, workers and rows; exit 1 when something is broken."""
+    """Examines settings, storage, broker, workers and rows."""
 
     help = "Report problems of this hub and how to fix them."
     requires_system_checks: list[str] = []  # the doctor reports them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the output for programs."""
+        """Add the option for JSON."""
         parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Print one line a result, then leave with 1 when any is an error."""
+        """Print one line per result; exit with 1 if any is an error."""
         reports = []
         for report in examine():
             reports.append(report)

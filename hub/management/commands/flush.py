@@ -1,4 +1,4 @@
-"""``manage.py flush``: remove every row, also those that are guarded."""
+"""``manage.py flush``: deletes all rows, including protected ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from registry import guards
 
 
 class Command(flush.Command):
-    """Django's own command, with the guards lifted meanwhile.
+    """Django's command, with the protecting triggers disabled meanwhile.
 
-    PostgreSQL empties tables without asking triggers of rows (TRUNCATE); SQLite deletes row by row.
+    PostgreSQL empties tables without row triggers (TRUNCATE); SQLite deletes row by row.
     """
 
     def handle(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py quota``: how many bytes a namespace may use."""
+"""``manage.py quota``: shows and changes quotas of namespaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for
 LORARY_QUOTA_BYTES. Without NAME it lists the namespaces above their quota. Nothing
-is ever removed because of a quota: a namespace above it accepts no more files.
+is deleted because of a quota: a namespace above it only refuses new uploads.
 
 Exit code 1: there is no namespace with that name, or SIZE is not valid.
 
@@ -29,20 +29,20 @@ Example: manage.py quota ada 200GB
 
 
 class Command(BaseCommand):
-    """List who is above a quota; show or change one."""
+    """Lists namespaces above their quota; shows or changes one quota."""
 
     help = "List namespaces above their quota; show or change the quota of one."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare which namespace, and how much."""
+        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a namespace")
         parser.add_argument("size", nargs="?", default="", metavar="SIZE", help="its new quota")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Change it if asked to, and say what is true now."""
+        """Change the quota if a size is given, and print it."""
         if options["name"]:
             namespace = _namespace(options["name"])
             if options["size"]:

@@ -1,4 +1,4 @@
-"""``manage.py reinspect``: read stored files again, their headers or all of them."""
+"""``manage.py reinspect``: reads the headers of stored files again, or whole files."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from registry.blobs.rehash import Rehashed
     from registry.versions.reinspect import Reinspected
 
-#: Files between two lines of progress where no terminal can overwrite one.
+#: Files between two lines of progress if stderr is not a terminal.
 STEP = 500
 
 
 class Command(BaseCommand):
-    """Renew what is known of published files after an update; bytes are never changed."""
+    """Updates the anatomy and hashes of published files after an upgrade of Lorary."""
 
     help = "Read stored files again and update their facts. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is read and how it is told."""
+        """Add the options."""
         parser.add_argument(
             "--all", action="store_true", help="also read files whose facts are up to date"
         )
@@ -47,19 +47,19 @@ class Command(BaseCommand):
         """Read and report."""
         read = rehash.run if options["hashes"] else reinspect.run
         what = "files" if options["hashes"] else "headers"
-        told = read(
+        result = read(
             is_dry=options["dry_run"],
             includes_current=options["all"],
             progress=None if options["json"] else partial(self._progress, what),
         )
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(told)))
+            self.stdout.write(json.dumps(asdict(result)))
             return
         verb = "would change" if options["dry_run"] else "changed"
-        if isinstance(told, rehash.Rehashed):
-            self._report_hashes(told, verb)
+        if isinstance(result, rehash.Rehashed):
+            self._report_hashes(result, verb)
         else:
-            self._report(told, verb)
+            self._report(result, verb)
 
     def _progress(self, what: str, done: int, total: int) -> None:
         if sys.stderr.isatty():
@@ -69,18 +69,20 @@ class Command(BaseCommand):
         elif done % STEP == 0:
             self.stderr.write(f"{done:,} of {total:,} {what}")
 
-    def _report_hashes(self, told: Rehashed, verb: str) -> None:
-        self.stdout.write(f"{counted(told.read, 'file')} read; hashes of {told.changed:,} {verb}")
-        self._list(told.damaged, DAMAGED)
-        self._list(told.missing, MISSING)
-
-    def _report(self, told: Reinspected, verb: str) -> None:
+    def _report_hashes(self, result: Rehashed, verb: str) -> None:
         self.stdout.write(
-            f"{counted(told.read, 'header')} read; {counted(told.changed, 'file')} {verb}, "
-            f"{counted(told.versions, 'version')} shown differently"
+            f"{counted(result.read, 'file')} read; hashes of {result.changed:,} {verb}"
         )
-        self._list(told.refused, "not to be taken today; what is published stays as it is")
-        self._list(told.missing, MISSING)
+        self._list(result.damaged, DAMAGED)
+        self._list(result.missing, MISSING)
+
+    def _report(self, result: Reinspected, verb: str) -> None:
+        self.stdout.write(
+            f"{counted(result.read, 'header')} read; {counted(result.changed, 'file')} {verb}, "
+            f"{counted(result.versions, 'version')} shown differently"
+        )
+        self._list(result.refused, "not to be taken today; what is published stays as it is")
+        self._list(result.missing, MISSING)
 
     def _list(self, digests: list[str], what: str) -> None:
         for line in listed(digests, what, noun="file"):

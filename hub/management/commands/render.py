@@ -1,4 +1,4 @@
-"""``manage.py render``: a picture made again from the recipe it carries, and compared."""
+"""``manage.py render``: renders a picture again from its recipe, and compares the two."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from previews.render.reproduce import Reproduction
 
 EPILOG = """\
-The adapters are found in the store by their sha256; files named with --adapter are taken first,
-and PEFT's adapter_config.json with them where it lies beside. The base model is the one that the
-bases file calls as the recipe does: that it is the same model, you have to know.
+The adapters are looked up in the store by sha256; files given with --adapter take precedence, with
+PEFT's adapter_config.json from the same folder. The base model is the one with the recipe's id in
+the bases file; the command cannot check that it is the same model.
 
 Exit code: 0 it matches (no value differs by more than 1 of 255), 1 it differs, 2 it cannot be
-made: no recipe in the picture, or one that was changed; an adapter or a base that is not here.
+rendered: the picture has no recipe or a changed one, or an adapter or a base is missing.
 
 Example: manage.py render --recipe picture.png --out again.png
 """
@@ -40,18 +40,18 @@ SENTENCES = {
     "different": "It differs: by up to {difference} of 255.",
 }
 
-#: Characters of a text from a stranger's file that are shown.
+#: Characters of an untrusted text that are printed.
 SHOWN = 400
 
 
 class Command(BaseCommand):
-    """Render a picture again and say whether it is the same."""
+    """Renders a picture again and compares the two."""
 
     help = "Render a preview again from the recipe in its PNG, and compare the pictures."
-    requires_system_checks: list[str] = []  # a hub need not run for it
+    requires_system_checks: list[str] = []  # works without a hub
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the picture and where its ingredients are."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
             "--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered"
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Read, render, compare; leave with the code that says how it went."""
+        """Read, render and compare; exit with the code for the result."""
         try:
             document = self._render(options)
         except RenderError as error:
@@ -113,7 +113,7 @@ class Command(BaseCommand):
 
 
 def _require_writable(options: dict[str, Any]) -> None:
-    """Say that a picture cannot be written before it is rendered."""
+    """Check, before rendering, that the new picture can be written."""
     if not options["out"]:
         return
     out = Path(options["out"])
@@ -127,7 +127,7 @@ def _require_writable(options: dict[str, Any]) -> None:
 
 def _reproduce() -> Any:
     try:
-        from previews.render import reproduce  # noqa: PLC0415 - brings torch along
+        from previews.render import reproduce  # noqa: PLC0415 - imports torch
     except ImportError as error:
         msg = f"{error}. Install requirements/worker.txt and torch."
         raise BaseUnavailable(msg) from error
@@ -154,5 +154,5 @@ def _document(original: Original, again: Reproduction, out: str | None) -> dict[
 
 
 def _plain(text: str) -> str:
-    """Return a text that came from a stranger's file without what a terminal would obey."""
+    """Return an untrusted text without control characters."""
     return "".join(char if char.isprintable() else " " for char in text[:SHOWN])

@@ -1,4 +1,4 @@
-"""``manage.py rerender``: previews made by a recipe that is no longer theirs, rendered again."""
+"""``manage.py rerender``: renders previews with outdated recipes again."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from previews.renders.rerender import Outdated, Rerendered
 
 EPILOG = """\
-A version is rendered again when its last pictures were made by another recipe than it would get
-now: the renderer is a new one, the bases file says something else of its base, prompts or trigger
-words were changed. It comes after all other work, and the pictures of before stay until the new
-ones are there. Versions that nobody has a base model for are left alone, and so are those that are
-under way. Run it as often as you like: nothing is begun twice.
+A version is rendered again if its latest pictures were made with another recipe than it would get
+now, because the renderer, the entry of its base in the bases file, prompts or trigger words
+changed. These renders come after all other work, and the old pictures stay until the new ones are
+ready. Versions without an available base model, and those with a render in progress, are skipped.
+Run it as often as you like: no render is started twice.
 
 Example: manage.py rerender --family sdxl --dry-run
 """
 
-#: Versions between two lines of progress where no terminal can overwrite one.
+#: Versions between two lines of progress if stderr is not a terminal.
 STEP = 500
 
 
 class Command(BaseCommand):
-    """Begin renders of what other recipes made, and say why."""
+    """Starts renders for previews with outdated recipes, and prints the reasons."""
 
     help = "Render previews again that were made with an outdated recipe. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is looked at and how it is told."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
         parser.add_argument("--family", default="", metavar="ID", help="one base model only")
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Look, begin and report."""
+        """Find outdated previews, start renders, and report."""
         family, is_dry = options["family"], options["dry_run"]
         if family and family not in FAMILIES:
             msg = f"There is no base model “{family}”. Known are: {', '.join(FAMILIES)}."
@@ -58,13 +58,13 @@ class Command(BaseCommand):
         adapter = _adapter(options["adapter"]) if options["adapter"] else None
         progress = _silent if options["json"] else self._progress
         try:
-            told = rerender.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
+            result = rerender.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
         except RenderError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(_document(told, is_dry=is_dry), ensure_ascii=False))
+            self.stdout.write(json.dumps(_document(result, is_dry=is_dry), ensure_ascii=False))
             return
-        self._report(told, "would be" if is_dry else "will be")
+        self._report(result, "would be" if is_dry else "will be")
 
     def _progress(self, done: int, total: int) -> None:
         text = f"{done:,} of {total:,} versions"
@@ -74,23 +74,23 @@ class Command(BaseCommand):
         elif done % STEP == 0:
             self.stderr.write(text)
 
-    def _report(self, told: Rerendered, verb: str) -> None:
-        for found in told.begun:
+    def _report(self, result: Rerendered, verb: str) -> None:
+        for found in result.begun:
             why = "; ".join(found.changes)
             self.stdout.write(f"{_name(found)}: {found.pictures} pictures ({why})")
-        looked_at = f"{told.looked_at:,} version{'' if told.looked_at == 1 else 's'} looked at"
-        pictures = sum(found.pictures for found in told.begun)
+        looked_at = f"{result.looked_at:,} version{'' if result.looked_at == 1 else 's'} looked at"
+        pictures = sum(found.pictures for found in result.begun)
         self.stdout.write(
-            f"{looked_at}, {len(told.begun):,} {verb} rendered again: {pictures:,} pictures"
+            f"{looked_at}, {len(result.begun):,} {verb} rendered again: {pictures:,} pictures"
         )
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def _adapter(name: str) -> Adapter:
-    """Return the adapter of a name, private ones and earlier names too."""
+    """Return an adapter by its current or a former name, also a private one."""
     owner, _slash, rest = name.partition("/")
     names = AdapterName.objects.filter(key=key_of(rest), namespace__names__key=key_of(owner))
     found = Adapter.objects.filter(pk__in=names.values("adapter")).first()
@@ -104,10 +104,10 @@ def _name(found: Outdated) -> str:
     return f"{found.version.adapter.full_name} {found.version.name}"
 
 
-def _document(told: Rerendered, *, is_dry: bool) -> dict[str, Any]:
+def _document(result: Rerendered, *, is_dry: bool) -> dict[str, Any]:
     return {
         "dry_run": is_dry,
-        "looked_at": told.looked_at,
+        "looked_at": result.looked_at,
         "rendered_again": [
             {
                 "adapter": found.version.adapter.full_name,
@@ -115,6 +115,6 @@ def _document(told: Rerendered, *, is_dry: bool) -> dict[str, Any]:
                 "pictures": found.pictures,
                 "changes": list(found.changes),
             }
-            for found in told.begun
+            for found in result.begun
         ],
     }

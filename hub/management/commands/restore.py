@@ -1,4 +1,4 @@
-"""``manage.py restore``: a hub from a backup."""
+"""``manage.py restore``: restores a hub from a backup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.progress import MEND, Help, Meter, amiss
+from hub.management.progress import MEND, Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from hub.operations.backup_sets import BackupSet
 
 EPILOG = """\
-The database of LORARY_DATABASE_URL must be empty; for SQLite its file must not exist. Files go into
-LORARY_STORAGE; existing ones stay. Rows of an older release are migrated.
+The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are
+copied into LORARY_STORAGE; existing ones stay. The database of an older release is migrated.
 
 Exit code 1: the listed files are not in the backup; all others are restored.
 
 Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
 
-#: What is told of files; the rows are there, so nobody restores again.
+#: Descriptions of files. They do not advise another restore, as the rows are restored.
 BESIDE = "Or restore beside it: name another data directory by LORARY_DATA."
 MISSING = f"not in this backup, {MEND}"
 DAMAGED = f"damaged in this backup, {MEND}"
@@ -40,13 +40,13 @@ FAILED = f"failed, {MEND}"
 
 
 class Command(BaseCommand):
-    """Put rows and files of a set back."""
+    """Restores the database and files of a set."""
 
     help = "Restore a hub from a backup: rows into an empty database, files into the storage."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare where from, and which set."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
             "--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="of backups"
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Restore; leave with 1 when files are missing."""
+        """Restore; exit with 1 if files are missing."""
         folder = options["folder"].absolute()
         if options["list"]:
             self._list(backup_sets.sets(folder), is_json=options["json"])
@@ -64,12 +64,12 @@ class Command(BaseCommand):
         meter = Meter("restored", is_quiet=options["json"])
         try:
             with (
-                process_lock.one_at_a_time(),
-                process_lock.alone(BESIDE),
+                process_lock.one_copy_only(),
+                process_lock.exclusive(BESIDE),
                 process_lock.reading(folder),
             ):
                 taken = backup_sets.chosen(folder, options["set"])
-                told = backup.put_back(folder, taken.name, progress=meter)
+                result = backup.restore(folder, taken.name, progress=meter)
         except (
             process_lock.Busy,
             backup_sets.BackupInvalid,
@@ -78,12 +78,12 @@ class Command(BaseCommand):
         ) as error:
             raise CommandError(str(error)) from error
         meter.end()
-        is_whole = told.files.is_whole
+        is_whole = result.files.is_whole
         if options["json"]:
             facts = {"ok": is_whole, "lacking": taken.lacking}
-            self.stdout.write(json.dumps({**facts, **asdict(told)}))
+            self.stdout.write(json.dumps({**facts, **asdict(result)}))
         else:
-            self._say(told, taken)
+            self._say(result, taken)
         sys.exit(0 if is_whole else 1)
 
     def _list(self, found: list[BackupSet], *, is_json: bool) -> None:
@@ -94,23 +94,23 @@ class Command(BaseCommand):
         for one in found:
             self.stdout.write(f"{one.name}  {_state(one)}".rstrip())
 
-    def _say(self, told: Restored, taken: BackupSet) -> None:
-        files = told.files
+    def _say(self, result: Restored, taken: BackupSet) -> None:
+        files = result.files
         done = f"{counted(files.done, 'file')} ({size_text(files.bytes_done)})"
         self.stdout.write(
-            f"{told.name} is restored; {done} "
+            f"{result.name} is restored; {done} "
             f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"
         )
         if not taken.is_whole:
             self.stdout.write(f"This backup is {_state(taken)}. See the whole ones with --list.")
-        if again := told.uploads.asked_again:
+        if again := result.uploads.asked_again:
             self.stdout.write(f"{counted(len(again), 'open upload')} to send all bytes again")
-        for line in amiss(files, missing=MISSING, damaged=DAMAGED, failed=FAILED):
+        for line in problem_lines(files, missing=MISSING, damaged=DAMAGED, failed=FAILED):
             self.stdout.write(line)
 
 
 def _state(one: BackupSet) -> str:
-    """Return what is to be known of a set before it is taken; nothing of one that is whole."""
+    """Return what is wrong with a set, "" if it is complete."""
     if not one.is_readable:
         return "damaged"
     if one.lacking:

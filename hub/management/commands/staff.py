@@ -1,4 +1,4 @@
-"""``manage.py staff``: the administrators of the hub."""
+"""``manage.py staff``: lists, adds and removes administrators."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-Staff see /operator and the workers, and can withdraw any adapter; their programs need
-a token of the scope admin. Without NAME the command lists the staff.
+Staff can open /operator, control workers and withdraw any adapter; their programs
+need a token with the scope admin. Without NAME it lists all staff.
 
 Exit code 1: there is no user with that name.
 
@@ -30,13 +30,13 @@ NOBODY = "Nobody is staff. `manage.py staff NAME` makes somebody."
 
 
 class Command(BaseCommand):
-    """List the administrators; add or remove one."""
+    """Lists the administrators; adds or removes one."""
 
     help = "List the administrators; make a user an administrator, or an ordinary user again."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare who is meant."""
+        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a user")
         parser.add_argument(
@@ -45,12 +45,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Do it and say so, or list."""
+        """Change or list administrators."""
         name, is_staff, changed = options["name"], not options["remove"], False
         if name:
             user = _user(name)
             changed = users.set_staff(actor=None, user=user, is_staff=is_staff)
-            lines = [_told(user.username, is_staff=is_staff, changed=changed)]
+            lines = [_sentence(user.username, is_staff=is_staff, changed=changed)]
         elif is_staff:
             lines = [_line(one) for one in _staff()] or [NOBODY]
         else:
@@ -70,7 +70,7 @@ def _user(name: str) -> User:
     return user
 
 
-def _told(name: str, *, is_staff: bool, changed: bool) -> str:
+def _sentence(name: str, *, is_staff: bool, changed: bool) -> str:
     if is_staff:
         return f"{name} is staff now." if changed else f"{name} is staff already."
     return f"{name} is not staff any more." if changed else f"{name} is not staff."

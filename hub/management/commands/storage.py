@@ -1,4 +1,4 @@
-"""``manage.py storage``: where the bytes are, whether they are right, and how they move."""
+"""``manage.py storage``: shows, verifies, copies, mends and moves the stored files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from hub.config import save_move
-from hub.management.progress import MEND, Help, Meter, amiss, listed
+from hub.management.progress import MEND, Help, Meter, problem_lines, listed
 from hub.operations import process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
@@ -53,13 +53,13 @@ SAMPLE = 100
 
 
 class Command(BaseCommand):
-    """Say where bytes are; check, copy and move them."""
+    """Shows, verifies, copies, mends and moves the stored files."""
 
     help = "Show where files are stored and verify them; copy or move them to another store."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is done, and with which store."""
+        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("status", "verify", "mend", "copy", "move")
         parser.add_argument("verb", nargs="?", default="status", choices=verbs, help="see below")
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Do it; leave with 1 when something is amiss."""
+        """Run the verb; exit with 1 if something is wrong."""
         _require_sensible(options)
         try:
             document = getattr(self, f"_{options['verb']}")(options)
@@ -97,20 +97,20 @@ class Command(BaseCommand):
         sys.exit(0 if document["ok"] else 1)
 
     def _status(self, options: dict[str, Any]) -> Document:
-        told = migrate_store.census(storage.store())
+        tally = migrate_store.census(storage.store())
         if not options["json"]:
             self.stdout.write(
                 f"{settings.LORARY.storage}\n"
-                f"{counted(told.blobs, 'file')} ({size_text(told.bytes)}) that the rows name; "
-                f"{told.files:,} ({size_text(told.file_bytes)}) stored"
+                f"{counted(tally.blobs, 'file')} ({size_text(tally.bytes)}) that the rows name; "
+                f"{tally.files:,} ({size_text(tally.file_bytes)}) stored"
             )
-            self._say(listed(told.missing, f"missing or of another length, {MEND}", noun="file"))
+            self._say(listed(tally.missing, f"missing or of another length, {MEND}", noun="file"))
             self.stdout.write(
-                f"{told.orphans:,} without a row ({size_text(told.orphan_bytes)}): the sweeper's\n"
-                f"{told.incoming:,} on their way in ({size_text(told.incoming_bytes)})"
+                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}): the sweeper's\n"
+                f"{tally.incoming:,} on their way in ({size_text(tally.incoming_bytes)})"
             )
-        facts = {"storage": settings.LORARY.storage, **asdict(told)}
-        return {"ok": not told.missing, **facts}
+        facts = {"storage": settings.LORARY.storage, **asdict(tally)}
+        return {"ok": not tally.missing, **facts}
 
     def _verify(self, options: dict[str, Any]) -> Document:
         at = options["at"] or settings.LORARY.storage
@@ -119,21 +119,21 @@ class Command(BaseCommand):
             rows, count = list(migrate_store.stored()), options["sample"] or SAMPLE
             blobs = random.sample(rows, min(count, len(rows)))
         meter = Meter("verified", is_quiet=options["json"])
-        told = migrate_store.verify(
+        tally = migrate_store.verify(
             store=_at(at), blobs=blobs, threads=options["threads"], progress=meter
         )
         meter.end()
         if not options["json"]:
             self.stdout.write(
-                f"{counted(told.done, 'file')} ({size_text(told.bytes_done)}) found right: {at}"
+                f"{counted(tally.done, 'file')} ({size_text(tally.bytes_done)}) found right: {at}"
             )
-            self._say(_amiss_at(at, told))
-        return {"ok": told.is_whole, "storage": at, **asdict(told)}
+            self._say(_problems_at(at, tally))
+        return {"ok": tally.is_whole, "storage": at, **asdict(tally)}
 
     def _mend(self, options: dict[str, Any]) -> Document:
         meter = Meter("read", is_quiet=options["json"])
-        with process_lock.one_at_a_time():
-            found, told = migrate_store.mend(
+        with process_lock.one_copy_only():
+            found, tally = migrate_store.mend(
                 source=_at(options["source"]),
                 target=storage.store(),
                 threads=options["threads"],
@@ -141,19 +141,24 @@ class Command(BaseCommand):
             )
         meter.end()
         if not options["json"]:
-            self.stdout.write(f"{counted(found.done, 'file')} found right; {told.done:,} mended")
-            self._say(_not_mended(options["source"], told))
-        return {"ok": told.is_whole, "from": options["source"], "right": found.done, **asdict(told)}
+            self.stdout.write(f"{counted(found.done, 'file')} found right; {tally.done:,} mended")
+            self._say(_unmended_files(options["source"], tally))
+        return {
+            "ok": tally.is_whole,
+            "from": options["source"],
+            "right": found.done,
+            **asdict(tally),
+        }
 
     def _copy(self, options: dict[str, Any]) -> Document:
-        with process_lock.one_at_a_time():
-            told = self._copied(options)
-        return {"ok": told.is_whole, "to": options["to"], **asdict(told)}
+        with process_lock.one_copy_only():
+            tally = self._copied(options)
+        return {"ok": tally.is_whole, "to": options["to"], **asdict(tally)}
 
     def _copied(self, options: dict[str, Any]) -> Tally:
         is_dry, is_quiet = options["dry_run"], options["json"]
         meter = Meter("copied", is_quiet=is_quiet)
-        told = migrate_store.copy(
+        tally = migrate_store.copy(
             source=storage.store(),
             target=_at(options["to"]),
             threads=options["threads"],
@@ -164,27 +169,27 @@ class Command(BaseCommand):
         if not is_quiet:
             verb = "to be copied" if is_dry else "copied and verified"
             self.stdout.write(
-                f"{counted(told.done, 'file')} ({size_text(told.bytes_done)}) {verb}; "
-                f"{told.present:,} already there"
+                f"{counted(tally.done, 'file')} ({size_text(tally.bytes_done)}) {verb}; "
+                f"{tally.present:,} already there"
             )
-            self._say(amiss(told))
-        return told
+            self._say(problem_lines(tally))
+        return tally
 
     def _move(self, options: dict[str, Any]) -> Document:
         if options["dry_run"]:
-            told = self._copied(options)
-            return {"ok": told.is_whole, "to": options["to"], "moved": False, **asdict(told)}
-        with process_lock.one_at_a_time(), process_lock.alone():
+            tally = self._copied(options)
+            return {"ok": tally.is_whole, "to": options["to"], "moved": False, **asdict(tally)}
+        with process_lock.one_copy_only(), process_lock.exclusive():
             process_lock.require_no_workers()
             began = timezone.now()
-            told, carried, left = self._brought(options)
+            tally, carried, left = self._copy_rest(options)
             is_proven = left is not None
             if is_proven:
                 save_move(settings.LORARY.data, options["to"])
         seconds = round((timezone.now() - began).total_seconds(), 1)
         if not options["json"]:
             if left is None:
-                self._say_not_moved(told)
+                self._say_not_moved(tally)
             else:
                 self._say_moved(options["to"], carried, seconds, left)
         return {
@@ -193,25 +198,25 @@ class Command(BaseCommand):
             "moved": is_proven,
             "seconds": seconds,
             "uploads": asdict(carried),
-            **asdict(told),
+            **asdict(tally),
         }
 
-    def _brought(self, options: dict[str, Any]) -> tuple[Tally, MovedUploads, int | None]:
-        """Copy what is left; the last says how many lost files go without, None if it is short."""
+    def _copy_rest(self, options: dict[str, Any]) -> tuple[Tally, Carried, int | None]:
+        """Copy the rest and open uploads; also return the number of lost files, None on failure."""
         source, target = storage.store(), _at(options["to"])
-        told = self._copied(options)
-        carried = store_change.move_uploads(
+        tally = self._copied(options)
+        carried = store_change.carry(
             source=source, target=target, least_part_bytes=_least_part_bytes(options["to"])
         )
-        lost = set(told.missing + told.damaged) if options["leave_missing"] else set()
+        lost = set(tally.missing + tally.damaged) if options["leave_missing"] else set()
         lacking = set(migrate_store.census(target).missing)
-        is_proven = not told.failed and lacking <= lost
-        return told, carried, len(lacking) if is_proven else None
+        is_proven = not tally.failed and lacking <= lost
+        return tally, carried, len(lacking) if is_proven else None
 
-    def _say_not_moved(self, told: Tally) -> None:
+    def _say_not_moved(self, tally: Tally) -> None:
         advice = (
             "Run it again."
-            if told.failed
+            if tally.failed
             else "Restore what is missing, or say --leave-missing to go without it."
         )
         self.stdout.write(f"Not moved: {settings.LORARY.storage} stays in use. {advice}")
@@ -238,31 +243,31 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
 
-def _amiss_at(url: str, told: Tally) -> Iterator[str]:
-    """Yield what is wrong at a store; one that is not the hub's is filled, not mended."""
+def _problems_at(url: str, tally: Tally) -> Iterator[str]:
+    """Yield the problems of a store; a store other than the hub's is not mended but refilled."""
     if is_same_store(url, settings.LORARY.storage):
-        return amiss(told)
-    return amiss(
-        told,
+        return problem_lines(tally)
+    return problem_lines(
+        tally,
         missing="missing there; the next copy or backup brings them",
         damaged="with other bytes than the name says; remove them there, then copy or back up",
     )
 
 
-def _not_mended(url: str, told: Tally) -> Iterator[str]:
-    """Yield what a store could not mend."""
-    return amiss(
-        told,
+def _unmended_files(url: str, tally: Tally) -> Iterator[str]:
+    """Yield the files that could not be mended from a store."""
+    return problem_lines(
+        tally,
         missing=f"missing or damaged here, and not at {url}; try another backup",
         damaged=f"missing or damaged here, and damaged at {url}; try another backup",
     )
 
 
 def _at(url: str) -> BlobStore:
-    """Return the store of an address.
+    """Return the store of a URL.
 
     Raises:
-        CommandError: it is no address of a store.
+        CommandError: the URL is invalid.
     """
     _place(url)
     return storage.store_at(url)
@@ -277,7 +282,7 @@ def _place(url: str) -> Path | storage.BucketLocation:
 
 
 def _least_part_bytes(url: str) -> int:
-    """Return the shortest part that a store joins with others (S3: 5 MiB)."""
+    """Return the minimum size of a part of a multipart upload (S3: 5 MiB)."""
     return 0 if isinstance(_place(url), Path) else 5 * 2**20
 
 

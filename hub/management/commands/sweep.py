@@ -1,4 +1,4 @@
-"""``manage.py sweep``: remove what nobody refers to."""
+"""``manage.py sweep``: deletes unreferenced files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Expire stale uploads and remove orphaned bytes after the grace period."""
+    """Expires stale uploads and deletes unreferenced files after the grace period."""
 
     help = "Delete stale uploads and unreferenced files (the workers do this hourly)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the dry run and the form of the report."""
-        parser.add_argument(
-            "--dry-run", action="store_true", help="only print what would be deleted"
-        )
+        """Add the options."""
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

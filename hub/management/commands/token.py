@@ -1,4 +1,4 @@
-"""``manage.py token``: the first token of a headless install."""
+"""``manage.py token``: creates and revokes access tokens."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Examples:
 
 
 class Command(BaseCommand):
-    """Issue an access token and print it, nothing else; or revoke all of a user."""
+    """Creates an access token and prints only the token; or revokes all tokens of a user."""
 
     help = "Create an access token of a user and print it, or revoke all of them."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare whose token it is and what it may do."""
+        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--user", required=True, metavar="NAME", help="whose token")
         parser.add_argument(
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Find or make the user, issue, print."""
+        """Find or create the user, create the token, print it."""
         name = options["user"]
         user = User.objects.filter(namespace__key=key_of(name)).first()
         try:

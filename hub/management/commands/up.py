@@ -1,4 +1,4 @@
-"""``manage.py up``: the whole hub in one foreground process group."""
+"""``manage.py up``: runs web server and workers in one foreground process group."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Serve the site and the API, and run the workers, until stopped."""
+    """Runs web server and workers until stopped."""
 
     help = "Run the hub: web and workers together. Ctrl-C stops everything."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare where to listen and how many processes to run."""
+        """Add the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=8000, help="port to listen on")
         parser.add_argument("--workers", type=int, default=2, help="number of web processes")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--migrate", action="store_true", help="update the database first")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Start, announce the address, watch, and end with the supervisor's code."""
+        """Start the processes, announce the address, and exit with the supervisor's code."""
         host, port = options["host"], options["port"]
         _require_admitted()
         _ensure_migrated(may_migrate=options["migrate"], say=self._say)
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         supervisor = Supervisor(children, say=self._say)
         announcer = Announcer(supervisor, host, port, tell=self._tell, say=self._say)
         connections.close_all()
-        sys.exit(supervisor.run(on_started=announcer.wait, on_look=announcer.look))
+        sys.exit(supervisor.run(on_started=announcer.wait, on_poll=announcer.announce_if_ready))
 
     def _tell(self, message: str) -> None:
         self.stdout.write(message)
@@ -60,9 +60,9 @@ class Command(BaseCommand):
 
 
 def _require_admitted() -> None:
-    """Say now what the web server would refuse to start for."""
+    """Fail early if the web server would refuse to start."""
     try:
-        process_lock.require_admitted()
+        process_lock.require_free()
     except process_lock.Busy as error:
         raise CommandError(str(error)) from error
 
@@ -80,7 +80,7 @@ def _ensure_migrated(*, may_migrate: bool, say: Callable[[str], object]) -> None
 
 
 def _require_free(host: str, port: int) -> None:
-    """Say clearly that a port is taken, which gunicorn would retry for seconds."""
+    """Fail if the port is taken, which gunicorn would retry for seconds."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""``manage.py withdraw``: take a version or an adapter down, whoever may see it."""
+"""``manage.py withdraw``: withdraws a version or an adapter of any visibility."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Take something down as an administrator, also private adapters."""
+    """Withdraws an adapter or a version, also private ones, as an administrator."""
 
     help = "Withdraw a version, or an adapter with all its versions, permanently."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is taken down, why, and by whom."""
+        """Add the arguments."""
         parser.add_argument("target", metavar="OWNER/NAME[@VERSION]")
         parser.add_argument("--reason", required=True, help="reason, shown to everyone")
         parser.add_argument("--by", required=True, metavar="NAME", help="a user who is staff")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Find, take down, say what happened."""
+        """Find and withdraw it, and print the result."""
         actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
         if actor is None:
             message = (

@@ -1,4 +1,4 @@
-"""``manage.py worker``: worker processes, one for each kind of work."""
+"""``manage.py worker``: runs a worker process for each kind of work."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Command(BaseCommand):
-    """Work on jobs: one process for each kind."""
+    """Runs jobs in one process for each kind of work."""
 
     help = "Run only workers, for example on a machine with a GPU."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the queues."""
+        """Add the option for queues."""
         parser.add_argument(
             "--queues",
             default=processes.DEFAULT_QUEUES,
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Work on one kind in this process, or supervise a process for each of several."""
+        """Run one kind of work in this process, or supervise a process for each of several."""
         groups = processes.groups_of(options["queues"])
         if not groups:
             message = "Name at least one queue."
@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
 def _enter() -> None:
     try:
-        process_lock.enter()
+        process_lock.hold()
     except process_lock.Busy as error:
         raise CommandError(str(error)) from error
 
@@ -72,14 +72,14 @@ def _queues_of(names: list[str]) -> list[str]:
 
 
 def _work(names: list[str], queues: list[str]) -> int:
-    """Serve queues of one kind until a signal comes; return the exit code.
+    """Serve queues of one kind until a signal arrives; return the exit code.
 
-    The pool is ``solo``: a job row is claimed and done in this very process, so a kill of the
-    process is a kill of the job, and its lease runs out.
+    The pool is ``solo``: this process claims and runs a job itself, so killing the process kills
+    the job, whose lease then expires.
     """
-    # Celery warns root of pickled messages; ours are JSON, and containers often run as root.
+    # Celery warns root about pickled messages; these are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
-    queue.release_own()  # a dead namesake's
+    queue.release_own()  # of a dead worker with the same name
     workers.leave()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     sweeper = Sweeper(queues, facts=facts, on_drain=_end_when_idle)
@@ -97,20 +97,20 @@ def _work(names: list[str], queues: list[str]) -> int:
     )
     worker.start()
     sweeper.end()
-    queue.release_own(is_polite=True)  # a job that the signal cut off need not wait for its lease
+    queue.release_own(is_polite=True)  # an interrupted job does not wait for its lease
     return int(worker.exitcode or 0)
 
 
 def _end_when_idle() -> None:
-    """Ask Celery's loop to end between two messages, with the code of success."""
+    """Have Celery's loop end between two messages, with exit code 0."""
     state.should_stop = 0  # type: ignore[assignment]  # declared by its first value, None
 
 
 class _Worker(Worker):
-    """Celery's worker, ended at once and quietly by the first signal.
+    """Celery's worker, which the first signal ends at once.
 
-    Its own handlers would wait for the end of a job, which may be minutes away, and on SIGHUP
-    start the process anew. Every job can be cut off anywhere, so the signal raises where it hits.
+    Celery's handlers would wait for the end of a job, possibly minutes, and restart the process on
+    SIGHUP. Jobs can be interrupted anywhere, so the handler raises an exception.
     """
 
     def install_platform_tweaks(self, worker: Any) -> None:
@@ -122,9 +122,9 @@ class _Worker(Worker):
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     for number in SIGNALS:
-        signal.signal(number, _ignore)  # SIG_IGN would complain of a signal already on its way
+        signal.signal(number, _ignore)  # with SIG_IGN Python reports a pending signal
     raise WorkerShutdown(0)
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the end has begun."""
+    """Do nothing: the process is already ending."""

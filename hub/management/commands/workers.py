@@ -1,4 +1,4 @@
-"""``manage.py workers``: who works on jobs, and what they are wanted to do."""
+"""``manage.py workers``: lists, pauses, resumes and drains workers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ WISHES = {"pause": WorkerWish.PAUSE, "resume": WorkerWish.WORK, "drain": WorkerW
 
 
 class Command(BaseCommand):
-    """List workers; pause, resume and end them."""
+    """Lists, pauses, resumes and drains workers."""
 
     help = "List the workers and their jobs; pause, resume or drain them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare what is done, with which workers."""
+        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", *WISHES)
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Do it, then list."""
+        """Run the verb, then list the workers."""
         names = options["names"]
         known = {worker.name: worker for worker in Worker.objects.all()}
         if unknown := [name for name in names if name not in known]:
@@ -65,20 +65,20 @@ class Command(BaseCommand):
                 raise CommandError(message)
             chosen = list(known.values()) if options["all"] else [known[name] for name in names]
             workers.set_wish(chosen, WISHES[options["verb"]])
-        told = [one for one in worker_statuses() if not names or one.name in names]
+        statuses = [one for one in worker_statuses() if not names or one.name in names]
         if options["json"]:
-            document = {"workers": [asdict(one) for one in told]}
+            document = {"workers": [asdict(one) for one in statuses]}
             self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder))
         else:
-            self._say(told)
+            self._say(statuses)
         sys.exit(0)
 
-    def _say(self, told: Sequence[WorkerStatus]) -> None:
-        if not told:
+    def _say(self, statuses: Sequence[WorkerStatus]) -> None:
+        if not statuses:
             self.stdout.write(
                 "No worker is active. `manage.py worker` starts one; this takes some seconds."
             )
-        for one in told:
+        for one in statuses:
             self.stdout.write(f"{one.name}  {_state(one)}, seen {_ago(one.seen_at)}")
             memory = f", {one.memory_gb:g} GB" if one.memory_gb else ""
             serves = ", ".join(one.families or one.queues) or "nothing"
