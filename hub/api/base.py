@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-#: The longest list today is that of base models, which fits.
+#: The longest list of choices, that of base models, fits.
 MAX_LISTED = 64
 MAX_SHOWN_CHARS = 80
 
 
 class Choice(serializers.ChoiceField):
-    """A ``ChoiceField`` for what callers say: bodies and query strings."""
+    """A ``ChoiceField`` for input, with an error message of limited length."""
 
     default_error_messages = {
         "invalid_choice": gettext_lazy("“{input}” is not one of: {choices}."),
     }
 
-    def fail(self, key: str, **said: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
-        """Refuse a value; neither it nor the list grows the answer beyond measure.
+    def fail(self, key: str, **values: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
+        """Refuse a value, with at most ``MAX_LISTED`` choices in the message.
 
         Raises:
             serializers.ValidationError: always.
@@ -50,8 +50,8 @@ class Choice(serializers.ChoiceField):
         if key == "invalid_choice":
             listed = [str(choice) for choice in islice(self.choices, MAX_LISTED)]
             more = ["…"] if len(self.choices) > MAX_LISTED else []
-            said = {"input": _cut(str(said["input"])), "choices": ", ".join(listed + more)}
-        super().fail(key, **said)
+            values = {"input": _cut(str(values["input"])), "choices": ", ".join(listed + more)}
+        super().fail(key, **values)
 
 
 def _cut(text: str) -> str:
@@ -62,7 +62,7 @@ S = TypeVar("S", bound="serializers.BaseSerializer[Any]")
 
 
 class Input(serializers.Serializer[Any]):
-    """What a caller says; a field that does not exist is a typo and refused."""
+    """Input of a request; unknown fields are refused."""
 
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Check the names, then the values."""
@@ -75,20 +75,20 @@ class Input(serializers.Serializer[Any]):
 
 
 class Endpoint(APIView):
-    """A view of the API; errors leave it as problems, object permissions are the services'.
+    """Base of the API's views. Errors become problems; services check permissions on objects.
 
     Attributes:
-        is_open: Whether strangers may use methods that are not safe.
+        is_open: Whether anonymous clients may use unsafe methods.
     """
 
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     is_open = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - DRF's signature
-        """Say who is missing or lacks a scope before anything is read.
+        """Check authentication and scope before the body is read.
 
         Raises:
-            NotFound: a NUL in the address, which PostgreSQL cannot even look for.
+            NotFound: the URL has a NUL, which PostgreSQL cannot search for.
             Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
         """
         super().initial(request, *args, **kwargs)
@@ -99,35 +99,35 @@ class Endpoint(APIView):
             permissions.require_scope(self.viewer, "read" if is_read else "write")
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer, once the rest of the body is out of the way."""
+        """Discard the rest of the body, then answer."""
         discard_rest(self.request)
         return super().handle_exception(exc)
 
     @property
     def actor(self) -> User:
-        """Who asks. Anonymous users pass too: selectors and services know them."""
+        """Return the user. It may be anonymous: selectors and services check that."""
         return cast("User", self.request.user)
 
     @property
     def viewer(self) -> User | AnonymousUser:
-        """Who looks."""
+        """Return the user, who may be anonymous."""
         return self.request.user
 
     def signed_in(self) -> User:
-        """Return who asks.
+        """Return the signed-in user.
 
         Raises:
-            Unauthenticated: nobody did.
+            Unauthenticated: the user is anonymous.
         """
         return permissions.require_user(self.viewer)
 
-    def said(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:
-        """Return the checked body."""
-        return said(kind, self.request.data, is_partial=is_partial)
+    def body(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:
+        """Return the validated body."""
+        return validated(kind, self.request.data, is_partial=is_partial)
 
-    def asked(self, kind: type[S]) -> dict[str, Any]:
-        """Return the checked query string."""
-        return said(kind, self.request.query_params.dict())
+    def query(self, kind: type[S]) -> dict[str, Any]:
+        """Return the validated query string."""
+        return validated(kind, self.request.query_params.dict())
 
     def answer(
         self,
@@ -137,58 +137,58 @@ class Endpoint(APIView):
         status: int = 200,
         **more: Any,  # noqa: ANN401 - a serializer's context
     ) -> Response:
-        """Return a thing in the shape of a serializer."""
+        """Return a response with a serialized object."""
         context = {"request": self.request, **more}
         return Response(kind(thing, context=context).data, status=status)
 
 
 class RawEndpoint(Endpoint):
-    """Takes a raw body, of any size, as a stream."""
+    """An endpoint with a raw body of any size, which is read as a stream."""
 
     parser_classes = [RawParser]
 
 
-def said(kind: type[S], data: object, *, is_partial: bool = False) -> dict[str, Any]:
-    """Return checked input.
+def validated(kind: type[S], data: object, *, is_partial: bool = False) -> dict[str, Any]:
+    """Return validated input.
 
     Raises:
-        serializers.ValidationError: with every fault.
+        serializers.ValidationError: with all errors.
     """
     reader = kind(data=data, partial=is_partial)
     reader.is_valid(raise_exception=True)
     return dict(reader.validated_data)
 
 
-def shown(
+def serialized(
     kind: type[S], things: Iterable[object], context: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """Return things in the shape of a serializer."""
+    """Return serialized objects."""
     return list(kind(things, many=True, context=dict(context or {})).data)
 
 
 def absolute(context: Mapping[str, Any], path: str) -> str:
-    """Return an absolute address for a serializer."""
+    """Return an absolute URL for a serializer."""
     request: Request = context["request"]
     return request.build_absolute_uri(path)
 
 
-class Nowhere(APIView):
-    """A problem instead of the site's page."""
+class ApiNotFound(APIView):
+    """Answers unknown URLs below ``/api/`` with a problem instead of the site's page."""
 
     @extend_schema(exclude=True)
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - DRF's signature
-        """Answer every method alike."""
+        """Answer all methods alike."""
         self.http_method_names = []
         return super().dispatch(request, *args, **kwargs)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
-        """Say that there is nothing.
+        """Raise NotFound.
 
         Raises:
             NotFound: always.
         """
         del request, args, kwargs
-        raise NotFound(_("There is nothing at this address; see /api/docs."))
+        raise NotFound(_("There is no such endpoint; see /api/docs."))
 
 
 class FindingOut(serializers.Serializer[Any]):
@@ -201,7 +201,7 @@ class FindingOut(serializers.Serializer[Any]):
 
 
 class ProgressOut(serializers.Serializer[Any]):
-    """How far work is, in its own unit."""
+    """Progress of work, in its own unit."""
 
     done = serializers.IntegerField()
     total = serializers.IntegerField()
@@ -213,23 +213,23 @@ DEFAULT_PAGE = 24
 
 
 class PageQuery(Input):
-    """Which page."""
+    """Pagination parameters."""
 
     cursor = serializers.CharField(default="", allow_blank=True, max_length=200)
     limit = serializers.IntegerField(default=DEFAULT_PAGE, min_value=1, max_value=MAX_PAGE)
 
 
 PAGING = [
-    OpenApiParameter("cursor", str, description="Of the page before: take `next` as it is."),
+    OpenApiParameter("cursor", str, description="Use the URL in `next` of the previous page."),
     OpenApiParameter("limit", int, description=f"Results a page, 1 to {MAX_PAGE}; {DEFAULT_PAGE}."),
 ]
 
 
 def paging(name: str, kind: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
-    """Return the shape of a page, for the API document."""
+    """Return the serializer of a page, for the API document."""
     fields = {
         "results": kind(many=True),
-        "next": serializers.URLField(allow_null=True, help_text="Address of the next page."),
+        "next": serializers.URLField(allow_null=True, help_text="URL of the next page."),
     }
     return inline_serializer(f"{name}Page", fields)
 
@@ -240,7 +240,7 @@ def page_of(
     """Return rows in descending order of a unique number, and the next cursor ("" at the end).
 
     Raises:
-        CursorInvalid: the cursor is no number of ours.
+        CursorInvalid: the cursor is not a number.
     """
     if cursor:
         if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 18:
@@ -252,7 +252,7 @@ def page_of(
 
 
 def paged(view: Endpoint, results: Sequence[Any], cursor: str) -> Response:
-    """Return a page; ``next`` keeps every other part of the query."""
+    """Return a page; ``next`` keeps the other query parameters."""
     query = {**view.request.query_params.dict(), "cursor": cursor}
     place = f"{view.request.path}?{urlencode(query)}"
     following = view.request.build_absolute_uri(place) if cursor else None

@@ -1,4 +1,4 @@
-"""What comes in and goes out: bounded JSON, raw streams, one format of answers."""
+"""Parsers and renderers: JSON of limited depth, raw streams, one response format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OneFormat(BaseContentNegotiation):
-    """JSON, whatever Accept says: RFC 9110 §12.5.1 lets a server disregard it."""
+    """Always answers JSON: RFC 9110 §12.5.1 lets a server disregard Accept."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the parser for the content type, or None."""
@@ -45,7 +45,7 @@ class OneFormat(BaseContentNegotiation):
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON of a limited depth; Django limits its size before it is read."""
+    """Parses JSON of limited depth; Django limits its size before it is read."""
 
     def parse(
         self,
@@ -56,7 +56,7 @@ class BoundedJSONParser(JSONParser):
         """Return the document.
 
         Raises:
-            Malformed: nested too deeply.
+            Malformed: the JSON is nested too deeply.
         """
         try:
             return super().parse(stream, media_type, parser_context)
@@ -65,7 +65,7 @@ class BoundedJSONParser(JSONParser):
 
 
 class RawParser(BaseParser):
-    """Any content type, untouched: the view reads the stream itself."""
+    """Accepts any content type and leaves the stream to the view."""
 
     media_type = "*/*"
 
@@ -81,25 +81,25 @@ class RawParser(BaseParser):
 
 
 class Empty:
-    """A body without bytes."""
+    """An empty body."""
 
     def read(self, _size: int, /) -> bytes:
-        """Return the end."""
+        """Return no bytes."""
         return b""
 
 
 def raw_body(request: Request, *, expected: int | None = None, limit: int | None = None) -> Any:  # noqa: ANN401 - Django's request is the stream
-    """Return the body as a stream that was not read yet.
+    """Return the body as an unread stream.
 
     Args:
         request: With Content-Length.
-        expected: Exact length in bytes; another one is refused before a byte is read.
-        limit: Longest acceptable length in bytes.
+        expected: Exact length in bytes; another length is refused before reading.
+        limit: Maximum length in bytes.
 
     Raises:
-        LengthRequired: chunked, or no length at all.
-        SizeMismatch: the announced length is not the expected one.
-        TooLarge: the announced length is over the limit.
+        LengthRequired: the request is chunked or has no length.
+        SizeMismatch: the length is not the expected one.
+        TooLarge: the length is above the limit.
     """
     if not str(request.META.get("CONTENT_LENGTH") or "").isdecimal():
         raise LengthRequired
@@ -110,15 +110,15 @@ def raw_body(request: Request, *, expected: int | None = None, limit: int | None
             text % {"expected": expected, "got": length}, expected=expected, received=length
         )
     if limit is not None and length > limit:
-        raise TooLarge(
-            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
-        )
+        raise TooLarge(_("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit)
     return request.stream or Empty()
 
 
 def discard_rest(request: Request) -> None:
-    """Read a refused body on, within limits."""
-    with suppress(OSError, RawPostDataException):  # the client left; or the body was read already
+    """Discard the rest of a refused body, within limits."""
+    with suppress(
+        OSError, RawPostDataException
+    ):  # the client disconnected, or the body was read already
         discard((request.stream or Empty()).read, request.META)
 
 

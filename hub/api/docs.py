@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def codes() -> dict[str, tuple[int, str]]:
-    """Return every code that a problem can have, with its status and title."""
+    """Return all error codes with status and title."""
     found = {
         kind.code: (STATUS[errors.Conflict] if kind is errors.Moved else _status(kind), kind.title)
         for kind in _kinds()
@@ -46,10 +46,10 @@ def _kinds() -> set[type[errors.LoraryError]]:
 
 
 def add_problems(result: dict[str, Any], **_kwargs: object) -> dict[str, Any]:
-    """Give every operation its answer for errors."""
+    """Add the response for errors to each operation."""
     result["components"]["schemas"]["Problem"] = _problem()
     answer = {
-        "description": "A refusal, as RFC 9457 describes it; `code` says which.",
+        "description": "An error as of RFC 9457, identified by `code`.",
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },
@@ -64,10 +64,10 @@ def _problem() -> dict[str, Any]:
     text = {"type": "string"}
     return {
         "type": "object",
-        "description": "Further members are facts about the refusal.",
+        "description": "Further members have details of the error.",
         "required": ["type", "title", "status", "detail", "code"],
         "properties": {
-            "type": {**text, "format": "uri", "description": "Where the code is explained."},
+            "type": {**text, "format": "uri", "description": "Explanation of the code."},
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
@@ -75,12 +75,12 @@ def _problem() -> dict[str, Any]:
             "fields": {
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": text},
-                "description": "Field to sentences, where values do not fit.",
+                "description": "Error messages by field, for invalid values.",
             },
             "findings": {
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/FindingOut"},
-                "description": "What the checks found, where a file was refused.",
+                "description": "Findings of the checks, for a refused file.",
             },
         },
         "additionalProperties": True,
@@ -88,16 +88,16 @@ def _problem() -> dict[str, Any]:
 
 
 class KeptGenerator(SchemaGenerator):
-    """Makes the API document once for a process: it takes a second, and the code does not change.
+    """Generates the API document once per process, as that takes a second.
 
-    drf-spectacular cannot make its first two at once: its extensions load each other's classes.
+    drf-spectacular cannot generate its first two at once: its extensions import each other.
     """
 
     _making = threading.Lock()
     _kept: dict[str, Any] | None = None
 
     def get_schema(self, request: object = None, public: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - its
-        """Return the document, the same for everybody."""
+        """Return the document, which is the same for all users."""
         del request, public
         with self._making:
             if KeptGenerator._kept is None:
@@ -111,7 +111,7 @@ BYTES = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method of an address, ready to be shown."""
+    """A method of a URL, for the page."""
 
     id: str
     tag: str
@@ -125,7 +125,7 @@ class Operation:
 
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    """Show every operation with an example, and every code of a refusal."""
+    """Show all operations with examples, and all error codes."""
     origin = request.build_absolute_uri("/").rstrip("/")
     groups: dict[str, list[Operation]] = {}
     for operation in operations_of(_document(), origin):
@@ -140,24 +140,26 @@ def _document() -> dict[str, Any]:
 
 
 def operations_of(document: dict[str, Any], origin: str) -> Iterator[Operation]:
-    """Yield the operations of an API document in its order."""
+    """Yield the operations of an API document, in its order."""
     for path, methods in document["paths"].items():
-        for method, told in methods.items():
+        for method, operation in methods.items():
             yield Operation(
-                id=told["operationId"],
-                tag=told["tags"][0],
+                id=operation["operationId"],
+                tag=operation["tags"][0],
                 method=method.upper(),
                 path=path,
-                summary=told.get("description") or told.get("summary", ""),
-                parameters=[part for part in told.get("parameters", []) if part["in"] != "path"],
-                curl=_curl(document, origin, method, path, told),
-                answers=list(_answers(document, told)),
+                summary=operation.get("description") or operation.get("summary", ""),
+                parameters=[
+                    part for part in operation.get("parameters", []) if part["in"] != "path"
+                ],
+                curl=_curl(document, origin, method, path, operation),
+                answers=list(_answers(document, operation)),
             )
 
 
-def _answers(document: dict[str, Any], told: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield status and example of each answer that has one of its own."""
-    for status, answer in told["responses"].items():
+def _answers(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield status and example of each response that has an example."""
+    for status, answer in operation["responses"].items():
         if status == "default":
             continue
         content = answer.get("content", {})
@@ -172,27 +174,27 @@ def _example(document: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def _curl(
-    document: dict[str, Any], origin: str, method: str, path: str, told: dict[str, Any]
+    document: dict[str, Any], origin: str, method: str, path: str, operation: dict[str, Any]
 ) -> str:
-    """Return the command that does it."""
+    """Return the curl command for an operation."""
     words = ["curl", '-H "Authorization: Bearer $LORARY_TOKEN"']
-    body = told.get("requestBody", {}).get("content", {})
+    body = operation.get("requestBody", {}).get("content", {})
     if method != "get":
         words.append(f"-X {method.upper()}")
     if JSON in body:
         words += [f'-H "Content-Type: {JSON}"', f"-d '{_example(document, body[JSON])}'"]
     if BYTES in body:
         words.append("-T noir.safetensors" if method == "put" else "--data-binary @first-bytes")
-    if BYTES in str(told["responses"]):
+    if BYTES in str(operation["responses"]):
         words.append("-O")
-    return " \\\n  ".join([*words, f'"{origin}{_with_query(path, told)}"'])
+    return " \\\n  ".join([*words, f'"{origin}{_with_query(path, operation)}"'])
 
 
-def _with_query(path: str, told: dict[str, Any]) -> str:
-    """Return the path with its required query, to be filled in."""
+def _with_query(path: str, operation: dict[str, Any]) -> str:
+    """Return the path with placeholders for its required query parameters."""
     names = [
         parameter["name"]
-        for parameter in told.get("parameters", [])
+        for parameter in operation.get("parameters", [])
         if parameter["in"] == "query" and parameter.get("required")
     ]
     return f"{path}?{'&'.join(f'{name}=…' for name in names)}" if names else path
@@ -224,12 +226,12 @@ _NAMES: dict[str, Any] = {
 
 
 def sample(document: dict[str, Any], schema: dict[str, Any], *, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value that fits a schema.
+    """Return an example value for a schema.
 
     Args:
-        document: Holds the components that ``$ref`` names.
-        schema: What the value has to fit.
-        depth: Levels above this one; deep ones are left out.
+        document: API document with the components that ``$ref`` refers to.
+        schema: Schema of the value.
+        depth: Nesting level; deep ones are left out.
     """
     schema = _resolved(document, schema)
     if "enum" in schema:

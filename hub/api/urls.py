@@ -1,4 +1,4 @@
-"""Routes below ``/api/v1/`` (``v1``), and the rest below ``/api/``: ``openapi.json``, ``docs``."""
+"""URLs below ``/api/v1/`` (``v1``), and the rest of ``/api/``: ``openapi.json``, ``docs``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hub.api.accounts.views import Me, Tokens, TokenView
 from hub.api.adapters.aliases import Aliases, AliasHistory, AliasView
 from hub.api.adapters.hashes import Hashes, HashView
 from hub.api.adapters.views import Adapters, AdapterView
-from hub.api.base import Nowhere
+from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
 from hub.api.previews.gallery import SampleView, VersionSamples
 from hub.api.previews.renders import RecipeView, RenderView, VersionRenders
@@ -80,5 +80,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="api-openapi-yaml",
     ),
     path("docs", docs, name="api-docs"),
-    re_path(r"\A.*\Z", Nowhere.as_view(), name="api-nowhere"),
+    re_path(r"\A.*\Z", ApiNotFound.as_view(), name="api-not-found"),
 ]

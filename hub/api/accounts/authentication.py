@@ -1,4 +1,4 @@
-"""Who asks: an access token, or the session of the site's own pages."""
+"""Authentication of the API: an access token, or the session of the site's pages."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
 
 
 class TokenAuth(BaseAuthentication):
-    """``Authorization: Bearer lor_…``; other schemes are for somebody else (a proxy)."""
+    """``Authorization: Bearer lor_…``; other schemes are ignored, as a proxy may use them."""
 
-    #: Whether ``?token=`` counts as well.
+    #: Whether ``?token=`` is accepted, too.
     is_query_allowed = False
 
     def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
         """Return the token with its user.
 
         Raises:
-            Unauthenticated: a bearer token that is not valid (any more).
+            Unauthenticated: the token is invalid, expired or revoked.
         """
         token = token_of(request, is_query_allowed=self.is_query_allowed)
         return None if token is None else (token.user, token)
 
     def authenticate_header(self, _request: Request) -> str:
-        """Name the scheme that a 401 asks for."""
+        """Return the value of ``WWW-Authenticate``."""
         return 'Bearer realm="lorary"'
 
 
 class AddressTokenAuth(TokenAuth):
-    """Takes ``?token=`` too, for readers of another hub's dialect at an address that both share."""
+    """Also accepts ``?token=``, for Civitai's clients at a URL that both APIs have."""
 
     is_query_allowed = True
 
 
 class SessionAuth(SessionAuthentication):
-    """A signed-in browser. Its writes carry the CSRF token in a header."""
+    """A signed-in browser; writes need the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        """Check the header; a body is never parsed in search of a token, it may be gigabytes."""
-        django_request = request._request  # noqa: SLF001 - the check wants Django's own object
+        """Check the header only: a body with a token would be parsed, and may be gigabytes."""
+        django_request = request._request  # noqa: SLF001 - the check needs Django's request
         django_request._post = QueryDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         django_request._files = MultiValueDict()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         super().enforce_csrf(django_request)  # type: ignore[arg-type]  # it reads no DRF attribute
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
-    """Names the token in the API document."""
+    """Describes the token in the API document."""
 
     target_class = TokenAuth
     name = "token"
@@ -67,7 +67,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class AddressTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
-    """Names the token in an address in the API document."""
+    """Describes the token in a query string in the API document."""
 
     target_class = AddressTokenAuth
     name = "tokenInAddress"
@@ -78,7 +78,7 @@ class AddressTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
-    """Names the session cookie in the API document."""
+    """Describes the session cookie in the API document."""
 
     target_class = SessionAuth
     name = "session"

@@ -1,4 +1,4 @@
-"""``/me``: who the caller is and how much room is left; ``/tokens``: access tokens."""
+"""``/me``: the caller and its quota; ``/tokens``: access tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hub.api.base import (
     page_of,
     paged,
     paging,
-    shown,
+    serialized,
 )
 from registry.accounts import quotas
 from registry.models import AccessToken, Namespace, NamespaceKind
@@ -60,7 +60,7 @@ EXAMPLE = OpenApiExample(
 class MeOut(serializers.Serializer[Namespace]):
     """The caller's namespace, and what its token may do.
 
-    The last six fields are for clients of Civitai, which has a noun at this address as well.
+    The last six fields are for clients of Civitai, whose API also has `/me`.
     """
 
     name = serializers.CharField()
@@ -68,8 +68,10 @@ class MeOut(serializers.Serializer[Namespace]):
     display_name = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
     quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
-    used_bytes = serializers.SerializerMethodField(help_text="All that counts against the quota.")
-    scopes = serializers.SerializerMethodField(help_text="null: a session, which may do everything")
+    used_bytes = serializers.SerializerMethodField(
+        help_text="Everything that counts against the quota."
+    )
+    scopes = serializers.SerializerMethodField(help_text="null: a session, which has all scopes")
     bound_to = serializers.SerializerMethodField(
         help_text="`owner` or `owner/name`, to which the token is limited; null: no limit"
     )
@@ -78,13 +80,13 @@ class MeOut(serializers.Serializer[Namespace]):
     )
     id = serializers.IntegerField(source="user_id")
     username = serializers.CharField(source="name")
-    tier = serializers.SerializerMethodField(help_text="Always `free`: there is nothing to buy.")
+    tier = serializers.SerializerMethodField(help_text="Always `free`: there are no paid tiers.")
     status = serializers.SerializerMethodField(help_text="Always `active`.")
     isMember = serializers.SerializerMethodField(help_text="Always false.")  # noqa: N815 - Civitai's
     subscriptions = serializers.SerializerMethodField(help_text="Always empty.")
 
     def get_display_name(self, namespace: Namespace) -> str:
-        """Return what people read."""
+        """Return the display name."""
         return namespace.display_name or namespace.name
 
     @extend_schema_field(OpenApiTypes.URI)
@@ -97,7 +99,7 @@ class MeOut(serializers.Serializer[Namespace]):
         return quotas.limit_of(namespace)
 
     def get_used_bytes(self, namespace: Namespace) -> int:
-        """Return what is published, and what uploads brought besides."""
+        """Return the size of published files and of uploads."""
         return quotas.used_by(namespace)
 
     @extend_schema_field({"type": ["array", "null"], "items": {"enum": list(SCOPES)}})
@@ -107,7 +109,7 @@ class MeOut(serializers.Serializer[Namespace]):
         return token.granted if token is not None else None
 
     def get_bound_to(self, _namespace: Namespace) -> str | None:
-        """Return what the token is for."""
+        """Return the namespace or adapter that the token is limited to."""
         token = self._token()
         return token.bound_to or None if token is not None else None
 
@@ -122,20 +124,20 @@ class MeOut(serializers.Serializer[Namespace]):
         return token
 
     def get_tier(self, _namespace: Namespace) -> str:
-        """Return the tier that pays nothing."""
+        """Return the only tier."""
         return "free"
 
     def get_status(self, _namespace: Namespace) -> str:
-        """Return the status of an account whose token is taken."""
+        """Return the status of any account with a valid token."""
         return "active"
 
     def get_isMember(self, _namespace: Namespace) -> bool:  # noqa: N802 - Civitai's
-        """Return that nobody pays."""
+        """Return False: there are no paid accounts."""
         return False
 
     @extend_schema_field({"type": "array", "items": {"type": "string"}})
     def get_subscriptions(self, _namespace: Namespace) -> list[str]:
-        """Return none."""
+        """Return an empty list."""
         return []
 
 
@@ -146,12 +148,12 @@ class Me(Endpoint):
 
     @extend_schema(operation_id="me", tags=["me"], responses=MeOut, examples=[EXAMPLE])
     def get(self, _request: Request) -> Response:
-        """Say who the token or the session belongs to."""
+        """Return the user of the token or session."""
         return self.answer(MeOut, self.signed_in().namespace)
 
 
 class TokenIn(Input):
-    """A token to be."""
+    """Input for a new token."""
 
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(
@@ -164,7 +166,7 @@ class TokenIn(Input):
         min_value=0,
         max_value=tokens.MAX_DAYS,
         required=False,
-        help_text="0: never. Left out: as long as the hub decides, see `LORARY_TOKEN_DAYS`.",
+        help_text="0: never. Default: the hub's setting `LORARY_TOKEN_DAYS`.",
     )
     bound_to = serializers.CharField(
         max_length=2 * MAX_NAME + 1,
@@ -175,11 +177,11 @@ class TokenIn(Input):
 
 
 class TokenOut(serializers.Serializer[AccessToken]):
-    """A token without its secret, which is not kept."""
+    """A token without its secret, which is not stored."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="The first characters, to recognise it by.")
+    prefix = serializers.CharField(help_text="The first characters of the secret.")
     scopes = serializers.ListField(child=serializers.CharField())
     bound_to = serializers.SerializerMethodField(
         help_text="`owner` or `owner/name`, to which it is limited; null: no limit"
@@ -188,16 +190,16 @@ class TokenOut(serializers.Serializer[AccessToken]):
     last_used_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True, help_text="null: never")
     parent_id = serializers.IntegerField(
-        allow_null=True, help_text="The token that made it, with which it is revoked."
+        allow_null=True, help_text="The token that created it; revoking that one revokes it, too."
     )
 
     def get_bound_to(self, token: AccessToken) -> str | None:
-        """Return what the token is for."""
+        """Return the namespace or adapter that the token is limited to."""
         return token.bound_to or None
 
 
 class TokenWithSecretOut(TokenOut):
-    """A new token; the only time its secret is shown."""
+    """A new token with its secret, which is shown only once."""
 
     token = serializers.SerializerMethodField()
 
@@ -207,9 +209,9 @@ class TokenWithSecretOut(TokenOut):
 
 
 class RevokedOut(serializers.Serializer[dict[str, int]]):
-    """What was revoked."""
+    """Number of revoked tokens."""
 
-    revoked = serializers.IntegerField(help_text="How many tokens there were, expired ones too.")
+    revoked = serializers.IntegerField(help_text="Number of tokens, including expired ones.")
 
 
 class Tokens(Endpoint):
@@ -223,8 +225,8 @@ class Tokens(Endpoint):
     )
     def get(self, _request: Request) -> Response:
         """List tokens, newest first."""
-        rows, cursor = page_of(token_selectors.listing(self.signed_in()), **self.asked(PageQuery))
-        return paged(self, shown(TokenOut, rows), cursor)
+        rows, cursor = page_of(token_selectors.listing(self.signed_in()), **self.query(PageQuery))
+        return paged(self, serialized(TokenOut, rows), cursor)
 
     @extend_schema(
         operation_id="tokens_create",
@@ -245,21 +247,21 @@ class Tokens(Endpoint):
         ],
     )
     def post(self, _request: Request) -> Response:
-        """Issue a token; its secret is in this answer and nowhere else.
+        """Create a token; only this response has its secret.
 
-        Asked with a token, the new one is a part of that: it may do no more, expires no later, and
-        is revoked with it.
+        A token that is created with another token has at most its scopes, expires no later, and is
+        revoked with it.
         """
-        asked: dict[str, Any] = self.said(TokenIn)
-        days, bound_to = asked.pop("expires_in_days", None), asked.pop("bound_to") or ""
-        token, secret = tokens.issue(actor=self.signed_in(), days=days, bound_to=bound_to, **asked)
+        data: dict[str, Any] = self.body(TokenIn)
+        days, bound_to = data.pop("expires_in_days", None), data.pop("bound_to") or ""
+        token, secret = tokens.issue(actor=self.signed_in(), days=days, bound_to=bound_to, **data)
         response = self.answer(TokenWithSecretOut, token, status=201, secret=secret)
         response.headers["Cache-Control"] = "no-store"
         return response
 
     @extend_schema(operation_id="tokens_delete_all", tags=["tokens"], responses={200: RevokedOut})
     def delete(self, _request: Request) -> Response:
-        """Revoke all tokens of the caller, the one that this request came with too."""
+        """Revoke all tokens of the caller, including that of this request."""
         return self.answer(RevokedOut, {"revoked": tokens.revoke_all(actor=self.signed_in())})
 
 
@@ -268,6 +270,6 @@ class TokenView(Endpoint):
 
     @extend_schema(operation_id="tokens_delete", tags=["tokens"], responses={204: None})
     def delete(self, _request: Request, token_id: int) -> Response:
-        """Revoke a token, and those that it made; they work no more from this moment on."""
+        """Revoke a token, and those that were created with it, immediately."""
         tokens.revoke(actor=self.actor, token_id=token_id)
         return Response(status=204)

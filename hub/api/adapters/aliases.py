@@ -1,4 +1,4 @@
-"""``/adapters/{owner}/{name}/aliases``: names that move from version to version."""
+"""``/adapters/{owner}/{name}/aliases``: movable names of versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field as field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, shown
+from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
@@ -29,7 +29,7 @@ EXPECTED = (
 
 
 class AliasIn(Input):
-    """Where an alias is to point."""
+    """Target of an alias."""
 
     to = serializers.CharField(
         max_length=MAX_NAME, help_text="`v3`, another alias, `latest` or a revision."
@@ -40,13 +40,13 @@ class AliasIn(Input):
 
 
 class ExpectedQuery(Input):
-    """From where an alias is removed."""
+    """Expected target of an alias to remove."""
 
     expected = serializers.CharField(max_length=MAX_NAME, required=False)
 
 
 class AliasOut(serializers.Serializer[Pointer]):
-    """An alias and what it names; a withdrawn version is still named."""
+    """An alias and its target, which may be a withdrawn version."""
 
     name = serializers.CharField(source="alias.name")
     version = serializers.CharField(source="version.name", allow_null=True, default=None)
@@ -59,14 +59,14 @@ class AliasOut(serializers.Serializer[Pointer]):
 
 
 class TargetOut(serializers.Serializer[Any]):
-    """A revision, and the version that names it if one does."""
+    """A revision, and its version if it has one."""
 
     version = serializers.CharField(allow_null=True)
     revision = serializers.CharField()
 
 
 class MoveOut(serializers.Serializer[AliasMove]):
-    """A move; `before` is null where there was no alias, `after` where it was removed."""
+    """A move; `before` is null if the alias was created, `after` if it was removed."""
 
     moved_at = serializers.DateTimeField(source="created_at")
     moved_by = serializers.CharField(source="actor.username")
@@ -75,12 +75,12 @@ class MoveOut(serializers.Serializer[AliasMove]):
 
     @field(TargetOut(allow_null=True))
     def get_before(self, move: AliasMove) -> dict[str, str | None] | None:
-        """Return where it was."""
+        """Return the target before the move."""
         return _target(move.before)
 
     @field(TargetOut(allow_null=True))
     def get_after(self, move: AliasMove) -> dict[str, str | None] | None:
-        """Return where it went."""
+        """Return the target after the move."""
         return _target(move.revision)
 
 
@@ -98,10 +98,10 @@ class Aliases(Endpoint):
         operation_id="aliases_list", tags=["aliases"], responses=paging("Alias", AliasOut)
     )
     def get(self, _request: Request, owner: str, name: str) -> Response:
-        """List where aliases point, `main` among them; all on one page."""
+        """List all aliases with their targets, including `main`, on one page."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         rows = alias_selectors.pointers(alias_selectors.listing(adapter))
-        return paged(self, shown(AliasOut, rows), "")
+        return paged(self, serialized(AliasOut, rows), "")
 
 
 class AliasView(Endpoint):
@@ -109,7 +109,7 @@ class AliasView(Endpoint):
 
     @extend_schema(operation_id="aliases_get", tags=["aliases"], responses=AliasOut)
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """Return where an alias points."""
+        """Return an alias with its target."""
         return self._shown(
             alias_selectors.get(adapter_selectors.get(self.viewer, owner, name), alias)
         )
@@ -124,15 +124,15 @@ class AliasView(Endpoint):
         ],
     )
     def put(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """Make an alias or move it; with `expected` only from there."""
+        """Create or move an alias; with `expected`, only if that is its target."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        asked = self.said(AliasIn)
+        data = self.body(AliasIn)
         row = aliases.point(
             actor=self.actor,
             adapter=adapter,
             name=alias,
-            to=revisions.revision_named(adapter, asked["to"]),
-            expected=_expected(adapter, asked),
+            to=revisions.revision_named(adapter, data["to"]),
+            expected=_expected(adapter, data),
         )
         return self._shown(row)
 
@@ -143,9 +143,9 @@ class AliasView(Endpoint):
         responses={204: None},
     )
     def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """Remove an alias; its history stays."""
+        """Remove an alias; its history is kept."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        expected = _expected(adapter, self.asked(ExpectedQuery))
+        expected = _expected(adapter, self.query(ExpectedQuery))
         aliases.remove(actor=self.actor, adapter=adapter, name=alias, expected=expected)
         return Response(status=204)
 
@@ -154,16 +154,16 @@ class AliasView(Endpoint):
         return self.answer(AliasOut, pointer)
 
 
-def _expected(adapter: Adapter, asked: dict[str, Any]) -> aliases.Expected:
-    """Return from where an alias is to be moved."""
-    if "expected" not in asked:
+def _expected(adapter: Adapter, data: dict[str, Any]) -> aliases.Expected:
+    """Return the expected target of an alias."""
+    if "expected" not in data:
         return aliases.ANYWHERE
-    name = asked["expected"]
+    name = data["expected"]
     return None if name is None else revisions.revision_named(adapter, name)
 
 
 class AliasHistory(Endpoint):
-    """Where an alias was."""
+    """History of an alias."""
 
     @extend_schema(
         operation_id="aliases_history",
@@ -172,8 +172,8 @@ class AliasHistory(Endpoint):
         responses=paging("Move", MoveOut),
     )
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """List the moves of an alias, newest first, also of one that was removed."""
+        """List the moves of an alias, newest first, also of a removed one."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         rows = alias_selectors.history(adapter, alias)
-        page, cursor = page_of(rows, **self.asked(PageQuery))
-        return paged(self, shown(MoveOut, page), cursor)
+        page, cursor = page_of(rows, **self.query(PageQuery))
+        return paged(self, serialized(MoveOut, page), cursor)

@@ -1,4 +1,4 @@
-"""``/hashes``: which adapter a file is, by any of the hashes that people have of it."""
+"""``/hashes``: look-up of versions by the hashes of their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Choice, Endpoint, Input, shown
+from hub.api.base import Choice, Endpoint, Input, serialized
 from hub.api.versions.serializers import FileOut, VersionBriefOut
 from registry.blobs import by_hash
 from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
@@ -27,30 +27,30 @@ MAX_CHARS = 80
 LARGEST_LIST = 10_000  # of any hub, see `hub/setting_checks.py`
 
 KIND = OpenApiParameter(
-    "kind", str, enum=HashKind.values, description="Only hashes of this kind; any when left out."
+    "kind", str, enum=HashKind.values, description="Only hashes of this kind; default: any kind."
 )
 EXAMPLE = OpenApiExample("A few", value={"hashes": ["A1B2C3D4E5", "0x85114A0D"]}, request_only=True)
 
 
 class HashQuery(Input):
-    """What kind of hash is meant."""
+    """Kind of hash to look up."""
 
     kind = Choice(choices=HashKind.choices, required=False)
 
 
 class HashesIn(HashQuery):
-    """Hashes, each in full or in its customary short form."""
+    """Hashes, each in full or in its common short form."""
 
     hashes = serializers.ListField(
         child=serializers.CharField(max_length=MAX_CHARS),
         min_length=1,
         max_length=LARGEST_LIST,
-        help_text="At most as many as the hub takes at once (`LORARY_MAX_HASHES`).",
+        help_text="At most `LORARY_MAX_HASHES` of the hub.",
     )
 
 
 class MatchOut(serializers.Serializer[Match]):
-    """A file that has the hash, with the version that it is of."""
+    """A file with the hash, and its version."""
 
     kind = serializers.ChoiceField(
         choices=HashKind.choices,
@@ -59,7 +59,7 @@ class MatchOut(serializers.Serializer[Match]):
         "12) of what follows the header, `tensors` of the tensors in any order and by any name, "
         "`weights_f16` and `weights_bf16` of what they do, also in another number format.",
     )
-    hash = serializers.CharField(source="value", help_text="As it is kept, in lower case.")
+    hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
     version = VersionBriefOut()
     file = serializers.SerializerMethodField()
 
@@ -71,12 +71,12 @@ class MatchOut(serializers.Serializer[Match]):
 
 
 class FoundOut(serializers.Serializer[Any]):
-    """What a hash may mean."""
+    """Matches of a hash."""
 
-    hash = serializers.CharField(help_text="As it was asked for.")
+    hash = serializers.CharField(help_text="As requested.")
     matches = MatchOut(
         many=True,
-        help_text=f"At most {MAX_MATCHES}, of n hashes {MAX_ROWS:,} / n; those of the versions "
+        help_text=f"At most {MAX_MATCHES}, for n hashes {MAX_ROWS:,} / n; those of the versions "
         "that were published first.",
     )
 
@@ -93,13 +93,13 @@ class HashView(Endpoint):
         operation_id="hashes_get", tags=["hashes"], parameters=[KIND], responses=FoundOut
     )
     def get(self, _request: Request, value: str) -> Response:
-        """Say which versions hold a file with this hash; 404 where you may see none.
+        """Return the versions that have a file with this hash; 404 if you may see none.
 
         A hash has 8 (AutoV1, CRC-32), 10 (AutoV2), 12 (AutoV3) or 64 hex digits, in any case, with
         or without `0x` or a prefix such as `blake3:`. Hashes are of weights. Unlisted adapters of
         others are found by 64 digits only, drafts never; of withdrawn versions the entry is left.
         """
-        found = by_hash.by_hash(self.viewer, value, self.asked(HashQuery).get("kind", ""))
+        found = by_hash.by_hash(self.viewer, value, self.query(HashQuery).get("kind", ""))
         return self.answer(FoundOut, {"hash": value, "matches": found})
 
 
@@ -118,11 +118,11 @@ class Hashes(Endpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request) -> Response:
-        """Say the same of many hashes, in their order; no `matches` where there are none.
+        """Look up many hashes, in their order; `matches` is empty for unknown ones.
 
-        A hub takes up to 2,000 at once unless `LORARY_MAX_HASHES` says otherwise.
+        A request may have up to 2,000 hashes, or `LORARY_MAX_HASHES` of the hub.
         """
-        asked = self.said(HashesIn)
-        found = by_hash.by_hashes(self.viewer, asked["hashes"], asked.get("kind", ""))
-        results = [{"hash": text, "matches": found[text]} for text in asked["hashes"]]
-        return Response({"results": shown(FoundOut, results, {"request": self.request})})
+        data = self.body(HashesIn)
+        found = by_hash.by_hashes(self.viewer, data["hashes"], data.get("kind", ""))
+        results = [{"hash": text, "matches": found[text]} for text in data["hashes"]]
+        return Response({"results": serialized(FoundOut, results, {"request": self.request})})

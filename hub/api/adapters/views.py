@@ -15,7 +15,17 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from hub.api.base import PAGING, Choice, Endpoint, Input, PageQuery, absolute, paged, paging, shown
+from hub.api.base import (
+    PAGING,
+    Choice,
+    Endpoint,
+    Input,
+    PageQuery,
+    absolute,
+    paged,
+    paging,
+    serialized,
+)
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
 from previews.pictures.selectors import cover_of
@@ -36,7 +46,7 @@ if TYPE_CHECKING:
 
     from previews.pictures.selectors import Picture
 
-#: Versions that an adapter's own document lists; the rest is at ``/versions``.
+#: Versions in the document of an adapter; ``/versions`` lists all.
 MAX_VERSIONS = 100
 
 
@@ -75,7 +85,7 @@ class AdapterOut(serializers.Serializer[Adapter]):
         return sorted(tag.name for tag in adapter.tags.all())
 
     def get_latest_version(self, adapter: Adapter) -> str | None:
-        """Return the newest version that is offered."""
+        """Return the latest version, which is never a yanked one."""
         return adapter.latest_version.name if adapter.latest_version else None
 
     def get_trigger_words(self, adapter: Adapter) -> list[str]:
@@ -99,7 +109,7 @@ class AdapterOut(serializers.Serializer[Adapter]):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_api_url(self, adapter: Adapter) -> str:
-        """Return the address of its document."""
+        """Return the URL of its document."""
         place = [adapter.owner, adapter.name]
         return absolute(self.context, reverse("api-adapter", args=place))
 
@@ -113,7 +123,7 @@ class AdapterDetailOut(AdapterOut):
     aliases = serializers.SerializerMethodField()
 
     def get_can_write(self, adapter: Adapter) -> bool:
-        """Return whether the caller could publish a version, before it sends one."""
+        """Return whether the caller may publish versions."""
         user = self.context["request"].user
         return bool(user.is_authenticated and adapter.is_writable_by(user))
 
@@ -121,7 +131,7 @@ class AdapterDetailOut(AdapterOut):
     def get_versions(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Return the newest versions."""
         rows = version_selectors.listing(self.context["request"].user, adapter)[:MAX_VERSIONS]
-        return shown(VersionBriefOut, rows, self.context)
+        return serialized(VersionBriefOut, rows, self.context)
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
     def get_aliases(self, adapter: Adapter) -> dict[str, str]:
@@ -131,7 +141,7 @@ class AdapterDetailOut(AdapterOut):
 
 
 class SearchQuery(PageQuery):
-    """What somebody looks for."""
+    """Search parameters."""
 
     q = serializers.CharField(default="", allow_blank=True, max_length=200)
     family = Choice(choices=list(FAMILIES), default="", allow_blank=True)
@@ -142,7 +152,9 @@ class SearchQuery(PageQuery):
 
 
 SEARCH = [
-    OpenApiParameter("q", str, description="Words that all occur in name, title, tags, triggers."),
+    OpenApiParameter(
+        "q", str, description="Words that must all occur in name, title, tags or trigger words."
+    ),
     OpenApiParameter("family", str, description="Base model, such as `sdxl` or `flux1`."),
     OpenApiParameter("kind", str, enum=Kind.values),
     OpenApiParameter("tag", str),
@@ -170,7 +182,7 @@ class _CardIn(Input):
 
 
 class AdapterIn(_CardIn):
-    """An adapter to be."""
+    """Input for a new adapter."""
 
     name = serializers.CharField(max_length=2 * MAX_NAME, trim_whitespace=False)
     owner = serializers.CharField(required=False, max_length=2 * MAX_NAME)
@@ -195,11 +207,11 @@ class Adapters(Endpoint):
     )
     def get(self, request: Request) -> Response:
         """Find adapters: public ones and the caller's own, page by page."""
-        asked = self.asked(SearchQuery)
-        cursor, limit = asked.pop("cursor"), asked.pop("limit")
-        page = adapter_selectors.search(self.viewer, Query(**asked), cursor=cursor, limit=limit)
+        query = self.query(SearchQuery)
+        cursor, limit = query.pop("cursor"), query.pop("limit")
+        page = adapter_selectors.search(self.viewer, Query(**query), cursor=cursor, limit=limit)
         context = {"request": request, "covers": covers_of(page.results)}
-        return paged(self, shown(AdapterOut, page.results, context), page.next_cursor)
+        return paged(self, serialized(AdapterOut, page.results, context), page.next_cursor)
 
     @extend_schema(
         operation_id="adapters_create",
@@ -215,11 +227,11 @@ class Adapters(Endpoint):
         ],
     )
     def post(self, _request: Request) -> Response:
-        """Create an adapter without versions; public unless told otherwise."""
-        asked: dict[str, Any] = self.said(AdapterIn)
-        owner = asked.pop("owner", None)
+        """Create an adapter without versions; it is public by default."""
+        data: dict[str, Any] = self.body(AdapterIn)
+        owner = data.pop("owner", None)
         namespace = adapter_selectors.namespace(owner) if owner else None
-        adapter = adapters.create(actor=self.actor, owner=namespace, **asked)
+        adapter = adapters.create(actor=self.actor, owner=namespace, **data)
         return self.answer(AdapterDetailOut, adapter, status=201, covers=covers_of([adapter]))
 
 
@@ -241,12 +253,12 @@ class AdapterView(Endpoint):
         responses=AdapterDetailOut,
     )
     def patch(self, _request: Request, owner: str, name: str) -> Response:
-        """Change card fields; what is left out stays."""
+        """Change card fields; omitted fields stay."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        asked: dict[str, Any] = self.said(AdapterPatchIn, is_partial=True)
-        new_name = asked.pop("name", adapter.name)
+        data: dict[str, Any] = self.body(AdapterPatchIn, is_partial=True)
+        new_name = data.pop("name", adapter.name)
         with transaction.atomic():
-            adapter = cards.edit_adapter(actor=self.actor, adapter=adapter, **asked)
+            adapter = cards.edit_adapter(actor=self.actor, adapter=adapter, **data)
             if new_name != adapter.name:
                 adapter = adapters.rename(actor=self.actor, adapter=adapter, name=new_name)
         return self._shown(adapter)

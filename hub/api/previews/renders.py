@@ -1,4 +1,4 @@
-"""``/renders/{id}``, ``…/versions/{v}/renders`` and ``…/recipe``: previews and what is rendered."""
+"""``/renders/{id}``, ``…/versions/{v}/renders`` and ``…/recipe``: renders and their recipe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RenderOut(PreviewsOut):
     adapter = serializers.SerializerMethodField()
     version = serializers.SerializerMethodField()
     recipe = serializers.DictField(help_text="Everything that makes the pictures reproducible.")
-    queue = serializers.SerializerMethodField(help_text="Null once it is over.")
+    queue = serializers.SerializerMethodField(help_text="Null once it has ended.")
 
     @extend_schema_field(OpenApiTypes.STR)
     def get_adapter(self, _previews: Previews) -> str:
@@ -44,7 +44,7 @@ class RenderOut(PreviewsOut):
 
     @extend_schema_field(PlaceOut(allow_null=True))
     def get_queue(self, previews: Previews) -> dict[str, Any] | None:
-        """Return its place."""
+        """Return its position in the queue."""
         is_open = previews.state in OPEN_STATES
         return dict(PlaceOut(position_of(self.context["render"])).data) if is_open else None
 
@@ -55,10 +55,10 @@ class RenderOut(PreviewsOut):
 
 
 class _Answering(Endpoint):
-    """Answers with a render."""
+    """Mixin of views that answer with a render."""
 
     def render_answer(self, render: Render, *, status: int = 200) -> Response:
-        """Return a render with its pictures so far."""
+        """Return a render with the pictures that exist."""
         shown = selectors.of_render(render)
         return self.answer(RenderOut, shown, status=status, render=render)
 
@@ -68,7 +68,7 @@ class RenderView(_Answering):
 
     @extend_schema(operation_id="renders_get", tags=["renders"], responses=RenderOut)
     def get(self, _request: Request, render_id: int) -> Response:
-        """Say how far a render is, with the pictures that are there."""
+        """Return the progress of a render, with the pictures that exist."""
         return self.render_answer(selectors.render(self.viewer, render_id))
 
 
@@ -79,7 +79,7 @@ class VersionRenders(_Answering):
         operation_id="renders_request", tags=["renders"], request=None, responses={202: RenderOut}
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Ask for previews again; one under way, or ready by the same recipe, is returned."""
+        """Request previews; a render in progress, or ready with the same recipe, is returned."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         row = version_selectors.get(self.viewer, adapter, version)
         render = services.request(actor=self.actor, version=row)
@@ -87,17 +87,17 @@ class VersionRenders(_Answering):
 
 
 class PromptsIn(Input):
-    """Prompts of the owner's own, in their order; empty ones do not count."""
+    """The owner's prompts, in order; empty ones are ignored."""
 
     prompts = serializers.ListField(
         child=serializers.CharField(allow_blank=True),
         help_text=f"At most {prompts.MAX_PROMPTS}, of at most {prompts.MAX_CHARACTERS} characters; "
-        "`{trigger}` says where the trigger words go. []: only the default ones.",
+        "`{trigger}` is replaced by the trigger words. []: only the default ones.",
     )
 
 
 class PromptSetOut(serializers.Serializer[PromptSet]):
-    """A set of prompts that was in force, or is."""
+    """A former or the current set of prompts."""
 
     number = serializers.IntegerField()
     prompts = serializers.ListField(child=serializers.CharField())
@@ -106,16 +106,16 @@ class PromptSetOut(serializers.Serializer[PromptSet]):
 
 
 class PlanOut(serializers.Serializer[Plan]):
-    """How versions for one base model are rendered."""
+    """Recipe of the versions for one base model."""
 
-    family = serializers.CharField(help_text="Empty where it is not known.")
-    base = serializers.SerializerMethodField(help_text="null: nobody here has one.")
+    family = serializers.CharField(help_text="Empty if unknown.")
+    base = serializers.SerializerMethodField(help_text="null: no worker has one.")
     default_prompts = serializers.ListField(child=serializers.CharField(), source="defaults")
     recipe = serializers.SerializerMethodField(
         help_text="Everything that makes the pictures reproducible: prompts, seeds, strengths, …"
     )
     versions = serializers.SerializerMethodField(help_text="Newest first.")
-    pictures = serializers.IntegerField(help_text="Of all these versions together.")
+    pictures = serializers.IntegerField(help_text="Number for all these versions.")
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_base(self, plan: Plan) -> str | None:
@@ -124,7 +124,7 @@ class PlanOut(serializers.Serializer[Plan]):
 
     @extend_schema_field({"type": ["object", "null"], "additionalProperties": {}})
     def get_recipe(self, plan: Plan) -> dict[str, object] | None:
-        """Return the recipe that all of them get."""
+        """Return the recipe of all these versions."""
         return plan.recipe.to_dict() if plan.recipe else None
 
     @extend_schema_field({"type": "array", "items": {"type": "string"}})
@@ -134,23 +134,26 @@ class PlanOut(serializers.Serializer[Plan]):
 
 
 class RecipeOut(serializers.Serializer[AdapterRecipe]):
-    """What an adapter's previews are rendered by."""
+    """The recipe of an adapter's previews."""
 
     adapter = serializers.CharField(source="adapter.full_name")
-    number = serializers.IntegerField(help_text="Of the set of prompts in force; 0: never any.")
+    number = serializers.IntegerField(
+        help_text="Number of the current set of prompts; 0: there was none yet."
+    )
     prompts = serializers.ListField(
-        child=serializers.CharField(), help_text="The owner's own, rendered after the default ones."
+        child=serializers.CharField(),
+        help_text="The owner's prompts, rendered after the default ones.",
     )
     plans = PlanOut(many=True)
     history = PromptSetOut(many=True, help_text="Newest first, at most 50.")
 
 
 class RecipeView(Endpoint):
-    """The recipe of an adapter's previews; all its versions get the same."""
+    """The recipe of an adapter's previews, for all its versions."""
 
     @extend_schema(operation_id="recipes_get", tags=["renders"], responses=RecipeOut)
     def get(self, _request: Request, owner: str, name: str) -> Response:
-        """Return default and own prompts, seeds, strengths, and what was before."""
+        """Return default and own prompts, seeds and strengths, with the history."""
         return self._shown(adapter_selectors.get(self.viewer, owner, name))
 
     @extend_schema(
@@ -167,16 +170,16 @@ class RecipeView(Endpoint):
         ],
     )
     def put(self, _request: Request, owner: str, name: str) -> Response:
-        """Add prompts to the default ones; every version is rendered again by them."""
+        """Add prompts to the default ones; all versions are rendered again."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        prompts.change(actor=self.actor, adapter=adapter, **self.said(PromptsIn))
+        prompts.change(actor=self.actor, adapter=adapter, **self.body(PromptsIn))
         return self._shown(adapter)
 
     @extend_schema(
         operation_id="recipes_reset", tags=["renders"], request=None, responses={200: RecipeOut}
     )
     def delete(self, _request: Request, owner: str, name: str) -> Response:
-        """Go back to the default prompts; every version is rendered again with them."""
+        """Return to the default prompts; all versions are rendered again."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         prompts.reset(actor=self.actor, adapter=adapter)
         return self._shown(adapter)

@@ -1,4 +1,4 @@
-"""How previews are written: state, reason, progress, pictures."""
+"""Serializers of previews: state, reason, progress, pictures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from previews.renders.selectors import Previews
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: States of a version's previews; ``none``: nobody asked for them.
+#: States of a version's previews; ``none``: not requested.
 PREVIEW_STATES = [*RenderState.values, "none"]
 
 
 class SourceOut(serializers.Serializer[Source]):
-    """A smaller form of a picture; its address names its bytes and may be kept for ever."""
+    """A smaller format of a picture; its URL is immutable and can be cached forever."""
 
     type = serializers.CharField(help_text="`image/avif` or `image/webp`.")
     width = serializers.IntegerField()
@@ -30,12 +30,12 @@ class SourceOut(serializers.Serializer[Source]):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, source: Source) -> str:
-        """Return where its bytes are."""
+        """Return its URL."""
         return absolute(self.context, source.url)
 
 
 class PictureOut(serializers.Serializer[Picture]):
-    """One preview; its PNG carries the whole recipe."""
+    """One preview; its PNG contains the whole recipe."""
 
     id = serializers.IntegerField()
     url = serializers.SerializerMethodField()
@@ -45,40 +45,40 @@ class PictureOut(serializers.Serializer[Picture]):
     width = serializers.IntegerField()
     height = serializers.IntegerField()
     sources = SourceOut(many=True)
-    placeholder = serializers.CharField(help_text="A blur as `data:` address; empty until made.")
+    placeholder = serializers.CharField(
+        help_text="Blurred placeholder as `data:` URL; empty until made."
+    )
     animation = serializers.SerializerMethodField(help_text="WebP of a video; null for pictures.")
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, picture: Picture) -> str:
-        """Return where the PNG is; of a video it is a contact sheet."""
+        """Return the URL of the PNG; for a video it is a contact sheet."""
         return absolute(self.context, picture.url)
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_animation(self, picture: Picture) -> str | None:
-        """Return where the moving picture is."""
+        """Return the URL of the animation."""
         return absolute(self.context, picture.animation) if picture.animation else None
 
 
 class SheetsOut(serializers.Serializer[dict[str, str]]):
-    """The contact sheet: all pictures on one."""
+    """The contact sheet with all pictures."""
 
     png = serializers.URLField()
 
 
 class SideOut(serializers.Serializer[dict[str, Any]]):
-    """What the sweep says of one direction from 0, in strengths; null: it does not show it."""
+    """Advice for strengths above or below 0; null: the sweep does not show it."""
 
-    begins = serializers.FloatField(allow_null=True, help_text="Here and beyond a change shows.")
-    saturates = serializers.FloatField(allow_null=True, help_text="Beyond this more adds little.")
-    breaks = serializers.FloatField(
-        allow_null=True, help_text="Here and beyond pictures come apart."
-    )
+    begins = serializers.FloatField(allow_null=True, help_text="From here on a change is visible.")
+    saturates = serializers.FloatField(allow_null=True, help_text="From here on more adds little.")
+    breaks = serializers.FloatField(allow_null=True, help_text="From here on pictures degrade.")
     suggested = serializers.ListField(
         child=serializers.FloatField(),
         min_length=2,
         max_length=2,
         allow_null=True,
-        help_text="Lowest and highest strength to dial in; null: hardly anything changes.",
+        help_text="Lowest and highest useful strength; null: hardly anything changes.",
     )
     ends = serializers.FloatField(help_text="Outermost strength of the sweep.")
 
@@ -87,51 +87,51 @@ class AdviceOut(serializers.Serializer[dict[str, Any]]):
     """Strength advice, measured on the pictures."""
 
     positive = SideOut(allow_null=True, help_text="Strengths above 0.")
-    negative = SideOut(allow_null=True, help_text="Strengths below 0, where the sweep goes there.")
+    negative = SideOut(allow_null=True, help_text="Strengths below 0, if the sweep has any.")
     distances = serializers.ListField(
         child=serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2),
-        help_text="Pairs of strength and mean difference to strength 0, of 255.",
+        help_text="Pairs of strength and mean difference to strength 0, on a scale of 255.",
     )
     seed_distance = serializers.FloatField(
-        help_text="Mean difference between seeds without the adapter, of 255."
+        help_text="Mean difference between seeds without the adapter, on a scale of 255."
     )
-    method = serializers.IntegerField(help_text="Number of the rules it was measured by.")
+    method = serializers.IntegerField(help_text="Version of the measuring method.")
 
 
 class PlaceOut(serializers.Serializer[QueuePosition]):
-    """Where it stands in the queue."""
+    """Position in the queue."""
 
-    ahead = serializers.IntegerField(help_text="Jobs that go first.")
-    workers = serializers.IntegerField(help_text="At work for its base model; 0: it waits.")
+    ahead = serializers.IntegerField(help_text="Jobs before it.")
+    workers = serializers.IntegerField(help_text="Active workers with its base model; 0: it waits.")
     seconds_left = serializers.IntegerField(
-        source="left_s", allow_null=True, help_text="An estimate, null while there is none."
+        source="left_s", allow_null=True, help_text="An estimate; null if there is none."
     )
 
 
 class PreviewsOut(serializers.Serializer[Previews]):
-    """Pictures of a version, and how far they are."""
+    """Previews of a version, and their progress."""
 
     state = serializers.ChoiceField(choices=PREVIEW_STATES)
     reason = serializers.CharField(help_text="Why it waits or failed.")
     progress = serializers.SerializerMethodField(help_text="In pictures.")
     images = PictureOut(many=True)
     render_id = serializers.IntegerField(allow_null=True, help_text="See `/renders/{id}`.")
-    advice = serializers.SerializerMethodField(help_text="Null while the sweep says nothing.")
+    advice = serializers.SerializerMethodField(help_text="Null while the sweep has no result.")
 
-    sheets = serializers.SerializerMethodField(help_text="Null until a worker has drawn it.")
+    sheets = serializers.SerializerMethodField(help_text="Null until a worker has made it.")
 
     @extend_schema_field(SheetsOut(allow_null=True))
     def get_sheets(self, previews: Previews) -> dict[str, str] | None:
-        """Return where the contact sheet is."""
+        """Return the URL of the contact sheet."""
         sheets = {kind: absolute(self.context, path) for kind, path in previews.sheets.items()}
         return sheets or None
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, previews: Previews) -> dict[str, Any]:
-        """Return pictures done and in all."""
+        """Return the number of finished and of all pictures."""
         return previews.progress
 
     @extend_schema_field(AdviceOut(allow_null=True))
     def get_advice(self, previews: Previews) -> Mapping[str, Any] | None:
-        """Return what the sweep says of strengths."""
+        """Return the strength advice of the sweep."""
         return AdviceOut(previews.advice).data if previews.advice else None

@@ -1,4 +1,4 @@
-"""``/tryouts``: stacks of versions, rendered for whoever asks."""
+"""``/tryouts``: pictures of stacks of versions, rendered on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hub.api.base import (
     page_of,
     paged,
     paging,
-    shown,
+    serialized,
 )
 from hub.api.previews.serializers import PictureOut, PlaceOut
 from previews.models import Layer, RenderState
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     from previews.tryouts.selectors import TryoutStatus
     from registry.models import User, Version
 
-#: Seconds after which it is worth looking again, by state.
+#: Value of ``Retry-After`` in seconds, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 
-_OUTSIDE = format_lazy(_("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}")
+_OUTSIDE = format_lazy(
+    _("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}"
+)
 
 
 class LayerIn(Input):
@@ -61,12 +63,12 @@ class LayerIn(Input):
         min_value=-MAX_STRENGTH,
         max_value=MAX_STRENGTH,
         error_messages={"min_value": _OUTSIDE, "max_value": _OUTSIDE},
-        help_text="Multiplier; the recommended one when left out.",
+        help_text="Multiplier; default: the recommended one.",
     )
 
 
 class TryoutIn(Input):
-    """What to render; what is left out or null, the base model decides, and chance the seed."""
+    """Input for a try-out; omitted values are the base model's defaults, the seed is random."""
 
     layers = serializers.ListField(child=LayerIn(), min_length=1, max_length=MAX_LAYERS)
     prompt = serializers.CharField(
@@ -78,18 +80,18 @@ class TryoutIn(Input):
     seed = serializers.IntegerField(min_value=0, max_value=MAX_SEED, allow_null=True, default=None)
     width = serializers.IntegerField(
         min_value=8, max_value=MAX_SIDE, allow_null=True, default=None,
-        help_text="Half to one and a half times the base's own, a multiple of 8.",
+        help_text="0.5 to 1.5 times the base model's default, a multiple of 8.",
     )  # fmt: skip
     height = serializers.IntegerField(
         min_value=8, max_value=MAX_SIDE, allow_null=True, default=None,
-        help_text="The same; both together at most one and a half times the base's pixels.",
+        help_text="The same; width × height is at most 1.5 times the base model's pixels.",
     )  # fmt: skip
     steps = serializers.IntegerField(
         min_value=1, max_value=200, allow_null=True, default=None,
-        help_text="At most twice the base's own.",
+        help_text="At most twice the base model's default.",
     )  # fmt: skip
     triggers = serializers.BooleanField(
-        default=True, help_text="Whether trigger words of the stack are put into the prompt."
+        default=True, help_text="Whether to add the stack's trigger words to the prompt."
     )
     compare = serializers.BooleanField(
         default=False, help_text="Also render it without the stack (strength 0)."
@@ -105,19 +107,21 @@ class LayerOut(serializers.Serializer[Layer]):
 
 
 class TryoutOut(serializers.Serializer[Any]):
-    """A stack, its recipe, and the pictures that are there."""
+    """A stack, its recipe, and the pictures that exist."""
 
     key = serializers.UUIDField(source="tryout.key")
-    url = serializers.SerializerMethodField(help_text="Its page; opens for others once shared.")
+    url = serializers.SerializerMethodField(
+        help_text="Its page, which others can open once it is shared."
+    )
     state = serializers.ChoiceField(source="previews.state", choices=RenderState.choices)
     reason = serializers.CharField(source="previews.reason", help_text="Why it waits or failed.")
-    progress = serializers.SerializerMethodField(help_text="In steps, of all pictures together.")
+    progress = serializers.SerializerMethodField(help_text="In steps, for all pictures together.")
     queue = serializers.SerializerMethodField(help_text="Null unless it is queued or running.")
     layers = LayerOut(many=True)
     trigger_words = serializers.ListField(
         source="tryout.render.trigger_words",
         child=serializers.CharField(),
-        help_text="Those that were put into the prompt.",
+        help_text="Those in the prompt.",
     )
     recipe = serializers.DictField(source="previews.recipe")
     images = PictureOut(source="previews.images", many=True)
@@ -127,31 +131,31 @@ class TryoutOut(serializers.Serializer[Any]):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, found: TryoutStatus) -> str:
-        """Return the address to share."""
+        """Return the URL to share."""
         return absolute(self.context, reverse("tryout", args=[found.tryout.key]))
 
     @extend_schema_field(ProgressOut)
     def get_progress(self, found: TryoutStatus) -> dict[str, int]:
-        """Return steps done and in all."""
+        """Return the number of finished and of all steps."""
         return {"done": found.done, "total": found.total}
 
     @extend_schema_field(PlaceOut(allow_null=True))
     def get_queue(self, found: TryoutStatus) -> dict[str, Any] | None:
-        """Return its place."""
+        """Return its position in the queue."""
         place: QueuePosition | None = found.place
         return None if place is None else dict(PlaceOut(place).data)
 
 
-def _layer(user: User, said: dict[str, Any]) -> tuple[Version, float]:
-    version = selectors.version_named(user, f"{said['adapter']}@{said['version']}")
-    return version, version.dial if said["strength"] is None else said["strength"]
+def _layer(user: User, layer: dict[str, Any]) -> tuple[Version, float]:
+    version = selectors.version_named(user, f"{layer['adapter']}@{layer['version']}")
+    return version, version.dial if layer["strength"] is None else layer["strength"]
 
 
 class _Answering(Endpoint):
-    """Answers with a try-out."""
+    """Mixin of views that answer with a try-out."""
 
     def tryout_answer(self, tryout: Tryout, *, status: int = 200) -> Response:
-        """Return a try-out as it stands; of an open one, when to look again."""
+        """Return a try-out, with ``Retry-After`` while it is unfinished."""
         found = selectors.shown(tryout)
         response = self.answer(TryoutOut, found, status=status)
         if found.is_open:
@@ -170,9 +174,9 @@ class Tryouts(_Answering):
     )
     def get(self, request: Request) -> Response:
         """List your try-outs that have not expired, newest first."""
-        rows, cursor = page_of(selectors.listing(self.signed_in()), **self.asked(PageQuery))
+        rows, cursor = page_of(selectors.listing(self.signed_in()), **self.query(PageQuery))
         found = [selectors.shown(row) for row in rows]
-        return paged(self, shown(TryoutOut, found, {"request": request}), cursor)
+        return paged(self, serialized(TryoutOut, found, {"request": request}), cursor)
 
     @extend_schema(
         operation_id="tryouts_create",
@@ -195,12 +199,12 @@ class Tryouts(_Answering):
         ],
     )
     def post(self, _request: Request) -> Response:
-        """Ask for a picture of a stack. Only you see it until you share it."""
+        """Request a picture of a stack. Only you can see it until you share it."""
         user = self.signed_in()
-        said = self.said(TryoutIn)
-        layers = [_layer(user, one) for one in said.pop("layers")]
-        uses, compares = said.pop("triggers"), said.pop("compare")
-        request = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **said)
+        data = self.body(TryoutIn)
+        layers = [_layer(user, one) for one in data.pop("layers")]
+        uses, compares = data.pop("triggers"), data.pop("compare")
+        request = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **data)
         tryout = tryouts.create(actor=user, request=request)
         response = self.tryout_answer(selectors.get(user, tryout.key), status=202)
         response["Location"] = absolute(
@@ -214,29 +218,29 @@ class TryoutView(_Answering):
 
     @extend_schema(operation_id="tryouts_get", tags=["tryouts"], responses=TryoutOut)
     def get(self, _request: Request, key: UUID) -> Response:
-        """Say how far a try-out is, with its pictures. `Retry-After` says when to look again."""
+        """Return a try-out with its pictures. Poll again after `Retry-After` seconds."""
         return self.tryout_answer(selectors.get(self.viewer, key))
 
     @extend_schema(operation_id="tryouts_delete", tags=["tryouts"], responses={204: None})
     def delete(self, _request: Request, key: UUID) -> Response:
-        """Stop a try-out and remove its pictures."""
+        """Cancel a try-out and delete its pictures."""
         tryouts.remove(actor=self.actor, key=key)
         return Response(status=204)
 
 
 class TryoutShare(_Answering):
-    """Whether others may open a try-out."""
+    """Sharing of a try-out."""
 
     @extend_schema(
         operation_id="tryouts_share", tags=["tryouts"], request=None, responses=TryoutOut
     )
     def post(self, _request: Request, key: UUID) -> Response:
-        """Open it to everyone who has its address and may see its adapters."""
+        """Share it with everyone who has its URL and may see its adapters."""
         tryouts.set_shared(actor=self.actor, key=key, is_shared=True)
         return self.tryout_answer(selectors.get(self.viewer, key))
 
     @extend_schema(operation_id="tryouts_unshare", tags=["tryouts"], responses=TryoutOut)
     def delete(self, _request: Request, key: UUID) -> Response:
-        """Close it to others again."""
+        """Stop sharing it."""
         tryouts.set_shared(actor=self.actor, key=key, is_shared=False)
         return self.tryout_answer(selectors.get(self.viewer, key))

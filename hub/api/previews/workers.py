@@ -1,4 +1,4 @@
-"""``/workers``: processes that work on jobs, for administrators."""
+"""``/workers``: processes that run jobs, for administrators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Choice, Endpoint, Input, paging, shown
+from hub.api.base import Choice, Endpoint, Input, paging, serialized
 from hub.operations.worker_status import (
     BaseStatus,
     JobStatus,
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class WorkerIn(Input):
-    """What is wanted of a worker."""
+    """Requested state of a worker."""
 
     wish = Choice(
         choices=WorkerWish.choices,
-        help_text="pause: takes no other job; drain: ends after this job; work: goes on",
+        help_text="pause: takes no further jobs; drain: ends after the current job; work: resumes",
     )
 
 
 class JobOut(serializers.Serializer[JobStatus]):
-    """A job at work; progress is in the unit of its kind of work."""
+    """A running job; progress is in the unit of its kind of work."""
 
     id = serializers.IntegerField()
     task = serializers.CharField()
@@ -43,26 +43,26 @@ class JobOut(serializers.Serializer[JobStatus]):
     state = serializers.ChoiceField(choices=JobState.choices)
     done = serializers.IntegerField()
     total = serializers.IntegerField(help_text="0 while unknown")
-    adapter = serializers.CharField(help_text="owner/name, empty where it is for none or several")
+    adapter = serializers.CharField(help_text="owner/name; empty if it is for none or several")
     version = serializers.CharField()
     started_at = serializers.DateTimeField(allow_null=True)
 
 
 class WorkerBaseOut(serializers.Serializer[BaseStatus]):
-    """A base model that a worker has."""
+    """A base model of a worker."""
 
     id = serializers.CharField()
     family = serializers.CharField()
     title = serializers.CharField()
-    seconds = serializers.FloatField(allow_null=True, help_text="a picture, as measured")
+    seconds = serializers.FloatField(allow_null=True, help_text="per picture, as measured")
 
 
 class WorkerOut(serializers.Serializer[WorkerStatus]):
-    """A worker process, as it announces itself."""
+    """A worker process."""
 
     id = serializers.IntegerField()
     name = serializers.CharField(help_text="host:pid")
-    is_alive = serializers.BooleanField(help_text="It gave a sign in the last 30 seconds.")
+    is_alive = serializers.BooleanField(help_text="Whether it reported within the last 30 seconds.")
     wish = serializers.ChoiceField(choices=WorkerWish.choices)
     device = serializers.CharField()
     memory_gb = serializers.FloatField(allow_null=True)
@@ -84,7 +84,7 @@ class Workers(Endpoint):
     def get(self, _request: Request) -> Response:
         """List workers by name, all on one page; for staff, with a token of the scope “admin”."""
         permissions.require_operator(self.viewer)
-        return Response({"results": shown(WorkerOut, worker_statuses()), "next": None})
+        return Response({"results": serialized(WorkerOut, worker_statuses()), "next": None})
 
 
 class WorkerView(Endpoint):
@@ -98,8 +98,8 @@ class WorkerView(Endpoint):
         examples=[OpenApiExample("End it", value={"wish": "drain"}, request_only=True)],
     )
     def post(self, _request: Request, worker_id: int) -> Response:
-        """Pause a worker, let it go on, or end it after its job; it looks every few seconds."""
+        """Pause, resume or drain a worker, which polls every few seconds."""
         permissions.require_operator(self.viewer)
-        wish = self.said(WorkerIn)["wish"]
+        wish = self.body(WorkerIn)["wish"]
         worker = workers.request_state(actor=self.viewer, worker_id=worker_id, wish=wish)
         return self.answer(WorkerOut, worker_status(worker))

@@ -1,4 +1,4 @@
-"""``/inspect``: anatomy and findings of a file by its first bytes, before it is sent."""
+"""``/inspect``: anatomy and findings of a file by its first bytes, before its upload."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class InspectQuery(Input):
-    """Which file the bytes begin."""
+    """Name and size of the file that the bytes are from."""
 
     name = serializers.CharField(default="", allow_blank=True, max_length=MAX_PATH)
     size = serializers.IntegerField(min_value=0, max_value=2**62)
@@ -38,7 +38,7 @@ INSPECTED = PolymorphicProxySerializer(
 
 
 class Inspect(RawEndpoint):
-    """Looking before sending."""
+    """Inspection of a file before its upload."""
 
     is_open = True
     throttle_scope = "inspect"
@@ -54,22 +54,22 @@ class Inspect(RawEndpoint):
         responses=INSPECTED,
     )
     def post(self, request: Request) -> Response:
-        """Read the header of a file from its first bytes (at most 16 MiB; strangers 4 MiB).
+        """Inspect a file by its first bytes (at most 16 MiB; without signing in, 4 MiB).
 
-        A file that is refused is an answer too: its document says why.
+        For a refused file the document has the reason.
         """
-        asked = self.asked(InspectQuery)
-        data = _first_bytes(request, asked["size"])
-        return Response(limits.inspect_head(data, **asked).to_dict())
+        query = self.query(InspectQuery)
+        data = _first_bytes(request, query["size"])
+        return Response(limits.inspect_head(data, **query).to_dict())
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
-    """Return the body, at most what a header can need.
+    """Return the body, at most as long as the longest header.
 
     Raises:
-        Invalid: there is none, though the file has bytes, or it is a form.
-        SizeMismatch: it is longer than the file, or ends within the header.
-        TooLarge: it is longer than what is inspected for this user.
+        Invalid: the body is empty, though the file is not, or it is a form.
+        SizeMismatch: the body is longer than the file, or ends within the header.
+        TooLarge: the body is longer than this user may send for inspection.
     """
     most = limits.max_head_bytes(request.user)
     try:
@@ -79,7 +79,7 @@ def _first_bytes(request: Request, size: int) -> bytes:
     if not data and size:
         raise Invalid(_("Send the first bytes of the file."))
     if data.startswith(b"--") and (request.content_type or "").startswith("multipart/"):
-        raise Invalid(_("Send the bytes as they are, not in a form (curl: --data-binary @FILE)."))
+        raise Invalid(_("Send the bytes as a raw body, not in a form (curl: --data-binary @FILE)."))
     if len(data) > size:
         text = _("The request has more bytes than the given size of the file.")
         raise SizeMismatch(text, expected=size, received=len(data))
@@ -88,18 +88,16 @@ def _first_bytes(request: Request, size: int) -> bytes:
 
 
 def _require_header(data: bytes, most: int, request: Request) -> None:
-    """Refuse a beginning that ends too early: of a whole file the same bytes would be damage.
+    """Require the complete header: inspected as a whole file, the bytes would be damaged.
 
     Raises:
-        SizeMismatch: the header goes on where the body ends.
-        TooLarge: so much of it is not inspected for this user.
+        SizeMismatch: the header is longer than the body.
+        TooLarge: the header is longer than this user may send for inspection.
     """
     needed = 8 + int.from_bytes(data[:8], "little")
     if limits.max_head_bytes(request.user) < needed <= most:
         raise limits.head_too_large(request.user)
     if 8 <= len(data) < needed <= most:
-        text = _(
-            "The header needs the first %(needed)d bytes of the file; the request has %(got)d."
-        )
-        told = text % {"needed": needed, "got": len(data)}
-        raise SizeMismatch(told, expected=needed, received=len(data))
+        text = _("The header needs the first %(needed)d bytes of the file; the request has %(got)d.")
+        text = text % {"needed": needed, "got": len(data)}
+        raise SizeMismatch(text, expected=needed, received=len(data))

@@ -1,4 +1,4 @@
-"""``/uploads``: bytes on their way in, as one body or by parts."""
+"""``/uploads``: uploads of files, as one body or by parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hub.api.base import (
     page_of,
     paged,
     paging,
-    shown,
+    serialized,
 )
 from hub.api.bodies import raw_body
 from hub.api.versions.anatomy import AnatomyOut, named
@@ -58,22 +58,22 @@ class UploadIn(Input):
     path = serializers.CharField(max_length=MAX_PATH, trim_whitespace=False)
     size = serializers.IntegerField(min_value=0, max_value=2**62)
     sha256 = serializers.CharField(
-        default=None, allow_null=True, max_length=64, help_text="64 hex digits, when known."
+        default=None, allow_null=True, max_length=64, help_text="64 hex digits, if known."
     )
 
 
 class PartOut(serializers.Serializer[UploadPart]):
-    """A part that is safe on disk."""
+    """A stored part."""
 
     number = serializers.IntegerField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.CharField(
-        allow_blank=True, help_text="Empty when it is not known, as of a part sent by a link."
+        allow_blank=True, help_text="Empty if unknown, as for a part sent by a link."
     )
 
 
 class LinksIn(Input):
-    """Which parts are to go straight to where they are kept."""
+    """Parts to send directly to the bucket."""
 
     numbers = serializers.ListField(
         child=serializers.IntegerField(min_value=1), min_length=1, max_length=parts.LINKS_AT_ONCE
@@ -81,28 +81,30 @@ class LinksIn(Input):
 
 
 class LinkOut(serializers.Serializer[Any]):
-    """Where to PUT a part: exactly its bytes, without any token."""
+    """URL to PUT a part to: exactly its bytes, without a token."""
 
     number = serializers.IntegerField()
     url = serializers.URLField()
 
 
 class LinksOut(serializers.Serializer[Any]):
-    """Links that are good for an hour; none where parts go through the hub."""
+    """Links that are valid for an hour; none if parts go through the hub."""
 
     links = LinkOut(many=True)
 
 
 class UploadUrls(serializers.Serializer[Any]):
-    """Where to go on."""
+    """URLs of the next requests."""
 
     self = serializers.URLField()
     content = serializers.URLField()
-    part = serializers.CharField(help_text="Put the number of the part for `{number}`.")
+    part = serializers.CharField(help_text="Replace `{number}` by the number of the part.")
     complete = serializers.URLField()
-    parts = serializers.URLField(help_text="Where the hub looks which parts came by links.")
+    parts = serializers.URLField(
+        help_text="POST here to have the hub look for parts that were sent by links."
+    )
     links = serializers.URLField(
-        allow_null=True, help_text="Where to ask for links; null where parts go through the hub."
+        allow_null=True, help_text="POST here to get links; null if parts go through the hub."
     )
 
 
@@ -113,11 +115,11 @@ class UploadOut(serializers.Serializer[Upload]):
     path = serializers.CharField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.SerializerMethodField(
-        help_text="As announced, then as computed: while a whole body comes, or by the checks of a "
-        "file that came by parts. Null until then."
+        help_text="As announced, then as computed: on receipt of a whole body, or by the checks "
+        "of a file sent by parts. Null until then."
     )
     state = serializers.ChoiceField(choices=UploadState.choices, source="state_now")
-    received = serializers.SerializerMethodField(help_text="Bytes that are here.")
+    received = serializers.SerializerMethodField(help_text="Received bytes.")
     part_size = serializers.IntegerField(source="part_bytes")
     parts = PartOut(many=True)
     findings = FindingOut(many=True)
@@ -132,11 +134,11 @@ class UploadOut(serializers.Serializer[Upload]):
     expires_at = serializers.DateTimeField()
 
     def get_sha256(self, upload: Upload) -> str | None:
-        """Return the digest of what arrived, else the declared one."""
+        """Return the computed digest, else the declared one."""
         return upload.digest or None
 
     def get_received(self, upload: Upload) -> int:
-        """Return the bytes that need not be sent again."""
+        """Return the number of received bytes."""
         return upload.size_bytes if upload.state in HERE else self.arrived(upload)
 
     def arrived(self, upload: Upload) -> int:
@@ -158,7 +160,7 @@ class UploadOut(serializers.Serializer[Upload]):
 
     @extend_schema_field(VersionPlaceOut(allow_null=True))
     def get_version(self, upload: Upload) -> dict[str, Any] | None:
-        """Return where the bytes went."""
+        """Return the version with the file."""
         version = self.context["versions"].get(upload.pk)
         return (
             None if version is None else dict(VersionPlaceOut(version, context=self.context).data)
@@ -166,7 +168,7 @@ class UploadOut(serializers.Serializer[Upload]):
 
     @extend_schema_field(UploadUrls)
     def get_urls(self, upload: Upload) -> dict[str, str | None]:
-        """Return the addresses of this upload."""
+        """Return the URLs of this upload."""
         place = absolute(self.context, reverse("api-upload", args=[upload.public_id]))
         return {
             "self": place,
@@ -179,12 +181,12 @@ class UploadOut(serializers.Serializer[Upload]):
 
 
 class UploadListed(UploadOut):
-    """An upload in a list: its parts, of which there may be ten thousand, are only counted."""
+    """An upload in a list, with the number of its parts instead of the parts."""
 
     parts = None  # type: ignore[assignment]  # how a serializer drops what it inherits
-    part_count = serializers.IntegerField(help_text="Parts that the file is sent in.")
+    part_count = serializers.IntegerField(help_text="Number of parts of the file.")
     parts_received = serializers.IntegerField(
-        source="parts_here", help_text="Parts that are here, until the upload is decided."
+        source="parts_here", help_text="Number of received parts, until the checks end."
     )
 
     def arrived(self, upload: Upload) -> int:
@@ -193,14 +195,14 @@ class UploadListed(UploadOut):
 
 
 class _Answering(Endpoint):
-    """Answers with uploads."""
+    """Mixin of views that answer with uploads."""
 
     def upload_answer(self, upload: Upload, *, status: int = 200) -> Response:
-        """Return the upload as it is now."""
+        """Return the current state of an upload."""
         return self.answer(UploadOut, upload, status=status, **self.serializer_context([upload]))
 
     def serializer_context(self, rows: Sequence[Upload]) -> dict[str, Any]:
-        """Return what else there is to tell of uploads, in a fixed number of queries."""
+        """Return progress and versions of uploads, in a fixed number of queries."""
         return {
             "progress": checked_bytes(rows),
             "versions": upload_selectors.holding(self.signed_in(), rows),
@@ -217,13 +219,13 @@ class Uploads(_Answering):
         responses=paging("Upload", UploadListed),
     )
     def get(self, request: Request) -> Response:
-        """List uploads, newest first; each by itself tells its parts."""
+        """List uploads, newest first; a single upload also has its parts."""
         uploads_of = upload_selectors.overview(self.signed_in()).select_related(
             "blob", "blob__anatomy"
         )
-        rows, cursor = page_of(uploads_of, **self.asked(PageQuery))
+        rows, cursor = page_of(uploads_of, **self.query(PageQuery))
         context = {"request": request, **self.serializer_context(rows)}
-        return paged(self, shown(UploadListed, rows, context), cursor)
+        return paged(self, serialized(UploadListed, rows, context), cursor)
 
     @extend_schema(
         operation_id="uploads_create",
@@ -239,13 +241,13 @@ class Uploads(_Answering):
         ],
     )
     def post(self, _request: Request) -> Response:
-        """Announce a file. A digest that the caller may read anyway is accepted at once."""
-        asked = self.said(UploadIn)
+        """Announce a file. It is accepted at once if the caller may read a file with its digest."""
+        data = self.body(UploadIn)
         upload = uploads.create(
             actor=self.actor,
-            path=asked["path"],
-            size_bytes=asked["size"],
-            sha256=asked["sha256"],
+            path=data["path"],
+            size_bytes=data["size"],
+            sha256=data["sha256"],
         )
         answer = self.upload_answer(upload, status=201)
         answer["Location"] = answer.data["urls"]["self"]
@@ -257,15 +259,13 @@ class UploadView(_Answering):
 
     @extend_schema(operation_id="uploads_get", tags=["uploads"], responses=UploadOut)
     def get(self, _request: Request, upload_id: UUID) -> Response:
-        """Say what has arrived and what the checks found."""
+        """Return received bytes and findings."""
         return self.upload_answer(upload_selectors.get(self.signed_in(), upload_id))
 
     @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
     def delete(self, _request: Request, upload_id: UUID) -> Response:
-        """Drop an upload and its bytes."""
-        uploads.cancel(
-            actor=self.actor, upload=upload_selectors.without_parts(self.signed_in(), upload_id)
-        )
+        """Cancel an upload and delete its bytes."""
+        uploads.cancel(actor=self.actor, upload=upload_selectors.bare(self.signed_in(), upload_id))
         return Response(status=204)
 
 
@@ -276,8 +276,8 @@ class Content(_Answering, RawEndpoint):
         operation_id="uploads_content", tags=["uploads"], request=RAW, responses=UploadOut
     )
     def put(self, request: Request, upload_id: UUID) -> Response:
-        """Send the whole file; needs Content-Length. It is complete with its last byte."""
-        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
+        """Send the whole file, with Content-Length; the last byte completes the upload."""
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         stream = raw_body(request, expected=upload.size_bytes)
         uploads.receive(actor=self.actor, upload=upload, stream=stream)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
@@ -316,41 +316,41 @@ class Part(RawEndpoint):
 
 
 class Parts(_Answering):
-    """The parts that are here."""
+    """The received parts."""
 
     @extend_schema(
         operation_id="uploads_parts", tags=["uploads"], request=None, responses=UploadOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Have the hub look which parts were sent by links; it counts those in full length."""
-        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
-        parts.record_sent(actor=self.actor, upload=upload)
+        """Let the hub look for parts that were sent by links; complete ones count as received."""
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        parts.look(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
 
 
 class Links(Endpoint):
-    """Ways for parts around the hub."""
+    """Links to send parts directly to the bucket."""
 
     @extend_schema(
         operation_id="uploads_links", tags=["uploads"], request=LinksIn, responses=LinksOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Ask for links to send parts straight to the bucket, where the hub has one."""
-        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
-        numbers = self.said(LinksIn)["numbers"]
+        """Get links to send parts directly to the bucket, if the hub has one."""
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        numbers = self.body(LinksIn)["numbers"]
         links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
         listed = [{"number": number, "url": url} for number, url in links.items()]
         return self.answer(LinksOut, {"links": listed})
 
 
 class Complete(_Answering):
-    """The end of an upload by parts."""
+    """Completion of an upload by parts."""
 
     @extend_schema(
         operation_id="uploads_complete", tags=["uploads"], request=None, responses=UploadOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Say that every part is there. The checks follow, and tell the digest; ask the upload."""
-        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
+        """Complete an upload by parts. The checks follow and compute the digest."""
+        upload = upload_selectors.bare(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))

@@ -1,6 +1,6 @@
-"""How the anatomy document is written: ``docs/anatomy.md``, field by field.
+"""Serializers that describe the anatomy document (``docs/anatomy.md``).
 
-These shapes describe; the document itself comes ready from the reader or the database.
+They are for the API document only; the document itself comes from the reader or the database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRUST = ("high", "medium", "low")
 
 
 def named(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a kept document under the name that its file has here, None where there is none."""
+    """Return a stored document with this file name, None if there is none."""
     return {**document, "file": {**document["file"], "name": name}} if document else None
 
 
@@ -42,7 +42,7 @@ class AnatomyFile(serializers.Serializer[Any]):
 class EvidenceOut(serializers.Serializer[Any]):
     """A reason of the verdict."""
 
-    rule = serializers.CharField(help_text="Stable id of the rule that spoke.")
+    rule = serializers.CharField(help_text="Stable id of the rule.")
     text = serializers.CharField()
     keys = serializers.ListField(
         child=serializers.CharField(),
@@ -51,7 +51,7 @@ class EvidenceOut(serializers.Serializer[Any]):
 
 
 class ClaimOut(serializers.Serializer[Any]):
-    """What a metadata key says of the base model."""
+    """A claim of a metadata key about the base model."""
 
     family = serializers.CharField(allow_null=True, help_text="A family, or a group such as `wan`.")
     source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
@@ -61,7 +61,7 @@ class ClaimOut(serializers.Serializer[Any]):
 
 
 class LineageClaimOut(serializers.Serializer[Any]):
-    """What one place in the file says of the checkpoint."""
+    """A claim about the checkpoint."""
 
     lineage = serializers.CharField()
     source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
@@ -69,12 +69,12 @@ class LineageClaimOut(serializers.Serializer[Any]):
     )
     value = serializers.CharField(allow_null=True)
     is_refuted = serializers.BooleanField(
-        help_text="Whether the tensors rule it out: its base model is no candidate."
+        help_text="Whether the tensors rule it out: its base model is not a candidate."
     )
 
 
 class ClaimedOut(serializers.Serializer[Any]):
-    """What the file says of itself; `{}` when it says nothing."""
+    """What the file claims; `{}` if it claims nothing."""
 
     family = serializers.CharField(allow_null=True, required=False)
     source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
@@ -84,30 +84,30 @@ class ClaimedOut(serializers.Serializer[Any]):
     lineage_source = serializers.CharField(allow_null=True, required=False)
     lineage_value = serializers.CharField(allow_null=True, required=False)
     lineages = LineageClaimOut(
-        many=True, required=False, help_text="Every checkpoint named, the best source first."
+        many=True, required=False, help_text="All claimed checkpoints, best source first."
     )
-    others = ClaimOut(many=True, required=False, help_text="Every further claim.")
+    others = ClaimOut(many=True, required=False, help_text="All further claims.")
 
 
 class BaseModelOut(serializers.Serializer[Any]):
     """The verdict on the base model."""
 
     family = serializers.CharField(
-        allow_null=True, help_text="null when none or more than one candidate remains."
+        allow_null=True, help_text="null if none or several candidates remain."
     )
     candidates = serializers.ListField(child=serializers.CharField())
     allowed = serializers.ListField(
         child=serializers.CharField(),
-        help_text="The candidates, and those that only the file's own word speaks against.",
+        help_text="The candidates, and those that only the file's claims exclude.",
     )
     likely = serializers.CharField(
         allow_null=True,
-        help_text="The most used of several candidates: a suggestion, never proof.",
+        help_text="The most used of several candidates: a suggestion, not proof.",
     )
     confidence = serializers.ChoiceField(choices=CONFIDENCES)
     lineage = serializers.CharField(
         allow_null=True,
-        help_text="The checkpoint it was trained on, by the metadata's word; of a mix several, "
+        help_text="The checkpoint it was trained on, as the metadata claims; several for a mix, "
         "with commas. Never one that the tensors rule out.",
     )
     claimed = ClaimedOut()
@@ -119,7 +119,7 @@ class RankOut(serializers.Serializer[Any]):
     """Ranks of all modules that have one."""
 
     mode = serializers.IntegerField(
-        allow_null=True, help_text="The most frequent; the larger of two that are."
+        allow_null=True, help_text="The most frequent rank; the larger one of two."
     )
     min = serializers.IntegerField(allow_null=True)
     max = serializers.IntegerField(allow_null=True)
@@ -131,7 +131,7 @@ class AlphaOut(serializers.Serializer[Any]):
 
     mode = serializers.FloatField(allow_null=True)
     values_read = serializers.IntegerField(
-        help_text="Alphas read from the file; 0 when the metadata declares one, or none is there."
+        help_text="Alphas read from the file; 0 if the metadata declares one, or there is none."
     )
 
 
@@ -144,20 +144,21 @@ class BlockOut(serializers.Serializer[Any]):
 
 
 class LayersOut(serializers.Serializer[Any]):
-    """What is adapted."""
+    """The adapted modules."""
 
     modules = serializers.IntegerField()
     linear = _histogram("Rank to number of linear modules.")
     conv = _histogram("Rank to number of modules with a kernel.")
     expected = serializers.IntegerField(
-        allow_null=True, help_text="Modules of an unrestricted file of this family."
+        allow_null=True,
+        help_text="Number of modules in a file of this family that adapts all of them.",
     )
     kinds = _histogram("attention, mlp, conv, norm, modulation, embedder, other.")
     blocks = BlockOut(many=True)
 
 
 class TriggerWordOut(serializers.Serializer[Any]):
-    """A word that wakes it."""
+    """A trigger word."""
 
     text = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.source
@@ -168,11 +169,11 @@ class CommonTagOut(serializers.Serializer[Any]):
     """A frequent tag of the captions."""
 
     text = serializers.CharField()
-    share = serializers.FloatField(help_text="Of the pictures, 0 to 1.")
+    share = serializers.FloatField(help_text="Share of the pictures, 0 to 1.")
 
 
 class MetadataOut(serializers.Serializer[Any]):
-    """What the metadata says of the file as a whole."""
+    """Metadata about the whole file."""
 
     keys = serializers.IntegerField()
     bytes = serializers.IntegerField()
@@ -196,7 +197,7 @@ class AnatomyOut(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=KINDS)
     algorithm = serializers.CharField(allow_null=True)
     algorithms = _histogram("Adapter method to number of modules.")
-    convention = serializers.CharField(allow_null=True, help_text="Who names tensors like this.")
+    convention = serializers.CharField(allow_null=True, help_text="Style of the tensor names.")
     base = BaseModelOut()
     rank = RankOut()
     alpha = AlphaOut()
@@ -206,24 +207,24 @@ class AnatomyOut(serializers.Serializer[Any]):
     dtypes = _histogram("Number format to number of tensors.")
     trigger_words = TriggerWordOut(many=True)
     common_tags = CommonTagOut(many=True)
-    training = serializers.DictField(help_text="Facts of the training, as the metadata tells them.")
+    training = serializers.DictField(help_text="Facts about the training, from the metadata.")
     metadata = MetadataOut()
 
 
 class InspectionOut(AnatomyOut):
-    """The document of a file whose header is sound, adapter or not."""
+    """The document of a file with a valid header, adapter or not."""
 
     findings = FindingOut(many=True)
 
 
 class RefusedFile(serializers.Serializer[Any]):
-    """A file that was not read."""
+    """A file that could not be read."""
 
     name = serializers.CharField()
 
 
 class RefusalReason(serializers.Serializer[Any]):
-    """Why."""
+    """The reason of a refusal."""
 
     code = serializers.CharField(help_text="A code of `docs/findings.md`.")
     message = serializers.CharField()
@@ -239,7 +240,7 @@ class RefusalOut(serializers.Serializer[Any]):
 
 
 class VersionBaseOut(BaseModelOut):
-    """The verdict beside what the owner says."""
+    """The verdict, with the owner's declaration."""
 
     declared = serializers.CharField(
         allow_null=True, help_text="What the owner of the version declares."

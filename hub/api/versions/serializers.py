@@ -1,4 +1,4 @@
-"""How versions and their files are written."""
+"""Serializers of versions and their files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import FindingOut, absolute, shown
+from hub.api.base import FindingOut, absolute, serialized
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
 from previews.renders.selectors import previews_of
@@ -57,14 +57,14 @@ class FileOut(serializers.Serializer[File]):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_download_url(self, file: File) -> str:
-        """Return where the bytes are."""
+        """Return the URL of the download."""
         version: Version = self.context["version"]
         place = [version.adapter.owner, version.adapter.name, version.name, file.path]
         return absolute(self.context, reverse("api-file", args=place))
 
 
 class _Places(serializers.Serializer[Version]):
-    """Where a version is."""
+    """Mixin with the URLs of a version."""
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, version: Version) -> str:
@@ -73,13 +73,13 @@ class _Places(serializers.Serializer[Version]):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_api_url(self, version: Version) -> str:
-        """Return the address of the version's document."""
+        """Return the URL of the version's document."""
         place = [version.adapter.owner, version.adapter.name, version.name]
         return absolute(self.context, reverse("api-version", args=place))
 
 
 class VersionPlaceOut(_Places):
-    """Which version something is in."""
+    """A version, as a reference."""
 
     adapter = serializers.CharField(source="adapter.full_name")
     version = serializers.CharField(source="name")
@@ -96,7 +96,7 @@ class VersionBriefOut(_Places):
     version = serializers.CharField(source="name")
     label = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.label
     state = serializers.ChoiceField(choices=VersionState.choices)
-    reason = serializers.SerializerMethodField(help_text="Why it was yanked or withdrawn.")
+    reason = serializers.SerializerMethodField(help_text="Reason of yanking or withdrawal.")
     revision = serializers.CharField(source="revision.commit")
     notes = serializers.CharField()
     family = serializers.CharField(help_text="Proven by the tensors, else declared.")
@@ -120,7 +120,7 @@ class VersionBriefOut(_Places):
 
 
 class VersionOut(VersionBriefOut):
-    """A version with everything known of it."""
+    """A version with all details."""
 
     anatomy = serializers.SerializerMethodField(help_text="Of the primary file.")
     findings = serializers.SerializerMethodField()
@@ -128,7 +128,7 @@ class VersionOut(VersionBriefOut):
     previews = serializers.SerializerMethodField()
 
     def to_representation(self, version: Version) -> dict[str, Any]:
-        """Read the manifest once for all that is told of it."""
+        """Serialize the version; the manifest is read once for all fields."""
         self._manifest: list[File] = list(version.files)
         return super().to_representation(version)
 
@@ -137,7 +137,7 @@ class VersionOut(VersionBriefOut):
 
     @extend_schema_field(VersionAnatomyOut(allow_null=True))
     def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
-        """Return the anatomy, with what its owner declares beside claim and proof."""
+        """Return the anatomy, with the owner's declaration."""
         primary = self._primary()
         document = named(
             version_selectors.document_of(version, primary), primary.path if primary else ""
@@ -149,19 +149,19 @@ class VersionOut(VersionBriefOut):
 
     @extend_schema_field(FindingOut(many=True))
     def get_findings(self, version: Version) -> list[dict[str, Any]]:
-        """Return findings; notes and private things are for those who can act on them."""
+        """Return findings; informational and private ones only to those who may write."""
         user = self.context["request"].user
         is_own = user.is_authenticated and version.adapter.is_writable_by(user)
         found = version_selectors.findings_of(version, self._primary(), is_owner=is_own)
-        return shown(FindingOut, found)
+        return serialized(FindingOut, found)
 
     @extend_schema_field(FileOut(many=True))
     def get_files(self, version: Version) -> list[dict[str, Any]]:
         """Return the manifest."""
         context = {**self.context, "version": version}
-        return shown(FileOut, self._manifest, context)
+        return serialized(FileOut, self._manifest, context)
 
     @extend_schema_field(PreviewsOut)
     def get_previews(self, version: Version) -> Mapping[str, Any]:
-        """Return the pictures and how far they are."""
+        """Return the previews and their progress."""
         return PreviewsOut(previews_of(version), context=self.context).data

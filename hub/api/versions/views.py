@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from hub.api.adapters.views import AdapterDetailOut, covers_of
-from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, shown
+from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from registry.adapters import selectors as adapter_selectors
@@ -46,7 +46,7 @@ EXAMPLE = OpenApiExample(
 
 
 class DetailsIn(Input):
-    """What a person says about a version."""
+    """Details of a version that its owner sets."""
 
     label = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.label
         required=False, allow_blank=True, max_length=48
@@ -60,7 +60,7 @@ class DetailsIn(Input):
         child=serializers.CharField(max_length=200),
         required=False,
         max_length=32,
-        help_text="Left out of a new version: the file's, else those of the one before; []: none.",
+        help_text="Default for a new version: the file's, else the previous version's; []: none.",
     )
     strength = serializers.FloatField(required=False, allow_null=True)
     strength_min = serializers.FloatField(required=False, allow_null=True)
@@ -68,23 +68,23 @@ class DetailsIn(Input):
 
 
 class VersionIn(DetailsIn):
-    """A version to be."""
+    """Input for a new version."""
 
     uploads = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=64)
     publish = serializers.BooleanField(default=True, help_text="false: keep it as a draft.")
 
 
 class YankIn(Input):
-    """Why it is not offered any more; an empty reason offers it again."""
+    """Reason of yanking; an empty one restores the version."""
 
     reason = serializers.CharField(allow_blank=True, max_length=MAX_REASON)
 
 
 class _OfVersion(Endpoint):
-    """Answers with a version."""
+    """Mixin of views that answer with a version."""
 
     def version(self, owner: str, name: str, version: str) -> Version:
-        """Return what the address names.
+        """Return the version in the URL.
 
         Raises:
             NotFound, Moved: see the selectors.
@@ -106,8 +106,8 @@ class Versions(Endpoint):
         """List versions, newest first; drafts only for those who may publish."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         rows = version_selectors.listing(self.viewer, adapter)
-        page, cursor = page_of(rows, key="number", **self.asked(PageQuery))
-        return paged(self, shown(VersionBriefOut, page, {"request": request}), cursor)
+        page, cursor = page_of(rows, key="number", **self.query(PageQuery))
+        return paged(self, serialized(VersionBriefOut, page, {"request": request}), cursor)
 
     @extend_schema(
         operation_id="versions_create",
@@ -117,18 +117,18 @@ class Versions(Endpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
-        """Publish accepted uploads; the same files again answer 200 with the version they are."""
+        """Publish accepted uploads; for files that are a version already, answer 200 with it."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        asked = self.said(VersionIn)
-        ids, is_to_publish = asked.pop("uploads"), asked.pop("publish")
-        sent, details = upload_selectors.many(self.actor, ids), Details(**asked)
+        data = self.body(VersionIn)
+        ids, is_to_publish = data.pop("uploads"), data.pop("publish")
+        sent, details = upload_selectors.many(self.actor, ids), Details(**data)
         make = publication.release if is_to_publish else publication.create_draft
         version = make(actor=self.actor, adapter=adapter, uploads=sent, details=details)
         return self.answer(VersionOut, version, status=201 if version.is_new else 200)
 
 
 class VersionView(_OfVersion):
-    """One version; `v3`, an alias, a revision or `latest` names it."""
+    """One version, by `v3`, an alias, a revision or `latest`."""
 
     @extend_schema(operation_id="versions_get", tags=["versions"], responses=VersionOut)
     def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
@@ -142,42 +142,42 @@ class VersionView(_OfVersion):
         operation_id="versions_edit", tags=["versions"], request=DetailsIn, responses=VersionOut
     )
     def patch(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Change what is said about a version; what is left out stays, files never change."""
+        """Change the details of a version; omitted ones stay. Files never change."""
         row = self.version(owner, name, version)
-        details = dataclasses.replace(Details.of(row), **self.said(DetailsIn, is_partial=True))
+        details = dataclasses.replace(Details.of(row), **self.body(DetailsIn, is_partial=True))
         return self.answer(
             VersionOut, cards.edit_version(actor=self.actor, version=row, details=details)
         )
 
     @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Drop a draft."""
+        """Discard a draft."""
         versions.discard(actor=self.actor, version=self.version(owner, name, version))
         return Response(status=204)
 
 
 class Publish(_OfVersion):
-    """Making a draft public."""
+    """Publication of a draft."""
 
     @extend_schema(
         operation_id="versions_publish", tags=["versions"], request=None, responses=VersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Publish a draft for good; previews follow."""
+        """Publish a draft, which is final; previews are rendered."""
         row = self.version(owner, name, version)
         return self.answer(VersionOut, publication.publish(actor=self.actor, version=row))
 
 
 class Yank(_OfVersion):
-    """Taking a version back without removing it."""
+    """Yanking of a version."""
 
     @extend_schema(
         operation_id="versions_yank", tags=["versions"], request=YankIn, responses=VersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Keep a version but stop offering it; an empty reason takes that back."""
+        """Yank a version: keep it, but do not recommend it. An empty reason restores it."""
         row = self.version(owner, name, version)
-        if reason := self.said(YankIn)["reason"]:
+        if reason := self.body(YankIn)["reason"]:
             row = versions.yank(actor=self.actor, version=row, reason=reason)
         else:
             row = versions.restore(actor=self.actor, version=row)
@@ -185,7 +185,7 @@ class Yank(_OfVersion):
 
     @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Offer a yanked version again."""
+        """Restore a yanked version."""
         row = self.version(owner, name, version)
         return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))
 
@@ -193,15 +193,22 @@ class Yank(_OfVersion):
 BYTES = {
     (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The whole file."),
     (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The range."),
-    304: OpenApiResponse(description="The copy with this ETag is still right."),
+    304: OpenApiResponse(description="The copy with this ETag is current."),
 }
 HEADERS = [
     OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="`bytes=0-1023`"),
     OpenApiParameter(
-        "If-Range", str, OpenApiParameter.HEADER, description="ETag for which the range is meant."
+        "If-Range",
+        str,
+        OpenApiParameter.HEADER,
+        description="ETag of the file that the range belongs to.",
     ),
-    OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="ETag you have."),
-    OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="ETag you insist on."),
+    OpenApiParameter(
+        "If-None-Match", str, OpenApiParameter.HEADER, description="ETag of your copy."
+    ),
+    OpenApiParameter(
+        "If-Match", str, OpenApiParameter.HEADER, description="ETag that the file must have."
+    ),
 ]
 
 
@@ -214,12 +221,12 @@ class FileView(Endpoint):
     def get(
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
-        """Download a file, whole or in part; counted when its last byte is sent."""
+        """Download a file or a range of it; counted when its last byte is sent."""
         return delivery.send(request, files.get(self.viewer, owner, name, version, path))
 
 
 class WithdrawIn(Input):
-    """Why it is taken down; everyone who asks for it is told."""
+    """Reason of a withdrawal, which is public."""
 
     reason = serializers.CharField(max_length=MAX_REASON)
 
@@ -230,7 +237,7 @@ REASON_EXAMPLE = OpenApiExample(
 
 
 class VersionWithdraw(Endpoint):
-    """Taking a version down."""
+    """Withdrawal of a version."""
 
     @extend_schema(
         operation_id="versions_withdraw",
@@ -240,20 +247,20 @@ class VersionWithdraw(Endpoint):
         examples=[REASON_EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Take a version down for good: `gone` (410) with the reason from now on.
+        """Withdraw a version for good: from now on `gone` (410) with the reason.
 
         For its owner and for administrators. This cannot be undone.
         """
         row = version_selectors.get(
             self.viewer, adapter_selectors.get(self.viewer, owner, name), version
         )
-        reason = self.said(WithdrawIn)["reason"]
+        reason = self.body(WithdrawIn)["reason"]
         row = withdraw.withdraw(actor=self.actor, version=row, reason=reason)
         return self.answer(VersionOut, row)
 
 
 class AdapterWithdraw(Endpoint):
-    """Taking an adapter down."""
+    """Withdrawal of an adapter."""
 
     @extend_schema(
         operation_id="adapters_withdraw",
@@ -263,11 +270,11 @@ class AdapterWithdraw(Endpoint):
         examples=[REASON_EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
-        """Take an adapter down for good, with all its versions; its name stays taken.
+        """Withdraw an adapter for good, with all its versions; its name stays taken.
 
         For its owner and for administrators. This cannot be undone.
         """
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        reason = self.said(WithdrawIn)["reason"]
+        reason = self.body(WithdrawIn)["reason"]
         adapter = withdraw.withdraw_adapter(actor=self.actor, adapter=adapter, reason=reason)
         return self.answer(AdapterDetailOut, adapter, covers=covers_of([adapter]))

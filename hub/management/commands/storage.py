@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from hub.config import save_move
-from hub.management.progress import MEND, Help, Meter, problem_lines, listed
+from hub.management.progress import MEND, Help, Meter, listed, problem_lines
 from hub.operations import process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
@@ -106,7 +106,8 @@ class Command(BaseCommand):
             )
             self._say(listed(tally.missing, f"missing or of another length, {MEND}", noun="file"))
             self.stdout.write(
-                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}): the sweeper's\n"
+                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}): "
+                "the sweeper's\n"
                 f"{tally.incoming:,} on their way in ({size_text(tally.incoming_bytes)})"
             )
         facts = {"storage": settings.LORARY.storage, **asdict(tally)}
