@@ -1,1 +1,1 @@
-"""Dialects of other hubs, spoken over the same services."""
+"""APIs of other hubs, on top of the same services."""

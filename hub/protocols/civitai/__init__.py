@@ -1,5 +1,5 @@
-"""Civitai's API, version 1: reading and downloading by its shapes.
+"""Civitai's API, version 1: reading and downloading.
 
-Nothing is written through this door. Numbers are ours: a model is an adapter, a model version a
-version, a post a render.
+The API is read-only. Ids are Lorary's own: a model is an adapter, a model version a version, a post
+a render.
 """

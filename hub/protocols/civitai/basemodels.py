@@ -1,7 +1,7 @@
-"""Family and lineage of an adapter as Civitai's ``baseModel``, and back as a condition.
+"""Mapping of family and lineage to Civitai's ``baseModel``, and of its names to conditions.
 
-The table is ``basemodels.toml``. A name is given by the first of a family's lineages whose words
-are in the version's, so a condition excludes those before it.
+The table is ``basemodels.toml``. The first lineage of a family whose words are in the version's
+lineage gives the name, so a condition excludes the lineages before it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OTHER = "Other"
 _UNKNOWN = "unknown"
 
-#: Names that a client may ask for and that no adapter here can have, besides those of the table.
+#: Valid names that no adapter of a hub can have, besides those of the table.
 _ELSEWHERE = (
     "ACE Audio", "Boogu", "Flux.1 Krea", "Grok", "HappyHorse", "HiDream-O1", "Imagen4", "Kling",
     "Lens", "MageFlow", "MiniMax H3", "Nano Banana", "ODOR", "OpenAI", "Qwen 2", "Qwen 3",
@@ -33,23 +33,25 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What a family's adapters are called: (words, name) of lineages, then the family's own."""
+    """Names of a family: (words, name) of its lineages, and its own name."""
 
     name: str
     lineages: tuple[tuple[str, str], ...] = ()
 
     def of(self, lineage: str) -> str:
         """Return the name of a lineage."""
-        told = lineage.casefold()
-        return next((name for words, name in self.lineages if words.casefold() in told), self.name)
+        folded = lineage.casefold()
+        return next(
+            (name for words, name in self.lineages if words.casefold() in folded), self.name
+        )
 
     @property
     def names(self) -> frozenset[str]:
-        """All that its adapters can be called."""
+        """Return all names of its adapters."""
         return frozenset({self.name, *(name for _words, name in self.lineages)})
 
     def ways_to(self, wanted: frozenset[str], lineage: str) -> Q:
-        """Return the condition on the column of the lineage that gives one of some names."""
+        """Return the condition on the lineage column for some names."""
         found, before = Q(pk__in=[]), Q()
         for words, name in self.lineages:
             has = Q(**{f"{lineage}__icontains": words})
@@ -75,12 +77,12 @@ def _names() -> Iterable[str]:
         yield from family.names
 
 
-#: Every name that can be given or asked for.
+#: All valid names.
 NAMES: tuple[str, ...] = tuple(sorted({*_names(), *_ELSEWHERE}, key=str.casefold))
 
 
 def name_of(family: str, lineage: str) -> str:
-    """Return Civitai's name of a base model; “Other” where it has none."""
+    """Return Civitai's name of a base model; “Other” if it has none."""
     table = _table()
     if family in table and family != _UNKNOWN:
         return table[family].of(lineage)

@@ -1,13 +1,13 @@
-"""What every view of this door shares: who asks, what is refused, how errors are written.
+"""The decorator of all Civitai views: authentication, rate limits, errors.
 
 ```
 @door("GET")                 # HEAD comes with it
-def model(request, number): …   # request.user is who asks, a stranger included
+def model(request, number): …   # request.user is the user, possibly anonymous
 ```
 
-A token comes as ``Authorization: Bearer`` or, for programs that can send no header, as ``?token=``.
-It stands in no address that we return. Errors are ``{"error": "…"}``; what is absent says “not
-found”, a phrase that clients look for.
+A token is sent as ``Authorization: Bearer`` or, by programs that cannot send headers, as
+``?token=``. Returned URLs never contain it. Errors are ``{"error": "…"}``; a 404 contains “not
+found”, which clients search for.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOT_FOUND = "not found"
 
 
 class Refused(Exception):
-    """A refusal that only this door knows: status and sentence."""
+    """An error of this API only, with status and message."""
 
     def __init__(self, status: int, text: str) -> None:
         self.status, self.text = status, text
@@ -56,11 +56,11 @@ def door(
     [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
     Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ]:
-    """Make a view of this door.
+    """Return the decorator of a view.
 
     Args:
-        methods: That it answers; with ``GET`` also ``HEAD``. None of them changes anything.
-        scope: Name of the limit that it counts to, besides that of strangers.
+        methods: Methods that it answers; ``GET`` includes ``HEAD``. None of them changes anything.
+        scope: Name of its rate limit, besides that of anonymous clients.
     """
     allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
 
@@ -76,7 +76,7 @@ def door(
                     permissions.require_scope(cast("User", request.user), "read")
                 _charge(request, scope)
                 response = view(request, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
+            except Exception as error:  # noqa: BLE001 - outermost handler: any error becomes a response
                 response = refusal(error)
             return response
 
@@ -87,18 +87,18 @@ def door(
 
 
 def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:  # noqa: ANN401 - JSON
-    """Return JSON."""
+    """Return a JSON response."""
     body = orjson.dumps(data)
     return HttpResponse(body, status=status, content_type="application/json", headers=headers)
 
 
 def origin(request: HttpRequest) -> str:
-    """Return the beginning of our addresses, without a slash at its end."""
+    """Return the origin of this hub's URLs, without a trailing slash."""
     return request.build_absolute_uri("/").rstrip("/")
 
 
 def refusal(error: Exception) -> HttpResponse:
-    """Return any exception in this door's words; surprises are logged under an id."""
+    """Return the response for any exception; unexpected ones are logged under an id."""
     if isinstance(error, Refused):
         return answer(_body(error.status, error.text), error.status)
     problem = problem_of(error)
@@ -117,13 +117,16 @@ def _not_allowed(allowed: set[str]) -> HttpResponse:
 
 
 def _charge(request: HttpRequest, scope: str) -> None:
-    """Count the request.
+    """Count the request for the rate limits.
 
     Raises:
-        RateLimited: there were too many.
+        RateLimited: there were too many requests.
     """
-    asked, view = cast("Request", request), cast("APIView", SimpleNamespace(throttle_scope=scope))
+    drf_request, view = (
+        cast("Request", request),
+        cast("APIView", SimpleNamespace(throttle_scope=scope)),
+    )
     for throttle in (AnonymousThrottle(), ScopeThrottle()):
-        if not throttle.allow_request(asked, view):
+        if not throttle.allow_request(drf_request, view):
             text = _("Wait a moment, then try again.")
             raise RateLimited(text, retry_after=throttle.reset_s)

@@ -1,14 +1,14 @@
-"""``/api/download/models/{versionId}``: always a redirect to where the bytes are.
+"""``/api/download/models/{versionId}``: redirects to the file.
 
 ```
-GET /api/download/models/7         who asks may see version 7 → 302
-GET /api/download/files/{pass}/{name}    the pass says who that was; bytes, ranges, HEAD
+GET /api/download/models/7               checks access to version 7 → 302
+GET /api/download/files/{pass}/{name}    the pass identifies the user; bytes, ranges, HEAD
 ```
 
-A pass is signed, names version, file, user and access token, and is good for an hour. Whoever holds
-it needs no token, until the user loses the right to have the file or the token ends. Of bytes in a
-bucket the redirect leads there. What was counted once by a link to a bucket, or by the last byte
-from here, is one download.
+A pass is signed, contains version, file, user and access token, and is valid for an hour. Its
+holder needs no token, until the user loses access to the file or the token ends. For a file in a
+bucket, the redirect leads there. A download is counted when the link to a bucket is issued, or when
+this hub has sent the last byte.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django.utils.translation import gettext as _
 
 from hub.http import delivery
 from hub.http.delivery import content_disposition
-from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.door import Refused, door, origin
 from hub.protocols.civitai.files import chosen, name_of
+from hub.protocols.civitai.query import QueryParameters, number
 from registry import storage
 from registry.errors import Gone
 from registry.models import FileRole
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from registry.models import File, Version
     from registry.versions.files import Served
 
-#: Seconds that a pass is good for; a transfer that has begun may take longer.
+#: Seconds for which a pass is valid; a transfer may take longer.
 PASS_S = 3600
 _SALT = "hub.protocols.civitai.downloads"
 
 
 @door("GET")
 def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
-    """Lead to a file of a version."""
+    """Redirect to a file of a version."""
     version = by_id.version(request.user, number(number_text))
     require_access(request.user, version.adapter)
     files = by_id.manifests_of([version]).get(version.revision_id, [])
-    file = chosen(Asked(request), files)
+    file = chosen(QueryParameters(request), files)
     if not file.blob.is_stored:
         raise Gone(_("The bytes of this file were removed."))
     name = name_of(file, [one for one in files if one.role == FileRole.WEIGHTS])
@@ -63,7 +63,7 @@ def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
 
 
 def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) -> str:
-    """Return a link to the bucket, counted; "" for bytes here, and for HEAD: it is for GET."""
+    """Return a link to the bucket, and count it; "" for local files, and for HEAD."""
     if request.method != "GET":
         return ""
     fetch = storage.Fetch("application/octet-stream", content_disposition(name), delivery.LINK_S)
@@ -81,24 +81,24 @@ def _here(request: HttpRequest, version: Version, file: File, name: str) -> str:
     place = origin(request) + reverse("civitai-content", args=[signed, name])
     if quote(name) == name:
         return place
-    # Some clients take the name from here, as buckets have it, and do not decode a path.
+    # Some clients take the file name from this parameter, which bucket URLs have.
     query = {"response-content-disposition": f'attachment; filename="{quote(name)}"'}
     return f"{place}?{urlencode(query)}"
 
 
 @door("GET")
 def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
-    """Send the bytes that a pass is for."""
-    del name  # so that the address ends in it
-    served, saved_as = _passed(signed)
+    """Send the file of a pass."""
+    del name  # only ends the URL
+    served, saved_as = _opened_pass(signed)
     return delivery.send(request, served, saved_as)
 
 
-def _passed(signed: str) -> tuple[Served, str]:
+def _opened_pass(signed: str) -> tuple[Served, str]:
     """Return the file of a pass, and the name to save it under.
 
     Raises:
-        Refused: it is not ours, or was good until an hour ago.
+        Refused: it is invalid or expired.
         NotFound, Gone, Forbidden: see ``by_id.served``.
     """
     try:

@@ -1,4 +1,4 @@
-"""Files of a version: how Civitai's clients see them, and which one a query string means."""
+"""Files of a version as Civitai's clients read them, and the one that a query selects."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from registry.scan.hashes import swapped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hub.protocols.civitai.asked import Asked
+    from hub.protocols.civitai.query import QueryParameters
     from registry.models import File, Version
 
 SAFE = "SafeTensor"
 
-#: Kind of hash → how Civitai writes it; other kinds are ours alone.
+#: Kind of hash → Civitai's name; Civitai does not have the other kinds.
 _KINDS = {
     "sha256": "SHA256",
     "autov1": "AutoV1",
@@ -43,7 +43,7 @@ _PRECISION = {
 
 
 def main_of(files: Sequence[File]) -> File | None:
-    """Return the primary file, else the first weights; None where there are none."""
+    """Return the primary file, else the first weights; None if there are none."""
     weights = [file for file in files if file.role == FileRole.WEIGHTS]
     return next((file for file in weights if file.is_primary), weights[0] if weights else None)
 
@@ -56,14 +56,14 @@ def shapes(
     if main is None:
         return []
     weights = [main, *(one for one in files if one.role == FileRole.WEIGHTS and one != main)]
-    told = [shape(version, one, weights, origin, is_main=one == main) for one in weights]
-    return told[:1] if is_main_only else told
+    listed = [shape(version, one, weights, origin, is_main=one == main) for one in weights]
+    return listed[:1] if is_main_only else listed
 
 
 def shape(
     version: Version, file: File, weights: Sequence[File], origin: str, *, is_main: bool
 ) -> dict[str, Any]:
-    """Return one file; its size is in units of 1024 bytes and not rounded."""
+    """Return one file; its size is in KiB, not rounded."""
     name = name_of(file, weights)
     return {
         "id": file.pk,
@@ -82,7 +82,7 @@ def shape(
 
 
 def name_of(file: File, others: Sequence[File]) -> str:
-    """Return a name of one component; the folder is in it where it tells files apart."""
+    """Return a name without slashes; it includes the folder if file names are not unique."""
     name = file.path.rpartition("/")[2]
     same = [one for one in others if one.path.rpartition("/")[2].casefold() == name.casefold()]
     return file.path.replace("/", "-") if len(same) > 1 else name
@@ -90,9 +90,9 @@ def name_of(file: File, others: Sequence[File]) -> str:
 
 def _metadata(file: File) -> dict[str, str]:
     dtypes: dict[str, int] = getattr(file, "dtypes", None) or {}
-    told = {"format": _format(file), "size": "full"}
+    metadata = {"format": _format(file), "size": "full"}
     precision = _PRECISION.get(max(dtypes, key=lambda one: dtypes[one], default=""))
-    return told | ({"fp": precision} if precision else {})
+    return metadata | ({"fp": precision} if precision else {})
 
 
 def _format(file: File) -> str:
@@ -100,36 +100,36 @@ def _format(file: File) -> str:
 
 
 def hashes_of(file: File) -> dict[str, str]:
-    """Return every hash that is known, in upper case; Civitai writes CRC-32 the other way round."""
-    told = {**file.blob.hashes, "sha256": file.sha256, "autov2": file.sha256[:10]}
-    if crc := told.get("crc32"):
-        told["crc32"] = swapped(crc)
-    return {name: told[kind].upper() for kind, name in _KINDS.items() if told.get(kind)}
+    """Return all known hashes in upper case; Civitai's CRC-32 has the reverse byte order."""
+    hashes = {**file.blob.hashes, "sha256": file.sha256, "autov2": file.sha256[:10]}
+    if crc := hashes.get("crc32"):
+        hashes["crc32"] = swapped(crc)
+    return {name: hashes[kind].upper() for kind, name in _KINDS.items() if hashes.get(kind)}
 
 
 def download_url(version: Version, origin: str, file: File | None = None) -> str:
-    """Return where a file is downloaded; that of the primary one (None) has no query."""
+    """Return the URL of a download; without a query for the primary file (None)."""
     place = f"{origin}/api/download/models/{version.pk}"
     if file is None:
         return place
-    asked = {"type": file_type(file.role), "format": _format(file), "fileId": file.pk}
-    return f"{place}?{urlencode(asked)}"
+    query = {"type": file_type(file.role), "format": _format(file), "fileId": file.pk}
+    return f"{place}?{urlencode(query)}"
 
 
-def chosen(asked: Asked, files: Sequence[File]) -> File:
-    """Return the file that a query string means, the primary one where it says nothing.
+def chosen(parameters: QueryParameters, files: Sequence[File]) -> File:
+    """Return the file that the parameters select, by default the primary one.
 
     Raises:
-        Invalid: a value that Civitai does not know.
-        NotFound: the version has no such file.
+        Invalid: Civitai does not know a value.
+        NotFound: no file matches.
     """
     wanted = {
-        "type": asked.one_of("type", FILE_TYPES),
-        "format": asked.one_of("format", FORMATS),
-        "size": asked.one_of("size", SIZES),
-        "fp": asked.one_of("fp", PRECISIONS),
+        "type": parameters.one_of("type", FILE_TYPES),
+        "format": parameters.one_of("format", FORMATS),
+        "size": parameters.one_of("size", SIZES),
+        "fp": parameters.one_of("fp", PRECISIONS),
     }
-    number = asked.id("fileId")
+    number = parameters.id("fileId")
     if number is None and not any(wanted.values()):
         found = main_of(files)
     else:
@@ -141,5 +141,5 @@ def chosen(asked: Asked, files: Sequence[File]) -> File:
 
 
 def _fits(file: File, wanted: dict[str, str]) -> bool:
-    told = {"type": file_type(file.role), **_metadata(file)}
-    return all(told.get(name) == value for name, value in wanted.items() if value)
+    known = {"type": file_type(file.role), **_metadata(file)}
+    return all(known.get(name) == value for name, value in wanted.items() if value)

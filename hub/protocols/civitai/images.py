@@ -1,6 +1,6 @@
-"""``/images``: pictures that this hub rendered; those that people brought are none of these.
+"""``/images``: previews that this hub rendered, without gallery images.
 
-A post is a render. For want of reactions, everything but “Oldest” is by date.
+A post is a render. As there are no reactions, any sort but “Oldest” is newest first.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
-from hub.protocols.civitai.asked import MAX_NUMBER, Asked
 from hub.protocols.civitai.basemodels import NAMES, condition, name_of
 from hub.protocols.civitai.door import answer, door, origin
 from hub.protocols.civitai.files import main_of
-from hub.protocols.civitai.shapes import Shelf
+from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters
+from hub.protocols.civitai.shapes import VersionBundle
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
 from previews.pictures import showcase
 from registry.errors import CursorInvalid, Invalid
@@ -47,21 +47,21 @@ _SAFE, _ALL = LEVEL_NAMES["None"], LEVEL_NAMES["X"]
 
 @door("GET", scope="search")
 def images(request: HttpRequest) -> HttpResponse:
-    """List pictures."""
-    asked = Asked(request)
-    page = paging.paging_of(asked, default=USUAL, most=MOST)
-    is_oldest = IMAGE_SORTS[asked.one_of("sort", IMAGE_SORTS, "Newest")]
+    """List previews."""
+    parameters = QueryParameters(request)
+    page = paging.paging_of(parameters, default=USUAL, most=MOST)
+    is_oldest = IMAGE_SORTS[parameters.one_of("sort", IMAGE_SORTS, "Newest")]
     order = "oldest" if is_oldest else "newest"
     after = _after(page.cursor, order) if page.cursor else 0
     found, is_more = showcase.page(
-        _rows(request, asked), limit=page.limit, is_oldest=is_oldest, after=after,
+        _rows(request, parameters), limit=page.limit, is_oldest=is_oldest, after=after,
         offset=page.offset,
     )  # fmt: skip
     following = paging.written(order, 0, found[-1].image.pk) if found else ""
-    shelf = _shelf(found, origin(request))
-    has_meta = asked.flag("withMeta") is not False
-    items = [_item(one, shelf, has_meta=has_meta) for one in found]
-    return answer({"items": items, "metadata": page.told(request, following, is_more=is_more)})
+    bundle = _bundle(found, origin(request))
+    has_meta = parameters.flag("withMeta") is not False
+    items = [_item(one, bundle, has_meta=has_meta) for one in found]
+    return answer({"items": items, "metadata": page.metadata(request, following, is_more=is_more)})
 
 
 def _after(cursor: str, order: str) -> int:
@@ -71,65 +71,65 @@ def _after(cursor: str, order: str) -> int:
     return last
 
 
-def _rows(request: HttpRequest, asked: Asked) -> QuerySet[Image]:
-    """Return the pictures that are asked for and may be seen.
+def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
+    """Return the visible previews that match the parameters.
 
     Raises:
-        Invalid: a value that does not fit.
+        Invalid: a value is invalid.
     """
-    ids = {column: value for name, column in _IDS.items() if (value := asked.id(name))}
+    ids = {column: value for name, column in _IDS.items() if (value := parameters.id(name))}
     states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
     adapters = by_id.adapters_for(request.user).filter(withdrawn_reason="")
-    # Not “in”: SQLite would read every adapter's pictures first, and only then put them in order.
+    # Not “in”: SQLite would first read the pictures of all adapters, then sort them.
     is_seen = Exists(adapters.filter(pk=OuterRef(_ADAPTER)))
     rows = showcase.pictures().filter(is_seen, **{f"{_VERSION}__state__in": states}, **ids)
-    if owner := asked.text("username"):
+    if owner := parameters.text("username"):
         rows = rows.filter(**{f"{_ADAPTER}__namespace__key": key_of(owner)})
-    if since := asked.since():
+    if since := parameters.since():
         rows = rows.filter(created_at__gte=since)
-    if names := asked.several("baseModels", NAMES):
+    if names := parameters.several("baseModels", NAMES):
         columns = {"family": f"{_VERSION}__family", "lineage": f"{_VERSION}__lineage"}
         rows = rows.filter(condition(names, **columns))
-    if tags := asked.ids("tags"):
+    if tags := parameters.ids("tags"):
         rows = rows.filter(pk__in=rows.filter(**{f"{_ADAPTER}__tags__in": tags}).values("pk"))
-    if asked.one_of("type", ("image", "video", "audio"), "image") != "image":
+    if parameters.one_of("type", ("image", "video", "audio"), "image") != "image":
         rows = rows.none()
-    return rows.filter(_level(asked))
+    return rows.filter(_level(parameters))
 
 
-def _level(asked: Asked) -> Q:
-    """Return the condition for what may be shown: ``browsingLevel`` goes before ``nsfw``."""
-    mask = asked.whole("browsingLevel", 0, 0, MAX_NUMBER) or _mask(asked.text("nsfw"))
+def _level(parameters: QueryParameters) -> Q:
+    """Return the condition on maturity; ``browsingLevel`` takes precedence over ``nsfw``."""
+    mask = parameters.whole("browsingLevel", 0, 0, MAX_NUMBER) or _mask(parameters.text("nsfw"))
     shown = [maturity for maturity, bit in LEVELS.items() if bit & mask]
     return Q(**{f"{_ADAPTER}__maturity__in": shown})
 
 
-def _mask(said: str) -> int:
+def _mask(text: str) -> int:
     flags = {"": _ALL, "true": _ALL, "false": _SAFE}
     names = {name.casefold(): bits for name, bits in LEVEL_NAMES.items()}
-    found = {**flags, **names}.get(said.casefold())
+    found = {**flags, **names}.get(text.casefold())
     if found is None:
         raise Invalid(_("“nsfw” must be true, false, None, Soft, Mature or X."))
     return found
 
 
-def _shelf(found: list[RenderedImage], start: str) -> Shelf:
+def _bundle(found: list[RenderedImage], start: str) -> VersionBundle:
     rows = [one.image.render.version for one in found]
     there = [row for row in rows if row is not None]
-    return Shelf(start, by_id.manifests_of(there, [FileRole.WEIGHTS]))
+    return VersionBundle(start, by_id.manifests_of(there, [FileRole.WEIGHTS]))
 
 
-def _item(exhibit: RenderedImage, shelf: Shelf, *, has_meta: bool) -> dict[str, Any]:
+def _item(exhibit: RenderedImage, bundle: VersionBundle, *, has_meta: bool) -> dict[str, Any]:
     image, version = exhibit.image, exhibit.image.render.version
     if version is None:
-        msg = "a picture of a version has one"
+        msg = "a preview belongs to a version"
         raise TypeError(msg)
     bit = shapes.level_of(version.adapter)
     level = next(name for name, bits in LEVEL_NAMES.items() if bits & bit)
-    meta = shapes.meta(exhibit, version, main_of(shelf.files(version))) if has_meta else None
+    meta = shapes.meta(exhibit, version, main_of(bundle.files(version))) if has_meta else None
     return {
         "id": image.pk,
-        "url": shelf.origin + exhibit.url,
+        "url": bundle.origin + exhibit.url,
         "hash": "",
         "width": image.width,
         "height": image.height,

@@ -1,4 +1,4 @@
-"""``/models``: what the hub offers, as models with their versions."""
+"""``/models``: public adapters as models with their versions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
-from hub.protocols.civitai.asked import Asked, number
 from hub.protocols.civitai.basemodels import NAMES, condition
 from hub.protocols.civitai.door import Refused, answer, door, origin
+from hub.protocols.civitai.query import QueryParameters, number
 from hub.protocols.civitai.vocabulary import (
     COMMERCIAL_USES,
     MODEL_TYPES,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST = 100
 
-#: Nothing here is behind a paywall, made on the site, or a checkpoint.
+#: Flags that are true for no adapter: a hub has no generator and no early access.
 _NOWHERE = ("supportsGeneration", "fromPlatform", "earlyAccess")
 _LICENCE_FLAGS = {
     "allowNoCredit": "allowNoCredit",
@@ -43,20 +43,22 @@ _NOTHING = Q(pk__in=[])
 
 @door("GET", scope="search")
 def models(request: HttpRequest) -> HttpResponse:
-    """List what the hub offers."""
-    asked = Asked(request)
-    if asked.has("query") and asked.has("page"):
+    """List adapters."""
+    parameters = QueryParameters(request)
+    if parameters.has("query") and parameters.has("page"):
         raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
-    page = paging.paging_of(asked, default=MOST, most=MOST)
-    order = SORTS[asked.one_of("sort", SORTS, "Highest Rated")]
-    found = listings.rows(request.user, _listing_query(request, asked))
+    page = paging.paging_of(parameters, default=MOST, most=MOST)
+    order = SORTS[parameters.one_of("sort", SORTS, "Highest Rated")]
+    found = listings.rows(request.user, _listing_query(request, parameters))
     place = _place(page.cursor, order) if page.cursor else None
     rows, is_more = listings.page(found, order, limit=page.limit, place=place, offset=page.offset)
     following = (
         paging.written(order, listings.place_of(order, rows[-1]), rows[-1].pk) if rows else ""
     )
-    items = shapes.models(rows, origin(request), is_main_only=bool(asked.flag("primaryFileOnly")))
-    return answer({"items": items, "metadata": page.told(request, following, is_more=is_more)})
+    items = shapes.models(
+        rows, origin(request), is_main_only=bool(parameters.flag("primaryFileOnly"))
+    )
+    return answer({"items": items, "metadata": page.metadata(request, following, is_more=is_more)})
 
 
 @door("GET")
@@ -67,8 +69,8 @@ def model(request: HttpRequest, number_text: str) -> HttpResponse:
         found = by_id.adapter(request.user, wanted)
     except NotFound as error:
         raise Refused(404, f"Model not found: No model with id {wanted}") from error
-    (told,) = shapes.models([found], origin(request), has_card=True)
-    return answer(told)
+    (document,) = shapes.models([found], origin(request), has_card=True)
+    return answer(document)
 
 
 def _place(cursor: str, order: str) -> Q:
@@ -79,38 +81,38 @@ def _place(cursor: str, order: str) -> Q:
         raise CursorInvalid(_("Start again from the first page.")) from error
 
 
-def _listing_query(request: HttpRequest, asked: Asked) -> ListingQuery:
-    """Return what is looked for.
+def _listing_query(request: HttpRequest, parameters: QueryParameters) -> ListingQuery:
+    """Return the query for the parameters.
 
     Raises:
-        Invalid: a value that does not fit.
-        Unauthenticated: a stranger asks for its favourites.
+        Invalid: a value is invalid.
+        Unauthenticated: an anonymous user asks for favourites.
     """
     return ListingQuery(
-        words=asked.text("query"),
-        tag=asked.text("tag"),
-        owner=asked.text("username"),
-        numbers=asked.ids("ids"),
-        which=tuple(_conditions(request, asked)),
-        since=asked.since(),
-        is_general=asked.flag("nsfw") is False,
+        words=parameters.text("query"),
+        tag=parameters.text("tag"),
+        owner=parameters.text("username"),
+        numbers=parameters.ids("ids"),
+        which=tuple(_conditions(request, parameters)),
+        since=parameters.since(),
+        is_general=parameters.flag("nsfw") is False,
     )
 
 
-def _conditions(request: HttpRequest, asked: Asked) -> Iterator[Q]:
-    if types := asked.several("types", MODEL_TYPES):
+def _conditions(request: HttpRequest, parameters: QueryParameters) -> Iterator[Q]:
+    if types := parameters.several("types", MODEL_TYPES):
         yield of_types(types)
-    if names := asked.several("baseModels", NAMES):
+    if names := parameters.several("baseModels", NAMES):
         yield condition(names)
-    asked.one_of("checkpointType", ("Standard", "Trained", "Merge"))  # of checkpoints only
-    if True in [asked.flag(name) for name in _NOWHERE]:
+    parameters.one_of("checkpointType", ("Standard", "Trained", "Merge"))  # of checkpoints only
+    if True in [parameters.flag(name) for name in _NOWHERE]:
         yield _NOTHING
-    if True in [asked.flag(name) for name in ("favorites", "hidden")]:
+    if True in [parameters.flag(name) for name in ("favorites", "hidden")]:
         require_user(request.user)
         yield _NOTHING
     for name, flag in _LICENCE_FLAGS.items():
-        value = asked.flag(name)
+        value = parameters.flag(name)
         if value is not None:
             yield allowing(flag, value)
-    for use in asked.several("allowCommercialUse", COMMERCIAL_USES):
+    for use in parameters.several("allowCommercialUse", COMMERCIAL_USES):
         yield allowing("allowCommercialUse", use)

@@ -1,7 +1,7 @@
-"""Pages: by a cursor that nobody need understand, or counted from 1.
+"""Pagination: by an opaque cursor, or by page numbers from 1.
 
-A cursor is the order and the key of the last result, so pages never skip or repeat. Counted pages
-reach as far as ``MAX_COUNTED`` results; beyond, and with a search, there are cursors only.
+A cursor has the order and the key of the last result, so pages never skip or repeat results.
+Numbered pages reach up to ``MAX_COUNTED`` results; beyond, and with a search, only cursors work.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from registry.errors import CursorInvalid
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from hub.protocols.civitai.asked import Asked
+    from hub.protocols.civitai.query import QueryParameters
 
 MAX_COUNTED = 1000
-#: Counted lists without a limit of their own: as far as a number of rows may go.
+#: Limit of page numbers for lists without a limit of their own.
 MAX_PAGE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page; ``page`` is None where a cursor leads, and ``cursor`` "" on the first one."""
+    """A requested page; ``page`` is None with a cursor, ``cursor`` is "" on the first page."""
 
     limit: int
     page: int | None = None
@@ -36,16 +36,16 @@ class Paging:
 
     @property
     def offset(self) -> int:
-        """Results before it, where pages are counted."""
+        """Return the number of results before a numbered page."""
         return (self.page - 1) * self.limit if self.page else 0
 
-    def told(self, request: HttpRequest, following: str, *, is_more: bool) -> dict[str, Any]:
+    def metadata(self, request: HttpRequest, following: str, *, is_more: bool) -> dict[str, Any]:
         """Return the metadata of a list.
 
         Args:
-            request: It is linked to with another page.
-            following: The cursor of the next page.
-            is_more: Whether there is one.
+            request: Its URL is used for the link to the next page.
+            following: Cursor of the next page.
+            is_more: Whether there is a next page.
         """
         if self.page is None:
             if not is_more or not following:
@@ -57,17 +57,17 @@ class Paging:
         return place
 
 
-def paging_of(asked: Asked, *, default: int, most: int) -> Paging:
-    """Return the page that is asked for; with both, the cursor leads.
+def paging_of(parameters: QueryParameters, *, default: int, most: int) -> Paging:
+    """Return the requested page; a cursor takes precedence over a page number.
 
     Raises:
-        Invalid: a limit or a page outside its range.
-        Refused: a counted page that is too far.
+        Invalid: limit or page is out of range.
+        Refused: the page number is too large.
     """
-    limit = asked.whole("limit", default, 0, most)
-    cursor = asked.text("cursor")
-    page = asked.whole("page", 1, 1, MAX_PAGE)
-    if cursor or not asked.has("page"):
+    limit = parameters.whole("limit", default, 0, most)
+    cursor = parameters.text("cursor")
+    page = parameters.whole("page", 1, 1, MAX_PAGE)
+    if cursor or not parameters.has("page"):
         return Paging(limit, None, cursor)
     if page * limit > MAX_COUNTED:
         text = _("You've requested too many pages, please use cursors instead.")
@@ -84,14 +84,14 @@ def read(cursor: str, order: str) -> tuple[Any, int]:
     """Return value and number of the last result.
 
     Raises:
-        CursorInvalid: it is none of ours, or of another order.
+        CursorInvalid: the cursor is invalid, or of another order.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        told, value, number = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        read_order, value, number = orjson.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
     except (ValueError, TypeError) as error:
         raise _broken() from error
-    if told != order or not isinstance(number, int) or not 0 < number < 2**31:
+    if read_order != order or not isinstance(number, int) or not 0 < number < 2**31:
         raise _broken()
     return value, number
 
@@ -103,20 +103,20 @@ def _broken() -> CursorInvalid:
 
 
 def counted(request: HttpRequest, *, page: int, size: int, total: int) -> dict[str, Any]:
-    """Return the metadata of a list whose results are counted."""
+    """Return the metadata of a list with numbered pages."""
     pages = -(-total // size) if size else 0
-    told: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "totalItems": total, "currentPage": page, "pageSize": size, "totalPages": pages,
     }  # fmt: skip
     if page < pages:
-        told["nextPage"] = link(request, page=str(page + 1))
+        metadata["nextPage"] = link(request, page=str(page + 1))
     if 1 < page <= pages + 1:
-        told["prevPage"] = link(request, page=str(page - 1))
-    return told
+        metadata["prevPage"] = link(request, page=str(page - 1))
+    return metadata
 
 
 def link(request: HttpRequest, **changed: str) -> str:
-    """Return the address of another page: the rest of the query is kept, but for the token."""
+    """Return the URL of another page; it keeps the query, except for the token."""
     query = request.GET.copy()
     for name in ("token", "cursor", "page"):
         query.pop(name, None)

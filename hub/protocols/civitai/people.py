@@ -1,4 +1,4 @@
-"""``/creators``, ``/tags`` and ``/enums``: who and what a list can be narrowed to."""
+"""``/creators``, ``/tags`` and ``/enums``: values to filter lists by."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from hub.protocols.civitai import paging
-from hub.protocols.civitai.asked import Asked
 from hub.protocols.civitai.door import answer, door, origin
+from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import ENUMS
 from registry.adapters import listings
 
@@ -24,8 +24,8 @@ MOST, USUAL = 200, 20
 
 @door("GET", scope="search")
 def creators(request: HttpRequest) -> HttpResponse:
-    """List those who offer something, by name."""
-    found = listings.owners(request.user, Asked(request).text("query"))
+    """List owners of listed adapters, by name."""
+    found = listings.owners(request.user, QueryParameters(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         link = _link(request, username=one.name)
@@ -37,8 +37,8 @@ def creators(request: HttpRequest) -> HttpResponse:
 
 @door("GET", scope="search")
 def tags(request: HttpRequest) -> HttpResponse:
-    """List the tags of what is offered, the most frequent first."""
-    found = listings.tags(request.user, Asked(request).text("query"))
+    """List tags of listed adapters, most frequent first."""
+    found = listings.tags(request.user, QueryParameters(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         count = one.adapters_offered
@@ -49,17 +49,17 @@ def tags(request: HttpRequest) -> HttpResponse:
 
 @door("GET")
 def enums(_request: HttpRequest) -> HttpResponse:
-    """List the words that parameters take."""
+    """List the values of parameters."""
     return answer(ENUMS)
 
 
 def _counted(
     request: HttpRequest, found: QuerySet[Any], item: Callable[[Any], dict[str, Any]]
 ) -> HttpResponse:
-    """Return a page; a limit of 0 means as many as one page may have."""
-    asked = Asked(request)
-    size = asked.whole("limit", USUAL, 0, MOST) or MOST
-    page = asked.whole("page", 1, 1, paging.MAX_PAGE)
+    """Return a page; a limit of 0 means the maximum."""
+    parameters = QueryParameters(request)
+    size = parameters.whole("limit", USUAL, 0, MOST) or MOST
+    page = parameters.whole("page", 1, 1, paging.MAX_PAGE)
     begin = (page - 1) * size
     items = [item(one) for one in found[begin : begin + size]]
     metadata = paging.counted(request, page=page, size=size, total=found.count())

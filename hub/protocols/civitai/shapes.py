@@ -1,7 +1,7 @@
-"""Models, versions and pictures as Civitai's clients read them.
+"""Models, versions and images as Civitai's clients read them.
 
-Source: Civitai's API v1, and what its clients take for granted: no null where a text or a list is
-expected, the newest version first, dates that end in Z.
+Source: Civitai's API v1, and what its clients rely on: no null instead of a text or a list, newest
+version first, dates that end in Z.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from previews.pictures.showcase import RenderedImage
     from registry.models import Adapter, File, Version
 
-#: Characters of a text that lists tell, as many as a summary may have.
+#: Length to which lists cut texts, the maximum length of a summary.
 BRIEF = 280
-#: Formatting characters of notes that are shown as more than plain text.
+#: Characters that show that notes are formatted.
 NOTES_MARKS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Versions with everything that is told of them, read at once.
+class VersionBundle:
+    """Weights and pictures of versions, fetched in few queries.
 
     Attributes:
-        origin: Beginning of our addresses.
-        manifests: Revision id → weights, the primary file first.
+        origin: Origin of this hub's URLs.
+        manifests: Revision id → weights, primary file first.
         pictures: Version id → pictures.
     """
 
@@ -47,19 +47,19 @@ class Shelf:
     pictures: dict[int, list[RenderedImage]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Version], origin: str) -> Shelf:
-        """Read weights and pictures of versions; three queries."""
+    def of(cls, rows: Iterable[Version], origin: str) -> VersionBundle:
+        """Fetch weights and pictures of versions in three queries."""
         listed = list(rows)
         weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
         return cls(origin, weights, showcase.of_versions(listed))
 
     def files(self, version: Version) -> list[File]:
-        """Return the files of a version that were read."""
+        """Return the fetched files of a version."""
         return self.manifests.get(version.revision_id, [])
 
 
 def date(moment: datetime | None) -> str | None:
-    """Return a time as clients parse it."""
+    """Return a time in the format that clients parse."""
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
@@ -71,18 +71,18 @@ def level_of(adapter: Adapter) -> int:
 def models(
     rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
 ) -> list[dict[str, Any]]:
-    """Return adapters as models; four queries, however many they are.
+    """Return adapters as models, in four queries.
 
     Args:
-        rows: With their namespace, latest version and tags.
-        origin: Beginning of our addresses.
-        is_main_only: Leave out files that are not primary.
-        has_card: Tell the whole card as the description, and not only the summary.
+        rows: Adapters with namespace, latest version and tags.
+        origin: Origin of this hub's URLs.
+        is_main_only: Whether to leave out files that are not primary.
+        has_card: Whether the description is the whole card instead of the summary.
     """
     offered = by_id.versions_of(rows)
-    shelf = Shelf.of((one for several in offered.values() for one in several), origin)
+    bundle = VersionBundle.of((one for several in offered.values() for one in several), origin)
     return [
-        _model(row, offered[row.pk], shelf, is_main_only=is_main_only, has_card=has_card)
+        _model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card)
         for row in rows
     ]
 
@@ -90,7 +90,7 @@ def models(
 def _model(
     adapter: Adapter,
     offered: Sequence[Version],
-    shelf: Shelf,
+    bundle: VersionBundle,
     *,
     is_main_only: bool,
     has_card: bool,
@@ -108,7 +108,7 @@ def _model(
         "creator": {"username": adapter.owner, "image": None},
         "tags": sorted(tag.name for tag in adapter.tags.all()),
         "modelVersions": [
-            {"index": index, **_version(one, shelf, is_main_only=is_main_only)}
+            {"index": index, **_version(one, bundle, is_main_only=is_main_only)}
             for index, one in enumerate(offered)
         ],
     }
@@ -131,7 +131,7 @@ def _description(adapter: Adapter, *, has_card: bool) -> str:
 
 
 def _notes(text: str) -> str:
-    """Return the notes of a version, which are formatted whenever they are asked for."""
+    """Return the notes of a version as HTML."""
     try:
         return str(markdown.render(text, max_marks=NOTES_MARKS))
     except markdown.Unrenderable:
@@ -143,7 +143,7 @@ def _plain(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """Return the beginning of a text; whole ones would take long to write for many versions."""
+    """Return the beginning of a text as HTML; full ones would be slow for many versions."""
     brief = " ".join(text[: 2 * BRIEF].split())[:BRIEF]
     return format_html("<p>{}</p>", brief) if brief else ""
 
@@ -155,8 +155,10 @@ def _stats(downloads: int) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _version(version: Version, shelf: Shelf, *, is_main_only: bool = False) -> dict[str, Any]:
-    told = shelf.files(version)
+def _version(
+    version: Version, bundle: VersionBundle, *, is_main_only: bool = False
+) -> dict[str, Any]:
+    files = bundle.files(version)
     return {
         "id": version.pk,
         "name": f"{version.name} {version.label}".strip(),
@@ -171,32 +173,32 @@ def _version(version: Version, shelf: Shelf, *, is_main_only: bool = False) -> d
         "trainedWords": list(version.trigger_words),
         "stats": _stats(version.downloads),
         "supportsGeneration": False,
-        "files": manifest.shapes(version, told, shelf.origin, is_main_only=is_main_only),
-        "images": [picture(one, version, shelf) for one in shelf.pictures.get(version.pk, ())],
-        "downloadUrl": manifest.download_url(version, shelf.origin),
+        "files": manifest.shapes(version, files, bundle.origin, is_main_only=is_main_only),
+        "images": [picture(one, version, bundle) for one in bundle.pictures.get(version.pk, ())],
+        "downloadUrl": manifest.download_url(version, bundle.origin),
     }
 
 
 def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
-    """Return versions, each with what its model says of it; three queries.
+    """Return versions with their models, in three queries.
 
-    One alone tells its notes in whole, several only how they begin.
+    A single version has its full notes, several have only the beginning.
     """
-    shelf = Shelf.of(rows, origin)
-    found = [full_version(row, shelf) for row in rows]
+    bundle = VersionBundle.of(rows, origin)
+    found = [full_version(row, bundle) for row in rows]
     if len(rows) == 1 and rows[0].notes:
         found[0]["description"] = _notes(rows[0].notes)
     return found
 
 
-def full_version(version: Version, shelf: Shelf) -> dict[str, Any]:
-    """Return a version by itself."""
+def full_version(version: Version, bundle: VersionBundle) -> dict[str, Any]:
+    """Return a single version."""
     adapter = version.adapter
-    told = _version(version, shelf)
+    document = _version(version, bundle)
     if version.state == VersionState.YANKED:
-        told["status"] = "Unpublished"
+        document["status"] = "Unpublished"
     return {
-        **told,
+        **document,
         "modelId": adapter.pk,
         "updatedAt": date(version.published_at),
         "model": {"name": adapter.display_title, **_kind(adapter)},
@@ -208,16 +210,16 @@ def full_version(version: Version, shelf: Shelf) -> dict[str, Any]:
 
 
 def air(version: Version) -> str:
-    """Return the name that says base, type, hub, model and version."""
+    """Return the AIR identifier with base, type, hub, model and version."""
     base = version.family or "other"
     kind = model_type(version.algorithm).casefold()
     return f"urn:air:{base}:{kind}:lorary:{version.adapter_id}@{version.pk}"
 
 
-def mini(version: Version, file: File, shelf: Shelf) -> dict[str, Any]:
-    """Return as little of a version as a download needs."""
-    told = manifest.shape(
-        version, file, shelf.files(version), shelf.origin, is_main=file.is_primary
+def mini(version: Version, file: File, bundle: VersionBundle) -> dict[str, Any]:
+    """Return the fields of a version that a download needs."""
+    shown = manifest.shape(
+        version, file, bundle.files(version), bundle.origin, is_main=file.is_primary
     )
     return {
         "air": air(version),
@@ -226,12 +228,12 @@ def mini(version: Version, file: File, shelf: Shelf) -> dict[str, Any]:
         "baseModel": name_of(version.family, version.lineage),
         "availability": "Public",
         "publishedAt": date(version.published_at),
-        "size": told["sizeKB"],
-        "fileType": told["type"],
-        "fileName": told["name"],
-        "hashes": told["hashes"],
-        "downloadUrls": [told["downloadUrl"]],
-        "format": told["metadata"]["format"],
+        "size": shown["sizeKB"],
+        "fileType": shown["type"],
+        "fileName": shown["name"],
+        "hashes": shown["hashes"],
+        "downloadUrls": [shown["downloadUrl"]],
+        "format": shown["metadata"]["format"],
         "canGenerate": False,
         "requireAuth": version.adapter.visibility != "public",
         "checkPermission": False,
@@ -239,28 +241,28 @@ def mini(version: Version, file: File, shelf: Shelf) -> dict[str, Any]:
     }
 
 
-def picture(exhibit: RenderedImage, version: Version, shelf: Shelf) -> dict[str, Any]:
-    """Return a picture of a version; there is no BlurHash of it."""
+def picture(exhibit: RenderedImage, version: Version, bundle: VersionBundle) -> dict[str, Any]:
+    """Return a preview of a version, without a BlurHash."""
     image = exhibit.image
     return {
         "id": image.pk,
-        "url": shelf.origin + exhibit.url,
+        "url": bundle.origin + exhibit.url,
         "nsfwLevel": level_of(version.adapter),
         "width": image.width,
         "height": image.height,
         "hash": "",
         "type": "image",
         "hasMeta": True,
-        "meta": meta(exhibit, version, manifest.main_of(shelf.files(version))),
+        "meta": meta(exhibit, version, manifest.main_of(bundle.files(version))),
     }
 
 
 def meta(exhibit: RenderedImage, version: Version, main: File | None) -> dict[str, Any]:
-    """Return how a picture was made, by the names that A1111 gives to that."""
+    """Return the settings of a preview under the names that A1111 uses."""
     image, recipe = exhibit.image, exhibit.recipe
     weight = image.strength
     named = {"name": version.adapter.display_title, "type": "lora", "weight": weight}
-    told = {
+    facts = {
         "prompt": image.prompt,
         "negativePrompt": recipe.get("negative") or "",
         "seed": image.seed,
@@ -272,4 +274,4 @@ def meta(exhibit: RenderedImage, version: Version, main: File | None) -> dict[st
         "resources": [named | ({"hash": main.sha256[:10].upper()} if main else {})],
         "civitaiResources": [{"type": "lora", "modelVersionId": version.pk, "weight": weight}],
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in facts.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Addresses of Civitai's API; none of them is a native one, but for ``/api/v1/me``."""
+"""URLs of Civitai's API; only ``/api/v1/me`` is also one of Lorary's API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Civitai's words for what this hub has: types, levels, licences, orders.
+"""Civitai's types, levels, licences and orders, and how they map to Lorary's.
 
 Source: Civitai's API v1 (``/enums``) and its schema of a model.
 """
@@ -42,8 +42,8 @@ ENUMS = {
     "BaseModelType": ("Standard", "Inpainting", "Refiner", "Pix2Pix"),
 }
 
-#: Sort → order of ``registry.adapters.listings``. Nobody rates, likes or discusses here;
-#: downloads stand for that.
+#: Sort → order of ``registry.adapters.listings``. There are no ratings, likes or discussions, so
+#: these sort by downloads.
 SORTS = {
     "Highest Rated": "downloads",
     "Most Downloaded": "downloads",
@@ -55,7 +55,7 @@ SORTS = {
     "Newest": "newest",
     "Oldest": "oldest",
 }
-#: Sort → whether the oldest pictures come first; for want of reactions all others are by date.
+#: Sort → whether the oldest pictures come first; without reactions, the others are newest first.
 IMAGE_SORTS = {
     "Most Reactions": False,
     "Most Comments": False,
@@ -67,7 +67,7 @@ IMAGE_SORTS = {
 
 #: Bits of a browsing level.
 LEVELS: Mapping[str, int] = {Maturity.GENERAL: 1, Maturity.SUGGESTIVE: 2, Maturity.MATURE: 4}
-#: Name → bits that it lets through.
+#: Name → bits that it includes.
 LEVEL_NAMES: Mapping[str, int] = {"None": 1, "Soft": 3, "Mature": 7, "X": 31}
 
 _ROLES = {
@@ -76,7 +76,7 @@ _ROLES = {
     FileRole.TRAINING: "Training Data",
 }
 
-#: What the web's tools read as LoRA; LyCORIS methods are “LoCon” there.
+#: Methods of Civitai's type “LORA”; LyCORIS methods are “LoCon”.
 _PLAIN = ("lora", "adalora", "rslora", "dylora", "lora_pattern", "lora_bias")
 _LYCORIS = ("locon", "loha", "lokr", "glora", "ia3", "oft", "boft", "full", "norm")
 
@@ -97,13 +97,13 @@ _LICENCES: Mapping[str, tuple[bool, Sequence[str], bool, bool]] = {
     "cc-by-nc-sa-4.0": (False, [], True, False),
     "cc-by-nc-nd-4.0": (False, [], False, False),
 }
-#: A licence that says nothing known allows nothing known.
+#: Terms of an unknown licence.
 _SILENT: tuple[bool, Sequence[str], bool, bool] = (False, [], False, False)
 _FLAGS = ("allowNoCredit", "allowCommercialUse", "allowDerivatives", "allowDifferentLicense")
 
 
 def model_type(algorithm: str) -> str:
-    """Return the type of model that an algorithm makes."""
+    """Return the type of model for an algorithm."""
     first, *more = algorithm.split("+")
     if first == "dora" or "dora" in more:
         return "DoRA"
@@ -113,7 +113,7 @@ def model_type(algorithm: str) -> str:
 
 
 def of_types(types: Sequence[str], column: str = "latest_version__algorithm") -> Q:
-    """Return the condition on the column of the algorithm that gives one of some types."""
+    """Return the condition on the column of the algorithm for some types."""
     is_dora = _one(column, ["dora"]) | Q(**{f"{column}__contains": "+dora"})
     is_locon = _one(column, _LYCORIS) & ~is_dora
     is_lora = (Q(**{column: ""}) | _one(column, _PLAIN)) & ~is_dora
@@ -139,17 +139,17 @@ def file_type(role: str) -> str:
 
 
 def flags_of(licence: str) -> dict[str, bool | list[str]]:
-    """Return what a licence allows, as far as it is a known one."""
+    """Return what a licence allows, if it is known."""
     credit, uses, derivatives, other = _LICENCES.get(licence.casefold(), _SILENT)
     return dict(zip(_FLAGS, (credit, list(uses), derivatives, other), strict=True))
 
 
-def allowing(flag: str, value: bool | str) -> Q:  # noqa: FBT001 - what a client said
-    """Return the condition for adapters whose licence says this of a flag.
+def allowing(flag: str, value: bool | str) -> Q:  # noqa: FBT001 - a value of the query
+    """Return the condition for adapters whose licence has a value of a flag.
 
     Args:
         flag: A name in ``flags_of``.
-        value: Whether it allows that; of ``allowCommercialUse`` one of ``COMMERCIAL_USES``.
+        value: Whether it allows that; for ``allowCommercialUse`` one of ``COMMERCIAL_USES``.
     """
     place = _FLAGS.index(flag)
     if isinstance(value, bool):
@@ -159,8 +159,8 @@ def allowing(flag: str, value: bool | str) -> Q:  # noqa: FBT001 - what a client
 
 def _licensed(place: int, use: str = "") -> Q:
     found = Q(pk__in=[])
-    for licence, told in _LICENCES.items():
-        allowed = told[place]
+    for licence, terms in _LICENCES.items():
+        allowed = terms[place]
         if allowed and (not use or (not isinstance(allowed, bool) and use in allowed)):
             found |= Q(licence__iexact=licence)
     return found

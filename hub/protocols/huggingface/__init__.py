@@ -1,5 +1,5 @@
-"""The Hugging Face Hub's wire protocol, for clients that have ``HF_ENDPOINT`` point here.
+"""The Hugging Face Hub's wire protocol, for clients with ``HF_ENDPOINT`` set to this hub.
 
-A repo is an adapter, a commit a revision, a branch or a tag an alias. Thin translations: selectors
-and services, the same that API and pages use, decide what may be seen and done.
+A repo is an adapter, a commit a revision, a branch or a tag an alias. Views only translate: the
+selectors and services that API and pages use check all permissions.
 """

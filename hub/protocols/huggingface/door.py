@@ -1,15 +1,15 @@
-"""What every view of this door shares: who asks, what is refused, what every answer carries.
+"""The decorator of all Hub views: authentication, scopes, rate limits, errors and headers.
 
 ```
 @door("GET")                          # HEAD comes with it
-def info(request, owner, name): …     # request.user is who asks, a stranger included
+def info(request, owner, name): …     # request.user is the user, possibly anonymous
 
-@door("POST", is_read=True)           # a question with a body: needs no scope “write”
-@door("PUT", is_open=True)            # strangers may; the address itself is the permission
-@door("POST", has_own_token=True)     # Authorization is for the view to read
+@door("POST", is_read=True)           # a read with a body: does not need the scope “write”
+@door("PUT", is_open=True)            # allows anonymous users; the URL is the permission
+@door("POST", has_own_token=True)     # the view reads Authorization itself
 ```
 
-Services and selectors decide what may be seen and done; their refusals leave through ``refusal``.
+Services and selectors check permissions; ``refusal`` answers their errors.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def door(
     [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
     Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ]:
-    """Make a view of this door.
+    """Return the decorator of a view.
 
     Args:
-        methods: That it answers; with ``GET`` also ``HEAD``.
-        is_read: Whether methods that are not safe only ask, so that a token to read will do.
-        is_open: Whether strangers may use methods that are not safe.
-        has_own_token: Whether the view itself knows what ``Authorization`` says; nobody is signed
-            in, and the view counts what changes something (``charge_write``).
+        methods: Methods that it answers; ``GET`` includes ``HEAD``.
+        is_read: Whether unsafe methods only read, so that the scope “read” is enough.
+        is_open: Whether anonymous users may use unsafe methods.
+        has_own_token: Whether the view reads ``Authorization`` itself; the user is anonymous, and
+            the view counts writes (``charge_write``).
     """
     allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
 
@@ -69,17 +69,17 @@ def door(
             try:
                 if request.method not in allowed:
                     return _not_allowed(allowed, request_id)
-                _enter(request, kwargs, has_own_token=has_own_token)
+                _authenticate_caller(request, kwargs, has_own_token=has_own_token)
                 if not has_own_token:
                     _require_scope(request, is_read=is_read, is_open=is_open)
                     headers = _charge(request)
                     if not (is_read or is_open):
                         charge_write(request)
                 response = view(request, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - the edge of the process: any error is told
+            except Exception as error:  # noqa: BLE001 - outermost handler: any error becomes a response
                 response = refusal(request, error, request_id)
                 _discard_rest(request)
-            return _leave(response, {"X-Request-Id": request_id, **headers})
+            return _with_headers(response, {"X-Request-Id": request_id, **headers})
 
         update_wrapper(respond, view)
         return csrf_exempt(respond)
@@ -93,17 +93,19 @@ def answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> JsonResponse:
-    """Return JSON."""
+    """Return a JSON response."""
     return JsonResponse(data, status=status, headers=dict(headers or {}), safe=False)
 
 
-def _enter(request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool) -> None:
-    """Say who asks: the user of a token, or of a session where nothing can change.
+def _authenticate_caller(
+    request: HttpRequest, kwargs: dict[str, Any], *, has_own_token: bool
+) -> None:
+    """Set ``request.user``: the token's user, or the session's for safe methods.
 
     Raises:
-        NotFound: a NUL in the path, which PostgreSQL cannot even look for.
-        Invalid: one in the query.
-        Refused: the token is not valid.
+        NotFound: the path has a NUL, which PostgreSQL cannot search for.
+        Invalid: the query has a NUL.
+        Refused: the token is invalid.
     """
     if has_own_token:
         request.user = AnonymousUser()
@@ -141,10 +143,10 @@ def _require_scope(request: HttpRequest, *, is_read: bool, is_open: bool) -> Non
 
 
 def _charge(request: HttpRequest) -> dict[str, str]:
-    """Count a stranger's request, and return the headers that say how many are left.
+    """Count an anonymous request, and return the headers of the rate limit.
 
     Raises:
-        Refused: there were too many.
+        Refused: there were too many requests.
     """
     throttle = AnonymousThrottle()
     is_allowed = throttle.allows(request)
@@ -161,10 +163,10 @@ def _charge(request: HttpRequest) -> dict[str, str]:
 
 
 def charge_write(request: HttpRequest) -> None:
-    """Count a request of a user that may change something.
+    """Count a write of a user.
 
     Raises:
-        RateLimited: there were too many.
+        RateLimited: there were too many writes.
     """
     throttle = WriteThrottle()
     if not throttle.allows(request):
@@ -178,14 +180,14 @@ def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:
     return JsonResponse({"error": text}, status=405, headers={**headers, "X-Error-Message": text})
 
 
-def _leave(response: HttpResponseBase, headers: dict[str, str]) -> HttpResponseBase:
+def _with_headers(response: HttpResponseBase, headers: dict[str, str]) -> HttpResponseBase:
     for name, value in headers.items():
         response.headers.setdefault(name, value)
     return response
 
 
 def _discard_rest(request: HttpRequest) -> None:
-    """Read a refused body on, within limits; it may have been read already, or its sender left."""
+    """Discard the rest of a refused body, within limits."""
     if request.method in SAFE:
         return
     with suppress(OSError):
@@ -196,8 +198,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @door(*METHODS, is_read=True)
-def nowhere(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Say that there is no such call.
+def unsupported_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Refuse a call that is not supported.
 
     Raises:
         NotFound: always.
@@ -207,7 +209,7 @@ def nowhere(_request: HttpRequest, /, **_named: str) -> NoReturn:
 
 @door(*METHODS, is_read=True)
 def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Say that there are no datasets, spaces or buckets.
+    """Refuse calls about datasets, spaces and buckets.
 
     Raises:
         Refused: always.
@@ -216,8 +218,8 @@ def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
 
 
 @door(*METHODS, is_read=True)
-def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Say that a model has an owner.
+def owner_missing(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Refuse the name of a model without an owner.
 
     Raises:
         Refused: always.

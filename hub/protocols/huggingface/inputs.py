@@ -1,4 +1,4 @@
-"""What clients send: query strings, JSON whatever its content type says, and raw streams."""
+"""Parsing of input: query strings, JSON with any content type, and raw streams."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def is_on(query: QueryDict, name: str) -> bool:
-    """Whether a switch is on: ``true`` of newer clients, ``True`` of older ones, ``1``."""
+    """Whether a flag is set: ``true`` of newer clients, ``True`` of older ones, or ``1``."""
     return query.get(name, "").casefold() in {"true", "1"}
 
 
 def expanded(query: QueryDict) -> set[str]:
-    """Return the fields that ``expand`` names; such clients want no others."""
+    """Return the fields in ``expand``; clients that send it want no others."""
     names = [*query.getlist("expand"), *query.getlist("expand[]")]
     return {part for name in names for part in name.split(",") if part} - {"true", "false"}
 
 
 def whole(query: QueryDict, name: str, *, default: int, most: int) -> int:
-    """Return a number of things, at least 1 and at most ``most``.
+    """Return a number from 1 to ``most``.
 
     Raises:
-        Invalid: it is no such number.
+        Invalid: it is not a number, or is 0.
     """
     text = query.get(name, "")
     if not text:
@@ -45,7 +45,7 @@ def whole(query: QueryDict, name: str, *, default: int, most: int) -> int:
 
 
 def next_page(request: HttpRequest, cursor: str) -> dict[str, str]:
-    """Return the ``Link`` header to the page after, {} at the end; it keeps the whole query."""
+    """Return the ``Link`` header to the next page with the same query, {} on the last page."""
     if not cursor:
         return {}
     query = request.GET.copy()
@@ -59,10 +59,10 @@ def _pairs(query: QueryDict) -> list[tuple[str, str]]:
 
 
 def json_of(request: HttpRequest) -> dict[str, Any]:
-    """Return the JSON object of a body, of ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes at most.
+    """Return the JSON object of a body of at most ``DATA_UPLOAD_MAX_MEMORY_SIZE`` bytes.
 
     Raises:
-        Malformed: there is none.
+        Malformed: the body is not a JSON object.
     """
     try:
         document = json.loads(request.body)
@@ -74,10 +74,10 @@ def json_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def text_of(document: dict[str, Any], name: str, default: str | None = None) -> str:
-    """Return a text of a document, the default where it is missing or null.
+    """Return a text of a document, the default if it is missing or null.
 
     Raises:
-        Invalid: it is something else, or it has to be there.
+        Invalid: it is not a text, or missing without a default.
     """
     value = document.get(name)
     value = default if value is None else value
@@ -87,7 +87,7 @@ def text_of(document: dict[str, Any], name: str, default: str | None = None) -> 
 
 
 def _is_text(value: str) -> bool:
-    """Whether it has no halves of characters, which JSON can say and nothing can store."""
+    """Whether a value is a text without lone surrogates, which JSON allows and UTF-8 does not."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -96,12 +96,12 @@ def _is_text(value: str) -> bool:
 
 
 def flag_of(request: HttpRequest, name: str) -> bool:
-    """Whether a query says yes, as ``1``, ``true`` or ``True``."""
+    """Whether a query parameter is ``1``, ``true`` or ``True``."""
     return request.GET.get(name, "").casefold() in {"1", "true", "yes"}
 
 
 def refuse_pull_request(request: HttpRequest) -> None:
-    """Refuse what would be a proposal.
+    """Refuse pull requests.
 
     Raises:
         Forbidden: ``create_pr`` is set.
@@ -116,13 +116,13 @@ def stream_of(request: HttpRequest, *, expected: int | None = None, limit: int) 
     """Return the body as a stream.
 
     Args:
-        request: With Content-Length.
-        expected: Exact length in bytes, where it is known.
-        limit: Longest length in bytes.
+        request: Must have a Content-Length.
+        expected: Exact length in bytes, if known.
+        limit: Maximum length in bytes.
 
     Raises:
-        LengthRequired: chunked, or no length at all.
-        SizeMismatch, TooLarge: the length does not fit; nothing was read.
+        LengthRequired: the request is chunked or has no length.
+        SizeMismatch, TooLarge: the length is wrong; nothing was read.
     """
     announced = str(request.META.get("CONTENT_LENGTH") or "")
     if not announced.isdecimal():

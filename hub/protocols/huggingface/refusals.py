@@ -1,7 +1,7 @@
-"""Refusals as the Hub's clients read them: status, ``X-Error-Code``, ``X-Error-Message``, JSON.
+"""Errors as Hub clients read them: status, ``X-Error-Code``, ``X-Error-Message``, JSON.
 
-The clients choose their exception by the headers. The body is ``{"error": …}``, with ``errors`` for
-findings of a refused file.
+Clients choose their exception by the headers. The body is ``{"error": …}``, with the findings of a
+refused file in ``errors``.
 
 Source: huggingface_hub ``hf_raise_for_status``.
 """
@@ -30,29 +30,29 @@ REVISION_NOT_FOUND = "RevisionNotFound"
 ENTRY_NOT_FOUND = "EntryNotFound"
 GATED_REPO = "GatedRepo"
 
-#: Sentences that clients compare letter by letter.
+#: Messages that clients compare literally.
 DISABLED = "Access to this resource is disabled."
 INVALID_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - a sentence
 
-#: Seconds after which a commit whose files are still being checked is worth another try.
+#: ``Retry-After`` of a commit whose files are still being checked.
 CHECKS_TAKE_S = 5
 MAX_HEADER = 600
 
-#: Characters of our sentences that a header cannot hold.
+#: Replacements of characters in messages that a header cannot hold.
 _PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-", "—": "-",
                         "→": "->", "·": "-", "\u00a0": " "})  # fmt: skip
 
 
 class Refused(Exception):
-    """A refusal with what only this door says of it.
+    """An error with details for Hub clients.
 
     Args:
-        cause: What was refused.
-        code: ``X-Error-Code``, empty for none.
-        status: Where it is not the one that the API gives.
-        message: ``X-Error-Message`` where clients compare it letter by letter.
-        headers: More of them.
-        body: More members of the JSON body.
+        cause: The underlying error.
+        code: ``X-Error-Code``, "" for none.
+        status: Status, if it differs from that of the API.
+        message: ``X-Error-Message``, if clients compare it literally.
+        headers: Additional headers.
+        body: Additional members of the JSON body.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Refused(Exception):
 
 
 def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResponse:
-    """Return the answer to a refused request; what nobody expected is logged under its id."""
+    """Return the response for an error; unexpected ones are logged under the request's id."""
     refused = error if isinstance(error, Refused) else Refused(error)
     cause = refused.cause
     if isinstance(cause, errors.Moved) and (place := _new_place(request, cause)):
         return HttpResponse(status=307, headers={"Location": place})
     problem = problem_of(cause)
-    text, lines = _told(problem)
+    text, lines = _message(problem)
     body: dict[str, Any] = {"error": text, "code": problem.code, **refused.body}
     if lines:
         body["errors"] = [{"message": line} for line in lines]
@@ -102,33 +102,33 @@ def _status(request: HttpRequest, refused: Refused, problem: Problem) -> int:
     if refused.code in {REPO_NOT_FOUND, GATED_REPO} and not request.user.is_authenticated:
         return 401  # a token may help
     if isinstance(refused.cause, errors.UploadNotReady):
-        return 503  # clients try that again by themselves
+        return 503  # clients retry these by themselves
     return problem.status
 
 
-def _told(problem: Problem) -> tuple[str, list[str]]:
-    """Return what is wrong, and each finding with the code by which it is looked up.
+def _message(problem: Problem) -> tuple[str, list[str]]:
+    """Return the message, and a line with its code for each finding.
 
-    The finding that is the reason is told in the same words: clients leave out repetitions.
+    The message ends with the finding's line if that is the reason: clients omit repetitions.
     """
     text, lines = problem.detail.translate(_PLAIN), []
     for found in problem.facts.get("findings") or ():
-        said = str(found.get("message", "")).translate(_PLAIN)
-        line = f"{said} ({found.get('code', '')})"
-        if said and text.endswith(said):
-            text = line = f"{text.removesuffix(said)}{line}"
+        message = str(found.get("message", "")).translate(_PLAIN)
+        line = f"{message} ({found.get('code', '')})"
+        if message and text.endswith(message):
+            text = line = f"{text.removesuffix(message)}{line}"
         lines.append(line)
     return text, lines
 
 
 def in_header(text: str) -> str:
-    """Return a text as a header can hold it: one line of Latin-1."""
+    """Return a text for a header: one line of Latin-1."""
     line = re.sub(r"[\x00-\x20\x7f]+", " ", text.translate(_PLAIN)).strip()[:MAX_HEADER]
     return line.encode("latin-1", "replace").decode("latin-1")
 
 
 def _new_place(request: HttpRequest, moved: errors.Moved) -> str:
-    """Return the same address, on this origin, under the new name; "" where that is not known."""
+    """Return the request's URL with the adapter's new name; "" if that is unknown."""
     match = request.resolver_match
     named = match.kwargs if match else {}
     owner, slash, name = str(moved.facts.get("full_name", "")).partition("/")
@@ -147,9 +147,9 @@ def _new_place(request: HttpRequest, moved: errors.Moved) -> str:
 
 
 def raw_path(request: HttpRequest) -> str:
-    """Return the path as it was sent, so that ``%2F`` and ``/`` differ.
+    """Return the path as sent, in which ``%2F`` and ``/`` differ.
 
-    gunicorn tells it; other servers hand on what they decoded, which is quoted again.
+    gunicorn provides it; for other servers, the decoded path is quoted again.
     """
     raw = str(request.META.get("RAW_URI", "")).partition("?")[0]
     if raw.startswith("/") and unquote(raw) == request.path:

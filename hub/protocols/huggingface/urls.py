@@ -1,7 +1,7 @@
-"""Addresses of the Hugging Face Hub; no slash at the end, and names may have dots in them.
+"""URLs of the Hugging Face Hub, without trailing slashes; names may contain dots.
 
-A ref is the rest of its path, so that branches may be named ``feat/rain``, sent as ``feat%2Frain``.
-``/xet/{session}`` stands for the content store that clients of Xet are told of.
+A ref is the rest of the path, so that branches may be named ``feat/rain``, sent as ``feat%2Frain``.
+``/xet/{session}`` is the URL of the content store for Xet clients.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from hub.protocols.huggingface.xet import endpoints as xet
 
 
 class _Digits(StringConverter):
-    """Hex digits that stand for 32 bytes."""
+    """64 hex digits."""
 
     regex = "[0-9a-f]{64}"
 
 
 class _Session(StringConverter):
-    """Hex digits that stand for 16 bytes."""
+    """32 hex digits."""
 
     regex = "[0-9a-f]{32}"
 
@@ -38,11 +38,11 @@ XET = "xet/<xet-session:session>"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/whoami-v2", whoami.whoami, name="hf-whoami"),
     path("api/agent-harnesses", whoami.agent_harnesses),
-    path("api/settings/repositories", repos.mine),
-    path("api/organizations/<str:owner>/settings/repositories", repos.theirs),
+    path("api/settings/repositories", repos.own_repos),
+    path("api/organizations/<str:owner>/settings/repositories", repos.organisation_repos),
     path("api/models-tags-by-type", lists.tags_by_type),
     path("api/models", lists.models, name="hf-models"),
-    path("api/models/<str:name>", door.nothing),
+    path("api/models/<str:name>", door.owner_missing),
     path(MODEL, repos.info, name="hf-model"),
     path(f"{MODEL}/revision/<path:ref>", repos.info),
     path(f"{MODEL}/tree/<path:rest>", files.tree),
@@ -72,15 +72,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{XET}/v1/shards", xet.shard),
     path(f"{XET}/v1/telemetry", xet.telemetry),
     path("v1/telemetry", xet.telemetry),  # hf_xet 1.8 forgets the path of the address
-    path(XET, xet.nothing, name="hf-xet"),
-    path("xet/<path:rest>", xet.nothing),
+    path(XET, xet.unknown_call, name="hf-xet"),
+    path("xet/<path:rest>", xet.unknown_call),
     # What is not here, and the files.
-    path("api/models/<str:name>/revision/<path:rest>", door.nothing),
-    path("api/models/<str:name>/tree/<path:rest>", door.nothing),
-    path(f"{MODEL}/<path:rest>", door.nowhere),
+    path("api/models/<str:name>/revision/<path:rest>", door.owner_missing),
+    path("api/models/<str:name>/tree/<path:rest>", door.owner_missing),
+    path(f"{MODEL}/<path:rest>", door.unsupported_call),
     path("api/datasets/<path:rest>", door.models_only),
     path("api/spaces/<path:rest>", door.models_only),
     path("<str:owner>/<str:name>/resolve/<path:rest>", files.resolve, name="hf-file"),
     path("<str:owner>/<str:name>/raw/<path:rest>", files.resolve),
-    path("<str:name>/resolve/main/<path:rest>", door.nothing),
+    path("<str:name>/resolve/main/<path:rest>", door.owner_missing),
 ]

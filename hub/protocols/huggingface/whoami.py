@@ -1,4 +1,4 @@
-"""Who the caller is, in the Hub's words."""
+"""The user of the token, in the Hub's format."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @door("GET")
 def whoami(request: HttpRequest) -> JsonResponse:
-    """Say who the token belongs to, which organisations they are in, and what it may do.
+    """Return the token's user, organisations and role.
 
     Raises:
-        Unauthenticated: nobody's.
+        Unauthenticated: the request is anonymous.
     """
     user = permissions.require_user(request.user)
     token = user.access_token
@@ -46,8 +46,8 @@ def whoami(request: HttpRequest) -> JsonResponse:
 def _auth(token: AccessToken) -> dict[str, Any]:
     is_reader = set(token.scopes) <= {"read"}
     role, created = "read" if is_reader else "write", _moment(token.created_at)
-    said = {"displayName": token.name, "role": role, "createdAt": created}
-    auth: dict[str, Any] = {"type": "access_token", "accessToken": said}
+    details = {"displayName": token.name, "role": role, "createdAt": created}
+    auth: dict[str, Any] = {"type": "access_token", "accessToken": details}
     if token.expires_at is not None:
         auth["expiresAt"] = _moment(token.expires_at)
     return auth
@@ -59,5 +59,5 @@ def _moment(at: datetime) -> str:
 
 @door("GET")
 def agent_harnesses(_request: HttpRequest) -> JsonResponse:
-    """Say that this hub asks nothing of programs that drive others; clients ask once a day."""
+    """Return no agent harnesses; clients ask once a day."""
     return answer({"standardEnvVars": [], "harnesses": {}})

@@ -1,1 +1,1 @@
-"""Commits as Hub clients push them."""
+"""Commits that Hub clients push."""

@@ -1,4 +1,4 @@
-"""Commits: what was pushed becomes a revision, and a version where its weights are new."""
+"""Commits: a push creates a revision, and a version if its weights are new."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.commits.operations import Header, Operation
     from registry.models import Adapter, User
 
-#: Contents that are kept in memory until the last line was read; further ones are stored at once.
+#: Bytes of contents that are held in memory until the last line; further ones are stored at once.
 HELD_BYTES = 8 * 1024 * 1024
-#: How many seconds a push waits for its checks; then clients are told to come again.
+#: Seconds that a push waits for its checks before clients are asked to retry.
 WAIT_S = commits.WAIT_S
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a commit changes, in the order of its lines: the later one of a path counts."""
+    """The changes of a commit; a later line for a path replaces an earlier one."""
 
     puts: dict[str, commits.Put | commits.Inline] = field(default_factory=dict)
     deletes: list[str] = field(default_factory=list)
@@ -56,9 +56,9 @@ def commit(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespons
     user = permissions.require_adapter(request.user, adapter)
     documents = lines(stream_of(request, limit=MAX_BODY_BYTES))
     header = header_of(documents)
-    revision_of(adapter, ref)  # before what may be a hundred megabytes is read
-    changes = _gathered(user, operations(documents))
-    made = _made(user, adapter, ref, header, changes)
+    revision_of(adapter, ref)  # before up to a hundred megabytes are read
+    changes = _gather_changes(user, operations(documents))
+    made = _make_commit(user, adapter, ref, header, changes)
     place = reverse("hf-commit-page", args=[adapter.owner, adapter.name, made.revision.commit])
     return answer(
         {
@@ -70,7 +70,7 @@ def commit(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespons
     )
 
 
-def _gathered(user: User, changing: Iterator[Operation]) -> Changes:
+def _gather_changes(user: User, changing: Iterator[Operation]) -> Changes:
     changes = Changes()
     for one in changing:
         if isinstance(one, Deletion):
@@ -78,40 +78,40 @@ def _gathered(user: User, changing: Iterator[Operation]) -> Changes:
         elif isinstance(one, Pointer):
             changes.puts[one.path] = commits.Put(one.path, one.sha256, one.size_bytes)
         else:
-            changes.puts[one.path] = _kept(user, changes, one)
+            changes.puts[one.path] = _hold_or_store(user, changes, one)
     return changes
 
 
 def _delete(changes: Changes, path: str) -> None:
-    """Note a deletion, also of what the same commit brought before."""
+    """Record a deletion, also of files that the same commit added before."""
     gone = [put for put in changes.puts if put == path or put.startswith(f"{path.rstrip('/')}/")]
     for put in gone:
         del changes.puts[put]
     changes.deletes.append(path)
 
 
-def _kept(user: User, changes: Changes, content: Content) -> commits.Put | commits.Inline:
-    """Return a small file as it is, or stored already where many came before it."""
+def _hold_or_store(user: User, changes: Changes, content: Content) -> commits.Put | commits.Inline:
+    """Return a small file with its content, or stored if the memory limit is reached."""
     file = commits.Inline(content.path, content.data)
     changes.held += len(content.data)
     if changes.held <= HELD_BYTES or not content.data:
         return file
-    # Judged now: hundreds that wait would be more than a user may have open.
-    upload = wait_for_checks.start_checks(user=user, file=file)
+    # Checked now: hundreds of open uploads would exceed the user's limit.
+    upload = wait_for_checks.begun(user=user, file=file)
     return commits.Put(content.path, upload.digest, len(content.data))
 
 
-def _made(
+def _make_commit(
     user: User,
     adapter: Adapter,
     ref: str,
     header: Header,
     changes: Changes,
 ) -> commits.Committed:
-    """Make the commit.
+    """Create the commit.
 
     Raises:
-        Refused: the branch has moved on (412), or a deletion is of nothing (404).
+        Refused: the branch has moved (412), or a deleted file does not exist (404).
         UploadRefused, UploadNotReady: see ``commits.commit``.
     """
     files = changes.puts.values()
@@ -128,11 +128,11 @@ def _made(
             wait_s=WAIT_S,
         )
     except (NotFound, Conflict) as error:
-        raise _told(error) from error
+        raise _commit_refusal(error) from error
 
 
-def _told(error: NotFound | Conflict) -> Exception:
-    """Return a refusal in this door's words."""
+def _commit_refusal(error: NotFound | Conflict) -> Exception:
+    """Return an error with the status that Hub clients expect."""
     if isinstance(error, NotFound):
         code = REVISION_NOT_FOUND if "revision" in error.facts else ENTRY_NOT_FOUND
         return Refused(error, code) if {"path", "revision"} & error.facts.keys() else error

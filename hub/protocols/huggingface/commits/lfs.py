@@ -1,13 +1,13 @@
-"""Git LFS, as the Hub's clients send large files: ``basic`` in one body, ``multipart`` by parts.
+"""Git LFS for large files of Hub clients: ``basic`` in one body, ``multipart`` by parts.
 
 ```
-POST /{id}.git/info/lfs/objects/batch          what is to be sent, and where to
-PUT  /{id}.git/info/lfs/objects/{link}         the whole file, or a part of it, by a signed link
-POST /{id}.git/info/lfs/objects/{link}         all parts are there
+POST /{id}.git/info/lfs/objects/batch          returns the files to send, with signed links
+PUT  /{id}.git/info/lfs/objects/{link}         sends a file or a part of it
+POST /{id}.git/info/lfs/objects/{link}         completes a file by parts
 ```
 
-Where the hub keeps its bytes in a bucket, parts go straight there. The digest of what arrived is
-compared before a commit can name it.
+If the hub stores its files in a bucket, parts are sent directly there. The digest is verified
+before a commit can refer to the file.
 
 Source: git-lfs ``docs/api/batch.md``; huggingface_hub ``lfs.py``.
 """
@@ -43,42 +43,42 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Upload, User
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
-#: Most files that a client asks for at once is 256.
+#: Clients ask for at most 256 files at once.
 MAX_OBJECTS = 1000
 _OF_ONE_FILE = (Invalid, QuotaExceeded, TooLarge, UploadRefused)
 
 
 @door("POST")
 def batch(request: HttpRequest, owner: str, name: str) -> JsonResponse:
-    """Say which bytes are to be sent, and where to."""
+    """Return the files to send, with links."""
     adapter = adapter_of(request, owner, name)
     user = permissions.require_adapter(request.user, adapter)
-    asked = json_of(request)
-    if asked.get("operation") != "upload":
+    body = json_of(request)
+    if body.get("operation") != "upload":
         raise Invalid(_("Files are downloaded from /{owner}/{name}/resolve/…, not by LFS."))
-    if asked.get("hash_algo", "sha256") != "sha256":
+    if body.get("hash_algo", "sha256") != "sha256":
         raise Invalid(_("This hub supports only sha256 here."))
-    way = "multipart" if "multipart" in _transfers(asked) else "basic"
+    way = "multipart" if "multipart" in _transfers(body) else "basic"
 
     def place(text: str) -> str:
         return _place(request, adapter, text)
 
-    told = [_told(user, wanted, way, place) for wanted in _objects(asked)]
-    return JsonResponse({"transfer": way, "objects": told}, content_type=MEDIA_TYPE)
+    responses = [_object_response(user, wanted, way, place) for wanted in _objects(body)]
+    return JsonResponse({"transfer": way, "objects": responses}, content_type=MEDIA_TYPE)
 
 
-def _transfers(asked: dict[str, Any]) -> list[Any]:
-    named = asked.get("transfers", ["basic"])
+def _transfers(body: dict[str, Any]) -> list[Any]:
+    named = body.get("transfers", ["basic"])
     return named if isinstance(named, list) else []
 
 
-def _objects(asked: dict[str, Any]) -> list[tuple[str, int]]:
-    """Return digest and length of what a client wants to send.
+def _objects(body: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return digest and size of the files that a client wants to send.
 
     Raises:
-        Invalid: the body does not say them.
+        Invalid: the body is invalid.
     """
-    listed = asked.get("objects")
+    listed = body.get("objects")
     if not isinstance(listed, list) or len(listed) > MAX_OBJECTS:
         raise Invalid(_("“objects” must be a list of at most %(limit)d.") % {"limit": MAX_OBJECTS})
     found = []
@@ -90,21 +90,21 @@ def _objects(asked: dict[str, Any]) -> list[tuple[str, int]]:
     return found
 
 
-def _told(
+def _object_response(
     user: User, wanted: tuple[str, int], way: str, place: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Return what is to be done for one object; what is wrong with one stops the others not."""
+    """Return the response for one object; an error of one does not affect the others."""
     oid, size = wanted
-    told: dict[str, Any] = {"oid": oid, "size": size}
+    response: dict[str, Any] = {"oid": oid, "size": size}
     try:
         upload = by_digest.begin(actor=user, sha256=oid, size_bytes=size)
         if upload is not None:
-            told["authenticated"] = True
-            told["actions"] = {"upload": _action(user, upload, way, place)}
+            response["authenticated"] = True
+            response["actions"] = {"upload": _action(user, upload, way, place)}
     except _OF_ONE_FILE as error:
         problem = problem_of(error)
-        told["error"] = {"code": problem.status, "message": problem.detail}
-    return told
+        response["error"] = {"code": problem.status, "message": problem.detail}
+    return response
 
 
 def _action(user: User, upload: Upload, way: str, place: Callable[[str], str]) -> dict[str, Any]:
@@ -118,13 +118,13 @@ def _action(user: User, upload: Upload, way: str, place: Callable[[str], str]) -
 
 
 def _part_links(user: User, upload: Upload, place: Callable[[str], str]) -> dict[str, str]:
-    """Return number → address of each part: of the bucket where there is one, else of the hub."""
-    numbers, straight = range(1, upload.part_count + 1), {}
+    """Return part number → URL: of the bucket if there is one, else of the hub."""
+    numbers, direct = range(1, upload.part_count + 1), {}
     for first in range(0, len(numbers), parts.LINKS_AT_ONCE):
         some = numbers[first : first + parts.LINKS_AT_ONCE]
-        straight.update(parts.links(actor=user, upload=upload, numbers=some))
+        direct.update(parts.links(actor=user, upload=upload, numbers=some))
     return {
-        str(number): straight.get(number) or place(signed_link(user, upload, number))
+        str(number): direct.get(number) or place(signed_link(user, upload, number))
         for number in numbers
     }
 
@@ -136,8 +136,8 @@ def _place(request: HttpRequest, adapter: Adapter, link: str) -> str:
 
 @door("PUT", "POST", has_own_token=True)
 def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpResponseBase:
-    """Take a file or a part of it, or the word that all parts are there; the link permits it."""
-    del owner, name  # the link says what is sent
+    """Receive a file or a part, or complete a file; the link is the permission."""
+    del owner, name  # the link has the upload and the part
     given = opened_link(link)
     if request.method == "POST":
         by_digest.finish_parts(actor=given.user, upload=given.upload)
@@ -161,7 +161,7 @@ def _take_part(request: HttpRequest, given: Link) -> str:
     return row.sha256
 
 
-#: In place of a part's number: the whole file as one body, or its completion.
+#: Instead of a part's number: the whole file as one body, or its completion.
 WHOLE = 0
 
 _SALT = "huggingface.lfs"
@@ -169,10 +169,10 @@ _SALT = "huggingface.lfs"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That ``user``, within the limits of its token, may send ``part`` of ``upload``.
+    """Permission of ``user``, within the limits of its token, to send ``part`` of ``upload``.
 
-    LFS clients send bytes without ``Authorization``, so the address carries the permission. It
-    lasts as long as the upload, and ends with its token. It lets nobody read.
+    LFS clients send bytes without ``Authorization``, so the URL contains the permission. It is
+    valid as long as the upload and the token, and does not permit reading.
     """
 
     user: User
@@ -181,18 +181,18 @@ class Link:
 
 
 def signed_link(user: User, upload: Upload, part: int = WHOLE) -> str:
-    """Return the end of an address."""
+    """Return the last segment of a URL."""
     token = user.access_token
-    said = [upload.public_id.hex, user.pk, token.pk if token is not None else 0, part]
-    return signing.dumps(said, salt=_SALT, compress=False)
+    payload = [upload.public_id.hex, user.pk, token.pk if token is not None else 0, part]
+    return signing.dumps(payload, salt=_SALT, compress=False)
 
 
 def opened_link(text: str) -> Link:
-    """Return what the end of an address allows.
+    """Return the permission in the last segment of a URL.
 
     Raises:
-        Unauthenticated: it was not written here, is too old, or its token or account has ended.
-        NotFound: the upload is not there any more.
+        Unauthenticated: it is invalid or expired, or its token or account is.
+        NotFound: the upload was deleted.
     """
     lasts_s = settings.LORARY.upload_days * 86_400
     try:

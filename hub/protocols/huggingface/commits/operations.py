@@ -1,13 +1,13 @@
-"""The body of a commit: one JSON document a line, read as it comes.
+"""The body of a commit: one JSON document per line, read as a stream.
 
 ```
 {"key": "header", "value": {"summary": …, "description": …, "parentCommit": …}}      first
 {"key": "file", "value": {"path": …, "content": …, "encoding": "base64"}}
-{"key": "lfsFile", "value": {"path": …, "algo": "sha256", "oid": …, "size": …}}    size may lack
+{"key": "lfsFile", "value": {"path": …, "algo": "sha256", "oid": …, "size": …}}    size is optional
 {"key": "deletedFile", "value": {"path": …}}   {"key": "deletedFolder", "value": {"path": "sub/"}}
 ```
 
-A body may have a hundred megabytes: no more than one line of it is held here.
+A body may have a hundred megabytes, so at most one line is held in memory.
 
 Source: huggingface_hub ``_prepare_commit_payload``.
 """
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from registry.uploads.receive import Readable
 
-#: Longest body: a client begins a new commit at 100 MB of contents, which base64 makes longer.
+#: Maximum length: clients start a new commit at 100 MB of contents, which base64 makes longer.
 MAX_BODY_BYTES = 192 * 1024 * 1024
-#: Most files that a client names in one commit is 1000.
+#: Clients send at most 1000 files in one commit.
 MAX_OPERATIONS = 2000
-#: Longest line: the longest content as base64, its path, and what holds them together.
+#: Maximum length of a line: the longest content as base64, its path, and JSON syntax.
 MAX_LINE_BYTES = INLINE_BYTES * 4 // 3 + 64 * 1024
 BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is said of a commit; ``parent`` is empty where any will do."""
+    """Message and expected parent of a commit; ``parent`` is empty if any is accepted."""
 
     message: str
     parent: str
@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A small file, here as a whole."""
+    """A small file with its content."""
 
     path: str
     data: bytes
@@ -58,7 +58,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A file whose bytes came before; its length in bytes where the client said it."""
+    """A file that was uploaded before; ``size_bytes`` is optional."""
 
     path: str
     sha256: str
@@ -79,8 +79,8 @@ def lines(stream: Readable) -> Iterator[dict[str, Any]]:
     """Yield the documents of a body.
 
     Raises:
-        Invalid: a line is no JSON object.
-        TooLarge: a line, or their number, is over its limit.
+        Invalid: a line is not a JSON object.
+        TooLarge: a line is too long, or there are too many.
     """
     for number, line in enumerate(_split(stream), start=1):
         if number > MAX_OPERATIONS:
@@ -98,7 +98,7 @@ def lines(stream: Readable) -> Iterator[dict[str, Any]]:
 
 
 def _split(stream: Readable) -> Iterator[bytes]:
-    """Yield lines that are not empty, without their ends."""
+    """Yield non-empty lines, without line ends."""
     line = bytearray()
     while block := stream.read(BLOCK):
         *ended, rest = block.split(b"\n")
@@ -127,15 +127,15 @@ def _too_long() -> TooLarge:
 
 
 def header_of(documents: Iterator[dict[str, Any]]) -> Header:
-    """Take the first document.
+    """Return the first document.
 
     Raises:
-        Invalid: it is no header.
+        Invalid: it is not a header.
     """
     first = next(documents, {})
     if first.get("key") != "header":
         raise Invalid(_("A commit must begin with its header."))
-    value = {name: said for name, said in first["value"].items() if said is not None}
+    value = {name: given for name, given in first["value"].items() if given is not None}
     summary, description = value.get("summary", ""), value.get("description", "")
     if not isinstance(summary, str) or not isinstance(description, str):
         raise Invalid(_("“summary” and “description” of a commit must be text."))
@@ -144,11 +144,11 @@ def header_of(documents: Iterator[dict[str, Any]]) -> Header:
 
 
 def operations(documents: Iterator[dict[str, Any]]) -> Iterator[Operation]:
-    """Yield what a commit changes.
+    """Yield the operations of a commit.
 
     Raises:
-        Invalid: an operation that nobody knows, or one that lacks something.
-        TooLarge: a content is longer than what travels inside a commit.
+        Invalid: an operation is unknown or incomplete.
+        TooLarge: a content is too long for a commit.
     """
     for document in documents:
         kind, value = document.get("key"), document["value"]

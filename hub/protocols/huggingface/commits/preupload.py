@@ -1,7 +1,7 @@
-"""What a client asks before it sends files: how each travels, and whether it is wanted at all.
+"""The request before a push: how to send each file, and whether to send it at all.
 
-A file that would be refused is refused here, in words, before its bytes travel: by its name, its
-length, and its first 512 bytes.
+Files that would be refused because of their name, size or first 512 bytes are refused here, before
+they are sent.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from registry.models import Adapter, File, Revision
 
-#: Clients ask for 256 files at a time.
+#: Clients ask about 256 files at a time.
 MAX_FILES = 1000
-#: Bytes of a file that clients send along.
+#: Number of first bytes that clients send.
 SAMPLE_BYTES = 512
 
 
 @door("POST")
 def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Say of each file how it travels, whether to leave it out, and what the branch holds now."""
+    """Return for each file how to send it, whether to skip it, and its current id."""
     refuse_pull_request(request)
     adapter = adapter_of(request, owner, name)
     permissions.require_adapter(request.user, adapter)
-    held = _held(adapter, revision_of(adapter, ref))
+    current = _files_by_path(adapter, revision_of(adapter, ref))
     files = _files(json_of(request))
     _refuse_early([file for file in files if not _is_left_out(file)])
-    return answer({"files": [_told(file, held) for file in files]})
+    return answer({"files": [_file_response(file, current) for file in files]})
 
 
-def _held(adapter: Adapter, revision: Revision) -> dict[str, File]:
-    """Return path → file of a revision, without what a withdrawn version took away."""
+def _files_by_path(adapter: Adapter, revision: Revision) -> dict[str, File]:
+    """Return path → file of a revision, without withdrawn files."""
     withheld = blob_selectors.withheld_in(adapter)
     rows = revision.files.select_related("blob")
     return {row.path: row for row in rows if row.blob_id not in withheld and row.blob.is_stored}
@@ -64,7 +64,7 @@ def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Return path, size and sample of each file.
 
     Raises:
-        Invalid: the body does not say them.
+        Invalid: the body is invalid.
     """
     listed = document.get("files")
     if not isinstance(listed, list) or len(listed) > MAX_FILES:
@@ -88,24 +88,24 @@ def _file(row: object) -> dict[str, Any]:
     return {"path": path, "size": size, "sample": sample}
 
 
-def _told(file: dict[str, Any], held: dict[str, File]) -> dict[str, Any]:
+def _file_response(file: dict[str, Any], current: dict[str, File]) -> dict[str, Any]:
     is_regular = modes.is_regular(file["path"], file["size"])
-    told = {
+    response = {
         "path": file["path"],
         "uploadMode": "regular" if is_regular else "lfs",
         "shouldIgnore": _is_left_out(file),
     }
-    oid = _oid(held.get(file["path"]))
-    return told if oid is None else {**told, "oid": oid}
+    oid = _oid(current.get(file["path"]))
+    return response if oid is None else {**response, "oid": oid}
 
 
 def _is_left_out(file: dict[str, Any]) -> bool:
-    """Whether a file is nobody's business but a trainer's or git's."""
+    """Whether to skip a file of a trainer or of git."""
     return ignored_paths.is_left_out(file["path"])
 
 
 def _oid(file: File | None) -> str | None:
-    """Return what a client computes of the same bytes, so that it leaves out what is here."""
+    """Return git's id of a file, by which clients skip unchanged files."""
     if file is None:
         return None
     if not modes.is_regular(file.path, file.size_bytes):
@@ -117,12 +117,12 @@ def _oid(file: File | None) -> str | None:
 
 
 def _refuse_early(files: list[dict[str, Any]]) -> None:
-    """Refuse what no commit could take; all findings are told at once.
+    """Refuse files that no commit can have, with all findings at once.
 
     Raises:
-        PathInvalid: a name that not every system can hold.
-        TooLarge: a file is longer than any may be.
-        UploadRefused: a kind or a content that is not kept here.
+        PathInvalid: a name is not portable.
+        TooLarge: a file is too large.
+        UploadRefused: a file's kind or content is not allowed.
     """
     limit = settings.LORARY.max_file_bytes
     found: list[Finding] = []
@@ -137,7 +137,7 @@ def _refuse_early(files: list[dict[str, Any]]) -> None:
 
 
 def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
-    """Return why a file would be refused, as far as its name and its first bytes tell."""
+    """Return the reasons to refuse a file by its name and first bytes."""
     if ignored_paths.is_pickle(path):
         return [ignored_paths.pickle_pushed(path)]
     if not size and checks.is_weights(path):
@@ -148,7 +148,7 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
         found = list(checks.inspect_head(sample, name=path, size=size).findings)
     else:
         found = checks.run_quick(checks.Subject(path, size, io.BytesIO(sample)))
-    is_whole = len(sample) >= size  # else the header of weights goes on behind it
+    is_whole = len(sample) >= size  # else the header may be longer than the sample
     return [
         one
         for one in found
@@ -158,7 +158,7 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
 
 @door("POST", is_read=True)
 def validate(request: HttpRequest) -> JsonResponse:
-    """Say what is wrong with the front matter of a card: 400 where its push would be refused."""
+    """Validate the front matter of a card: 400 if a push would be refused."""
     text = text_of(json_of(request), "content", "")
     try:
         warnings = fields.read(text).warnings

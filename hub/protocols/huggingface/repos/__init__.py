@@ -1,1 +1,1 @@
-"""Repositories as Hub clients read and manage them."""
+"""Repositories, for Hub clients."""

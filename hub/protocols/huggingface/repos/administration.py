@@ -1,4 +1,4 @@
-"""Repositories: making, deleting, renaming, who sees them, and their branches and tags."""
+"""Creating, deleting and renaming repositories, their visibility, branches and tags."""
 
 from __future__ import annotations
 
@@ -35,42 +35,42 @@ _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_
 
 @door("POST")
 def create(request: HttpRequest) -> JsonResponse:
-    """Make an adapter; where it exists, 409 says where, which clients that accept it read."""
-    asked, user = json_of(request), permissions.require_user(request.user)
-    _require_model(asked)
-    name, owner = text_of(asked, "name"), _namespace(user, asked)
+    """Create an adapter; 409 with its URL if it exists, which clients may accept."""
+    body, user = json_of(request), permissions.require_user(request.user)
+    _require_model(body)
+    name, owner = text_of(body, "name"), _namespace(user, body)
     permissions.require_namespace(user, owner)
     try:
         made = adapters.create(
-            actor=user, owner=owner, name=name, **_card(asked, {"visibility": Visibility.PUBLIC})
+            actor=user, owner=owner, name=name, **_card(body, {"visibility": Visibility.PUBLIC})
         )
     except NameTaken as error:
-        there = _standing(user, owner, name)
+        there = _existing(user, owner, name)
         raise Refused(error, body={"url": _url(request, there)}) from error
     return answer({"url": _url(request, made), "name": made.full_name, "id": made.full_name})
 
 
 @door("DELETE")
 def delete(request: HttpRequest) -> JsonResponse:
-    """Withdraw an adapter: its bytes go, its name stays, its page says that it was deleted."""
-    asked, user = json_of(request), permissions.require_user(request.user)
-    _require_model(asked)
-    adapter = adapter_of(request, _namespace(user, asked).name, text_of(asked, "name"))
+    """Withdraw an adapter: its files are deleted, its name and a tombstone stay."""
+    body, user = json_of(request), permissions.require_user(request.user)
+    _require_model(body)
+    adapter = adapter_of(request, _namespace(user, body).name, text_of(body, "name"))
     withdraw.withdraw_adapter(actor=user, adapter=adapter, reason=_("Deleted by its owner."))
     return answer({})
 
 
 @door("POST")
 def move(request: HttpRequest) -> JsonResponse:
-    """Rename an adapter; its old name redirects.
+    """Rename an adapter; the old name redirects.
 
     Raises:
-        Forbidden: it would change its owner.
+        Forbidden: the owner would change.
     """
-    asked, user = json_of(request), permissions.require_user(request.user)
-    _require_model(asked)
-    owner, name = _parts(text_of(asked, "fromRepo"))
-    new_owner, new_name = _parts(text_of(asked, "toRepo"))
+    body, user = json_of(request), permissions.require_user(request.user)
+    _require_model(body)
+    owner, name = _parts(text_of(body, "fromRepo"))
+    new_owner, new_name = _parts(text_of(body, "toRepo"))
     adapter = adapter_of(request, owner, name)
     permissions.require_adapter(user, adapter)
     if key_of(new_owner) != adapter.namespace.key:
@@ -83,7 +83,7 @@ def move(request: HttpRequest) -> JsonResponse:
 
 @door("PUT")
 def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
-    """Change who sees an adapter and who may download it."""
+    """Change visibility and access of an adapter."""
     adapter = adapter_of(request, owner, name)
     user, card = permissions.require_adapter(request.user, adapter), _card(json_of(request), {})
     if card:
@@ -93,7 +93,7 @@ def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
 
 @door("POST", "DELETE")
 def tag(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Make a tag at a revision, or remove one."""
+    """Create a tag at a revision, or delete one."""
     adapter = adapter_of(request, owner, name)
     if request.method == "DELETE":
         _remove(request, adapter, ref, is_branch=False)
@@ -104,24 +104,24 @@ def tag(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
 
 @door("POST", "DELETE")
 def branch(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Make a branch at a revision, ``main`` where none is named, or remove one."""
+    """Create a branch at a revision, by default ``main``, or delete one."""
     adapter = adapter_of(request, owner, name)
     if request.method == "DELETE":
         _remove(request, adapter, ref, is_branch=True)
     else:
-        asked = json_of(request) if request.body else {}
-        start = text_of(asked, "startingPoint", "main")
+        body = json_of(request) if request.body else {}
+        start = text_of(body, "startingPoint", "main")
         _make(request, adapter, ref, at=start, is_branch=True)
     return answer({})
 
 
 def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_branch: bool) -> None:
-    """Point a new alias at a revision; ``vN`` may be said again where it points already.
+    """Create an alias for a revision; ``vN`` is accepted if it is that version already.
 
     Raises:
-        Conflict: there is such an alias, or such a version elsewhere.
-        Refused: there is no such revision.
-        NameInvalid: the name does not fit.
+        Conflict: the alias exists, or the version has another revision.
+        Refused: the revision does not exist.
+        NameInvalid: the name is invalid.
     """
     user = permissions.require_adapter(request.user, adapter)
     to = revision_of(adapter, at)
@@ -138,7 +138,7 @@ def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_bran
 
 
 def _version(adapter: Adapter, name: str) -> Version | None:
-    """Return what is out under ``v3``, None where that is not the name of anything."""
+    """Return the published version with a name such as ``v3``, None if there is none."""
     try:
         return version_selectors.get(None, adapter, name) if _VERSION.match(name) else None
     except NotFound:
@@ -146,11 +146,11 @@ def _version(adapter: Adapter, name: str) -> Version | None:
 
 
 def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: bool) -> None:
-    """Remove a branch or a tag.
+    """Delete a branch or a tag.
 
     Raises:
-        Refused: there is none.
-        NameInvalid: it is ``main`` or a version, which stay.
+        Refused: it does not exist.
+        NameInvalid: it is ``main`` or a version, which cannot be deleted.
     """
     user = permissions.require_adapter(request.user, adapter)
     found = alias_selectors.listing(adapter).filter(name=name).first()
@@ -163,18 +163,18 @@ def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: boo
         raise Refused(error, REVISION_NOT_FOUND) from error
 
 
-def _require_model(asked: dict[str, Any]) -> None:
-    if text_of(asked, "type", "model") != "model":
+def _require_model(body: dict[str, Any]) -> None:
+    if text_of(body, "type", "model") != "model":
         raise Invalid(_("This hub has only models, no datasets or spaces."))
 
 
-def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
-    """Return the owner that a body names, the caller where it names none.
+def _namespace(user: User, body: dict[str, Any]) -> Namespace:
+    """Return the owner in a body, by default the user.
 
     Raises:
-        Forbidden: there is no such owner, so nobody may write there.
+        Forbidden: the owner does not exist, so the user may not write there.
     """
-    name = text_of(asked, "organization", "")
+    name = text_of(body, "organization", "")
     if not name:
         return user.namespace
     try:
@@ -186,11 +186,11 @@ def _namespace(user: User, asked: dict[str, Any]) -> Namespace:
         raise Forbidden(text % {"name": name[:96]}, owner=name[:96]) from error
 
 
-def _standing(user: User, owner: Namespace, name: str) -> Adapter:
-    """Return the adapter that has a name, also one that had it before.
+def _existing(user: User, owner: Namespace, name: str) -> Adapter:
+    """Return the adapter with a current or former name.
 
     Raises:
-        Gone: it was deleted, and its name is never given again.
+        Gone: it was deleted; its name cannot be used again.
     """
     try:
         found = adapter_selectors.get(user, owner.name, name)
@@ -202,19 +202,19 @@ def _standing(user: User, owner: Namespace, name: str) -> Adapter:
     return found
 
 
-def _card(asked: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
-    """Return what a body says of who sees an adapter, in the catalogue's words.
+def _card(body: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
+    """Return the card with visibility and access from a body.
 
     Raises:
-        Invalid: it says something else.
+        Invalid: a value is invalid.
     """
-    if (is_private := asked.get("private")) is not None:
+    if (is_private := body.get("private")) is not None:
         if not isinstance(is_private, bool):
             raise Invalid(_("“private” must be true or false."))
         card["visibility"] = Visibility.PRIVATE if is_private else Visibility.PUBLIC
-    if visibility := text_of(asked, "visibility", ""):
+    if visibility := text_of(body, "visibility", ""):
         card["visibility"] = visibility
-    if (gate := asked.get("gated")) is not None:
+    if (gate := body.get("gated")) is not None:
         if not isinstance(gate, bool | str) or gate not in _GATES:
             raise Invalid(_("“gated” must be false, “auto” or “manual”."))
         card["access"] = _GATES[gate]

@@ -1,10 +1,10 @@
 """Files of a revision: their bytes (``resolve``), and folders page by page.
 
-Git names folders by their content. A manifest knows paths only, so the name of a folder is a digest
-of the names below it.
+Git identifies folders by their content. A manifest only has files, so the id of a folder is a
+digest of the ids below it.
 
-``resolve`` never redirects within this origin: clients would look for the commit in the last
-answer. A redirect to a bucket, another origin, carries commit and digest.
+``resolve`` never redirects within this origin, as clients would read the commit from the last
+response. A redirect to a bucket, which is another origin, has commit and digest in its headers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from hub.protocols.huggingface.door import answer, door
 from hub.protocols.huggingface.inputs import is_on, next_page, whole
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import shapes
-from hub.protocols.huggingface.repos.refs import adapter_of, parted, require_access, snapshot_of
+from hub.protocols.huggingface.repos.refs import (
+    adapter_of,
+    require_access,
+    snapshot_of,
+    split_ref_and_path,
+)
 from hub.protocols.huggingface.repos.views import warned
 from registry.errors import Gone, Invalid, NotFound
 from registry.versions import download_counts, revisions
@@ -38,22 +43,22 @@ if TYPE_CHECKING:
     from registry.models import File
     from registry.versions.revisions import Snapshot
 
-#: Entries of a page, without and with their last changes; paths of one question.
+#: Entries of a page, without and with last commits; paths of one request.
 MAX_PAGE, MAX_EXPANDED, MAX_PATHS = 1000, 100, 1000
-#: Segments of ``api/models/{owner}/{name}/tree`` before revision and folder.
+#: Number of segments in ``api/models/{owner}/{name}/tree``, before revision and folder.
 BEFORE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, or a folder with the files somewhere below it."""
+    """A file, or a folder with all files below it."""
 
     path: str
     files: Sequence[File]
     is_folder: bool
 
     def document(self) -> dict[str, Any]:
-        """Return the entry in the Hub's shape."""
+        """Return the entry in the Hub's format."""
         if not self.is_folder:
             return shapes.entry(self.files[0])
         lines = "\n".join(f"{file.path} {file.sha256}" for file in self.files)
@@ -63,19 +68,19 @@ class Entry:
 
 @door("GET")
 def tree(request: HttpRequest, owner: str, name: str, rest: str) -> JsonResponse:
-    """Return what lies in a folder of a revision, or with ``recursive`` anywhere below it.
+    """Return the entries of a folder, or with ``recursive`` all entries below it.
 
     Raises:
-        Refused: there is no such folder.
+        Refused: the folder does not exist.
     """
     adapter = adapter_of(request, owner, name)
-    snapshot, folder = parted(request, adapter, rest, before=BEFORE)
+    snapshot, folder = split_ref_and_path(request, adapter, rest, before=BEFORE)
     found = entries(snapshot, folder.strip("/"), is_deep=is_on(request.GET, "recursive"))
     if folder and not found:
         text = _("“%(adapter)s” has no folder “%(path)s” at %(ref)s.")
-        said = {"adapter": adapter.full_name, "path": folder[:255], "ref": snapshot.requested[:96]}
+        facts = {"adapter": adapter.full_name, "path": folder[:255], "ref": snapshot.asked[:96]}
         headers = {"X-Repo-Commit": snapshot.revision.commit}
-        raise Refused(NotFound(text % said), ENTRY_NOT_FOUND, headers=headers)
+        raise Refused(NotFound(text % facts), ENTRY_NOT_FOUND, headers=headers)
     is_expanded = is_on(request.GET, "expand")
     most = MAX_EXPANDED if is_expanded else MAX_PAGE
     limit, after = whole(request.GET, "limit", default=most, most=most), request.GET.get("cursor")
@@ -101,11 +106,11 @@ def entries(snapshot: Snapshot, folder: str, *, is_deep: bool) -> list[Entry]:
 
 
 def _folders(files: Iterable[File], begin: int) -> dict[str, list[File]]:
-    """Return every folder on the way to some files with those below it.
+    """Return all folders of some files, each with the files below it.
 
     Args:
-        files: Of one folder.
-        begin: Where in their paths the part below that folder begins.
+        files: Files of one folder.
+        begin: Length of the path of that folder.
     """
     found: dict[str, list[File]] = {}
     for file in files:
@@ -134,27 +139,27 @@ def _documents(
 
 @door("POST", is_read=True)
 def paths_info(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Return files and folders by their paths; what is not there is left out."""
+    """Return files and folders by their paths, without missing ones."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
-    wanted, is_expanded = _asked(request)
+    wanted, is_expanded = _paths_query(request)
     known = {entry.path: entry for entry in entries(snapshot, "", is_deep=True)}
     rows = [known[path] for path in dict.fromkeys(wanted) if path in known]
     return answer(_documents(snapshot, rows, is_expanded=is_expanded))
 
 
-def _asked(request: HttpRequest) -> tuple[list[str], bool]:
-    """Return paths and whether their last changes are wanted, from a form or JSON.
+def _paths_query(request: HttpRequest) -> tuple[list[str], bool]:
+    """Return paths, and whether to add last commits, from a form or JSON.
 
     Raises:
-        Malformed: it is neither.
-        Invalid: too many paths.
+        Malformed: the body is neither.
+        Invalid: there are too many paths.
     """
     if request.content_type == "application/json":
         try:
-            said = json.loads(request.body)
-            paths = said["paths"]
+            document = json.loads(request.body)
+            paths = document["paths"]
             wanted = [paths] if isinstance(paths, str) else [str(path) for path in paths]
-            is_expanded = said.get("expand") is True
+            is_expanded = document.get("expand") is True
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise Malformed(_("The body is not a JSON object with “paths”.")) from error
     else:
@@ -164,15 +169,15 @@ def _asked(request: HttpRequest) -> tuple[list[str], bool]:
     return [path.strip("/") for path in wanted], is_expanded
 
 
-#: Segments of ``{owner}/{name}/resolve`` before revision and path.
+#: Number of segments in ``{owner}/{name}/resolve``, before revision and path.
 BEFORE_FILE = 3
 
 
 @door("GET")
 def resolve(request: HttpRequest, owner: str, name: str, rest: str) -> HttpResponseBase:
-    """Send a file of a revision, whole or in part; counted when its last byte is sent."""
+    """Send a file of a revision or a range of it; counted when its last byte is sent."""
     adapter = adapter_of(request, owner, name)
-    snapshot, path = parted(request, adapter, rest, before=BEFORE_FILE)
+    snapshot, path = split_ref_and_path(request, adapter, rest, before=BEFORE_FILE)
     require_access(request, adapter)
     commit = {"X-Repo-Commit": snapshot.revision.commit}
     try:
@@ -191,8 +196,8 @@ def _file(snapshot: Snapshot, path: str) -> File:
     found = revisions.file(snapshot, path)
     if found is None:
         text = _("“%(adapter)s” has no file “%(path)s” at %(ref)s.")
-        said = {"adapter": snapshot.adapter.full_name, "path": path[:255]}
-        raise NotFound(text % {**said, "ref": snapshot.requested[:96]})
+        facts = {"adapter": snapshot.adapter.full_name, "path": path[:255]}
+        raise NotFound(text % {**facts, "ref": snapshot.asked[:96]})
     return found
 
 

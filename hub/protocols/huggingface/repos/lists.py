@@ -1,4 +1,4 @@
-"""Lists of repos: searched, filtered by tags, page by page."""
+"""Lists of repos, with search, tag filters and pages."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from registry.models import Adapter
 
 MAX_PAGE = adapter_selectors.MAX_PAGE
-#: Tags that one list is filtered by; each is a condition of its own.
+#: Maximum number of tag filters; each is a separate condition.
 MAX_TAGS = 32
 
 _SORTS = {"lastModified": "updated_at", "createdAt": "created_at"}
-#: Tags of everything here.
+#: Tags of all adapters.
 _EVERYTHING = frozenset({"diffusers", "lora", "safetensors"})
-#: Fields of a list that need the files of each.
+#: Fields of a list that need the files of each adapter.
 _OF_FILES = frozenset({"siblings", "safetensors", "sha", "usedStorage", "lastModified"})
 _MORE = frozenset({"author", "gated", "disabled", "cardData", "config", "baseModels",
                    "downloadsAllTime", "trendingScore", "spaces"})  # fmt: skip
@@ -39,22 +39,22 @@ _MORE = frozenset({"author", "gated", "disabled", "cardData", "config", "baseMod
 
 @door("GET")
 def models(request: HttpRequest) -> JsonResponse:
-    """Return public repos and the caller's own, as far as they fit; ``Link`` leads on."""
+    """Return matching public repos and the user's own, with a ``Link`` to the next page."""
     query = request.GET
     limit = whole(query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     if query.get("inference") or query.get("inference_provider"):
-        return answer([])  # nothing is run for others here
+        return answer([])  # a hub offers no inference
     page = tag_filters.listing(
-        request.user, _shelf(query), cursor=query.get("cursor", ""), limit=limit
+        request.user, _search_query(query), cursor=query.get("cursor", ""), limit=limit
     )
     return answer(_documents(page.results, query), headers=next_page(request, page.next_cursor))
 
 
-def _shelf(query: QueryDict) -> TagQuery:
-    """Return what is looked for.
+def _search_query(query: QueryDict) -> Shelf:
+    """Return the search query.
 
     Raises:
-        Invalid: by too many tags.
+        Invalid: there are too many tags.
     """
     wanted = [part for value in query.getlist("filter") for part in value.split(",")]
     tags = dict.fromkeys(tag.strip() for tag in wanted if tag.strip() not in {*_EVERYTHING, ""})
@@ -70,7 +70,7 @@ def _shelf(query: QueryDict) -> TagQuery:
 
 
 def _facet(tag: str) -> Facet:
-    """Return what a tag of ``shapes.tags`` says of adapters."""
+    """Return the facet of a tag from ``shapes.tags``."""
     if tag.startswith("base_model:"):
         repo = tag.removeprefix("base_model:").removeprefix("adapter:")
         return Facet(

@@ -1,9 +1,8 @@
-"""How a file travels: inside the commit (``regular``), or before it (``lfs``).
+"""Upload modes of files: inside the commit (``regular``), or before it (``lfs``).
 
-Both ways in and every listing ask here, so that what a client was told at its push is what it reads
-back. The answer follows from path and length alone. Git names contents by SHA-1 over
-``blob``, their length, a NUL and themselves; of a file that travels before the commit, git knows a
-pointer only.
+Uploads and listings both use this module, so that a client reads back the mode that it used for its
+push. The mode depends only on path and size. Git identifies contents by SHA-1 over ``blob``, their
+length, a NUL and the bytes; of an LFS file, git only has a pointer.
 
 Source: gitformat-pack, "Object types"; git-lfs ``docs/spec.md``, "The Pointer".
 """
@@ -20,22 +19,22 @@ from registry.scan import checks
 if TYPE_CHECKING:
     from registry.models import Blob
 
-#: Longest file that travels inside the commit, in bytes: base64 makes a third more of it, and a
-#: client holds it four times in memory.
+#: Maximum size of a file inside a commit, in bytes: base64 makes it a third longer, and a client
+#: holds it four times in memory.
 INLINE_BYTES = 1024 * 1024
 
 
 def is_regular(path: str, size_bytes: int) -> bool:
-    """Whether a file travels inside the commit: small texts and pictures do, and what is empty."""
+    """Whether a file is sent inside the commit: small texts and images, and empty files."""
     suffix = "." + path.rpartition(".")[2].casefold()
     return not size_bytes or (suffix in checks.COMPANIONS and size_bytes <= INLINE_BYTES)
 
 
 def git_oid(blob: Blob) -> str:
-    """Return git's name of stored bytes, 40 hex digits.
+    """Return git's id of a blob, 40 hex digits.
 
     Raises:
-        FileNotFoundError: the bytes are gone.
+        FileNotFoundError: the bytes were deleted.
         StorageAway: the store cannot be reached.
     """
     return _git_oid(blob.sha256)
@@ -51,12 +50,12 @@ def _git_oid(sha256: str) -> str:
 
 
 def pointer_size(blob: Blob) -> int:
-    """Return the length of a blob's pointer file in bytes."""
+    """Return the size of a blob's pointer file in bytes."""
     return len(_pointer(blob))
 
 
 def pointer_oid(blob: Blob) -> str:
-    """Return git's name of a blob's pointer file, 40 hex digits."""
+    """Return git's id of a blob's pointer file, 40 hex digits."""
     pointer = _pointer(blob)
     return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
 

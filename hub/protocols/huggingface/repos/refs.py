@@ -1,7 +1,7 @@
-"""Adapters and revisions by the words of an address.
+"""Adapters and revisions from the parts of a URL.
 
-A branch may have slashes in its name and comes quoted then: ``feat%2Frain``. Where the server tells
-the path as it was sent, that settles where the name ends; else the longest alias does.
+The name of a branch may have slashes, which clients quote: ``feat%2Frain``. If the server provides
+the path as sent, that shows where the name ends; otherwise the longest matching alias is used.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from registry.versions.revisions import Snapshot
 
 
-def standing_of(request: HttpRequest, owner: str, name: str) -> Adapter:
-    """Return an adapter that the caller may see, one that was withdrawn too.
+def adapter_or_tombstone(request: HttpRequest, owner: str, name: str) -> Adapter:
+    """Return an adapter that the user may see, also a withdrawn one.
 
     Raises:
-        Refused: there is none, or it was blocked.
-        Moved: it has another name now.
+        Refused: there is none, or it is blocked.
+        Moved: it was renamed.
     """
     try:
         return adapter_selectors.get(request.user, owner, name)
@@ -47,23 +47,23 @@ def standing_of(request: HttpRequest, owner: str, name: str) -> Adapter:
 
 
 def adapter_of(request: HttpRequest, owner: str, name: str) -> Adapter:
-    """Return an adapter that the caller may see.
+    """Return an adapter that the user may see.
 
     Raises:
-        Refused: there is none, it was blocked, or all of it was withdrawn (410, with the reason).
-        Moved: it has another name now.
+        Refused: there is none, it is blocked, or it was withdrawn (410, with the reason).
+        Moved: it was renamed.
     """
-    adapter = standing_of(request, owner, name)
+    adapter = adapter_or_tombstone(request, owner, name)
     if adapter.withdrawn_reason:
         raise Refused(adapter_selectors.gone(adapter), REPO_NOT_FOUND, status=410)
     return adapter
 
 
 def require_access(request: HttpRequest, adapter: Adapter) -> None:
-    """Let those pass who may have the adapter's files.
+    """Require that the user may download the adapter's files.
 
     Raises:
-        Refused: it is gated.
+        Refused: the adapter is gated.
     """
     try:
         files.require_access(request.user, adapter)
@@ -72,7 +72,7 @@ def require_access(request: HttpRequest, adapter: Adapter) -> None:
 
 
 def snapshot_of(request: HttpRequest, adapter: Adapter, ref: str) -> Snapshot:
-    """Return the revision that a name means to readers, see ``registry.versions.revisions``.
+    """Return the revision of a ref for reading; see ``registry.versions.revisions``.
 
     Raises:
         Refused: there is none, or it was withdrawn (410, with the reason).
@@ -84,7 +84,7 @@ def snapshot_of(request: HttpRequest, adapter: Adapter, ref: str) -> Snapshot:
 
 
 def revision_of(adapter: Adapter, ref: str) -> Revision:
-    """Return the revision that a name points at, for those who change things.
+    """Return the revision of a ref for writing.
 
     Raises:
         Refused: there is none.
@@ -95,16 +95,16 @@ def revision_of(adapter: Adapter, ref: str) -> Revision:
         raise Refused(error, REVISION_NOT_FOUND) from error
 
 
-def parted(
+def split_ref_and_path(
     request: HttpRequest, adapter: Adapter, rest: str, *, before: int
 ) -> tuple[Snapshot, str]:
-    """Return the revision and the path that the rest of an address names.
+    """Return revision and path from the rest of a URL.
 
     Args:
-        request: For its path as it was sent.
-        adapter: Whose.
-        rest: Revision and path, ``main/noir.safetensors``; or a revision alone.
-        before: Segments of the address before it.
+        request: Has the path as sent.
+        adapter: The adapter of the revision.
+        rest: Revision and path, such as ``main/noir.safetensors``, or only a revision.
+        before: Number of segments before ``rest``.
 
     Raises:
         Refused: see ``snapshot_of``.

@@ -1,4 +1,4 @@
-"""Adapters, files and commits in the Hub's shapes. Dates end in ``Z``: clients read no other."""
+"""Adapters, files and commits in the Hub's format. Dates end in ``Z``, as clients require."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GATES = {Access.OPEN: False, Access.GATED_AUTO: "auto", Access.GATED_MANUAL: "manual"}
 
-#: What diffusers looks for among a repo's files, and what it passes over.
+#: Names that diffusers searches for in a repo, and names that it ignores.
 _KNOWN_NAME = "pytorch_lora_weights.safetensors"
 _PASSED_OVER = ("scheduler", "optimizer", "checkpoint")
 
@@ -47,7 +47,7 @@ def brief(adapter: Adapter) -> dict[str, Any]:
 
 
 def full(adapter: Adapter, revision: Revision, files: Sequence[File]) -> dict[str, Any]:
-    """Return an adapter at a revision with the files of it."""
+    """Return an adapter at a revision, with its files."""
     return {
         **brief(adapter),
         "author": adapter.owner,
@@ -60,7 +60,7 @@ def full(adapter: Adapter, revision: Revision, files: Sequence[File]) -> dict[st
 
 
 def in_order(files: Sequence[File]) -> list[File]:
-    """Return files by path; the primary weights first where diffusers would take others.
+    """Return files by path; the primary weights first if diffusers would choose others.
 
     Source: diffusers ``_best_guess_weight_name``.
     """
@@ -79,7 +79,7 @@ def _guessed(files: Sequence[File]) -> File | None:
 
 
 def tags(adapter: Adapter) -> list[str]:
-    """Return what the Hub files under tags: library, work, base model, licence, then our own."""
+    """Return the Hub's tags: library, pipeline, base model, licence, then the adapter's tags."""
     version = adapter.latest_version
     base = bases.base_model(adapter.family, adapter.lineage)
     found = ["diffusers", "safetensors", bases.pipeline_of(adapter.family), "lora"]
@@ -93,13 +93,13 @@ def tags(adapter: Adapter) -> list[str]:
 
 
 def base_models(adapter: Adapter) -> dict[str, Any] | None:
-    """Return the base model with the relation to it, None where none is known."""
+    """Return the base model and the relation to it, None if unknown."""
     base = bases.base_model(adapter.family, adapter.lineage)
     return {"relation": "adapter", "models": [{"id": base}]} if base else None
 
 
 def safetensors(files: Sequence[File]) -> dict[str, Any] | None:
-    """Return the count of numbers in the primary weights, under their most frequent format."""
+    """Return the number of parameters in the primary weights, by the most frequent format."""
     primary = next((file for file in files if file.is_primary), None)
     document = document_of(primary.blob) if primary else {}
     formats, total = document.get("dtypes") or {}, document.get("parameters")
@@ -109,7 +109,7 @@ def safetensors(files: Sequence[File]) -> dict[str, Any] | None:
 
 
 def sibling(file: File) -> dict[str, Any]:
-    """Return a file of a repo with its size and names."""
+    """Return a file of a repo with its size and ids."""
     found = {"rfilename": file.path, "size": file.size_bytes, "blobId": oid(file)}
     if not is_regular(file.path, file.size_bytes):
         found["lfs"] = {"sha256": file.sha256, **_pointed(file)}
@@ -129,17 +129,17 @@ def _pointed(file: File) -> dict[str, int]:
 
 
 def oid(file: File) -> str:
-    """Return git's name of a file: of its content, or of the pointer to it."""
+    """Return git's id of a file: of its content, or of the pointer to it."""
     if not is_regular(file.path, file.size_bytes):
         return pointer_oid(file.blob)
     try:
         return git_oid(file.blob)
     except (FileNotFoundError, StorageAway):
-        return pointer_oid(file.blob)  # a listing does without the bytes
+        return pointer_oid(file.blob)  # a listing works without the bytes
 
 
 def commit(revision: Revision, *, is_formatted: bool = False) -> dict[str, Any]:
-    """Return a revision as git tells a commit: the first line of its message is its title."""
+    """Return a revision as a commit; the first line of its message is the title."""
     title, _line, body = revision.message.partition("\n")
     found: dict[str, Any] = {
         "id": revision.commit,

@@ -1,6 +1,6 @@
-"""What is known of a repo: its document at a revision, its branches, its past, who may enter.
+"""Reading repos: document, branches, commits and access checks.
 
-Addresses that clients print for people lead to the page of the adapter (``web_page``).
+URLs that clients print redirect to the page of the adapter (``web_page``).
 """
 
 from __future__ import annotations
@@ -75,17 +75,17 @@ def _document(request: HttpRequest, snapshot: Snapshot, files: Sequence[File]) -
 
 
 def warned(response: R, snapshot: Snapshot) -> R:
-    """Have clients print why a version is not offered any more."""
+    """Add the header that makes clients print why a version was yanked."""
     version = snapshot.version
     if version is not None and version.state == VersionState.YANKED:
-        said = f"{version.name} was yanked: {version.yanked_reason}"
-        response.headers["X-HF-Warning"] = f"yanked; {in_header(said.replace(';', ','))}"
+        text = f"{version.name} was yanked: {version.yanked_reason}"
+        response.headers["X-HF-Warning"] = f"yanked; {in_header(text.replace(';', ','))}"
     return response
 
 
 @door("GET")
 def refs(request: HttpRequest, owner: str, name: str) -> JsonResponse:
-    """Return branches and tags with the commits that they point at; versions are tags."""
+    """Return branches and tags with their commits; versions are tags."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), revisions.MAIN)
     branches, tags = alias_selectors.refs(snapshot)
     document: dict[str, list[dict[str, str]]] = {
@@ -104,10 +104,10 @@ def _ref(kind: str, name: str, commit: str) -> dict[str, str]:
 
 @door("GET")
 def commits(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Return a revision and those before it, newest first, page by page.
+    """Return a revision and its ancestors, newest first, in pages.
 
     Raises:
-        CursorInvalid: the page is no number of ours.
+        CursorInvalid: the page is not a number.
     """
     snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
     limit = whole(request.GET, "limit", default=50, most=MAX_COMMITS)
@@ -122,28 +122,28 @@ def commits(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespon
 
 @door("GET")
 def auth_check(request: HttpRequest, owner: str, name: str) -> JsonResponse:
-    """Say whether the caller may download."""
+    """Check whether the user may download."""
     require_access(request, adapter_of(request, owner, name))
     return answer({})
 
 
 @door("GET")
 def auth_check_write(request: HttpRequest, owner: str, name: str) -> JsonResponse:
-    """Say whether the caller may publish."""
+    """Check whether the user may publish."""
     permissions.require_adapter(request.user, adapter_of(request, owner, name))
     return answer({})
 
 
 @door("GET")
-def mine(request: HttpRequest) -> JsonResponse:
-    """Return the caller's own repos with what they take up."""
+def own_repos(request: HttpRequest) -> JsonResponse:
+    """Return the user's repos with their sizes."""
     user = permissions.require_user(request.user)
     return answer(_owned(list(tag_filters.in_namespace(user, user.namespace))))
 
 
 @door("GET")
-def theirs(request: HttpRequest, owner: str) -> JsonResponse:
-    """Return the repos of an organisation that the caller may see."""
+def organisation_repos(request: HttpRequest, owner: str) -> JsonResponse:
+    """Return the repos of an organisation that the user may see."""
     user = permissions.require_user(request.user)
     return answer(_owned(list(tag_filters.in_namespace(user, adapter_selectors.namespace(owner)))))
 
@@ -165,15 +165,15 @@ def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
 
 
 def card_data(adapter: Adapter, files: Sequence[File]) -> dict[str, Any]:
-    """Return what the fields of an adapter make, with what its README says in place of that."""
+    """Return the front matter from an adapter's fields, overridden by its README's."""
     readme = next((file for file in files if file.path == fields.NAME), None)
     if readme is None:
         return front_matter_of(adapter)
     try:
-        said = _front_matter(readme.sha256)
+        front_matter = _front_matter(readme.sha256)
     except (FileNotFoundError, StorageAway, Invalid):
-        said = {}  # a document does without
-    return {**front_matter_of(adapter), **said}
+        front_matter = {}  # the document works without it
+    return {**front_matter_of(adapter), **front_matter}
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +184,7 @@ def _front_matter(sha256: str) -> Mapping[str, Any]:
 
 @door("GET")
 def web_page(request: HttpRequest, owner: str, name: str, ref: str) -> HttpResponseRedirect:
-    """Lead to the version that a commit or a branch is, else to the adapter."""
+    """Redirect to the version of a commit or branch, else to the adapter."""
     adapter = adapter_of(request, owner, name)
     place = reverse("adapter", args=[adapter.owner, adapter.name])
     found = _version(request, adapter, ref.partition("/")[0])

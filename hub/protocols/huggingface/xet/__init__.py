@@ -1,9 +1,9 @@
-"""The upload half of Xet, which the Hub's default client sends every large file through.
+"""Xet uploads, by which the Hub's default client sends large files.
 
-A client cuts files into chunks, packs chunks into xorbs, sends these, and then a shard that says
-which chunks make up which file. Nothing of it is kept: files are put together when the shard comes.
-``xorbs`` and ``shards`` read the formats, ``staging`` keeps xorbs meanwhile, ``assembling`` makes
-files of them, ``grants`` says who may send, ``endpoints`` speaks HTTP.
+A client cuts files into chunks, packs chunks into xorbs, sends these, and then a shard that lists
+the chunks of each file. The hub assembles the files when the shard arrives, and keeps no chunks.
+``xorbs`` and ``shards`` read the formats, ``staging`` stores xorbs until then, ``assembling``
+assembles files, ``endpoints`` has the views and the upload permissions.
 
 Source: the Xet protocol specification of huggingface/xet-core, ``spec/``.
 """

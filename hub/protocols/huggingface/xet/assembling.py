@@ -1,4 +1,4 @@
-"""Files put together from the chunks of their xorbs, and deposited."""
+"""Assembles files from the chunks of xorbs, and stores them as uploads."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.xet.staging import Session, Stored
     from registry.models import User
 
-#: How many times what may wait the files of a shard may be, since chunks come packed and once.
+#: Maximum ratio of the files of a shard to staged bytes: chunks are compressed and deduplicated.
 UNPACKED = 2
-#: A shard that long may be one of several of the same session; 64 MiB describe some 50 GB.
+#: A shard of this length may be one of several in its session; 64 MiB describe some 50 GB.
 LONG_BYTES = 32 * 2**20
 
 
 def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int) -> None:
-    """Deposit the files of a shard, then remove the session's xorbs; repeated, it does nothing.
+    """Store the files of a shard, then delete the session's xorbs. It is idempotent.
 
-    What was deposited before a refusal stays, so that a repeated shard goes on from there. So does
-    the count of what was written, or shards that are refused could be repeated without end.
+    Files that were stored before an error stay, so that a repeated shard continues from there. So
+    does the count of written bytes, as otherwise refused shards could be repeated without end.
 
     Args:
-        actor: Who sends.
-        session: Where the xorbs lie.
-        shard: Its bytes; seekable.
-        size_bytes: Their length.
+        actor: The sender.
+        session: The session with the xorbs.
+        shard: The shard; seekable.
+        size_bytes: Its size.
 
     Raises:
-        ShardInvalid, XorbInvalid: these bytes are none, or do not fit together.
-        Invalid: a xorb is not here.
-        DigestMismatch: a file has another sha256 than its shard says.
+        ShardInvalid, XorbInvalid: the bytes are invalid or inconsistent.
+        Invalid: a xorb is missing.
+        DigestMismatch: a file does not have the sha256 in its shard.
         Conflict: the session is busy.
         TooLarge, QuotaExceeded, StorageFull, StorageAway: see ``registry.uploads.by_digest``.
     """
@@ -59,10 +59,10 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
 
 
 def _require_sane(entries: list[FileEntry]) -> None:
-    """Refuse files that are much more than their chunks could be: a few may be named very often.
+    """Refuse files whose total size is implausible: chunks may be repeated very often.
 
     Raises:
-        TooLarge: they are.
+        TooLarge: they are too large.
     """
     limit = UNPACKED * settings.LORARY.xet_bytes
     if sum(entry.size_bytes for entry in entries) > limit:
@@ -73,17 +73,17 @@ def _require_sane(entries: list[FileEntry]) -> None:
 
 
 def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, room: int) -> None:
-    """Put a file together unless its bytes are here.
+    """Assemble and store a file unless its bytes are stored already.
 
     Args:
-        actor: Who sends.
+        actor: The sender.
         stored: The xorbs.
-        shard: Which chunks make up the file.
+        shard: The shard with the chunks of the file.
         entry: The file.
-        room: How many bytes the files of the session may have, those that were refused too.
+        room: Number of bytes that the session's files may have, including refused ones.
 
     Raises:
-        TooLarge: these are more, so the chunks came packed beyond all measure.
+        TooLarge: there are more, as the chunks are compressed too strongly.
     """
     upload = by_digest.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
     if upload is None:
@@ -94,7 +94,7 @@ def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, roo
         staging.count(stored.session, entry.size_bytes)
         by_digest.receive_body(actor=actor, upload=upload, stream=_Chunks(stored, shard, entry))
     except (ShardInvalid, XorbInvalid, Invalid, TooLarge, UploadRefused):
-        uploads.cancel(actor=actor, upload=upload)  # nothing that could be gone on with
+        uploads.cancel(actor=actor, upload=upload)  # it cannot be resumed
         raise
 
 
@@ -110,7 +110,7 @@ def _require_ratio(entry: FileEntry, room: int) -> None:
 
 
 class _Chunks:
-    """The bytes of a file, as a body that is read."""
+    """The bytes of a file, as a readable body."""
 
     def __init__(self, stored: Stored, shard: BinaryIO, entry: FileEntry) -> None:
         self._chunks, self._rest = _chunks(stored, shard, entry), b""

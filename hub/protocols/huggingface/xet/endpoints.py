@@ -1,15 +1,14 @@
-"""Where Xet clients ask for a token and send their bytes.
+"""Endpoints of Xet uploads, and their signed permissions.
 
 ```
-GET  /api/models/{id}/xet-write-token/{rev}     a token, and an address that no other upload has
-POST {address}/v1/xorbs/default/{hash}          a xorb
-POST {address}/v1/shards                        which chunks make up which files
-POST {address}/v1/telemetry                     not kept
+GET  /api/models/{id}/xet-write-token/{rev}     returns a token, and the URL of a new session
+POST {url}/v1/xorbs/default/{hash}              receives a xorb
+POST {url}/v1/shards                            assembles files from xorbs
+POST {url}/v1/telemetry                         is ignored
 ```
 
-Everything else below the address does not exist: clients then send all chunks, and by the calls
-above. The address is new with each token because clients do not send again what they sent to the
-same address before.
+All other calls answer 404: clients then send all chunks by the calls above. The URL is new with
+each token because clients do not send chunks again that they sent to the same URL before.
 
 Source: spec/api.md of huggingface/xet-core; calls of hf_xet 1.8.
 """
@@ -49,47 +48,47 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-#: Seconds after which a session that is busy is worth another try.
+#: ``Retry-After`` of a busy session.
 SOON_S = 5
 MAX_TELEMETRY_BYTES = 2**20
 
 
 @door("GET")
 def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
-    """Return a token to send bytes with, and the address to send them to."""
-    del ref  # bytes have no place yet: the commit names it
+    """Return an upload token, and the URL for it."""
+    del ref  # the revision is ignored: the commit sets it
     refuse_pull_request(request)
     issued = issue_grant(actor=request.user, adapter=adapter_of(request, owner, name))
     staging.sweep()
     place = request.build_absolute_uri(reverse("hf-xet", args=[secrets.token_hex(16)]))
-    said = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
+    document = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
     headers = {
         "Cache-Control": "no-store",
         "X-Xet-Cas-Url": place,
         "X-Xet-Access-Token": issued.secret,
         "X-Xet-Token-Expiration": str(issued.expires),
     }
-    return answer(said, headers=headers)
+    return answer(document, headers=headers)
 
 
 @door("POST", has_own_token=True)
 def xorb(request: HttpRequest, session: str, xorb_hash: str) -> JsonResponse:
-    """Take a xorb."""
+    """Receive a xorb."""
     grant = _grant(request)
     place = _session(grant, session)
     stream = stream_of(request, limit=MAX_XORB_BYTES)
     _require_room(grant.user, _length(request))
-    with _telling():
+    with _translated_errors():
         is_new = staging.keep(place, xorb_hash, stream, _length(request))
     return answer({"was_inserted": is_new})
 
 
 @door("POST", has_own_token=True)
 def shard(request: HttpRequest, session: str) -> JsonResponse:
-    """Put the files of a shard together; 1 says that this was done."""
+    """Assemble the files of a shard; the result is 1."""
     grant = _grant(request)
     stream = stream_of(request, limit=MAX_SHARD_BYTES)
-    with _telling(), spooled(_chunks(stream)) as body:
+    with _translated_errors(), spooled(_chunks(stream)) as body:
         assembling.assemble(
             actor=grant.user,
             session=_session(grant, session),
@@ -101,15 +100,15 @@ def shard(request: HttpRequest, session: str) -> JsonResponse:
 
 @door("POST", has_own_token=True)
 def telemetry(request: HttpRequest, /, **_named: str) -> JsonResponse:
-    """Listen to what a client tells of itself, and forget it."""
+    """Discard telemetry."""
     for _chunk in _chunks(stream_of(request, limit=MAX_TELEMETRY_BYTES)):
         pass
     return answer({})
 
 
 @door("GET", "POST", "PUT", "DELETE", has_own_token=True)
-def nothing(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Say that there is no such call: no chunks are known, no other way to send is.
+def unknown_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
+    """Answer 404 to all other calls, such as queries for known chunks.
 
     Raises:
         NotFound: always.
@@ -128,7 +127,7 @@ def _grant(request: HttpRequest) -> Grant:
 
 
 def _require_room(user: User, size_bytes: int) -> None:
-    """Refuse a xorb that the quota has no room for beside those that wait.
+    """Refuse a xorb that would exceed the quota together with the staged ones.
 
     Raises:
         QuotaExceeded: see ``quotas.require_room``.
@@ -138,9 +137,9 @@ def _require_room(user: User, size_bytes: int) -> None:
 
 
 def _session(grant: Grant, name: str) -> Session:
-    """Return the session: of this user and adapter, whichever of their tokens it came with.
+    """Return the session of the user and adapter, for any of their tokens.
 
-    Clients that get a new token in the midst of an upload stay with their address.
+    Clients that get a new token during an upload keep their URL.
     """
     return Session(grant.user.pk, grant.adapter.pk, name)
 
@@ -155,8 +154,8 @@ def _chunks(stream: HttpRequest) -> Iterator[bytes]:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
-    """Tell faults of the formats as refusals, and what passes as worth another try."""
+def _translated_errors() -> Iterator[None]:
+    """Turn format errors into refusals, and temporary ones into responses with Retry-After."""
     try:
         yield
     except (XorbInvalid, ShardInvalid) as error:
@@ -165,24 +164,24 @@ def _telling() -> Iterator[None]:
         raise Refused(error, status=503, headers={"Retry-After": str(SOON_S)}) from error
 
 
-#: Seconds that a grant lasts. Clients ask for a new one in time.
+#: Seconds for which a grant is valid. Clients renew it in time.
 LASTS_S = 3600
 
 _SALT = "huggingface.xet"
 
 
 class Issued(NamedTuple):
-    """A grant in writing, and when it ends, in seconds since the epoch."""
+    """A signed grant, and its expiry in seconds since the epoch."""
 
     secret: str
     expires: int
 
 
 class Grant(NamedTuple):
-    """Who may send, and to what.
+    """Permission to upload files of an adapter.
 
-    A grant is signed, not kept. It names who sends, to which adapter, and the access token that
-    asked for it; with any of them its permission ends.
+    A grant is signed, not stored. It contains user, adapter and access token, and ends with any of
+    them.
     """
 
     user: User
@@ -190,23 +189,23 @@ class Grant(NamedTuple):
 
 
 def issue_grant(*, actor: User | AnonymousUser, adapter: Adapter) -> Issued:
-    """Return a grant to send files of an adapter.
+    """Return a grant to upload files of an adapter.
 
     Raises:
-        NotFound, Unauthenticated, Forbidden, Gone: the actor may not change it.
+        NotFound, Unauthenticated, Forbidden, Gone: the actor may not write to it.
     """
     user = permissions.require_adapter(actor, adapter)
     token = user.access_token
-    said = [user.pk, adapter.pk, token.pk if token is not None else 0]
-    return Issued(signing.dumps(said, salt=_SALT, compress=False), int(time.time()) + LASTS_S)
+    payload = [user.pk, adapter.pk, token.pk if token is not None else 0]
+    return Issued(signing.dumps(payload, salt=_SALT, compress=False), int(time.time()) + LASTS_S)
 
 
 def opened_grant(secret: str) -> Grant:
-    """Return what a grant allows, if it still does.
+    """Verify a signed grant and return it.
 
     Raises:
-        Unauthenticated: it was not written here, is too old, or its token or account has ended.
-        NotFound, Forbidden, Gone: its user may not change the adapter any more.
+        Unauthenticated: it is invalid or expired, or its token or account is.
+        NotFound, Forbidden, Gone: the user may no longer write to the adapter.
     """
     try:
         user_id, adapter_id, token_id = signing.loads(secret, salt=_SALT, max_age=LASTS_S)

@@ -1,4 +1,4 @@
-"""Shards: which chunks of which xorbs make up which files.
+"""Shards: lists of the chunks of xorbs that make up files.
 
 All numbers are little endian, all records have 48 bytes:
 
@@ -14,7 +14,7 @@ xorb     = hash 32 bytes, flags u32, number of chunks u32, length u32, packed le
 end      = a record that begins with 32 bytes FF
 ```
 
-A hash is four u64 and is written as their hex digits one after the other, so is the sha256.
+A hash is four u64, written as their hex digits; the sha256 is written the same way.
 
 Source: spec/shard.md of huggingface/xet-core.
 """
@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Longest shard taken, in bytes. Clients begin a new one after 64 MiB.
+#: Maximum size of a shard in bytes. Clients start a new one after 64 MiB.
 MAX_SHARD_BYTES = 72 * 2**20
-#: Most files in a shard. Clients make a commit of at most 1,000 files.
+#: Maximum number of files in a shard. Clients commit at most 1,000 files at once.
 MAX_FILES = 10_000
 
 TAG = b"HFRepoMetaData\0UigEj{\x81W\x83\xa5\xbd\xd9\\\xcd\xd1J\xa9"
@@ -44,7 +44,7 @@ _END = b"\xff" * 32
 
 
 class ShardInvalid(ValueError):
-    """These bytes are no shard, or one over a limit; the message says why."""
+    """A shard is invalid or exceeds a limit, as the message says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class FileEntry:
 
     Attributes:
         sha256: 64 hex digits.
-        size_bytes: Sum of its segments.
-        place: Where its segments begin in the shard, in bytes.
-        segments: How many there are.
+        size_bytes: Total size of its segments.
+        place: Offset of its segments in the shard, in bytes.
+        segments: Number of segments.
     """
 
     sha256: str
@@ -74,24 +74,24 @@ class Segment(NamedTuple):
 
 
 def hash_text(raw: bytes) -> str:
-    """Return how 32 bytes of a hash are written."""
+    """Return the hex digits of a 32-byte hash."""
     return "".join(f"{word:016x}" for word in _HASH.unpack(raw))
 
 
 def hash_bytes(text: str) -> bytes:
-    """Return the 32 bytes of a written hash."""
+    """Return the 32 bytes of a hash in hex digits."""
     return _HASH.pack(*(int(text[place : place + 16], 16) for place in range(0, 64, 16)))
 
 
 def files_of(file: BinaryIO, size_bytes: int) -> list[FileEntry]:
-    """Return the files of a shard, once all of it is read; segments are not kept.
+    """Read a whole shard and return its files, without segments.
 
     Args:
         file: The shard; seekable.
         size_bytes: Its length.
 
     Raises:
-        ShardInvalid: see its name; or a file has no sha256.
+        ShardInvalid: the shard is invalid, or a file has no sha256.
     """
     if size_bytes > MAX_SHARD_BYTES:
         msg = f"A shard has at most {MAX_SHARD_BYTES} bytes; this has {size_bytes}."
@@ -107,14 +107,14 @@ def files_of(file: BinaryIO, size_bytes: int) -> list[FileEntry]:
 
 
 def segments_of(file: BinaryIO, entry: FileEntry) -> Iterator[Segment]:
-    """Yield the segments of a file that ``files_of`` returned, in their order."""
+    """Yield the segments of a file from ``files_of``, in order."""
     for number in range(entry.segments):
         file.seek(entry.place + number * RECORD_BYTES)
         yield _segment(file.read(RECORD_BYTES))
 
 
 class _Reader:
-    """A shard, read from its beginning to its end."""
+    """Sequential reader of a shard."""
 
     def __init__(self, file: BinaryIO, size_bytes: int) -> None:
         self.file, self.left, self.place = file, size_bytes, 0
@@ -132,20 +132,20 @@ class _Reader:
         return record
 
     def require(self, records: int) -> None:
-        """Make sure that so many records may follow, before anything is done about them."""
+        """Require that the shard is long enough for so many more records."""
         if self.left < records * RECORD_BYTES:
             msg = "The shard ends before what it announces."
             raise ShardInvalid(msg)
 
     def skip(self, records: int) -> None:
-        """Leave records out."""
+        """Skip records."""
         self.require(records)
         self.left -= records * RECORD_BYTES
         self.place += records * RECORD_BYTES
         self.file.seek(self.place)
 
     def header(self) -> int:
-        """Return the length of the footer."""
+        """Read the header, and return the length of the footer."""
         tag, version, footer_bytes = _HEADER.unpack(self.record())
         if tag != TAG:
             msg = "This is no shard: its tag is another one."
@@ -168,7 +168,7 @@ class _Reader:
         raise ShardInvalid(msg)
 
     def file_entry(self, flags: int, segments: int) -> FileEntry:
-        """Return the file whose first record was just read."""
+        """Read the rest of a file after its first record."""
         place, size_bytes = self.place, 0
         self.require(segments)
         for _ in range(segments):
@@ -181,7 +181,7 @@ class _Reader:
         return FileEntry(hash_text(self.record()[:32]), size_bytes, place, segments)
 
     def xorbs(self) -> None:
-        """Read over what says of xorbs which chunks they have."""
+        """Skip the section that lists the chunks of xorbs."""
         while True:
             name, _, chunks, _, _ = _RECORD.unpack(self.record())
             if name == _END:

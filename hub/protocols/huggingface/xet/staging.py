@@ -1,16 +1,16 @@
-"""Xorbs that wait for their shard, in the data directory of this machine.
+"""Xorbs that wait for their shard, in the data directory.
 
 ```
-xet/{user}-{adapter}-{session}/{xorb}             a xorb at rest
-xet/{user}-{adapter}-{session}/{xorb}.{random}    one that is just arriving
-xet/{user}-{adapter}-{session}/written            how many bytes of files were made of them
+xet/{user}-{adapter}-{session}/{xorb}             a received xorb
+xet/{user}-{adapter}-{session}/{xorb}.{random}    one that is being received
+xet/{user}-{adapter}-{session}/written            number of file bytes that were written from them
 ```
 
-A session is the uploads of one client with one address. Nothing in it is published, or counts as
-safe: a xorb leaves with the shard that needs it, or when its session was idle for ``IDLE_S``.
+A session is the uploads of one client with one URL. Xorbs are unchecked and never published. They
+are deleted when their shard was assembled, or when the session was idle for ``IDLE_S``.
 
-At rest a xorb has an index at its end, so that a range of chunks is found without reading the
-others: offsets of its chunks as u32, then their number as u32.
+A received xorb gets an index at its end, to find chunks without reading the others: the offsets of
+its chunks as u32, then their number as u32.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from hub.protocols.huggingface.xet.shards import Segment
     from registry.uploads.receive import Readable
 
-#: Seconds after which a session that nothing came for is given up.
+#: Seconds without data after which a session is deleted.
 IDLE_S = 3600
-#: Most xorbs that one user may have waiting.
+#: Maximum number of staged xorbs of a user.
 MAX_XORBS = 20_000
-#: Xorbs that are open at once while a file is put together.
+#: Number of xorbs that are open at once while a file is assembled.
 OPEN_XORBS = 16
 
-#: Name of the file that counts what was written; no xorb is named so.
+#: Name of the file with the number of written bytes, which is not a valid name of a xorb.
 WRITTEN = "written"
 
 _COUNT = struct.Struct("<I")
@@ -57,7 +57,7 @@ _TOTAL = struct.Struct("<Q")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where the xorbs of one upload lie; ``name`` is 32 hex digits that its client got."""
+    """The session of an upload; ``name`` is the 32 hex digits in its URL."""
 
     user_id: int
     adapter_id: int
@@ -65,19 +65,19 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """The folder, which may not be there yet."""
+        """Return the folder, which may not exist yet."""
         return _root() / f"{self.user_id}-{self.adapter_id}-{self.name}"
 
 
 class Size(NamedTuple):
-    """How many xorbs, and how many bytes they have."""
+    """Number and total size of xorbs."""
 
     files: int = 0
     bytes: int = 0
 
 
 class _Open(NamedTuple):
-    """A xorb at rest: its bytes, where its index begins, how many chunks it has."""
+    """An open xorb: its file, the offset of its index, the number of its chunks."""
 
     file: BinaryIO
     index_at: int
@@ -85,20 +85,20 @@ class _Open(NamedTuple):
 
 
 def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool:
-    """Keep a xorb; whether there was none of this name yet.
+    """Store a xorb; return whether it is new.
 
     Args:
-        session: Whose it is.
-        name: Its hash, 64 hex digits; another one of that name is replaced.
+        session: Its session.
+        name: Its hash, 64 hex digits; an existing xorb of that name is replaced.
         stream: Its bytes, which are not held in memory.
-        size_bytes: How many were announced.
+        size_bytes: Its announced size.
 
     Raises:
-        XorbInvalid: these are not the bytes of a xorb.
-        SizeMismatch: fewer bytes came than announced.
-        QuotaExceeded: the user has too much waiting.
-        Conflict: the session is just put together or removed.
-        StorageFull: the disk has no room.
+        XorbInvalid: the bytes are not a xorb.
+        SizeMismatch: there are fewer bytes than announced.
+        QuotaExceeded: the user has too many staged xorbs.
+        Conflict: the session is being assembled or deleted.
+        StorageFull: the disk is full.
     """
     with locks.holding(session.name, is_shared=True):
         session.folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool
         draft = target.with_suffix(f".{secrets.token_hex(8)}")
         try:
             with refuse_when_full(), draft.open("x+b") as file:
-                # At full length from the start, so that others see what is on its way.
+                # At full length from the start, so that concurrent requests count it.
                 file.truncate(size_bytes)
                 _require_room(session.user_id)
                 _copy(stream, file, size_bytes)
@@ -138,10 +138,10 @@ def _append_index(file: BinaryIO, size_bytes: int) -> None:
 
 
 def _require_room(user_id: int) -> None:
-    """Refuse what would be too much at once, that which is just arriving counted.
+    """Require that the user's xorbs, including those being received, are within the limits.
 
     Raises:
-        QuotaExceeded: it is.
+        QuotaExceeded: they are not.
     """
     limit, (count, size) = settings.LORARY.xet_bytes, waiting(user_id)
     if size > limit or count > MAX_XORBS:
@@ -158,17 +158,17 @@ def _require_room(user_id: int) -> None:
 
 @contextmanager
 def changing(session: Session) -> Iterator[None]:
-    """Keep all others away from a session.
+    """Lock a session exclusively.
 
     Raises:
-        Conflict: others are still busy with it.
+        Conflict: another request uses it.
     """
     with locks.holding(session.name):
         yield
 
 
 class Stored:
-    """The xorbs of a session, for reading; a few of them are open at a time."""
+    """The xorbs of a session, for reading; a few are open at a time."""
 
     def __init__(self, session: Session) -> None:
         self.session, self._folder = session, session.folder
@@ -182,10 +182,10 @@ class Stored:
             self._close_oldest()
 
     def require(self, names: Iterable[str]) -> None:
-        """Let those pass whose xorbs are all here.
+        """Require that all xorbs exist.
 
         Raises:
-            Invalid: one is not.
+            Invalid: one is missing.
         """
         for name in set(names):
             if not (self._folder / name).exists():
@@ -195,8 +195,8 @@ class Stored:
         """Yield the bytes of a segment.
 
         Raises:
-            Invalid: its xorb is not here.
-            XorbInvalid: the xorb has not these chunks, or they have another length.
+            Invalid: its xorb is missing.
+            XorbInvalid: the xorb does not have these chunks, or they have another length.
         """
         xorb = self._opened(segment.xorb)
         if segment.end > xorb.chunks:
@@ -245,40 +245,40 @@ def _absent(name: str) -> Invalid:
 
 
 def remove(session: Session) -> None:
-    """Remove what a session has left; the caller keeps others away."""
+    """Delete a session; the caller holds its lock."""
     shutil.rmtree(session.folder, ignore_errors=True)
 
 
 def waiting(user_id: int) -> Size:
-    """Return what one user has waiting, that which is just arriving counted at full length."""
+    """Return the size of a user's xorbs, including those being received."""
     sizes = [_size(folder) for folder in _root().glob(f"{user_id}-*-*")]
     return Size(sum(one.files for one in sizes), sum(one.bytes for one in sizes))
 
 
 def size_of(session: Session) -> int:
-    """Return how many bytes a session has received."""
+    """Return the number of received bytes of a session."""
     return _size(session.folder).bytes
 
 
 def written_of(session: Session) -> int:
-    """Return how many bytes of files were made of a session's xorbs, refused ones included."""
+    """Return the number of file bytes written from a session's xorbs, including refused files."""
     with suppress(FileNotFoundError, struct.error):
         return int(_TOTAL.unpack((session.folder / WRITTEN).read_bytes())[0])
     return 0
 
 
 def count(session: Session, size_bytes: int) -> None:
-    """Count a file that is about to be made; the caller keeps others away."""
+    """Add the size of a file to the written bytes; the caller holds the lock."""
     total = _TOTAL.pack(written_of(session) + size_bytes)
     with suppress(FileNotFoundError), refuse_when_full():  # a session without xorbs has no folder
         (session.folder / WRITTEN).write_bytes(total)
 
 
 def sweep(*, is_dry: bool = False) -> Size:
-    """Remove sessions that have been idle for ``IDLE_S``; returns what was in them.
+    """Delete sessions that were idle for ``IDLE_S``; return the size of their xorbs.
 
     Args:
-        is_dry: Only count.
+        is_dry: Whether to only count.
     """
     oldest = time.time() - IDLE_S
     idle = [folder for folder in _root().glob("*-*-*") if _changed(folder) < oldest]
@@ -293,7 +293,7 @@ def _sweep_one(folder: Path, oldest: float, *, is_dry: bool) -> Size:
             if not is_dry:
                 shutil.rmtree(folder, ignore_errors=True)
             return size
-    return Size()  # it is being put together
+    return Size()  # it is being assembled
 
 
 def _size(folder: Path) -> Size:
@@ -306,7 +306,7 @@ def _root() -> Path:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
-    """Yield what is known of each xorb; others may come and go meanwhile."""
+    """Yield the status of each xorb; files may appear and disappear meanwhile."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
@@ -315,7 +315,7 @@ def _files(folder: Path) -> Iterator[os.stat_result]:
 
 
 def _changed(folder: Path) -> float:
-    """Return when something last came, in seconds since the epoch; 0 if it is gone."""
+    """Return the last change in seconds since the epoch; 0 if the session was deleted."""
     with suppress(FileNotFoundError):
         times = [folder.stat().st_mtime, *(status.st_mtime for status in _files(folder))]
         return max(times)

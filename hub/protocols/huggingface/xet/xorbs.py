@@ -1,4 +1,4 @@
-"""Xorbs: chunks of files, packed one after the other.
+"""Xorbs: sequences of compressed chunks of files.
 
 ```
 xorb   = chunk, chunk, …[, footer]        the footer begins with "XETBLOB" and is not read
@@ -6,8 +6,8 @@ chunk  = version u8 = 0, packed length u24, scheme u8, length u24, packed bytes 
 scheme = 0 as it is | 1 one LZ4 frame | 2 bytes grouped by four, then one LZ4 frame
 ```
 
-Grouped by four means: byte 0 of every four, then byte 1 of every four, then 2, then 3.
-A chunk's hash and a xorb's hash are not verified: what counts is the sha256 of the whole file.
+Grouped by four: byte 0 of every four, then byte 1 of every four, then 2, then 3.
+Hashes of chunks and xorbs are not verified, as the sha256 of the whole file is.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from lz4.frame import LZ4FrameDecompressor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Longest xorb taken, in bytes. Clients pack up to 64 MiB of chunks; headers come on top.
+#: Maximum size of a xorb in bytes. Clients pack up to 64 MiB of chunks, plus headers.
 MAX_XORB_BYTES = 65 * 2**20
-#: Longest chunk, unpacked. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".
+#: Maximum uncompressed size. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".
 MAX_CHUNK_BYTES = 128 * 1024
-#: Most chunks in a xorb: twice what clients put into one.
+#: Maximum number of chunks in a xorb: twice as many as clients use.
 MAX_CHUNKS = 2**14
-#: Most bytes that all chunks of a xorb may unpack to.
+#: Maximum uncompressed size of all chunks of a xorb.
 MAX_UNPACKED_BYTES = 2**30
 
-#: How much longer than what it holds a frame may be: its header, sums, marks of its blocks.
+#: Maximum overhead of a frame: its header, checksums and block headers.
 FRAME_BYTES = 256
 
 FOOTER = b"XETBLOB"
@@ -39,11 +39,11 @@ RAW, LZ4, GROUPED_LZ4 = 0, 1, 2
 
 
 class XorbInvalid(ValueError):
-    """These bytes are no xorb, or one over a limit; the message says why."""
+    """A xorb is invalid or exceeds a limit, as the message says."""
 
 
 class Header(NamedTuple):
-    """What stands before a chunk; lengths are in bytes."""
+    """The header of a chunk; lengths are in bytes."""
 
     packed_bytes: int
     scheme: int
@@ -51,12 +51,12 @@ class Header(NamedTuple):
 
 
 def index(file: BinaryIO, size_bytes: int) -> array[int]:
-    """Return where each chunk begins, and at last where the chunks end.
+    """Return the offset of each chunk, and the end of the last one.
 
-    Only headers are read: nothing is unpacked.
+    Only headers are read; nothing is decompressed.
 
     Args:
-        file: The xorb, from its beginning on; seekable.
+        file: The xorb; seekable, at its beginning.
         size_bytes: Its length.
 
     Returns:
@@ -99,10 +99,10 @@ def _require_within(chunks: int, unpacked: int) -> None:
 
 
 def read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """Yield the chunks between two offsets that ``index`` returned, unpacked.
+    """Yield the decompressed chunks between two offsets from ``index``.
 
     Raises:
-        XorbInvalid: a chunk does not unpack to what its header says.
+        XorbInvalid: a chunk does not match its header.
     """
     file.seek(start)
     while start < end:
@@ -119,7 +119,7 @@ def read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 
 
 def _header(head: bytes) -> Header:
-    """Return a chunk's header, within the limits."""
+    """Return the header of a chunk, after checking the limits."""
     if len(head) != HEADER_BYTES:
         msg = "The xorb ends within the header of a chunk."
         raise XorbInvalid(msg)
@@ -149,11 +149,11 @@ def _unpacked(header: Header, packed: bytes) -> bytes:
 
 
 def _frame(packed: bytes, size_bytes: int) -> bytes:
-    """Return what one LZ4 frame holds, at most a byte more than announced."""
+    """Decompress one LZ4 frame, to at most one byte more than announced."""
     decompressor = LZ4FrameDecompressor()
     try:
         data: bytes = decompressor.decompress(packed, max_length=size_bytes + 1)
-    except (RuntimeError, EOFError) as error:  # lz4 knows no error of its own
+    except (RuntimeError, EOFError) as error:  # lz4 has no exception class of its own
         msg = "A chunk is no LZ4 frame."
         raise XorbInvalid(msg) from error
     if not decompressor.eof or decompressor.unused_data:
@@ -163,7 +163,7 @@ def _frame(packed: bytes, size_bytes: int) -> bytes:
 
 
 def _ungrouped(data: bytes) -> bytes:
-    """Return bytes in their order that were grouped by four."""
+    """Return bytes that were grouped by four in their original order."""
     grouped = np.frombuffer(data, np.uint8)
     found, begin, size = np.empty_like(grouped), 0, len(data)
     for place in range(4):

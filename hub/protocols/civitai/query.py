@@ -1,4 +1,4 @@
-"""What a query string asks for: each value is checked, what is not known is left alone.
+"""Parsing of query strings: values are validated, unknown parameters ignored.
 
 Source: Civitai's API v1. Lists come as ``types=LORA&types=LoCon`` or ``types=LORA,LoCon``.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Ids are positive 32-bit integers.
 MAX_NUMBER = 2**31 - 1
-#: Most characters of a value, and most values of a list.
+#: Maximum length of a value, and of a list.
 MAX_CHARS, MAX_VALUES = 400, 200
 
 PERIODS: Mapping[str, timedelta | None] = {
@@ -41,13 +41,13 @@ def number(text: str, name: str = "id") -> int:
     """Return an id.
 
     Raises:
-        Invalid: it is none.
+        Invalid: it is not an id.
     """
     return _within(text, name, 1, MAX_NUMBER)
 
 
-class Asked:
-    """The parameters of a request."""
+class QueryParameters:
+    """The query parameters of a request."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._query = request.GET
@@ -57,10 +57,10 @@ class Asked:
         return bool(self.text(name))
 
     def text(self, name: str) -> str:
-        """Return a text, "" where there is none.
+        """Return a text, "" if it is missing.
 
         Raises:
-            Invalid: it is too long, or has a character that no database can look for.
+            Invalid: it is too long or has a NUL.
         """
         return _sound(name, self._query.get(name, ""))
 
@@ -68,21 +68,21 @@ class Asked:
         """Return a number.
 
         Raises:
-            Invalid: it is none, or outside its limits.
+            Invalid: it is not a number, or out of range.
         """
         text = self.text(name)
         return _within(text, name, least, most) if text else default
 
     def id(self, name: str) -> int | None:
-        """Return an id, None where there is none."""
+        """Return an id, None if it is missing."""
         text = self.text(name)
         return number(text, name) if text else None
 
     def flag(self, name: str) -> bool | None:
-        """Return true or false, None where neither is said.
+        """Return a boolean, None if it is missing.
 
         Raises:
-            Invalid: it is something else.
+            Invalid: it is neither ``true`` nor ``false``.
         """
         text = self.text(name).casefold()
         if not text:
@@ -92,7 +92,7 @@ class Asked:
         return _FLAGS[text]
 
     def one_of(self, name: str, choices: Collection[str], default: str = "") -> str:
-        """Return one of some words, in any case.
+        """Return one of the choices, ignoring case.
 
         Raises:
             Invalid: it is none of them.
@@ -101,7 +101,7 @@ class Asked:
         return _known(name, text, choices) if text else default
 
     def several(self, name: str, choices: Collection[str]) -> list[str]:
-        """Return some of some words, [] where nothing is said.
+        """Return a list of choices, [] if it is missing.
 
         Raises:
             Invalid: one of them is unknown.
@@ -109,16 +109,16 @@ class Asked:
         return [_known(name, text, choices) for text in self._list(name)]
 
     def ids(self, name: str) -> list[int] | None:
-        """Return ids, None where nothing is said.
+        """Return ids, None if they are missing.
 
         Raises:
-            Invalid: one is none.
+            Invalid: one is not an id.
         """
         found = [number(text, name) for text in self._list(name)]
         return found or None
 
     def since(self, name: str = "period") -> datetime | None:
-        """Return when a period began, None where it is all time."""
+        """Return the start of a period, None for all time."""
         length = PERIODS[self.one_of(name, PERIODS, "AllTime")]
         return timezone.now() - length if length is not None else None
 
@@ -151,5 +151,5 @@ def _known(name: str, text: str, choices: Collection[str]) -> str:
     for choice in choices:
         if choice.casefold() == text.casefold():
             return choice
-    said = {"name": name, "all": ", ".join(choices)}
-    raise Invalid(_("“%(name)s” must be one of: %(all)s.") % said)
+    values = {"name": name, "all": ", ".join(choices)}
+    raise Invalid(_("“%(name)s” must be one of: %(all)s.") % values)
