@@ -139,8 +139,8 @@ def test_layers_that_cannot_be_read_are_wrong_usage(fake: FakeHub, run: Run, lay
 
 
 def test_layers_are_sent_as_they_were_said() -> None:
-    assert Layer.parse("studio/noir").said() == {"adapter": "studio/noir"}
-    assert Layer.parse("studio/noir@v2:-0.5").said() == {
+    assert Layer.parse("studio/noir").to_json() == {"adapter": "studio/noir"}
+    assert Layer.parse("studio/noir@v2:-0.5").to_json() == {
         "adapter": "studio/noir",
         "version": "v2",
         "strength": -0.5,
@@ -152,14 +152,14 @@ def test_layers_are_sent_as_they_were_said() -> None:
 def test_what_was_not_said_is_not_sent(ready: FakeHub, hub: Hub) -> None:
     hub.try_stack([Layer.parse("studio/noir")], "a lighthouse", triggers=False, width=96)
     [seen] = ready.requests("^POST")
-    said = {
+    to_json = {
         "layers": [{"adapter": "studio/noir"}],
         "prompt": "a lighthouse",
         "width": 96,
         "triggers": False,
         "compare": False,
     }
-    assert seen.body_bytes == len(json.dumps(said))
+    assert seen.body_bytes == len(json.dumps(to_json))
 
 
 def test_a_picture_that_breaks_off_is_said(ready: FakeHub, run: Run, tmp_path: Path) -> None:

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tools.fuzz.knocking.addresses import CIVITAI, HUGGING_FACE, addresses, route_of
-from tools.fuzz.knocking.asking import BOB, OWNER, STRANGER, Asked, asked, caller_of, turns
-from tools.fuzz.knocking.garbage import garbage
-from tools.fuzz.knocking.promises import broken_promises, told_apart
-from tools.fuzz.knocking.rows import Row, changes
-from tools.fuzz.knocking.wire import SILENT, Answer
-from tools.fuzz.knocking.words import MARK, Known, Private
+from tools.fuzz.endpoints.addresses import CIVITAI, HUGGING_FACE, addresses, route_of
+from tools.fuzz.endpoints.garbage import garbage
+from tools.fuzz.endpoints.promises import broken_promises, twin_difference
+from tools.fuzz.endpoints.requests import (
+    BOB,
+    OWNER,
+    STRANGER,
+    FuzzRequest,
+    caller_of,
+    request_for,
+    turns,
+)
+from tools.fuzz.endpoints.rows import Row, changes
+from tools.fuzz.endpoints.wire import SILENT, Answer
+from tools.fuzz.endpoints.words import MARK, Known, Private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,14 +44,14 @@ WORDS = {"x-error-message": "No.", "x-content-type-options": "nosniff"}
 SAID = b'{"error": "No.", "code": "not_found"}'
 
 
-def request(**fields: Any) -> Asked:
+def request(**fields: Any) -> FuzzRequest:
     usual: dict[str, Any] = {
         "caller": STRANGER,
         "method": "GET",
         "target": b"/x",
         "data": b"GET /x",
     }
-    return Asked(**{**usual, "body": b"", "is_cut": False, "is_sound": True, **fields})
+    return FuzzRequest(**{**usual, "body": b"", "is_cut": False, "is_sound": True, **fields})
 
 
 def test_every_address_of_a_door_is_on_the_list() -> None:
@@ -84,17 +92,17 @@ def test_a_short_visit_breaks_no_promise(tmp_path: Path) -> None:
 
 def test_a_request_follows_from_seed_and_number() -> None:
     everything = turns(addresses())
-    some = [asked(3, number, everything, KNOWN) for number in range(200)]
-    assert some == [asked(3, number, everything, KNOWN) for number in range(200)]
-    assert some != [asked(4, number, everything, KNOWN) for number in range(200)]
+    some = [request_for(3, number, everything, KNOWN) for number in range(200)]
+    assert some == [request_for(3, number, everything, KNOWN) for number in range(200)]
+    assert some != [request_for(4, number, everything, KNOWN) for number in range(200)]
     assert garbage(Random("1:2")) == garbage(Random("1:2"))
 
 
 def test_a_twin_speaks_of_nothing_in_as_many_bytes() -> None:
     everything, twins = turns(addresses()), 0
     for number in range(400):
-        mine = asked(3, number, everything, KNOWN)
-        its = asked(3, number, everything, KNOWN.without_private)
+        mine = request_for(3, number, everything, KNOWN)
+        its = request_for(3, number, everything, KNOWN.without_private)
         assert (mine.caller, mine.method, len(mine.data)) == (its.caller, its.method, len(its.data))
         twins += its.is_twin_of(mine, KNOWN)
         for word in (KNOWN.private.name, KNOWN.private.digest, KNOWN.private.adapter):
@@ -145,8 +153,8 @@ def test_an_owner_hears_of_her_own_and_whoever_asks_by_name_may_hear_it_again() 
 
 def test_a_private_adapter_is_told_apart_by_status_code_and_shape() -> None:
     nothing = Answer(404, {"x-error-code": "RepoNotFound"}, SAID)
-    assert told_apart(nothing, nothing) == ""
-    assert told_apart(Answer(429), nothing) == ""
+    assert twin_difference(nothing, nothing) == ""
+    assert twin_difference(Answer(429), nothing) == ""
     others = (
         Answer(403, nothing.headers, SAID),
         Answer(404, {"x-error-code": "GatedRepo"}, SAID),
@@ -154,7 +162,7 @@ def test_a_private_adapter_is_told_apart_by_status_code_and_shape() -> None:
         Answer(404, {**nothing.headers, "etag": "x"}, SAID),
         Answer(404, nothing.headers, b'{"error": "No.", "code": "not_found", "more": 1}'),
     )
-    assert all("told apart" in told_apart(other, nothing) for other in others)
+    assert all("told apart" in twin_difference(other, nothing) for other in others)
 
 
 def test_changed_rows_are_told_but_for_those_of_whoever_was_at_work() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.whole import IS_WHOLE
-from tools.fuzz.knocking.words import ODD_PARTS
+from tools.fuzz.endpoints.words import ODD_PARTS
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.models import Adapter, Alias, Event, Revision, Version
-from tools.fuzz.knocking.broken import CALLS, NOIR, body_of, broken
+from tools.fuzz.endpoints.broken import CALLS, NOIR, body_of, broken
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -302,10 +302,10 @@ class Table:
 
 def run(plan: Plan, trial: Trial) -> None:
     """Do each bad thing, compare the answer, and count rows and files before and after."""
-    if plan.ground.has_bucket:
+    if plan.environment.has_bucket:
         message = "a bucket takes no parts of 64 KiB, and all of this is refused before it"
         raise Skipped(message)
-    with plan.ground.hub("bad", webs=1, UPLOAD_PART_BYTES=str(PART_BYTES)) as hub:
+    with plan.environment.hub("bad", webs=1, UPLOAD_PART_BYTES=str(PART_BYTES)) as hub:
         table = Table(plan, hub)
         table.prepare()
         table.tidy()

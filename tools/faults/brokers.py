@@ -36,7 +36,7 @@ def run(plan: Plan, trial: Trial) -> None:
         "messages lost": _lost,
         **databases.parts(plan),
     }
-    if plan.is_short and plan.ground.is_sqlite and not plan.ground.named_broker:
+    if plan.is_short and plan.environment.is_sqlite and not plan.environment.named_broker:
         parts = {"messages doubled and lost, SQLite locked": _together}
     parts["clocks jumping by hours"] = clocks.jumping
     for name, part in parts.items():
@@ -64,7 +64,7 @@ def _of_verify() -> set[str]:
 
 def _doubled(plan: Plan, trial: Trial) -> None:
     """Two workers get messages by the dozen, for jobs that are there and for none."""
-    with plan.ground.hub("doubled", workers=2) as hub:
+    with plan.environment.hub("doubled", workers=2) as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew, _waking(hub) as sent:
             time.sleep(SHORT_S if plan.is_short else LONG_S)
         trial.numbers["wake-ups for nothing"] = sent[0]
@@ -93,11 +93,11 @@ def _waking(hub: FaultyHub) -> Iterator[list[int]]:
 
 def _lost(plan: Plan, trial: Trial) -> None:
     """The broker is away for a while, and comes back with nothing in it."""
-    ground = plan.ground
-    own = ground.redis or ground.rabbitmq
+    environment = plan.environment
+    own = environment.redis or environment.rabbitmq
     if own is not None:
         _restarted(plan, trial, own.restart)
-    elif ground.named_broker:
+    elif environment.named_broker:
         message = "the broker is not ours to restart"
         raise Skipped(message)
     else:
@@ -108,7 +108,7 @@ def _lost(plan: Plan, trial: Trial) -> None:
 
 
 def _restarted(plan: Plan, trial: Trial, restart: Callable[[float], None], url: str = "") -> None:
-    hub = plan.ground.hub("lost")
+    hub = plan.environment.hub("lost")
     if url:
         hub.environ["LORARY_BROKER_URL"] = url
     with hub:
@@ -126,7 +126,7 @@ def _restarted(plan: Plan, trial: Trial, restart: Callable[[float], None], url: 
 
 def _swept_away(plan: Plan, trial: Trial) -> None:
     """Remove the messages of the embedded broker as they come."""
-    with plan.ground.hub("swept") as hub:
+    with plan.environment.hub("swept") as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
             gone = _remove_messages(hub, LONG_S)
         verify(hub, crew, trial)
@@ -148,7 +148,7 @@ def _remove_messages(hub: FaultyHub, seconds: float) -> int:
 
 def _together(plan: Plan, trial: Trial) -> None:
     """All of it at once, on what a hub has without any server."""
-    with plan.ground.hub("together", workers=2) as hub:
+    with plan.environment.hub("together", workers=2) as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew, _waking(hub) as sent:
             trial.numbers["messages of the embedded broker removed"] = _remove_messages(
                 hub, SHORT_S

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.reports import machine
 from tools.faults import bad_inputs, brokers, crowd, full_disk, kills, s3
-from tools.faults.ground import Ground
+from tools.faults.environment import Environment
 from tools.faults.trials import Plan, Skipped, Trial
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(mkdtemp(prefix="lorary-faults-"))
     _say(asked, f"seed {asked.seed}")
     trials = []
-    with Ground(folder, asked.database, asked.broker, asked.storage) as ground:
+    with Environment(folder, asked.database, asked.broker, asked.storage) as environment:
         plan = Plan(
             seed=asked.seed,
             folder=folder,
-            ground=ground,
+            environment=environment,
             kills=min(asked.kills, SHORT_KILLS) if asked.short else asked.kills,
             most_s=60 * asked.most,
             minutes=min(asked.minutes, SHORT_MINUTES) if asked.short else asked.minutes,
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 trials.append(trial)
                 _tell(asked, trial)
                 if asked.report:
-                    _say(asked, f"  written: {_write(trials, asked, ground.words)}")
+                    _say(asked, f"  written: {_write(trials, asked, environment.description)}")
     is_broken = any(trial.faults for trial in trials)
     if is_broken:
         _say(asked, f"kept to look into: {folder}")

@@ -110,7 +110,7 @@ class Client:
         """Announce a file and send some of it; try again while it has no ``id``."""
         try:
             self.announce(sent)
-            document = self.look(sent)
+            document = self.upload_document(sent)
             if document["state"] == "receiving" and document["part_size"] < len(sent.payload.data):
                 self.send_part(sent, 1, document["part_size"])
         except Lost:
@@ -123,7 +123,7 @@ class Client:
         try:
             if not sent.id:
                 self.announce(sent)
-            document = self.look(sent)
+            document = self.upload_document(sent)
             self.verify(sent, document)
             if document["state"] == "receiving":
                 self._send(sent, document)
@@ -153,8 +153,8 @@ class Client:
         self._expect(answer, 201, f"announcing {file.path}")
         sent.id = answer.document["id"]
 
-    def look(self, sent: Sent) -> dict[str, Any]:
-        """Return what the hub says of an upload."""
+    def upload_document(self, sent: Sent) -> dict[str, Any]:
+        """Return the hub's document of an upload."""
         answer = self.ask("GET", f"/api/v1/uploads/{sent.id}")
         self._expect(answer, 200, f"looking at {sent.payload.path}")
         return dict(answer.document)
@@ -217,7 +217,7 @@ class Client:
 
     def _completed(self, sent: Sent, answer: Answer) -> None:
         if answer.status == 409:
-            return  # an answer was lost: the next look tells
+            return  # an answer was lost: the next upload_document tells
         self._expect(answer, 200, f"completing {sent.payload.path}")
         sent.is_complete = True
         self.ledger.count("uploads acknowledged")

@@ -32,7 +32,7 @@ def jumping(plan: Plan, trial: Trial) -> None:
         _set(file, 0)
     random = Random(plan.seed)
     sizes = SHORT_SIZES if plan.is_short else SIZES
-    hub = plan.ground.hub("clocks", workers=2, JOB_LEASE_S="5")
+    hub = plan.environment.hub("clocks", workers=2, JOB_LEASE_S="5")
     hub.extra = [_faked(library, file) for file in files[:2]]
     hub.web_extra = _faked(library, files[2])
     with hub:
@@ -49,7 +49,7 @@ def jumping(plan: Plan, trial: Trial) -> None:
                 _set(file, 0)
         trial.numbers["jumps (libfaketime)"] = jumps
         # A bucket refuses requests whose time is off by a quarter of an hour; they come again.
-        verify(hub, crew, trial, allowed=frozenset({503} if plan.ground.has_bucket else ()))
+        verify(hub, crew, trial, allowed=frozenset({503} if plan.environment.has_bucket else ()))
         for worker in hub.workers:
             trial.expect(worker.poll() is None, f"a worker ended by itself: {worker.returncode}")
 

@@ -165,7 +165,9 @@ def cut_upload(caller: Caller, path: str, data: bytes, stop: int) -> None:
 def run(plan: Plan, trial: Trial) -> None:
     """Have everybody upload and download for minutes; no wrong byte, no answer of 500 or more."""
     random = Random(plan.seed)
-    with plan.ground.hub("crowd", UPLOAD_PART_BYTES=plan.ground.part_bytes(PART_BYTES)) as hub:
+    with plan.environment.hub(
+        "crowd", UPLOAD_PART_BYTES=plan.environment.part_bytes(PART_BYTES)
+    ) as hub:
         names = [f"user{number}" for number in range(USERS)]
         callers = hub.callers(*names)
         ledger = Ledger()

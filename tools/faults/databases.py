@@ -28,10 +28,10 @@ BUSY = frozenset({503})
 
 
 def parts(plan: Plan) -> dict[str, Callable[[Plan, Trial], None]]:
-    """Return what can be done to the database of this ground."""
-    if plan.ground.is_sqlite:
+    """Return what can be done to the database of this environment."""
+    if plan.environment.is_sqlite:
         return {"SQLite locked by another": _locked, "SQLite locked for long": _locked_long}
-    if plan.ground.postgres is not None:
+    if plan.environment.postgres is not None:
         return {"PostgreSQL restarted": _restarted}
     return {"rows locked by another": _rows_locked}
 
@@ -45,7 +45,7 @@ def _locked_long(plan: Plan, trial: Trial) -> None:
 
 
 def _lock(plan: Plan, trial: Trial, seconds: float, allowed: frozenset[int]) -> None:
-    with plan.ground.hub("locked") as hub:
+    with plan.environment.hub("locked") as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
             time.sleep(2)
             hold_sqlite(hub, seconds)
@@ -66,9 +66,9 @@ def hold_sqlite(hub: FaultyHub, seconds: float) -> None:
 
 
 def _restarted(plan: Plan, trial: Trial) -> None:
-    postgres = plan.ground.postgres
+    postgres = plan.environment.postgres
     assert postgres is not None
-    with plan.ground.hub("restarted") as hub:
+    with plan.environment.hub("restarted") as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
             for _ in range(1 if plan.is_short else RESTARTS):
                 time.sleep(3)
@@ -81,7 +81,7 @@ def _restarted(plan: Plan, trial: Trial) -> None:
 
 
 def _rows_locked(plan: Plan, trial: Trial) -> None:
-    with plan.ground.hub("rows") as hub:
+    with plan.environment.hub("rows") as hub:
         url = hub.environ["LORARY_DATABASE_URL"]
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=SIZES) as crew:
             time.sleep(2)

@@ -102,16 +102,16 @@ def run(plan: Plan, trial: Trial) -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         message = "mounting a small disk needs root on Linux"
         raise Skipped(message)
-    if plan.ground.has_bucket:
+    if plan.environment.has_bucket:
         message = "the bytes are not on a disk of this machine"
         raise Skipped(message)
     with SmallDisk(plan.folder / "files-disk") as disk:
         storage = (disk.folder / "files").as_uri()
         parts = str(PART_BYTES)
-        with plan.ground.hub("disk", webs=1, UPLOAD_PART_BYTES=parts, STORAGE=storage) as hub:
+        with plan.environment.hub("disk", webs=1, UPLOAD_PART_BYTES=parts, STORAGE=storage) as hub:
             _Files(plan, trial, hub, disk).run()
             trial.faults += [f"files: error {number} in the log" for number in hub.surprises()]
-    if plan.ground.is_sqlite:
+    if plan.environment.is_sqlite:
         with SmallDisk(plan.folder / "data-disk") as disk:
             _with_database(plan, trial, disk)
 
@@ -271,7 +271,7 @@ class _Files(_Scene):
 
 def _with_database(plan: Plan, trial: Trial, disk: SmallDisk) -> None:
     """Everything of the hub is on the disk that is full: SQLite, messages, locks, files."""
-    hub = plan.ground.hub("small", webs=1, UPLOAD_PART_BYTES=str(PART_BYTES))
+    hub = plan.environment.hub("small", webs=1, UPLOAD_PART_BYTES=str(PART_BYTES))
     data = disk.folder / "data"
     subprocess.run(["cp", "-r", str(hub.data), str(data)], check=True)
     hub.data, hub.environ["LORARY_DATA"] = data, str(data)

@@ -34,9 +34,9 @@ SWEEP_EVERY = 20
 
 def run(plan: Plan, trial: Trial) -> None:
     """Kill at random moments; in the end everything that was acknowledged must be there."""
-    ground = plan.ground
-    sizes = LARGER if ground.has_bucket else SIZES
-    with ground.hub("kills", UPLOAD_PART_BYTES=ground.part_bytes(PART_BYTES)) as hub:
+    environment = plan.environment
+    sizes = LARGER if environment.has_bucket else SIZES
+    with environment.hub("kills", UPLOAD_PART_BYTES=environment.part_bytes(PART_BYTES)) as hub:
         with at_work(plan, hub, trial, clients=CLIENTS, sizes=sizes, pause_s=SLOWNESS_S) as crew:
             _kill(hub, plan, crew, trial)
         verify(hub, crew, trial)

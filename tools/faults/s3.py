@@ -36,7 +36,7 @@ def run(plan: Plan, trial: Trial) -> None:
     with (
         SeaweedFS(plan.folder / "s3-seaweedfs") as server,
         FaultyProxy(server.endpoint, plan.seed) as proxy,
-        plan.ground.hub(
+        plan.environment.hub(
             "bucket",
             UPLOAD_PART_BYTES=str(PART_BYTES),
             STORAGE=server.storage(endpoint=proxy.url),

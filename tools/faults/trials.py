@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tools.faults.ground import Ground
+    from tools.faults.environment import Environment
 
 #: Broken promises that are told one by one; the rest is counted.
 SHOWN = 20
@@ -28,7 +28,7 @@ class Plan:
     Attributes:
         seed: Of everything random but when processes get their turns.
         folder: Scratch; removed when no promise was broken.
-        ground: Database, broker and storage of the hubs.
+        environment: Database, broker and storage of the hubs.
         kills: Processes ended with SIGKILL.
         most_s: Seconds after which no more of them are: a busy machine takes long to start again.
         minutes: Length of the crowd.
@@ -37,7 +37,7 @@ class Plan:
 
     seed: int
     folder: Path
-    ground: Ground
+    environment: Environment
     kills: int
     most_s: float
     minutes: float

@@ -1,12 +1,12 @@
-"""Thousands of broken and random requests at both protocol doors of a running hub.
+"""Sends thousands of invalid and random requests to both protocols of a running hub.
 
     python -m tools.fuzz.doors --requests 20000 --seed 1 --report docs/reports
 
-Promised are: no 5xx, no traceback, no unauthenticated write. A stranger, somebody who may only
-read, ada herself with a token to read, and another user who may write ask for what is ada's, by
-addresses taken from the doors' own lists, and send garbage that is no request at all. Each request
-follows from the seed and its number; a broken promise names them, and its bytes are kept in
-`--keep`. Exit code 1: a promise was broken.
+It checks that there is no 5xx, no traceback and no unauthenticated write. An anonymous client, a
+user who may only read, ada with a token to read, and another user who may write send requests for
+ada's adapters to all addresses of the protocols, and garbage that is not HTTP. Each request is
+determined by the seed and its number; a broken promise is reported with both, and its request is
+stored in `--keep`. Exit code 1: a promise was broken.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     asked = _parser().parse_args(arguments)
     with TemporaryDirectory(prefix="lorary-doors-") as place:
-        # Every stranger has an address of its own, as behind a proxy: no limit ends the run early.
+        # Each anonymous request has its own address, as behind a proxy, so that no limit applies.
         hub = RunningHub(Path(place) / "hub", "--queues", "checks", TRUST_PROXY="1")
         os.environ.clear()
         os.environ.update(hub.environ, DJANGO_SETTINGS_MODULE="hub.settings.base")
         django.setup()
-        from tools.fuzz.knocking.visit import visit  # noqa: PLC0415 - models need the settings
+        from tools.fuzz.endpoints.visit import visit  # noqa: PLC0415 - models need the settings
 
         found = visit(hub, requests=asked.requests, seed=asked.seed, keep=asked.keep, say=_say)
     if asked.report:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from lorary.anatomy.assembly import Parts, assemble, file_name
 from lorary.anatomy.base_models.proof import Proof, prove
-from lorary.anatomy.base_models.verdict import judge, suggest, verdict_findings
+from lorary.anatomy.base_models.verdict import suggest, verdict_findings, verdict_of
 from lorary.anatomy.claims.base_models import Claims, claims_of, covers, with_wan22_name
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError
 from lorary.anatomy.claims.declared import (
@@ -278,7 +278,7 @@ def _adapter(
         convention=file_convention(found, "adapter", proof.candidates),
         algorithm=leading,
         algorithms=algorithms,
-        base=suggest(judge(proof, claims, modules)),
+        base=suggest(verdict_of(proof, claims, modules)),
         alphas=read_alphas(modules, header.metadata, config, reader),
         modules=modules,
         shared=found.shared,
@@ -304,7 +304,7 @@ def _foreign(found: Scan, kind: str, claims: Claims) -> Parts:
         convention=file_convention(found, kind, ()),
         algorithm=None,
         algorithms={},
-        base=judge(proof, claims, ()),
+        base=verdict_of(proof, claims, ()),
         alphas=Alphas(None, 0),
         modules=Modules(),
         shared={},

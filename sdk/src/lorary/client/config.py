@@ -134,10 +134,10 @@ def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     Raises:
         SettingInvalid: it holds characters that no token has.
     """
-    return _looked_at(_found(home, endpoint, token), endpoint)
+    return _checked_token(_found(home, endpoint, token), endpoint)
 
 
-def _looked_at(found: FoundToken, endpoint: str) -> FoundToken:
+def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
     """Return a token that may be sent to an address.
 
     Raises:
@@ -198,11 +198,11 @@ def token_for(url: str) -> FoundToken:
     except SettingInvalid:
         endpoint = ""
     if _origin_of(endpoint) == origin:
-        return _looked_at(_found(home, endpoint), endpoint)
+        return _checked_token(_found(home, endpoint), endpoint)
     credentials = Credentials.load(home)
     for other in credentials.tokens:
         if _origin_of(other) == origin:
-            return _looked_at(_stored(credentials, other), other)
+            return _checked_token(_stored(credentials, other), other)
     return FoundToken()
 
 

@@ -107,7 +107,7 @@ class Found:
 
 def find(session: Session, hashes: tuple[str, ...]) -> tuple[Match, ...]:
     """Return the files that have one of these hashes; those of the first hash come first."""
-    return _joined(hashes, _Desk(session).ask(hashes))
+    return _joined(hashes, _HashFinder(session).ask(hashes))
 
 
 def find_all(
@@ -118,7 +118,7 @@ def find_all(
     Files are hashed on all processors. A request is sent when it is full, or when the next file
     takes long. A file that cannot be read does not end the others.
     """
-    desk, stop = _Desk(session), threading.Event()
+    finder, stop = _HashFinder(session), threading.Event()
 
     def report(progress: Progress) -> None:
         if stop.is_set():
@@ -134,26 +134,26 @@ def find_all(
     with ThreadPoolExecutor(_processors(), "lorary-hash") as pool:
         jobs = [(what, pool.submit(read, what)) for what in wanted]
         try:
-            for batch in _batches(jobs, desk):
-                yield from desk.answer(batch)
+            for batch in _batches(jobs, finder):
+                yield from finder.answer(batch)
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Stopped(Exception):
-    """Whoever asked has left."""
+    """The caller has stopped iterating."""
 
 
 def _batches(
-    jobs: Sequence[tuple[str | Path, Future[_Hashed]]], desk: _Desk
+    jobs: Sequence[tuple[str | Path, Future[_Hashed]]], finder: _HashFinder
 ) -> Iterator[list[tuple[str | Path, _Hashed]]]:
     """Yield what was read in batches that fill a request, or that took long to come."""
     batch: list[tuple[str | Path, _Hashed]] = []
     count, since = 0, time.monotonic()
     for what, job in jobs:
         is_slow = not job.done() and time.monotonic() - since > _PATIENCE_S
-        if batch and (is_slow or count + _FORMS > desk.limit):
+        if batch and (is_slow or count + _FORMS > finder.limit):
             yield batch
             batch, count, since = [], 0, time.monotonic()
         result = job.result()
@@ -163,8 +163,8 @@ def _batches(
         yield batch
 
 
-class _Desk:
-    """Asks a hub for hashes, as many at once as it takes."""
+class _HashFinder:
+    """Looks hashes up at a hub, as many per request as it accepts."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -250,7 +250,7 @@ class Hub(Curating):
         draft: bool = False,
         wait: bool = False,
         on_progress: OnProgress = silent,
-        on_checked: OnChecked = publishing.unasked,
+        on_checked: OnChecked = publishing.accept_findings,
     ) -> Pushed:
         """Publish files as a version; the adapter is created when it is new.
 

@@ -47,14 +47,14 @@ class Layer:
             raise ReferenceInvalid(message) from error
         return cls(Reference.parse(name), strength)
 
-    def said(self) -> dict[str, object]:
-        """Return it as the API takes it."""
-        said: dict[str, object] = {"adapter": self.reference.full_name}
+    def to_json(self) -> dict[str, object]:
+        """Return the layer in the format of the API."""
+        document: dict[str, object] = {"adapter": self.reference.full_name}
         if self.reference.rev:
-            said["version"] = self.reference.rev
+            document["version"] = self.reference.rev
         if self.strength is not None:
-            said["strength"] = self.strength
-        return said
+            document["strength"] = self.strength
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ class Tryout:
         return self.reason.removeprefix("waiting ") if self.state == "waiting" else ""
 
 
-def ask(session: Session, layers: Sequence[str | Layer], said: Mapping[str, object]) -> Tryout:
+def ask(session: Session, layers: Sequence[str | Layer], settings: Mapping[str, object]) -> Tryout:
     """Ask for the picture of a stack; what is None, the hub decides."""
-    stack = [Layer.parse(layer).said() for layer in layers]
-    data = {"layers": stack} | {key: value for key, value in said.items() if value is not None}
+    stack = [Layer.parse(layer).to_json() for layer in layers]
+    data = {"layers": stack} | {key: value for key, value in settings.items() if value is not None}
     return Tryout.read(session.json("POST", "tryouts", data=data))
 
 

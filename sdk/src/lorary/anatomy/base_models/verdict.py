@@ -31,13 +31,13 @@ Wan 2.2 Animate has these layers too, but its file names show it.
 """
 
 
-def judge(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
-    """Set the metadata's claims beside the tensors' proof; a claim never overrules it.
+def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
+    """Return the verdict from proof and claims; a claim never overrules the proof.
 
     Args:
         proof: What the tensors allow.
         claims: What the metadata says.
-        modules: The adapted modules; none of a file that is no adapter.
+        modules: The adapted modules; none if the file is not an adapter.
     """
     possible = [one for one in claims.lineages if _is_possible(one, proof)]
     lineage, source, value = best_lineage(possible)

@@ -112,11 +112,11 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
 
 def _borrowers(names: tuple[str, ...]) -> frozenset[str | None]:
     """Kinds that single names decide."""
-    return (_look_at if len(names) <= _MOST_KEPT else _look_at.__wrapped__)(names)
+    return (_borrowed_kinds if len(names) <= _MOST_KEPT else _borrowed_kinds.__wrapped__)(names)
 
 
 @lru_cache(maxsize=16)
-def _look_at(names: tuple[str, ...]) -> frozenset[str | None]:
+def _borrowed_kinds(names: tuple[str, ...]) -> frozenset[str | None]:
     """Kept as `plan` keeps its groups, for the names that come again and again."""
     # All names at once come first: nearly always nothing is in them.
     text = "\n".join(names)

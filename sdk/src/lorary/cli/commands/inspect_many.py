@@ -72,7 +72,7 @@ def look_at_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
 
 
 def _results(found: Sequence[Found], tokens: Sequence[Access], form: Form) -> Iterator[Result]:
-    look = functools.partial(_look, form)
+    look = functools.partial(_inspect, form)
     processes = min(_processors(), _MOST_PROCESSES)
     if len(found) < _WORTH_IT or processes < 2:
         yield from map(look, found, tokens)
@@ -112,8 +112,8 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _look(form: Form, one: Found, token: Access) -> Result:
-    """Look into one place; whatever is wrong with it becomes its result."""
+def _inspect(form: Form, one: Found, token: Access) -> Result:
+    """Inspect one file or URL; an error becomes its result."""
     if isinstance(token, Exception):
         return form.text(one, _unread(one, token.detail)), SETTING
     try:

@@ -1,6 +1,6 @@
-"""Parts that go straight to where the hub keeps its files, by links that it hands out.
+"""Parts that are sent directly to the bucket, by links from the hub.
 
-A link that does not work is no failure: the part goes through the hub, and so do all after it.
+If a link does not work, that part and all later ones are sent through the hub.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from lorary.client.http.session import Request, Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-#: Links asked for at once: few enough that none is old when its turn comes.
+#: Links per request: few enough that none expires before it is used.
 _AT_ONCE = 20
 
 
-class Straight:
+class DirectParts:
     """Links for the parts of one upload; safe to use from several threads."""
 
     def __init__(self, session: Session, url: object, numbers: Sequence[int]) -> None:
-        """Ask for nothing yet.
+        """Store the arguments; links are requested when needed.
 
         Args:
-            session: How to reach the hub and the rest.
-            url: Where the hub hands out links; no text where it does not.
-            numbers: The parts that will be sent, in this order.
+            session: The session with the hub.
+            url: URL to request links from; None if the hub offers none.
+            numbers: The parts to send, in order.
         """
         self.session, self.url = session, url if isinstance(url, str) else ""
         self._numbers = list(numbers) if self.url else []
@@ -36,10 +36,10 @@ class Straight:
         self._lock = threading.Lock()
 
     def send(self, number: int, body: Callable[[], Iterable[memoryview]], size: int) -> bool:
-        """Send a part by its link; False if it has to go through the hub.
+        """Send a part by its link; return False if it must be sent through the hub.
 
         Raises:
-            Corrupt, FileMissing: the file here is not what it was.
+            Corrupt, FileMissing: the local file has changed.
         """
         link = self._link(number)
         if not link:

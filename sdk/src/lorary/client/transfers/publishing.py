@@ -93,8 +93,8 @@ class Pushed:
     is_new: bool
 
 
-def unasked(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
-    """Let every push go on."""
+def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+    """Continue with every push."""
 
 
 def push(  # noqa: PLR0913 - two that are told, by keyword
@@ -144,7 +144,7 @@ def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
     if len(set(names)) != len(names):
         msg = "Two files have the same name; the case of letters does not count."
         raise Invalid(msg)
-    looked = [_look(place) for place in places]
+    looked = [_inspect(place) for place in places]
     titles = [_title(one, place) for one, place in zip(looked, places, strict=True) if one]
     if not titles:
         msg = "A version needs a .safetensors file."
@@ -158,7 +158,7 @@ def _title(inspection: Inspection, place: Path) -> str:
     return title_of(place.name, notes.title if notes else None)
 
 
-def _look(place: Path) -> Inspection | None:
+def _inspect(place: Path) -> Inspection | None:
     """Return what weights are, None of a file that lies beside them."""
     try:
         if place.suffix.casefold() in COMPANIONS:

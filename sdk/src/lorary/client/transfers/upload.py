@@ -32,7 +32,7 @@ from lorary.client.http.session import Request, Session
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.digests import BLOCK_BYTES, digest_file
-from lorary.client.transfers.direct_parts import Straight
+from lorary.client.transfers.direct_parts import DirectParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -220,22 +220,22 @@ def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
         raise BadAnswer(msg)
     if upload.part_bytes <= 0 or source.size_bytes <= upload.part_bytes:
         return _send_whole(session, upload, meter)
-    upload = _looked(session, upload)
+    upload = _with_direct_parts(session, upload)
     for _ in range(_PART_TRIES):
         _send_parts(session, upload, meter)
         source.require_unchanged()
         try:
             return _complete(session, upload)
         except UploadIncomplete:
-            upload = _looked(session, _fresh(session, upload))
+            upload = _with_direct_parts(session, _fresh(session, upload))
         except StateConflict:
             # The answer to an earlier attempt got lost, and the checks have an answer already.
             return _fresh(session, upload)
     raise UploadIncomplete
 
 
-def _looked(session: Session, upload: Upload) -> Upload:
-    """Have the hub look which parts went straight to its bucket, where they can."""
+def _with_direct_parts(session: Session, upload: Upload) -> Upload:
+    """Let the hub look for parts in its bucket, if they were sent there; return the upload."""
     named = upload.urls.get("parts")
     if not upload.urls.get("links") or not isinstance(named, str):
         return upload
@@ -270,11 +270,11 @@ def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
     }
     missing = [number for number in feeds if not _is_here(here.get(number), feeds[number])]
     meter.begin(sum(feed.length for number, feed in feeds.items() if number not in missing))
-    straight = Straight(session, upload.urls.get("links"), missing)
+    direct = DirectParts(session, upload.urls.get("links"), missing)
 
     def send_part(number: int) -> None:
         feed = feeds[number]
-        if not straight.send(number, feed.blocks, feed.length):
+        if not direct.send(number, feed.blocks, feed.length):
             _send_part(session, upload, number, feed)
 
     with ThreadPoolExecutor(PARALLEL_PARTS, "lorary-send") as pool:

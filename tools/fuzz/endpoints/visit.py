@@ -1,6 +1,6 @@
-"""A visit to a hub: all requests of those who may change nothing, then those of another user.
+"""A fuzzing run against a hub: first requests without write access, then those of another user.
 
-Needs Django's settings, those of the hub.
+Needs the hub's Django settings.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import TYPE_CHECKING, Any
 from django.core.management import call_command
 
 from registry import sweep
-from tools.fuzz.knocking import garbage, promises, rows, shelf
-from tools.fuzz.knocking.addresses import Address, addresses, route_of
-from tools.fuzz.knocking.asking import BOB, asked, caller_of, turns
-from tools.fuzz.knocking.wire import SILENT, Answer, sent, statuses
+from tools.fuzz.endpoints import fixtures, garbage, promises, rows
+from tools.fuzz.endpoints.addresses import Address, addresses, route_of
+from tools.fuzz.endpoints.requests import BOB, caller_of, request_for, turns
+from tools.fuzz.endpoints.wire import SILENT, Answer, sent, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.running import RunningHub
-    from tools.fuzz.knocking.asking import Asked
-    from tools.fuzz.knocking.words import Known
+    from tools.fuzz.endpoints.requests import FuzzRequest
+    from tools.fuzz.endpoints.words import Known
 
-#: One request in so many comes with garbage on a line of its own.
+#: One in so many requests is followed by garbage on a separate connection.
 GARBAGE_EVERY = 12
-#: Seconds until files that were sent are checked.
+#: Seconds to wait for the checks of uploaded files.
 SETTLED_S = 120.0
 PROGRESS_EVERY = 1_000
 #: Methods that are counted by name.
 _USUAL = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-#: What no log of a sound hub has in it.
-_CRIES = ("Traceback", "Internal Server Error", "WORKER TIMEOUT", "Error handling request")
+#: Texts in the log that indicate an error.
+_LOG_ERRORS = ("Traceback", "Internal Server Error", "WORKER TIMEOUT", "Error handling request")
 
 
 @dataclass
 class Visit:
-    """What a visit has seen.
+    """Results of a run.
 
     Attributes:
-        counts: Door and method to how often each class of answers came.
-        routes: Address to how often it was asked.
-        kept: Where bytes of requests go that broke a promise.
+        counts: Number of answers by protocol and method, and by class of status.
+        routes: Number of requests by address.
+        kept: Folder for requests that broke a promise.
     """
 
     port: int
@@ -65,17 +65,17 @@ class Visit:
     faults: list[str] = field(default_factory=list)
 
     def ask(self, number: int) -> None:
-        """Ask one request, and where it speaks of the private adapter its twin."""
-        request = asked(self.seed, number, self.order, self.known)
+        """Send a request, and if it is about the private adapter, its twin."""
+        request = request_for(self.seed, number, self.order, self.known)
         answer = self._sent(request)
         door = self._door(request)
         self._count(request, door, answer)
         for fault in promises.broken_promises(request, door, answer, self.known):
             self._fault(number, request, answer, fault)
-        twin = asked(self.seed, number, self.order, self.known.without_private)
+        twin = request_for(self.seed, number, self.order, self.known.without_private)
         if request.caller in _OUTSIDERS and twin.is_twin_of(request, self.known):
             self.twins += 1
-            if difference := promises.told_apart(answer, self._sent(twin)):
+            if difference := promises.twin_difference(answer, self._sent(twin)):
                 self._fault(number, request, answer, difference)
 
     def throw(self, number: int) -> None:
@@ -89,24 +89,24 @@ class Visit:
             if status >= 500 and status != 501:
                 self.faults.append(f"garbage {self.seed}:{number}: {status}, {data[:200]!r}")
 
-    def _sent(self, request: Asked) -> Answer:
+    def _sent(self, request: FuzzRequest) -> Answer:
         return sent(self.port, request.data, request.method, is_cut=request.is_cut)
 
-    def _door(self, request: Asked) -> str:
-        """Return whose address is asked, counted; "" where it is of neither door."""
+    def _door(self, request: FuzzRequest) -> str:
+        """Count the address, and return its protocol; "" for other addresses."""
         route = route_of(request.target)
         door = next((one.door for one in self.all_of_them if one.route == route), "")
         if door:
             self.routes[f"{door}: /{route}"] += 1
         return door
 
-    def _count(self, request: Asked, door: str, answer: Answer) -> None:
-        said = f"{_class(answer.status)} (Retry-After)" * promises.is_told(answer)
+    def _count(self, request: FuzzRequest, door: str, answer: Answer) -> None:
+        said = f"{_class(answer.status)} (Retry-After)" * promises.has_retry_after(answer)
         method = request.method if request.method in _USUAL else "others"
         self.counts[door or "elsewhere", method][said or _class(answer.status)] += 1
         self.callers[request.caller] += 1
 
-    def _fault(self, number: int, request: Asked, answer: Answer, fault: str) -> None:
+    def _fault(self, number: int, request: FuzzRequest, answer: Answer, fault: str) -> None:
         self.kept.mkdir(parents=True, exist_ok=True)
         name = f"doors-{self.seed}-{number}.bin"
         (self.kept / name).write_bytes(request.data)
@@ -122,24 +122,24 @@ _OUTSIDERS = frozenset({"stranger", "reader", BOB})
 def visit(
     hub: RunningHub, *, requests: int, seed: int, keep: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Visit a hub that was not started yet, and return what was seen."""
+    """Run against a hub that is not started yet, and return the results."""
     call_command("migrate", verbosity=0)
-    known = shelf.fill()
+    known = fixtures.fill()
     with _open(hub):
-        known = shelf.with_permissions(known, hub.port)
+        known = fixtures.with_permissions(known, hub.port)
         seen, began = Visit(hub.port, seed, known, keep), time.monotonic()
-        _settled(hub)
+        _wait_for_checks(hub)
         serving = _serving(hub)
-        first, files, held = rows.rows(), rows.stored("ada"), _held(hub)
+        first, files, stored = rows.rows(), rows.stored("ada"), _stored_files(hub)
         numbers = range(requests)
         _round(seen, [one for one in numbers if caller_of(seed, one) != BOB], say, thrown=True)
-        _settled(hub)
+        _wait_for_checks(hub)
         middle = rows.rows()
-        if _held(hub) != held:
+        if _stored_files(hub) != stored:
             seen.faults.append("those who may not write left files, or took some away")
         seen.faults += [f"by those who may not write: {one}" for one in rows.changes(first, middle)]
         _round(seen, [one for one in numbers if caller_of(seed, one) == BOB], say, thrown=False)
-        _settled(hub)
+        _wait_for_checks(hub)
         last = rows.rows()
         seen.faults += [f"by bob: {one}" for one in rows.changes(middle, last, besides="bob")]
         if rows.stored("ada") != files or any(name != sha for name, sha in files.items()):
@@ -147,7 +147,7 @@ def visit(
         if _serving(hub) != serving:
             seen.faults.append("a process of the web server ended and was replaced")
         seconds = time.monotonic() - began
-    seen.faults += _cried(hub)
+    seen.faults += _errors_in_log(hub)
     return {
         "seed": seed,
         "requests": requests,
@@ -186,8 +186,8 @@ def _round(seen: Visit, numbers: list[int], say: Callable[[str], None], *, throw
             say(f"{done:,} of {len(numbers):,}, {len(seen.faults)} faults")
 
 
-def _settled(hub: RunningHub) -> None:
-    """Wait until nothing is left to check, and sweep as the worker does now and then."""
+def _wait_for_checks(hub: RunningHub) -> None:
+    """Wait until all checks have ended, then sweep as the worker does."""
     until = time.monotonic() + SETTLED_S
     while rows.open_jobs():
         assert time.monotonic() < until, hub.log.read_text(errors="replace")[-2_000:]
@@ -195,8 +195,8 @@ def _settled(hub: RunningHub) -> None:
     sweep.run()
 
 
-def _held(hub: RunningHub) -> dict[str, int]:
-    """Return the files that the hub keeps, and those on their way in, with their sizes."""
+def _stored_files(hub: RunningHub) -> dict[str, int]:
+    """Return the sizes of stored files, and of those being uploaded."""
     roots = (hub.data / "files", hub.data / "xet")
     found = [path for root in roots for path in root.rglob("*") if path.is_file()]
     return {str(path): path.stat().st_size for path in found}
@@ -206,9 +206,11 @@ def _serving(hub: RunningHub) -> set[int]:
     return {pid for pid, words in hub.pids().items() if "gunicorn" in words}
 
 
-def _cried(hub: RunningHub) -> list[str]:
+def _errors_in_log(hub: RunningHub) -> list[str]:
     lines = hub.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [f"in the log: {line[:300]}" for line in lines if any(cry in line for cry in _CRIES)]
+    return [
+        f"in the log: {line[:300]}" for line in lines if any(cry in line for cry in _LOG_ERRORS)
+    ]
 
 
 def _class(status: int) -> str:

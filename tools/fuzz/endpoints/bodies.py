@@ -11,15 +11,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tests.builders import xet
-from tools.fuzz.knocking.addresses import route_of
-from tools.fuzz.knocking.broken import CALLS, SHA, body_of, broken
-from tools.fuzz.knocking.words import BOBS
+from tools.fuzz.endpoints.addresses import route_of
+from tools.fuzz.endpoints.broken import CALLS, SHA, body_of, broken
+from tools.fuzz.endpoints.words import BOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from tools.fuzz.knocking.words import Known
+    from tools.fuzz.endpoints.words import Known
 
 KINDS = (
     b"application/json", b"application/x-ndjson", b"application/x-www-form-urlencoded",
@@ -92,7 +92,7 @@ def body_for(
 
     Args:
         route: Of the address.
-        path: Asked for.
+        path: FuzzRequest for.
         random: Chooses.
         known: What to speak of.
         is_true: Whether it is as it should be; else mostly one thing in it is changed.

@@ -1,4 +1,4 @@
-"""What hubs under fire stand on: a database, a broker and a storage, new for each of them."""
+"""The environment of hubs under test: a new database, broker and storage for each."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MIGRATE_S = 600
 LEAST_PART_BYTES = 5 * 2**20
 
 
-class Ground:
-    """Makes hubs; migrates one database and copies it for the others.
+class Environment:
+    """Creates hubs; migrates one database and copies it for the others.
 
     Attributes:
-        database: "" for SQLite, ``postgres`` for a server of our own, else the address of one.
-        broker: "" for the embedded one, ``redis`` or ``rabbitmq`` for our own, or an address.
-        storage: "" for the data directory, ``s3`` for a bucket of our own, or an address.
+        database: "" for SQLite, ``postgres`` for a server that is started here, or a URL.
+        broker: "" for the embedded one, ``redis`` or ``rabbitmq`` to start one, or a URL.
+        storage: "" for the data directory, ``s3`` to start a bucket, or a URL.
     """
 
     def __init__(self, folder: Path, database: str, broker: str, storage: str) -> None:
@@ -67,21 +67,21 @@ class Ground:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether rows are in a file of each hub."""
+        """Whether each hub has its own SQLite file."""
         return not self.named_database
 
     @property
     def has_bucket(self) -> bool:
-        """Whether bytes are in a bucket."""
+        """Whether files are in a bucket."""
         return self.storage.startswith("s3")
 
     def part_bytes(self, wanted: int) -> str:
-        """Return a size of parts, for ``LORARY_UPLOAD_PART_BYTES``: S3 takes 5 MiB and more."""
+        """Return a size of parts for ``LORARY_UPLOAD_PART_BYTES``; S3 needs at least 5 MiB."""
         return str(max(wanted, LEAST_PART_BYTES) if self.has_bucket else wanted)
 
     @property
-    def words(self) -> str:
-        """Return what it consists of."""
+    def description(self) -> str:
+        """Return the names of database, broker and storage."""
         database = "SQLite" if self.is_sqlite else "PostgreSQL"
         kinds = {"redis": "Redis", "rediss": "Redis", "amqp": "RabbitMQ", "rabbitmq": "RabbitMQ"}
         broker = kinds.get(self.named_broker.partition(":")[0], "the embedded broker")
@@ -89,7 +89,7 @@ class Ground:
         return f"{database}, {broker}, {storage}"
 
     def hub(self, name: str, *, workers: int = 1, webs: int = 2, **settings: str) -> FaultyHub:
-        """Return a hub that is migrated and not yet started."""
+        """Return a migrated hub that is not started yet."""
         with self.lock:
             self.count += 1
             data = self.folder / f"{name}-{self.count}"
@@ -114,7 +114,7 @@ class Ground:
         return found
 
     def _place(self) -> str:
-        """Return the storage's address with a prefix that no other hub has."""
+        """Return the URL of the storage with a unique prefix."""
         if self.bucket is not None:
             return self.bucket.storage()
         parts = urlsplit(self.storage)

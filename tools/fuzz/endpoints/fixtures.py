@@ -1,6 +1,6 @@
-"""A shelf of ada's, public, unlisted and private, and those who come to it.
+"""Users and adapters of the hub: ada's public, unlisted and private ones, and other users.
 
-Needs Django's settings, those of the hub whose shelf it is.
+Needs the hub's Django settings.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from registry.tokens import services as tokens
 from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
-from tools.fuzz.knocking.asking import BOB, OWNER, READER
-from tools.fuzz.knocking.wire import Answer, sent
-from tools.fuzz.knocking.words import BOBS, MARK, Known, Private
+from tools.fuzz.endpoints.requests import BOB, OWNER, READER
+from tools.fuzz.endpoints.wire import Answer, sent
+from tools.fuzz.endpoints.words import BOBS, MARK, Known, Private
 
 if TYPE_CHECKING:
     from registry.models import Adapter, User, Version
@@ -31,7 +31,7 @@ LINKS = 6
 
 
 def fill() -> Known:
-    """Make people, tokens and adapters, and return what there is to know of them."""
+    """Create users, tokens and adapters, and return their names, ids and secrets."""
     ada, bob, carol = (users.create_user(name=name) for name in ("ada", "bob", "carol"))
     noir = adapters.create(actor=ada, name="noir", title="Noir", kind="style", tags=["film"])
     versions = [_released(noir, rank) for rank in (1, 2)]
@@ -89,7 +89,7 @@ def _token(user: User, *scopes: str) -> str:
 
 
 def with_permissions(known: Known, port: int) -> Known:
-    """Have bob ask the running hub for what he may have, and a stranger for a download."""
+    """Return ``known`` with bob's upload links and grant, and an anonymous download pass."""
     contents = [b"%d fuzz" % number for number in range(LINKS)]
     objects = [{"oid": hashlib.sha256(one).hexdigest(), "size": len(one)} for one in contents]
     batch = _call(

@@ -1,4 +1,4 @@
-"""Parts that go straight to a bucket, and files that come from one."""
+"""Parts that go direct to a bucket, and files that come from one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorary.client.http.retries import Backoff
 from lorary.client.http.session import Session
 from lorary.client.models import File
 from lorary.client.transfers.cache import Cache
-from lorary.client.transfers.direct_parts import Straight
+from lorary.client.transfers.direct_parts import DirectParts
 from lorary.client.transfers.download import fetch
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
@@ -45,8 +45,8 @@ def offer(fake: FakeHub, *urls: tuple[int, str]) -> None:
     fake.answers.append((LINKS, 200, {}, json.dumps(listed).encode()))
 
 
-def send(straight: Straight, number: int) -> bool:
-    return straight.send(number, lambda: [memoryview(PART)], len(PART))
+def send(direct: DirectParts, number: int) -> bool:
+    return direct.send(number, lambda: [memoryview(PART)], len(PART))
 
 
 def test_parts_go_by_links_without_the_token(
@@ -54,10 +54,10 @@ def test_parts_go_by_links_without_the_token(
 ) -> None:
     offer(fake, *((number, f"{bucket.url}/{number}?sig=%2Fx") for number in (1, 3)))
     bucket.answers += [(r"/[13]\?sig=%2Fx", 200, {}, b"")] * 2
-    straight = Straight(session, fake.url + LINKS, [1, 3])
-    assert send(straight, 3)
-    assert send(straight, 1)
-    assert not send(straight, 2)  # nobody said that it would be sent
+    direct = DirectParts(session, fake.url + LINKS, [1, 3])
+    assert send(direct, 3)
+    assert send(direct, 1)
+    assert not send(direct, 2)  # nobody said that it would be sent
     assert [(one.method, one.body_bytes) for one in bucket.seen] == [("PUT", 1000)] * 2
     assert all("Authorization" not in one.headers for one in bucket.seen)
     assert [one.path for one in fake.seen] == [LINKS]
@@ -68,9 +68,9 @@ def test_a_link_that_does_not_work_leaves_the_rest_to_the_hub(
 ) -> None:
     offer(fake, *((number, f"{bucket.url}/{number}") for number in (1, 2)))
     bucket.answers += [("/1", 403, {}, b"<Error>SignatureDoesNotMatch</Error>")]
-    straight = Straight(session, fake.url + LINKS, [1, 2])
-    assert not send(straight, 1)
-    assert not send(straight, 2)
+    direct = DirectParts(session, fake.url + LINKS, [1, 2])
+    assert not send(direct, 1)
+    assert not send(direct, 2)
     assert len(bucket.seen) == 1
 
 
@@ -78,15 +78,15 @@ def test_a_link_that_does_not_work_leaves_the_rest_to_the_hub(
 def test_a_hub_without_links_gets_the_parts_itself(
     fake: FakeHub, session: Session, url: object
 ) -> None:
-    assert not send(Straight(session, url, [1]), 1)
+    assert not send(DirectParts(session, url, [1]), 1)
     assert fake.seen == []
 
 
 def test_a_hub_that_refuses_links_gets_the_parts_itself(fake: FakeHub, session: Session) -> None:
     fake.answers.append((LINKS, 409, {}, b'{"code": "wrong_state", "detail": "Over."}'))
-    straight = Straight(session, fake.url + LINKS, [1, 2])
-    assert not send(straight, 1)
-    assert not send(straight, 2)
+    direct = DirectParts(session, fake.url + LINKS, [1, 2])
+    assert not send(direct, 1)
+    assert not send(direct, 2)
     assert len(fake.seen) == 1
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_changed_here_is_no_matter_of_the_link(
         raise errors.Corrupt(message)
 
     with pytest.raises(errors.Corrupt):
-        Straight(session, fake.url + LINKS, [1]).send(1, changed, 10)
+        DirectParts(session, fake.url + LINKS, [1]).send(1, changed, 10)
 
 
 @pytest.mark.parametrize("is_same", [True, False])

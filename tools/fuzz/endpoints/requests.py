@@ -1,4 +1,4 @@
-"""Requests: each follows from seed and number alone. Needs Django's settings."""
+"""Random requests, determined by seed and number. Needs Django's settings."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from tools.fuzz.knocking.addresses import CIVITAI
-from tools.fuzz.knocking.bodies import KINDS, body_for, method_of
-from tools.fuzz.knocking.framing import framed
-from tools.fuzz.knocking.words import BOBS, ODD_PARTS, in_words_of, value_of
+from tools.fuzz.endpoints.addresses import CIVITAI
+from tools.fuzz.endpoints.bodies import KINDS, body_for, method_of
+from tools.fuzz.endpoints.framing import framed
+from tools.fuzz.endpoints.words import BOBS, ODD_PARTS, in_words_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tools.fuzz.knocking.addresses import Address
-    from tools.fuzz.knocking.words import Known
+    from tools.fuzz.endpoints.addresses import Address
+    from tools.fuzz.endpoints.words import Known
 
-#: Whoever asks: nobody, somebody with a token to read, ada with such a one, and bob, who may
-#: write, but has nothing to do with what is ada's.
+#: Callers: anonymous, a user with a token to read, ada with such a token, and bob, who may write
+#: but has no access to ada's adapters.
 STRANGER, READER, OWNER, BOB = "stranger", "reader", "owner with a token to read", "other user"
 CALLERS = (STRANGER, READER, OWNER, BOB)
 _SHARES = (35, 15, 10, 40)
 
-#: Share of the requests that are as they should be, and of those in which only address and body
-#: may be odd: they go deep.
+#: Share of valid requests, and of those in which only URL and body may be invalid, so that they
+#: reach more code.
 TRUE, PLAIN = 0.3, 0.3
 _SAFE = frozenset({"GET", "HEAD"})
 _METHODS = ("GET", "GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
@@ -58,7 +58,7 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"Content-MD5", b"x"), (b"Connection", b"close, x"), (b"SCRIPT_NAME", b"/x"),
     (b"PATH_INFO", b"/"), (b"X-Repo-Commit", b"0" * 40), (b"Content-Language", b"en\xc3"),
 )  # fmt: skip
-#: Headers that are answered before any door is reached.
+#: Headers that are answered before any view.
 _HOSTS: tuple[tuple[bytes, bytes], ...] = (
     (b"Host", b"evil.example"), (b"Host", b""), (b"Host", b"127.0.0.1:x"), (b"Host", b"a\xffb"),
     (b"X-Forwarded-Host", b"evil.example"), (b"X-Forwarded-Host", b"[::1"),
@@ -70,17 +70,17 @@ _SECRETS: tuple[bytes, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request in bytes.
+class FuzzRequest:
+    """A request as bytes.
 
     Attributes:
         caller: One of ``CALLERS``.
         method: As sent.
         target: Path and query, as sent.
-        data: All of it.
-        body: What was put into it, before it was made ready to travel.
-        is_cut: Whether the sending side is closed after it.
-        is_sound: Whether any HTTP server has to read it, and this host is the one it is for.
+        data: The whole request.
+        body: The body before its transfer coding.
+        is_cut: Whether the client closes its side after it.
+        is_sound: Whether it is valid HTTP for this host.
     """
 
     caller: str
@@ -91,11 +91,11 @@ class Asked:
     is_cut: bool
     is_sound: bool
 
-    def is_twin_of(self, other: Asked, known: Known) -> bool:
-        """Whether a request says of nothing what the other one says of the private adapter.
+    def is_twin_of(self, other: FuzzRequest, known: Known) -> bool:
+        """Whether a request equals one about the private adapter, except for the adapter.
 
-        Where its name was cut or changed on the way that is not so. What changes something is no
-        twin either where it differs in its query alone: it would be the same change once more.
+        That is not so if the name was cut or changed. An unsafe request that differs only in its
+        query is not a twin either: it would make the same change again.
         """
         path, its_path = self.target.partition(b"?")[0], other.target.partition(b"?")[0]
         is_other = (path, self.body) != (its_path, other.body)
@@ -105,25 +105,24 @@ class Asked:
 
 
 def caller_of(seed: int, number: int) -> str:
-    """Return who asks a request."""
+    """Return the caller of a request."""
     return Random(f"{seed}:{number}:caller").choices(CALLERS, _SHARES)[0]
 
 
 def turns(all_of_them: Sequence[Address]) -> list[Address]:
-    """Return addresses in the order that they are asked in: thrice those that may change things."""
+    """Return addresses in the order of requests, three times those of unsafe methods."""
     writing = [one for one in all_of_them if method_of(one.route) != "GET"]
     return [*all_of_them, *writing, *writing]
 
 
-def asked(seed: int, number: int, order: Sequence[Address], known: Known) -> Asked:
+def request_for(seed: int, number: int, order: Sequence[Address], known: Known) -> FuzzRequest:
     """Return a request.
 
     Args:
-        seed: Of the run.
-        number: Of the request; the first ones are as they should be, so that none of the
-            addresses is left out.
-        order: Addresses as they come by turns.
-        known: What requests speak of.
+        seed: Seed of the run.
+        number: Number of the request; the first ones are valid, so that every address is covered.
+        order: Addresses, which are used in turn.
+        known: Names, ids and tokens for requests.
     """
     caller, random = caller_of(seed, number), Random(f"{seed}:{number}")
     known = known if caller == BOB else known.without_links
@@ -151,7 +150,7 @@ def asked(seed: int, number: int, order: Sequence[Address], known: Known) -> Ask
     target = (path + query).encode()
     start = b"%s %s HTTP/1.1" % (method.encode(), target)
     head = [start, *(b"%s: %s" % one for one in [*headers, *frame.headers])]
-    return Asked(
+    return FuzzRequest(
         caller, method, target, b"\r\n".join(head) + b"\r\n\r\n" + frame.payload, body,
         is_cut=frame.is_cut, is_sound=frame.is_sound and is_here,
     )  # fmt: skip
