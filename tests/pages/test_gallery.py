@@ -76,7 +76,7 @@ def test_strangers_see_no_empty_gallery(client: Client, noir: Adapter) -> None:
 def test_the_owner_is_offered_to_bring_some(as_ada: Client, noir: Adapter) -> None:
     page = shown(as_ada)
     assert "Only you see this section" in page
-    assert 'data-bring="/api/v1/adapters/ada/noir/versions/v1/samples"' in page
+    assert 'data-upload="/api/v1/adapters/ada/noir/versions/v1/samples"' in page
     assert "js/gallery.js" in page
 
 
@@ -161,7 +161,7 @@ def test_pictures_are_brought_without_script(as_ada: Client, noir: Adapter) -> N
     ]
     answer = as_ada.post(PLACE, {"files": sent}, follow=True)
     page = answer.content.decode()
-    assert "1 picture is being read." in page
+    assert "1 image is being checked." in page
     assert "evil.png: Files of type SVG are not accepted." in page
     assert [sample.facts["name"] for sample in Sample.objects.all()] == ["night.png"]
     again = as_ada.post(PLACE, follow=True)
@@ -177,7 +177,7 @@ def test_captions_change_and_pictures_go_after_a_question(
     assert "At night" in answer.content.decode()
     assert as_ada.post(place, {"do": "save", "caption": "x" * 300}).status_code == 400
     answer = as_ada.post(place, {"do": "remove"}, follow=True)
-    assert "The picture is gone." in answer.content.decode()
+    assert "The image was deleted." in answer.content.decode()
     assert not Sample.objects.exists()
 
 
@@ -186,7 +186,7 @@ def test_others_may_neither_bring_nor_remove(
 ) -> None:
     sample = bring()
     client.force_login(bob)
-    assert "data-bring" not in shown(client)
+    assert "data-upload" not in shown(client)
     assert client.get(f"/ada/noir/gallery/{sample.pk}").status_code == 403
     assert client.post(f"/ada/noir/gallery/{sample.pk}", {"do": "remove"}).status_code == 403
     sent = SimpleUploadedFile("night.png", files.png())

@@ -131,13 +131,13 @@ def place_of(version: Version) -> str:
     return f"{reverse('gallery', args=[adapter.owner, adapter.name])}?v={version.name}"
 
 
-def print_of(brought: ShownSample) -> Print:
-    """Return one picture with its words."""
-    facts = brought.facts
-    title = _("Picture uploaded by %(name)s") % {"name": brought.row.author.username}
-    words = brought.row.caption or facts.get("prompt", "")
-    return Print(
-        brought=brought,
+def gallery_image_of(sample: ShownSample) -> GalleryImage:
+    """Return a gallery image with its texts."""
+    facts = sample.facts
+    title = _("Picture uploaded by %(name)s") % {"name": sample.row.author.username}
+    words = sample.row.caption or facts.get("prompt", "")
+    return GalleryImage(
+        sample=sample,
         alt=f"{title}: {words[:160]}" if words else title,
         settings=", ".join(_settings(facts)),
         used=[_used(item) for item in facts.get("resources", []) if item["kind"] != "checkpoint"],
@@ -207,7 +207,7 @@ def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResp
         except LoraryError as error:
             messages.error(request, f"{file.name}: {error.detail}")
     if taken:
-        text = ngettext("%(n)d picture is being read.", "%(n)d pictures are being read.", taken)
+        text = ngettext("%(n)d image is being checked.", "%(n)d images are being checked.", taken)
         messages.success(request, text % {"n": taken})
     elif not files:
         messages.error(request, _("Choose a file first."))
@@ -222,7 +222,7 @@ def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpRes
     user = require_adapter(request.user, adapter)
     sample = selectors.get(user, sample_id)
     if sample.version.adapter_id != adapter.pk:
-        raise NotFound(_("There is no such picture."))
+        raise NotFound(_("There is no such image."))
     form = CaptionForm(request.POST or None, initial={"caption": sample.caption})
     if request.method == "POST" and _is_done(request, form, sample):
         return redirect(place_of(sample.version))
@@ -235,7 +235,7 @@ def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
     user = require_adapter(request.user, sample.version.adapter)
     if request.POST.get("do") == "remove":
         samples.remove(actor=user, sample=sample)
-        messages.success(request, _("The picture is gone."))
+        messages.success(request, _("The image was deleted."))
         return True
     if not form.is_valid():
         return False
@@ -262,7 +262,7 @@ def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBas
     forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
     form = forms.filter(width=width).first()
     if form is None:
-        raise NotFound(_("There is no such picture."))
+        raise NotFound(_("There is no such image."))
     return _sent(request, sample, form.blob, "webp")
 
 
@@ -281,5 +281,5 @@ def _blob(sample: Sample, suffix: str) -> Blob:
         film, picture = sample.blob, sample.poster
     found = {"mp4": film, "webp": picture}.get(suffix)
     if found is None:
-        raise NotFound(_("There is no such picture."))
+        raise NotFound(_("There is no such image."))
     return found
