@@ -26,10 +26,10 @@ BENCHES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for and return the exit code."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     results: list[Result] = []
     notes: list[str] = []
-    for name in [*asked.names, *(asked.only or [])] or BENCHES:
+    for name in [*options.names, *(options.only or [])] or BENCHES:
         began = time.monotonic()
         try:
             results += _run(name)
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             notes.append(f"{name} was not run: {reason}.")
             _say(notes[-1])
         _say(f"{name}: {time.monotonic() - began:.0f} s")
-    if asked.json:
+    if options.json:
         print(json.dumps({"results": [one.to_dict() for one in results], "notes": notes}))
     else:
         print(table(results))
-    if asked.report:
-        _say(f"written: {reports.write(Path(asked.report), results, notes)}")
+    if options.report:
+        _say(f"written: {reports.write(Path(options.report), results, notes)}")
     return 0 if all(result.is_kept for result in results) else 1
 
 

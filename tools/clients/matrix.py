@@ -52,21 +52,21 @@ class Column:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a case failed."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     folder = Path(mkdtemp(prefix="lorary-clients-"))
     columns = []
     with RunningHub(
         folder / "data", "--queues", "checks", UPLOAD_PART_BYTES=str(PART_BYTES)
     ) as hub:
         token = hub.manage("token", "--user", "ada", "--create").strip()
-        for version in asked.versions or VERSIONS:
+        for version in options.versions or VERSIONS:
             _say(f"huggingface_hub {version} …")
             columns.append(_column(hub, token, version, folder))
             _say(f"  {len(columns[-1].passed)} of {len(CASES)} passed")
     lines = _lines(columns)
     _say("\n".join(lines))
-    if asked.report:
-        place = asked.report / f"{datetime.now(UTC):%Y-%m-%d}-clients.md"
+    if options.report:
+        place = options.report / f"{datetime.now(UTC):%Y-%m-%d}-clients.md"
         place.write_text("\n".join(lines) + "\n", encoding="utf-8")
         _say(f"written: {place}")
     shutil.rmtree(folder, ignore_errors=True)
@@ -94,9 +94,9 @@ def _column(hub: RunningHub, token: str, version: str, folder: Path) -> Column:
     small.write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata=note))
     repo = f"ada/probe-{version}"
     files = [repo, str(weights), str(small)]
-    said = programs.command([interpreter, str(Path(__file__).with_name("probe.py")), *files])
-    told = json.loads(said.rpartition("\n")[2])
-    return Column(told.pop("version"), told)
+    output = programs.command([interpreter, str(Path(__file__).with_name("probe.py")), *files])
+    results = json.loads(output.rpartition("\n")[2])
+    return Column(results.pop("version"), results)
 
 
 def _environment(version: str) -> str:

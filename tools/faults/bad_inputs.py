@@ -214,20 +214,20 @@ class Table:
         yield Case("another's upload, published", self._taken_upload, 404, "not_found")
 
     def _anothers_adapter(self) -> Answer:
-        asked = {"uploads": [self._accepted("bob.txt", b"of bob", self.bob)]}
-        return self.bob.post("/api/v1/adapters/ada/kept/versions", asked)
+        body = {"uploads": [self._accepted("bob.txt", b"of bob", self.bob)]}
+        return self.bob.post("/api/v1/adapters/ada/kept/versions", body)
 
     def _private_adapter(self) -> Answer:
-        asked = {"uploads": [self._accepted("bob2.txt", b"too", self.bob)]}
-        return self.bob.post("/api/v1/adapters/ada/secret/versions", asked)
+        body = {"uploads": [self._accepted("bob2.txt", b"too", self.bob)]}
+        return self.bob.post("/api/v1/adapters/ada/secret/versions", body)
 
     def _anothers_upload(self) -> Answer:
         place = self._announced(len(self.data))
         return self.bob.call("PUT", f"{place}/content", self.data)
 
     def _taken_upload(self) -> Answer:
-        asked = {"uploads": [self._accepted("ada.txt", b"of ada")]}
-        return self.bob.post("/api/v1/adapters/bob/own/versions", asked)
+        body = {"uploads": [self._accepted("ada.txt", b"of ada")]}
+        return self.bob.post("/api/v1/adapters/bob/own/versions", body)
 
     # --- Time -------------------------------------------------------------------------------
     def _yanked(self) -> Iterator[Case]:

@@ -49,34 +49,34 @@ SHORT_AT_ONCE = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     for name in ("DATABASE_URL", "BROKER_URL"):  # the options say what hubs stand on
         os.environ.pop(f"LORARY_TEST_{name}", None)
     folder = Path(mkdtemp(prefix="lorary-faults-"))
-    _say(asked, f"seed {asked.seed}")
+    _say(options, f"seed {options.seed}")
     trials = []
-    with Environment(folder, asked.database, asked.broker, asked.storage) as environment:
+    with Environment(folder, options.database, options.broker, options.storage) as environment:
         plan = Plan(
-            seed=asked.seed,
+            seed=options.seed,
             folder=folder,
             environment=environment,
-            kills=min(asked.kills, SHORT_KILLS) if asked.short else asked.kills,
-            most_s=60 * asked.most,
-            minutes=min(asked.minutes, SHORT_MINUTES) if asked.short else asked.minutes,
-            is_short=asked.short,
+            kills=min(options.kills, SHORT_KILLS) if options.short else options.kills,
+            most_s=60 * options.most,
+            minutes=min(options.minutes, SHORT_MINUTES) if options.short else options.minutes,
+            is_short=options.short,
         )
-        names = asked.only or [n for n in SCENARIOS if not (asked.short and n in LONG_ONLY)]
+        names = options.only or [n for n in SCENARIOS if not (options.short and n in LONG_ONLY)]
         with ThreadPoolExecutor(SHORT_AT_ONCE) as pool:
-            run = pool.map if asked.short else map
+            run = pool.map if options.short else map
             for trial in run(lambda name: _try(name, plan), names):
                 trials.append(trial)
-                _tell(asked, trial)
-                if asked.report:
-                    _say(asked, f"  written: {_write(trials, asked, environment.description)}")
+                _tell(options, trial)
+                if options.report:
+                    _say(options, f"  written: {_write(trials, options, environment.description)}")
     is_broken = any(trial.faults for trial in trials)
     if is_broken:
-        _say(asked, f"kept to look into: {folder}")
+        _say(options, f"kept to look into: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if is_broken else 0
@@ -120,33 +120,33 @@ def _try(name: str, plan: Plan) -> Trial:
     return trial
 
 
-def _say(asked: argparse.Namespace, line: str) -> None:
-    stream = sys.stderr if asked.json else sys.stdout
+def _say(options: argparse.Namespace, line: str) -> None:
+    stream = sys.stderr if options.json else sys.stdout
     stream.write(f"{line}\n")
     stream.flush()
 
 
-def _tell(asked: argparse.Namespace, trial: Trial) -> None:
-    if asked.json:
+def _tell(options: argparse.Namespace, trial: Trial) -> None:
+    if options.json:
         sys.stdout.write(json.dumps(trial.document()) + "\n")
         sys.stdout.flush()
     else:
-        _say(asked, "\n".join([f"\n{trial.name}", *(f"  {line}" for line in trial.lines())]))
+        _say(options, "\n".join([f"\n{trial.name}", *(f"  {line}" for line in trial.lines())]))
 
 
-def _write(trials: Sequence[Trial], asked: argparse.Namespace, words: str) -> Path:
+def _write(trials: Sequence[Trial], options: argparse.Namespace, words: str) -> Path:
     """Write the page of today on this database, broker and storage.
 
     What other runs of the day found there with other scenarios or seeds stays.
     """
     day = f"{datetime.now(UTC):%Y-%m-%d}"
-    asked.report.mkdir(parents=True, exist_ok=True)
+    options.report.mkdir(parents=True, exist_ok=True)
     slug = words.lower().replace("the ", "").replace(", ", "-").replace(" ", "-")
-    path: Path = asked.report / f"{day}-bytes-under-fire-{slug}.md"
+    path: Path = options.report / f"{day}-bytes-under-fire-{slug}.md"
     sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
     for trial in trials:
         lines = "\n".join(f"* {line}" for line in trial.lines())
-        sections[f"{trial.name}, seed {asked.seed}"] = f"\n{lines}\n"
+        sections[f"{trial.name}, seed {options.seed}"] = f"\n{lines}\n"
     head = [
         f"# Bytes under fire, {day}: {words}",
         "",

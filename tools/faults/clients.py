@@ -147,9 +147,9 @@ class Client:
             sent.id = mine[0]["id"]
             return
         declared = file.sha256 if self.random.random() < 0.5 else None
-        asked = {"path": file.path, "size": len(file.data), "sha256": declared}
+        body = {"path": file.path, "size": len(file.data), "sha256": declared}
         with self._at("announce"):
-            answer = self.ask("POST", "/api/v1/uploads", asked)
+            answer = self.ask("POST", "/api/v1/uploads", body)
         self._expect(answer, 201, f"announcing {file.path}")
         sent.id = answer.document["id"]
 
@@ -227,12 +227,12 @@ class Client:
         """Publish a file as a version, at once or by way of a draft."""
         place = f"/api/v1/adapters/{self.name}/{adapter}/versions"
         is_drafted = self.random.random() < 0.5
-        asked = {"uploads": [sent.id], "publish": not is_drafted}
+        body = {"uploads": [sent.id], "publish": not is_drafted}
         with self._at("publish"):
             made = self.repeat("POST", "/api/v1/adapters", {"name": adapter})
             if made.status not in {201, 409}:
                 self.ledger.fault(f"adapter {adapter}: {made.status} {made.body[:200]!r}")
-            answer = self.repeat("POST", place, asked)
+            answer = self.repeat("POST", place, body)
             self._expect(answer, {200, 201}, f"a version of {adapter}")
             version = answer.document["version"]
             if is_drafted:

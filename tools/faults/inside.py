@@ -41,9 +41,9 @@ def _tokens(names: list[str]) -> list[str]:
     """Return a new token for each name; users are made where there are none."""
     found = []
     for name in names:
-        said = StringIO()
-        call_command("token", user=name, create=True, stdout=said, skip_checks=True)
-        found.append(said.getvalue().strip())
+        output = StringIO()
+        call_command("token", user=name, create=True, stdout=output, skip_checks=True)
+        found.append(output.getvalue().strip())
     return found
 
 
@@ -108,7 +108,7 @@ def _of_versions() -> Iterator[str]:
         where = f"version {version.pk} ({version.adapter.name} {version.name})"
         files = list(version.revision.files.select_related("blob"))
         aliases = dict(version.adapter.aliases.values_list("name", "revision_id"))
-        told = Event.objects.filter(
+        event_count = Event.objects.filter(
             adapter=version.adapter, verb="version_published", subject=version.name
         ).count()
         if not files:
@@ -119,8 +119,8 @@ def _of_versions() -> Iterator[str]:
             yield f"{where} has no tag of its own"
         if version.adapter.latest_version_id is None:
             yield f"{where} is out and its adapter offers none"
-        if told != 1:
-            yield f"{where} was published {told} times"
+        if event_count != 1:
+            yield f"{where} was published {event_count} times"
 
 
 def _of_blobs() -> Iterator[str]:

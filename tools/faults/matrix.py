@@ -85,7 +85,7 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a test failed, 2 when a server is missing."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if missing := _missing():
         _say("Missing: " + "; ".join(missing))
         return 2
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         versions = _versions(rabbitmq)
         brokers = {"Redis": redis.url, "RabbitMQ": rabbitmq.url}
         for number, row in enumerate(rows):
-            if asked.only in {None, row.broker.lower()}:
+            if options.only in {None, row.broker.lower()}:
                 environ = {
                     "LORARY_TEST_DATABASE_URL": postgres.url,
                     "LORARY_TEST_BROKER_URL": brokers[row.broker],
@@ -110,12 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "LORARY_TEST_RABBITMQ": rabbitmq.url,
                     "LORARY_TEST_WHOLE": "1",
                 }
-                _run(row, environ, folder / f"row{number}.xml", asked.pytest)
+                _run(row, environ, folder / f"row{number}.xml", options.pytest)
     done = [row for row in rows if row.counts or row.failed]
     lines = _lines(done, versions)
     _say("\n".join(lines))
-    if asked.report:
-        _say(f"written: {_write(lines, asked.report)}")
+    if options.report:
+        _say(f"written: {_write(lines, options.report)}")
     shutil.rmtree(folder, ignore_errors=True)
     return 1 if any(row.failed for row in done) else 0
 
@@ -149,11 +149,11 @@ def _versions(rabbitmq: RabbitMQ) -> list[str]:
     redis = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
     with Connection(rabbitmq.url) as connection:
         connection.connect()
-        told = connection.connection.server_properties
+        properties = connection.connection.server_properties
     return [
         _first_line([str(programs / "postgres") if programs else "postgres", "--version"]),
         _first_line([redis, "--version"]),
-        f"{told.get('product', 'RabbitMQ')} {told.get('version', '')}",
+        f"{properties.get('product', 'RabbitMQ')} {properties.get('version', '')}",
     ]
 
 

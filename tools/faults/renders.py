@@ -62,10 +62,15 @@ class Plan:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the workers are ended as well
     plan = Plan(
-        asked.jobs, asked.seed, asked.kill_every, asked.ask_every, asked.broker_restarts, asked.most
+        options.jobs,
+        options.seed,
+        options.kill_every,
+        options.ask_every,
+        options.broker_restarts,
+        options.most,
     )
     _say(f"seed {plan.seed}")
     folder = Path(mkdtemp(prefix="lorary-faults-"))
@@ -77,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rmtree(folder)
     for line in run.lines():
         _say(line)
-    if asked.report:
-        _say(f"written: {_write(run, asked.report)}")
+    if options.report:
+        _say(f"written: {_write(run, options.report)}")
     return 1 if run.faults else 0
 
 

@@ -223,23 +223,23 @@ class Run:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run for some time and report; a broken rule ends it."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if not apps.ready:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.test")
         django.setup()
-    run, began = Run(asked.seed), time.monotonic()
-    while time.monotonic() - began < asked.seconds:
+    run, began = Run(options.seed), time.monotonic()
+    while time.monotonic() - began < options.seconds:
         try:
             run.next()
         except Broken as broken:
-            asked.keep.mkdir(parents=True, exist_ok=True)
-            path = asked.keep / f"card-{run.seed}-{run.done}.md"
+            options.keep.mkdir(parents=True, exist_ok=True)
+            path = options.keep / f"card-{run.seed}-{run.done}.md"
             path.write_text(broken.text, encoding="utf-8", newline="")
             _say(f"{broken}\nThe card is in {path}.")
             raise
     _say(_summary(run, time.monotonic() - began))
-    if asked.report:
-        _say(f"written: {_write(run, asked.report, time.monotonic() - began)}")
+    if options.report:
+        _say(f"written: {_write(run, options.report, time.monotonic() - began)}")
     return 0
 
 
@@ -253,9 +253,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _summary(run: Run, seconds: float) -> str:
-    said = ", ".join(f"{count:,} {answer}" for answer, count in run.answers.most_common())
+    answers = ", ".join(f"{count:,} {answer}" for answer, count in run.answers.most_common())
     return (
-        f"{run.done:,} cards (seed {run.seed}) in {seconds:,.0f} s: {said}. The slowest, number"
+        f"{run.done:,} cards (seed {run.seed}) in {seconds:,.0f} s: {answers}. The slowest, number"
         f" {run.slowest_number}, took {run.slowest_s:.2f} s of CPU time with the look at its HTML;"
         f" the highest peak of memory was {run.most_bytes / 1e6:.1f} MB."
     )

@@ -35,7 +35,7 @@ NEWLINE = "\n"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     with TemporaryDirectory(prefix="lorary-doors-") as place:
         # Each anonymous request has its own address, as behind a proxy, so that no limit applies.
         hub = RunningHub(Path(place) / "hub", "--queues", "checks", TRUST_PROXY="1")
@@ -44,10 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         django.setup()
         from tools.fuzz.endpoints.visit import visit  # noqa: PLC0415 - models need the settings
 
-        found = visit(hub, requests=asked.requests, seed=asked.seed, keep=asked.keep, say=_say)
-    if asked.report:
-        _say(f"written: {_write(found, asked.report)}")
-    if asked.json:
+        found = visit(
+            hub, requests=options.requests, seed=options.seed, keep=options.keep, say=_say
+        )
+    if options.report:
+        _say(f"written: {_write(found, options.report)}")
+    if options.json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write("\n".join(_lines(found)) + "\n")
@@ -74,9 +76,9 @@ def _lines(found: dict[str, Any], first: str = "") -> list[str]:
     head = ["door", "method", "requests", *classes]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in found["counts"]:
-        said = [f"{row['answers'].get(name, 0):,}" for name in classes]
+        cells = [f"{row['answers'].get(name, 0):,}" for name in classes]
         total = f"{sum(row['answers'].values()):,}"
-        lines.append(f"| {' | '.join([row['door'], row['method'], total, *said])} |")
+        lines.append(f"| {' | '.join([row['door'], row['method'], total, *cells])} |")
     faults = found["faults"]
     shown = [f"* {fault}" for fault in faults[:SHOWN]]
     more = [f"* and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []

@@ -88,10 +88,10 @@ def measured(act: Callable[[], object], *, cpu_s: float) -> Spent:
     if not text:
         msg = f"ended after {cpu_s:.0f} s of CPU time, or killed"
         raise Breach(msg)
-    said = json.loads(text)
-    if "error" in said:
-        raise Breach(said["error"])
-    return Spent(**said)
+    result = json.loads(text)
+    if "error" in result:
+        raise Breach(result["error"])
+    return Spent(**result)
 
 
 def _report(act: Callable[[], object], writable: int, cpu_s: int) -> None:
@@ -103,13 +103,13 @@ def _report(act: Callable[[], object], writable: int, cpu_s: int) -> None:
     memory, began = _resident(), time.process_time()
     try:
         act()
-        said: dict[str, Any] = {
+        result: dict[str, Any] = {
             "cpu_s": time.process_time() - began,
             "rss_bytes": max(0, _resident() - memory),
         }
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells it
-        said = {"error": f"{type(error).__name__}: {error}"[:500]}
-    os.write(writable, json.dumps(said).encode())
+        result = {"error": f"{type(error).__name__}: {error}"[:500]}
+    os.write(writable, json.dumps(result).encode())
     os._exit(0)
 
 
@@ -243,20 +243,20 @@ def _search(found: Found, text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run for a time or for so many inputs, and report."""
-    asked = _parser().parse_args(arguments)
-    run, began = Run(asked.seed), time.monotonic()
+    options = _parser().parse_args(arguments)
+    run, began = Run(options.seed), time.monotonic()
     compiled()
-    while run.inputs < asked.inputs and time.monotonic() < began + 60 * asked.minutes:
+    while run.inputs < options.inputs and time.monotonic() < began + 60 * options.minutes:
         try:
-            run.next(SHORT_SIZES if asked.short else SIZES)
+            run.next(SHORT_SIZES if options.short else SIZES)
         except Breach as breach:
             _say(f"BREACH: {breach}")
             return 1
         if run.inputs % 500 == 0:
             _say(_summary(run))
     _say(_summary(run))
-    if asked.report:
-        _say(f"written: {_write(run, asked.report, time.monotonic() - began)}")
+    if options.report:
+        _say(f"written: {_write(run, options.report, time.monotonic() - began)}")
     return 0
 
 

@@ -124,25 +124,25 @@ class Broken(AssertionError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a rule is broken."""
-    asked = _parser().parse_args(arguments)
-    run = _resumed(asked.state, asked.seed)
+    options = _parser().parse_args(arguments)
+    run = _resumed(options.state, options.seed)
     resident = None
-    while run.done < asked.runs:
+    while run.done < options.runs:
         try:
-            run.batch(min(BATCH, asked.runs - run.done))
+            run.batch(min(BATCH, options.runs - run.done))
         except Broken as broken:
-            asked.keep.mkdir(parents=True, exist_ok=True)
-            path = asked.keep / f"{run.seed}-{run.done}.safetensors"
+            options.keep.mkdir(parents=True, exist_ok=True)
+            path = options.keep / f"{run.seed}-{run.done}.safetensors"
             path.write_bytes(broken.data)
             _say(f"{broken}\nThe input is in {path}.")
             raise
         resident = resident or _resident_bytes()
         run.resident_bytes = max(run.resident_bytes, _resident_bytes() - resident)
-        _say(_progress(run, asked.runs))
-        if asked.state:
-            asked.state.write_text(json.dumps(vars(run)))
-    if asked.report:
-        _say(f"written: {_write(run, asked.report)}")
+        _say(_progress(run, options.runs))
+        if options.state:
+            options.state.write_text(json.dumps(vars(run)))
+    if options.report:
+        _say(f"written: {_write(run, options.report)}")
     return 0
 
 

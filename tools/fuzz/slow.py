@@ -46,22 +46,22 @@ _CRIES = ("Traceback", "WORKER TIMEOUT")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     with TemporaryDirectory(prefix="lorary-slow-") as place:
         hub = RunningHub(Path(place) / "hub", "--no-worker")
         with hub:
-            found = attacked(hub, 60 * asked.minutes, asked.seed)
+            found = attacked(hub, 60 * options.minutes, options.seed)
         if found["faults"]:
-            asked.keep.mkdir(parents=True, exist_ok=True)
-            shutil.copy(hub.log, asked.keep / "slow.log")
-    lines = _lines(found, asked.seed)
-    if asked.report:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            shutil.copy(hub.log, options.keep / "slow.log")
+    lines = _lines(found, options.seed)
+    if options.report:
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         head = [f"# Slow clients, {day}", "", "Written by `python -m tools.fuzz.slow`; what is"]
         head += ["promised is in [fuzzing.md](../fuzzing.md#slow-clients).", ""]
         text = "\n".join([*head, *(f"* {fact}" for fact in machine()), "", *lines, ""])
-        (asked.report / f"{day}-slow-clients.md").write_text(text, encoding="utf-8")
-    sys.stdout.write((json.dumps(found) if asked.json else "\n".join(lines)) + "\n")
+        (options.report / f"{day}-slow-clients.md").write_text(text, encoding="utf-8")
+    sys.stdout.write((json.dumps(found) if options.json else "\n".join(lines)) + "\n")
     return 1 if found["faults"] else 0
 
 

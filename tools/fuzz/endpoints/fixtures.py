@@ -111,8 +111,8 @@ def with_permissions(known: Known, port: int) -> Known:
     )
 
 
-def _call(port: int, token: str, method: str, path: str, said: Any = None) -> Answer:
-    body = b"" if said is None else json.dumps(said).encode()
+def _call(port: int, token: str, method: str, path: str, document: Any = None) -> Answer:
+    body = b"" if document is None else json.dumps(document).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}",
              "Content-Type: application/json"]  # fmt: skip
     if token:

@@ -101,9 +101,9 @@ class Visit:
         return door
 
     def _count(self, request: FuzzRequest, door: str, answer: Answer) -> None:
-        said = f"{_class(answer.status)} (Retry-After)" * promises.has_retry_after(answer)
+        label = f"{_class(answer.status)} (Retry-After)" * promises.has_retry_after(answer)
         method = request.method if request.method in _USUAL else "others"
-        self.counts[door or "elsewhere", method][said or _class(answer.status)] += 1
+        self.counts[door or "elsewhere", method][label or _class(answer.status)] += 1
         self.callers[request.caller] += 1
 
     def _fault(self, number: int, request: FuzzRequest, answer: Answer, fault: str) -> None:
@@ -111,8 +111,8 @@ class Visit:
         name = f"doors-{self.seed}-{number}.bin"
         (self.kept / name).write_bytes(request.data)
         heard = f"{answer.status} {answer.body[:200]!r}"
-        said = f"{request.method} {request.target[:160]!r} by the {request.caller}"
-        self.faults.append(f"{self.seed}:{number}: {fault}; {said}; {heard}; {name}")
+        call = f"{request.method} {request.target[:160]!r} by the {request.caller}"
+        self.faults.append(f"{self.seed}:{number}: {fault}; {call}; {heard}; {name}")
 
 
 #: Callers who must not learn that there is a private adapter.

@@ -93,11 +93,11 @@ class Known:
         return replace(self, private=ABSENT)
 
 
-def in_words_of(known: Known, said: bytes) -> bytes:
-    """Return what was said of nothing as it would be said of the private adapter."""
+def in_words_of(known: Known, text: bytes) -> bytes:
+    """Return a text about the absent adapter with the names of the private one."""
     for mine, its in zip(known.private.words, ABSENT.words, strict=True):
-        said = said.replace(its.encode(), mine.encode())
-    return said
+        text = text.replace(its.encode(), mine.encode())
+    return text
 
 
 def value_of(

@@ -118,11 +118,11 @@ class Hub(Curating):
             sort: ``new`` or ``downloads``.
             limit: At most so many; None for all.
         """
-        said: dict[str, object] = {
+        parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind, "tag": tag, "owner": owner, "sort": sort,
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
-        items = self._session.items("adapters", said)
+        items = self._session.items("adapters", parameters)
         return islice((Adapter.read(item) for item in items), limit)
 
     def info(self, adapter: str | Reference) -> Adapter:
@@ -272,9 +272,9 @@ class Hub(Curating):
         """
         target = Reference.parse(to)
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
-        said = details or Details()
+        details = details or Details()
         pushed = publishing.push(
-            self._session, target, places, said,
+            self._session, target, places, details,
             on_progress=on_progress, on_checked=on_checked, is_draft=draft,
         )  # fmt: skip
         if not wait or pushed.version.state == "draft":
@@ -319,11 +319,11 @@ class Hub(Curating):
             RateLimited: too many are open, or were asked for today.
             LoraryError: ``render_failed``: there is no picture, and why.
         """
-        said = {
+        settings = {
             "prompt": prompt, "negative": negative, "seed": seed, "width": width,
             "height": height, "steps": steps, "triggers": triggers, "compare": compare,
         }  # fmt: skip
-        tryout = tryouts.ask(self._session, layers, said)
+        tryout = tryouts.ask(self._session, layers, settings)
         try:
             return tryouts.wait(self._session, tryout, on_progress)
         except KeyboardInterrupt:

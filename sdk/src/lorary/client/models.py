@@ -370,7 +370,7 @@ class Look:
         record = Record(value, "inspection")
         error = record.mapping("error")
         if error:
-            told = {**error, "severity": "error", "evidence": {"at": error.get("at")}}
-            return cls(None, findings_of([told]), record.data)
+            finding = {**error, "severity": "error", "evidence": {"at": error.get("at")}}
+            return cls(None, findings_of([finding]), record.data)
         anatomy = {key: part for key, part in record.data.items() if key != "findings"}
         return cls(anatomy, findings_of(record.data.get("findings")), record.data)

@@ -95,8 +95,8 @@ def _remove(hub: client.Hub, args: Namespace) -> None:
 def _show_aliases(args: Namespace, found: list[Alias]) -> None:
     if args.json:
         for one in found:
-            told = {key: value for key, value in one.data.items() if key != "name"}
-            emit({"adapter": args.adapter, "alias": one.name, **told})
+            data = {key: value for key, value in one.data.items() if key != "name"}
+            emit({"adapter": args.adapter, "alias": one.name, **data})
         return
     if not found:
         note("lorary: no aliases")

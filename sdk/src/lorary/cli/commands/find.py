@@ -43,15 +43,15 @@ def _find(args: Namespace) -> int:
     longest = max((cell_len(plain(one.name)) for one in wanted), default=0)
     missing = 0
     with client.Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
-        found = hub.find_all([one.what for one in wanted], on_progress=draw)
-        for number, (one, told) in enumerate(zip(wanted, found, strict=True)):
-            missing += not told.matches
+        results = hub.find_all([one.what for one in wanted], on_progress=draw)
+        for number, (one, found) in enumerate(zip(wanted, results, strict=True)):
+            missing += not found.matches
             if sys.stdout.isatty():
                 count.clear()
             if args.json:
-                emit(_document(one, told))
+                emit(_document(one, found))
             else:
-                show(_lines(one, told, longest))
+                show(_lines(one, found, longest))
             count.step(number + 1)
     if missing:
         note(f"lorary: {missing:,} of {len(wanted):,} not found")
@@ -90,14 +90,14 @@ def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
             yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
 
 
-def _document(one: _Wanted, told: Found) -> dict[str, object]:
+def _document(one: _Wanted, found: Found) -> dict[str, object]:
     document: dict[str, object] = {
         "asked": Path(one.path).name if one.path else one.name,
         "path": one.path,
-        "matches": [_match(match) for match in told.matches],
+        "matches": [_match(match) for match in found.matches],
     }
-    if told.error is not None:
-        document["error"] = {"code": told.error.code, "message": _reason(one, told.error)}
+    if found.error is not None:
+        document["error"] = {"code": found.error.code, "message": _reason(one, found.error)}
     return document
 
 
@@ -121,11 +121,11 @@ def _reason(one: _Wanted, error: LoraryError) -> str:
     return f"“{one.name}” is no file here, and no hash of 8, 10, 12 or 64 hex digits."
 
 
-def _lines(one: _Wanted, told: Found, longest: int) -> list[str]:
-    if told.error is not None:
-        rows = [[_reason(one, told.error)]]
+def _lines(one: _Wanted, found: Found, longest: int) -> list[str]:
+    if found.error is not None:
+        rows = [[_reason(one, found.error)]]
     else:
-        rows = [_row(match) for match in told.matches] or [["not found"]]
+        rows = [_row(match) for match in found.matches] or [["not found"]]
     name = set_cell_size(plain(one.name), longest)
     return ["  ".join([name, *map(plain, row)]) for row in rows]
 

@@ -73,10 +73,10 @@ def _pull(args: Namespace) -> int:
     return 0
 
 
-def _kept(told: Progress) -> str:
+def _kept(progress: Progress) -> str:
     """Return what an interrupted pull leaves, and how to go on."""
-    here = share_of_bytes(told.done, told.total)
-    return f"{here} of {plain(told.name)} are kept. Run the same command again to go on."
+    here = share_of_bytes(progress.done, progress.total)
+    return f"{here} of {plain(progress.name)} are kept. Run the same command again to go on."
 
 
 def _document(pulled: Pulled) -> dict[str, object]:

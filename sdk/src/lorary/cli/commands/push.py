@@ -105,14 +105,14 @@ def _push(args: Namespace) -> int:
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
         with meter(_kept) as draw:
-            told = _Resumptions(draw)
+            progress = _Resumptions(draw)
             pushed = hub.push(
                 args.files,
                 target,
                 details=details,
                 draft=args.draft,
                 wait=args.wait,
-                on_progress=told,
+                on_progress=progress,
                 on_checked=leaks,
             )
     if not pushed.is_new and (args.kind or args.title):
@@ -120,20 +120,20 @@ def _push(args: Namespace) -> int:
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
-        _show(target, pushed, leaks.told, waited=args.wait)
+        _show(target, pushed, leaks.findings, waited=args.wait)
     if args.draft:
         note(f"lorary: {_next(pushed)}")
     return 0
 
 
-def _kept(told: Progress) -> str:
+def _kept(progress: Progress) -> str:
     """Return what an interrupted push leaves, and how to go on."""
-    if told.stage == "hash":
+    if progress.stage == "hash":
         return "Nothing was sent."
-    if told.stage == "render":
-        return f"{plain(told.name)} is published; its previews go on at the hub."
+    if progress.stage == "render":
+        return f"{plain(progress.name)} is published; its previews go on at the hub."
     return (
-        f"The hub keeps the parts of {plain(told.name)} that have arrived. "
+        f"The hub keeps the parts of {plain(progress.name)} that have arrived. "
         "Run the same command again to go on."
     )
 
@@ -153,15 +153,15 @@ class _Resumptions:
         self._draw = draw
         self._begun: set[str] = set()
 
-    def __call__(self, told: Progress) -> None:
+    def __call__(self, progress: Progress) -> None:
         """Look at the first report of each file, and pass all of them on."""
-        if told.stage in {"send", "check"} and told.name not in self._begun:
-            self._begun.add(told.name)
-            here = told.total if told.stage == "check" else told.done
+        if progress.stage in {"send", "check"} and progress.name not in self._begun:
+            self._begun.add(progress.name)
+            here = progress.total if progress.stage == "check" else progress.done
             if here:
-                amount = share_of_bytes(here, told.total)
-                note(f"lorary: going on with {plain(told.name)}: {amount} were there already")
-        self._draw(told)
+                amount = share_of_bytes(here, progress.total)
+                note(f"lorary: going on with {plain(progress.name)}: {amount} were there already")
+        self._draw(progress)
 
 
 def _document(target: client.Reference, pushed: Pushed, *, waited: bool) -> dict[str, object]:
@@ -184,7 +184,7 @@ def _document(target: client.Reference, pushed: Pushed, *, waited: bool) -> dict
 
 
 def _show(
-    target: client.Reference, pushed: Pushed, told: Sequence[Finding], *, waited: bool
+    target: client.Reference, pushed: Pushed, shown: Sequence[Finding], *, waited: bool
 ) -> None:
     version = pushed.version
     show(strong(plain(f"{version.adapter or target.full_name} {version.name}")))
@@ -198,8 +198,8 @@ def _show(
             ]
         )
     )
-    said = {(found.code, found.message) for found in told}
-    rest = [found for found in pushed.findings if (found.code, found.message) not in said]
+    known = {(found.code, found.message) for found in shown}
+    rest = [found for found in pushed.findings if (found.code, found.message) not in known]
     show(finding_lines(rest))
     if waited and version.previews.state != "ready":
         reason = f": {plain(version.previews.reason)}" if version.previews.reason else ""

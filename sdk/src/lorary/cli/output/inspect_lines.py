@@ -77,15 +77,15 @@ def line_of(name: str, inspection: Inspection, columns: Columns) -> str:
     anatomy = inspection.anatomy
     if anatomy is None:
         code = inspection.refusal.code if inspection.refusal else "refused"
-        told = "cannot be read" if code == "unreadable" else f"refused: {code}"
-        return f"{lead}{_GAP}{styled(told, 'red')}"
-    parts = [lead, *_told(anatomy, inspection, columns)]
+        reason = "cannot be read" if code == "unreadable" else f"refused: {code}"
+        return f"{lead}{_GAP}{styled(reason, 'red')}"
+    parts = [lead, *_columns(anatomy, inspection, columns)]
     if columns.has_size:
         parts.append(styled(count_bytes(anatomy.file.size_bytes), "dim"))
     return _GAP.join(parts).rstrip()
 
 
-def _told(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[str]:
+def _columns(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[str]:
     """Return verdict and method; of what is no adapter its kind in the place of both."""
     if anatomy.kind != "adapter":
         wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
@@ -96,12 +96,12 @@ def _told(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[st
     conflicts = base.agreement == "conflict"
     mark = "≠" if conflicts else "!" if is_refused else ""
     style = "red" if conflicts else CONFIDENCE_STYLES.get(base.confidence, "dim")
-    told = [styled(columns.fit(_title(base), _VERDICT, mark), style)]
+    cells = [styled(columns.fit(_title(base), _VERDICT, mark), style)]
     if columns.has_method:
         method = algorithm_title(anatomy.algorithm) if anatomy.algorithm else "-"
         rank = "" if anatomy.rank is None else f" {anatomy.rank}"
-        told.append(columns.fit(method + rank, _METHOD))
-    return told
+        cells.append(columns.fit(method + rank, _METHOD))
+    return cells
 
 
 def _title(base: Base) -> str:

@@ -94,7 +94,9 @@ def _refusal(inspection: Inspection) -> Iterator[str]:
     if refusal is not None:
         word = "FAILED" if refusal.code == "unreadable" else "REFUSED"
         yield ""
-        yield from _told(word, ("bold", "red"), refusal.message, refusal.code, at=refusal.at)
+        yield from _message_lines(
+            word, ("bold", "red"), refusal.message, refusal.code, at=refusal.at
+        )
 
 
 def _verdict(base: Base) -> Iterator[str]:
@@ -129,11 +131,11 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
 
 def _refuted(base: Base) -> Iterator[str]:
     """Yield what the file says of its checkpoint that the tensors rule out."""
-    told = base.claimed.get("lineages")
-    for one in told if isinstance(told, list) else ():
+    lineages = base.claimed.get("lineages")
+    for one in lineages if isinstance(lineages, list) else ():
         if one["is_refuted"]:
-            said = f"though {_place(one['source'])} says so ({one['value']})"
-            text = f"Not trained on {one['lineage']}, {said}: the tensors rule it out."
+            reason = f"though {_place(one['source'])} says so ({one['value']})"
+            text = f"Not trained on {one['lineage']}, {reason}: the tensors rule it out."
             yield from _indented(text, 2)
 
 
@@ -194,13 +196,13 @@ def _claim(base: Base) -> str:
         return ""
     if base.claimed["source"] == FILE_NAME:
         return f"Its name points to {claimed_title(base)}."
-    said = f"its metadata says {claimed_title(base)}"
+    claim = f"its metadata says {claimed_title(base)}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
-        return f"{said}{source}, the tensors say otherwise. The tensors count."
+        return f"{claim}{source}, the tensors say otherwise. The tensors count."
     if base.family == claimed:
         return f"Its metadata says the same{source}."
-    return f"{said[0].upper()}{said[1:]}{source}."
+    return f"{claim[0].upper()}{claim[1:]}{source}."
 
 
 def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
@@ -343,10 +345,10 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         if found.code not in _SAID_AT_THE_TOP:
             style = SEVERITY_STYLES.get(found.severity, "dim")
             yield ""
-            yield from _told(found.severity, (style,), found.message, found.code)
+            yield from _message_lines(found.severity, (style,), found.message, found.code)
 
 
-def _told(
+def _message_lines(
     word: str, styles: tuple[str, ...], message: str, code: str, *, at: int | None = None
 ) -> Iterator[str]:
     """Yield a message behind a word, and what to do where it does not say so itself."""

@@ -44,7 +44,7 @@ def report(error: Exception, *, wants_json: bool) -> int:
     Returns:
         The exit code.
     """
-    code, message, findings = _told(error)
+    code, message, findings = _details(error)
     sys.stderr.write(f"lorary: {plain(message)}{_advice(error)}\n")
     if wants_json:
         document = {
@@ -53,7 +53,7 @@ def report(error: Exception, *, wants_json: bool) -> int:
         }
         emit(json.loads(json.dumps(document, default=str)))
     else:
-        sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings, said=message))
+        sys.stderr.writelines(f"{line}\n" for line in finding_lines(findings, shown=message))
     return exit_code(error)
 
 
@@ -63,7 +63,7 @@ def _advice(error: Exception) -> str:
     return " See lorary login --help." if is_open else ""
 
 
-def _told(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
+def _details(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
     if isinstance(error, errors.LoraryError):
         return error.code, _with_fields(error), error.findings
     if isinstance(error, UsageError):
@@ -80,11 +80,11 @@ def _with_fields(error: errors.LoraryError) -> str:
     fields = error.facts.get("fields")
     if not isinstance(fields, dict):
         return error.detail
-    said = {
+    facts = {
         str(name): " ".join(map(str, texts)) if isinstance(texts, list) else str(texts)
         for name, texts in fields.items()
     }
-    more = [f"{name}: {text}" for name, text in said.items() if text not in error.detail]
+    more = [f"{name}: {text}" for name, text in facts.items() if text not in error.detail]
     return " ".join([error.detail, *more])
 
 

@@ -27,11 +27,11 @@ class Leaks:
     Nobody is asked without a terminal, nor about what stays private, a draft, or is out already.
 
     Attributes:
-        told: What was said.
+        findings: The findings that were printed.
     """
 
     def __init__(self, hub: Hub, target: Reference, args: Namespace) -> None:
-        self.told: tuple[Finding, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
         self._hub, self._target, self._args = hub, target, args
 
     def __call__(self, found: Sequence[Finding], adapter: Adapter | None) -> None:
@@ -40,15 +40,15 @@ class Leaks:
         Raises:
             LoraryError: ``not_confirmed``: the person at the terminal stopped.
         """
-        self.told = tuple(one for one in found if one.code.startswith("privacy_"))
-        if not self.told:
+        self.findings = tuple(one for one in found if one.code.startswith("privacy_"))
+        if not self.findings:
             return
         note("lorary: the metadata holds private things; lorary inspect shows where:")
-        for line in finding_lines(self.told):
+        for line in finding_lines(self.findings):
             note(line)
         if self._asks(adapter) and not _is_meant():
-            unsaid = self.told if self._args.json else ()
-            raise LoraryError(_advice(adapter), code="not_confirmed", findings=unsaid)
+            findings = self.findings if self._args.json else ()
+            raise LoraryError(_advice(adapter), code="not_confirmed", findings=findings)
 
     def _asks(self, adapter: Adapter | None) -> bool:
         if not sys.stdin.isatty() or self._args.yes or self._args.draft:

@@ -24,9 +24,9 @@ def meter(kept: Callable[[Progress], str] = lambda _: "") -> Iterator[OnProgress
     """
     last: list[Progress] = []
 
-    def remember(told: Progress) -> None:
-        last[:] = [told]
-        draw(told)
+    def remember(update: Progress) -> None:
+        last[:] = [update]
+        draw(update)
 
     with _drawing() as draw:
         try:

@@ -79,17 +79,17 @@ class Drawing:
         self._shown = shown
         self._tasks: dict[tuple[str, str], TaskID] = {}
 
-    def __call__(self, told: progress.Progress) -> None:
-        """Draw what is told."""
+    def __call__(self, update: progress.Progress) -> None:
+        """Draw an update."""
         self._shown.start()  # nothing where it was
-        key = (told.stage, told.name)
+        key = (update.stage, update.name)
         for other in [other for other in self._tasks if other[0] == "wait" and other != key]:
             self._shown.remove_task(self._tasks.pop(other))
-        total = told.total or None
+        total = update.total or None
         if key not in self._tasks:
-            text = f"{_VERBS[told.stage]} {plain(told.name)}"
-            self._tasks[key] = self._shown.add_task(text, total=total, stage=told.stage)
-        self._shown.update(self._tasks[key], completed=told.done, total=total)
+            text = f"{_VERBS[update.stage]} {plain(update.name)}"
+            self._tasks[key] = self._shown.add_task(text, total=total, stage=update.stage)
+        self._shown.update(self._tasks[key], completed=update.done, total=total)
 
     def clear(self) -> None:
         """Take the bars away."""

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def document(version: Version) -> dict[str, float | None]:
     """Return recommended, least and most strength as JSON values."""
-    said = Record(Record(version.data, "version").mapping("strength"), "strength")
-    return {key: said.number(key) for key in ("recommended", "min", "max")}
+    values = Record(Record(version.data, "version").mapping("strength"), "strength")
+    return {key: values.number(key) for key in ("recommended", "min", "max")}
 
 
 def recommended(version: Version) -> str:
     """Return ``0.9 (0.7 to 1)``, or what there is of it."""
-    said = document(version)
-    best, low, high = said["recommended"], said["min"], said["max"]
+    values = document(version)
+    best, low, high = values["recommended"], values["min"], values["max"]
     between = f"{low:g} to {high:g}" if low is not None and high is not None else ""
     if best is None:
         return between

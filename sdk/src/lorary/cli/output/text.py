@@ -152,22 +152,22 @@ def _console() -> Console:
     return Console(color_system=None, width=_WIDEST, markup=False, emoji=False, highlight=False)
 
 
-def finding_lines(findings: Iterable[Finding], *, said: str = "") -> list[str]:
+def finding_lines(findings: Iterable[Finding], *, shown: str = "") -> list[str]:
     """Return a line for each finding: what it is, and what to do about an error.
 
     Args:
         findings: What to tell.
-        said: A text before them; what it tells already is not told again.
+        shown: Text that was printed before; messages in it are not repeated.
     """
     return [
         f"  {styled(f'{found.severity:7}', SEVERITY_STYLES.get(found.severity, 'dim'))}  "
-        f"{': '.join([plain(found.code), *_explained(found, said)])}"
+        f"{': '.join([plain(found.code), *_explained(found, shown)])}"
         for found in findings
     ]
 
 
-def _explained(found: Finding, said: str) -> list[str]:
-    message = "" if found.message in said else plain(found.message)
+def _explained(found: Finding, shown: str) -> list[str]:
+    message = "" if found.message in shown else plain(found.message)
     advice = ADVICE.get(found.code, "") if found.severity == "error" else ""
     text = " ".join(part for part in (message, advice) if part)
     return [text] if text else []

@@ -127,9 +127,9 @@ class Session:
             LoraryError: what the hub answered, or that it did not.
         """
         url = self.locate(path)
-        said = {key: value for key, value in (query or {}).items() if value not in {None, ""}}
-        if said:
-            url += f"{'&' if '?' in url else '?'}{urlencode(said)}"
+        values = {key: value for key, value in (query or {}).items() if value not in {None, ""}}
+        if values:
+            url += f"{'&' if '?' in url else '?'}{urlencode(values)}"
         headers = {"Accept": "application/json, application/problem+json"}
         body = None if data is None else json.dumps(data).encode()
         if body is not None:

@@ -199,14 +199,14 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
 
 
 def _create(session: Session, target: Reference, details: Details) -> Adapter:
-    said = {
+    values = {
         "owner": target.owner,
         "name": target.name,
         "title": details.title,
         "kind": details.kind,
         "visibility": details.visibility or "public",
     }
-    data = {key: value for key, value in said.items() if value}
+    data = {key: value for key, value in values.items() if value}
     try:
         answer = session.json("POST", "adapters", data=data, is_repeatable=True)
     except NameTaken:
@@ -226,7 +226,7 @@ def _publish(
     *,
     is_draft: bool,
 ) -> Version:
-    said: dict[str, object] = {
+    values: dict[str, object] = {
         "label": details.label,
         "notes": details.notes,
         "family": details.family,
@@ -234,7 +234,7 @@ def _publish(
         "trigger_words": list(details.trigger_words),
         "strength": details.strength,
     }
-    data = {key: value for key, value in said.items() if value not in ("", [], None)}
+    data = {key: value for key, value in values.items() if value not in ("", [], None)}
     data |= {"uploads": [upload.id for upload in uploads], "publish": not is_draft}
     path = f"{target.api_path}/versions"
     deadline = time.monotonic() + _READY_TIMEOUT_S
