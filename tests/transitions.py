@@ -127,7 +127,7 @@ class OpenUpload:
         here = self.here()
         self.send(*(number for number in range(1, self.count + 1) if number not in here))
         assert self.person.post(f"{self.place}/complete").status == 200
-        assert self.person.settled(self.id) == "accepted"
+        assert self.person.final_state(self.id) == "accepted"
         assert self.person.post("/api/v1/adapters", {"name": self.name}).status == 201
         place = f"/api/v1/adapters/ada/{self.name}/versions"
         assert self.person.post(place, {"uploads": [self.id]}).status == 201

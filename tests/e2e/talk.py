@@ -113,7 +113,7 @@ class Caller:
     def accepted_stream(self, chunks: Iterable[bytes], size: int) -> str:
         """Do the same with a file that is not in memory."""
         upload = self.sent_stream(chunks, size)
-        assert self.settled(upload) == "accepted"
+        assert self.final_state(upload) == "accepted"
         return upload
 
     def sent_stream(
@@ -126,7 +126,7 @@ class Caller:
         assert answer.status == 200, answer.body
         return upload
 
-    def settled(self, upload: str, within_s: float = 60) -> str:
+    def final_state(self, upload: str, within_s: float = 60) -> str:
         """Wait until an upload is decided and return its state."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:

@@ -101,7 +101,7 @@ def test_parts_survive_a_kill_in_the_middle_of_one(
     for number in missing:
         assert ada.call("PUT", f"{place}/parts/{number}", part(data, number)).status == 200
     assert ada.post(f"{place}/complete").status == 200
-    assert ada.settled(upload["id"]) == "accepted"
+    assert ada.final_state(upload["id"]) == "accepted"
     assert served(ada, upload["id"], "parts") == data
 
 
@@ -166,7 +166,7 @@ def test_a_body_cut_by_a_kill_is_sent_again(hub: RunningHub, ada: Caller) -> Non
     assert here == list(range(1, len(here) + 1))  # what came whole counts
     assert upload["received"] == len(here) * PART < len(data)
     assert ada.call("PUT", f"{place}/content", data).status == 200
-    assert ada.settled(upload["id"]) == "accepted"
+    assert ada.final_state(upload["id"]) == "accepted"
     assert served(ada, upload["id"], "whole") == data
 
 
@@ -182,7 +182,7 @@ def test_a_kill_during_the_checks_ends_in_a_verdict(
         sent = ada.call("PUT", f"{place}/content", sent_from(source), {"Content-Length": str(size)})
         kill_all(hub)
         assert sent.status == 200
-        assert ada.settled(upload["id"]) == "accepted"
+        assert ada.final_state(upload["id"]) == "accepted"
         files = [path for path in kept(hub).files if "incoming" in path]
         assert files == []
         if sent.document["state"] == "checking":

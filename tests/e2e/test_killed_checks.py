@@ -88,7 +88,7 @@ def test_checks_of_a_killed_worker_begin_again_and_end_once(hub: RunningHub, sou
     else:
         pytest.fail("The checks were always done before the kill.")
     assert 0 < upload["progress"]["done"] < size
-    assert ada.settled(upload["id"]) == "accepted"
+    assert ada.final_state(upload["id"]) == "accepted"
     decided = ada.get(place).document
     codes = [finding["code"] for finding in decided["findings"]]
     assert len(codes) == len(set(codes))
@@ -105,8 +105,8 @@ def test_memory_of_a_worker_stays_small_while_a_long_file_passes(
     small = tmp_path / "small.safetensors"
     shapes = {"down": ("F16", (4, 320)), "up": ("F16", (320, 4))}
     write_safetensors(small, {f"lora_unet_0.lora_{half}.weight": shapes[half] for half in shapes})
-    assert ada.settled(sent(ada, small).rpartition("/")[2]) == "accepted"
+    assert ada.final_state(sent(ada, small).rpartition("/")[2]) == "accepted"
     pid = hub.pid_of(WORKER)
     idle = peak_mib(pid)
-    assert ada.settled(sent(ada, source).rpartition("/")[2]) == "accepted"
+    assert ada.final_state(sent(ada, source).rpartition("/")[2]) == "accepted"
     assert peak_mib(pid) - idle < 64

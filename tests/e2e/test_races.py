@@ -72,7 +72,7 @@ def test_different_files_become_numbered_versions(eva: Caller) -> None:
     uploads = [
         eva.send(kohya(SD1, metadata={"number": str(n)})).document["id"] for n in range(MANY)
     ]
-    assert {eva.settled(upload) for upload in uploads} == {"accepted"}
+    assert {eva.final_state(upload) for upload in uploads} == {"accepted"}
     place = "/api/v1/adapters/eva/numbered/versions"
     answers = at_once(lambda n: eva.post(place, {"uploads": [uploads[n]]}))
     assert statuses(answers) == {201: MANY}
@@ -85,7 +85,7 @@ def test_the_same_bytes_from_many_are_stored_once(quiet_hub: RunningHub, eva: Ca
     before = kept(quiet_hub)
     answers = at_once(lambda _: eva.send(data))
     assert statuses(answers) == {200: MANY}
-    assert {eva.settled(answer.document["id"]) for answer in answers} == {"accepted"}
+    assert {eva.final_state(answer.document["id"]) for answer in answers} == {"accepted"}
     after = kept(quiet_hub)
     assert len(after.files) == len(before.files) + 1
     assert after.rows["blob"] == before.rows["blob"] + 1

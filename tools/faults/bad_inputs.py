@@ -296,7 +296,7 @@ class Table:
         sent = sender.send(data, name, hashlib.sha256(data).hexdigest())
         assert sent.status in {200, 201}, sent.body
         upload = str(sent.document["id"])
-        assert sender.settled(upload) == "accepted"
+        assert sender.final_state(upload) == "accepted"
         return upload
 
 

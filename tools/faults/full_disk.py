@@ -163,7 +163,7 @@ class _Scene:
 
     def accepted(self, place: str, file: Payload, when: str) -> None:
         """Expect that an upload is accepted and served, now that there is room."""
-        state = self.ada.settled(place.rpartition("/")[2], SETTLED_S)
+        state = self.ada.final_state(place.rpartition("/")[2], SETTLED_S)
         if not self.trial.expect(state == "accepted", f"after it was full {when}: {state}"):
             findings = self.state(place)["findings"]
             self.trial.faults.append(f"with {[found['code'] for found in findings]}")

@@ -44,8 +44,8 @@ REFUSALS = (
     OSError,
 )
 NO_LOCKS = (
-    "This folder is on a file system without locks: see to it that nobody else makes or restores "
-    "a backup there meanwhile."
+    "This folder is on a file system without locks: make sure that no other process makes or "
+    "restores a backup there meanwhile."
 )
 #: Exit codes.
 NOT_WHOLE, NOT_PRUNED = 1, 3
@@ -60,7 +60,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
-        parser.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="of backups")
+        parser.add_argument(
+            "--to", required=True, type=Path, metavar="FOLDER", help="folder of the backups"
+        )
         parser.add_argument(
             "--keep",
             type=int,
@@ -129,7 +131,7 @@ class Command(BaseCommand):
 def _require_sensible(options: dict[str, Any]) -> None:
     keep = options["keep"]
     if keep is not None and keep < 1:
-        message = "--keep takes a number from 1 on."
+        message = "--keep must be at least 1."
         raise CommandError(message)
     if options["prune_anyway"] and not keep:
         message = "--prune-anyway goes with --keep N."

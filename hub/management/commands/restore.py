@@ -49,7 +49,12 @@ class Command(BaseCommand):
         """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
-            "--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="of backups"
+            "--from",
+            required=True,
+            type=Path,
+            dest="folder",
+            metavar="FOLDER",
+            help="folder of the backups",
         )
         parser.add_argument("--set", metavar="NAME", help="the set to restore; default: the newest")
         parser.add_argument("--list", action="store_true", help="only list the sets")

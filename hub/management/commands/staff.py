@@ -26,7 +26,7 @@ Exit code 1: there is no user with that name.
 Example: manage.py staff ada
 """
 
-NOBODY = "Nobody is staff. `manage.py staff NAME` makes somebody."
+NOBODY = "There is no staff. `manage.py staff NAME` adds a user."
 
 
 class Command(BaseCommand):

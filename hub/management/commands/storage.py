@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 EPILOG = """\
-status  where the files are, what the rows name, what is missing, what is left over (the default)
+status  location, number of files, missing and unreferenced files (the default)
 verify  read files and compare their sha256: 100 of them, --sample N or --all
-copy    copy every file to another store and verify it there; repeatable, beside a running hub
-mend    verify every file, and bring those that are missing or damaged from another store (--from)
-move    with the hub stopped: copy the rest and open uploads, prove that all is there, switch
+copy    copy every file to another store and verify it there; repeatable, while the hub runs
+mend    verify every file, and copy missing or damaged ones from another store (--from)
+move    with the hub stopped: copy the rest and open uploads, verify that all files exist, switch
 
 A URL is what LORARY_STORAGE takes: file:///path or s3://bucket/prefix?endpoint=…
 
@@ -76,7 +76,11 @@ class Command(BaseCommand):
             help="move even if files are already lost",
         )
         parser.add_argument(
-            "--threads", type=int, default=migrate_store.THREADS, metavar="N", help="files at once"
+            "--threads",
+            type=int,
+            default=migrate_store.THREADS,
+            metavar="N",
+            help="number of parallel transfers",
         )
         parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
@@ -304,7 +308,7 @@ def _require_sensible(options: dict[str, Any]) -> None:
         )
         raise CommandError(message)
     if options["threads"] < 1 or (options["sample"] is not None and options["sample"] < 1):
-        message = "--threads and --sample take a number from 1 on."
+        message = "--threads and --sample must be at least 1."
         raise CommandError(message)
 
 

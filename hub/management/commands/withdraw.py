@@ -33,9 +33,7 @@ class Command(BaseCommand):
         """Find and withdraw it, and print the result."""
         actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
         if actor is None:
-            message = (
-                f"{options['by']!r} is nobody who runs this hub; `manage.py staff` lists who does."
-            )
+            message = f"{options['by']!r} is not staff; `manage.py staff` lists all staff."
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")
         adapter = _adapter(full_name)

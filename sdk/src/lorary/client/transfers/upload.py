@@ -191,7 +191,7 @@ def send(session: Session, source: Source, on_progress: OnProgress = silent) -> 
     upload = _announce(session, source)
     if upload.state == "receiving":
         upload = _transfer(session, upload, _Meter(source, on_progress))
-    return _settled(session, upload, on_progress)
+    return _wait_for_checks(session, upload, on_progress)
 
 
 def _announce(session: Session, source: Source) -> Upload:
@@ -331,7 +331,7 @@ def _url(session: Session, upload: Upload, key: str, path: str) -> str:
     return session.locate(named if isinstance(named, str) and named else path)
 
 
-def _settled(session: Session, upload: Upload, on_progress: OnProgress) -> Upload:
+def _wait_for_checks(session: Session, upload: Upload, on_progress: OnProgress) -> Upload:
     """Wait until the checks have an answer."""
     deadline = time.monotonic() + _CHECK_TIMEOUT_S
     pause = _FIRST_POLL_S
