@@ -66,7 +66,7 @@ def _lies_in(path: Path, folders: list[Path]) -> bool:
 LOW_SPACE_BYTES = 2 * 2**30
 #: A job that waits longer than this has no worker, or too few.
 LONG_WAIT = timedelta(minutes=2)
-MAKE_ROOM = "Free space on that disk; until then uploads are refused, but nothing is lost."
+FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
 #: Missing blobs and invalid names that are listed; the rest is only counted.
 NAMED = 5
 #: Matches names that may be a device name of Windows.
@@ -91,7 +91,7 @@ def examine() -> Iterator[Report]:
         except DatabaseError as error:
             # SQLite reports "disk I/O error" if it cannot create its log.
             has_no_room = is_full(error) or _free_bytes() < MIN_FREE_BYTES
-            hint = MAKE_ROOM if has_no_room else "Run `manage.py migrate`."
+            hint = FREE_SPACE if has_no_room else "Run `manage.py migrate`."
             yield Report(name, "error", f"The database refuses: {error}", hint)
             if name == "database":
                 return
@@ -113,9 +113,9 @@ def _space() -> Iterator[Report]:
     free = _free_bytes()
     message = f"{free / 2**30:.1f} GiB free in {settings.LORARY.data}."
     if free < MIN_FREE_BYTES:
-        yield Report("space", "error", f"The disk is full: {message}", MAKE_ROOM)
+        yield Report("space", "error", f"The disk is full: {message}", FREE_SPACE)
     elif free < LOW_SPACE_BYTES:
-        yield Report("space", "warning", message, "Make room, or move LORARY_DATA or _STORAGE.")
+        yield Report("space", "warning", message, "Free space, or move LORARY_DATA or _STORAGE.")
     else:
         yield Report("space", "ok", message)
 
@@ -167,7 +167,7 @@ def _storage() -> Iterator[Report]:
         storage.store().delete(key)
     except StorageFull:
         message = f"The disk is full: no file can be written to {settings.LORARY.storage}."
-        yield Report("storage", "error", message, MAKE_ROOM)
+        yield Report("storage", "error", message, FREE_SPACE)
         return
     except (OSError, StorageAway) as error:
         hint = "Check LORARY_STORAGE, and the rights and credentials of this process."

@@ -274,7 +274,7 @@ def test_rows_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--keep", "0"], ["--keep", "-1"]])
 def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> None:
-    with pytest.raises(CommandError, match="from 1 on"):
+    with pytest.raises(CommandError, match="at least 1"):
         call_command("backup", "--to", str(folder), *arguments)
 
 

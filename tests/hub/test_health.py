@@ -147,12 +147,12 @@ def test_a_full_disk_is_told_by_health_and_doctor(tmp_path: Path, small: SmallDi
                 command, cwd=ROOT, env=hub.environ, capture_output=True, text=True, check=False
             )
             found = {one["probe"]: one for one in json.loads(said.stdout)["reports"]}
-            assert found.get("database", {"hint": "Make room"})["hint"].startswith("Make room"), (
+            assert found.get("database", {"hint": "Free space"})["hint"].startswith("Free space"), (
                 found
             )
             for probe in ("space", "storage"):
                 assert found[probe]["state"] == "error"
                 assert "full" in found[probe]["message"]
-                assert "Make room" in found[probe]["hint"]
+                assert "Free space" in found[probe]["hint"]
             assert said.returncode == 1
         assert told_once(hub, 200)["storage"] == "up"

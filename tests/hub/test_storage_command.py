@@ -227,8 +227,8 @@ def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
         (["copy", "--to", "ftp://x"], "ftp://x"),
         (["verify", "--at", "nowhere"], "nowhere"),
         (["mend"], "needs --from"),
-        (["verify", "--sample", "0"], "from 1 on"),
-        (["copy", "--to", "file:///x", "--threads", "0"], "from 1 on"),
+        (["verify", "--sample", "0"], "at least 1"),
+        (["copy", "--to", "file:///x", "--threads", "0"], "at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str], refusal: str) -> None:

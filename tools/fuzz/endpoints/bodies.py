@@ -104,7 +104,7 @@ def body_for(
     _method, valid = _templates().get(route, ("", {"name": "noir", "organization": "ada"}))
     if route in _ALSO and random.random() < 0.5:
         valid = random.choice(_ALSO[route])
-    value = _said(valid, random, known)
+    value = _valid_body(valid, random, known)
     if is_true:
         return _written(path, value)
     if random.random() < 0.4:
@@ -118,12 +118,12 @@ def _written(path: str, value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _said(value: Any, random: Random, known: Known) -> Any:
-    """Return a valid body that speaks of what is on this shelf."""
+def _valid_body(value: Any, random: Random, known: Known) -> Any:
+    """Return a valid body with names and ids of the fixtures."""
     if isinstance(value, dict):
-        return {name: _said(one, random, known) for name, one in value.items()}
+        return {name: _valid_body(one, random, known) for name, one in value.items()}
     if isinstance(value, list):
-        return [_said(one, random, known) for one in value]
+        return [_valid_body(one, random, known) for one in value]
     if value == _OF_LINK and known.links:
         return hashlib.sha256(known.links[0][1]).hexdigest()
     if value == SHA:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from tools.fuzz.endpoints.addresses import CIVITAI
 from tools.fuzz.endpoints.bodies import KINDS, body_for, method_of
 from tools.fuzz.endpoints.framing import framed
-from tools.fuzz.endpoints.words import BOBS, ODD_PARTS, in_words_of, value_of
+from tools.fuzz.endpoints.words import BOBS, ODD_PARTS, value_of, with_private_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ class FuzzRequest:
         path, its_path = self.target.partition(b"?")[0], other.target.partition(b"?")[0]
         is_other = (path, self.body) != (its_path, other.body)
         is_other |= self.method in _SAFE and self.target != other.target
-        said, body = in_words_of(known, self.target), in_words_of(known, self.body)
+        said, body = with_private_names(known, self.target), with_private_names(known, self.body)
         return is_other and (said, body) == (other.target, other.body)
 
 
@@ -196,13 +196,13 @@ def _query(random: Random, known: Known, token: str, care: _Care) -> str:
     if not care.is_true and random.random() < (0.2 if care.is_plain else 0.6):
         for _ in range(random.choice((1, 1, 2, 3, 40))):
             name = random.choice(_NAMES)
-            pairs.append(f"{name}={quote(_asked_value(name, random, known), safe='%')}")
+            pairs.append(f"{name}={quote(_parameter_value(name, random, known), safe='%')}")
     if not care.is_plain and random.random() < 0.05:
         pairs.append(random.choice(("%ff=%fe", "&&&", "=", "a" * 3_000, "?", "a=b;c=d", "%")))
     return f"?{'&'.join(pairs)}" if pairs else ""
 
 
-def _asked_value(name: str, random: Random, known: Known) -> str:
+def _parameter_value(name: str, random: Random, known: Known) -> str:
     """Return a value; numbers of the private adapter where they mean that, and nowhere else."""
     private = known.private
     numbers = {

@@ -93,7 +93,7 @@ class Known:
         return replace(self, private=ABSENT)
 
 
-def in_words_of(known: Known, text: bytes) -> bytes:
+def with_private_names(known: Known, text: bytes) -> bytes:
     """Return a text about the absent adapter with the names of the private one."""
     for mine, its in zip(known.private.words, ABSENT.words, strict=True):
         text = text.replace(its.encode(), mine.encode())

@@ -42,7 +42,7 @@ def _find(args: Namespace) -> int:
     wanted = list(_wanted(args.places))
     longest = max((cell_len(plain(one.name)) for one in wanted), default=0)
     missing = 0
-    with client.Hub(args.endpoint) as hub, _telling(wanted) as (count, draw):
+    with client.Hub(args.endpoint) as hub, _progress_bars(wanted) as (count, draw):
         results = hub.find_all([one.what for one in wanted], on_progress=draw)
         for number, (one, found) in enumerate(zip(wanted, results, strict=True)):
             missing += not found.matches
@@ -59,7 +59,7 @@ def _find(args: Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _telling(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProgress]]:
+def _progress_bars(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProgress]]:
     """Draw a bar for one file, and count several."""
     with counting("Looking up", len(wanted)) as count:
         if len(wanted) > 1:

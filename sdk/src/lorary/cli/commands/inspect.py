@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
 from lorary.cli.command import Command, UsageError
-from lorary.cli.commands.inspect_many import CODES, NOT_FOUND, Form, look_at_all
+from lorary.cli.commands.inspect_many import CODES, NOT_FOUND, Form, inspect_all
 from lorary.cli.input_files import Found, find
 from lorary.cli.output.inspect_lines import columns_for
 from lorary.cli.output.progress import counting
@@ -41,7 +41,7 @@ def _inspect(args: Namespace) -> int:
             codes.add(NOT_FOUND)
         found += here
     longest = max((cell_len(plain(one.name)) for one in found if one.is_listed), default=0)
-    results = look_at_all(found, Form(args.json, columns_for(longest, terminal_columns())))
+    results = inspect_all(found, Form(args.json, columns_for(longest, terminal_columns())))
     failures = 0
     with counting("Inspecting", len(found)) as count:
         count.step(0)

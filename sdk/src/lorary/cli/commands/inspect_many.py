@@ -1,4 +1,4 @@
-"""Looking into many places, one after the other or in several processes."""
+"""Inspection of many files and URLs, in one process or several."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Form:
         return "\n".join(page_of(one.place, inspection))
 
 
-def look_at_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
-    """Return result and exit code of each place, in their order, as they come.
+def inspect_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
+    """Yield result and exit code of each file or URL, in order.
 
     Tokens are looked up at once and here, so that a warning about one is given a single time.
     """
@@ -72,17 +72,17 @@ def look_at_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
 
 
 def _results(found: Sequence[Found], tokens: Sequence[Access], form: Form) -> Iterator[Result]:
-    look = functools.partial(_inspect, form)
+    inspect = functools.partial(_inspect, form)
     processes = min(_processors(), _MOST_PROCESSES)
     if len(found) < _WORTH_IT or processes < 2:
-        yield from map(look, found, tokens)
+        yield from map(inspect, found, tokens)
         return
-    yield from map(look, found[:_FIRST_ALONE], tokens)
+    yield from map(inspect, found[:_FIRST_ALONE], tokens)
     _collect_seldom()
     rest = found[_FIRST_ALONE:], tokens[_FIRST_ALONE:]
     with _pool(processes) as pool:
         try:
-            yield from pool.map(look, *rest, chunksize=_CHUNK)
+            yield from pool.map(inspect, *rest, chunksize=_CHUNK)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
