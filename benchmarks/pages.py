@@ -49,7 +49,7 @@ def _publish(measured: Measured) -> None:
         write_adapter(path, rank=1, tensors=60, seed=number)
         uploads.append(measured.ada.send(path.read_bytes()).document["id"])
     for number, upload in enumerate(uploads):
-        assert measured.ada.settled(upload) == "accepted"
+        assert measured.ada.final_state(upload) == "accepted"
         name = f"card-{number}"
         made = measured.ada.post(
             "/api/v1/adapters",

@@ -37,7 +37,7 @@ def run() -> list[Result]:
         watched = Watched({"web": measured.web, "worker": measured.checks})
         upload = measured.ada.sent_stream(sent_from(source), size)
         source.unlink()
-        state = measured.ada.settled(upload, CHECKED_S)
+        state = measured.ada.final_state(upload, CHECKED_S)
         assert state == "accepted", state
         path = _published(measured, upload)
         take(measured.hub.port, path, size, {})

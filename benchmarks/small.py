@@ -61,7 +61,7 @@ def _published(measured: Measured) -> tuple[list[dict[str, str]], int]:
             size = write_adapter(path, rank=1, seed=number)
             name = f"small-{number:03}.safetensors"
             uploads.append(measured.ada.sent_stream(sent_from(path), size, name))
-        assert {measured.ada.settled(upload) for upload in uploads} == {"accepted"}
+        assert {measured.ada.final_state(upload) for upload in uploads} == {"accepted"}
         version = measured.ada.post("/api/v1/adapters/ada/small/versions", {"uploads": uploads})
         assert version.status == 201, version.body
         files += version.document["files"]

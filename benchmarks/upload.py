@@ -85,7 +85,7 @@ def _cost(measured: Measured, size: int, send: Callable[[], str]) -> tuple[float
     before = cpu_s(web), cpu_s(worker)
     upload = send()
     taken = cpu_s(web) - before[0]
-    assert measured.ada.settled(upload, CHECKED_S) == "accepted"
+    assert measured.ada.final_state(upload, CHECKED_S) == "accepted"
     return taken / (size / 1e9), (cpu_s(worker) - before[1]) / (size / 1e9)
 
 
