@@ -110,7 +110,9 @@ def raw_body(request: Request, *, expected: int | None = None, limit: int | None
             text % {"expected": expected, "got": length}, expected=expected, received=length
         )
     if limit is not None and length > limit:
-        raise TooLarge(_("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit)
+        raise TooLarge(
+            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
+        )
     return request.stream or Empty()
 
 

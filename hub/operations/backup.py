@@ -230,7 +230,9 @@ def claim(folder: Path, *, adopts: bool = False) -> None:
     if owner == own:
         return
     if owner and not adopts:
-        raise ForeignFolder(_with_advice(_("%(folder)s contains the backups of another hub."), folder))
+        raise ForeignFolder(
+            _with_advice(_("%(folder)s contains the backups of another hub."), folder)
+        )
     if not adopts and (unknown := identity.unknown(_files_of_sets(folder))):
         text = _("%(folder)s contains backups with %(files)s that this hub does not know.")
         raise ForeignFolder(_with_advice(text, folder, files=counted(unknown, "file")))

@@ -114,7 +114,9 @@ def reading(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        _has_locked(handle, fcntl.LOCK_SH, _("A backup is being made there. Wait until it is finished."))
+        _has_locked(
+            handle, fcntl.LOCK_SH, _("A backup is being made there. Wait until it is finished.")
+        )
         yield
     finally:
         os.close(handle)

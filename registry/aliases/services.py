@@ -121,9 +121,7 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
         return
     facts = {"name": name, "current": _called(current), "expected": _called(expected)}
     if current is None:
-        text = _(
-            "There is no alias “%(name)s”; it was expected at %(expected)s."
-        )
+        text = _("There is no alias “%(name)s”; it was expected at %(expected)s.")
     elif expected is None:
         text = _("“%(name)s” already exists and points to %(current)s.")
     else:

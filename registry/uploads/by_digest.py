@@ -224,6 +224,8 @@ def _why_missing(user: User, path: str, digest: str) -> Exception:
         text = _("Another request is completing “%(path)s”. Try again in a moment.")
         return UploadNotReady(text % {"path": path}, retry_after=SOON_S, paths=[path])
     missing = max((row.part_count for row in rows), default=0)
-    text = _("The bytes of “%(path)s” (sha256 %(digest)s…) were not uploaded. Send them, then commit.")
+    text = _(
+        "The bytes of “%(path)s” (sha256 %(digest)s…) were not uploaded. Send them, then commit."
+    )
     detail = text % {"path": path, "digest": digest[:12]}
     return UploadIncomplete(detail, path=path, sha256=digest, missing=list(range(1, missing + 1)))

@@ -202,9 +202,7 @@ def require_distinct(paths: Iterable[str]) -> None:
     """
     keys = sorted(path.casefold() for path in paths)
     if len(set(keys)) != len(keys):
-        raise Invalid(
-            _("Two file names differ only in case, which not every system supports.")
-        )
+        raise Invalid(_("Two file names differ only in case, which not every system supports."))
     files = set(keys)
     for key in keys:
         folder = next((one for one in _folders(key) if one in files), None)

@@ -78,7 +78,11 @@ def _existing(adapter: Adapter) -> str:
     names = [f"v{number}" for number in rows.values_list("number", flat=True)[: NAMED + 1]]
     if not names:
         return ""
-    text = _("Its versions are %(names)s.") if len(names) <= NAMED else _("Its newest versions are %(names)s.")
+    text = (
+        _("Its versions are %(names)s.")
+        if len(names) <= NAMED
+        else _("Its newest versions are %(names)s.")
+    )
     sentence = text % {"names": ", ".join(names[:NAMED])}
     latest = adapter.latest_version
     if latest is None or latest.name == names[0]:

@@ -279,7 +279,10 @@ def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> N
 
 
 def test_backups_are_made_one_at_a_time(folder: Path) -> None:
-    with process_lock.one_copy_only(), pytest.raises(CommandError, match="Wait until it is finished"):
+    with (
+        process_lock.one_copy_only(),
+        pytest.raises(CommandError, match="Wait until it is finished"),
+    ):
         call_command("backup", "--to", str(folder))
 
 

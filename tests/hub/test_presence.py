@@ -31,7 +31,10 @@ def _left_after_the_test() -> Iterator[None]:
 def test_nobody_is_alone_while_a_hub_runs() -> None:
     process_lock.hold()
     process_lock.hold()  # a worker beside it
-    with pytest.raises(process_lock.Busy, match="Stop it and its workers first"), process_lock.exclusive():
+    with (
+        pytest.raises(process_lock.Busy, match="Stop it and its workers first"),
+        process_lock.exclusive(),
+    ):
         pass
 
 

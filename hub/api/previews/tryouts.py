@@ -45,9 +45,7 @@ if TYPE_CHECKING:
 #: Value of ``Retry-After`` in seconds, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 
-_OUTSIDE = format_lazy(
-    _("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}"
-)
+_OUTSIDE = format_lazy(_("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}")
 
 
 class LayerIn(Input):

@@ -98,6 +98,8 @@ def _require_header(data: bytes, most: int, request: Request) -> None:
     if limits.max_head_bytes(request.user) < needed <= most:
         raise limits.head_too_large(request.user)
     if 8 <= len(data) < needed <= most:
-        text = _("The header needs the first %(needed)d bytes of the file; the request has %(got)d.")
+        text = _(
+            "The header needs the first %(needed)d bytes of the file; the request has %(got)d."
+        )
         text = text % {"needed": needed, "got": len(data)}
         raise SizeMismatch(text, expected=needed, received=len(data))

@@ -32,7 +32,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--all", action="store_true", help="also read files whose facts are up to date")
+        parser.add_argument(
+            "--all", action="store_true", help="also read files whose facts are up to date"
+        )
         parser.add_argument(
             "--hashes",
             action="store_true",

@@ -53,7 +53,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
-        parser.add_argument("--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered")
+        parser.add_argument(
+            "--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered"
+        )
         parser.add_argument("--out", metavar="FILE", help="write the new picture to this file")
         parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
         parser.add_argument(

@@ -23,7 +23,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print what would be deleted"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:

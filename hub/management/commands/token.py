@@ -41,7 +41,9 @@ class Command(BaseCommand):
         """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--user", required=True, metavar="NAME", help="whose token")
-        parser.add_argument("--create", action="store_true", help="create the user if it does not exist")
+        parser.add_argument(
+            "--create", action="store_true", help="create the user if it does not exist"
+        )
         parser.add_argument(
             "--scopes", default="read,write", help="comma-separated read, write, admin"
         )

@@ -129,7 +129,9 @@ def _is_other_allowed(declared: str, base: Document) -> bool:
 
 def _sentence_of_several(declared: str, base: Document) -> str:
     if declared in allowed_families(base):
-        text = _("Made for %(family)s, according to its author; adapters for %(others)s look the same.")
+        text = _(
+            "Made for %(family)s, according to its author; adapters for %(others)s look the same."
+        )
         return text % _apart(declared, base)
     if base.get("likely"):
         return _("Likely %(family)s.") % {"family": likely(base)}

@@ -133,5 +133,7 @@ def stream_of(request: HttpRequest, *, expected: int | None = None, limit: int) 
         facts = {"expected": expected, "got": length}
         raise SizeMismatch(text % facts, expected=expected, received=length)
     if length > limit:
-        raise TooLarge(_("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit)
+        raise TooLarge(
+            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
+        )
     return request
