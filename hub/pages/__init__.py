@@ -1,1 +1,1 @@
-"""The site: server-rendered pages, one noun a file. Views read selectors and call services."""
+"""Server-rendered pages, one noun per file. Views read selectors and call services."""

@@ -1,4 +1,4 @@
-"""Refusals as pages: the same sentence that the API gives, in a page of the site."""
+"""Error pages, with the same messages as the API."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-#: Statuses with a page of their own; the others share one.
+#: Statuses with their own template; the others share one.
 _OWN_PAGE = {403, 404, 410}
-#: What may stand in a search that was pasted; words are split there.
+#: Control characters that a pasted search may contain; words are split there.
 _BETWEEN_WORDS = "\t\n\r"
 
 
@@ -37,12 +37,12 @@ def page(
     judges_query: bool = False,
     throttle: type[PageThrottle | CoverThrottle | DrawnImageThrottle] | None = PageThrottle,
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Answer a view's refusals with a page: a redirect where the thing moved, else an error.
+    """Answer a view's errors with a page: a redirect if the object moved, else an error page.
 
     Args:
-        view: What answers when nothing is refused.
-        judges_query: Whether the view has a sentence of its own for each odd query string.
-        throttle: What counts its requests; None for files that are only read and sent.
+        view: The view.
+        judges_query: Whether the view validates its query string itself.
+        throttle: Its rate limit; None for files that are only read and sent.
     """
 
     def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -55,7 +55,7 @@ def page(
         except Moved as moved:
             return redirect(f"/{moved.facts['full_name']}", permanent=True)
         except Unauthenticated as error:
-            if "Authorization" in request.headers:  # a program: no form helps it
+            if "Authorization" in request.headers:  # a program cannot use the form to sign in
                 return refuse(request, error)
             wanted = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
             return redirect_to_login(wanted)
@@ -73,7 +73,7 @@ def _count(
     """Count a request.
 
     Raises:
-        RateLimited: it is one too many in this minute.
+        RateLimited: there were too many requests in this minute.
     """
     if not throttle.allows(request):
         text = ngettext(
@@ -85,13 +85,13 @@ def _count(
 
 
 def _require_text(path: str, query: Mapping[str, str]) -> None:
-    """Refuse characters that nobody types; NUL PostgreSQL cannot even look for.
+    """Refuse control characters; PostgreSQL cannot search for NUL.
 
-    What is posted is for the forms to judge.
+    Forms validate the body.
 
     Raises:
-        NotFound: they are in the path.
-        Invalid: they are in the query string.
+        NotFound: the path has one.
+        Invalid: the query string has one.
     """
     if _has_control(path):
         raise NotFound(_("There is nothing at this address."))
@@ -104,7 +104,7 @@ def _has_control(text: str, *, but: str = "") -> bool:
 
 
 def refuse(request: HttpRequest, error: LoraryError) -> HttpResponseBase:
-    """Return the page of a refusal with the status that the API would give."""
+    """Return the error page, with the same status as the API."""
     problem = problem_of(error)
     status = problem.status
     template = f"{status}.html" if status in _OWN_PAGE else "refused.html"

@@ -1,4 +1,4 @@
-"""What people fill in. Forms shape input; services decide."""
+"""Forms of the pages. Forms convert input; services make the decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from registry.versions.latest import MAX_REASON
 
 
 def dress(form: forms.BaseForm) -> None:
-    """Give every field the class and the describing ids that its mark-up relies on."""
+    """Set the CSS class and ``aria-describedby`` of each field."""
     for field in form:
         widget = field.field.widget
         if not isinstance(widget, forms.CheckboxSelectMultiple | forms.HiddenInput):
@@ -33,7 +33,7 @@ def dress(form: forms.BaseForm) -> None:
 
 
 def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -> None:
-    """Put a service's sentences beside the fields that they are about."""
+    """Add a service's error messages to the fields of a form."""
     placed = False
     for field, sentences in faults.items():
         if field in form.fields:
@@ -46,7 +46,7 @@ def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -
 
 
 class SignInForm(AuthenticationForm):
-    """User name and password; names match without regard to case."""
+    """User name, which is case-insensitive, and password."""
 
     error_messages = {
         "invalid_login": _("This name and password do not match."),
@@ -59,7 +59,7 @@ class SignInForm(AuthenticationForm):
         dress(self)
 
     def clean_username(self) -> str:
-        """Return the name as its owner wrote it."""
+        """Return the stored spelling of the name."""
         given = str(self.cleaned_data["username"])
         rows = User.objects.annotate(key=Lower("username")).filter(key=key_of(given))
         return rows.values_list("username", flat=True).first() or given
@@ -89,7 +89,7 @@ class SignUpForm(forms.Form):
         dress(self)
 
     def clean(self) -> dict[str, Any]:
-        """Say of every field at once what is wrong with it."""
+        """Report the errors of all fields at once."""
         given = {field: str(self.data.get(field, "")) for field in self.fields}
         for field, sentences in users.sign_up_faults(**given).items():
             if field not in self.errors:
@@ -98,7 +98,7 @@ class SignUpForm(forms.Form):
 
 
 class PasswordForm(PasswordChangeForm):
-    """A new password, for whoever knows the old one."""
+    """A new password, with the old one."""
 
     revokes_tokens = forms.BooleanField(
         label=_("Revoke all access tokens as well"),
@@ -124,7 +124,7 @@ class PasswordForm(PasswordChangeForm):
         dress(self)
 
     def clean(self) -> dict[str, Any]:
-        """Say what is wrong with a password where it is first written."""
+        """Report errors of the password at its first field."""
         self.validate_passwords("new_password1", "new_password2")
         self.validate_password_for_user(self.user, "new_password1")
         return self.cleaned_data
@@ -203,7 +203,7 @@ class AdapterForm(forms.Form):
 
 
 class CaptionForm(forms.Form):
-    """What is said about a picture."""
+    """The caption of a gallery image."""
 
     caption = forms.CharField(
         label=_("Caption"),
@@ -218,7 +218,7 @@ class CaptionForm(forms.Form):
 
 
 class YankForm(forms.Form):
-    """Why a version is yanked."""
+    """The reason of yanking a version."""
 
     reason = forms.CharField(
         label=_("Reason"),

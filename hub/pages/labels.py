@@ -1,4 +1,4 @@
-"""Names of families and the like in people's words."""
+"""Labels for families, strengths, durations and the like."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def count(number: int) -> str:
-    """Return a whole number with its groups."""
+    """Return a whole number with thousands separators."""
     return number_format(number, 0, use_l10n=True, force_grouping=True)
 
 
 def duration(seconds: int) -> str:
-    """Return a time in the largest unit that says enough: ``40 seconds``, ``3 minutes``."""
+    """Return a duration in its largest unit: ``40 seconds``, ``3 minutes``."""
     if seconds < 90:
         return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
     minutes = round(seconds / 60)
@@ -36,12 +36,12 @@ def duration(seconds: int) -> str:
 
 
 def family_label(family: str) -> str:
-    """Return how people call a base-model family, or a group of them; nothing for none."""
+    """Return the title of a family or of a group of families; "" for none."""
     return family_title(family) if family else ""
 
 
 def family_labels(families: Sequence[str]) -> str:
-    """Return several families as a phrase: ``A, B or C``."""
+    """Return the titles of families as a phrase: ``A, B or C``."""
     *first, last = [family_label(family) for family in families] or [""]
     if not first:
         return last
@@ -49,7 +49,7 @@ def family_labels(families: Sequence[str]) -> str:
 
 
 def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return every family as (group, choices), for a list to choose from."""
+    """Return all families as (group, choices), for a select field."""
     names: dict[Medium, str] = {
         "picture": _("Pictures"), "video": _("Video"), "sound": _("Sound"),
     }  # fmt: skip
@@ -60,7 +60,7 @@ def family_choices() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def strength_range(version: Version) -> str:
-    """Return ``0.7–1.0``, or the one recommended strength, or nothing when none is."""
+    """Return the recommended range such as ``0.7–1.0``, or strength, or ""."""
     low, high = version.strength_min, version.strength_max
     if low is None or high is None or low == high:
         return signed(version.strength)
@@ -68,14 +68,14 @@ def strength_range(version: Version) -> str:
 
 
 def recommendation(version: Version) -> str:
-    """Return the recommended strength as a phrase, empty when nobody recommended one."""
+    """Return the recommended strength as a phrase, "" if there is none."""
     low, high, best = version.strength_min, version.strength_max, signed(version.strength)
     if low is None or high is None or low == high:
         return _("Recommended %(best)s") % {"best": best} if best else ""
-    said = {"low": signed(low), "high": signed(high), "best": best}
+    values = {"low": signed(low), "high": signed(high), "best": best}
     if not best:
-        return _("Recommended %(low)s to %(high)s") % said
-    return _("Recommended %(low)s to %(high)s, best %(best)s") % said
+        return _("Recommended %(low)s to %(high)s") % values
+    return _("Recommended %(low)s to %(high)s, best %(best)s") % values
 
 
 def facts_line(adapter: Adapter, version: Version | None) -> str:

@@ -1,4 +1,4 @@
-"""Addresses that pages give away but other doors answer."""
+"""URLs outside of the pages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def address(request: HttpRequest) -> str:
-    """Return where this hub is, without a slash: as people type it, or as it was asked."""
+    """Return the URL of this hub without a trailing slash: as configured, or of the request."""
     return settings.LORARY.base_url or request.build_absolute_uri("/").rstrip("/")
 
 
 def download(version: Version, path: str) -> str:
-    """Return the address of a file's bytes at the REST API."""
+    """Return the URL of a file's download in the REST API."""
     adapter = version.adapter
     return reverse("api-file", args=[adapter.owner, adapter.name, version.name, path])

@@ -1,4 +1,4 @@
-"""The operator's page: workers, queues and what failed. To all but staff there is none."""
+"""The operator's page: workers, queues and failures. Only staff can see it."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from hub.operations.worker_status import WorkerStatus
     from registry.models import Worker
 
-#: Days that failures are shown for.
+#: Days for which failures are shown.
 DAYS = 7
-#: Jobs of unknown tasks that are shown at once.
+#: Number of jobs of unknown tasks that are shown.
 MOST = 50
 PRIORITIES = (queue.INTERACTIVE, queue.ASKED, queue.BATCH, queue.RENEWAL)
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """A worker on the page; ``wishes`` are the buttons, as value and word."""
+class WorkerCard:
+    """A worker on the page; ``wishes`` are its buttons, as value and label."""
 
     worker: WorkerStatus
     state: str
@@ -52,7 +52,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class QueueRow:
     """A queue on the page; ``waiting`` has one number for each of ``PRIORITIES``."""
 
     title: str
@@ -66,7 +66,7 @@ class Line:
 @never_cache
 @require_http_methods(["GET", "HEAD"])
 def index(request: HttpRequest) -> HttpResponse:
-    """Show everything."""
+    """Show the page."""
     permissions.require_operator(request.user)
     return render(request, "operator/page.html", _context())
 
@@ -74,31 +74,31 @@ def index(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD"])
 def panel(request: HttpRequest) -> HttpResponse:
-    """Send what changes, for the page to renew itself."""
+    """Send the part of the page that refreshes itself."""
     permissions.require_operator(request.user)
     return render(request, "operator/panel.html", _context())
 
 
 @require_POST
 def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
-    """Pause a worker, let it go on, or end it."""
+    """Pause, resume or drain a worker."""
     permissions.require_operator(request.user)
     wish = request.POST.get("wish", "")
     if wish not in WorkerWish.values:
         raise Invalid(_("A worker can be paused, resumed or ended."))
-    told = workers.request_state(actor=request.user, worker_id=worker_id, wish=wish)
-    said = {
+    row = workers.request_state(actor=request.user, worker_id=worker_id, wish=wish)
+    sentences = {
         WorkerWish.PAUSE: _("“%(name)s” takes no new jobs until it is resumed."),
         WorkerWish.DRAIN: _("“%(name)s” stops after its job. Start it again by hand."),
         WorkerWish.WORK: _("“%(name)s” is running again."),
     }
-    messages.success(request, said[WorkerWish(wish)] % {"name": told.name})
+    messages.success(request, sentences[WorkerWish(wish)] % {"name": row.name})
     return redirect("operator")
 
 
 @require_POST
 def job(request: HttpRequest, job_id: int) -> HttpResponse:
-    """Stop a job, or try a failed one again."""
+    """Cancel a job, or retry a failed one."""
     if request.POST.get("action") == "retry":
         operator_actions.retry(actor=request.user, job_id=job_id)
         messages.success(request, _("The job is in the queue again."))
@@ -124,38 +124,38 @@ def _context() -> dict[str, Any]:
     }
 
 
-def _card(told: WorkerStatus) -> Card:
-    return Card(
-        worker=told,
-        state=_state(told),
-        families=[family_title(family) for family in told.families],
+def _card(status: WorkerStatus) -> WorkerCard:
+    return WorkerCard(
+        worker=status,
+        state=_state(status),
+        families=[family_title(family) for family in status.families],
         speeds=[
-            (base.title or base.id, f"{base.seconds:.2g}") for base in told.bases if base.seconds
+            (base.title or base.id, f"{base.seconds:.2g}") for base in status.bases if base.seconds
         ],
-        wishes=_wishes(told),
+        wishes=_wishes(status),
     )
 
 
-def _state(told: WorkerStatus) -> str:
-    if not told.is_alive:
+def _state(status: WorkerStatus) -> str:
+    if not status.is_alive:
         return _("gone")
-    if told.wish == WorkerWish.DRAIN:
-        return _("ends after this job") if told.job else _("ends")
-    if told.wish == WorkerWish.PAUSE:
-        return _("pauses after this job") if told.job else _("paused")
-    return _("at work") if told.job else _("idle")
+    if status.wish == WorkerWish.DRAIN:
+        return _("ends after this job") if status.job else _("ends")
+    if status.wish == WorkerWish.PAUSE:
+        return _("pauses after this job") if status.job else _("paused")
+    return _("at work") if status.job else _("idle")
 
 
-def _wishes(told: WorkerStatus) -> list[tuple[str, str]]:
+def _wishes(status: WorkerStatus) -> list[tuple[str, str]]:
     words = {
         WorkerWish.WORK: _("Resume"),
         WorkerWish.PAUSE: _("Pause"),
-        WorkerWish.DRAIN: _("End after this job") if told.job else _("End"),
+        WorkerWish.DRAIN: _("End after this job") if status.job else _("End"),
     }
-    return [(wish, word) for wish, word in words.items() if told.is_alive and wish != told.wish]
+    return [(wish, word) for wish, word in words.items() if status.is_alive and wish != status.wish]
 
 
-def _lines(living: list[Worker]) -> list[Line]:
+def _lines(living: list[Worker]) -> list[QueueRow]:
     found = []
     for length in job_selectors.queue_lengths():
         waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]
@@ -163,6 +163,8 @@ def _lines(living: list[Worker]) -> list[Line]:
         is_served = bool(job_selectors.serving(length.name, living))
         title = queue_title(length.name)
         found.append(
-            Line(title, length.name, length.running, waiting, length.oldest, is_served=is_served)
+            QueueRow(
+                title, length.name, length.running, waiting, length.oldest, is_served=is_served
+            )
         )
     return found

@@ -1,4 +1,4 @@
-"""Addresses of the site; ``/{owner}`` and what lies below it come last."""
+"""URLs of the pages; ``/{owner}`` and those below it come last."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ urlpatterns: list[URLPattern] = [
     path("operator/panel", page(operator.panel), name="operator-panel"),
     path("operator/workers/<int:worker_id>", page(operator.worker), name="operator-worker"),
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
-    path("try", page(tryouts.desk), name="try"),
+    path("try", page(tryouts.tryout_page), name="try"),
     path("try/stack", page(tryouts.stack), name="try-stack"),
     path("try/strip", page(tryouts.strip), name="try-strip"),
     path("try/search", page(tryouts.search), name="try-search"),

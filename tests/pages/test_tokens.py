@@ -56,7 +56,7 @@ def test_neither_the_session_nor_the_cookie_holds_the_secret(as_ada: Client) -> 
     cookie = as_ada.cookies[one_time_secret.COOKIE]
     assert (cookie["path"], cookie["max-age"]) == ("/settings/tokens", one_time_secret.MAX_AGE_S)
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
-    kept, _name = as_ada.session[one_time_secret.KEPT_AS]
+    kept, _name = as_ada.session[one_time_secret.SESSION_KEY]
     halves = [bytes.fromhex(kept), bytes.fromhex(cookie.value)]
     secret = shown(as_ada).encode()
     assert all(secret != half and not half.startswith(b"lor_") for half in halves)
@@ -66,7 +66,7 @@ def test_neither_the_session_nor_the_cookie_holds_the_secret(as_ada: Client) -> 
 def test_once_shown_it_is_nowhere(as_ada: Client) -> None:
     make(as_ada)
     assert shown(as_ada)
-    assert one_time_secret.KEPT_AS not in as_ada.session
+    assert one_time_secret.SESSION_KEY not in as_ada.session
     assert as_ada.cookies[one_time_secret.COOKIE].value == ""
 
 
@@ -87,7 +87,7 @@ def test_a_cookie_that_is_late_or_made_up_shows_nothing(as_ada: Client, pad: str
     make(as_ada)
     as_ada.cookies[one_time_secret.COOKIE] = pad
     assert shown(as_ada) == ""
-    assert one_time_secret.KEPT_AS not in as_ada.session
+    assert one_time_secret.SESSION_KEY not in as_ada.session
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Pages of accounts: signing in, tokens, settings."""
+"""Pages for signing in, tokens and settings."""

@@ -1,7 +1,7 @@
-"""A secret on its way from a form to the page behind it, which shows it once.
+"""A secret that is passed from a form to the page after it, which shows it once.
 
-The session keeps it under a one-time pad, and a cookie of the browser keeps the pad. So neither the
-rows of sessions nor backups of them ever hold the secret, even if nobody asks for that page.
+The session stores it encrypted with a one-time pad, and a cookie stores the pad. So neither the
+table of sessions nor its backups contain the secret, even if the page is never opened.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
     from django.http.response import HttpResponseBase
 
-COOKIE, KEPT_AS = "lorary_pad", "sealed"
+COOKIE, SESSION_KEY = "lorary_pad", "sealed"
 #: Long enough to follow a redirect.
 MAX_AGE_S = 120
 
 
-class Letter(NamedTuple):
-    """A secret, and what it is of."""
+class OneTimeSecret(NamedTuple):
+    """A secret, and the name of its token."""
 
     secret: str
     name: str
 
 
-def send(request: HttpRequest, response: HttpResponseRedirect, letter: Letter) -> None:
-    """Leave a secret for the page that ``response`` leads to; the one before it is lost."""
-    plain = letter.secret.encode()
+def send(request: HttpRequest, response: HttpResponseRedirect, secret: OneTimeSecret) -> None:
+    """Store a secret for the page that ``response`` redirects to, replacing an earlier one."""
+    plain = secret.secret.encode()
     pad = secrets.token_bytes(len(plain))
-    request.session[KEPT_AS] = [_crossed(plain, pad).hex(), letter.name]
+    request.session[SESSION_KEY] = [_xor(plain, pad).hex(), secret.name]
     response.set_cookie(
         COOKIE,
         pad.hex(),
@@ -43,22 +43,22 @@ def send(request: HttpRequest, response: HttpResponseRedirect, letter: Letter) -
     )
 
 
-def take(request: HttpRequest) -> Letter | None:
-    """Return what was left for this page and take it out of the session; None for nothing."""
-    sealed, name = request.session.pop(KEPT_AS, ("", ""))
+def take(request: HttpRequest) -> OneTimeSecret | None:
+    """Remove the secret for this page from the session and return it; None if there is none."""
+    sealed, name = request.session.pop(SESSION_KEY, ("", ""))
     try:
-        plain = _crossed(bytes.fromhex(sealed), bytes.fromhex(request.COOKIES.get(COOKIE, "")))
+        plain = _xor(bytes.fromhex(sealed), bytes.fromhex(request.COOKIES.get(COOKIE, "")))
         secret = plain.decode("ascii")
-    except ValueError:  # the cookie is too old, another's, or made up
+    except ValueError:  # the cookie is expired, of another session, or forged
         return None
-    return Letter(secret, name) if secret else None
+    return OneTimeSecret(secret, name) if secret else None
 
 
 def forget(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Have the browser drop its half."""
+    """Delete the cookie."""
     if COOKIE in request.COOKIES:
         response.delete_cookie(COOKIE, path=request.path, samesite="Strict")
 
 
-def _crossed(text: bytes, pad: bytes) -> bytes:
+def _xor(text: bytes, pad: bytes) -> bytes:
     return bytes(a ^ b for a, b in zip(text, pad, strict=True))

@@ -1,4 +1,4 @@
-"""A person's access tokens."""
+"""The page of a user's access tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """List tokens; make one, whose secret the page behind the form shows this once."""
+    """List tokens; create one, whose secret the next page shows once."""
     user = require_user(request.user)
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -34,8 +34,8 @@ def index(request: HttpRequest) -> HttpResponse:
             return _issued(request, user, form)
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
-    letter = one_time_secret.take(request) if request.method == "GET" else None
-    context = {"form": form, "new": letter, "tokens": token_selectors.listing(user)}
+    new = one_time_secret.take(request) if request.method == "GET" else None
+    context = {"form": form, "new": new, "tokens": token_selectors.listing(user)}
     response = render(request, "pages/tokens.html", context, status=400 if form.errors else 200)
     if request.method == "GET":
         one_time_secret.forget(request, response)
@@ -43,20 +43,20 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _issued(request: HttpRequest, user: User, form: TokenForm) -> HttpResponse:
-    """Issue a token and lead to the page that shows it, so that a reload makes no other.
+    """Create a token and redirect to the page that shows it, so that a reload creates no other.
 
     Raises:
         Invalid: see ``tokens.issue``.
     """
     token, secret = tokens.issue(actor=user, **form.cleaned_data)
     response = redirect("tokens")
-    one_time_secret.send(request, response, one_time_secret.Letter(secret, token.name))
+    one_time_secret.send(request, response, one_time_secret.OneTimeSecret(secret, token.name))
     return response
 
 
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
-    """End a token."""
+    """Revoke a token."""
     tokens.revoke(actor=require_user(request.user), token_id=token_id)
     messages.success(request, _("The token is revoked. Programs that used it are signed out."))
     return redirect("tokens")
@@ -64,7 +64,7 @@ def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
 
 @require_POST
 def revoke_all(request: HttpRequest) -> HttpResponse:
-    """End all tokens."""
+    """Revoke all tokens."""
     tokens.revoke_all(actor=require_user(request.user))
     messages.success(request, _("All tokens are revoked. Programs that used one are signed out."))
     return redirect("tokens")

@@ -1,4 +1,4 @@
-"""Signing up, in and out; a new password."""
+"""Pages for signing up, in and out, and for changing the password."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-#: Tries of one name from one place, in fifteen minutes; and of one place altogether.
+#: Attempts for one name from one address in fifteen minutes, and from one address in total.
 TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
-#: New accounts from one place in an hour.
+#: New accounts from one address in an hour.
 SIGNUPS, SIGNUP_WINDOW_S = 20, 3600
 
-PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class, no secret
+PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class, not a secret
 
 
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def signin(request: HttpRequest) -> HttpResponse:
-    """Ask for name and password; go back to where the person was."""
+    """Sign in, and redirect to the previous page."""
     if request.user.is_authenticated:
         return redirect(_next(request))
     if request.method != "POST":
-        return _door(request, "signin", SignInForm(request))
+        return _sign_in_page(request, "signin", SignInForm(request))
     try:
-        form = _tried(request)
+        form = _checked_sign_in_form(request)
     except RateLimited as limited:
-        return _door(request, "signin", SignInForm(request), refusal=limited)
+        return _sign_in_page(request, "signin", SignInForm(request), refusal=limited)
     if not form.is_valid():
-        return _door(request, "signin", form)
+        return _sign_in_page(request, "signin", form)
     auth.login(request, form.get_user())
     return redirect(_next(request))
 
 
-def _tried(request: HttpRequest) -> SignInForm:
-    """Return the form, filled in and judged: the try counts before a password is hashed.
+def _checked_sign_in_form(request: HttpRequest) -> SignInForm:
+    """Return the validated form; the attempt is counted before the password is hashed.
 
     Raises:
-        RateLimited: somebody is guessing.
+        RateLimited: there were too many attempts.
     """
     place = address_of(request)
     who = f"{place}|{_account(request.POST.get('username', ''))}"
@@ -71,17 +71,17 @@ def _tried(request: HttpRequest) -> SignInForm:
 
 
 def _account(text: str) -> str:
-    """Return what is typed as the form reads it, so that each way to write a name counts alike."""
+    """Return the normalised name, so that all spellings of a name count as one."""
     return key_of(unicodedata.normalize("NFKC", text.strip()))[:MAX_NAME]
 
 
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def signup(request: HttpRequest) -> HttpResponse:
-    """Make an account and sign in."""
+    """Create an account and sign in."""
     form = SignUpForm(request.POST if request.method == "POST" else None)
     if request.method != "POST" or not form.is_valid():
-        return _door(request, "signup", form)
+        return _sign_in_page(request, "signup", form)
     try:
         place = address_of(request)
         attempts.require("signup", place, limit=SIGNUPS, window_s=SIGNUP_WINDOW_S)
@@ -98,13 +98,13 @@ def _refused(request: HttpRequest, form: SignUpForm, error: LoraryError) -> Http
     elif isinstance(error, Invalid):
         accept_faults(form, error.facts.get("fields", {}), str(error.detail))
     else:
-        return _door(request, "signup", form, refusal=error)
-    return _door(request, "signup", form)
+        return _sign_in_page(request, "signup", form, refusal=error)
+    return _sign_in_page(request, "signup", form)
 
 
 @require_POST
 def signout(request: HttpRequest) -> HttpResponse:
-    """End the session."""
+    """Sign out."""
     auth.logout(request)
     return redirect("home")
 
@@ -112,18 +112,18 @@ def signout(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
-    """Change the password of whoever knows the old one; the session goes on, others end."""
+    """Change the password, given the old one; other sessions end."""
     user = require_user(request.user)
     if request.method != "POST":
         return _password_page(request, PasswordForm(user))
     try:
-        form = _judged(request, user)
+        form = _checked_password_form(request, user)
     except RateLimited as limited:
         return _password_page(request, PasswordForm(user), refusal=limited)
     if not form.is_valid():
         return _password_page(request, form)
-    said, revokes = form.cleaned_data, form.cleaned_data["revokes_tokens"]
-    users.change_password(actor=user, password=said["new_password1"], revokes_tokens=revokes)
+    values, revokes = form.cleaned_data, form.cleaned_data["revokes_tokens"]
+    users.change_password(actor=user, password=values["new_password1"], revokes_tokens=revokes)
     auth.update_session_auth_hash(request, user)
     text = _("Your password is changed. Other browsers are signed out.")
     more = _("All access tokens are revoked.") if revokes else _("Access tokens still work.")
@@ -131,8 +131,8 @@ def password(request: HttpRequest) -> HttpResponse:
     return redirect("password")
 
 
-def _judged(request: HttpRequest, user: User) -> PasswordForm:
-    """Return the form, filled in and judged.
+def _checked_password_form(request: HttpRequest, user: User) -> PasswordForm:
+    """Return the validated form.
 
     Raises:
         RateLimited: somebody is guessing.
@@ -154,7 +154,7 @@ def _password_page(
 
 
 def _next(request: HttpRequest) -> str:
-    """Return where to go afterwards: a page of this site, never another's."""
+    """Return the URL to redirect to, always one of this site."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     is_ours = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -162,7 +162,7 @@ def _next(request: HttpRequest) -> str:
     return wanted if is_ours else "/"
 
 
-def _door(
+def _sign_in_page(
     request: HttpRequest, name: str, form: BaseForm, *, refusal: LoraryError | None = None
 ) -> HttpResponse:
     is_fault = refusal is not None or form.is_bound
@@ -170,14 +170,14 @@ def _door(
         "form": form,
         "refusal": refusal.detail if refusal else "",
         "next": request.POST.get("next") or request.GET.get("next") or "",
-        "shelf": _shelf(),
+        "covers": _cover_cards(),
     }
     status = 429 if isinstance(refusal, RateLimited) else 400 if is_fault else 200
     return render(request, f"pages/{name}.html", context, status=status)
 
 
-def _shelf() -> list[list[Card]]:
-    """Return up to nine pictures of public adapters that suit everybody, three a row."""
+def _cover_cards() -> list[list[Card]]:
+    """Return up to nine cards of public adapters that are not mature, three per row."""
     cards = cards_of(
         None, adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
     )
@@ -188,7 +188,7 @@ def _shelf() -> list[list[Card]]:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def content(request: HttpRequest) -> HttpResponse:
-    """Ask what a person wants to see of mature adapters, and keep the answer."""
+    """Show and save the user's choice about mature adapters."""
     user = require_user(request.user)
     if request.method == "POST":
         users.set_shows_mature(actor=user, shows_mature=request.POST.get("mature") == "show")

@@ -1,1 +1,1 @@
-"""The page of an adapter and what its owner does there."""
+"""The page of an adapter, and its owner's forms."""

@@ -1,4 +1,4 @@
-"""The aliases of an adapter: where they point, where they were, and their owner's moves."""
+"""The aliases of an adapter, their history, and the form to move them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter, User, Version
 
-#: Moves that the page lists; the API has all.
+#: Number of moves on the page; the API lists all.
 MOVES = 100
 
 
 class AliasForm(forms.Form):
-    """A name and the version that it is to name."""
+    """Name and target of an alias."""
 
     name = forms.CharField(
         label=gettext_lazy("Alias"),
@@ -39,7 +39,7 @@ class AliasForm(forms.Form):
         help_text=gettext_lazy("For example “stable”. Use letters, digits, “-”, “_” and “.”."),
     )
     to = forms.ChoiceField(label=gettext_lazy("Points to"))
-    #: Where it pointed when the page was made; empty: there was none.
+    #: Target when the page was rendered; empty if there was no alias.
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=MAX_NAME)
 
     def __init__(self, data: QueryDict | None, adapter: Adapter) -> None:
@@ -57,7 +57,7 @@ def _called(version: Version) -> str:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def index(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """List aliases and their moves; make one or move it."""
+    """List aliases and their moves; create or move one."""
     adapter = adapter_selectors.get(request.user, owner, name)
     if adapter.withdrawn_reason:
         raise adapter_selectors.gone(adapter)
@@ -67,20 +67,20 @@ def index(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         user = require_adapter(request.user, adapter)
         status = 400
         if form.is_valid() and _move(user, adapter, form):
-            said = {"name": form.cleaned_data["name"], "version": form.cleaned_data["to"]}
-            messages.success(request, _("“%(name)s” now points to %(version)s.") % said)
+            values = {"name": form.cleaned_data["name"], "version": form.cleaned_data["to"]}
+            messages.success(request, _("“%(name)s” now points to %(version)s.") % values)
             return redirect("aliases", adapter.owner, adapter.name)
     context = {"form": form, **_shown(request, adapter)}
     return render(request, "adapter/aliases.html", context, status=status)
 
 
 def _move(user: User, adapter: Adapter, form: AliasForm) -> bool:
-    """Move an alias as the form says; what is wrong is put beside the form."""
-    said = form.cleaned_data
+    """Move an alias; errors are added to the form."""
+    data = form.cleaned_data
     try:
-        seen = revisions.revision_named(adapter, said["seen"]) if said["seen"] else None
-        to = revisions.revision_named(adapter, said["to"])
-        aliases.point(actor=user, adapter=adapter, name=said["name"], to=to, expected=seen)
+        seen = revisions.revision_named(adapter, data["seen"]) if data["seen"] else None
+        to = revisions.revision_named(adapter, data["to"])
+        aliases.point(actor=user, adapter=adapter, name=data["name"], to=to, expected=seen)
     except LoraryError as error:
         accept_faults(form, {}, str(error.detail))
         return False
@@ -99,7 +99,7 @@ def _shown(request: HttpRequest, adapter: Adapter) -> dict[str, object]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: HttpRequest, owner: str, name: str, alias: str) -> HttpResponse:
-    """Ask once more, then let an alias point nowhere."""
+    """Confirm, then remove an alias."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     found = alias_selectors.get(adapter, alias)

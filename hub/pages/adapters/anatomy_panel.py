@@ -1,4 +1,4 @@
-"""The anatomy panel: what of the base model a file changes, in tables and facts."""
+"""The anatomy panel: tables and facts about the modules that a file changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What a block of the base model holds."""
+    """A block of the base model, with its changed modules."""
 
     name: str
     modules: str
@@ -36,7 +36,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A line of a table whose numbers are drawn as bars; ``percent`` is of the largest."""
+    """A row of a table with a bar; ``percent`` is relative to the largest number."""
 
     name: str
     numbers: tuple[str, ...]
@@ -45,7 +45,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A word about the file."""
+    """A fact about the file."""
 
     title: str
     text: str
@@ -53,19 +53,19 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """Everything behind the tab; empty where the header has not been read.
+    """Contents of the tab; empty if the header has not been read.
 
     Attributes:
-        strongest: The block that holds most of what was trained.
+        strongest: The block with the most trained parameters.
         blocks: Changed blocks in natural order.
-        facts: How the file is made.
-        kinds: Kinds of layers to how many are changed.
-        ranks: Ranks to how many linear and convolution layers have them.
-        training: What the metadata tells of the training, what people ask for first.
-        more: The rest of that.
+        facts: Facts about the file.
+        kinds: Number of changed layers by kind.
+        ranks: Number of linear and convolution layers by rank.
+        training: The most important facts about the training, from the metadata.
+        more: The other facts about the training.
         tags: Frequent caption tags with the share of pictures that have them.
         keys: Names of metadata keys.
-        notes: How much metadata there is, in words.
+        notes: A sentence about the amount of metadata.
     """
 
     strongest: str = ""
@@ -84,8 +84,8 @@ def anatomy_of(document: Document) -> Anatomy:
     """Return the panel of an anatomy document (empty: not read)."""
     if not document:
         return Anatomy()
-    told: Sequence[Document] = document["layers"]["blocks"]
-    blocks = sorted(told, key=lambda block: natural(block["name"]))
+    rows: Sequence[Document] = document["layers"]["blocks"]
+    blocks = sorted(rows, key=lambda block: natural(block["name"]))
     strongest = max(blocks, key=lambda block: block["parameters"], default=None)
     metadata = document["metadata"]
     return Anatomy(
@@ -106,10 +106,10 @@ def anatomy_of(document: Document) -> Anatomy:
 
 
 def _facts(document: Document) -> Iterator[Fact]:
-    told = document["layers"]
+    layer_counts = document["layers"]
     yield Fact(_("Method"), _methods(document))
     yield Fact(_("Key format"), document["convention"] or "")
-    yield Fact(_("Layers"), layers(told))
+    yield Fact(_("Layers"), layers(layer_counts))
     yield Fact(_("Trained parts"), parts_text(document["parts"]))
     yield Fact(_("Alpha"), _alpha(document["alpha"]))
     yield Fact(_("Parameters"), count(document["parameters"]) if document["parameters"] else "")
@@ -123,12 +123,12 @@ def _facts(document: Document) -> Iterator[Fact]:
 
 
 def method_title(algorithm: str | None) -> str:
-    """Return how people call a method; unknown and composed ones are shown as they are."""
+    """Return the name of a method; unknown and combined ones are returned unchanged."""
     return str(ALGORITHM_TITLES.get(algorithm or "", algorithm or ""))
 
 
 def _methods(document: Document) -> str:
-    """Return the leading method, and each with its layers where there are several."""
+    """Return the leading method, and the number of layers of each if there are several."""
     found = document["algorithms"]
     title = method_title(document["algorithm"])
     if len(found) < 2:
@@ -138,20 +138,20 @@ def _methods(document: Document) -> str:
 
 
 def parts_text(parts: Mapping[str, int]) -> str:
-    """Return the changed parts of the base model with their layers."""
+    """Return the changed parts of the base model with their number of layers."""
     return ", ".join(f"{part.replace('_', ' ')} ({count(n)})" for part, n in parts.items())
 
 
 def _alpha(alpha: Document) -> str:
     if alpha["mode"] is None:
         return _("none: loaders use the rank")
-    told = {"alpha": f"{alpha['mode']:g}", "n": count(alpha["values_read"])}
+    values = {"alpha": f"{alpha['mode']:g}", "n": count(alpha["values_read"])}
     if alpha["values_read"]:
-        return _("%(alpha)s, read from %(n)s layers") % told
-    return _("%(alpha)s, from the metadata") % told
+        return _("%(alpha)s, read from %(n)s layers") % values
+    return _("%(alpha)s, from the metadata") % values
 
 
-def _kinds(told: Document) -> list[Share]:
+def _kinds(layer_counts: Document) -> list[Share]:
     titles = {
         "attention": _("attention"),
         "mlp": _("feed-forward"),
@@ -161,16 +161,16 @@ def _kinds(told: Document) -> list[Share]:
         "embedder": _("embedding"),
         "other": _("other"),
     }
-    kinds = {name: n for name, n in told["kinds"].items() if n}
+    kinds = {name: n for name, n in layer_counts["kinds"].items() if n}
     most = max(kinds.values(), default=1)
     return [
         Share(titles.get(name, name), (count(n),), _percent(n, most)) for name, n in kinds.items()
     ]
 
 
-def _ranks(told: Document) -> list[Share]:
+def _ranks(layer_counts: Document) -> list[Share]:
     """Return the histogram, the largest rank first."""
-    linear, conv = told["linear"], told["conv"]
+    linear, conv = layer_counts["linear"], layer_counts["conv"]
     sums = {rank: linear.get(rank, 0) + conv.get(rank, 0) for rank in {*linear, *conv}}
     most = max(sums.values(), default=1)
     return [
@@ -190,14 +190,14 @@ def _percent(number: int, most: int) -> int:
 def _notes(metadata: Document) -> str:
     if not metadata["keys"]:
         return _("The file has no metadata.")
-    told = {"n": count(metadata["keys"]), "size": size(metadata["bytes"])}
-    text = ngettext("%(n)s key, %(size)s", "%(n)s keys, %(size)s", metadata["keys"]) % told
+    values = {"n": count(metadata["keys"]), "size": size(metadata["bytes"])}
+    text = ngettext("%(n)s key, %(size)s", "%(n)s keys, %(size)s", metadata["keys"]) % values
     writer = metadata["writer"]
     return text + (_(", written by %(writer)s") % {"writer": writer} if writer else "")
 
 
 def _training_titles() -> dict[str, str]:
-    """Return titles of the facts that people ask for, in that order."""
+    """Return the titles of the most important facts, in order."""
     return {
         "trainer": _("Trained with"),
         "base_model": _("Trained on"),
@@ -215,24 +215,28 @@ def _training_titles() -> dict[str, str]:
 
 
 def training_facts(document: Document) -> list[Fact]:
-    """Return what the metadata tells of the training, as far as most people ask."""
-    told: Document = document.get("training") or {}
-    return _listed({title: (name, told.get(name)) for name, title in _training_titles().items()})
+    """Return the most important facts about the training, from the metadata."""
+    training: Document = document.get("training") or {}
+    return _listed(
+        {title: (name, training.get(name)) for name, title in _training_titles().items()}
+    )
 
 
 def other_facts(document: Document) -> list[Fact]:
-    """Return everything else that the metadata tells of the training, by its own name."""
-    told: Document = document.get("training") or {}
+    """Return the other facts about the training, under the names in the metadata."""
+    training: Document = document.get("training") or {}
     first = _training_titles()
-    return _listed({_name(key): (key, told[key]) for key in told if key not in first})
+    return _listed({_name(key): (key, training[key]) for key in training if key not in first})
 
 
-def _listed(told: Mapping[str, tuple[str, object]]) -> list[Fact]:
-    facts = [Fact(title, _told(*fact)) for title, fact in told.items() if fact[1] is not None]
+def _listed(values: Mapping[str, tuple[str, object]]) -> list[Fact]:
+    facts = [
+        Fact(title, _fact_text(*fact)) for title, fact in values.items() if fact[1] is not None
+    ]
     return [fact for fact in facts if fact.text]
 
 
-def _told(name: str, value: object) -> str:
+def _fact_text(name: str, value: object) -> str:
     return _day(value) if name.endswith("_at") and isinstance(value, str) else _text(value)
 
 
@@ -241,7 +245,7 @@ def _name(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a fact's value: sizes as ``w × h``, moments as days, maps as a list."""
+    """Return a fact's value as text: sizes as ``w × h``, times as days, maps as a list."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(part)}" for key, part in value.items())[:MAX_TEXT]
     if isinstance(value, list | tuple):
@@ -256,7 +260,7 @@ def _text(value: object) -> str:
 
 
 def _day(value: str) -> str:
-    """Return a moment as its day; what is none stays as it is written."""
+    """Return the day of a time; other texts are returned unchanged."""
     try:
         moment = parse_datetime(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The verdict: what the author declares, what the file claims, what its tensors prove."""
+"""The verdict panel: declared by the author, claimed by the file, proven by its tensors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"(0x)?[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One answer; struck when the tensors prove another. The note says where it is written."""
+    """One answer and its source; it is struck out if the tensors prove another."""
 
     text: str = ""
     note: str = ""
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question with three answers; nobody is asked what can be measured."""
+    """A row with three answers; measured values have no declared one."""
 
     title: str
     declared: Cell
@@ -48,18 +48,18 @@ class Row:
 
     @property
     def cells(self) -> tuple[Cell, Cell, Cell]:
-        """The answers in the order of the columns."""
+        """Return the answers in the order of the columns."""
         return self.declared, self.claimed, self.proven
 
     @property
     def is_wrong(self) -> bool:
-        """Whether somebody said something else than what is proven."""
+        """Whether a declared or claimed value contradicts the proven one."""
         return self.declared.is_struck or self.claimed.is_struck
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why the verdict is what it is: a sentence, and the tensors or keys that show it."""
+    """A reason of the verdict: a sentence, and the tensors or keys that show it."""
 
     text: str
     keys: Sequence[str] = ()
@@ -67,14 +67,14 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of a version's base model, and how.
+    """The verdict on a version's base model.
 
     Attributes:
         sentence: The answer.
-        conflict: Who said something else, empty when nobody did.
-        how: How sure the answer is, in words.
-        rows: Every question with its three answers.
-        reasons: What shows it, in the order in which it was found.
+        conflict: A sentence about a contradicting declaration or claim, else empty.
+        how: A sentence about the confidence.
+        rows: Rows with three answers each.
+        reasons: The reasons, in the order of the evidence.
     """
 
     sentence: str
@@ -114,15 +114,19 @@ def _sentence(version: Version, base: Document) -> str:
         return _("May fit %(family)s.") % {"family": family_labels(candidates)}
     if candidates:
         return _sentence_of_several(declared, base)
-    said = version.family or (base.get("claimed") or {}).get("family") or ""
-    name = family_label(said) if said in FAMILIES else base.get("lineage") or family_label(said)
+    claimed = version.family or (base.get("claimed") or {}).get("family") or ""
+    name = (
+        family_label(claimed)
+        if claimed in FAMILIES
+        else base.get("lineage") or family_label(claimed)
+    )
     if name:
         return _("Claimed to fit %(family)s, without proof.") % {"family": name}
     return _("No known base model has these layers.")
 
 
 def _is_other_allowed(declared: str, base: Document) -> bool:
-    """Tell whether the author names another family than the file does, and the tensors allow it."""
+    """Whether the author declares another family than the file claims, and the tensors allow it."""
     family = base.get("family")
     return bool(family) and declared != family and declared in allowed_families(base)
 
@@ -139,7 +143,7 @@ def _sentence_of_several(declared: str, base: Document) -> str:
 
 
 def likely(base: Document) -> str:
-    """Return the likely base model with those that it cannot be told from."""
+    """Return the likely base model with those that it cannot be distinguished from."""
     return _("%(family)s; adapters for %(others)s look the same") % _apart(base["likely"], base)
 
 
@@ -149,19 +153,19 @@ def _apart(family: str, base: Document) -> dict[str, str]:
 
 
 def is_chosen_by_claim(base: Document) -> bool:
-    """Tell whether the file's own word chose the family among those that its tensors allow."""
+    """Whether the file's claim decided between families that its tensors allow."""
     rules = [one["rule"] for one in base.get("evidence") or ()]
     return bool(base.get("family")) and base.get("confidence") != "proven" and "claim" in rules
 
 
 def refuted_lineages(base: Document) -> list[Document]:
-    """Return the checkpoints that the file names and its tensors rule out."""
+    """Return the checkpoints that the file claims and its tensors rule out."""
     claimed: Document = base.get("claimed") or {}
     if "lineages" in claimed:
         return [one for one in claimed["lineages"] if one["is_refuted"]]
     source, possible = claimed.get("lineage_source"), base.get("candidates") or ()
-    told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
-    families = [one["family"] for one in told if one["source"] == source]
+    claims = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    families = [one["family"] for one in claims if one["source"] == source]
     fits = any(covers(family, one) for family in families for one in possible)
     if fits or not families or not possible:
         return []
@@ -169,7 +173,7 @@ def refuted_lineages(base: Document) -> list[Document]:
 
 
 def lineage_of(base: Document) -> str:
-    """Return the checkpoint that the file was trained on, empty when nothing credible names it."""
+    """Return the checkpoint that the file was trained on, "" without a credible claim."""
     lineage = base.get("lineage") or ""
     return "" if lineage in {one["lineage"] for one in refuted_lineages(base)} else lineage
 
@@ -182,7 +186,7 @@ def _how_of(declared: str, base: Document) -> str:
 
 
 def how(base: Document) -> str:
-    """Return how sure a verdict is, and how the file's own word stands to it."""
+    """Return sentences about the confidence of a verdict, and its agreement with the claims."""
     return " ".join(filter(None, (_confidence(base), _agreement(base))))
 
 
@@ -208,25 +212,25 @@ def _agreement(base: Document) -> str:
         return ""
     if base["family"]:
         return _("The metadata of the file agrees.")
-    said = {"family": family_label(base["claimed"]["family"])}
-    return _("The file itself says %(family)s.") % said
+    values = {"family": family_label(base["claimed"]["family"])}
+    return _("The file itself says %(family)s.") % values
 
 
 def conflict_of(base: Document) -> str:
-    """Return how the file contradicts its own tensors, empty when it does not."""
+    """Return a sentence if the file's claim contradicts its tensors, else ""."""
     if base.get("agreement") != "conflict":
         return ""
     claimed = base["claimed"]
-    said = {"family": family_label(claimed["family"]), "source": claimed["source"]}
+    values = {"family": family_label(claimed["family"]), "source": claimed["source"]}
     if base["candidates"]:
         return (
             _(
                 "The file claims %(family)s (%(source)s), but its tensors contradict this. "
                 "The tensors decide."
             )
-            % said
+            % values
         )
-    return _("The file says %(family)s (%(source)s). Its tensors do not fit that.") % said
+    return _("The file says %(family)s (%(source)s). Its tensors do not fit that.") % values
 
 
 def _declared_conflict(version: Version, base: Document) -> str:
@@ -239,13 +243,13 @@ def _declared_conflict(version: Version, base: Document) -> str:
 
 
 def reasons_of(base: Document) -> list[Reason]:
-    """Return what shows the verdict: the tensors first, then each word of the file."""
+    """Return the reasons of the verdict: the tensors first, then the claims."""
     reasons = [Reason(one["text"], one["keys"]) for one in base.get("evidence") or ()]
     claimed: Document = base.get("claimed") or {}
-    told = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
+    claims = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
     of_lineage = {one["source"] for one in refuted_lineages(base)}
     of_lineage.add(claimed.get("lineage_source"))
-    reasons += [_claim(one) for one in told if one["source"] not in of_lineage]
+    reasons += [_claim(one) for one in claims if one["source"] not in of_lineage]
     return [*reasons, *_lineage_reasons(base)]
 
 
@@ -253,8 +257,8 @@ def _lineage_reasons(base: Document) -> list[Reason]:
     claimed, lineage = base.get("claimed") or {}, lineage_of(base)
     reasons = []
     if lineage and claimed.get("lineage_source"):
-        told = {"source": claimed["lineage_source"], "value": claimed["lineage_value"]}
-        reasons.append(_lineage_reason({**told, "lineage": lineage}))
+        claim = {"source": claimed["lineage_source"], "value": claimed["lineage_value"]}
+        reasons.append(_lineage_reason({**claim, "lineage": lineage}))
     for one in refuted_lineages(base):
         told_wrong = _lineage_reason(one)
         text = f"{told_wrong.text} {_('Its tensors rule that out.')}"
@@ -262,37 +266,37 @@ def _lineage_reasons(base: Document) -> list[Reason]:
     return reasons
 
 
-def _lineage_reason(told: Document) -> Reason:
-    if told["source"] == FILE_NAME:
-        return Reason(_("Its name says %(lineage)s.") % {"lineage": told["lineage"]})
+def _lineage_reason(claim: Document) -> Reason:
+    if claim["source"] == FILE_NAME:
+        return Reason(_("Its name says %(lineage)s.") % {"lineage": claim["lineage"]})
     text = _("Its metadata names the checkpoint %(value)s: %(lineage)s.")
-    said = {"value": _quoted(told["value"]), "lineage": told["lineage"]}
-    return Reason(text % said, [told["source"]])
+    values = {"value": _quoted(claim["value"]), "lineage": claim["lineage"]}
+    return Reason(text % values, [claim["source"]])
 
 
 def _claim(claim: Document) -> Reason:
     if claim["source"] == FILE_NAME:
         return Reason(_("Its name says %(family)s.") % {"family": family_label(claim["family"])})
     text = _("Its metadata says %(value)s: %(family)s.")
-    said = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}
-    return Reason(text % said, [claim["source"]])
+    values = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}
+    return Reason(text % values, [claim["source"]])
 
 
 def _quoted(value: str) -> str:
-    """Return what a key says in quotes, of a digest only its ends."""
+    """Return the value of a key in quotes; digests are shortened."""
     return f"“{digest(value) if _DIGEST.fullmatch(value) else value}”"
 
 
 def _family_row(version: Version, base: Document) -> Row:
     possible = allowed_families(base)
     claimed: Document = base.get("claimed") or {}
-    said, declared = claimed.get("family") or "", version.declared_family
+    claim, declared = claimed.get("family") or "", version.declared_family
     is_wrong = bool(declared and possible) and declared not in possible
     return Row(
         _("Base"),
         Cell(family_label(declared), is_struck=is_wrong),
         Cell(
-            family_label(said),
+            family_label(claim),
             claimed.get("source") or "",
             is_struck=base.get("agreement") == "conflict" and bool(possible),
         ),
@@ -301,7 +305,7 @@ def _family_row(version: Version, base: Document) -> Row:
 
 
 def _shown(base: Document) -> str:
-    """Return what the tensors say, no surer than they are."""
+    """Return the proven family, or the possible ones."""
     named = " / ".join(family_label(one) for one in base.get("candidates") or ())
     is_set = len(base.get("candidates") or ()) > 1 and base["confidence"] != "unknown"
     if not named or base["confidence"] == "proven" or is_set:
@@ -315,30 +319,30 @@ def _lineage_row(version: Version, base: Document) -> Row:
     claimed, lineage = base.get("claimed") or {}, lineage_of(base)
     source, refuted = claimed.get("lineage_source") or "", refuted_lineages(base)
     if lineage and not source:
-        said, proven = Cell(), Cell(lineage)
+        claim, proven = Cell(), Cell(lineage)
     else:
-        said, proven = Cell(lineage, source), Cell()
-    if refuted and not said.text:
+        claim, proven = Cell(lineage, source), Cell()
+    if refuted and not claim.text:
         names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
-        said = Cell(names, refuted[0]["source"], is_struck=True)
-    return Row(_("Lineage"), Cell(version.lineage), said, proven)
+        claim = Cell(names, refuted[0]["source"], is_struck=True)
+    return Row(_("Lineage"), Cell(version.lineage), claim, proven)
 
 
 def _measured_rows(anatomy: Document) -> list[Row]:
-    """Rank, alpha and layers, as the metadata says and as the tensors are."""
+    """Return rank, alpha and layers, as claimed by the metadata and as measured."""
     training, ranks = anatomy["training"], anatomy["rank"]["histogram"]
     dim = training.get("network_dim")
     is_wrong = bool(ranks) and isinstance(dim, int) and str(dim) not in ranks
     alpha = _number(anatomy["alpha"]["mode"])
     said_alpha = _number(training.get("network_alpha"))
     is_read = anatomy["alpha"]["values_read"] > 0
-    said = Cell(
+    claim = Cell(
         said_alpha or ("" if is_read else alpha),
         is_struck=bool(is_read and said_alpha) and said_alpha != alpha,
     )
     measured = (
         (_("Rank"), Cell(_number(dim), is_struck=is_wrong), _ranks(anatomy)),
-        (_("Alpha"), said, alpha if is_read else ""),
+        (_("Alpha"), claim, alpha if is_read else ""),
         (_("Layers"), Cell(), layers(anatomy["layers"])),
     )
     return [
@@ -353,19 +357,22 @@ def _ranks(anatomy: Document) -> str:
         return ""
     if rank["min"] == rank["max"]:
         return str(rank["mode"])
-    told = {"mode": rank["mode"], "min": rank["min"], "max": rank["max"]}
-    return _("%(mode)s, from %(min)s to %(max)s") % told
+    values = {"mode": rank["mode"], "min": rank["min"], "max": rank["max"]}
+    return _("%(mode)s, from %(min)s to %(max)s") % values
 
 
-def layers(told: Document) -> str:
-    """Return ``264 of 264``, or the number alone where it says nothing of a whole.
+def layers(layer_counts: Document) -> str:
+    """Return ``264 of 264``, or only the number if the expected total is unknown.
 
-    Norms come on top of the layers that a whole file is expected to have, and are not compared.
+    Norms are not counted, as the expected total does not include them.
     """
-    here = told["modules"] - told["kinds"].get("norm", 0)
-    if told["expected"] and 0 < here <= told["expected"]:
-        return _("%(here)s of %(all)s") % {"here": count(here), "all": count(told["expected"])}
-    return count(told["modules"]) if told["modules"] else ""
+    here = layer_counts["modules"] - layer_counts["kinds"].get("norm", 0)
+    if layer_counts["expected"] and 0 < here <= layer_counts["expected"]:
+        return _("%(here)s of %(all)s") % {
+            "here": count(here),
+            "all": count(layer_counts["expected"]),
+        }
+    return count(layer_counts["modules"]) if layer_counts["modules"] else ""
 
 
 def _number(value: object) -> str:

@@ -40,14 +40,14 @@ PROMPT_LABEL = 28
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two versions, and why it has no pictures if it has none."""
+    """One of the two versions, and the reason if it has no pictures."""
 
     version: Version
     trouble: str
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class ComparedImage:
     """A picture of a pair."""
 
     picture: Picture
@@ -57,34 +57,34 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The prints of one strength."""
+    """The two images of one strength."""
 
     strength: str
     is_control: bool
-    prints: tuple[Print, Print]
+    images: tuple[ComparedImage, ComparedImage]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is said of both versions."""
+    """A detail of both versions."""
 
     title: str
     values: tuple[str, str]
 
     @property
     def is_changed(self) -> bool:
-        """Whether the versions differ in it."""
+        """Whether the versions differ in this detail."""
         return self.values[0] != self.values[1]
 
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show pictures of ``?a=v1&b=v2`` in pairs, of one prompt and seed at a time."""
+    """Show pictures of ``?a=v1&b=v2`` in pairs, for one prompt and seed."""
     adapter = adapter_selectors.get(request.user, owner, name)
     listing = [one for one in version_selectors.listing(request.user, adapter) if _is_shown(one)]
     versions = _chosen(adapter, listing, request.GET)
     context = {"adapter": adapter, "listing": listing, **_context(versions, request.GET)}
-    pictures = [shot.picture for row in context["rows"] for shot in row.prints]
+    pictures = [shot.picture for row in context["rows"] for shot in row.images]
     context["rating"] = rating_of(request, adapter, pictures=pictures)
     return render(request, "adapter/compare.html", context)
 
@@ -104,7 +104,7 @@ def _context(versions: tuple[Version, Version], wanted: Mapping[str, str]) -> di
 
 
 def path_of(adapter: Adapter, version: Version, listing: Sequence[Version]) -> str:
-    """Return where a version is compared with the next older one that has pictures, or nothing."""
+    """Return the URL of the comparison with the next older version that has pictures, or ""."""
     if len(listing) < 2:
         return ""
     numbers = rendered(adapter)
@@ -124,10 +124,10 @@ def _is_shown(version: Version) -> bool:
 def _chosen(
     adapter: Adapter, listing: Sequence[Version], wanted: Mapping[str, str]
 ) -> tuple[Version, Version]:
-    """Return the two versions that are asked for, else the newest and the one before.
+    """Return the two requested versions, by default the newest and the one before.
 
     Raises:
-        NotFound: there is no such version, or it was withdrawn.
+        NotFound: a version does not exist or was withdrawn.
     """
     by_name = {version.name: version for version in listing}
     names = list(by_name)  # the newest first
@@ -165,25 +165,25 @@ def _date(version: Version) -> str:
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    """Return in what the recipes differ, in sentences."""
-    said = []
+    """Return sentences about the differences between the recipes."""
+    sentences = []
     if any(one.prompt != other.prompt for one, other in _pictures(comparison)):
-        said.append(
+        sentences.append(
             _("The trigger words differ, so the prompts differ too, even without the adapter.")
         )
     if comparison.differences:
         names = ", ".join(_setting(name) for name in comparison.differences)
-        said.append(
+        sentences.append(
             _("The recipes differ in %(names)s, so not every difference comes from the version.")
             % {"names": names}
         )
     if comparison.gaps:
         names = ", ".join(_setting(name) for name in comparison.gaps)
-        said.append(
+        sentences.append(
             _("The recipes have different %(names)s; only common ones are shown.")
             % {"names": names}
         )
-    return said
+    return sentences
 
 
 def _pictures(comparison: Comparison) -> list[tuple[Picture, Picture]]:
@@ -204,11 +204,11 @@ def _setting(name: str) -> str:
 def _pairs(
     comparison: Comparison, versions: Sequence[Version], wanted: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the rows of the wanted prompt (its number) and seed, and what there is to choose."""
+    """Return the rows of the requested prompt (its number) and seed, and the options."""
     pairs = comparison.pairs
     prompts = {pair.prompt: _shown(pair) for pair in pairs}
-    asked = wanted.get("prompt", "")
-    prompt = next((p for n, p in enumerate(prompts) if str(n) == asked), next(iter(prompts), ""))
+    number = wanted.get("prompt", "")
+    prompt = next((p for n, p in enumerate(prompts) if str(n) == number), next(iter(prompts), ""))
     seeds = list(dict.fromkeys(pair.seed for pair in pairs if pair.prompt == prompt))
     seed = next((s for s in seeds if str(s) == wanted.get("seed")), next(iter(seeds), 0))
     shown = [pair for pair in pairs if (pair.prompt, pair.seed) == (prompt, seed)]
@@ -224,7 +224,7 @@ def _pairs(
 
 
 def _shown(pair: Pair) -> str:
-    """Return the prompt as both versions had it, or with a gap where each puts its own words."""
+    """Return the prompt, with a placeholder if the versions' trigger words differ."""
     one, other = pair.pictures
     return one.prompt if one.prompt == other.prompt else pair.prompt.replace(SLOT, "…")
 
@@ -232,7 +232,7 @@ def _shown(pair: Pair) -> str:
 def _row(pair: Pair, versions: Sequence[Version]) -> Row:
     text = strength(pair.strength)
     first, second = (
-        Print(picture, _alt(picture, version), version.name)
+        ComparedImage(picture, _alt(picture, version), version.name)
         for picture, version in zip(pair.pictures, versions, strict=True)
     )
     return Row(text, pair.strength == 0, (first, second))

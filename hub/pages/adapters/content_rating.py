@@ -1,8 +1,8 @@
-"""Content rating: pictures of mature adapters are blurred until a viewer asks to see them.
+"""Content rating: pictures of mature adapters are blurred until the viewer chooses to see them.
 
-A blurred picture is the tiny placeholder of the rendered one, so the page does not hold the address
-of a sharp picture. Who is signed in chooses once under “Content”; everybody may ask for one page by
-its address (``?show=mature``). Nobody's own adapters are blurred.
+A blurred picture is the placeholder of the rendered one, so the page does not contain the URL of
+the full picture. Users choose once under “Content”; anyone can open a single page with
+``?show=mature``. A user's own adapters are never blurred.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from registry.models import Adapter, User
 
 SHOW, MATURE = "show", "mature"
-#: Parameters that ask for a part of a page instead of the page.
+#: Query parameters that request a part of a page.
 _OF_PARTS = {"part", "first"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """The rating of a mature adapter as one viewer meets it.
+    """The rating of a mature adapter for one viewer.
 
     Attributes:
-        label: In a word.
+        label: Name of the rating.
         is_blurred: Whether its pictures are blurred for the viewer.
-        is_asked: Whether the address asks to see them.
-        show_url: Address of the page with its pictures.
-        placeholder: The blurred picture as a ``data:`` address, empty where there is none.
+        is_asked: Whether the URL asks to see them.
+        show_url: URL of the page with its pictures.
+        placeholder: The blurred picture as a ``data:`` URL, empty if there is none.
     """
 
     label: str
@@ -47,12 +47,12 @@ class Rating:
 
     @property
     def query(self) -> str:
-        """What addresses of parts of the page need, so that these are shown as the page is."""
+        """Return the query parameter that URLs of parts of the page need to show the same."""
         return f"&{urlencode({SHOW: MATURE})}" if self.is_asked else ""
 
 
 def is_blurred(user: User | AnonymousUser | None, adapter: Adapter) -> bool:
-    """Tell whether a viewer is shown an adapter's pictures blurred, unless they ask."""
+    """Whether an adapter's pictures are blurred for a viewer by default."""
     if adapter.maturity != Maturity.MATURE:
         return False
     if user is None or not user.is_authenticated:
@@ -63,13 +63,13 @@ def is_blurred(user: User | AnonymousUser | None, adapter: Adapter) -> bool:
 def rating_of(
     request: HttpRequest, adapter: Adapter, *, page: str = "", pictures: Iterable[Picture] = ()
 ) -> Rating | None:
-    """Return the rating of an adapter, None where it needs no care.
+    """Return the rating of an adapter, None if it is not mature.
 
     Args:
-        request: Who looks, and with which address.
-        adapter: Whose pictures.
-        page: Path of the page, where the request is for a part of it.
-        pictures: What would be shown.
+        request: Has the viewer and the URL.
+        adapter: The adapter.
+        page: Path of the page, if the request is for a part of it.
+        pictures: The pictures to show.
     """
     if adapter.maturity != Maturity.MATURE:
         return None
@@ -78,17 +78,17 @@ def rating_of(
         label=str(Maturity.MATURE.label),
         is_blurred=is_blurred(request.user, adapter) and not is_asked,
         is_asked=is_asked,
-        show_url=f"{page or request.path}?{_asking(request.GET)}",
+        show_url=f"{page or request.path}?{_with_shown(request.GET)}",
         placeholder=placeholder_of(pictures),
     )
 
 
-def _asking(query: Mapping[str, str]) -> str:
+def _with_shown(query: Mapping[str, str]) -> str:
     kept = {name: value for name, value in query.items() if name not in _OF_PARTS}
     return urlencode({**kept, SHOW: MATURE})
 
 
 def placeholder_of(pictures: Iterable[Picture]) -> str:
-    """Return the placeholder of the last picture that has one, empty where none has."""
+    """Return the placeholder of the last picture that has one, else ""."""
     found = [one.placeholder for one in pictures if one.placeholder]
     return found[-1] if found else ""

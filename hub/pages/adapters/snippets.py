@@ -1,4 +1,4 @@
-"""One version in the words of each tool, ready to paste."""
+"""Commands and code to use a version with each tool, ready to paste."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A tool and the line it takes; ``tool`` names it where pages pick some."""
+    """A snippet for a tool; ``tool`` is its id."""
 
     tool: str
     title: str
@@ -31,13 +31,13 @@ class Snippet:
 def snippets_of(
     version: Version, primary: FileLine | None, base_url: str, partner: FileLine | None = None
 ) -> list[Snippet]:
-    """Return what to paste where.
+    """Return the snippets of a version.
 
     Args:
-        version: What to use.
-        primary: Its weights file; without one there is only the command line.
-        base_url: Address of this hub.
-        partner: The other half of a pair of weights.
+        version: The version.
+        primary: Its primary file; without one there are only commands.
+        base_url: URL of this hub.
+        partner: The other file of a pair of weights.
     """
     pinned = f"{version.adapter.full_name}@{version.name}"
     here = f"export LORARY_ENDPOINT={base_url}"
@@ -74,16 +74,16 @@ def _for_weights(
 def _by_other_doors(
     version: Version, primary: FileLine, base_url: str, partner: FileLine | None
 ) -> list[Snippet]:
-    """Return what to tell programs that were written for other hubs (``docs/clients.md``)."""
+    """Return snippets for clients of other hubs (``docs/clients.md``)."""
     name = version.adapter.full_name
     is_private = version.adapter.visibility == Visibility.PRIVATE
     token = "HF_TOKEN=$LORARY_TOKEN " if is_private else ""
     pull = f"hf download {name} --revision {version.name} --local-dir {version.adapter.name}"
     found = [Snippet("hf", "Hugging Face", f"HF_ENDPOINT={base_url} {token}{pull}")]
     if partner is None:
-        told = f'"{name}", weight_name="{primary.path}", revision="{version.name}"'
+        arguments = f'"{name}", weight_name="{primary.path}", revision="{version.name}"'
         title = _("diffusers with HF_ENDPOINT")
-        found.append(Snippet("diffusers_hf", title, f"pipe.load_lora_weights({told})"))
+        found.append(Snippet("diffusers_hf", title, f"pipe.load_lora_weights({arguments})"))
     by_hash = f"{base_url}/api/v1/model-versions/by-hash/{primary.sha256}"
     who = '-H "Authorization: Bearer $LORARY_TOKEN" ' if is_private else ""
     found.append(Snippet("civitai", _("Civitai's API"), f"curl -fsS {who}{by_hash}"))
@@ -91,7 +91,7 @@ def _by_other_doors(
 
 
 def _both(primary: FileLine, partner: FileLine, pinned: str) -> str:
-    """Return how diffusers takes the halves of a pair, each into its own transformer."""
+    """Return the code that loads both files of a pair in diffusers, each into its transformer."""
     beside = posixpath.relpath(partner.path, posixpath.dirname(primary.path) or ".")
     return (
         f'path = lorary.pull("{pinned}"); pipe.load_lora_weights(path); '

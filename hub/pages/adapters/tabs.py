@@ -1,4 +1,4 @@
-"""What lies behind the tabs of an adapter page."""
+"""Contents of the tabs of an adapter page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_ITEMS, MAX_TEXT = 3, 120
 
 @dataclass(frozen=True, slots=True)
 class HashLine:
-    """A hash of a file; claimed ones are the metadata's word."""
+    """A hash of a file; claimed ones are from its metadata."""
 
     title: str
     value: str
@@ -35,7 +35,7 @@ class HashLine:
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """A file with its address."""
+    """A file with its URL."""
 
     path: str
     role: str
@@ -51,7 +51,7 @@ class FileLine:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A finding in the page's words."""
+    """A finding as shown on the page."""
 
     level: str
     message: str
@@ -62,7 +62,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """One tab; ``count`` is None where a number says nothing."""
+    """One tab; ``count`` is None if it shows no number."""
 
     name: str
     title: str
@@ -71,12 +71,12 @@ class Tab:
 
     @property
     def template(self) -> str:
-        """Template of its panel."""
+        """Return the template of its panel."""
         return f"adapter/tab_{self.name}.html"
 
 
 def files_of(version: Version, files: Iterable[File]) -> list[FileLine]:
-    """Return the manifest with addresses."""
+    """Return the files of the manifest with their URLs."""
     return [_file_line(file, links.download(version, file.path)) for file in files]
 
 
@@ -98,7 +98,7 @@ def _file_line(file: File, url: str) -> FileLine:
 
 
 def _hashes_of(blob: Blob) -> Iterator[HashLine]:
-    """Yield the hashes by which people look for weights, nothing for other files."""
+    """Yield the hashes of weights; other files have none."""
     for kind in HashKind:
         value = blob.sha256 if kind == HashKind.SHA256 else blob.hashes.get(kind)
         if value and blob.hashes:
@@ -110,7 +110,7 @@ def _hashes_of(blob: Blob) -> Iterator[HashLine]:
 
 
 def partner_of(files: Iterable[FileLine]) -> FileLine | None:
-    """Return the low-noise half beside a primary file for high noise, None where there is none."""
+    """Return the low-noise file of a pair whose primary file is for high noise, else None."""
     listed = list(files)
     is_half = any(file.is_primary and file.variant == HIGH for file in listed)
     lows = [file for file in listed if file.variant == LOW]
@@ -118,7 +118,7 @@ def partner_of(files: Iterable[FileLine]) -> FileLine | None:
 
 
 def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[Remark]:
-    """Return findings as remarks; the owner is asked, others are told."""
+    """Return findings as remarks, in different words for owners and other users."""
     words = {
         "error": _("Refused"),
         "warning": _("Your call") if is_owner else _("Warning"),
@@ -128,7 +128,7 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
         Remark(
             level=words[f.severity],
             message=str(f.message),
-            evidence=_evidence(_telling(f)),
+            evidence=_evidence(_details(f)),
             is_loud=f.severity != "info",
             code=f.code,
         )
@@ -136,27 +136,27 @@ def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[
     ]
 
 
-def _telling(found: Finding | Result) -> Mapping[str, object]:
-    """Return what adds to a finding's sentence; of a refusal only lists of names do."""
+def _details(found: Finding | Result) -> Mapping[str, object]:
+    """Return details that the message lacks; for a refusal, only lists of names."""
     if found.severity != "error":
         return found.evidence
     return {name: value for name, value in found.evidence.items() if isinstance(value, list)}
 
 
 def _evidence(evidence: Mapping[str, object]) -> str:
-    """Return short, plain evidence; long lists and texts stay in the API."""
+    """Return short evidence as text; long lists and texts are only in the API."""
     has_list = any(isinstance(value, list) and value for value in evidence.values())
-    told = [
+    parts = [
         (name, _value(value))
         for name, value in evidence.items()
-        if not (name == "count" and has_list)  # the message has it
+        if not (name == "count" and has_list)  # it is in the message
     ]
-    shown = [f"{name.replace('_', ' ')}: {value}" for name, value in told if value]
+    shown = [f"{name.replace('_', ' ')}: {value}" for name, value in parts if value]
     return "; ".join(shown[:6])
 
 
 def _value(value: object) -> str:
-    """Return a number, a text or the beginning of a list; nothing of what is long or nested."""
+    """Return a number, a text or the beginning of a list; "" for long or nested values."""
     if isinstance(value, list):
         texts = [_item(item) for item in value[:MAX_ITEMS]]
         more = " …" if len(value) > MAX_ITEMS else ""
@@ -166,14 +166,14 @@ def _value(value: object) -> str:
 
 
 def _item(item: object) -> str:
-    """Return a text, or the key and kind of what a key gives away."""
+    """Return a text, or the key and kind of a finding about a metadata key."""
     if isinstance(item, dict) and {"key", "kind"} <= set(item):
         return f"{item['key']} ({str(item['kind']).replace('_', ' ')})"[:MAX_TEXT]
     return item[:MAX_TEXT] if isinstance(item, str) else ""
 
 
 def tabs_of(wanted: str, counts: Mapping[str, int | None]) -> list[Tab]:
-    """Return the tabs in their order; an unknown wish falls back to the first."""
+    """Return the tabs in order; the first is selected if the requested one is unknown."""
     titles = {
         "anatomy": _("Anatomy"),
         "files": _("Files"),

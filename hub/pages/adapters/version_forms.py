@@ -1,4 +1,4 @@
-"""What is said about a version: when it is published, with its adapter, and afterwards."""
+"""Forms with the details of a version: for publishing and for later edits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CARD_FIELDS = ("title", "summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
-#: Licences that people choose from; anything else can be written into the card's editor later.
+#: Licences to choose from; the editor of the card accepts any text.
 LICENCES = [
     ("", _("Not stated")),
     ("CC0-1.0", "CC0 1.0"),
@@ -33,14 +33,14 @@ LICENCES = [
 
 
 def _strength(label: StrPromise) -> forms.FloatField:
-    # No inputmode: the keypads of phones for decimals have no minus.
+    # No inputmode: the decimal keypads of phones have no minus.
     attrs: dict[str, Any] = {"class": "in seed", "step": "0.05", "aria-label": label}
     widget = forms.NumberInput(attrs=attrs)
     return forms.FloatField(label=label, required=False, min_value=-10, max_value=10, widget=widget)
 
 
 class DetailsForm(forms.Form):
-    """What may be said about a version at any time."""
+    """Details of a version that can change at any time."""
 
     family = forms.ChoiceField(label=_("Base model"), required=False)
     lineage = forms.CharField(
@@ -68,7 +68,7 @@ class DetailsForm(forms.Form):
         dress(self)
 
     def offer(self, families: Sequence[str]) -> None:
-        """Let base models be chosen from before all others."""
+        """List these base models before all others."""
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         rest = [
@@ -80,27 +80,27 @@ class DetailsForm(forms.Form):
             ("", _("As read from the file")), (_("What its tensors allow"), first), *rest,
         ]  # fmt: skip
 
-    def words_said(self) -> tuple[str, ...]:
-        """Return the trigger phrases, each once."""
+    def trigger_phrases(self) -> tuple[str, ...]:
+        """Return the trigger phrases without duplicates."""
         return ()
 
     def details(self) -> Details:
-        """Return what the services want to know of a version."""
-        said = self.cleaned_data
+        """Return the details for the services."""
+        data = self.cleaned_data
         return Details(
-            label=said.get("label", ""),
-            lineage=said["lineage"],
-            notes=said["notes"],
-            declared_family=said["family"],
-            trigger_words=self.words_said(),
-            strength=said["strength"],
-            strength_min=said["strength_min"],
-            strength_max=said["strength_max"],
+            label=data.get("label", ""),
+            lineage=data["lineage"],
+            notes=data["notes"],
+            declared_family=data["family"],
+            trigger_words=self.trigger_phrases(),
+            strength=data["strength"],
+            strength_min=data["strength_min"],
+            strength_max=data["strength_max"],
         )
 
 
 class EditVersionForm(DetailsForm):
-    """A published version's words; its files never change."""
+    """Details of a published version; its files never change."""
 
     label = forms.CharField(label=_("Label"), max_length=48, required=False)
     words = forms.CharField(
@@ -111,14 +111,14 @@ class EditVersionForm(DetailsForm):
     )
     field_order = ("label", "words", "strength_min", "strength", "strength_max", "family")
 
-    def words_said(self) -> tuple[str, ...]:
+    def trigger_phrases(self) -> tuple[str, ...]:
         """Return the trigger phrases, one a line."""
         lines = (line.strip() for line in str(self.cleaned_data["words"]).splitlines())
         return tuple(dict.fromkeys(line for line in lines if line))
 
 
 class VersionForm(DetailsForm):
-    """A new version: its upload, and words chosen from the file's."""
+    """A new version: its upload, and trigger words chosen from the file's."""
 
     upload = forms.UUIDField(widget=forms.HiddenInput)
     more_words = forms.CharField(label=_("Add trigger words"), required=False)
@@ -136,7 +136,7 @@ class VersionForm(DetailsForm):
         given = data.getlist("upload") if data is not None else [self.initial.get("upload", "")]
         self.uploads = [text for text in given if text]
 
-    def words_said(self) -> tuple[str, ...]:
+    def trigger_phrases(self) -> tuple[str, ...]:
         """Return the chosen phrases and the typed ones, separated by commas."""
         typed = (word.strip() for word in str(self.cleaned_data["more_words"]).split(","))
         return tuple(dict.fromkeys([*self.words, *(word for word in typed if word)]))

@@ -1,4 +1,4 @@
-"""What an owner does to a version: edit, yank, publish or drop a draft, withdraw."""
+"""The owner's pages of a version: edit, yank, publish or discard a draft, withdraw."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
-    """Change what is said about a version."""
+    """Change the details of a version."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     found = version_selectors.get(request.user, adapter, version)
@@ -79,15 +79,15 @@ def edit(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
 
 
 def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
-    """Return the form; base models that the tensors leave a choice of come first."""
-    form = EditVersionForm(data, initial=_said(version))
+    """Return the form; base models that the tensors allow come first."""
+    form = EditVersionForm(data, initial=_initial(version))
     base = document_of(version).get("base") or {}
     if possible := undecided_families(base):
         form.offer(possible)
     return form
 
 
-def _said(version: Version) -> dict[str, object]:
+def _initial(version: Version) -> dict[str, object]:
     fields = ("label", "lineage", "notes", "strength_min", "strength", "strength_max")
     words = "\n".join(version.trigger_words)
     return {
@@ -99,7 +99,7 @@ def _said(version: Version) -> dict[str, object]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
-    """Ask what a draft shall become, and do it."""
+    """Publish or discard a draft."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     found = version_selectors.get(request.user, adapter, version)
@@ -119,13 +119,13 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
 
 
 def _remarks(version: Version) -> list[Remark]:
-    """Return what its owner should know before everybody can read it."""
+    """Return findings that the owner should know before publishing."""
     found = version_selectors.findings_of(version, version.primary_file, is_owner=True)
     return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]
 
 
 class WithdrawForm(forms.Form):
-    """Why, and the name typed once more: what follows cannot be undone."""
+    """Reason and confirmation of a withdrawal, which cannot be undone."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -144,10 +144,10 @@ class WithdrawForm(forms.Form):
         dress(self)
 
     def clean_name(self) -> str:
-        """Take the name only as it is written.
+        """Require the exact name.
 
         Raises:
-            ValidationError: it is another.
+            ValidationError: the name differs.
         """
         typed = str(self.cleaned_data["name"])
         if typed.strip() != self._name:
@@ -156,7 +156,7 @@ class WithdrawForm(forms.Form):
 
 
 def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
-    """Whether somebody is offered to take things of an adapter down."""
+    """Whether a user may withdraw an adapter and its versions."""
     if not user.is_authenticated or adapter.withdrawn_reason:
         return False
     return adapter.namespace.is_writable_by(user) or is_operator(user)
@@ -164,7 +164,7 @@ def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
-    """Take a version down for good."""
+    """Withdraw a version."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
     found = version_selectors.get(request.user, adapter, version)
@@ -182,7 +182,7 @@ def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpR
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw_adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Take an adapter with all its versions down for good."""
+    """Withdraw an adapter with all its versions."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
     form = WithdrawForm(_posted(request), name=adapter.full_name)
@@ -210,7 +210,7 @@ def _place(adapter: Adapter) -> str:
 
 
 def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
-    """Show what stays of an adapter that was withdrawn as a whole."""
+    """Show the tombstone of a withdrawn adapter."""
     rows = version_selectors.listing(None, adapter).prefetch_related("revision__files__blob")
     versions = [(version, list(version.revision.files.all())) for version in rows]
     with_it = [row for row in rows if row.withdrawn_reason == adapter.withdrawn_reason]
@@ -221,5 +221,5 @@ def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
 
 
 def _family(versions: list[tuple[Any, Any]]) -> str:
-    """Return the base model for which a similar one may be looked for."""
+    """Return the base model, for a link to similar adapters."""
     return next((str(version.family) for version, _files in versions if version.family), "")

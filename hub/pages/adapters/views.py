@@ -18,7 +18,7 @@ from hub.pages.adapters.versions import adapter_gone, may_withdraw
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.labels import facts_line
 from hub.pages.pictures.gallery import FIRST, gallery_of
-from hub.pages.pictures.media import is_for_everyone
+from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show an adapter, or the tombstone of a withdrawn version or of all of it."""
+    """Show an adapter, or the tombstone of a withdrawn version or adapter."""
     adapter = adapter_selectors.get(request.user, owner, name)
     wanted = request.GET.get("v", "")
     listing = list(version_selectors.listing(request.user, adapter))
@@ -61,7 +61,7 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> dict[str, Any]:
-    """Return what is the same for every version."""
+    """Return the context that all versions share."""
     return {
         "adapter": adapter,
         "tags": list(adapter.tags.values_list("name", flat=True)),
@@ -84,7 +84,7 @@ def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
 def _of_version(
     request: HttpRequest, adapter: Adapter, version: Version, listing: list[Version]
 ) -> dict[str, Any]:
-    """Return what one version says; five queries, six where there are several versions."""
+    """Return the context of one version; five queries, six if there are several versions."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
     document = version_selectors.document_of(version, primary)
@@ -93,14 +93,14 @@ def _of_version(
     found = version_selectors.findings_of(version, primary, is_owner=writable)
     remarks = tabs.remarks_of(found, is_owner=writable)
     hidden = version_selectors.hidden_findings(version, primary) if not writable else 0
-    told = None if hidden and not remarks else len(remarks)
-    counts = {"files": len(lines), "versions": None, "findings": told}
+    finding_count = None if hidden and not remarks else len(remarks)
+    counts = {"files": len(lines), "versions": None, "findings": finding_count}
     chosen = next((line for line in lines if line.is_primary), None)
     partner = tabs.partner_of(lines)
     return {
         "version": version,
         "explicit_version": bool(request.GET.get("v")),
-        "is_for_everyone": is_for_everyone(version),
+        "is_public": is_public(version),
         "compare_url": comparison.path_of(adapter, version, listing),
         "facts": facts_line(adapter, version),
         "files": lines,
@@ -122,7 +122,9 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Change card fields."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    form = AdapterForm(request.POST if request.method == "POST" else None, initial=_said(adapter))
+    form = AdapterForm(
+        request.POST if request.method == "POST" else None, initial=_initial(adapter)
+    )
     if request.method == "POST" and form.is_valid():
         try:
             cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
@@ -134,7 +136,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return render(request, "adapter/edit.html", context, status=400 if form.errors else 200)
 
 
-def _said(adapter: Adapter) -> dict[str, str]:
+def _initial(adapter: Adapter) -> dict[str, str]:
     fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
     tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
     return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}

@@ -1,1 +1,1 @@
-"""Finding adapters: the first page, search, profiles."""
+"""Finding adapters: home page, search, profiles."""

@@ -1,4 +1,4 @@
-"""Adapters as cards: what lists show, with a bounded number of queries."""
+"""Cards of adapters in lists, with a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-#: Width and height that a card reserves; the browser scales, the ratio is what counts.
+#: Width and height that a card reserves; only the ratio matters.
 PICTURE_SIZE = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A cover drawn from weights, or the blank of an adapter that has none."""
+    """A cover drawn from weights, or a blank one."""
 
     url: str
     width: int = PICTURE_SIZE
@@ -43,10 +43,10 @@ class Card:
     """One adapter in a list.
 
     Attributes:
-        number: Its place in the list. An id would tell how many adapters there are that the viewer
-            may not see.
-        rating: Label of a mature adapter, empty of any other.
-        blur: The blurred picture to show in place of the picture, empty where that may be seen.
+        number: Its position in the list. An id would reveal how many adapters are hidden from the
+            viewer.
+        rating: Label of a mature adapter, empty for others.
+        blur: Placeholder to show instead of the picture, empty if the picture may be shown.
     """
 
     number: str
@@ -70,7 +70,7 @@ class Card:
 
 
 def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
-    """Return cards in the order of the adapters; two queries, however many there are.
+    """Return cards in the order of the adapters, with two queries.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
     """
@@ -81,7 +81,7 @@ def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
         if one.pk in covers and is_blurred(user, one)
     }
     for pk, blur in blurs.items():
-        if not blur:  # without a placeholder the drawing of the weights stands for the picture
+        if not blur:  # without a placeholder, the cover drawn from the weights is shown
             del covers[pk]
     proven = _proven(adapters)
     return [
@@ -91,7 +91,7 @@ def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
 
 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
-    """Return revision id → family that the primary file's tensors show."""
+    """Return revision id → family that the primary file's tensors prove."""
     revisions = [a.latest_version.revision_id for a in adapters if a.latest_version]
     rows = File.objects.filter(
         revision_id__in=revisions,

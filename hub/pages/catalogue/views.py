@@ -1,4 +1,4 @@
-"""The home page, search with its filters, and profiles; htmx gets the results of a search alone."""
+"""The home page, search with filters, and profiles; htmx requests get only the results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEWEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Hero:
-    """A real adapter at rising strength."""
+    """An adapter with pictures at rising strength."""
 
     title: str
     url: str
@@ -47,7 +47,7 @@ class Hero:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what this place is: a search, a live sweep, the newest adapters."""
+    """Show the home page: a search, a sweep, the newest adapters."""
     newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
     facets = adapter_selectors.facets(request.user)
     context = {
@@ -81,7 +81,7 @@ def _hero(newest: Sequence[Adapter]) -> Hero | None:
 PAGE = 24
 MAX_WORD = 200
 MAX_TAGS_SHOWN = 12
-#: Options of a filter before the rest is folded away.
+#: Options of a filter that are shown; the rest is collapsed.
 MAX_OPEN = 10
 
 SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most downloads")}
@@ -89,7 +89,7 @@ SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most download
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One value of a filter; the count is over everything that may be seen."""
+    """One value of a filter, with its count over all visible adapters."""
 
     value: str
     label: str
@@ -108,18 +108,18 @@ class Facet:
 
     @property
     def first(self) -> list[Option]:
-        """The most frequent options, and the chosen one."""
+        """Return the most frequent options, and the chosen one."""
         return [one for n, one in enumerate(self.options) if n < MAX_OPEN or one.is_chosen]
 
     @property
     def rest(self) -> list[Option]:
-        """The options behind a fold."""
+        """Return the collapsed options."""
         return [one for one in self.options[MAX_OPEN:] if not one.is_chosen]
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """An active filter and the address without it."""
+    """An active filter, and the URL without it."""
 
     label: str
     without: str
@@ -128,7 +128,7 @@ class Chip:
 @require_safe
 @vary_on_headers("HX-Request")
 def browse(request: HttpRequest) -> HttpResponse:
-    """Show the adapters that fit, a page at a time."""
+    """Show a page of matching adapters."""
     query = _query(request.GET)
     context = _results(request, query)
     if _wants_results_only(request):
@@ -158,7 +158,7 @@ def _wants_results_only(request: HttpRequest) -> bool:
 
 
 def _query(wanted: QueryDict) -> Query:
-    """Return what is asked for; values that no filter has fall away."""
+    """Return the search query, without invalid values."""
     kind, sort = wanted.get("kind", ""), wanted.get("sort", "")
     return adapter_selectors.Query(
         q=wanted.get("q", "")[:MAX_WORD].strip(),
@@ -171,13 +171,13 @@ def _query(wanted: QueryDict) -> Query:
 
 
 def count_text(user: User | AnonymousUser, query: Query) -> str:
-    """Return how many adapters a query finds, in words."""
+    """Return the number of adapters that a query finds, as text."""
     count = adapter_selectors.matching(user, query).filter(published_at__isnull=False).count()
     return ngettext("%(n)d adapter", "%(n)d adapters", count) % {"n": count}
 
 
 def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
-    """Return addresses of the next page and, from later pages, of the first."""
+    """Return the URLs of the next page and, on later pages, of the first one."""
     wanted = request.GET.copy()
     wanted.pop("cursor", None)
     start = f"{request.path}?{wanted.urlencode()}"
@@ -190,11 +190,11 @@ def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]
 
 
 def _address(query: Query, *, without: str = "") -> str:
-    """Return the address of a search with nothing empty in it."""
-    said = {f.name: getattr(query, f.name) for f in fields(query)}
-    if said["sort"] == "new":
-        said["sort"] = ""
-    kept = {name: value for name, value in said.items() if value and name != without}
+    """Return the URL of a search, without empty parameters."""
+    values = {f.name: getattr(query, f.name) for f in fields(query)}
+    if values["sort"] == "new":
+        values["sort"] = ""
+    kept = {name: value for name, value in values.items() if value and name != without}
     return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
 
 
@@ -232,7 +232,7 @@ def _facet(
     counted: Iterable[tuple[str, int]],
     label: Callable[[str], str],
 ) -> Facet:
-    """Return a filter whose chosen value is always among its options."""
+    """Return a filter; its options always include the chosen value."""
     options = [Option(value, label(value), value == chosen, n) for value, n in counted]
     if chosen and not any(option.is_chosen for option in options):
         options.append(Option(chosen, label(chosen), is_chosen=True))
@@ -241,7 +241,7 @@ def _facet(
 
 @require_safe
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
-    """Show an owner's adapters; its own drafts and private ones only to itself."""
+    """Show an owner's adapters; drafts and private ones only to the owner."""
     namespace = adapter_selectors.namespace(owner)
     query = adapter_selectors.Query(owner=namespace.name)
     cursor = request.GET.get("cursor", "")

@@ -1,1 +1,1 @@
-"""Help: how to use adapters with each tool."""
+"""Help pages."""

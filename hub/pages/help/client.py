@@ -1,6 +1,6 @@
-"""The client of this hub, built from the checkout in ``sdk``, to install with pip from here.
+"""The client package of this hub, built from ``sdk``, for installation with pip.
 
-A private hub is in no package index, and its client fits it best when both come from one checkout.
+A private hub has no package index, and its client fits best if both are of the same checkout.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from hub.http.delivery import content_disposition
 from registry.errors import NotFound
 
 _NO_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
-#: 2000-01-01. All files get this date, so that the same sources make the same bytes.
+#: 2000-01-01. All files get this date, so that the build is reproducible.
 _DATE = 946_684_800
 
 
 class Wheel(NamedTuple):
-    """A wheel: pip reads its version and platforms from its name."""
+    """A wheel; pip reads version and platforms from its name."""
 
     name: str
     content: bytes
@@ -37,10 +37,10 @@ class Wheel(NamedTuple):
 
 @lru_cache(maxsize=1)
 def wheel() -> Wheel:
-    """Return the client, built on the first call.
+    """Return the wheel of the client, built on the first call.
 
-    Its version ends in a digest of its sources, because pip keeps an installed client that has the
-    same version.
+    Its version ends with a digest of its sources, because pip does not replace an installed client
+    of the same version.
     """
     with TemporaryDirectory() as folder:
         sdk = Path(folder, "sdk")
@@ -66,10 +66,10 @@ def _digest(folder: Path) -> str:
 
 
 def _etag(_request: HttpRequest, file: str) -> str:
-    """Return the validator: the name of the wheel, which has a digest in it.
+    """Return the ETag: the name of the wheel, which contains a digest.
 
     Raises:
-        NotFound: this hub has another client now.
+        NotFound: the hub has another version of the client now.
     """
     if file != wheel().name:
         raise NotFound(

@@ -1,4 +1,4 @@
-"""Explanations for people, from the repository's own documents."""
+"""Help pages from the documents in ``docs/``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
-#: Documents of ``docs/`` that are written for whoever uses the site.
+#: Documents that are written for users of the site.
 DOCUMENTS = frozenset({"anatomy", "findings"})
 
 _HEADING = re.compile(r"<(h[2-6])>(.*?)</\1>", re.DOTALL)
-#: A row about one code, such as a finding's, is a place to jump to.
+#: Table rows about one code, such as a finding's, get an id to link to.
 _CODE_ROW = re.compile(
     r"<tr>(\s*<td><code>([a-z_]+)</code></td>\s*<td>(?:error|warning|info)</td>)"
 )
@@ -35,7 +35,7 @@ _LINK = re.compile(r'<a href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 @require_safe
 def show(request: HttpRequest, name: str) -> HttpResponse:
-    """Show a document; its links to others are relative and end in ``.md``, here as there."""
+    """Show a document; its relative links to others end in ``.md``, as in the repository."""
     title, body = _read(name.removesuffix(".md"))
     return render(request, "pages/help.html", {"title": title, "body": body})
 
@@ -45,7 +45,7 @@ def _read(name: str) -> tuple[str, SafeString]:
     """Return title and body of a document.
 
     Raises:
-        NotFound: there is no such document, or this installation came without it.
+        NotFound: the document does not exist, or is not installed.
     """
     if name not in DOCUMENTS:
         raise NotFound(_("There is no help page with this name."))
@@ -58,24 +58,24 @@ def _read(name: str) -> tuple[str, SafeString]:
 
 
 def _fitted(html: str) -> SafeString:
-    """Return a clean document with places to jump to, and links that lead somewhere here."""
+    """Return the sanitised document, with ids for headings and only valid links."""
     html = _HEADING.sub(_with_id, html).replace("<pre>", '<pre tabindex="0">')
     frame = format_html(
         '<div class="scroll" tabindex="0" role="group" aria-label="{}">', _("Table")
     )
     html = html.replace("<table>", f"{frame}<table>").replace("</table>", "</table></div>")
-    return mark_safe(_LINK.sub(_link, html))  # noqa: S308 - our own text, cleaned before
+    return mark_safe(_LINK.sub(_link, html))  # noqa: S308 - from the repository, and sanitised
 
 
 def _with_id(found: re.Match[str]) -> str:
-    """Give a heading the id that others link to, made as GitHub makes it."""
+    """Return a heading with the id that GitHub would give it."""
     tag, inner = found.groups()
     words = re.sub(r"[^\w\- ]", "", re.sub(r"<[^>]*>", "", inner).lower())
     return f'<{tag} id="{words.replace(" ", "-")}">{inner}</{tag}>'
 
 
 def _link(found: re.Match[str]) -> str:
-    """Keep links to the web, within the page and to other help; of the rest only the words."""
+    """Return links to the web, the same page and other help pages; only the text of others."""
     place, inner = found.groups()
     path, _hash, anchor = place.partition("#")
     if path.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""How to use adapters from here: every way, with this hub's address where a command needs it."""
+"""The page on how to use adapters of this hub, with commands for each tool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from registry.models import Access, Adapter, Namespace, Version
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-#: So many of the newest are looked at for one that everybody may pull.
+#: Number of newest adapters among which to find one that anyone may pull.
 NEWEST = 10
 
 _DIFFUSERS = """\
@@ -42,7 +42,7 @@ _PUBLISH = """\
 curl -fsS -H "$A" -H "$J" -d '{{"name": "noir", "kind": "style"}}' $H/adapters
 curl -fsS -H "$A" -H "$J" -d '{{"uploads": ["'$ID'"]}}' $H/adapters/{you}/noir/versions"""
 
-#: What is not about one adapter's files, or says more than the menu of its page.
+#: Commands that are not about an adapter's files, or differ from those on its page.
 _COMMANDS = {
     "install": "pip install {client}",
     "login": "lorary login --endpoint {hub}",
@@ -67,13 +67,13 @@ _COMMANDS = {
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """Show how to pull, push and name adapters, with one from here where there is one."""
+    """Show how to pull, push and name adapters, with an adapter of this hub as the example."""
     hub = links.address(request)
     you = request.user.get_username() or "you"
     version, primary = _example()
     of_version = {line.tool: line.text for line in snippets_of(version, primary, hub)}
-    said = of_version | _commands(version, primary, hub, you)
-    context = {"adapter": version.adapter, "said": said, "is_real": bool(version.pk)}
+    commands = of_version | _commands(version, primary, hub, you)
+    context = {"adapter": version.adapter, "commands": commands, "is_real": bool(version.pk)}
     return render(request, "pages/use.html", context)
 
 
@@ -93,12 +93,12 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
 
 
 def _example() -> tuple[Version, FileLine]:
-    """Return a version that everybody may pull; where there is none, one that shows the form."""
+    """Return a version that anyone may pull, or an invented one."""
     for adapter in adapter_selectors.search(None, adapter_selectors.Query(), limit=NEWEST).results:
         version = adapter.latest_version
         if version is None or adapter.access != Access.OPEN:
             continue
-        version.adapter = adapter  # with its namespace, which would be asked for again
+        version.adapter = adapter  # has its namespace, which would be another query
         lines = files_of(version, version.files)
         primary = next((line for line in lines if line.is_primary), None)
         if primary is not None and partner_of(lines) is None:

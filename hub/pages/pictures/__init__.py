@@ -1,1 +1,1 @@
-"""Previews, galleries and try-outs on pages."""
+"""Pages and parts of pages with previews, galleries and try-outs."""

@@ -1,4 +1,4 @@
-"""The gallery: samples as templates show them, their bytes, and the forms of their owner."""
+"""The gallery: its images, their files, and their owner's forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
-from hub.pages.pictures.media import is_for_everyone, kept, viewer_of
+from hub.pages.pictures.media import is_public, viewer_of, with_caching
 from previews.models import DerivativeKind, SampleKind, SampleState
 from previews.samples import selectors
 from previews.samples import services as samples
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from previews.samples.selectors import ShownSample
     from registry.models import Adapter, Blob, User, Version
 
-#: Pictures on the page of an adapter; the gallery's own page has all.
+#: Images on the page of an adapter; the gallery's own page has all.
 FIRST = 10
-#: Seconds between looks while something is read.
+#: Seconds between refreshes while an image is being checked.
 POLL_S = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A file that the metadata name; ``url`` is that of an adapter which has it, "" for none."""
+    """A file named in the metadata; ``url`` is that of an adapter with it, "" for none."""
 
     name: str
     strength: str
@@ -53,80 +53,80 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
-    """One picture with what is written under it."""
+class GalleryImage:
+    """A gallery image with its texts."""
 
-    brought: ShownSample
+    sample: ShownSample
     alt: str
     settings: str
     used: list[Used]
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to see."""
-        return bool(self.brought.row.state == SampleState.READY)
+        """Whether it can be shown."""
+        return bool(self.sample.row.state == SampleState.READY)
 
     @property
     def is_refused(self) -> bool:
         """Whether it was refused."""
-        return bool(self.brought.row.state == SampleState.REFUSED)
+        return bool(self.sample.row.state == SampleState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """The pictures of a version.
+    """The gallery of a version.
 
     Attributes:
-        prints: The newest, or all.
-        total: How many there are.
-        others: Other versions that have some: name and how many.
-        can_bring: Whether the viewer may add and remove.
-        url: Page of all.
-        api: Address that takes one more.
-        poll_s: Seconds until the next look, 0 when nothing is under way.
+        images: The newest images, or all.
+        total: Number of images.
+        others: Other versions with images: name and number.
+        can_upload: Whether the viewer may add and remove images.
+        url: URL of the gallery's page.
+        api: URL for uploads.
+        poll_s: Seconds until the next refresh, 0 if no image is being checked.
     """
 
-    prints: list[Print]
+    images: list[GalleryImage]
     total: int
     others: list[tuple[str, int]]
-    can_bring: bool
+    can_upload: bool
     url: str
     api: str
     poll_s: int
 
     @property
     def limit(self) -> int:
-        """Most pictures of a version."""
+        """Return the maximum number of images of a version."""
         return MAX_OF_VERSION
 
 
 def gallery_of(
     user: User | AnonymousUser, adapter: Adapter, version: Version, *, first: int | None = None
 ) -> Gallery:
-    """Return what the user sees of a version's gallery; four queries.
+    """Return a version's gallery as the user may see it, with four queries.
 
     Args:
-        user: Owners also see what is being read or was refused.
-        adapter: Of the version.
-        version: Whose pictures.
-        first: How many of them, all when left out.
+        user: The viewer; owners also see images that are being checked or were refused.
+        adapter: The adapter of the version.
+        version: The version.
+        first: Maximum number of images; default: all.
     """
     rows = list(selectors.listing(user, version))
     shown = selectors.shown(user, rows[:first])
     is_waiting = any(row.state == SampleState.QUEUED for row in rows)
     return Gallery(
-        prints=[print_of(one) for one in shown],
+        images=[gallery_image_of(one) for one in shown],
         total=len(rows),
         others=selectors.others(user, version),
-        can_bring=bool(user.is_authenticated and adapter.namespace.is_writable_by(user)),
-        url=place_of(version),
+        can_upload=bool(user.is_authenticated and adapter.namespace.is_writable_by(user)),
+        url=gallery_url(version),
         api=reverse("api-samples", args=[adapter.owner, adapter.name, version.name]),
         poll_s=POLL_S if is_waiting else 0,
     )
 
 
-def place_of(version: Version) -> str:
-    """Return the address of a version's gallery."""
+def gallery_url(version: Version) -> str:
+    """Return the URL of a version's gallery."""
     adapter = version.adapter
     return f"{reverse('gallery', args=[adapter.owner, adapter.name])}?v={version.name}"
 
@@ -174,29 +174,29 @@ TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show all pictures of a version; POST brings more, for browsers without script."""
+    """Show all gallery images of a version; POST uploads more, for browsers without JavaScript."""
     adapter = adapter_selectors.get(request.user, owner, name)
     version = version_selectors.get(
         request.user, adapter, request.GET.get("v") or version_selectors.LATEST
     )
     if request.method == "POST":
-        return _bring(request, adapter, version)
+        return _upload(request, adapter, version)
     first = FIRST if "first" in request.GET else None
     shown = gallery_of(request.user, adapter, version, first=first)
-    template = "gallery/prints.html" if "part" in request.GET else "gallery/page.html"
+    template = "gallery/images.html" if "part" in request.GET else "gallery/page.html"
     context = {"adapter": adapter, "version": version, "gallery": shown, "is_first": bool(first)}
     context["rating"] = rating_of(request, adapter, page=_page(version, is_first=bool(first)))
     return render(request, template, context)
 
 
 def _page(version: Version, *, is_first: bool) -> str:
-    """Return the path of the page on which a part of the gallery stands."""
+    """Return the path of the page that contains a part of the gallery."""
     name = "adapter" if is_first else "gallery"
     return reverse(name, args=[version.adapter.owner, version.adapter.name])
 
 
-def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResponse:
-    """Take every file that can be taken, and say of the others why not."""
+def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResponse:
+    """Upload all files of the form, with a message for each refused one."""
     user = require_adapter(request.user, adapter)
     files = request.FILES.getlist("files")
     taken = 0
@@ -211,13 +211,13 @@ def _bring(request: HttpRequest, adapter: Adapter, version: Version) -> HttpResp
         messages.success(request, text % {"n": taken})
     elif not files:
         messages.error(request, _("Choose a file first."))
-    return redirect(place_of(version))
+    return redirect(gallery_url(version))
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpResponse:
-    """Change the caption of a picture, or take it away: the page asks once more."""
+    """Change the caption of a gallery image, or delete it after a confirmation."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     sample = selectors.get(user, sample_id)
@@ -225,9 +225,9 @@ def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpRes
         raise NotFound(_("There is no such image."))
     form = CaptionForm(request.POST or None, initial={"caption": sample.caption})
     if request.method == "POST" and _is_done(request, form, sample):
-        return redirect(place_of(sample.version))
+        return redirect(gallery_url(sample.version))
     [shown] = selectors.shown(user, [sample])
-    context = {"adapter": adapter, "print": print_of(shown), "form": form}
+    context = {"adapter": adapter, "image": gallery_image_of(shown), "form": form}
     return render(request, "gallery/item.html", context, status=400 if form.errors else 200)
 
 
@@ -249,14 +249,14 @@ def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
 
 @require_safe
 def media(request: HttpRequest, sample_id: int, suffix: str) -> HttpResponseBase:
-    """Send a picture, a video or its poster to whoever may see its version."""
+    """Send an image, a video or its poster, if the viewer may see the version."""
     sample = selectors.get(viewer_of(request), sample_id)
     return _sent(request, sample, _blob(sample, suffix), suffix)
 
 
 @require_safe
 def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBase:
-    """Send a smaller form of a picture or poster."""
+    """Send a smaller format of an image or poster."""
     sample = selectors.get(viewer_of(request), sample_id)
     still = _blob(sample, "webp")
     forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
@@ -267,15 +267,15 @@ def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBas
 
 
 def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
-    is_open = is_for_everyone(sample.version)
+    is_open = is_public(sample.version)
     name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
     sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
     sent.headers["Content-Disposition"] = "inline"
-    return kept(sent, sent.headers["ETag"], is_open=is_open)
+    return with_caching(sent, sent.headers["ETag"], is_open=is_open)
 
 
 def _blob(sample: Sample, suffix: str) -> Blob:
-    """Return the bytes of an address: of a video ``mp4`` is itself and ``webp`` its poster."""
+    """Return the file for a suffix: for a video, ``mp4`` is itself and ``webp`` its poster."""
     film, picture = None, sample.blob
     if sample.kind == SampleKind.VIDEO:
         film, picture = sample.blob, sample.poster

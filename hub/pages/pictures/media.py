@@ -1,6 +1,6 @@
-"""Pictures: rendered previews and covers drawn from weights.
+"""Files of rendered previews, and covers drawn from weights.
 
-Addresses of private pictures stand in the API's answers, so its tokens open them as well.
+API responses contain the URLs of private pictures, so access tokens are accepted here, too.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
-    """Send a preview's PNG to whoever may see its version."""
+    """Send a preview's PNG, if the viewer may see the version."""
     picture, is_open = _picture(viewer_of(request), image_id)
     return _sent(request, picture.blob, "image/png", is_open=is_open)
 
 
 @require_safe
 def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
-    """Send the moving picture of a video, whose PNG is a contact sheet."""
+    """Send the animation of a video, whose PNG is a contact sheet."""
     picture, is_open = _picture(viewer_of(request), image_id)
     if picture.animation is None:
         raise NotFound(_("There is no such picture."))
@@ -57,7 +57,7 @@ def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
 def smaller(
     request: HttpRequest, image_id: int, digest: str, width: int, kind: str
 ) -> HttpResponseBase:
-    """Send a smaller form of a preview; another digest is another picture, and absent."""
+    """Send a smaller format of a preview; 404 if the digest differs."""
     picture, is_open = _picture(viewer_of(request), image_id)
     forms = Derivative.objects.select_related("blob").filter(source=picture.blob_id)
     form = forms.filter(kind=kind, width=width).first()
@@ -68,62 +68,64 @@ def smaller(
 
 @require_safe
 def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
-    """Send all pictures of a render on one sheet."""
+    """Send the contact sheet of a render."""
     rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
     found = rows.filter(render=render_id, kind=SheetKind.PNG).first()
     if found is None or found.render.version_id is None:
         raise NotFound(_("There is no such sheet."))
     version = _shown(viewer_of(request), found.render.version_id)
-    is_open = is_for_everyone(version)
+    is_open = is_public(version)
     response = _sent(request, found.blob, "image/png", is_open=is_open)
     name = f"{version.adapter.name}-{version.name}.png"
-    said = content_disposition_header(as_attachment=False, filename=name)
-    response.headers["Content-Disposition"] = said or "inline"
+    disposition = content_disposition_header(as_attachment=False, filename=name)
+    response.headers["Content-Disposition"] = disposition or "inline"
     return response
 
 
 @require_safe
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
-    """Send the cover that is drawn from a version's own weights."""
+    """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
     etag = f'"{version.revision.commit}"'
-    is_open = is_for_everyone(version)
+    is_open = is_public(version)
     if _is_known(request, etag):
-        return kept(HttpResponseNotModified(), etag, is_open=is_open)
-    return kept(
+        return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
+    return with_caching(
         HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
     )
 
 
 @require_safe
 def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
-    """Send the picture that stands for a version where somebody shares its address."""
+    """Send the preview image for links to a version on other sites."""
     version = _shown(viewer_of(request), version_id)
     drawn = cards.of(version)
-    is_open = is_for_everyone(version)
+    is_open = is_public(version)
     if _is_known(request, drawn.etag):
-        return kept(HttpResponseNotModified(), drawn.etag, is_open=is_open)
-    return kept(HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, is_open=is_open)
+        return with_caching(HttpResponseNotModified(), drawn.etag, is_open=is_open)
+    return with_caching(
+        HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, is_open=is_open
+    )
 
 
 def _sent(
     request: HttpRequest, blob: Blob, content_type: str, *, is_open: bool
 ) -> HttpResponseBase:
-    """Send stored bytes, or say that they are known."""
+    """Send stored bytes, or 304."""
     etag = etag_of(blob)
     if not blob.is_stored:
         raise Gone(_("The bytes of this picture were removed."))
     if _is_known(request, etag):
-        return kept(HttpResponseNotModified(), etag, is_open=is_open)
-    return kept(FileResponse(_open(blob), content_type=content_type), etag, is_open=is_open)
+        return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
+    return with_caching(FileResponse(_open(blob), content_type=content_type), etag, is_open=is_open)
 
 
 def viewer_of(request: HttpRequest) -> User | AnonymousUser:
-    """Return who looks: a token's user, else the session's.
+    """Return the viewer: the token's user, else the session's.
 
     Raises:
-        Unauthenticated: a token that is not valid (any more).
-        ScopeMissing: a token that may not read.
+        Unauthenticated: the token is invalid, expired or revoked.
+        ScopeMissing: the token may not read.
     """
     secret = bearer_secret(request)
     if secret is None:
@@ -132,7 +134,7 @@ def viewer_of(request: HttpRequest) -> User | AnonymousUser:
 
 
 def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
-    """Return a picture that the viewer may see, and whether everyone may."""
+    """Return a picture that the viewer may see, and whether it is public."""
     rows = Image.objects.select_related("blob", "animation", "render__tryout")
     picture = rows.filter(pk=image_id).first()
     if picture is None:
@@ -140,24 +142,24 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
     version_id = picture.render.version_id
     if version_id is None:
         tryouts.require_visible(viewer, picture.render.tryout)
-    is_open = version_id is not None and is_for_everyone(_shown(viewer, version_id))
+    is_open = version_id is not None and is_public(_shown(viewer, version_id))
     return picture, is_open
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
-    """Return the version if the viewer may see its page; drafts only their owner may.
+    """Return the version if the viewer may see it; drafts are only visible to their owner.
 
     Raises:
-        NotFound: absent, or not for this viewer.
-        Gone: it was withdrawn, and its pictures with it.
+        NotFound: it does not exist, or the viewer may not see it.
+        Gone: it was withdrawn, with its pictures.
     """
     version = (
         Version.objects.select_related("adapter__namespace", "revision")
         .filter(pk=version_id)
         .first()
     )
-    if version is not None and is_for_everyone(version):
-        return version  # without looking at who asks: answers do not vary by cookie
+    if version is not None and is_public(version):
+        return version  # without reading the session, so that responses do not vary by cookie
     visible = Adapter.objects.visible_to(viewer)
     if version is None or not visible.filter(pk=version.adapter_id).exists():
         raise NotFound(_("There is no such picture."))
@@ -178,16 +180,16 @@ def _open(blob: Blob) -> BinaryIO:
         raise Gone(_("The bytes of this picture were removed.")) from error
 
 
-def kept(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
-    """Let anyone keep for a while what everyone may find, and nobody what is not for everyone."""
+def with_caching(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
+    """Let caches store public responses for an hour, and no others."""
     response.headers["Cache-Control"] = FOR_AN_HOUR if is_open else NO_STORE
     response.headers["ETag"] = etag
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response
 
 
-def is_for_everyone(version: Version) -> bool:
-    """Whether anybody may find a version: it is out, and its adapter public."""
+def is_public(version: Version) -> bool:
+    """Whether a version is published and its adapter public."""
     adapter = version.adapter
     is_out = version.state in OUT_STATES
     return is_out and adapter.visibility == Visibility.PUBLIC and not adapter.blocked_reason

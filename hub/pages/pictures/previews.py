@@ -1,4 +1,4 @@
-"""The previews of an adapter page, which renews itself until they are there, and their recipe."""
+"""The panel of previews, which refreshes itself until they are ready, and their recipe."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
-#: Seconds between looks, by state; what waits for a worker changes rarely.
+#: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 5}
-#: Blank frames that stand for pictures to come.
+#: Number of frames in the strip while pictures are missing.
 STRIP = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """State of a version's pictures; ``unserved`` says why nobody can render them."""
+    """State of a version's previews; ``unserved`` is the reason if no worker can render them."""
 
     state: str
     reason: str
@@ -74,7 +74,7 @@ class Panel:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
-    """Send the pictures' panel alone; POST asks for them to be rendered."""
+    """Send the panel; POST requests a render."""
     if request.method == "POST":
         return _ask(request, owner, name)
     adapter = adapter_selectors.get(request.user, owner, name)
@@ -100,9 +100,9 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 def previews_context(
     request: HttpRequest, adapter: Adapter, version: Version | None
 ) -> dict[str, Any]:
-    """Return ``previews`` (the panel) and what it shows.
+    """Return the context with ``previews`` (the panel) and ``sweep``.
 
-    ``sweep`` is None until pictures are complete, and where they are veiled by their ``rating``.
+    ``sweep`` is None until the previews are complete, and if they are blurred by their ``rating``.
     """
     if version is None:
         return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
@@ -110,7 +110,7 @@ def previews_context(
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
     rating = rating_of(request, adapter, page=page, pictures=found.images)
-    asked = rating.query if rating else ""
+    rating_query = rating.query if rating else ""
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
@@ -121,7 +121,7 @@ def previews_context(
         done=found.done,
         total=found.total,
         cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}{asked}",
+        url=f"{address}?v={version.name}{rating_query}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
         can_request=can_request,
@@ -139,22 +139,22 @@ def previews_context(
 
 
 def _unserved(version: Version) -> str:
-    """Return why a version cannot be rendered here, empty where it can."""
+    """Return the reason why no worker can render a version, else ""."""
     return "" if worker_bases.base_for(version.family) else no_renderer(version.family)
 
 
 def _place(found: Previews) -> str:
-    """Return in a sentence or two what goes first and how long it may take."""
+    """Return a sentence or two about the position in the queue and the remaining time."""
     if found.render_id is None or found.state not in {"queued", "running"}:
         return ""
     place = position_of_id(found.render_id)
-    said = []
+    sentences = []
     if place.ahead:
         text = ngettext("%(n)d job ahead.", "%(n)d jobs ahead.", place.ahead)
-        said.append(text % {"n": place.ahead})
+        sentences.append(text % {"n": place.ahead})
     if place.left_s:
-        said.append(_("About %(time)s left.") % {"time": duration(place.left_s)})
-    return " ".join(said)
+        sentences.append(_("About %(time)s left.") % {"time": duration(place.left_s)})
+    return " ".join(sentences)
 
 
 def _nothing() -> Panel:
@@ -162,18 +162,18 @@ def _nothing() -> Panel:
 
 
 def _strip(pictures: Sequence[Picture], total: int) -> list[Frame | dict[str, str]]:
-    """Return the newest pictures and blanks for those to come."""
+    """Return the newest pictures, and blanks for missing ones."""
     here: list[Frame | dict[str, str]] = [frame_of(picture) for picture in pictures[-STRIP:]]
     blanks = max(0, min(STRIP, total or STRIP) - len(here))
     return here + [{} for _blank in range(blanks)]
 
 
-#: Fields that an owner without prompts finds, and empty ones beside prompts.
+#: Number of fields without prompts, and of empty ones after prompts.
 FIELDS, SPARE = 3, 2
 
 
 class PromptsForm(forms.Form):
-    """A field for each prompt and a few more, under the names that the service's faults have."""
+    """A field for each prompt and a few more, with the names that the service's errors use."""
 
     def __init__(self, data: QueryDict | None, own: list[str]) -> None:
         count = max(FIELDS, len(own) + SPARE) if data is None else prompts.MAX_PROMPTS
@@ -189,13 +189,13 @@ class PromptsForm(forms.Form):
         dress(self)
 
     def prompts(self) -> list[str]:
-        """Return what was typed, empty ones too, so that faults find their place."""
+        """Return all values, including empty ones, so that errors match their fields."""
         return list(self.cleaned_data.values())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def recipe(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show the recipe; POST changes the owner's prompts, and none are the way back."""
+    """Show the recipe; POST changes the owner's prompts, without any it restores the defaults."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     shown = recipes.of_adapter(adapter)
@@ -203,15 +203,15 @@ def recipe(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             kept = prompts.change(actor=user, adapter=adapter, prompts=form.prompts())
-            messages.success(request, _said(shown, kept))
+            messages.success(request, _saved_message(shown, kept))
             return redirect("adapter", adapter.owner, adapter.name)
         except Invalid as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
-    context = {"adapter": adapter, "form": form, "recipe": shown, "plans": _told(shown.plans)}
+    context = {"adapter": adapter, "form": form, "recipe": shown, "plans": _plan_rows(shown.plans)}
     return render(request, "adapter/recipe.html", context, status=400 if form.errors else 200)
 
 
-def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
+def _saved_message(before: AdapterRecipe, kept: PromptSet | None) -> str:
     if kept is None or kept.number == before.number:
         return _("The prompts have not changed.")
     if not before.versions:
@@ -224,7 +224,7 @@ def _said(before: AdapterRecipe, kept: PromptSet | None) -> str:
     return _("The prompts are saved. The previous pictures stay until the new ones are ready.")
 
 
-def _told(plans: Iterable[Plan]) -> list[dict[str, Any]]:
+def _plan_rows(plans: Iterable[Plan]) -> list[dict[str, Any]]:
     return [
         {
             "plan": plan,

@@ -1,9 +1,9 @@
-"""Previews as a sweep: one prompt and seed over rising strengths, beside its control.
+"""Previews as a sweep: one prompt and seed at rising strengths, next to its control.
 
-Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen; what is left is
-a row of frames by strength. The one at 0 is the control, wherever it stands; one of them is live.
+Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen, which leaves a row
+of frames by strength. The frame at 0 is the control; another one is live.
 
-Strength advice (``previews.render.output.strength_advice``) is beside it, in words and as ranges.
+Strength advice (``previews.render.output.strength_advice``) is shown as text and as ranges.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     Document = Mapping[str, Any]
 
 PROMPT_LABEL = 28
-#: More prompts than these are chosen from a list: side by side most would be out of sight.
+#: More prompts than this are shown as a list instead of side by side.
 PROMPTS_BESIDE = 3
-#: Strengths closer than this are the same to a person.
+#: Strengths closer than this count as equal.
 SAME_STRENGTH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of the sweep; ``x`` is its place on the slider in percent."""
+    """One picture of the sweep; ``x`` is its position on the slider in percent."""
 
     index: int
     picture: Picture
@@ -53,7 +53,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A prompt or a seed to choose; ``full`` is what a short label stands for."""
+    """A prompt or a seed to choose; ``full`` is the text of a shortened label."""
 
     value: str
     label: str
@@ -64,7 +64,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A range on the slider, in percent of its length; ``lead`` is where a measured one begins."""
+    """A range on the slider, in percent; ``lead`` is the start of a measured one."""
 
     x: str
     width: str
@@ -74,7 +74,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Everything that the strength slider shows."""
+    """Contents of the strength slider."""
 
     prompt: str
     seed: int
@@ -90,22 +90,22 @@ class Sweep:
 
     @property
     def control(self) -> Frame:
-        """The picture that the live one is compared with: the base alone, if it is there."""
+        """Return the frame to compare with: the base model alone, if it was rendered."""
         return next((frame for frame in self.frames if frame.is_control), self.frames[0])
 
     @property
     def live(self) -> Frame:
-        """The picture at the chosen strength."""
+        """Return the frame at the chosen strength."""
         return self.frames[self.at]
 
     @property
     def last(self) -> int:
-        """Highest index of the slider."""
+        """Return the highest index of the slider."""
         return len(self.frames) - 1
 
     @property
     def has_list(self) -> bool:
-        """Whether there are too many prompts to stand side by side."""
+        """Whether there are too many prompts to show side by side."""
         return len(self.prompts) > PROMPTS_BESIDE
 
     @property
@@ -115,9 +115,9 @@ class Sweep:
 
 
 def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sweep | None:
-    """Return the sweep of the wanted ``prompt`` (its number), ``seed`` and frame ``at``.
+    """Return the sweep of the requested ``prompt`` (its number), ``seed`` and frame ``at``.
 
-    What is not there falls back to the first one, and the strength to the recommended one.
+    Defaults are the first prompt and seed, and the recommended strength.
     """
     pictures = found.images
     if not pictures:
@@ -146,12 +146,12 @@ def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sw
 
 
 def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
-    told = [_("seed %(seed)d") % {"seed": seed}]
+    parts = [_("seed %(seed)d") % {"seed": seed}]
     if "steps" in recipe:
-        told.append(_("%(steps)d steps") % {"steps": recipe["steps"]})
+        parts.append(_("%(steps)d steps") % {"steps": recipe["steps"]})
     if "guidance" in recipe:
-        told.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
-    return " · ".join(told)
+        parts.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
+    return " · ".join(parts)
 
 
 def frame_of(picture: Picture, index: int = 0) -> Frame:
@@ -176,7 +176,7 @@ def _placed(row: Sequence[Picture], index: int, at: int, version: Version) -> Fr
 
 
 def _says(row: Sequence[Picture], index: int, version: Version) -> str:
-    """Return what marks the frame at, or closest to, the recommended strength."""
+    """Return the label of the frame at, or closest to, the recommended strength."""
     value = row[index].strength
     if value == 0 or index != _nearest(row, version.dial):
         return ""
@@ -216,10 +216,10 @@ def _band(row: Sequence[Picture], version: Version) -> Band | None:
     return Band(_percent(start), _percent(end - start), _percent(end)) if end > start else None
 
 
-def _measured(row: Sequence[Picture], said: Mapping[str, Any]) -> list[Band]:
-    """Return the suggested range of each side; what begins at its far end leads there from 0."""
+def _measured(row: Sequence[Picture], advice: Mapping[str, Any]) -> list[Band]:
+    """Return the suggested range of each side, with the start of its effect."""
     bands = []
-    for begins, low, high in ranges(said) if len(row) > 1 else []:
+    for begins, low, high in ranges(advice) if len(row) > 1 else []:
         start, end = _along(row, low), _along(row, high)
         lead = _percent(_along(row, begins))
         bands.append(Band(_percent(start), _percent(end - start), _percent(end), lead))
@@ -227,7 +227,7 @@ def _measured(row: Sequence[Picture], said: Mapping[str, Any]) -> list[Band]:
 
 
 def _along(row: Sequence[Picture], value: float) -> float:
-    """Return where a strength lies on a slider whose steps are the frames, 0 to 1."""
+    """Return the position of a strength on the slider, 0 to 1, between the frames."""
     last = len(row) - 1
     if value <= row[0].strength:
         return 0.0
@@ -242,18 +242,18 @@ def _percent(share: float) -> str:
     return f"{share * 100:.1f}".removesuffix(".0")
 
 
-#: People are told multiples of this: the measure is no finer.
+#: Strengths in texts are rounded to this, the precision of the measurement.
 GRAIN = 0.05
 
 
 def ranges(advice: Document) -> list[tuple[float, float, float]]:
-    """Return where each side begins, and its suggested range: (begins, low, high)."""
+    """Return for each side the start of its effect and its suggested range: (begins, low, high)."""
     sides = [side for side in (advice.get("negative"), advice.get("positive")) if side]
     return [(side["begins"], *side["suggested"]) for side in sides if side["suggested"]]
 
 
 def in_words(advice: Document) -> str:
-    """Return what a sweep says as one phrase, empty where it says nothing."""
+    """Return the advice as one phrase, "" if there is none."""
     sides = {
         sign: ", ".join(_phrases(advice[sign], advice["distances"]))
         for sign in ("positive", "negative")

@@ -1,7 +1,7 @@
-"""What lies on the desk where stacks are tried: rows, fields, and what they may be.
+"""The form of try-outs: the rows of the stack, the fields, and their limits.
 
-Everything travels in the form and its address: ``layer`` and ``strength`` stand once for each row,
-in order, so a stack can be kept as a link and put together without a script.
+The form and its URL contain everything: ``layer`` and ``strength`` are repeated for each row, in
+order, so that a stack can be saved as a link and edited without JavaScript.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser
 
-#: Adapters that a search on the desk shows.
+#: Number of adapters that a search in the form shows.
 FOUND = 6
-#: Names beyond these are cut off before anything is looked up.
+#: Limits that are applied before any look-up.
 _MOST_NAMES = MAX_LAYERS + 1
 _MOST_WORDS = 200
 
@@ -53,7 +53,7 @@ def _whole(label: Any, **attrs: Any) -> forms.IntegerField:  # noqa: ANN401 - la
 
 
 class TryForm(forms.Form):
-    """How a stack is rendered; what is left empty, the base model decides."""
+    """Settings of a try-out; the base model's defaults apply to empty ones."""
 
     prompt = forms.CharField(
         label=gettext_lazy("Prompt"),
@@ -63,7 +63,7 @@ class TryForm(forms.Form):
     negative = forms.CharField(label=gettext_lazy("What it must not show"), required=False)
     seed = _whole(
         gettext_lazy("Seed"), placeholder=gettext_lazy("random"), min=0, **{"class": "in auto"}
-    )  # of ten digits, so not as narrow as the others
+    )  # up to ten digits, so wider than the others
     width = _whole(gettext_lazy("Width"), step=8)
     height = _whole(gettext_lazy("Height"), step=8)
     steps = _whole(gettext_lazy("Steps"), min=1)
@@ -92,7 +92,7 @@ class TryForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class TryoutInput:
-    """What the form or an address says: rows as (name, strength), and the rest."""
+    """Values of the form or URL: rows as (name, strength), and the fields."""
 
     layers: Layers
     q: str
@@ -100,7 +100,7 @@ class TryoutInput:
 
     @property
     def query(self) -> str:
-        """Everything as a query string."""
+        """Return all values as a query string."""
         pairs = [
             pair for name, dial in self.layers for pair in (("layer", name), ("strength", dial))
         ]
@@ -108,9 +108,9 @@ class TryoutInput:
         return urlencode([*pairs, *((name, value) for name, value in rest.items() if value)])
 
     def changed_by(self, do: QueryDict) -> TryoutInput:
-        """Return it after a button: ``add`` a name, ``drop`` a row, move one ``up``.
+        """Return the values after a button: ``add`` a name, ``drop`` a row, move one ``up``.
 
-        A search has done its work once something was added.
+        Adding clears the search.
         """
         layers = list(self.layers)
         drop, up = _index(do.get("drop", ""), layers), _index(do.get("up", ""), layers)
@@ -132,32 +132,32 @@ def _index(text: str, layers: Sequence[object]) -> int | None:
 
 
 def input_from_query(data: QueryDict) -> TryoutInput:
-    """Read a form or an address; strengths that are missing are the recommended ones."""
+    """Parse a form or URL; missing strengths are the recommended ones."""
     names = [_looked_up(name) for name in data.getlist("layer")[:_MOST_NAMES]]
     dials = [*data.getlist("strength")[:_MOST_NAMES], *[""] * len(names)]
     layers = tuple((name, dial) for name, dial in zip(names, dials, strict=False) if name)
-    told = {name: data.get(name, "") for name in TryForm.base_fields}
-    return TryoutInput(layers, _looked_up(data.get("q", "")), told)
+    fields = {name: data.get(name, "") for name in TryForm.base_fields}
+    return TryoutInput(layers, _looked_up(data.get("q", "")), fields)
 
 
 def _looked_up(text: str) -> str:
-    """Return what is looked for in the database; NUL PostgreSQL cannot even look for."""
+    """Return the words of a search without NUL, which PostgreSQL cannot search for."""
     return text.replace("\0", "")[:_MOST_WORDS].strip()
 
 
 def input_from_tryout(found: TryoutStatus) -> TryoutInput:
-    """Return what a try-out was asked with, so that it can be asked for again."""
+    """Return the values that a try-out was requested with, to request it again."""
     recipe, words = found.previews.recipe, found.tryout.render.trigger_words
     layers = tuple((selectors.name_of(one.version), written(one.strength)) for one in found.layers)
-    told = {name: str(recipe.get(name, "")) for name in ("width", "height", "steps")}
-    told |= {
+    fields = {name: str(recipe.get(name, "")) for name in ("width", "height", "steps")}
+    fields |= {
         "prompt": requests.typed(recipe["prompts"][0], words),
         "negative": recipe["negative"],
         "seed": str(recipe["seeds"][0]),
         "plain": "" if words or not _has_words(found) else "on",
         "compare": "on" if len(recipe["strengths"]) > 1 else "",
     }
-    return TryoutInput(layers, "", told)
+    return TryoutInput(layers, "", fields)
 
 
 def _has_words(found: TryoutStatus) -> bool:
@@ -166,7 +166,7 @@ def _has_words(found: TryoutStatus) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A version of the stack."""
+    """A row of the stack."""
 
     index: int
     version: Version
@@ -175,17 +175,17 @@ class Row:
 
     @property
     def is_first(self) -> bool:
-        """Whether there is nothing to move it above."""
+        """Whether it is the first row, which cannot move up."""
         return self.index == 0
 
 
 @dataclass(frozen=True, slots=True)
 class TryoutForm:
-    """The stack, the form, and what stands in the way of a picture."""
+    """The stack, the form, and the reasons why it cannot be rendered."""
 
     rows: list[Row]
     form: TryForm
-    said: TryoutInput
+    input: TryoutInput
     words: list[str]
     family: str = ""
     waits_for: str = ""
@@ -194,21 +194,21 @@ class TryoutForm:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more fits in."""
+        """Whether the stack has the maximum number of rows."""
         return len(self.rows) >= MAX_LAYERS
 
     @property
     def family_title(self) -> str:
-        """The base model in words."""
+        """Return the title of the base model."""
         return family_label(self.family)
 
     def tryout_request(self) -> TryoutRequest:
-        """Return what the valid form asks for.
+        """Return the request of the valid form.
 
         Raises:
-            Invalid: a strength is no number.
+            Invalid: a strength is not a number.
         """
-        told = self.form.cleaned_data
+        fields = self.form.cleaned_data
         try:
             layers = [(row.version, float(row.strength.replace(",", "."))) for row in self.rows]
         except ValueError as error:
@@ -216,44 +216,44 @@ class TryoutForm:
             raise Invalid(text, fields={"layers": [text]}) from error
         return TryoutRequest(
             layers=layers,
-            uses_triggers=not told["plain"],
-            compares=told["compare"],
-            prompt=told["prompt"],
-            negative=told["negative"] or None,
-            **{name: told[name] for name in ("seed", "width", "height", "steps")},
+            uses_triggers=not fields["plain"],
+            compares=fields["compare"],
+            prompt=fields["prompt"],
+            negative=fields["negative"] or None,
+            **{name: fields[name] for name in ("seed", "width", "height", "steps")},
         )
 
 
-def form_of(user: Viewer, said: TryoutInput, *, is_asked: bool = False) -> TryoutForm:
-    """Return the desk for what was said; versions that are not there are named as faults.
+def form_of(user: Viewer, tryout_input: TryoutInput, *, is_asked: bool = False) -> TryoutForm:
+    """Return the form for an input; missing versions are listed as faults.
 
     Args:
-        user: Who looks.
-        said: What the form or the address says.
-        is_asked: Whether a picture was asked for, so that the form judges its fields.
+        user: The viewer.
+        tryout_input: Values of the form or URL.
+        is_asked: Whether a picture was requested, so that the fields are validated.
     """
-    rows, faults = _rows(user, said)
+    rows, faults = _rows(user, tryout_input)
     family = next((row.version.family for row in rows), "")
     base = worker_bases.base_for(family) if family else None
     limits = requests.limits_of(base) if base is not None else None
     return TryoutForm(
         rows=rows,
-        form=TryForm(said.fields, limits=limits)
+        form=TryForm(tryout_input.fields, limits=limits)
         if is_asked
-        else TryForm(initial=said.fields, limits=limits),
-        said=said,
+        else TryForm(initial=tryout_input.fields, limits=limits),
+        input=tryout_input,
         words=requests.trigger_words_of([row.version for row in rows]),
         family=family,
         waits_for=waiting_for(family) if family and base is None else "",
         faults=faults,
-        found=found_for(user, said.q, family, rows) if said.q else None,
+        found=found_for(user, tryout_input.q, family, rows) if tryout_input.q else None,
     )
 
 
-def _rows(user: Viewer, said: TryoutInput) -> tuple[list[Row], list[str]]:
+def _rows(user: Viewer, tryout_input: TryoutInput) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     faults = []
-    for name, dial in said.layers:
+    for name, dial in tryout_input.layers:
         try:
             version = selectors.version_named(user, name)
         except NotFound as error:
@@ -265,7 +265,7 @@ def _rows(user: Viewer, said: TryoutInput) -> tuple[list[Row], list[str]]:
 
 
 def found_for(user: Viewer, words: str, family: str, rows: Sequence[Row]) -> list[Adapter]:
-    """Return adapters to add: of the stack's family, and not in it yet."""
+    """Return adapters of the stack's family that are not in it."""
     here = {row.version.adapter_id for row in rows}
     page = adapter_selectors.search(user, Query(q=words, family=family), limit=FOUND + len(here))
     fresh = [one for one in page.results if one.pk not in here and one.latest_version is not None]

@@ -1,4 +1,4 @@
-"""Try it: a stack of versions on one side, the picture it makes on the other."""
+"""The page “Try it”: a stack of versions on one side, its picture on the other."""
 
 from __future__ import annotations
 
@@ -28,59 +28,63 @@ if TYPE_CHECKING:
     from previews.models import Tryout
     from previews.tryouts.selectors import TryoutStatus
 
-#: Seconds between looks, by state; what waits for a worker changes rarely.
+#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}
-#: Least seconds between looks at the strip.
+#: Minimum number of seconds between refreshes of the strip.
 STRIP_S = 2
-#: Frames in the strip of own try-outs.
+#: Number of the user's try-outs in the strip.
 HISTORY = 12
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def desk(request: HttpRequest) -> HttpResponse:
-    """Show the desk; POST asks for the picture of what lies on it."""
+def tryout_page(request: HttpRequest) -> HttpResponse:
+    """Show the page; POST requests a picture."""
     if request.method != "POST":
-        said = input_from_query(request.GET).changed_by(request.GET)
-        return _page(request, form_of(request.user, said))
-    said = input_from_query(request.POST)
-    if said.q and "do" not in request.POST:  # Enter in the search field
-        return _to_desk(said)
+        tryout_input = input_from_query(request.GET).changed_by(request.GET)
+        return _page(request, form_of(request.user, tryout_input))
+    tryout_input = input_from_query(request.POST)
+    if tryout_input.q and "do" not in request.POST:  # Enter in the search field
+        return _redirect_to_page(tryout_input)
     if request.POST.get("do") == "fresh":
-        said.fields["seed"] = ""
-    return _asked(request, form_of(request.user, said, is_asked=True))
+        tryout_input.fields["seed"] = ""
+    return _request_tryout(request, form_of(request.user, tryout_input, is_asked=True))
 
 
-def _asked(request: HttpRequest, filled: TryoutForm) -> HttpResponse:
-    """Ask for the picture; a refusal comes back beside the fields that it is about."""
+def _request_tryout(request: HttpRequest, tryout_form: TryoutForm) -> HttpResponse:
+    """Request a picture; errors are shown at their fields."""
     status, wait = 400, None
-    if filled.form.is_valid():
+    if tryout_form.form.is_valid():
         try:
             user = require_user(request.user)
-            asked = tryouts.create(actor=user, request=filled.tryout_request())
-            return redirect("tryout", asked.key)
+            tryout = tryouts.create(actor=user, request=tryout_form.tryout_request())
+            return redirect("tryout", tryout.key)
         except Unauthenticated:
-            return redirect(f"{reverse('signin')}?{_next(filled.said)}")
+            return redirect(f"{reverse('signin')}?{_next(tryout_form.input)}")
         except LoraryError as error:
-            accept_faults(filled.form, error.facts.get("fields", {}), str(error.detail))
+            accept_faults(tryout_form.form, error.facts.get("fields", {}), str(error.detail))
             status = status_of(error)
             wait = error.facts.get("retry_after")
-    response = _page(request, filled, status=status)
+    response = _page(request, tryout_form, status=status)
     if wait is not None:
         response.headers["Retry-After"] = str(wait)
     return response
 
 
-def _next(said: TryoutInput) -> str:
+def _next(tryout_input: TryoutInput) -> str:
     query = QueryDict(mutable=True)
-    query["next"] = f"{reverse('try')}?{said.query}"
+    query["next"] = f"{reverse('try')}?{tryout_input.query}"
     return query.urlencode()
 
 
 def _page(
-    request: HttpRequest, laid: TryoutForm, *, found: TryoutStatus | None = None, status: int = 200
+    request: HttpRequest,
+    tryout_form: TryoutForm,
+    *,
+    found: TryoutStatus | None = None,
+    status: int = 200,
 ) -> HttpResponse:
-    context = {"desk": laid, "signin": _next(laid.said), **_history(request)}
+    context = {"tryout_form": tryout_form, "signin": _next(tryout_form.input), **_history(request)}
     if found is not None:
         context |= _result(request, found)
     return render(request, "tryouts/page.html", context, status=status)
@@ -100,7 +104,7 @@ def _history(request: HttpRequest) -> dict[str, Any]:
 
 
 def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
-    """Return what the picture's side shows."""
+    """Return the context of the result."""
     path = reverse("tryout", args=[found.tryout.key])
     url = request.build_absolute_uri(path)
     return {
@@ -115,7 +119,7 @@ def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
 
 
 def _rating(request: HttpRequest, found: TryoutStatus, path: str) -> Rating | None:
-    """Return the rating of what another's stack holds; one's own picture was asked for."""
+    """Return the rating of another user's stack; a user's own is never blurred."""
     if found.tryout.user_id == request.user.pk:
         return None
     adapters = [layer.version.adapter for layer in found.layers]
@@ -129,30 +133,30 @@ def _rating(request: HttpRequest, found: TryoutStatus, path: str) -> Rating | No
 
 @require_POST
 def stack(request: HttpRequest) -> HttpResponse:
-    """Add, drop or move a version, or search: the stack alone for a script, else the page."""
-    said = input_from_query(request.POST).changed_by(request.POST)
+    """Add, drop or move a version, or search: answers the stack for a script, else the page."""
+    tryout_input = input_from_query(request.POST).changed_by(request.POST)
     if "HX-Request" not in request.headers:
-        return _to_desk(said)
-    context = {"desk": form_of(request.user, said), "shown": "shown" in request.POST}
+        return _redirect_to_page(tryout_input)
+    context = {"tryout_form": form_of(request.user, tryout_input), "shown": "shown" in request.POST}
     return render(request, "tryouts/changed.html", context)
 
 
-def _to_desk(said: TryoutInput) -> HttpResponse:
-    return HttpResponseRedirect(f"{reverse('try')}?{said.query}")
+def _redirect_to_page(tryout_input: TryoutInput) -> HttpResponse:
+    return HttpResponseRedirect(f"{reverse('try')}?{tryout_input.query}")
 
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """Send the adapters that could be added."""
-    laid = form_of(request.user, input_from_query(request.GET))
-    found = found_for(request.user, laid.said.q, laid.family, laid.rows)
-    return render(request, "tryouts/found.html", {"found": found, "desk": laid})
+    """Send the adapters that can be added."""
+    tryout_form = form_of(request.user, input_from_query(request.GET))
+    found = found_for(request.user, tryout_form.input.q, tryout_form.family, tryout_form.rows)
+    return render(request, "tryouts/found.html", {"found": found, "tryout_form": tryout_form})
 
 
 @never_cache
 @require_safe
 def show(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Show a try-out, with the desk as it was asked for."""
+    """Show a try-out with its form."""
     found = selectors.shown(selectors.get(request.user, key))
     return _page(request, form_of(request.user, input_from_tryout(found)), found=found)
 
@@ -160,7 +164,7 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def state(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Send the picture's side alone; of one that is gone, a side that asks no more."""
+    """Send the result; for a deleted try-out, one that does not refresh itself."""
     try:
         found = selectors.shown(selectors.get(request.user, key))
     except NotFound:
@@ -171,7 +175,7 @@ def state(request: HttpRequest, key: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def strip(request: HttpRequest) -> HttpResponse:
-    """Send the strip of own try-outs alone, so that those that are finished show their picture."""
+    """Send the strip of the user's try-outs, which refreshes itself."""
     require_user(request.user)
     try:
         key: UUID | str = UUID(request.GET.get("key", ""))
@@ -183,13 +187,13 @@ def strip(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
-    """Share, close or remove a try-out."""
+    """Share, unshare or delete a try-out."""
     user = require_user(request.user)
     if verb not in {"share", "close", "remove"}:
         raise NotFound
     if verb == "remove":
         tryout = selectors.shown(selectors.get(user, key))
         tryouts.remove(actor=user, key=key)
-        return _to_desk(input_from_tryout(tryout))
+        return _redirect_to_page(input_from_tryout(tryout))
     tryouts.set_shared(actor=user, key=key, is_shared=verb == "share")
     return redirect("tryout", key)

@@ -1,1 +1,1 @@
-"""Publishing: choosing files, uploads, the form."""
+"""Pages for publishing: files, uploads, the form."""

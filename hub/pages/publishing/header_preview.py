@@ -1,4 +1,4 @@
-"""A header read before its file travels, as suggestions with their sources."""
+"""Suggestions for the form from a file's header, with their sources, before the upload."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-#: What trainers add to a file's name by themselves, and browsers to a second download.
+#: Suffixes that trainers add to file names, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
-#: Names that libraries give to every adapter.
-_NOBODYS = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
+#: Names that libraries give to all adapters.
+_GENERIC_NAMES = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
 
 OWN_FIELDS = ("summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Where a value comes from; ``warning`` says loudly what contradicts it."""
+    """The source of a value; ``warning`` is a prominent contradiction."""
 
     level: str
     title: str
@@ -75,11 +75,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known of a file, for the form.
+    """What the form shows about a file.
 
     Attributes:
-        remarks: Findings: of the header alone until ``is_checked``.
-        is_checked: Whether the stored checks of every file have ended.
+        remarks: Findings; only of the header until ``is_checked``.
+        is_checked: Whether the checks of all files have ended.
     """
 
     path: str
@@ -102,30 +102,30 @@ class Reading:
 
     @property
     def possible(self) -> Sequence[str]:
-        """Base models that the tensors allow, where they leave a choice."""
-        return undecided_families(self.document.get("base") or {})
+        """Return the base models that the tensors allow, if there are several."""
+        return open_in(self.document.get("base") or {})
 
     @property
     def allowed(self) -> Sequence[str]:
-        """Base models that the file fits: one where it is known, several where it is not."""
+        """Return the base models that the file fits, which is one if it is known."""
         family = (self.document.get("base") or {}).get("family")
         return (family,) if family else self.possible
 
     @property
     def own_fields(self) -> tuple[str, ...]:
-        """Fields that no file can answer."""
+        """Return the fields that no file has a value for."""
         return OWN_FIELDS
 
     @property
     def yours(self) -> Proof:
-        """Source of what only a person can say."""
+        """Return the source of values that only the user knows."""
         return Proof("declared", _("Not in the file"), _("The file does not say this."))
 
 
 def read(request: HttpRequest, name: str, size_text: str) -> Reading:
-    """Return what the body (a file's first bytes) says about the file ``name``.
+    """Return the reading of a file from the body, which has its first bytes.
 
-    Bad input becomes a refused reading, never an exception.
+    Invalid input gives a refused reading, never an exception.
     """
     size_bytes = int(size_text[:16]) if size_text.isascii() and size_text.isdigit() else 0
     try:
@@ -177,10 +177,10 @@ def of_document(path: str, remarks: list[Remark], document: Document) -> Reading
 
 
 def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
-    """Return a warning that a file does not fit the base model of the version before it.
+    """Return a warning if a file does not fit the base model of the previous version, else "".
 
     Args:
-        target: The adapter that gets a new version, None for a new adapter.
+        target: The adapter of a new version, None for a new adapter.
         allowed: Base models that the file fits.
     """
     latest = target.latest_version if target else None
@@ -199,7 +199,7 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
 
 
 def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
-    """Return first values of the form."""
+    """Return the initial values of the form."""
     document = reading.document
     if not document:
         return {}
@@ -222,20 +222,23 @@ def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
 
 
 def _name_of(path: str, document: Document) -> tuple[str, Proof]:
-    """Return a name with its source: the file's own, for a person may have changed that.
+    """Return a name with its source: by default the file's, which the user may have chosen.
 
-    The trainer's name stands in where the file's says nothing more.
+    The name in the metadata is used if the file's adds nothing to it or is generic.
     """
-    file_stem, said = stem(path), str(document["training"].get("output_name") or "")
-    adds_nothing = file_stem.startswith(said) and _ADDED.match(file_stem, len(said)) is not None
-    is_nobodys = file_stem.casefold() in _NOBODYS or not _slug(file_stem)
-    if _slug(said) and (adds_nothing or is_nobodys) and file_stem != said:
-        return _slug(said), Proof("claimed", _("From the header"), said)
+    file_stem, trainer_name = stem(path), str(document["training"].get("output_name") or "")
+    adds_nothing = (
+        file_stem.startswith(trainer_name)
+        and _ADDED.match(file_stem, len(trainer_name)) is not None
+    )
+    is_nobodys = file_stem.casefold() in _GENERIC_NAMES or not _slug(file_stem)
+    if _slug(trainer_name) and (adds_nothing or is_nobodys) and file_stem != trainer_name:
+        return _slug(trainer_name), Proof("claimed", _("From the header"), trainer_name)
     return _slug(file_stem), Proof("claimed", _("From the file's name"), path)
 
 
 def _slug(text: str) -> str:
-    """Return a name by the grammar of names that is close to the file's."""
+    """Return a valid name that is close to the file's."""
     ascii_only = re.sub(r"[^A-Za-z0-9._]+", "-", text)
     return re.sub(r"-{2,}|\.{2,}", "-", ascii_only).strip("-.")[:96]
 
@@ -263,9 +266,9 @@ def _title_proof(path: str, document: Document) -> Proof:
 
 
 def _family_of(base: Document, latest: Version | None) -> str:
-    """Return the base model to choose: that of the version before where it fits, or the likely one.
+    """Return the base model to select: the previous version's if it fits, or the likely one.
 
-    A base model that the tensors tell is not chosen: the field says so by itself.
+    A proven base model is not selected: the field shows it as read from the file.
     """
     if not base["likely"]:
         return ""
@@ -274,14 +277,14 @@ def _family_of(base: Document, latest: Version | None) -> str:
 
 
 def _family_proof(base: Document) -> Proof:
-    """Return what the form says beside the base model: the answer, and loudly what denies it."""
+    """Return the source of the base model, with a warning about contradictions."""
     claimed, text = base["claimed"].get("family") or "", how(base)
     level = "claimed" if claimed and base["agreement"] == "agree" else "declared"
-    said = {"family": family_label(base["family"] or "")}
+    values = {"family": family_label(base["family"] or "")}
     if base["confidence"] == "proven":
-        level, title = "proven", _("Proven by shape: %(family)s") % said
+        level, title = "proven", _("Proven by shape: %(family)s") % values
     elif base["family"] and not is_chosen_by_claim(base):
-        level, title = "proven", _("Likely, by shape: %(family)s") % said
+        level, title = "proven", _("Likely, by shape: %(family)s") % values
     elif base["likely"]:
         title = likely(base)
         text = f"{text} {_('A likely one is chosen. Change it if it was trained on another.')}"
@@ -295,11 +298,11 @@ def _family_proof(base: Document) -> Proof:
     return Proof(level, title, text, conflict_of(base), reasons_of(base))
 
 
-def _title_by(source: str, said: str) -> str:
-    """Return who names a base model or a checkpoint: the header, or the file's name."""
+def _title_by(source: str, name: str) -> str:
+    """Return the sentence about the source of a claim: the header, or the file's name."""
     if source == FILE_NAME:
-        return _("The file's name says %(name)s") % {"name": said}
-    return _("The header says %(name)s") % {"name": said}
+        return _("The file's name says %(name)s") % {"name": name}
+    return _("The header says %(name)s") % {"name": name}
 
 
 def _lineage_proof(base: Document) -> Proof:
@@ -321,8 +324,10 @@ def _lineage_proof(base: Document) -> Proof:
 
 
 def _structure_proof(document: Document) -> Proof:
-    told = document["layers"]
-    sentence = ngettext("%(n)s layer", "%(n)s layers", told["modules"]) % {"n": layers(told)}
+    layer_counts = document["layers"]
+    sentence = ngettext("%(n)s layer", "%(n)s layers", layer_counts["modules"]) % {
+        "n": layers(layer_counts)
+    }
     text = f"{sentence}: {parts_text(document['parts'])}."
     alpha = document["alpha"]
     if alpha["mode"] is not None and not alpha["values_read"]:
@@ -331,12 +336,12 @@ def _structure_proof(document: Document) -> Proof:
 
 
 def _words_proof(words: Sequence[Document]) -> Proof:
-    """Return where each word is written, with how far that is to be trusted."""
+    """Return the sources of trigger words, with their confidence."""
     if not words:
         return Proof("declared", _("Not in the file"), _("Leave it empty if none is needed."))
     trust = {"high": _("stated"), "medium": _("likely"), "low": _("a guess")}
     sources = dict.fromkeys((word["source"], trust[word["confidence"]]) for word in words)
-    text = ", ".join(f"{source} ({said})" for source, said in sources)
+    text = ", ".join(f"{source} ({label})" for source, label in sources)
     return Proof("claimed", _("From the header"), text)
 
 

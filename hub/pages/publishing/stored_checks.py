@@ -1,4 +1,4 @@
-"""The reading of files that were sent: what their stored checks say."""
+"""Readings of uploaded files, from their stored checks."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from hub.pages.adapters.version_forms import VersionForm
     from registry.models import Upload, User
 
-#: States in which the checks have said all they will say.
+#: States in which the checks have ended.
 DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}
 
 
 def of_upload(upload: Upload) -> Reading | None:
-    """Return the reading of weights that were accepted, None of any other file."""
+    """Return the reading of accepted weights, None for other files."""
     return of_uploads([upload]) if blob_selectors.document_of(upload.blob) else None
 
 
 def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
-    """Return the reading of the files of one version; the first weights are its main file.
+    """Return the reading of the files of a version; the first weights are its main file.
 
     Args:
-        sent: At least one.
-        is_all: Whether no other file of the version is still to come.
+        sent: At least one upload.
+        is_all: Whether the version has no further files.
     """
     main = next((one for one in sent if blob_selectors.document_of(one.blob)), sent[0])
     remarks = [remark for one in sent for remark in _remarks(one, is_main=one is main)]
@@ -44,15 +44,15 @@ def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
 
 
 def _remarks(upload: Upload, *, is_main: bool) -> list[Remark]:
-    """Return what was found; of files beside the main one each remark begins with the path."""
+    """Return the remarks; those of files other than the main one begin with the path."""
     remarks = remarks_of(upload.findings.all(), is_owner=True)
     if is_main:
         return remarks
     return [replace(one, message=f"{upload.path}: {one.message}") for one in remarks]
 
 
-def again(user: User, form: VersionForm) -> Reading:
-    """Return the reading of a form that came back: the words chosen, and what the checks found."""
+def of_form(user: User, form: VersionForm) -> Reading:
+    """Return the reading of a submitted form: its words, and the findings of its uploads."""
     words = [Word(text, "", is_taken=True) for text in form.words]
     try:
         sent = upload_selectors.many(user, form.uploads)

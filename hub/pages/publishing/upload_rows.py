@@ -1,4 +1,4 @@
-"""Uploads as the pages tell them: how far each is, until when it is kept, what comes next."""
+"""Rows of the page of uploads: progress, expiry and next step of each."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
     from registry.models import Namespace, Upload, User, Version
 
-#: How the site writes a day.
+#: Format of days on the pages.
 DAY = "j M Y"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One upload on a page.
+class UploadRow:
+    """An upload on a page.
 
     Attributes:
-        upload: What it is about.
-        state: In a word.
-        text: In a sentence, with what to do.
-        percent: How much of it is there, or of what is there is checked; None where it is over.
-        remarks: What the checks found.
-        version: The version that holds it.
-        go_on: Address where it goes on, empty where it does not.
-        can_cancel: It may still be dropped.
+        upload: The upload.
+        state: Label of its state.
+        text: A sentence with the next step.
+        percent: Received bytes, or checked ones during the checks; None if it has ended.
+        remarks: Findings of the checks.
+        version: The version with the file.
+        go_on: URL of the next step, empty if there is none.
+        can_cancel: Whether it can be cancelled.
     """
 
     upload: Upload
@@ -57,12 +57,12 @@ class Line:
 
     @property
     def is_loud(self) -> bool:
-        """Whether it ended otherwise than was wished for."""
+        """Whether it failed."""
         return self.upload.state_now in {UploadState.REFUSED, UploadState.EXPIRED}
 
     @property
     def is_checking(self) -> bool:
-        """Whether it changes by itself."""
+        """Whether it is being checked, so that the page refreshes itself."""
         return self.upload.state == UploadState.CHECKING
 
     @property
@@ -73,11 +73,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be sent.
+    """Limits of uploads.
 
     Attributes:
-        room: How much of the quota is used, empty without one.
-        pickles: Suffixes of files that are refused by name, with spaces between.
+        room: Text about the used quota, empty without a quota.
+        pickles: Suffixes of files that are refused by name, separated by spaces.
     """
 
     file_bytes: int
@@ -89,43 +89,45 @@ class Limits:
 
 
 def limits(namespace: Namespace | None = None) -> Limits:
-    """Return what may be sent here, and by whom."""
+    """Return the limits of uploads to a namespace."""
     room = ""
     quota = quotas.limit_of(namespace) if namespace is not None else None
     if namespace is not None and quota is not None:
-        said = {"used": size(quotas.used_by(namespace)), "quota": size(quota)}
-        room = _("%(used)s of %(quota)s used") % said
+        facts = {"used": size(quotas.used_by(namespace)), "quota": size(quota)}
+        room = _("%(used)s of %(quota)s used") % facts
     conf = settings.LORARY
     return Limits(
         conf.max_file_bytes, conf.part_bytes, uploads.MAX_OPEN_UPLOADS, conf.upload_days, room
     )
 
 
-def line_of(user: User, upload: Upload) -> Line:
-    """Return one upload of a user."""
-    return lines_of(user, [upload_selectors.overview(user).get(pk=upload.pk)])[0]
+def upload_row(user: User, upload: Upload) -> UploadRow:
+    """Return the row of a user's upload."""
+    return upload_rows_of(user, [upload_selectors.overview(user).get(pk=upload.pk)])[0]
 
 
-def lines_of(user: User, rows: Sequence[Upload]) -> list[Line]:
-    """Return uploads of ``registry.uploads.selectors.overview``."""
+def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
+    """Return the rows of uploads from ``registry.uploads.selectors.overview``."""
     versions, checked = upload_selectors.holding(user, rows), checked_bytes(rows)
-    return [_line(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
+    return [_upload_row(row, versions.get(row.pk), checked.get(row.pk, 0)) for row in rows]
 
 
-def _line(upload: Upload, version: Version | None, checked: int) -> Line:
+def _upload_row(upload: Upload, version: Version | None, checked: int) -> UploadRow:
     word = str(UploadState(upload.state_now).label)
     remarks = remarks_of(upload.findings.all(), is_owner=True)
     if upload.state_now == UploadState.RECEIVING:
         return _receiving(upload, word)
     if upload.state == UploadState.CHECKING:
         text = _("The file has arrived and is being checked.")
-        return Line(upload, word, text, _percent(checked, upload), can_cancel=True)
+        return UploadRow(upload, word, text, _percent(checked, upload), can_cancel=True)
     if upload.state == UploadState.ACCEPTED:
         return _accepted(upload, word, version, remarks)
     if upload.state == UploadState.CANCELLED and version is not None:
         text = _("It was part of %(version)s, which was withdrawn.")
-        return Line(upload, _("Withdrawn"), text % {"version": _named(version)}, version=version)
-    return Line(upload, word, endings.sentence(upload), remarks=remarks)
+        return UploadRow(
+            upload, _("Withdrawn"), text % {"version": _named(version)}, version=version
+        )
+    return UploadRow(upload, word, endings.sentence(upload), remarks=remarks)
 
 
 def _named(version: Version) -> str:
@@ -136,30 +138,32 @@ def _percent(done: int, upload: Upload) -> int:
     return 100 * done // max(1, upload.size_bytes)
 
 
-def _receiving(upload: Upload, word: str) -> Line:
+def _receiving(upload: Upload, word: str) -> UploadRow:
     arrived: int = getattr(upload, "arrived", 0)
-    said = {"here": size(arrived), "total": size(upload.size_bytes)}
-    here = _("%(here)s of %(total)s received.") % said
+    facts = {"here": size(arrived), "total": size(upload.size_bytes)}
+    here = _("%(here)s of %(total)s received.") % facts
     until = _("Kept until %(day)s.") % {"day": date_format(upload.expires_at, DAY)}
     go_on = reverse("publish") + (
         f"?upload={upload.public_id}" if checks.is_weights(upload.path) else ""
     )
     text = f"{here} {until} {_('Choose the same file again to resume.')}"
-    return Line(upload, word, text, _percent(arrived, upload), go_on=go_on, can_cancel=True)
+    return UploadRow(upload, word, text, _percent(arrived, upload), go_on=go_on, can_cancel=True)
 
 
-def _accepted(upload: Upload, word: str, version: Version | None, remarks: list[Remark]) -> Line:
+def _accepted(
+    upload: Upload, word: str, version: Version | None, remarks: list[Remark]
+) -> UploadRow:
     if version is not None:
         text = _("It is part of %(version)s.")
-        said = text % {"version": _named(version)}
-        return Line(upload, _("Used"), said, remarks=remarks, version=version)
+        facts = text % {"version": _named(version)}
+        return UploadRow(upload, _("Used"), facts, remarks=remarks, version=version)
     if upload.blob is None or not upload.blob.is_stored:
         text = _("It was not published in time, and its data was deleted. Start a new upload.")
-        return Line(upload, word, text, remarks=remarks)
+        return UploadRow(upload, word, text, remarks=remarks)
     day = upload.updated_at + timedelta(days=settings.LORARY.upload_days)
     text = _("Checked and not published. Kept until %(day)s.") % {"day": date_format(day, DAY)}
     go_on = reverse("publish") + f"?upload={upload.public_id}"
     is_main = checks.is_weights(upload.path)
-    return Line(
+    return UploadRow(
         upload, word, text, remarks=remarks, go_on=go_on if is_main else "", can_cancel=True
     )

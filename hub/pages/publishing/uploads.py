@@ -1,4 +1,4 @@
-"""Your uploads: what is on its way, what came of it, and what to do next."""
+"""The page “Your uploads”."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from hub.pages.publishing.upload_rows import limits, line_of, lines_of
+from hub.pages.publishing.upload_rows import limits, upload_row, upload_rows_of
 from registry.accounts.permissions import require_user
 from registry.errors import CursorInvalid, PathInvalid
 from registry.names import check_path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 PAGE = 20
-#: Uploads of one name and size that a browser compares its file with.
+#: Number of uploads with the same name and size that a browser compares its file with.
 MOST_ALIKE = 5
 
 
@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
     found = list(rows[: PAGE + 1])
     place = reverse("uploads")
     context = {
-        "lines": lines_of(user, found[:PAGE]),
+        "lines": upload_rows_of(user, found[:PAGE]),
         "limits": limits(user.namespace),
         "older": f"{place}?before={found[PAGE - 1].pk}" if len(found) > PAGE else "",
         "newer": place if before else "",
@@ -58,20 +58,20 @@ def _before(request: HttpRequest) -> int:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """Ask once more, then drop an upload."""
+    """Confirm, then cancel an upload."""
     user = require_user(request.user)
     upload = upload_selectors.get(user, upload_id)
     if request.method == "POST":
         uploads.cancel(actor=user, upload=upload)
         messages.success(request, _("“%(path)s” is cancelled.") % {"path": upload.path})
         return redirect("uploads")
-    return render(request, "uploads/cancel.html", {"line": line_of(user, upload)})
+    return render(request, "uploads/cancel.html", {"line": upload_row(user, upload)})
 
 
 @never_cache
 @require_safe
 def begun(request: HttpRequest) -> HttpResponse:
-    """Say at which addresses of the API a file of this name and size may go on, newest first."""
+    """Return the API URLs of resumable uploads with this name and size, newest first."""
     user = require_user(request.user)
     text = request.GET.get("size", "")
     size_bytes = int(text[:18]) if text.isascii() and text.isdecimal() else 0

@@ -1,8 +1,7 @@
-"""Publishing: a file's header is read first, the form fills itself, the bytes follow.
+"""The page “Publish”: it reads a file's header, fills the form from it, then uploads the file.
 
-The bytes travel through the REST API (``static/js/sending.js``); this page reads the header,
-keeps the form and publishes once the uploads are accepted. ``?upload=ID`` opens it for an upload
-that was begun before.
+``static/js/sending.js`` uploads through the REST API; this page reads the header, has the form and
+publishes once the uploads are accepted. ``?upload=ID`` opens it for an existing upload.
 """
 
 from __future__ import annotations
@@ -39,16 +38,16 @@ if TYPE_CHECKING:
     from hub.pages.publishing.header_preview import Reading
     from registry.models import Adapter, User
 
-#: Headers that one person may have read in a minute.
+#: Headers that a user may have read per minute.
 READS, READ_WINDOW_S = 60, 60
-#: Files of one version that the page asks about at once.
+#: Files of a version in one request of the page.
 MAX_FILES = 100
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def publish(request: HttpRequest) -> HttpResponse:
-    """Show the empty page; publish what a filled form says."""
+    """Show the page; POST publishes."""
     user = require_user(request.user)
     target = _target(request)
     if request.method != "POST":
@@ -60,13 +59,13 @@ def publish(request: HttpRequest) -> HttpResponse:
             return redirect("adapter", adapter.owner, adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    reading = stored_checks.again(user, form)
+    reading = stored_checks.of_form(user, form)
     context = {"form": form, **_about(reading, target), **_frame(target)}
     return render(request, "publish/page.html", context, status=400)
 
 
 def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:
-    """Return the page as it is opened: empty, or for an upload that was begun before."""
+    """Return the context of a newly opened page: empty, or for an existing upload."""
     context = _frame(target)
     wanted = request.GET.get("upload")
     if not wanted:
@@ -76,7 +75,7 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
     else:
         upload = upload_selectors.get(user, wanted)
         reading = stored_checks.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
-        context |= {"begun": upload_rows.line_of(user, upload), "reading": reading}
+        context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
         if reading is not None:
             context |= _about(reading, target)
             context["form"] = _filled(reading, target, upload=str(upload.public_id))
@@ -88,12 +87,12 @@ def _frame(target: Adapter | None) -> dict[str, Any]:
 
 
 def _about(reading: Reading, target: Adapter | None) -> dict[str, Any]:
-    """Return what a filled form shows beside its fields."""
+    """Return the context of a filled form."""
     return {"reading": reading, "other_base": header_preview.other_base(target, reading.allowed)}
 
 
 def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
-    """Return the form with what a header says."""
+    """Return the form filled from a header."""
     kind = VersionForm if target else PublishForm
     form = kind(initial={**header_preview.suggest(reading, target), **more})
     if reading.possible:
@@ -102,7 +101,7 @@ def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionFor
 
 
 def _target(request: HttpRequest) -> Adapter | None:
-    """Return the adapter that gets a new version, None for a new adapter."""
+    """Return the adapter of a new version, None for a new adapter."""
     wanted = request.POST.get("to") or request.GET.get("to") or ""
     if "/" not in wanted:
         return None
@@ -117,10 +116,10 @@ def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
 
 
 def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
-    """Create adapter and version; what is refused before the publication leaves neither.
+    """Create adapter and version, or neither if an error occurs before the publication.
 
     Raises:
-        LoraryError: whatever the services refuse.
+        LoraryError: any error of the services.
     """
     uploads = upload_selectors.many(user, form.uploads)
     with transaction.atomic():
@@ -136,20 +135,20 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
-    """Return the user's adapter of that name, made now when there is none.
+    """Return the user's adapter of that name; create it if there is none.
 
     Raises:
-        Conflict: it is not seen by whom the form says; a file that is meant to be private must
-            not become public by joining a public adapter.
+        Conflict: its visibility differs from that in the form; a file that is meant to be private
+            must not become public as a version of a public adapter.
     """
-    assert isinstance(form, PublishForm)  # noqa: S101 - without a target it is
-    said = form.cleaned_data
+    assert isinstance(form, PublishForm)  # noqa: S101 - true without a target
+    data = form.cleaned_data
     try:
-        adapter = adapter_selectors.get(user, user.username, said["name"])
+        adapter = adapter_selectors.get(user, user.username, data["name"])
     except (NotFound, Moved):
-        return adapters.create(actor=user, name=said["name"], **form.card_fields())
-    if adapter.visibility != said["visibility"]:
-        sentence = _visibility_fault(adapter, Visibility(said["visibility"]))
+        return adapters.create(actor=user, name=data["name"], **form.card_fields())
+    if adapter.visibility != data["visibility"]:
+        sentence = _visibility_fault(adapter, Visibility(data["visibility"]))
         raise Conflict(sentence, fields={"visibility": sentence})
     return adapter
 
@@ -171,7 +170,7 @@ def _faults(error: LoraryError) -> dict[str, Any]:
 
 @require_POST
 def read(request: HttpRequest) -> HttpResponse:
-    """Read a header (raw body) and send the form filled from it, or why it is refused."""
+    """Read a header (raw body), and send the form filled from it, or the reason of a refusal."""
     user = require_user(request.user)
     attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
@@ -183,7 +182,7 @@ def read(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def checked(request: HttpRequest) -> HttpResponse:
-    """Send the parts of the form that the stored checks decide, for uploads that were sent."""
+    """Send the parts of the form that depend on the stored checks of uploads."""
     user = require_user(request.user)
     sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
     if not sent:
@@ -195,7 +194,7 @@ def checked(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def name(request: HttpRequest) -> HttpResponse:
-    """Say what would happen under a name, to a file that fits the base models ``possible``."""
+    """Describe the effect of a name, for a file that fits the base models ``possible``."""
     wanted = request.GET.get("name", "").strip()
     allowed = [one for one in request.GET.get("possible", "").split() if one in FAMILIES]
     note = _name_note(require_user(request.user), wanted, allowed)
@@ -203,11 +202,11 @@ def name(request: HttpRequest) -> HttpResponse:
 
 
 def _own_named(user: User, wanted: str) -> Adapter | None:
-    """Return the user's adapter of that name, None where one may be called so.
+    """Return the user's adapter of that name, None if the name is available.
 
     Raises:
-        NameInvalid: none may.
-        Moved: one was.
+        NameInvalid: the name is invalid.
+        Moved: it is the former name of an adapter.
     """
     try:
         return adapter_selectors.get(user, user.username, check_name(wanted))

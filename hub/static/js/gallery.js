@@ -1,7 +1,7 @@
 // Bringing pictures: each chosen or dropped file is one body of the REST API.
 // Words come from the page (data-say-*), so they are translated there.
-const form = document.querySelector("[data-bring]");
-const told = form.querySelector("[data-told]");
+const form = document.querySelector("[data-upload]");
+const log = form.querySelector("[data-told]");
 const input = form.querySelector("input[type=file]");
 const drop = form.querySelector(".drop");
 const words = (name, facts) => form.dataset[`say${name[0].toUpperCase()}${name.slice(1)}`]
@@ -10,7 +10,7 @@ const words = (name, facts) => form.dataset[`say${name[0].toUpperCase()}${name.s
 // XMLHttpRequest: fetch tells nothing of the progress of a body.
 const send = (file, say) => new Promise((done) => {
   const xhr = new XMLHttpRequest();
-  xhr.open("POST", `${form.dataset.bring}?${new URLSearchParams({ name: file.name })}`);
+  xhr.open("POST", `${form.dataset.upload}?${new URLSearchParams({ name: file.name })}`);
   xhr.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
   xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
   xhr.upload.onprogress = (e) => say("sending", { percent: `${Math.floor((100 * e.loaded) / e.total)} %` });
@@ -35,7 +35,7 @@ const refresh = async () => {
 
 const take = async (files) => {
   for (const file of files) {
-    const line = told.appendChild(document.createElement("li"));
+    const line = log.appendChild(document.createElement("li"));
     const say = (name, facts) => {
       line.textContent = words(name, { name: file.name, ...facts });
       line.classList.toggle("err", name === "failed");

@@ -1,6 +1,6 @@
 // Try it: each row's slider and number are one control. Everything else is the server's.
-const desk = document.querySelector("[data-tryout]");
-desk.addEventListener("input", (e) => {
+const page = document.querySelector("[data-tryout]");
+page.addEventListener("input", (e) => {
   const row = e.target.closest("[data-row]");
   if (!row) return;
   const [dial, number] = [row.querySelector("[data-dial]"), row.querySelector("[name=strength]")];

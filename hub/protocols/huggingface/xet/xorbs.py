@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Maximum size of a xorb in bytes. Clients pack up to 64 MiB of chunks, plus headers.
 MAX_XORB_BYTES = 65 * 2**20
-#: Maximum uncompressed size. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".
+#: Maximum size of a chunk. Source: spec/xorb.md, "a raw uncompressed chunk can be 128KiB at most".
 MAX_CHUNK_BYTES = 128 * 1024
 #: Maximum number of chunks in a xorb: twice as many as clients use.
 MAX_CHUNKS = 2**14
