@@ -21,9 +21,4 @@ class HubConfig(AppConfig):
         """Register what every process needs, whichever command started it."""
         setting_checks.register_all()
         celery.app.set_default()
-        signals.sweeping.connect(_sweep_xet, weak=False, dispatch_uid="hub.xet")
-
-
-def _sweep_xet(*, is_dry: bool = False, **_named: object) -> staging.Size:
-    """Delete leftover Xet uploads of Hub clients; return their number and size."""
-    return staging.sweep(is_dry=is_dry)
+        hooks.sweepers.add(staging.sweep)

@@ -126,7 +126,7 @@ def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
         text = _("“%(name)s” already exists and points to %(current)s.")
     else:
         text = _("“%(name)s” now points to %(current)s, not to %(expected)s.")
-    advice = "" if expected is None else f" {_('Look again before you move it.')}"
+    advice = "" if expected is None else f" {_('Check it before you move it.')}"
     detail = f"{text % facts}{advice}"
     raise Conflict(
         detail,

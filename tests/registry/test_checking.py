@@ -206,7 +206,7 @@ def test_checks_that_are_too_slow_end_and_are_tried_again(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = sent(ada)
-    monkeypatch.setattr(tasks, "LEAST_S", -1000.0)
+    monkeypatch.setattr(tasks, "MIN_LIMIT_S", -1000.0)
     worker_process.drain("checks")
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.QUEUED, 1)

@@ -108,7 +108,7 @@ def test_an_upload_goes_on_where_it_was(ada: Caller, folder: Path, before: dict[
     assert [part["number"] for part in ada.get(place).document["parts"]] == [1]
     assert ada.call("PUT", f"{place}/parts/2", (folder / "rest").read_bytes()).status == 200
     assert ada.post(f"{place}/complete").status == 200
-    assert ada.settled(before["upload"]) == "accepted"
+    assert ada.final_state(before["upload"]) == "accepted"
     assert ada.get(place).document["sha256"] == before["whole"]
     made = {"uploads": [before["upload"]]}
     published = ada.post("/api/v1/adapters/ada/noir/versions", made).document

@@ -265,7 +265,9 @@ class UploadView(_Answering):
     @extend_schema(operation_id="uploads_cancel", tags=["uploads"], responses={204: None})
     def delete(self, _request: Request, upload_id: UUID) -> Response:
         """Cancel an upload and delete its bytes."""
-        uploads.cancel(actor=self.actor, upload=upload_selectors.bare(self.signed_in(), upload_id))
+        uploads.cancel(
+            actor=self.actor, upload=upload_selectors.without_parts(self.signed_in(), upload_id)
+        )
         return Response(status=204)
 
 
@@ -277,7 +279,7 @@ class Content(_Answering, RawEndpoint):
     )
     def put(self, request: Request, upload_id: UUID) -> Response:
         """Send the whole file, with Content-Length; the last byte completes the upload."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         stream = raw_body(request, expected=upload.size_bytes)
         uploads.receive(actor=self.actor, upload=upload, stream=stream)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
@@ -323,8 +325,8 @@ class Parts(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Let the hub look for parts that were sent by links; complete ones count as received."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
-        parts.look(actor=self.actor, upload=upload)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
+        parts.record_sent(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
 
 
@@ -336,7 +338,7 @@ class Links(Endpoint):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Get links to send parts directly to the bucket, if the hub has one."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         numbers = self.body(LinksIn)["numbers"]
         links = parts.links(actor=self.actor, upload=upload, numbers=numbers)
         listed = [{"number": number, "url": url} for number, url in links.items()]
@@ -351,6 +353,6 @@ class Complete(_Answering):
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
         """Complete an upload by parts. The checks follow and compute the digest."""
-        upload = upload_selectors.bare(self.signed_in(), upload_id)
+        upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))

@@ -206,11 +206,11 @@ class Command(BaseCommand):
             **asdict(tally),
         }
 
-    def _copy_rest(self, options: dict[str, Any]) -> tuple[Tally, Carried, int | None]:
+    def _copy_rest(self, options: dict[str, Any]) -> tuple[Tally, MovedUploads, int | None]:
         """Copy the rest and open uploads; also return the number of lost files, None on failure."""
         source, target = storage.store(), _at(options["to"])
         tally = self._copied(options)
-        carried = store_change.carry(
+        carried = store_change.move_uploads(
             source=source, target=target, least_part_bytes=_least_part_bytes(options["to"])
         )
         lost = set(tally.missing + tally.damaged) if options["leave_missing"] else set()

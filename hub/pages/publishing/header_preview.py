@@ -103,7 +103,7 @@ class Reading:
     @property
     def possible(self) -> Sequence[str]:
         """Return the base models that the tensors allow, if there are several."""
-        return open_in(self.document.get("base") or {})
+        return undecided_families(self.document.get("base") or {})
 
     @property
     def allowed(self) -> Sequence[str]:

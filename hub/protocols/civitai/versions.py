@@ -85,7 +85,7 @@ def by_hashes(request: HttpRequest) -> HttpResponse:
     """Return the versions of at most 100 SHA-256 digests; unknown digests are left out."""
     digests = _digests(request, MOST_HASHES)
     numbers = {pk for _sha256, pk, _owner in by_id.with_digests(request.user, digests)}
-    found = by_id.several(request.user, numbers)
+    found = by_id.published(request.user, numbers)
     return answer(shapes.versions(found, origin(request)))
 
 

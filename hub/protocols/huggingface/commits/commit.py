@@ -97,7 +97,7 @@ def _hold_or_store(user: User, changes: Changes, content: Content) -> commits.Pu
     if changes.held <= HELD_BYTES or not content.data:
         return file
     # Checked now: hundreds of open uploads would exceed the user's limit.
-    upload = wait_for_checks.begun(user=user, file=file)
+    upload = wait_for_checks.start_checks(user=user, file=file)
     return commits.Put(content.path, upload.digest, len(content.data))
 
 

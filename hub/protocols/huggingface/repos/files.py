@@ -78,7 +78,7 @@ def tree(request: HttpRequest, owner: str, name: str, rest: str) -> JsonResponse
     found = entries(snapshot, folder.strip("/"), is_deep=is_on(request.GET, "recursive"))
     if folder and not found:
         text = _("“%(adapter)s” has no folder “%(path)s” at %(ref)s.")
-        facts = {"adapter": adapter.full_name, "path": folder[:255], "ref": snapshot.asked[:96]}
+        facts = {"adapter": adapter.full_name, "path": folder[:255], "ref": snapshot.requested[:96]}
         headers = {"X-Repo-Commit": snapshot.revision.commit}
         raise Refused(NotFound(text % facts), ENTRY_NOT_FOUND, headers=headers)
     is_expanded = is_on(request.GET, "expand")
@@ -197,7 +197,7 @@ def _file(snapshot: Snapshot, path: str) -> File:
     if found is None:
         text = _("“%(adapter)s” has no file “%(path)s” at %(ref)s.")
         facts = {"adapter": snapshot.adapter.full_name, "path": path[:255]}
-        raise NotFound(text % {**facts, "ref": snapshot.asked[:96]})
+        raise NotFound(text % {**facts, "ref": snapshot.requested[:96]})
     return found
 
 

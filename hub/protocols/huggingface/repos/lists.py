@@ -50,7 +50,7 @@ def models(request: HttpRequest) -> JsonResponse:
     return answer(_documents(page.results, query), headers=next_page(request, page.next_cursor))
 
 
-def _search_query(query: QueryDict) -> Shelf:
+def _search_query(query: QueryDict) -> TagQuery:
     """Return the search query.
 
     Raises:
