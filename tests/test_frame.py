@@ -107,6 +107,42 @@ def test_texts_for_people_go_through_gettext() -> None:
     assert not bare
 
 
+def _unfilled(tree: ast.AST) -> list[int]:
+    """Return lines where a ``%`` fills a text from a dict that lacks one of its names."""
+    assigned: dict[str, list[ast.Assign]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            assigned.setdefault(node.targets[0].id, []).append(node)
+
+    def value_of(node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Name):
+            before = [row for row in assigned.get(node.id, []) if row.lineno < node.lineno]
+            node = max(before, key=lambda row: row.lineno).value if before else node
+        return node.args[0] if isinstance(node, ast.Call) and len(node.args) == 1 else node
+
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mod):
+            continue
+        text, facts = value_of(node.left), value_of(node.right)
+        if isinstance(text, ast.Constant) and isinstance(facts, ast.Dict) and all(facts.keys):
+            names = {key.value for key in facts.keys if isinstance(key, ast.Constant)}
+            if set(re.findall(r"%\((\w+)\)", str(text.value))) - names:
+                found.append(node.lineno)
+    return found
+
+
+def test_texts_get_every_value_that_they_name() -> None:
+    assert _unfilled(ast.parse('_("%(a)s of %(b)s") % {"a": 1}')) == [1]
+    assert _unfilled(ast.parse('t = _("%(a)s")\nf = {"b": 1}\nraise Gone(t % f)')) == [3]
+    unfilled = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in tracked("hub/*.py", "previews/*.py", "registry/*.py", "sdk/*.py")
+        for line in _unfilled(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not unfilled
+
+
 def test_no_file_is_longer_than_the_cap() -> None:
     long = {
         str(path.relative_to(ROOT)): count

@@ -113,7 +113,7 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
         SizeMismatch: ``expected`` is the announced length, ``received`` the actual one.
     """
     if announced != size_bytes:
-        text = _("“%(name)s” has %(size)d bytes, not the announced %(said)d.")
+        text = _("“%(name)s” has %(size)d bytes, not the announced %(announced)d.")
         facts = {"name": name, "size": size_bytes, "announced": announced}
         raise SizeMismatch(text % facts, expected=announced, received=size_bytes)
 

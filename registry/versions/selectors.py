@@ -161,7 +161,7 @@ def gone(version: Version, requested: str = "") -> Gone:
     if requested in {"", LATEST, version.name}:
         text = _("%(version)s was withdrawn: %(reason)s") % names
     else:
-        text = _("“%(asked)s” points to %(version)s, which was withdrawn: %(reason)s") % names
+        text = _("“%(requested)s” points to %(version)s, which was withdrawn: %(reason)s") % names
     latest = adapter.latest_version.name if adapter.latest_version else None
     if latest:
         text = f"{text.rstrip('.')}. {_('Use %(latest)s instead.') % {'latest': latest}}"
