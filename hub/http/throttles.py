@@ -75,7 +75,7 @@ class _CountingThrottle(SimpleRateThrottle):
 class AnonymousThrottle(AnonRateThrottle, _CountingThrottle):
     """Limits all requests of anonymous clients."""
 
-    scope = "stranger"
+    scope = "anonymous"
 
 
 class PageThrottle(AnonymousThrottle):

@@ -171,7 +171,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     # Generous: they stop floods, not work. Counted in the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {
-        "stranger": "1800/min",
+        "anonymous": "1800/min",
         "inspect": "120/min",
         "search": "600/min",
         "covers": "1800/min",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Files copied at once: enough to hide the latency of a distant store.
 THREADS = 4
 #: Rows in one query.
-PAGE = 2000
+BATCH = 2000
 
 _DONE, _MISSING, _DAMAGED = "done", "missing", "damaged"
 
@@ -104,7 +104,7 @@ def stored() -> Iterator[Named]:
     """
     last = 0
     rows = Blob.objects.filter(is_stored=True).order_by("pk")
-    while page := list(rows.filter(pk__gt=last).values_list("pk", "sha256", "size_bytes")[:PAGE]):
+    while page := list(rows.filter(pk__gt=last).values_list("pk", "sha256", "size_bytes")[:BATCH]):
         yield from ((sha256, size) for _pk, sha256, size in page)
         last = page[-1][0]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registry.models import Job
 
 #: Seconds between two searches for work without a wake-up, and between two heartbeats.
-SWEEP_S = 5.0
+POLL_S = 5.0
 
 #: Seconds between two deletions of unreferenced rows and bytes.
 CLEAN_S = 3600.0
@@ -66,7 +66,7 @@ def _run(job: Job) -> None:
     except KeyError:  # during an update: a worker of the next release has it
         reason = f"{job_selectors.UNKNOWN} {job.task}"
         queue.finish(
-            job, state=JobState.QUEUED, reason=reason, retry_after_s=SWEEP_S, is_attempt=False
+            job, state=JobState.QUEUED, reason=reason, retry_after_s=POLL_S, is_attempt=False
         )
         return
     if job.attempt > job.max_attempts:
@@ -150,7 +150,7 @@ class _Heartbeat:
             connection.close()
 
 
-class Sweeper(threading.Thread):
+class Poller(threading.Thread):
     """Sends heartbeats of this worker, and wakes it for work without a message."""
 
     def __init__(
@@ -167,7 +167,7 @@ class Sweeper(threading.Thread):
             facts: Returns what this process reports about itself.
             on_drain: Called repeatedly while it should end and runs no job.
         """
-        super().__init__(name="sweeper", daemon=True)
+        super().__init__(name="poller", daemon=True)
         self.queues = list(queues)
         self.facts, self.on_drain = facts, on_drain
         self.stopping = threading.Event()
@@ -178,7 +178,7 @@ class Sweeper(threading.Thread):
         if uploads.CHECKS_QUEUE in self.queues:  # the workers of one queue are enough
             Cleaner(self.stopping).start()
         self._check()
-        while not self.stopping.wait(SWEEP_S):
+        while not self.stopping.wait(POLL_S):
             self._check()
 
     def end(self) -> None:
@@ -197,7 +197,7 @@ class Sweeper(threading.Thread):
             if not _AT_WORK.is_set():
                 self._obey(workers.requested_state())
         except Exception:  # process edge: an unreachable database must not end the thread
-            log.exception("sweep failed")
+            log.exception("polling failed")
         finally:
             close_old_connections()
 
@@ -222,7 +222,7 @@ class Cleaner(threading.Thread):
 
     def run(self) -> None:
         """Sweep soon after the start, then every hour, until stopped."""
-        pause_s = SWEEP_S
+        pause_s = POLL_S
         while not self.stopping.wait(pause_s):
             pause_s = CLEAN_S
             try:

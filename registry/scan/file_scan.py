@@ -108,13 +108,13 @@ def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:
 
 
 def _stream(
-    handle: BinaryIO, ends: Iterable[int], threads: Sequence[Consumer], here: Consumer
+    handle: BinaryIO, ends: Iterable[int], threaded: Sequence[Consumer], inline: Consumer
 ) -> Iterator[int]:
     """Pass each block to every consumer, in order, and yield the end of the block."""
     buffers = [memoryview(bytearray(BLOCK)) for _ in range(BUFFERS)]
     busy: list[list[Future[None]]] = [[] for _ in buffers]
     with ExitStack() as stack:
-        pools = [stack.enter_context(ThreadPoolExecutor(1, "hash")) for _ in threads]
+        pools = [stack.enter_context(ThreadPoolExecutor(1, "hash")) for _ in threaded]
         begin = 0
         handle.seek(0)
         for number, end in enumerate(ends):
@@ -123,9 +123,9 @@ def _stream(
             block = buffers[slot][: end - begin]
             if not _fill(handle, block):
                 break
-            pairs = zip(pools, threads, strict=True)
+            pairs = zip(pools, threaded, strict=True)
             busy[slot] = [pool.submit(consumer, begin, block) for pool, consumer in pairs]
-            here(begin, block)
+            inline(begin, block)
             begin = end
             yield end
         for futures in busy:

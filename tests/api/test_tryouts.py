@@ -1,4 +1,4 @@
-"""Try-outs over the API: asking, looking, sharing, and what is refused at the door."""
+"""Try-outs over the API: requesting, reading, sharing, and what is refused at once."""
 
 from __future__ import annotations
 

@@ -238,4 +238,4 @@ FEW = (
     "metadata key twice",
     "flood of texts",
 )
-"""What each door is tried with, while the parser is tried with all."""
+"""What each endpoint is tried with, while the parser is tried with all."""

@@ -234,7 +234,7 @@ def test_nothing_listening_is_said_so(pauses: list[float]) -> None:
 def test_silence_times_out(pauses: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        client = Session(place, timeout_s=0.05, backoff=Backoff(tries=2, sleep=pauses.append))
+        client = Session(place, timeout_s=0.05, backoff=Backoff(attempts=2, sleep=pauses.append))
         with pytest.raises(errors.TimedOut) as caught:
             client.json("GET", "me")
     assert isinstance(caught.value, TimeoutError)
@@ -243,7 +243,7 @@ def test_silence_times_out(pauses: list[float]) -> None:
 def test_whoever_waits_for_an_answer_is_let_go_by_an_abort() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        client = Session(place, timeout_s=60, backoff=Backoff(tries=1))
+        client = Session(place, timeout_s=60, backoff=Backoff(attempts=1))
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(client.json, "GET", "me")
             connection, _address = listener.accept()
@@ -296,7 +296,7 @@ def test_a_dead_proxy_is_named_as_the_proxy(
         unused.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv(variable, f"http://user:secret@{place}")
-        client = Session(hub, backoff=Backoff(tries=2, sleep=pauses.append))
+        client = Session(hub, backoff=Backoff(attempts=2, sleep=pauses.append))
         with pytest.raises(errors.Unreachable) as caught:
             client.json("GET", "me")
     expected = f"Nothing answers at the proxy {place}. The proxy is set by {variable}."
@@ -308,7 +308,7 @@ def test_a_proxy_that_refuses_is_named(
 ) -> None:
     with serving(FakeHub()) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
-        client = Session("https://hub.example", backoff=Backoff(tries=2, sleep=pauses.append))
+        client = Session("https://hub.example", backoff=Backoff(attempts=2, sleep=pauses.append))
         with pytest.raises(errors.Unreachable, match="through the proxy 127"):
             client.json("GET", "me")
 

@@ -133,7 +133,7 @@ def test_silence_in_the_middle_of_an_answer_times_out() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         place = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        session = Session(place, timeout_s=0.1, backoff=Backoff(tries=1))
+        session = Session(place, timeout_s=0.1, backoff=Backoff(attempts=1))
         with pytest.raises(errors.TimedOut):
             session.json("GET", "me")
         done.set()

@@ -35,7 +35,7 @@ RANK = 120
 
 @dataclass(frozen=True)
 class Shop:
-    """A hub with two adapters of ``rain``, one of them private; ids as this door tells them."""
+    """A hub with two adapters of ``rain``, one of them private; ids as this protocol has them."""
 
     hub: RunningHub
     token: str

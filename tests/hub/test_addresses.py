@@ -1,4 +1,4 @@
-"""Requests that no door reads: dot segments in addresses, lengths beyond every file."""
+"""Requests that nothing reads: dot segments in addresses, lengths beyond every file."""
 
 from __future__ import annotations
 

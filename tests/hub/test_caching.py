@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-#: Pages, API and the doors of other hubs' clients, about one adapter or about who asks.
+#: Pages, API and the protocols of other hubs' clients, about one adapter or about who asks.
 ABOUT_ONE = [
     "/ada/noir", "/ada/noir?v=v1", "/ada/noir/previews", "/ada/noir/gallery", "/ada/noir/recipe",
     "/ada/noir/compare", "/ada/noir/aliases", "/ada/noir/edit", "/ada/noir/versions/v1/edit",

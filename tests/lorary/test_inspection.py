@@ -1,4 +1,4 @@
-"""The one door: files in, anatomy and findings out."""
+"""One function: files in, anatomy and findings out."""
 
 from __future__ import annotations
 

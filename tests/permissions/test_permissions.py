@@ -1,4 +1,4 @@
-"""Who may do what: every route of every door, every caller, every state of an adapter.
+"""Who may do what: every route, every caller, every state of an adapter.
 
 The table is explained in ``table.py``. A route without a row fails, and a row without a route.
 

@@ -148,7 +148,7 @@ def test_a_render_that_no_worker_can_take_waits_and_goes_on_by_itself(queued: Ve
     found = previews_of(queued)
     assert (found.state, found.reason) == ("waiting", "waiting for a worker for Miniature")
     assert found.total == 20
-    worker_process.Sweeper(["render.miniature"], facts=worker_bases.facts)._check()
+    worker_process.Poller(["render.miniature"], facts=worker_bases.facts)._check()
     assert previews_of(queued).state == "queued"
     worker_process.drain("render.miniature")
     assert previews_of(queued).state == "ready"

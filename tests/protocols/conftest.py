@@ -1,4 +1,4 @@
-"""People, callers and files that the doors' tests start from."""
+"""People, callers and files that the tests of the protocols start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent to this door: a clear refusal or an answer, never an error of the server."""
+"""Whatever is sent to these endpoints gets a clear refusal or an answer, never a 500."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FITS = {200, 302, 400, 401, 404, 429}
 @pytest.fixture(autouse=True)
 def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tests ask more often than people do."""
-    rates = {"stranger": None, "search": None}
+    rates = {"anonymous": None, "search": None}
     monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
     monkeypatch.setattr(throttles.ScopeThrottle, "THROTTLE_RATES", rates)
 
@@ -143,7 +143,7 @@ def test_a_token_that_may_not_read_is_refused(
 def test_strangers_are_held_up_by_the_same_limit_as_elsewhere(
     stranger: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates = {"stranger": "3/min", "search": None}
+    rates = {"anonymous": "3/min", "search": None}
     monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
     monkeypatch.setattr(throttles.AnonymousThrottle, "timer", lambda _self: 1200.0)
     for _ in range(3):

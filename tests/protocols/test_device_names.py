@@ -1,4 +1,4 @@
-"""Device names of Windows: nothing new has one, whatever the door; what has one goes on."""
+"""Device names of Windows: nothing new has one, by any protocol; existing ones stay valid."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.protocols.huggingface.commits import commit as door
+from hub.protocols.huggingface.commits import commit as commit_view
 from registry.adapters import services as adapters
 from registry.adapters.manifests import main_of
 from registry.commits import services as commits
@@ -81,7 +81,7 @@ def accepted(ada: User) -> bytes:
 def test_more_small_files_than_a_user_may_have_open_are_one_commit(
     as_ada: Client, noir: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "HELD_BYTES", 100)
+    monkeypatch.setattr(commit_view, "HELD_BYTES", 100)
     monkeypatch.setattr("registry.uploads.services.MAX_OPEN_UPLOADS", 5)
     files = [inline(f"samples/{n}.txt", f"prompt {n} ".encode() * 10) for n in range(12)]
     answer = push(as_ada, *files)
@@ -189,7 +189,7 @@ def test_a_push_that_waits_too_long_is_to_come_again(
     deposited: Callable[[bytes], bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "WAIT_S", 0.0)
+    monkeypatch.setattr(commit_view, "WAIT_S", 0.0)
     lines = [pointer("rain.safetensors", deposited(OTHER))]
     early = push(as_ada, *lines)
     assert (early.status_code, early.headers["Retry-After"]) == (503, "5")
@@ -209,7 +209,7 @@ def test_many_small_files_are_not_kept_in_memory(
         return real(**asked)
 
     monkeypatch.setattr(commits, "commit", noted)
-    monkeypatch.setattr(door, "HELD_BYTES", 5)
+    monkeypatch.setattr(commit_view, "HELD_BYTES", 5)
     files = [inline(f"{number}.md", b"abc" * number) for number in range(1, 5)]
     assert push(as_ada, *files).status_code == 200
     assert kept == ["1.md"]
@@ -222,7 +222,7 @@ def test_a_body_says_how_long_it_is_and_is_not_too_long(
     body = json.dumps(line("header", summary="x")).encode()
     assert as_ada.generic("POST", PLACE, body, CONTENT_LENGTH="").status_code == 411
     assert as_ada.generic("POST", PLACE, body, CONTENT_LENGTH="-1").status_code == 411
-    monkeypatch.setattr(door, "MAX_BODY_BYTES", len(body) - 1)
+    monkeypatch.setattr(commit_view, "MAX_BODY_BYTES", len(body) - 1)
     assert as_ada.generic("POST", PLACE, body).status_code == 413
 
 

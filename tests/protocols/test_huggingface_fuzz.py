@@ -1,4 +1,4 @@
-"""Requests that make no sense, at every address of the Hugging Face door that is read."""
+"""Requests that make no sense, at every address of the Hugging Face protocol that is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents, folders, refs and commits of the Hugging Face door, asked by hand."""
+"""Documents, folders, refs and commits of the Hugging Face protocol, asked by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes through the Hugging Face door, and every way in which it refuses."""
+"""Bytes through the Hugging Face protocol, and every way in which it refuses."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def try_it(key: str = "ada", limit: int = 2) -> None:
-    attempts.require("door", key, limit=limit, window_s=90)
+    attempts.require("sign-in", key, limit=limit, window_s=90)
 
 
 def test_tries_over_the_limit_are_refused_until_the_window_is_over() -> None:
@@ -63,7 +63,7 @@ def test_of_many_tries_at_once_none_goes_uncounted() -> None:
 
 def test_who_succeeds_begins_anew() -> None:
     try_it(limit=1)
-    attempts.clear("door", "ada")
+    attempts.clear("sign-in", "ada")
     try_it(limit=1)
 
 

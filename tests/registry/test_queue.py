@@ -209,7 +209,7 @@ def test_the_sweep_wakes_for_work_that_no_message_announced(
     woken: list[str] = []
     put()
     monkeypatch.setattr(queue, "wake", woken.append)
-    worker_process.Sweeper(["checks", "render"])._check()
+    worker_process.Poller(["checks", "render"])._check()
     assert woken == ["checks"]
 
 

@@ -56,8 +56,8 @@ def announced(name: str = "box:1", *queues: str) -> Worker:
 
 
 def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
-    sweeper = worker_process.Sweeper(["render.a"], facts=lambda: {"device": "GPU"})
-    sweeper._check()
+    poller = worker_process.Poller(["render.a"], facts=lambda: {"device": "GPU"})
+    poller._check()
     row = Worker.objects.get()
     assert (row.name, row.queues, row.facts) == (
         queue.worker_name(),
@@ -67,9 +67,9 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     long_ago = timezone.now() - timedelta(minutes=1)
     Worker.objects.update(seen_at=long_ago)
     assert not job_selectors.alive()
-    sweeper._check()
+    poller._check()
     assert job_selectors.alive() == [row]
-    sweeper.end()
+    poller.end()
     assert not Worker.objects.exists()
 
 
@@ -117,12 +117,12 @@ def test_a_worker_takes_no_other_job_when_it_is_not_to(wish: WorkerWish) -> None
 
 
 def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]) -> None:
-    sweeper = worker_process.Sweeper(["render.a", "render.b"])
-    sweeper._check()
+    poller = worker_process.Poller(["render.a", "render.b"])
+    poller._check()
     workers.set_wish(Worker.objects.all(), WorkerWish.PAUSE)
     put(1)
     woken.clear()
-    sweeper._check()
+    poller._check()
     assert woken == []
     workers.set_wish(Worker.objects.all(), WorkerWish.WORK)
     assert woken == ["render.a", "render.b"]
@@ -130,14 +130,14 @@ def test_a_paused_worker_is_not_woken_and_a_resumed_one_at_once(woken: list[str]
 
 def test_a_drained_worker_ends_once_it_is_idle() -> None:
     ends: list[bool] = []
-    sweeper = worker_process.Sweeper(["render.a"], on_drain=lambda: ends.append(True))
-    sweeper._check()
+    poller = worker_process.Poller(["render.a"], on_drain=lambda: ends.append(True))
+    poller._check()
     workers.set_wish(Worker.objects.all(), WorkerWish.DRAIN)
     worker_process._AT_WORK.set()
-    sweeper._check()
+    poller._check()
     worker_process._AT_WORK.clear()
     assert ends == []
-    sweeper._check()
+    poller._check()
     assert ends == [True]
 
 
@@ -145,7 +145,7 @@ def test_a_worker_at_work_is_not_woken(woken: list[str]) -> None:
     put(1)
     woken.clear()
     worker_process._AT_WORK.set()
-    worker_process.Sweeper(["render.a"])._check()
+    worker_process.Poller(["render.a"])._check()
     worker_process._AT_WORK.clear()
     assert woken == []
 
@@ -232,10 +232,10 @@ def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
         began.set()
         assert may_end.wait(30)
 
-    monkeypatch.setattr(worker_process, "SWEEP_S", 0.05)
+    monkeypatch.setattr(worker_process, "POLL_S", 0.05)
     monkeypatch.setattr(sweeping, "run", sweep)
-    sweeper = worker_process.Sweeper(["checks"])
-    sweeper.start()
+    poller = worker_process.Poller(["checks"])
+    poller.start()
     try:
         assert began.wait(10), "nothing was swept"
         first = Worker.objects.get().seen_at
@@ -243,10 +243,10 @@ def test_a_long_sweep_holds_up_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
         while Worker.objects.get().seen_at == first and time.monotonic() < until:
             time.sleep(0.05)
         assert Worker.objects.get().seen_at > first
-        sweeper.end()
+        poller.end()
         assert not Worker.objects.exists(), "a worker that ends waits for no sweep"
     finally:
-        sweeper.stopping.set()
+        poller.stopping.set()
         may_end.set()
     for thread in threading.enumerate():
         if isinstance(thread, worker_process.Cleaner):
@@ -263,7 +263,7 @@ def test_a_sweep_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
             stopping.set()
         raise OSError
 
-    monkeypatch.setattr(worker_process, "SWEEP_S", 0.0)
+    monkeypatch.setattr(worker_process, "POLL_S", 0.0)
     monkeypatch.setattr(worker_process, "CLEAN_S", 0.0)
     monkeypatch.setattr(sweeping, "run", sweep)
     cleaner = worker_process.Cleaner(stopping)

@@ -82,6 +82,8 @@ def lasting(value: Any) -> Any:
         return value
     if "convention" in value:  # an anatomy: ``schema`` 2 has more fields
         return {name: value[name] for name in ("algorithm", "convention", "rank", "parts")}
+    if "code" in value:  # a problem: its texts may be reworded
+        return {name: value[name] for name in ("status", "code") if name in value}
     if value.get("state") in {"queued", "running", "waiting"}:
         return {"state": "to do"}
     return {

@@ -21,7 +21,7 @@ from hub.setting_checks import TAG
 from previews import worker_bases
 from previews.render import BasesInvalid
 from registry.jobs import queue, workers
-from registry.jobs.worker_process import Sweeper
+from registry.jobs.worker_process import Poller
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -82,8 +82,8 @@ def _work(names: list[str], queues: list[str]) -> int:
     queue.release_own()  # of a dead worker with the same name
     workers.leave()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
-    sweeper = Sweeper(queues, facts=facts, on_drain=_end_when_idle)
-    worker_ready.connect(lambda **_: sweeper.start(), weak=False)
+    poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
+    worker_ready.connect(lambda **_: poller.start(), weak=False)
     worker = _Worker(
         app=app,
         pool="solo",
@@ -96,7 +96,7 @@ def _work(names: list[str], queues: list[str]) -> int:
         without_heartbeat=True,
     )
     worker.start()
-    sweeper.end()
+    poller.end()
     queue.release_own(is_polite=True)  # an interrupted job does not wait for its lease
     return int(worker.exitcode or 0)
 

@@ -78,7 +78,7 @@ def _hero(newest: Sequence[Adapter]) -> Hero | None:
     return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
 
 
-PAGE = 24
+ADAPTERS_PER_PAGE = 24
 MAX_WORD = 200
 MAX_TAGS_SHOWN = 12
 #: Options of a filter that are shown; the rest is collapsed.
@@ -141,7 +141,7 @@ def browse(request: HttpRequest) -> HttpResponse:
 
 def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
     cursor = request.GET.get("cursor", "")
-    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     return {
         "query": query,
         "cards": cards_of(request.user, found.results),
@@ -245,7 +245,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
     namespace = adapter_selectors.namespace(owner)
     query = adapter_selectors.Query(owner=namespace.name)
     cursor = request.GET.get("cursor", "")
-    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=PAGE)
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,

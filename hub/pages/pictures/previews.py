@@ -84,7 +84,7 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
     context = {"adapter": adapter, "version": version}
     context |= previews_context(request, adapter, version)
     is_part = request.GET.get("part") == "renewal"
-    template = "adapter/renewal.html" if is_part else "adapter/previews.html"
+    template = "adapter/new_previews.html" if is_part else "adapter/previews.html"
     return render(request, template, context)
 
 

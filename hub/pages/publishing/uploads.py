@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-PAGE = 20
+PER_PAGE = 20
 #: Number of uploads with the same name and size that a browser compares its file with.
 MOST_ALIKE = 5
 
@@ -37,12 +37,12 @@ def index(request: HttpRequest) -> HttpResponse:
     rows = upload_selectors.overview(user)
     if before := _before(request):
         rows = rows.filter(pk__lt=before)
-    found = list(rows[: PAGE + 1])
+    found = list(rows[: PER_PAGE + 1])
     place = reverse("uploads")
     context = {
-        "lines": upload_rows_of(user, found[:PAGE]),
+        "lines": upload_rows_of(user, found[:PER_PAGE]),
         "limits": limits(user.namespace),
-        "older": f"{place}?before={found[PAGE - 1].pk}" if len(found) > PAGE else "",
+        "older": f"{place}?before={found[PER_PAGE - 1].pk}" if len(found) > PER_PAGE else "",
         "newer": place if before else "",
     }
     return render(request, "uploads/page.html", context)

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from hub.http import delivery
 from hub.http.delivery import content_disposition
-from hub.protocols.civitai.door import Refused, door, origin
+from hub.protocols.civitai.endpoint import Refused, endpoint, origin
 from hub.protocols.civitai.files import chosen, name_of
 from hub.protocols.civitai.query import QueryParameters, number
 from registry import storage
@@ -45,7 +45,7 @@ PASS_S = 3600
 _SALT = "hub.protocols.civitai.downloads"
 
 
-@door("GET")
+@endpoint("GET")
 def model(request: HttpRequest, number_text: str) -> HttpResponseBase:
     """Redirect to a file of a version."""
     version = by_id.version(request.user, number(number_text))
@@ -86,7 +86,7 @@ def _here(request: HttpRequest, version: Version, file: File, name: str) -> str:
     return f"{place}?{urlencode(query)}"
 
 
-@door("GET")
+@endpoint("GET")
 def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
     """Send the file of a pass."""
     del name  # only ends the URL

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
 from hub.protocols.civitai.basemodels import NAMES, condition, name_of
-from hub.protocols.civitai.door import answer, door, origin
+from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters
 from hub.protocols.civitai.shapes import VersionBundle
@@ -45,7 +45,7 @@ _REACTIONS = ("cry", "laugh", "like", "dislike", "heart", "comment")
 _SAFE, _ALL = LEVEL_NAMES["None"], LEVEL_NAMES["X"]
 
 
-@door("GET", scope="search")
+@endpoint("GET", scope="search")
 def images(request: HttpRequest) -> HttpResponse:
     """List previews."""
     parameters = QueryParameters(request)

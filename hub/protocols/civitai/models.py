@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
 from hub.protocols.civitai.basemodels import NAMES, condition
-from hub.protocols.civitai.door import Refused, answer, door, origin
+from hub.protocols.civitai.endpoint import Refused, answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters, number
 from hub.protocols.civitai.vocabulary import (
     COMMERCIAL_USES,
@@ -41,7 +41,7 @@ _LICENCE_FLAGS = {
 _NOTHING = Q(pk__in=[])
 
 
-@door("GET", scope="search")
+@endpoint("GET", scope="search")
 def models(request: HttpRequest) -> HttpResponse:
     """List adapters."""
     parameters = QueryParameters(request)
@@ -61,7 +61,7 @@ def models(request: HttpRequest) -> HttpResponse:
     return answer({"items": items, "metadata": page.metadata(request, following, is_more=is_more)})
 
 
-@door("GET")
+@endpoint("GET")
 def model(request: HttpRequest, number_text: str) -> HttpResponse:
     """Return one adapter with its versions."""
     wanted = number(number_text)

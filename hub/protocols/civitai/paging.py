@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.utils.translation import gettext as _
 
-from hub.protocols.civitai.door import Refused
+from hub.protocols.civitai.endpoint import Refused
 from registry.errors import CursorInvalid
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from hub.protocols.civitai import paging
-from hub.protocols.civitai.door import answer, door, origin
+from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import ENUMS
 from registry.adapters import listings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST, USUAL = 200, 20
 
 
-@door("GET", scope="search")
+@endpoint("GET", scope="search")
 def creators(request: HttpRequest) -> HttpResponse:
     """List owners of listed adapters, by name."""
     found = listings.owners(request.user, QueryParameters(request).text("query"))
@@ -35,7 +35,7 @@ def creators(request: HttpRequest) -> HttpResponse:
     return _counted(request, found, item)
 
 
-@door("GET", scope="search")
+@endpoint("GET", scope="search")
 def tags(request: HttpRequest) -> HttpResponse:
     """List tags of listed adapters, most frequent first."""
     found = listings.tags(request.user, QueryParameters(request).text("query"))
@@ -47,7 +47,7 @@ def tags(request: HttpRequest) -> HttpResponse:
     return _counted(request, found, item)
 
 
-@door("GET")
+@endpoint("GET")
 def enums(_request: HttpRequest) -> HttpResponse:
     """List the values of parameters."""
     return answer(ENUMS)

@@ -9,7 +9,7 @@ import orjson
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import files, shapes
-from hub.protocols.civitai.door import Refused, answer, door, origin
+from hub.protocols.civitai.endpoint import Refused, answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters, number
 from hub.protocols.civitai.shapes import VersionBundle
 from registry.blobs import by_hash as blobs_by_hash
@@ -32,14 +32,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _LISTED_STATES = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
-@door("GET")
+@endpoint("GET")
 def version(request: HttpRequest, number_text: str) -> HttpResponse:
     """Return a version, also a yanked one."""
     found = _of(request, number_text)
     return answer(shapes.versions([found], origin(request))[0])
 
 
-@door("GET")
+@endpoint("GET")
 def mini(request: HttpRequest, number_text: str) -> HttpResponse:
     """Return what a download needs, for the file ``modelFileId`` or the primary one."""
     found, parameters = _of(request, number_text), QueryParameters(request)
@@ -68,7 +68,7 @@ def _of(request: HttpRequest, number_text: str) -> Version:
         raise Refused(404, "Model not found") from error
 
 
-@door("GET", scope="search")
+@endpoint("GET", scope="search")
 def by_hash(request: HttpRequest, value: str) -> HttpResponse:
     """Return the version whose weights have a hash, the first published one of several."""
     try:
@@ -80,7 +80,7 @@ def by_hash(request: HttpRequest, value: str) -> HttpResponse:
     return answer(shapes.versions(found[:1], origin(request))[0])
 
 
-@door("POST", scope="search")
+@endpoint("POST", scope="search")
 def by_hashes(request: HttpRequest) -> HttpResponse:
     """Return the versions of at most 100 SHA-256 digests; unknown digests are left out."""
     digests = _digests(request, MOST_HASHES)
@@ -89,7 +89,7 @@ def by_hashes(request: HttpRequest) -> HttpResponse:
     return answer(shapes.versions(found, origin(request)))
 
 
-@door("POST", scope="search")
+@endpoint("POST", scope="search")
 def ids_by_hashes(request: HttpRequest) -> HttpResponse:
     """Return the ids of the versions of at most 10,000 SHA-256 digests."""
     found = by_id.with_digests(request.user, _digests(request, MOST_IDS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, register_converter
 from django.urls.converters import StringConverter
 
-from hub.protocols.huggingface import door, whoami
+from hub.protocols.huggingface import endpoint, whoami
 from hub.protocols.huggingface.commits import commit, lfs, preupload
 from hub.protocols.huggingface.repos import administration, files, lists
 from hub.protocols.huggingface.repos import views as repos
@@ -42,7 +42,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/organizations/<str:owner>/settings/repositories", repos.organisation_repos),
     path("api/models-tags-by-type", lists.tags_by_type),
     path("api/models", lists.models, name="hf-models"),
-    path("api/models/<str:name>", door.owner_missing),
+    path("api/models/<str:name>", endpoint.owner_missing),
     path(MODEL, repos.info, name="hf-model"),
     path(f"{MODEL}/revision/<path:ref>", repos.info),
     path(f"{MODEL}/tree/<path:rest>", files.tree),
@@ -75,12 +75,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(XET, xet.unknown_call, name="hf-xet"),
     path("xet/<path:rest>", xet.unknown_call),
     # What is not here, and the files.
-    path("api/models/<str:name>/revision/<path:rest>", door.owner_missing),
-    path("api/models/<str:name>/tree/<path:rest>", door.owner_missing),
-    path(f"{MODEL}/<path:rest>", door.unsupported_call),
-    path("api/datasets/<path:rest>", door.models_only),
-    path("api/spaces/<path:rest>", door.models_only),
+    path("api/models/<str:name>/revision/<path:rest>", endpoint.owner_missing),
+    path("api/models/<str:name>/tree/<path:rest>", endpoint.owner_missing),
+    path(f"{MODEL}/<path:rest>", endpoint.unsupported_call),
+    path("api/datasets/<path:rest>", endpoint.models_only),
+    path("api/spaces/<path:rest>", endpoint.models_only),
     path("<str:owner>/<str:name>/resolve/<path:rest>", files.resolve, name="hf-file"),
     path("<str:owner>/<str:name>/raw/<path:rest>", files.resolve),
-    path("<str:name>/resolve/main/<path:rest>", door.owner_missing),
+    path("<str:name>/resolve/main/<path:rest>", endpoint.owner_missing),
 ]

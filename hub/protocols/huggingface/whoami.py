@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from registry.accounts import organisations, permissions
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registry.models import AccessToken
 
 
-@door("GET")
+@endpoint("GET")
 def whoami(request: HttpRequest) -> JsonResponse:
     """Return the token's user, organisations and role.
 
@@ -57,7 +57,7 @@ def _moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@door("GET")
+@endpoint("GET")
 def agent_harnesses(_request: HttpRequest) -> JsonResponse:
     """Return no agent harnesses; clients ask once a day."""
     return answer({"standardEnvVars": [], "harnesses": {}})

@@ -1,4 +1,4 @@
-"""Every address of both doors, as their own lists of addresses say. Needs Django's settings."""
+"""Every address of both protocols, as their own lists of addresses say. Needs Django's settings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PARAMETER = re.compile(r"<(?:[a-z-]+:)?([a-z_]+)>")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A pattern: ``api/models/<str:owner>/<str:name>/refs`` of a door."""
+    """A pattern: ``api/models/<str:owner>/<str:name>/refs`` of a protocol."""
 
-    door: str
+    protocol: str
     route: str
 
     @property
@@ -41,8 +41,10 @@ class Address:
 
 def addresses() -> list[Address]:
     """Return all of them; none is written down a second time."""
-    doors = ((HUGGING_FACE, huggingface.urlpatterns), (CIVITAI, civitai.urlpatterns))
-    return [Address(door, route) for door, patterns in doors for route in _routes(patterns)]
+    protocols = ((HUGGING_FACE, huggingface.urlpatterns), (CIVITAI, civitai.urlpatterns))
+    return [
+        Address(protocol, route) for protocol, patterns in protocols for route in _routes(patterns)
+    ]
 
 
 def _routes(patterns: Sequence[URLPattern | URLResolver], before: str = "") -> Iterator[str]:

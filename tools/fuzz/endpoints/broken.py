@@ -1,4 +1,4 @@
-"""Broken values and bodies, made of what a client of the Hugging Face door would send."""
+"""Broken values and bodies, made of what a client of the Hugging Face protocol would send."""
 
 from __future__ import annotations
 

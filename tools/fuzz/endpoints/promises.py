@@ -28,12 +28,14 @@ def has_retry_after(answer: Answer) -> bool:
     return answer.status == WAITING and "retry-after" in answer.headers
 
 
-def broken_promises(request: FuzzRequest, door: str, answer: Answer, known: Known) -> Iterator[str]:
+def broken_promises(
+    request: FuzzRequest, protocol: str, answer: Answer, known: Known
+) -> Iterator[str]:
     """Yield the promises that an answer breaks.
 
     Args:
         request: The request.
-        door: Protocol of the address; "" for others.
+        protocol: Protocol of the address; "" for others.
         answer: The answer.
         known: Has the private adapter.
     """
@@ -47,22 +49,22 @@ def broken_promises(request: FuzzRequest, door: str, answer: Answer, known: Know
         yield "503 without Retry-After"
     if b"Traceback" in answer.body:
         yield "a traceback in the answer"
-    if answer.status >= 400 and door and request.is_sound and answer.is_of_django:
-        yield from _missing_error(request, door, answer)
+    if answer.status >= 400 and protocol and request.is_sound and answer.is_of_django:
+        yield from _missing_error(request, protocol, answer)
     if request.caller != OWNER:
         yield from _leaks(request, answer, known)
 
 
-def _missing_error(request: FuzzRequest, door: str, answer: Answer) -> Iterator[str]:
+def _missing_error(request: FuzzRequest, protocol: str, answer: Answer) -> Iterator[str]:
     """Yield what the error of a protocol lacks."""
     document: Any = answer.document
     has_words = isinstance(document, dict) and bool(document.get("error") or document.get("errors"))
     if request.method != "HEAD" and not has_words:
         yield f"a {answer.status} without words in JSON"
     is_verdict = isinstance(document, dict) and "errors" in document and "error" not in document
-    if door == HUGGING_FACE and not is_verdict and not answer.headers.get("x-error-message"):
+    if protocol == HUGGING_FACE and not is_verdict and not answer.headers.get("x-error-message"):
         yield f"a {answer.status} without X-Error-Message"
-    if door == CIVITAI and request.method == "HEAD" and answer.body:
+    if protocol == CIVITAI and request.method == "HEAD" and answer.body:
         yield "a body for HEAD"
 
 

@@ -134,7 +134,7 @@ def request_for(seed: int, number: int, order: Sequence[Address], known: Known) 
     if not care.is_plain and random.random() < 0.2:
         path = _bent(path, random)
     token = known.tokens.get(caller, "")
-    is_in_query = bool(token) and address.door == CIVITAI and random.random() < 0.1
+    is_in_query = bool(token) and address.protocol == CIVITAI and random.random() < 0.1
     query = _query(random, known, token if is_in_query else "", care)
     headers, is_here = _headers(random, care)
     if not is_in_query:

@@ -1,4 +1,4 @@
-"""What a hub keeps, row by row with whose it is, and what a door may not have changed.
+"""What a hub keeps, row by row with whose it is, and what a request may not have changed.
 
 Needs Django's settings.
 """

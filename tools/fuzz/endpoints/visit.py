@@ -68,9 +68,9 @@ class Visit:
         """Send a request, and if it is about the private adapter, its twin."""
         request = request_for(self.seed, number, self.order, self.known)
         answer = self._sent(request)
-        door = self._door(request)
-        self._count(request, door, answer)
-        for fault in promises.broken_promises(request, door, answer, self.known):
+        protocol = self._protocol(request)
+        self._count(request, protocol, answer)
+        for fault in promises.broken_promises(request, protocol, answer, self.known):
             self._fault(number, request, answer, fault)
         twin = request_for(self.seed, number, self.order, self.known.without_private)
         if request.caller in _OUTSIDERS and twin.is_twin_of(request, self.known):
@@ -92,23 +92,23 @@ class Visit:
     def _sent(self, request: FuzzRequest) -> Answer:
         return sent(self.port, request.data, request.method, is_cut=request.is_cut)
 
-    def _door(self, request: FuzzRequest) -> str:
+    def _protocol(self, request: FuzzRequest) -> str:
         """Count the address, and return its protocol; "" for other addresses."""
         route = route_of(request.target)
-        door = next((one.door for one in self.all_of_them if one.route == route), "")
-        if door:
-            self.routes[f"{door}: /{route}"] += 1
-        return door
+        protocol = next((one.protocol for one in self.all_of_them if one.route == route), "")
+        if protocol:
+            self.routes[f"{protocol}: /{route}"] += 1
+        return protocol
 
-    def _count(self, request: FuzzRequest, door: str, answer: Answer) -> None:
+    def _count(self, request: FuzzRequest, protocol: str, answer: Answer) -> None:
         label = f"{_class(answer.status)} (Retry-After)" * promises.has_retry_after(answer)
         method = request.method if request.method in _USUAL else "others"
-        self.counts[door or "elsewhere", method][label or _class(answer.status)] += 1
+        self.counts[protocol or "elsewhere", method][label or _class(answer.status)] += 1
         self.callers[request.caller] += 1
 
     def _fault(self, number: int, request: FuzzRequest, answer: Answer, fault: str) -> None:
         self.kept.mkdir(parents=True, exist_ok=True)
-        name = f"doors-{self.seed}-{number}.bin"
+        name = f"protocols-{self.seed}-{number}.bin"
         (self.kept / name).write_bytes(request.data)
         heard = f"{answer.status} {answer.body[:200]!r}"
         call = f"{request.method} {request.target[:160]!r} by the {request.caller}"
@@ -153,8 +153,8 @@ def visit(
         "requests": requests,
         "seconds": seconds,
         "counts": [
-            {"door": door, "method": method, "answers": dict(answers)}
-            for (door, method), answers in sorted(seen.counts.items())
+            {"protocol": protocol, "method": method, "answers": dict(answers)}
+            for (protocol, method), answers in sorted(seen.counts.items())
         ],
         "callers": dict(seen.callers),
         "twins": seen.twins,

@@ -31,7 +31,7 @@ _ELSEWHERE = ("discussions", "super-squash/main", "likers", "a/b/resolve/main/x.
 class Private:
     """How the private adapter is called, in words that are as long as those of nobody.
 
-    Numbers of adapter, version and file have ten digits: both doors read zeros before them.
+    Numbers of adapter, version and file have ten digits: both protocols read zeros before them.
     """
 
     name: str

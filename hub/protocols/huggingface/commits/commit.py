@@ -16,7 +16,7 @@ from hub.protocols.huggingface.commits.operations import (
     lines,
     operations,
 )
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, REVISION_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
@@ -48,7 +48,7 @@ class Changes:
     held: int = 0
 
 
-@door("POST")
+@endpoint("POST")
 def commit(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Read a commit line by line and make it."""
     refuse_pull_request(request)

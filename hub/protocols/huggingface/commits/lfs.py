@@ -25,7 +25,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.http.problems import problem_of
-from hub.protocols.huggingface.door import door
+from hub.protocols.huggingface.endpoint import endpoint
 from hub.protocols.huggingface.inputs import json_of, stream_of
 from hub.protocols.huggingface.repos.refs import adapter_of
 from registry.accounts import permissions
@@ -48,7 +48,7 @@ MAX_OBJECTS = 1000
 _OF_ONE_FILE = (Invalid, QuotaExceeded, TooLarge, UploadRefused)
 
 
-@door("POST")
+@endpoint("POST")
 def batch(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Return the files to send, with links."""
     adapter = adapter_of(request, owner, name)
@@ -134,7 +134,7 @@ def _place(request: HttpRequest, adapter: Adapter, link: str) -> str:
     return request.build_absolute_uri(path)
 
 
-@door("PUT", "POST", has_own_token=True)
+@endpoint("PUT", "POST", has_own_token=True)
 def objects(request: HttpRequest, owner: str, name: str, link: str) -> HttpResponseBase:
     """Receive a file or a part, or complete a file; the link is the permission."""
     del owner, name  # the link has the upload and the part

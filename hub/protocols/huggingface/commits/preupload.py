@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.repos import modes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
@@ -41,7 +41,7 @@ MAX_FILES = 1000
 SAMPLE_BYTES = 512
 
 
-@door("POST")
+@endpoint("POST")
 def preupload(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Return for each file how to send it, whether to skip it, and its current id."""
     refuse_pull_request(request)
@@ -156,7 +156,7 @@ def _faults(path: str, size: int, sample: bytes) -> list[Finding]:
     ]
 
 
-@door("POST", is_read=True)
+@endpoint("POST", is_read=True)
 def validate(request: HttpRequest) -> JsonResponse:
     """Validate the front matter of a card: 400 if a push would be refused."""
     text = text_of(json_of(request), "content", "")

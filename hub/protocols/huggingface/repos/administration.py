@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import json_of, text_of
 from hub.protocols.huggingface.refusals import REPO_NOT_FOUND, REVISION_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
@@ -33,7 +33,7 @@ _VERSION = re.compile(r"v[0-9]{1,1024}\Z")
 _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_MANUAL}
 
 
-@door("POST")
+@endpoint("POST")
 def create(request: HttpRequest) -> JsonResponse:
     """Create an adapter; 409 with its URL if it exists, which clients may accept."""
     body, user = json_of(request), permissions.require_user(request.user)
@@ -50,7 +50,7 @@ def create(request: HttpRequest) -> JsonResponse:
     return answer({"url": _url(request, made), "name": made.full_name, "id": made.full_name})
 
 
-@door("DELETE")
+@endpoint("DELETE")
 def delete(request: HttpRequest) -> JsonResponse:
     """Withdraw an adapter: its files are deleted, its name and a tombstone stay."""
     body, user = json_of(request), permissions.require_user(request.user)
@@ -60,7 +60,7 @@ def delete(request: HttpRequest) -> JsonResponse:
     return answer({})
 
 
-@door("POST")
+@endpoint("POST")
 def move(request: HttpRequest) -> JsonResponse:
     """Rename an adapter; the old name redirects.
 
@@ -81,7 +81,7 @@ def move(request: HttpRequest) -> JsonResponse:
     return answer({"url": _url(request, adapter)})
 
 
-@door("PUT")
+@endpoint("PUT")
 def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Change visibility and access of an adapter."""
     adapter = adapter_of(request, owner, name)
@@ -91,7 +91,7 @@ def settings(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     return answer({"visibility": adapter.visibility, "private": _is_private(adapter)})
 
 
-@door("POST", "DELETE")
+@endpoint("POST", "DELETE")
 def tag(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Create a tag at a revision, or delete one."""
     adapter = adapter_of(request, owner, name)
@@ -102,7 +102,7 @@ def tag(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     return answer({})
 
 
-@door("POST", "DELETE")
+@endpoint("POST", "DELETE")
 def branch(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Create a branch at a revision, by default ``main``, or delete one."""
     adapter = adapter_of(request, owner, name)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from hub.http import delivery
 from hub.http.errors import Malformed
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import is_on, next_page, whole
 from hub.protocols.huggingface.refusals import ENTRY_NOT_FOUND, Refused
 from hub.protocols.huggingface.repos import shapes
@@ -66,7 +66,7 @@ class Entry:
         return {"type": "directory", "oid": name, "size": 0, "path": self.path}
 
 
-@door("GET")
+@endpoint("GET")
 def tree(request: HttpRequest, owner: str, name: str, rest: str) -> JsonResponse:
     """Return the entries of a folder, or with ``recursive`` all entries below it.
 
@@ -137,7 +137,7 @@ def _documents(
     return documents
 
 
-@door("POST", is_read=True)
+@endpoint("POST", is_read=True)
 def paths_info(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Return files and folders by their paths, without missing ones."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
@@ -173,7 +173,7 @@ def _paths_query(request: HttpRequest) -> tuple[list[str], bool]:
 BEFORE_FILE = 3
 
 
-@door("GET")
+@endpoint("GET")
 def resolve(request: HttpRequest, owner: str, name: str, rest: str) -> HttpResponseBase:
     """Send a file of a revision or a range of it; counted when its last byte is sent."""
     adapter = adapter_of(request, owner, name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.repos import shapes
 from registry.adapters import selectors as adapter_selectors
@@ -37,7 +37,7 @@ _MORE = frozenset({"author", "gated", "disabled", "cardData", "config", "baseMod
                    "downloadsAllTime", "trendingScore", "spaces"})  # fmt: skip
 
 
-@door("GET")
+@endpoint("GET")
 def models(request: HttpRequest) -> JsonResponse:
     """Return matching public repos and the user's own, with a ``Link`` to the next page."""
     query = request.GET
@@ -114,7 +114,7 @@ def _more(adapter: Adapter, names: set[str] | frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name in names}
 
 
-@door("GET")
+@endpoint("GET")
 def tags_by_type(request: HttpRequest) -> JsonResponse:
     """Return the tags that lists can be filtered by."""
     facets = adapter_selectors.facets(request.user)

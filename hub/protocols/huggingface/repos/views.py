@@ -12,7 +12,7 @@ from django.db.models import prefetch_related_objects
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 
-from hub.protocols.huggingface.door import answer, door
+from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.refusals import in_header
 from hub.protocols.huggingface.repos import shapes
@@ -43,7 +43,7 @@ R = TypeVar("R", bound="HttpResponseBase")
 MAX_COMMITS = 100
 
 
-@door("GET")
+@endpoint("GET")
 def info(request: HttpRequest, owner: str, name: str, ref: str = revisions.MAIN) -> JsonResponse:
     """Return the document of a repo at a revision."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), ref)
@@ -83,7 +83,7 @@ def warned(response: R, snapshot: Snapshot) -> R:
     return response
 
 
-@door("GET")
+@endpoint("GET")
 def refs(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Return branches and tags with their commits; versions are tags."""
     snapshot = snapshot_of(request, adapter_of(request, owner, name), revisions.MAIN)
@@ -102,7 +102,7 @@ def _ref(kind: str, name: str, commit: str) -> dict[str, str]:
     return {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit}
 
 
-@door("GET")
+@endpoint("GET")
 def commits(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Return a revision and its ancestors, newest first, in pages.
 
@@ -120,28 +120,28 @@ def commits(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespon
     return answer(rows, headers=next_page(request, str(int(text) + limit) if has_more else ""))
 
 
-@door("GET")
+@endpoint("GET")
 def auth_check(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Check whether the user may download."""
     require_access(request, adapter_of(request, owner, name))
     return answer({})
 
 
-@door("GET")
+@endpoint("GET")
 def auth_check_write(request: HttpRequest, owner: str, name: str) -> JsonResponse:
     """Check whether the user may publish."""
     permissions.require_adapter(request.user, adapter_of(request, owner, name))
     return answer({})
 
 
-@door("GET")
+@endpoint("GET")
 def own_repos(request: HttpRequest) -> JsonResponse:
     """Return the user's repos with their sizes."""
     user = permissions.require_user(request.user)
     return answer(_owned(list(tag_filters.in_namespace(user, user.namespace))))
 
 
-@door("GET")
+@endpoint("GET")
 def organisation_repos(request: HttpRequest, owner: str) -> JsonResponse:
     """Return the repos of an organisation that the user may see."""
     user = permissions.require_user(request.user)
@@ -182,7 +182,7 @@ def _front_matter(sha256: str) -> Mapping[str, Any]:
         return fields.front_matter(fields.decoded(handle.read(fields.MAX_READ + 1)))
 
 
-@door("GET")
+@endpoint("GET")
 def web_page(request: HttpRequest, owner: str, name: str, ref: str) -> HttpResponseRedirect:
     """Redirect to the version of a commit or branch, else to the adapter."""
     adapter = adapter_of(request, owner, name)

@@ -25,7 +25,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.http.callers import bearer_secret
-from hub.protocols.huggingface.door import answer, charge_write, door
+from hub.protocols.huggingface.endpoint import answer, charge_write, endpoint
 from hub.protocols.huggingface.inputs import refuse_pull_request, stream_of
 from hub.protocols.huggingface.refusals import Refused
 from hub.protocols.huggingface.repos.refs import adapter_of
@@ -53,7 +53,7 @@ SOON_S = 5
 MAX_TELEMETRY_BYTES = 2**20
 
 
-@door("GET")
+@endpoint("GET")
 def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonResponse:
     """Return an upload token, and the URL for it."""
     del ref  # the revision is ignored: the commit sets it
@@ -71,7 +71,7 @@ def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRe
     return answer(document, headers=headers)
 
 
-@door("POST", has_own_token=True)
+@endpoint("POST", has_own_token=True)
 def xorb(request: HttpRequest, session: str, xorb_hash: str) -> JsonResponse:
     """Receive a xorb."""
     grant = _grant(request)
@@ -83,7 +83,7 @@ def xorb(request: HttpRequest, session: str, xorb_hash: str) -> JsonResponse:
     return answer({"was_inserted": is_new})
 
 
-@door("POST", has_own_token=True)
+@endpoint("POST", has_own_token=True)
 def shard(request: HttpRequest, session: str) -> JsonResponse:
     """Assemble the files of a shard; the result is 1."""
     grant = _grant(request)
@@ -98,7 +98,7 @@ def shard(request: HttpRequest, session: str) -> JsonResponse:
     return answer({"result": 1})
 
 
-@door("POST", has_own_token=True)
+@endpoint("POST", has_own_token=True)
 def telemetry(request: HttpRequest, /, **_named: str) -> JsonResponse:
     """Discard telemetry."""
     for _chunk in _chunks(stream_of(request, limit=MAX_TELEMETRY_BYTES)):
@@ -106,7 +106,7 @@ def telemetry(request: HttpRequest, /, **_named: str) -> JsonResponse:
     return answer({})
 
 
-@door("GET", "POST", "PUT", "DELETE", has_own_token=True)
+@endpoint("GET", "POST", "PUT", "DELETE", has_own_token=True)
 def unknown_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
     """Answer 404 to all other calls, such as queries for known chunks.
 

@@ -86,7 +86,7 @@ def _show_adapters(adapters: list[Adapter]) -> None:
         ]
         for adapter in adapters
     ]
-    show(table([["ADAPTER", "LATEST", "FAMILY", "KIND", "PULLS", "WORDS"], *rows]))
+    show(table([["ADAPTER", "LATEST", "FAMILY", "KIND", "DOWNLOADS", "WORDS"], *rows]))
 
 
 def _configure_reference(parser: Parser) -> None:

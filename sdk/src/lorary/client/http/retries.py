@@ -45,13 +45,13 @@ class Backoff:
     """How often and how long to wait before trying again.
 
     Attributes:
-        tries: Attempts in a row without progress.
+        attempts: Attempts in a row without progress, the first included.
         first_s: Wait after the first; doubles, with some chance in it.
         longest_s: Longest wait of its own accord.
         sleep: Replaced in tests.
     """
 
-    tries: int = 5
+    attempts: int = 5
     first_s: float = 0.25
     longest_s: float = 8.0
     sleep: Callable[[float], None] = time.sleep
@@ -73,7 +73,7 @@ class Backoff:
                 return attempt()
             except Again as again:
                 failures = 1 if progress() > before else failures + 1
-                if failures >= self.tries:
+                if failures >= self.attempts:
                     raise again.error from again
                 last = again
             self._wait(failures, last)
@@ -83,7 +83,7 @@ class Backoff:
         pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
         pause = max(last.at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         if pause >= _NOTICED_S:
-            again = f"{failures} of {self.tries - 1}"
+            again = f"{failures} of {self.attempts - 1}"
             _log.info("%s Trying again (%s) in %.0f s.", last.error.detail, again, pause)
         self.sleep(pause)
 

@@ -1,4 +1,4 @@
-"""A short visit of what `doors.py` does for long, and what its promises are worth."""
+"""A short visit of what `protocols.py` does for long, and what its promises are worth."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_every_address_of_a_door_is_on_the_list() -> None:
     mine = {route for module, route in views(get_resolver().url_patterns)
             if module.startswith("hub.protocols.")}  # fmt: skip
     assert {one.route for one in addresses()} == mine
-    assert {one.door for one in addresses()} == {HUGGING_FACE, CIVITAI}
+    assert {one.protocol for one in addresses()} == {HUGGING_FACE, CIVITAI}
 
 
 @pytest.mark.slow
 @pytest.mark.e2e
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_short_visit_breaks_no_promise(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.fuzz.doors", "--json", "--keep", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.fuzz.protocols", "--json", "--keep", str(tmp_path)]
     done = subprocess.run(
         [*command, "--requests", str(REQUESTS)],
         cwd=ROOT,
@@ -85,7 +85,7 @@ def test_a_short_visit_breaks_no_promise(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["faults"] == []
     assert done.returncode == 0
-    assert set(told["asked"]) == {f"{one.door}: /{one.route}" for one in addresses()}
+    assert set(told["asked"]) == {f"{one.protocol}: /{one.route}" for one in addresses()}
     assert sum(sum(row["answers"].values()) for row in told["counts"]) >= REQUESTS
     assert min(told["twins"], told["garbage"], told["rows"], told["files"]) > 0
 

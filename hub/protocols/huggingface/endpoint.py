@@ -1,12 +1,12 @@
 """The decorator of all Hub views: authentication, scopes, rate limits, errors and headers.
 
 ```
-@door("GET")                          # HEAD comes with it
+@endpoint("GET")                          # HEAD comes with it
 def info(request, owner, name): …     # request.user is the user, possibly anonymous
 
-@door("POST", is_read=True)           # a read with a body: does not need the scope “write”
-@door("PUT", is_open=True)            # allows anonymous users; the URL is the permission
-@door("POST", has_own_token=True)     # the view reads Authorization itself
+@endpoint("POST", is_read=True)           # a read with a body: does not need the scope “write”
+@endpoint("PUT", is_open=True)            # allows anonymous users; the URL is the permission
+@endpoint("POST", has_own_token=True)     # the view reads Authorization itself
 ```
 
 Services and selectors check permissions; ``refusal`` answers their errors.
@@ -43,7 +43,7 @@ P = ParamSpec("P")
 SAFE = frozenset({"GET", "HEAD"})
 
 
-def door(
+def endpoint(
     *methods: str, is_read: bool = False, is_open: bool = False, has_own_token: bool = False
 ) -> Callable[
     [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
@@ -197,7 +197,7 @@ def _discard_rest(request: HttpRequest) -> None:
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-@door(*METHODS, is_read=True)
+@endpoint(*METHODS, is_read=True)
 def unsupported_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
     """Refuse a call that is not supported.
 
@@ -207,7 +207,7 @@ def unsupported_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
     raise NotFound(_("This hub does not offer this call of the Hugging Face API."))
 
 
-@door(*METHODS, is_read=True)
+@endpoint(*METHODS, is_read=True)
 def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
     """Refuse calls about datasets, spaces and buckets.
 
@@ -217,7 +217,7 @@ def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
     raise Refused(NotFound(_("This hub has only models, no datasets or spaces.")), REPO_NOT_FOUND)
 
 
-@door(*METHODS, is_read=True)
+@endpoint(*METHODS, is_read=True)
 def owner_missing(_request: HttpRequest, /, **_named: str) -> NoReturn:
     """Refuse the name of a model without an owner.
 

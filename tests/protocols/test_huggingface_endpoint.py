@@ -1,4 +1,4 @@
-"""Tokens, methods, limits, and what every answer of the Hugging Face door carries."""
+"""Tokens, methods, limits, and what every answer of the Hugging Face protocol carries."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sends thousands of invalid and random requests to both protocols of a running hub.
 
-    python -m tools.fuzz.doors --requests 20000 --seed 1 --report docs/reports
+    python -m tools.fuzz.protocols --requests 20000 --seed 1 --report docs/reports
 
 It checks that there is no 5xx, no traceback and no unauthenticated write. An anonymous client, a
 user who may only read, ada with a token to read, and another user who may write send requests for
@@ -36,7 +36,7 @@ NEWLINE = "\n"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     options = _parser().parse_args(arguments)
-    with TemporaryDirectory(prefix="lorary-doors-") as place:
+    with TemporaryDirectory(prefix="lorary-protocols-") as place:
         # Each anonymous request has its own address, as behind a proxy, so that no limit applies.
         hub = RunningHub(Path(place) / "hub", "--queues", "checks", TRUST_PROXY="1")
         os.environ.clear()
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.fuzz.doors",
+        prog="python -m tools.fuzz.protocols",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,12 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 def _lines(found: dict[str, Any], first: str = "") -> list[str]:
     """Return the table, and what is to say about it."""
     classes = sorted({name for row in found["counts"] for name in row["answers"]})
-    head = ["door", "method", "requests", *classes]
+    head = ["protocol", "method", "requests", *classes]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in found["counts"]:
         cells = [f"{row['answers'].get(name, 0):,}" for name in classes]
         total = f"{sum(row['answers'].values()):,}"
-        lines.append(f"| {' | '.join([row['door'], row['method'], total, *cells])} |")
+        lines.append(f"| {' | '.join([row['protocol'], row['method'], total, *cells])} |")
     faults = found["faults"]
     shown = [f"* {fault}" for fault in faults[:SHOWN]]
     more = [f"* and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []
@@ -98,11 +98,11 @@ def _summary(found: dict[str, Any]) -> str:
 
 def _write(found: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-doors.md"
+    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-protocols.md"
     lines = [
-        f"# Both doors under random requests, {datetime.now(UTC):%Y-%m-%d}",
+        f"# Both protocols under random requests, {datetime.now(UTC):%Y-%m-%d}",
         "",
-        "Written by `python -m tools.fuzz.doors`; what is promised is in",
+        "Written by `python -m tools.fuzz.protocols`; what is promised is in",
         "[fuzzing.md](../fuzzing.md#protocols-of-other-hubs).",
         "",
         *(f"* {fact}" for fact in machine()),

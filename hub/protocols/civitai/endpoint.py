@@ -1,7 +1,7 @@
 """The decorator of all Civitai views: authentication, rate limits, errors.
 
 ```
-@door("GET")                 # HEAD comes with it
+@endpoint("GET")                 # HEAD comes with it
 def model(request, number): …   # request.user is the user, possibly anonymous
 ```
 
@@ -50,7 +50,7 @@ class Refused(Exception):
         super().__init__(text)
 
 
-def door(
+def endpoint(
     *methods: str, scope: str = ""
 ) -> Callable[
     [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
