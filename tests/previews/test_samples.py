@@ -276,7 +276,7 @@ def test_pictures_count_against_the_quota(version: Version, ada: User) -> None:
     used = before + sample.blob.size_bytes
     assert quotas.used_by(Namespace.objects.get(user=ada)) == used
     Namespace.objects.update(quota_bytes=used + len(PNG) - 1)
-    with pytest.raises(QuotaExceeded, match="no room"):
+    with pytest.raises(QuotaExceeded, match="does not allow"):
         bring(ada, version)
     assert version.samples.count() == 1
     samples.remove(actor=ada, sample=sample)

@@ -195,7 +195,7 @@ def test_bytes_that_were_swept_cannot_be_published(ada: User, noir: Adapter) -> 
     sweep.run()
     age(400)
     assert sweep.run().files >= 1
-    with pytest.raises(UploadRefused, match="deleted since"):
+    with pytest.raises(UploadRefused, match="deleted after"):
         publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
     assert accept(ada, LORA).state == UploadState.ACCEPTED
 

@@ -204,7 +204,7 @@ def test_the_rest_of_a_promotion_that_was_cut_off_is_no_file(
 def test_rows_are_read_page_by_page(
     source: BlobStore, target: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate_store, "PAGE", 5)
+    monkeypatch.setattr(migrate_store, "BATCH", 5)
     assert [sha256 for sha256, _size in migrate_store.stored()] == DIGESTS
 
 
