@@ -123,7 +123,7 @@ def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None
     }
     ran = run("pull", NAME, "--to", tmp_path / "out", "--verify")
     assert "here already, verified" in ran.out
-    assert "left out  a.json (--all-files brings them)" in ran.out
+    assert "left out  a.json (use --all-files to download them)" in ran.out
     assert ran.err == ""
 
 
@@ -253,14 +253,14 @@ def test_a_refused_token_is_told_by_where_it_was(
     monkeypatch.setenv("LORARY_TOKEN", "lor_stale")
     ran = run("whoami", "--json")
     assert ran.code == 4
-    assert "environment variable LORARY_TOKEN: set that to another" in ran.err
+    assert "environment variable LORARY_TOKEN: set it to another" in ran.err
     assert ran.document["error"]["message"] in ran.err
     given = run("login", "--token", "lor_given")
     monkeypatch.delenv("LORARY_TOKEN")
     Credentials(home / "credentials.json", fake.url, {fake.url: "lor_kept"}).save()
     kept = run("whoami")
-    assert f"stored in {home / 'credentials.json'}: sign in again by lorary login" in kept.err
-    assert f"--token or typed in); make another at {fake.url}/settings/tokens" in given.err
+    assert f"stored in {home / 'credentials.json'}: sign in again with `lorary login" in kept.err
+    assert f"--token or typed in). Create another at {fake.url}/settings/tokens" in given.err
     run("logout")
     none = run("whoami")
     assert none.err == "lorary: Sign in first See lorary login --help.\n"

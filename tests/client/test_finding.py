@@ -153,7 +153,7 @@ def test_a_folder_without_weights_is_said_so(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = run("find", tmp_path / "empty")
     assert (ran.code, ran.out) == (3, "")
-    assert "holds no .safetensors file" in ran.err
+    assert "contains no .safetensors file" in ran.err
 
 
 def test_what_cannot_be_read_does_not_end_the_others(
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_does_not_end_the_others(
         "none.safetensors", str(folder / "gone.safetensors"), "nothing", "a" * 63,
     ]  # fmt: skip
     assert found["matches"][0]["adapter"] == NAME
-    assert "no hash of 8, 10, 12 or 64 hex digits" in failed[3]["error"]["message"]
+    assert "nor a hash of 8, 10, 12 or 64 hex digits" in failed[3]["error"]["message"]
     ran = run("find", "nothing", lora)
     assert ran.out.splitlines()[1].endswith(f"{NAME}@v1  sha256")
     assert "1 of 2 not found" in ran.err

@@ -71,7 +71,7 @@ def test_two_adapters_with_a_generic_name_are_both_kept(
     assert (first.code, second.code) == (0, 0)
     assert kept(out) == {"ada--noir.safetensors": b"noir", "bob--ink.safetensors": b"ink"}
     assert f"renamed   {name} → ada--noir.safetensors" in first.out
-    assert "left out  README.md (--all-files brings them)" in first.out
+    assert "left out  README.md (use --all-files to download them)" in first.out
 
 
 def test_further_versions_and_variants_get_names_of_their_own(

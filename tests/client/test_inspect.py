@@ -95,7 +95,7 @@ def test_a_folder_shows_people_a_line_for_each_file(run: Run, folder: Path) -> N
     assert re.fullmatch(r"a\.safetensors +SDXL≠ +LoRA 4 +[0-9.]+ kB", lines[0])
     assert "cannot be read" in lines[2]
     assert "refused: is_html" in lines[3]
-    assert "no adapter: vae" in lines[4]
+    assert "not an adapter: vae" in lines[4]
 
 
 def test_several_processes_give_what_one_does(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -228,7 +228,7 @@ def test_pages_are_plain_in_a_pipe_and_fit_into_80_columns(run: Run, tmp_path: P
 
 def test_a_page_says_what_a_file_is_that_is_no_adapter(run: Run, folder: Path) -> None:
     ran = run("inspect", folder / "sub" / "vae.safetensors", folder / "sub" / "c.SafeTensors")
-    assert "No adapter: this is a VAE." in ran.out
+    assert "Not an adapter: this is a VAE." in ran.out
     assert "REFUSED" in ran.out
     assert "Download the file again. [is_html]" in " ".join(ran.out.split())
 
@@ -246,17 +246,17 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     several = _page(kohya(attention), tmp_path, run)
     assert re.search(r"Likely FLUX\.1 — adapters for Chroma, .*or .* look the same\.", several)
     assert "FLUX.1 is the most used of those that fit." in several
-    assert "If you know which one it is, say so" in several
+    assert "If you know which one it is, mention it" in several
     claim = {"ss_base_model_version": "omnigen2"}
     claimed = _page(diffusers(strange, metadata=claim), tmp_path, run)
-    assert "OmniGen2 — its metadata says so (ss_base_model_version: omnigen2)" in claimed
+    assert "OmniGen2 — according to its metadata (ss_base_model_version: omnigen2)" in claimed
     assert "Unknown base model —" in _page(diffusers(strange), tmp_path, run)
 
 
 def test_a_page_tells_which_checkpoints_the_tensors_rule_out(run: Run, tmp_path: Path) -> None:
     name = {"ss_sd_model_name": "ponyGhibliStyle"}
     page = " ".join(_page(kohya(SD1, metadata=name), tmp_path, run).split())
-    assert "Not trained on Pony, though ss_sd_model_name says so (ponyGhibliStyle):" in page
+    assert "ss_sd_model_name names Pony as the checkpoint (ponyGhibliStyle), but" in page
     assert "Trained on" not in page
     image = _page(kohya(DENOISERS["wan_14b_i2v", "native"]), tmp_path, run)
     assert "Trained on Wan 2.1, as its tensors show." in image
@@ -267,10 +267,10 @@ def test_a_page_tells_a_name_from_metadata(run: Run, tmp_path: Path) -> None:
     attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
     place.write_bytes(kohya(attention))
     page = " ".join(run("inspect", place).out.split())
-    assert "Wan 14B — by its name; the tensors allow it and others." in page
-    assert "Its name points to Wan 2.2." in page
-    assert "Trained on Wan 2.2, says its name." in page
-    assert "The name points to Wan 14B, and the tensors allow it." in page
+    assert "Wan 14B — according to its file name; the tensors fit others too." in page
+    assert "Its file name suggests Wan 2.2." in page
+    assert "Trained on Wan 2.2, according to its file name." in page
+    assert "The file name suggests Wan 14B, and the tensors fit it." in page
     assert "metadata" not in page
 
 

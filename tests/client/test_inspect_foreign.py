@@ -20,5 +20,5 @@ def test_a_page_and_a_line_tell_what_is_no_adapter(run: Run, tmp_path: Path) -> 
     said = {"modelspec.architecture": "stable-diffusion-xl-v1-base"}
     foreign.write(place, foreign.checkpoint("sd1", "sgm", "model.diffusion_model."), said)
     page = " ".join(run("inspect", place).out.split())
-    assert "No adapter: this is a whole model (checkpoint). Its metadata says Stable" in page
-    assert "no adapter: checkpoint" in run("inspect", tmp_path).out
+    assert "Not an adapter: this is a whole model (checkpoint). Its metadata says Stable" in page
+    assert "not an adapter: checkpoint" in run("inspect", tmp_path).out

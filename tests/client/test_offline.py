@@ -58,7 +58,7 @@ def test_an_incomplete_cache_is_said_so(run: Run, gone: str, home: Path) -> None
         blob.unlink()
     ran = run("pull", f"{NAME}@v1", "--json")
     assert (ran.code, ran.document["error"]["code"]) == (5, "unreachable")
-    assert "The cache lacks noir.safetensors" in ran.err
+    assert "noir.safetensors of this version is not in the cache" in ran.err
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "v2"}'])

@@ -171,7 +171,7 @@ def test_inspect_needs_no_address_of_a_hub(
     stored[fake.url] = "lor stored"
     Credentials(home / "credentials.json", "", stored).save()
     ran = run("inspect", f"{fake.url}{FILE}", "--json")
-    assert (ran.code, "no token has" in ran.document["error"]["message"]) == (2, True)
+    assert (ran.code, "invalid characters" in ran.document["error"]["message"]) == (2, True)
 
 
 def test_inspect_tells_how_to_sign_in(
@@ -186,6 +186,6 @@ def test_inspect_tells_how_to_sign_in(
     fake.answers = [("files/", 401, {}, b"")]
     assert "environment variable LORARY_TOKEN" in said(fake)
     fake.answers = [("files/", 403, {}, b"")]
-    assert said(fake).endswith("Download the file, signed in, and look at that.")
+    assert said(fake).endswith("Sign in, download the file, and inspect the local copy.")
     monkeypatch.delenv("LORARY_TOKEN")
     assert said(fake).endswith(f"sign in first: lorary login --endpoint {fake.url}")

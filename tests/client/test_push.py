@@ -344,7 +344,7 @@ def test_interrupted_push_ends_at_once_though_the_hub_stalls(
     assert (process.returncode, out) == (130, "")
     assert err.strip() == (
         "lorary: interrupted. The hub keeps the parts of large.safetensors that have arrived. "
-        "Run the same command again to go on."
+        "Run the same command again to resume."
     )
 
 

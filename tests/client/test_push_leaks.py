@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Run = Callable[..., Ran]
     Typed = Callable[..., subprocess.CompletedProcess[str]]
 
-ASKED = "Publish it all the same? [y/N]"
+ASKED = "Publish anyway? [y/N]"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_no_at_the_terminal_sends_nothing(fake: FakeHub, typed: Typed) -> None
         assert (ran.returncode, ran.stdout) == (1, "")
         assert ran.stderr.index("privacy_path") < ran.stderr.index(ASKED)
         assert "Nothing was sent." in ran.stderr
-        assert "--private its owner alone" in ran.stderr
+        assert "--private so that only the owner" in ran.stderr
     told = json.loads(typed("n\n", "--json").stdout)
     assert told["error"]["code"] == "not_confirmed"
     assert [found["code"] for found in told["findings"]] == ["privacy_path"]
@@ -158,7 +158,7 @@ def test_a_draft_is_published_by_pushing_it_again(run: Run, fake: FakeHub, lora:
     assert (document["version"], document["state"]) == ("v1", "draft")
     document = run("push", lora, "--to", "ada/noir", "--json").document
     assert (document["version"], document["state"]) == ("v1", "published")
-    assert "v1 already, which is no draft" in run("push", lora, "--to", "ada/noir", "--draft").err
+    assert "published as v1, so no draft" in run("push", lora, "--to", "ada/noir", "--draft").err
     assert run("push", lora, "--to", "ada/noir", "--draft", "--wait").code == 2
 
 

@@ -174,13 +174,13 @@ def test_redirect_on_the_same_host_keeps_token_and_body(fake: FakeHub, session: 
 
 def test_write_does_not_follow_elsewhere(fake: FakeHub, session: Session) -> None:
     fake.answers = [("inspect", 307, {"Location": "http://127.0.0.1:1/inspect"}, b"")]
-    with pytest.raises(errors.BadAnswer, match="elsewhere"):
+    with pytest.raises(errors.BadAnswer, match="redirects this request to"):
         session.json("POST", "inspect", data={})
 
 
 def test_circle_ends(fake: FakeHub, session: Session) -> None:
     fake.answers = [("me", 302, {"Location": "/api/v1/me"}, b"")] * 9
-    with pytest.raises(errors.BadAnswer, match="circles"):
+    with pytest.raises(errors.BadAnswer, match="too many times"):
         session.json("GET", "me")
 
 
@@ -209,14 +209,14 @@ def test_something_that_is_no_hub_is_recognised(
     fake: FakeHub, session: Session, body: bytes
 ) -> None:
     fake.answers = [("me", 200, {}, body)]
-    with pytest.raises(errors.BadAnswer, match="does not answer like a Lorary hub"):
+    with pytest.raises(errors.BadAnswer, match="does not respond like a Lorary hub"):
         session.json("GET", "me")
 
 
 def test_list_that_repeats_itself_ends(fake: FakeHub, session: Session) -> None:
     page = b'{"results":[1],"next":"/api/v1/me"}'
     fake.answers = [("me", 200, {}, page)] * 3
-    with pytest.raises(errors.BadAnswer, match="again and again"):
+    with pytest.raises(errors.BadAnswer, match="same page twice"):
         list(session.items("me"))
 
 

@@ -101,8 +101,8 @@ def test_interrupting_says_what_is_kept_and_how_to_go_on(
     assert process.returncode == 130
     line = err.decode().strip()
     match = re.fullmatch(
-        r"lorary: interrupted\. ([0-9.]+) (?:[kM]B )?of 3\.0 MB of noir\.safetensors are kept\. "
-        r"Run the same command again to go on\.",
+        r"lorary: interrupted\. ([0-9.]+) (?:[kM]B )?of 3\.0 MB of noir\.safetensors were kept\. "
+        r"Run the same command again to resume\.",
         line,
     )
     assert match, line
@@ -117,7 +117,7 @@ def test_a_wait_for_another_process_is_said(
     for made in (folder, home / "cache" / "locks"):
         made.mkdir(parents=True)
     waits = {
-        home / "cache" / "locks" / f"{sha(data)}.lock": f"another process that fetches {PATH}",
+        home / "cache" / "locks" / f"{sha(data)}.lock": f"another process that downloads {PATH}",
         folder / ".lorary.lock": f"another pull to {folder}",
     }
     for lock, said in waits.items():

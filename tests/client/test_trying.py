@@ -182,5 +182,5 @@ def test_patience_ends_and_says_where_it_goes_on(
 
 def test_an_answer_that_is_none_is_a_failure_of_the_hub(fake: FakeHub, hub: Hub) -> None:
     answer(fake, "tryouts$", ["odd"], 202)
-    with pytest.raises(LoraryError, match="no try-out"):
+    with pytest.raises(LoraryError, match="valid try-out"):
         hub.try_stack(["studio/noir"], "a lighthouse")

@@ -272,8 +272,8 @@ def test_a_label_of_a_parent_is_said_to_be_on_its_children_too() -> None:
     proof = prove_bytes(comfyui(shared), claims)
     assert proof.candidates == ("flux1", "chroma")
     assert proof.evidence[-1].text == (
-        "The metadata says FLUX.1, and the tensors allow it; the same is written on adapters of "
-        "Chroma."
+        "The metadata says FLUX.1, and the tensors fit it; adapters of Chroma often have the same "
+        "label."
     )
 
 

@@ -145,7 +145,7 @@ def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
     """
     secret = found.secret
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
-        msg = f"The token holds characters that no token has. {found.place}"
+        msg = f"The token contains invalid characters. {found.place}"
         raise SettingInvalid(msg)
     origin = Origin.of(endpoint)
     if secret and origin.scheme == "http" and not is_loopback(origin.host):
@@ -157,14 +157,14 @@ def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     if token:
         place = (
-            "The token is the one given with this call (token=, --token or typed in); "
-            f"make another at {endpoint}/settings/tokens."
+            "The token was passed to this call (token=, --token or typed in). "
+            f"Create another at {endpoint}/settings/tokens."
         )
         return FoundToken(token, place)
     if secret := os.environ.get("LORARY_TOKEN", "").strip():
         place = (
-            "The token is from the environment variable LORARY_TOKEN: set that to another, or "
-            "unset it to use the one stored by lorary login."
+            "The token is from the environment variable LORARY_TOKEN: set it to another "
+            "token, or unset it to use the one stored by `lorary login`."
         )
         return FoundToken(secret, place)
     return _stored(Credentials.load(home), endpoint)
@@ -174,7 +174,7 @@ def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
     if secret := credentials.tokens.get(endpoint, ""):
         place = (
             f"The token is the one stored in {credentials.path}: "
-            f"sign in again by lorary login --endpoint {endpoint}."
+            f"sign in again with `lorary login --endpoint {endpoint}`."
         )
         return FoundToken(secret, place)
     return FoundToken(place=f"If it is private, sign in first: lorary login --endpoint {endpoint}")

@@ -1,4 +1,4 @@
-"""Every way in which a hub, or this client, says no.
+"""The errors of a hub and of this client.
 
 LoraryError
 ├── Unauthenticated        not_authenticated    also a PermissionError
@@ -32,8 +32,8 @@ LoraryError
 ├── StorageAway            storage_away         also a ConnectionError
 ├── Unreachable            unreachable          of this client; also a ConnectionError
 │   ├── TimedOut           timed_out            also a TimeoutError
-│   └── ServerFault        server_fault         5xx without a code of its own
-├── BadAnswer              bad_answer           of this client: not what a hub answers
+│   └── ServerFault        server_fault         5xx without its own code
+├── BadAnswer              bad_answer           of this client: not the response of a hub
 │   └── UnsafePath         unsafe_path          of this client: a path that leaves its folder
 ├── Corrupt                corrupt              of this client: bytes with another sha256
 ├── DiskFull               disk_full            of this client; also an OSError
@@ -57,18 +57,18 @@ if TYPE_CHECKING:
 
 
 class LoraryError(Exception):
-    """Base of all refusals and failures.
+    """Base of all errors.
 
     Attributes:
-        code: Stable slug; the server's own where it sent one.
+        code: Stable slug; the server's, if it sent one.
         detail: One or two sentences for a person.
-        status: HTTP status, None when no answer was involved.
+        status: HTTP status, None without a response.
         findings: Results of checks that led to it, errors first.
         facts: JSON values that a program may need (sizes, names, missing parts).
     """
 
     code: str = "error"
-    title: ClassVar[str] = "Something is not right."
+    title: ClassVar[str] = "An error occurred."
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class LoraryError(Exception):
 
 
 class Unauthenticated(LoraryError, PermissionError):
-    """No token, or one that is not valid (any more)."""
+    """No token, or an invalid one."""
 
     code = "not_authenticated"
     title = "Sign in first: lorary login."
@@ -102,7 +102,7 @@ class TokenExpired(Unauthenticated):
 
 
 class Forbidden(LoraryError, PermissionError):
-    """You may see the thing, but not do this to it."""
+    """The user can see the object, but is not allowed to do this."""
 
     code = "forbidden"
     title = "You are not allowed to do this."
@@ -116,7 +116,7 @@ class ScopeMissing(Forbidden):
 
 
 class NotFound(LoraryError, LookupError):
-    """Absent, or private and therefore answered as if absent."""
+    """Missing, or private and therefore reported as missing."""
 
     code = "not_found"
     title = "This does not exist, or you are not allowed to see it."
@@ -130,7 +130,7 @@ class Gone(NotFound):
 
 
 class Moved(LoraryError):
-    """Renamed; ``facts["full_name"]`` is where it lives now."""
+    """Renamed; ``facts["full_name"]`` is its new name."""
 
     code = "moved"
     title = "This was renamed."
@@ -151,7 +151,7 @@ class NameInvalid(Invalid):
 
 
 class PathInvalid(Invalid):
-    """A file name that some system cannot hold."""
+    """A file name that some systems cannot store."""
 
     code = "path_invalid"
     title = "This file name cannot be used."
@@ -161,7 +161,7 @@ class CursorInvalid(Invalid):
     """A page cursor that the hub did not write."""
 
     code = "cursor_invalid"
-    title = "This page link is broken."
+    title = "The page cursor is invalid."
 
 
 class ReferenceInvalid(Invalid):
@@ -172,21 +172,21 @@ class ReferenceInvalid(Invalid):
 
 
 class Conflict(LoraryError):
-    """The request does not fit the state of things."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
     title = "This conflicts with the current state."
 
 
 class NameTaken(Conflict):
-    """The name exists, or existed once and is kept."""
+    """The name exists, or existed once and stays reserved."""
 
     code = "name_taken"
     title = "This name is taken."
 
 
 class StateConflict(Conflict):
-    """The verb does not apply in this state."""
+    """The operation is not possible in this state."""
 
     code = "wrong_state"
     title = "Not possible in this state."
@@ -207,35 +207,35 @@ class UploadIncomplete(Conflict):
 
 
 class UploadNotReady(Conflict, TimeoutError):
-    """The checks still run; ask again in a moment."""
+    """The checks are still running; try again in a moment."""
 
     code = "upload_not_ready"
     title = "The file is still being checked."
 
 
 class VisibilityDiffers(Conflict):
-    """The adapter exists with another visibility than the one asked for."""
+    """The adapter exists with a different visibility from the requested one."""
 
     code = "visibility_differs"
-    title = "The adapter exists with another visibility."
+    title = "The adapter exists with a different visibility."
 
 
 class TargetTaken(Conflict, FileExistsError):
-    """Another file lies where a pulled one should go."""
+    """Another file exists at the path of a pulled one."""
 
     code = "target_taken"
     title = "Another file is already there."
 
 
 class UploadRefused(LoraryError, ValueError):
-    """A check found an error; ``findings`` say which and what to do."""
+    """A check failed; ``findings`` say which, and what to do."""
 
     code = "upload_refused"
     title = "The file was refused."
 
 
 class DigestMismatch(UploadRefused):
-    """The hub received other bytes than were announced."""
+    """The bytes that the hub received do not have the announced digest."""
 
     code = "digest_mismatch"
     title = "The bytes do not match the announced digest."
@@ -245,7 +245,7 @@ class SizeMismatch(UploadRefused):
     """The hub received more or fewer bytes than were announced."""
 
     code = "size_mismatch"
-    title = "The size is not the announced one."
+    title = "The size differs from the announced one."
 
 
 class TooLarge(LoraryError, ValueError):
@@ -263,7 +263,7 @@ class QuotaExceeded(LoraryError):
 
 
 class RangeUnsatisfiable(LoraryError):
-    """The asked range lies outside the file."""
+    """The requested range is outside the file."""
 
     code = "range_unsatisfiable"
     title = "This part of the file does not exist."
@@ -277,7 +277,7 @@ class RateLimited(LoraryError, ConnectionError):
 
 
 class StorageFull(LoraryError):
-    """The hub's disk took no more bytes."""
+    """The hub's disk is full."""
 
     code = "storage_full"
     title = "The server's disk is full."
@@ -291,10 +291,10 @@ class StorageAway(LoraryError, ConnectionError):
 
 
 class Unreachable(LoraryError, ConnectionError):
-    """No usable answer came, after all retries."""
+    """No usable response after all retries."""
 
     code = "unreachable"
-    title = "The hub does not answer."
+    title = "The hub does not respond."
 
 
 class TimedOut(Unreachable, TimeoutError):
@@ -312,17 +312,17 @@ class ServerFault(Unreachable):
 
 
 class BadAnswer(LoraryError):
-    """The answer is not one that a hub gives."""
+    """The response is not one of a hub."""
 
     code = "bad_answer"
     title = "This server is not a Lorary hub."
 
 
 class UnsafePath(BadAnswer):
-    """The hub named a file that could be written outside its folder."""
+    """The hub lists a file that could be written outside its folder."""
 
     code = "unsafe_path"
-    title = "The hub names a file that cannot be written safely."
+    title = "The hub lists a file that cannot be written safely."
 
 
 class Corrupt(LoraryError, OSError):
@@ -354,7 +354,7 @@ class FileMissing(LoraryError, FileNotFoundError):
 
 
 class SettingInvalid(LoraryError, ValueError):
-    """An environment variable or the settings file holds nonsense."""
+    """An environment variable or the settings file has an invalid value."""
 
     code = "setting_invalid"
     title = "A setting is invalid."

@@ -60,7 +60,9 @@ class Reference:
             message = f"“{text[:200]}” is not owner/name or owner/name@version."
             raise ReferenceInvalid(message)
         if at and not _is_rev(rev):
-            message = f"“{text[:200]}”: after “@” comes v3, an alias or a revision."
+            message = (
+                f"“{text[:200]}”: “@” must be followed by a version (v3), an alias or a revision."
+            )
             raise ReferenceInvalid(message)
         return cls(owner, name, rev)
 
@@ -123,7 +125,7 @@ def check_endpoint(text: str) -> str:
         msg = f"The hub's address “{text[:200]}” must begin with http:// or https://."
         raise SettingInvalid(msg)
     if parts.username is not None or parts.query or parts.fragment:
-        msg = "The hub's address has no user name, “?” or “#” in it."
+        msg = "The hub's address must not contain a user name, “?” or “#”."
         raise SettingInvalid(msg)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
@@ -144,7 +146,7 @@ def check_paths(paths: Iterable[str]) -> None:
     folders: dict[str, str] = {}
     for path in paths:
         if reason := _path_fault(path):
-            message = f"The hub names a file {path[:200]!r}, which {reason}. Nothing was written."
+            message = f"The hub lists a file {path[:200]!r}, which {reason}. Nothing was written."
             raise UnsafePath(message, facts={"path": path[:_MAX_PATH]})
         key = collision_key(path)
         parents = _parents(key)
@@ -165,10 +167,10 @@ def collision_key(path: str) -> str:
 
 def _collision(path: str, other: str) -> str:
     if path == other:
-        return f"The hub names {path[:200]!r} twice."
+        return f"The hub lists {path[:200]!r} twice."
     return (
-        f"The hub names {other[:200]!r} and {path[:200]!r}, which cannot both be written where "
-        "the case of letters does not count."
+        f"The hub lists {other[:200]!r} and {path[:200]!r}, which some file systems cannot store "
+        "together."
     )
 
 
@@ -179,7 +181,7 @@ def _parents(path: str) -> list[str]:
 
 def _path_fault(path: str) -> str:
     if not 1 <= len(path) <= _MAX_PATH:
-        return "is empty or far too long"
+        return "is empty or too long"
     if any(unicodedata.category(char) in _INVISIBLE for char in path):
         return "has invisible characters"
     if _FORBIDDEN & set(path):

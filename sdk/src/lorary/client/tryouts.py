@@ -43,7 +43,7 @@ class Layer:
         try:
             strength = float(dial) if colon else None
         except ValueError as error:
-            message = f"“{text[:200]}”: after “:” comes a strength, such as 0.8."
+            message = f"“{text[:200]}”: “:” must be followed by a strength, such as 0.8."
             raise ReferenceInvalid(message) from error
         return cls(Reference.parse(name), strength)
 
@@ -136,7 +136,7 @@ def wait(session: Session, tryout: Tryout, on_progress: OnProgress) -> Tryout:
     deadline, pause = time.monotonic() + _TIMEOUT_S, _POLL_S
     while tryout.is_open:
         if time.monotonic() > deadline:
-            message = f"There is no picture yet. It goes on: {tryout.url}"
+            message = f"The picture is not ready yet. The hub is still rendering it: {tryout.url}"
             raise TimedOut(message)
         on_progress(_progress(tryout))
         session.backoff.sleep(pause)

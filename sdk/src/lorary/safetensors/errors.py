@@ -24,22 +24,22 @@ HEADER_CODES = frozenset(
 
 SOURCE_CODES: Mapping[str, str] = MappingProxyType(
     {
-        "bad_url": "The address is not one of a file on the web.",
-        "bad_header": "A request header holds characters that must not be sent.",
-        "bad_redirect": "The server leads to nowhere, in a circle, or away from encryption.",
-        "busy": "The server asks to come back later.",
+        "bad_url": "The address is not an HTTP URL of a file.",
+        "bad_header": "A request header contains characters that must not be sent.",
+        "bad_redirect": "The server redirects too often, or to an invalid or unencrypted address.",
+        "busy": "The server asks to try again later.",
         "changed": "The file changed while it was read.",
-        "compressed": "The server sends the file compressed, so that no part can be picked.",
+        "compressed": "The server sends the file compressed, so that parts of it cannot be read.",
         "cut": "The connection ended early.",
-        "denied": "The server wants a token, or a better one.",
-        "not_found": "Nothing is at that address.",
+        "denied": "The server requires a token, or one with more permissions.",
+        "not_found": "There is no file at this address.",
         "range_failed": "The server cannot send a part of the file.",
         "refused": "The server refused for another reason.",
-        "server_failed": "The server has a fault.",
-        "size_unknown": "The server does not tell how large the file is.",
+        "server_failed": "The server failed.",
+        "size_unknown": "The server does not report the size of the file.",
         "timed_out": "The server took too long.",
-        "tls_failed": "The encrypted connection could not be trusted.",
-        "too_large": "More bytes than allowed would have to be fetched.",
+        "tls_failed": "The certificate of the server is not trusted.",
+        "too_large": "More bytes would have to be read than is allowed.",
         "unreachable": "The server cannot be reached.",
     }
 )

@@ -71,7 +71,9 @@ class UrlSource:
         self._headers = dict(headers or {})
         for name, value in self._headers.items():
             if _ILLEGAL_NAME.search(name) or _ILLEGAL_VALUE.search(value):
-                message = f"The request header {name[:40]!r} holds characters that cannot be sent."
+                message = (
+                    f"The request header {name[:40]!r} contains characters that cannot be sent."
+                )
                 raise SourceError(code="bad_header", message=message)
         self._connections = Connections(timeout_s)
         self._until = time.monotonic() + 3 * timeout_s
@@ -139,7 +141,7 @@ class UrlSource:
     def _begin_part(self, response: BaseHTTPResponse, count: int) -> int:
         begin, end, size = self._range(response)
         if begin != 0:
-            raise self._error(code="range_failed", what="sent another part than the first")
+            raise self._error(code="range_failed", what="sent a different part of the file")
         count = min(end + 1, count)
         self._data = self._take(response, count)
         self._expect(count)
@@ -155,11 +157,11 @@ class UrlSource:
         is_whole = len(self._data) < count
         if is_whole or sniff(self._data[:SNIFF_BYTES]) is not None:  # such as a page of any length
             return len(self._data)
-        raise self._error(code="size_unknown", what="does not tell how large the file is")
+        raise self._error(code="size_unknown", what="does not report the size of the file")
 
     def _extend(self, end: int) -> None:
         if end > self._most_bytes:
-            message = f"The header takes {end:,} bytes; {self._most_bytes:,} may be fetched."
+            message = f"The header takes {end:,} bytes; {self._most_bytes:,} are allowed."
             raise SourceError(code="too_large", message=message)
         begin = len(self._data)
         response = self._stream or self._ask(begin, end - 1)
@@ -167,7 +169,7 @@ class UrlSource:
             if response is not self._stream:
                 self._check(response)
                 if response.status != 206 or self._range(response) != (begin, end - 1, self._size):
-                    raise self._error(code="changed", what="sent another file the second time")
+                    raise self._error(code="changed", what="sent a different file the second time")
             self._data += self._take(response, end - begin)
             self._expect(end)
         finally:
@@ -188,11 +190,11 @@ class UrlSource:
             response.close()
             target = _checked(urljoin(url, response.headers.get("Location", "")))
             if url.startswith("https:") and not target.startswith("https:"):
-                raise self._error(code="bad_redirect", what="leads to an unencrypted address")
+                raise self._error(code="bad_redirect", what="redirects to an unencrypted address")
             if Origin.of(target) != Origin.of(url):
                 headers = {}  # a token is for one server
             url = target
-        raise self._error(code="bad_redirect", what="leads from address to address")
+        raise self._error(code="bad_redirect", what="redirects too many times")
 
     def _send(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         try:
@@ -218,7 +220,7 @@ class UrlSource:
         found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None:
             raise self._error(
-                code="size_unknown", what="does not tell which part of the file it sends"
+                code="size_unknown", what="does not say which part of the file it sends"
             )
         return int(found[1]), int(found[2]), int(found[3])
 
@@ -246,15 +248,15 @@ class UrlSource:
     def _failed(self, error: HTTPError) -> SourceError:
         reason = root_of(error)
         if isinstance(reason, TimeoutError):
-            return self._error("timed_out", "does not answer in time")
+            return self._error("timed_out", "does not respond in time")
         if isinstance(reason, ssl.SSLError):
-            return self._error("tls_failed", "has no certificate that can be trusted")
+            return self._error("tls_failed", "has no trusted certificate")
         if isinstance(reason, (http.client.IncompleteRead, ConnectionResetError)):
             return self._error("cut", "closed the connection")
         if isinstance(reason, (http.client.HTTPException, ValueError)):
             return self._error("server_failed", "does not speak HTTP")
         proxy = Proxy.of(Origin.of(self._url))
-        through = f" through the proxy {proxy.name}, which the environment names" if proxy else ""
+        through = f" through the proxy {proxy.name}, which the environment sets" if proxy else ""
         return self._error("unreachable", f"cannot be reached{through}")
 
     def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
@@ -276,7 +278,7 @@ def _checked(url: str) -> str:
         parts = urlsplit(url.strip())
         host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
         if "@" in host:
-            message = "Leave name and password out of the address; give a token instead."
+            message = "Remove the user name and password from the address; use a token instead."
             raise SourceError(code="bad_url", message=message)
         address = quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
         if _ILLEGAL.search(host) is None and Origin.of(address):

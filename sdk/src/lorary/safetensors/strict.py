@@ -112,7 +112,7 @@ class _Reader:
         if not all(isinstance(text, str) for text in value.values()):
             for name, at, text, _ in self._members(place):
                 if not isinstance(text, str):
-                    message = f"`__metadata__` maps {_shown(name)} to something that is not text."
+                    message = f"`__metadata__` maps {_shown(name)} to a value that is not text."
                     self._refuse(_Fault("metadata_invalid", message, name=name[:_SHOWN]), at)
         size = sum(len(name.encode()) + len(text.encode()) for name, text in value.items())
         if size > limits.metadata_bytes:
@@ -208,9 +208,9 @@ class _Reader:
         return index if found is None else found.end()
 
 
-_NO_NAME = "The header is not valid JSON: a name in double quotes has to stand here."
-_NO_COLON = "The header is not valid JSON: a colon has to stand here."
-_NO_COMMA = "The header is not valid JSON: a comma or a closing brace has to stand here."
+_NO_NAME = "The header is not valid JSON: a name in double quotes is expected here."
+_NO_COLON = "The header is not valid JSON: a colon is expected here."
+_NO_COMMA = "The header is not valid JSON: a comma or a closing brace is expected here."
 _MORE = "The header is not valid JSON: something follows its closing brace."
 
 
@@ -227,7 +227,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        message = "A name or text in the header holds half of a surrogate pair."
+        message = "A name or text in the header contains half of a surrogate pair."
         raise _Fault(code="header_invalid_json", message=message) from None
 
 
@@ -244,7 +244,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    message = f"The header is not valid JSON: {name} is no JSON value."
+    message = f"The header is not valid JSON: {name} is not a JSON value."
     raise _Fault(code="header_invalid_json", message=message)
 
 

@@ -211,11 +211,11 @@ def narrow_by_claim(found: list[str], claims: Claims, evidence: list[Evidence]) 
         kept = [name for name in found if name in kept or parents[name] & set(kept)]
     if not kept or len(kept) == len(found):
         return found
-    says = "name points to" if first.source == FILE_NAME else "metadata says"
-    text = f"The {says} {listed(named)}, and the tensors allow it"
+    says = "file name suggests" if first.source == FILE_NAME else "metadata says"
+    text = f"The {says} {listed(named)}, and the tensors fit it"
     also = [name for name in kept if name not in named]
     if also:
-        text += f"; the same is written on adapters of {listed(also)}"
+        text += f"; adapters of {listed(also)} often have the same label"
     evidence.append(Evidence("claim", f"{text}.", (first.source,)))
     return kept
 

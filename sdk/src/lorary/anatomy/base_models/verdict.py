@@ -46,7 +46,7 @@ def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
         lineage = _ONLY_LINEAGES.get(proof.family or "")
         if lineage is not None:
             evidence.append(
-                Evidence("lineage", f"All of its checkpoints are {lineage}, or made from it.")
+                Evidence("lineage", f"All of its checkpoints are {lineage}, or derived from it.")
             )
     return Base(
         family=proof.family,
@@ -147,7 +147,7 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
         message = f"The tensors fit {_listed(titles, 'or')}, but may belong to an unknown model."
         yield finding("family_unknown", message, candidates=list(base.candidates))
     elif len(titles) > 1:
-        message = f"The tensors fit {_listed(titles, 'and')}, and don't decide between them."
+        message = f"The tensors fit {_listed(titles, 'and')}, and cannot distinguish them."
         if base.likely is not None:
             message += f" {family_title(base.likely)} is the most used of them."
         candidates = list(base.candidates)
@@ -162,7 +162,7 @@ def verdict_findings(base: Base, proof: Proof) -> Iterator[Finding]:
 
 def _conflict(base: Base, claimed: str, titles: Sequence[str]) -> Finding:
     fit = f"the tensors fit {_listed(titles, 'or')}" if titles else "the tensors don't fit it"
-    message = f"The metadata says {family_title(claimed)}, but {fit}. The tensors count."
+    message = f"The metadata says {family_title(claimed)}, but {fit}. The tensors decide."
     return finding(
         "metadata_conflict",
         message,

@@ -62,14 +62,14 @@ def _rank_differences(
     if not declared & found:
         message = (
             f"{start}, but the tensors have rank {_listed(sorted(found)[:_SHOWN])}, as after a "
-            "resize or merge. The tensors count."
+            "resize or merge. The tensors decide."
         )
         only = shown[0] if len(shown) == 1 else shown
         yield finding("rank_differs", message, declared=only, found=rank)
         return
     others = sorted(found - declared - _arguments(metadata))[:_SHOWN]
     if others:
-        message = f"{start}, but some modules have rank {_listed(others)}. The tensors count."
+        message = f"{start}, but some modules have rank {_listed(others)}. The tensors decide."
         yield finding("rank_differs", message, declared=shown, found=others)
 
 

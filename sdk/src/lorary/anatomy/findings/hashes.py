@@ -56,7 +56,7 @@ def hash_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
     if placeholders:
         message = (
             "The metadata has placeholders instead of hashes, so that people can't find the file "
-            "or its base model by hash. Remove them, or write the real hashes."
+            "or its base model by hash. Remove them, or replace them with the real hashes."
         )
         yield finding("hash_placeholder", message, count=len(placeholders), hashes=placeholders)
 

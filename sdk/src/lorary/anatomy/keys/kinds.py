@@ -30,7 +30,7 @@ KIND_TITLES: Mapping[str, str] = MappingProxyType(
         "ip_adapter": "an IP-Adapter",
         "lllite": "a ControlNet-LLLite",
         "motion_module": "a motion module",
-        "other": "no kind of file that is known here",
+        "other": "an unknown kind of file",
         "text_encoder": "a text encoder",
         "vae": "a VAE",
     }

@@ -85,7 +85,7 @@ def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
             continue
         here = files_of(word)
         if not here:
-            note(f"lorary: {plain(word)} holds no .safetensors file.")
+            note(f"lorary: {plain(word)} contains no .safetensors file.")
         for one in here:
             yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
 
@@ -118,7 +118,7 @@ def _reason(one: _Wanted, error: LoraryError) -> str:
     """Return why something could not be looked up."""
     if one.path and os.path.lexists(one.path):
         return error.detail
-    return f"“{one.name}” is no file here, and no hash of 8, 10, 12 or 64 hex digits."
+    return f"“{one.name}” is neither an existing file nor a hash of 8, 10, 12 or 64 hex digits."
 
 
 def _lines(one: _Wanted, found: Found, longest: int) -> list[str]:

@@ -37,7 +37,7 @@ def _inspect(args: Namespace) -> int:
     for place in args.places:
         here = find(place)
         if not here:
-            note(f"lorary: {plain(place)} holds no .safetensors file.")
+            note(f"lorary: {plain(place)} contains no .safetensors file.")
             codes.add(NOT_FOUND)
         found += here
     longest = max((cell_len(plain(one.name)) for one in found if one.is_listed), default=0)

@@ -165,4 +165,6 @@ def _way_in(error: SourceError, token: FoundToken | None) -> str:
         helps = {401} if token.secret else {401, 403, 404}
         if error.status in helps:
             return f" {token.place}"
-    return " Download the file, signed in, and look at that." if error.code == "denied" else ""
+    return (
+        " Sign in, download the file, and inspect the local copy." if error.code == "denied" else ""
+    )

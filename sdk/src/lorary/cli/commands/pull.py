@@ -74,9 +74,9 @@ def _pull(args: Namespace) -> int:
 
 
 def _kept(progress: Progress) -> str:
-    """Return what an interrupted pull leaves, and how to go on."""
+    """Return what an interrupted pull leaves, and how to resume it."""
     here = share_of_bytes(progress.done, progress.total)
-    return f"{here} of {plain(progress.name)} are kept. Run the same command again to go on."
+    return f"{here} of {plain(progress.name)} were kept. Run the same command again to resume."
 
 
 def _document(pulled: Pulled) -> dict[str, object]:
@@ -125,7 +125,7 @@ def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
             yield "renamed", f"{one.file.path} → {one.local_path.name}"
     if pulled.left_out:
         names = ", ".join(file.path for file in pulled.left_out)
-        yield "left out", f"{names} (--all-files brings them)"
+        yield "left out", f"{names} (use --all-files to download them)"
 
 
 COMMANDS = {

@@ -50,7 +50,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument("--title", default="", help="for a new adapter")
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
-        ("private", "its owner alone"),
+        ("private", "only its owner"),
         ("unlisted", "everyone who knows its name"),
     ):
         visibility.add_argument(
@@ -127,40 +127,41 @@ def _push(args: Namespace) -> int:
 
 
 def _kept(progress: Progress) -> str:
-    """Return what an interrupted push leaves, and how to go on."""
+    """Return what an interrupted push leaves, and how to resume it."""
     if progress.stage == "hash":
         return "Nothing was sent."
     if progress.stage == "render":
-        return f"{plain(progress.name)} is published; its previews go on at the hub."
+        name = plain(progress.name)
+        return f"{name} is published; its previews are still being rendered on the hub."
     return (
         f"The hub keeps the parts of {plain(progress.name)} that have arrived. "
-        "Run the same command again to go on."
+        "Run the same command again to resume."
     )
 
 
 def _next(pushed: Pushed) -> str:
-    """Return what a draft is, or why there is none."""
+    """Return the next step for a draft, or why there is none."""
     name = plain(pushed.version.name)
     if pushed.version.state == "draft":
         return f"{name} is a draft. Publish it on its page, or push again without --draft."
-    return f"these files are {name} already, which is no draft."
+    return f"these files are already published as {name}, so no draft was created."
 
 
 class _Resumptions:
-    """Says, once a file, that a push goes on with what an earlier one sent."""
+    """Reports, once for each file, that a push resumes an earlier one."""
 
     def __init__(self, draw: OnProgress) -> None:
         self._draw = draw
         self._begun: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
-        """Look at the first report of each file, and pass all of them on."""
+        """Check the first report of each file, and pass on all of them."""
         if progress.stage in {"send", "check"} and progress.name not in self._begun:
             self._begun.add(progress.name)
             here = progress.total if progress.stage == "check" else progress.done
             if here:
                 amount = share_of_bytes(here, progress.total)
-                note(f"lorary: going on with {plain(progress.name)}: {amount} were there already")
+                note(f"lorary: resuming {plain(progress.name)}: {amount} were already uploaded")
         self._draw(progress)
 
 

@@ -39,7 +39,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _stopped(_told: Progress) -> str:
-    return "The hub stopped as well."
+    return "The render on the hub was cancelled."
 
 
 def _require_place(place: Path) -> None:
@@ -103,7 +103,7 @@ def _document(tryout: Tryout, out: str | None) -> dict[str, object]:
 COMMANDS = {
     "try": Command(
         "Render a stack of versions on the hub, without downloading any of them. Only you see the\n"
-        "picture until you share its page. Ctrl-C stops the hub too.",
+        "picture until you share its page. Ctrl-C also cancels the render on the hub.",
         '  lorary try studio/noir@v3:0.8 studio/ink@v1:0.6 --prompt "a mill" --out night.png\n'
         '  lorary try studio/noir --prompt "a lighthouse" --seed 7 --json | jq -r .image',
         _configure,

@@ -90,7 +90,7 @@ def _columns(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list
     if anatomy.kind != "adapter":
         wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
         kind = anatomy.kind.replace("_", " ")
-        return [styled(columns.fit(f"no adapter: {kind}", wide), "yellow")]
+        return [styled(columns.fit(f"not an adapter: {kind}", wide), "yellow")]
     base = anatomy.base
     is_refused = any(found.severity == "error" for found in inspection.findings)
     conflicts = base.agreement == "conflict"

@@ -1,4 +1,4 @@
-"""What `lorary inspect` shows to people about one file: a page."""
+"""The page that `lorary inspect` shows about one file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_WORDS = 12
 _MOST_TAGS = 8
 _MOST_RANKS = 6
 _MOST_REASONS = 8
-_MOST_AGAINST = 3  # relatives that it is not; the document has them all
+_MOST_AGAINST = 3  # related models that are ruled out; the document has them all
 _AGAINST = frozenset({"absent", "shape"})
 CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
 """Confidence to the style of a verdict."""
@@ -54,7 +54,7 @@ _PARTS = {
 _TRUST = {
     "high": "stated",
     "medium": "from the training set-up",
-    "low": "a guess from the captions",
+    "low": "guessed from the captions",
 }
 
 
@@ -63,7 +63,7 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
 
     Args:
         name: The file as it was named.
-        inspection: What looking at it gave.
+        inspection: The result of its inspection.
     """
     anatomy = inspection.anatomy
     if anatomy is None:
@@ -85,7 +85,7 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
 
 
 def _heading(name: str) -> str:
-    """Return the name as it was given; of an address no query, which may hold a signature."""
+    """Return the name as given; a URL without its query, which may contain a signature."""
     return plain(name.partition("?")[0] if "://" in name else name)
 
 
@@ -113,7 +113,7 @@ def _verdict(base: Base) -> Iterator[str]:
 
 
 def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
-    """Yield what the file says of itself, and what shows the verdict."""
+    """Yield the claims of the file, and the evidence for the verdict."""
     claim = "" if is_only_claimed(base) else _claim(base)
     if base.agreement == "conflict":
         yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
@@ -121,8 +121,8 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
         yield from _indented(claim, 2)
     if base.lineage and base.lineage != title:
         source = base.claimed.get("lineage_source")
-        says = f"says {_place(source)}" if source else "as its tensors show"
-        yield from _indented(f"Trained on {base.lineage}, {says}.", 2)
+        how = f"according to {_place(source)}" if source else "as its tensors show"
+        yield from _indented(f"Trained on {base.lineage}, {how}.", 2)
     yield from _refuted(base)
     for reason in _reasons(base):
         if reason.text != how:
@@ -130,41 +130,42 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
 
 
 def _refuted(base: Base) -> Iterator[str]:
-    """Yield what the file says of its checkpoint that the tensors rule out."""
+    """Yield the checkpoints that the file names and the tensors rule out."""
     lineages = base.claimed.get("lineages")
     for one in lineages if isinstance(lineages, list) else ():
         if one["is_refuted"]:
-            reason = f"though {_place(one['source'])} says so ({one['value']})"
-            text = f"Not trained on {one['lineage']}, {reason}: the tensors rule it out."
-            yield from _indented(text, 2)
+            place = "Its file name" if one["source"] == FILE_NAME else one["source"]
+            text = f"{place} names {one['lineage']} as the checkpoint ({one['value']})"
+            yield from _indented(f"{text}, but the tensors rule it out.", 2)
 
 
 def _place(source: object) -> str:
-    return "its name" if source == FILE_NAME else str(source)
+    return "its file name" if source == FILE_NAME else str(source)
 
 
 def _reasons(base: Base) -> list[Evidence]:
-    """Return the reasons worth a line; of those against its relatives the first few."""
+    """Return the reasons to show; only the first few that rule out related models."""
     against = [reason for reason in base.evidence if reason.rule in _AGAINST]
     left_out = against[_MOST_AGAINST:]
     return [reason for reason in base.evidence if reason not in left_out][:_MOST_REASONS]
 
 
 def _headline(base: Base) -> tuple[str, str]:
-    """Return the answer, and how it is known."""
+    """Return the base model, and how it is known."""
     titles = [family_title(name) for name in base.candidates]
     first = base.evidence[0].text if base.evidence else ""
     if base.family is not None:
         hows = {
             "proven": "proven by its tensors.",
-            "narrowed": "likely, though not beyond doubt.",
+            "narrowed": "likely, but not proven.",
         }
         if base.confidence == "narrowed" and any(one.rule == "claim" for one in base.evidence):
-            word = "name" if base.claimed["source"] == FILE_NAME else "metadata"
-            return titles[0], f"by its {word}; the tensors allow it and others."
+            word = "file name" if base.claimed["source"] == FILE_NAME else "metadata"
+            return titles[0], f"according to its {word}; the tensors fit others too."
         return titles[0], hows.get(base.confidence, first)
     if titles and base.confidence == "unknown":
-        return f"Perhaps {_listed(titles, 'or')}", "its tensors fit, but may be another model's."
+        how = "its tensors fit, but may belong to another model."
+        return f"Perhaps {_listed(titles, 'or')}", how
     if base.likely is not None:
         others = [family_title(name) for name in base.candidates if name != base.likely]
         how = f"adapters for {_listed(others, 'or')} look the same."
@@ -173,17 +174,18 @@ def _headline(base: Base) -> tuple[str, str]:
         return _listed(titles, "or"), "the tensors fit each of them."
     if is_only_claimed(base):
         source = f"{base.claimed['source']}: {base.claimed['value']}"
-        return claimed_title(base), f"its metadata says so ({source}), no table here can prove it."
-    return "Unknown base model", "the tensors fit none that is known here."
+        how = f"according to its metadata ({source}). No known base model has these layers."
+        return claimed_title(base), how
+    return "Unknown base model", "the tensors fit no known base model."
 
 
 def is_only_claimed(base: Base) -> bool:
-    """Tell whether the metadata alone names the base model, and nothing speaks against it."""
+    """Tell whether only the metadata names the base model, and nothing contradicts it."""
     return base.confidence == "claimed" and not base.candidates and base.agreement == "agree"
 
 
 def claimed_title(base: Base) -> str:
-    """Return what people call the claimed base model, also one that no table has."""
+    """Return the title of the claimed base model, also of one without a table."""
     claimed = str(base.claimed["family"])
     if claimed in FAMILIES:
         return family_title(claimed)
@@ -195,11 +197,11 @@ def _claim(base: Base) -> str:
     if claimed is None:
         return ""
     if base.claimed["source"] == FILE_NAME:
-        return f"Its name points to {claimed_title(base)}."
+        return f"Its file name suggests {claimed_title(base)}."
     claim = f"its metadata says {claimed_title(base)}"
     source = f" ({base.claimed['source']}: {base.claimed['value']})"
     if base.agreement == "conflict":
-        return f"{claim}{source}, the tensors say otherwise. The tensors count."
+        return f"{claim}{source}, but the tensors contradict this. The tensors decide."
     if base.family == claimed:
         return f"Its metadata says the same{source}."
     return f"{claim[0].upper()}{claim[1:]}{source}."
@@ -223,7 +225,7 @@ def _build(anatomy: Anatomy) -> list[tuple[str, str]]:
 
 
 def _parts(parts: Mapping[str, int]) -> str:
-    """Return what is adapted beside the denoiser; nothing where the denoiser is all."""
+    """Return the adapted parts; empty if only the denoiser is adapted."""
     if set(parts) == {"denoiser"}:
         return ""
     shown = sorted(parts.items(), key=lambda item: item[0] != "denoiser")
@@ -331,8 +333,8 @@ def _notes(anatomy: Anatomy) -> list[str]:
 
 
 def _other_kind(anatomy: Anatomy) -> Iterator[str]:
-    head, *more = wrap(f"No adapter: this is {KIND_TITLES[anatomy.kind]}.", columns() - 2)
-    yield f"  {head.replace('No adapter', styled('No adapter', 'bold', 'yellow'), 1)}"
+    head, *more = wrap(f"Not an adapter: this is {KIND_TITLES[anatomy.kind]}.", columns() - 2)
+    yield f"  {head.replace('Not an adapter', styled('Not an adapter', 'bold', 'yellow'), 1)}"
     yield from (f"  {line}" for line in more)
     if _claim(anatomy.base):
         yield from _indented(_claim(anatomy.base), 2)
@@ -351,7 +353,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
 def _message_lines(
     word: str, styles: tuple[str, ...], message: str, code: str, *, at: int | None = None
 ) -> Iterator[str]:
-    """Yield a message behind a word, and what to do where it does not say so itself."""
+    """Yield a word and its message, with advice if the message has only one sentence."""
     indent = _WORD + 4
     place = f" (byte {at:,})" if at else ""
     head, *more = wrap(f"{message}{place} [{code}]", columns() - indent)

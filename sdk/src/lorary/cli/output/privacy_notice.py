@@ -35,15 +35,15 @@ class Leaks:
         self._hub, self._target, self._args = hub, target, args
 
     def __call__(self, found: Sequence[Finding], adapter: Adapter | None) -> None:
-        """Look at what was found in the files; see `Hub.push`.
+        """Report private data, and ask whether to publish it; see `Hub.push`.
 
         Raises:
-            LoraryError: ``not_confirmed``: the person at the terminal stopped.
+            LoraryError: ``not_confirmed``: the user declined.
         """
         self.findings = tuple(one for one in found if one.code.startswith("privacy_"))
         if not self.findings:
             return
-        note("lorary: the metadata holds private things; lorary inspect shows where:")
+        note("lorary: the metadata contains private data; run `lorary inspect` for details:")
         for line in finding_lines(self.findings):
             note(line)
         if self._asks(adapter) and not _is_meant():
@@ -57,7 +57,7 @@ class Leaks:
         return seen_by != "private" and (adapter is None or not self._are_out())
 
     def _are_out(self) -> bool:
-        """Whether whoever sees the adapter can have each of the files already."""
+        """Whether all the files are already published in the adapter."""
         versions = [one for one in self._hub.versions(self._target) if one.state in _OUT]
         out = {file.sha256: file.size_bytes for one in versions for file in one.files}
         places = [Path(file) for file in self._args.files]
@@ -67,16 +67,17 @@ class Leaks:
 
 
 def _advice(adapter: Adapter | None) -> str:
-    """Return what to do instead; an adapter that exists stays as visible as it is."""
-    private = "with --private its owner alone sees the new adapter, " if adapter is None else ""
+    """Return what to do instead; an existing adapter keeps its visibility."""
+    is_new = adapter is None
+    private = "--private so that only the owner sees the new adapter, or " if is_new else ""
     return (
-        f"Nothing was sent. Remove what is private and push again; {private}with --draft those "
-        "alone who may publish the version see it."
+        "Nothing was sent. Remove the private data and push again. Or use "
+        f"{private}--draft so that only users who can publish the version see it."
     )
 
 
 def _is_meant() -> bool:
     """Ask on the terminal."""
-    sys.stderr.write("Whoever gets the file can read them. Publish it all the same? [y/N] ")
+    sys.stderr.write("Anyone who downloads the file can read this data. Publish anyway? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in {"y", "yes"}

@@ -46,7 +46,7 @@ class Record:
 
     def __init__(self, value: object, what: str) -> None:
         if not isinstance(value, dict):
-            msg = f"The hub's answer holds no {what}."
+            msg = f"The hub's response does not contain a valid {what}."
             raise BadAnswer(msg)
         self.data = cast("dict[str, object]", value)
         self._what = what
@@ -106,7 +106,7 @@ class Record:
         return cast("T", value)
 
     def _odd(self, key: str) -> None:
-        msg = f"The hub's answer holds an odd “{key}” in its {self._what}."
+        msg = f"The hub's response has an invalid “{key}” in its {self._what}."
         raise BadAnswer(msg)
 
 

@@ -159,7 +159,7 @@ class Session:
             if not following:
                 return
             if following in seen:
-                msg = "The hub lists the same page again and again."
+                msg = "The hub returned the same page twice."
                 raise BadAnswer(msg)
             seen.add(following)
             answer = self.json("GET", following)
@@ -203,7 +203,7 @@ class Session:
             except HTTPError as error:  # noqa: PERF203 - an attempt takes far longer
                 origin = _origin_of(request.url)
                 raise failure_from(error, origin, may_repeat=request.may_repeat) from error
-        msg = "The hub sends this request in circles."
+        msg = "The hub redirected this request too many times."
         raise BadAnswer(msg)
 
     def _send(self, request: Request) -> BaseHTTPResponse:
@@ -234,7 +234,7 @@ class Session:
         is_reading = request.method in {"GET", "HEAD"}
         keeps = response.status in {307, 308} and _origin_of(url) == origin
         if not location or not (is_reading or keeps):
-            message = f"The hub sends this elsewhere ({url[:200]}). Use that address instead."
+            message = f"The hub redirects this request to {url[:200]}. Use that address instead."
             raise BadAnswer(message, status=response.status)
         if origin.scheme == "https" and url.startswith("http:"):
             msg = "The hub redirects to an address without encryption."
@@ -270,7 +270,7 @@ def _origin_of(url: str) -> Origin:
 
 
 def _no_url(url: str) -> BadAnswer:
-    return BadAnswer(f"The hub names an address that is no URL: {url[:200]!r}.")
+    return BadAnswer(f"The hub returned an invalid URL: {url[:200]!r}.")
 
 
 def _abroad(headers: Mapping[str, str], response: BaseHTTPResponse) -> dict[str, str]:
@@ -302,7 +302,7 @@ def _body_of(response: BaseHTTPResponse) -> bytes:
     """
     body = response.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
-        msg = "The hub's answer is far too long."
+        msg = "The hub's response is too long."
         raise BadAnswer(msg, status=response.status)
     return body + response.read(1)  # nothing, or the error that something is missing
 
@@ -313,6 +313,6 @@ def _json_of(body: bytes, url: str) -> object:
     try:
         document: object = json.loads(body)
     except (ValueError, RecursionError) as error:
-        message = f"{url[:200]} does not answer like a Lorary hub."
+        message = f"{url[:200]} does not respond like a Lorary hub."
         raise BadAnswer(message) from error
     return document

@@ -127,7 +127,7 @@ def fetch(
         on_progress(Progress("fetch", file.path, done, file.size_bytes))
 
     def say_waiting() -> None:
-        _log.info("Waiting for another process that fetches %s.", file.path)
+        _log.info("Waiting for another process that downloads %s.", file.path)
 
     with cache.lock(file.sha256, say_waiting):
         if cache.holds(file.sha256, file.size_bytes, rehash=rehash):
@@ -179,7 +179,7 @@ def _persist(session: Session, transfer: _Transfer) -> None:
     try:
         session.backoff.persist(lambda: _ask(session, transfer), lambda: transfer.fetched)
     except Unreachable as error:
-        message = f"{error.detail} What has arrived is kept: pull again to go on."
+        message = f"{error.detail} The received bytes were kept: pull again to resume."
         raise type(error)(message, status=error.status) from error
 
 
@@ -214,7 +214,7 @@ def _check_identity(response: BaseHTTPResponse, file: File) -> None:
         message = f"{file.path} changed on the hub while it was read. Pull again."
         raise Corrupt(message, facts={"path": file.path, "expected": file.sha256})
     if response.status not in {200, 206}:
-        msg = f"The hub answers {response.status} instead of the file."
+        msg = f"The hub returned {response.status} instead of the file."
         raise BadAnswer(msg)
 
 

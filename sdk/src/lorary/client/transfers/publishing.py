@@ -142,7 +142,7 @@ def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
         raise Invalid(msg)
     names = [collision_key(place.name) for place in places]
     if len(set(names)) != len(names):
-        msg = "Two files have the same name; the case of letters does not count."
+        msg = "Two files have the same name, or names that differ only in case."
         raise Invalid(msg)
     looked = [_inspect(place) for place in places]
     titles = [_title(one, place) for one, place in zip(looked, places, strict=True) if one]
@@ -187,7 +187,7 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
     except NotFound:
         return None
     if adapter.data.get("can_write") is False:
-        message = f"{adapter.full_name} is not yours to publish to. Nothing was sent."
+        message = f"You are not allowed to publish to {adapter.full_name}. Nothing was sent."
         raise Forbidden(message, facts={"adapter": adapter.full_name})
     if details.visibility and adapter.visibility and details.visibility != adapter.visibility:
         message = (

@@ -224,7 +224,7 @@ class _Transfer:
     def _require_cached(self, files: Sequence[File], failure: Unreachable) -> None:
         for file in files:
             if not self.cache.holds(file.sha256, file.size_bytes):
-                message = f"{failure.detail} The cache lacks {file.path} of this version."
+                message = f"{failure.detail} {file.path} of this version is not in the cache."
                 raise type(failure)(message, status=failure.status) from failure
 
     def _place(self, planned: Planned) -> None:

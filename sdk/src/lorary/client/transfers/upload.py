@@ -216,7 +216,7 @@ def _fresh(session: Session, upload: Upload) -> Upload:
 def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
     source = meter.source
     if upload.size_bytes != source.size_bytes:
-        msg = "The hub took down another size than was announced."
+        msg = "The hub recorded a different size from the one that was announced."
         raise BadAnswer(msg)
     if upload.part_bytes <= 0 or source.size_bytes <= upload.part_bytes:
         return _send_whole(session, upload, meter)
@@ -315,7 +315,7 @@ def _send_part(session: Session, upload: Upload, number: int, feed: _Feed) -> No
         stored = "" if answer is None else Record(answer, "part").text("sha256")
         if not stored or stored == feed.digest.hexdigest():
             return
-    message = f"Part {number} of {upload.path} arrives damaged, again and again."
+    message = f"Part {number} of {upload.path} was damaged in transit every time."
     raise Corrupt(message, facts={"part": number})
 
 
