@@ -45,7 +45,7 @@ EXEMPT = {
 }
 _PACKAGES = ("lorary", "registry", "previews", "hub")
 #: Parts that need packages which a hub without a renderer does not have.
-_LEFT_OUT = (".migrations", ".settings", "lorary.algebra", "previews.miniature", "previews.render")
+_LEFT_OUT = (".migrations", ".settings", "previews.miniature", "previews.render")
 _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT)
 _SINGLE = (ops.LITERAL, ops.NOT_LITERAL, ops.IN, ops.ANY)
 
