@@ -5,9 +5,9 @@
 Texts are made of the parts of our own patterns (``pumping.py``) and stand in metadata, in names of
 tensors, in the name of the file and in JSON inside of metadata. Each input runs in a process of its
 own, which measures what it took: an inspection takes at most ``MEMORY_BYTES`` and ``MEMORY_TIMES``
-times the header, and CPU time in proportion to its length. Every other input is given to one
-pattern alone, also to those that read READMEs, pictures and names. An input that breaks a limit
-ends the run and is kept.
+times the header, and CPU time in proportion to its length. Every second input is given to one
+pattern alone; this also covers those that read READMEs, pictures and names. An input that breaks a
+limit ends the run and is kept.
 """
 
 from __future__ import annotations
