@@ -57,7 +57,8 @@ class MatchOut(serializers.Serializer[Match]):
         help_text="`sha256`, `autov2` (its first 10), `crc32` (bytes in either order) and `blake3` "
         "are of the whole file, `autov1` of 64 KiB in it, `data_sha256` and `autov3` (its first "
         "12) of what follows the header, `tensors` of the tensors in any order and by any name, "
-        "`weights_f16` and `weights_bf16` of what they do, also in another number format.",
+        "`weights_f16` and `weights_bf16` cover the values of the weights, independent of number "
+        "format.",
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
     version = VersionBriefOut()
@@ -76,8 +77,8 @@ class FoundOut(serializers.Serializer[Any]):
     hash = serializers.CharField(help_text="As requested.")
     matches = MatchOut(
         many=True,
-        help_text=f"At most {MAX_MATCHES}, for n hashes {MAX_ROWS:,} / n; those of the versions "
-        "that were published first.",
+        help_text=f"At most {MAX_MATCHES} matches, oldest versions first; fewer if you ask for "
+        f"many hashes ({MAX_ROWS:,} in all).",
     )
 
 

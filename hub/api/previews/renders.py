@@ -115,7 +115,7 @@ class PlanOut(serializers.Serializer[Plan]):
         help_text="Everything that makes the pictures reproducible: prompts, seeds, strengths, …"
     )
     versions = serializers.SerializerMethodField(help_text="Newest first.")
-    pictures = serializers.IntegerField(help_text="Number for all these versions.")
+    pictures = serializers.IntegerField(help_text="Total number of pictures for these versions.")
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_base(self, plan: Plan) -> str | None:

@@ -119,7 +119,7 @@ class TryoutOut(serializers.Serializer[Any]):
     trigger_words = serializers.ListField(
         source="tryout.render.trigger_words",
         child=serializers.CharField(),
-        help_text="Those in the prompt.",
+        help_text="Trigger words that were inserted into the prompt.",
     )
     recipe = serializers.DictField(source="previews.recipe")
     images = PictureOut(source="previews.images", many=True)

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from hub.api.base import FindingOut
 from lorary.anatomy import KIND_TITLES
+from registry.models import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,7 +193,7 @@ class MetadataOut(serializers.Serializer[Any]):
 class AnatomyOut(serializers.Serializer[Any]):
     """What a header proves and claims."""
 
-    schema = serializers.IntegerField(help_text="Shape of this document: 1.")
+    schema = serializers.IntegerField(help_text=f"Version of this document's schema: {SCHEMA}.")
     file = AnatomyFile()
     kind = serializers.ChoiceField(choices=KINDS)
     algorithm = serializers.CharField(allow_null=True)
