@@ -67,7 +67,7 @@ def _storage(config: Config) -> Finding:
     try:
         parse_location(config.storage)
     except ValueError as error:
-        return f"{config.storage!r} is no place for files", str(error)
+        return f"{config.storage!r} cannot be used for files", str(error)
     return None
 
 
@@ -87,7 +87,10 @@ def _base_url(config: Config) -> Finding:
     parts = urlsplit(config.base_url)
     if not config.base_url or (parts.scheme in {"http", "https"} and parts.netloc):
         return None
-    return f"{config.base_url!r} is no address", "Use https://hub.example, as people type it."
+    return (
+        f"{config.base_url!r} is not a valid address",
+        "Use https://hub.example, as people type it.",
+    )
 
 
 def _allowed_hosts(config: Config) -> Finding:
@@ -247,7 +250,7 @@ def check_settings(
             found.append(kind(f"LORARY_{name}: {message}", hint=hint, id=f"lorary.{number}"))
     for name in config.unknown:
         hint = "Unset it, or see docs/settings.md for the name that was meant."
-        found.append(checks.Warning(f"LORARY_{name} is no setting", hint=hint, id="lorary.W024"))
+        found.append(checks.Warning(f"LORARY_{name} is not a setting", hint=hint, id="lorary.W024"))
     return found
 
 

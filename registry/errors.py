@@ -140,11 +140,11 @@ class CursorInvalid(Invalid):
     """A page cursor that this server did not write."""
 
     code = "cursor_invalid"
-    title = _("This page link is invalid")
+    title = _("The page cursor is invalid")
 
 
 class Conflict(LoraryError):
-    """The request does not fit the state of things."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
     title = _("This conflicts with the current state")
@@ -179,7 +179,7 @@ class UploadIncomplete(Conflict):
 
 
 class UploadNotReady(Conflict):
-    """The checks still run; ask again in a moment."""
+    """The checks are still running; try again in a moment."""
 
     code = "upload_not_ready"
     title = _("The file is still being checked")
@@ -213,7 +213,7 @@ class SizeMismatch(UploadRefused):
     """More or fewer bytes arrived than were declared."""
 
     code = "size_mismatch"
-    title = _("The size is not the announced one")
+    title = _("The size differs from the announced one")
 
 
 class TooLarge(LoraryError):

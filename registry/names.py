@@ -105,7 +105,7 @@ def is_device(name: str) -> bool:
 
 def _name_fault(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME:
-        return _("A name has 1 to %(limit)d characters.") % {"limit": MAX_NAME}
+        return _("A name must have 1 to %(limit)d characters.") % {"limit": MAX_NAME}
     if not _NAME.match(name):
         return _("A name can contain only letters, digits, “.”, “_” and “-”.")
     if "--" in name or ".." in name:
@@ -138,8 +138,8 @@ def check_alias(name: str) -> str:
         reason = _("An alias must not begin with “refs/” or end with “/history”.")
     elif not _ALIAS.match(name) or ".." in name:
         reason = _(
-            "An alias has 1 to %(limit)d letters, digits, “.”, “_” and “-”, begins and ends "
-            "with a letter, a digit or “_”, and does not contain “..”. It can have parts "
+            "An alias must have 1 to %(limit)d letters, digits, “.”, “_” and “-”, begin and end "
+            "with a letter, a digit or “_”, and not contain “..”. It can have parts "
             "separated by “/”, as in “feat/rain”."
         ) % {"limit": MAX_NAME}
     if reason:
@@ -162,12 +162,12 @@ def check_path(path: str) -> str:
 
 def _path_fault(path: str) -> str:
     if not 1 <= len(path.encode("utf-8", "surrogatepass")) <= MAX_PATH:
-        return _("A file name has 1 to %(limit)d bytes.") % {"limit": MAX_PATH}
+        return _("A file name must have 1 to %(limit)d bytes.") % {"limit": MAX_PATH}
     if any(unicodedata.category(char) in _INVISIBLE for char in path):
         return _("A file name must not contain invisible characters.")
     segments = path.split("/")
     if len(segments) > MAX_DEPTH:
-        return _("A path has at most %(limit)d folders.") % {"limit": MAX_DEPTH}
+        return _("A path can have at most %(limit)d folders.") % {"limit": MAX_DEPTH}
     for segment in segments:
         if reason := _segment_fault(segment):
             return reason

@@ -205,7 +205,7 @@ def _of_django(error: Exception) -> Problem | None:
         text = _("The connection was too slow for ten seconds. Send the request again.")
         return _http("request_timeout", text)
     if isinstance(error, _BROKEN):
-        return _http("malformed_request", _("The request ended early or breaks a limit."))
+        return _http("malformed_request", _("The request ended early or exceeds a limit."))
     if is_full(error):
         log.error("no room: %s", error)
         return _of_catalogue(errors.StorageFull(_("The server is full. Try again later.")))

@@ -308,7 +308,8 @@ def _orphans() -> Iterator[Report]:
 def _pieces() -> Iterator[Report]:
     """Report the size of Xet uploads on the disk of this machine."""
     here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
-    message = f"{counted(len(here), 'piece')} ({size_text(sum(here))}) of uploads of Hub clients"
+    pieces = f"{counted(len(here), 'piece')} ({size_text(sum(here))})"
+    message = f"{pieces} of uploads from Hugging Face clients"
     if swept.leftovers:
         left = f"{swept.leftovers:,} ({size_text(swept.leftover_bytes)})"
         message = f"{message}, {left} of them left over."

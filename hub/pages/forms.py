@@ -79,7 +79,7 @@ class SignUpForm(forms.Form):
     )
     password = forms.CharField(
         label=_("Password"),
-        help_text=_("At least eight characters, not a common one."),
+        help_text=_("At least eight characters. Common passwords are not allowed."),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
@@ -118,7 +118,9 @@ class PasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)
         self.fields["old_password"].label = _("Current password")
         self.fields["new_password1"].label = _("New password")
-        self.fields["new_password1"].help_text = _("At least eight characters, not a common one.")
+        self.fields["new_password1"].help_text = _(
+            "At least eight characters. Common passwords are not allowed."
+        )
         self.fields["new_password2"].label = _("New password again")
         self.fields["new_password2"].help_text = ""
         dress(self)

@@ -101,7 +101,7 @@ def add(
 def _caption(text: str) -> str:
     bare = clean(text, MAX_CAPTION + 1)
     if len(bare) > MAX_CAPTION:
-        sentence = _("A caption has at most %(limit)d characters.") % {"limit": MAX_CAPTION}
+        sentence = _("A caption can have at most %(limit)d characters.") % {"limit": MAX_CAPTION}
         raise Invalid(sentence, fields={"caption": [sentence]})
     return bare
 

@@ -110,7 +110,9 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
     if not versions:
         raise _refused(_("The stack is empty. Add a version first."))
     if len(versions) > MAX_LAYERS:
-        raise _refused(_("A stack has at most %(n)d versions. Remove some.") % {"n": MAX_LAYERS})
+        raise _refused(
+            _("A stack can have at most %(n)d versions. Remove some.") % {"n": MAX_LAYERS}
+        )
     if len({version.pk for version in versions}) != len(versions):
         raise _refused(_("The same version is in the stack twice. Remove one."))
     if any(not abs(strength) <= MAX_STRENGTH for _version, strength in layers):

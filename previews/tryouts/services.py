@@ -79,7 +79,8 @@ def _require_covered(user: User, request: TryoutRequest) -> None:
     token = user.access_token
     adapters = [version.adapter for version, _strength in request.layers]
     if token is not None and not any(token.covers(one.namespace, one) for one in adapters):
-        text = _("This token is limited to “%(bound)s”. Add it to the stack, or use another token.")
+        text = _("This token is limited to “%(bound)s”. Add an adapter that it covers to the "
+                 "stack, or use another token.")  # fmt: skip
         raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 
 
@@ -104,7 +105,7 @@ def _require_room(user: User) -> None:
     oldest = today.values_list("created_at", flat=True).first()
     if oldest is not None:
         wait = max(1, round((oldest + DAY - now).total_seconds()))
-        text = _("You have used your %(n)d try-outs for 24 hours. Try again later.")
+        text = _("You have reached the limit of %(n)d try-outs in 24 hours. Try again later.")
         raise RateLimited(text % {"n": per_day}, retry_after=wait, limit=per_day)
 
 

@@ -129,7 +129,7 @@ def search(
     if query.sort not in SORTS:
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
     if not 1 <= limit <= MAX_PAGE:
-        raise Invalid(_("A page has 1 to %(n)d results.") % {"n": MAX_PAGE})
+        raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_PAGE})
     column = SORTS[query.sort]
     rows = matching(user, query).filter(**{f"{column}__isnull": False})
     return page(rows, column, cursor=cursor, limit=limit)

@@ -160,7 +160,7 @@ def _require_room(adapter: Adapter, name: str) -> None:
     """Refuse more than ``MAX_ALIASES``, and names that differ only in case."""
     names = list(alias_selectors.listing(adapter).values_list("name", flat=True))
     if len(names) > MAX_ALIASES:  # main is one of them and does not count
-        text = _("An adapter has at most %(limit)d aliases. Remove one first.")
+        text = _("An adapter can have at most %(limit)d aliases. Remove one first.")
         raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
     twin = next((one for one in names if key_of(one) == key_of(name)), None)
     if twin is not None:

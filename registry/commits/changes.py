@@ -136,7 +136,7 @@ def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]
             del after[each]
     after |= incoming
     if len(after) > MAX_MANIFEST:
-        text = _("A revision has at most %(limit)d files; this one would have %(n)d.")
+        text = _("A revision can have at most %(limit)d files; this one would have %(n)d.")
         detail = text % {"limit": MAX_MANIFEST, "n": len(after)}
         raise Invalid(detail, limit=MAX_MANIFEST)
     contents.require_distinct(after)

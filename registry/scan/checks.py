@@ -243,9 +243,9 @@ def _claims(subject: Subject) -> Iterator[Finding]:
     if wrong:
         yield finding(
             "hash_differs",
-            _("The metadata has another hash (%(keys)s) than the tensors. Either the tensors "
+            _("The hash in the metadata (%(keys)s) does not match the tensors. Either the tensors "
               "changed after it was written, as in a resize, merge or conversion, or the metadata "
-              "belong to another file. Programs that search by this hash find the other file.")
+              "belongs to another file. Programs that search by this hash find the other file.")
             % {"keys": ", ".join(wrong)},
             keys=list(wrong),
             claimed=list(wrong.values()),

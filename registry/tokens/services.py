@@ -76,7 +76,7 @@ def issue(
     parent = _require_not_wider(user, scopes)
     name = name.strip()
     if not 1 <= len(name) <= 80:
-        raise Invalid(_("A token has a name of 1 to 80 characters."), fields={"name": []})
+        raise Invalid(_("The name of a token must have 1 to 80 characters."), fields={"name": []})
     _require_scopes(user, scopes, bound_to)
     expires_at = _expiry(days, parent)
     namespace, adapter = _binding(user, bound_to)
@@ -142,7 +142,7 @@ def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
     """Return when a token expires: as requested, but no later than its parent; None for never."""
     days = settings.LORARY.token_days if days is None else days
     if not 0 <= days <= MAX_DAYS:
-        text = _("A token is valid for 1 to %(most)d days, or without limit with 0.") % {
+        text = _("Enter 1 to %(most)d days, or 0 for a token that never expires.") % {
             "most": MAX_DAYS
         }
         raise Invalid(text, fields={"expires_in_days": [text]})

@@ -158,7 +158,7 @@ def upload_bytes(*, actor: User, path: str, data: bytes) -> Upload:
 def _digest(sha256: str) -> str:
     digest = receive.digest_of(sha256)
     if not digest:
-        text = _("A sha256 has 64 hex digits.")
+        text = _("A sha256 must have 64 hex digits.")
         raise Invalid(text, fields={"sha256": [text]})
     return digest
 

@@ -101,7 +101,7 @@ def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
     """
     declared = (sha256 or "").lower()
     if declared and (len(declared) != 64 or set(declared) - set("0123456789abcdef")):
-        text = _("A sha256 has 64 hex digits.")
+        text = _("A sha256 must have 64 hex digits.")
         raise Invalid(text, fields={field: [text]})
     return declared
 

@@ -117,11 +117,11 @@ def check(details: Details) -> None:
     """
     faults: dict[str, str] = {}
     if len(details.label) > 48:
-        faults["label"] = _("A label has at most 48 characters.")
+        faults["label"] = _("A label can have at most 48 characters.")
     if len(details.notes) > 20_000:
-        faults["notes"] = _("Notes have at most 20,000 characters.")
+        faults["notes"] = _("Notes can have at most 20,000 characters.")
     if len(details.lineage) > 64:
-        faults["lineage"] = _("A lineage has at most 64 characters.")
+        faults["lineage"] = _("A lineage can have at most 64 characters.")
     if details.declared_family and details.declared_family not in FAMILIES:
         faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
     if fault := _trigger_fault(details.trigger_words or ()):
@@ -134,9 +134,9 @@ def check(details: Details) -> None:
 
 def _trigger_fault(words: Sequence[str]) -> str:
     if len(words) > MAX_TRIGGER_WORDS:
-        return _("There are at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
+        return _("A version can have at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
     if any(len(word) > 200 or not word.isprintable() for word in words):
-        return _("A trigger phrase has at most 200 printable characters.")
+        return _("A trigger phrase can have at most 200 printable characters.")
     return ""
 
 

@@ -84,9 +84,9 @@ def checked_reason(reason: str) -> str:
     text = " ".join(reason.split())
     fault = ""
     if not text:
-        fault = _("Give a reason that helps its users.")
+        fault = _("Enter a reason that explains this to users.")
     elif len(text) > MAX_REASON:
-        fault = _("A reason has at most %(limit)d characters.") % {"limit": MAX_REASON}
+        fault = _("A reason can have at most %(limit)d characters.") % {"limit": MAX_REASON}
     elif has_control(text):
         fault = _("A reason must not contain invisible characters.")
     if fault:

@@ -28,6 +28,6 @@ def test_a_token_of_another_hub_is_refused_and_can_be_left_out(
     stranger = Programs(hub, tmp_path / "stranger", "hf_of_the_other_hub")
     asked = ("download", "ada/open", "--local-dir", "open")
     stranger.tool("hf", *asked, expected=1)
-    assert "It looks like one of huggingface.co" in stranger.output
+    assert "It looks like a token from huggingface.co" in stranger.output
     stranger.tool("hf", *asked, HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
     assert (stranger.folder / "open" / weights.name).read_bytes() == weights.read_bytes()

@@ -160,13 +160,15 @@ def test_doctor_and_sweep_count_what_hub_clients_left() -> None:
     (folder / "piece").write_bytes(bytes(1200))
     report = diagnose()[1]["pieces"][0]
     assert report["state"] == "ok"
-    assert report["message"].startswith("1 piece (1.2 kB) of uploads of Hub clients, none")
+    assert report["message"].startswith(
+        "1 piece (1.2 kB) of uploads from Hugging Face clients, none"
+    )
     for path in (folder / "piece", folder):
         os.utime(path, (0, 0))
     report = diagnose()[1]["pieces"][0]
     assert report["state"] == "warning"
     assert "1 (1.2 kB) of them left over" in report["message"]
-    told = "0 files, 1 piece that Hub clients left; "
+    told = "0 files, 1 piece left by Hugging Face clients; "
     assert f"{told}would free 1.2 kB" in run("sweep", "--dry-run")
     assert folder.exists()
     assert f"{told}freed 1.2 kB" in run("sweep")

@@ -59,7 +59,7 @@ def test_it_takes_a_whole_adapter_down(version: Version) -> None:
 def test_what_it_cannot_do_is_said(version: Version, words: tuple[str, ...], text: str) -> None:
     with pytest.raises(CommandError, match=text):
         run(*words, "--reason", "Copied.")
-    with pytest.raises(CommandError, match="Give a reason"):
+    with pytest.raises(CommandError, match="Enter a reason"):
         run("ada/noir", "--by", "bob", "--reason", " ")
     version.refresh_from_db()
     assert version.state == "published"

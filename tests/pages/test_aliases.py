@@ -73,7 +73,7 @@ def test_its_owner_makes_moves_and_removes_one(
     [
         ({"name": "main", "to": "v1"}, "Only publishing moves"),
         ({"name": "v7", "to": "v1"}, "looks like a version"),
-        ({"name": "a b", "to": "v1"}, "An alias has 1 to 96 letters"),
+        ({"name": "a b", "to": "v1"}, "An alias must have 1 to 96 letters"),
         ({"name": "", "to": "v1"}, "required"),
         ({"name": "stable", "to": "v9"}, "valid choice"),
         ({"name": "stable", "to": "v1", "seen": "f" * 40}, "has no version, alias or revision"),

@@ -26,7 +26,7 @@ def test_a_bare_install_says_how_to_begin(client: Client) -> None:
 
 def test_it_shows_what_is_new(client: Client, noir: Adapter) -> None:
     page = client.get("/").content.decode()
-    assert "One of them here" in page
+    assert "This hub has one" in page
     assert 'href="/ada/noir"' in page
     assert "lorary pull ada/noir" in page
     assert "noir light" in page

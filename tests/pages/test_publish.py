@@ -78,7 +78,7 @@ def test_what_only_the_name_says_is_not_said_to_be_in_the_header(as_ada: Client,
     attention = [one for one in DENOISERS["wan_14b", "native"] if "attn" in one.path]
     page = read(as_ada, kohya(attention), "wan2.2_noir_HN.safetensors").content.decode()
     assert "The file&#x27;s name says Wan 2.2" in page
-    assert "Its name says Wan 2.2." in page
+    assert "Its file name says Wan 2.2." in page
     assert "The header says" not in page
     assert "Its metadata" not in page
 
@@ -338,7 +338,7 @@ def test_a_checkpoint_of_another_base_model_is_not_proposed(as_ada: Client) -> N
     page = read(as_ada, kohya(DENOISERS["sd1", "diffusers"], metadata=metadata)).content.decode()
     assert 'name="lineage" value="Pony' not in page
     assert "The header says Pony Diffusion V6 XL" in page
-    assert "its tensors do not fit that" in page
+    assert "the tensors rule out this checkpoint" in page
 
 
 def test_what_the_tensors_allow_is_offered_first(as_ada: Client) -> None:
@@ -350,7 +350,7 @@ def test_what_the_tensors_allow_is_offered_first(as_ada: Client) -> None:
     assert 'value="flux1"' not in group[2]
     assert '<option value="flux1" selected>' in page
     assert "FLUX.1; adapters for Chroma, FLUX.2 klein 4B or HunyuanVideo look the same" in page
-    assert "A likely one is chosen." in page
+    assert "The most likely base model is selected." in page
     assert "What its tensors allow" not in read(as_ada, lora()).content.decode()
 
 

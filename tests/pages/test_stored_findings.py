@@ -61,14 +61,14 @@ def test_a_header_alone_is_not_called_clear(as_ada: Client) -> None:
 def test_an_alpha_of_the_metadata_is_not_called_proven(as_ada: Client) -> None:
     page = read(as_ada, with_other_alpha()).content.decode()
     assert "alpha 4" in page
-    assert "Alpha is from the metadata" in page
+    assert "This alpha comes from the metadata" in page
 
 
 def test_the_stored_alpha_replaces_that_of_the_metadata(as_ada: Client, ada: User) -> None:
     page = checked(as_ada, catalogue.accept(ada, with_other_alpha()))
     assert 'value="LoRA, rank 4, alpha 2"' in page
     assert "the file stores 2" in page
-    assert "Alpha is from the metadata" not in page
+    assert "This alpha comes from the metadata" not in page
 
 
 def test_a_checked_file_without_findings_is_clear(as_ada: Client, ada: User) -> None:

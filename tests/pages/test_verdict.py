@@ -74,7 +74,7 @@ def test_a_checkpoint_that_the_tensors_show_is_proven(page: Callable[..., str]) 
     text = page(kohya(DENOISERS["wan_14b_i2v", "native"]))
     row = text.partition('<th scope="row">Lineage</th>')[2].partition("</tr>")[0]
     assert row.endswith("<td>Wan 2.1</td>")
-    assert "All of its checkpoints are Wan 2.1, or made from it." in text
+    assert "All of its checkpoints are Wan 2.1, or derived from it." in text
 
 
 def test_evidence_comes_with_the_tensors_that_show_it(page: Callable[..., str]) -> None:

@@ -326,8 +326,8 @@ def test_places_that_cannot_be_written_are_refused_before_rendering(
     picture: Path, adapter: Path, tmp_path: Path
 ) -> None:
     assert "would overwrite" in refused("--recipe", picture, "--out", picture)
-    assert "no place" in refused("--recipe", picture, "--out", tmp_path)
-    assert "no place" in refused("--recipe", picture, "--out", tmp_path / "gone" / "x.png")
+    assert "cannot be used" in refused("--recipe", picture, "--out", tmp_path)
+    assert "cannot be used" in refused("--recipe", picture, "--out", tmp_path / "gone" / "x.png")
 
 
 def test_a_broken_bases_file_is_refused(picture: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def leave_copies() -> None:
 
 
 def leave_pieces() -> Path:
-    """Leave pieces of Hub clients: idle, fresh, and idle with somebody at it; returns the last."""
+    """Leave pieces of Hugging Face clients: idle, fresh, and idle but in use; return the last."""
     folders = [settings.LORARY.data / "xet" / f"1-1-{two * 16}" for two in ("01", "02", "03")]
     for folder in folders:
         folder.mkdir(parents=True)

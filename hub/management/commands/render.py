@@ -118,7 +118,7 @@ def _require_writable(options: dict[str, Any]) -> None:
         return
     out = Path(options["out"])
     if out.is_dir() or not out.parent.is_dir():
-        msg = f"{out} is no place for a file."
+        msg = f"{out} cannot be used as an output file."
         raise RenderError(msg)
     if out.exists() and out.samefile(options["recipe"]):
         msg = "--out would overwrite the picture that is compared with."

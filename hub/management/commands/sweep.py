@@ -41,7 +41,7 @@ class Command(BaseCommand):
             f"{counted(swept.uploads_expired, 'upload')} expired, "
             f"{swept.uploads_forgotten:,} forgotten, "
             f"{counted(swept.blobs, 'blob')} let go, {counted(swept.files, 'file')}, "
-            f"{counted(swept.leftovers, 'piece')} that Hub clients left; "
+            f"{counted(swept.leftovers, 'piece')} left by Hugging Face clients; "
             f"{verb} {size_text(swept.bytes_freed + swept.leftover_bytes)}"
         )
         if left.next_at:

@@ -199,7 +199,8 @@ def _confidence(base: Document) -> str:
         return _("In all of them the layers that this file changes have the same names and "
                  "shapes, so its tensors cannot distinguish them.")  # fmt: skip
     if base["family"]:
-        return _("Likely: weaker evidence rules out the others with such layers.")
+        return _("Likely: several base models have these layers, but weaker evidence rules out "
+                 "the others.")  # fmt: skip
     if base["candidates"]:
         return _("Its tensors fit, but those of another model can look the same.")
     return _("No known base model has its layers.")
@@ -230,7 +231,9 @@ def conflict_of(base: Document) -> str:
             )
             % values
         )
-    return _("The file says %(family)s (%(source)s). Its tensors do not fit that.") % values
+    return (
+        _("The file says %(family)s (%(source)s). Its tensors do not fit that base model.") % values
+    )
 
 
 def _declared_conflict(version: Version, base: Document) -> str:
@@ -268,7 +271,7 @@ def _lineage_reasons(base: Document) -> list[Reason]:
 
 def _lineage_reason(claim: Document) -> Reason:
     if claim["source"] == FILE_NAME:
-        return Reason(_("Its name says %(lineage)s.") % {"lineage": claim["lineage"]})
+        return Reason(_("Its file name says %(lineage)s.") % {"lineage": claim["lineage"]})
     text = _("Its metadata names the checkpoint %(value)s: %(lineage)s.")
     values = {"value": _quoted(claim["value"]), "lineage": claim["lineage"]}
     return Reason(text % values, [claim["source"]])
@@ -276,7 +279,9 @@ def _lineage_reason(claim: Document) -> Reason:
 
 def _claim(claim: Document) -> Reason:
     if claim["source"] == FILE_NAME:
-        return Reason(_("Its name says %(family)s.") % {"family": family_label(claim["family"])})
+        return Reason(
+            _("Its file name says %(family)s.") % {"family": family_label(claim["family"])}
+        )
     text = _("Its metadata says %(value)s: %(family)s.")
     values = {"value": _quoted(claim["value"]), "family": family_label(claim["family"])}
     return Reason(text % values, [claim["source"]])

@@ -117,11 +117,11 @@ def partner_of(files: Iterable[FileLine]) -> FileLine | None:
     return lows[0] if is_half and len(lows) == 1 else None
 
 
-def remarks_of(findings: Iterable[Finding | Result], *, is_owner: bool) -> list[Remark]:
-    """Return findings as remarks, in different words for owners and other users."""
+def remarks_of(findings: Iterable[Finding | Result]) -> list[Remark]:
+    """Return findings as remarks."""
     words = {
         "error": _("Refused"),
-        "warning": _("Your call") if is_owner else _("Warning"),
+        "warning": _("Warning"),
         "info": _("Note"),
     }
     return [

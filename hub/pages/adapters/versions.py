@@ -121,7 +121,7 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
 def _remarks(version: Version) -> list[Remark]:
     """Return findings that the owner should know before publishing."""
     found = version_selectors.findings_of(version, version.primary_file, is_owner=True)
-    return [remark for remark in remarks_of(found, is_owner=True) if remark.is_loud]
+    return [remark for remark in remarks_of(found) if remark.is_loud]
 
 
 class WithdrawForm(forms.Form):

@@ -91,7 +91,7 @@ def _of_version(
     lines = tabs.files_of(version, files)
     writable = _is_writable(request, adapter)
     found = version_selectors.findings_of(version, primary, is_owner=writable)
-    remarks = tabs.remarks_of(found, is_owner=writable)
+    remarks = tabs.remarks_of(found)
     hidden = version_selectors.hidden_findings(version, primary) if not writable else 0
     finding_count = None if hidden and not remarks else len(remarks)
     counts = {"files": len(lines), "versions": None, "findings": finding_count}

@@ -134,13 +134,13 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
     except LoraryError as error:
         return _refused(name, str(error.detail))
     if found := checks.check_declared(path, size_bytes):
-        return Reading(path, remarks_of(found, is_owner=True), is_refused=True)
+        return Reading(path, remarks_of(found), is_refused=True)
     try:
         head = request.read(checks.head_bytes())
         inspection = limits.inspect_head(head, name=path, size=size_bytes)
     except Busy as busy:
         return _refused(name, str(busy.detail))
-    remarks = remarks_of(inspection.findings, is_owner=True)
+    remarks = remarks_of(inspection.findings)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)
     return of_document(path, remarks, inspection.anatomy.to_dict())
@@ -244,7 +244,7 @@ def _slug(text: str) -> str:
 
 
 def _word(word: Document) -> Word:
-    notes = {"high": "", "medium": _("from the trainer"), "low": _("a guess from captions")}
+    notes = {"high": "", "medium": _("from the trainer"), "low": _("guessed from captions")}
     trust = word["confidence"]
     return Word(word["text"], notes[trust], is_taken=trust != "low")
 
@@ -287,7 +287,9 @@ def _family_proof(base: Document) -> Proof:
         level, title = "proven", _("Likely, by shape: %(family)s") % values
     elif base["likely"]:
         title = likely(base)
-        text = f"{text} {_('A likely one is chosen. Change it if it was trained on another.')}"
+        choice = _("The most likely base model is selected. Change it if the adapter was trained "
+                   "on another.")  # fmt: skip
+        text = f"{text} {choice}"
     elif len(base["candidates"]) > 1:
         title = _("One of these, or another: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
@@ -317,7 +319,7 @@ def _lineage_proof(base: Document) -> Proof:
     if refuted:
         names = ", ".join(dict.fromkeys(one["lineage"] for one in refuted))
         source = refuted[0]["source"]
-        text = _("Left empty, because its tensors do not fit that.")
+        text = _("Left empty, because the tensors rule out this checkpoint.")
         place = "" if source == FILE_NAME else f"{source}. "
         return Proof("claimed", _title_by(source, names), f"{place}{text}")
     return Proof("declared", _("Not in the file"), _("Leave it empty if you do not know."))
@@ -331,7 +333,9 @@ def _structure_proof(document: Document) -> Proof:
     text = f"{sentence}: {parts_text(document['parts'])}."
     alpha = document["alpha"]
     if alpha["mode"] is not None and not alpha["values_read"]:
-        text = f"{text} {_('Alpha is from the metadata; the checks read it from the file.')}"
+        source = _("This alpha comes from the metadata. The stored alpha is read when the whole "
+                   "file is checked.")  # fmt: skip
+        text = f"{text} {source}"
     return Proof("proven", _("Proven by shape"), text)
 
 

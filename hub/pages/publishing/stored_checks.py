@@ -45,7 +45,7 @@ def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
 
 def _remarks(upload: Upload, *, is_main: bool) -> list[Remark]:
     """Return the remarks; those of files other than the main one begin with the path."""
-    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    remarks = remarks_of(upload.findings.all())
     if is_main:
         return remarks
     return [replace(one, message=f"{upload.path}: {one.message}") for one in remarks]

@@ -114,7 +114,7 @@ def upload_rows_of(user: User, rows: Sequence[Upload]) -> list[UploadRow]:
 
 def _upload_row(upload: Upload, version: Version | None, checked: int) -> UploadRow:
     word = str(UploadState(upload.state_now).label)
-    remarks = remarks_of(upload.findings.all(), is_owner=True)
+    remarks = remarks_of(upload.findings.all())
     if upload.state_now == UploadState.RECEIVING:
         return _receiving(upload, word)
     if upload.state == UploadState.CHECKING:

@@ -130,7 +130,9 @@ def _authenticate(request: HttpRequest) -> None:
     except Unauthenticated as error:
         cause = error
         if secret.startswith("hf_"):
-            hint = _("It looks like one of huggingface.co; this hub has its own, under Settings.")
+            hint = _(
+                "It looks like a token from huggingface.co. Create one for this hub under Settings."
+            )
             cause = Unauthenticated(f"{error.detail} {hint}")
         raise Refused(cause, status=401, message=INVALID_TOKEN) from error
 

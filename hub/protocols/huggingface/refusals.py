@@ -1,4 +1,4 @@
-"""Errors as Hub clients read them: status, ``X-Error-Code``, ``X-Error-Message``, JSON.
+"""Errors as Hugging Face clients read them: status, ``X-Error-Code``, ``X-Error-Message``, JSON.
 
 Clients choose their exception by the headers. The body is ``{"error": …}``, with the findings of a
 refused file in ``errors``.
@@ -44,7 +44,7 @@ _PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "…": "
 
 
 class Refused(Exception):
-    """An error with details for Hub clients.
+    """An error with details for Hugging Face clients.
 
     Args:
         cause: The underlying error.

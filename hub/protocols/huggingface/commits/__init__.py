@@ -1,1 +1,1 @@
-"""Commits that Hub clients push."""
+"""Commits that Hugging Face clients push."""

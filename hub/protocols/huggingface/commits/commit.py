@@ -132,7 +132,7 @@ def _make_commit(
 
 
 def _commit_refusal(error: NotFound | Conflict) -> Exception:
-    """Return an error with the status that Hub clients expect."""
+    """Return an error with the status that Hugging Face clients expect."""
     if isinstance(error, NotFound):
         code = REVISION_NOT_FOUND if "revision" in error.facts else ENTRY_NOT_FOUND
         return Refused(error, code) if {"path", "revision"} & error.facts.keys() else error

@@ -1,4 +1,4 @@
-"""Git LFS for large files of Hub clients: ``basic`` in one body, ``multipart`` by parts.
+"""Git LFS for large files of Hugging Face clients: ``basic`` in one body, ``multipart`` by parts.
 
 ```
 POST /{id}.git/info/lfs/objects/batch          returns the files to send, with signed links

@@ -1,1 +1,1 @@
-"""Repositories, for Hub clients."""
+"""Repositories, for Hugging Face clients."""
