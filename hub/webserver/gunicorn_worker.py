@@ -240,7 +240,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, req: Any, conn: Any) -> object:  # noqa: ANN401 - gunicorn's
         """Answer a request whose head is complete."""
-        conn.sock.until = math.inf
+        conn.sock.deadline = math.inf
         make_direct(req)
         return super().handle_request(req, conn)
 
