@@ -199,7 +199,8 @@ def _after(column: str, cursor: str) -> Q:
         pk = _whole(pk)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CursorInvalid(_("Start again from the first page.")) from error
-    return Q(**{f"{column}__lt": edge}) | Q(**{column: edge, "pk__lt": pk})
+    # PostgreSQL starts the index at the edge for `a <= x`, and reads all before it for an OR alone.
+    return Q(**{f"{column}__lte": edge}) & (Q(**{f"{column}__lt": edge}) | Q(pk__lt=pk))
 
 
 def _moment(text: str) -> datetime:

@@ -91,7 +91,7 @@ class Adapter(models.Model):
     objects = AdapterQuerySet.as_manager()
 
     class Meta:
-        """Keyset pages use (published_at, id) and (downloads, id)."""
+        """Keyset pages use a date or the downloads, and the id."""
 
         constraints = [
             models.UniqueConstraint(fields=["namespace", "key"], name="adapter_name_once"),
@@ -99,6 +99,7 @@ class Adapter(models.Model):
         indexes = [
             models.Index(fields=["-published_at", "-id"], name="adapter_by_date"),
             models.Index(fields=["-downloads", "-id"], name="adapter_by_downloads"),
+            models.Index(fields=["-updated_at", "-id"], name="adapter_by_update"),
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
         ]
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from registry.accounts import users
 from registry.adapters import manifests
@@ -214,3 +217,18 @@ def test_a_reading_token_issues_none(ada: User) -> None:
     reader = tokens.authenticate(secret=secret).user
     with pytest.raises(ScopeMissing):
         tokens.issue(actor=reader, name="twin", scopes=["read"])
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of a few rows is SQLite's")
+@pytest.mark.parametrize("column", ["published_at", "downloads", "updated_at"])
+def test_a_page_is_read_from_an_index(column: str) -> None:
+    edge = [1 if column == "downloads" else timezone.now().isoformat(), 1]
+    cursor = base64.urlsafe_b64encode(json.dumps(edge).encode()).decode()
+    with CaptureQueriesContext(connection) as queries:
+        adapter_selectors.page(Adapter.objects.listed_for(None), column, cursor=cursor, limit=24)
+    with connection.cursor() as raw:
+        raw.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+        plan = " / ".join(row[3] for row in raw.fetchall())
+    assert "USING INDEX adapter_by_" in plan
+    assert f"({column}<?)" in plan
+    assert "TEMP B-TREE" not in plan
