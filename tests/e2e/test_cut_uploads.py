@@ -135,7 +135,7 @@ def test_a_push_goes_on_with_what_a_kill_left(hub: RunningHub, ada: Caller, tmp_
         timeout=120,
         check=True,
     )
-    assert "going on with left.safetensors: 786.4 kB of 3." in pushed.stderr
+    assert "resuming left.safetensors: 786.4 kB of 3." in pushed.stderr
     refused = line.ask("uploads", "cancel", begun["id"], code=1)
     assert refused["error"]["code"] == "wrong_state"
 
