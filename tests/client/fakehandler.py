@@ -327,7 +327,8 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.uploads[number] = {
             "id": number, "path": unicodedata.normalize("NFC", said["path"]),
             "size": said["size"], "sha256": said["sha256"],
-            "state": "accepted" if is_known else "receiving", "held": {}, "findings": [],
+            "state": "accepted" if is_known else "receiving", "held": {},
+            "findings": self.hub.verdict if is_known else [],
             "polls": 0,
         }  # fmt: skip
         self._json(201, self._shown(self.hub.uploads[number]))

@@ -174,6 +174,22 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     assert "ada/noir v1" in ran.out
 
 
+def test_a_repeated_push_tells_that_nothing_was_published(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    known = {"code": "weights_known", "severity": "warning", "message": "Known: ada/noir v1."}
+    push = ("push", lora, "--to", "ada/noir", "--trigger", "noir")
+    first = run(*push)
+    assert (first.code, "nothing was published" in first.err) == (0, False)
+    fake.verdict = [known]
+    again = run(*push)
+    assert (again.code, "weights_known" in again.out) == (0, False)
+    assert again.err == "lorary: these files are already v1; nothing was published.\n"
+    other = run(*push, "--trigger", "rain", "--label", "soft", "--strength", "0.5")
+    assert other.code == 0
+    assert "Not applied: --trigger, --label, --strength. Edit the version" in other.err
+
+
 def test_refused_push_carries_findings(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "evil.safetensors"
     place.write_bytes(b"PK\x03\x04")

@@ -96,7 +96,8 @@ def test_the_alias_command_shows_moves_and_removes(run: Run) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["alias"], ["alias", "noir"], ["alias", NAME, "--remove"], ["alias", NAME, "--history"],
+        ["alias"], ["alias", "noir"], ["alias", f"{NAME}@v1", "stable"],
+        ["alias", NAME, "--remove"], ["alias", NAME, "--history"],
         ["alias", NAME, "a", "v1", "--remove"], ["alias", NAME, "a", "--expect", "v1"],
         ["alias", NAME, "a", "--remove", "--expect", "none"],
         ["alias", NAME, "a", "--remove", "--history"], ["yank", NAME, "--reason", "x"],

@@ -158,7 +158,7 @@ def test_a_draft_is_published_by_pushing_it_again(run: Run, fake: FakeHub, lora:
     assert (document["version"], document["state"]) == ("v1", "draft")
     document = run("push", lora, "--to", "ada/noir", "--json").document
     assert (document["version"], document["state"]) == ("v1", "published")
-    assert "published as v1, so no draft" in run("push", lora, "--to", "ada/noir", "--draft").err
+    assert "already v1; nothing" in run("push", lora, "--to", "ada/noir", "--draft").err
     assert run("push", lora, "--to", "ada/noir", "--draft", "--wait").code == 2
 
 

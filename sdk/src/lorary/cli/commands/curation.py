@@ -70,9 +70,12 @@ def _check_alias(args: Namespace) -> None:
     Raises:
         UsageError: with what is missing.
     """
-    client.Reference.parse(args.adapter)
+    reference = client.Reference.parse(args.adapter)
     message = ""
-    if (args.remove or args.history) and not args.alias:
+    if reference.rev:
+        words = " ".join([reference.full_name, args.alias or "ALIAS", args.to or reference.rev])
+        message = f"name the version last: lorary alias {words}"
+    elif (args.remove or args.history) and not args.alias:
         message = "name the alias"
     elif (args.remove or args.history) and args.to:
         message = "--remove and --history take no version"

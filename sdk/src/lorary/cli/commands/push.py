@@ -121,8 +121,11 @@ def _push(args: Namespace) -> int:
         emit(_document(target, pushed, waited=args.wait))
     else:
         _show(target, pushed, leaks.findings, waited=args.wait)
-    if args.draft:
-        note(f"lorary: {_next(pushed)}")
+    if pushed.is_repeated:
+        note(f"lorary: {_repeated(pushed, details)}")
+    elif args.draft:
+        name = plain(pushed.version.name)
+        note(f"lorary: {name} is a draft. Publish it on its page, or push again without --draft.")
     return 0
 
 
@@ -139,12 +142,22 @@ def _kept(progress: Progress) -> str:
     )
 
 
-def _next(pushed: Pushed) -> str:
-    """Return the next step for a draft, or why there is none."""
-    name = plain(pushed.version.name)
-    if pushed.version.state == "draft":
-        return f"{name} is a draft. Publish it on its page, or push again without --draft."
-    return f"these files are already published as {name}, so no draft was created."
+def _repeated(pushed: Pushed, details: client.Details) -> str:
+    """Return that nothing was published, and which details of the push were not applied."""
+    version = pushed.version
+    given = {
+        "trigger": (tuple(details.trigger_words), version.trigger_words),
+        "family": (details.family, version.family),
+        "lineage": (details.lineage, version.lineage),
+        "label": (details.label, version.label),
+        "notes": (details.notes, version.notes),
+        "strength": (details.strength, (version.data.get("strength") or {}).get("recommended")),
+    }
+    ignored = [f"--{name}" for name, (new, old) in given.items() if new not in {"", (), None, old}]
+    text = f"these files are already {plain(version.name)}; nothing was published."
+    if not ignored:
+        return text
+    return f"{text} Not applied: {', '.join(ignored)}. Edit the version on its page to change them."
 
 
 class _Resumptions:
@@ -211,7 +224,7 @@ COMMANDS = {
     "push": Command(
         "Publish files as a version. They are inspected locally first: files that would be refused "
         "are not sent, and private data is reported before anything is sent. Pushing the same "
-        "files again returns the existing version.",
+        "files again returns the existing version unchanged.",
         '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
         "  lorary push noir.safetensors --to studio/noir --private --wait --json\n"
         "  lorary push noir.safetensors --to studio/noir --draft",

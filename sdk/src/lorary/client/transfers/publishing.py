@@ -85,12 +85,14 @@ class Pushed:
         uploads: What was sent, in the order given.
         findings: Of the checks here and on the hub, each once.
         is_new: The adapter was made by it.
+        is_repeated: The files were published as this version before; nothing was published.
     """
 
     version: Version
     uploads: tuple[Upload, ...]
     findings: tuple[Finding, ...]
     is_new: bool
+    is_repeated: bool = False
 
 
 def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
@@ -113,6 +115,7 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     adapter = _existing(session, target, details)
     on_checked(_unique(findings), adapter)
     is_new = adapter is None
+    before = {} if is_new else _states(session, target)
     details = replace(details, title=details.title or title)
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # Under another's name a new adapter comes first: a no is better heard before the bytes
@@ -122,8 +125,12 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     if adapter is None:
         adapter = _create(session, target, details)
     version = _publish(session, target, uploads, details, is_draft=is_draft)
+    is_repeated = before.get(version.name, "draft") != "draft"
     everything = [*findings, *(f for upload in uploads for f in upload.findings)]
-    return Pushed(version, tuple(uploads), _unique([*everything, *version.findings]), is_new)
+    everything += version.findings
+    if is_repeated:  # the version would be warned about itself
+        everything = [found for found in everything if found.code != "weights_known"]
+    return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated)
 
 
 def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
@@ -196,6 +203,12 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
     return adapter
+
+
+def _states(session: Session, target: Reference) -> dict[str, str]:
+    """Return the state of each version of an adapter by name."""
+    items = session.items(f"{target.api_path}/versions", {"limit": 100})
+    return {version.name: version.state for version in map(Version.read, items)}
 
 
 def _create(session: Session, target: Reference, details: Details) -> Adapter:
