@@ -76,10 +76,12 @@ def _require_writable(
 ) -> User:
     user = require_scope(actor, "write")
     if not namespace.is_writable_by(user):
-        raise Forbidden(
-            _("You cannot publish under “%(name)s”.") % {"name": namespace.name},
-            owner=namespace.name,
+        text = (
+            _("You cannot publish under “%(name)s”.")
+            if adapter is None
+            else _("You cannot change adapters of “%(name)s”.")
         )
+        raise Forbidden(text % {"name": namespace.name}, owner=namespace.name)
     token = user.access_token
     if token is not None and not token.covers(namespace, adapter):
         text = _("This token is limited to “%(bound)s”. Use a token for “%(name)s”.")

@@ -60,8 +60,8 @@ def create_draft(
     version is returned.
 
     Raises:
-        UploadNotReady, UploadRefused: an upload is not accepted, or its weights were taken down
-            from this adapter.
+        UploadIncomplete, UploadNotReady, UploadRefused: an upload is not accepted, or its weights
+            were taken down from this adapter.
         Invalid: no file, another user's upload, a path twice, or an invalid detail.
         Gone, NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """

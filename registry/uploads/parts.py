@@ -251,10 +251,14 @@ def require_all(upload: Upload) -> None:
     Raises:
         UploadIncomplete: ``facts["missing"]`` lists the first missing numbers.
     """
-    here = set(upload.parts.values_list("number", flat=True))
-    missing = sorted(set(range(1, upload.part_count + 1)) - here)
-    if missing:
+    if missing := missing_in(upload):
         raise incomplete(upload, missing)
+
+
+def missing_in(upload: Upload) -> list[int]:
+    """Return the numbers of the parts that are not recorded."""
+    here = set(upload.parts.values_list("number", flat=True))
+    return sorted(set(range(1, upload.part_count + 1)) - here)
 
 
 def incomplete(upload: Upload, missing: Iterable[int]) -> UploadIncomplete:

@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 from registry.adapters import manifests
 from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
-from registry.errors import Invalid, UploadNotReady, UploadRefused
+from registry.errors import Invalid, UploadIncomplete, UploadNotReady, UploadRefused
 from registry.models import FileRole, UploadState
+from registry.uploads import check, parts
 from registry.versions import revisions
 from registry.versions.variants import HIGH, LOW, superseded_in, variants_of
 
@@ -33,7 +34,7 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
         family: Declared base model, or empty.
 
     Raises:
-        UploadNotReady, UploadRefused: an upload is not accepted.
+        UploadIncomplete, UploadNotReady, UploadRefused: an upload is not accepted.
         Invalid: no weights, too many files, another user's upload, or a path twice.
     """
     if not 1 <= len(uploads) <= MAX_FILES:
@@ -93,20 +94,17 @@ def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
 def _require_accepted(user: User, upload: Upload) -> None:
     if upload.owner_id != user.pk:
         raise Invalid(_("An upload belongs to another user."))
-    if upload.state in {UploadState.RECEIVING, UploadState.CHECKING}:
-        raise UploadNotReady(
-            _("“%(path)s” is %(state)s. Wait until it is accepted.")
-            % {"path": upload.path, "state": upload.state},
-            upload=str(upload.public_id),
-            state=upload.state,
-        )
+    named = {"path": upload.path, "state": upload.state}
+    facts = {"upload": str(upload.public_id), "state": upload.state}
+    if upload.state == UploadState.RECEIVING:
+        text = _("“%(path)s” was not sent completely. Send the rest and complete the upload.")
+        raise UploadIncomplete(text % named, missing=parts.missing_in(upload)[:1000], **facts)
+    if upload.state == UploadState.CHECKING:
+        text = _("“%(path)s” is %(state)s. Wait until it is accepted.")
+        raise UploadNotReady(text % named, **facts)
     if upload.state != UploadState.ACCEPTED:
-        raise UploadRefused(
-            _("“%(path)s” is %(state)s and cannot be published.")
-            % {"path": upload.path, "state": upload.state},
-            upload=str(upload.public_id),
-            state=upload.state,
-        )
+        text = _("“%(path)s” is %(state)s and cannot be published.")
+        raise UploadRefused(text % named, findings=check.results_of(upload), **facts)
 
 
 _ROLES = {

@@ -167,6 +167,16 @@ def test_numbers_that_are_not_finite_are_refused_by_the_deep_check(
     as_ada.send("post", "adapters", {"name": "noir"})
     answer = as_ada.send("post", "adapters/ada/noir/versions", body)
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
+    assert answer.json()["findings"] == told["findings"]
+
+
+def test_an_upload_that_was_not_sent_is_incomplete(as_ada: Caller) -> None:
+    upload = as_ada.send("post", "uploads", {"path": "noir.safetensors", "size": 102}).json()
+    as_ada.send("post", "adapters", {"name": "noir"})
+    answer = as_ada.send("post", "adapters/ada/noir/versions", {"uploads": [upload["id"]]})
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (409, "upload_incomplete")
+    assert (told["missing"], told["state"]) == ([1], "receiving")
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_sent(

@@ -124,6 +124,7 @@ def test_the_yank_command(run: Run) -> None:
     }  # fmt: skip
     assert "too strong" in run("versions", NAME).out
     assert "was restored" in run("yank", f"{NAME}@v2", "--undo").out
+    assert "v2 is not yanked" in run("yank", f"{NAME}@v2", "--undo").out
     assert run("yank", f"{NAME}@v9", "--undo").code == 3
 
 

@@ -153,12 +153,12 @@ def test_what_does_not_fit_the_quota_leaves_no_adapter(
     assert not Adapter.objects.exists()
 
 
-def test_a_file_that_is_still_checked_waits(as_ada: Client, ada: User) -> None:
+def test_a_file_that_was_not_sent_is_not_published(as_ada: Client, ada: User) -> None:
     data = lora()
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=len(data))
     answer = as_ada.post("/publish", said(upload))
     assert answer.status_code == 400
-    assert "Wait until it is accepted" in answer.content.decode()
+    assert "was not sent completely" in answer.content.decode()
     assert not Adapter.objects.exists()
 
 

@@ -16,9 +16,20 @@ from registry.errors import (
     NotFound,
     QuotaExceeded,
     StateConflict,
+    UploadIncomplete,
     UploadNotReady,
 )
-from registry.models import Adapter, Alias, Event, File, Revision, Upload, User, Version
+from registry.models import (
+    Adapter,
+    Alias,
+    Event,
+    File,
+    Revision,
+    Upload,
+    UploadState,
+    User,
+    Version,
+)  # fmt: skip
 from registry.publication import services as publication
 from registry.signals import version_published
 from registry.uploads import services as uploads
@@ -211,8 +222,13 @@ def test_a_draft_that_another_call_discarded_is_not_there(
     assert list(Event.objects.filter(verb="version_discarded").values_list("subject")) == [("v1",)]
 
 
-def test_an_upload_that_is_still_checked_cannot_be_published(ada: User, noir: Adapter) -> None:
+def test_an_upload_that_is_not_complete_or_still_checked_cannot_be_published(
+    ada: User, noir: Adapter
+) -> None:
     upload = uploads.create(actor=ada, path="noir.safetensors", size_bytes=10)
+    with pytest.raises(UploadIncomplete, match="not sent completely"):
+        publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
+    upload.state = UploadState.CHECKING
     with pytest.raises(UploadNotReady):
         publication.create_draft(actor=ada, adapter=noir, uploads=[upload])
 
@@ -223,7 +239,7 @@ def test_a_version_needs_weights(ada: User, noir: Adapter, send: Send) -> None:
 
 
 def test_a_stranger_cannot_publish(ada: User, bob: User, noir: Adapter, send: Send) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(Forbidden, match="cannot change adapters of"):
         publication.create_draft(actor=bob, adapter=noir, uploads=[send(bob, LORA)])
 
 

@@ -149,6 +149,7 @@ def _configure_yank(parser: Parser) -> None:
 def _yank(args: Namespace) -> int:
     reference = _exact(args.reference)
     with client.Hub(args.endpoint) as hub:
+        was_yanked = not args.undo or hub.version(reference).state == "yanked"
         version = hub.restore(reference) if args.undo else hub.yank(reference, _reason(args))
     if args.json:
         emit(
@@ -160,7 +161,8 @@ def _yank(args: Namespace) -> int:
             }
         )
     else:
-        what = "was restored" if args.undo else f"was yanked: {plain(version.reason)}"
+        restored = "was restored" if was_yanked else "is not yanked"
+        what = restored if args.undo else f"was yanked: {plain(version.reason)}"
         show(f"{plain(version.adapter)} {version.name} {what}")
     return 0
 

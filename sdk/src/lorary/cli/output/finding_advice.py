@@ -39,7 +39,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "header_invalid_json": _AGAIN,
         "header_not_utf8": _AGAIN,
         "header_too_complex": _DECEIT,
-        "header_too_large": _TRIM,
+        "header_too_large": f"Check that it is a safetensors file. {_TRIM}",
         "hole": _DECEIT,
         "hostile_text": "It is shown as plain text here; remove it before you share the file.",
         "is_archive": "Unpack it and use the .safetensors file inside.",
