@@ -64,13 +64,16 @@ S = TypeVar("S", bound="serializers.BaseSerializer[Any]")
 class Input(serializers.Serializer[Any]):
     """Input of a request; unknown fields are refused."""
 
+    unknown_field = gettext_lazy("There is no such field.")
+
     def to_internal_value(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Check the names, then the values."""
         if isinstance(data, dict):
             unknown = [name for name in data if name not in self.fields]
             if unknown:
-                text = _("There is no such field.")
-                raise serializers.ValidationError({name[:80]: [text] for name in unknown})
+                raise serializers.ValidationError(
+                    {name[:80]: [self.unknown_field] for name in unknown}
+                )
         return cast("dict[str, Any]", super().to_internal_value(data))
 
 
@@ -212,7 +215,13 @@ M = TypeVar("M", bound="Model")
 DEFAULT_PAGE = 24
 
 
-class PageQuery(Input):
+class Query(Input):
+    """Input from a query string."""
+
+    unknown_field = gettext_lazy("There is no such parameter.")
+
+
+class PageQuery(Query):
     """Pagination parameters."""
 
     cursor = serializers.CharField(default="", allow_blank=True, max_length=200)

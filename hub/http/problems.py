@@ -187,6 +187,8 @@ def _of_drf(error: drf.APIException) -> Problem:
     code = "malformed_request" if isinstance(error, drf.ParseError) else error.default_code
     if code not in HTTP_CODES:
         return _unexpected_error(error)
+    if isinstance(error, drf.UnsupportedMediaType):
+        text = f"{text} {_('Send application/json.')}"
     return _http(code, text, retry_after_s=getattr(error, "wait", None))
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-_VERSION_TAG = r"^v[0-9]+$"
-
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
@@ -34,7 +32,9 @@ class Pointer:
 
 def listing(adapter: Adapter) -> QuerySet[Alias]:
     """Return the existing aliases, by name, without the versions ``vN``."""
-    rows = adapter.aliases.filter(revision__isnull=False).exclude(name__regex=_VERSION_TAG)
+    rows = adapter.aliases.filter(revision__isnull=False).exclude(
+        name__regex=version_selectors.VERSION_TAG
+    )
     return rows.select_related("revision").order_by("name")
 
 
@@ -83,7 +83,9 @@ def history(adapter: Adapter, name: str) -> QuerySet[AliasMove]:
     Raises:
         NotFound: there never was such an alias.
     """
-    alias = adapter.aliases.exclude(name__regex=_VERSION_TAG).filter(name=name).first()
+    alias = (
+        adapter.aliases.exclude(name__regex=version_selectors.VERSION_TAG).filter(name=name).first()
+    )
     if alias is None:
         raise _absent(adapter, name)
     return moves(adapter).filter(alias=alias)
@@ -93,7 +95,9 @@ def moves(adapter: Adapter) -> QuerySet[AliasMove]:
     """Return the moves of all aliases of an adapter, newest first."""
     named = Prefetch("versions", Version.objects.exclude(state=VersionState.DRAFT))
     revisions = Revision.objects.prefetch_related(named)
-    rows = AliasMove.objects.filter(alias__adapter=adapter).exclude(alias__name__regex=_VERSION_TAG)
+    rows = AliasMove.objects.filter(alias__adapter=adapter).exclude(
+        alias__name__regex=version_selectors.VERSION_TAG
+    )
     return rows.select_related("alias", "actor").prefetch_related(
         Prefetch("before", revisions), Prefetch("revision", revisions)
     )

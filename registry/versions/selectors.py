@@ -26,6 +26,8 @@ LATEST = "latest"
 #: Maximum versions that a refusal lists.
 NAMED = 5
 
+#: Names of aliases that publishing makes, one for each version.
+VERSION_TAG = r"^v[0-9]+$"
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
@@ -70,7 +72,7 @@ def absent(adapter: Adapter, name: str, text: str) -> NotFound:
 
 
 def _existing(adapter: Adapter) -> str:
-    """Return a sentence that lists the newest public versions, "" without any.
+    """Return sentences that list the newest public versions and some aliases, "" without any.
 
     Drafts and withdrawn versions are left out, so that everybody who sees the adapter may read it.
     """
@@ -83,11 +85,15 @@ def _existing(adapter: Adapter) -> str:
         if len(names) <= NAMED
         else _("Its newest versions are %(names)s.")
     )
-    sentence = text % {"names": ", ".join(names[:NAMED])}
+    sentences = [text % {"names": ", ".join(names[:NAMED])}]
     latest = adapter.latest_version
-    if latest is None or latest.name == names[0]:
-        return sentence
-    return f"{sentence} {_('The latest is %(latest)s.') % {'latest': latest.name}}"
+    if latest is not None and latest.name != names[0]:
+        sentences.append(_("The latest is %(latest)s.") % {"latest": latest.name})
+    tags = adapter.aliases.filter(revision__isnull=False, is_branch=False).order_by("name")
+    aliases = tags.exclude(name__regex=VERSION_TAG).values_list("name", flat=True)[:NAMED]
+    if aliases:
+        sentences.append(_("Its aliases include %(names)s.") % {"names": ", ".join(aliases)})
+    return " ".join(sentences)
 
 
 def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | None:

@@ -151,6 +151,7 @@ def test_a_form_is_no_json(ada: User) -> None:
     headers = {"X-CSRFToken": csrf_of(client)}
     answer = client.post(f"{API}/adapters", {"name": "noir"}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert answer.json()["detail"].endswith("Send application/json.")
 
 
 def test_a_session_sends_raw_bytes_with_the_csrf_header(ada: User) -> None:

@@ -85,3 +85,10 @@ def test_every_closed_list_that_callers_choose_from_is_told() -> None:
     closed = {part for part in parts if isinstance(part, serializers.ChoiceField)}
     assert len(closed) >= 9
     assert {type(part) for part in closed} == {Choice}
+
+
+def test_an_unknown_parameter_is_called_one(stranger: Caller) -> None:
+    answer = stranger.send("get", "adapters?colour=red")
+    assert (answer.status_code, answer.json()["fields"]) == (
+        400, {"colour": ["There is no such parameter."]},
+    )  # fmt: skip

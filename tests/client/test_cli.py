@@ -190,6 +190,28 @@ def test_a_repeated_push_tells_that_nothing_was_published(
     assert "Not applied: --trigger, --label, --strength. Edit the version" in other.err
 
 
+def test_a_push_that_loses_the_hub_tells_how_to_resume(run: Run, fake: FakeHub, lora: Path) -> None:
+    fake.answers = [("content$", 503, {}, b'{"detail": "The hub stops."}')] * 5
+    ran = run("push", lora, "--to", "ada/noir")
+    assert ran.code == 5
+    assert ran.err.endswith("have arrived. Run the same command again to resume.\n")
+
+
+def test_a_push_to_a_withdrawn_adapter_or_an_odd_name_tells_why(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    gone = b'{"code": "gone", "detail": "ada/noir was withdrawn: copied"}'
+    fake.answers = [("adapters/ada/noir$", 410, {}, gone)]
+    ran = run("push", lora, "--to", "ada/noir")
+    assert (ran.code, "was withdrawn: copied" in ran.err) == (3, True)
+    ran = run("push", lora, "--to", "ada/Noir Bild")
+    assert (ran.code, "A name has up to 96 letters, digits" in ran.err) == (2, True)
+
+
+def test_help_lists_every_exit_code(run: Run) -> None:
+    assert "130 interrupted" in run("--help").out
+
+
 def test_refused_push_carries_findings(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "evil.safetensors"
     place.write_bytes(b"PK\x03\x04")

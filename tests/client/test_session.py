@@ -17,7 +17,7 @@ import pytest
 
 from lorary import connections
 from lorary.client import errors
-from lorary.client.http.retries import Backoff
+from lorary.client.http.retries import Again, Backoff
 from lorary.client.http.session import Request, Session
 from tests.client.fakehub import TOKEN, FakeHub, serving
 
@@ -354,3 +354,34 @@ def test_a_wait_may_be_named_as_a_date(
     fake.answers = [("me", 503, {"Retry-After": when}, b"")]
     session.json("GET", "me")
     assert 25 < pauses[0] <= 30
+
+
+def test_a_hub_without_https_is_named_and_not_tried_again(
+    fake: FakeHub, pauses: list[float]
+) -> None:
+    place = fake.url.removeprefix("http://")
+    client = Session(f"https://{place}", backoff=Backoff(sleep=pauses.append))
+    with pytest.raises(errors.Unreachable) as caught:
+        client.json("GET", "me")
+    assert caught.value.detail == f"{place} does not speak https. Try http://{place}"
+    assert pauses == []
+
+
+def test_threads_that_wait_together_say_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "lorary")
+    together = threading.Barrier(3)
+
+    def wait_at_once(_pause_s: float) -> None:
+        together.wait(10)
+
+    backoff = Backoff(attempts=2, sleep=wait_at_once)
+
+    def fail() -> None:
+        raise Again(errors.Unreachable("Nothing answers."), 9)
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(backoff.persist, fail) for _ in range(3)]
+        assert all(isinstance(job.exception(), errors.Unreachable) for job in jobs)
+    assert [record.message for record in caplog.records] == [
+        "Nothing answers. Trying again (1 of 1) in 9 s."
+    ]

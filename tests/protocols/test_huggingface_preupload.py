@@ -122,6 +122,7 @@ def test_what_would_be_refused_is_refused_before_it_travels(
     answer = ask(as_ada, file("fine.md"), file(path, data, max(len(data), 4)))
     assert answer.status_code in {400, 422}
     assert words in answer.json()["error"], answer.json()
+    assert path in answer.json()["error"]
     assert words in " ".join(one["message"] for one in answer.json()["errors"])
     assert answer.headers["X-Error-Message"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.aliases import selectors as alias_selectors
+from registry.aliases import services as aliases
 from registry.errors import NotFound
 from registry.models import Upload, Version
 from registry.publication import services as publication
@@ -44,6 +45,9 @@ def test_an_absent_version_is_refused_with_those_there_are(
     publication.publish(actor=ada, version=draft)
     noir.refresh_from_db()
     assert refusals(None, noir) == {"Its versions are v1."}
+    aliases.point(actor=ada, adapter=noir, name="stable", to=draft.revision)
+    assert refusals(None, noir) == {"Its versions are v1. Its aliases include stable."}
+    aliases.remove(actor=ada, adapter=noir, name="stable")
     for rank in range(5, 9):
         release(ada, noir, kohya(SD1, rank=rank))
     noir.refresh_from_db()

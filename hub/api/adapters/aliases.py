@@ -9,7 +9,17 @@ from drf_spectacular.utils import extend_schema_field as field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
+from hub.api.base import (
+    PAGING,
+    Endpoint,
+    Input,
+    PageQuery,
+    Query,
+    page_of,
+    paged,
+    paging,
+    serialized,
+)
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
@@ -39,7 +49,7 @@ class AliasIn(Input):
     )
 
 
-class ExpectedQuery(Input):
+class ExpectedQuery(Query):
     """Expected target of an alias to remove."""
 
     expected = serializers.CharField(max_length=MAX_NAME, required=False)

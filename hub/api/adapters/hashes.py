@@ -14,7 +14,7 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Choice, Endpoint, Input, serialized
+from hub.api.base import Choice, Endpoint, Query, serialized
 from hub.api.versions.serializers import FileOut, VersionBriefOut
 from registry.blobs import by_hash
 from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
@@ -32,7 +32,7 @@ KIND = OpenApiParameter(
 EXAMPLE = OpenApiExample("A few", value={"hashes": ["A1B2C3D4E5", "0x85114A0D"]}, request_only=True)
 
 
-class HashQuery(Input):
+class HashQuery(Query):
     """Kind of hash to look up."""
 
     kind = Choice(choices=HashKind.choices, required=False)

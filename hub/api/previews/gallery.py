@@ -15,6 +15,7 @@ from hub.api.base import (
     Endpoint,
     Input,
     PageQuery,
+    Query,
     RawEndpoint,
     absolute,
     page_of,
@@ -40,7 +41,7 @@ KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
 RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)
 
 
-class SampleQuery(Input):
+class SampleQuery(Query):
     """Name and caption of a gallery upload."""
 
     name = serializers.CharField(default="", allow_blank=True, max_length=255)

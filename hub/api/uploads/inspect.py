@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, 
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from hub.api.base import Input, RawEndpoint
+from hub.api.base import Query, RawEndpoint
 from hub.api.bodies import raw_body
 from hub.api.versions.anatomy import InspectionOut, RefusalOut
 from hub.http import limits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class InspectQuery(Input):
+class InspectQuery(Query):
     """Name and size of the file that the bytes are from."""
 
     name = serializers.CharField(default="", allow_blank=True, max_length=MAX_PATH)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -131,9 +132,17 @@ def _refuse_early(files: list[dict[str, Any]]) -> None:
         if file["size"] > limit:
             text = _("“%(path)s” is too large: a file can have at most %(limit)d bytes.")
             raise TooLarge(text % {"path": file["path"], "limit": limit}, limit=limit)
-        found += _faults(file["path"], file["size"], file["sample"])
+        faults = _faults(file["path"], file["size"], file["sample"])
+        found += [_named(one, file["path"]) for one in faults]
     if found:
         raise UploadRefused(check.headline(found), findings=found)
+
+
+def _named(found: Finding, path: str) -> Finding:
+    """Return a finding whose message names the file."""
+    if path in found.message:
+        return found
+    return replace(found, message=f"“{path}”: {found.message}")
 
 
 def _faults(path: str, size: int, sample: bytes) -> list[Finding]:

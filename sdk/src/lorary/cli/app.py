@@ -57,7 +57,7 @@ _EPILOG = """environment:
   LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
 
 exit codes:
-  0 done   1 refused   2 usage   3 not found   4 not allowed   5 network
+  0 done   1 refused   2 usage   3 not found   4 not allowed   5 network   130 interrupted
 
 lorary COMMAND --help shows options and an example.
 """

@@ -57,7 +57,10 @@ class Reference:
         full_name, at, rev = text.partition("@")
         owner, slash, name = full_name.partition("/")
         if not slash or not _NAME.match(owner) or not _NAME.match(name):
-            message = f"“{text[:200]}” is not owner/name or owner/name@version."
+            message = (
+                f"“{text[:200]}” is not owner/name or owner/name@version. A name has up to 96 "
+                "letters, digits, “.”, “_” and “-”, and no spaces."
+            )
             raise ReferenceInvalid(message)
         if at and not _is_rev(rev):
             message = (

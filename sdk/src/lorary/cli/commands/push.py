@@ -104,7 +104,7 @@ def _push(args: Namespace) -> int:
     )
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
-        with meter(_kept) as draw:
+        with meter(_kept, is_resumable=True) as draw:
             progress = _Resumptions(draw)
             pushed = hub.push(
                 args.files,

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from lorary.client.errors import Unreachable
 from lorary.client.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
@@ -16,11 +17,14 @@ _REDRAW_S = 0.1
 
 
 @contextlib.contextmanager
-def meter(kept: Callable[[Progress], str] = lambda _: "") -> Iterator[OnProgress]:
+def meter(
+    kept: Callable[[Progress], str] = lambda _: "", *, is_resumable: bool = False
+) -> Iterator[OnProgress]:
     """Give a function that draws what it is told on standard error, if that is a terminal.
 
     Args:
         kept: What to say to whoever interrupts, by the last report.
+        is_resumable: Whether to say it as well if the hub does not answer.
     """
     last: list[Progress] = []
 
@@ -34,6 +38,10 @@ def meter(kept: Callable[[Progress], str] = lambda _: "") -> Iterator[OnProgress
         except KeyboardInterrupt as interrupt:
             text = kept(last[0]) if last else ""
             raise KeyboardInterrupt(text) from interrupt
+        except Unreachable as error:
+            if is_resumable and last:
+                error.detail = f"{error.detail} {kept(last[0])}"
+            raise
 
 
 @contextlib.contextmanager

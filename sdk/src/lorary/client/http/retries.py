@@ -6,8 +6,9 @@ import logging
 import random
 import socket
 import ssl
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, ProxyError
@@ -49,12 +50,15 @@ class Backoff:
         first_s: Wait after the first; doubles, with some chance in it.
         longest_s: Longest wait of its own accord.
         sleep: Replaced in tests.
+        announced: The thread whose wait was logged last, and when that wait ends.
     """
 
     attempts: int = 5
     first_s: float = 0.25
     longest_s: float = 8.0
     sleep: Callable[[float], None] = time.sleep
+    announced: tuple[int, float] = (0, 0.0)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def persist(self, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
         """Return what ``attempt`` returns, trying again while it raises ``Again``.
@@ -82,10 +86,20 @@ class Backoff:
         """Wait after the ``failures``-th failure in a row, and log a wait that people notice."""
         pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
         pause = max(last.at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-        if pause >= _NOTICED_S:
+        if pause >= _NOTICED_S and self._may_announce(pause):
             again = f"{failures} of {self.attempts - 1}"
             _log.info("%s Trying again (%s) in %.0f s.", last.error.detail, again, pause)
         self.sleep(pause)
+
+    def _may_announce(self, pause_s: float) -> bool:
+        """Return whether to log a wait; False while another thread waits and has said so."""
+        me, now = threading.get_ident(), time.monotonic()
+        with self._lock:
+            thread, until = self.announced
+            if thread != me and now < until:
+                return False
+            self.announced = me, now + pause_s
+        return True
 
 
 def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Exception:
@@ -104,9 +118,16 @@ def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Excep
         return root
     failure = _unreachable(root, origin)
     is_unknown = isinstance(root, socket.gaierror) and root.errno != socket.EAI_AGAIN
-    is_hopeless = is_unknown or isinstance(root, ssl.SSLCertVerificationError)
+    is_hopeless = (
+        is_unknown or isinstance(root, ssl.SSLCertVerificationError) or _is_plain_http(root)
+    )
     is_unsent = isinstance(error, (ConnectTimeoutError, ProxyError))
     return Again(failure) if (may_repeat or is_unsent) and not is_hopeless else failure
+
+
+def _is_plain_http(error: BaseException) -> bool:
+    """Whether the answer to a TLS handshake was not TLS."""
+    return isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
 
 
 def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
@@ -125,6 +146,8 @@ def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
         return Unreachable(f"There is no {name} in this network.{setting}")
     if isinstance(error, ConnectionRefusedError):
         return Unreachable(f"Nothing answers at {peer}.{setting or ' Is the hub running?'}")
+    if _is_plain_http(error) and proxy is None:
+        return Unreachable(f"{place} does not speak https. Try http://{place}")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return Unreachable(f"The connection to {place} broke: {reason}.{setting}")
 

@@ -11,6 +11,7 @@ from lorary.anatomy.display_names import title_of
 from lorary.client.errors import (
     FileMissing,
     Forbidden,
+    Gone,
     Invalid,
     NameTaken,
     NotFound,
@@ -185,12 +186,15 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
     """Return the adapter if there is one.
 
     Raises:
+        Gone: it was withdrawn; its name cannot be used again.
         Forbidden: it is another's; better said before the bytes travel than after.
         VisibilityDiffers: it is not as visible as asked for; bytes meant to be private must not
             become public by joining a public adapter.
     """
     try:
         adapter = Adapter.read(session.json("GET", target.api_path))
+    except Gone:
+        raise
     except NotFound:
         return None
     if adapter.data.get("can_write") is False:
