@@ -373,6 +373,7 @@ def test_ctrl_c_ends_it_without_a_trace(tmp_path: Path, environment: dict[str, s
 def test_every_finding_has_its_advice() -> None:
     assert finding_codes() <= set(ADVICE)
     assert all(text.endswith(".") for text in ADVICE.values())
+    assert "Check that it is a safetensors file" in ADVICE["header_too_large"]
 
 
 @pytest.mark.parametrize("text", ["", "a", "word " * 40, "x" * 200, "語" * 90, "a\u0301" * 90])
