@@ -15,7 +15,10 @@ def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
     try:
-        execute_from_command_line(sys.argv)
+        _execute()
+    except BrokenPipeError:  # such as of `manage.py doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed again at exit
+        sys.exit(1)
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
     except DatabaseError:
@@ -24,6 +27,13 @@ def main() -> None:
         if missing := missing_hub():
             sys.exit(f"error: {missing}")
         raise
+
+
+def _execute() -> None:
+    try:
+        execute_from_command_line(sys.argv)
+    finally:
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from django.utils.translation import gettext_lazy
 
 from registry.durable import flush
 from registry.private_files import make_folder
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 # Read by the SDK and by the tests, not by the hub.
 FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})
 FOR_TESTS = "TEST_"
+
+LANGUAGES = {"en": gettext_lazy("English")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +102,9 @@ def load(env: Env, root: Path) -> Config:
         allowed_hosts=env.names("ALLOWED_HOSTS") or _hosts_of(base_url),
         trust_proxy=env.flag("TRUST_PROXY", default=False),
         debug=env.flag("DEBUG", default=False),
-        log_level=env.text("LOG_LEVEL", "INFO").upper(),
-        language=env.text("LANGUAGE", "en"),
-        time_zone=env.text("TIME_ZONE", "UTC"),
+        log_level=env.choice("LOG_LEVEL", "INFO", logging.getLevelNamesMapping()),
+        language=env.choice("LANGUAGE", "en", LANGUAGES),
+        time_zone=env.time_zone("TIME_ZONE"),
         signup=env.flag("SIGNUP", default=True),
         token_days=env.integer("TOKEN_DAYS", 90),
         bases=env.path("BASES", root / "previews" / "bases.toml"),

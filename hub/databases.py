@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
 from hub.embedded_broker import SCHEME
 from registry.private_files import make_file
@@ -13,6 +15,12 @@ from registry.private_files import make_file
 if TYPE_CHECKING:
     from hub.config import Config
 
+URL = re.compile(r"sqlite:///.|postgres(ql)?://.")
+# Without the URL, which may have a password.
+INVALID = (
+    "LORARY_DATABASE_URL: not the URL of a supported database; "
+    "use sqlite:///path or postgres://user:password@host/name"
+)
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for it
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
 # last commits on power loss, not on a kill; FULL would be fifty times slower, so the log is
@@ -33,9 +41,18 @@ REDIS: dict[str, Any] = {
 
 
 def database(config: Config) -> dict[str, Any]:
-    """Return Django's entry for the database: SQLite in the data directory or the given URL."""
+    """Return Django's entry for the database: SQLite in the data directory or the given URL.
+
+    Raises:
+        ImproperlyConfigured: the URL is invalid or names another kind of database.
+    """
     url = config.database_url or f"sqlite:///{config.data / 'lorary.sqlite3'}"
-    entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
+    if not URL.match(url):
+        raise ImproperlyConfigured(INVALID)
+    try:
+        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
+    except ValueError as error:
+        raise ImproperlyConfigured(INVALID) from error
     entry["ATOMIC_REQUESTS"] = False  # no transaction stays open while a body is read
     if entry["ENGINE"].endswith("sqlite3"):
         entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **SQLITE}

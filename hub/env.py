@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX = "LORARY_"
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -67,6 +68,23 @@ class Env:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise _bad(name, f"its _FILE form fails: {error}", "name a readable file") from error
+
+    def choice(self, name: str, default: str, choices: Iterable[str]) -> str:
+        """Return one of the choices; case does not matter."""
+        value = self.text(name, default)
+        for choice in choices:
+            if choice.lower() == value.lower():
+                return choice
+        raise _bad(name, f"{value!r} is not supported", f"use one of {', '.join(choices)}")
+
+    def time_zone(self, name: str) -> str:
+        """Return the name of a time zone."""
+        value = self.text(name, "UTC")
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            hint = "use a name such as UTC or Europe/Paris"
+            raise _bad(name, f"{value!r} is not a time zone", hint) from error
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return a boolean; see ``TRUE`` and ``FALSE``."""

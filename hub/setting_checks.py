@@ -2,15 +2,13 @@
 
 They run before every management command, and so before a hub starts. ``manage.py doctor`` also
 checks storage, broker, workers and rows. An id such as ``lorary.E001`` stops the start,
-``lorary.W001`` is a warning; a setting keeps its number. Invalid booleans are refused when they are
-read (``hub/env.py``).
+``lorary.W001`` is a warning; a setting keeps its number. Other values are refused when they are
+read (``hub/env.py``, ``hub/databases.py``).
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import zoneinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -42,13 +40,6 @@ def _data(config: Config) -> Finding:
     if os.access(config.data, os.W_OK | os.X_OK):
         return None
     return f"{config.data} cannot be written", "Give the hub a directory of its own."
-
-
-def _database_url(config: Config) -> Finding:
-    schemes = ("", "sqlite", "postgres", "postgresql")
-    if urlsplit(config.database_url).scheme in schemes:
-        return None
-    return "unknown kind of database", "Use sqlite:///path or postgres://user:password@host/name."
 
 
 def _broker_url(config: Config) -> Finding:
@@ -109,27 +100,6 @@ def _debug(config: Config) -> Finding:
     if not config.debug or urlsplit(config.base_url).hostname in LOOPBACK | {None}:
         return None
     return "errors show source code and settings to everyone", "Unset LORARY_DEBUG."
-
-
-def _log_level(config: Config) -> Finding:
-    if config.log_level in logging.getLevelNamesMapping():
-        return None
-    return f"{config.log_level!r} is no level", "Use DEBUG, INFO, WARNING or ERROR."
-
-
-def _language(config: Config) -> Finding:
-    spoken = dict(settings.LANGUAGES)
-    if config.language in spoken:
-        return None
-    return f"{config.language!r} is not spoken", f"Use one of {', '.join(sorted(spoken))}."
-
-
-def _time_zone(config: Config) -> Finding:
-    try:
-        zoneinfo.ZoneInfo(config.time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return f"{config.time_zone!r} is no time zone", "Use a name such as UTC or Europe/Paris."
-    return None
 
 
 def _bases(config: Config) -> Finding:
@@ -196,7 +166,6 @@ def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
 
 CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "DATA": ("E001", _data),
-    "DATABASE_URL": ("E002", _database_url),
     "BROKER_URL": ("E003", _broker_url),
     "CACHE_URL": ("E004", _cache_url),
     "STORAGE": ("E005", _storage_in_use),
@@ -205,9 +174,6 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "ALLOWED_HOSTS": ("W008", _allowed_hosts),
     "TRUST_PROXY": ("W009", _trust_proxy),
     "DEBUG": ("W010", _debug),
-    "LOG_LEVEL": ("E011", _log_level),
-    "LANGUAGE": ("E012", _language),
-    "TIME_ZONE": ("E013", _time_zone),
     "BASES": ("W015", _bases),
     "LINEAGES": ("E025", _lineages),
     "ACCEL": ("E016", _accel),

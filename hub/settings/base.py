@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext_lazy as _
+from django.core.exceptions import ImproperlyConfigured
 
-from hub.config import load, prepare
+from hub import config
 from hub.databases import broker, cache, database, prepare_file
 from hub.env import Env
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from logging import LogRecord
 
 ROOT = Path(__file__).resolve().parents[2]
-LORARY = load(Env(os.environ), ROOT)
-prepare(LORARY.data)
+try:
+    LORARY = config.load(Env(os.environ), ROOT)
+    config.prepare(LORARY.data)
+except OSError as error:
+    found = f"cannot write {error.filename} ({error.strerror})"
+    message = f"LORARY_DATA: {found}; name a folder that the hub can write to"
+    raise ImproperlyConfigured(message) from error
 
 # --- Security -------------------------------------------------------------------------------
 SECRET_KEY = LORARY.secret_key
@@ -135,7 +140,7 @@ WHITENOISE_AUTOREFRESH = LORARY.debug
 
 # --- Language and time ----------------------------------------------------------------------
 LANGUAGE_CODE = LORARY.language
-LANGUAGES = [("en", _("English"))]
+LANGUAGES = list(config.LANGUAGES.items())
 LOCALE_PATHS = [ROOT / "hub" / "locale"]
 USE_I18N = True
 TIME_ZONE = LORARY.time_zone

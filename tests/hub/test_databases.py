@@ -6,16 +6,14 @@ import dataclasses
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection
 
 from hub import celery
 from hub.databases import broker, cache, database
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_sqlite_takes_its_lock_at_the_start_and_waits() -> None:
@@ -32,6 +30,18 @@ def test_postgres_is_reached_by_url() -> None:
     assert entry["ENGINE"].endswith("postgresql")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "hub")
     assert "transaction_mode" not in entry.get("OPTIONS", {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://x", "sqlite://", "sqlite:///", "mysql://me:secret@x/y", "postgres://a:secret@b:c/d"],
+)
+def test_a_database_that_is_not_supported_is_refused(url: str) -> None:
+    with pytest.raises(
+        ImproperlyConfigured, match=r"LORARY_DATABASE_URL: .* sqlite:///path"
+    ) as told:
+        database(dataclasses.replace(settings.LORARY, database_url=url))
+    assert "secret" not in str(told.value)
 
 
 def test_redis_hands_back_what_a_dead_worker_held_within_seconds() -> None:

@@ -60,6 +60,16 @@ def test_empty_variable_means_the_default() -> None:
     assert env.names("X") == ()
 
 
+def test_choice_is_read_whatever_the_case() -> None:
+    assert Env({"LORARY_X": "warning"}).choice("X", "INFO", ["INFO", "WARNING"]) == "WARNING"
+
+
+@pytest.mark.parametrize("zone", ["Mars", "Europe", "../UTC"])
+def test_time_zone_that_is_none_stops_the_start(zone: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"LORARY_X: .*Europe/Paris"):
+        Env({"LORARY_X": zone}).time_zone("X")
+
+
 def test_number_with_letters_stops_the_start() -> None:
     with pytest.raises(ImproperlyConfigured, match="LORARY_X"):
         Env({"LORARY_X": "7 days"}).integer("X", 1)

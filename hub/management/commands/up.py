@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from hub.management.options import whole_number
 from hub.operations import process_lock, processes
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
@@ -30,7 +31,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-        parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+        parser.add_argument(
+            "--port", type=whole_number(0, 65_535), default=8000, help="port to listen on"
+        )
         parser.add_argument("--workers", type=int, default=2, help="number of web processes")
         parser.add_argument("--no-worker", action="store_true", help="web only")
         parser.add_argument(

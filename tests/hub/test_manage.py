@@ -1,0 +1,64 @@
+"""Mistakes in settings and options end a command with a line, not with a traceback."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running import ROOT, RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def manage(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{shlex.quote(sys.executable)} manage.py {command}"],
+        cwd=ROOT,
+        env=RunningHub(folder / "data", **settings).environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("TIME_ZONE", "Mars", "Europe/Paris"),
+        ("LANGUAGE", "xx", "use one of en"),
+        ("LOG_LEVEL", "loud", "WARNING"),
+        ("DATA", "/etc/hostname", "folder that the hub can write to"),
+        ("DATA", "/proc/x", "folder that the hub can write to"),
+        ("DATABASE_URL", "sqlite://x", "sqlite:///path"),
+        ("DATABASE_URL", "mysql://x", "postgres://"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(
+    tmp_path: Path, name: str, value: str, hint: str
+) -> None:
+    done = manage(tmp_path, "check", **{name: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: LORARY_{name}: ")
+    assert hint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--port 99999", "--port -1", "--port http"])
+def test_a_wrong_number_is_named_with_its_option(tmp_path: Path, option: str) -> None:
+    done = manage(tmp_path, f"up {option}")
+    assert done.returncode == 2
+    assert f"argument {option.split(maxsplit=1)[0]}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_command_whose_reader_stops_is_quiet(tmp_path: Path) -> None:
+    done = manage(tmp_path, "help | true")
+    assert (done.returncode, done.stderr) == (1, "")
