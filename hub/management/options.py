@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from hub.operations import processes
+from lorary.anatomy import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,3 +24,13 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(message)
 
     return parse
+
+
+def queues(text: str) -> str:
+    """Return a comma-separated list of queues, if a worker could serve each."""
+    known = {"checks", "render", *(f"render.{family}" for family in FAMILIES)}
+    for name in chain.from_iterable(processes.groups_of(text)):
+        if name not in known:
+            message = f"{name!r} is not a queue; use checks, render or render.FAMILY"
+            raise argparse.ArgumentTypeError(message)
+    return text

@@ -272,6 +272,11 @@ def test_rows_alone(folder: Path) -> None:
     assert (code, digests(folder), len(names(folder))) == (0, set(), 1)
 
 
+def test_backup_prints_its_folder_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"Z in {tmp_path}/there: " in run("backup", "--to", "there")[1]
+
+
 @pytest.mark.parametrize("arguments", [["--keep", "0"], ["--keep", "-1"]])
 def test_backup_refuses_to_keep_nothing(folder: Path, arguments: list[str]) -> None:
     with pytest.raises(CommandError, match="at least 1"):

@@ -347,6 +347,20 @@ def test_worker_of_renders_needs_a_bases_file_that_makes_sense(
         run("worker", "--queues", "render")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [
+        (["worker", "--queues", "chekcs"], "--queues: 'chekcs' is not a queue; use checks, render"),
+        (["up", "--queues", "checks,render.sdlx"], "'render.sdlx' is not a queue"),
+        (["up", "--workers", "0"], "--workers: '0' is not a whole number of at least 1"),
+        (["up", "--workers", "-1"], "--workers: "),
+    ],
+)
+def test_an_option_that_starts_nothing_is_refused(arguments: list[str], refusal: str) -> None:
+    with pytest.raises(CommandError, match=refusal):
+        run(*arguments)
+
+
 def test_worker_needs_a_queue() -> None:
     with pytest.raises(CommandError, match="at least one queue"):
         run("worker", "--queues", " , ")

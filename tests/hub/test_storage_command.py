@@ -113,6 +113,7 @@ def damage(sha256: str, store: storage.BlobStore) -> None:
 
 def test_mend_says_what_the_backup_cannot_give(there: str) -> None:
     absent = keep(b"absent there")
+    document("copy", "--to", there)
     storage.store_at(there).delete(absent)
     damage(absent, storage.store())
     code, said = run("mend", "--from", there)
@@ -227,6 +228,7 @@ def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
         (["copy", "--to", "ftp://x"], "ftp://x"),
         (["verify", "--at", "nowhere"], "nowhere"),
         (["mend"], "needs --from"),
+        (["mend", "--from", "file:///does/not/exist"], "no folder /does/not/exist"),
         (["verify", "--sample", "0"], "at least 1"),
         (["copy", "--to", "file:///x", "--threads", "0"], "at least 1"),
     ],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from hub.management.options import whole_number
 from hub.management.progress import Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from hub.plurals import counted, size_text
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--keep",
-            type=int,
+            type=whole_number(1),
             metavar="N",
             help="then remove all sets except the newest N and the newest N complete ones",
         )
@@ -111,13 +112,14 @@ class Command(BaseCommand):
             facts = {"ok": not code, "pruned": pruned, "not_pruned": reason}
             self.stdout.write(json.dumps({**facts, **asdict(made)}))
         else:
-            self._say(made, pruned, reason)
+            self._say(folder, made, pruned, reason)
         sys.exit(code)
 
-    def _say(self, made: Backup, pruned: int, reason: str) -> None:
+    def _say(self, folder: Path, made: Backup, pruned: int, reason: str) -> None:
         files = made.files
         self.stdout.write(
-            f"{made.name}: {counted(made.blobs, 'file')} ({size_text(made.bytes)}) in all; "
+            f"{made.name} in {folder}: "
+            f"{counted(made.blobs, 'file')} ({size_text(made.bytes)}) in all; "
             f"{files.done:,} ({size_text(files.bytes_done)}) new and verified"
         )
         if pruned:
@@ -130,9 +132,6 @@ class Command(BaseCommand):
 
 def _require_sensible(options: dict[str, Any]) -> None:
     keep = options["keep"]
-    if keep is not None and keep < 1:
-        message = "--keep must be at least 1."
-        raise CommandError(message)
     if options["prune_anyway"] and not keep:
         message = "--prune-anyway goes with --keep N."
         raise CommandError(message)

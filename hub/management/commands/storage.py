@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from hub.config import save_move
+from hub.management.options import whole_number
 from hub.management.progress import MEND, Help, Meter, listed, problem_lines
 from hub.operations import process_lock
 from hub.plurals import counted, size_text
@@ -69,7 +70,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--at", metavar="URL", help="verify this store, not LORARY_STORAGE")
         parser.add_argument("--all", action="store_true", help="verify every file")
-        parser.add_argument("--sample", type=int, metavar="N", help="verify N random files")
+        parser.add_argument(
+            "--sample", type=whole_number(1), metavar="N", help="verify N random files"
+        )
         parser.add_argument(
             "--leave-missing",
             action="store_true",
@@ -77,7 +80,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--threads",
-            type=int,
+            type=whole_number(1),
             default=migrate_store.THREADS,
             metavar="N",
             help="number of parallel transfers",
@@ -307,8 +310,9 @@ def _require_sensible(options: dict[str, Any]) -> None:
             "hub would start there. Unset it or set it higher, then move."
         )
         raise CommandError(message)
-    if options["threads"] < 1 or (options["sample"] is not None and options["sample"] < 1):
-        message = "--threads and --sample must be at least 1."
+    place = _place(options["source"]) if verb == "mend" else None
+    if isinstance(place, Path) and not place.is_dir():
+        message = f"--from: there is no folder {place}."
         raise CommandError(message)
 
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from hub.management.options import whole_number
+from hub.management.options import queues, whole_number
 from hub.operations import process_lock, processes
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
@@ -34,10 +34,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--port", type=whole_number(0, 65_535), default=8000, help="port to listen on"
         )
-        parser.add_argument("--workers", type=int, default=2, help="number of web processes")
+        parser.add_argument(
+            "--workers", type=whole_number(1), default=2, help="number of web processes"
+        )
         parser.add_argument("--no-worker", action="store_true", help="web only")
         parser.add_argument(
-            "--queues", default=processes.DEFAULT_QUEUES, help="queues to work on, comma-separated"
+            "--queues",
+            type=queues,
+            default=processes.DEFAULT_QUEUES,
+            help="queues to work on, comma-separated",
         )
         parser.add_argument("--migrate", action="store_true", help="update the database first")
 
@@ -47,8 +52,8 @@ class Command(BaseCommand):
         _require_admitted()
         _ensure_migrated(may_migrate=options["migrate"], say=self._say)
         _require_free(host, port)
-        queues = "" if options["no_worker"] else options["queues"]
-        children = [processes.web(host, port, options["workers"]), *processes.workers(queues)]
+        served = "" if options["no_worker"] else options["queues"]
+        children = [processes.web(host, port, options["workers"]), *processes.workers(served)]
         supervisor = Supervisor(children, say=self._say)
         announcer = Announcer(supervisor, host, port, tell=self._tell, say=self._say)
         connections.close_all()

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hub.celery import app
+from hub.management import options
 from hub.operations import process_lock, processes
 from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         """Add the option for queues."""
         parser.add_argument(
             "--queues",
+            type=options.queues,
             default=processes.DEFAULT_QUEUES,
             help="comma-separated; “render” is every family of the bases file, “render.sdxl” one",
         )
