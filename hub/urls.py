@@ -13,6 +13,8 @@ from django.views.generic import RedirectView
 from hub.api.urls import v1
 from hub.operations.health import live, ready
 
+handler400 = "hub.http.malformed_requests.bad_request"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(v1)),
     path("healthz", ready, name="healthz"),

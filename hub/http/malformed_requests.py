@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.http import JsonResponse
+from django.core.exceptions import DisallowedHost
+from django.http import HttpResponseBadRequest, JsonResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -47,8 +49,24 @@ def _fault(request: HttpRequest) -> str:
 
 
 def _refused(request: HttpRequest, fault: str) -> HttpResponseBase:
+    return _problem(fault, request.build_absolute_uri(reverse("api-docs")))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Return the page or the problem of a request that Django refuses (``handler400``)."""
+    text = _("The server could not understand the address or the form.")
+    if isinstance(exception, DisallowedHost):
+        text = _(
+            "This host name is not allowed. The administrator of the hub can add it to "
+            "LORARY_ALLOWED_HOSTS."
+        )
+    if request.path.startswith("/api/"):
+        return _problem(text, reverse("api-docs"))
+    return HttpResponseBadRequest(render_to_string("400.html", {"text": text}))
+
+
+def _problem(fault: str, base: str) -> HttpResponseBase:
     problem = problem_of(Malformed(fault))
-    base = request.build_absolute_uri(reverse("api-docs"))
     document = {"error": problem.detail, **problem.document(base)}
     response = JsonResponse(document, status=problem.status)
     response.headers["Content-Type"] = ProblemRenderer.media_type

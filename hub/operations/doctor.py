@@ -25,6 +25,7 @@ from kombu.exceptions import KombuError
 
 from hub.http.problems import is_full
 from hub.operations.health import MIN_FREE_BYTES
+from hub.operations.missing_database import missing_hub
 from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings
@@ -67,6 +68,8 @@ LOW_SPACE_BYTES = 2 * 2**30
 #: A job that waits longer than this has no worker, or too few.
 LONG_WAIT = timedelta(minutes=2)
 FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
+MIGRATE = "Run `manage.py migrate`."
+UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server runs or its folder exists."
 #: Missing blobs and invalid names that are listed; the rest is only counted.
 NAMED = 5
 #: Matches names that may be a device name of Windows.
@@ -87,12 +90,17 @@ def examine() -> Iterator[Report]:
     """Yield the reports of all probes; without a database, of those that do not need it."""
     for name, probe in PROBES.items():
         try:
+            if name == "database" and (missing := missing_hub()):
+                yield Report(name, "error", missing)
+                return
             yield from probe()
         except DatabaseError as error:
             # SQLite reports "disk I/O error" if it cannot create its log.
             has_no_room = is_full(error) or _free_bytes() < MIN_FREE_BYTES
-            hint = FREE_SPACE if has_no_room else "Run `manage.py migrate`."
-            yield Report(name, "error", f"The database refuses: {error}", hint)
+            is_away = connection.connection is None
+            hint = FREE_SPACE if has_no_room else UNREACHABLE if is_away else MIGRATE
+            what = "cannot be reached" if is_away else "refuses"
+            yield Report(name, "error", f"The database {what}: {str(error).strip()}", hint)
             if name == "database":
                 return
         except StorageAway as error:
@@ -143,7 +151,7 @@ def _database() -> Iterator[Report]:
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
         message = f"{counted(len(plan), 'migration')} not applied yet."
-        yield Report("database", "error", message, "Run `manage.py migrate`.")
+        yield Report("database", "error", message, MIGRATE)
     else:
         yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
 

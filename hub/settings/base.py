@@ -234,12 +234,13 @@ def is_logged(record: LogRecord) -> bool:
 
 
 def drop_traceback(record: LogRecord) -> bool:
-    """Remove the traceback from Django's security warnings; every record passes.
+    """Remove the traceback from Django's security warnings, and name our setting; all pass.
 
     Scanners send wrong Host headers and the like all day. The message says enough.
     """
     if record.name.startswith("django.security."):
         record.exc_info = record.exc_text = None
+        record.msg = str(record.msg).replace(" ALLOWED_HOSTS", " LORARY_ALLOWED_HOSTS")
     return True
 
 

@@ -308,8 +308,38 @@ def test_doctor_sees_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> N
 def test_up_refuses_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CommandError, match=f"Cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(CommandError, match=f"Cannot listen on 127.0.0.1:{port}.*--port"):
             run("up", "--port", str(port))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_up_refuses_an_address_of_another_machine(host: str) -> None:
+    with pytest.raises(CommandError, match=f"Cannot listen on {host}.*--host"):
+        run("up", "--host", host)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "is_told"),
+    [
+        ("0.0.0.0", ("localhost", "[::1]"), True),
+        ("0.0.0.0", ("localhost", "hub.example"), False),
+        ("127.0.0.1", ("localhost",), False),
+    ],
+)
+def test_up_says_that_other_names_are_not_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+    own_settings: Callable[..., None],
+    host: str,
+    allowed: tuple[str, ...],
+    is_told: bool,
+) -> None:
+    own_settings(allowed_hosts=allowed)
+    monkeypatch.setattr(Supervisor, "run", lambda *_args, **_kwargs: 0)
+    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
+    said = StringIO()
+    with pytest.raises(SystemExit, match="0"):
+        call_command("up", "--port", "0", "--host", host, stdout=StringIO(), stderr=said)
+    assert ("LORARY_ALLOWED_HOSTS" in said.getvalue()) == is_told
 
 
 @pytest.mark.parametrize(

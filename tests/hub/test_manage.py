@@ -59,6 +59,15 @@ def test_a_wrong_number_is_named_with_its_option(tmp_path: Path, option: str) ->
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/x", "postgres://a:b@127.0.0.1:1/c"])
+def test_doctor_says_that_the_database_cannot_be_reached(tmp_path: Path, url: str) -> None:
+    done = manage(tmp_path, "doctor", DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "The database cannot be reached: " in done.stdout
+    assert "Check LORARY_DATABASE_URL" in done.stdout
+    assert "manage.py migrate" not in done.stdout
+
+
 def test_a_command_whose_reader_stops_is_quiet(tmp_path: Path) -> None:
     done = manage(tmp_path, "help | true")
     assert (done.returncode, done.stderr) == (1, "")

@@ -92,9 +92,13 @@ def test_a_host_that_is_not_this_one_is_refused_in_a_line_of_the_log(
     finally:
         log.removeHandler(console)
     assert [answer.status_code for answer in answers] == [400, 400]
+    assert all("LORARY_ALLOWED_HOSTS" in answer.content.decode() for answer in answers)
     assert "Bad request" in answers[0].content.decode()
+    assert answers[1].headers["Content-Type"] == "application/problem+json"
+    assert answers[1].json()["code"] == "malformed_request"
     said = capsys.readouterr().err
     assert "HTTP_HOST" in said
+    assert " ALLOWED_HOSTS" not in said
     assert "Traceback" not in said
 
 

@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from hub.management.options import whole_number
 from hub.management.progress import Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
+from hub.operations.missing_database import missing_hub
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
@@ -105,7 +106,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             message = f"The database refuses: {error}. Is it this hub's? Run `manage.py migrate`."
-            raise CommandError(message) from error
+            raise CommandError(missing_hub() or message) from error
         meter.end()
         code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
         if options["json"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
@@ -15,11 +17,19 @@ from hub.management.options import queues, whole_number
 from hub.operations import process_lock, processes
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
-from hub.setting_checks import TAG
+from hub.setting_checks import LOOPBACK, TAG
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Callable
+
+
+LOCAL_ONLY = (
+    "Only requests to localhost are allowed, others are answered with 400: "
+    "set LORARY_ALLOWED_HOSTS to the names and addresses that people use."
+)
+#: Failures to listen that another port avoids.
+PORT_FAULTS = {errno.EADDRINUSE, errno.EACCES}
 
 
 class Command(BaseCommand):
@@ -48,10 +58,12 @@ class Command(BaseCommand):
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Start the processes, announce the address, and exit with the supervisor's code."""
-        host, port = options["host"], options["port"]
+        host, port, allowed = options["host"], options["port"], settings.LORARY.allowed_hosts
         _require_admitted()
         _ensure_migrated(may_migrate=options["migrate"], say=self._say)
         _require_free(host, port)
+        if host not in LOOPBACK and {name.strip("[]") for name in allowed} <= LOOPBACK:
+            self._say(LOCAL_ONLY)
         served = "" if options["no_worker"] else options["queues"]
         children = [processes.web(host, port, options["workers"]), *processes.workers(served)]
         supervisor = Supervisor(children, say=self._say)
@@ -88,12 +100,13 @@ def _ensure_migrated(*, may_migrate: bool, say: Callable[[str], object]) -> None
 
 
 def _require_free(host: str, port: int) -> None:
-    """Fail if the port is taken, which gunicorn would retry for seconds."""
+    """Fail if the address cannot be used, which gunicorn would retry for seconds."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            message = f"Cannot listen on {host}:{port}: {error.strerror}. Try --port."
+            option = "--port" if error.errno in PORT_FAULTS else "--host"
+            message = f"Cannot listen on {host}:{port}: {error.strerror}. Try another {option}."
             raise CommandError(message) from error
