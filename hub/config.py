@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -72,6 +72,7 @@ class Config:
     tryout_days: int
     min_body_rate: int
     unknown: tuple[str, ...] = ()
+    known: frozenset[str] = frozenset()
 
     @property
     def is_https(self) -> bool:
@@ -130,11 +131,9 @@ def load(env: Env, root: Path) -> Config:
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),
         min_body_rate=env.size("MIN_BODY_RATE", "1KiB"),
-        unknown=(),
     )
     unknown = [name for name in env.unknown(besides=FOREIGN) if not name.startswith(FOR_TESTS)]
-    object.__setattr__(values, "unknown", tuple(unknown))
-    return values
+    return replace(values, unknown=tuple(unknown), known=frozenset(env.known))
 
 
 def prepare(data: Path) -> None:

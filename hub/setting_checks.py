@@ -9,6 +9,7 @@ read (``hub/env.py``, ``hub/databases.py``).
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -215,7 +216,9 @@ def check_settings(
             message, hint = finding
             found.append(kind(f"LORARY_{name}: {message}", hint=hint, id=f"lorary.{number}"))
     for name in config.unknown:
-        hint = "Unset it, or see docs/settings.md for the name that was meant."
+        close = get_close_matches(name, config.known, 1)
+        meant = f"Did you mean LORARY_{close[0]}?" if close else "Unset it."
+        hint = f"{meant} docs/settings.md lists all settings."
         found.append(checks.Warning(f"LORARY_{name} is not a setting", hint=hint, id="lorary.W024"))
     return found
 

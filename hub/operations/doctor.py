@@ -342,7 +342,7 @@ def _anatomies() -> Iterator[Report]:
         message = f"What is known of {counted(count, 'file')} was written by an older version."
         yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
     else:
-        yield Report("anatomies", "ok", "Headers were read by a version that knows this shape.")
+        yield Report("anatomies", "ok", "What is known of the files is up to date.")
 
 
 def _hashes() -> Iterator[Report]:

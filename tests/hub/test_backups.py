@@ -272,6 +272,11 @@ def test_rows_alone(folder: Path) -> None:
     assert (code, digests(folder), len(names(folder))) == (0, set(), 1)
 
 
+def test_backup_names_a_folder_that_cannot_be_made() -> None:
+    with pytest.raises(CommandError, match=r"^Cannot use /proc/nope: No such file or directory\.$"):
+        call_command("backup", "--to", "/proc/nope")
+
+
 def test_backup_prints_its_folder_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert f"Z in {tmp_path}/there: " in run("backup", "--to", "there")[1]

@@ -68,6 +68,13 @@ def test_a_wrong_value_is_named_with_a_hint(number: str, changes: dict[str, Any]
     assert message.is_serious() == number.startswith("E")
 
 
+def test_a_misspelt_setting_is_told_the_right_name() -> None:
+    (message,) = found_with(unknown=("DTA",))
+    assert "Did you mean LORARY_DATA?" in str(message.hint)
+    (message,) = found_with(unknown=("XYLOPHONE",))
+    assert "Did you mean" not in str(message.hint)
+
+
 def test_django_runs_the_checks() -> None:
     with override_settings(LORARY=dataclasses.replace(settings.LORARY, secret_key="short")):
         assert "lorary.E006" in {message.id for message in checks.run_checks()}

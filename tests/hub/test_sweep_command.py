@@ -41,9 +41,9 @@ def test_bytes_of_a_withdrawn_version_are_told_with_the_day_they_go(ada: User) -
     goes = timezone.now() + timedelta(days=settings.LORARY.grace_days)
     for words in (("--dry-run",), (), ("--dry-run",)):
         swept, waits = run(*words).splitlines()
-        assert "0 blobs let go" in swept
+        assert "0 unreferenced blobs" in swept
         assert waits.startswith("1 file (")
-        day, clock, zone = waits.partition(" goes after ")[2].split()
+        day, clock, zone = waits.partition(" is deleted after ")[2].split()
         assert zone == "UTC"
         found = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC)
         assert abs(found - goes) < timedelta(minutes=2)

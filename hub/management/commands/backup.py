@@ -43,7 +43,6 @@ REFUSALS = (
     backup.ForeignFolder,
     database_dumps.RowsRefused,
     LoraryError,
-    OSError,
 )
 NO_LOCKS = (
     "This folder is on a file system without locks: make sure that no other process makes or "
@@ -104,6 +103,9 @@ class Command(BaseCommand):
                 pruned, reason = _prune(folder, keep) if keep else (0, "")
         except REFUSALS as error:
             raise CommandError(str(error)) from error
+        except OSError as error:
+            message = f"Cannot use {error.filename or folder}: {error.strerror or error}."
+            raise CommandError(message) from error
         except DatabaseError as error:
             message = f"The database refuses: {error}. Is it this hub's? Run `manage.py migrate`."
             raise CommandError(missing_hub() or message) from error
@@ -124,7 +126,7 @@ class Command(BaseCommand):
             f"{files.done:,} ({size_text(files.bytes_done)}) new and verified"
         )
         if pruned:
-            self.stdout.write(f"{counted(pruned, 'file')} removed that no kept set names")
+            self.stdout.write(f"{counted(pruned, 'file')} removed that no kept backup refers to")
         if reason:
             self.stdout.write(f"Older backups are left as they were: {reason}")
         for line in problem_lines(files):

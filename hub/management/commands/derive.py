@@ -56,7 +56,7 @@ class Command(BaseCommand):
         verb = "would be" if options["dry_run"] else "were"
         self.stdout.write(
             f"{images} pictures and the sheets of {renders} renders {verb} looked at; "
-            f"{dropped} forms let go, {left} pictures without any"
+            f"{dropped} unused smaller sizes deleted, {left} pictures without smaller sizes"
         )
 
 

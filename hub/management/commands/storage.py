@@ -113,9 +113,9 @@ class Command(BaseCommand):
             )
             self._say(listed(tally.missing, f"missing or of another length, {MEND}", noun="file"))
             self.stdout.write(
-                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}): "
-                "the sweeper's\n"
-                f"{tally.incoming:,} on their way in ({size_text(tally.incoming_bytes)})"
+                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}), "
+                "which the sweeper deletes\n"
+                f"{tally.incoming:,} of open uploads ({size_text(tally.incoming_bytes)})"
             )
         facts = {"storage": settings.LORARY.storage, **asdict(tally)}
         return {"ok": not tally.missing, **facts}

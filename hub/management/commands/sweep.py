@@ -39,13 +39,13 @@ class Command(BaseCommand):
         verb = "would free" if options["dry_run"] else "freed"
         self.stdout.write(
             f"{counted(swept.uploads_expired, 'upload')} expired, "
-            f"{swept.uploads_forgotten:,} forgotten, "
-            f"{counted(swept.blobs, 'blob')} let go, {counted(swept.files, 'file')}, "
+            f"{counted(swept.uploads_forgotten, 'old upload record')}, "
+            f"{counted(swept.blobs, 'unreferenced blob')}, {counted(swept.files, 'file')}, "
             f"{counted(swept.leftovers, 'piece')} left by Hugging Face clients; "
             f"{verb} {size_text(swept.bytes_freed + swept.leftover_bytes)}"
         )
         if left.next_at:
             self.stdout.write(
                 f"{counted(left.files, 'file')} ({size_text(left.bytes)}) that nothing refers to "
-                f"in the grace period; the next goes after {left.next_at:%Y-%m-%d %H:%M} UTC"
+                f"in the grace period; the next is deleted after {left.next_at:%Y-%m-%d %H:%M} UTC"
             )
