@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from hub.operations import processes
 from lorary.anatomy import FAMILIES
+from previews.render import BasesInvalid, load_bases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +32,16 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 
 def queues(text: str) -> str:
     """Return a comma-separated list of queues, if a worker could serve each."""
-    known = {"checks", "render", *(f"render.{family}" for family in FAMILIES)}
+    known = {"checks", "render", *(f"render.{family}" for family in _families())}
     for name in chain.from_iterable(processes.groups_of(text)):
         if name not in known:
             message = f"{name!r} is not a queue; use checks, render or render.FAMILY"
             raise argparse.ArgumentTypeError(message)
     return text
+
+
+def _families() -> set[str]:
+    """Return the families that Lorary knows, and those that only the bases file here has."""
+    with suppress(BasesInvalid):  # a renderer reports that
+        return {*FAMILIES, *load_bases(settings.LORARY.bases).families}
+    return set(FAMILIES)
