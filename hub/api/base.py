@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
-from registry.adapters.selectors import MAX_PAGE
+from registry.adapters.selectors import MAX_RESULTS_PER_PAGE
 from registry.errors import CursorInvalid, NotFound
 from registry.models import Severity
 
@@ -225,12 +225,16 @@ class PageQuery(Query):
     """Pagination parameters."""
 
     cursor = serializers.CharField(default="", allow_blank=True, max_length=200)
-    limit = serializers.IntegerField(default=DEFAULT_PAGE, min_value=1, max_value=MAX_PAGE)
+    limit = serializers.IntegerField(
+        default=DEFAULT_PAGE, min_value=1, max_value=MAX_RESULTS_PER_PAGE
+    )
 
 
 PAGING = [
     OpenApiParameter("cursor", str, description="Use the URL in `next` of the previous page."),
-    OpenApiParameter("limit", int, description=f"Results a page, 1 to {MAX_PAGE}; {DEFAULT_PAGE}."),
+    OpenApiParameter(
+        "limit", int, description=f"Results a page, 1 to {MAX_RESULTS_PER_PAGE}; {DEFAULT_PAGE}."
+    ),
 ]
 
 

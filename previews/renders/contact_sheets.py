@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews.derived import Unreadable, opened
-from previews.derived.contact_sheet import MAX_STRIPS, Contact, Scene, Strip, png, thumbnail
+from previews.derived.contact_sheet_drawing import MAX_STRIPS, Contact, Scene, Strip, png, thumbnail
 from previews.fonts import fonts
 from previews.models import Image, Render, RenderKind, RenderState, Sheet, SheetKind
 from previews.pictures.services import bytes_of

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-MAX_PAGE = 100
+MAX_RESULTS_PER_PAGE = 100
+#: Tags that facets count, the most frequent ones.
+MAX_TAGS_COUNTED = 40
 MAX_WORDS = 8
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
@@ -120,7 +122,7 @@ def search(
         user: The viewer, who sees public adapters and their own.
         query: The filters; every word of ``q`` must occur.
         cursor: ``next_cursor`` of the previous page.
-        limit: 1 to ``MAX_PAGE``.
+        limit: 1 to ``MAX_RESULTS_PER_PAGE``.
 
     Raises:
         Invalid: an unknown sort or a limit outside its range.
@@ -128,8 +130,8 @@ def search(
     """
     if query.sort not in SORTS:
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
-    if not 1 <= limit <= MAX_PAGE:
-        raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_PAGE})
+    if not 1 <= limit <= MAX_RESULTS_PER_PAGE:
+        raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_RESULTS_PER_PAGE})
     column = SORTS[query.sort]
     rows = matching(user, query).filter(**{f"{column}__isnull": False})
     return page(rows, column, cursor=cursor, limit=limit)
@@ -176,7 +178,7 @@ def facets(user: User | AnonymousUser | None) -> Facets:
     return Facets(
         families=_counts(rows.exclude(family=""), "family"),
         kinds=_counts(rows, "kind"),
-        tags=_counts(rows.filter(tags__isnull=False), "tags__name")[:40],
+        tags=_counts(rows.filter(tags__isnull=False), "tags__name")[:MAX_TAGS_COUNTED],
     )
 
 

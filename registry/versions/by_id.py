@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
-from registry.adapters.listings import offered
+from registry.adapters.listings_by_column import offered
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,

@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import tasks
-from previews.derived import contact_sheet
-from previews.derived.contact_sheet import Contact, Scene, Strip, png
+from previews.derived import contact_sheet_drawing
+from previews.derived.contact_sheet_drawing import Contact, Scene, Strip, png
 from previews.derived.text_layout import Fonts, fitted, lines
 from previews.fonts import fonts
 from previews.models import Image, Render, Sheet
@@ -69,7 +69,7 @@ def test_the_same_sheet_is_the_same_bytes(own: Fonts) -> None:
 
 
 def test_a_sheet_ends_however_many_rows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contact_sheet, "MAX_STRIPS", 3)
+    monkeypatch.setattr(contact_sheet_drawing, "MAX_STRIPS", 3)
     more, most = (opened(png(contact(seeds=n), fonts())) for n in (4, 3))
     assert more.size == most.size
 

@@ -217,7 +217,7 @@ def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
     last = max(with_it, key=lambda row: row.withdrawn_at or row.created_at, default=None)
     family = _family(versions)
     context = {"adapter": adapter, "versions": versions, "family": family, "last": last}
-    return render(request, "adapter/withdrawn.html", context, status=410)
+    return render(request, "adapter/adapter_withdrawn.html", context, status=410)
 
 
 def _family(versions: list[tuple[Any, Any]]) -> str:

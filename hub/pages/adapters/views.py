@@ -56,7 +56,9 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return render(request, "adapter/page.html", context)
     context |= _of_version(request, adapter, version, listing)
     if version.state == VersionState.WITHDRAWN:
-        return render(request, "adapter/gone.html", {**context, "asked": wanted}, status=410)
+        return render(
+            request, "adapter/version_withdrawn.html", {**context, "asked": wanted}, status=410
+        )
     return render(request, "adapter/page.html", context)
 
 

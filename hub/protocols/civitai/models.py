@@ -19,8 +19,8 @@ from hub.protocols.civitai.vocabulary import (
     of_types,
 )
 from registry.accounts.permissions import require_user
-from registry.adapters import listings
-from registry.adapters.listings import ListingQuery
+from registry.adapters import listings_by_column
+from registry.adapters.listings_by_column import ListingQuery
 from registry.errors import CursorInvalid, NotFound
 from registry.versions import by_id
 
@@ -49,11 +49,15 @@ def models(request: HttpRequest) -> HttpResponse:
         raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
     page = paging.paging_of(parameters, default=MOST, most=MOST)
     order = SORTS[parameters.one_of("sort", SORTS, "Highest Rated")]
-    found = listings.rows(request.user, _listing_query(request, parameters))
+    found = listings_by_column.rows(request.user, _listing_query(request, parameters))
     place = _place(page.cursor, order) if page.cursor else None
-    rows, is_more = listings.page(found, order, limit=page.limit, place=place, offset=page.offset)
+    rows, is_more = listings_by_column.page(
+        found, order, limit=page.limit, place=place, offset=page.offset
+    )
     following = (
-        paging.written(order, listings.place_of(order, rows[-1]), rows[-1].pk) if rows else ""
+        paging.written(order, listings_by_column.place_of(order, rows[-1]), rows[-1].pk)
+        if rows
+        else ""
     )
     items = shapes.models(
         rows, origin(request), is_main_only=bool(parameters.flag("primaryFileOnly"))
@@ -76,7 +80,7 @@ def model(request: HttpRequest, number_text: str) -> HttpResponse:
 def _place(cursor: str, order: str) -> Q:
     value, last = paging.read(cursor, order)
     try:
-        return listings.after(order, value, last)
+        return listings_by_column.after(order, value, last)
     except ValueError as error:
         raise CursorInvalid(_("Start again from the first page.")) from error
 

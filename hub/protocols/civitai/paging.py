@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_COUNTED = 1000
 #: Limit of page numbers for lists without a limit of their own.
-MAX_PAGE = 10_000_000
+MAX_PAGE_NUMBER = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def paging_of(parameters: QueryParameters, *, default: int, most: int) -> Paging
     """
     limit = parameters.whole("limit", default, 0, most)
     cursor = parameters.text("cursor")
-    page = parameters.whole("page", 1, 1, MAX_PAGE)
+    page = parameters.whole("page", 1, 1, MAX_PAGE_NUMBER)
     if cursor or not parameters.has("page"):
         return Paging(limit, None, cursor)
     if page * limit > MAX_COUNTED:

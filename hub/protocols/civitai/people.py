@@ -11,7 +11,7 @@ from hub.protocols.civitai import paging
 from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import ENUMS
-from registry.adapters import listings
+from registry.adapters import listings_by_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ MOST, USUAL = 200, 20
 @endpoint("GET", scope="search")
 def creators(request: HttpRequest) -> HttpResponse:
     """List owners of listed adapters, by name."""
-    found = listings.owners(request.user, QueryParameters(request).text("query"))
+    found = listings_by_column.owners(request.user, QueryParameters(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         link = _link(request, username=one.name)
@@ -38,7 +38,7 @@ def creators(request: HttpRequest) -> HttpResponse:
 @endpoint("GET", scope="search")
 def tags(request: HttpRequest) -> HttpResponse:
     """List tags of listed adapters, most frequent first."""
-    found = listings.tags(request.user, QueryParameters(request).text("query"))
+    found = listings_by_column.tags(request.user, QueryParameters(request).text("query"))
 
     def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
         count = one.adapters_offered
@@ -59,7 +59,7 @@ def _counted(
     """Return a page; a limit of 0 means the maximum."""
     parameters = QueryParameters(request)
     size = parameters.whole("limit", USUAL, 0, MOST) or MOST
-    page = parameters.whole("page", 1, 1, paging.MAX_PAGE)
+    page = parameters.whole("page", 1, 1, paging.MAX_PAGE_NUMBER)
     begin = (page - 1) * size
     items = [item(one) for one in found[begin : begin + size]]
     metadata = paging.counted(request, page=page, size=size, total=found.count())

@@ -42,8 +42,8 @@ ENUMS = {
     "BaseModelType": ("Standard", "Inpainting", "Refiner", "Pix2Pix"),
 }
 
-#: Sort → order of ``registry.adapters.listings``. There are no ratings, likes or discussions, so
-#: these sort by downloads.
+#: Sort → order of ``registry.adapters.listings_by_column``. There are no ratings, likes or
+#: discussions, so these sort by downloads.
 SORTS = {
     "Highest Rated": "downloads",
     "Most Downloaded": "downloads",

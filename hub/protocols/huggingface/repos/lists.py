@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.repos import shapes
+from registry.adapters import listings_by_tag
 from registry.adapters import selectors as adapter_selectors
-from registry.adapters import tag_filters
-from registry.adapters.tag_filters import Facet, TagQuery
+from registry.adapters.listings_by_tag import Facet, TagQuery
 from registry.cards import base_models, readme
 from registry.errors import Invalid
 from registry.versions import revisions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from registry.models import Adapter
 
-MAX_PAGE = adapter_selectors.MAX_PAGE
+MAX_PAGE = adapter_selectors.MAX_RESULTS_PER_PAGE
 #: Maximum number of tag filters; each is a separate condition.
 MAX_TAGS = 32
 
@@ -44,7 +44,7 @@ def models(request: HttpRequest) -> JsonResponse:
     limit = whole(query, "limit", default=MAX_PAGE, most=MAX_PAGE)
     if query.get("inference") or query.get("inference_provider"):
         return answer([])  # a hub offers no inference
-    page = tag_filters.listing(
+    page = listings_by_tag.listing(
         request.user, _search_query(query), cursor=query.get("cursor", ""), limit=limit
     )
     return answer(_documents(page.results, query), headers=next_page(request, page.next_cursor))
@@ -90,7 +90,7 @@ def _documents(rows: Sequence[Adapter], query: QueryDict) -> list[dict[str, Any]
         return [shapes.brief(row) | _more(row, extra) for row in rows]
     heads = revisions.default_revisions(rows)
     files = revisions.files_of([heads[row.pk][0] for row in rows])
-    sizes = tag_filters.stored_bytes(rows) if "usedStorage" in wanted else {}
+    sizes = listings_by_tag.stored_bytes(rows) if "usedStorage" in wanted else {}
     found = []
     for row in rows:
         revision = heads[row.pk][0]

@@ -19,8 +19,8 @@ from hub.protocols.huggingface.repos import shapes
 from hub.protocols.huggingface.repos.refs import adapter_of, require_access, snapshot_of
 from registry import storage
 from registry.accounts import permissions
+from registry.adapters import listings_by_tag
 from registry.adapters import selectors as adapter_selectors
-from registry.adapters import tag_filters
 from registry.aliases import selectors as alias_selectors
 from registry.cards import fields
 from registry.cards.readme import front_matter_of
@@ -69,7 +69,7 @@ def _document(request: HttpRequest, snapshot: Snapshot, files: Sequence[File]) -
         "safetensors": shapes.safetensors(files),
         "downloadsAllTime": adapter.downloads,
         "trendingScore": 0,
-        "usedStorage": tag_filters.stored_bytes([adapter]).get(adapter.pk, 0),
+        "usedStorage": listings_by_tag.stored_bytes([adapter]).get(adapter.pk, 0),
         "spaces": [],
     }
 
@@ -138,18 +138,20 @@ def auth_check_write(request: HttpRequest, owner: str, name: str) -> JsonRespons
 def own_repos(request: HttpRequest) -> JsonResponse:
     """Return the user's repos with their sizes."""
     user = permissions.require_user(request.user)
-    return answer(_owned(list(tag_filters.in_namespace(user, user.namespace))))
+    return answer(_owned(list(listings_by_tag.in_namespace(user, user.namespace))))
 
 
 @endpoint("GET")
 def organisation_repos(request: HttpRequest, owner: str) -> JsonResponse:
     """Return the repos of an organisation that the user may see."""
     user = permissions.require_user(request.user)
-    return answer(_owned(list(tag_filters.in_namespace(user, adapter_selectors.namespace(owner)))))
+    return answer(
+        _owned(list(listings_by_tag.in_namespace(user, adapter_selectors.namespace(owner))))
+    )
 
 
 def _owned(rows: Sequence[Adapter]) -> list[dict[str, Any]]:
-    sizes = tag_filters.stored_bytes(rows)
+    sizes = listings_by_tag.stored_bytes(rows)
     whole_bytes = sum(sizes.values()) or 1
     return [
         {
