@@ -125,7 +125,7 @@ def check_alias(name: str) -> str:
     """
     reason = ""
     if key_of(name) == "main":
-        reason = _("Only publishing moves “main”. Choose another name.")
+        reason = _("“main” is moved by publishing and by commits. Choose another name.")
     elif key_of(name) in _ALIAS_KEPT:
         reason = _("“%(name)s” is reserved and cannot be moved. Choose another name.") % {
             "name": name

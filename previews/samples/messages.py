@@ -60,4 +60,6 @@ def reason(refusal: Refused) -> str:
 
 def cannot_be_read() -> str:
     """Return the message for a file that the worker could not read."""
-    return _("The file could not be read. Upload it again. If this repeats, tell an administrator.")
+    return _(
+        "The file could not be read. Upload it again. If this happens again, tell an administrator."
+    )

@@ -46,14 +46,14 @@ def test_what_the_creator_recommends(
 @pytest.mark.parametrize(
     ("advice", "line"),
     [
-        ({"positive": side(), "negative": None}, "begins at 0.15, full by 0.62"),
+        ({"positive": side(), "negative": None}, "begins at 0.15, full effect at 0.62"),
         (
             {"positive": side(saturates=None)},
             "begins at 0.15, still growing at 1",
         ),
         (
             {"positive": side(breaks=0.9), "negative": side(begins=None, ends=-1)},
-            "begins at 0.15, full by 0.62, comes apart from 0.9; hardly any change up to -1",
+            "begins at 0.15, full effect at 0.62, comes apart from 0.9; hardly any change up to -1",
         ),
     ],
     ids=["full", "growing", "two sides"],

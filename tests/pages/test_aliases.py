@@ -71,7 +71,7 @@ def test_its_owner_makes_moves_and_removes_one(
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ({"name": "main", "to": "v1"}, "Only publishing moves"),
+        ({"name": "main", "to": "v1"}, "“main” is moved by publishing"),
         ({"name": "v7", "to": "v1"}, "looks like a version"),
         ({"name": "a b", "to": "v1"}, "An alias must have 1 to 96 letters"),
         ({"name": "", "to": "v1"}, "required"),

@@ -46,14 +46,14 @@ def sweep(
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({}, "begins at 0.25, full by 0.6, try 0.4 to 1.0"),
+        ({}, "begins at 0.25, full effect at 0.6, try 0.4 to 1.0"),
         ({"saturates": None}, "begins at 0.25, still growing at 1.0, try 0.4 to 1.0"),
-        ({"saturates": 0.25}, "full at 0.25 already, try 0.4 to 1.0"),
+        ({"saturates": 0.25}, "full effect already at 0.25, try 0.4 to 1.0"),
         (
             {"breaks": 0.91, "suggested": [0.38, 0.91]},
-            "begins at 0.25, full by 0.6, comes apart from 0.9, try 0.4 to 0.9",
+            "begins at 0.25, full effect at 0.6, comes apart from 0.9, try 0.4 to 0.9",
         ),
-        ({"begins": 0.01}, "begins at 0.05, full by 0.6, try 0.4 to 1.0"),
+        ({"begins": 0.01}, "begins at 0.05, full effect at 0.6, try 0.4 to 1.0"),
         (
             {"begins": None, "saturates": None, "suggested": None},
             "hardly any change up to 1.0",
@@ -68,7 +68,7 @@ def test_a_side_in_words(said: dict[str, Any], words: str) -> None:
 def test_both_sides_in_words() -> None:
     below = side(-1.0, begins=-0.3, saturates=None, suggested=[-1.0, -0.6])
     assert in_words(advice(positive=side(), negative=below)) == (
-        "Above 0 begins at 0.25, full by 0.6, try 0.4 to 1.0; "
+        "Above 0 begins at 0.25, full effect at 0.6, try 0.4 to 1.0; "
         "below 0 begins at −0.3, still growing at −1.0, try −1.0 to −0.6"
     )
 
@@ -130,7 +130,7 @@ def test_the_page_tells_what_was_measured_beside_what_the_creator_says(
     made.save()
     page = client.get("/ada/noir").content.decode()
     assert "Recommended 0.7 to 1.0, best 0.9" in page
-    assert "Begins at 0.25, full by 0.6, try 0.4 to 1.0" in page
+    assert "Begins at 0.25, full effect at 0.6, try 0.4 to 1.0" in page
     assert 'aria-describedby="strength-said"' in page
     assert 'id="strength-said"' in page
     assert 'class="measured"' in page

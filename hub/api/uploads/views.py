@@ -98,7 +98,7 @@ class UploadUrls(serializers.Serializer[Any]):
 
     self = serializers.URLField()
     content = serializers.URLField()
-    part = serializers.CharField(help_text="Replace `{number}` by the number of the part.")
+    part = serializers.CharField(help_text="Replace `{number}` with the number of the part.")
     complete = serializers.URLField()
     parts = serializers.URLField(
         help_text="POST here to have the hub look for parts that were sent by links."

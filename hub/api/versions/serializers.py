@@ -99,7 +99,9 @@ class VersionBriefOut(_Places):
     reason = serializers.SerializerMethodField(help_text="Reason of yanking or withdrawal.")
     revision = serializers.CharField(source="revision.commit")
     notes = serializers.CharField()
-    family = serializers.CharField(help_text="Proven by the tensors, else declared.")
+    family = serializers.CharField(
+        help_text="Shown by the tensors, else declared by the author, else claimed by the metadata."
+    )
     lineage = serializers.CharField()
     rank = serializers.IntegerField(allow_null=True)
     algorithm = serializers.CharField()

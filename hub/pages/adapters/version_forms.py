@@ -47,7 +47,7 @@ class DetailsForm(forms.Form):
         label=_("Lineage"),
         max_length=64,
         required=False,
-        help_text=_("The checkpoint it was trained on, which no tensor can show."),
+        help_text=_("The checkpoint it was trained on, which the tensors hardly ever show."),
     )
     strength_min = _strength(_("Lowest strength"))
     strength = _strength(_("Best strength"))

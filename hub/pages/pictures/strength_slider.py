@@ -271,13 +271,13 @@ def _phrases(side: Document, distances: list[tuple[float, float]]) -> Iterator[s
         return
     first = min(abs(strength) for strength, _distance in distances if strength * ends > 0)
     if full is not None and abs(full) <= first:
-        yield _("full at %(full)s already") % {"full": _grain(full)}
+        yield _("full effect already at %(full)s") % {"full": _grain(full)}
     else:
         yield _("begins at %(begins)s") % {"begins": _grain(side["begins"])}
         yield (
             _("still growing at %(end)s") % {"end": signed(ends)}
             if full is None
-            else _("full by %(full)s") % {"full": _grain(full)}
+            else _("full effect at %(full)s") % {"full": _grain(full)}
         )
     if side["breaks"] is not None:
         yield _("comes apart from %(breaks)s") % {"breaks": _grain(side["breaks"])}

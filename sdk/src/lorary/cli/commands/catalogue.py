@@ -125,7 +125,7 @@ def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
                 ("licence", adapter.licence),
                 ("visibility", adapter.visibility),
                 ("latest", adapter.latest_version),
-                ("pulls", f"{adapter.downloads:,}"),
+                ("downloads", f"{adapter.downloads:,}"),
                 ("page", adapter.url),
             ]
         )

@@ -85,7 +85,7 @@ COMMANDS = {
         "exit codes:\n"
         "  0   every file could be read, whatever it contains\n"
         "  1   a file was refused, or could not be read\n"
-        "  2   the local settings with the token for a URL are invalid\n"
+        "  2   for a URL, the stored login or a LORARY_ variable is invalid\n"
         "  3   a path does not exist, or a folder has no .safetensors file\n"
         "  4   a URL needs a token\n"
         "  5   a server did not answer correctly",

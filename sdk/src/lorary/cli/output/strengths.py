@@ -48,6 +48,6 @@ def _side(side: Record) -> str:
 def _phrases(side: Record, ends: float) -> Iterator[str]:
     yield f"begins at {side.number('begins'):g}"
     full, breaks = side.number("saturates"), side.number("breaks")
-    yield f"still growing at {ends:g}" if full is None else f"full by {full:g}"
+    yield f"still growing at {ends:g}" if full is None else f"full effect at {full:g}"
     if breaks is not None:
         yield f"comes apart from {breaks:g}"

@@ -136,14 +136,14 @@ def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
     proxy = Proxy.of(origin)
-    peer, setting, name = place, "", f"computer called {origin.host}"
+    peer, setting, name = place, "", origin.host
     if proxy is not None:
         peer, setting = f"the proxy {proxy.name}", f" The proxy is set by {proxy.setting}."
-        place, name = f"{place} through {peer}", f"proxy called {proxy.name}"
+        place, name = f"{place} through {peer}", proxy.name
     if isinstance(error, TimeoutError):
         return TimedOut(f"{peer[0].upper()}{peer[1:]} took too long to answer.{setting}")
     if isinstance(error, socket.gaierror):
-        return Unreachable(f"There is no {name} in this network.{setting}")
+        return Unreachable(f"The name {name} cannot be resolved.{setting}")
     if isinstance(error, ConnectionRefusedError):
         return Unreachable(f"Nothing answers at {peer}.{setting or ' Is the hub running?'}")
     if _is_plain_http(error) and proxy is None:
