@@ -12,6 +12,7 @@ from django.conf import settings
 from hub.operations import processes
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
+from previews.worker_bases import queue_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 
 def queues(text: str) -> str:
     """Return a comma-separated list of queues, if a worker could serve each."""
-    known = {"checks", "render", *(f"render.{family}" for family in _families())}
+    known = {"checks", "render", *map(queue_of, _families())}
     for name in chain.from_iterable(processes.groups_of(text)):
         if name not in known:
             message = f"{name!r} is not a queue; use checks, render or render.FAMILY"
