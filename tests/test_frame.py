@@ -215,6 +215,23 @@ def test_the_files_to_open_for_a_change_exist() -> None:
     assert [place for place in places if not (ROOT / place).exists()] == []
 
 
+def test_the_limits_of_the_architecture_are_constants_of_the_files_beside_them() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("\n### To change a limit or a default\n")[2].partition("\n## ")[0]
+    checked = 0
+    for cell in re.split(r"[|;]", table):
+        names, files = (
+            re.findall(r"`([A-Z_]+|max_attempts)`", cell),
+            re.findall(r"`([\w/]+\.py)`", cell),
+        )
+        for file in files:
+            code = (ROOT / file).read_text(encoding="utf-8")
+            for name in names:
+                assert re.search(rf"^ *([A-Z_]+, )*{name}\b.*=", code, re.MULTILINE), (file, name)
+                checked += 1
+    assert checked > 20
+
+
 def test_links_between_documents_lead_to_files() -> None:
     link = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
     broken = [

@@ -1,4 +1,4 @@
-"""Limits on attempts, such as signing in.
+"""Counts attempts, such as signing in; the caller gives the limit.
 
 Attempts are counted in the database, so a limit holds for all processes and without a cache. Keys
 are stored as keyed digests, so the rows hold no names or addresses.

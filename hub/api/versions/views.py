@@ -22,7 +22,8 @@ from registry.uploads import selectors as upload_selectors
 from registry.versions import files, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
-from registry.versions.details import Details
+from registry.versions.contents import MAX_FILES
+from registry.versions.details import MAX_TRIGGER_WORDS, Details
 from registry.versions.latest import MAX_REASON
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class DetailsIn(Input):
     trigger_words = serializers.ListField(
         child=serializers.CharField(max_length=200),
         required=False,
-        max_length=32,
+        max_length=MAX_TRIGGER_WORDS,
         help_text="Default for a new version: the file's, else the previous version's; []: none.",
     )
     strength = serializers.FloatField(required=False, allow_null=True)
@@ -70,7 +71,9 @@ class DetailsIn(Input):
 class VersionIn(DetailsIn):
     """Input for a new version."""
 
-    uploads = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=64)
+    uploads = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=MAX_FILES
+    )
     publish = serializers.BooleanField(default=True, help_text="false: keep it as a draft.")
 
 

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-#: Attempts for one name from one address in fifteen minutes, and from one address in total.
-TRIES, TRIES_OF_A_PLACE, WINDOW_S = 10, 60, 900
+#: Sign-ins for one name from one address, and from one address in total, in ``WINDOW_S``.
+SIGN_IN_TRIES, SIGN_IN_TRIES_PER_ADDRESS = 10, 60
+#: Password changes of one account from one address, in ``WINDOW_S``.
+PASSWORD_TRIES = 10
+WINDOW_S = 900
 #: New accounts from one address in an hour.
 SIGNUPS, SIGNUP_WINDOW_S = 20, 3600
 
@@ -62,8 +65,8 @@ def _checked_sign_in_form(request: HttpRequest) -> SignInForm:
     """
     place = address_of(request)
     who = f"{place}|{_account(request.POST.get('username', ''))}"
-    attempts.require("signin-place", place, limit=TRIES_OF_A_PLACE, window_s=WINDOW_S)
-    attempts.require("signin", who, limit=TRIES, window_s=WINDOW_S)
+    attempts.require("signin-place", place, limit=SIGN_IN_TRIES_PER_ADDRESS, window_s=WINDOW_S)
+    attempts.require("signin", who, limit=SIGN_IN_TRIES, window_s=WINDOW_S)
     form = SignInForm(request, data=request.POST)
     if form.is_valid():
         attempts.clear("signin", who)
@@ -138,7 +141,7 @@ def _checked_password_form(request: HttpRequest, user: User) -> PasswordForm:
         RateLimited: somebody is guessing.
     """
     who = str(user.pk)
-    attempts.require("password", who, limit=TRIES, window_s=WINDOW_S)
+    attempts.require("password", who, limit=PASSWORD_TRIES, window_s=WINDOW_S)
     form = PasswordForm(user, request.POST)
     if "old_password" not in form.errors:
         attempts.clear("password", who)

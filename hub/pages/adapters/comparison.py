@@ -18,7 +18,7 @@ from hub.pages.labels import strength_range
 from hub.pages.pictures.strength_slider import Option
 from hub.templatetags.lorary import size, strength
 from previews.render.recipe import SLOT
-from previews.renders.comparisons import compare, rendered
+from previews.renders.picture_pairs import compare, rendered
 from previews.renders.selectors import previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from previews.pictures.selectors import Picture
-    from previews.renders.comparisons import Comparison, Pair
+    from previews.renders.picture_pairs import Comparison, Pair
     from previews.renders.selectors import Previews
     from registry.models import Adapter, Version
 
