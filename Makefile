@@ -7,6 +7,8 @@ STAMP := $(VENV)/.lorary-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
 JOBS ?= 2
+# Containers often set it. Each of the processes that tests start would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
