@@ -233,7 +233,9 @@ class PageQuery(Query):
 PAGING = [
     OpenApiParameter("cursor", str, description="Use the URL in `next` of the previous page."),
     OpenApiParameter(
-        "limit", int, description=f"Results a page, 1 to {MAX_RESULTS_PER_PAGE}; {DEFAULT_PAGE}."
+        "limit",
+        int,
+        description=f"Results per page, 1 to {MAX_RESULTS_PER_PAGE}; default: {DEFAULT_PAGE}.",
     ),
 ]
 

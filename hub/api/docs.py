@@ -49,7 +49,7 @@ def add_problems(result: dict[str, Any], **_kwargs: object) -> dict[str, Any]:
     """Add the response for errors to each operation."""
     result["components"]["schemas"]["Problem"] = _problem()
     answer = {
-        "description": "An error as of RFC 9457, identified by `code`.",
+        "description": "An error as defined by RFC 9457, identified by `code`.",
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },
@@ -64,7 +64,7 @@ def _problem() -> dict[str, Any]:
     text = {"type": "string"}
     return {
         "type": "object",
-        "description": "Further members have details of the error.",
+        "description": "Further members give details of the error.",
         "required": ["type", "title", "status", "detail", "code"],
         "properties": {
             "type": {**text, "format": "uri", "description": "Explanation of the code."},

@@ -190,7 +190,8 @@ class TokenOut(serializers.Serializer[AccessToken]):
     last_used_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True, help_text="null: never")
     parent_id = serializers.IntegerField(
-        allow_null=True, help_text="The token that created it; revoking that one revokes it, too."
+        allow_null=True,
+        help_text="The token that created this one; revoking it also revokes this one.",
     )
 
     def get_bound_to(self, token: AccessToken) -> str | None:

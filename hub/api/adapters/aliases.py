@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from registry.models import Adapter, Revision
 
 EXPECTED = (
-    "Where it must point now (version, revision); null: it must not be there. Else 409, `current`."
+    "Version or revision that the alias must currently point to; null: the alias must not exist. "
+    "Otherwise the answer is 409 with `current`."
 )
 
 
@@ -134,7 +135,7 @@ class AliasView(Endpoint):
         ],
     )
     def put(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """Create or move an alias; with `expected`, only if that is its target."""
+        """Create or move an alias; with `expected`, only if that is its current target."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         data = self.body(AliasIn)
         row = aliases.point(
@@ -149,7 +150,11 @@ class AliasView(Endpoint):
     @extend_schema(
         operation_id="aliases_remove",
         tags=["aliases"],
-        parameters=[OpenApiParameter("expected", str, description="Only if it points there.")],
+        parameters=[
+            OpenApiParameter(
+                "expected", str, description="Remove the alias only if it points to this version."
+            )
+        ],
         responses={204: None},
     )
     def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
@@ -182,7 +187,7 @@ class AliasHistory(Endpoint):
         responses=paging("Move", MoveOut),
     )
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:
-        """List the moves of an alias, newest first, also of a removed one."""
+        """List the moves of an alias, newest first, even if the alias was removed."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         rows = alias_selectors.history(adapter, alias)
         page, cursor = page_of(rows, **self.query(PageQuery))

@@ -45,7 +45,7 @@ class HashesIn(HashQuery):
         child=serializers.CharField(max_length=MAX_CHARS),
         min_length=1,
         max_length=LARGEST_LIST,
-        help_text="At most `LORARY_MAX_HASHES` of the hub.",
+        help_text="The maximum number is the hub's setting `LORARY_MAX_HASHES`.",
     )
 
 
@@ -54,11 +54,11 @@ class MatchOut(serializers.Serializer[Match]):
 
     kind = serializers.ChoiceField(
         choices=HashKind.choices,
-        help_text="`sha256`, `autov2` (its first 10), `crc32` (bytes in either order) and `blake3` "
-        "are of the whole file, `autov1` of 64 KiB in it, `data_sha256` and `autov3` (its first "
-        "12) of what follows the header, `tensors` of the tensors in any order and by any name, "
-        "`weights_f16` and `weights_bf16` cover the values of the weights, independent of number "
-        "format.",
+        help_text="`sha256`, `autov2` (its first 10 digits), `crc32` (in either byte order) and "
+        "`blake3` cover the whole file, `autov1` 64 KiB of it, `data_sha256` and `autov3` (its "
+        "first 12 digits) the bytes after the header, `tensors` the tensors, whatever their order "
+        "and names, `weights_f16` and `weights_bf16` the values of the weights, whatever their "
+        "number format.",
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
     version = VersionBriefOut()
@@ -97,8 +97,9 @@ class HashView(Endpoint):
         """Return the versions that have a file with this hash; 404 if you may see none.
 
         A hash has 8 (AutoV1, CRC-32), 10 (AutoV2), 12 (AutoV3) or 64 hex digits, in any case, with
-        or without `0x` or a prefix such as `blake3:`. Hashes are of weights. Unlisted adapters of
-        others are found by 64 digits only, drafts never; of withdrawn versions the entry is left.
+        or without `0x` or a prefix such as `blake3:`. Only weights are searched.
+        Other users' unlisted adapters are found only by hashes of 64 digits, and drafts never.
+        Withdrawn versions are still listed.
         """
         found = by_hash.by_hash(self.viewer, value, self.query(HashQuery).get("kind", ""))
         return self.answer(FoundOut, {"hash": value, "matches": found})
@@ -121,7 +122,7 @@ class Hashes(Endpoint):
     def post(self, _request: Request) -> Response:
         """Look up many hashes, in their order; `matches` is empty for unknown ones.
 
-        A request may have up to 2,000 hashes, or `LORARY_MAX_HASHES` of the hub.
+        A request may have up to 2,000 hashes, or as many as the hub's `LORARY_MAX_HASHES` allows.
         """
         data = self.body(HashesIn)
         found = by_hash.by_hashes(self.viewer, data["hashes"], data.get("kind", ""))

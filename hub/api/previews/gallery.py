@@ -69,7 +69,9 @@ class SampleResourceOut(serializers.Serializer[Any]):
 class SampleClaimsOut(serializers.Serializer[Any]):
     """Generation settings from the image's metadata, unverified; missing ones are omitted."""
 
-    tool = serializers.CharField(required=False, help_text="Tool whose format the metadata have.")
+    tool = serializers.CharField(
+        required=False, help_text="Tool in whose format the metadata is written."
+    )
     prompt = serializers.CharField(required=False)
     negative = serializers.CharField(required=False)
     seed = serializers.IntegerField(required=False)
@@ -90,7 +92,7 @@ class SampleOut(serializers.Serializer[ShownSample]):
     brought_by = serializers.CharField(source="row.author.username")
     kind = serializers.ChoiceField(source="row.kind", choices=SampleKind.choices)
     state = serializers.ChoiceField(source="row.state", choices=SampleState.choices)
-    reason = serializers.CharField(source="row.reason", help_text="Reason of a refusal.")
+    reason = serializers.CharField(source="row.reason", help_text="Why the picture was refused.")
     file_name = serializers.SerializerMethodField(help_text="Empty once it is ready.")
     caption = serializers.CharField(source="row.caption")
     url = serializers.SerializerMethodField(help_text="WebP or MP4; empty until it is ready.")
@@ -172,7 +174,7 @@ class VersionSamples(_Answering, RawEndpoint):
         """Upload a gallery image or short video as the body; a worker checks it, see `state`.
 
         PNG, JPEG and WebP up to 20 MiB and 40 million pixels; MP4 and WebM up to 64 MiB, 1080p
-        and 20 seconds. Files are re-encoded, without metadata and sound.
+        and 20 seconds. Files are re-encoded, without metadata or sound.
         """
         found = self.version(owner, name, version)
         query = self.query(SampleQuery)

@@ -153,7 +153,7 @@ class RecipeView(Endpoint):
 
     @extend_schema(operation_id="recipes_get", tags=["renders"], responses=RecipeOut)
     def get(self, _request: Request, owner: str, name: str) -> Response:
-        """Return default and own prompts, seeds and strengths, with the history."""
+        """Return default prompts, the owner's prompts, seeds and strengths, with the history."""
         return self._shown(adapter_selectors.get(self.viewer, owner, name))
 
     @extend_schema(

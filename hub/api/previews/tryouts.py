@@ -82,7 +82,7 @@ class TryoutIn(Input):
     )  # fmt: skip
     height = serializers.IntegerField(
         min_value=8, max_value=MAX_SIDE, allow_null=True, default=None,
-        help_text="The same; width × height is at most 1.5 times the base model's pixels.",
+        help_text="Like `width`; width × height is at most 1.5 times the base model's pixels.",
     )  # fmt: skip
     steps = serializers.IntegerField(
         min_value=1, max_value=200, allow_null=True, default=None,
@@ -233,12 +233,12 @@ class TryoutShare(_Answering):
         operation_id="tryouts_share", tags=["tryouts"], request=None, responses=TryoutOut
     )
     def post(self, _request: Request, key: UUID) -> Response:
-        """Share it with everyone who has its URL and may see its adapters."""
+        """Share a try-out with everyone who has its URL and may see its adapters."""
         tryouts.set_shared(actor=self.actor, key=key, is_shared=True)
         return self.tryout_answer(selectors.get(self.viewer, key))
 
     @extend_schema(operation_id="tryouts_unshare", tags=["tryouts"], responses=TryoutOut)
     def delete(self, _request: Request, key: UUID) -> Response:
-        """Stop sharing it."""
+        """Stop sharing a try-out."""
         tryouts.set_shared(actor=self.actor, key=key, is_shared=False)
         return self.tryout_answer(selectors.get(self.viewer, key))

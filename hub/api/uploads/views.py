@@ -68,7 +68,7 @@ class PartOut(serializers.Serializer[UploadPart]):
     number = serializers.IntegerField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.CharField(
-        allow_blank=True, help_text="Empty if unknown, as for a part sent by a link."
+        allow_blank=True, help_text="Empty if unknown, as for a part sent through a link."
     )
 
 
@@ -101,7 +101,7 @@ class UploadUrls(serializers.Serializer[Any]):
     part = serializers.CharField(help_text="Replace `{number}` with the number of the part.")
     complete = serializers.URLField()
     parts = serializers.URLField(
-        help_text="POST here to have the hub look for parts that were sent by links."
+        help_text="POST here to have the hub look for parts that were sent through links."
     )
     links = serializers.URLField(
         allow_null=True, help_text="POST here to get links; null if parts go through the hub."
@@ -115,8 +115,8 @@ class UploadOut(serializers.Serializer[Upload]):
     path = serializers.CharField()
     size = serializers.IntegerField(source="size_bytes")
     sha256 = serializers.SerializerMethodField(
-        help_text="As announced, then as computed: on receipt of a whole body, or by the checks "
-        "of a file sent by parts. Null until then."
+        help_text="The announced digest, or the computed one once the hub has it: on receipt of a "
+        "whole body, or after the checks of a file sent in parts. Otherwise null."
     )
     state = serializers.ChoiceField(choices=UploadState.choices, source="state_now")
     received = serializers.SerializerMethodField(help_text="Received bytes.")
@@ -124,10 +124,10 @@ class UploadOut(serializers.Serializer[Upload]):
     parts = PartOut(many=True)
     findings = FindingOut(many=True)
     anatomy = serializers.SerializerMethodField()
-    progress = serializers.SerializerMethodField(help_text="Of the checks, in bytes.")
+    progress = serializers.SerializerMethodField(help_text="Progress of the checks, in bytes.")
     version = serializers.SerializerMethodField(
-        help_text="Which of your versions has these bytes: the first since the upload was "
-        "announced, else the first of all; null while none has."
+        help_text="Your version that has these bytes: the first one created after the upload was "
+        "announced, or else the oldest; null if there is none."
     )
     urls = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
@@ -324,7 +324,7 @@ class Parts(_Answering):
         operation_id="uploads_parts", tags=["uploads"], request=None, responses=UploadOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Let the hub look for parts that were sent by links; complete ones count as received."""
+        """Let the hub look for parts sent through links; complete ones count as received."""
         upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         parts.record_sent(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))
@@ -352,7 +352,7 @@ class Complete(_Answering):
         operation_id="uploads_complete", tags=["uploads"], request=None, responses=UploadOut
     )
     def post(self, _request: Request, upload_id: UUID) -> Response:
-        """Complete an upload by parts. The checks follow and compute the digest."""
+        """Complete an upload that was sent in parts. The checks follow and compute the digest."""
         upload = upload_selectors.without_parts(self.signed_in(), upload_id)
         uploads.complete(actor=self.actor, upload=upload)
         return self.upload_answer(upload_selectors.get(self.actor, upload_id))

@@ -41,7 +41,7 @@ class AnatomyFile(serializers.Serializer[Any]):
 
 
 class EvidenceOut(serializers.Serializer[Any]):
-    """A reason of the verdict."""
+    """A reason for the verdict."""
 
     rule = serializers.CharField(help_text="Stable id of the rule.")
     text = serializers.CharField()
@@ -108,8 +108,8 @@ class BaseModelOut(serializers.Serializer[Any]):
     confidence = serializers.ChoiceField(choices=CONFIDENCES)
     lineage = serializers.CharField(
         allow_null=True,
-        help_text="The checkpoint it was trained on, as the metadata claims; several for a mix, "
-        "with commas. Never one that the tensors rule out.",
+        help_text="The checkpoint it was trained on, as the metadata claims; several for a "
+        "merge, separated by commas. Never one that the tensors rule out.",
     )
     claimed = ClaimedOut()
     agreement = serializers.ChoiceField(choices=AGREEMENTS)
@@ -120,7 +120,8 @@ class RankOut(serializers.Serializer[Any]):
     """Ranks of all modules that have one."""
 
     mode = serializers.IntegerField(
-        allow_null=True, help_text="The most frequent rank; the larger one of two."
+        allow_null=True,
+        help_text="The most frequent rank; if several are equally frequent, the largest.",
     )
     min = serializers.IntegerField(allow_null=True)
     max = serializers.IntegerField(allow_null=True)
@@ -152,7 +153,7 @@ class LayersOut(serializers.Serializer[Any]):
     conv = _histogram("Rank to number of modules with a kernel.")
     expected = serializers.IntegerField(
         allow_null=True,
-        help_text="Number of modules in a file of this family that adapts all of them.",
+        help_text="Number of modules that trainers adapt by default in this family.",
     )
     kinds = _histogram("attention, mlp, conv, norm, modulation, embedder, other.")
     blocks = BlockOut(many=True)
@@ -225,11 +226,13 @@ class RefusedFile(serializers.Serializer[Any]):
 
 
 class RefusalReason(serializers.Serializer[Any]):
-    """The reason of a refusal."""
+    """The reason for a refusal."""
 
     code = serializers.CharField(help_text="A code of `docs/findings.md`.")
     message = serializers.CharField()
-    at = serializers.IntegerField(allow_null=True, help_text="Byte of the fault, where known.")
+    at = serializers.IntegerField(
+        allow_null=True, help_text="Byte offset of the problem, if known."
+    )
 
 
 class RefusalOut(serializers.Serializer[Any]):

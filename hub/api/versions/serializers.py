@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StrengthOut(serializers.Serializer[Version]):
-    """The multiplier at use."""
+    """The strengths that the author recommends."""
 
     recommended = serializers.FloatField(source="strength", allow_null=True)
     min = serializers.FloatField(source="strength_min", allow_null=True)
@@ -43,14 +43,14 @@ class FileOut(serializers.Serializer[File]):
     hashes = serializers.DictField(
         source="blob.hashes",
         child=serializers.CharField(),
-        help_text="Computed of weights: autov1, autov2, autov3, crc32 (as zlib writes it), blake3, "
-        "data_sha256 (after the header), tensors (in any order, by any name), weights_f16 and "
-        "weights_bf16 (also in another number format).",
+        help_text="Hashes of the weights: autov1, autov2, autov3, crc32 (as zlib writes it), "
+        "blake3, data_sha256 (after the header), tensors (in any order, by any name), "
+        "weights_f16 and weights_bf16 (also in another number format).",
     )
     claimed_hashes = serializers.DictField(
         source="blob.claimed_hashes",
         child=serializers.CharField(),
-        help_text="Hashes of the weights that their metadata names, by its keys; unproven.",
+        help_text="Hashes that the metadata of the weights claims, by metadata key; not verified.",
     )
     primary = serializers.BooleanField(source="is_primary")
     download_url = serializers.SerializerMethodField()
@@ -96,7 +96,7 @@ class VersionBriefOut(_Places):
     version = serializers.CharField(source="name")
     label = serializers.CharField()  # type: ignore[assignment]  # a field, not Field.label
     state = serializers.ChoiceField(choices=VersionState.choices)
-    reason = serializers.SerializerMethodField(help_text="Reason of yanking or withdrawal.")
+    reason = serializers.SerializerMethodField(help_text="Why the version was yanked or withdrawn.")
     revision = serializers.CharField(source="revision.commit")
     notes = serializers.CharField()
     family = serializers.CharField(

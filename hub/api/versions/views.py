@@ -78,7 +78,7 @@ class VersionIn(DetailsIn):
 
 
 class YankIn(Input):
-    """Reason of yanking; an empty one restores the version."""
+    """Reason for yanking; an empty one restores the version."""
 
     reason = serializers.CharField(allow_blank=True, max_length=MAX_REASON)
 
@@ -120,7 +120,7 @@ class Versions(Endpoint):
         examples=[EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str) -> Response:
-        """Publish accepted uploads; for files that are a version already, answer 200 with it."""
+        """Publish accepted uploads; if a version has the same files, answer 200 with it."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         data = self.body(VersionIn)
         ids, is_to_publish = data.pop("uploads"), data.pop("publish")
@@ -229,7 +229,7 @@ class FileView(Endpoint):
 
 
 class WithdrawIn(Input):
-    """Reason of a withdrawal, which is public."""
+    """Reason for a withdrawal, which is public."""
 
     reason = serializers.CharField(max_length=MAX_REASON)
 
@@ -250,7 +250,7 @@ class VersionWithdraw(Endpoint):
         examples=[REASON_EXAMPLE],
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Withdraw a version for good: from now on `gone` (410) with the reason.
+        """Withdraw a version for good: it answers `gone` (410) with the reason from now on.
 
         For its owner and for administrators. This cannot be undone.
         """
