@@ -283,7 +283,7 @@ def test_norms_are_not_compared_with_the_layers_of_a_whole_file(run: Run, tmp_pa
     for number in range(300):
         rows[f"lora_unet_down_blocks_0_extra_{number}_norm1.w_norm"] = ("F16", (320,))
     page = _page(safetensors(rows), tmp_path, run)
-    assert re.search(r"layers 7 of \d+ in an unrestricted file, and norms: ", page), page
+    assert re.search(r"layers 7 of \d+ that trainers adapt by default, and norms: ", page), page
     assert "norm 300" in page
 
 

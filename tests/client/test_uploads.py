@@ -82,7 +82,7 @@ def test_a_cut_list_says_so(run: Run, fake: FakeHub) -> None:
         begin(fake, number)
     ran = run("uploads", "--limit", 2)
     assert len(ran.out.splitlines()) == 2
-    assert "the newest 2; --limit 0 shows all" in ran.err
+    assert "these are the newest 2; --limit 0 shows all" in ran.err
     assert run("uploads", "--limit", -1).code == 2
     assert len(run("uploads", "--limit", 0).out.splitlines()) == 3
 

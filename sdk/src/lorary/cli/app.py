@@ -53,7 +53,7 @@ _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
   LORARY_TOKEN      access token (default: the stored one)
-  LORARY_HOME       folder of tokens and the cache (default: ~/.lorary)
+  LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
   LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
 
 exit codes:
@@ -101,7 +101,7 @@ def _run(words: Sequence[str]) -> int:
     name = next((word for word in words if not word.startswith("-")), "")
     if name not in COMMANDS:
         parser.parse_known_args(words)  # ends after --help and --version
-        parser.error(_unknown(name) if name else "name a command")
+        parser.error(_unknown(name) if name else "specify a command")
     command = load(name)
     sub = Parser(
         prog=f"lorary {name}",

@@ -29,7 +29,7 @@ def _configure_alias(parser: Parser) -> None:
     parser.add_argument(
         "--expect",
         metavar="VERSION",
-        help="only if it points there now; none: only if it does not exist",
+        help="only if the alias currently points to this version; none: only if it does not exist",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--remove", action="store_true", help="remove it; its history stays")
@@ -74,9 +74,9 @@ def _check_alias(args: Namespace) -> None:
     message = ""
     if reference.rev:
         words = " ".join([reference.full_name, args.alias or "ALIAS", args.to or reference.rev])
-        message = f"name the version last: lorary alias {words}"
+        message = f"put the version last: lorary alias {words}"
     elif (args.remove or args.history) and not args.alias:
-        message = "name the alias"
+        message = "specify the alias"
     elif (args.remove or args.history) and args.to:
         message = "--remove and --history take no version"
     elif args.expect is not None and not (args.to or args.remove):
@@ -170,7 +170,7 @@ def _yank(args: Namespace) -> int:
 def _exact(text: str) -> client.Reference:
     reference = client.Reference.parse(text)
     if not reference.rev:
-        message = "name the version: OWNER/NAME@VERSION"
+        message = "specify the version: OWNER/NAME@VERSION"
         raise UsageError(message)
     return reference
 
@@ -201,7 +201,7 @@ def _configure_withdraw(parser: Parser) -> None:
 def _withdraw(args: Namespace) -> int:
     reference, reason = client.Reference.parse(args.reference), _reason(args)
     if args.all == bool(reference.rev):
-        message = "name a version, or the adapter alone with --all"
+        message = "specify a version, or the adapter alone with --all"
         raise UsageError(message)
     if not args.yes and not _is_sure(str(reference)):
         note("lorary: nothing was changed")

@@ -132,7 +132,7 @@ def _lines(one: _Wanted, found: Found, longest: int) -> list[str]:
 
 def _row(match: Match) -> list[str]:
     version = match.version
-    what = match.kind if match.is_same_file else f"{match.kind}: same tensors, other file"
+    what = match.kind if match.is_same_file else f"{match.kind}: same tensors, different file"
     state = "" if version.state == "published" else f" ({version.state})"
     return [f"{version.adapter}@{version.name}", f"{what}{state}"]
 

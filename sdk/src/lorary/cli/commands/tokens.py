@@ -63,7 +63,7 @@ def _list(hub: client.Hub, args: Namespace) -> int:
 
 def _create(hub: client.Hub, args: Namespace) -> int:
     if len(args.names) != 1:
-        message = "name one token to create"
+        message = "create needs exactly one NAME"
         raise UsageError(message)
     scopes = [part.strip() for part in (args.scopes or "read,write").split(",") if part.strip()]
     days = _days(args.expires)
@@ -89,7 +89,7 @@ def _days(text: str | None) -> int | None:
 
 def _revoke(hub: client.Hub, args: Namespace) -> int:
     if bool(args.names) == args.all:
-        message = "name the ids of the tokens to revoke, or give --all"
+        message = "specify the ids of the tokens to revoke, or --all"
         raise UsageError(message)
     if args.all:
         count = hub.revoke_tokens()

@@ -65,7 +65,7 @@ def _uploads(args: Namespace) -> int:
 
 def _cancel(hub: client.Hub, args: Namespace) -> int:
     if bool(args.ids) == args.all_open:
-        message = "name the uploads to cancel, or give --all-open"
+        message = "specify the ids of the uploads to cancel, or --all-open"
         raise UsageError(message)
     names: dict[str, str] = dict.fromkeys(args.ids, "")
     if args.all_open:
@@ -117,7 +117,7 @@ def _show(found: Sequence[Upload], limit: int) -> None:
         return
     show(table([_row(upload) for upload in found]))
     if len(found) == limit:
-        note(f"lorary: the newest {limit:,}; --limit 0 shows all")
+        note(f"lorary: these are the newest {limit:,}; --limit 0 shows all")
 
 
 def _row(upload: Upload) -> list[str]:

@@ -18,7 +18,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
     {
         "adapter_leftovers": "Nothing, unless you meant to share an adapter.",
         "alpha_differs": _TENSORS_COUNT,
-        "alpha_invalid": "Check the trainer's settings: its effect is zero or far too strong.",
+        "alpha_invalid": "Check the trainer's settings: the effect is zero or far too strong.",
         "alpha_orphan": "Nothing: loaders skip it.",
         "checkpoint_leftovers": "Save only the adapter.",
         "claims_conflict": _TENSORS_COUNT,

@@ -272,9 +272,9 @@ def _layers(layers: Layers) -> str:
     here, whole = layers.comparable, layers.expected
     if not whole or not 0 < here <= whole:
         return f"{layers.modules:,}: {kinds}"
-    of = f" of {whole:,} in an unrestricted file"
+    of = f" of {whole:,} that trainers adapt by default"
     if here == whole:
-        of = ", all that an unrestricted file has"
+        of = ", all that trainers adapt by default"
     norms = layers.modules - here
     beside = ", and norms" if norms else ""
     return f"{here:,}{of}{beside}: {kinds}"

@@ -50,4 +50,4 @@ def _phrases(side: Record, ends: float) -> Iterator[str]:
     full, breaks = side.number("saturates"), side.number("breaks")
     yield f"still growing at {ends:g}" if full is None else f"full effect at {full:g}"
     if breaks is not None:
-        yield f"comes apart from {breaks:g}"
+        yield f"comes apart at {breaks:g}"
