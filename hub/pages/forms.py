@@ -175,7 +175,7 @@ class AdapterForm(forms.Form):
         required=False,
         help_text=_("One sentence: what does it do to a picture?"),
     )
-    kind = forms.ChoiceField(label=_("Type"), choices=Kind.choices)
+    kind = forms.ChoiceField(label=_("Kind"), choices=Kind.choices)
     tags = forms.CharField(
         label=_("Tags"), required=False, help_text=_("Separate them with commas.")
     )
@@ -225,7 +225,7 @@ class YankForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=MAX_REASON,
-        help_text=_("Explain it to users of this version in one sentence."),
+        help_text=_("Tell users of this version in one sentence why you yank it."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature

@@ -95,7 +95,7 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
     assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
     assert 'lora1 <span class="muted">(not on this hub)</span>' in page
-    assert "Caption or remove" not in page
+    assert "Edit caption or remove" not in page
 
 
 def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., Sample]) -> None:
@@ -161,7 +161,7 @@ def test_pictures_are_brought_without_script(as_ada: Client, noir: Adapter) -> N
     ]
     answer = as_ada.post(PLACE, {"files": sent}, follow=True)
     page = answer.content.decode()
-    assert "1 image is being checked." in page
+    assert "1 picture is being checked." in page
     assert "evil.png: Files of type SVG are not accepted." in page
     assert [sample.facts["name"] for sample in Sample.objects.all()] == ["night.png"]
     again = as_ada.post(PLACE, follow=True)
@@ -177,7 +177,7 @@ def test_captions_change_and_pictures_go_after_a_question(
     assert "At night" in answer.content.decode()
     assert as_ada.post(place, {"do": "save", "caption": "x" * 300}).status_code == 400
     answer = as_ada.post(place, {"do": "remove"}, follow=True)
-    assert "The image was deleted." in answer.content.decode()
+    assert "The picture was removed." in answer.content.decode()
     assert not Sample.objects.exists()
 
 

@@ -29,7 +29,7 @@ def page(client: Client, owner: User, metadata: dict[str, str] | None) -> str:
 
 def test_a_stranger_is_told_that_there_is_something(client: Client, ada: User) -> None:
     told = page(client, ada, PRIVATE)
-    assert "1 finding is visible to the owner." in told
+    assert "1 finding is visible only to the owner." in told
     assert "No findings" not in told
     assert "/home/ada" not in told
     assert 'Findings<span class="n">0</span>' not in told
@@ -38,10 +38,10 @@ def test_a_stranger_is_told_that_there_is_something(client: Client, ada: User) -
 def test_a_stranger_reads_that_a_file_is_clear(client: Client, ada: User) -> None:
     told = page(client, ada, None)
     assert "No findings" in told
-    assert "visible to the owner" not in told
+    assert "visible only to the owner" not in told
 
 
 def test_the_owner_reads_the_finding_itself(as_ada: Client, ada: User) -> None:
     told = page(as_ada, ada, PRIVATE)
-    assert "visible to the owner" not in told
+    assert "visible only to the owner" not in told
     assert 'Findings<span class="n">1</span>' in told

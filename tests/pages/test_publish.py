@@ -99,7 +99,7 @@ def test_a_file_that_is_no_adapter_is_refused_before_it_travels(
     answer = read(as_ada, data, name)
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "This file can't be accepted" in page
+    assert "This file cannot be accepted" in page
     assert "<form" not in page
 
 
@@ -375,7 +375,7 @@ def test_a_family_that_a_label_chose_is_not_called_proven(as_ada: Client) -> Non
 @pytest.mark.parametrize("data", [b"12345678", b"\xff" * 8 + b"{}", b"\x80\x04\x95abc"])
 def test_a_refusal_has_no_raw_facts(as_ada: Client, data: bytes) -> None:
     page = read(as_ada, data).content.decode()
-    assert "This file can't be accepted" in page
+    assert "This file cannot be accepted" in page
     assert not re.search(r"(offset|size|limit|length|suffix|name|kind): ", page)
 
 

@@ -97,9 +97,9 @@ def test_the_same_again_is_said_to_be_nothing_new(
 
 
 def test_one_button_leads_back_to_the_default(served: None, as_ada: Client, noir: Adapter) -> None:
-    assert "Back to the default prompts" not in shown(as_ada)
+    assert "Restore the default prompts" not in shown(as_ada)
     as_ada.post(ADDRESS, typed(KITE))
-    assert "Back to the default prompts" in shown(as_ada)
+    assert "Restore the default prompts" in shown(as_ada)
     as_ada.post(ADDRESS, {})
     assert selectors.own_prompts(noir) == []
     assert "only the default prompts" in shown(as_ada)

@@ -392,7 +392,7 @@ def _trigger_row(version: Version, anatomy: Document) -> Row:
     if more > 0:
         text += ngettext(" and %(n)d more", " and %(n)d more", more) % {"n": more}
     claimed = Cell(text, sources[0] if len(sources) == 1 else "")
-    return Row(_("Trigger"), Cell(", ".join(version.trigger_words)), claimed, Cell())
+    return Row(_("Trigger words"), Cell(", ".join(version.trigger_words)), claimed, Cell())
 
 
 def _strength_row(version: Version, anatomy: Document) -> Row:

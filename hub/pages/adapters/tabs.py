@@ -104,7 +104,7 @@ def _hashes_of(blob: Blob) -> Iterator[HashLine]:
         if value and blob.hashes:
             yield HashLine(str(kind.label), value)
         if value and kind == HashKind.CRC32:
-            yield HashLine(_("CRC-32, other order"), swapped(value))
+            yield HashLine(_("CRC-32, reversed byte order"), swapped(value))
     for key, value in sorted(blob.claimed_hashes.items()):
         yield HashLine(key, value, is_claimed=True)
 

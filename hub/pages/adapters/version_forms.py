@@ -106,7 +106,7 @@ class EditVersionForm(DetailsForm):
     words = forms.CharField(
         label=_("Trigger words"),
         required=False,
-        help_text=_("One phrase a line."),
+        help_text=_("One phrase per line."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
     field_order = ("label", "words", "strength_min", "strength", "strength_max", "family")
@@ -148,7 +148,9 @@ class PublishForm(VersionForm, AdapterForm):
     name = forms.CharField(
         label=_("Address"),
         max_length=96,
-        help_text=_("Letters, digits, “-”, “_” and “.”. It can be renamed; the old one redirects."),
+        help_text=_(
+            "Letters, digits, “-”, “_” and “.”. If you change it later, the old address redirects."
+        ),
     )
     licence = forms.ChoiceField(  # type: ignore[assignment]  # free text in the editor
         label=_("Licence for pictures"), choices=LICENCES, required=False

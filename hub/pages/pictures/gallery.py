@@ -207,7 +207,9 @@ def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpRes
         except LoraryError as error:
             messages.error(request, f"{file.name}: {error.detail}")
     if taken:
-        text = ngettext("%(n)d image is being checked.", "%(n)d images are being checked.", taken)
+        text = ngettext(
+            "%(n)d picture is being checked.", "%(n)d pictures are being checked.", taken
+        )
         messages.success(request, text % {"n": taken})
     elif not files:
         messages.error(request, _("Choose a file first."))
@@ -222,7 +224,7 @@ def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpRes
     user = require_adapter(request.user, adapter)
     sample = selectors.get(user, sample_id)
     if sample.version.adapter_id != adapter.pk:
-        raise NotFound(_("There is no such image."))
+        raise NotFound(_("There is no such picture."))
     form = CaptionForm(request.POST or None, initial={"caption": sample.caption})
     if request.method == "POST" and _is_done(request, form, sample):
         return redirect(gallery_url(sample.version))
@@ -235,7 +237,7 @@ def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
     user = require_adapter(request.user, sample.version.adapter)
     if request.POST.get("do") == "remove":
         samples.remove(actor=user, sample=sample)
-        messages.success(request, _("The image was deleted."))
+        messages.success(request, _("The picture was removed."))
         return True
     if not form.is_valid():
         return False
@@ -262,7 +264,7 @@ def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBas
     forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
     form = forms.filter(width=width).first()
     if form is None:
-        raise NotFound(_("There is no such image."))
+        raise NotFound(_("There is no such picture."))
     return _sent(request, sample, form.blob, "webp")
 
 
@@ -281,5 +283,5 @@ def _blob(sample: Sample, suffix: str) -> Blob:
         film, picture = sample.blob, sample.poster
     found = {"mp4": film, "webp": picture}.get(suffix)
     if found is None:
-        raise NotFound(_("There is no such image."))
+        raise NotFound(_("There is no such picture."))
     return found

@@ -72,7 +72,7 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
     rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
     found = rows.filter(render=render_id, kind=SheetKind.PNG).first()
     if found is None or found.render.version_id is None:
-        raise NotFound(_("There is no such sheet."))
+        raise NotFound(_("There is no such contact sheet."))
     version = _shown(viewer_of(request), found.render.version_id)
     is_open = is_public(version)
     response = _sent(request, found.blob, "image/png", is_open=is_open)
