@@ -72,7 +72,7 @@ def test_where_no_worker_gives_a_sign_the_page_says_what_is_true_after_a_start_t
     for path in ("/operator", "/operator/panel"):
         text = text_of(as_operator, path)
         assert said in text
-        assert "Workers need some seconds to start." in text
+        assert "Workers need a few seconds to start." in text
     assert ">gone<" in text_of(as_operator)
 
 
