@@ -161,7 +161,7 @@ def test_the_owner_edits_the_card(as_ada: Client, noir: Adapter) -> None:
         "card": "# Use it",
     }  # fmt: skip
     form = as_ada.get("/ada/noir/edit").content.decode()
-    for text in ("Kind", "Content rating", "Visibility", "Save changes", "Cancel"):
+    for text in ("Type", "Content rating", "Visibility", "Save changes", "Cancel"):
         assert f">{text}<" in form
     answer = as_ada.post("/ada/noir/edit", said)
     assert answer.status_code == 302

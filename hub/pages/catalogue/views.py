@@ -214,7 +214,7 @@ def _facets(found: Facets, query: Query) -> list[Facet]:
         facet
         for facet in (
             _facet("family", _("Base model"), query.family, found.families, family_label),
-            _facet("kind", _("Kind"), query.kind, found.kinds, _kind_label),
+            _facet("kind", _("Type"), query.kind, found.kinds, _kind_label),
             _facet("tag", _("Tag"), query.tag, found.tags[:MAX_TAGS_SHOWN], str),
         )
         if facet.options
