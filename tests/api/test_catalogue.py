@@ -230,10 +230,11 @@ def test_publishing_a_draft_s_files_again_publishes_the_draft(
     as_ada.send("post", "adapters/ada/noir/versions", {**body, "publish": False})
     again = as_ada.send("post", "adapters/ada/noir/versions", body)
     assert (again.status_code, again.json()["state"], again.json()["version"]) == (
-        200,
+        201,
         "published",
         "v1",
     )
+    assert as_ada.send("post", "adapters/ada/noir/versions", body).status_code == 200
 
 
 def test_a_yanked_version_is_kept_but_not_offered(

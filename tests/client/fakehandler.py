@@ -244,10 +244,12 @@ class Handler(BaseHTTPRequestHandler):
         rows = [{key: u[key] for key in ("path", "size", "sha256")} for u in uploads]
         words = said.get("trigger_words", [])
         state = "published" if said["publish"] else "draft"
+        before = {row["version"]: row["state"] for row in self.hub.versions.get(full_name, [])}
         version = self.hub.commit(full_name, rows, trigger_words=words, state=state)
         if version["state"] == "draft":
             version["state"] = state
-        return self._json(201, self._rendered(version))
+        is_same = before.get(version["version"]) == version["state"]
+        return self._json(200 if is_same else 201, self._rendered(version))
 
     def _file(self, version: dict[str, Any] | None, path: str) -> None:
         rows = version["files"] if version else []

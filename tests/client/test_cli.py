@@ -182,7 +182,9 @@ def test_a_repeated_push_tells_that_nothing_was_published(
     first = run(*push)
     assert (first.code, "nothing was published" in first.err) == (0, False)
     fake.verdict = [known]
+    fake.seen.clear()
     again = run(*push)
+    assert not any("versions?" in seen.path for seen in fake.seen)
     assert (again.code, "weights_known" in again.out) == (0, False)
     assert again.err == "lorary: these files are already v1; nothing was published.\n"
     other = run(*push, "--trigger", "rain", "--label", "soft", "--strength", "0.5")

@@ -99,6 +99,17 @@ def test_write_of_unknown_effect_is_repeated_only_where_that_is_harmless(
     assert len(fake.seen) == 3
 
 
+def test_what_a_repeated_attempt_finds_may_be_made_by_the_first(
+    fake: FakeHub, session: Session
+) -> None:
+    found: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
+    fake.answers = [("inspect", *found), ("inspect", 201, {}, b"{}")]
+    assert session.create("inspect", {}) == ({}, True)
+    assert session.create("inspect", {}) == ({}, False)
+    fake.answers = [("inspect", 504, {}, b""), ("inspect", *found)]
+    assert session.create("inspect", {}) == ({}, False)
+
+
 def test_connection_is_kept(fake: FakeHub, session: Session) -> None:
     for _ in range(5):
         session.json("GET", "me")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode, urljoin
 
@@ -126,6 +127,38 @@ class Session:
         Raises:
             LoraryError: what the hub answered, or that it did not.
         """
+        return self.ask(self._request(method, path, query, data, is_repeatable=is_repeatable))
+
+    def create(self, path: str, data: object) -> tuple[object, bool]:
+        """Send a POST that may be repeated; return its answer, and whether its object existed.
+
+        It existed if the first attempt is answered with 200; a later one may find what the first
+        made.
+
+        Raises:
+            LoraryError: what the hub answered, or that it did not.
+        """
+        request = self._request("POST", path, None, data, is_repeatable=True)
+        attempts = count()
+
+        def attempt() -> tuple[bytes, bool]:
+            may_exist = next(attempts) == 0
+            return self.attempt(
+                request, lambda answer: (_body_of(answer), may_exist and answer.status == 200)
+            )
+
+        body, existed = self.backoff.persist(attempt)
+        return _json_of(body, request.url), existed
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        data: object,
+        *,
+        is_repeatable: bool,
+    ) -> Request:
         url = self.locate(path)
         values = {key: value for key, value in (query or {}).items() if value not in {None, ""}}
         if values:
@@ -134,7 +167,7 @@ class Session:
         body = None if data is None else json.dumps(data).encode()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        request = Request(
+        return Request(
             method,
             url,
             headers,
@@ -142,7 +175,6 @@ class Session:
             size_bytes=len(body or b""),
             is_repeatable=is_repeatable,
         )
-        return self.ask(request)
 
     def items(self, path: str, query: Mapping[str, object] | None = None) -> Iterator[object]:
         """Yield the members of a list, asking for further pages as they are needed.

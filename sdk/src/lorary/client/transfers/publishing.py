@@ -116,7 +116,6 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     adapter = _existing(session, target, details)
     on_checked(_unique(findings), adapter)
     is_new = adapter is None
-    before = {} if is_new else _states(session, target)
     details = replace(details, title=details.title or title)
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # Under another's name a new adapter comes first: a no is better heard before the bytes
@@ -125,8 +124,7 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
     if adapter is None:
         adapter = _create(session, target, details)
-    version = _publish(session, target, uploads, details, is_draft=is_draft)
-    is_repeated = before.get(version.name, "draft") != "draft"
+    version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
     if is_repeated:  # the version would be warned about itself
@@ -209,12 +207,6 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
     return adapter
 
 
-def _states(session: Session, target: Reference) -> dict[str, str]:
-    """Return the state of each version of an adapter by name."""
-    items = session.items(f"{target.api_path}/versions", {"limit": 100})
-    return {version.name: version.state for version in map(Version.read, items)}
-
-
 def _create(session: Session, target: Reference, details: Details) -> Adapter:
     values = {
         "owner": target.owner,
@@ -242,7 +234,8 @@ def _publish(
     details: Details,
     *,
     is_draft: bool,
-) -> Version:
+) -> tuple[Version, bool]:
+    """Make a version; return it, and whether it was published with these files before."""
     values: dict[str, object] = {
         "label": details.label,
         "notes": details.notes,
@@ -257,7 +250,9 @@ def _publish(
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while True:
         try:
-            return Version.read(session.json("POST", path, data=data, is_repeatable=True))
+            answer, existed = session.create(path, data)
+            version = Version.read(answer)
+            return version, existed and version.state != "draft"
         except UploadNotReady:
             if time.monotonic() > deadline:
                 raise
