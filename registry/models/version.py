@@ -25,7 +25,7 @@ class Version(models.Model):
     withdrawn by an administrator, so that only administrators can publish its weights here again.
     """
 
-    #: Whether this object was created as a draft by the current call; not stored.
+    #: Whether the current call created or published it; not stored.
     is_new = False
 
     adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="versions")

@@ -7,8 +7,8 @@ Which README.md a version gets:
     there is none               a new one, written from the fields
 
 The store is used before the transaction of the publication. So a version and its README.md become
-public together, and no lock waits for the store. If README.md cannot be written in time, or changes
-meanwhile, it is updated later (``cards.services``).
+public together, and no lock waits for the store. Only if README.md cannot be written in time, or
+its sources change meanwhile, is it updated after the commit (``cards.services``).
 """
 
 from __future__ import annotations
@@ -127,17 +127,46 @@ def _same(adapter: Adapter, entries: Sequence[Entry]) -> Version | None:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The README of a publication, read or stored before its transaction.
+    """What a publication reads and stores before its transaction.
 
     Attributes:
+        draft: The draft with its adapter; the README is made from their values.
+        entries: The files of the draft.
+        main: The revision on ``main``.
+        takes_readme: Whether a README can be added to the files.
+        before: README on ``main``, if the version can take it.
         card: The parsed README among the version's own files.
         written: A new README in the store.
-        instead_of: The sha256 of the README on ``main`` that it replaces, "" without one.
+        is_complete: Whether README.md needs no update, if nothing changes meanwhile.
     """
 
+    draft: Version
+    entries: list[Entry]
+    main: Revision
+    takes_readme: bool = False
+    before: Entry | None = None
     card: Card | None = None
     written: Written | None = None
-    instead_of: str = ""
+    is_complete: bool = False
+
+    def is_current(self, version: Version, main: Revision, entries: list[Entry]) -> bool:
+        """Whether these files have the README, and nothing changed meanwhile; under the lock."""
+        sha256 = self.written.sha256 if self.written else None
+        is_in = sha256 is None or any(entry.blob.sha256 == sha256 for entry in entries)
+        is_same = main == self.main and _sources(version) == _sources(self.draft)
+        return self.is_complete and is_in and is_same
+
+
+def _sources(version: Version) -> tuple[object, ...]:
+    """Return the values that a README is made from."""
+    strengths = version.strength, version.strength_min, version.strength_max
+    return (
+        version.adapter.updated_at,
+        version.family,
+        version.lineage,
+        version.trigger_words,
+        strengths,
+    )
 
 
 def publish(*, actor: User, version: Version) -> Version:
@@ -153,19 +182,33 @@ def publish(*, actor: User, version: Version) -> Version:
     prepared = _prepare(version)
     with transaction.atomic():
         latest.lock(version)
-        if version.state != VersionState.DRAFT:
+        if prepared is None or version.state != VersionState.DRAFT:
             text = _("%(version)s is published and never changes. Publish a new version instead.")
             raise AlreadyPublished(text % {"version": version.name}, version=version.name)
-        adapter, drafted = version.adapter, version.revision
-        main = manifests.main_of(adapter)
-        entries = _charge(main, manifests.entries_of(drafted), prepared)
-        _freeze(user, version, main, entries)
+        adapter, drafted, main = (
+            version.adapter,
+            version.revision,
+            manifests.main_of(version.adapter),
+        )
+        entries = _charge(main, prepared)
+        is_current = prepared.is_current(version, main, entries)
+        if entries is not prepared.entries or drafted.parent_id != main.pk:
+            version.revision = manifests.commit(
+                actor=user,
+                adapter=adapter,
+                parent=main,
+                entries=entries,
+                message=drafted.message,
+            )
+            version.size_bytes = sum(entry.blob.size_bytes for entry in entries)
         publishing.make_public(user=user, version=version)
         if prepared.card is not None:
             _apply(user, version, prepared.card)
         if drafted != version.revision:
             drafted.delete()  # only the draft used it
-        cards.update_readme_on_commit(actor=actor, adapter=adapter)
+        if not is_current:
+            cards.update_readme_on_commit(actor=actor, adapter=adapter)
+    version.is_new = True
     return version
 
 
@@ -181,8 +224,11 @@ def publish_once(*, actor: User, version: Version) -> Version:
     return version
 
 
-def _prepare(version: Version) -> _Prepared:
+def _prepare(version: Version) -> _Prepared | None:
     """Read the README of a draft, or write and store one; outside of a transaction.
+
+    Returns:
+        None if the version is not a draft.
 
     Raises:
         StorageAway: the store with the README among its files is unreachable.
@@ -190,23 +236,25 @@ def _prepare(version: Version) -> _Prepared:
     rows = Version.objects.select_related("revision", "adapter__namespace")
     draft = rows.filter(pk=version.pk, state=VersionState.DRAFT).first()
     if draft is None:
-        return _Prepared()
-    entries = manifests.entries_of(draft.revision)
-    line = contents.readme_of(entries)
-    if line is not None:
-        return _Prepared(card=_read(line.blob))
+        return None
+    adapter, entries = draft.adapter, manifests.entries_of(draft.revision)
+    prepared = _Prepared(draft, entries, manifests.main_of(adapter))
+    own = next((entry for entry in entries if entry.path == contents.README), None)
+    if own is not None:
+        return replace(prepared, card=_read(own.blob))
     if not contents.takes_readme(entries):
-        return _Prepared()
-    before = _readme_of(manifests.main_of(draft.adapter))
-    publishing.name_after_file(draft.adapter, draft)
-    latest.set_columns(draft.adapter, draft)
+        return prepared
+    before = contents.readme_on(prepared.main)
+    prepared = replace(prepared, takes_readme=True, before=before)
+    publishing.name_after_file(adapter, draft)
+    latest.set_columns(adapter, draft)
     try:
-        text = readme.new_text(draft.adapter, before.blob if before else None)
-        if text is not None:
-            return _Prepared(written=promote.put([text.encode()]), instead_of=_digest(before))
+        text = readme.new_text(adapter, before.blob if before else None)
+        written = None if text is None else promote.put([text.encode()])
     except (LoraryError, OSError) as reason:
-        log.warning("README.md of adapter %d cannot be written: %s", draft.adapter_id, reason)
-    return _Prepared()
+        log.warning("README.md of adapter %d cannot be written: %s", adapter.pk, reason)
+        return prepared
+    return replace(prepared, written=written, is_complete=True)
 
 
 def _read(blob: Blob) -> Card | None:
@@ -215,45 +263,24 @@ def _read(blob: Blob) -> Card | None:
     return None
 
 
-def _readme_of(main: Revision) -> Entry | None:
-    return contents.readme_of(contents.base_of(main))
-
-
-def _digest(entry: Entry | None) -> str:
-    return entry.blob.sha256 if entry is not None else ""
-
-
-def _charge(main: Revision, entries: list[Entry], prepared: _Prepared) -> list[Entry]:
+def _charge(main: Revision, prepared: _Prepared) -> list[Entry]:
     """Charge the files of a version, and return them with its README; the adapter is locked.
 
     Raises:
         QuotaExceeded: the files exceed the quota. A new README that does is left out.
     """
+    entries, before, written = prepared.entries, prepared.before, prepared.written
+    if prepared.takes_readme and main != prepared.main:
+        before = contents.readme_on(main)
+        written = written if before == prepared.before else None
     namespace, blobs = main.adapter.namespace, [entry.blob for entry in entries]
-    before = _readme_of(main) if contents.takes_readme(entries) else None
-    if prepared.written is not None and prepared.instead_of == _digest(before):
+    if written is not None:
         with suppress(Conflict, QuotaExceeded):
-            new = Entry(contents.README, promote.mark_stored(prepared.written), FileRole.CARD)
+            new = Entry(contents.README, promote.mark_stored(written), FileRole.CARD)
             quotas.charge(namespace=namespace, blobs=[*blobs, new.blob])
             return [*entries, new]
     quotas.charge(namespace=namespace, blobs=blobs)
     return [*entries, before] if before is not None else entries
-
-
-def _freeze(user: User, version: Version, main: Revision, entries: list[Entry]) -> None:
-    """Give a draft its final revision: these files, with the current ``main`` as parent."""
-    drafted = version.revision
-    is_same = manifests.digest_of(entries) == drafted.manifest_sha256
-    if is_same and drafted.parent_id == main.pk:
-        return
-    version.revision = manifests.commit(
-        actor=user,
-        adapter=version.adapter,
-        parent=main,
-        entries=entries,
-        message=drafted.message,
-    )
-    version.size_bytes = sum(entry.blob.size_bytes for entry in entries)
 
 
 def _apply(user: User, version: Version, card: Card) -> None:

@@ -183,6 +183,11 @@ def readme_of(entries: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in entries if entry.path == README), None)
 
 
+def readme_on(tip: Revision) -> Entry | None:
+    """Return the entry of the card that the next revision of a branch starts from, or None."""
+    return readme_of(base_of(tip))
+
+
 def takes_readme(entries: Iterable[Entry]) -> bool:
     """Whether a card can be added: there is neither one nor a name like ``readme.md``."""
     try:

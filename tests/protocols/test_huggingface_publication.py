@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -101,14 +102,13 @@ def test_a_version_and_its_card_are_one_revision(ada: User, adapter: Adapter) ->
     assert third.size_bytes == sum(file.size_bytes for file in third.files)
 
 
-def test_who_dies_behind_a_publication_leaves_its_card(
+def test_a_publication_with_its_card_does_not_read_the_card_again(
     ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = draft(ada, adapter, trigger_words=("noir",))
     with monkeypatch.context() as patched:
         patched.setattr(cards, "_update_readme", killed)
-        with pytest.raises(SystemExit):
-            publication.publish(actor=ada, version=version)
+        publication.publish(actor=ada, version=version)
     assert Version.objects.get(pk=version.pk).state == VersionState.PUBLISHED
     assert matter(adapter)["instance_prompt"] == "noir"
 
@@ -199,7 +199,7 @@ def test_a_card_pushed_meanwhile_is_not_overwritten(
     version = draft(ada, adapter, rank=4, trigger_words=("rain",))
     prepare = publication._prepare
 
-    def overtaken(version: Version) -> publication._Prepared:
+    def overtaken(version: Version) -> publication._Prepared | None:
         prepared = prepare(version)
         push(ada, adapter)
         return prepared
@@ -208,6 +208,31 @@ def test_a_card_pushed_meanwhile_is_not_overwritten(
     publication.publish(actor=ada, version=version)
     assert moves(adapter)[3:] == ["v2", "Update README.md"]
     assert readme(adapter) == PUSHED.replace("instance_prompt: noir", "instance_prompt: rain")
+
+
+@pytest.mark.parametrize("part", ["adapter", "version"])
+def test_an_edit_meanwhile_is_in_the_card(
+    ada: User, adapter: Adapter, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    version = draft(ada, adapter, trigger_words=("noir",))
+    prepare = publication._prepare
+
+    def overtaken(version: Version) -> publication._Prepared | None:
+        prepared = prepare(version)
+        if part == "adapter":
+            cards.edit_adapter(actor=ada, adapter=version.adapter, licence="mit")
+        else:
+            details = replace(Details.of(version), trigger_words=("rain",))
+            cards.edit_version(
+                actor=ada, version=Version.objects.get(pk=version.pk), details=details
+            )
+        return prepared
+
+    monkeypatch.setattr(publication, "_prepare", overtaken)
+    publication.publish(actor=ada, version=version)
+    assert moves(adapter)[1:] == ["v1", "Update README.md"]
+    key, value = ("license", "mit") if part == "adapter" else ("instance_prompt", "rain")
+    assert matter(adapter)[key] == value
 
 
 def test_a_draft_that_is_gone_is_told_as_such(ada: User, adapter: Adapter) -> None:
