@@ -116,12 +116,11 @@ def _try_update(actor: User, adapter: Adapter) -> bool:
     version = latest.latest_described_by_card(adapter, tip)
     if version is None or adapter.withdrawn_reason:
         return True
-    latest.set_columns(adapter, version)
     entries = contents.base_of(tip)
     line = contents.readme_of(entries)
     if line is None and not contents.takes_readme(entries):
         return True
-    text = readme.new_text(adapter, line.blob if line is not None else None)
+    text = readme.new_text(adapter, version, line.blob if line is not None else None)
     return text is None or _replace_readme(actor, adapter, tip, text)
 
 

@@ -247,9 +247,8 @@ def _prepare(version: Version) -> _Prepared | None:
     before = contents.readme_on(prepared.main)
     prepared = replace(prepared, takes_readme=True, before=before)
     publishing.name_after_file(adapter, draft)
-    latest.set_columns(adapter, draft)
     try:
-        text = readme.new_text(adapter, before.blob if before else None)
+        text = readme.new_text(adapter, draft, before.blob if before else None)
         written = None if text is None else promote.put([text.encode()])
     except (LoraryError, OSError) as reason:
         log.warning("README.md of adapter %d cannot be written: %s", adapter.pk, reason)

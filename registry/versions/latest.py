@@ -55,6 +55,11 @@ def set_columns(adapter: Adapter, version: Version | None) -> None:
     adapter.lineage = version.lineage if version else ""
 
 
+def show_newest(adapter: Adapter) -> None:
+    """Make the newest published version the latest one."""
+    update_lists(adapter, newest(adapter))
+
+
 def update_lists(adapter: Adapter, version: Version | None) -> None:
     """Save the adapter's columns that lists show of its latest version."""
     set_columns(adapter, version)

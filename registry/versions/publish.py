@@ -95,7 +95,7 @@ def make_public(*, user: User, version: Version) -> None:
     name_after_file(adapter, version)
     manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
     manifests.move(actor=user, revision=version.revision, name=version.name)
-    latest.update_lists(adapter, latest.newest(adapter))
+    latest.show_newest(adapter)
     events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
     send_published(version)
 

@@ -109,7 +109,7 @@ def _set_state(actor: User, version: Version, state: VersionState, reason: str) 
             return version
         version.state, version.yanked_reason = state, reason
         version.save(update_fields=["state", "yanked_reason"])
-        latest.update_lists(version.adapter, latest.newest(version.adapter))
+        latest.show_newest(version.adapter)
         events.record(
             actor=user,
             verb="version_yanked" if reason else "version_restored",

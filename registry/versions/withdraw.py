@@ -63,7 +63,7 @@ def withdraw(*, actor: User, version: Version, reason: str) -> Version:
         if version.state not in OUT_STATES:
             raise StateConflict(_why_not(version), state=version.state)
         _take_down(user, version, text)
-        latest.update_lists(version.adapter, latest.newest(version.adapter))
+        latest.show_newest(version.adapter)
     return version
 
 
