@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
 from lorary.client.http.json_answers import Record
-from lorary.client.models import Adapter, Version
+from lorary.client.models import JSON, Adapter, Version
 from lorary.client.names import Reference
 
 if TYPE_CHECKING:
-    from lorary.client.http.session import Session
+    from collections.abc import Mapping
 
-JSON = Mapping[str, Any]
+    from lorary.client.http.session import Session
 
 
 class _Anywhere:
@@ -46,15 +45,7 @@ class Alias:
     def read(cls, value: object) -> Alias:
         """Read an ALIAS."""
         record = Record(value, "alias")
-        return cls(
-            name=record.text("name"),
-            version=record.text("version"),
-            state=record.text("state"),
-            revision=record.hexadecimal("revision", 40),
-            moved_at=record.text("moved_at"),
-            moved_by=record.text("moved_by"),
-            data=record.data,
-        )
+        return record.into(cls, revision=record.hexadecimal("revision", 40))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +62,7 @@ class Move:
     def read(cls, value: object) -> Move:
         """Read a MOVE."""
         record = Record(value, "move")
-        return cls(
-            before=_place(record, "before"),
-            after=_place(record, "after"),
-            moved_at=record.text("moved_at"),
-            moved_by=record.text("moved_by"),
-            data=record.data,
-        )
+        return record.into(cls, before=_place(record, "before"), after=_place(record, "after"))
 
 
 def _place(record: Record, key: str) -> str:

@@ -64,13 +64,8 @@ class Match:
     def read(cls, value: object) -> Match:
         """Read a match of ``POST hashes``."""
         record = Record(value, "match")
-        return cls(
-            kind=record.text("kind"),
-            hash=record.text("hash"),
-            version=Version.read(record.mapping("version")),
-            file=File.read(record.mapping("file")),
-            data=record.data,
-        )
+        version, file = record.mapping("version"), record.mapping("file")
+        return record.into(cls, version=Version.read(version), file=File.read(file))
 
     @property
     def is_same_file(self) -> bool:

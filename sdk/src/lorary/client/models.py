@@ -40,18 +40,8 @@ class Account:
     def read(cls, value: object) -> Account:
         """Read the answer of ``GET me``."""
         record = Record(value, "account")
-        return cls(
-            name=record.text("name"),
-            kind=record.text("kind"),
-            display_name=record.text("display_name"),
-            url=record.text("url"),
-            quota_bytes=record.whole("quota_bytes"),
-            used_bytes=record.whole("used_bytes"),
-            scopes=None if record.data.get("scopes") is None else record.texts("scopes"),
-            bound_to=record.text("bound_to"),
-            expires_at=record.text("expires_at"),
-            data=record.data,
-        )
+        scopes = None if record.data.get("scopes") is None else record.texts("scopes")
+        return record.into(cls, scopes=scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +68,8 @@ class Adapter:
     def read(cls, value: object) -> Adapter:
         """Read an ADAPTER."""
         record = Record(value, "adapter")
-        return cls(
-            full_name=record.text("full_name") or f"{record.text('owner')}/{record.text('name')}",
-            title=record.text("title"),
-            kind=record.text("kind"),
-            summary=record.text("summary"),
-            tags=record.texts("tags"),
-            licence=record.text("licence"),
-            visibility=record.text("visibility"),
-            family=record.text("family"),
-            downloads=record.whole("downloads"),
-            latest_version=record.text("latest_version"),
-            trigger_words=record.texts("trigger_words"),
-            url=record.text("url"),
-            card=record.text("card"),
-            aliases=record.mapping("aliases"),
-            data=record.data,
-        )
+        full_name = record.text("full_name") or f"{record.text('owner')}/{record.text('name')}"
+        return record.into(cls, full_name=full_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +93,11 @@ class File:
     def read(cls, value: object) -> File:
         """Read a FILE."""
         record = Record(value, "file")
-        return cls(
-            path=record.text("path"),
-            role=record.text("role"),
-            variant=record.text("variant"),
+        return record.into(
+            cls,
             size_bytes=record.whole("size"),
             sha256=record.hexadecimal("sha256", 64),
-            is_primary=record.flag("primary"),
-            download_url=record.text("download_url"),
+            is_primary=record.data.get("primary") is True,
         )
 
 
@@ -141,13 +113,7 @@ class Image:
     @classmethod
     def read(cls, value: object) -> Image:
         """Read an image of PREVIEWS."""
-        record = Record(value, "image")
-        return cls(
-            url=record.text("url"),
-            prompt=record.text("prompt"),
-            seed=record.whole("seed"),
-            strength=record.number("strength"),
-        )
+        return Record(value, "image").into(cls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +132,12 @@ class Previews:
         """Read PREVIEWS; null and absent mean none."""
         record = Record({} if value is None else value, "previews")
         progress = Record(record.mapping("progress"), "progress")
-        return cls(
+        return record.into(
+            cls,
             state=record.text("state") or "none",
-            reason=record.text("reason"),
             done=progress.whole("done"),
             total=progress.whole("total"),
             images=tuple(Image.read(image) for image in record.items("images")),
-            data=record.data,
         )
 
 
@@ -202,24 +167,14 @@ class Version:
     def read(cls, value: object) -> Version:
         """Read a VERSION, brief or whole."""
         record = Record(value, "version")
-        return cls(
-            adapter=record.text("adapter"),
+        return record.into(
+            cls,
             name=record.text("version"),
-            label=record.text("label"),
-            state=record.text("state"),
             revision=record.hexadecimal("revision", 40),
-            notes=record.text("notes"),
-            family=record.text("family"),
-            lineage=record.text("lineage"),
             rank=None if record.data.get("rank") is None else record.whole("rank"),
-            algorithm=record.text("algorithm"),
-            trigger_words=record.texts("trigger_words"),
             files=tuple(File.read(file) for file in record.items("files")),
             findings=findings_of(record.data.get("findings")),
             previews=Previews.read(record.data.get("previews")),
-            url=record.text("url"),
-            published_at=record.text("published_at"),
-            data=record.data,
         )
 
     @property
@@ -240,7 +195,7 @@ class Part:
     def read(cls, value: object) -> Part:
         """Read a part of UPLOAD."""
         record = Record(value, "part")
-        return cls(record.whole("number"), record.whole("size"), record.text("sha256"))
+        return record.into(cls, size_bytes=record.whole("size"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +211,7 @@ class Holder:
     def read(cls, value: object) -> Holder:
         """Read the version of an UPLOAD."""
         record = Record(value, "version")
-        texts = (record.text(key) for key in ("adapter", "version", "state", "url"))
-        return cls(*texts)
+        return record.into(cls, name=record.text("version"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,21 +248,16 @@ class Upload:
         """Read an UPLOAD."""
         record = Record(value, "upload")
         progress = Record(record.mapping("progress"), "progress")
-        return cls(
+        return record.into(
+            cls,
             id=str(record.data.get("id", "")),
-            path=record.text("path"),
             size_bytes=record.whole("size"),
-            sha256=record.text("sha256"),
-            state=record.text("state"),
             part_bytes=record.whole("part_size"),
             parts=tuple(Part.read(part) for part in record.items("parts")),
             findings=findings_of(record.data.get("findings")),
             done=progress.whole("done"),
             total=progress.whole("total"),
-            urls=record.mapping("urls"),
             received_bytes=record.whole("received"),
-            created_at=record.text("created_at"),
-            expires_at=record.text("expires_at"),
             version=Holder.read(held) if (held := record.data.get("version")) else None,
         )
 
@@ -336,18 +285,7 @@ class Token:
     def read(cls, value: object) -> Token:
         """Read a token."""
         record = Record(value, "token")
-        return cls(
-            id=record.whole("id"),
-            name=record.text("name"),
-            scopes=record.texts("scopes"),
-            secret=record.text("token"),
-            prefix=record.text("prefix"),
-            bound_to=record.text("bound_to"),
-            created_at=record.text("created_at"),
-            last_used_at=record.text("last_used_at"),
-            expires_at=record.text("expires_at"),
-            data=record.data,
-        )
+        return record.into(cls, secret=record.text("token"))
 
 
 @dataclass(frozen=True, slots=True)

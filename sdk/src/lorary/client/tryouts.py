@@ -92,17 +92,13 @@ class Tryout:
         progress = Record(record.mapping("progress"), "progress")
         recipe = Record(record.mapping("recipe"), "recipe")
         seeds, prompts = recipe.items("seeds"), recipe.texts("prompts")
-        return cls(
-            key=record.text("key"),
-            url=record.text("url"),
-            state=record.text("state"),
-            reason=record.text("reason"),
+        return record.into(
+            cls,
             seed=seeds[0] if seeds and isinstance(seeds[0], int) else 0,
             prompt=prompts[0] if prompts else "",
             images=tuple(Image.read(item) for item in record.items("images")),
             done=progress.whole("done"),
             total=progress.whole("total"),
-            data=record.data,
         )
 
     @property

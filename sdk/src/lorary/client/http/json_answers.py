@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import lorary
@@ -71,10 +72,6 @@ class Record:
             return None
         return float(value) if isinstance(value, int) else self._typed(key, value, float)
 
-    def flag(self, key: str) -> bool:
-        """Return a boolean member; an absent one is false."""
-        return self.data.get(key) is True
-
     def hexadecimal(self, key: str, digits: int) -> str:
         """Return a digest.
 
@@ -100,6 +97,14 @@ class Record:
         """Return an array of strings."""
         return tuple(self._typed(key, value, str) for value in self.items(key))
 
+    def into(self, cls: type[T], **given: object) -> T:
+        """Return a dataclass; a field that is not given is the member of its name, by its type."""
+        values: dict[str, object] = {"data": self.data, **given}
+        for one in fields(cls):  # type: ignore[arg-type]  # always a dataclass
+            if one.name not in values:
+                values[one.name] = _READERS[str(one.type)](self, one.name)
+        return cls(**{one.name: values[one.name] for one in fields(cls)})  # type: ignore[arg-type]
+
     def _typed(self, key: str, value: object, kind: type[T]) -> T:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             self._odd(key)
@@ -108,6 +113,16 @@ class Record:
     def _odd(self, key: str) -> None:
         msg = f"The hub's response has an invalid “{key}” in its {self._what}."
         raise BadAnswer(msg)
+
+
+#: How a field of a dataclass is read, by its annotation.
+_READERS: dict[str, Callable[[Record, str], object]] = {
+    "str": Record.text,
+    "int": Record.whole,
+    "float | None": Record.number,
+    "tuple[str, ...]": Record.texts,
+    "Mapping[str, object]": Record.mapping,
+}
 
 
 def findings_of(values: object) -> tuple[Finding, ...]:

@@ -106,16 +106,7 @@ class Entry:
             BadAnswer: it is none.
         """
         record = Record(value, "entry")
-        return cls(
-            hub=record.text("hub"),
-            adapter=record.text("adapter"),
-            version=record.text("version"),
-            revision=record.text("revision"),
-            path=record.text("path"),
-            sha256=record.hexadecimal("sha256", 64),
-            size=record.whole("size"),
-            mtime_ns=record.whole("mtime_ns"),
-        )
+        return record.into(cls, sha256=record.hexadecimal("sha256", 64))
 
     def fits(self, found: os.stat_result) -> bool:
         """Whether the file is unchanged as far as size and time tell."""
