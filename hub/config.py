@@ -6,18 +6,14 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy
 
+from hub.env import Env
 from registry.durable import flush
 from registry.private_files import make_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hub.env import Env
 
 # Read by the SDK and by the tests, not by the hub.
 FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})

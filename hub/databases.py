@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from hub.config import Config
 from hub.embedded_broker import SCHEME
 from registry.private_files import make_file
-
-if TYPE_CHECKING:
-    from hub.config import Config
 
 URL = re.compile(r"sqlite:///.|postgres(ql)?://.")
 # Without the URL, which may have a password.

@@ -7,14 +7,11 @@ accepted values. Nothing is guessed: ``LORARY_DEBUG=maybe`` is an error, not fal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 PREFIX = "LORARY_"
 TRUE = frozenset({"1", "true", "yes", "on"})

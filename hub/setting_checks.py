@@ -9,24 +9,19 @@ read (``hub/env.py``, ``hub/databases.py``).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
-from hub.config import moved_to
+from hub.config import Config, moved_to
 from lorary.anatomy.claims.lineages import LineageError, load_lineages
 from registry.storage import parse_location
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from django.apps import AppConfig
-
-    from hub.config import Config
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
 

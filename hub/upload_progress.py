@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from registry.models import Job, UploadState
+from registry.models import Job, Upload, UploadState
 from registry.uploads.services import CHECK_TASK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from registry.models import Upload
 
 
 def checked_bytes(rows: Iterable[Upload]) -> dict[int, int]:

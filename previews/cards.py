@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
@@ -16,14 +16,9 @@ from previews.derived import Unreadable, card, opened
 from previews.fonts import fonts
 from previews.models import Image
 from previews.pictures import services as pictures
+from previews.pictures.selectors import Picture
 from previews.renders.selectors import previews_of
-from registry.models import Maturity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from previews.pictures.selectors import Picture
-    from registry.models import Version
+from registry.models import Maturity, Version
 
 #: Version of the drawing, part of the ETag.
 DRAWING = 1

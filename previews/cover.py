@@ -16,20 +16,16 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
-from previews.derived.text_layout import Bar, Caption, Spot
+from previews.derived.text_layout import Bar, Caption, Shape, Spot
 from registry.blobs import selectors as blob_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from previews.derived.text_layout import Shape
-    from registry.models import Version
+from registry.models import Version
 
 SIDE = 640
 MARGIN = 44

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.models import Adapter, UploadState, User
+from registry.models import Adapter, Upload, UploadState, User
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
 from registry.versions.details import Details
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from registry.models import Upload
 
 OWNER = "lorary"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,11 @@ from django.utils.translation import gettext as _
 from previews.render import AdapterAbsent, Layer
 from registry import storage
 from registry.errors import NotFound
-from registry.models import File, FileRole
+from registry.models import File, FileRole, Version
 from registry.versions.variants import HIGH, LOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from previews.render.output.readback import UsedAdapter
-    from registry.models import Version
 
 #: PEFT's configuration, in the folder of the weights.
 CONFIG = "adapter_config.json"

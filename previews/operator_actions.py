@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -13,12 +12,7 @@ from previews.samples import services as samples
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
-from registry.models import Job, JobState
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import User
+from registry.models import Job, JobState, User
 
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:

@@ -11,11 +11,8 @@ Source: https://www.w3.org/TR/png-3/
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks have several kilobytes, so no real picture has so many.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_ready
@@ -24,7 +26,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.render.pictures import Callbacks
+from previews.render.pictures import Callbacks, Picture
 from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
@@ -33,15 +35,10 @@ from previews.samples import messages as sample_messages
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.jobs import queue
-from registry.models import VersionState
+from registry.models import Job, VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from previews.render.engine import Engine
-    from previews.render.pictures import Picture
-    from registry.models import Job
 
 log = logging.getLogger(__name__)
 

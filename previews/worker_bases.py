@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -18,12 +20,6 @@ from previews.render import Base, Bases, load_bases
 from previews.render.bases.bases_file import announced_base
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from previews.render.bases.bases_file import Base
 
 #: Kind of the queues; without a family, the queue of jobs that old releases wrote.
 KIND = "render"

@@ -9,15 +9,12 @@ The queryset must not branch on its values, such as on whether a name is empty.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.db.models import QuerySet
+from django.db.models import QuerySet
 
 
 def integer(number: int) -> int:

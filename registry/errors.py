@@ -34,16 +34,15 @@ A leaf has a stable ``code``, a translatable ``title`` and typed ``facts``. None
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 
+from lorary.anatomy import Finding
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django_stubs_ext import StrPromise
-
-    from lorary.anatomy import Finding
 
 
 class LoraryError(Exception):

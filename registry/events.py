@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from registry.models import Event
-
-if TYPE_CHECKING:
-    from registry.models import Adapter, User
+from registry.models import Adapter, Event, User
 
 
 def record(

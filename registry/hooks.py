@@ -8,11 +8,10 @@ the store. With ``is_dry`` they change nothing and return what they would delete
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from registry.models import Namespace
 
 

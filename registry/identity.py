@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from registry.models import Blob, Hub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def own() -> str:

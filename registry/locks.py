@@ -12,17 +12,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registry.errors import Conflict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 #: Seconds to wait for others before giving up.
 WAIT_S = 10.0

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 #: For owner and group, because a web server that sends files itself is in the group.
 FOLDER = 0o750

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import urlencode
 
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -18,16 +22,7 @@ from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
 from registry.adapters.selectors import MAX_RESULTS_PER_PAGE
 from registry.errors import CursorInvalid, NotFound
-from registry.models import Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import Model, QuerySet
-    from rest_framework.request import Request
-
-    from registry.models import User
+from registry.models import Severity, User
 
 #: The longest list of choices, that of base models, fits.
 MAX_LISTED = 64

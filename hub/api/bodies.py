@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from django.http import RawPostDataException
 from django.utils.translation import gettext as _
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from hub.http.errors import LengthRequired, Malformed
 from hub.webserver.connections import discard
 from registry.errors import SizeMismatch, TooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from rest_framework.renderers import BaseRenderer
-    from rest_framework.request import Request
 
 
 class OneFormat(BaseContentNegotiation):

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from rest_framework.request import Request
 
 from hub.webserver.admission import network_of
 from registry.errors import Unauthenticated
+from registry.models import AccessToken
 from registry.tokens import services as tokens
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from rest_framework.request import Request
-
-    from registry.models import AccessToken
 
 #: Methods that change nothing, for which a session needs no CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})

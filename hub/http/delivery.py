@@ -16,34 +16,29 @@ import secrets
 import sys
 import unicodedata
 from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
+from rest_framework.request import Request
 
 from hub.http.errors import PreconditionFailed
 from hub.http.middleware import NO_STORE
 from hub.http.ranges import Span, parted, spans_of
 from registry import storage
 from registry.errors import Gone
+from registry.models import Blob
 from registry.versions import download_counts
+from registry.versions.files import Bytes, Served
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-    from rest_framework.request import Request
-
-    from registry.models import Blob
-    from registry.versions.files import Bytes, Served
-
-    OnSent = Callable[[], object]
-    Stored = Blob | Bytes
+OnSent = Callable[[], object]
+Stored = Blob | Bytes
 
 #: Bytes read at a time without sendfile.
 BLOCK = 256 * 1024

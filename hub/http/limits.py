@@ -7,26 +7,22 @@ weights are sent as raw bodies.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import FileUploadHandler
 from django.utils.translation import gettext as _
 
 from hub.http.errors import Busy
+from lorary.anatomy import Inspection
 from previews.sample_files.formats import MAX_FILM_BYTES
 from registry.errors import TooLarge
 from registry.scan import checks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-
-    from lorary.anatomy import Inspection
 
 #: Seconds to wait for another inspection to end before the request is refused.
 WAIT_S = 1.0

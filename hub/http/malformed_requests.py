@@ -7,10 +7,11 @@ segment was written as ``%2e``, and proxies and caches disagree about what the p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
-from django.http import HttpResponseBadRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseBadRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,12 +19,6 @@ from django.utils.translation import gettext as _
 from hub.http.errors import Malformed
 from hub.http.problems import ProblemRenderer, problem_of
 from hub.protocols.huggingface.refusals import in_header
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
 MAX_LENGTH_DIGITS = 18
 

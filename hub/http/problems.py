@@ -10,6 +10,7 @@ import errno
 import logging
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import exceptions as drf
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
@@ -35,10 +37,7 @@ from rest_framework.views import set_rollback
 from registry import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from django_stubs_ext import StrPromise
-    from rest_framework.request import Request
 
 #: Bodies that end early, or are not a valid form.
 _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)

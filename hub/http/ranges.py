@@ -11,15 +11,12 @@ Source: RFC 9110 §14.1.2 (byte ranges), §14.2 (what may be ignored), §14.6 (m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
 from registry.errors import RangeUnsatisfiable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 MAX_RANGES = 16
 

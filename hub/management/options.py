@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -13,9 +13,6 @@ from hub.operations import processes
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
 from previews.worker_bases import queue_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:

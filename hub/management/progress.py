@@ -5,16 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from argparse import RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from django.core.management.base import DjangoHelpFormatter
 
 from hub.plurals import counted, size_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from registry.blobs.migrate_store import Tally
+from registry.blobs.migrate_store import Tally
 
 
 class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):

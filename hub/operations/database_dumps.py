@@ -12,19 +12,16 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connection, transaction
 
+from registry.blobs.migrate_store import Named
 from registry.durable import flush
 from registry.private_files import make_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from registry.blobs.migrate_store import Named
 
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
 #: Connection options of psycopg → environment variables of PostgreSQL's programs.

@@ -15,28 +15,23 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
 from django.db import OperationalError, connection, connections, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django.http import JsonResponse
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from registry import storage
 from registry.errors import StorageFull
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
 #: Seconds that a part has to answer, and for which its answer is cached.
 PROBE_TIMEOUT_S, CACHE_S = 1.0, 5.0

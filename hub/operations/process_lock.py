@@ -11,18 +11,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registry.jobs import selectors as job_selectors
 from registry.jobs import workers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _RUNNING, _COPYING, _FOLDER = "running", "copying", "lock"
 #: Errors of ``flock`` on file systems without locks.

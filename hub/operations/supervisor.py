@@ -23,12 +23,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import FrameType
+from types import FrameType
 
 #: Seconds that children get to end before they are killed; documented as 15 for the whole hub.
 STOP_S = 10.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from django.db.models import Count
 from django.utils.translation import gettext as _
@@ -15,14 +17,8 @@ from previews import worker_bases
 from previews.models import Render, RenderState
 from previews.render import BasesInvalid
 from registry.jobs import selectors as job_selectors
-from registry.models import Job, JobState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from registry.jobs.selectors import WorkerView
-    from registry.models import Worker
+from registry.jobs.selectors import WorkerView
+from registry.models import Job, JobState, Worker
 
 
 @dataclass(frozen=True, slots=True)

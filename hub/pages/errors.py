@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hub.http.problems import problem_of
-from hub.http.throttles import PageThrottle, WriteThrottle
+from hub.http.throttles import CoverThrottle, DrawnImageThrottle, PageThrottle, WriteThrottle
 from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 
 P = ParamSpec("P")
 

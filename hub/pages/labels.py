@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
@@ -10,13 +10,8 @@ from django.utils.translation import ngettext
 
 from hub.templatetags.lorary import signed, size
 from lorary.anatomy import FAMILIES, family_title
-from registry.cards.base_models import medium_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.cards.base_models import Medium
-    from registry.models import Adapter, Version
+from registry.cards.base_models import Medium, medium_of
+from registry.models import Adapter, Version
 
 
 def count(number: int) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
+from django.http import HttpRequest
 from django.urls import reverse
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    from registry.models import Version
+from registry.models import Version
 
 
 def address(request: HttpRequest) -> str:

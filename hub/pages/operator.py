@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.operations.worker_status import (
+    WorkerStatus,
     job_statuses,
     queue_title,
     unserved_families,
@@ -23,15 +26,7 @@ from registry.accounts import permissions
 from registry.errors import Invalid
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
-from registry.models import WorkerWish
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from django.http import HttpRequest, HttpResponse
-
-    from hub.operations.worker_status import WorkerStatus
-    from registry.models import Worker
+from registry.models import Worker, WorkerWish
 
 #: Days for which failures are shown.
 DAYS = 7

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+from logging import LogRecord
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from hub import config
 from hub.databases import broker, cache, database, prepare_file
 from hub.env import Env
-
-if TYPE_CHECKING:
-    from logging import LogRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 try:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: A client gets one of so many parts of the threads, and of the places in the queue.
 SHARE_DIVISOR = 4

@@ -14,19 +14,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageOps
 
-from previews.derived.text_layout import Bar, Caption, Colours, Fonts, Spot, fitted, lines
+from previews.derived.text_layout import Bar, Caption, Colours, Fonts, Shape, Spot, fitted, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from PIL.Image import Image as Pixels
 
-    from previews.derived.text_layout import Shape
 
 #: Size that sites expect.
 SIZE = (1200, 630)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,6 @@ from PIL import Image, ImageDraw
 from previews.derived.text_layout import Colours, Fonts, fitted, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from PIL.Image import Image as Pixels
 
 #: Most strips of a sheet; a recipe may have 256. With 17 strengths it takes 170 MB to draw.

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PIL import ImageFont
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.ImageFont import FreeTypeFont
 
 #: Longer text is cut; prompts have at most 2,000 characters.

@@ -7,7 +7,7 @@ processed has a ``placeholder``; workers look for the others when they start.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from django.db import transaction
 
@@ -16,12 +16,8 @@ from previews.models import Derivative, Image
 from previews.pictures import services as pictures
 from registry.blobs import promote
 from registry.jobs import queue
+from registry.models import Blob
 from registry.uploads.services import CHECKS_QUEUE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.models import Blob
 
 DERIVE_TASK = "derive"
 #: Pictures in a job. It takes seconds, so that a check waits no longer.

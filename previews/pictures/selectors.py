@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.models import F, FloatField, Value, Window
+from django.db.models import F, FloatField, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, RenderState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.db.models import QuerySet
-
-    from registry.models import Adapter
+from registry.models import Adapter
 
 #: Digits of the digest in the URL of a smaller form.
 DIGITS = 12

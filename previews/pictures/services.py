@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from django.db import transaction
 
@@ -11,11 +12,7 @@ from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from registry import storage
 from registry.blobs import promote
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from registry.models import Blob
+from registry.models import Blob
 
 #: A control is shared, so it has no position and prompt of its own.
 _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)

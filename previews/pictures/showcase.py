@@ -5,20 +5,15 @@ They are the pictures of each version's newest finished render, without those at
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.models import F, FloatField, OuterRef, Q, Subquery, Value, Window
+from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, Recipe, Render, RenderKind, RenderState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from django.db.models import QuerySet
-
-    from registry.models import Version
+from registry.models import Version
 
 #: Most pictures of a version.
 MAX_PICTURES = 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -13,13 +13,8 @@ from previews.renders import rerender
 from registry import events
 from registry.accounts import permissions
 from registry.errors import Invalid
-from registry.models import Adapter
+from registry.models import Adapter, User
 from registry.names import has_control
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from registry.models import User
 
 #: Most prompts of an owner. Each is rendered with every seed, strength and version.
 MAX_PROMPTS = 6

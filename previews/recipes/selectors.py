@@ -5,22 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 
 from previews import worker_bases
-from previews.models import PromptSet
+from previews.models import PromptSet, Render
+from previews.render import Base, Recipe
 from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
-from registry.models import OUT_STATES
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from previews.models import Render
-    from previews.render import Base, Recipe
-    from registry.models import Adapter, Version
+from registry.models import OUT_STATES, Adapter, Version
 
 #: Most earlier sets of prompts that are listed.
 HISTORY = 50

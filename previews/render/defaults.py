@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from previews.render.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from previews.render.bases.bases_file import Base
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from previews.render.pictures import Callbacks, Picture, control_key
 from previews.render.pipeline_arguments import arguments, frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from PIL import Image
 
     from previews.render.bases.bases_file import Bases

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from previews.render.recipe import digest_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from previews.render.recipe import Recipe, Shot
+from previews.render.recipe import Recipe, Shot, digest_of
 
 Key = tuple[int, int, float]
 

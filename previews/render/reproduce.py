@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import ImageChops
+from PIL import Image, ImageChops
 
-from previews.render.bases.bases_file import Bases
+from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import as_unavailable
 from previews.render.bases.model_paths import installed
 from previews.render.engine import Callbacks, Engine
 from previews.render.output import images
 from previews.render.output.png_parsing import parse_png
-from previews.render.recipe import SLOT, Layer
+from previews.render.recipe import SLOT, Layer, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from PIL import Image
-
-    from previews.render.bases.bases_file import Base
     from previews.render.output.readback import Original, UsedAdapter
-    from previews.render.recipe import Recipe
 
 #: Difference, of 255, that another processor may cause.
 TOLERANCE = 1

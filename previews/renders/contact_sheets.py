@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -20,11 +20,6 @@ from previews.pictures.services import bytes_of
 from registry.blobs import promote
 from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from django.db.models import QuerySet
 
 SHEET_TASK = "sheet"
 #: Most renders without a sheet that are queued when a worker starts.

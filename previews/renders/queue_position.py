@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
-from previews.models import Render, RenderState
+from previews.models import Recipe, Render, RenderState
 from registry.jobs.selectors import serving
 from registry.models import Job, JobState
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from previews.models import Recipe
 
 #: Finished renders that the speed of a base is computed from.
 _RECENT = 10

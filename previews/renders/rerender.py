@@ -7,23 +7,20 @@ recipe are not touched, so a run can be interrupted and started again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from previews.models import RenderState
+from previews.models import Render, RenderState
 from previews.recipes import selectors as recipes
-from previews.render import RenderError
+from previews.render import Recipe, RenderError
 from previews.renders import services as renders
 from registry.jobs import queue
 from registry.models import OUT_STATES, Adapter, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from django.db.models import QuerySet
 
-    from previews.models import Render
-    from previews.render import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,20 +12,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
-from previews.pictures.selectors import pictures_of
+from previews.pictures.selectors import Picture, pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
-from registry.models import Adapter, JobState, VersionState, WorkerWish
+from registry.models import Adapter, Job, JobState, User, Version, VersionState, WorkerWish
 from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django.contrib.auth.models import AnonymousUser
 
-    from previews.pictures.selectors import Picture
-    from registry.models import Job, User, Version
 
 #: State of a version that has no render.
 NONE = "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
@@ -14,19 +15,16 @@ from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, Rend
 from previews.pictures import derivatives
 from previews.pictures.services import store
 from previews.recipes import selectors
+from previews.render import Recipe as RecipeValue
 from previews.render import RenderError
 from previews.renders.messages import no_renderer, waiting_for
 from registry.accounts import permissions
 from registry.errors import StateConflict
 from registry.jobs import queue
-from registry.models import OUT_STATES, JobState, Version, VersionState
+from registry.models import OUT_STATES, JobState, User, Version, VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from previews.render import Recipe as RecipeValue
     from previews.render.pictures import Picture
-    from registry.models import User
 
 RENDER_TASK = "render_version"
 

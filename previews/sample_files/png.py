@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from previews.png_chunks import PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
 from previews.sample_files.containers import Parts, inflate, require_end, require_pixels
 from previews.sample_files.formats import MAX_TEXT_BYTES, MIB, Refused, Why
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def take_apart(data: bytes) -> Parts:

@@ -7,8 +7,10 @@ other files or the network.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -26,9 +28,6 @@ from previews.sample_files.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream

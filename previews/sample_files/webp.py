@@ -10,14 +10,11 @@ Source: https://developers.google.com/speed/webp/docs/riff_container
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from previews.sample_files.containers import Parts, require_end, require_pixels
 from previews.sample_files.formats import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECONDS, Refused, Why
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Browsers show frames of at most 10 ms for 100 ms.
 SHORTEST_MS, USUAL_MS = 10, 100

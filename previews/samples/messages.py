@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from previews.sample_files.formats import Why
-
-if TYPE_CHECKING:
-    from previews.sample_files.formats import Refused
+from previews.sample_files.formats import Refused, Why
 
 _TEXTS = {
     Why.KIND: gettext_lazy(

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
 from previews.pictures.selectors import Source
 from registry.errors import NotFound
-from registry.models import OUT_STATES, Adapter, Blob, File, FileRole, VersionState
+from registry.models import (
+    OUT_STATES,
+    Adapter,
+    Blob,
+    File,
+    FileRole,
+    Namespace,
+    User,
+    Version,
+    VersionState,
+)
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
-
-    from registry.models import Namespace, User, Version
 
 
 @dataclass(frozen=True, slots=True)

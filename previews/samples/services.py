@@ -14,9 +14,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -34,6 +35,7 @@ from previews.sample_files.formats import (
     Refused,
     sniff,
 )
+from previews.sample_files.sandbox import Reading
 from previews.samples import messages
 from previews.samples.selectors import digests_of
 from registry import events, storage
@@ -42,14 +44,9 @@ from registry.blobs import promote
 from registry.errors import Invalid, QuotaExceeded, StateConflict, TooLarge, UploadRefused
 from registry.jobs import queue
 from registry.models import Event, Namespace, User, Version, VersionState
+from registry.storage import Written
+from registry.uploads.receive import Readable
 from registry.uploads.services import CHECKS_QUEUE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from previews.sample_files.sandbox import Reading
-    from registry.storage import Written
-    from registry.uploads.receive import Readable
 
 READ_TASK = "read_sample"
 

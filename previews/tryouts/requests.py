@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews.models.render import MAX_STRENGTH
-from previews.render import RecipeInvalid
+from previews.render import Base, Recipe, RecipeInvalid
 from previews.render.defaults import recipe_of as recipe_of_base
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_TRIGGERS, with_triggers
 from previews.tryouts import selectors
 from registry.errors import Invalid, NotFound, StateConflict
-from registry.models import OUT_STATES
+from registry.models import OUT_STATES, User, Version
 from registry.names import has_control
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from previews.render import Base, Recipe
-    from registry.models import User, Version
 
 #: Most versions of a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5

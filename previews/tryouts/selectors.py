@@ -7,31 +7,25 @@ token sees only its user's try-outs that include what it is bound to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
+from previews.pictures.selectors import Picture
 from previews.renders.queue_position import QueuePosition, position_of, steps_of
 from previews.renders.selectors import Previews, of_render
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound
-from registry.models import OUT_STATES, Adapter, Version
+from registry.models import OUT_STATES, Adapter, User, Version
 from registry.versions import selectors as version_selectors
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from uuid import UUID
-
-    from django.contrib.auth.models import AnonymousUser
-
-    from previews.pictures.selectors import Picture
-    from registry.models import User
-
-    Viewer = User | AnonymousUser | None
+Viewer = User | AnonymousUser | None
 
 
 @dataclass(frozen=True, slots=True)

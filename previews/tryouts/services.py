@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -26,16 +27,10 @@ from previews.models import (
 from previews.renders import services as renders
 from previews.renders.messages import no_renderer
 from previews.tryouts import requests, selectors
+from previews.tryouts.requests import TryoutRequest
 from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from django.db.models import QuerySet
-
-    from previews.tryouts.requests import TryoutRequest
 
 DAY = timedelta(days=1)
 #: ``Retry-After`` when too many try-outs are open.

@@ -7,8 +7,7 @@ are stored as keyed digests, so the rows hold no names or addresses.
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from django.db.models import F
 from django.utils import timezone
@@ -17,9 +16,6 @@ from django.utils.translation import ngettext
 
 from registry.errors import RateLimited
 from registry.models import Attempt
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 def require(scope: str, key: str, *, limit: int, window_s: int) -> None:

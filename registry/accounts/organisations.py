@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.db.models import Q, QuerySet
 
-from django.db.models import Q
-
-from registry.models import Membership, Namespace, Role
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from registry.models import User
+from registry.models import Membership, Namespace, Role, User
 
 
 def memberships(user: User) -> QuerySet[Membership]:

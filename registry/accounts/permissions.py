@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext as _
 
 from registry.errors import Forbidden, Gone, NotFound, ScopeMissing, Unauthenticated
-from registry.models import Adapter
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import Namespace, User
+from registry.models import Adapter, Namespace, User
 
 
 def require_user(actor: User | AnonymousUser | None) -> User:

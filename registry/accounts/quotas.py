@@ -11,12 +11,12 @@ any figure, because that would reveal private files (issue 14).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -24,14 +24,7 @@ from registry import events, hooks
 from registry.accounts.organisations import writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import QuotaExceeded
-from registry.models import Blob, Namespace, UploadState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.db.models import QuerySet
-
-    from registry.models import User
+from registry.models import Blob, Namespace, UploadState, User
 
 #: States of uploads that are still sent or checked.
 OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -18,9 +18,6 @@ from registry.errors import Forbidden, Invalid, NameInvalid, NameTaken
 from registry.models import Namespace, NamespaceName, User
 from registry.names import check_new_name, key_of
 from registry.tokens import services as tokens
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:

@@ -6,23 +6,18 @@ meanwhile, or by ``offset``, for clients that count pages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet
 
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Adapter, Maturity, Namespace, Tag
+from registry.models import Adapter, Maturity, Namespace, Tag, User
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import User
-
-    Viewer = User | AnonymousUser | None
+Viewer = User | AnonymousUser | None
 
 #: Order → column and direction; the id breaks ties.
 ORDERS = {

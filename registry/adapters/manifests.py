@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from registry.models import Alias, AliasMove, File, Revision
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from registry.models import Adapter, Blob, User
+from registry.models import Adapter, Alias, AliasMove, Blob, File, Revision, User
 
 MAIN = "main"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -20,14 +21,10 @@ from registry.models import (
     Maturity,
     Namespace,
     Tag,
+    User,
     Visibility,
 )
 from registry.names import check_new_name, has_control, key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from registry.models import User
 
 MAX_TAGS = 30
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.errors import NotFound
-from registry.models import Alias, AliasMove, Revision, Version, VersionState
+from registry.models import Adapter, Alias, AliasMove, Revision, Version, VersionState
 from registry.versions import selectors as version_selectors
 from registry.versions.revisions import MAIN, Snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.db.models import QuerySet
-
-    from registry.models import Adapter
 
 
 @dataclass(frozen=True, slots=True)

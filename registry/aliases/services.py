@@ -6,7 +6,7 @@ moves ``vN``. Every move is recorded (``AliasMove``), also of aliases that were 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -17,12 +17,9 @@ from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.aliases import selectors as alias_selectors
 from registry.errors import Conflict, NameTaken, QuotaExceeded, StateConflict
-from registry.models import Alias, AliasMove, Version, VersionState
+from registry.models import Adapter, Alias, AliasMove, Revision, User, Version, VersionState
 from registry.names import check_alias, key_of
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from registry.models import Adapter, Revision, User
 
 MAX_ALIASES = 100
 

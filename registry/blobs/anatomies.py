@@ -6,35 +6,32 @@ Documents have no file names, because several users may have sent the same bytes
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
+from lorary.anatomy import Anatomy, Inspection
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
 from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
 from lorary.anatomy.sidecars import CONFIG_NAME, PEFT_STEM
 from registry import storage
-from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, VersionAnatomy
+from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, Version, VersionAnatomy
 from registry.scan import checks
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
-    from lorary.anatomy import Anatomy, Inspection
-    from registry.models import Version
+class Listed(Protocol):
+    """A manifest entry, stored or not."""
 
-    class Listed(Protocol):
-        """A manifest entry, stored or not."""
+    @property
+    def path(self) -> str:
+        """Name in the manifest."""
 
-        @property
-        def path(self) -> str:
-            """Name in the manifest."""
+    @property
+    def blob(self) -> Blob:
+        """Its blob."""
 
-        @property
-        def blob(self) -> Blob:
-            """Its blob."""
-
-        @property
-        def is_primary(self) -> bool:
-            """Whether it is the primary file."""
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is the primary file."""
 
 
 #: Levels of confidence at which the tensors alone show the family.

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import Q
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid, NotFound
-from registry.models import Adapter, BlobHash, File, HashKind, Version, VersionState, Visibility
+from registry.models import (
+    Adapter,
+    BlobHash,
+    File,
+    HashKind,
+    User,
+    Version,
+    VersionState,
+    Visibility,
+)
 from registry.scan import hashes as file_hashes
+from registry.scan.hashes import Form
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
-
-    from registry.models import User
-    from registry.scan.hashes import Form
-
-    Viewer = User | AnonymousUser | None
+Viewer = User | AnonymousUser | None
 
 #: Maximum matches of one hash (the earliest published ones), and of all hashes in a request.
 MAX_MATCHES, MAX_ROWS = 20, 10_000

@@ -10,24 +10,19 @@ Memory: a few buffers for each thread, and about 120 bytes for each file that th
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from registry import storage
 from registry.errors import LoraryError, StorageFull
 from registry.models import Blob
 from registry.scan import checks
+from registry.storage import BlobStore
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
-
-    from registry.storage import BlobStore
-
-    #: Digest and length in bytes.
-    Named = tuple[str, int]
-    Progress = Callable[[int, int], None]
+#: Digest and length in bytes.
+Named = tuple[str, int]
+Progress = Callable[[int, int], None]
 
 #: Files copied at once: enough to hide the latency of a distant store.
 THREADS = 4

@@ -17,9 +17,9 @@ that died counts for a limited time, much longer than a promotion or deletion ta
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import Q
@@ -29,11 +29,7 @@ from django.utils.translation import gettext as _
 from registry import storage
 from registry.errors import Conflict
 from registry.models import Blob
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from registry.storage import Written
+from registry.storage import Written
 
 #: Seconds to wait for a sweeper that is deleting the same bytes.
 WAIT_S = 10.0

@@ -6,20 +6,16 @@ do not match their digest are reported and left alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from registry import storage
 from registry.blobs import anatomies
 from registry.models import Blob, HashKind
 from registry.scan import checks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.db.models import QuerySet
 
 _NAMELESS = "adapter" + checks.WEIGHTS
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from registry.models import (
     Adapter,
@@ -15,9 +15,6 @@ from registry.models import (
     Version,
     VersionState,
 )
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
 
 
 def document_of(blob: Blob | None) -> dict[str, Any]:

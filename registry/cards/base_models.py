@@ -6,12 +6,10 @@ is the repo of its lineage, else the first one of its family.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from lorary.anatomy import FAMILIES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: Family → repo of its first checkpoint.
 BY_FAMILY: Mapping[str, str] = {

@@ -16,8 +16,9 @@ Invalid values are left out with a warning; they never prevent a push.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -28,14 +29,10 @@ from registry import storage
 from registry.adapters import services as adapters
 from registry.cards import front_matter as matter
 from registry.errors import Invalid
+from registry.models import Blob
 from registry.names import has_control
 from registry.versions import contents, details
 from registry.versions.details import Details
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from registry.models import Blob
 
 NAME = contents.README
 #: Tag of the Hub for content that is not for all audiences.

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 3000

@@ -8,16 +8,12 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, transaction
 from django.utils.safestring import SafeString, mark_safe
 
 from registry.cards.markdown import RENDERER, Unrenderable, render
-from registry.models import CardHtml, CardProblem
-
-if TYPE_CHECKING:
-    from registry.models import Adapter
+from registry.models import Adapter, CardHtml, CardProblem
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nh3
@@ -21,8 +22,6 @@ from markdown_it import MarkdownIt
 from registry.models.choices import CardProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from markdown_it.renderer import RendererProtocol
     from markdown_it.ruler import RuleOptionsType
     from markdown_it.rules_block import StateBlock

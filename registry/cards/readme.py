@@ -7,7 +7,8 @@ was written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -15,27 +16,19 @@ from lorary.anatomy import FAMILIES, family_title
 from registry.cards import base_models, front_matter
 from registry.cards import fields as card_fields
 from registry.errors import Invalid
-from registry.models import Maturity
-from registry.versions import latest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from registry.models import Adapter, Blob, Version
+from registry.models import Adapter, Blob, Maturity
 
 
-def new_text(adapter: Adapter, version: Version, card: Blob | None) -> str | None:
+def new_text(adapter: Adapter, card: Blob | None) -> str | None:
     """Return the new README of an adapter, None if the existing one is up to date.
 
     Args:
-        adapter: The adapter, possibly with unsaved changes; the version's columns are set in it.
-        version: The version that the README describes.
+        adapter: The adapter, possibly with unsaved changes.
         card: The existing README.
 
     Raises:
         LoraryError, OSError: the existing one cannot be read.
     """
-    latest.set_columns(adapter, version)
     if card is None:
         return composed(adapter)
     if card.size_bytes > card_fields.MAX_READ:

@@ -6,7 +6,7 @@ If README.md cannot be updated, that is logged and nothing is undone: the next e
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,15 +16,12 @@ from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import html, readme
+from registry.cards.fields import Card
 from registry.errors import LoraryError
-from registry.models import Adapter, FileRole, Maturity
+from registry.models import Adapter, FileRole, Maturity, Revision, User, Version
 from registry.versions import contents, latest, publish
 from registry.versions import services as versions
 from registry.versions.details import Details
-
-if TYPE_CHECKING:
-    from registry.cards.fields import Card
-    from registry.models import Revision, User, Version
 
 #: Maximum attempts to write a README if ``main`` moves meanwhile.
 TRIES = 5
@@ -116,11 +113,12 @@ def _try_update(actor: User, adapter: Adapter) -> bool:
     version = latest.latest_described_by_card(adapter, tip)
     if version is None or adapter.withdrawn_reason:
         return True
+    latest.set_columns(adapter, version)
     entries = contents.base_of(tip)
     line = contents.readme_of(entries)
     if line is None and not contents.takes_readme(entries):
         return True
-    text = readme.new_text(adapter, version, line.blob if line is not None else None)
+    text = readme.new_text(adapter, line.blob if line is not None else None)
     return text is None or _replace_readme(actor, adapter, tip, text)
 
 

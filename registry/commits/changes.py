@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from django.utils.translation import gettext as _
 
@@ -13,9 +14,6 @@ from registry.errors import Invalid, NotFound, TooLarge, UploadRefused
 from registry.names import check_path
 from registry.uploads import receive
 from registry.versions import contents
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 #: Files that one commit may name; clients of the Hub send at most as many.
 MAX_CHANGES = 1000

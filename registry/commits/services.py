@@ -17,8 +17,9 @@ A commit that changes nothing, or was made before, returns the existing revision
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -26,6 +27,7 @@ from django.utils.translation import gettext as _
 from registry.accounts import permissions, quotas
 from registry.adapters import manifests
 from registry.adapters import services as adapters
+from registry.adapters.manifests import Entry
 from registry.blobs import anatomies
 from registry.blobs import selectors as blob_selectors
 from registry.cards import fields
@@ -33,18 +35,11 @@ from registry.cards import services as cards
 from registry.cards.fields import Card
 from registry.commits import changes as commit_changes
 from registry.commits import wait_for_checks
-from registry.commits.changes import Inline, Put
+from registry.commits.changes import Changes, Inline, Put
 from registry.errors import Conflict, Invalid, NotFound, StateConflict
-from registry.models import Alias, FileRole, Version, VersionState
+from registry.models import Adapter, Alias, Blob, FileRole, Revision, User, Version, VersionState
 from registry.names import has_control
 from registry.versions import contents, publish
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from registry.adapters.manifests import Entry
-    from registry.commits.changes import Changes
-    from registry.models import Adapter, Blob, Revision, User
 
 __all__ = ["WAIT_S", "Committed", "Inline", "Put", "commit"]
 

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
-from registry.commits.changes import Inline
+from registry.commits.changes import Inline, Put
 from registry.errors import Conflict, UploadNotReady, UploadRefused
-from registry.models import Upload, UploadState
+from registry.models import Blob, Upload, UploadState, User
 from registry.scan import checks
 from registry.uploads import by_digest, check, endings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.commits.changes import Put
-    from registry.models import Blob, User
 
 #: Files of a commit that are checked at once, so that other uploads are not held up.
 WAVE = 64

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -11,10 +9,7 @@ from django.db.models import F, Q
 from registry.models.adapter import Adapter
 from registry.models.blob import SCHEMA
 from registry.models.choices import VersionState
-from registry.models.revision import Revision
-
-if TYPE_CHECKING:
-    from registry.models.revision import File
+from registry.models.revision import File, Revision
 
 
 class Version(models.Model):

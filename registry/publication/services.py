@@ -14,9 +14,9 @@ its sources change meanwhile, is it updated after the commit (``cards.services``
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -28,19 +28,24 @@ from registry.adapters.manifests import Entry
 from registry.blobs import anatomies, promote
 from registry.cards import fields, readme
 from registry.cards import services as cards
+from registry.cards.fields import Card
 from registry.errors import AlreadyPublished, Conflict, Invalid, LoraryError, QuotaExceeded
-from registry.models import Adapter, File, FileRole, Version, VersionState
+from registry.models import (
+    Adapter,
+    Blob,
+    File,
+    FileRole,
+    Revision,
+    Upload,
+    User,
+    Version,
+    VersionState,
+)
+from registry.storage import Written
 from registry.versions import contents, latest
 from registry.versions import details as version_details
 from registry.versions import publish as publishing
 from registry.versions.details import Details
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.cards.fields import Card
-    from registry.models import Blob, Revision, Upload, User
-    from registry.storage import Written
 
 log = logging.getLogger(__name__)
 
@@ -247,8 +252,9 @@ def _prepare(version: Version) -> _Prepared | None:
     before = contents.readme_on(prepared.main)
     prepared = replace(prepared, takes_readme=True, before=before)
     publishing.name_after_file(adapter, draft)
+    latest.set_columns(adapter, draft)
     try:
-        text = readme.new_text(adapter, draft, before.blob if before else None)
+        text = readme.new_text(adapter, before.blob if before else None)
         written = None if text is None else promote.put([text.encode()])
     except (LoraryError, OSError) as reason:
         log.warning("README.md of adapter %d cannot be written: %s", adapter.pk, reason)

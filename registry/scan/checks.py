@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -29,17 +30,12 @@ from lorary.anatomy import (
 )
 from lorary.anatomy.findings.finding import finding, from_error
 from lorary.anatomy.findings.hashes import claimed_hashes, embedded_hashes
-from lorary.safetensors import HeaderError, Limits, open_source, read_header
+from lorary.safetensors import Header, HeaderError, Limits, open_source, read_header
 from registry import ignored_paths
 from registry.scan import file_scan
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from lorary.safetensors import Header
-
-    Progress = Callable[[int, int], None]
-    Check = Callable[["Subject"], Iterable[Finding]]
+Progress = Callable[[int, int], None]
+Check = Callable[["Subject"], Iterable[Finding]]
 
 WEIGHTS = ".safetensors"
 

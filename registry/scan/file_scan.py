@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
+from lorary.anatomy import Finding
+from lorary.safetensors import Header
 from registry.scan.hashes import DataHashes, WholeHashes
 from registry.scan.tensors import Numbers
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
-
-    from lorary.anatomy import Finding
-    from lorary.safetensors import Header
-
-    Progress = Callable[[int, int], None]
-    Consumer = Callable[[int, memoryview], None]
+Progress = Callable[[int, int], None]
+Consumer = Callable[[int, memoryview], None]
 
 #: Bytes of a block. Longer blocks don't stay in the processor's cache for all hashes.
 BLOCK = 1024 * 1024

@@ -9,7 +9,8 @@ and one NaN; the FNUZ types have one NaN in place of −0. Source: IEEE 754; Mic
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from blake3 import blake3
@@ -18,12 +19,8 @@ from django.utils.translation import ngettext
 
 from lorary.anatomy import Finding
 from lorary.anatomy.keys.tensor_names import split_key
+from lorary.safetensors import Header
 from registry.scan.value_digests import Values
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from lorary.safetensors import Header
 
 #: Bytes checked at once, so that they stay in the processor's cache.
 STEP = 256 * 1024

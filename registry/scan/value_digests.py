@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from blake3 import blake3
 
-from lorary.anatomy.claims.config import embedded_configs
+from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.modules.alphas import alpha_of
+from lorary.safetensors import Header, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from numpy.typing import NDArray
-
-    from lorary.anatomy.claims.config import AdapterConfig
-    from lorary.safetensors import Header, TensorInfo
 
     Floats = NDArray[np.float32]
 

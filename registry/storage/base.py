@@ -7,18 +7,15 @@ import hashlib
 import io
 import re
 import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, overload
 
 from django.utils.translation import gettext as _
 
 from registry.errors import StorageFull
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-    from typing import BinaryIO
 
 #: Bytes moved at once. The allocator reuses buffers of this size, so that their pages are not
 #: faulted in again for each chunk (measured: a third of the CPU of 1 MiB).

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, overload
+from pathlib import Path
+from typing import overload
 
 from django.utils.translation import gettext as _
 
@@ -33,10 +35,6 @@ from registry.storage.base import (
     is_key,
     refuse_when_full,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 
 class LocalStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, IncompleteReadError
@@ -11,8 +12,6 @@ from botocore.exceptions import BotoCoreError, IncompleteReadError
 from registry.storage.s3_client import translate_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from _typeshed import WriteableBuffer
     from botocore.response import StreamingBody
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
@@ -40,6 +41,7 @@ from registry.storage.base import (
     is_digest,
     is_key,
 )
+from registry.storage.location import BucketLocation
 from registry.storage.ranged import Ranged
 from registry.storage.s3_client import (
     RETRY_AFTER_S,
@@ -47,16 +49,12 @@ from registry.storage.s3_client import (
     client_of,
     translate_errors,
 )
-from registry.storage.spooling import pieces_of, spooled
+from registry.storage.spooling import Spool, pieces_of, spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
-    from registry.storage.location import BucketLocation
-    from registry.storage.spooling import Spool
 
 #: S3's limits: minimum size of a part except the last, and maximum number of parts.
 LEAST_PART_BYTES, MOST_PARTS = 5 * 2**20, 10_000

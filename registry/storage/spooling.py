@@ -8,16 +8,14 @@ file disappears with its process.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from django.conf import settings
 
 from registry.storage.base import refuse_when_full
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: Minimum size of the pieces of a file of unknown length. They grow with every thousandth piece,
 #: so that 10,000 of them are enough for the largest file.

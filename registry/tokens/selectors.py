@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.db.models import QuerySet
 
 from registry.models import AccessToken, User
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
 
 
 def reachable(user: User) -> QuerySet[AccessToken]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,16 +25,8 @@ from registry.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from registry.models import AccessToken
+from registry.models import AccessToken, Adapter, Namespace, User
 from registry.tokens import selectors as token_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from django.db.models import QuerySet
-
-    from registry.models import Adapter, Namespace, User
 
 SCOPES = ("read", "write", "admin")
 MAX_LIVE_TOKENS = 100

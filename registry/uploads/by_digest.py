@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -28,15 +27,12 @@ from registry.errors import (
     UploadNotReady,
     UploadRefused,
 )
-from registry.models import Upload, UploadState
+from registry.models import Blob, Upload, UploadState, User
 from registry.names import check_path
 from registry.uploads import check, parts, receive
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from registry.models import Blob, User
-    from registry.uploads.receive import Readable
+from registry.uploads.receive import Readable
 
 #: Maximum open deposits of a user; a commit of the Hub's clients has up to 1000 files.
 MAX_DEPOSITS = 1000

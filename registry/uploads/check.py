@@ -8,7 +8,8 @@ before the row that refers to them is written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,14 +18,9 @@ from lorary.anatomy import Finding as Result
 from registry import events, storage
 from registry.blobs import anatomies, promote
 from registry.blobs import by_hash as blobs_by_hash
-from registry.models import Finding, HashKind, Upload, UploadState
+from registry.models import Blob, Finding, HashKind, Upload, UploadState, User
 from registry.scan import checks
 from registry.uploads import endings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from registry.models import Blob, User
 
 _FIELDS = ("code", "severity", "message", "evidence")
 

@@ -6,20 +6,15 @@ writing reads the state again after each part, and deletes what it wrote too lat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from registry import storage
 from registry.errors import StateConflict, UploadIncomplete
-from registry.models import UploadState
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from registry.models import Upload
+from registry.models import Upload, UploadState
 
 #: States of uploads whose bytes were deleted, or never belonged to a blob.
 OVER_STATES = (UploadState.CANCELLED, UploadState.EXPIRED, UploadState.REFUSED)

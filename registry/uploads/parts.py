@@ -7,22 +7,17 @@ claim is not enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding
 from registry import locks, storage
 from registry.errors import Invalid, SizeMismatch, StateConflict, UploadIncomplete
-from registry.models import UploadPart
+from registry.models import Upload, UploadPart, User
 from registry.uploads import endings, receive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from registry.models import Upload, User
-    from registry.uploads.receive import Readable
+from registry.uploads.receive import Readable
 
 #: Maximum parts of an upload in S3 and here; longer files have longer parts.
 MOST_PARTS = 10_000

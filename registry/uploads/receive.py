@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Protocol
 
 from django.utils.translation import gettext as _
 
 from registry import storage
 from registry.accounts import permissions
 from registry.errors import DigestMismatch, Invalid, SizeMismatch, StateConflict
-from registry.models import UploadState
+from registry.models import Upload, UploadState, User
 from registry.scan import checks
 from registry.uploads import endings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Protocol
 
-    from registry.models import Upload, User
+class Readable(Protocol):
+    """What a request body offers."""
 
-    class Readable(Protocol):
-        """What a request body offers."""
-
-        def read(self, size: int, /) -> bytes:
-            """Return up to ``size`` bytes, b"" at the end."""
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, b"" at the end."""
 
 
 class Body:

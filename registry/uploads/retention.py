@@ -9,13 +9,13 @@ rows for the same bytes, only the last one is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from registry import locks, storage
@@ -24,11 +24,6 @@ from registry.errors import Conflict
 from registry.models import Finding, Job, JobState, Upload, UploadState
 from registry.uploads import endings
 from registry.uploads.services import CHECK_TASK
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.db.models import QuerySet
 
 #: Rows in one transaction; on SQLite it blocks other writers.
 BATCH = 500

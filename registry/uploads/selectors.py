@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 from uuid import UUID
 
-from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models import Aggregate, Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,16 +19,10 @@ from registry.models import (
     Upload,
     UploadPart,
     UploadState,
+    User,
     Version,
     VersionState,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.db.models import Aggregate, QuerySet
-
-    from registry.models import User
 
 
 def _own(user: User) -> QuerySet[Upload]:

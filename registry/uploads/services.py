@@ -6,10 +6,10 @@ conditional on the state it starts from, and every step may be repeated.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -31,19 +31,14 @@ from registry.errors import (
     UploadRefused,
 )
 from registry.jobs import queue
-from registry.models import Blob, Namespace, Upload, UploadState
+from registry.models import Blob, Namespace, Upload, UploadState, User
 from registry.names import check_path
 from registry.scan import checks
 from registry.uploads import check, endings, parts
 from registry.uploads import receive as receiving
 from registry.uploads import selectors as upload_selectors
 from registry.uploads.parts import part_of, receive_part
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from registry.models import User
-    from registry.uploads.receive import Readable
+from registry.uploads.receive import Readable
 
 __all__ = [
     "CHECK_TASK",

@@ -6,25 +6,20 @@ count as missing, so that the client sends them again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from registry import storage
 from registry.blobs import migrate_store
 from registry.jobs import queue
 from registry.models import Upload, UploadPart, UploadState
+from registry.storage import BlobStore
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from django.db.models import QuerySet
-
-    from registry.storage import BlobStore
 
 
 @dataclass(slots=True)

@@ -5,9 +5,10 @@ Ids can be enumerated, so other users' unlisted adapters cannot be found by id.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
 
-from django.db.models import F, Q
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
@@ -19,6 +20,7 @@ from registry.models import (
     Adapter,
     File,
     FileRole,
+    User,
     Version,
     VersionState,
     Visibility,
@@ -26,15 +28,7 @@ from registry.models import (
 from registry.versions import selectors as version_selectors
 from registry.versions.files import SERVED, Served, require_access, served_of
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
-
-    from registry.models import User
-
-    Viewer = User | AnonymousUser | None
+Viewer = User | AnonymousUser | None
 
 #: Digests in one query.
 _BATCH = 1000

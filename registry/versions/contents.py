@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from django.utils.translation import gettext as _
 
@@ -10,15 +10,10 @@ from registry.adapters import manifests
 from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
 from registry.errors import Invalid, UploadIncomplete, UploadNotReady, UploadRefused
-from registry.models import FileRole, UploadState
+from registry.models import Blob, FileRole, Revision, Upload, UploadState, User
 from registry.uploads import check, parts
 from registry.versions import revisions
 from registry.versions.variants import HIGH, LOW, superseded_in, variants_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-
-    from registry.models import Blob, Revision, Upload, User
 
 MAX_FILES = 64
 #: Path of the file whose text is an adapter's card.

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
 from registry.blobs.anatomies import Facts, facts_of
 from registry.errors import Invalid
+from registry.models import File, Version
 from registry.versions import selectors as version_selectors
 from registry.versions import variants
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from registry.models import File, Version
 
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0

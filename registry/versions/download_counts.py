@@ -11,7 +11,8 @@ import atexit
 import logging
 import threading
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from datetime import date
 
 from django.db import Error, connection, transaction
 from django.db.models import F
@@ -19,11 +20,7 @@ from django.utils import timezone
 
 from registry.models import Adapter, DailyDownloads, Version
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import date
-
-    Key = tuple[int, date]
+Key = tuple[int, date]
 
 #: Maximum seconds until a count is written.
 WRITE_S = 2.0

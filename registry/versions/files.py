@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
@@ -14,12 +17,6 @@ from registry.errors import Forbidden
 from registry.models import OUT_STATES, Access, Adapter, File, User, Visibility
 from registry.names import key_of
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
 
 #: Columns for ``served_of``; reading all columns of five tables costs more than the query.
 SERVED = (

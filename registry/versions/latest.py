@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.utils.translation import gettext as _
 
 from registry.adapters import services as adapters
 from registry.errors import Invalid, NotFound
-from registry.models import OUT_STATES, Adapter, Version, VersionState
+from registry.models import OUT_STATES, Adapter, Revision, Version, VersionState
 from registry.names import has_control
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from registry.models import Revision
 
 #: Longest reason of a yank or a withdrawal, in characters.
 MAX_REASON = 280

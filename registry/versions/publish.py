@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,19 +13,14 @@ from registry import events
 from registry.accounts import permissions
 from registry.adapters import manifests
 from registry.adapters import services as adapters
+from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
 from registry.errors import UploadRefused
-from registry.models import Adapter, Blob, Version, VersionAnatomy, VersionState
+from registry.models import Adapter, Blob, Revision, User, Version, VersionAnatomy, VersionState
 from registry.signals import version_published
 from registry.versions import details as version_details
 from registry.versions import latest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.adapters.manifests import Entry
-    from registry.models import Revision, User
-    from registry.versions.details import Details
+from registry.versions.details import Details
 
 
 def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:

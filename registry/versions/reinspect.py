@@ -6,27 +6,21 @@ and a second run changes nothing, so a run may be interrupted at any point.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from lorary.anatomy import Finding as Result
 from registry import storage
 from registry.blobs import anatomies
-from registry.models import SCHEMA, Blob, BlobAnatomy, Upload, UploadState, Version
+from registry.models import SCHEMA, Blob, BlobAnatomy, Finding, Upload, UploadState, Version
 from registry.scan import checks
 from registry.uploads import check
 from registry.versions import details
 from registry.versions import services as versions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from django.db.models import QuerySet
-
-    from lorary.anatomy import Finding as Result
-    from registry.models import Finding
 
 _NAMELESS = "adapter" + checks.WEIGHTS
 

@@ -8,26 +8,20 @@ its card).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
+from django.contrib.auth.models import AnonymousUser
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs.selectors import keeping_files
-from registry.models import Alias, File, Revision, Version, VersionState
+from registry.errors import NotFound
+from registry.models import Adapter, Alias, File, Revision, User, Version, VersionState
 from registry.versions import selectors as version_selectors
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.errors import NotFound
-    from registry.models import Adapter, User
-
-    Viewer = User | AnonymousUser | None
+Viewer = User | AnonymousUser | None
 
 MAIN = "main"
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
 from registry.blobs import selectors as blob_selectors
 from registry.errors import Gone, NotFound
-from registry.models import OUT_STATES, File, FileRole, Revision, Version, VersionState
+from registry.models import (
+    OUT_STATES,
+    Adapter,
+    File,
+    FileRole,
+    Finding,
+    Revision,
+    User,
+    Version,
+    VersionState,
+)
 from registry.scan import checks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
-
-    from registry.models import Adapter, Finding, User
 
 LATEST = "latest"
 

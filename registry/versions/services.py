@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -11,14 +9,11 @@ from registry import events
 from registry.accounts import permissions
 from registry.blobs import anatomies
 from registry.errors import AlreadyPublished, StateConflict
-from registry.models import OUT_STATES, Version, VersionState
+from registry.models import OUT_STATES, User, Version, VersionState
 from registry.versions import details as version_details
 from registry.versions import latest
 from registry.versions import publish as publishing
-
-if TYPE_CHECKING:
-    from registry.models import User
-    from registry.versions.details import Details
+from registry.versions.details import Details
 
 
 def describe(*, actor: User, version: Version, details: Details) -> Version:

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    Document = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 HIGH, LOW = "high-noise", "low-noise"
 

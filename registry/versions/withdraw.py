@@ -13,9 +13,8 @@ weights in this adapter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,20 +24,17 @@ from registry.adapters import services as adapters
 from registry.errors import StateConflict
 from registry.models import (
     OUT_STATES,
+    Adapter,
     Blob,
     File,
     Upload,
     UploadState,
+    User,
     Version,
     VersionState,
 )
 from registry.signals import version_withdrawn
 from registry.versions import latest
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from registry.models import Adapter, User
 
 
 def withdraw(*, actor: User, version: Version, reason: str) -> Version:

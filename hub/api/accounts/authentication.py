@@ -8,14 +8,13 @@ from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
 
 from hub.http.callers import token_of
+from registry.models import AccessToken, User
 
 if TYPE_CHECKING:
     from drf_spectacular.openapi import AutoSchema
-    from rest_framework.request import Request
-
-    from registry.models import AccessToken, User
 
 
 class TokenAuth(BaseAuthentication):

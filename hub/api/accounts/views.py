@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.accounts.authentication import AddressTokenAuth, SessionAuth, TokenAuth
@@ -28,11 +30,6 @@ from registry.names import MAX_NAME
 from registry.tokens import selectors as token_selectors
 from registry.tokens import services as tokens
 from registry.tokens.services import SCOPES
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rest_framework.request import Request
 
 EXAMPLE = OpenApiExample(
     "A token",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from drf_spectacular.utils import extend_schema_field as field
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
@@ -24,14 +25,9 @@ from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
 from registry.aliases.selectors import Pointer
-from registry.models import Alias, AliasMove, VersionState
+from registry.models import Adapter, Alias, AliasMove, Revision, VersionState
 from registry.names import MAX_NAME
 from registry.versions import revisions
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
-
-    from registry.models import Adapter, Revision
 
 EXPECTED = (
     "Version or revision that the alias must currently point to; null: the alias must not exist. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -12,6 +12,7 @@ from drf_spectacular.utils import (
     inline_serializer,
 )
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Choice, Endpoint, Query, serialized
@@ -19,9 +20,6 @@ from hub.api.versions.serializers import FileOut, VersionBriefOut
 from registry.blobs import by_hash
 from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
 from registry.models import HashKind
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
 
 MAX_CHARS = 80
 LARGEST_LIST = 10_000  # of any hub, see `hub/setting_checks.py`

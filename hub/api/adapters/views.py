@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.db import transaction
 from django.urls import reverse
@@ -14,6 +15,8 @@ from drf_spectacular.utils import (
     extend_schema_field,
 )
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from hub.api.base import (
     PAGING,
@@ -28,7 +31,7 @@ from hub.api.base import (
 )
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
-from previews.pictures.selectors import cover_of
+from previews.pictures.selectors import Picture, cover_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.adapters.selectors import SORTS, Query
@@ -37,14 +40,6 @@ from registry.cards import services as cards
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.names import MAX_NAME
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rest_framework.request import Request
-    from rest_framework.response import Response
-
-    from previews.pictures.selectors import Picture
 
 #: Versions in the document of an adapter; ``/versions`` lists all.
 MAX_VERSIONS = 100

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
@@ -24,18 +25,13 @@ from hub.api.base import (
     serialized,
 )
 from hub.api.bodies import raw_body
-from previews.models import SampleKind, SampleState
+from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
 from previews.samples.selectors import ShownSample
 from registry.adapters import selectors as adapter_selectors
+from registry.models import Version
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
-
-    from previews.models import Sample
-    from registry.models import Version
 
 KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
 RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input
 from hub.api.previews.serializers import PlaceOut, PreviewsOut
-from previews.models import OPEN_STATES, PromptSet
+from previews.models import OPEN_STATES, PromptSet, Render
 from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
 from previews.recipes.selectors import AdapterRecipe, Plan
 from previews.renders import selectors, services
 from previews.renders.queue_position import position_of
+from previews.renders.selectors import Previews
 from registry.adapters import selectors as adapter_selectors
+from registry.models import Adapter
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
-    from rest_framework.response import Response
-
-    from previews.models import Render
-    from previews.renders.selectors import Previews
-    from registry.models import Adapter
 
 
 class RenderOut(PreviewsOut):

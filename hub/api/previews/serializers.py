@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -13,9 +14,6 @@ from previews.models import RenderState
 from previews.pictures.selectors import Picture, Source
 from previews.renders.queue_position import QueuePosition
 from previews.renders.selectors import Previews
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: States of a version's previews; ``none``: not requested.
 PREVIEW_STATES = [*RenderState.values, "none"]

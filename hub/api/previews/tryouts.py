@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.text import format_lazy
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
@@ -25,22 +27,17 @@ from hub.api.base import (
     serialized,
 )
 from hub.api.previews.serializers import PictureOut, PlaceOut
-from previews.models import Layer, RenderState
+from previews.models import Layer, RenderState, Tryout
 from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
 from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from previews.tryouts.requests import MAX_LAYERS, TryoutRequest
+from previews.tryouts.selectors import TryoutStatus
+from registry.models import User, Version
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
-    from rest_framework.request import Request
-
-    from previews.models import Tryout
     from previews.renders.queue_position import QueuePosition
-    from previews.tryouts.selectors import TryoutStatus
-    from registry.models import User, Version
 
 #: Value of ``Retry-After`` in seconds, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Choice, Endpoint, Input, paging, serialized
@@ -19,9 +18,6 @@ from hub.operations.worker_status import (
 from registry.accounts import permissions
 from registry.jobs import workers
 from registry.models import JobState, WorkerWish
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
 
 
 class WorkerIn(Input):

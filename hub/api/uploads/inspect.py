@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Query, RawEndpoint
@@ -17,9 +16,6 @@ from hub.http import limits
 from registry.errors import Invalid, SizeMismatch, TooLarge
 from registry.names import MAX_PATH
 from registry.scan import checks
-
-if TYPE_CHECKING:
-    from rest_framework.request import Request
 
 
 class InspectQuery(Query):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -13,6 +15,7 @@ from drf_spectacular.utils import (
     extend_schema_field,
 )
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
@@ -40,12 +43,6 @@ from registry.names import MAX_PATH
 from registry.uploads import parts, receive
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
-
-    from rest_framework.request import Request
 
 RAW = {"application/octet-stream": OpenApiTypes.BINARY}
 #: States in which every byte has arrived.

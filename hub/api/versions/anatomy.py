@@ -5,16 +5,14 @@ They are for the API document only; the document itself comes from the reader or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from rest_framework import serializers
 
 from hub.api.base import FindingOut
 from lorary.anatomy import KIND_TITLES
 from registry.models import SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KINDS = tuple(KIND_TITLES)
 CONFIDENCES = ("proven", "narrowed", "claimed", "unknown")

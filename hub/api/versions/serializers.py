@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -15,9 +16,6 @@ from hub.api.versions.anatomy import VersionAnatomyOut, named
 from previews.renders.selectors import previews_of
 from registry.models import File, FileRole, Version, VersionState
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class StrengthOut(serializers.Serializer[Version]):

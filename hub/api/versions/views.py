@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.adapters.views import AdapterDetailOut, covers_of
@@ -16,7 +17,7 @@ from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from registry.adapters import selectors as adapter_selectors
 from registry.cards import services as cards
-from registry.models import VersionState
+from registry.models import Version, VersionState
 from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
 from registry.versions import files, withdraw
@@ -25,12 +26,6 @@ from registry.versions import services as versions
 from registry.versions.contents import MAX_FILES
 from registry.versions.details import MAX_TRIGGER_WORDS, Details
 from registry.versions.latest import MAX_REASON
-
-if TYPE_CHECKING:
-    from django.http.response import HttpResponseBase
-    from rest_framework.request import Request
-
-    from registry.models import Version
 
 EXAMPLE = OpenApiExample(
     "Publish an accepted upload",

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import Help
-from previews.render import BasesInvalid, BaseUnavailable, RenderError, load_bases
+from previews.render import Base, BasesInvalid, BaseUnavailable, RenderError, load_bases
 from previews.render.bases.model_paths import absence
 from previews.render.bases.verify import verify
 
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Callable, Sequence
-
-    from previews.render import Base
-
-    Document = dict[str, Any]
+Document = dict[str, Any]
 
 EPILOG = """\
 list     the settings of each base, and whether its files exist (default)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -11,10 +13,6 @@ from hub.management.progress import Help
 from previews.models import Image, Render
 from previews.pictures import derivatives
 from previews.renders import contact_sheets
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Iterator
 
 EPILOG = """\
 The checks workers do this after each render, and for a few hundred pictures at each start. This

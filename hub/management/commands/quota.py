@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -13,9 +14,6 @@ from hub.setting_checks import TAG
 from registry.accounts import quotas
 from registry.models import Namespace
 from registry.names import key_of
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 EPILOG = """\
 SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for

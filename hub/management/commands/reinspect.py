@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from hub.management.progress import DAMAGED, MISSING, listed
 from hub.plurals import counted
 from registry.blobs import rehash
+from registry.blobs.rehash import Rehashed
 from registry.versions import reinspect
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from registry.blobs.rehash import Rehashed
-    from registry.versions.reinspect import Reinspected
+from registry.versions.reinspect import Reinspected
 
 #: Files between two lines of progress if stderr is not a terminal.
 STEP = 500

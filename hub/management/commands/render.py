@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,9 @@ from hub.management.progress import Help
 from previews.local_weights import adapters_of
 from previews.render import BaseUnavailable, RenderError, load_bases
 from previews.render.output.png_parsing import read_png
-from previews.render.output.readback import read_back
+from previews.render.output.readback import Original, read_back
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from previews.render.output.readback import Original
     from previews.render.reproduce import Reproduction
 
 EPILOG = """\

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -12,13 +13,9 @@ from hub.management.progress import Help
 from lorary.anatomy import FAMILIES
 from previews.render import RenderError
 from previews.renders import rerender
+from previews.renders.rerender import Outdated, Rerendered
 from registry.models import Adapter, AdapterName
 from registry.names import key_of
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from previews.renders.rerender import Outdated, Rerendered
 
 EPILOG = """\
 A version is rendered again if its latest pictures were made with another recipe than it would get

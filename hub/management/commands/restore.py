@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hub.management.progress import MEND, Help, Meter, problem_lines
 from hub.operations import backup, backup_sets, database_dumps, process_lock
+from hub.operations.backup import Restored
+from hub.operations.backup_sets import BackupSet
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from hub.operations.backup import Restored
-    from hub.operations.backup_sets import BackupSet
 
 EPILOG = """\
 The database of LORARY_DATABASE_URL must be empty; for SQLite, the file must not exist. Files are

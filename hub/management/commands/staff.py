@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,9 +14,6 @@ from hub.setting_checks import TAG
 from registry.accounts import users
 from registry.models import User
 from registry.names import key_of
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 EPILOG = """\
 Staff can open /operator, control workers and withdraw any adapter; their programs

@@ -6,9 +6,11 @@ import json
 import os
 import random
 import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -22,18 +24,13 @@ from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
 from registry import storage
 from registry.blobs import migrate_store
+from registry.blobs.migrate_store import Tally
 from registry.errors import LoraryError, StorageAway
+from registry.storage import BlobStore
 from registry.uploads import store_change
+from registry.uploads.store_change import MovedUploads
 
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Iterable, Iterator
-
-    from registry.blobs.migrate_store import Tally
-    from registry.storage import BlobStore
-    from registry.uploads.store_change import MovedUploads
-
-    Document = dict[str, Any]
+Document = dict[str, Any]
 
 EPILOG = """\
 status  location, number of files, missing and unreferenced files (the default)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -14,9 +15,6 @@ from registry.errors import LoraryError
 from registry.models import User
 from registry.names import key_of
 from registry.tokens import services as tokens
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
 
 EPILOG = """\
 A token expires after LORARY_TOKEN_DAYS (90) by default. The scope admin is for

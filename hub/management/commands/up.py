@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -18,11 +20,6 @@ from hub.operations import process_lock, processes
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
 from hub.setting_checks import LOOPBACK, TAG
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Callable
-
 
 LOCAL_ONLY = (
     "Only requests to localhost are allowed, others are answered with 400: "

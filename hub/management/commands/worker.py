@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
 
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning, WorkerShutdown
@@ -23,10 +25,6 @@ from previews import worker_bases
 from previews.render import BasesInvalid
 from registry.jobs import queue, workers
 from registry.jobs.worker_process import Poller
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

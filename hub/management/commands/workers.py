@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from hub.management.progress import Help
-from hub.operations.worker_status import worker_statuses
+from hub.operations.worker_status import WorkerStatus, worker_statuses
 from registry.jobs import workers
 from registry.models import Worker, WorkerWish
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from hub.operations.worker_status import WorkerStatus
 
 EPILOG = """\
 list    show workers: device, families, job, progress, last seen (default)

@@ -7,13 +7,11 @@ table of sessions nor its backups contain the secret, even if the page is never 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponseRedirect
-    from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 
 COOKIE, SESSION_KEY = "lorary_pad", "sealed"
 #: Long enough to follow a redirect.

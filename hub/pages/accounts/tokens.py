@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -14,13 +13,9 @@ from hub.pages.accounts import one_time_secret
 from hub.pages.forms import TokenForm, accept_faults
 from registry.accounts.permissions import require_user
 from registry.errors import Invalid
+from registry.models import User
 from registry.tokens import selectors as token_selectors
 from registry.tokens import services as tokens
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-
-    from registry.models import User
 
 
 @never_cache

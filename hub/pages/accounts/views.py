@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
 
 from django.contrib import auth, messages
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -20,13 +21,8 @@ from registry.accounts import attempts, users
 from registry.accounts.permissions import require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLimited
+from registry.models import User
 from registry.names import MAX_NAME, key_of
-
-if TYPE_CHECKING:
-    from django.forms import BaseForm
-    from django.http import HttpRequest, HttpResponse
-
-    from registry.models import User
 
 #: Sign-ins for one name from one address, and from one address in total, in ``WINDOW_S``.
 SIGN_IN_TRIES, SIGN_IN_TRIES_PER_ADDRESS = 10, 60

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django import forms
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,14 +16,9 @@ from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
 from registry.errors import LoraryError
-from registry.models import OUT_STATES
+from registry.models import OUT_STATES, Adapter, User, Version
 from registry.names import MAX_NAME
 from registry.versions import revisions
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse, QueryDict
-
-    from registry.models import Adapter, User, Version
 
 #: Number of moves on the page; the API lists all.
 MOVES = 100

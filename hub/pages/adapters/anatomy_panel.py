@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format, number_format
@@ -16,10 +17,7 @@ from hub.templatetags.lorary import size
 from lorary.anatomy import ALGORITHM_TITLES
 from lorary.anatomy.display_names import natural
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    Document = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 MAX_BLOCKS = 80
 MAX_TEXT = 200

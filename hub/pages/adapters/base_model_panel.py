@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -14,13 +15,9 @@ from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
 from registry.blobs.anatomies import allowed_families
+from registry.models import Version
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from registry.models import Version
-
-    Document = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 MAX_WORDS = 3
 

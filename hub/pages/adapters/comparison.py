@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -17,23 +19,14 @@ from hub.pages.adapters.content_rating import rating_of
 from hub.pages.labels import strength_range
 from hub.pages.pictures.strength_slider import Option
 from hub.templatetags.lorary import size, strength
+from previews.pictures.selectors import Picture
 from previews.render.recipe import SLOT
-from previews.renders.picture_pairs import compare, rendered
-from previews.renders.selectors import previews_of
+from previews.renders.picture_pairs import Comparison, Pair, compare, rendered
+from previews.renders.selectors import Previews, previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
-from registry.models import VersionState
+from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from django.http import HttpRequest, HttpResponse
-
-    from previews.pictures.selectors import Picture
-    from previews.renders.picture_pairs import Comparison, Pair
-    from previews.renders.selectors import Previews
-    from registry.models import Adapter, Version
 
 PROMPT_LABEL = 28
 

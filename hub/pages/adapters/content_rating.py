@@ -7,20 +7,15 @@ the full picture. Users choose once under “Content”; anyone can open a singl
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from registry.models import Maturity
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import HttpRequest
-
-    from previews.pictures.selectors import Picture
-    from registry.models import Adapter, User
+from previews.pictures.selectors import Picture
+from registry.models import Adapter, Maturity, User
 
 SHOW, MATURE = "show", "mature"
 #: Query parameters that request a part of a page.

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
+from hub.pages.adapters.tabs import FileLine
 from hub.templatetags.lorary import strength
 from lorary.client.names import generic_rest
-from registry.models import Visibility
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hub.pages.adapters.tabs import FileLine
-    from registry.models import Version
+from registry.models import Version, Visibility
 
 
 @dataclass(frozen=True, slots=True)

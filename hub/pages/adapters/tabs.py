@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from hub.pages import links
+from lorary.anatomy import Finding as Result
 from registry.blobs import selectors as blob_selectors
-from registry.models import HashKind
+from registry.models import Blob, File, Finding, HashKind, Version
 from registry.scan.hashes import swapped
 from registry.versions.variants import HIGH, LOW
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from lorary.anatomy import Finding as Result
-    from registry.models import Blob, File, Finding, Version
-
-    Document = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 MAX_ITEMS, MAX_TEXT = 3, 120
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from hub.pages.forms import AdapterForm, dress
@@ -12,9 +14,6 @@ from hub.pages.labels import family_choices, family_label
 from registry.versions.details import Details
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.http import QueryDict
     from django_stubs_ext import StrPromise
 
 CARD_FIELDS = ("title", "summary", "kind", "tags", "licence", "maturity", "visibility", "card")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.adapters.tabs import remarks_of
+from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.adapters.version_forms import EditVersionForm
 from hub.pages.forms import YankForm, accept_faults, dress
 from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
@@ -20,22 +22,13 @@ from registry.adapters import selectors as adapter_selectors
 from registry.blobs.anatomies import undecided_families
 from registry.cards import services as cards
 from registry.errors import Invalid, StateConflict
-from registry.models import VersionState
+from registry.models import Adapter, User, Version, VersionState
 from registry.publication import services as publication
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw as withdrawal
 from registry.versions.details import document_of
 from registry.versions.latest import MAX_REASON
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import HttpRequest, HttpResponse, QueryDict
-
-    from hub.pages.adapters.tabs import Remark
-    from registry.models import Adapter, User, Version
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

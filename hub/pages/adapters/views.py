@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -26,15 +27,8 @@ from registry.aliases import selectors as alias_selectors
 from registry.cards import html
 from registry.cards import services as cards
 from registry.errors import Invalid
-from registry.models import VersionState
+from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from django.http import HttpRequest, HttpResponse
-
-    from registry.models import Adapter, Version
 
 
 @require_safe

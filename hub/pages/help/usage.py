@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
@@ -15,9 +14,6 @@ from hub.pages.help import client
 from hub.templatetags.lorary import strength
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, Namespace, Version
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
 
 #: Number of newest adapters among which to find one that anyone may pull.
 NEWEST = 10

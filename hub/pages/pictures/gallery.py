@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,25 +21,16 @@ from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
 from hub.pages.pictures.media import is_public, viewer_of, with_caching
-from previews.models import DerivativeKind, SampleKind, SampleState
+from previews.models import DerivativeKind, Sample, SampleKind, SampleState
 from previews.samples import selectors
 from previews.samples import services as samples
+from previews.samples.selectors import ShownSample
 from previews.samples.services import MAX_OF_VERSION
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
+from registry.models import Adapter, Blob, User, Version
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import HttpRequest, HttpResponse
-    from django.http.response import HttpResponseBase
-
-    from previews.models import Sample
-    from previews.samples.selectors import ShownSample
-    from registry.models import Adapter, Blob, User, Version
 
 #: Images on the page of an adapter; the gallery's own page has all.
 FIRST = 10

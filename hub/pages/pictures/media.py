@@ -5,9 +5,11 @@ API responses contain the URLs of private pictures, so access tokens are accepte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
-from django.http import FileResponse, HttpResponse, HttpResponseNotModified
+from django.contrib.auth.models import AnonymousUser
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -23,18 +25,9 @@ from previews.tryouts import selectors as tryouts
 from registry import storage
 from registry.accounts.permissions import require_scope
 from registry.errors import Gone, NotFound
-from registry.models import OUT_STATES, Adapter, Version, VersionState, Visibility
+from registry.models import OUT_STATES, Adapter, Blob, User, Version, VersionState, Visibility
 from registry.tokens import services as tokens
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from registry.models import Blob, User
 
 
 @require_safe

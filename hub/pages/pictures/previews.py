@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
@@ -21,29 +24,20 @@ from hub.pages.labels import duration
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
+from previews.models import PromptSet
+from previews.pictures.selectors import Picture
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
+from previews.recipes.selectors import AdapterRecipe, Plan
 from previews.renders.messages import no_renderer
 from previews.renders.queue_position import position_of_id
-from previews.renders.selectors import previews_of
+from previews.renders.selectors import Previews, previews_of
 from previews.renders.services import request as request_render
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
+from registry.models import Adapter, Version
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
-
-    from django.http import HttpRequest, HttpResponse, QueryDict
-    from django.http.response import HttpResponseBase
-
-    from previews.models import PromptSet
-    from previews.pictures.selectors import Picture
-    from previews.recipes.selectors import AdapterRecipe, Plan
-    from previews.renders.selectors import Previews
-    from registry.models import Adapter, Version
 
 #: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 5}

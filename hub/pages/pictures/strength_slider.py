@@ -8,6 +8,7 @@ Strength advice (``previews.render.output.strength_advice``) is shown as text an
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,11 @@ from django.utils.translation import gettext as _
 
 from hub.pages.labels import recommendation
 from hub.templatetags.lorary import signed
+from previews.pictures.selectors import Picture
+from registry.models import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from previews.pictures.selectors import Picture
     from previews.renders.selectors import Previews
-    from registry.models import Version
 
     Document = Mapping[str, Any]
 

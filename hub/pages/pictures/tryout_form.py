@@ -6,11 +6,14 @@ order, so that a stack can be saved as a link and edited without JavaScript.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,20 +26,13 @@ from previews.render.recipe import MAX_PROMPT_CHARACTERS
 from previews.renders.messages import waiting_for
 from previews.tryouts import requests, selectors
 from previews.tryouts.requests import MAX_LAYERS, Limits, TryoutRequest
+from previews.tryouts.selectors import TryoutStatus
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import Query
 from registry.errors import Invalid, NotFound
+from registry.models import Adapter, User, Version
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import QueryDict
-
-    from previews.tryouts.selectors import TryoutStatus
-    from registry.models import Adapter, User, Version
-
-    Viewer = User | AnonymousUser
+Viewer = User | AnonymousUser
 
 #: Number of adapters that a search in the form shows.
 FOUND = 6

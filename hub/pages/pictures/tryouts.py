@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hub.http.problems import status_of
-from hub.pages.adapters.content_rating import rating_of
+from hub.pages.adapters.content_rating import Rating, rating_of
 from hub.pages.forms import accept_faults
-from hub.pages.pictures.tryout_form import form_of, found_for, input_from_query, input_from_tryout
+from hub.pages.pictures.tryout_form import (
+    TryoutForm,
+    TryoutInput,
+    form_of,
+    found_for,
+    input_from_query,
+    input_from_tryout,
+)
+from previews.models import Tryout
 from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
+from previews.tryouts.selectors import TryoutStatus
 from registry.accounts.permissions import require_user
 from registry.errors import LoraryError, NotFound, Unauthenticated
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-
-    from hub.pages.adapters.content_rating import Rating
-    from hub.pages.pictures.tryout_form import TryoutForm, TryoutInput
-    from previews.models import Tryout
-    from previews.tryouts.selectors import TryoutStatus
 
 #: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hub.http import limits
 from hub.http.errors import Busy
-from hub.pages.adapters.anatomy_panel import method_title, parts_text, training_facts
+from hub.pages.adapters.anatomy_panel import Fact, method_title, parts_text, training_facts
 from hub.pages.adapters.base_model_panel import (
+    Reason,
     conflict_of,
     how,
     is_chosen_by_claim,
@@ -31,19 +34,11 @@ from lorary.anatomy.claims.vocabulary import covers
 from lorary.anatomy.display_names import stem, title_of
 from registry.blobs.anatomies import undecided_families
 from registry.errors import LoraryError, TooLarge
+from registry.models import Adapter, Upload, Version
 from registry.names import check_path
 from registry.scan import checks
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from django.http import HttpRequest
-
-    from hub.pages.adapters.anatomy_panel import Fact
-    from hub.pages.adapters.base_model_panel import Reason
-    from registry.models import Adapter, Upload, Version
-
-    Document = Mapping[str, Any]
+Document = Mapping[str, Any]
 
 #: Suffixes that trainers add to file names, and browsers to a second download.
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")

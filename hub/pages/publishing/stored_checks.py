@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from hub.pages.adapters.tabs import remarks_of
+from hub.pages.adapters.tabs import Remark, remarks_of
+from hub.pages.adapters.version_forms import VersionForm
 from hub.pages.publishing.header_preview import Reading, Word, of_document
 from registry.blobs import selectors as blob_selectors
 from registry.errors import LoraryError
-from registry.models import UploadState
+from registry.models import Upload, UploadState, User
 from registry.uploads import selectors as upload_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hub.pages.adapters.tabs import Remark
-    from hub.pages.adapters.version_forms import VersionForm
-    from registry.models import Upload, User
 
 #: States in which the checks have ended.
 DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.urls import reverse
@@ -16,16 +16,11 @@ from hub.templatetags.lorary import size
 from hub.upload_progress import checked_bytes
 from registry.accounts import quotas
 from registry.ignored_paths import ARCHIVES, PICKLES
-from registry.models import UploadState
+from registry.models import Namespace, Upload, UploadState, User, Version
 from registry.scan import checks
 from registry.uploads import endings
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registry.models import Namespace, Upload, User, Version
 
 #: Format of days on the pages.
 DAY = "j M Y"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.contrib import messages
-from django.http import JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,11 +18,6 @@ from registry.errors import CursorInvalid, PathInvalid
 from registry.names import check_path
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from django.http import HttpRequest, HttpResponse
 
 PER_PAGE = 20
 #: Number of uploads with the same name and size that a browser compares its file with.

@@ -6,10 +6,11 @@ publishes once the uploads are accepted. ``?upload=ID`` opens it for an existing
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -18,25 +19,17 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
 from hub.pages.publishing import header_preview, stored_checks, upload_rows
+from hub.pages.publishing.header_preview import Reading
 from lorary.anatomy import FAMILIES
 from registry.accounts import attempts, quotas
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import Conflict, LoraryError, Moved, NotFound
-from registry.models import UploadState, Visibility
+from registry.models import Adapter, UploadState, User, Visibility
 from registry.names import check_name, check_new_name
 from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from django.http import HttpRequest
-
-    from hub.pages.publishing.header_preview import Reading
-    from registry.models import Adapter, User
 
 #: Headers that a user may have read per minute.
 READS, READ_WINDOW_S = 60, 60

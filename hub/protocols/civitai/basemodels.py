@@ -7,17 +7,14 @@ lineage gives the name, so a condition excludes the lineages before it.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
 from lorary.anatomy import FAMILIES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 OTHER = "Other"
 _UNKNOWN = "unknown"

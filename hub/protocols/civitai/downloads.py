@@ -13,11 +13,11 @@ this hub has sent the last byte.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from django.core import signing
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -28,17 +28,10 @@ from hub.protocols.civitai.files import chosen, name_of
 from hub.protocols.civitai.query import QueryParameters, number
 from registry import storage
 from registry.errors import Gone
-from registry.models import FileRole
+from registry.models import File, FileRole, Version
 from registry.tokens import selectors as token_selectors
 from registry.versions import by_id, download_counts
-from registry.versions.files import require_access
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from registry.models import File, Version
-    from registry.versions.files import Served
+from registry.versions.files import Served, require_access
 
 #: Seconds for which a pass is valid; a transfer may take longer.
 PASS_S = 3600

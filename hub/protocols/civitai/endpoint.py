@@ -12,30 +12,25 @@ found”, which clients search for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import update_wrapper
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, cast
 
 import orjson
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from hub.http.callers import authenticate
 from hub.http.problems import problem_of
 from hub.http.throttles import AnonymousThrottle, ScopeThrottle
 from registry.accounts import permissions
 from registry.errors import RateLimited
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-    from rest_framework.request import Request
-    from rest_framework.views import APIView
-
-    from registry.models import User
+from registry.models import User
 
 P = ParamSpec("P")
 

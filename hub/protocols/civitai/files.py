@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
+from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import (
     FILE_TYPES,
     FORMATS,
@@ -15,14 +17,8 @@ from hub.protocols.civitai.vocabulary import (
     file_type,
 )
 from registry.errors import NotFound
-from registry.models import FileRole
+from registry.models import File, FileRole, Version
 from registry.scan.hashes import swapped
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hub.protocols.civitai.query import QueryParameters
-    from registry.models import File, Version
 
 SAFE = "SafeTensor"
 

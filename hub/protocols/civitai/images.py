@@ -5,9 +5,10 @@ A post is a render. As there are no reactions, any sort but “Oldest” is newe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
@@ -17,17 +18,13 @@ from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters
 from hub.protocols.civitai.shapes import VersionBundle
 from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
+from previews.models import Image
 from previews.pictures import showcase
+from previews.pictures.showcase import RenderedImage
 from registry.errors import CursorInvalid, Invalid
 from registry.models import OUT_STATES, FileRole, VersionState
 from registry.names import key_of
 from registry.versions import by_id
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-
-    from previews.models import Image
-    from previews.pictures.showcase import RenderedImage
 
 MOST, USUAL = 200, 100
 

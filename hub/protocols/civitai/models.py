@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
@@ -23,11 +24,6 @@ from registry.adapters import listings_by_column
 from registry.adapters.listings_by_column import ListingQuery
 from registry.errors import CursorInvalid, NotFound
 from registry.versions import by_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from django.http import HttpRequest, HttpResponse
 
 MOST = 100
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai.endpoint import Refused
+from hub.protocols.civitai.query import QueryParameters
 from registry.errors import CursorInvalid
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    from hub.protocols.civitai.query import QueryParameters
 
 MAX_COUNTED = 1000
 #: Limit of page numbers for lists without a limit of their own.

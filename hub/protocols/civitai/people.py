@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from hub.protocols.civitai import paging
@@ -12,12 +15,6 @@ from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import ENUMS
 from registry.adapters import listings_by_column
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
 
 MOST, USUAL = 200, 20
 

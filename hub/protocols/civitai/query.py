@@ -6,19 +6,14 @@ Source: Civitai's API v1. Lists come as ``types=LORA&types=LoCon`` or ``types=LO
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
-
-    from django.http import HttpRequest
 
 #: Ids are positive 32-bit integers.
 MAX_NUMBER = 2**31 - 1

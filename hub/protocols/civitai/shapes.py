@@ -6,8 +6,10 @@ version first, dates that end in Z.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from django.utils.html import format_html
 
@@ -15,16 +17,10 @@ from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.pictures import showcase
+from previews.pictures.showcase import RenderedImage
 from registry.cards import html, markdown
-from registry.models import FileRole, Maturity, VersionState
+from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from previews.pictures.showcase import RenderedImage
-    from registry.models import Adapter, File, Version
 
 #: Length to which lists cut texts, the maximum length of a summary.
 BRIEF = 280

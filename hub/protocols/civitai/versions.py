@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import orjson
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import files, shapes
@@ -13,17 +14,10 @@ from hub.protocols.civitai.endpoint import Refused, answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters, number
 from hub.protocols.civitai.shapes import VersionBundle
 from registry.blobs import by_hash as blobs_by_hash
+from registry.blobs.by_hash import Match
 from registry.errors import Gone, Invalid, NotFound
-from registry.models import VersionState
+from registry.models import Version, VersionState
 from registry.versions import by_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from django.http import HttpRequest, HttpResponse
-
-    from registry.blobs.by_hash import Match
-    from registry.models import Version
 
 MOST_HASHES, MOST_IDS = 100, 10_000
 

@@ -5,15 +5,12 @@ Source: Civitai's API v1 (``/enums``) and its schema of a model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from django.db.models import Q
 
 from hub.protocols.civitai.basemodels import NAMES
 from registry.models import FileRole, Maturity
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 MODEL_TYPES = (
     "Checkpoint", "TextualInversion", "Hypernetwork", "AestheticGradient", "LORA", "LoCon", "DoRA",

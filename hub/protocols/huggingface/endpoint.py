@@ -15,12 +15,14 @@ Services and selectors check permissions; ``refusal`` answers their errors.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec
+from typing import Any, Concatenate, NoReturn, ParamSpec
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
@@ -31,12 +33,6 @@ from hub.webserver.connections import discard
 from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from registry.tokens import services as tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
 
 P = ParamSpec("P")
 

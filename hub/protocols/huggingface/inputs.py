@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from django.http import HttpRequest
+from django.http.request import QueryDict
 from django.utils.translation import gettext as _
 
 from hub.http.errors import LengthRequired, Malformed
 from hub.protocols.huggingface.refusals import raw_path
 from registry.errors import Forbidden, Invalid, SizeMismatch, TooLarge
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from django.http.request import QueryDict
 
 
 def is_on(query: QueryDict, name: str) -> bool:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from registry.accounts import organisations, permissions
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from django.http import HttpRequest, JsonResponse
-
-    from registry.models import AccessToken
+from registry.models import AccessToken
 
 
 @endpoint("GET")

@@ -11,6 +11,7 @@ takes three more copies of one weight in float32, one weight after the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from previews.render.bases.memory_fallbacks import has_room
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from torch import Tensor, nn
 
     from previews.render.adapters.base_modules import BaseModule, Table

@@ -7,6 +7,7 @@ Names in files are looked up, not parsed: kohya's names replace “.” by “_�
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from previews.render.adapters.ldm import ldm_names
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
     from previews.render.families import Family
 
 #: Prefixes of kohya's names for each part of a pipeline.

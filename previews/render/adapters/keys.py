@@ -17,13 +17,10 @@ the libraries use; the halves of a low-rank pair have many names and are called 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from previews.render.errors import CannotRender, Why
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
 
 #: Files of some tools have PEFT's adapter name after the parameter's.
 _NAMED = r"(?:\.[^.]+)?"

@@ -7,10 +7,8 @@ Source: diffusers ``scripts/convert_diffusers_to_original_stable_diffusion.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Any
 
 _RESNET = {
     "norm1": "in_layers.0",

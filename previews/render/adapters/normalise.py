@@ -16,26 +16,23 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lorary.safetensors import HeaderError, read_header
-from previews.render.adapters.keys import group
+from previews.render.adapters.keys import Module, group
 from previews.render.adapters.module_tensors import AdapterFile, ModuleTensors, scale_of
-from previews.render.adapters.updates import part_of, update_of
+from previews.render.adapters.updates import Update, part_of, update_of
 from previews.render.errors import CannotRender, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
     from torch import Tensor
 
     from previews.render.adapters.base_modules import BaseModule, Table
-    from previews.render.adapters.keys import Module
-    from previews.render.adapters.updates import Update
 
     #: Turns names of the original authors' code into diffusers' (``pipeline.lora_state_dict``).
     Convert = Callable[[dict[str, Tensor]], dict[str, Tensor]]

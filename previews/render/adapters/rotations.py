@@ -20,13 +20,12 @@ Source: LyCORIS 4.1 ``functional/diag_oft.py`` and ``functional/boft.py``; sd-sc
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from torch import Tensor
 
     from previews.render.adapters.module_tensors import ModuleTensors

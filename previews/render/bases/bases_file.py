@@ -24,17 +24,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from previews.render.bases.model_paths import SUFFIX, absence
 from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 #: The file that comes with Lorary; it has only the miniature.
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"

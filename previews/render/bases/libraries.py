@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ import transformers.utils.logging as transformers_log
 from previews.render.errors import BaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from previews.render.bases.bases_file import Base
 
 

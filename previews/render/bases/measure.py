@@ -6,25 +6,19 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from previews.render.bases.bases_file import Bases
+from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import as_unavailable
 from previews.render.bases.pipelines import device_of
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
 from previews.render.errors import BaseUnavailable
-from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from previews.render.bases.bases_file import Base
-    from previews.render.recipe import Recipe
+from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
 
 #: Factor on the measured memory, for adapters and longer prompts.
 MARGIN = 1.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +15,16 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
-from previews.render.adapters.base_modules import table_of
+from previews.render.adapters.base_modules import Table, table_of
 from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
 from previews.render.bases.memory_fallbacks import release_memory
 from previews.render.bases.model_paths import folder_of, installed
 from previews.render.bases.verify import pickled
 from previews.render.errors import BaseUnavailable
-from previews.render.families import family_of
+from previews.render.families import Family, family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from previews.render.adapters.base_modules import Table
     from previews.render.bases.bases_file import Base, Bases
-    from previews.render.families import Family
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelin
 from previews.render.families import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from previews.render.bases.bases_file import Base
 
 #: Longest JSON file that is read; the index of a large model has a few hundred kilobytes.

@@ -9,20 +9,16 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from previews.render.bases.model_paths import installed
 from previews.render.pictures import control_document
-from previews.render.recipe import digest_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from previews.render.recipe import Layer, Recipe, Shot
+from previews.render.recipe import Layer, Recipe, Shot, digest_of
 
 #: zlib level; a change of the library's default would change all digests.
 COMPRESSION = 4

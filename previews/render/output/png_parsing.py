@@ -9,18 +9,16 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
 from previews.png_chunks import MAX_CHUNKS, PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
 from previews.render.errors import PictureInvalid
 from previews.render.recipe import MAX_SIDE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 #: The largest picture has 50 MB uncompressed.
 MAX_FILE_BYTES = 64 * 1024 * 1024

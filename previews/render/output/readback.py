@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,8 +14,6 @@ from previews.render.output.images import MAX_TEXT_BYTES
 from previews.render.recipe import RENDERER, Recipe, Shot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from previews.render.output.png_parsing import Png
 
 MAX_ADAPTERS = 16

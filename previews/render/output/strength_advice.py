@@ -15,18 +15,16 @@ strengths are measured separately.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    Measure = Callable[["_Reduced", "_Reduced"], float]
+Measure = Callable[["_Reduced", "_Reduced"], float]
 
 #: Version of the rules; advice by another version is made again.
 METHOD = 1

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from previews.sample_files.claims.facts import Facts, Resource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_NODES = 4000
 

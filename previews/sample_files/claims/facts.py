@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lorary.anatomy.claims.metadata import public_name, public_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_PROMPT, MAX_NAME = 4000, 120
 MAX_RESOURCES = 32

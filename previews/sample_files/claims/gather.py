@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from PIL import Image
 
 from previews.sample_files.claims import a1111, comfyui
 from previews.sample_files.claims.facts import Facts, Resource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 
 def gather(texts: Mapping[str, str], exif: bytes = b"") -> dict[str, Any]:

@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -23,8 +24,6 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import Timeout, make_headers, parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 CONNECT_TIMEOUT_S = 10.0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 
 from hub.protocols.huggingface.commits.operations import (
     MAX_BODY_BYTES,
     Content,
     Deletion,
+    Header,
+    Operation,
     Pointer,
     header_of,
     lines,
@@ -24,14 +27,7 @@ from registry.accounts import permissions
 from registry.commits import services as commits
 from registry.commits import wait_for_checks
 from registry.errors import Conflict, NotFound
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from django.http import HttpRequest, JsonResponse
-
-    from hub.protocols.huggingface.commits.operations import Header, Operation
-    from registry.models import Adapter, User
+from registry.models import Adapter, User
 
 #: Bytes of contents that are held in memory until the last line; further ones are stored at once.
 HELD_BYTES = 8 * 1024 * 1024

@@ -14,13 +14,15 @@ Source: git-lfs ``docs/api/batch.md``; huggingface_hub ``lfs.py``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -30,17 +32,10 @@ from hub.protocols.huggingface.inputs import json_of, stream_of
 from hub.protocols.huggingface.repos.refs import adapter_of
 from registry.accounts import permissions
 from registry.errors import Invalid, QuotaExceeded, TooLarge, Unauthenticated, UploadRefused
+from registry.models import Adapter, Upload, User
 from registry.tokens import selectors as token_selectors
 from registry.uploads import by_digest, parts
 from registry.uploads import selectors as upload_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
-
-    from registry.models import Adapter, Upload, User
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 #: Clients ask for at most 256 files at once.

@@ -17,19 +17,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.repos.modes import INLINE_BYTES
 from registry.errors import Invalid, TooLarge
 from registry.names import has_control
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from registry.uploads.receive import Readable
+from registry.uploads.receive import Readable
 
 #: Maximum length: clients start a new commit at 100 MB of contents, which base64 makes longer.
 MAX_BODY_BYTES = 192 * 1024 * 1024

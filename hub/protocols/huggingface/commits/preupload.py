@@ -9,32 +9,28 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_of
 from hub.protocols.huggingface.repos import modes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
+from lorary.anatomy import Finding
 from registry import ignored_paths
 from registry.accounts import permissions
 from registry.blobs import selectors as blob_selectors
 from registry.cards import fields
 from registry.errors import Invalid, TooLarge, UploadRefused
+from registry.models import Adapter, File, Revision
 from registry.names import check_path
 from registry.scan import checks
 from registry.uploads import check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from django.http import HttpRequest, JsonResponse
-
-    from lorary.anatomy import Finding
-    from registry.models import Adapter, File, Revision
 
 #: Clients ask about 256 files at a time.
 MAX_FILES = 1000

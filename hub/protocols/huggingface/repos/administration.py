@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -19,15 +20,10 @@ from registry.aliases import selectors as alias_selectors
 from registry.aliases import services as aliases
 from registry.cards import services as cards
 from registry.errors import Conflict, Forbidden, Gone, Invalid, Moved, NameTaken, NotFound
-from registry.models import Access, Visibility
+from registry.models import Access, Adapter, Namespace, User, Version, Visibility
 from registry.names import check_name, key_of
 from registry.versions import selectors as version_selectors
 from registry.versions import withdraw
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest, JsonResponse
-
-    from registry.models import Adapter, Namespace, User, Version
 
 _VERSION = re.compile(r"v[0-9]{1,1024}\Z")
 _GATES = {False: Access.OPEN, "auto": Access.GATED_AUTO, "manual": Access.GATED_MANUAL}

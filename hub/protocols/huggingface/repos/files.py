@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from hub.http import delivery
@@ -31,17 +34,10 @@ from hub.protocols.huggingface.repos.refs import (
 )
 from hub.protocols.huggingface.repos.views import warned
 from registry.errors import Gone, Invalid, NotFound
+from registry.models import File
 from registry.versions import download_counts, revisions
 from registry.versions.files import is_for_everybody
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from django.http import HttpRequest, JsonResponse
-    from django.http.response import HttpResponseBase
-
-    from registry.models import File
-    from registry.versions.revisions import Snapshot
+from registry.versions.revisions import Snapshot
 
 #: Entries of a page, without and with last commits; paths of one request.
 MAX_PAGE, MAX_EXPANDED, MAX_PATHS = 1000, 100, 1000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from django.http import HttpRequest, JsonResponse
+from django.http.request import QueryDict
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
@@ -14,15 +17,8 @@ from registry.adapters import selectors as adapter_selectors
 from registry.adapters.listings_by_tag import Facet, TagQuery
 from registry.cards import base_models, readme
 from registry.errors import Invalid
+from registry.models import Adapter
 from registry.versions import revisions
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.http import HttpRequest, JsonResponse
-    from django.http.request import QueryDict
-
-    from registry.models import Adapter
 
 MAX_PAGE = adapter_selectors.MAX_RESULTS_PER_PAGE
 #: Maximum number of tag filters; each is a separate condition.

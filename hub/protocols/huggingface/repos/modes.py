@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from registry import storage
+from registry.models import Blob
 from registry.scan import checks
-
-if TYPE_CHECKING:
-    from registry.models import Blob
 
 #: Maximum size of a file inside a commit, in bytes: base64 makes it a third longer, and a client
 #: holds it four times in memory.

@@ -6,9 +6,9 @@ the path as sent, that shows where the name ends; otherwise the longest matching
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.refusals import (
@@ -21,13 +21,9 @@ from hub.protocols.huggingface.refusals import (
 )
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Forbidden, NotFound
+from registry.models import Adapter, Revision
 from registry.versions import files, revisions
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    from registry.models import Adapter, Revision
-    from registry.versions.revisions import Snapshot
+from registry.versions.revisions import Snapshot
 
 
 def adapter_or_tombstone(request: HttpRequest, owner: str, name: str) -> Adapter:

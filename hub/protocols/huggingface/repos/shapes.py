@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from hub.protocols.huggingface.repos.modes import git_oid, is_regular, pointer_oid, pointer_size
 from registry.blobs.selectors import document_of
 from registry.cards import base_models as bases
 from registry.cards.fields import NOT_FOR_ALL
 from registry.errors import StorageAway
-from registry.models import Access, Maturity, Visibility
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from registry.models import Adapter, File, Revision
+from registry.models import Access, Adapter, File, Maturity, Revision, Visibility
 
 GATES = {Access.OPEN: False, Access.GATED_AUTO: "auto", Access.GATED_MANUAL: "manual"}
 

@@ -5,11 +5,13 @@ URLs that clients print redirect to the page of the adapter (``web_page``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from django.db.models import prefetch_related_objects
-from django.http import HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
@@ -25,18 +27,10 @@ from registry.aliases import selectors as alias_selectors
 from registry.cards import fields
 from registry.cards.readme import front_matter_of
 from registry.errors import CursorInvalid, Invalid, NotFound, StorageAway
-from registry.models import VersionState
+from registry.models import Adapter, File, VersionState
 from registry.versions import revisions
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from django.http import HttpRequest, JsonResponse
-    from django.http.response import HttpResponseBase
-
-    from registry.models import Adapter, File
-    from registry.versions.revisions import Snapshot
+from registry.versions.revisions import Snapshot
 
 R = TypeVar("R", bound="HttpResponseBase")
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.xet import shards, staging
-from hub.protocols.huggingface.xet.shards import ShardInvalid
+from hub.protocols.huggingface.xet.shards import FileEntry, ShardInvalid
+from hub.protocols.huggingface.xet.staging import Session, Stored
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
 from registry.errors import Invalid, TooLarge, UploadRefused
+from registry.models import User
 from registry.uploads import by_digest
 from registry.uploads import services as uploads
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from hub.protocols.huggingface.xet.shards import FileEntry
-    from hub.protocols.huggingface.xet.staging import Session, Stored
-    from registry.models import User
 
 #: Maximum ratio of the files of a shard to staged bytes: chunks are compressed and deduplicated.
 UNPACKED = 2

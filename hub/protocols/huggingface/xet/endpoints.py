@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
+from django.contrib.auth.models import AnonymousUser
 from django.core import signing
+from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -39,14 +42,6 @@ from registry.models import Adapter, User
 from registry.storage import CHUNK
 from registry.storage.spooling import spooled
 from registry.tokens import selectors as token_selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from django.contrib.auth.models import AnonymousUser
-    from django.http import HttpRequest, JsonResponse
-
-    from registry.models import User
 
 #: ``Retry-After`` of a busy session.
 SOON_S = 5

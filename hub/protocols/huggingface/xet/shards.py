@@ -22,11 +22,9 @@ Source: spec/shard.md of huggingface/xet-core.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 #: Maximum size of a shard in bytes. Clients start a new one after 64 MiB.
 MAX_SHARD_BYTES = 72 * 2**20

@@ -21,24 +21,22 @@ import shutil
 import struct
 import time
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.xet import xorbs
+from hub.protocols.huggingface.xet.shards import Segment
 from registry import locks
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch
 from registry.storage.base import CHUNK, refuse_when_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-    from typing import Self
-
-    from hub.protocols.huggingface.xet.shards import Segment
     from registry.uploads.receive import Readable
 
 #: Seconds without data after which a session is deleted.

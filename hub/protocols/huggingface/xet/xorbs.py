@@ -13,13 +13,11 @@ Hashes of chunks and xorbs are not verified, as the sha256 of the whole file is.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from lz4.frame import LZ4FrameDecompressor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Maximum size of a xorb in bytes. Clients pack up to 64 MiB of chunks, plus headers.
 MAX_XORB_BYTES = 65 * 2**20

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.claims.config import embedded_configs
+from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.claims.metadata import first_text, number, parsed_json, public_text
 from lorary.anatomy.claims.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.claims.triggers import common_tags, tag_shares, trigger_words
 from lorary.anatomy.display_names import natural
 from lorary.anatomy.findings.privacy import safe_name
 from lorary.anatomy.modules.module_table import modules_of
-from lorary.anatomy.report import LAYER_KINDS, Anatomy, Block, FileFacts, Layers, Notes
+from lorary.anatomy.report import LAYER_KINDS, Anatomy, Base, Block, FileFacts, Layers, Notes
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from lorary.anatomy.claims.config import AdapterConfig
     from lorary.anatomy.modules.adapted import Module
     from lorary.anatomy.modules.alphas import Alphas
-    from lorary.anatomy.report import Base
     from lorary.safetensors import Header, TensorInfo
 
 _MOST_NAMES = 100

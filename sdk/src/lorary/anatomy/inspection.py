@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lorary.anatomy.assembly import Parts, assemble, file_name
@@ -47,9 +48,6 @@ from lorary.safetensors import (
     read_scalars,
 )
 from lorary.safetensors.tensors import Tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.keys.layers import LAYERS as LAYER_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lorary.anatomy.base_models.proof import Confidence, Evidence
     from lorary.anatomy.claims.triggers import CommonTag, TriggerWord
 

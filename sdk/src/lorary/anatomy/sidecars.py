@@ -5,12 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIG_NAME = "adapter_config.json"
 """The file that PEFT writes beside the weights."""

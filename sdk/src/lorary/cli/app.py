@@ -12,15 +12,10 @@ import importlib
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import lorary
-from lorary.cli.command import Parser, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lorary.cli.command import Command
+from lorary.cli.command import Command, Parser, UsageError
 
 #: Command to the module that has it, and what it does.
 COMMANDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
@@ -11,8 +12,6 @@ from lorary.client.models import JSON, Adapter, Version
 from lorary.client.names import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lorary.client.http.session import Session
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,9 +22,6 @@ from lorary.client.transfers.digests import BLOCK_BYTES
 from lorary.safetensors import HeaderError, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
-    from concurrent.futures import Future
-
     from lorary.client.http.session import Session
 
     _Hashed = tuple[str, ...] | LoraryError

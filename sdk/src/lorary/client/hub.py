@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,20 +16,15 @@ from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
-from lorary.client.models import Account, Adapter, Look, Token, Upload, Version
+from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers import publishing, pulling
 from lorary.client.transfers.cache import Cache
-from lorary.client.transfers.publishing import Details, Pushed
+from lorary.client.transfers.publishing import Details, OnChecked, Pushed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-    from types import TracebackType
-
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.models import Image
-    from lorary.client.transfers.publishing import OnChecked
     from lorary.client.transfers.pulling import Pulled
     from lorary.client.tryouts import Layer, Tryout
 

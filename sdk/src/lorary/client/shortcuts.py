@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
@@ -9,10 +12,6 @@ from lorary.client.config import token_for
 from lorary.client.hub import Hub
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     from lorary.client.models import Adapter
     from lorary.client.transfers.publishing import Details, Pushed
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lorary.client.errors import LoraryError, ReferenceInvalid, TimedOut
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Image
 from lorary.client.names import Reference
-from lorary.client.progress import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from lorary.client.progress import OnProgress
+from lorary.client.progress import OnProgress, Progress
 
 _POLL_S, _LONGEST_POLL_S = 0.5, 3.0
 _TIMEOUT_S = 1800.0

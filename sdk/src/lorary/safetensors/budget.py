@@ -8,14 +8,13 @@ have.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from lorary.safetensors.errors import HeaderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lorary.safetensors.limits import Limits
 
 _HARMLESS_BYTES = 512 * 1024

@@ -11,6 +11,7 @@ the standard library.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import prod
 from operator import eq, itemgetter, mul, sub
@@ -22,8 +23,6 @@ from lorary.safetensors.rules import are_plain_names, is_gapless, is_metadata
 from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from lorary.safetensors.limits import Limits
 
 _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")

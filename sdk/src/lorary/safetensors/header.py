@@ -9,6 +9,8 @@ Source: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,9 +22,6 @@ from lorary.safetensors.source import BytesSource, Source, open_source
 from lorary.safetensors.strict import read_careful
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
     from lorary.safetensors.tensors import TensorInfo
 
 

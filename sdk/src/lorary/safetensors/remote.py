@@ -11,6 +11,8 @@ import http.client
 import re
 import ssl
 import time
+from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -22,9 +24,6 @@ from lorary.safetensors.limits import DEFAULT_LIMITS
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
     from typing_extensions import Self
     from urllib3 import BaseHTTPResponse
 

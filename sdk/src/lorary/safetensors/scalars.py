@@ -7,16 +7,14 @@ itself; only scalars that are close together are read at once.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from operator import sub
 from typing import TYPE_CHECKING
 
-from lorary.safetensors.source import read_each
+from lorary.safetensors.source import Source, read_each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from lorary.safetensors.header import Header
-    from lorary.safetensors.source import Source
     from lorary.safetensors.tensors import TensorInfo
 
 _CODES = {

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from lorary.safetensors.errors import HeaderError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SNIFF_BYTES = 512
 """Number of bytes that `sniff` needs: a tar archive has its signature at byte 257."""

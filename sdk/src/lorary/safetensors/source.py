@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Protocol, runtime_checkable
 
 
 @runtime_checkable

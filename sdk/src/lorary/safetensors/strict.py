@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lorary.safetensors.budget import check_budget, too_many_tensors
@@ -20,8 +21,6 @@ from lorary.safetensors.rules import name_fault
 from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from lorary.safetensors.limits import Limits
 
 _SPACE = re.compile(r"[ \t\n\r]*")

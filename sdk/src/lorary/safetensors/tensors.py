@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lorary.safetensors.dtypes import DTYPE_BITS
-
-if TYPE_CHECKING:
-    from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 
 MOST_ELEMENTS = MOST_BYTES = 2**64 - 1
 """The largest number of elements or bytes that fits the 64-bit integers of other readers."""

@@ -7,18 +7,16 @@ same: one with the same names, the same width, or fewer of the same blocks.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from lorary.anatomy.base_models.narrowing import Evidence
 from lorary.anatomy.claims.vocabulary import covers
-from lorary.anatomy.families import families, family_index, family_title
+from lorary.anatomy.families import Family, families, family_index, family_title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lorary.anatomy.base_models.survey import Group, Survey
     from lorary.anatomy.claims.base_models import Claims
-    from lorary.anatomy.families import Family
 
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.base_models.survey import survey
@@ -21,8 +22,6 @@ from lorary.anatomy.modules.adapted import Module
 from lorary.anatomy.modules.shapes import Dims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from lorary.safetensors import TensorInfo
 
 _WEIGHT = ".weight"

@@ -13,11 +13,9 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 _GROUP = re.compile(r"\{([^}]{0,512})\}")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")

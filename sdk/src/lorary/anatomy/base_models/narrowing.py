@@ -9,19 +9,16 @@ the remaining families is the likely one (`verdict`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.anatomy.base_models.module_index import pattern_of
-from lorary.anatomy.claims.base_models import FILE_NAME
+from lorary.anatomy.claims.base_models import FILE_NAME, Claims
 from lorary.anatomy.claims.vocabulary import covers, parent_of
-from lorary.anatomy.families import encoders, families, family_title
+from lorary.anatomy.families import Family, encoders, families, family_title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
     from lorary.anatomy.base_models.survey import Survey
-    from lorary.anatomy.claims.base_models import Claims
-    from lorary.anatomy.families import Family
 
 _COVERAGE = 0.9  # of a family's blocks, for the depth of a file to matter
 _NETWORK = "ss_network_module"

@@ -7,6 +7,7 @@ candidate, its claim is only reported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,15 +20,11 @@ from lorary.anatomy.base_models.narrowing import (
     narrow_by_claim,
     narrow_by_encoders,
 )
-from lorary.anatomy.base_models.survey import survey
-from lorary.anatomy.families import families, family_index, family_title
+from lorary.anatomy.base_models.survey import Survey, survey
+from lorary.anatomy.families import Family, families, family_index, family_title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lorary.anatomy.base_models.survey import Survey
     from lorary.anatomy.claims.base_models import Claims
-    from lorary.anatomy.families import Family
     from lorary.anatomy.modules.adapted import Module
 
 __all__ = ["Confidence", "Evidence", "Proof", "prove"]

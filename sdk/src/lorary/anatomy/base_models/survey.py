@@ -7,19 +7,16 @@ questions about the base model are answered by these groups, not by module.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.anatomy.families import encoder_index, encoders, families, family_index
-from lorary.anatomy.modules.module_table import modules_of
+from lorary.anatomy.families import Family, encoder_index, encoders, families, family_index
+from lorary.anatomy.modules.module_table import Module, Modules, modules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from lorary.anatomy.base_models.module_index import Row, Weights
-    from lorary.anatomy.families import Family
-    from lorary.anatomy.modules.module_table import Module, Modules
 
 _DIFFERENCES = frozenset(
     {"w_norm", "b_norm", "diff_b", "diff_m", "alpha", "weight", "tokens", "scale"}

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.base_models.narrowing import Evidence
-from lorary.anatomy.claims.base_models import best_lineage, covers
+from lorary.anatomy.claims.base_models import Claim, Claims, LineageClaim, best_lineage, covers
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.families import FAMILIES, families, family_title
 from lorary.anatomy.findings.finding import Finding, finding
 from lorary.anatomy.modules.module_table import modules_of
-from lorary.anatomy.report import Base
+from lorary.anatomy.report import Agreement, Base
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from lorary.anatomy.base_models.proof import Proof
-    from lorary.anatomy.claims.base_models import Claim, Claims, LineageClaim
     from lorary.anatomy.modules.adapted import Module
-    from lorary.anatomy.report import Agreement
 
 _MOST_NAMED = 10
 _MOST_LINEAGES = 8

@@ -7,8 +7,9 @@ an adapter can't show. Wrong claims are kept too: they are reported beside what 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lorary.anatomy.claims.config import DENOISERS, AdapterConfig, embedded_configs
 from lorary.anatomy.claims.experts import noise_half
@@ -26,9 +27,6 @@ from lorary.anatomy.claims.vocabulary import (
     parents,
     squash,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "FILE_NAME",

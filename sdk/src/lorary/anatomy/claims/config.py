@@ -10,8 +10,8 @@ Source: PEFT's configuration classes, and diffusers' `LORA_ADAPTER_METADATA_KEY`
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import (
     cache_of,
@@ -22,9 +22,6 @@ from lorary.anatomy.claims.metadata import (
     public_text,
 )
 from lorary.anatomy.claims.patterns import Patterns
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 METADATA_KEY = "lora_adapter_metadata"
 MOST_CONFIG_BYTES = 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from lorary.anatomy.claims.metadata import (
     first_text,
@@ -13,9 +13,6 @@ from lorary.anatomy.claims.metadata import (
     parsed_json,
     whole_number,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _MOST_SIDE = 65_536
 _MOST_DATASETS = 1_000

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lorary.anatomy.claims.base_models import covers
-from lorary.anatomy.claims.config import embedded_configs
+from lorary.anatomy.claims.base_models import Claims, covers
+from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.claims.metadata import number
 from lorary.anatomy.claims.vocabulary import parent_of
 from lorary.anatomy.findings.finding import Finding, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from lorary.anatomy.claims.base_models import Claims
-    from lorary.anatomy.claims.config import AdapterConfig
     from lorary.anatomy.modules.adapted import Module
 
 _MOST_ARGUMENT_CHARS = 20_000

@@ -6,12 +6,9 @@ The tensors don't show it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from lorary.anatomy.claims.metadata import first_text, numbers_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _HIGH = re.compile(r"high[ _.-]?noise|(?<![a-z0-9])(?:hn|highnoise)(?![a-z0-9])")
 _LOW = re.compile(r"low[ _.-]?noise|(?<![a-z0-9])(?:ln|lownoise)(?![a-z0-9])")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lorary.anatomy.findings import privacy
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MOST_JSON_CHARS = 2 * 1024 * 1024  # parsed JSON takes up to 27 times the space of its text
 _MOST_EXACT = 2**53

@@ -5,7 +5,7 @@ Only the fields below are read: others contain paths, names of concepts and samp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from lorary.anatomy.claims.metadata import (
     int_if_whole,
@@ -17,9 +17,6 @@ from lorary.anatomy.claims.metadata import (
     whole_number,
 )
 from lorary.anatomy.tables import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _KEYS: Mapping[str, Mapping[str, str]] = read_table("claims/onetrainer_keys.json")
 _MOST_SIDE = 65_536

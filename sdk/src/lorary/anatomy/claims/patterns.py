@@ -7,14 +7,11 @@ Patterns come from untrusted files, so those that could take long are not used: 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MOST_PATTERNS = 20_000
 _MOST_EXPRESSIONS = 8

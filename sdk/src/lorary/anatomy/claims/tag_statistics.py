@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from lorary.anatomy.claims.datasets import entries
 from lorary.anatomy.claims.metadata import base_name, clean, number, parsed_json, raw_text
 from lorary.anatomy.tables import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
 
 _MOST_DIRECTORIES = 1_000
 _MOST_TAGS_READ = 100_000

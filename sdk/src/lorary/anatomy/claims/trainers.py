@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from lorary.anatomy.claims.metadata import first_text, parsed_json, public_text, raw_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MUSUBI = frozenset(
     f"networks.lora_{name}"

@@ -7,10 +7,11 @@ address is removed. `training_keys.json` lists the metadata keys of each fact.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from lorary.anatomy.claims.config import embedded_configs
+from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.claims.datasets import dataset_facts
 from lorary.anatomy.claims.experts import expert_of
 from lorary.anatomy.claims.metadata import (
@@ -27,11 +28,6 @@ from lorary.anatomy.claims.metadata import (
 from lorary.anatomy.claims.onetrainer import onetrainer_facts
 from lorary.anatomy.claims.trainers import trainer_of
 from lorary.anatomy.tables import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from lorary.anatomy.claims.config import AdapterConfig
 
 _KEYS: Mapping[str, Mapping[str, Sequence[str]]] = read_table("claims/training_keys.json")
 _FILES = frozenset({"base_model", "vae", "output_name"})

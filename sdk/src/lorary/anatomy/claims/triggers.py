@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lorary.anatomy.claims.datasets import entries
 from lorary.anatomy.claims.metadata import (
@@ -31,9 +32,6 @@ from lorary.anatomy.claims.tag_statistics import (
     stop_words,
     tag_shares,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 __all__ = ["CommonTag", "TagShares", "TriggerWord", "common_tags", "tag_shares", "trigger_words"]
 

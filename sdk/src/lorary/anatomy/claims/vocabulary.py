@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.families import families
 from lorary.anatomy.tables import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 def covers(claimed: str, family: str) -> bool:

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from lorary.safetensors.errors import HEADER_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lorary.safetensors import HeaderError
 
 Severity = Literal["error", "warning", "info"]

@@ -7,12 +7,9 @@ missing, sd-scripts writes a word instead of the hash. The hash of no bytes is `
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from lorary.anatomy.findings.finding import Finding, finding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _SHA256 = 64
 _LENGTHS: Mapping[str, frozenset[int]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from lorary.anatomy.modules.module_table import modules_of
 from lorary.anatomy.tables import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
     from lorary.anatomy.claims.config import AdapterConfig
     from lorary.anatomy.modules.adapted import Module
 

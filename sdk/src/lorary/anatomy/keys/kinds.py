@@ -7,6 +7,7 @@ only tensors that play an adapter's roles do.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.keys.conventions import file_convention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from lorary.anatomy.modules.adapted import Scan
     from lorary.safetensors import TensorInfo
 

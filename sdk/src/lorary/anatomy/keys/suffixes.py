@@ -7,14 +7,11 @@ PEFT, where every tuner gives its tensors a prefix of its own (`vera_`, `hra_`, 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.tables import read_table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,14 +9,12 @@ Each key is split by itself, because files mix conventions.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lorary.anatomy.keys.suffixes import SUFFIXES, Role, split_unusual
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["PREFIXES", "SUFFIXES", "Prefix", "Role", "split_key", "split_prefix"]
 

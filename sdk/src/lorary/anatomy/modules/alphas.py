@@ -16,11 +16,10 @@ from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.claims.metadata import clean, number, parsed_json
 from lorary.anatomy.claims.onetrainer import onetrainer_config
 from lorary.anatomy.findings.finding import Finding, counted, finding
-from lorary.anatomy.modules.module_table import modules_of
+from lorary.anatomy.modules.module_table import Module, Modules, modules_of
 from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
-    from lorary.anatomy.modules.module_table import Module, Modules
     from lorary.anatomy.modules.shapes import Dims
 
 AlphaReader = Callable[[Sequence[TensorInfo]], Sequence["float | None"]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from lorary.anatomy.keys.tensor_names import split_prefix
 from lorary.anatomy.modules.module_table import modules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from lorary.anatomy.modules.adapted import Module
 
 Duplicates = tuple[list[tuple[str, str]], list[tuple[str, str]]]

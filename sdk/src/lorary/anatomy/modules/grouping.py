@@ -7,20 +7,16 @@ names in the same order: a hub sees the same few thousand names again and again.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from lorary.anatomy.families import encoder_index, family_index
+from lorary.anatomy.families import Place, encoder_index, family_index
 from lorary.anatomy.keys.algorithms import order, refine
 from lorary.anatomy.keys.conventions import convention_name, naming_style
 from lorary.anatomy.keys.layers import layer_of
 from lorary.anatomy.keys.tensor_names import Prefix, Role, split_key, split_prefix
 from lorary.anatomy.modules.module_table import Columns, Groups, grouped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from lorary.anatomy.families import Place
 
 _FLAT_BLOCK = re.compile(r"(.{0,512}?(?:blocks?|layers?|refiner))[._](\d{1,512})(?:[._]|$)")
 # Names of tensors that all modules share, such as vector banks.

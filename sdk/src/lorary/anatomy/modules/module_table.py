@@ -6,13 +6,11 @@ Rows are built only for modules that are named, or that aren't plain pairs of ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from lorary.anatomy.base_models.module_index import Weights
     from lorary.anatomy.families import Place
     from lorary.anatomy.modules.shapes import Dims

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, eq
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from lorary.safetensors.dtypes import FLOAT_DTYPES
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from lorary.anatomy.modules.adapted import Module, Scan
     from lorary.safetensors import Header, TensorInfo
 

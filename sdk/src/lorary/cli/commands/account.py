@@ -5,17 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import count_bytes, emit, note, pairs, show
 from lorary.client.config import Credentials, endpoint_of, home_of
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
 
 
 def _configure_login(parser: Parser) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output import strengths
 from lorary.cli.output.text import (
     count_bytes,
@@ -21,9 +22,6 @@ from lorary.cli.output.text import (
 )
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
     from lorary.client import Adapter, Version
 
 _LIMIT = 50

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import emit, note, plain, show, table
-from lorary.client.curation import ANYWHERE
+from lorary.client.curation import ANYWHERE, Alias, Expected, Move
 from lorary.client.errors import NotFound
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
-    from lorary.client.curation import Alias, Expected, Move
 
 NONE = "none"
 

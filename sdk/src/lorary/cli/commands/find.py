@@ -5,25 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
 from lorary import client
-from lorary.cli.command import Command, add_endpoint
+from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.input_files import find as files_of
 from lorary.cli.output.progress import Counting, counting, meter
 from lorary.cli.output.text import emit, note, plain, show
-from lorary.client import find_by_hash
+from lorary.client import Found, LoraryError, Match, find_by_hash
 from lorary.client.progress import OnProgress, silent
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator, Sequence
-
-    from lorary.cli.command import Parser
-    from lorary.client import Found, LoraryError, Match
 
 NOT_FOUND = 3
 

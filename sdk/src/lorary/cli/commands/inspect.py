@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from rich.cells import cell_len
 
 from lorary.anatomy.claims.lineages import VARIABLE, LineageError, load_lineages
-from lorary.cli.command import Command, UsageError
+from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.commands.inspect_many import CODES, NOT_FOUND, Form, inspect_all
 from lorary.cli.input_files import Found, find
 from lorary.cli.output.inspect_lines import columns_for
 from lorary.cli.output.progress import counting
 from lorary.cli.output.text import note, plain, show, terminal_columns
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
 
 
 def _configure(parser: Parser) -> None:

@@ -9,20 +9,18 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import Inspection, Refusal, file_name, inspect_file, inspect_url, url_name
-from lorary.cli.output.inspect_lines import line_of
+from lorary.cli.output.inspect_lines import Columns, line_of
 from lorary.cli.output.inspect_page import page_of
 from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from lorary.cli.input_files import Found
-    from lorary.cli.output.inspect_lines import Columns
     from lorary.client.config import FoundToken
     from lorary.client.errors import SettingInvalid
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, add_endpoint
+from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
-
-    from lorary.cli.command import Parser
     from lorary.client import Progress, Pulled, PulledFile
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (
@@ -20,11 +22,7 @@ from lorary.cli.output.text import (
 )
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
     from lorary.anatomy import Finding
-    from lorary.cli.command import Parser
     from lorary.client import OnProgress, Progress, Pushed
 
 KINDS = (

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import emit, note, plain, show, table
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
     from lorary.client import Token
 
 

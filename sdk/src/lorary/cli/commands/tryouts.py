@@ -5,18 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, pairs, plain, show
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from lorary.cli.command import Parser
     from lorary.client import Progress, Tryout
 
 

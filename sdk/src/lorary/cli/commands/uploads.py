@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import count_bytes, emit, note, plain, share_of_bytes, show, table
 from lorary.client.errors import NotFound
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
-    from lorary.cli.command import Parser
     from lorary.client import Holder, Upload
 
 _DEFAULT = 50

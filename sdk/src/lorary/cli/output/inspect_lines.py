@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
-from lorary.anatomy import algorithm_title, family_title
+from lorary.anatomy import Anatomy, Base, Inspection, algorithm_title, family_title
 from lorary.cli.output.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
 from lorary.cli.output.text import count_bytes, plain, styled
-
-if TYPE_CHECKING:
-    from lorary.anatomy import Anatomy, Base, Inspection
 
 _VERDICT, _METHOD, _SIZE = 24, 14, 9
 _GAP = "  "

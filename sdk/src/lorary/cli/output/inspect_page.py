@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES, KIND_TITLES, algorithm_title, family_title
+from lorary.anatomy import (
+    FAMILIES,
+    KIND_TITLES,
+    Anatomy,
+    Base,
+    Finding,
+    Inspection,
+    algorithm_title,
+    family_title,
+)
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.cli.output.finding_advice import ADVICE
 from lorary.cli.output.text import (
@@ -18,9 +28,6 @@ from lorary.cli.output.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from lorary.anatomy import Anatomy, Base, Finding, Inspection
     from lorary.anatomy.base_models.narrowing import Evidence
     from lorary.anatomy.report import Layers
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,6 @@ from lorary.client.errors import LoraryError
 from lorary.client.transfers.digests import digest_file
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Sequence
-
     from lorary.anatomy import Finding
     from lorary.client import Adapter, Hub, Reference
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from lorary.client.errors import Unreachable
 from lorary.client.progress import OnProgress, Progress, silent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _REDRAW_S = 0.1
 

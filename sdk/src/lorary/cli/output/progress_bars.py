@@ -10,6 +10,8 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     ProgressColumn,
+    Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -20,8 +22,6 @@ from rich.text import Text
 from lorary.cli.output.text import plain
 
 if TYPE_CHECKING:
-    from rich.progress import Task, TaskID
-
     from lorary.client import progress
 
 _VERBS = {

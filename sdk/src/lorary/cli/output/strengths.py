@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lorary.client.http.json_answers import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lorary.client import Version
 
 

@@ -9,14 +9,13 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lorary.cli.output.finding_advice import ADVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from rich.console import Console
 
     from lorary.anatomy import Finding

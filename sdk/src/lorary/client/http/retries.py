@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,8 +19,6 @@ from lorary.client.errors import LoraryError, TimedOut, Unreachable
 from lorary.connections import Origin, Proxy, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from urllib3 import BaseHTTPResponse
 
 T = TypeVar("T")

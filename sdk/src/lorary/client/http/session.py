@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -17,8 +18,6 @@ from lorary.client.http.retries import Again, Backoff, failure_from, pause_of
 from lorary.connections import Connections, Origin, ProxyInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
     from urllib3 import BaseHTTPResponse
 
 T = TypeVar("T")

@@ -26,21 +26,15 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Callable, Iterator
 from io import FileIO
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from lorary.client.errors import BadAnswer
-from lorary.client.models import Version
-from lorary.client.names import safe_segment
+from lorary.client.models import File, Version
+from lorary.client.names import Reference, safe_segment
 from lorary.client.transfers.digests import digest_file
 from lorary.client.transfers.file_lock import exclusive
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from lorary.client.models import File
-    from lorary.client.names import Reference
 
 #: Names of versions that never name another.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from hashlib import _Hash
-    from pathlib import Path
 
 BLOCK_BYTES = 1024 * 1024
 

@@ -6,14 +6,11 @@ If a link does not work, that part and all later ones are sent through the hub.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 from lorary.client.errors import Corrupt, FileMissing, LoraryError
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 #: Links per request: few enough that none expires before it is used.
 _AT_ONCE = 20

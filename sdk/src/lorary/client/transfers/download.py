@@ -17,7 +17,9 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import (
@@ -33,9 +35,7 @@ from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.digests import BLOCK_BYTES, feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from hashlib import _Hash
-    from io import FileIO
 
     from urllib3 import BaseHTTPResponse
 

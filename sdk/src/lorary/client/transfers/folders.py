@@ -21,21 +21,25 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lorary.client.errors import BadAnswer, TargetTaken, TargetUnusable
 from lorary.client.http.json_answers import Record
-from lorary.client.names import MAX_SEGMENT_BYTES, check_paths, collision_key, generic_rest
+from lorary.client.names import (
+    MAX_SEGMENT_BYTES,
+    Reference,
+    check_paths,
+    collision_key,
+    generic_rest,
+)
 from lorary.client.transfers.digests import digest_file
 from lorary.client.transfers.file_lock import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     from lorary.client.models import File, Version
-    from lorary.client.names import Reference
 
 _log = logging.getLogger(__name__)
 RECORD, LOCK = ".lorary.json", ".lorary.lock"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import Finding, Inspection, inspect_file
@@ -20,20 +22,16 @@ from lorary.client.errors import (
     VisibilityDiffers,
 )
 from lorary.client.models import Account, Adapter, Upload, Version
-from lorary.client.names import collision_key
+from lorary.client.names import Reference, collision_key
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     from lorary.client.http.session import Session
-    from lorary.client.names import Reference
 
-    #: Told of what was found in the files, each once, and of the adapter that there is.
-    OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
+#: Told of what was found in the files, each once, and of the adapter that there is.
+OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
 
 #: Suffixes of files that may travel beside weights; everything else is inspected as weights.
 COMPANIONS = frozenset(

@@ -5,23 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
-from lorary.client.transfers.cache import place
+from lorary.client.transfers.cache import Cache, place
 from lorary.client.transfers.download import fetch
 from lorary.client.transfers.folders import Folder, Planned, Source, existing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
-    from lorary.client.transfers.cache import Cache
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ import hashlib
 import threading
 import time
 import unicodedata
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import FileIO
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -35,9 +37,7 @@ from lorary.client.transfers.digests import BLOCK_BYTES, digest_file
 from lorary.client.transfers.direct_parts import DirectParts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from hashlib import _Hash
-    from pathlib import Path
 
 PARALLEL_PARTS = 3
 _PART_TRIES = 3
