@@ -80,7 +80,6 @@ def load(env: Env, root: Path) -> Config:
     """Return the configuration from the environment.
 
     Args:
-        env: The variables.
         root: Folder of the checkout, for defaults.
 
     Raises:

@@ -110,7 +110,6 @@ def adapters_of(
     """Yield each adapter of a picture as a local file with PEFT's configuration.
 
     Args:
-        used: Adapters that the picture's recipe names.
         files: Files to use instead of the store; each must be one of these adapters.
 
     Raises:

@@ -41,7 +41,6 @@ class Compiled:
     Results are raw values of the database's driver: a boolean from SQLite is 0 or 1.
 
     Args:
-        build: Returns the queryset for the placeholders.
         placeholders: Name → ``text(…)`` or ``integer(…)``, each once.
     """
 

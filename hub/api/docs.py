@@ -227,7 +227,6 @@ def sample(document: dict[str, Any], schema: dict[str, Any], *, depth: int = 0) 
 
     Args:
         document: API document with the components that ``$ref`` refers to.
-        schema: Schema of the value.
         depth: Nesting level; deep ones are left out.
     """
     schema = _resolved(document, schema)

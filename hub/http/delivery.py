@@ -88,7 +88,6 @@ def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> 
 
     Args:
         request: See ``deliver``; its ``If-Match`` is evaluated, too.
-        served: The file.
         saved_as: Name to save it under, "" for its own.
 
     Raises:
@@ -119,9 +118,6 @@ def deliver(
 
     Args:
         request: Its ``If-None-Match``, ``Range`` and ``If-Range`` headers are evaluated.
-        blob: What to send.
-        filename: Name to save it under.
-        content_type: Its media type.
         is_private: Whether shared caches must not store it.
         on_sent: Called once the last byte of the file was sent: once for a download that was
             made in several ranges. If another server sends the file, called at once.

@@ -69,10 +69,7 @@ def problem_lines(
     """Yield lines that list missing, damaged and failed files.
 
     Args:
-        tally: Result of copying or verifying files.
         missing: Description of missing files; the default is for the hub's own store.
-        damaged: Description of damaged files.
-        failed: Description of files that a store refused.
     """
     yield from listed(tally.missing, missing, noun="file")
     yield from listed(tally.damaged, damaged, noun="file")

@@ -219,9 +219,6 @@ class Announcer:
         """Set the address to announce.
 
         Args:
-            supervisor: Supervisor of the web server.
-            host: Address that it listens on.
-            port: Its port.
             tell: Called once with the announcement.
             say: Called with other messages.
         """

@@ -150,11 +150,7 @@ def _job_status(job: Job, render: Render | None) -> JobStatus:
 
 
 def unserved_families(living: Sequence[Worker]) -> list[UnservedFamily]:
-    """Return the families with waiting renders that no worker serves, by name.
-
-    Args:
-        living: The workers that are alive.
-    """
+    """Return the families with waiting renders that no worker serves, by name."""
     waiting = {
         family: count
         for family, count in sorted(_unfinished_renders().items())

@@ -35,7 +35,6 @@ def page(
     """Answer a view's errors with a page: a redirect if the object moved, else an error page.
 
     Args:
-        view: The view.
         judges_query: Whether the view validates its query string itself.
         throttle: Its rate limit; None for files that are only read and sent.
     """

@@ -29,9 +29,7 @@ def client_key(peer: str, head: bytes | bytearray, length: int) -> str:
     """Return the client of a request: an address, or the network of a public IPv6 address.
 
     Args:
-        peer: Address at the other end of the connection.
         head: The request's head; other bytes may follow it.
-        length: Length of the head.
     """
     if settings.LORARY.trust_proxy and (found := _FORWARDED.findall(head, 0, max(0, length))):
         nearest = found[-1].rpartition(b",")[2].strip().decode("latin-1")

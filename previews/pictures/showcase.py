@@ -67,7 +67,6 @@ def page(
 
     Args:
         rows: A part of ``pictures()``.
-        limit: Size of the page.
         is_oldest: Whether the oldest come first.
         after: Id of the last picture on the page before, 0 for the first page.
         offset: Pictures to skip, for pages by number.

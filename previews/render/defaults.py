@@ -26,8 +26,6 @@ def default_recipe(
     """Return the default recipe for an adapter, the same for all its versions.
 
     Args:
-        base: Base model to render with.
-        kind: Kind of the adapter.
         own: Prompts that follow the default ones; duplicates are left out.
         reach: Lowest and highest recommended strength.
     """

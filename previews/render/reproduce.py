@@ -55,8 +55,6 @@ def reproduce(original: Original, base: Base, stack: Sequence[Layer]) -> Reprodu
     the same size, unless that is large.
 
     Args:
-        original: The picture.
-        base: The base model that its recipe names.
         stack: Its adapters, from ``layer_of``.
 
     Raises:

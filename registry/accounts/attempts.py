@@ -22,9 +22,7 @@ def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
     """Count one attempt.
 
     Args:
-        scope: What is attempted.
         key: Who attempts it.
-        limit: How many attempts a window allows.
         window_s: Length of a window in seconds; it starts with the first attempt.
 
     Raises:

@@ -101,8 +101,6 @@ def change_password(
     All sessions end, except one that the caller renews (``update_session_auth_hash``).
 
     Args:
-        actor: The user.
-        password: The new password.
         revokes_tokens: Whether to revoke all access tokens too.
 
     Raises:
@@ -137,7 +135,6 @@ def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
 
     Args:
         actor: Who did it; None at the command line, the only place that can do it.
-        user: The user.
         is_staff: Whether the user is an administrator from now on.
 
     Returns:

@@ -102,7 +102,6 @@ def after(order: str, value: object, number: int) -> Q:
     Args:
         order: One of ``ORDERS``.
         value: Result of ``place_of`` for that adapter.
-        number: Its id.
 
     Raises:
         ValueError: the value is not from ``place_of``.

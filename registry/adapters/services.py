@@ -41,7 +41,6 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
     """Create an adapter with its empty root revision.
 
     Args:
-        actor: The user who creates it.
         owner: Its namespace; by default the actor's own.
         name: A name by the rules of ``registry.names``.
         **card: Any of ``EDITABLE``.

@@ -47,8 +47,6 @@ def point(
     """Create or move an alias; if it points at the revision already, nothing is written.
 
     Args:
-        actor: A user who may publish here.
-        adapter: The adapter.
         name: Valid by ``registry.names.check_alias``.
         to: A revision of the adapter that is neither a draft nor withdrawn.
         expected: The revision it must point at now; None if it must not exist.

@@ -58,7 +58,6 @@ def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:
     """Return the files that match a hash, the earliest published first.
 
     Args:
-        user: The viewer.
         text: The hash in full or in the usual short form of its kind, in any case, optionally with
             ``0x`` or a prefix such as ``blake3:``.
         kind: Only this kind; "" for any.
@@ -190,7 +189,6 @@ def places_of_weights(
 
     Args:
         user: The uploader, who must not learn about others' private and unlisted adapters.
-        hashes: Hashes of the file, by kind.
         most: Maximum number of results.
 
     Returns:

@@ -121,8 +121,6 @@ def copy(
     """Copy blobs to another store, except those that it has in full length.
 
     Args:
-        source: The old store.
-        target: The new store.
         blobs: The blobs; by default all stored ones.
         threads: Files copied at once.
         is_dry: Only report what would be copied, and what is missing in the source.
@@ -190,11 +188,6 @@ def mend(
 
 def copy_one(named: Named, *, source: BlobStore, target: BlobStore) -> str:
     """Copy one blob, replacing an existing one; return the outcome for ``Tally.add``.
-
-    Args:
-        named: Digest and length.
-        source: The old store.
-        target: The new store.
 
     Raises:
         LoraryError, OSError: a store is unreachable or full.

@@ -109,7 +109,6 @@ def is_deletable(sha256: str, *, is_released: bool = False) -> bool:
     """Whether no row keeps the bytes of a digest, and no process is promoting them.
 
     Args:
-        sha256: The digest.
         is_released: Treat the row as released, as a sweep would do.
     """
     blob = Blob.objects.filter(sha256=sha256)
@@ -121,7 +120,6 @@ def deleting(sha256: str, *, size_bytes: int) -> Iterator[bool]:
     """Keep others from promoting a digest while its bytes are deleted.
 
     Args:
-        sha256: The digest.
         size_bytes: Length of its bytes, for a new row if there is none.
 
     Yields:

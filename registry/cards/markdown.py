@@ -75,7 +75,6 @@ def render(text: str, *, max_marks: int = MAX_MARKS) -> SafeString:
     """Return Markdown as HTML: the highest heading becomes ``h2``, links are nofollow and ugc.
 
     Args:
-        text: The Markdown.
         max_marks: How many formatting characters it may have.
 
     Raises:

@@ -22,10 +22,6 @@ from registry.models import Adapter, Blob, Maturity
 def new_text(adapter: Adapter, card: Blob | None) -> str | None:
     """Return the new README of an adapter, None if the existing one is up to date.
 
-    Args:
-        adapter: The adapter, possibly with unsaved changes.
-        card: The existing README.
-
     Raises:
         LoraryError, OSError: the existing one cannot be read.
     """

@@ -116,9 +116,7 @@ def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]
     """Return the files of a revision after changes.
 
     Args:
-        before: Files by path.
         changes: The changes; a path that is deleted and new is replaced.
-        incoming: New files by path.
 
     Raises:
         NotFound: there is no file to delete at ``facts["path"]``.

@@ -108,12 +108,8 @@ def commit(  # noqa: PLR0913 - what a commit is made of, by keyword
     """Create a revision; may be repeated, and then returns the first result.
 
     Args:
-        actor: The committer.
-        adapter: The adapter.
-        ref: A branch.
         expected_parent: Revision that the branch must point at, or its first digits.
         puts: Files whose bytes are stored.
-        inlines: Small files with their content.
         deletes: Paths to delete; a folder ends with a slash.
         message: Cut to ``MAX_MESSAGE`` characters.
         wait_s: Maximum seconds to wait for checks.

@@ -36,7 +36,6 @@ def accepted_blobs(*, user: User, files: Sequence[Put | Inline], wait_s: float) 
     """Return the accepted blob of every file by path.
 
     Args:
-        user: The committer.
         files: New files, each path once.
         wait_s: Maximum seconds to wait for checks.
 
@@ -62,8 +61,6 @@ def start_checks(*, user: User, file: Put | Inline, checks_now: bool = True) -> 
     """Queue the checks of a file, or run them now for a small companion; may be repeated.
 
     Args:
-        user: The committer.
-        file: The new file.
         checks_now: Whether there is time to check a small companion now.
 
     Raises:

@@ -171,7 +171,6 @@ def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
 
     Args:
         head: At most ``head_bytes()`` bytes.
-        name: File name, for messages.
         size: Length of the whole file in bytes.
     """
     return inspect_bytes(head, name=name, size=size, limits=_limits())
@@ -272,7 +271,6 @@ def run_deep(
     """Return the findings of all checks.
 
     Args:
-        subject: The file.
         known: Findings of the quick checks, which run again if this is None.
         progress: Called with the bytes done and the total.
     """

@@ -138,7 +138,6 @@ class BlobStore(Protocol):
         """Delete a file, joined or in parts. Missing files are not an error.
 
         Args:
-            name: What to delete.
             is_partial: Delete only what is incomplete of it.
         """
 

@@ -34,7 +34,6 @@ class Ranged(io.RawIOBase):
         """Prepare, without a request.
 
         Args:
-            name: For messages.
             size: Length of the object in bytes.
             fetch: Returns the body with the bytes from a first to a last one, inclusive.
         """

@@ -72,9 +72,6 @@ def _client(location: BucketLocation, endpoint: str, _pid: int) -> S3Client:
 def translate_errors(name: str) -> Iterator[None]:
     """Turn the errors of a request into those of ``BlobStore``.
 
-    Args:
-        name: What the request is about.
-
     Raises:
         FileNotFoundError: the object doesn't exist.
         FileExistsError: a condition of the request failed (412, or 409 during concurrent writes).

@@ -25,7 +25,6 @@ def holder(user_id: int, token_id: int) -> User | None:
     Returns None if the account is closed or the token is no longer valid.
 
     Args:
-        user_id: The account.
         token_id: The access token; 0 for a session.
     """
     user = User.objects.filter(pk=user_id, is_active=True).first()

@@ -52,8 +52,6 @@ def issue(
     revoked with it.
 
     Args:
-        actor: Owner of the token.
-        name: What the token is for.
         scopes: A subset of ``SCOPES``.
         days: Days until it expires; 0 for never, None for ``LORARY_TOKEN_DAYS``.
         bound_to: ``owner`` or ``owner/name`` that it is bound to; empty for none.

@@ -44,9 +44,7 @@ def begin(*, actor: User, sha256: str, size_bytes: int) -> Upload | None:
     """Return a new or open deposit, or None if no bytes need to be sent.
 
     Args:
-        actor: The uploader.
         sha256: Digest of the whole file; compared when all bytes are stored.
-        size_bytes: Its length.
 
     Raises:
         Invalid: it is not a digest, or too many deposits are open.
@@ -105,8 +103,6 @@ def assign_path(*, actor: User, sha256: str, path: str, size_bytes: int | None =
 
     Args:
         actor: A user who sent the bytes, or can download them.
-        sha256: Their digest.
-        path: Name in the manifest.
         size_bytes: Their length, if the client sends it.
 
     Returns:

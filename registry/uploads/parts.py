@@ -72,7 +72,6 @@ def receive_part(
     after the next one was answered.
 
     Args:
-        actor: The uploader.
         upload: An open upload of the actor.
         number: Number of the part, from 1.
         stream: Its bytes.
@@ -113,7 +112,6 @@ def record_joined(upload: Upload, before: UploadPart | None) -> StateConflict:
     """Record every part of an upload whose parts are joined already; return the refusal.
 
     Args:
-        upload: An upload whose key accepts no more parts.
         before: The row that was deleted for a new part, which the key did not accept.
     """
     if before is not None:
@@ -210,9 +208,6 @@ def _record_listed(upload: Upload, part: storage.Part, tag: str, *, before: str 
     """Record a listed part, unless another came through the hub during the listing.
 
     Args:
-        upload: The upload.
-        part: The part.
-        tag: Tag that the bucket listed.
         before: Tag of the row before the listing, None without a row.
     """
     facts = {"size_bytes": part.size, "sha256": "", "tag": tag}

@@ -88,10 +88,6 @@ def _size_fault(expected: int, got: int) -> SizeMismatch:
 def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
     """Return a declared digest in lower case, "" if there is none.
 
-    Args:
-        sha256: The declared digest.
-        field: Name of the field in the request.
-
     Raises:
         Invalid: it is not a digest.
     """

@@ -61,9 +61,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     """Create an upload; bytes that the actor can already read are accepted without being sent.
 
     Args:
-        actor: The uploader.
         path: File name in the manifest, by the rules of ``registry.names.check_path``.
-        size_bytes: Length of the whole file.
         sha256: Its digest, if known; the checks refuse other bytes.
 
     Raises:
@@ -94,9 +92,7 @@ def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Uplo
     """Create an upload that has a digest and no path yet (``by_digest``).
 
     Args:
-        user: The uploader.
         digest: Sha256 of the whole file.
-        size_bytes: Length of the whole file.
         most: Maximum number of open deposits of the user.
 
     Raises:

@@ -50,8 +50,6 @@ def move_uploads(
     """Move the bytes of open uploads to another store; may be repeated.
 
     Args:
-        source: The old store.
-        target: The new store.
         least_part_bytes: Length of the shortest part that the target can join.
 
     Raises:

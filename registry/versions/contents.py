@@ -24,7 +24,6 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
     """Return manifest lines of uploads, with the primary one and the halves of a pair.
 
     Args:
-        user: The uploader.
         uploads: One for each path.
         family: Declared base model, or empty.
 
@@ -48,7 +47,6 @@ def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
     """Return manifest lines of files, with the primary one and the halves of a pair.
 
     Args:
-        files: Blobs by path.
         family: Declared base model, or empty.
     """
     weights = {path: blob for path, blob in files.items() if role_of(path) == FileRole.WEIGHTS}
@@ -151,7 +149,6 @@ def base_of(tip: Revision, withheld: Set[int] | None = None) -> list[Entry]:
     weights.
 
     Args:
-        tip: Revision that the branch points at.
         withheld: Result of ``blobs.withheld_in``; computed if None.
     """
     lines = manifests.entries_of(tip)

@@ -64,9 +64,6 @@ def number(
     """Give a revision the next number, as a draft; the caller has locked the adapter.
 
     Args:
-        user: The author.
-        revision: A revision with weights.
-        details: Description of the version.
         pair: Anatomy of the weights with their configuration (``anatomies.read_pair``).
     """
     adapter = revision.adapter

@@ -112,9 +112,6 @@ def default_revisions(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Vers
     """Return adapter id → the revision and version that ``main`` means.
 
     Takes two queries, three more if a tip is not a version, and more if a tip is skipped.
-
-    Args:
-        rows: Adapters.
     """
     tips = Alias.objects.filter(adapter__in=[row.pk for row in rows], name=MAIN)
     found: dict[int, tuple[Revision, Version | None]] = {}

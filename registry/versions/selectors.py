@@ -68,8 +68,6 @@ def absent(adapter: Adapter, name: str, text: str) -> NotFound:
     """Return the refusal of an unknown version, with a list of existing ones.
 
     Args:
-        adapter: An adapter that the user may see.
-        name: The requested name.
         text: Message with ``%(adapter)s`` and ``%(version)s``.
     """
     facts = {"adapter": adapter.full_name, "version": name[:96]}
@@ -116,10 +114,6 @@ def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict
     """Return revision id → its version, or the newest version with the same weights; 3 queries.
 
     For example, a commit that only edits the card is not a version, but has the weights of one.
-
-    Args:
-        rows: Versions that may be found.
-        revisions: Revisions of any adapters.
     """
     adapters = {revision.pk: revision.adapter_id for revision in revisions}
     found = {version.revision_id: version for version in rows.filter(revision__in=adapters)}
@@ -160,7 +154,6 @@ def gone(version: Version, requested: str = "") -> Gone:
     """Return the refusal of a withdrawn version, with the reason and what its tombstone shows.
 
     Args:
-        version: The withdrawn version.
         requested: The requested name, if it is an alias or a revision.
     """
     adapter = version.adapter
@@ -226,8 +219,6 @@ def findings_of(
     Findings of the header with its configuration replace those of the header alone.
 
     Args:
-        version: The version.
-        primary: Its primary file.
         is_owner: Whether to include findings that only its owner sees.
     """
     found: list[Finding | Result] = list(primary.blob.findings.all()) if primary else []

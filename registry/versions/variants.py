@@ -46,7 +46,6 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
 
     Args:
         weights: Anatomy documents by path, {} for a file without one.
-        declared: The declared family.
     """
     names = {
         path: _HUMP.sub("_", path).casefold()

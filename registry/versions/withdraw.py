@@ -41,8 +41,6 @@ def withdraw(*, actor: User, version: Version, reason: str) -> Version:
     """Withdraw a version for good; does nothing if it was withdrawn for the same reason.
 
     Args:
-        actor: Its owner or an administrator.
-        version: A published or yanked version.
         reason: Public reason, at most ``latest.MAX_REASON`` characters.
 
     Raises:

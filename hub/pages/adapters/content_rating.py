@@ -61,10 +61,7 @@ def rating_of(
     """Return the rating of an adapter, None if it is not mature.
 
     Args:
-        request: Has the viewer and the URL.
-        adapter: The adapter.
         page: Path of the page, if the request is for a part of it.
-        pictures: The pictures to show.
     """
     if adapter.maturity != Maturity.MATURE:
         return None

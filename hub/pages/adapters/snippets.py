@@ -29,10 +29,7 @@ def snippets_of(
     """Return the snippets of a version.
 
     Args:
-        version: The version.
         primary: Its primary file; without one there are only commands.
-        base_url: URL of this hub.
-        partner: The other file of a pair of weights.
     """
     pinned = f"{version.adapter.full_name}@{version.name}"
     here = f"export LORARY_ENDPOINT={base_url}"

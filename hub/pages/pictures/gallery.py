@@ -102,8 +102,6 @@ def gallery_of(
 
     Args:
         user: The viewer; owners also see images that are being checked or were refused.
-        adapter: The adapter of the version.
-        version: The version.
         first: Maximum number of images; default: all.
     """
     rows = list(selectors.listing(user, version))

@@ -224,8 +224,6 @@ def form_of(user: Viewer, tryout_input: TryoutInput, *, is_asked: bool = False) 
     """Return the form for an input; missing versions are listed as faults.
 
     Args:
-        user: The viewer.
-        tryout_input: Values of the form or URL.
         is_asked: Whether a picture was requested, so that the fields are validated.
     """
     rows, faults = _rows(user, tryout_input)

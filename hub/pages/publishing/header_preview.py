@@ -176,7 +176,6 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
 
     Args:
         target: The adapter of a new version, None for a new adapter.
-        allowed: Base models that the file fits.
     """
     latest = target.latest_version if target else None
     if target is None or latest is None or not latest.family or not allowed:

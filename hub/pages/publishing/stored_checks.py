@@ -26,7 +26,6 @@ def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
     """Return the reading of the files of a version; the first weights are its main file.
 
     Args:
-        sent: At least one upload.
         is_all: Whether the version has no further files.
     """
     main = next((one for one in sent if blob_selectors.document_of(one.blob)), sent[0])

@@ -91,8 +91,6 @@ def condition(names: Iterable[str], *, family: str = "family", lineage: str = "l
 
     Args:
         names: Some of ``NAMES``.
-        family: Column of the family.
-        lineage: Column of the lineage.
     """
     wanted, table = frozenset(names), _table()
     known = [one for one in table if one != _UNKNOWN]

@@ -41,7 +41,6 @@ class Paging:
 
         Args:
             request: Its URL is used for the link to the next page.
-            following: Cursor of the next page.
             is_more: Whether there is a next page.
         """
         if self.page is None:

@@ -70,8 +70,6 @@ def models(
     """Return adapters as models, in four queries.
 
     Args:
-        rows: Adapters with namespace, latest version and tags.
-        origin: Origin of this hub's URLs.
         is_main_only: Whether to leave out files that are not primary.
         has_card: Whether the description is the whole card instead of the summary.
     """

@@ -41,12 +41,9 @@ class Refused(Exception):
     """An error with details for Hugging Face clients.
 
     Args:
-        cause: The underlying error.
         code: ``X-Error-Code``, "" for none.
         status: Status, if it differs from that of the API.
         message: ``X-Error-Message``, if clients compare it literally.
-        headers: Additional headers.
-        body: Additional members of the JSON body.
     """
 
     def __init__(

@@ -57,7 +57,6 @@ class _ChangedTensor:
         """Write the changed tensor.
 
         Args:
-            strength: Strength of the stack.
             on_device: Keep the original on the tensor's device, not in main memory.
 
         Raises:

@@ -165,7 +165,6 @@ def native_names(
 
     Args:
         native: Patterns of original names and of diffusers' names; “*” is a number.
-        modules: Names of the model's modules.
     """
     have = set(modules)
     for pattern, targets in native.items():

@@ -64,7 +64,6 @@ def normalise(
 
     Args:
         file: What ``read`` returned.
-        table: Modules of the base.
         convert: Converts names that the table does not have.
 
     Raises:

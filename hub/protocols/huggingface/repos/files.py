@@ -105,7 +105,6 @@ def _folders(files: Iterable[File], begin: int) -> dict[str, list[File]]:
     """Return all folders of some files, each with the files below it.
 
     Args:
-        files: Files of one folder.
         begin: Length of the path of that folder.
     """
     found: dict[str, list[File]] = {}

@@ -97,8 +97,6 @@ def split_ref_and_path(
     """Return revision and path from the rest of a URL.
 
     Args:
-        request: Has the path as sent.
-        adapter: The adapter of the revision.
         rest: Revision and path, such as ``main/noir.safetensors``, or only a revision.
         before: Number of segments before ``rest``.
 

@@ -30,10 +30,7 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
     does the count of written bytes, as otherwise refused shards could be repeated without end.
 
     Args:
-        actor: The sender.
-        session: The session with the xorbs.
         shard: The shard; seekable.
-        size_bytes: Its size.
 
     Raises:
         ShardInvalid, XorbInvalid: the bytes are invalid or inconsistent.
@@ -71,10 +68,6 @@ def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, roo
     """Assemble and store a file unless its bytes are stored already.
 
     Args:
-        actor: The sender.
-        stored: The xorbs.
-        shard: The shard with the chunks of the file.
-        entry: The file.
         room: Number of bytes that the session's files may have, including refused ones.
 
     Raises:

@@ -86,7 +86,6 @@ def files_of(file: BinaryIO, size_bytes: int) -> list[FileEntry]:
 
     Args:
         file: The shard; seekable.
-        size_bytes: Its length.
 
     Raises:
         ShardInvalid: the shard is invalid, or a file has no sha256.

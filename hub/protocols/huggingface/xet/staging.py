@@ -86,10 +86,8 @@ def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool
     """Store a xorb; return whether it is new.
 
     Args:
-        session: Its session.
         name: Its hash, 64 hex digits; an existing xorb of that name is replaced.
         stream: Its bytes, which are not held in memory.
-        size_bytes: Its announced size.
 
     Raises:
         XorbInvalid: the bytes are not a xorb.

@@ -55,7 +55,6 @@ def index(file: BinaryIO, size_bytes: int) -> array[int]:
 
     Args:
         file: The xorb; seekable, at its beginning.
-        size_bytes: Its length.
 
     Returns:
         Offsets in bytes, shape (number of chunks + 1,).

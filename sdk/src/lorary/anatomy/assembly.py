@@ -59,8 +59,6 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
 
     Args:
         header: The checked header.
-        parts: Results about it.
-        name: The file's name.
         config: The `adapter_config.json` beside the file.
     """
     metadata, modules = header.metadata, parts.modules

@@ -36,7 +36,6 @@ def title_of(path: str, given: str | None = None) -> str:
     Names with spaces were written by a person and stay as they are.
 
     Args:
-        path: Path of the file.
         given: The title in its metadata, if any; it is often also the name of a file.
     """
     name = (given or "").strip() or stem(path).strip()

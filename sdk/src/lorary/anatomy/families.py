@@ -207,7 +207,6 @@ def build_family(table: _Table, tables: Mapping[str, _Table]) -> Family:
     """Return the family of a table.
 
     Args:
-        table: The table.
         tables: All tables by id, including those that it extends.
     """
     return Family(

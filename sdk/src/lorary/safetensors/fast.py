@@ -32,13 +32,7 @@ _begin, _end = itemgetter(0), itemgetter(1)
 
 
 def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
-    """The content of a header, or None when it has to be read carefully.
-
-    Args:
-        raw: The header's JSON with its padding.
-        data_bytes: Length of the data section.
-        limits: Bounds of the header.
-    """
+    """The content of a header, or None when it has to be read carefully."""
     if data_bytes > MOST_BYTES:
         return None
     texts = count_texts(raw)

@@ -63,7 +63,6 @@ def is_gapless(begins: list[int], ends: list[int], data_bytes: int) -> bool:
     Args:
         begins: First byte of each tensor; there is at least one tensor.
         ends: Byte after the last one of each tensor, larger than its begin.
-        data_bytes: Length of the data section.
     """
     if begins[0] != 0 or begins[1:] != ends[:-1]:
         pairs = sorted(zip(begins, ends, strict=True))

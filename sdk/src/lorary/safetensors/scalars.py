@@ -52,7 +52,6 @@ def read_scalars(
 
     Args:
         source: The file that `header` was read from.
-        header: Its header.
         tensors: Tensors of one element each.
 
     Returns:

@@ -111,8 +111,6 @@ def read_each(source: Source, offsets: Sequence[int], sizes: Sequence[int]) -> l
     """Bytes at many places, fewer where they are not at hand.
 
     Args:
-        source: A file.
-        offsets: Where to read.
         sizes: How much to read at each.
     """
     if isinstance(source, _OpenSource):

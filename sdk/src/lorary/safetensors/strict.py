@@ -32,11 +32,6 @@ _SHOWN = 80  # characters of a name in a message
 def read_careful(raw: bytes, data_bytes: int, limits: Limits) -> Content:
     """The content of a header.
 
-    Args:
-        raw: The header's JSON with its padding.
-        data_bytes: Length of the data section.
-        limits: Bounds of the header.
-
     Raises:
         HeaderError: A rule is broken.
     """

@@ -37,8 +37,6 @@ def doubt(
     """Return how certain the only family that fits is.
 
     Args:
-        family: The family.
-        seen: The file's modules.
         claims: What the metadata says; a claim of the same family reduces doubts.
         confidence: Confidence by the steps that led to the family.
         evidence: Reasons; those for a doubt are appended.
@@ -57,8 +55,6 @@ def doubt_all(
     """Return how certain it is that the file belongs to one of several families.
 
     Args:
-        found: Ids of the remaining families.
-        seen: The file's modules.
         claims: What the metadata says; there is no doubt if it names one of the families.
         evidence: Reasons; if each family is doubted, that for the nearest one is appended.
 

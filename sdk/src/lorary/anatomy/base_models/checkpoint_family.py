@@ -48,9 +48,6 @@ def checkpoint_families(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
 
     The first and the last layers are not compared.
 
-    Args:
-        tensors: Its tensors.
-
     Returns:
         Family id to the number of its layers that the checkpoint lacks; {} where none fits.
     """

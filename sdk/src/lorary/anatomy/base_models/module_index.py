@@ -168,7 +168,6 @@ class Index:
 
     Args:
         owners: All owners, in the order of bits and results.
-        rows: The rows of all tables.
     """
 
     def __init__(self, owners: Iterable[str], rows: Iterable[Row]) -> None:

@@ -67,12 +67,7 @@ class Proof:
 
 
 def prove(modules: Sequence[Module], claims: Claims) -> Proof:
-    """Return the families that a file's modules may belong to.
-
-    Args:
-        modules: The adapted modules of the file.
-        claims: What its metadata says about the base model.
-    """
+    """Return the families that a file's modules may belong to."""
     seen = survey(modules)
     if not seen.denoiser:
         return _from_encoders(seen, claims)

@@ -32,8 +32,6 @@ def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     """Return the verdict from proof and claims; a claim never overrules the proof.
 
     Args:
-        proof: What the tensors allow.
-        claims: What the metadata says.
         modules: The adapted modules; none if the file is not an adapter.
     """
     possible = [one for one in claims.lineages if _is_possible(one, proof)]

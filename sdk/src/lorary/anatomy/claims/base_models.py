@@ -131,7 +131,6 @@ def claims_of(
     """Return all claims about the base model. Invalid values are ignored.
 
     Args:
-        metadata: The header's metadata.
         config: The `adapter_config.json` beside the file.
         name: The file's name, which matters only for Wan 2.2.
     """

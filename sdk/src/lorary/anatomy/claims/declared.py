@@ -31,10 +31,8 @@ def metadata_rank_findings(
     """Yield findings if rank or alpha in the metadata are wrong, as after a merge or resize.
 
     Args:
-        metadata: The file's metadata.
         rank: Most common rank of the tensors, None if they show none.
         alpha: Most common alpha that was read from the file, None without one.
-        ranks: All ranks of the tensors.
     """
     found = set(ranks) or ({rank} if rank is not None else set())
     declared = _declared_ranks(metadata)
@@ -122,7 +120,6 @@ def config_findings(config: AdapterConfig | None, modules: Sequence[Module]) -> 
 
     Args:
         config: The configuration beside the file, None without one.
-        modules: The file's modules.
     """
     if config is None or not modules:
         return

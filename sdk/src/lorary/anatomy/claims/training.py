@@ -65,7 +65,6 @@ def training_facts(
     Values are numbers, texts, booleans, `[width, height]`, and mappings of arguments.
 
     Args:
-        metadata: The header's metadata.
         config: The `adapter_config.json` beside the file.
         name: The file's name, which matters only for Wan 2.2.
     """

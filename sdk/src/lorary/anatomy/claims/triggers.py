@@ -113,7 +113,6 @@ def trigger_words(
     """Return the trigger words of the adapter, the best first and without repeats.
 
     Args:
-        metadata: The header's metadata.
         tags: Result of `tag_shares` for the same metadata, if available.
     """
     found: dict[str, TriggerWord] = {}

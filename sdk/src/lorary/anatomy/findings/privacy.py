@@ -178,9 +178,6 @@ def _without_repeats(kinds: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def leaks(texts: Mapping[str, str]) -> list[Leak]:
     """Find private data in metadata.
 
-    Args:
-        texts: Metadata key to value.
-
     Returns:
         Each key and kind once, in the order of the keys. A key that is itself private is replaced
         by its position. Values are not included.

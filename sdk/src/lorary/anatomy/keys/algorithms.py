@@ -85,9 +85,6 @@ def refine(
     """Replace LoRA by LoCon where kohya's tools and LyCORIS call it that.
 
     Args:
-        algorithms: Algorithms of the module's suffixes.
-        path: The module's path in the base model.
-        convention: Convention of the module.
         is_conv: The shapes show a kernel larger than one.
         has_core: The module has a Tucker core, which only LyCORIS writes.
     """
@@ -108,7 +105,6 @@ def file_algorithm(
     LoRA, LoRA with ranks by module, and the method behind `prompt_embeddings`.
 
     Args:
-        modules: Adapted modules.
         metadata: The file's `__metadata__`.
         config: The `adapter_config.json` beside it.
 

@@ -71,8 +71,6 @@ def convention_name(prefix: Prefix, dialect: str | None, style: str) -> str:
     """Return the convention of a module.
 
     Args:
-        prefix: The module's prefix.
-        dialect: How its suffixes are written.
         style: The `naming_style` of its path.
     """
     group = prefix.convention
@@ -95,11 +93,6 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
 
     Text encoders have the same names in several conventions, so they count only in files without a
     denoiser.
-
-    Args:
-        scan: The file's modules.
-        kind: Kind of the file.
-        candidates: Families that the tensors allow.
     """
     if kind != "adapter":
         return foreign_convention(kind, scan)

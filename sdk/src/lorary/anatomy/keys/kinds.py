@@ -88,7 +88,6 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
     """Decide what a file is.
 
     Args:
-        scan: Its names, grouped.
         has_pairs: At least one module has every tensor that its algorithm needs.
 
     Returns:

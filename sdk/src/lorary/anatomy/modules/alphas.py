@@ -58,8 +58,6 @@ def read_alphas(
     """Read the alphas of all modules, or fall back to the declared alpha.
 
     Args:
-        modules: The file's modules.
-        metadata: Its metadata.
         config: The `adapter_config.json` beside it.
         reader: Returns the values of scalar tensors; None if only the header is available.
     """

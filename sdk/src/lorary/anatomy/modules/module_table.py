@@ -94,7 +94,6 @@ def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:
 
     Args:
         columns: The modules; sizes, tensors and parameters are not used.
-        roles: Their roles.
     """
     weights: dict[Weights, list[int]] = {}
     unknown: list[int] = []
@@ -123,7 +122,6 @@ class Roles(Sequence[Mapping[str, "TensorInfo"]]):
     """The roles of modules that all have the same ones; mappings are built on access.
 
     Args:
-        tensors: Tensors of the file.
         indices: Role to the indices of its tensors, in the modules' order.
     """
 

@@ -62,13 +62,7 @@ def columns_for(longest_name: int, terminal: int | None) -> Columns:
 
 
 def line_of(name: str, inspection: Inspection, columns: Columns) -> str:
-    """Return one line about a file: name, base model, method with rank, size.
-
-    Args:
-        name: The file as it was named.
-        inspection: What looking at it gave.
-        columns: What has room.
-    """
+    """Return one line about a file: name, base model, method with rank, size."""
     lead = columns.fit(plain(name), columns.name)
     anatomy = inspection.anatomy
     if anatomy is None:

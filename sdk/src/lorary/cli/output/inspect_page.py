@@ -66,12 +66,7 @@ _TRUST = {
 
 
 def page_of(name: str, inspection: Inspection) -> Iterator[str]:
-    """Yield the lines of a page about one file.
-
-    Args:
-        name: The file as it was named.
-        inspection: The result of its inspection.
-    """
+    """Yield the lines of a page about one file."""
     anatomy = inspection.anatomy
     if anatomy is None:
         yield strong(_heading(name))

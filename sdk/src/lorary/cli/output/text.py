@@ -155,7 +155,6 @@ def finding_lines(findings: Iterable[Finding], *, shown: str = "") -> list[str]:
     """Return a line for each finding: what it is, and what to do about an error.
 
     Args:
-        findings: What to tell.
         shown: Text that was printed before; messages in it are not repeated.
     """
     return [

@@ -37,10 +37,6 @@ _MAX_DETAIL = 2000
 class Record:
     """A JSON object with typed access to its members.
 
-    Args:
-        value: What should be an object.
-        what: What it is, for messages.
-
     Raises:
         BadAnswer: it is not an object.
     """
@@ -183,9 +179,6 @@ def failure_of(
     """Return the exception of an ``application/problem+json`` answer, or of whatever else came.
 
     Args:
-        status: HTTP status.
-        body: What came with it.
-        retry_after_s: How long the hub asks to wait.
         token_place: Where the token was that came with the request; told of one that is refused.
         sign_in: How to sign in, where no token came with it; told of what is not found, for a hub
             does not say whether something private is there. Not where the fact ``adapter`` tells

@@ -106,7 +106,6 @@ def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Excep
 
     Args:
         error: What urllib3 raised.
-        origin: Where the request went.
         may_repeat: Whether the request may be sent again although the other side may have acted.
 
     Returns:

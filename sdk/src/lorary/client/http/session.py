@@ -67,7 +67,6 @@ class Session:
         token_place: Where the token was and what to do when the hub refuses it, as sentences;
             without a token, how to sign in.
         timeout_s: Longest silence of the other side.
-        backoff: How to try again.
     """
 
     def __init__(
@@ -117,10 +116,8 @@ class Session:
         """Ask the API and return its answer, None for an empty one.
 
         Args:
-            method: HTTP method.
             path: Path below the API's root, or an absolute URL.
             query: Parameters; empty ones are left out.
-            data: JSON to send.
             is_repeatable: Whether a POST may be sent twice.
 
         Raises:

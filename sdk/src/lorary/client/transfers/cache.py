@@ -70,7 +70,6 @@ class Cache:
         """Be the only process that writes this blob; waits for the one that does.
 
         Args:
-            sha256: The blob.
             on_wait: Called once before a wait.
         """
         for folder in ("blobs", "locks"):
@@ -89,8 +88,6 @@ class Cache:
         """Whether the blob is here and whole; one that is not is removed.
 
         Args:
-            sha256: The blob.
-            size_bytes: Its length.
             rehash: Read all of it, whatever its seal says.
         """
         blob = self.blob(sha256)

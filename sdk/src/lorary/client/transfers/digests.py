@@ -19,7 +19,6 @@ def feed(digest: _Hash, file: FileIO, on_bytes: Callable[[int], None] | None = N
 
     Args:
         digest: Takes the bytes.
-        file: The file.
         on_bytes: Told how many bytes have been read, after each block.
 
     Returns:

@@ -23,9 +23,7 @@ class DirectParts:
         """Store the arguments; links are requested when needed.
 
         Args:
-            session: The session with the hub.
             url: URL to request links from; None if the hub offers none.
-            numbers: The parts to send, in order.
         """
         self.session, self.url = session, url if isinstance(url, str) else ""
         self._numbers = list(numbers) if self.url else []

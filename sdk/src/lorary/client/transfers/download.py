@@ -109,7 +109,6 @@ def fetch(
 
     Args:
         session: How to reach the hub.
-        cache: Where it goes.
         file: What is wanted; its size and digest are what the bytes are held to.
         rehash: Read a cached file again before trusting it.
         on_progress: Told of each block.
