@@ -138,11 +138,7 @@ def _storage_in_use(config: Config) -> Finding:
 
 
 def is_same_store(first: str, second: str) -> bool:
-    """Whether two URLs name the same store.
-
-    Raises:
-        ValueError: see ``parse_location``.
-    """
+    """Whether two URLs name the same store."""
     one, other = parse_location(first), parse_location(second)
     if isinstance(one, Path) or isinstance(other, Path):
         both = [place.resolve() for place in (one, other) if isinstance(place, Path)]

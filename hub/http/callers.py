@@ -54,11 +54,7 @@ def token_of(
 
 
 def authenticate(request: HttpRequest) -> None:
-    """Set ``request.user``: the token's user, else the session's for safe methods, else anonymous.
-
-    Raises:
-        Unauthenticated: see ``token_of``.
-    """
+    """Set ``request.user``: the token's, else the session's for safe methods, else anonymous."""
     token = token_of(request, is_query_allowed=True)
     if token is not None:
         request.user = token.user

@@ -89,9 +89,6 @@ def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> 
     Args:
         request: See ``deliver``; its ``If-Match`` is evaluated, too.
         saved_as: Name to save it under, "" for its own.
-
-    Raises:
-        Gone, PreconditionFailed, RangeUnsatisfiable: see ``require_match`` and ``deliver``.
     """
     require_match(request, served.blob)
     return deliver(

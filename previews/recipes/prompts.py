@@ -53,11 +53,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
 
 
 def reset(*, actor: User, adapter: Adapter) -> PromptSet | None:
-    """Go back to the default prompts; earlier sets stay in the history.
-
-    Raises:
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
+    """Go back to the default prompts; earlier sets stay in the history."""
     return change(actor=actor, adapter=adapter, prompts=())
 
 

@@ -294,11 +294,7 @@ def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
 
 
 def remove(*, actor: User, sample: Sample) -> None:
-    """Delete a sample; the sweeper deletes its bytes.
-
-    Raises:
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
+    """Delete a sample; the sweeper deletes its bytes."""
     user = permissions.require_adapter(actor, sample.version.adapter)
     with transaction.atomic():
         queue.cancel(_key(sample))

@@ -101,11 +101,7 @@ def _with_all(rows: QuerySet[Tryout]) -> QuerySet[Tryout]:
 
 
 def get(user: Viewer, key: UUID) -> Tryout:
-    """Return a try-out.
-
-    Raises:
-        NotFound: see ``visible_to``.
-    """
+    """Return a try-out."""
     found = _with_all(visible_to(user)).filter(key=key).first()
     if found is None:
         raise NotFound(_("There is no such try-out. It may have expired."))
@@ -131,11 +127,7 @@ def shown(tryout: Tryout) -> TryoutStatus:
 
 
 def version_named(user: Viewer, reference: str) -> Version:
-    """Return the version that ``owner/name@v1`` names; without ``@v1`` the latest one.
-
-    Raises:
-        NotFound: the user may see no such version.
-    """
+    """Return the version that ``owner/name@v1`` names; without ``@v1`` the latest one."""
     full_name, _at, version = reference.strip().partition("@")
     owner, _slash, name = full_name.partition("/")
     try:

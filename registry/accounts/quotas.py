@@ -131,11 +131,7 @@ def require_room(*, namespace: Namespace, size_bytes: int, unpublished_bytes: in
 
 
 def require_room_for(*, namespace: Namespace, blobs: Iterable[Blob]) -> int:
-    """Return the bytes of the blobs that are new to the namespace; refuse what would not fit.
-
-    Raises:
-        QuotaExceeded: see ``require_room``.
-    """
+    """Return the bytes of the blobs that are new to the namespace; refuse what would not fit."""
     size = _not_held(namespace, blobs)
     if size:
         elsewhere = _bytes_of_other_apps(namespace)
@@ -144,11 +140,7 @@ def require_room_for(*, namespace: Namespace, blobs: Iterable[Blob]) -> int:
 
 
 def charge(*, namespace: Namespace, blobs: Iterable[Blob]) -> None:
-    """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction.
-
-    Raises:
-        QuotaExceeded: see ``require_room``.
-    """
+    """Add blobs that are new to the namespace to ``used_bytes``; call inside a transaction."""
     namespace = Namespace.objects.select_for_update().get(pk=namespace.pk)
     if size := require_room_for(namespace=namespace, blobs=blobs):
         Namespace.objects.filter(pk=namespace.pk).update(used_bytes=F("used_bytes") + size)

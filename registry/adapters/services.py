@@ -102,11 +102,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
 
 
 def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
-    """Rename an adapter; the old name redirects forever.
-
-    Raises:
-        NameInvalid, NameTaken: see ``create``.
-    """
+    """Rename an adapter; the old name redirects forever."""
     user = permissions.require_adapter(actor, adapter)
     check_new_name(name)
     key = key_of(name)

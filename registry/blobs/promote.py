@@ -45,11 +45,7 @@ def promotion_timeout() -> timedelta:
 
 
 def put(chunks: Iterable[bytes]) -> Written:
-    """Store bytes under their digest; call it before and outside of the transaction.
-
-    Raises:
-        Conflict: see ``move_to_digest``.
-    """
+    """Store bytes under their digest; call it before and outside of the transaction."""
     key, measured = storage.new_key(), storage.Measured(chunks)
     try:
         storage.store().write(key, measured)

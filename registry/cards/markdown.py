@@ -109,9 +109,6 @@ def _check(tokens: Sequence[Token]) -> None:
     """Refuse text that the parser cut, or whose rendering would be too long.
 
     A reference (``[a]: address``) is written out at each use.
-
-    Raises:
-        Unrenderable: see ``render``.
     """
     if any(one.type in _CONTAINERS and one.level >= MAX_NESTING - 1 for one in tokens):
         raise Unrenderable(CardProblem.DEEP)

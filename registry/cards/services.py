@@ -30,11 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def edit_adapter(*, actor: User, adapter: Adapter, **fields: Any) -> Adapter:  # noqa: ANN401 - see adapters.create
-    """Change fields of an adapter and update README.md; fields that are left out stay.
-
-    Raises:
-        See ``adapters.describe``.
-    """
+    """Change fields of an adapter and update README.md; fields that are left out stay."""
     with transaction.atomic():
         _describe(actor, adapter, fields)
         update_readme_on_commit(actor=actor, adapter=adapter)
@@ -42,11 +38,7 @@ def edit_adapter(*, actor: User, adapter: Adapter, **fields: Any) -> Adapter:  #
 
 
 def edit_version(*, actor: User, version: Version, details: Details) -> Version:
-    """Change the description of a version and update README.md.
-
-    Raises:
-        See ``versions.describe``.
-    """
+    """Change the description of a version and update README.md."""
     with transaction.atomic():
         versions.describe(actor=actor, version=version, details=details)
         update_readme_on_commit(actor=actor, adapter=version.adapter)
@@ -57,9 +49,6 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
     """Set the fields of an adapter and of the version that its card describes from the card.
 
     Values that the card does not have stay.
-
-    Raises:
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     changed = _changed(adapter, card)
     if changed:

@@ -183,11 +183,7 @@ def _attempt(request: _Request) -> Committed | None:
 
 
 def _require_expected(request: _Request, tip: Revision) -> None:
-    """Refuse early a commit that expects neither the tip nor, as a repeated one does, its parent.
-
-    Raises:
-        Conflict: see ``commit``.
-    """
+    """Refuse early a commit that expects neither the tip nor (if repeated) its parent."""
     parent = tip.parent
     if not _is_expected(request, tip) and (parent is None or not _is_expected(request, parent)):
         raise _stale(request, tip)
@@ -240,11 +236,7 @@ def _files_of(revision: Revision, withheld: frozenset[int]) -> dict[str, Blob]:
 
 
 def _make_plan(request: _Request, tip: Revision, withheld: frozenset[int]) -> _Plan:
-    """Return what a commit on a tip will write; reads headers and the card, takes no lock.
-
-    Raises:
-        NotFound, Invalid: see ``changes.applied`` and ``cards.read``.
-    """
+    """Return what a commit on a tip will write; reads headers and the card, takes no lock."""
     before = _files_of(tip, withheld)
     after = commit_changes.applied(before, request.changes, request.incoming)
     readme = after.get(fields.NAME)

@@ -100,11 +100,7 @@ def create_draft(
 def release(
     *, actor: User, adapter: Adapter, uploads: Sequence[Upload], details: Details | None = None
 ) -> Version:
-    """Create a draft and publish it; repeated or simultaneous calls return the same version.
-
-    Raises:
-        See ``create_draft`` and ``publish``.
-    """
+    """Create a draft and publish it; repeated or simultaneous calls return the same version."""
     version = create_draft(actor=actor, adapter=adapter, uploads=uploads, details=details)
     return publish_once(actor=actor, version=version)
 
@@ -218,11 +214,7 @@ def publish(*, actor: User, version: Version) -> Version:
 
 
 def publish_once(*, actor: User, version: Version) -> Version:
-    """Publish a draft; does nothing if the version is published, even by a simultaneous call.
-
-    Raises:
-        See ``publish``.
-    """
+    """Publish a draft; does nothing if the version is published, even by a simultaneous call."""
     if version.state == VersionState.DRAFT:
         with suppress(AlreadyPublished):  # ``publish`` has read its state
             publish(actor=actor, version=version)

@@ -66,11 +66,7 @@ def store() -> BlobStore:
 
 @lru_cache(maxsize=8)
 def store_at(url: str) -> BlobStore:
-    """Return the store at an address.
-
-    Raises:
-        ValueError: see ``parse_location``.
-    """
+    """Return the store at an address."""
     location = parse_location(url)
     if isinstance(location, Path):
         return LocalStore(location)

@@ -131,11 +131,7 @@ def assign_path(*, actor: User, sha256: str, path: str, size_bytes: int | None =
 
 
 def upload_bytes(*, actor: User, path: str, data: bytes) -> Upload:
-    """Upload a small file that is in memory; may be repeated, and then finds the same upload.
-
-    Raises:
-        See ``uploads.create`` and ``uploads.receive``.
-    """
+    """Upload a small file that is in memory; may be repeated, and then finds the same upload."""
     user = permissions.require_scope(actor, "write")
     path, digest = check_path(path), hashlib.sha256(data).hexdigest()
     found = upload_selectors.checked_at(user, path, digest)

@@ -136,10 +136,6 @@ def require_still_open(upload: Upload) -> None:
 
 
 def require_open(actor: User, upload: Upload) -> None:
-    """Require that the user owns the upload and it is open.
-
-    Raises:
-        StateConflict: see ``require_own`` and ``require_still_open``.
-    """
+    """Require that the user owns the upload and it is open."""
     require_own(actor, upload)
     require_still_open(upload)

@@ -42,11 +42,7 @@ def adapters_for(user: Viewer) -> QuerySet[Adapter]:
 
 
 def adapter(user: Viewer, number: int) -> Adapter:
-    """Return an adapter that has a latest version.
-
-    Raises:
-        NotFound: the user can see no adapter with this id.
-    """
+    """Return an adapter that has a latest version."""
     rows = offered(user).filter(pk__in=adapters_for(user).values("pk"))
     found = rows.select_related("namespace", "latest_version").prefetch_related("tags")
     one = found.filter(pk=number).first()
@@ -109,12 +105,7 @@ def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[i
 
 
 def served(user: Viewer, version_id: int, file_id: int) -> Served:
-    """Return a file of a version for sending; one query for public files of open adapters.
-
-    Raises:
-        NotFound, Gone: see ``version``; or the version has no such file.
-        Forbidden: see ``files.require_access``.
-    """
+    """Return a file of a version for sending; one query for public files of open adapters."""
     rows = File.objects.filter(
         pk=file_id,
         revision__versions=version_id,

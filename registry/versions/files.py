@@ -53,12 +53,7 @@ class Served:
 def get(
     user: User | AnonymousUser | None, owner: str, name: str, version: str, path: str
 ) -> Served:
-    """Return the file at ``owner/name``, version (or alias, or revision) and path.
-
-    Raises:
-        NotFound, Gone, Moved: see ``adapters.get``, ``versions.get`` and ``versions.file``.
-        Forbidden: see ``require_access``.
-    """
+    """Return the file at ``owner/name``, version (or alias, or revision) and path."""
     found = _quick(user, owner, name, version, path)
     if found is not None:
         return found

@@ -51,12 +51,7 @@ def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
 
 
 def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST) -> Version:
-    """Return the version named by ``v3``, an alias, a revision or ``latest``.
-
-    Raises:
-        NotFound: no such version, or a draft that the user may not see; ``facts["adapter"]`` shows
-            that the adapter exists.
-    """
+    """Return the version named by ``v3``, an alias, a revision or ``latest``."""
     rows = listing(user, adapter).select_related("anatomy")
     version = _by_name(rows, adapter, name)
     if version is None:

@@ -82,11 +82,7 @@ class _OfVersion(Endpoint):
     """Mixin of views that answer with a version."""
 
     def version(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL.
-
-        Raises:
-            NotFound, Moved: see the selectors.
-        """
+        """Return the version in the URL."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
         return version_selectors.get(self.viewer, adapter, version)
 

@@ -35,13 +35,10 @@ COLUMNS = ("id", "family", "size", "steps", "device", "dtype", "offload", "here"
 
 
 class Command(BaseCommand):
-    """Lists base models; verifies, opens and measures them."""
-
     help = "List the base models that previews are rendered with; check, open, measure them."
     requires_system_checks: list[str] = []  # no database; a broken bases file is told here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", "verify", "warm", "measure")
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")

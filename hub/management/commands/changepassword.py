@@ -11,8 +11,6 @@ from registry.models import User
 
 
 class Command(changepassword.Command):
-    """Changes a password; the user name is case-insensitive."""
-
     def handle(self, *args: Any, **options: Any) -> str | None:
         """Replace the name by its stored spelling, and run Django's command."""
         rows = User.objects.using(options["database"]).filter(username__iexact=options["username"])

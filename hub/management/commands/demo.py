@@ -10,8 +10,6 @@ from previews import demo
 
 
 class Command(BaseCommand):
-    """Publishes the demo adapters; existing ones are left unchanged."""
-
     help = "Publish the demo styles that were trained with the miniature. Safe to run again."
 
     def handle(self, *_args: str, **_options: Any) -> None:

@@ -25,12 +25,9 @@ BLOCK = 100
 
 
 class Command(BaseCommand):
-    """Makes missing AVIF and WebP formats, blurred placeholders and contact sheets."""
-
     help = "Create missing smaller sizes and contact sheets of all pictures."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--dry-run", action="store_true", help="only print what is missing")
         parser.add_argument("--json", action="store_true", help="one line of JSON")

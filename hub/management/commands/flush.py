@@ -12,11 +12,6 @@ from registry import guards
 
 
 class Command(flush.Command):
-    """Django's command, with the protecting triggers disabled meanwhile.
-
-    PostgreSQL empties tables without row triggers (TRUNCATE); SQLite deletes row by row.
-    """
-
     def handle(self, **options: Any) -> None:
         """Empty every table."""
         connection = connections[options["database"]]

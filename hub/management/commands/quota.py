@@ -27,13 +27,10 @@ Example: manage.py quota ada 200GB
 
 
 class Command(BaseCommand):
-    """Lists namespaces above their quota; shows or changes one quota."""
-
     help = "List namespaces above their quota; show or change the quota of one."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a namespace")
         parser.add_argument("size", nargs="?", default="", metavar="SIZE", help="its new quota")

@@ -23,12 +23,9 @@ STEP = 500
 
 
 class Command(BaseCommand):
-    """Updates the anatomy and hashes of published files after an upgrade of Lorary."""
-
     help = "Read stored files again and update their facts. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.add_argument(
             "--all", action="store_true", help="also read files whose facts are up to date"
         )

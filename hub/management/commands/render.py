@@ -43,13 +43,10 @@ SHOWN = 400
 
 
 class Command(BaseCommand):
-    """Renders a picture again and compares the two."""
-
     help = "Render a preview again from the recipe in its PNG, and compare the pictures."
     requires_system_checks: list[str] = []  # works without a hub
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
             "--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered"

@@ -32,12 +32,9 @@ STEP = 500
 
 
 class Command(BaseCommand):
-    """Starts renders for previews with outdated recipes, and prints the reasons."""
-
     help = "Render previews again that were made with an outdated recipe. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
         parser.add_argument("--family", default="", metavar="ID", help="one base model only")

@@ -37,13 +37,10 @@ FAILED = f"failed, {MEND}"
 
 
 class Command(BaseCommand):
-    """Restores the database and files of a set."""
-
     help = "Restore a hub from a backup: rows into an empty database, files into the storage."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument(
             "--from",

@@ -28,13 +28,10 @@ NOBODY = "There is no staff. `manage.py staff NAME` adds a user."
 
 
 class Command(BaseCommand):
-    """Lists the administrators; adds or removes one."""
-
     help = "List the administrators; make a user an administrator, or an ordinary user again."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a user")
         parser.add_argument(

@@ -51,13 +51,10 @@ SAMPLE = 100
 
 
 class Command(BaseCommand):
-    """Shows, verifies, copies, mends and moves the stored files."""
-
     help = "Show where files are stored and verify them; copy or move them to another store."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("status", "verify", "mend", "copy", "move")
         parser.add_argument("verb", nargs="?", default="status", choices=verbs, help="see below")

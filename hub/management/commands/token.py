@@ -30,13 +30,10 @@ Examples:
 
 
 class Command(BaseCommand):
-    """Creates an access token and prints only the token; or revokes all tokens of a user."""
-
     help = "Create an access token of a user and print it, or revoke all of them."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         parser.add_argument("--user", required=True, metavar="NAME", help="whose token")
         parser.add_argument(

@@ -30,13 +30,10 @@ PORT_FAULTS = {errno.EADDRINUSE, errno.EACCES}
 
 
 class Command(BaseCommand):
-    """Runs web server and workers until stopped."""
-
     help = "Run the hub: web and workers together. Ctrl-C stops everything."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument(
             "--port", type=whole_number(0, 65_535), default=8000, help="port to listen on"

@@ -16,13 +16,10 @@ from registry.versions import withdraw
 
 
 class Command(BaseCommand):
-    """Withdraws an adapter or a version, also private ones, as an administrator."""
-
     help = "Withdraw a version, or an adapter with all its versions, permanently."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.add_argument("target", metavar="OWNER/NAME[@VERSION]")
         parser.add_argument("--reason", required=True, help="reason, shown to everyone")
         parser.add_argument("--by", required=True, metavar="NAME", help="a user who is staff")

@@ -30,13 +30,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Command(BaseCommand):
-    """Runs jobs in one process for each kind of work."""
-
     help = "Run only workers, for example on a machine with a GPU."
     requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the option for queues."""
         parser.add_argument(
             "--queues",
             type=options.queues,

@@ -34,12 +34,9 @@ WISHES = {"pause": WorkerWish.PAUSE, "resume": WorkerWish.WORK, "drain": WorkerW
 
 
 class Command(BaseCommand):
-    """Lists, pauses, resumes and drains workers."""
-
     help = "List the workers and their jobs; pause, resume or drain them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the arguments."""
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", *WISHES)
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")

@@ -38,11 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _issued(request: HttpRequest, user: User, form: TokenForm) -> HttpResponse:
-    """Create a token and redirect to the page that shows it, so that a reload creates no other.
-
-    Raises:
-        Invalid: see ``tokens.issue``.
-    """
+    """Create a token and redirect to the page that shows it, so that a reload creates no other."""
     token, secret = tokens.issue(actor=user, **form.cleaned_data)
     response = redirect("tokens")
     one_time_secret.send(request, response, one_time_secret.OneTimeSecret(secret, token.name))

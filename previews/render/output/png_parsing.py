@@ -57,11 +57,7 @@ class Png:
 
 
 def read_png(file: Path) -> Png:
-    """Read and parse a file.
-
-    Raises:
-        PictureInvalid: see ``parse_png``; also if the file cannot be read.
-    """
+    """Read and parse a file."""
     try:
         if not file.is_file():
             _refuse(f"{file}: there is no such file.")

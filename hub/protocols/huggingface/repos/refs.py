@@ -99,9 +99,6 @@ def split_ref_and_path(
     Args:
         rest: Revision and path, such as ``main/noir.safetensors``, or only a revision.
         before: Number of segments before ``rest``.
-
-    Raises:
-        Refused: see ``snapshot_of``.
     """
     sent = raw_path(request).removeprefix("/").split("/")[before:]
     first = unquote(sent[0]) if unquote("/".join(sent)) == rest else ""

@@ -122,11 +122,7 @@ def _grant(request: HttpRequest) -> Grant:
 
 
 def _require_room(user: User, size_bytes: int) -> None:
-    """Refuse a xorb that would exceed the quota together with the staged ones.
-
-    Raises:
-        QuotaExceeded: see ``quotas.require_room``.
-    """
+    """Refuse a xorb that would exceed the quota together with the staged ones."""
     size = staging.waiting(user.pk).bytes + size_bytes
     quotas.require_room_to_send(namespace=user.namespace, size_bytes=size)
 

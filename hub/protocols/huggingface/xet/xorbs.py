@@ -58,9 +58,6 @@ def index(file: BinaryIO, size_bytes: int) -> array[int]:
 
     Returns:
         Offsets in bytes, shape (number of chunks + 1,).
-
-    Raises:
-        XorbInvalid: see its name.
     """
     if size_bytes > MAX_XORB_BYTES:
         msg = f"A xorb has at most {MAX_XORB_BYTES} bytes; this one has {size_bytes}."

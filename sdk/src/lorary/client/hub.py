@@ -123,11 +123,7 @@ class Hub(Curating):
         return islice((Adapter.read(item) for item in items), limit)
 
     def info(self, adapter: str | Reference) -> Adapter:
-        """Return an adapter with its card and aliases.
-
-        Raises:
-            NotFound: there is none, or it is not yours to see.
-        """
+        """Return an adapter with its card and aliases."""
         return Adapter.read(self._session.json("GET", Reference.parse(adapter).api_path))
 
     def versions(self, adapter: str | Reference) -> tuple[Version, ...]:
