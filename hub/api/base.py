@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import urlencode
@@ -168,6 +168,19 @@ def absolute(context: Mapping[str, Any], path: str) -> str:
     """Return an absolute URL for a serializer."""
     request: Request = context["request"]
     return request.build_absolute_uri(path)
+
+
+class Link(serializers.URLField):
+    """The absolute URL of a path that is made from the object; null without one."""
+
+    def __init__(self, path: Callable[[Any], str | None], **options: Any) -> None:  # noqa: ANN401 - DRF's
+        self._path = path
+        super().__init__(source="*", read_only=True, **options)
+
+    def to_representation(self, value: object) -> str | None:  # type: ignore[override]  # null
+        """Return the URL."""
+        path = self._path(value)
+        return absolute(self.context, path) if path else None
 
 
 class ApiNotFound(APIView):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,8 +16,8 @@ from hub.api.base import (
     Choice,
     Endpoint,
     Input,
+    Link,
     PageQuery,
-    absolute,
     page_of,
     paged,
     paging,
@@ -63,7 +62,7 @@ class MeOut(serializers.Serializer[Namespace]):
     name = serializers.CharField()
     kind = serializers.ChoiceField(choices=NamespaceKind.choices)
     display_name = serializers.SerializerMethodField()
-    url = serializers.SerializerMethodField()
+    url = Link(lambda namespace: f"/{namespace.name}")
     quota_bytes = serializers.SerializerMethodField(help_text="null: no limit")
     used_bytes = serializers.SerializerMethodField(
         help_text="Everything that counts against the quota."
@@ -85,11 +84,6 @@ class MeOut(serializers.Serializer[Namespace]):
     def get_display_name(self, namespace: Namespace) -> str:
         """Return the display name."""
         return namespace.display_name or namespace.name
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, namespace: Namespace) -> str:
-        """Return the page of the namespace."""
-        return absolute(self.context, f"/{namespace.name}")
 
     def get_quota_bytes(self, namespace: Namespace) -> int | None:
         """Return the limit that applies."""

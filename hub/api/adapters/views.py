@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import transaction
 from django.urls import reverse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -23,6 +22,7 @@ from hub.api.base import (
     Choice,
     Endpoint,
     Input,
+    Link,
     PageQuery,
     absolute,
     paged,
@@ -67,21 +67,19 @@ class AdapterOut(serializers.Serializer[Adapter]):
     access = serializers.ChoiceField(choices=Access.choices)
     family = serializers.CharField()
     downloads = serializers.IntegerField()
-    latest_version = serializers.SerializerMethodField()
+    latest_version = serializers.CharField(
+        source="latest_version.name", allow_null=True, default=None, read_only=True
+    )
     trigger_words = serializers.SerializerMethodField()
     cover = serializers.SerializerMethodField()
-    url = serializers.SerializerMethodField()
-    api_url = serializers.SerializerMethodField()
+    url = Link(lambda adapter: f"/{adapter.full_name}")
+    api_url = Link(lambda adapter: reverse("api-adapter", args=[adapter.owner, adapter.name]))
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
     def get_tags(self, adapter: Adapter) -> list[str]:
         """Return the tags in order."""
         return sorted(tag.name for tag in adapter.tags.all())
-
-    def get_latest_version(self, adapter: Adapter) -> str | None:
-        """Return the latest version, which is never a yanked one."""
-        return adapter.latest_version.name if adapter.latest_version else None
 
     def get_trigger_words(self, adapter: Adapter) -> list[str]:
         """Return the trigger words of the newest version."""
@@ -96,17 +94,6 @@ class AdapterOut(serializers.Serializer[Adapter]):
         if adapter.latest_version_id is None:
             return None
         return absolute(self.context, f"/media/covers/{adapter.latest_version_id}.svg")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, adapter: Adapter) -> str:
-        """Return the page."""
-        return absolute(self.context, f"/{adapter.full_name}")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_api_url(self, adapter: Adapter) -> str:
-        """Return the URL of its document."""
-        place = [adapter.owner, adapter.name]
-        return absolute(self.context, reverse("api-adapter", args=place))
 
 
 class AdapterDetailOut(AdapterOut):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,10 +16,10 @@ from hub.api.base import (
     PAGING,
     Endpoint,
     Input,
+    Link,
     PageQuery,
     Query,
     RawEndpoint,
-    absolute,
     page_of,
     paged,
     paging,
@@ -91,10 +92,14 @@ class SampleOut(serializers.Serializer[ShownSample]):
     reason = serializers.CharField(source="row.reason", help_text="Why the picture was refused.")
     file_name = serializers.SerializerMethodField(help_text="Empty once it is ready.")
     caption = serializers.CharField(source="row.caption")
-    url = serializers.SerializerMethodField(help_text="WebP or MP4; empty until it is ready.")
-    poster_url = serializers.SerializerMethodField(help_text="First frame of a video, WebP.")
-    small_url = serializers.SerializerMethodField(
-        help_text="Image or poster with at most 640 pixels a side, for lists."
+    url = Link(attrgetter("url"), allow_null=True, help_text="WebP or MP4; null until it is ready.")
+    poster_url = Link(
+        attrgetter("poster_url"), allow_null=True, help_text="First frame of a video, WebP."
+    )
+    small_url = Link(
+        attrgetter("small_url"),
+        allow_null=True,
+        help_text="Image or poster with at most 640 pixels a side, for lists.",
     )
     width = serializers.IntegerField(source="row.width")
     height = serializers.IntegerField(source="row.height")
@@ -107,21 +112,6 @@ class SampleOut(serializers.Serializer[ShownSample]):
     def get_file_name(self, sample: ShownSample) -> str:
         """Return the name of the uploaded file."""
         return str(sample.facts.get("name", ""))
-
-    @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_url(self, sample: ShownSample) -> str | None:
-        """Return the URL of the image or video."""
-        return absolute(self.context, sample.url) if sample.url else None
-
-    @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_poster_url(self, sample: ShownSample) -> str | None:
-        """Return the URL of the poster."""
-        return absolute(self.context, sample.poster_url) if sample.poster_url else None
-
-    @extend_schema_field(serializers.URLField(allow_null=True))
-    def get_small_url(self, sample: ShownSample) -> str | None:
-        """Return the URL of the small image."""
-        return absolute(self.context, sample.small_url) if sample.small_url else None
 
 
 class _Answering(Endpoint):

@@ -105,18 +105,19 @@ class PlanOut(serializers.Serializer[Plan]):
     """Recipe of the versions for one base model."""
 
     family = serializers.CharField(help_text="Empty if unknown.")
-    base = serializers.SerializerMethodField(help_text="null: no worker has one.")
+    base = serializers.CharField(
+        source="base.id",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="null: no worker has one.",
+    )
     default_prompts = serializers.ListField(child=serializers.CharField(), source="defaults")
     recipe = serializers.SerializerMethodField(
         help_text="Everything that makes the pictures reproducible: prompts, seeds, strengths, …"
     )
     versions = serializers.SerializerMethodField(help_text="Newest first.")
     pictures = serializers.IntegerField(help_text="Total number of pictures for these versions.")
-
-    @extend_schema_field({"type": ["string", "null"]})
-    def get_base(self, plan: Plan) -> str | None:
-        """Return the name of the base in the bases file."""
-        return plan.base.id if plan.base else None
 
     @extend_schema_field({"type": ["object", "null"], "additionalProperties": {}})
     def get_recipe(self, plan: Plan) -> dict[str, object] | None:

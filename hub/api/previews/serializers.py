@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import ProgressOut, absolute
+from hub.api.base import Link, ProgressOut, absolute
 from previews.models import RenderState
 from previews.pictures.selectors import Picture, Source
 from previews.renders.queue_position import QueuePosition
@@ -24,19 +24,14 @@ class SourceOut(serializers.Serializer[Source]):
 
     type = serializers.CharField(help_text="`image/avif` or `image/webp`.")
     width = serializers.IntegerField()
-    url = serializers.SerializerMethodField()
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, source: Source) -> str:
-        """Return its URL."""
-        return absolute(self.context, source.url)
+    url = Link(attrgetter("url"))
 
 
 class PictureOut(serializers.Serializer[Picture]):
     """One preview; its PNG contains the whole recipe."""
 
     id = serializers.IntegerField()
-    url = serializers.SerializerMethodField()
+    url = Link(attrgetter("url"), help_text="PNG; of a video a contact sheet.")
     prompt = serializers.CharField()
     seed = serializers.IntegerField()
     strength = serializers.FloatField()
@@ -46,17 +41,9 @@ class PictureOut(serializers.Serializer[Picture]):
     placeholder = serializers.CharField(
         help_text="Blurred placeholder as `data:` URL; empty until made."
     )
-    animation = serializers.SerializerMethodField(help_text="WebP of a video; null for pictures.")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, picture: Picture) -> str:
-        """Return the URL of the PNG; for a video it is a contact sheet."""
-        return absolute(self.context, picture.url)
-
-    @extend_schema_field({"type": ["string", "null"], "format": "uri"})
-    def get_animation(self, picture: Picture) -> str | None:
-        """Return the URL of the animation."""
-        return absolute(self.context, picture.animation) if picture.animation else None
+    animation = Link(
+        attrgetter("animation"), allow_null=True, help_text="WebP of a video; null for pictures."
+    )
 
 
 class SheetsOut(serializers.Serializer[dict[str, str]]):
@@ -111,7 +98,7 @@ class PreviewsOut(serializers.Serializer[Previews]):
 
     state = serializers.ChoiceField(choices=PREVIEW_STATES)
     reason = serializers.CharField(help_text="Why it waits or failed.")
-    progress = serializers.SerializerMethodField(help_text="In pictures.")
+    progress = ProgressOut(read_only=True, help_text="In pictures.")
     images = PictureOut(many=True)
     render_id = serializers.IntegerField(allow_null=True, help_text="See `/renders/{id}`.")
     advice = serializers.SerializerMethodField(help_text="Null while the sweep has no result.")
@@ -123,11 +110,6 @@ class PreviewsOut(serializers.Serializer[Previews]):
         """Return the URL of the contact sheet."""
         sheets = {kind: absolute(self.context, path) for kind, path in previews.sheets.items()}
         return sheets or None
-
-    @extend_schema_field(ProgressOut)
-    def get_progress(self, previews: Previews) -> dict[str, Any]:
-        """Return the number of finished and of all pictures."""
-        return previews.progress
 
     @extend_schema_field(AdviceOut(allow_null=True))
     def get_advice(self, previews: Previews) -> Mapping[str, Any] | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,9 +17,9 @@ from hub.api.base import (
     PAGING,
     Endpoint,
     Input,
+    Link,
     PageQuery,
     ProgressOut,
-    absolute,
     page_of,
     paged,
     paging,
@@ -33,11 +32,7 @@ from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED, MAX_SIDE
 from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from previews.tryouts.requests import MAX_LAYERS, TryoutRequest
-from previews.tryouts.selectors import TryoutStatus
 from registry.models import User, Version
-
-if TYPE_CHECKING:
-    from previews.renders.queue_position import QueuePosition
 
 #: Value of ``Retry-After`` in seconds, by state.
 LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
@@ -105,13 +100,21 @@ class TryoutOut(serializers.Serializer[Any]):
     """A stack, its recipe, and the pictures that exist."""
 
     key = serializers.UUIDField(source="tryout.key")
-    url = serializers.SerializerMethodField(
-        help_text="Its page, which others can open once it is shared."
+    url = Link(
+        lambda found: reverse("tryout", args=[found.tryout.key]),
+        help_text="Its page, which others can open once it is shared.",
     )
     state = serializers.ChoiceField(source="previews.state", choices=RenderState.choices)
     reason = serializers.CharField(source="previews.reason", help_text="Why it waits or failed.")
-    progress = serializers.SerializerMethodField(help_text="In steps, for all pictures together.")
-    queue = serializers.SerializerMethodField(help_text="Null unless it is queued or running.")
+    progress = ProgressOut(
+        source="*", read_only=True, help_text="In steps, for all pictures together."
+    )
+    queue = PlaceOut(
+        source="place",
+        read_only=True,
+        allow_null=True,
+        help_text="Null unless it is queued or running.",
+    )
     layers = LayerOut(many=True)
     trigger_words = serializers.ListField(
         source="tryout.render.trigger_words",
@@ -123,22 +126,6 @@ class TryoutOut(serializers.Serializer[Any]):
     shared = serializers.BooleanField(source="tryout.is_shared")
     created_at = serializers.DateTimeField(source="tryout.created_at")
     expires_at = serializers.DateTimeField(source="tryout.expires_at")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, found: TryoutStatus) -> str:
-        """Return the URL to share."""
-        return absolute(self.context, reverse("tryout", args=[found.tryout.key]))
-
-    @extend_schema_field(ProgressOut)
-    def get_progress(self, found: TryoutStatus) -> dict[str, int]:
-        """Return the number of finished and of all steps."""
-        return {"done": found.done, "total": found.total}
-
-    @extend_schema_field(PlaceOut(allow_null=True))
-    def get_queue(self, found: TryoutStatus) -> dict[str, Any] | None:
-        """Return its position in the queue."""
-        place: QueuePosition | None = found.place
-        return None if place is None else dict(PlaceOut(place).data)
 
 
 def _layer(user: User, layer: dict[str, Any]) -> tuple[Version, float]:
@@ -202,9 +189,8 @@ class Tryouts(_Answering):
         request = TryoutRequest(layers=layers, uses_triggers=uses, compares=compares, **data)
         tryout = tryouts.create(actor=user, request=request)
         response = self.tryout_answer(selectors.get(user, tryout.key), status=202)
-        response["Location"] = absolute(
-            {"request": self.request}, reverse("api-tryout", args=[tryout.key])
-        )
+        place = reverse("api-tryout", args=[tryout.key])
+        response["Location"] = self.request.build_absolute_uri(place)
         return response
 
 

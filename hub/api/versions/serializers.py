@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from hub.api.base import FindingOut, absolute, serialized
+from hub.api.base import FindingOut, Link, absolute, serialized
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
 from previews.renders.selectors import previews_of
@@ -61,32 +61,25 @@ class FileOut(serializers.Serializer[File]):
         return absolute(self.context, reverse("api-file", args=place))
 
 
-class _Places(serializers.Serializer[Version]):
-    """Mixin with the URLs of a version."""
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_url(self, version: Version) -> str:
-        """Return the page."""
-        return absolute(self.context, f"/{version.adapter.full_name}?v={version.name}")
-
-    @extend_schema_field(OpenApiTypes.URI)
-    def get_api_url(self, version: Version) -> str:
-        """Return the URL of the version's document."""
-        place = [version.adapter.owner, version.adapter.name, version.name]
-        return absolute(self.context, reverse("api-version", args=place))
+def _page(version: Version) -> str:
+    return f"/{version.adapter.full_name}?v={version.name}"
 
 
-class VersionPlaceOut(_Places):
+def _document(version: Version) -> str:
+    return reverse("api-version", args=[version.adapter.owner, version.adapter.name, version.name])
+
+
+class VersionPlaceOut(serializers.Serializer[Version]):
     """A version, as a reference."""
 
     adapter = serializers.CharField(source="adapter.full_name")
     version = serializers.CharField(source="name")
     state = serializers.ChoiceField(choices=VersionState.choices)
-    url = serializers.SerializerMethodField()
-    api_url = serializers.SerializerMethodField()
+    url = Link(_page)
+    api_url = Link(_document)
 
 
-class VersionBriefOut(_Places):
+class VersionBriefOut(serializers.Serializer[Version]):
     """A version in a list."""
 
     id = serializers.IntegerField()
@@ -108,8 +101,8 @@ class VersionBriefOut(_Places):
     size = serializers.IntegerField(source="size_bytes")
     downloads = serializers.IntegerField()
     author = serializers.CharField(source="author.username")
-    url = serializers.SerializerMethodField()
-    api_url = serializers.SerializerMethodField()
+    url = Link(_page)
+    api_url = Link(_document)
     created_at = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True)
     withdrawn_at = serializers.DateTimeField(allow_null=True)
