@@ -6,12 +6,10 @@ import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from previews.render.bases.bases_file import Base
 from previews.render.recipe import Recipe
-
-if TYPE_CHECKING:
-    from previews.render.bases.bases_file import Base
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 

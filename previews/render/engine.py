@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from previews.render.adapters.applied import MountedStack, mount
+from previews.render.bases.bases_file import Bases
 from previews.render.bases.memory_fallbacks import is_out_of_memory, reduce_memory
 from previews.render.bases.pipelines import BaseCache, OpenBase
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.output import images
 from previews.render.pictures import Callbacks, Picture, control_key
 from previews.render.pipeline_arguments import arguments, frames_of
+from previews.render.recipe import Layer, Recipe, Shot
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from previews.render.bases.bases_file import Bases
-    from previews.render.recipe import Layer, Recipe, Shot
 
 __all__ = ["Callbacks", "Engine", "Picture"]
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from previews.render.recipe import Recipe, Shot
+
 if TYPE_CHECKING:
     from PIL import Image
 
     from previews.render.bases.pipelines import OpenBase
-    from previews.render.recipe import Recipe, Shot
 
 
 def arguments(

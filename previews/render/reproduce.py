@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from PIL import Image, ImageChops
 
@@ -15,10 +15,8 @@ from previews.render.bases.model_paths import installed
 from previews.render.engine import Callbacks, Engine
 from previews.render.output import images
 from previews.render.output.png_parsing import parse_png
+from previews.render.output.readback import Original, UsedAdapter
 from previews.render.recipe import SLOT, Layer, Recipe
-
-if TYPE_CHECKING:
-    from previews.render.output.readback import Original, UsedAdapter
 
 #: Difference, of 255, that another processor may cause.
 TOLERANCE = 1

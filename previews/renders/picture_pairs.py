@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from previews.models import Render, RenderState
+from previews.pictures.selectors import Picture
+from registry.models import Adapter
 
 if TYPE_CHECKING:
-    from previews.pictures.selectors import Picture
     from previews.renders.selectors import Previews
-    from registry.models import Adapter
 
 #: Settings that make pictures incomparable if they differ.
 _SETTINGS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -17,14 +16,12 @@ from previews.pictures.services import store
 from previews.recipes import selectors
 from previews.render import Recipe as RecipeValue
 from previews.render import RenderError
+from previews.render.pictures import Picture
 from previews.renders.messages import no_renderer, waiting_for
 from registry.accounts import permissions
 from registry.errors import StateConflict
 from registry.jobs import queue
 from registry.models import OUT_STATES, JobState, User, Version, VersionState
-
-if TYPE_CHECKING:
-    from previews.render.pictures import Picture
 
 RENDER_TASK = "render_version"
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageCms
 
 from previews.sample_files import jpeg, png, webp
+from previews.sample_files.containers import Parts
 from previews.sample_files.formats import Format, Refused, Why
-
-if TYPE_CHECKING:
-    from previews.sample_files.containers import Parts
 
 #: Longest side of a served picture.
 SERVED_SIDE = 2048

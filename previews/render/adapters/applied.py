@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from previews.render.adapters.normalise import normalise, read
+from previews.render.adapters.updates import Delta, Update
 from previews.render.bases.libraries import quiet
 from previews.render.bases.memory_fallbacks import has_room
 from previews.render.errors import CannotRender, Why
+from previews.render.recipe import Layer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from previews.render.adapters.base_modules import BaseModule, Table
-    from previews.render.adapters.updates import Delta, Update
-    from previews.render.recipe import Layer
 
 
 @dataclass(slots=True)

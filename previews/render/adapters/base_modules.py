@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from previews.render.adapters.ldm import ldm_names
 from previews.render.errors import CannotRender, Why
-
-if TYPE_CHECKING:
-    from previews.render.families import Family
+from previews.render.families import Family
 
 #: Prefixes of kohya's names for each part of a pipeline.
 _KOHYA = {

@@ -6,15 +6,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import diffusers.utils.logging as diffusers_log
 import transformers.utils.logging as transformers_log
 
+from previews.render.bases.bases_file import Base
 from previews.render.errors import BaseUnavailable
-
-if TYPE_CHECKING:
-    from previews.render.bases.bases_file import Base
 
 
 @contextmanager

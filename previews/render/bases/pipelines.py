@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import diffusers
 import torch
@@ -16,15 +16,13 @@ from diffusers import DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import Table, table_of
+from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
 from previews.render.bases.memory_fallbacks import release_memory
 from previews.render.bases.model_paths import folder_of, installed
 from previews.render.bases.verify import pickled
 from previews.render.errors import BaseUnavailable
 from previews.render.families import Family, family_of
-
-if TYPE_CHECKING:
-    from previews.render.bases.bases_file import Base, Bases
 
 
 @dataclass(slots=True)

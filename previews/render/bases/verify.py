@@ -6,16 +6,14 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lorary.anatomy import KIND_TITLES, family_title, inspect_file
 from lorary.anatomy.base_models.checkpoint_family import checkpoint_families
 from lorary.safetensors import HeaderError, read_header
+from previews.render.bases.bases_file import Base
 from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known
 from previews.render.families import family_of
-
-if TYPE_CHECKING:
-    from previews.render.bases.bases_file import Base
 
 #: Longest JSON file that is read; the index of a large model has a few hundred kilobytes.
 MAX_JSON_BYTES = 16 * 1024 * 1024

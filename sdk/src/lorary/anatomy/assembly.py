@@ -15,12 +15,12 @@ from lorary.anatomy.display_names import natural
 from lorary.anatomy.findings.privacy import safe_name
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.anatomy.report import LAYER_KINDS, Anatomy, Base, Block, FileFacts, Layers, Notes
+from lorary.safetensors import Header, TensorInfo
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module
     from lorary.anatomy.modules.alphas import Alphas
-    from lorary.safetensors import Header, TensorInfo
 
 _MOST_NAMES = 100
 _MOST_BLOCKS = 1_000  # the deepest models have a few hundred

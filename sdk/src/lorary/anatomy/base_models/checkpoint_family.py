@@ -14,15 +14,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.base_models.survey import survey
 from lorary.anatomy.families import block_name, family_index
 from lorary.anatomy.modules.adapted import Module
 from lorary.anatomy.modules.shapes import Dims
-
-if TYPE_CHECKING:
-    from lorary.safetensors import TensorInfo
+from lorary.safetensors import TensorInfo
 
 _WEIGHT = ".weight"
 _OUTER = re.compile(r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit)\.){1,256}")

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from lorary.safetensors import HeaderError
 from lorary.safetensors.errors import HEADER_CODES
-
-if TYPE_CHECKING:
-    from lorary.safetensors import HeaderError
 
 Severity = Literal["error", "warning", "info"]
 

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.keys.conventions import file_convention
+from lorary.safetensors import TensorInfo
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Scan
-    from lorary.safetensors import TensorInfo
 
 __all__ = ["KIND_TITLES", "file_convention", "file_kind", "foreign_kind"]
 

@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING
 
 from lorary.anatomy.modules.grouping import NamedModule, PairColumns, group_names, identify
 from lorary.anatomy.modules.module_table import Module, Modules, Roles
 from lorary.anatomy.modules.shapes import Dims, measure
+from lorary.safetensors import Header, TensorInfo
 from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.tensors import Tensors
-
-if TYPE_CHECKING:
-    from lorary.safetensors import Header, TensorInfo
 
 __all__ = ["Module", "Scan", "scan"]
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
+from lorary.safetensors import TensorInfo
+from lorary.safetensors.tensors import Tensors
+
 if TYPE_CHECKING:
     from lorary.anatomy.base_models.module_index import Weights
     from lorary.anatomy.families import Place
     from lorary.anatomy.modules.shapes import Dims
-    from lorary.safetensors import TensorInfo
-    from lorary.safetensors.tensors import Tensors
 
 _Value = TypeVar("_Value")
 

@@ -13,12 +13,12 @@ from lorary.anatomy.findings.finding import Finding, counted, finding
 from lorary.anatomy.keys.algorithms import is_complete
 from lorary.anatomy.modules.duplicate_targets import find_duplicates
 from lorary.anatomy.modules.module_table import modules_of
+from lorary.safetensors import Header, TensorInfo
 from lorary.safetensors.dtypes import FLOAT_DTYPES
 from lorary.safetensors.tensors import Tensors
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module, Scan
-    from lorary.safetensors import Header, TensorInfo
 
 _SHOWN = 10
 _FULL_SHARE = 0.2  # of the file's bytes, above which full weights are worth a warning
