@@ -9,7 +9,7 @@ and one NaN; the FNUZ types have one NaN in place of −0. Source: IEEE 754; Mic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -239,13 +239,9 @@ def _is_silent(neutral: Mapping[str, bool]) -> bool:
     rest = set(neutral) - _INERT - {"scalar"}
     is_scaled_away = neutral.get("scalar", False)
     products = [own for group in _PRODUCTS if (own := rest & group)]
-    if not all(is_scaled_away or _any(neutral, own) for own in products):
+    if not all(is_scaled_away or any(neutral[role] for role in own) for own in products):
         return False
     for own in products:
         rest -= own
     single = rest <= _NEUTRAL_ZEROS | _NEUTRAL_ONES and all(neutral[role] for role in rest)
     return single and bool(products or rest)
-
-
-def _any(neutral: Mapping[str, bool], roles: Iterable[str]) -> bool:
-    return any(neutral[role] for role in roles)

@@ -77,7 +77,9 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         algorithms=parts.algorithms,
         convention=parts.convention,
         base=parts.base,
-        rank=_leading_rank(layers) if ranks else _declared_rank(metadata, config),
+        rank=next(iter(layers.linear or layers.conv))
+        if ranks
+        else _declared_rank(metadata, config),
         ranks=ranks,
         alpha=parts.alphas.mode,
         alphas_read=parts.alphas.values_read,
@@ -127,11 +129,6 @@ def _rank_counts(modules: Sequence[Module]) -> tuple[Counter[int], Counter[int]]
 def _most_first(counts: Counter[int]) -> dict[int, int]:
     """Sort by number of modules, then by rank, largest first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], -item[0])))
-
-
-def _leading_rank(layers: Layers) -> int:
-    """The most common rank; convolutions, which have a setting of their own, only when alone."""
-    return next(iter(layers.linear or layers.conv))
 
 
 def _declared_rank(metadata: Mapping[str, str], config: AdapterConfig | None) -> int | None:

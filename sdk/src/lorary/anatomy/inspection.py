@@ -238,7 +238,14 @@ def analyse(
     settings, results = _settings(config)
     claims = claims_of(header.metadata, settings, name)
     found = scan(header)
-    kind = file_kind(found, has_pairs=_has_pairs(found.modules))
+    kind = file_kind(
+        found,
+        has_pairs=any(
+            all(is_complete(name, roles) for name in algorithms)
+            for algorithms, roles in found.modules.groups.kinds
+            if algorithms
+        ),
+    )
     if kind == "adapter":
         claims, proof = _prove_by_name(found.modules, claims, name)
         parts = _adapter(header, found, proof, claims, settings, alpha_reader)
@@ -325,14 +332,6 @@ def _settings(
         return AdapterConfig.parse(config), []
     except ConfigError as error:
         return None, [config_unreadable(str(error))]
-
-
-def _has_pairs(modules: Modules) -> bool:
-    return any(
-        all(is_complete(name, roles) for name in algorithms)
-        for algorithms, roles in modules.groups.kinds
-        if algorithms
-    )
 
 
 def _not_an_adapter(kind: str, name: str) -> Finding:

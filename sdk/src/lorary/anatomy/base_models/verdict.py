@@ -113,12 +113,10 @@ def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> 
     fits = any(covers(claim.family, family) for family in proof.candidates)
     if not fits and (proof.confidence == "unknown" or not proof.candidates):
         # Without a candidate, the tensors contradict the claim only if its family has a table.
-        fits = not (_has_table(claim.family) and _has_shapes(modules))
+        fits = not (
+            any(covers(claim.family, family) for family in FAMILIES) and _has_shapes(modules)
+        )
     return "agree" if fits else "conflict"
-
-
-def _has_table(claimed: str) -> bool:
-    return any(covers(claimed, family) for family in FAMILIES)
 
 
 def _has_shapes(modules: Sequence[Module]) -> bool:

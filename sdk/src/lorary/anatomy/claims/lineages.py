@@ -83,7 +83,7 @@ class Lineages:
                 if all(end <= start or stop <= begin for start, stop, _ in taken):
                     taken.append((begin, end, lineage))
         found = dict.fromkeys(lineage for *_, lineage in sorted(taken))
-        return tuple(a for a in found if not any(_is_more_specific(b, a) for b in found))
+        return tuple(a for a in found if not any(b.startswith(f"{a} ") for b in found))
 
     def family_of(self, lineage: str | None) -> str | None:
         """Return the family or group of a lineage, or None if the table has none."""
@@ -129,11 +129,6 @@ def _can_end(text: str, written: str, at: int) -> bool:
     return not is_inside or any(form.match(*place) for form, place in (
         (_HUMP, (written, at)), (_ENDINGS, (text, at)),
     ))  # fmt: skip
-
-
-def _is_more_specific(other: str, lineage: str) -> bool:
-    """Tell whether another lineage extends this one: Pony Diffusion V6 XL extends Pony."""
-    return other.startswith(f"{lineage} ")
 
 
 def load_lineages(path: str | os.PathLike[str] | None = None) -> Lineages:

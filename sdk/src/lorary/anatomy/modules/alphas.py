@@ -106,7 +106,7 @@ def _stored(with_alpha: Modules, values: Sequence[float | None], *, is_rslora: b
         if math.isfinite(value):
             (conv if dims.is_conv else linear)[value] += count
     for row, module in zip(rows(), with_alpha, strict=True) if implausible else ():
-        if row in implausible and not _ignores_alpha(module):
+        if row in implausible and not ("lokr_w1" in module.roles and "lokr_w2" in module.roles):
             implausible[row].append(module)
     return Alphas(
         mode=_mode(linear or conv),
@@ -140,11 +140,6 @@ def _is_implausible(
     if value <= 0 or not rank:
         return value <= 0
     return value / (math.sqrt(rank) if is_rslora else rank) > _MOST_SCALE
-
-
-def _ignores_alpha(module: Module) -> bool:
-    """Tell whether a module is LoKr with two whole matrices, whose scale is always 1."""
-    return "lokr_w1" in module.roles and "lokr_w2" in module.roles
 
 
 def _implausible_findings(names: Sequence[str]) -> Iterator[Finding]:
