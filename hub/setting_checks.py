@@ -35,26 +35,26 @@ MIB, GIB = 2**20, 2**30
 def _data(config: Config) -> Finding:
     if os.access(config.data, os.W_OK | os.X_OK):
         return None
-    return f"{config.data} cannot be written", "Give the hub a directory of its own."
+    return f"{config.data} cannot be written", "Use a directory that the hub can write to."
 
 
 def _broker_url(config: Config) -> Finding:
     if urlsplit(config.broker_url).scheme in {"", "redis", "rediss", "amqp", "amqps"}:
         return None
-    return "unknown kind of broker", "Use redis:// or amqp://, or leave it unset."
+    return "unsupported broker", "Use redis:// or amqp://, or leave it unset."
 
 
 def _cache_url(config: Config) -> Finding:
     if urlsplit(config.cache_url).scheme in {"", "redis", "rediss"}:
         return None
-    return "unknown kind of cache", "Use redis://, or leave it unset."
+    return "unsupported cache", "Use redis://, or leave it unset."
 
 
 def _storage(config: Config) -> Finding:
     try:
         parse_location(config.storage)
     except ValueError as error:
-        return f"{config.storage!r} cannot be used for files", str(error)
+        return f"{config.storage!r} is not a valid storage address", str(error)
     return None
 
 
@@ -67,7 +67,10 @@ def _part_bytes(config: Config) -> Finding:
 def _secret_key(config: Config) -> Finding:
     if len(config.secret_key) >= 40:
         return None
-    return "the key is shorter than 40 characters", "Leave it unset to have one made and kept."
+    return (
+        "the key is shorter than 40 characters",
+        "Leave it unset: the hub then generates and stores one.",
+    )
 
 
 def _base_url(config: Config) -> Finding:
@@ -76,14 +79,17 @@ def _base_url(config: Config) -> Finding:
         return None
     return (
         f"{config.base_url!r} is not a valid address",
-        "Use https://hub.example, as people type it.",
+        "Use the public address, such as https://hub.example.",
     )
 
 
 def _allowed_hosts(config: Config) -> Finding:
     if "*" not in config.allowed_hosts:
         return None
-    return "any Host header is believed", "Name the hosts; BASE_URL's is added when it is unset."
+    return (
+        "any Host header is accepted",
+        "List the hosts, or leave it unset to use that of LORARY_BASE_URL.",
+    )
 
 
 def _trust_proxy(config: Config) -> Finding:
@@ -102,8 +108,8 @@ def _bases(config: Config) -> Finding:
     if config.bases.is_file():
         return None
     return (
-        f"{config.bases} is missing: nothing is rendered",
-        "Name a bases file (docs/settings.md).",
+        f"{config.bases} does not exist: nothing is rendered",
+        "Set it to a bases file (docs/settings.md).",
     )
 
 
@@ -111,14 +117,16 @@ def _lineages(config: Config) -> Finding:
     try:
         load_lineages(config.lineages)
     except LineageError as error:
-        return str(error), "Name a JSON file as docs/settings.md shows it, or leave it unset."
+        return str(
+            error
+        ), "Set it to a JSON file as described in docs/settings.md, or leave it unset."
     return None
 
 
 def _accel(config: Config) -> Finding:
     if not config.accel or (config.accel.startswith("/") and config.accel.endswith("/")):
         return None
-    return f"{config.accel!r} is no location", "Use nginx's internal location, such as /blobs/."
+    return f"{config.accel!r} is not a location", "Use nginx's internal location, such as /blobs/."
 
 
 def _storage_in_use(config: Config) -> Finding:
@@ -130,10 +138,13 @@ def _storage_in_use(config: Config) -> Finding:
         if is_same_store(place, config.storage):
             return None
     except ValueError as error:
-        return f"storage_url in {config.data} is no address: {error}", "Write one, or remove it."
+        return (
+            f"storage_url in {config.data} has no valid address: {error}",
+            "Correct or delete the file.",
+        )
     return (
-        f"{config.storage} is named, but the files were moved to {place}",
-        "Unset it or set it to that; if that is wrong, remove storage_url from LORARY_DATA.",
+        f"it is {config.storage}, but the files were moved to {place}",
+        "Set it to the new address. If that is wrong, delete storage_url in LORARY_DATA.",
     )
 
 

@@ -100,7 +100,7 @@ class _Outage:
             if is_due:
                 self.warn_from = now + WARN_S
         if is_due:
-            log.warning("The cache is away: limits are not enforced. %s", error)
+            log.warning("The cache is unavailable: rate limits are not enforced. %s", error)
 
 
 _OUTAGE = _Outage()

@@ -53,10 +53,10 @@ class Meter:
 
 
 #: Advice for lost files.
-MEND = "to be brought from a backup (manage.py storage mend --from URL)"
+MEND = "restore them from a backup (manage.py storage mend --from URL)"
 #: Descriptions after a number of files, for the hub's own store.
-MISSING = f"missing, {MEND}"
-DAMAGED = f"with other bytes than the name says, {MEND}"
+MISSING = f"missing; {MEND}"
+DAMAGED = f"damaged; {MEND}"
 
 
 def problem_lines(

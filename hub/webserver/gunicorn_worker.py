@@ -62,13 +62,13 @@ HEAD_TOO_SLOW = _problem(
     "408 Request Timeout",
     "request_timeout",
     "The request was too slow",
-    "Send the whole head within 5 seconds.",
+    "Send all request headers within 5 seconds.",
 )
 HEAD_TOO_LONG = _problem(
     "431 Request Header Fields Too Large",
     "malformed_request",
     "The request cannot be read",
-    "The head has at most 64 KiB.",
+    "Request headers can have at most 64 KiB.",
 )
 TOO_MANY = _problem(
     "503 Service Unavailable",

@@ -234,7 +234,7 @@ def test_the_list_says_which_sets_are_not_whole(folder: Path) -> None:
     call_command("restore", "--from", str(folder), "--list", stdout=out)
     assert out.getvalue().splitlines() == [
         first,
-        f"{second}  not whole: 1 file could not be saved",
+        f"{second}  incomplete: 1 file could not be saved",
         f"{third}  damaged",
     ]
     out = StringIO()
@@ -252,8 +252,8 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     monkeypatch.setattr(database_dumps, "require_empty", lambda: None)
     monkeypatch.setattr(database_dumps, "restore", lambda _rows: None)
     code, said = run("restore", "--from", str(folder))
-    assert (code, "not whole: 1 file could not be saved" in said) == (1, True)
-    assert "1 file not in this backup, to be brought from a backup" in said
+    assert (code, "incomplete: 1 file could not be saved" in said) == (1, True)
+    assert "1 file not in this backup; restore them from a backup" in said
 
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:

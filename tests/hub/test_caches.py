@@ -64,7 +64,7 @@ def test_the_outage_is_logged_once_a_minute(
     with caplog.at_level(logging.WARNING, logger="hub.shared_cache"):
         for _ in range(3):
             assert caches["default"].add("key", 1)
-    assert [line.getMessage()[:18] for line in caplog.records] == ["The cache is away:"]
+    assert [line.getMessage()[:25] for line in caplog.records] == ["The cache is unavailable:"]
 
 
 @pytest.mark.service

@@ -61,7 +61,7 @@ def test_lost_bytes_are_named() -> None:
     storage.store().delete(digest)
     for arguments in ([], ["--hashes", "--all"]):
         said = run(*arguments)
-        assert f"1 file missing, {MEND}:\n  {digest}\n" in said
+        assert f"1 file missing; {MEND}:\n  {digest}\n" in said
 
 
 def test_damaged_bytes_are_named_with_where_others_come_from() -> None:

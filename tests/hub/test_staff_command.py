@@ -74,7 +74,7 @@ def test_programs_hear_the_same(ada: User) -> None:
         (("nobody", "--remove"), "There is no user 'nobody'"),
         (("a b",), "There is no user 'a b'"),
         (("studio",), "There is no user 'studio'"),
-        (("--remove",), "Say who"),
+        (("--remove",), "Name a user"),
     ],
 )
 def test_what_it_cannot_do_is_said(ada: User, words: tuple[str, ...], text: str) -> None:

@@ -62,9 +62,9 @@ def test_status_counts_rows_and_files() -> None:
     code, said = run("status")
     assert code == 1
     assert settings.LORARY.storage in said
-    assert "2 files (11 bytes) that the rows name; 2 (13 bytes) stored" in said
+    assert "2 files (11 bytes) referenced by the database; 2 (13 bytes) stored" in said
     assert lost in said
-    assert "1 without a row (8 bytes)" in said
+    assert "1 unreferenced (8 bytes)" in said
     assert document()["missing"] == [lost]
 
 
@@ -78,8 +78,8 @@ def test_verify_reads_what_it_is_told_to() -> None:
     place.write_bytes(b"?")
     code, said = run("verify", "--all")
     assert code == 1
-    assert "4 files (4 bytes) found right" in said
-    assert "1 file with other bytes than the name says" in said
+    assert "4 files (4 bytes) intact" in said
+    assert "1 file damaged; restore" in said
     assert digests[0] in said
 
 
@@ -100,7 +100,7 @@ def test_mend_brings_lost_files_from_a_backup(there: str) -> None:
     assert document("copy", "--to", there)["done"] == 2
     storage.store().delete(lost)
     code, said = run("mend", "--from", there)
-    assert (code, said) == (0, "1 file found right; 1 mended\n")
+    assert (code, said) == (0, "1 file intact; 1 mended\n")
     assert document("mend", "--from", there)["right"] == 2
 
 
@@ -135,11 +135,11 @@ def test_mend_says_what_the_backup_cannot_give(there: str) -> None:
 def test_verify_says_how_another_store_is_filled(there: str) -> None:
     sha256 = keep(b"first")
     code, said = run("verify", "--all", "--at", there)
-    assert (code, "1 file missing there; the next copy or backup brings them" in said) == (1, True)
+    assert (code, "1 file missing there; the next copy or backup adds them" in said) == (1, True)
     document("copy", "--to", there)
     damage(sha256, storage.store_at(there))
     code, said = run("verify", "--all", "--at", there)
-    assert (code, "remove them there, then copy or back up" in said) == (1, True)
+    assert (code, "delete them, then copy or back up" in said) == (1, True)
     storage.store_at(there).delete(sha256)
     assert run("copy", "--to", there)[0] == run("verify", "--all", "--at", there)[0] == 0
     damage(sha256, storage.store())
@@ -150,10 +150,10 @@ def test_move_says_what_it_left_behind(there: str) -> None:
     damage(keep(b"damaged"), storage.store())
     storage.store().delete(keep(b"lost"))
     keep(b"there")
-    assert "say --leave-missing" in run("move", "--to", there)[1]
+    assert "pass --leave-missing" in run("move", "--to", there)[1]
     code, said = run("move", "--to", there, "--leave-missing")
     assert code == 0
-    assert "everything that the rows name but 2 files, missing or damaged before, is at" in said
+    assert "all referenced files except 2 files that were missing or damaged are at" in said
 
 
 def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) -> None:
@@ -162,10 +162,10 @@ def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) ->
     place.mkdir(parents=True)  # nothing can be renamed onto it
     code, said = run("move", "--to", there)
     assert (code, "1 file failed; run it again" in said) == (1, True)
-    assert "stays in use. Run it again." in said
+    assert ". Run it again." in said
     assert "--leave-missing" not in said
     place.rmdir()
-    assert "everything that the rows name is at" in run("move", "--to", there)[1]
+    assert "all referenced files are at" in run("move", "--to", there)[1]
 
 
 def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:
@@ -203,7 +203,7 @@ def test_move_switches_and_says_what_to_set(
 
 def test_one_upload_that_came_along_is_one(there: str, ada: User) -> None:
     uploads.create(actor=ada, path="a.safetensors", size_bytes=5000)
-    assert "1 open upload came along" in run("move", "--to", there)[1]
+    assert "1 open upload moved" in run("move", "--to", there)[1]
 
 
 def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
@@ -228,7 +228,7 @@ def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
         (["copy", "--to", "ftp://x"], "ftp://x"),
         (["verify", "--at", "nowhere"], "nowhere"),
         (["mend"], "needs --from"),
-        (["mend", "--from", "file:///does/not/exist"], "no folder /does/not/exist"),
+        (["mend", "--from", "file:///does/not/exist"], "the folder /does/not/exist does not exist"),
         (["verify", "--sample", "0"], "at least 1"),
         (["copy", "--to", "file:///x", "--threads", "0"], "at least 1"),
     ],

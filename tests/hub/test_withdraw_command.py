@@ -35,13 +35,13 @@ def run(*words: str) -> str:
 
 def test_it_reaches_private_versions_by_any_name(version: Version, bob: User) -> None:
     said = run("ADA/Noir@main", "--reason", "Copied.", "--by", "BOB")
-    assert said.startswith("ada/noir@v1 is taken down.")
+    assert said.startswith("ada/noir@v1 was withdrawn.")
     version.refresh_from_db()
     assert (version.state, version.withdrawn_by, version.is_takedown) == ("withdrawn", bob, True)
 
 
 def test_it_takes_a_whole_adapter_down(version: Version) -> None:
-    assert run("ada/noir", "--reason", "Copied.", "--by", "bob").startswith("ada/noir is taken")
+    assert run("ada/noir", "--reason", "Copied.", "--by", "bob").startswith("ada/noir was withdrawn")
     version.adapter.refresh_from_db()
     assert version.adapter.withdrawn_reason == "Copied."
 

@@ -235,8 +235,8 @@ def test_versions_of_there_and_here_are_told(
     code, out, _err = run("--recipe", picture, "--adapter", adapter, "--bases", bases_file)
     assert code == 0
     assert "It matches: the same pixels" in out
-    assert "  torch: 2.0.1 there, " in out
-    assert "  renderer: lorary-0 there, lorary-1 here" in out
+    assert "  torch: 2.0.1 in the picture, " in out
+    assert "  renderer: lorary-0 in the picture, lorary-1 here" in out
     assert "diffusers" not in out
 
 

@@ -66,7 +66,7 @@ def _size(text: str) -> int | None:
     try:
         return min(parse_size(text), quotas.NO_LIMIT)
     except ValueError as error:
-        message = f"{error}, and neither none nor default."
+        message = f"{error}, none or default."
         raise CommandError(message) from error
 
 

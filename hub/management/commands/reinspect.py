@@ -73,9 +73,9 @@ class Command(BaseCommand):
     def _report(self, result: Reinspected, verb: str) -> None:
         self.stdout.write(
             f"{counted(result.read, 'header')} read; {counted(result.changed, 'file')} {verb}, "
-            f"{counted(result.versions, 'version')} shown differently"
+            f"{counted(result.versions, 'version')} updated in lists"
         )
-        self._list(result.refused, "not to be taken today; what is published stays as it is")
+        self._list(result.refused, "would be refused today; they stay published")
         self._list(result.missing, MISSING)
 
     def _list(self, digests: list[str], what: str) -> None:

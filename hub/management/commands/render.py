@@ -98,7 +98,9 @@ class Command(BaseCommand):
         sentence = SENTENCES[document["equality"]]
         self.stdout.write(sentence.format(difference=document["difference"]))
         for name, (there, here) in document["versions"].items():
-            self.stdout.write(f"  {name}: {there or 'not told'} there, {here or 'none'} here")
+            self.stdout.write(
+                f"  {name}: {there or 'unknown'} in the picture, {here or 'none'} here"
+            )
         if not document["versions"]:
             self.stdout.write(
                 "  Renderer, diffusers, torch and transformers are the same versions."
@@ -116,7 +118,7 @@ def _require_writable(options: dict[str, Any]) -> None:
         msg = f"{out} cannot be used as an output file."
         raise RenderError(msg)
     if out.exists() and out.samefile(options["recipe"]):
-        msg = "--out would overwrite the picture that is compared with."
+        msg = "--out would overwrite the original picture."
         raise RenderError(msg)
 
 

@@ -30,10 +30,10 @@ Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
 
 #: Descriptions of files. They do not advise another restore, as the rows are restored.
-BESIDE = "Or restore beside it: name another data directory by LORARY_DATA."
-MISSING = f"not in this backup, {MEND}"
-DAMAGED = f"damaged in this backup, {MEND}"
-FAILED = f"failed, {MEND}"
+BESIDE = "Or restore to another data directory: set LORARY_DATA."
+MISSING = f"not in this backup; {MEND}"
+DAMAGED = f"damaged in this backup; {MEND}"
+FAILED = f"failed; {MEND}"
 
 
 class Command(BaseCommand):
@@ -101,9 +101,9 @@ class Command(BaseCommand):
             f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"
         )
         if not taken.is_whole:
-            self.stdout.write(f"This backup is {_state(taken)}. See the whole ones with --list.")
+            self.stdout.write(f"This backup is {_state(taken)}. --list shows the complete ones.")
         if again := result.uploads.asked_again:
-            self.stdout.write(f"{counted(len(again), 'open upload')} to send all bytes again")
+            self.stdout.write(f"{counted(len(again), 'open upload')} to be sent again")
         for line in problem_lines(files, missing=MISSING, damaged=DAMAGED, failed=FAILED):
             self.stdout.write(line)
 
@@ -113,5 +113,5 @@ def _state(one: BackupSet) -> str:
     if not one.is_readable:
         return "damaged"
     if one.lacking:
-        return f"not whole: {counted(one.lacking, 'file')} could not be saved"
+        return f"incomplete: {counted(one.lacking, 'file')} could not be saved"
     return ""

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         elif is_staff:
             lines = [_line(one) for one in _staff()] or [NOBODY]
         else:
-            message = "Say who: manage.py staff NAME --remove."
+            message = "Name a user: manage.py staff NAME --remove."
             raise CommandError(message)
         if options["json"]:
             document = {"changed": changed, "staff": _staff()}
@@ -60,7 +60,7 @@ class Command(BaseCommand):
 def _user(name: str) -> User:
     user = User.objects.filter(namespace__key=key_of(name)).first()
     if user is None:
-        message = f"There is no user {name!r}. `manage.py token --user NAME --create` makes one."
+        message = f"There is no user {name!r}. `manage.py token --user NAME --create` creates one."
         raise CommandError(message)
     return user
 

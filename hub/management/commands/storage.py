@@ -88,8 +88,8 @@ class Command(BaseCommand):
         try:
             document = getattr(self, f"_{options['verb']}")(options)
         except StorageAway as error:
-            why = f"A store cannot be used: {error.__cause__ or error}"
-            message = f"{why}. Nothing is lost. Check its address and the credentials."
+            why = f"A store cannot be reached: {error.__cause__ or error}"
+            message = f"{why}. No files were lost. Check its address and the credentials."
             raise CommandError(message) from error
         except (process_lock.Busy, LoraryError) as error:
             raise CommandError(str(error)) from error
@@ -102,14 +102,14 @@ class Command(BaseCommand):
         if not options["json"]:
             self.stdout.write(
                 f"{settings.LORARY.storage}\n"
-                f"{counted(tally.blobs, 'file')} ({size_text(tally.bytes)}) that the rows name; "
-                f"{tally.files:,} ({size_text(tally.file_bytes)}) stored"
+                f"{counted(tally.blobs, 'file')} ({size_text(tally.bytes)}) referenced by the "
+                f"database; {tally.files:,} ({size_text(tally.file_bytes)}) stored"
             )
-            self._say(listed(tally.missing, f"missing or of another length, {MEND}", noun="file"))
+            self._say(listed(tally.missing, f"missing or of the wrong size; {MEND}", noun="file"))
             self.stdout.write(
-                f"{tally.orphans:,} without a row ({size_text(tally.orphan_bytes)}), "
-                "which the sweeper deletes\n"
-                f"{tally.incoming:,} of open uploads ({size_text(tally.incoming_bytes)})"
+                f"{tally.orphans:,} unreferenced ({size_text(tally.orphan_bytes)}), "
+                "to be deleted by the sweeper\n"
+                f"{tally.incoming:,} from open uploads ({size_text(tally.incoming_bytes)})"
             )
         facts = {"storage": settings.LORARY.storage, **asdict(tally)}
         return {"ok": not tally.missing, **facts}
@@ -127,7 +127,7 @@ class Command(BaseCommand):
         meter.end()
         if not options["json"]:
             self.stdout.write(
-                f"{counted(tally.done, 'file')} ({size_text(tally.bytes_done)}) found right: {at}"
+                f"{counted(tally.done, 'file')} ({size_text(tally.bytes_done)}) intact: {at}"
             )
             self._say(_problems_at(at, tally))
         return {"ok": tally.is_whole, "storage": at, **asdict(tally)}
@@ -143,7 +143,7 @@ class Command(BaseCommand):
             )
         meter.end()
         if not options["json"]:
-            self.stdout.write(f"{counted(found.done, 'file')} found right; {tally.done:,} mended")
+            self.stdout.write(f"{counted(found.done, 'file')} intact; {tally.done:,} mended")
             self._say(_unmended_files(options["source"], tally))
         return {
             "ok": tally.is_whole,
@@ -219,26 +219,28 @@ class Command(BaseCommand):
         advice = (
             "Run it again."
             if tally.failed
-            else "Restore what is missing, or say --leave-missing to go without it."
+            else "Restore the missing files, or pass --leave-missing to move without them."
         )
-        self.stdout.write(f"Not moved: {settings.LORARY.storage} stays in use. {advice}")
+        self.stdout.write(f"Not moved: the hub still uses {settings.LORARY.storage}. {advice}")
 
     def _say_moved(self, to: str, carried: MovedUploads, seconds: float, left: int) -> None:
-        self.stdout.write(f"{counted(carried.whole, 'open upload')} came along")
-        self._say(listed(carried.asked_again, "to send bytes again", noun="open upload"))
+        self.stdout.write(f"{counted(carried.whole, 'open upload')} moved")
+        self._say(listed(carried.asked_again, "to be sent again", noun="open upload"))
         self._say(listed(carried.cancelled, "cancelled: parts below 5 MiB", noun="open upload"))
-        but = f" but {counted(left, 'file')}, missing or damaged before," if left else ""
+        but = f" except {counted(left, 'file')} that were missing or damaged" if left else ""
         self.stdout.write(
-            f"Moved in {seconds:g} s: everything that the rows name{but} is at\n  {to}\n"
-            f"The files at {settings.LORARY.storage} are still there; nothing uses them any more."
+            f"Moved in {seconds:g} s: all referenced files{but} are at\n  {to}\n"
+            f"The files at {settings.LORARY.storage} were not deleted and are no longer used."
         )
         if os.environ.get("LORARY_STORAGE"):
             self.stdout.write(
-                "LORARY_STORAGE is set to the former place: unset it here. Set it to the new one "
-                "on every other machine, then start."
+                "LORARY_STORAGE still has the old address: unset it here. Set it to the new one "
+                "on all other machines, then start the hub."
             )
         else:
-            self.stdout.write("Set LORARY_STORAGE to it on every other machine, then start.")
+            self.stdout.write(
+                "Set LORARY_STORAGE to this address on all other machines, then start the hub."
+            )
 
     def _say(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -251,8 +253,8 @@ def _problems_at(url: str, tally: Tally) -> Iterator[str]:
         return problem_lines(tally)
     return problem_lines(
         tally,
-        missing="missing there; the next copy or backup brings them",
-        damaged="with other bytes than the name says; remove them there, then copy or back up",
+        missing="missing there; the next copy or backup adds them",
+        damaged="damaged there; delete them, then copy or back up",
     )
 
 
@@ -291,27 +293,27 @@ def _least_part_bytes(url: str) -> int:
 def _require_sensible(options: dict[str, Any]) -> None:
     verb, to = options["verb"], options["to"]
     if (verb in {"copy", "move"}) != bool(to):
-        message = "copy and move need --to URL; the others take none."
+        message = "copy and move need --to URL; the other verbs do not accept it."
         raise CommandError(message)
     if (verb == "mend") != bool(options["source"]):
-        message = "mend needs --from URL; the others take none."
+        message = "mend needs --from URL; the other verbs do not accept it."
         raise CommandError(message)
     if to:
         _require_another(to)
     if verb == "move" and settings.LORARY.part_bytes < _least_part_bytes(to):
         message = (
-            "LORARY_UPLOAD_PART_BYTES is below 5 MiB, which is the least that a bucket takes: no "
-            "hub would start there. Unset it or set it higher, then move."
+            "LORARY_UPLOAD_PART_BYTES is below 5 MiB, the minimum for a bucket, so the hub would "
+            "not start there. Unset or increase it, then move."
         )
         raise CommandError(message)
     place = _place(options["source"]) if verb == "mend" else None
     if isinstance(place, Path) and not place.is_dir():
-        message = f"--from: there is no folder {place}."
+        message = f"--from: the folder {place} does not exist."
         raise CommandError(message)
 
 
 def _require_another(to: str) -> None:
     _place(to)
     if is_same_store(to, settings.LORARY.storage):
-        message = f"The files are at {to} already."
+        message = f"The files are already at {to}."
         raise CommandError(message)

@@ -64,7 +64,7 @@ class Command(BaseCommand):
             if user is None and options["create"]:
                 user = users.create_user(name=name)
             if user is None:
-                message = f"There is no user {name!r}; add --create to make one."
+                message = f"There is no user {name!r}; add --create to create it."
                 raise CommandError(message)
             if options["revoke_all"]:
                 self.stdout.write(f"{tokens.revoke_all(actor=user):,} revoked.")

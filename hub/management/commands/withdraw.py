@@ -43,7 +43,7 @@ class Command(BaseCommand):
         except LoraryError as error:
             raise CommandError(str(error.detail)) from error
         self.stdout.write(
-            f"{adapter.full_name}{name} is taken down. `manage.py sweep` removes its bytes after "
+            f"{adapter.full_name}{name} was withdrawn. `manage.py sweep` deletes its files after "
             "the grace period."
         )
 
