@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - signatures of Django's cache
 """The shared cache: Redis, which may be unavailable.
 
 The cache only holds the counters of rate limits; attempts to sign in are counted in the database.
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -43,33 +43,21 @@ class TolerantRedisCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, {**params, "OPTIONS": OPTIONS})
 
-    def add(
-        self,
-        key: str,
-        value: Any,  # noqa: ANN401 - Django's
-        timeout: float | None = DEFAULT_TIMEOUT,
-        version: int | None = None,
-    ) -> bool:
+    def add(self, *args: Any, **named: Any) -> bool:
         """Return whether the key was added; True while Redis is unavailable."""
-        return _tolerate(partial(super().add, key, value, timeout, version), default=True)
+        return _tolerate(partial(super().add, *args, **named), default=True)
 
-    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:  # noqa: ANN401 - Django's
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         """Return the value, or the default."""
         return _tolerate(partial(super().get, key, default, version), default=default)
 
-    def set(
-        self,
-        key: str,
-        value: Any,  # noqa: ANN401 - Django's
-        timeout: float | None = DEFAULT_TIMEOUT,
-        version: int | None = None,
-    ) -> None:
+    def set(self, *args: Any, **named: Any) -> None:
         """Store a value."""
-        _tolerate(partial(super().set, key, value, timeout, version), default=None)
+        _tolerate(partial(super().set, *args, **named), default=None)
 
-    def delete(self, key: str, version: int | None = None) -> bool:
+    def delete(self, *args: Any, **named: Any) -> bool:
         """Return whether the key was deleted."""
-        return _tolerate(partial(super().delete, key, version), default=False)
+        return _tolerate(partial(super().delete, *args, **named), default=False)
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
         """Return the new count; ``delta`` while Redis is unavailable.

@@ -76,10 +76,16 @@ class MeOut(serializers.Serializer[Namespace]):
     )
     id = serializers.IntegerField(source="user_id")
     username = serializers.CharField(source="name")
-    tier = serializers.SerializerMethodField(help_text="Always `free`: there are no paid tiers.")
-    status = serializers.SerializerMethodField(help_text="Always `active`.")
-    isMember = serializers.SerializerMethodField(help_text="Always false.")  # noqa: N815 - Civitai's
-    subscriptions = serializers.SerializerMethodField(help_text="Always empty.")
+    tier = serializers.CharField(
+        default="free", read_only=True, help_text="Always `free`: there are no paid tiers."
+    )
+    status = serializers.CharField(default="active", read_only=True, help_text="Always `active`.")
+    isMember = serializers.BooleanField(  # noqa: N815 - Civitai's
+        default=False, read_only=True, help_text="Always false."
+    )
+    subscriptions = serializers.ListField(
+        child=serializers.CharField(), default=list, read_only=True, help_text="Always empty."
+    )
 
     def get_display_name(self, namespace: Namespace) -> str:
         """Return the display name."""
@@ -113,23 +119,6 @@ class MeOut(serializers.Serializer[Namespace]):
     def _token(self) -> AccessToken | None:
         token: AccessToken | None = self.context["request"].auth
         return token
-
-    def get_tier(self, _namespace: Namespace) -> str:
-        """Return the only tier."""
-        return "free"
-
-    def get_status(self, _namespace: Namespace) -> str:
-        """Return the status of any account with a valid token."""
-        return "active"
-
-    def get_isMember(self, _namespace: Namespace) -> bool:  # noqa: N802 - Civitai's
-        """Return False: there are no paid accounts."""
-        return False
-
-    @extend_schema_field({"type": "array", "items": {"type": "string"}})
-    def get_subscriptions(self, _namespace: Namespace) -> list[str]:
-        """Return an empty list."""
-        return []
 
 
 class Me(Endpoint):
