@@ -1,4 +1,4 @@
-"""Types of options of management commands; argparse prints their messages."""
+"""Values of options of management commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from contextlib import suppress
 from itertools import chain
 
 from django.conf import settings
+from django.core.management.base import CommandError
 
 from hub.operations import processes
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
 from previews.worker_bases import queue_of
+from registry.models import Adapter, AdapterName
+from registry.names import key_of
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -36,6 +39,21 @@ def queues(text: str) -> str:
             message = f"{name!r} is not a queue; use checks, render or render.FAMILY"
             raise argparse.ArgumentTypeError(message)
     return text
+
+
+def adapter_named(full_name: str) -> Adapter:
+    """Return an adapter by its current or a former name, also a private one.
+
+    Raises:
+        CommandError: there is none.
+    """
+    owner, _slash, name = full_name.partition("/")
+    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    found = Adapter.objects.filter(pk__in=names.values("adapter")).first()
+    if found is None:
+        message = f"There is no adapter “{full_name}”. Write it as OWNER/NAME."
+        raise CommandError(message)
+    return found
 
 
 def _families() -> set[str]:

@@ -19,6 +19,8 @@ class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
 
 #: Seconds between two lines of progress, on a terminal and in a log.
 TERMINAL_S, LOG_S = 0.2, 30.0
+#: Objects between two lines of progress in a log.
+STEP = 500
 #: Number of entries that are listed; the rest is only counted.
 NAMED = 10
 
@@ -50,6 +52,15 @@ class Meter:
         if self._has_line:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
+
+
+def report_step(what: str, done: int, total: int) -> None:
+    """Report progress in a number of objects: each on a terminal, every ``STEP`` in a log."""
+    text = f"{done:,} of {total:,} {what}"
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text}" + ("\n" if done == total else ""))
+    elif done % STEP == 0:
+        sys.stderr.write(f"{text}\n")
 
 
 #: Advice for lost files.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from functools import partial
@@ -11,15 +10,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from hub.management.progress import DAMAGED, MISSING, listed
+from hub.management.progress import DAMAGED, MISSING, listed, report_step
 from hub.plurals import counted
 from registry.blobs import rehash
 from registry.blobs.rehash import Rehashed
 from registry.versions import reinspect
 from registry.versions.reinspect import Reinspected
-
-#: Files between two lines of progress if stderr is not a terminal.
-STEP = 500
 
 
 class Command(BaseCommand):
@@ -44,7 +40,7 @@ class Command(BaseCommand):
         result = read(
             is_dry=options["dry_run"],
             includes_current=options["all"],
-            progress=None if options["json"] else partial(self._progress, what),
+            progress=None if options["json"] else partial(report_step, what),
         )
         if options["json"]:
             self.stdout.write(json.dumps(asdict(result)))
@@ -54,14 +50,6 @@ class Command(BaseCommand):
             self._report_hashes(result, verb)
         else:
             self._report(result, verb)
-
-    def _progress(self, what: str, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            self.stderr.write(f"\r{done:,} of {total:,} {what}", ending="")
-            if done == total:
-                self.stderr.write("")
-        elif done % STEP == 0:
-            self.stderr.write(f"{done:,} of {total:,} {what}")
 
     def _report_hashes(self, result: Rehashed, verb: str) -> None:
         self.stdout.write(

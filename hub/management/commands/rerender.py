@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.progress import Help
+from hub.management.options import adapter_named
+from hub.management.progress import Help, report_step
 from lorary.anatomy import FAMILIES
 from previews.render import RenderError
 from previews.renders import rerender
 from previews.renders.rerender import Outdated, Rerendered
-from registry.models import Adapter, AdapterName
-from registry.names import key_of
 
 EPILOG = """\
 A version is rendered again if its latest pictures were made with another recipe than it would get
@@ -26,9 +25,6 @@ Run it as often as you like: no render is started twice.
 
 Example: manage.py rerender --family sdxl --dry-run
 """
-
-#: Versions between two lines of progress if stderr is not a terminal.
-STEP = 500
 
 
 class Command(BaseCommand):
@@ -49,8 +45,8 @@ class Command(BaseCommand):
         if family and family not in FAMILIES:
             msg = f"There is no base model “{family}”. Known are: {', '.join(FAMILIES)}."
             raise CommandError(msg)
-        adapter = _adapter(options["adapter"]) if options["adapter"] else None
-        progress = _silent if options["json"] else self._progress
+        adapter = adapter_named(options["adapter"]) if options["adapter"] else None
+        progress = _silent if options["json"] else partial(report_step, "versions")
         try:
             result = rerender.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
         except RenderError as error:
@@ -59,14 +55,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(_document(result, is_dry=is_dry), ensure_ascii=False))
             return
         self._report(result, "would be" if is_dry else "will be")
-
-    def _progress(self, done: int, total: int) -> None:
-        text = f"{done:,} of {total:,} versions"
-        if sys.stderr.isatty():
-            ending = "\n" if done == total else ""
-            self.stderr.write(f"\r{text}", style_func=str, ending=ending)
-        elif done % STEP == 0:
-            self.stderr.write(text)
 
     def _report(self, result: Rerendered, verb: str) -> None:
         for found in result.begun:
@@ -81,17 +69,6 @@ class Command(BaseCommand):
 
 def _silent(_done: int, _total: int) -> None:
     """Report nothing."""
-
-
-def _adapter(name: str) -> Adapter:
-    """Return an adapter by its current or a former name, also a private one."""
-    owner, _slash, rest = name.partition("/")
-    names = AdapterName.objects.filter(key=key_of(rest), namespace__names__key=key_of(owner))
-    found = Adapter.objects.filter(pk__in=names.values("adapter")).first()
-    if found is None:
-        msg = f"There is no adapter “{name}”. Write it as OWNER/NAME."
-        raise CommandError(msg)
-    return found
 
 
 def _name(found: Outdated) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from hub.management.options import adapter_named
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
-from registry.models import Adapter, User
+from registry.models import User
 from registry.names import key_of
 from registry.versions import selectors as version_selectors
 from registry.versions import withdraw
@@ -31,7 +32,7 @@ class Command(BaseCommand):
             message = f"{options['by']!r} is not staff; `manage.py staff` lists all staff."
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")
-        adapter = _adapter(full_name)
+        adapter = adapter_named(full_name)
         try:
             if name:
                 version = version_selectors.get(None, adapter, name)
@@ -46,14 +47,3 @@ class Command(BaseCommand):
             f"{adapter.full_name}{name} was withdrawn. `manage.py sweep` deletes its files after "
             "the grace period."
         )
-
-
-def _adapter(full_name: str) -> Adapter:
-    owner, _slash, name = full_name.partition("/")
-    found = Adapter.objects.filter(
-        names__key=key_of(name), names__namespace__names__key=key_of(owner)
-    ).first()
-    if found is None:
-        message = f"There is no adapter {full_name!r}."
-        raise CommandError(message)
-    return found
