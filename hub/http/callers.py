@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeAlias
+
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -12,6 +16,11 @@ from hub.webserver.admission import network_of
 from registry.errors import Unauthenticated
 from registry.models import AccessToken
 from registry.tokens import services as tokens
+
+P = ParamSpec("P")
+
+#: A view, which decorators of pages and protocols wrap.
+View: TypeAlias = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 #: Methods that change nothing, for which a session needs no CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})

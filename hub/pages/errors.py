@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import update_wrapper
-from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest
@@ -14,11 +13,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from hub.http.callers import P, View
 from hub.http.problems import problem_of
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle, PageThrottle, WriteThrottle
 from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
-
-P = ParamSpec("P")
 
 #: Statuses with their own template; the others share one.
 _OWN_PAGE = {403, 404, 410}
@@ -27,11 +25,11 @@ _BETWEEN_WORDS = "\t\n\r"
 
 
 def page(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    view: View[P],
     *,
     judges_query: bool = False,
     throttle: type[PageThrottle | CoverThrottle | DrawnImageThrottle] | None = PageThrottle,
-) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+) -> View[P]:
     """Answer a view's errors with a page: a redirect if the object moved, else an error page.
 
     Args:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
 from types import SimpleNamespace
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, cast
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -25,14 +25,12 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from hub.http.callers import authenticate
+from hub.http.callers import P, View, authenticate
 from hub.http.problems import problem_of
 from hub.http.throttles import AnonymousThrottle, ScopeThrottle
 from registry.accounts import permissions
 from registry.errors import RateLimited
 from registry.models import User
-
-P = ParamSpec("P")
 
 NOT_FOUND = "not found"
 
@@ -45,12 +43,7 @@ class Refused(Exception):
         super().__init__(text)
 
 
-def endpoint(
-    *methods: str, scope: str = ""
-) -> Callable[
-    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
-    Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-]:
+def endpoint(*methods: str, scope: str = "") -> Callable[[View[P]], View[P]]:
     """Return the decorator of a view.
 
     Args:
@@ -59,9 +52,7 @@ def endpoint(
     """
     allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
 
-    def decorate(
-        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    def decorate(view: View[P]) -> View[P]:
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             try:
                 if request.method not in allowed:

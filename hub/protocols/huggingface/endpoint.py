@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import update_wrapper
-from typing import Any, Concatenate, NoReturn, ParamSpec
+from typing import Any, NoReturn
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -26,7 +26,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from hub.http.callers import bearer_secret
+from hub.http.callers import P, View, bearer_secret
 from hub.http.throttles import AnonymousThrottle, WriteThrottle
 from hub.protocols.huggingface.refusals import INVALID_TOKEN, REPO_NOT_FOUND, Refused, refusal
 from hub.webserver.connections import discard
@@ -34,17 +34,12 @@ from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from registry.tokens import services as tokens
 
-P = ParamSpec("P")
-
 SAFE = frozenset({"GET", "HEAD"})
 
 
 def endpoint(
     *methods: str, is_read: bool = False, is_open: bool = False, has_own_token: bool = False
-) -> Callable[
-    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
-    Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-]:
+) -> Callable[[View[P]], View[P]]:
     """Return the decorator of a view.
 
     Args:
@@ -56,9 +51,7 @@ def endpoint(
     """
     allowed = {*methods, "HEAD"} if "GET" in methods else {*methods}
 
-    def decorate(
-        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    def decorate(view: View[P]) -> View[P]:
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             request_id = secrets.token_hex(8)
             headers: dict[str, str] = {}
