@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.db.models.functions import Lower
+from django.forms.renderers import DjangoTemplates
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -19,17 +20,26 @@ from registry.names import key_of
 from registry.versions.latest import MAX_REASON
 
 
-def dress(form: forms.BaseForm) -> None:
-    """Set the CSS class and ``aria-describedby`` of each field."""
-    for field in form:
-        widget = field.field.widget
-        if not isinstance(widget, forms.CheckboxSelectMultiple | forms.HiddenInput):
-            widget.attrs.setdefault("class", "in")
-        notes = [f"{field.auto_id}_helptext"] if field.help_text else []
-        if form.is_bound and field.errors:
-            notes.append(f"{field.auto_id}_error")
-        if notes:
-            widget.attrs["aria-describedby"] = " ".join(notes)
+class StyledField(forms.BoundField):
+    """A field in a template; inputs get the CSS class of text inputs unless they have another."""
+
+    def build_widget_attrs(
+        self, attrs: dict[str, Any], widget: forms.Widget | None = None
+    ) -> dict[str, Any]:
+        """Return the attributes of the input."""
+        used = widget or self.field.widget
+        is_plain = isinstance(used, forms.CheckboxSelectMultiple | forms.HiddenInput)
+        style = {} if is_plain or "class" in used.attrs else {"class": "in"}
+        built = style | dict(super().build_widget_attrs(attrs, widget))
+        if described := self.aria_describedby:  # Django leaves it to the fieldset of checkboxes
+            built.setdefault("aria-describedby", described)
+        return built
+
+
+class Renderer(DjangoTemplates):
+    """The renderer of all forms (``FORM_RENDERER``)."""
+
+    bound_field_class = StyledField
 
 
 def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -> None:
@@ -42,7 +52,6 @@ def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -
                 placed = True
     if not placed:
         form.add_error(None, fallback)
-    dress(form)
 
 
 class SignInForm(AuthenticationForm):
@@ -56,7 +65,6 @@ class SignInForm(AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*args, **kwargs)
         self.fields["username"].label = _("Name")
-        dress(self)
 
     def clean_username(self) -> str:
         """Return the stored spelling of the name."""
@@ -83,10 +91,6 @@ class SignUpForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-        super().__init__(*args, **kwargs)
-        dress(self)
 
     def clean(self) -> dict[str, Any]:
         """Report the errors of all fields at once."""
@@ -123,7 +127,6 @@ class PasswordForm(PasswordChangeForm):
         )
         self.fields["new_password2"].label = _("New password again")
         self.fields["new_password2"].help_text = ""
-        dress(self)
 
     def clean(self) -> dict[str, Any]:
         """Report errors of the password at its first field."""
@@ -162,7 +165,6 @@ class TokenForm(forms.Form):
         choices = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in lasting]
         days = self.fields["days"]
         days.choices, days.initial = [*choices, (0, _("never"))], usual  # type: ignore[attr-defined]  # of this field
-        dress(self)
 
 
 class AdapterForm(forms.Form):
@@ -195,10 +197,6 @@ class AdapterForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 14}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-        super().__init__(*args, **kwargs)
-        dress(self)
-
     def clean_tags(self) -> list[str]:
         """Return the tags as a list without empty ones."""
         return [tag.strip() for tag in str(self.cleaned_data["tags"]).split(",") if tag.strip()]
@@ -214,10 +212,6 @@ class CaptionForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-        super().__init__(*args, **kwargs)
-        dress(self)
-
 
 class YankForm(forms.Form):
     """The reason of yanking a version."""
@@ -227,7 +221,3 @@ class YankForm(forms.Form):
         max_length=MAX_REASON,
         help_text=_("Tell users of this version in one sentence why you yank it."),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-        super().__init__(*args, **kwargs)
-        dress(self)

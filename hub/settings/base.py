@@ -127,6 +127,8 @@ TEMPLATES = [
         },
     },
 ]
+FORM_RENDERER = "hub.pages.forms.Renderer"
+
 STATIC_URL = "/static/"
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from hub.pages.forms import accept_faults, dress
+from hub.pages.forms import accept_faults
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
@@ -42,7 +42,6 @@ class AliasForm(forms.Form):
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         rows = adapter.versions.filter(state__in=OUT_STATES).order_by("-number")
         field.choices = [(row.name, _called(row)) for row in rows]
-        dress(self)
 
 
 def _called(version: Version) -> str:

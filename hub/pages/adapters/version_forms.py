@@ -9,7 +9,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from hub.pages.forms import AdapterForm, dress
+from hub.pages.forms import AdapterForm
 from hub.pages.labels import family_choices, family_label
 from registry.versions.details import Details
 
@@ -64,7 +64,6 @@ class DetailsForm(forms.Form):
         field = self.fields["family"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         field.choices = [("", _("As read from the file")), *family_choices()]
-        dress(self)
 
     def offer(self, families: Sequence[str]) -> None:
         """List these base models before all others."""

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.adapters.version_forms import EditVersionForm
-from hub.pages.forms import YankForm, accept_faults, dress
+from hub.pages.forms import YankForm, accept_faults
 from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs.anatomies import undecided_families
@@ -134,7 +134,6 @@ class WithdrawForm(forms.Form):
         }
         self.fields["name"].widget.attrs["autocomplete"] = "off"
         self._name = name
-        dress(self)
 
     def clean_name(self) -> str:
         """Require the exact name.

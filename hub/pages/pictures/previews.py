@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.adapters.content_rating import rating_of
-from hub.pages.forms import accept_faults, dress
+from hub.pages.forms import accept_faults
 from hub.pages.labels import duration
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
@@ -180,7 +180,6 @@ class PromptsForm(forms.Form):
                 strip=False,
                 widget=forms.Textarea(attrs={"rows": 2}),
             )
-        dress(self)
 
     def prompts(self) -> list[str]:
         """Return all values, including empty ones, so that errors match their fields."""

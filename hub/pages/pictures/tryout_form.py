@@ -17,7 +17,6 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from hub.pages.forms import dress
 from hub.pages.labels import family_label
 from hub.templatetags.lorary import strength as written
 from previews import worker_bases
@@ -74,7 +73,6 @@ class TryForm(forms.Form):
             self.fields[name].widget.attrs["class"] = ""
         if limits is not None:
             self._limit(limits)
-        dress(self)
 
     def _limit(self, limits: Limits) -> None:
         for name, own, (least, most) in (
