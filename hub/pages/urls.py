@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
@@ -18,7 +18,25 @@ from hub.pages.pictures import gallery, media, previews, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
-urlpatterns: list[URLPattern] = [
+OF_ADAPTER = [
+    path("edit", page(adapters.edit), name="adapter-edit"),
+    path("recipe", page(previews.recipe), name="adapter-recipe"),
+    path("compare", page(comparison.show), name="compare"),
+    path("gallery", page(gallery.gallery), name="gallery"),
+    path("gallery/<int:sample_id>", page(gallery.item), name="gallery-item"),
+    path("previews", page(previews.previews), name="adapter-previews"),
+    path("aliases", page(aliases.index), name="aliases"),
+    path("aliases/<path:alias>/remove", page(aliases.remove), name="alias-remove"),
+    path("withdraw", page(versions.withdraw), name="adapter-withdraw"),
+]
+OF_VERSION = [
+    path("withdraw", page(versions.withdraw), name="version-withdraw"),
+    path("publish", page(versions.decide), name="version-publish"),
+    path("edit", page(versions.edit), name="version-edit"),
+    path("yank", page(versions.yank), name="version-yank"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(catalogue.home), name="home"),
     path("browse", page(catalogue.browse), name="browse"),
     path("publish", page(publish.publish), name="publish"),
@@ -77,45 +95,6 @@ urlpatterns: list[URLPattern] = [
     ),
     path("<str:owner>", page(catalogue.profile), name="profile"),
     path("<str:owner>/<str:name>", page(adapters.show), name="adapter"),
-    path("<str:owner>/<str:name>/edit", page(adapters.edit), name="adapter-edit"),
-    path("<str:owner>/<str:name>/recipe", page(previews.recipe), name="adapter-recipe"),
-    path("<str:owner>/<str:name>/compare", page(comparison.show), name="compare"),
-    path("<str:owner>/<str:name>/gallery", page(gallery.gallery), name="gallery"),
-    path(
-        "<str:owner>/<str:name>/gallery/<int:sample_id>",
-        page(gallery.item),
-        name="gallery-item",
-    ),
-    path("<str:owner>/<str:name>/previews", page(previews.previews), name="adapter-previews"),
-    path("<str:owner>/<str:name>/aliases", page(aliases.index), name="aliases"),
-    path(
-        "<str:owner>/<str:name>/aliases/<path:alias>/remove",
-        page(aliases.remove),
-        name="alias-remove",
-    ),
-    path(
-        "<str:owner>/<str:name>/withdraw",
-        page(versions.withdraw_adapter),
-        name="adapter-withdraw",
-    ),
-    path(
-        "<str:owner>/<str:name>/versions/<str:version>/withdraw",
-        page(versions.withdraw),
-        name="version-withdraw",
-    ),
-    path(
-        "<str:owner>/<str:name>/versions/<str:version>/publish",
-        page(versions.decide),
-        name="version-publish",
-    ),
-    path(
-        "<str:owner>/<str:name>/versions/<str:version>/edit",
-        page(versions.edit),
-        name="version-edit",
-    ),
-    path(
-        "<str:owner>/<str:name>/versions/<str:version>/yank",
-        page(versions.yank),
-        name="version-yank",
-    ),
+    path("<str:owner>/<str:name>/", include(OF_ADAPTER)),
+    path("<str:owner>/<str:name>/versions/<str:version>/", include(OF_VERSION)),
 ]

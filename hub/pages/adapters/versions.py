@@ -155,46 +155,26 @@ def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def withdraw(request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
-    """Withdraw a version."""
+def withdraw(request: HttpRequest, owner: str, name: str, version: str = "") -> HttpResponse:
+    """Withdraw a version, or an adapter with all its versions."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version)
-    form = WithdrawForm(_posted(request), name=found.name)
+    found = version_selectors.get(request.user, adapter, version) if version else None
+    data = request.POST if request.method == "POST" else None
+    form = WithdrawForm(data, name=found.name if found else adapter.full_name)
     if form.is_bound and form.is_valid():
+        reason = form.cleaned_data["reason"]
         try:
-            withdrawal.withdraw(actor=user, version=found, reason=form.cleaned_data["reason"])
+            if found is None:
+                withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
+                return redirect(_place(adapter))
+            withdrawal.withdraw(actor=user, version=found, reason=reason)
             messages.success(request, _("%(version)s is withdrawn.") % {"version": found.name})
             return redirect(f"{_place(adapter)}?v={found.name}")
         except (Invalid, StateConflict) as error:
             accept_faults(form, error.facts.get("fields", {}), str(error.detail))
     context = {"adapter": adapter, "version": found, "form": form}
-    return _confirmation(request, context)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def withdraw_adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Withdraw an adapter with all its versions."""
-    adapter = adapter_selectors.get(request.user, owner, name)
-    user = require_owner_or_operator(request.user, adapter)
-    form = WithdrawForm(_posted(request), name=adapter.full_name)
-    if form.is_bound and form.is_valid():
-        try:
-            reason = form.cleaned_data["reason"]
-            withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
-            return redirect(_place(adapter))
-        except (Invalid, StateConflict) as error:
-            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
-    return _confirmation(request, {"adapter": adapter, "form": form})
-
-
-def _posted(request: HttpRequest) -> QueryDict | None:
-    return request.POST if request.method == "POST" else None
-
-
-def _confirmation(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    status = 400 if context["form"].errors else 200
-    return render(request, "adapter/withdraw.html", context, status=status)
+    return render(request, "adapter/withdraw.html", context, status=400 if form.errors else 200)
 
 
 def _place(adapter: Adapter) -> str:
