@@ -41,7 +41,9 @@ def test_it_reaches_private_versions_by_any_name(version: Version, bob: User) ->
 
 
 def test_it_takes_a_whole_adapter_down(version: Version) -> None:
-    assert run("ada/noir", "--reason", "Copied.", "--by", "bob").startswith("ada/noir was withdrawn")
+    assert run("ada/noir", "--reason", "Copied.", "--by", "bob").startswith(
+        "ada/noir was withdrawn"
+    )
     version.adapter.refresh_from_db()
     assert version.adapter.withdrawn_reason == "Copied."
 
