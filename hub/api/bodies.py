@@ -13,9 +13,9 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from hub.http.errors import LengthRequired, Malformed
+from hub.http.errors import Malformed
+from hub.http.limits import require_length
 from hub.webserver.connections import discard
-from registry.errors import SizeMismatch, TooLarge
 
 
 class OneFormat(BaseContentNegotiation):
@@ -86,30 +86,8 @@ class Empty:
 
 
 def raw_body(request: Request, *, expected: int | None = None, limit: int | None = None) -> Any:  # noqa: ANN401 - Django's request is the stream
-    """Return the body as an unread stream.
-
-    Args:
-        request: With Content-Length.
-        expected: Exact length in bytes; another length is refused before reading.
-        limit: Maximum length in bytes.
-
-    Raises:
-        LengthRequired: the request is chunked or has no length.
-        SizeMismatch: the length is not the expected one.
-        TooLarge: the length is above the limit.
-    """
-    if not str(request.META.get("CONTENT_LENGTH") or "").isdecimal():
-        raise LengthRequired
-    length = _announced(request)
-    if expected is not None and length != expected:
-        text = _("This request has %(got)d bytes, not the announced %(expected)d.")
-        raise SizeMismatch(
-            text % {"expected": expected, "got": length}, expected=expected, received=length
-        )
-    if limit is not None and length > limit:
-        raise TooLarge(
-            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
-        )
+    """Return the body as an unread stream; see ``require_length`` for its arguments and errors."""
+    require_length(request, expected=expected, limit=limit)
     return request.stream or Empty()
 
 
@@ -119,8 +97,3 @@ def discard_rest(request: Request) -> None:
         OSError, RawPostDataException
     ):  # the client disconnected, or the body was read already
         discard((request.stream or Empty()).read, request.META)
-
-
-def _announced(request: Request) -> int:
-    text = str(request.META.get("CONTENT_LENGTH") or "0")
-    return int(text) if text.isdecimal() and len(text) <= 18 else 0

@@ -16,12 +16,14 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from rest_framework.request import Request
 
-from hub.http.errors import Busy
+from hub.http.errors import Busy, LengthRequired
 from lorary.anatomy import Inspection
 from previews.sample_files.formats import MAX_FILM_BYTES
-from registry.errors import TooLarge
+from registry.errors import SizeMismatch, TooLarge
 from registry.scan import checks
 
 #: Seconds to wait for another inspection to end before the request is refused.
@@ -102,3 +104,32 @@ class FormSizeLimit(FileUploadHandler):
 
     def file_complete(self, file_size: int) -> None:
         """Leave the file to the next handler."""
+
+
+def require_length(
+    request: HttpRequest | Request, *, expected: int | None = None, limit: int | None = None
+) -> None:
+    """Check the announced length of a body before it is read.
+
+    Args:
+        expected: Exact length in bytes.
+        limit: Maximum length in bytes.
+
+    Raises:
+        LengthRequired: the request is chunked or has no length.
+        SizeMismatch: the length is not the expected one.
+        TooLarge: the length is above the limit.
+    """
+    announced = str(request.META.get("CONTENT_LENGTH") or "")
+    if not announced.isdecimal():
+        raise LengthRequired
+    length = int(announced) if len(announced) <= 18 else 10**18
+    if expected is not None and length != expected:
+        text = _("This request has %(got)d bytes, not the announced %(expected)d.")
+        raise SizeMismatch(
+            text % {"expected": expected, "got": length}, expected=expected, received=length
+        )
+    if limit is not None and length > limit:
+        raise TooLarge(
+            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
+        )

@@ -10,9 +10,10 @@ from django.http import HttpRequest
 from django.http.request import QueryDict
 from django.utils.translation import gettext as _
 
-from hub.http.errors import LengthRequired, Malformed
+from hub.http.errors import Malformed
+from hub.http.limits import require_length
 from hub.protocols.huggingface.refusals import raw_path
-from registry.errors import Forbidden, Invalid, SizeMismatch, TooLarge
+from registry.errors import Forbidden, Invalid
 
 
 def is_on(query: QueryDict, name: str) -> bool:
@@ -93,45 +94,19 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def flag_of(request: HttpRequest, name: str) -> bool:
-    """Whether a query parameter is ``1``, ``true`` or ``True``."""
-    return request.GET.get(name, "").casefold() in {"1", "true", "yes"}
-
-
 def refuse_pull_request(request: HttpRequest) -> None:
     """Refuse pull requests.
 
     Raises:
         Forbidden: ``create_pr`` is set.
     """
-    if flag_of(request, "create_pr"):
+    if is_on(request.GET, "create_pr"):
         raise Forbidden(
             _("This hub has no pull requests. Push without create_pr, or to a branch of your own.")
         )
 
 
 def stream_of(request: HttpRequest, *, expected: int | None = None, limit: int) -> HttpRequest:
-    """Return the body as a stream.
-
-    Args:
-        request: Must have a Content-Length.
-        expected: Exact length in bytes, if known.
-        limit: Maximum length in bytes.
-
-    Raises:
-        LengthRequired: the request is chunked or has no length.
-        SizeMismatch, TooLarge: the length is wrong; nothing was read.
-    """
-    announced = str(request.META.get("CONTENT_LENGTH") or "")
-    if not announced.isdecimal():
-        raise LengthRequired
-    length = int(announced) if len(announced) <= 18 else limit + 1
-    if expected is not None and length != expected:
-        text = _("This request has %(got)d bytes, not the announced %(expected)d.")
-        facts = {"expected": expected, "got": length}
-        raise SizeMismatch(text % facts, expected=expected, received=length)
-    if length > limit:
-        raise TooLarge(
-            _("At most %(limit)d bytes are accepted here.") % {"limit": limit}, limit=limit
-        )
+    """Return the body as a stream; see ``require_length`` for its arguments and errors."""
+    require_length(request, expected=expected, limit=limit)
     return request
