@@ -10,6 +10,7 @@ from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 from registry import guards
+from registry.search import schema as search_schema
 
 
 class RegistryConfig(AppConfig):
@@ -28,7 +29,9 @@ class RegistryConfig(AppConfig):
 def _lift(*, plan: list[Any], using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
     if plan:
         guards.remove(connections[using])
+        search_schema.remove_triggers(connections[using])
 
 
 def _put_back(*, using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
     guards.install(connections[using])
+    search_schema.install(connections[using])

@@ -248,11 +248,16 @@ PAGING = [
 ]
 
 
-def paging(name: str, kind: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
-    """Return the serializer of a page, for the API document."""
+def paging(
+    name: str,
+    kind: type[serializers.BaseSerializer[Any]],
+    **more: serializers.Field[Any, Any, Any, Any],
+) -> serializers.Serializer[Any]:
+    """Return the serializer of a page, for the API document; ``more`` are further fields."""
     fields = {
         "results": kind(many=True),
         "next": serializers.URLField(allow_null=True, help_text="URL of the next page."),
+        **more,
     }
     return inline_serializer(f"{name}Page", fields)
 
@@ -274,9 +279,14 @@ def page_of(
     return found[:limit], str(getattr(found[limit - 1], key)) if more else ""
 
 
-def paged(view: Endpoint, results: Sequence[Any], cursor: str) -> Response:
-    """Return a page; ``next`` keeps the other query parameters."""
+def paged(
+    view: Endpoint,
+    results: Sequence[Any],
+    cursor: str,
+    **more: Any,  # noqa: ANN401 - JSON
+) -> Response:
+    """Return a page; ``next`` keeps the other query parameters, ``more`` are further fields."""
     query = {**view.request.query_params.dict(), "cursor": cursor}
     place = f"{view.request.path}?{urlencode(query)}"
     following = view.request.build_absolute_uri(place) if cursor else None
-    return Response({"results": results, "next": following})
+    return Response({"results": results, "next": following, **more})

@@ -37,6 +37,7 @@ from registry.jobs import selectors as job_selectors
 from registry.models import Adapter, Blob, Job, JobState, Namespace
 from registry.names import RESERVED_NAMES, is_device
 from registry.private_files import is_open
+from registry.search import maintenance
 from registry.versions import reinspect
 
 if TYPE_CHECKING:
@@ -354,6 +355,17 @@ def _hashes() -> Iterator[Report]:
         yield Report("hashes", "ok", "Weights can be looked up by every kind of hash.")
 
 
+def _search() -> Iterator[Report]:
+    """Report adapters that searches do not find by their current words."""
+    found = maintenance.check(is_quick=True)
+    if found.is_well:
+        yield Report("search", "ok", "Every adapter has a current search document.")
+        return
+    index = "" if found.has_index else " The full-text index is missing or of another release."
+    message = f"Search documents missing: {found.missing:,}, outdated: {found.stale:,}.{index}"
+    yield Report("search", "error", message, "Run `manage.py search rebuild`.")
+
+
 PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
@@ -363,6 +375,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "database": _database,
     "guards": _guards,
     "names": _names,
+    "search": _search,
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,

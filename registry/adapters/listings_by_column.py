@@ -85,7 +85,7 @@ def page(
     if place is not None:
         found = found.filter(place)
     listed = found.select_related("namespace", "latest_version").prefetch_related("tags")
-    listed = listed.defer("card", "search_text").order_by(f"{sign}{column}", f"{sign}id")
+    listed = listed.defer("card").order_by(f"{sign}{column}", f"{sign}id")
     results = list(listed[offset : offset + limit + 1])
     return results[:limit], len(results) > limit
 

@@ -11,44 +11,66 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from registry.blobs import by_hash
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
 from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Visibility
 from registry.names import key_of
-from registry.scan import hashes as file_hashes
+from registry.search import matching as searching
+from registry.search import ranking
+from registry.search.matching import MAX_MATCHES, Found
+from registry.search.snippets import snippet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.contrib.auth.models import AnonymousUser
+    from django.utils.safestring import SafeString
 
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
 #: Tags that facets count, the most frequent ones.
 MAX_TAGS_COUNTED = 40
-MAX_WORDS = 8
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
-SORTS = {"new": "published_at", "downloads": "downloads"}
+COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
+#: By relevance only with words to search for; without, the newest come first.
+RELEVANCE = "relevance"
+SORTS = (RELEVANCE, *COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Filters of a search; empty fields do not filter."""
+    """Filters of a search; empty fields do not filter.
+
+    Attributes:
+        q: Words and fields, see ``registry.search.syntax``.
+        sort: One of ``SORTS``; "" for relevance.
+    """
 
     q: str = ""
     family: str = ""
     kind: str = ""
     tag: str = ""
     owner: str = ""
-    sort: str = "new"
+    sort: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Results and the cursor of the next page, "" on the last one."""
+    """Results and the cursor of the next page, "" on the last one.
+
+    Attributes:
+        total: Number of all results, at most ``MAX_MATCHES`` + 1; None if there is no text to
+            search for, and nothing was counted.
+        corrected: The query that these are the results of, "" if it is the one asked for.
+        snippets: Adapter id → where the words occur, as HTML.
+    """
 
     results: list[Adapter]
     next_cursor: str
+    total: int | None = None
+    corrected: str = ""
+    snippets: Mapping[int, SafeString] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,7 @@ def search(
 
     Args:
         user: The viewer, who sees public adapters and their own.
-        query: The filters; every word of ``q`` must occur.
+        query: The filters. With words, the order is by relevance unless ``sort`` says otherwise.
         cursor: ``next_cursor`` of the previous page.
         limit: 1 to ``MAX_RESULTS_PER_PAGE``.
 
@@ -128,13 +150,25 @@ def search(
         Invalid: an unknown sort or a limit outside its range.
         CursorInvalid: the cursor is not from this server.
     """
-    if query.sort not in SORTS:
+    if query.sort and query.sort not in SORTS:
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
     if not 1 <= limit <= MAX_RESULTS_PER_PAGE:
         raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_RESULTS_PER_PAGE})
-    column = SORTS[query.sort]
-    rows = matching(user, query).filter(**{f"{column}__isnull": False})
-    return page(rows, column, cursor=cursor, limit=limit)
+    rows = _filtered(user, query).filter(published_at__isnull=False)
+    found = _found(rows, query) if query.q else None
+    by_relevance = query.sort in ("", RELEVANCE)
+    if found is not None and found.plain and by_relevance:
+        ids, following = ranking.page(found, cursor=cursor, limit=limit)
+        by_id = {one.pk: one for one in _with_lists(Adapter.objects.filter(pk__in=ids))}
+        results = [by_id[pk] for pk in ids if pk in by_id]
+    else:
+        column = COLUMNS["new" if by_relevance else query.sort]
+        listed = page(rows if found is None else found.rows, column, cursor=cursor, limit=limit)
+        results, following = listed.results, listed.next_cursor
+    if found is None:
+        return Page(results, following)
+    snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
+    return Page(results, following, found.total, found.corrected, snippets)
 
 
 def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
@@ -151,21 +185,27 @@ def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Pa
 
 
 def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
-    """Return the adapters that match a query, unordered."""
+    """Return the adapters that match a query, or its correction, unordered."""
+    rows = _filtered(user, query)
+    return _found(rows, query).rows if query.q else rows
+
+
+def _found(rows: QuerySet[Adapter], query: Query) -> Found:
+    return searching.find(rows, query.q, is_narrow=bool(query.tag or query.owner))
+
+
+def count(user: User | AnonymousUser | None, query: Query) -> int:
+    """Return how many published adapters match a query, at most ``MAX_MATCHES`` + 1."""
+    rows = matching(user, query).filter(published_at__isnull=False)
+    return rows.order_by().values("pk")[: MAX_MATCHES + 1].count()
+
+
+def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
-    for word in query.q.casefold().split()[:MAX_WORDS]:
-        rows = rows.filter(_contains(word))
     exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
     if query.owner:
         exact["namespace__key"] = key_of(query.owner)
     return rows.filter(**{column: value for column, value in exact.items() if value})
-
-
-def _contains(word: str) -> Q:
-    """Condition for adapters whose texts contain a word, or whose weights have it as a hash."""
-    in_text = Q(search_text__contains=word)
-    forms = file_hashes.forms_of(word)
-    return in_text | Q(pk__in=by_hash.adapters_with(forms)) if forms else in_text
 
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:

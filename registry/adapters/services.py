@@ -25,6 +25,7 @@ from registry.models import (
     Visibility,
 )
 from registry.names import check_new_name, has_control, key_of
+from registry.search import documents
 
 MAX_TAGS = 30
 
@@ -65,7 +66,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
                 actor=user, adapter=adapter, parent=None, entries=[], message="Create adapter"
             )
             manifests.move(actor=user, revision=root, name=manifests.MAIN, is_branch=True)
-            refresh_search(adapter)
+            documents.save(adapter)
             events.record(
                 actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
             )
@@ -90,7 +91,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
         adapter.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
             _set_tags(adapter, tags)
-        refresh_search(adapter)
+        documents.save(adapter)
         events.record(
             actor=user,
             verb="adapter_updated",
@@ -117,7 +118,7 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
                 raise _taken(adapter.namespace, name)
             adapter.name, adapter.key = name, key
             adapter.save(update_fields=["name", "key", "updated_at"])
-            refresh_search(adapter)
+            documents.save(adapter)
             events.record(
                 actor=user,
                 verb="adapter_renamed",
@@ -137,16 +138,6 @@ def refresh(adapter: Adapter) -> None:
     """
     Adapter.objects.select_for_update().get(pk=adapter.pk)
     adapter.refresh_from_db()
-
-
-def refresh_search(adapter: Adapter) -> None:
-    """Update the text that searches use."""
-    latest = adapter.latest_version
-    words = [adapter.name, adapter.namespace.name, adapter.title, adapter.summary]
-    words += adapter.tags.values_list("name", flat=True)
-    words += latest.trigger_words if latest else []
-    adapter.search_text = "\n".join(words).casefold()
-    adapter.save(update_fields=["search_text"])
 
 
 def _taken(namespace: Namespace, name: str) -> NameTaken:

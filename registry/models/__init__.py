@@ -24,6 +24,7 @@ from registry.models.hub import Event, Hub
 from registry.models.job import Job, Worker, WorkerWish
 from registry.models.namespace import Membership, Namespace, NamespaceName
 from registry.models.revision import Alias, AliasMove, File, Revision
+from registry.models.search import SearchDocument, SpellingKey
 from registry.models.token import AccessToken
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import Attempt, User
@@ -61,7 +62,9 @@ __all__ = [
     "NamespaceName",
     "Revision",
     "Role",
+    "SearchDocument",
     "Severity",
+    "SpellingKey",
     "Tag",
     "Upload",
     "UploadPart",

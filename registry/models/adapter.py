@@ -80,7 +80,6 @@ class Adapter(models.Model):
     lineage = models.CharField(max_length=64, blank=True)
     downloads = models.PositiveBigIntegerField(default=0)
     last_number = models.PositiveIntegerField(default=0, editable=False)
-    search_text = models.TextField(blank=True, editable=False)
     latest_version = models.ForeignKey(
         "registry.Version", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from registry.adapters import services as adapters
 from registry.errors import Invalid, NotFound
 from registry.models import OUT_STATES, Adapter, Revision, Version, VersionState
 from registry.names import has_control
+from registry.search import documents
 from registry.versions import selectors as version_selectors
 
 #: Longest reason of a yank or a withdrawal, in characters.
@@ -63,7 +63,7 @@ def update_lists(adapter: Adapter, version: Version | None) -> None:
     adapter.save(
         update_fields=["title", "latest_version", "family", "lineage", "published_at", "updated_at"]
     )
-    adapters.refresh_search(adapter)
+    documents.save(adapter)
 
 
 def delete_draft(version: Version) -> None:

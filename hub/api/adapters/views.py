@@ -96,6 +96,18 @@ class AdapterOut(serializers.Serializer[Adapter]):
         return absolute(self.context, f"/media/covers/{adapter.latest_version_id}.svg")
 
 
+class AdapterFoundOut(AdapterOut):
+    """An adapter in the results of a search."""
+
+    snippet = serializers.SerializerMethodField(
+        help_text="HTML of the text in which words of `q` occur, marked up; empty without words."
+    )
+
+    def get_snippet(self, adapter: Adapter) -> str:
+        """Return escaped text with `<mark>`."""
+        return str(self.context["snippets"].get(adapter.pk, ""))
+
+
 class AdapterDetailOut(AdapterOut):
     """An adapter with card, versions and aliases."""
 
@@ -130,18 +142,22 @@ class SearchQuery(PageQuery):
     kind = Choice(choices=Kind.choices, default="", allow_blank=True)
     tag = serializers.CharField(default="", allow_blank=True, max_length=48)
     owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
-    sort = Choice(choices=list(SORTS), default="new")
+    sort = Choice(choices=list(SORTS), default="", allow_blank=True)
 
 
 SEARCH = [
     OpenApiParameter(
-        "q", str, description="Words that must all occur in name, title, tags or trigger words."
+        "q",
+        str,
+        description="Words that must all occur, phrases, fields and more, see the page on search.",
     ),
     OpenApiParameter("family", str, description="Base model, such as `sdxl` or `flux1`."),
     OpenApiParameter("kind", str, enum=Kind.values),
     OpenApiParameter("tag", str),
     OpenApiParameter("owner", str, description="Name of a user or an organisation."),
-    OpenApiParameter("sort", str, enum=list(SORTS), default="new"),
+    OpenApiParameter(
+        "sort", str, enum=list(SORTS), description="By default `relevance` with `q`, else `new`."
+    ),
 ]
 
 
@@ -185,15 +201,27 @@ class Adapters(Endpoint):
         operation_id="adapters_search",
         tags=["adapters"],
         parameters=[*SEARCH, *PAGING],
-        responses=paging("Adapter", AdapterOut),
+        responses=paging(
+            "Adapter",
+            AdapterFoundOut,
+            corrected=serializers.CharField(
+                allow_null=True,
+                help_text="The corrected `q`, if nothing matched the one asked for.",
+            ),
+        ),
     )
     def get(self, request: Request) -> Response:
         """Find adapters: public ones and the caller's own, page by page."""
         query = self.query(SearchQuery)
         cursor, limit = query.pop("cursor"), query.pop("limit")
         page = adapter_selectors.search(self.viewer, Query(**query), cursor=cursor, limit=limit)
-        context = {"request": request, "covers": covers_of(page.results)}
-        return paged(self, serialized(AdapterOut, page.results, context), page.next_cursor)
+        context = {
+            "request": request,
+            "covers": covers_of(page.results),
+            "snippets": page.snippets,
+        }
+        found = serialized(AdapterFoundOut, page.results, context)
+        return paged(self, found, page.next_cursor, corrected=page.corrected or None)
 
     @extend_schema(
         operation_id="adapters_create",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
@@ -47,6 +48,7 @@ class Card:
             viewer.
         rating: Label of a mature adapter, empty for others.
         blur: Placeholder to show instead of the picture, empty if the picture may be shown.
+        snippet: HTML of the text in which searched words occur, empty without a search.
     """
 
     number: str
@@ -67,9 +69,12 @@ class Card:
     is_private: bool
     rating: str
     blur: str
+    snippet: SafeString
 
 
-def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
+def cards_of(
+    user: Viewer, adapters: Sequence[Adapter], snippets: Mapping[int, SafeString] | None = None
+) -> list[Card]:
     """Return cards in the order of the adapters, with two queries.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
@@ -85,7 +90,10 @@ def cards_of(user: Viewer, adapters: Sequence[Adapter]) -> list[Card]:
             del covers[pk]
     proven = _proven(adapters)
     return [
-        _card(place, adapter, covers, proven, blurs.get(adapter.pk, ""))
+        replace(
+            _card(place, adapter, covers, proven, blurs.get(adapter.pk, "")),
+            snippet=(snippets or {}).get(adapter.pk, SafeString()),
+        )
         for place, adapter in enumerate(adapters, start=1)
     ]
 
@@ -129,6 +137,7 @@ def _card(
         is_private=adapter.visibility != Visibility.PUBLIC,
         rating=adapter.get_maturity_display() if adapter.maturity == Maturity.MATURE else "",
         blur=blur,
+        snippet=SafeString(),
     )
 
 

@@ -15,12 +15,13 @@ from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue.cards import cards_of
-from hub.pages.labels import family_label
+from hub.pages.labels import count, family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from previews.pictures.selectors import cover_of
 from previews.renders.selectors import previews_of
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Kind
+from registry.search.matching import MAX_MATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -53,15 +54,15 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "cards": cards_of(request.user, newest),
         "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
-        "total": sum(count for _kind, count in facets.kinds),
+        "total": sum(n for _kind, n in facets.kinds),
         "families": _families(facets),
-        "tries": [tag for tag, _count in facets.tags[:3]],
+        "tries": [tag for tag, _n in facets.tags[:3]],
     }
     return render(request, "pages/home.html", context)
 
 
 def _families(facets: Facets) -> list[dict[str, str]]:
-    return [{"id": family, "label": family_label(family)} for family, _count in facets.families]
+    return [{"id": family, "label": family_label(family)} for family, _n in facets.families]
 
 
 def _hero(newest: Sequence[Adapter]) -> Hero | None:
@@ -84,7 +85,12 @@ MAX_TAGS_SHOWN = 12
 #: Options of a filter that are shown; the rest is collapsed.
 MAX_OPEN = 10
 
-SORTS = {"new": gettext_lazy("Newest"), "downloads": gettext_lazy("Most downloads")}
+SORTS = {
+    "relevance": gettext_lazy("Relevance"),
+    "new": gettext_lazy("Newest"),
+    "updated": gettext_lazy("Recently updated"),
+    "downloads": gettext_lazy("Most downloads"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +150,22 @@ def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     return {
         "query": query,
-        "cards": cards_of(request.user, found.results),
+        "cards": cards_of(request.user, found.results, found.snippets),
         "chips": _chips(query),
-        "sorts": [Option(v, str(label), v == query.sort) for v, label in SORTS.items()],
-        "count_text": count_text(request.user, query),
+        "corrected": found.corrected,
+        "sorts": _sorts(query),
+        "count_text": count_text(request.user, query, found),
         **page_links(request, found, cursor),
     }
+
+
+def _sorts(query: Query) -> list[Option]:
+    """Return the sort orders. The first one has no value: it depends on whether there are words."""
+    default = "relevance" if query.q else "new"
+    others = [name for name in SORTS if name not in {default, "relevance"}]
+    chosen = query.sort if query.sort in others else ""
+    named = {"": SORTS[default], **{name: SORTS[name] for name in others}}
+    return [Option(value, str(label), value == chosen) for value, label in named.items()]
 
 
 def _wants_results_only(request: HttpRequest) -> bool:
@@ -166,14 +182,16 @@ def _query(wanted: QueryDict) -> Query:
         kind=kind if kind in Kind.values else "",
         tag=wanted.get("tag", "")[:MAX_WORD],
         owner=wanted.get("owner", "")[:MAX_WORD],
-        sort=sort if sort in SORTS else "new",
+        sort=sort if sort in SORTS else "",
     )
 
 
-def count_text(user: User | AnonymousUser, query: Query) -> str:
-    """Return the number of adapters that a query finds, as text."""
-    count = adapter_selectors.matching(user, query).filter(published_at__isnull=False).count()
-    return ngettext("%(n)d adapter", "%(n)d adapters", count) % {"n": count}
+def count_text(user: User | AnonymousUser, query: Query, found: Page) -> str:
+    """Return the number of adapters that a query finds, as text; large ones as “1,000+”."""
+    total = found.total if found.total is not None else adapter_selectors.count(user, query)
+    if total > MAX_MATCHES:
+        return _("%(n)s+ adapters") % {"n": count(MAX_MATCHES)}
+    return ngettext("%(n)d adapter", "%(n)d adapters", total) % {"n": total}
 
 
 def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
@@ -192,7 +210,7 @@ def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]
 def _address(query: Query, *, without: str = "") -> str:
     """Return the URL of a search, without empty parameters."""
     values = {f.name: getattr(query, f.name) for f in fields(query)}
-    if values["sort"] == "new":
+    if values["sort"] == ("relevance" if query.q and without != "q" else "new"):
         values["sort"] = ""
     kept = {name: value for name, value in values.items() if value and name != without}
     return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
@@ -250,7 +268,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "cards": cards_of(request.user, found.results),
-        "count_text": count_text(request.user, query),
+        "count_text": count_text(request.user, query, found),
         **page_links(request, found, cursor),
     }
     return render(request, "pages/profile.html", context)

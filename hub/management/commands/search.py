@@ -1,0 +1,64 @@
+"""``manage.py search``: checks and renews what searches look through."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+
+from hub.plurals import counted
+from registry.search import maintenance
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from registry.search.maintenance import Checked
+
+#: Adapters between two lines of progress if stderr is not a terminal.
+STEP = 10_000
+
+
+class Command(BaseCommand):
+    """Compares search documents with their adapters, or writes all of them again."""
+
+    help = "Check or rebuild what searches look through."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the actions and the options."""
+        parser.add_argument("action", choices=["check", "rebuild"])
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Check, or rebuild; exit with 1 if a check found a difference."""
+        progress = None if options["json"] else self._progress
+        if options["action"] == "rebuild":
+            changed = maintenance.rebuild(progress=progress)
+            text = f"{counted(changed, 'search document')} changed; the index was built again."
+            self.stdout.write(json.dumps({"changed": changed}) if options["json"] else text)
+            return
+        checked = maintenance.check(progress=progress)
+        if options["json"]:
+            self.stdout.write(json.dumps({"ok": checked.is_well, **asdict(checked)}))
+        else:
+            self._report(checked)
+        sys.exit(0 if checked.is_well else 1)
+
+    def _report(self, checked: Checked) -> None:
+        self.stdout.write(
+            f"{counted(checked.adapters, 'adapter')}; search documents missing: "
+            f"{checked.missing:,}, stale: {checked.stale:,}; the index "
+            f"{'agrees' if checked.has_index else 'does not agree'} with them."
+        )
+        if not checked.is_well:
+            self.stdout.write("Run `manage.py search rebuild`.")
+
+    def _progress(self, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write(f"\r{done:,} of {total:,} adapters", ending="")
+            if done == total:
+                self.stderr.write("")
+        elif done % STEP == 0:
+            self.stderr.write(f"{done:,} of {total:,} adapters")

@@ -1,0 +1,1 @@
+"""Search for adapters: documents of normalised words, the query language, ranking, corrections."""

@@ -1,0 +1,143 @@
+"""Words of a query as expressions of the full-text index (``registry.search.schema``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from registry.search import words
+from registry.search.schema import COLUMNS, INDEX, LETTERS, TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter
+    from registry.search.syntax import Word
+
+# Expressions are parameters; the rest of the statements are constants and Django's own SQL.
+_MATCHES = {
+    "sqlite": f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH %s",  # noqa: S608 - see above
+    "postgresql": f"SELECT adapter_id FROM {TABLE} WHERE words @@ %s::tsquery",  # noqa: S608 - see above
+}
+
+#: Table and column of the ids.
+_IDS = {"sqlite": (INDEX, "rowid"), "postgresql": (TABLE, "adapter_id")}
+
+
+def expression(
+    wanted: Sequence[Word], unwanted: Sequence[Word] = (), columns: Sequence[str] = COLUMNS
+) -> str:
+    """Return the expression for adapters in which words occur.
+
+    Args:
+        wanted: The words that all must occur, at least one.
+        unwanted: Words that must not occur, wherever.
+        columns: Where to look for words without a column of their own.
+    """
+    if connection.vendor == "sqlite":
+        text = " AND ".join(_fts(word, columns) for word in wanted)
+        without = "".join(f" NOT {_fts(word, COLUMNS)}" for word in unwanted)
+        return f"({text}){without}"
+    return " & ".join(
+        [
+            *(_tsquery(word, columns) for word in wanted),
+            *(f"!{_tsquery(word, COLUMNS)}" for word in unwanted),
+        ]
+    )
+
+
+def as_exact(text: str) -> str:
+    """Return the expression for adapters whose title or name is a text."""
+    word = words.as_one(words.split(text))
+    if connection.vendor == "sqlite":
+        return f'exact : "{word}"'
+    return f"'{LETTERS['exact']}{word}'"
+
+
+def subquery(text: str) -> RawSQL:
+    """Return the ids of adapters that match an expression, as a subquery."""
+    return RawSQL(_MATCHES[connection.vendor], [text])  # noqa: S611 - the text is a parameter
+
+
+def ids(rows: QuerySet[Adapter], text: str, limit: int) -> list[int]:
+    """Return the highest ids of rows that match an expression.
+
+    The index is read in the order of ids until enough rows are found, so that a frequent word costs
+    no more than a rare one.
+    """
+    try:
+        inner, values = rows.order_by().values("id").query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    matches, (place, column) = _MATCHES[connection.vendor], _IDS[connection.vendor]
+    among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {place}.{column})"  # noqa: S608 - Django's
+    return _first_column(
+        f"{matches} AND {among} ORDER BY {column} DESC LIMIT %s", [text, *values, limit]
+    )
+
+
+def ids_among(known: Sequence[int], text: str) -> list[int]:
+    """Return which of some ids match an expression, the highest first."""
+    if not known:
+        return []
+    matches, (_place, column) = _MATCHES[connection.vendor], _IDS[connection.vendor]
+    if connection.vendor == "sqlite":
+        column = f"+{column}"  # FTS5 would search once for each id
+    marks = ", ".join(["%s"] * len(known))
+    return _first_column(
+        f"{matches} AND {column} IN ({marks}) ORDER BY {column} DESC", [text, *known]
+    )
+
+
+def _first_column(sql: str, values: Sequence[Any]) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, list(values))
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def has_match(text: str) -> bool:
+    """Whether any adapter matches an expression."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_MATCHES[connection.vendor]} LIMIT 1", [text])
+        return cursor.fetchone() is not None
+
+
+def count(text: str, most: int) -> int:
+    """Return how many adapters match an expression, at most so many."""
+    with connection.cursor() as cursor:
+        inner = f"{_MATCHES[connection.vendor]} LIMIT %s"
+        cursor.execute(f"SELECT COUNT(*) FROM ({inner}) AS found", [text, most])  # noqa: S608 - constants
+        return int(cursor.fetchone()[0])
+
+
+def ways(word: Word) -> list[tuple[Sequence[str], bool]]:
+    """Return the sequences of words that satisfy a word, and whether their last is unfinished."""
+    *before, last = word.parts
+    ends = words.unfinished(word.raw) if word.is_unfinished else (last,)
+    found: list[tuple[Sequence[str], bool]] = [((*before, end), word.is_unfinished) for end in ends]
+    if before and not word.is_phrase:
+        found.append(((words.as_one(word.parts),), word.is_unfinished))
+    return found
+
+
+def _fts(word: Word, columns: Sequence[str]) -> str:
+    each = [f'"{" ".join(parts)}"{" *" if is_open else ""}' for parts, is_open in ways(word)]
+    text = f"({' OR '.join(each)})"
+    if not word.column and columns == COLUMNS:
+        return text  # everywhere, which is faster than a list of all columns
+    return f"{{{word.column or ' '.join(columns)}}} : {text}"
+
+
+def _tsquery(word: Word, columns: Sequence[str]) -> str:
+    places = (word.column,) if word.column else columns
+    each = []
+    for parts, is_open in ways(word):
+        for letter in (LETTERS[column] for column in places):
+            *before, last = [f"'{letter}{part}'" for part in parts]
+            each.append(f"({' <-> '.join([*before, last + (':*' if is_open else '')])})")
+    return f"({' | '.join(each)})"

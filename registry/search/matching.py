@@ -1,0 +1,211 @@
+"""Which adapters match a query: how many, in which order, and for which corrected query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from django.db.models import F, Q
+
+from registry.blobs import by_hash
+from registry.models import NamespaceName, SearchDocument
+from registry.names import key_of
+from registry.scan import hashes as file_hashes
+from registry.search import index, spelling
+from registry.search.syntax import Parsed, Word, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.db.models import QuerySet
+
+    from registry.models import Adapter
+    from registry.search.syntax import Limit, Owner
+
+#: Matches that are counted and ranked; of more, a page says “1,000+”.
+MAX_MATCHES = 1_000
+#: Misspelt words of a query that are corrected.
+MAX_CORRECTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The adapters that match a query.
+
+    Attributes:
+        rows: They, unordered.
+        total: How many there are, at most ``MAX_MATCHES`` + 1.
+        parsed: The query that matched: the one asked for, or the corrected one.
+        candidates: The rows without the condition that the words occur.
+        plain: The words that must occur and are not hashes.
+        newest: The highest ids of matches, at most ``MAX_MATCHES``.
+        corrected: Text of the corrected query, "" if the query is as asked for.
+    """
+
+    rows: QuerySet[Adapter]
+    total: int
+    parsed: Parsed
+    candidates: QuerySet[Adapter]
+    plain: tuple[Word, ...] = ()
+    newest: tuple[int, ...] = ()
+    corrected: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more than ``MAX_MATCHES``."""
+        return self.total > MAX_MATCHES
+
+
+def find(rows: QuerySet[Adapter], text: str, *, is_narrow: bool = False) -> Found:
+    """Return the adapters among some rows that match a query.
+
+    If nothing matches because of misspelt words, the query is corrected.
+
+    Args:
+        rows: The adapters that a viewer may see.
+        text: The query.
+        is_narrow: Whether there may be few rows, which an index finds: those of a tag or an owner.
+    """
+    parsed = parse(text)
+    found = _matches(rows, parsed, is_narrow=is_narrow)
+    if found.total or not parsed.wanted:
+        return found
+    corrected = correction(parsed)
+    if corrected is None:
+        return found
+    other = _matches(rows, parse(corrected), is_narrow=is_narrow)
+    return replace(other, corrected=corrected) if other.total else found
+
+
+def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Found:
+    if parsed.is_empty:
+        # Signs without a word match nothing; an empty query is no search at all.
+        kept = rows.none() if parsed.text.strip() else rows
+        return Found(kept, _count(kept), parsed, kept)
+    limited, plain = _limited(rows, parsed), list[Word]()
+    for word in parsed.wanted:
+        ids = _with_hash(word)
+        if ids:
+            limited, is_narrow = limited.filter(pk__in=ids), True
+        else:
+            plain.append(word)
+    if not plain:
+        for word in parsed.unwanted:
+            limited = limited.exclude(pk__in=index.subquery(index.expression([word])))
+    is_narrow = is_narrow or any(not owner.is_excluded for owner in parsed.owners)
+    words, newest = _newest(limited, plain, parsed.unwanted, is_narrow=is_narrow)
+    total, newest = len(newest), newest[:MAX_MATCHES]
+    found = Found(limited, total, parsed, limited, tuple(words), tuple(newest))
+    if not found.is_cut:
+        return replace(found, rows=rows.filter(pk__in=newest))
+    return replace(found, rows=_walked(limited, plain, parsed.unwanted)) if plain else found
+
+
+def _walked(
+    rows: QuerySet[Adapter], plain: Sequence[Word], unwanted: Sequence[Word]
+) -> QuerySet[Adapter]:
+    """Return the rows with frequent words, to be read in the order of another index."""
+    matching = index.subquery(index.expression(plain, unwanted))
+    if connection.vendor != "sqlite":
+        return rows.filter(pk__in=matching)
+    # SQLite would look up every match by its id and sort them. A sum hides the id from it, so that
+    # it reads the index of the order until the page is full.
+    hidden = rows.alias(pk_plus_nothing=F("pk") + 0)
+    return hidden.filter(pk_plus_nothing__in=matching)
+
+
+def _newest(
+    rows: QuerySet[Adapter], plain: Sequence[Word], unwanted: Sequence[Word], *, is_narrow: bool
+) -> tuple[Sequence[Word], list[int]]:
+    """Return the words that were looked for, and the highest ids, one more than ``MAX_MATCHES``."""
+    most = MAX_MATCHES + 1
+    if is_narrow or not plain:
+        few = list(rows.order_by("-pk").values_list("pk", flat=True)[:most])
+        if not plain:
+            return plain, few
+        if len(few) < most:
+            return plain, index.ids_among(few, index.expression(plain, unwanted))
+    if any(word.is_unfinished for word in plain):
+        # Whole words are faster to find, and come first. If they are enough, no others are ranked.
+        whole = [replace(word, is_unfinished=False) for word in plain]
+        found = index.ids(rows, index.expression(whole, unwanted), most)
+        if len(found) == most:
+            return whole, found
+    return plain, index.ids(rows, index.expression(plain, unwanted), most)
+
+
+def _count(rows: QuerySet[Adapter]) -> int:
+    return rows.order_by().values("pk")[: MAX_MATCHES + 1].count()
+
+
+def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
+    """Apply the limits and owners of a query."""
+    for limit in parsed.limits:
+        condition = _within(limit, has_words=bool(parsed.wanted))
+        rows = rows.exclude(condition) if limit.is_excluded else rows.filter(condition)
+    for owner in parsed.owners:
+        condition = _of(owner)
+        rows = rows.exclude(condition) if owner.is_excluded else rows.filter(condition)
+    return rows
+
+
+def _within(limit: Limit, *, has_words: bool) -> Q:
+    """Return the condition for a range.
+
+    With words, they are found first and their versions are looked up; without, the index of the
+    range is read.
+    """
+    column = "rank" if limit.field == "rank" else "size_bytes"
+    ends = {f"{column}__gte": limit.low, f"{column}__lte": limit.high}
+    ends = {name: value for name, value in ends.items() if value is not None}
+    if has_words:
+        return Q(**{f"latest_version__{name}": value for name, value in ends.items()})
+    return Q(pk__in=SearchDocument.objects.filter(**ends).values("pk"))
+
+
+def _of(owner: Owner) -> Q:
+    names = NamespaceName.objects.filter(key=key_of(owner.name))
+    return Q(namespace__in=list(names.values_list("namespace", flat=True)))
+
+
+def _with_hash(word: Word) -> list[int]:
+    forms = [] if word.column else file_hashes.forms_of(word.text)
+    return list(by_hash.adapters_with(forms)[:MAX_MATCHES]) if forms else []
+
+
+def correction(parsed: Parsed) -> str | None:
+    """Return the text of a query with its misspelt words corrected, None without any."""
+    text, is_changed = parsed.text, False
+    unknown = [word for word in parsed.wanted if not _occurs(word)][:MAX_CORRECTED]
+    for word in reversed(unknown):  # from the end, so that the places before stay valid
+        parts = [_corrected(part) for part in word.parts]
+        if parts != list(word.parts):
+            between = " " if word.is_phrase else "-"
+            text = text[: word.start] + between.join(parts) + text[word.end :]
+            is_changed = True
+    return text if is_changed else None
+
+
+def _occurs(word: Word) -> bool:
+    return index.has_match(index.expression([word]))
+
+
+def _corrected(part: str) -> str:
+    """Return the known word that a word is most likely a misspelling of, or the word itself."""
+    if _occurs(_plain(part)):
+        return part
+    best = min(_ranked(part), default=None)
+    return best[-1] if best else part
+
+
+def _ranked(part: str) -> Iterator[tuple[int, bool, int, str]]:
+    """Yield the candidates: fewer errors first, then the same first letter, then frequent ones."""
+    for distance, other in spelling.similar(part):
+        documents = index.count(index.expression([_plain(other)]), MAX_MATCHES)
+        if documents:
+            yield distance, other[0] != part[0], -documents, other
+
+
+def _plain(part: str) -> Word:
+    return Word(text=part, start=0, end=len(part), parts=(part,), raw=part, is_phrase=True)

@@ -1,0 +1,167 @@
+"""The order of matches by relevance, page by page.
+
+A match scores by the most telling place in which all words occur: title or name as a whole, in the
+name, trigger words, tags and base model, summary, card. Downloads and a recent publication add to
+it, at most as much as two of these steps. Only ``MAX_MATCHES`` candidates are ranked, so
+that a frequent word takes no longer than a rare one: those from the most telling places, the newest
+first.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry.errors import CursorInvalid
+from registry.models import Adapter, SearchDocument
+from registry.search import index, words
+from registry.search.matching import MAX_MATCHES
+from registry.search.schema import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.search.matching import Found
+    from registry.search.syntax import Word
+
+#: Points of a title or name that is the query.
+EXACT = 7.0
+#: Last column that may hold a word → points.
+POINTS = {"name": 5.0, "triggers": 4.0, "owner": 3.0, "summary": 2.0, "card": 1.0}
+#: Points → columns that are worth them; what is in none of them is in the card.
+_LEVELS = [
+    (value, COLUMNS[COLUMNS.index(before) + 1 : COLUMNS.index(last) + 1])
+    for before, (last, value) in zip(("exact", *POINTS), list(POINTS.items())[:-1], strict=False)
+]
+#: Points that an unfinished word costs where it is only the beginning of a word.
+UNFINISHED = 0.5
+#: Most points of a name without further words, of downloads (reached at 10,000), of being new.
+BREVITY, POPULARITY, FRESHNESS = 0.5, 1.0, 0.5
+MOST_DOWNLOADS, HALF_LIFE_DAYS = 10_000, 180
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page starts: after this score and id, as ranked on a day."""
+
+    score: float
+    pk: int
+    day: int
+
+
+def page(found: Found, *, cursor: str, limit: int) -> tuple[list[int], str]:
+    """Return the ids of a page, best first, and the cursor of the next page, "" on the last one.
+
+    Raises:
+        CursorInvalid: the cursor is not from this list.
+    """
+    place = _read(cursor) if cursor else None
+    day = place.day if place else timezone.now().date().toordinal()
+    ranked = sorted(_scored(found, day), reverse=True)
+    if place is not None:
+        ranked = [one for one in ranked if one < (place.score, place.pk)]
+    last = ranked[limit - 1] if len(ranked) > limit else None
+    ids = [pk for _score, pk in ranked[:limit]]
+    return ids, _written(Place(*last, day)) if last else ""
+
+
+def _scored(found: Found, day: int) -> Iterator[tuple[float, int]]:
+    points = _points(found)
+    texts = len([part for word in found.plain for part in word.parts])
+    rows = Adapter.objects.filter(pk__in=list(points)).order_by()
+    for pk, title, name, downloads, published in rows.values_list(
+        "pk", "title", "name", "downloads", "published_at"
+    ):
+        score = points[pk] + _popularity(downloads) + _freshness(published, day)
+        if points[pk] >= POINTS["name"] - UNFINISHED:
+            score += BREVITY * min(1.0, texts / max(1, len((title or name).split())))
+        yield round(score, 4), pk
+
+
+def _popularity(downloads: int) -> float:
+    return POPULARITY * min(1.0, math.log1p(downloads) / math.log1p(MOST_DOWNLOADS))
+
+
+def _freshness(published: datetime | None, day: int) -> float:
+    if published is None:
+        return 0.0
+    age = max(0, day - published.astimezone(UTC).date().toordinal())
+    return FRESHNESS * math.exp2(-age / HALF_LIFE_DAYS)
+
+
+def _candidates(found: Found) -> list[int]:
+    """Return the ids to rank: all matches, or of too many those in the most telling places."""
+    if not found.is_cut:
+        return list(found.newest)
+    unwanted, ids = found.parsed.unwanted, dict[int, None]()
+    texts = [index.as_exact(_text(found))] if _is_plain_text(found) else []
+    for last in ("name", "owner"):
+        columns = COLUMNS[: COLUMNS.index(last) + 1]
+        texts.append(index.expression(found.plain, unwanted, columns))
+    for text in texts:
+        ids |= dict.fromkeys(index.ids(found.candidates, text, MAX_MATCHES))
+        if len(ids) >= MAX_MATCHES:
+            break
+    return list(ids | dict.fromkeys(found.newest))[:MAX_MATCHES]
+
+
+def _points(found: Found) -> dict[int, float]:
+    """Return id → points of the candidates."""
+    ids = _candidates(found)
+    rows = SearchDocument.objects.filter(pk__in=ids).order_by()
+    exact = words.as_one(words.split(_text(found))) if _is_plain_text(found) else ""
+    points = dict.fromkeys(ids, 0.0)
+    for pk, *texts in rows.values_list("pk", *COLUMNS[:-1]):
+        columns = {name: f" {text} " for name, text in zip(COLUMNS, texts, strict=False)}
+        is_exact = bool(exact) and f" {exact} " in columns["exact"]
+        points[pk] = EXACT if is_exact else min(_points_in(columns, word) for word in found.plain)
+    return points
+
+
+def _points_in(columns: dict[str, str], word: Word) -> float:
+    """Return the points of the most telling place of a word; what is in no other is in the card."""
+    best = POINTS["card"]
+    sought = [" ".join(parts) for parts, _is_open in index.ways(word)]
+    for value, names in _LEVELS:
+        for name in names:
+            if word.column and word.column != name:
+                continue
+            if any(f" {one} " in columns[name] for one in sought):
+                return max(best, value)
+            if word.is_unfinished and any(f" {one}" in columns[name] for one in sought):
+                best = max(best, value - UNFINISHED)
+    return best
+
+
+def _is_plain_text(found: Found) -> bool:
+    return not any(word.column or word.is_phrase for word in found.plain)
+
+
+def _text(found: Found) -> str:
+    return " ".join(word.text for word in found.plain)
+
+
+def _written(place: Place) -> str:
+    text = json.dumps(["relevance", place.score, place.pk, place.day])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read(cursor: str) -> Place:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        found: Any = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        order, score, pk, day = found
+        place = Place(float(score), int(pk), int(day))
+        is_from_here = order == "relevance" and math.isfinite(place.score) and place.day > 0
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise CursorInvalid(_("Start again from the first page.")) from error
+    if not is_from_here:
+        raise CursorInvalid(_("Start again from the first page."))
+    return place

@@ -1,0 +1,120 @@
+"""The full-text index, which the database derives from the search documents itself.
+
+SQLite: an FTS5 table whose content is the table of documents; triggers keep it. Changing a table of
+SQLite drops its triggers, so they are removed before migrations run; afterwards they are created
+again and the index is rebuilt (``pre_migrate`` and ``post_migrate``, see ``registry.apps``).
+
+PostgreSQL: a generated column of the type tsvector with a GIN index. Each word begins with the
+letter of its column, so that a search of one column reads the index alone.
+
+Sources: https://www.sqlite.org/fts5.html; PostgreSQL's manual, chapter 12.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+#: Where words occur, the most telling place first.
+COLUMNS = ("exact", "name", "triggers", "tags", "base", "kind", "owner", "summary", "card")
+TABLE = "registry_searchdocument"
+#: The FTS5 table of SQLite, and the prefix of names on PostgreSQL.
+INDEX = "registry_search"
+
+# The words are normalised before, so a word is what stands between spaces: `ascii` takes every
+# other character than ASCII's for a letter.
+_FTS = (
+    f"CREATE VIRTUAL TABLE \"{INDEX}\" USING fts5({', '.join(COLUMNS)}, content='{TABLE}', "
+    "content_rowid='adapter_id', tokenize='ascii', prefix='2 3', columnsize=0)"
+)
+_NAMES = ", ".join(COLUMNS)
+# ruff: noqa: S608 - the statements are made of constants
+_ADD = (
+    f"INSERT INTO {INDEX}(rowid, {_NAMES}) VALUES (NEW.adapter_id, "
+    f"{', '.join(f'NEW.{column}' for column in COLUMNS)});"
+)
+_TAKE = (
+    f"INSERT INTO {INDEX}({INDEX}, rowid, {_NAMES}) VALUES ('delete', OLD.adapter_id, "
+    f"{', '.join(f'OLD.{column}' for column in COLUMNS)});"
+)
+_REBUILD = f"INSERT INTO {INDEX}({INDEX}) VALUES ('rebuild')"
+#: Fails if the index differs from the documents (rank 1 includes them in the check).
+CHECK = f"INSERT INTO {INDEX}({INDEX}, rank) VALUES ('integrity-check', 1)"
+_CHANGED = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in COLUMNS)
+_TRIGGERS = {
+    f"{INDEX}_added": f"AFTER INSERT ON {TABLE} BEGIN {_ADD} END",
+    f"{INDEX}_changed": f"AFTER UPDATE ON {TABLE} WHEN {_CHANGED} BEGIN {_TAKE} {_ADD} END",
+    f"{INDEX}_removed": f"AFTER DELETE ON {TABLE} BEGIN {_TAKE} END",
+}
+
+#: Column → the letter before its words in the tsvector.
+LETTERS = dict(zip(COLUMNS, "abcdefghi", strict=True))
+_VECTOR = " || ".join(
+    f"to_tsvector('simple'::regconfig, regexp_replace({column}, '(\\S+)', '{letter}\\1', 'g'))"
+    for column, letter in LETTERS.items()
+)
+_GIN = f"{INDEX}_{hashlib.sha256(_VECTOR.encode()).hexdigest()[:8]}"
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Create the index where it is missing, incomplete or of another form."""
+    if TABLE not in connection.introspection.table_names():
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute(f'DROP TABLE IF EXISTS "{INDEX}"')
+        return
+    if is_installed(connection):
+        return
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            _drop_triggers(connection)
+            cursor.execute(f'DROP TABLE IF EXISTS "{INDEX}"')
+            cursor.execute(_FTS)
+            for name, body in _TRIGGERS.items():
+                cursor.execute(f'CREATE TRIGGER "{name}" {body}')
+            cursor.execute(_REBUILD)
+            return
+        cursor.execute(f"ALTER TABLE {TABLE} DROP COLUMN IF EXISTS words")
+        cursor.execute(
+            f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS ({_VECTOR}) STORED"
+        )
+        # Without a list of pending entries, which every search would have to read.
+        cursor.execute(f"CREATE INDEX {_GIN} ON {TABLE} USING gin (words) WITH (fastupdate = off)")
+
+
+def remove_triggers(connection: BaseDatabaseWrapper) -> None:
+    """Remove the triggers of SQLite, so that a migration can change the table."""
+    if connection.vendor == "sqlite":
+        _drop_triggers(connection)
+
+
+def _drop_triggers(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        for name in _TRIGGERS:
+            cursor.execute(f'DROP TRIGGER IF EXISTS "{name}"')
+
+
+def is_installed(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the index exists as this release defines it."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')")
+            there = dict(cursor.fetchall())
+            bodies = {name: f'CREATE TRIGGER "{name}" {body}' for name, body in _TRIGGERS.items()}
+            return all(there.get(name) == sql for name, sql in {**bodies, INDEX: _FTS}.items())
+        cursor.execute("SELECT to_regclass(%s)", [_GIN])
+        return cursor.fetchone()[0] is not None
+
+
+def rebuild(connection: BaseDatabaseWrapper) -> None:
+    """Derive the index from the documents again."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(_REBUILD)
+        else:
+            cursor.execute(f"REINDEX INDEX {_GIN}")

@@ -1,0 +1,92 @@
+"""Words similar to a misspelt one.
+
+Each known word is stored under its *keys*: the word itself and the word without one letter, for
+each letter. A misspelling by one letter (wrong, missing, added, or two swapped) shares a key with
+its word, so an ordinary index finds all candidates, of short words too, on both databases.
+Words with two errors are found if their first letters are right.
+
+Source: the symmetric deletion of SymSpell (Wolf Garbe, 2012).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import OSA
+
+from registry.models import SpellingKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Lengths of words that have keys; shorter ones have too many neighbours.
+MIN_LETTERS, MAX_LETTERS = 4, 24
+#: Letters from which on two errors are forgiven, and how many letters at the start are right then.
+LONG, HEAD = 7, 4
+#: Candidates that are compared, and that are returned.
+MAX_COMPARED, MAX_SIMILAR = 2_000, 5
+
+_SPELT = re.compile(r"[^\W\d_]+\Z")
+_BATCH = 500
+
+
+def is_spelt(word: str) -> bool:
+    """Whether a word can be misspelt: letters only, neither very short nor very long."""
+    return MIN_LETTERS <= len(word) <= MAX_LETTERS and _SPELT.match(word) is not None
+
+
+def keys_of(word: str) -> set[str]:
+    """Return a word and the forms that lack one of its letters."""
+    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
+
+
+def all_keys(word: str) -> set[str]:
+    """Return the keys under which a word is stored; long ones also under their beginning."""
+    return keys_of(word) | ({_head(word)} if len(word) >= LONG - 1 else set())
+
+
+def _head(word: str) -> str:
+    """Return the key that words with the same beginning share; no word has a hyphen."""
+    return f"{word[:HEAD]}-"
+
+
+def learn(words: Iterable[str]) -> None:
+    """Store the keys of words that are not known yet."""
+    spelt = sorted({word for word in words if is_spelt(word)})
+    for start in range(0, len(spelt), _BATCH):
+        batch = spelt[start : start + _BATCH]
+        same = SpellingKey.objects.filter(key__in=batch, word__in=batch)
+        known = {word for key, word in same.values_list("key", "word") if key == word}
+        # In order, so that two transactions do not wait for each other.
+        rows = [
+            SpellingKey(key=key, word=word)
+            for word in batch
+            if word not in known
+            for key in sorted(all_keys(word))
+        ]
+        SpellingKey.objects.bulk_create(rows, ignore_conflicts=True, batch_size=_BATCH)
+
+
+def forget_all_but(words: set[str]) -> int:
+    """Delete the keys of words that no document has; return how many words that were."""
+    known = SpellingKey.objects.values_list("word", flat=True).distinct().order_by("word")
+    gone = [word for word in known.iterator() if word not in words]
+    for start in range(0, len(gone), _BATCH):
+        SpellingKey.objects.filter(word__in=gone[start : start + _BATCH]).delete()
+    return len(gone)
+
+
+def similar(word: str) -> list[tuple[int, str]]:
+    """Return (errors, word) of known words that a word may be a misspelling of, best first."""
+    if not is_spelt(word):
+        return []
+    most = 2 if len(word) >= LONG else 1
+    keys = keys_of(word) | ({_head(word)} if most > 1 else set())
+    found = SpellingKey.objects.filter(key__in=keys).values_list("word", flat=True).distinct()
+    ranked = sorted(
+        (distance, other[0] != word[0], abs(len(other) - len(word)), other)
+        for other in found[:MAX_COMPARED]
+        if (distance := OSA.distance(word, other, score_cutoff=most)) <= most and other != word
+    )
+    return [(distance, other) for distance, _first, _length, other in ranked[:MAX_SIMILAR]]
