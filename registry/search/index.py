@@ -39,24 +39,26 @@ def expression(
         unwanted: Words that must not occur, wherever.
         columns: Where to look for words without a column of their own.
     """
-    if connection.vendor == "sqlite":
-        text = " AND ".join(_fts(word, columns) for word in wanted)
-        without = "".join(f" NOT {_fts(word, COLUMNS)}" for word in unwanted)
-        return f"({text}){without}"
-    return " & ".join(
-        [
-            *(_tsquery(word, columns) for word in wanted),
-            *(f"!{_tsquery(word, COLUMNS)}" for word in unwanted),
-        ]
-    )
+    return _without([_one(word, columns) for word in wanted], unwanted)
 
 
-def as_exact(text: str) -> str:
+def as_exact(text: str, unwanted: Sequence[Word] = ()) -> str:
     """Return the expression for adapters whose title or name is a text."""
     word = words.as_one(words.split(text))
+    is_sqlite = connection.vendor == "sqlite"
+    found = f'exact : "{word}"' if is_sqlite else f"'{LETTERS['exact']}{word}'"
+    return _without([found], unwanted)
+
+
+def _without(found: Sequence[str], unwanted: Sequence[Word]) -> str:
+    others = [_one(word, COLUMNS) for word in unwanted]
     if connection.vendor == "sqlite":
-        return f'exact : "{word}"'
-    return f"'{LETTERS['exact']}{word}'"
+        return "".join([f"({' AND '.join(found)})", *(f" NOT {other}" for other in others)])
+    return " & ".join([*found, *(f"!{other}" for other in others)])
+
+
+def _one(word: Word, columns: Sequence[str]) -> str:
+    return (_fts if connection.vendor == "sqlite" else _tsquery)(word, columns)
 
 
 def subquery(text: str) -> RawSQL:
@@ -130,7 +132,7 @@ def _fts(word: Word, columns: Sequence[str]) -> str:
     text = f"({' OR '.join(each)})"
     if not word.column and columns == COLUMNS:
         return text  # everywhere, which is faster than a list of all columns
-    return f"{{{word.column or ' '.join(columns)}}} : {text}"
+    return f"({{{word.column or ' '.join(columns)}}} : {text})"
 
 
 def _tsquery(word: Word, columns: Sequence[str]) -> str:

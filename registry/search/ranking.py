@@ -20,13 +20,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.errors import CursorInvalid
-from registry.models import Adapter, SearchDocument
+from registry.models import SearchDocument
 from registry.search import index, words
 from registry.search.matching import MAX_MATCHES
 from registry.search.schema import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from registry.search.matching import Found
     from registry.search.syntax import Word
@@ -40,6 +40,7 @@ _LEVELS = [
     (value, COLUMNS[COLUMNS.index(before) + 1 : COLUMNS.index(last) + 1])
     for before, (last, value) in zip(("exact", *POINTS), list(POINTS.items())[:-1], strict=False)
 ]
+_OF_ADAPTER = [f"adapter__{field}" for field in ("title", "name", "downloads", "published_at")]
 #: Points that an unfinished word costs where it is only the beginning of a word.
 UNFINISHED = 0.5
 #: Most points of a name without further words, of downloads (reached at 10,000), of being new.
@@ -73,16 +74,60 @@ def page(found: Found, *, cursor: str, limit: int) -> tuple[list[int], str]:
 
 
 def _scored(found: Found, day: int) -> Iterator[tuple[float, int]]:
-    points = _points(found)
-    texts = len([part for word in found.plain for part in word.parts])
-    rows = Adapter.objects.filter(pk__in=list(points)).order_by()
-    for pk, title, name, downloads, published in rows.values_list(
-        "pk", "title", "name", "downloads", "published_at"
+    exact = f" {words.as_one(words.split(_text(found)))} " if _has_exact(found) else ""
+    sought = [_Sought.of(word) for word in found.plain]
+    parts = sum(len(word.parts) for word in found.plain)
+    rows = SearchDocument.objects.filter(pk__in=_candidates(found)).order_by()
+    for pk, title, name, downloads, published, *texts in rows.values_list(
+        "pk", *_OF_ADAPTER, *COLUMNS[:-1]
     ):
-        score = points[pk] + _popularity(downloads) + _freshness(published, day)
-        if points[pk] >= POINTS["name"] - UNFINISHED:
-            score += BREVITY * min(1.0, texts / max(1, len((title or name).split())))
-        yield round(score, 4), pk
+        columns = {column: f" {text} " for column, text in zip(COLUMNS, texts, strict=False)}
+        is_exact = bool(exact) and exact in columns["exact"]
+        points = EXACT if is_exact else min(one.points_in(columns) for one in sought)
+        if points >= POINTS["name"] - UNFINISHED:
+            points += BREVITY * min(1.0, parts / max(1, len((title or name).split())))
+        yield round(points + _popularity(downloads) + _freshness(published, day), 4), pk
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """A word as it is looked for in the columns of a document.
+
+    Attributes:
+        whole: What stands there if it occurs, with the spaces around.
+        beginnings: The same without the last space, for an unfinished word.
+        levels: Points → columns to look in.
+    """
+
+    whole: tuple[str, ...]
+    beginnings: tuple[str, ...]
+    levels: tuple[tuple[float, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, word: Word) -> _Sought:
+        """Return what to look for."""
+        texts = [" ".join(parts) for parts, _is_open in index.ways(word)]
+        levels = [
+            (value, tuple(name for name in names if word.column in ("", name)))
+            for value, names in _LEVELS
+        ]
+        return cls(
+            tuple(f" {text} " for text in texts),
+            tuple(f" {text}" for text in texts) if word.is_unfinished else (),
+            tuple(levels),
+        )
+
+    def points_in(self, columns: Mapping[str, str]) -> float:
+        """Return the points of its most telling place; what is in no other is in the card."""
+        best = POINTS["card"]
+        for value, names in self.levels:
+            for name in names:
+                text = columns[name]
+                if any(one in text for one in self.whole):
+                    return max(best, value)
+                if any(one in text for one in self.beginnings):
+                    best = max(best, value - UNFINISHED)
+        return best
 
 
 def _popularity(downloads: int) -> float:
@@ -101,7 +146,7 @@ def _candidates(found: Found) -> list[int]:
     if not found.is_cut:
         return list(found.newest)
     unwanted, ids = found.parsed.unwanted, dict[int, None]()
-    texts = [index.as_exact(_text(found))] if _is_plain_text(found) else []
+    texts = [index.as_exact(_text(found), unwanted)] if _has_exact(found) else []
     for last in ("name", "owner"):
         columns = COLUMNS[: COLUMNS.index(last) + 1]
         texts.append(index.expression(found.plain, unwanted, columns))
@@ -112,36 +157,8 @@ def _candidates(found: Found) -> list[int]:
     return list(ids | dict.fromkeys(found.newest))[:MAX_MATCHES]
 
 
-def _points(found: Found) -> dict[int, float]:
-    """Return id → points of the candidates."""
-    ids = _candidates(found)
-    rows = SearchDocument.objects.filter(pk__in=ids).order_by()
-    exact = words.as_one(words.split(_text(found))) if _is_plain_text(found) else ""
-    points = dict.fromkeys(ids, 0.0)
-    for pk, *texts in rows.values_list("pk", *COLUMNS[:-1]):
-        columns = {name: f" {text} " for name, text in zip(COLUMNS, texts, strict=False)}
-        is_exact = bool(exact) and f" {exact} " in columns["exact"]
-        points[pk] = EXACT if is_exact else min(_points_in(columns, word) for word in found.plain)
-    return points
-
-
-def _points_in(columns: dict[str, str], word: Word) -> float:
-    """Return the points of the most telling place of a word; what is in no other is in the card."""
-    best = POINTS["card"]
-    sought = [" ".join(parts) for parts, _is_open in index.ways(word)]
-    for value, names in _LEVELS:
-        for name in names:
-            if word.column and word.column != name:
-                continue
-            if any(f" {one} " in columns[name] for one in sought):
-                return max(best, value)
-            if word.is_unfinished and any(f" {one}" in columns[name] for one in sought):
-                best = max(best, value - UNFINISHED)
-    return best
-
-
-def _is_plain_text(found: Found) -> bool:
-    return not any(word.column or word.is_phrase for word in found.plain)
+def _has_exact(found: Found) -> bool:
+    return not any(word.column for word in found.plain)
 
 
 def _text(found: Found) -> str:

@@ -21,9 +21,10 @@ PICKED = (
 )
 
 
-def test_the_catalogue_keeps_its_rules_on_postgresql(postgres: str) -> None:
+@pytest.mark.parametrize("tests", [["tests/registry", "-k", PICKED], ["tests/search"]])
+def test_the_catalogue_keeps_its_rules_on_postgresql(postgres: str, tests: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/registry", "-k", PICKED],
+        [sys.executable, "-m", "pytest", "-q", *tests],
         cwd=ROOT,
         env={**os.environ, "LORARY_TEST_DATABASE_URL": postgres},
         capture_output=True,

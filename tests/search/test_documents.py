@@ -1,0 +1,131 @@
+"""Search documents follow their adapters through every service that changes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection, transaction
+
+from registry.adapters import services as adapters
+from registry.cards import services as cards
+from registry.models import Adapter, SearchDocument, SpellingKey, Version
+from registry.search import maintenance, schema
+from registry.versions import services as versions
+from registry.versions import withdraw
+from registry.versions.details import Details
+from tests import catalogue
+from tests.registry.files import LORA, OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def words(adapter: Adapter, column: str) -> set[str]:
+    return set(getattr(SearchDocument.objects.get(pk=adapter.pk), column).split())
+
+
+@pytest.fixture(autouse=True)
+def _always_current(db: None) -> Iterator[None]:
+    yield
+    checked = maintenance.check()
+    assert checked.is_well, checked
+
+
+def test_creating(ada: User) -> None:
+    noir = adapters.create(
+        actor=ada, name="noir", title="Film Noir", kind="style", tags=["Dark mood"],
+        summary="Grey shadows", card="# Use\n\nWith *rain*.",
+    )  # fmt: skip
+    assert words(noir, "name") >= {"film", "noir", "filmnoir"}
+    assert words(noir, "exact") == {"filmnoir", "noir"}
+    assert words(noir, "tags") >= {"dark", "mood"}
+    assert words(noir, "summary") == {"gray", "shadows"}
+    assert words(noir, "card") == {"use", "with", "rain"}
+    assert words(noir, "owner") == {"ada"}
+    assert words(noir, "kind") == {"style"}
+
+
+def test_describing_and_renaming(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    cards.edit_adapter(
+        actor=ada, adapter=noir, title="Rain", tags=["wet"], kind="pose", card="umbrella"
+    )
+    assert words(noir, "name") >= {"rain", "noir"}
+    assert words(noir, "tags") == {"wet"}
+    assert words(noir, "card") == {"umbrella"}
+    adapters.rename(actor=ada, adapter=noir, name="night")
+    assert words(noir, "name") >= {"rain", "night"}
+    assert "noir" not in words(noir, "name")
+
+
+def test_versions(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    first = catalogue.release(noir, LORA, Details(trigger_words=("ohwx",)))
+    assert words(noir, "triggers") == {"ohwx"}
+    assert words(noir, "base") >= {"stable", "diffusion", "sd15"}
+    document = SearchDocument.objects.get(pk=noir.pk)
+    assert (document.rank, document.size_bytes) == (first.rank, first.size_bytes)
+    second = catalogue.release(noir, OTHER, Details(trigger_words=("zyxw",)))
+    assert words(noir, "triggers") == {"zyxw"}
+    versions.describe(actor=ada, version=second, details=Details(trigger_words=("abcd",)))
+    assert words(noir, "triggers") == {"abcd"}
+    versions.yank(actor=ada, version=second, reason="Overtrained")
+    assert words(noir, "triggers") == {"ohwx"}
+    versions.restore(actor=ada, version=second)
+    assert words(noir, "triggers") == {"abcd"}
+    withdraw.withdraw(actor=ada, version=second, reason="Not mine")
+    assert words(noir, "triggers") == {"ohwx"}
+    withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="Not mine")
+    assert words(noir, "triggers") == set()
+
+
+def test_measuring_again(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    version = catalogue.release(noir, LORA)
+    Version.objects.filter(pk=version.pk).update(rank=1, family="sdxl")
+    version.refresh_from_db()
+    assert versions.remeasure(version=version)
+    assert SearchDocument.objects.get(pk=noir.pk).rank == version.rank
+
+
+def test_what_is_undone_leaves_no_document(ada: User) -> None:
+    with transaction.atomic():
+        adapters.create(actor=ada, name="noir", title="Zebra")
+        transaction.set_rollback(True)
+    assert not SearchDocument.objects.exists()
+    assert not SpellingKey.objects.exists()
+
+
+def test_a_check_finds_what_is_missing_or_stale_and_a_rebuild_mends_it(
+    published: Callable[..., Adapter],
+) -> None:
+    one, two, three = (published(name, name.title()) for name in ("first", "second", "third"))
+    SearchDocument.objects.filter(pk=one.pk).delete()
+    Adapter.objects.filter(pk=two.pk).update(title="Zebra")
+    SearchDocument.objects.filter(pk=three.pk).update(form=0)
+    SpellingKey.objects.all().delete()
+    found = maintenance.check()
+    assert (found.missing, found.stale, found.is_well) == (1, 2, False)
+    assert maintenance.check(is_quick=True).stale == 1
+    assert maintenance.rebuild() == 3
+    assert words(two, "name") >= {"zebra"}
+    assert SpellingKey.objects.filter(word="zebra").exists()
+    SpellingKey.objects.create(key="gone", word="gone")
+    assert maintenance.rebuild() == 0
+    assert not SpellingKey.objects.filter(word="gone").exists()
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL derives the column")
+def test_a_lost_trigger_is_noticed_and_put_back(published: Callable[..., Adapter]) -> None:
+    published("first")
+    schema.remove_triggers(connection)
+    assert not schema.is_installed(connection)
+    published("second")
+    assert not maintenance.check().has_index
+    schema.install(connection)
+    assert schema.is_installed(connection)

@@ -1,0 +1,57 @@
+"""``manage.py search`` and the doctor's probe."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+
+from hub.operations.doctor import PROBES
+from registry.models import SearchDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> tuple[str, int]:
+    out = StringIO()
+    try:
+        call_command("search", *arguments, stdout=out, stderr=StringIO())
+    except SystemExit as ended:
+        return out.getvalue(), int(str(ended.code))
+    return out.getvalue(), 0
+
+
+def test_a_check_ends_with_an_error_until_a_rebuild(published: Callable[..., Adapter]) -> None:
+    noir = published("noir")
+    assert run("check")[1] == 0
+    SearchDocument.objects.filter(pk=noir.pk).update(name="other")
+    text, code = run("check")
+    assert code == 1
+    assert "missing: 0, stale: 1" in text
+    assert "manage.py search rebuild" in text
+    document, code = run("check", "--json")
+    assert code == 1
+    assert json.loads(document) == {
+        "ok": False, "adapters": 1, "missing": 0, "stale": 1, "has_index": True,
+    }  # fmt: skip
+    assert json.loads(run("rebuild", "--json")[0]) == {"changed": 1}
+    assert run("rebuild")[0].startswith("0 search documents changed")
+    assert run("check")[1] == 0
+
+
+def test_the_doctor_reports_missing_documents(published: Callable[..., Adapter]) -> None:
+    noir = published("noir")
+    (report,) = PROBES["search"]()
+    assert report.state == "ok"
+    SearchDocument.objects.filter(pk=noir.pk).delete()
+    (report,) = PROBES["search"]()
+    assert report.state == "error"
+    assert "search rebuild" in report.hint

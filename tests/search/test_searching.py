@@ -1,0 +1,250 @@
+"""What searches find, in which order, page by page, on pages and in the API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+from registry.adapters import selectors
+from registry.adapters import services as adapters
+from registry.adapters.selectors import Query, search
+from registry.errors import CursorInvalid
+from registry.models import Adapter
+from registry.search import matching, ranking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+    from registry.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def names(q: str, user: User | None = None, **filters: Any) -> list[str]:
+    return [adapter.name for adapter in search(user, Query(q=q, **filters)).results]
+
+
+@pytest.fixture
+def several(published: Callable[..., Adapter], bob: User) -> None:
+    published(
+        "film-noir", "Film Noir", tags=["shadow play"], summary="Grey tones & hard light",
+        trigger_words=["nr style"], family="sdxl", lineage="Illustrious", rank=16,
+        size_bytes=80_000_000,
+    )  # fmt: skip
+    published(
+        "ink", "Ink wash", tags=["noir", "film"], trigger_words=["inkwsh"], family="sd1", rank=64,
+        size_bytes=400_000_000, card="Made for **watercolour** paper.",
+    )  # fmt: skip
+    published("thinker", "The thinker", kind="pose", owner=bob, family="flux1", rank=4)
+
+
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("noir", ["film-noir", "ink"]),
+        ("ink", ["ink"]),  # not in “thinker”
+        ("film noir", ["film-noir", "ink"]),
+        ('"film noir"', ["film-noir"]),
+        ("filmnoir", ["film-noir"]),
+        ("noir -wash", ["film-noir"]),
+        ('noir -"ink wash"', ["film-noir"]),
+        ("-noir", ["thinker"]),
+        ("thin", ["thinker"]),
+        ("gray", ["film-noir"]),
+        ("watercolor", ["ink"]),
+        ("watercolou", ["ink"]),
+        ("owner:BOB", ["thinker"]),
+        ("owner:nobody", []),
+        ("noir -owner:ada", []),
+        ("tag:noir", ["ink"]),
+        ('tag:"shadow play"', ["film-noir"]),
+        ("trigger:nr", ["film-noir"]),
+        ("base:sdxl", ["film-noir"]),
+        ('base:"stable diffusion xl"', ["film-noir"]),
+        ("base:illustrious noir", ["film-noir"]),
+        ("sd1.5", ["ink"]),
+        ("flux", ["thinker"]),
+        ("rank:16", ["film-noir"]),
+        ("rank:8..32 noir", ["film-noir"]),
+        ("noir -rank:16", ["ink"]),
+        ("size:<100mb noir", ["film-noir"]),
+        ("size:>100mb", ["ink"]),
+        ("shadow-play", ["film-noir"]),
+        ("nothing-of-the-kind", []),
+        ("!?", []),
+        ("pose", ["thinker"]),
+    ],
+)  # fmt: skip
+def test_queries(q: str, found: list[str]) -> None:
+    assert names(q) == found
+
+
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize(
+    ("q", "corrected", "found"),
+    [
+        ("wtaercolour", "watercolor", []),  # only a card has it, and cards are not spelt
+        ("thniker", "thinker", ["thinker"]),
+        ("shaddow", "shadow", ["film-noir"]),
+        ("nior shadow", "noir shadow", ["film-noir"]),
+        ('"fim noir"', '"fim noir"', []),  # three letters are too few
+        ('"film nor"', '"film nor"', []),
+        ("Ilustrious", "illustrious", ["film-noir"]),
+        ("tag:shadwo", "tag:shadow", ["film-noir"]),
+        ("qqqqqq", "", []),
+    ],
+)
+def test_misspelt_words_are_corrected(q: str, corrected: str, found: list[str]) -> None:
+    page = search(None, Query(q=q))
+    assert [adapter.name for adapter in page.results] == found
+    assert page.corrected == (corrected if found else "")
+    assert page.total == len(found)
+
+
+def test_a_correction_tells_nothing_of_hidden_adapters(
+    published: Callable[..., Adapter], ada: User
+) -> None:
+    published("secret", "Zanzibar", visibility="private")
+    assert search(None, Query(q="zanzibra")).corrected == ""
+    assert search(None, Query(q="zanzibar")).total == 0
+    assert search(ada, Query(q="zanzibra")).corrected == "zanzibar"
+
+
+def test_relevance_goes_by_the_place_of_the_words(published: Callable[..., Adapter]) -> None:
+    published("e", "Fifth", card="zebra")
+    published("d", "Fourth", summary="A zebra")
+    published("c", "Third", tags=["zebra"])
+    published("b", "Second", trigger_words=["zebra"])
+    published("a", "Some zebra of mine")
+    published("f", "Zebra")
+    published("zebras", "More of them")
+    assert names("zebra") == ["f", "a", "zebras", "b", "c", "d", "e"]
+
+
+def test_downloads_and_dates_decide_among_equals(published: Callable[..., Adapter]) -> None:
+    for name in ("old", "new", "loved"):
+        published(name, f"Zebra {name}")
+    Adapter.objects.filter(name="old").update(published_at=timezone.now() - timedelta(days=700))
+    Adapter.objects.filter(name="loved").update(downloads=5_000)
+    assert names("zebra") == ["loved", "new", "old"]
+    assert names("zebra", sort="downloads")[0] == "loved"
+    assert names("zebra", sort="new") == ["loved", "new", "old"]
+    old = Adapter.objects.get(name="old")
+    adapters.describe(actor=old.namespace.user, adapter=old, summary="x")
+    assert names("zebra", sort="updated")[0] == "old"
+
+
+@pytest.mark.parametrize("sort", ["", "relevance", "new", "updated", "downloads"])
+@pytest.mark.parametrize("most", [1_000, 6])
+def test_pages_follow_without_gaps(
+    published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch, sort: str, most: int
+) -> None:
+    for module in (matching, ranking, selectors):
+        monkeypatch.setattr(module, "MAX_MATCHES", most)
+    made = [published(f"z{n}", "Zebra", summary="zebra" if n % 2 else "") for n in range(9)]
+    Adapter.objects.filter(pk__in=[one.pk for one in made[:4]]).update(downloads=3)
+    seen, cursor = [], ""
+    for _page in range(9):
+        page = search(None, Query(q="zebra", sort=sort), cursor=cursor, limit=2)
+        seen += [adapter.name for adapter in page.results]
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    assert len(seen) == len(set(seen))
+    is_cut = most == 6 and sort in ("", "relevance")
+    assert len(seen) == (6 if is_cut else 9)
+    assert page.total == min(9, most + 1)
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "WyJ4Il0", "WyJyZWxldmFuY2UiLCAxXQ", "bnVsbA"])
+def test_a_foreign_cursor_is_refused(published: Callable[..., Adapter], cursor: str) -> None:
+    published("zebra")
+    with pytest.raises(CursorInvalid):
+        search(None, Query(q="zebra"), cursor=cursor)
+
+
+def test_snippets_show_the_words_and_are_escaped(published: Callable[..., Adapter]) -> None:
+    one = published("one", "One", summary="A <b>Zebra</b> & zebras")
+    two = published("two", "Two", summary="Plain", card="Long " * 100 + "then a *zebra* at last.")
+    three = published("zebra", "Zebra", summary="No stripes")
+    found = search(None, Query(q="zebra")).snippets
+    assert found[one.pk] == ("A &lt;b&gt;<mark>Zebra</mark>&lt;/b&gt; &amp; <mark>zebras</mark>")
+    assert found[two.pk].startswith("… ")
+    assert found[two.pk].endswith("then a  <mark>zebra</mark>  at last.".replace("  ", " "))
+    assert found[three.pk] == "No stripes"
+
+
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize(
+    "q",
+    ['"', "'", "%", "_", "\\", "*", "noir*", "NEAR(a b)", "a OR b", "name:x", "^noir", "a & b", "a:*",
+     "!noir", "noir)", "(noir", "{name}:noir", "'; drop table x", "é", "\0noir", "owner:a\0b",
+     "rank:999999999999999", "size:>9999999999999tb", "-", "--", "x" * 400, '""', "tag:\"", "水",
+     "¦", "film ¦ noir", "-rank:4 -size:>1kb -owner:ada"],
+)  # fmt: skip
+def test_no_query_fails(client: Client, q: str) -> None:
+    for path in ("/browse", "/api/v1/adapters", "/api/v1/models", "/api/models"):
+        name = {"/api/v1/models": "query", "/api/models": "search"}.get(path, "q")
+        answer = client.get(path, {name: q})
+        assert answer.status_code in {200, 400}, (path, answer.content)
+        if answer.status_code == 400:  # too long, or a NUL
+            assert len(q) > 200 or "\0" in q
+
+
+@pytest.mark.usefixtures("several")
+def test_browse_and_the_api_agree(client: Client) -> None:
+    for q in ("noir", "film noir", "nior", "base:sdxl", "thin"):
+        rows = client.get("/api/v1/adapters", {"q": q}).json()["results"]
+        page = client.get("/browse", {"q": q}).content.decode()
+        places = [page.index(f'href="/{row["full_name"]}"') for row in rows]
+        assert rows
+        assert places == sorted(places)
+
+
+@pytest.mark.usefixtures("several")
+def test_a_correction_is_shown(client: Client) -> None:
+    page = client.get("/browse?q=thniker").content.decode()
+    assert "Showing results for <b>thinker</b>" in page
+    answer = client.get("/api/v1/adapters?q=thniker").json()
+    assert answer["corrected"] == "thinker"
+    assert client.get("/api/v1/adapters?q=thinker").json()["corrected"] is None
+    assert client.get("/api/v1/adapters?q=hard+light").json()["results"][0]["snippet"] == (
+        "Grey tones &amp; <mark>hard</mark> <mark>light</mark>"
+    )
+
+
+def test_many_results_are_not_counted(
+    client: Client, published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("registry.search.matching", "registry.adapters.selectors",
+                   "hub.pages.catalogue.views"):  # fmt: skip
+        monkeypatch.setattr(f"{module}.MAX_MATCHES", 2)
+    for number in range(4):
+        published(f"z{number}", "Zebra")
+    assert "2+ adapters" in client.get("/browse?q=zebra").content.decode()
+    assert "2+ adapters" in client.get("/browse").content.decode()
+    assert client.get("/browse?q=z1").content.decode().count("1 adapter<") == 1
+
+
+@pytest.mark.usefixtures("several")
+def test_the_order_offered_depends_on_words(client: Client) -> None:
+    plain = client.get("/browse").content.decode()
+    assert '<option value="" selected>Newest</option>' in plain
+    assert "Relevance" not in plain
+    found = client.get("/browse?q=noir").content.decode()
+    assert '<option value="" selected>Relevance</option>' in found
+    assert '<option value="new"' in found
+
+
+@pytest.mark.usefixtures("several")
+def test_other_doors_search_alike(client: Client) -> None:
+    found = client.get("/api/v1/models?query=nior+shadow").json()["items"]
+    assert [item["name"] for item in found] == ["Film Noir"]
+    found = client.get("/api/models?search=watercolor").json()
+    assert [item["id"] for item in found] == ["ada/ink"]
