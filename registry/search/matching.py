@@ -153,8 +153,8 @@ def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
 def _within(limit: Limit, *, has_words: bool) -> Q:
     """Return the condition for a range.
 
-    With words, they are found first and their versions are looked up; without, the index of the
-    range is read.
+    With words, they are found first, and the version of each match is looked up; without, the index
+    of the range is read.
     """
     column = "rank" if limit.field == "rank" else "size_bytes"
     ends = {f"{column}__gte": limit.low, f"{column}__lte": limit.high}

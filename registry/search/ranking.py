@@ -2,9 +2,9 @@
 
 A match scores by the most telling place in which all words occur: title or name as a whole, in the
 name, trigger words, tags and base model, summary, card. Downloads and a recent publication add to
-it, at most as much as two of these steps. Only ``MAX_MATCHES`` candidates are ranked, so
-that a frequent word takes no longer than a rare one: those from the most telling places, the newest
-first.
+it, at most as much as a step and a half. Up to ``MAX_MATCHES`` matches are all ranked. Of more,
+``MAX_RANKED`` are, so that a frequent word takes no longer than a rare one: those from the most
+telling places, the newest first. Other orders list all matches.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from django.utils.translation import gettext as _
 from registry.errors import CursorInvalid
 from registry.models import SearchDocument
 from registry.search import index, words
-from registry.search.matching import MAX_MATCHES
 from registry.search.schema import COLUMNS
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from registry.search.matching import Found
     from registry.search.syntax import Word
 
+#: Candidates that are ranked if there are more than ``MAX_MATCHES`` matches.
+MAX_RANKED = 500
 #: Points of a title or name that is the query.
 EXACT = 7.0
 #: Last column that may hold a word → points.
@@ -151,10 +152,10 @@ def _candidates(found: Found) -> list[int]:
         columns = COLUMNS[: COLUMNS.index(last) + 1]
         texts.append(index.expression(found.plain, unwanted, columns))
     for text in texts:
-        ids |= dict.fromkeys(index.ids(found.candidates, text, MAX_MATCHES))
-        if len(ids) >= MAX_MATCHES:
+        ids |= dict.fromkeys(index.ids(found.candidates, text, MAX_RANKED))
+        if len(ids) >= MAX_RANKED:
             break
-    return list(ids | dict.fromkeys(found.newest))[:MAX_MATCHES]
+    return list(ids | dict.fromkeys(found.newest))[:MAX_RANKED]
 
 
 def _has_exact(found: Found) -> bool:
