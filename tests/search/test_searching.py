@@ -185,7 +185,8 @@ def test_snippets_show_the_words_and_are_escaped(published: Callable[..., Adapte
 @pytest.mark.parametrize(
     "q",
     ['"', "'", "%", "_", "\\", "*", "noir*", "NEAR(a b)", "a OR b", "name:x", "^noir", "a & b",
-     "a:*", "!noir", "noir)", "(noir", "{name}:noir", "'; drop table x", "é", "\0noir", "owner:a\0b",
+     "a:*", "!noir", "noir)", "(noir", "{name}:noir", "'; drop table x", "é", "\0noir",
+     "owner:a\0b",
      "rank:999999999999999", "size:>9999999999999tb", "-", "--", "x" * 400, '""', "tag:\"", "水",
      "¦", "film ¦ noir", "-rank:4 -size:>1kb -owner:ada"],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.models.search import MAX_WORD
 from registry.search import words
 from registry.search.documents import plain_text
 
@@ -69,7 +70,7 @@ def test_any_text_becomes_words_that_need_no_quotes(text: str) -> None:
     for word in words.split(text):
         assert word
         assert not set(word) & set(" \t\n\"'\\&|!():*¦")
-        assert len(word) <= 2 * words.MAX_WORD
+        assert len(word) <= 2 * MAX_WORD
 
 
 @given(st.text(max_size=80))

@@ -107,12 +107,12 @@ class Hub(Curating):
         """Yield adapters, asking for further pages as they are needed.
 
         Args:
-            query: Words to look for.
+            query: Words, phrases and fields to look for.
             family: Base-model family, such as ``sdxl``.
             kind: style, character, concept, …
             tag: A tag.
             owner: A namespace.
-            sort: ``new`` or ``downloads``.
+            sort: ``relevance``, ``new``, ``updated`` or ``downloads``.
             limit: At most so many; None for all.
         """
         parameters: dict[str, object] = {

@@ -33,7 +33,8 @@ def _configure_search(parser: Parser) -> None:
     parser.add_argument("--kind", default="", help="style, character, concept, …")
     parser.add_argument("--tag", default="", help="a tag")
     parser.add_argument("--owner", default="", help="a user or an organisation")
-    parser.add_argument("--sort", default="", choices=["new", "downloads"], help="sort order")
+    orders = ["relevance", "new", "updated", "downloads"]
+    parser.add_argument("--sort", default="", choices=orders, help="sort order")
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"maximum number ({_LIMIT}); 0 for all"
     )
