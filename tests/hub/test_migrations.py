@@ -23,6 +23,7 @@ from registry.models import Blob, DailyDownloads, Job, Version
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.adapters import manifests
+from registry.search import maintenance
 
 now = timezone.now()
 ada = users.create_user(name=f"ada-{token_hex(4)}")  # a database that is named keeps its rows
@@ -72,6 +73,7 @@ assert list(Render.objects.filter(recipe=recipe)) == [render]
 assert list(Image.objects.filter(blob=blob)) == [image]
 assert Job.objects.filter(pk=job.pk, owner="", turn=0).exists()
 assert DailyDownloads.objects.get(version=version).count == 7
+assert maintenance.check().is_well, maintenance.check()
 """
 
 
