@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models.expressions import RawSQL
 
 from registry.search import words
-from registry.search.schema import COLUMNS, INDEX, LETTERS, TABLE
+from registry.search.schema import ANYWHERE, COLUMNS, INDEX, LETTERS, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,10 +136,13 @@ def _fts(word: Word, columns: Sequence[str]) -> str:
 
 
 def _tsquery(word: Word, columns: Sequence[str]) -> str:
-    places = (word.column,) if word.column else columns
+    if word.column:
+        letters = [LETTERS[word.column]]
+    else:
+        letters = [ANYWHERE] if columns == COLUMNS else [LETTERS[name] for name in columns]
     each = []
     for parts, is_open in ways(word):
-        for letter in (LETTERS[column] for column in places):
+        for letter in letters:
             *before, last = [f"'{letter}{part}'" for part in parts]
             each.append(f"({' <-> '.join([*before, last + (':*' if is_open else '')])})")
     return f"({' | '.join(each)})"

@@ -52,12 +52,22 @@ _TRIGGERS = {
     f"{INDEX}_removed": f"AFTER DELETE ON {TABLE} BEGIN {_TAKE} END",
 }
 
-#: Column → the letter before its words in the tsvector.
-LETTERS = dict(zip(COLUMNS, "abcdefghi", strict=True))
+#: Column → the letter before its words in the tsvector. Where a word occurs in a summary or a card
+#: is not searched by itself.
+LETTERS = dict(zip(COLUMNS[:-2], "abcdefg", strict=True))
+#: The letter before words of any column: one word to look for instead of one for each column, which
+#: also lets PostgreSQL estimate how many rows it will find.
+ANYWHERE = "z"
+_TEXTS = {
+    **{letter: column for column, letter in LETTERS.items()},
+    ANYWHERE: " || ' ¦ ' || ".join(COLUMNS),
+}
 _VECTOR = " || ".join(
-    f"to_tsvector('simple'::regconfig, regexp_replace({column}, '(\\S+)', '{letter}\\1', 'g'))"
-    for column, letter in LETTERS.items()
+    f"to_tsvector('simple'::regconfig, regexp_replace({text}, '(\\S+)', '{letter}\\1', 'g'))"
+    for letter, text in _TEXTS.items()
 )
+#: Frequent words that PostgreSQL counts, times ten. Of the others it knows that they are rare.
+_STATISTICS = 500
 _GIN = f"{INDEX}_{hashlib.sha256(_VECTOR.encode()).hexdigest()[:8]}"
 
 
@@ -83,6 +93,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(
             f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS ({_VECTOR}) STORED"
         )
+        cursor.execute(f"ALTER TABLE {TABLE} ALTER COLUMN words SET STATISTICS {_STATISTICS}")
         # Without a list of pending entries, which every search would have to read.
         cursor.execute(f"CREATE INDEX {_GIN} ON {TABLE} USING gin (words) WITH (fastupdate = off)")
 

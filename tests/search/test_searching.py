@@ -127,7 +127,9 @@ def test_relevance_goes_by_the_place_of_the_words(published: Callable[..., Adapt
     assert names("zebra") == ["f", "a", "zebras", "b", "c", "d", "e"]
 
 
-def test_downloads_and_dates_decide_among_equals(published: Callable[..., Adapter]) -> None:
+def test_downloads_and_dates_decide_among_equals(
+    published: Callable[..., Adapter], ada: User
+) -> None:
     for name in ("old", "new", "loved"):
         published(name, f"Zebra {name}")
     Adapter.objects.filter(name="old").update(published_at=timezone.now() - timedelta(days=700))
@@ -135,8 +137,7 @@ def test_downloads_and_dates_decide_among_equals(published: Callable[..., Adapte
     assert names("zebra") == ["loved", "new", "old"]
     assert names("zebra", sort="downloads")[0] == "loved"
     assert names("zebra", sort="new") == ["loved", "new", "old"]
-    old = Adapter.objects.get(name="old")
-    adapters.describe(actor=old.namespace.user, adapter=old, summary="x")
+    adapters.describe(actor=ada, adapter=Adapter.objects.get(name="old"), summary="x")
     assert names("zebra", sort="updated")[0] == "old"
 
 
