@@ -102,13 +102,6 @@ def _first_column(sql: str, values: Sequence[Any]) -> list[int]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def has_match(text: str) -> bool:
-    """Whether any adapter matches an expression."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_MATCHES[connection.vendor]} LIMIT 1", [text])
-        return cursor.fetchone() is not None
-
-
 def count(text: str, most: int) -> int:
     """Return how many adapters match an expression, at most so many."""
     with connection.cursor() as cursor:

@@ -177,7 +177,8 @@ def _with_hash(word: Word) -> list[int]:
 def correction(parsed: Parsed) -> str | None:
     """Return the text of a query with its misspelt words corrected, None without any."""
     text, is_changed = parsed.text, False
-    unknown = [word for word in parsed.wanted if not _occurs(word)][:MAX_CORRECTED]
+    spelt = [word for word in parsed.wanted if any(map(spelling.is_spelt, word.parts))]
+    unknown = [word for word in spelt if not _occurs(word)][:MAX_CORRECTED]
     for word in reversed(unknown):  # from the end, so that the places before stay valid
         parts = [_corrected(part) for part in word.parts]
         if parts != list(word.parts):
@@ -188,7 +189,8 @@ def correction(parsed: Parsed) -> str | None:
 
 
 def _occurs(word: Word) -> bool:
-    return index.has_match(index.expression([word]))
+    # PostgreSQL reads all rows for the first match of a word that has none; not for a thousand.
+    return index.count(index.expression([word]), MAX_MATCHES) > 0
 
 
 def _corrected(part: str) -> str:
