@@ -32,10 +32,10 @@ MAX_RESULTS_PER_PAGE = 100
 MAX_TAGS_COUNTED = 40
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
-COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
+SORT_COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
 #: By relevance only with words to search for; without, the newest come first.
 RELEVANCE = "relevance"
-SORTS = (RELEVANCE, *COLUMNS)
+SORTS = (RELEVANCE, *SORT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def search(
         by_id = {one.pk: one for one in _with_lists(Adapter.objects.filter(pk__in=ids))}
         results = [by_id[pk] for pk in ids if pk in by_id]
     else:
-        column = COLUMNS["new" if by_relevance else query.sort]
+        column = SORT_COLUMNS["new" if by_relevance else query.sort]
         listed = page(rows if found is None else found.rows, column, cursor=cursor, limit=limit)
         results, following = listed.results, listed.next_cursor
     if found is None:
