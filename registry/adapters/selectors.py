@@ -117,6 +117,12 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     return adapter
 
 
+def unpublished(user: User | AnonymousUser | None, namespace: Namespace) -> QuerySet[Adapter]:
+    """Return the adapters without a public version that the user may see in a namespace."""
+    rows = Adapter.objects.listed_for(user).filter(namespace=namespace, published_at__isnull=True)
+    return _with_lists(rows).order_by("-updated_at", "-pk")
+
+
 def is_blocked(owner: str, name: str) -> bool:
     """Whether an administrator blocked an adapter that was not private."""
     names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
@@ -136,7 +142,11 @@ def gone(adapter: Adapter) -> Gone:
 
 
 def search(
-    user: User | AnonymousUser | None, query: Query, *, cursor: str = "", limit: int = 24
+    user: User | AnonymousUser | None,
+    query: Query,
+    *,
+    cursor: str = "",
+    limit: int = MAX_RESULTS_PER_PAGE,
 ) -> Page:
     """Return a page of adapters that match a query.
 

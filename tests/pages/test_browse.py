@@ -148,6 +148,17 @@ def test_a_profile_lists_what_its_visitor_may_see(
     assert "/ada/linked" in own
 
 
+def test_a_profile_lists_unpublished_adapters_to_their_owner(
+    client: Client, ada: User, noir: Adapter
+) -> None:
+    adapters.create(actor=ada, name="later")
+    assert "/ada/later" not in client.get("/ada").content.decode()
+    client.force_login(ada)
+    own = client.get("/ada").content.decode()
+    assert "Not published yet" in own
+    assert own.count("/ada/later") == 1
+
+
 def test_an_owner_without_adapters_has_a_page(client: Client, bob: User) -> None:
     page = client.get("/bob").content.decode()
     assert "bob has not published anything here" in page

@@ -80,6 +80,8 @@ def _hero(newest: Sequence[Adapter]) -> Hero | None:
 
 
 ADAPTERS_PER_PAGE = 24
+#: Adapters without a public version that a profile lists.
+MAX_UNPUBLISHED = 50
 MAX_WORD = 200
 MAX_TAGS_SHOWN = 12
 #: Options of a filter that are shown; the rest is collapsed.
@@ -259,15 +261,17 @@ def _facet(
 
 @require_safe
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
-    """Show an owner's adapters; drafts and private ones only to the owner."""
+    """Show an owner's adapters; private and unpublished ones only to those who own them."""
     namespace = adapter_selectors.namespace(owner)
     query = adapter_selectors.Query(owner=namespace.name)
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    unpublished = adapter_selectors.unpublished(request.user, namespace)
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "cards": cards_of(request.user, found.results),
+        "unpublished": unpublished[:MAX_UNPUBLISHED],
         "count_text": count_text(request.user, query, found),
         **page_links(request, found, cursor),
     }
