@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
-from registry.models import Membership, Namespace, Role, User
+from registry.models import WRITING_ROLES, Membership, Namespace, User
 
 
 def memberships(user: User) -> QuerySet[Membership]:
@@ -22,5 +22,5 @@ def memberships(user: User) -> QuerySet[Membership]:
 
 def writable_by(user: User) -> QuerySet[Namespace]:
     """Return the namespaces that a user may publish in: their own, and their organisations'."""
-    writing = Q(memberships__user=user, memberships__role__in=[Role.WRITE, Role.ADMIN])
+    writing = Q(memberships__user=user, memberships__role__in=WRITING_ROLES)
     return Namespace.objects.filter(Q(user=user) | writing)

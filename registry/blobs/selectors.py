@@ -7,11 +7,11 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from registry.models import (
+    WRITING_ROLES,
     Adapter,
     Blob,
     File,
     FileRole,
-    Role,
     Version,
     VersionState,
 )
@@ -51,7 +51,7 @@ def kept_for_owner() -> QuerySet[File]:
     is_member = Q(
         **{
             f"{space}__memberships__user": OuterRef("owner"),
-            f"{space}__memberships__role__in": [Role.WRITE, Role.ADMIN],
+            f"{space}__memberships__role__in": WRITING_ROLES,
         }
     )
     is_own = Q(**{f"{space}__user": OuterRef("owner")})

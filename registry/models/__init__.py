@@ -6,6 +6,7 @@ from registry.models.adapter import Adapter, AdapterName, CardHtml, Tag
 from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
 from registry.models.choices import (
     OUT_STATES,
+    WRITING_ROLES,
     Access,
     CardProblem,
     FileRole,
@@ -33,6 +34,7 @@ from registry.models.version import DailyDownloads, Version, VersionAnatomy
 __all__ = [
     "OUT_STATES",
     "SCHEMA",
+    "WRITING_ROLES",
     "Access",
     "AccessToken",
     "Adapter",

@@ -21,6 +21,10 @@ class Role(models.TextChoices):
     ADMIN = "admin", _("Admin")
 
 
+#: Roles whose members may publish.
+WRITING_ROLES = (Role.WRITE, Role.ADMIN)
+
+
 class Kind(models.TextChoices):
     """What an adapter teaches."""
 

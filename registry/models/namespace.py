@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from registry.models.choices import NamespaceKind, Role
+from registry.models.choices import WRITING_ROLES, NamespaceKind, Role
 from registry.names import MAX_NAME
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Namespace(models.Model):
         """Whether the user may publish here."""
         if self.user_id is not None:
             return bool(self.user_id == user.pk)
-        return self.memberships.filter(user=user, role__in=[Role.WRITE, Role.ADMIN]).exists()
+        return self.memberships.filter(user=user, role__in=WRITING_ROLES).exists()
 
 
 class NamespaceName(models.Model):
