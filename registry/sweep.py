@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import hooks, locks, storage
+from registry import facet_counters, hooks, locks, statistics, storage
 from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
@@ -85,6 +85,8 @@ def run(*, is_dry: bool = False) -> Swept:
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
         _sweep_locks()
+        facet_counters.fold(connection)
+        statistics.refresh(connection)
     return Swept(
         uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,

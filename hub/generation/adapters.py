@@ -188,7 +188,8 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
         vocabulary.card(random, words, one.title, one.triggers), _LICENCE.draw(random), rating[0],
         visibility, "Reported by its model." if random.random() < BLOCKED else "",
         "Withdrawn by its owner." if one.state == VersionState.WITHDRAWN else "",
-        last.known.family if is_out else "", one.lineage if is_out else "", one.downloads,
+        last.known.family if is_out else "", one.lineage if is_out else "",
+        last.known.algorithm if is_out else "", one.downloads,
         len(one.times), "\n".join(search).casefold(), last.version if is_out else None,
         as_time(one.times[0] - timedelta(minutes=5)), as_time(last.at), published,
     )  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from hub.generation import adapters, pictures, tables, vocabulary
 from hub.generation.rows import Rows
 from hub.generation.vocabulary import Zipf
 from previews.models import Recipe
+from registry import facet_counters
 from registry.models import Namespace, NamespaceName, Tag
 from registry.names import RESERVED_NAMES
 
@@ -60,7 +61,9 @@ def _insert(rows: Rows) -> int:
         for namespace, size in rows.used_bytes.items():
             Namespace.objects.filter(pk=namespace).update(used_bytes=F("used_bytes") + size)
         rows.used_bytes.clear()
-        return rows.insert()
+        count = rows.insert()
+    facet_counters.fold(connection)
+    return count
 
 
 def _owners(rows: Rows, count: int) -> Zipf[Owner]:

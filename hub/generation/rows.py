@@ -84,8 +84,8 @@ class Rows:
         self.adapters = Table(
             Adapter,
             "namespace name key title kind summary card licence maturity visibility blocked_reason "
-            "withdrawn_reason family lineage downloads last_number search_text latest_version "
-            "created_at updated_at published_at",
+            "withdrawn_reason family lineage algorithm downloads last_number search_text "
+            "latest_version created_at updated_at published_at",
         )
         self.names = Table(AdapterName, "namespace adapter key created_at")
         self.tags = Table(Adapter.tags.through, "adapter tag")

@@ -30,7 +30,7 @@ from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings
 from previews.render import BasesInvalid, load_bases
-from registry import guards, storage, sweep
+from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
@@ -162,7 +162,7 @@ def _guards() -> Iterator[Report]:
         message = f"The database does not guard what is published: {', '.join(lost)}."
         yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
     else:
-        yield Report("guards", "ok", f"The database holds all {len(guards.RULES)} guards.")
+        yield Report("guards", "ok", f"The database holds all {len(guards.triggers())} guards.")
 
 
 def _storage() -> Iterator[Report]:
@@ -204,6 +204,17 @@ def _names() -> Iterator[Report]:
     message = f"Names that new ones may not take: {', '.join(found[:NAMED])}{more}."
     hint = "They keep working. Owners of adapters with a Windows device name should rename them."
     yield Report("names", "warning", message, hint)
+
+
+def _facets() -> Iterator[Report]:
+    """Compare the counters of facets with the adapters."""
+    wrong = facet_counters.lacking(connection)
+    if not wrong:
+        yield Report("facets", "ok", "The filters of the browse page count right.")
+        return
+    field, value, lacks = wrong[0]
+    message = f"{counted(len(wrong), 'counter')} wrong, such as {field} {value!r} by {-lacks:+,}."
+    yield Report("facets", "error", message, "Run `manage.py facets rebuild`.")
 
 
 def _broker() -> Iterator[Report]:
@@ -363,6 +374,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "database": _database,
     "guards": _guards,
     "names": _names,
+    "facets": _facets,
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,

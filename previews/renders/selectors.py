@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
+from previews.models import OPEN_STATES, Render, RenderKind, RenderState, Sheet, SheetKind
 from previews.pictures.selectors import pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
     from previews.pictures.selectors import Picture
     from registry.models import Job, User, Version
@@ -32,6 +33,11 @@ NONE = "none"
 STARTING = timedelta(seconds=20)
 
 _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
+
+
+def renders_with_pictures() -> QuerySet[Render]:
+    """Return the finished renders of versions."""
+    return Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,11 @@ def _url(row: Sample, suffix: str) -> str:
     return f"/media/samples/{row.pk}.{suffix}" if row.state == SampleState.READY else ""
 
 
+def shown_samples() -> QuerySet[Sample]:
+    """Return the samples that everybody sees who sees their version."""
+    return Sample.objects.filter(state=SampleState.READY)
+
+
 def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sample]:
     """Return the samples of a visible version, newest first.
 

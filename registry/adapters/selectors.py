@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from registry import hooks
 from registry.blobs import by_hash
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Visibility
+from registry.facet_counters import COLUMNS
+from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Tag, Visibility
 from registry.names import key_of
 from registry.scan import hashes as file_hashes
 
@@ -23,8 +27,6 @@ if TYPE_CHECKING:
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
-#: Tags that facets count, the most frequent ones.
-MAX_TAGS_COUNTED = 40
 MAX_WORDS = 8
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
@@ -41,6 +43,11 @@ class Query:
     tag: str = ""
     owner: str = ""
     sort: str = "new"
+    lineage: str = ""
+    method: str = ""
+    maturity: str = ""
+    licence: str = ""
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +56,6 @@ class Page:
 
     results: list[Adapter]
     next_cursor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """Values to filter by, as (value, count), most frequent first."""
-
-    families: list[tuple[str, int]] = field(default_factory=list)
-    kinds: list[tuple[str, int]] = field(default_factory=list)
-    tags: list[tuple[str, int]] = field(default_factory=list)
 
 
 def namespace(name: str) -> Namespace:
@@ -155,10 +153,34 @@ def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapte
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
     for word in query.q.casefold().split()[:MAX_WORDS]:
         rows = rows.filter(_contains(word))
-    exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
+    exact = {column: getattr(query, name) for name, column in COLUMNS.items()}
+    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    if query.tag:
+        rows = rows.filter(tags=_id_of(Tag.objects.filter(name=query.tag.casefold())))
     if query.owner:
-        exact["namespace__key"] = key_of(query.owner)
-    return rows.filter(**{column: value for column, value in exact.items() if value})
+        rows = rows.filter(namespace=id_of_owner(query.owner))
+    return rows.filter(has_pictures()) if query.pictures else rows
+
+
+def _id_of(rows: QuerySet[Any]) -> int:
+    """Return the id of the only row, 0 without one.
+
+    Databases plan a filter by id better than a join with the name: they know how frequent it is.
+    """
+    return rows.values_list("pk", flat=True).first() or 0
+
+
+def id_of_owner(name: str) -> int:
+    """Return the id of the namespace that has a name now, 0 if there is none."""
+    return _id_of(Namespace.objects.filter(key=key_of(name)))
+
+
+def has_pictures() -> Q:
+    """Condition for adapters whose latest version has pictures."""
+    found = [
+        Q(Exists(rows.filter(version=OuterRef("latest_version")))) for rows in hooks.pictured()
+    ]
+    return reduce(or_, found, Q(pk__in=[]))
 
 
 def _contains(word: str) -> Q:
@@ -170,21 +192,6 @@ def _contains(word: str) -> Q:
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
     return rows.select_related("namespace", "latest_version").prefetch_related("tags")
-
-
-def facets(user: User | AnonymousUser | None) -> Facets:
-    """Return the values that the user can filter by."""
-    rows = Adapter.objects.listed_for(user).filter(published_at__isnull=False)
-    return Facets(
-        families=_counts(rows.exclude(family=""), "family"),
-        kinds=_counts(rows, "kind"),
-        tags=_counts(rows.filter(tags__isnull=False), "tags__name")[:MAX_TAGS_COUNTED],
-    )
-
-
-def _counts(rows: QuerySet[Adapter], column: str) -> list[tuple[str, int]]:
-    counted = rows.order_by().values_list(column).annotate(n=Count("pk", distinct=True))
-    return [(str(value), int(n)) for value, n in counted.order_by("-n", column)]
 
 
 def _cursor(column: str, adapter: Adapter) -> str:

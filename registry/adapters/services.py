@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
-from registry import events
+from registry import events, facet_counters
 from registry.accounts import permissions
 from registry.adapters import manifests
 from registry.errors import Invalid, NameTaken
@@ -95,6 +95,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
         if tags is not None:
             _set_tags(adapter, tags)
         refresh_search(adapter)
+        fold_facets_soon()
         events.record(
             actor=user,
             verb="adapter_updated",
@@ -145,6 +146,11 @@ def refresh(adapter: Adapter) -> None:
     """
     Adapter.objects.select_for_update().get(pk=adapter.pk)
     adapter.refresh_from_db()
+
+
+def fold_facets_soon() -> None:
+    """Have changes of facets moved into their counters after the commit, if there are many."""
+    transaction.on_commit(lambda: facet_counters.fold_if_many(connection), robust=True)
 
 
 def refresh_search(adapter: Adapter) -> None:

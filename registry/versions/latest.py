@@ -53,6 +53,7 @@ def set_columns(adapter: Adapter, version: Version | None) -> None:
     adapter.latest_version = version
     adapter.family = version.family if version else ""
     adapter.lineage = version.lineage if version else ""
+    adapter.algorithm = version.algorithm if version else ""
 
 
 def update_lists(adapter: Adapter, version: Version | None) -> None:
@@ -61,9 +62,18 @@ def update_lists(adapter: Adapter, version: Version | None) -> None:
     if version is not None:
         adapter.published_at = version.published_at
     adapter.save(
-        update_fields=["title", "latest_version", "family", "lineage", "published_at", "updated_at"]
+        update_fields=[
+            "title",
+            "latest_version",
+            "family",
+            "lineage",
+            "algorithm",
+            "published_at",
+            "updated_at",
+        ]
     )
     adapters.refresh_search(adapter)
+    adapters.fold_facets_soon()
 
 
 def delete_draft(version: Version) -> None:

@@ -16,7 +16,7 @@ from hub.operations import doctor
 from previews.models import Image, Sample
 from registry import guards
 from registry.accounts import quotas
-from registry.adapters import selectors, services
+from registry.adapters import facets, services
 from registry.adapters.manifests import digest_of, entries_of
 from registry.models import (
     Adapter,
@@ -101,9 +101,9 @@ def test_rows_look_like_those_that_services_write(ada: User) -> None:
 
 def test_families_tags_and_owners_are_uneven_and_some_adapters_are_out_of_sight() -> None:
     generate(count=600)
-    facets = selectors.facets(None)
-    assert facets.families[0][1] > 3 * facets.families[4][1]
-    assert facets.tags[0][1] > 4 * Tag.objects.filter(adapters__isnull=False).count() / 600
+    found = facets.overall(None)
+    assert found["family"].values[0][1] > 3 * found["family"].values[4][1]
+    assert found["tag"].values[0][1] > 4 * Tag.objects.filter(adapters__isnull=False).count() / 600
     listed = Adapter.objects.listed_for(None).count()
     assert 600 * 0.8 < listed < 600
     owned = [row.adapters.count() for row in Namespace.objects.all()]

@@ -1,0 +1,227 @@
+"""Facets: how many adapters a user finds, and how many with each value of a field.
+
+Without a filter, all figures are read from counters (``registry.facet_counters``). So are the total
+and the facet of a single filter, because each facet ignores its own filter. All other figures are
+counted over at most ``LORARY_MAX_COUNTED`` matches.
+
+Counters cover what everybody finds. Adapters that only the viewer finds are read and added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.db.models import Q, Sum
+
+from registry.adapters import selectors as adapter_selectors
+from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
+from registry.models import Adapter, FacetChange, FacetCount, Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
+
+    from registry.adapters.selectors import Query
+    from registry.models import User
+
+    Viewer = User | AnonymousUser | None
+    #: Field and value → number of adapters.
+    Tally = Counter[tuple[str, str]]
+
+#: Fields of ``Query`` that are facets.
+FIELDS = (*COLUMNS, OWNER, TAG)
+#: Values of a facet, the most frequent ones.
+MAX_VALUES = 100
+#: Values of a field that has any number of them.
+MAX_OF_MANY = 40
+_MANY = frozenset({"licence", "lineage", OWNER, TAG})
+
+
+class Total(NamedTuple):
+    """A number of adapters, or the least that there are."""
+
+    count: int
+    is_capped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """Values of one field with the number of their adapters, most frequent first.
+
+    If ``is_capped``, there are more matches than were counted.
+    """
+
+    values: list[tuple[str, int]] = field(default_factory=list)
+    is_capped: bool = False
+
+
+def overall(user: Viewer, names: Collection[str] = FIELDS) -> dict[str, Facet]:
+    """Return the facets of all adapters that a user finds."""
+    return {name: Facet(values) for name, values in _counted(user, names).items()}
+
+
+def total(user: Viewer, query: Query) -> Total:
+    """Return how many adapters a query finds."""
+    chosen = _chosen(query)
+    if not _is_counted(query):
+        found = _found(user, query)[: _cap() + 1].count()
+        return Total(min(found, _cap()), found > _cap())
+    name, value = next(iter(chosen.items()), (TOTAL, ""))
+    key = _key(name, value)
+    return Total(_counter(name, key) + _tally(_own(user))[name, key])
+
+
+def matching(user: Viewer, query: Query, names: Collection[str] = FIELDS) -> dict[str, Facet]:
+    """Return the facets of the adapters that a query finds; each ignores its own filter."""
+    chosen = _chosen(query)
+    if not query.q and not query.pictures and not chosen:
+        return overall(user, names)
+    found: dict[str, Facet] = {}
+    if _is_counted(query):
+        found = overall(user, [name for name in chosen if name in names])
+    others = [name for name in names if name not in chosen]
+    if others:
+        found |= _sampled(user, query, others)
+    for name in chosen.keys() - found.keys():
+        if name in names:
+            found |= _sampled(user, replace(query, **{name: ""}), [name])
+    return {name: found[name] for name in names}
+
+
+def _cap() -> int:
+    cap: int = settings.LORARY.max_counted
+    return cap
+
+
+def _chosen(query: Query) -> dict[str, str]:
+    """Return the fields that a query filters by, with their values."""
+    values = {one.name: getattr(query, one.name) for one in fields(query)}
+    return {name: values[name] for name in FIELDS if values[name]}
+
+
+def _is_counted(query: Query) -> bool:
+    """Whether counters know how many adapters a query finds."""
+    return not query.q and not query.pictures and len(_chosen(query)) < 2
+
+
+def _found(user: Viewer, query: Query) -> QuerySet[Adapter]:
+    rows = adapter_selectors.matching(user, query)
+    return rows.filter(published_at__isnull=False).order_by()
+
+
+def _own(user: Viewer) -> QuerySet[Adapter]:
+    """Return the adapters that only this user finds."""
+    if user is None or not user.is_authenticated:
+        return Adapter.objects.none()
+    rows: QuerySet[Adapter] = Adapter.objects.listed_only_for(user)
+    return rows.filter(published_at__isnull=False)
+
+
+# Counters
+
+
+def _counted(user: Viewer, names: Collection[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return the most frequent values of fields among all adapters.
+
+    The counters are read before their changes. If another process moves changes meanwhile, the
+    figures are those of a moment before; none is counted twice.
+    """
+    tallies = {name: Counter[str]() for name in names}
+    few = FacetCount.objects.filter(field__in=[name for name in names if name not in _MANY])
+    for name, value, count in few.values_list("field", "value", "count"):
+        tallies[name][value] = count
+    changes = _changes(Q(field__in=names))
+    changes.update(_tally(_own(user), names))  # "+" would drop what is below 0
+    many = _MANY.intersection(names)
+    for name in many:
+        rows = FacetCount.objects.filter(field=name).values_list("value", "count")
+        # Those that changes may push out of the list are read as well.
+        gone = sum(1 for (of, _value), delta in changes.items() if of == name and delta < 0)
+        tallies[name].update(dict(rows.order_by("-count", "value")[: MAX_OF_MANY + gone]))
+    new = {value for name, value in changes if name in many and value not in tallies[name]}
+    known = FacetCount.objects.filter(field__in=many, value__in=new)
+    for name, value, count in known.values_list("field", "value", "count"):
+        tallies[name][value] = count
+    for (name, value), delta in changes.items():
+        tallies[name][value] += delta
+    return _named({name: _top(name, tally) for name, tally in tallies.items()})
+
+
+def _counter(name: str, value: str) -> int:
+    """Return the counter of one value."""
+    known = FacetCount.objects.filter(field=name, value=value).values_list("count", flat=True)
+    return (known.first() or 0) + _changes(Q(field=name, value=value))[name, value]
+
+
+def _changes(which: Q) -> Tally:
+    rows = FacetChange.objects.filter(which).values_list("field", "value")
+    summed = rows.annotate(delta=Sum("delta")).order_by()
+    return Counter({(name, value): delta for name, value, delta in summed if delta})
+
+
+# Matches
+
+
+def _sampled(user: Viewer, query: Query, names: Collection[str]) -> dict[str, Facet]:
+    """Return facets of the first matches."""
+    rows = _found(user, query)[: _cap() + 1]
+    ids = list(rows.values_list("pk", flat=True))
+    is_capped = len(ids) > _cap()
+    tally = _tally(Adapter.objects.filter(pk__in=ids[: _cap()]), names)
+    values = {
+        name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
+        for name in names
+    }
+    return {name: Facet(each, is_capped) for name, each in _named(values).items()}
+
+
+def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:
+    """Count the values of adapters; two queries."""
+    columns = {**COLUMNS, OWNER: "namespace_id"}
+    chosen = {name: column for name, column in columns.items() if name in names}
+    tally: Tally = Counter()
+    number = 0
+    for row in rows.values_list(*chosen.values(), "pk"):
+        number += 1
+        tally.update((name, str(value)) for name, value in zip(chosen, row, strict=False) if value)
+    if TOTAL in names and number:
+        tally[TOTAL, ""] = number
+    if TAG in names and number:
+        marks = Adapter.tags.through.objects.filter(adapter__in=rows.values("pk"))
+        tally.update((TAG, name) for name in marks.values_list("tag__name", flat=True))
+    return tally
+
+
+def _top(name: str, tally: Counter[str]) -> list[tuple[str, int]]:
+    """Return the most frequent values; equally frequent ones by name."""
+    ordered = sorted(tally.items(), key=lambda pair: (-pair[1], pair[0]))
+    there = ((value, count) for value, count in ordered if count > 0 and (value or name == TOTAL))
+    return list(islice(there, MAX_OF_MANY if name in _MANY else MAX_VALUES))
+
+
+# Owners are counted by id, and shown by name.
+
+
+def _key(name: str, value: str) -> str:
+    """Return the value of a filter as counters have it."""
+    if name == OWNER:
+        return str(adapter_selectors.id_of_owner(value))
+    return value.casefold() if name == TAG else value
+
+
+def _named(
+    found: Mapping[str, list[tuple[str, int]]],
+) -> dict[str, list[tuple[str, int]]]:
+    """Replace ids of owners by their names."""
+    ids = [int(value) for value, _count in found.get(OWNER, ())]
+    if not ids:
+        return dict(found)
+    names = dict(Namespace.objects.filter(pk__in=ids).values_list("pk", "name"))
+    owners = [(names[int(pk)], count) for pk, count in found[OWNER] if int(pk) in names]
+    return {**found, OWNER: owners}
