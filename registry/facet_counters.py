@@ -202,7 +202,7 @@ def repair(connection: BaseDatabaseWrapper) -> int:
     """Make the counters right, and return how many were wrong; adapters may change meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(_REPAIR)
-        wrong = cursor.rowcount
+        wrong: int = cursor.rowcount
     fold(connection)
     return wrong
 

@@ -144,8 +144,8 @@ def render(user: User | AnonymousUser | None, render_id: int) -> Render:
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
     rows = rows.annotate(**_SHEETS)
-    visible = Adapter.objects.visible_to(user).values("pk")
-    found = rows.filter(pk=render_id, version__adapter__in=visible).first()
+    is_visible = Adapter.objects.visible_to(user).among("version__adapter")
+    found = rows.filter(is_visible, pk=render_id).first()
     version = found.version if found is not None else None
     if found is None or version is None or not version_selectors.is_shown(user, version):
         raise NotFound(_("There is no such render."))

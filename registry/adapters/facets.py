@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Q, Sum
@@ -46,7 +46,7 @@ _MANY = frozenset({"licence", "lineage", OWNER, TAG})
 class Total(NamedTuple):
     """A number of adapters, or the least that there are."""
 
-    count: int
+    adapters: int
     is_capped: bool = False
 
 
@@ -85,12 +85,13 @@ def matching(user: Viewer, query: Query, names: Collection[str] = FIELDS) -> dic
     found: dict[str, Facet] = {}
     if _is_counted(query):
         found = overall(user, [name for name in chosen if name in names])
-    others = [name for name in names if name not in chosen]
-    if others:
-        found |= _sampled(user, query, others)
+    unfiltered = [name for name in names if name not in chosen]
+    if unfiltered:
+        found |= _sampled(user, query, unfiltered)
     for name in chosen.keys() - found.keys():
         if name in names:
-            found |= _sampled(user, replace(query, **{name: ""}), [name])
+            unset: dict[str, Any] = {name: ""}
+            found |= _sampled(user, replace(query, **unset), [name])
     return {name: found[name] for name in names}
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from registry.models import User
+    from registry.models.adapter import AdapterQuerySet
 
     Viewer = User | AnonymousUser | None
 
@@ -55,9 +56,9 @@ class ListingQuery:
     is_general: bool = False
 
 
-def offered(user: Viewer) -> QuerySet[Adapter]:
+def offered(user: Viewer) -> AdapterQuerySet:
     """Return the listed adapters that have a latest version."""
-    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
+    rows: AdapterQuerySet = Adapter.objects.listed_for(user)
     return rows.filter(latest_version__isnull=False)
 
 

@@ -29,6 +29,14 @@ class Tag(models.Model):
 class AdapterQuerySet(models.QuerySet["Adapter"]):
     """Queries limited to what a user may see."""
 
+    def among(self, path: str) -> models.Exists:
+        """Condition for rows whose adapter at a path (``adapter``) is one of these.
+
+        Databases check it for the rows that other conditions leave. For ``adapter__in=…``, SQLite
+        first reads all adapters.
+        """
+        return models.Exists(self.filter(pk=models.OuterRef(path)))
+
     def visible_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters whose page the user may open (unlisted ones included)."""
         visible = ~Q(visibility=Visibility.PRIVATE) & Q(blocked_reason="")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from django.contrib.auth.models import AnonymousUser
-    from django.db.models import QuerySet
 
     from registry.models import User
+    from registry.models.adapter import AdapterQuerySet
 
     Viewer = User | AnonymousUser | None
 
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 _BATCH = 1000
 
 
-def adapters_for(user: Viewer) -> QuerySet[Adapter]:
+def adapters_for(user: Viewer) -> AdapterQuerySet:
     """Return the adapters that the user can find by id: public ones, and the user's own."""
-    own = Adapter.objects.listed_for(user).values("pk")
-    rows = Adapter.objects.visible_to(user)
-    return rows.filter(~Q(visibility=Visibility.UNLISTED) | Q(pk__in=own))
+    own = Adapter.objects.listed_for(user).among("pk")
+    rows: AdapterQuerySet = Adapter.objects.visible_to(user)
+    return rows.filter(~Q(visibility=Visibility.UNLISTED) | own)
 
 
 def adapter(user: Viewer, number: int) -> Adapter:
@@ -53,7 +53,7 @@ def adapter(user: Viewer, number: int) -> Adapter:
     Raises:
         NotFound: the user can see no adapter with this id.
     """
-    rows = offered(user).filter(pk__in=adapters_for(user).values("pk"))
+    rows = offered(user).filter(adapters_for(user).among("pk"))
     found = rows.select_related("namespace", "latest_version").prefetch_related("tags")
     one = found.filter(pk=number).first()
     if one is None:
@@ -70,7 +70,7 @@ def version(user: Viewer, number: int) -> Version:
     """
     rows = Version.objects.exclude(state=VersionState.DRAFT)
     rows = rows.select_related("adapter__namespace", "adapter__latest_version", "revision")
-    found = rows.filter(pk=number, adapter__in=adapters_for(user)).first()
+    found = rows.filter(adapters_for(user).among("adapter"), pk=number).first()
     if found is None:
         raise NotFound(_("There is no version with the number %(n)d.") % {"n": number})
     if found.adapter.withdrawn_reason:
@@ -82,7 +82,7 @@ def version(user: Viewer, number: int) -> Version:
 
 def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
     """Return the published versions with these ids that the user may see, ordered by id."""
-    rows = Version.objects.filter(state=VersionState.PUBLISHED, adapter__in=offered(user))
+    rows = Version.objects.filter(offered(user).among("adapter"), state=VersionState.PUBLISHED)
     rows = rows.select_related("adapter__namespace", "adapter__latest_version")
     return list(rows.filter(pk__in=numbers).order_by("pk"))
 
@@ -122,10 +122,10 @@ def served(user: Viewer, version_id: int, file_id: int) -> Served:
         Forbidden: see ``files.require_access``.
     """
     rows = File.objects.filter(
+        adapters_for(user).among("revision__versions__adapter"),
         pk=file_id,
         revision__versions=version_id,
         revision__versions__state__in=OUT_STATES,
-        revision__versions__adapter__in=adapters_for(user),
     ).order_by()
     listed = rows.values_list(*SERVED)
     row = listed.filter(revision__versions__adapter__access=Access.OPEN).first()
@@ -147,10 +147,10 @@ def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, i
     wanted = list(dict.fromkeys(digests))
     for begin in range(0, len(wanted), _BATCH):
         rows = File.objects.filter(
+            offered(user).among("revision__versions__adapter"),
             blob__sha256__in=wanted[begin : begin + _BATCH],
             role=FileRole.WEIGHTS,
             revision__versions__state=VersionState.PUBLISHED,
-            revision__versions__adapter__in=offered(user),
         )
         listed = rows.order_by("revision__versions__published_at", "revision__versions__pk")
         for sha256, number, owner in listed.values_list(

@@ -74,12 +74,12 @@ def test_counters_follow_the_services(ada: User, noir: Adapter, release: Release
     assert shown()["tag"] == {"dark": 1, "wet": 1}
     assert shown()["licence"] == {"mit": 1}
     versions.yank(actor=ada, version=first, reason="Too dark.")
-    assert facets.total(None, Query()).count == 0
+    assert facets.total(None, Query()).adapters == 0
     assert shown()["tag"] == {}
     versions.restore(actor=ada, version=first)
-    assert facets.total(None, Query()).count == 1
+    assert facets.total(None, Query()).adapters == 1
     withdraw.withdraw_adapter(actor=ada, adapter=noir, reason="Copied.")
-    assert facets.total(None, Query()).count == 0
+    assert facets.total(None, Query()).adapters == 0
     assert all(not values for values in shown().values())
     assert facet_counters.lacking(connection) == []
 
@@ -126,7 +126,7 @@ def _agree() -> None:
     for name, column in {"kind": "kind", "family": "family", "tag": "tags__name"}.items():
         counted = rows.values_list(column).annotate(n=Count("pk")).order_by()
         assert shown()[name] == {value: n for value, n in counted if value}, name
-    assert facets.total(None, Query()).count == rows.count()
+    assert facets.total(None, Query()).adapters == rows.count()
 
 
 def test_a_deleted_adapter_is_no_longer_counted(home: Namespace) -> None:
@@ -194,13 +194,13 @@ def test_owners_count_their_own_private_adapters_too(home: Namespace) -> None:
     bob = users.create_user(name="bob")
     assert shown(home.user)["tag"] == {"ink": 2}
     assert shown(home.user)["licence"] == {"mit": 1}
-    assert facets.total(home.user, Query()).count == 2
-    assert facets.total(home.user, Query(kind="pose")).count == 2
-    assert facets.total(home.user, Query(owner="Ada")).count == 2
+    assert facets.total(home.user, Query()).adapters == 2
+    assert facets.total(home.user, Query(kind="pose")).adapters == 2
+    assert facets.total(home.user, Query(owner="Ada")).adapters == 2
     for stranger in (None, bob):
         assert shown(stranger)["tag"] == {"ink": 1}
-        assert facets.total(stranger, Query(kind="pose")).count == 1
-        assert facets.total(stranger, Query(owner="Ada")).count == 1
+        assert facets.total(stranger, Query(kind="pose")).adapters == 1
+        assert facets.total(stranger, Query(owner="Ada")).adapters == 1
     group = Namespace.objects.create(kind="organisation", name="group", key="group")
     Membership.objects.create(namespace=group, user=bob, role="read")
     Adapter.objects.filter(key="a2").update(namespace=group)

@@ -216,8 +216,8 @@ def _query(wanted: QueryDict) -> Query:
 def count_text(user: User | AnonymousUser, query: Query) -> str:
     """Return the number of adapters that a query finds, as text."""
     found = facets.total(user, query)
-    text = ngettext("%(n)s adapter", "%(n)s adapters", found.count)
-    return text % {"n": _number(found.count, is_capped=found.is_capped)}
+    text = ngettext("%(n)s adapter", "%(n)s adapters", found.adapters)
+    return text % {"n": _number(found.adapters, is_capped=found.is_capped)}
 
 
 def _number(count: int, *, is_capped: bool) -> str:
