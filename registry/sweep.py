@@ -22,6 +22,7 @@ from registry import facet_counters, hooks, locks, statistics, storage
 from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
+from registry.jobs import queue
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.uploads import retention
 
@@ -81,6 +82,7 @@ def run(*, is_dry: bool = False) -> Swept:
         _sweep_parts()
         _sweep_sessions()
         attempts.forget()
+        queue.forget()
     released = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
