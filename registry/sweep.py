@@ -109,7 +109,7 @@ def run(*, is_dry: bool = False) -> Swept:
     forgotten = retention.forget(is_dry=is_dry)
     expired = retention.expire(is_dry=is_dry)
     lapsed = retention.expire_unpublished(is_dry=is_dry)
-    leftovers = _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
+    left = leftovers(is_dry=is_dry)
     if not is_dry:
         _sweep_parts()
         _sweep_sessions()
@@ -127,9 +127,28 @@ def run(*, is_dry: bool = False) -> Swept:
         blobs=len(released),
         files=removed.files,
         bytes_freed=removed.bytes,
-        leftovers=leftovers.files,
-        leftover_bytes=leftovers.bytes,
+        leftovers=left.files,
+        leftover_bytes=left.bytes,
     )
+
+
+def leftovers(*, is_dry: bool = True) -> storage.Usage:
+    """Delete, or only count, files outside of the store that interrupted uploads left."""
+    return _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
+
+
+def ripe() -> storage.Usage:
+    """Return the stored files that nothing refers to and that the next sweep deletes; one query.
+
+    Files without a row are not among them: only a dry run, which lists the store, finds those.
+    """
+    found = _ripe(timezone.now()).aggregate(files=Count("pk"), size=Sum("size_bytes", default=0))
+    return storage.Usage(found["files"], found["size"])
+
+
+def _ripe(now: datetime) -> QuerySet[Blob]:
+    grace = timedelta(days=settings.LORARY.grace_days)
+    return Blob.objects.filter(_unreferenced(), unreferenced_since__lt=now - grace)
 
 
 def waiting() -> Waiting:
@@ -193,17 +212,17 @@ def _sweep_rows(*, is_dry: bool) -> set[str]:
     """
     now = timezone.now()
     orphans = Blob.objects.filter(_unreferenced())
-    ripe = orphans.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
+    due = _ripe(now)
     if is_dry:
-        return set(ripe.values_list("sha256", flat=True))
+        return set(due.values_list("sha256", flat=True))
     marked = Blob.objects.filter(unreferenced_since__isnull=False)
     for ids in _batches(marked):
         unused = orphans.filter(pk__in=ids)
         used = Blob.objects.filter(pk__in=set(ids) - {*unused.values_list("pk", flat=True)})
         used.exclude(pk__in=unused.values("pk")).update(unreferenced_since=None)
     gone: set[str] = set()
-    for ids in _batches(ripe):
-        gone |= _release(ripe.filter(pk__in=ids))
+    for ids in _batches(due):
+        gone |= _release(due.filter(pk__in=ids))
     for ids in _batches(orphans.filter(unreferenced_since__isnull=True)):
         orphans.filter(pk__in=ids, unreferenced_since__isnull=True).update(unreferenced_since=now)
     return gone
@@ -216,13 +235,13 @@ def _batches(rows: QuerySet[Blob]) -> Iterator[list[int]]:
         yield ids[begin : begin + BATCH]
 
 
-def _release(ripe: QuerySet[Blob]) -> set[str]:
+def _release(due: QuerySet[Blob]) -> set[str]:
     """Release some blobs and return their digests."""
     with transaction.atomic():
         # Publications lock the blobs first; those referenced meanwhile are filtered out below.
-        locked = Blob.objects.select_for_update().filter(pk__in=ripe.values("pk"))
+        locked = Blob.objects.select_for_update().filter(pk__in=due.values("pk"))
         names = [blob.pk for blob in locked]
-        gone = dict(ripe.filter(pk__in=names).values_list("pk", "sha256"))
+        gone = dict(due.filter(pk__in=names).values_list("pk", "sha256"))
         Blob.objects.filter(pk__in=gone).update(is_stored=False)
     return set(gone.values())
 
