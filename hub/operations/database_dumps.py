@@ -51,7 +51,7 @@ def file_name() -> str:
 class Listed(NamedTuple):
     """Number and bytes of the stored blobs in a copy."""
 
-    count: int
+    blobs: int
     bytes: int
 
 

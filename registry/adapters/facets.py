@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from registry.adapters import selectors as adapter_selectors
 from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 FIELDS = (*COLUMNS, OWNER, TAG)
 #: Values of a facet, the most frequent ones.
 MAX_VALUES = 100
+#: Field → column of the adapter.
+_COLUMNS = {**COLUMNS, OWNER: "namespace_id"}
+_PUBLISHED = Q(published_at__isnull=False)
 #: Values of a field that has any number of them.
 MAX_OF_MANY = 40
 _MANY = frozenset({"licence", "lineage", OWNER, TAG})
@@ -95,6 +98,57 @@ def matching(user: Viewer, query: Query, names: Collection[str] = FIELDS) -> dic
     return {name: found[name] for name in names}
 
 
+def tags(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple[str, int]], int]:
+    """Return a page of the tags of adapters that a user finds, and how many tags there are.
+
+    Args:
+        user: The viewer.
+        words: Part of the tags; "" for all.
+        begin: Number of tags to skip; the most frequent ones come first.
+        size: Length of the page.
+    """
+    words = words.casefold()
+    which = Q(field=TAG, value__contains=words)
+    known = FacetCount.objects.filter(which)
+    changes = _changes(which)
+    own = _tally(_own(user), (TAG,))
+    changes.update({key: n for key, n in own.items() if key[0] == TAG and words in key[1]})
+    changed = [value for _field, value in changes]
+    before = dict(known.filter(value__in=changed).values_list("value", "count"))
+    after = {value: before.get(value, 0) + changes[TAG, value] for value in changed}
+    # All that may be on the page: those that changed, and the most frequent of the others.
+    rest = (
+        known.exclude(value__in=changed).order_by("-count", "value").values_list("value", "count")
+    )
+    values = Counter({**dict(rest[: begin + size]), **after})
+    ordered = sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
+    there = [(value, count) for value, count in ordered if count > 0]
+    gone = sum(1 for count in after.values() if count <= 0)
+    return there[begin : begin + size], known.count() + len(after) - len(before) - gone
+
+
+def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple[str, int]], int]:
+    """Return a page of owners with adapters that a user finds, by name, and how many there are.
+
+    Args:
+        user: The viewer.
+        words: Part of their names; "" for all.
+        begin: Number of owners to skip.
+        size: Length of the page.
+    """
+    found = Namespace.objects.filter(
+        Exists(Adapter.objects.listed_for(user).filter(_PUBLISHED, namespace=OuterRef("pk"))),
+        key__contains=words.casefold(),
+    )
+    page = dict(found.order_by("key").values_list("pk", "name")[begin : begin + size])
+    which = Q(field=OWNER, value__in=[str(pk) for pk in page])
+    counts = Counter(dict(FacetCount.objects.filter(which).values_list("value", "count")))
+    for (name, value), delta in (*_changes(which).items(), *_tally(_own(user), (OWNER,)).items()):
+        if name == OWNER:
+            counts[value] += delta
+    return [(name, counts[str(pk)]) for pk, name in page.items()], found.count()
+
+
 def _cap() -> int:
     cap: int = settings.LORARY.max_counted
     return cap
@@ -113,7 +167,7 @@ def _is_counted(query: Query) -> bool:
 
 def _found(user: Viewer, query: Query) -> QuerySet[Adapter]:
     rows = adapter_selectors.matching(user, query)
-    return rows.filter(published_at__isnull=False).order_by()
+    return rows.filter(_PUBLISHED).order_by()
 
 
 def _own(user: Viewer) -> QuerySet[Adapter]:
@@ -121,7 +175,7 @@ def _own(user: Viewer) -> QuerySet[Adapter]:
     if user is None or not user.is_authenticated:
         return Adapter.objects.none()
     rows: QuerySet[Adapter] = Adapter.objects.listed_only_for(user)
-    return rows.filter(published_at__isnull=False)
+    return rows.filter(_PUBLISHED)
 
 
 # Counters
@@ -150,7 +204,8 @@ def _counted(user: Viewer, names: Collection[str]) -> dict[str, list[tuple[str, 
     for name, value, count in known.values_list("field", "value", "count"):
         tallies[name][value] = count
     for (name, value), delta in changes.items():
-        tallies[name][value] += delta
+        if name in tallies:
+            tallies[name][value] += delta
     return _named({name: _top(name, tally) for name, tally in tallies.items()})
 
 
@@ -171,32 +226,35 @@ def _changes(which: Q) -> Tally:
 
 def _sampled(user: Viewer, query: Query, names: Collection[str]) -> dict[str, Facet]:
     """Return facets of the first matches."""
-    rows = _found(user, query)[: _cap() + 1]
-    ids = list(rows.values_list("pk", flat=True))
-    is_capped = len(ids) > _cap()
-    tally = _tally(Adapter.objects.filter(pk__in=ids[: _cap()]), names)
+    tally, count = _tally_of(_found(user, query)[: _cap() + 1], names, most=_cap())
     values = {
         name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
         for name in names
     }
+    is_capped = count > _cap()
     return {name: Facet(each, is_capped) for name, each in _named(values).items()}
 
 
 def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:
-    """Count the values of adapters; two queries."""
-    columns = {**COLUMNS, OWNER: "namespace_id"}
-    chosen = {name: column for name, column in columns.items() if name in names}
-    tally: Tally = Counter()
-    number = 0
-    for row in rows.values_list(*chosen.values(), "pk"):
-        number += 1
-        tally.update((name, str(value)) for name, value in zip(chosen, row, strict=False) if value)
-    if TOTAL in names and number:
-        tally[TOTAL, ""] = number
-    if TAG in names and number:
-        marks = Adapter.tags.through.objects.filter(adapter__in=rows.values("pk"))
-        tally.update((TAG, name) for name in marks.values_list("tag__name", flat=True))
-    return tally
+    """Count the values of adapters."""
+    return _tally_of(rows, names)[0]
+
+
+def _tally_of(
+    rows: QuerySet[Adapter], names: Collection[str], *, most: int | None = None
+) -> tuple[Tally, int]:
+    """Count the values of at most so many adapters; return also how many there are."""
+    columns = {name: column for name, column in _COLUMNS.items() if name in names}
+    found = list(rows.values_list("pk", *columns.values()))
+    tally: Tally = Counter({(TOTAL, ""): len(found)})
+    for row in found[:most]:
+        pairs = zip(columns, row[1:], strict=True)
+        tally.update((name, str(value)) for name, value in pairs if value)
+    if TAG in names and found:
+        marks = Adapter.tags.through.objects.filter(adapter__in=[row[0] for row in found[:most]])
+        counted = marks.values_list("tag__name").annotate(n=Count("pk"))
+        tally.update({(TAG, name): n for name, n in counted})
+    return tally, len(found)
 
 
 def _top(name: str, tally: Counter[str]) -> list[tuple[str, int]]:

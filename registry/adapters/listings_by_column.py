@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q
 
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Adapter, Maturity, Namespace, Tag
+from registry.models import Adapter, Maturity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
     from registry.models import User
     from registry.models.adapter import AdapterQuerySet
@@ -131,23 +132,3 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValueError(value)
     return value
-
-
-def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
-    """Return the namespaces with offered adapters, by name, with ``adapters_offered``."""
-    there = Q(adapters__in=offered(user))
-    found = Namespace.objects.filter(there).annotate(
-        adapters_offered=Count("adapters", distinct=True)
-    )
-    if words:
-        found = found.filter(key__contains=words.casefold())
-    return found.order_by("key")
-
-
-def tags(user: Viewer, words: str = "") -> QuerySet[Tag]:
-    """Return the tags of offered adapters, most frequent first, with ``adapters_offered``."""
-    there = Q(adapters__in=offered(user))
-    found = Tag.objects.filter(there).annotate(adapters_offered=Count("adapters", distinct=True))
-    if words:
-        found = found.filter(name__contains=words.casefold())
-    return found.order_by("-adapters_offered", "name")

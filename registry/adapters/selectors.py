@@ -16,8 +16,16 @@ from django.utils.translation import gettext as _
 from registry import hooks
 from registry.blobs import by_hash
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.facet_counters import COLUMNS
-from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Tag, Visibility
+from registry.facet_counters import COLUMNS, TAG
+from registry.models import (
+    Adapter,
+    AdapterName,
+    FacetCount,
+    Namespace,
+    NamespaceName,
+    Tag,
+    Visibility,
+)
 from registry.names import key_of
 from registry.scan import hashes as file_hashes
 
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_RESULTS_PER_PAGE = 100
 MAX_WORDS = 8
+#: Adapters from which on a tag is frequent.
+FREQUENT = 5000
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
 SORTS = {"new": "published_at", "downloads": "downloads"}
@@ -156,10 +166,24 @@ def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapte
     exact = {column: getattr(query, name) for name, column in COLUMNS.items()}
     rows = rows.filter(**{column: value for column, value in exact.items() if value})
     if query.tag:
-        rows = rows.filter(tags=_id_of(Tag.objects.filter(name=query.tag.casefold())))
+        rows = rows.filter(tagged(query.tag))
     if query.owner:
         rows = rows.filter(namespace=id_of_owner(query.owner))
     return rows.filter(has_pictures()) if query.pictures else rows
+
+
+def tagged(name: str) -> Q:
+    """Condition for adapters with a tag.
+
+    Those with a rare tag are read through the tag. If it is frequent, a list walks its own order
+    and looks the tag up, until the page is full.
+    """
+    tag = _id_of(Tag.objects.filter(name=name.casefold()))
+    marks = Adapter.tags.through.objects.filter(tag=tag)
+    known = FacetCount.objects.filter(field=TAG, value=name.casefold(), count__gte=FREQUENT)
+    if known.exists():
+        return Q(Exists(marks.filter(adapter=OuterRef("pk"))))
+    return Q(pk__in=marks.values("adapter"))
 
 
 def _id_of(rows: QuerySet[Any]) -> int:
