@@ -73,29 +73,29 @@ def total(user: Viewer, query: Query) -> Total:
     """Return how many adapters a query finds."""
     chosen = _chosen(query)
     if not _is_counted(query):
-        found = _found(user, query)[: _cap() + 1].count()
-        return Total(min(found, _cap()), found > _cap())
+        return _capped(_found(user, query)[: _cap() + 1].count())
     name, value = next(iter(chosen.items()), (TOTAL, ""))
     key = _key(name, value)
     return Total(_counter(name, key) + _tally(_own(user))[name, key])
 
 
-def matching(user: Viewer, query: Query, names: Collection[str] = FIELDS) -> dict[str, Facet]:
-    """Return the facets of the adapters that a query finds; each ignores its own filter."""
+def _capped(count: int) -> Total:
+    return Total(min(count, _cap()), count > _cap())
+
+
+def matching(user: Viewer, query: Query) -> tuple[Total, dict[str, Facet]]:
+    """Return how many adapters a query finds, and their facets; each ignores its own filter."""
     chosen = _chosen(query)
-    if not query.q and not query.pictures and not chosen:
-        return overall(user, names)
-    found: dict[str, Facet] = {}
-    if _is_counted(query):
-        found = overall(user, [name for name in chosen if name in names])
-    unfiltered = [name for name in names if name not in chosen]
-    if unfiltered:
-        found |= _sampled(user, query, unfiltered)
-    for name in chosen.keys() - found.keys():
-        if name in names:
-            unset: dict[str, Any] = {name: ""}
-            found |= _sampled(user, replace(query, **unset), [name])
-    return {name: found[name] for name in names}
+    is_counted = _is_counted(query)
+    if is_counted and not chosen:
+        return total(user, query), overall(user)
+    count, found = _sampled(user, query, [name for name in FIELDS if name not in chosen])
+    if is_counted:
+        return total(user, query), {**overall(user, chosen.keys()), **found}
+    for name in chosen:
+        unset: dict[str, Any] = {name: ""}
+        found |= _sampled(user, replace(query, **unset), [name])[1]
+    return _capped(count), found
 
 
 def tags(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple[str, int]], int]:
@@ -224,15 +224,15 @@ def _changes(which: Q) -> Tally:
 # Matches
 
 
-def _sampled(user: Viewer, query: Query, names: Collection[str]) -> dict[str, Facet]:
-    """Return facets of the first matches."""
+def _sampled(user: Viewer, query: Query, names: Collection[str]) -> tuple[int, dict[str, Facet]]:
+    """Return the number of the first matches, and their facets."""
     tally, count = _tally_of(_found(user, query)[: _cap() + 1], names, most=_cap())
     values = {
         name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
         for name in names
     }
     is_capped = count > _cap()
-    return {name: Facet(each, is_capped) for name, each in _named(values).items()}
+    return count, {name: Facet(each, is_capped) for name, each in _named(values).items()}
 
 
 def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 
 def shown(user: User | None = None, **filters: Any) -> dict[str, dict[str, int]]:
-    found = facets.matching(user, Query(**filters))
+    _total, found = facets.matching(user, Query(**filters))
     return {name: dict(facet.values) for name, facet in found.items()}
 
 
@@ -235,11 +235,13 @@ def test_figures_of_searches_are_capped(home: Namespace, own_settings: Callable[
         publish(home, number, kind="pose", family="sdxl" if number else "sd1", tags=["ink"])
     assert facets.total(None, Query(kind="pose")) == (7, False)
     assert facets.total(None, Query(kind="pose", tag="ink")) == (4, True)
-    found = facets.matching(None, Query(kind="pose", tag="ink"))
+    found_total, found = facets.matching(None, Query(kind="pose", tag="ink"))
+    assert found_total == (4, True)
     assert found["tag"].is_capped
     assert found["tag"].values == [("ink", 4)]
     assert sum(count for _value, count in found["family"].values) == 4
-    found = facets.matching(None, Query(family="sd1", tag="ink"))
+    found_total, found = facets.matching(None, Query(family="sd1", tag="ink"))
+    assert found_total == (1, False)
     assert found["family"].is_capped
     assert not found["kind"].is_capped
 

@@ -25,13 +25,12 @@ from registry.adapters import selectors as adapter_selectors
 from registry.models import Kind, Maturity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse, QueryDict
 
     from registry.adapters.selectors import Page, Query
-    from registry.models import Adapter, User
+    from registry.models import Adapter
 
 NEWEST = 10
 
@@ -168,16 +167,17 @@ class Chip:
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
     query = _query(request.GET)
-    context = _results(request, query)
     if _wants_results_only(request):
+        context = _results(request, query, facets.total(request.user, query))
         response = render(request, "includes/results.html", context)
         response.headers["HX-Push-Url"] = _address(query)
         return response
-    context["facets"] = _facets(request.user, query)
+    total, found = facets.matching(request.user, query)
+    context = _results(request, query, total) | {"facets": _facets(found, query)}
     return render(request, "pages/browse.html", context)
 
 
-def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
+def _results(request: HttpRequest, query: Query, total: facets.Total) -> dict[str, Any]:
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     return {
@@ -185,7 +185,7 @@ def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
         "cards": cards_of(request.user, found.results),
         "chips": _chips(query),
         "sorts": [Option(v, str(label), v == query.sort) for v, label in SORTS.items()],
-        "count_text": count_text(request.user, query),
+        "count_text": count_text(total),
         **page_links(request, found, cursor),
     }
 
@@ -213,11 +213,10 @@ def _query(wanted: QueryDict) -> Query:
     )
 
 
-def count_text(user: User | AnonymousUser, query: Query) -> str:
+def count_text(total: facets.Total) -> str:
     """Return the number of adapters that a query finds, as text."""
-    found = facets.total(user, query)
-    text = ngettext("%(n)s adapter", "%(n)s adapters", found.adapters)
-    return text % {"n": _number(found.adapters, is_capped=found.is_capped)}
+    text = ngettext("%(n)s adapter", "%(n)s adapters", total.adapters)
+    return text % {"n": _number(total.adapters, is_capped=total.is_capped)}
 
 
 def _number(count: int, *, is_capped: bool) -> str:
@@ -256,9 +255,8 @@ def _chips(query: Query) -> list[Chip]:
     return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
 
 
-def _facets(user: User | AnonymousUser, query: Query) -> list[Facet]:
+def _facets(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
     """Return the filters that have a choice, or that are in use."""
-    found = facets.matching(user, query)
     shown = [_facet(name, query, found[name]) for name in TITLES if name in found]
     choices = [one for one in shown if one.is_useful]
     chosen = WITH_PICTURES if query.pictures else ""
@@ -290,7 +288,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "cards": cards_of(request.user, found.results),
-        "count_text": count_text(request.user, query),
+        "count_text": count_text(facets.total(request.user, query)),
         **page_links(request, found, cursor),
     }
     return render(request, "pages/profile.html", context)
