@@ -12,7 +12,7 @@ from hub.generation import adapters, pictures, tables, vocabulary
 from hub.generation.rows import Rows
 from hub.generation.vocabulary import Zipf
 from previews.models import Recipe
-from registry import facet_counters
+from registry import facet_counters, guards
 from registry.models import Namespace, NamespaceName, Tag
 from registry.names import RESERVED_NAMES
 
@@ -43,27 +43,38 @@ def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) 
     rows = Rows(seed=seed, total=adapters_wanted, end=end, pictures=shared)
     rows.recipe_ids = dict(Recipe.objects.values_list("digest", "pk"))
     _add_tags(rows)
-    owners = _owners(rows, max(MIN_OWNERS, adapters_wanted // ADAPTERS_OF_OWNER))
+    # Triggers would take longer than the inserts; counters are counted at the end.
+    with guards.lifted(connection):
+        count = _fill(rows, progress)
+    _charge(rows)
+    facet_counters.repair(connection)
+    tables.finish(rows.tables)
+    return count
+
+
+def _fill(rows: Rows, progress: Progress) -> int:
+    owners = _owners(rows, max(MIN_OWNERS, rows.total // ADAPTERS_OF_OWNER))
     count = _insert(rows)
-    for start in range(0, adapters_wanted, BATCH):
-        batch = range(start, min(start + BATCH, adapters_wanted))
+    for start in range(0, rows.total, BATCH):
+        batch = range(start, min(start + BATCH, rows.total))
         for index in batch:
-            owner = owners.draw(vocabulary.seeded(seed, index, "owner"))
+            owner = owners.draw(vocabulary.seeded(rows.seed, index, "owner"))
             adapters.add(rows, index, owner)
         count += _insert(rows)
         progress(batch.stop)
-    tables.finish(rows.tables)
     return count
 
 
 def _insert(rows: Rows) -> int:
     with transaction.atomic():
+        return rows.insert()
+
+
+def _charge(rows: Rows) -> None:
+    """Add the published bytes to the use of each namespace."""
+    with transaction.atomic():
         for namespace, size in rows.used_bytes.items():
             Namespace.objects.filter(pk=namespace).update(used_bytes=F("used_bytes") + size)
-        rows.used_bytes.clear()
-        count = rows.insert()
-    facet_counters.fold(connection)
-    return count
 
 
 def _owners(rows: Rows, count: int) -> Zipf[Owner]:
