@@ -52,6 +52,7 @@ class Config:
     stranger_header_bytes: int
     inspections: int
     max_hashes: int
+    max_counted: int
     part_bytes: int
     quota_bytes: int
     upload_days: int
@@ -111,6 +112,7 @@ def load(env: Env, root: Path) -> Config:
         stranger_header_bytes=env.size("STRANGER_HEADER_BYTES", "4MiB"),
         inspections=env.integer("INSPECTIONS", 4),
         max_hashes=env.integer("MAX_HASHES", 2000),
+        max_counted=env.integer("MAX_COUNTED", 1000),
         part_bytes=env.size("UPLOAD_PART_BYTES", "16MiB"),
         quota_bytes=env.limit("QUOTA_BYTES", "50GB"),
         upload_days=env.integer("UPLOAD_DAYS", 7),

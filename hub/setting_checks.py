@@ -184,6 +184,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     # The format itself ends at 100 MB.
     "MAX_HEADER_BYTES": ("E018", _within("max_header_bytes", MIB // 16, 100_000_000)),
     "MAX_HASHES": ("E040", _within("max_hashes", 1, 10_000)),
+    "MAX_COUNTED": ("E054", _within("max_counted", 100, 100_000)),
     "UPLOAD_PART_BYTES": ("E019", _part_bytes),
     "QUOTA_BYTES": ("E020", _within("quota_bytes", 0, 2**62)),
     "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),

@@ -22,7 +22,8 @@ class PreviewsConfig(AppConfig):
         from previews.pictures import derivatives  # noqa: PLC0415 - see above
         from previews.renders import rerender  # noqa: PLC0415 - see above
         from previews.renders import services as renders  # noqa: PLC0415 - see above
-        from previews.samples.selectors import stored_bytes  # noqa: PLC0415 - see above
+        from previews.renders.selectors import renders_with_pictures  # noqa: PLC0415 - see above
+        from previews.samples.selectors import shown_samples, stored_bytes  # noqa: PLC0415 - see above
         from previews.tryouts import services as tryouts  # noqa: PLC0415 - see above
         from registry import hooks, signals  # noqa: PLC0415 - see above
 
@@ -43,4 +44,5 @@ class PreviewsConfig(AppConfig):
         signals.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
         hooks.stored_bytes.add(stored_bytes)
+        hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)

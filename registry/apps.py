@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import guards
+from registry import facet_counters, guards, statistics
 from registry.search import schema as search_schema
 
 
@@ -32,6 +32,16 @@ def _lift(*, plan: list[Any], using: str, **_: Any) -> None:  # noqa: ANN401 - a
         search_schema.remove_triggers(connections[using])
 
 
-def _put_back(*, using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    guards.install(connections[using])
-    search_schema.install(connections[using])
+def _put_back(
+    *,
+    using: str,
+    plan: list[Any] | None = None,  # None after `flush`
+    **_: Any,  # noqa: ANN401 - a signal's extras
+) -> None:
+    connection = connections[using]
+    guards.install(connection)
+    search_schema.install(connection)
+    if plan:
+        statistics.refresh(connection)
+    if plan and facet_counters.COUNTS in connection.introspection.table_names():
+        facet_counters.repair(connection)  # migrations change rows without triggers

@@ -4,6 +4,8 @@ Services follow these rules as well; the triggers enforce them for all other wri
 script, or a faulty service. Each refusal is an integrity error (SQLite ``RAISE(ABORT)``, PostgreSQL
 23001) whose text begins with ``GUARD``.
 
+The triggers that count facets (``registry.facet_counters``) are created and removed with them.
+
 Migrations do not contain the triggers. SQLite changes a table by building another and renaming it,
 which drops the table's triggers and fails while another trigger refers to the table. So all
 triggers are removed before migrations run and created again afterwards (``pre_migrate`` and
@@ -20,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from registry.facet_counters import COUNTERS, PREFIX, CountingTrigger
 
 #: First words of every refusal.
 GUARD = "lorary keeps"
@@ -58,6 +62,24 @@ class Rule:
         """``UPDATE OF a, b`` or the event alone."""
         named = ", ".join(f'"{column}"' for column in self.columns)
         return f"{self.event} OF {named}" if named else self.event
+
+    def sql(self, vendor: str) -> str:
+        """Return the statement that creates it."""
+        text = f"{GUARD} {self.keeps}".replace("'", "''")
+        begun = f'CREATE TRIGGER "{self.trigger}" BEFORE {self.head} ON "{self.table}" FOR EACH ROW'
+        if vendor == "sqlite":
+            return f"{begun} WHEN {self.when} BEGIN SELECT RAISE(ABORT, '{text}'); END"
+        row = "OLD" if self.event == "DELETE" else "NEW"
+        return f"""
+            CREATE OR REPLACE FUNCTION "{self.trigger}"() RETURNS trigger
+            LANGUAGE plpgsql AS $guard$ BEGIN
+                IF {self.when} THEN
+                    RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation';
+                END IF;
+                RETURN {row};
+            END $guard$;
+            {begun} EXECUTE FUNCTION "{self.trigger}"();
+        """
 
 
 def _differs(*columns: str) -> str:
@@ -139,6 +161,11 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+def triggers() -> tuple[Rule | CountingTrigger, ...]:
+    """Return every trigger of a hub."""
+    return (*RULES, *COUNTERS)
+
+
 def install(connection: BaseDatabaseWrapper) -> None:
     """Put up every trigger that is not there, and take away those of rules that changed.
 
@@ -146,14 +173,14 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """
     _settle(connection)
     there, tables = _present(connection), set(connection.introspection.table_names())
-    wanted = {rule.trigger: rule for rule in RULES if rule.table in tables}
+    wanted = {one.trigger: one for one in triggers() if one.table in tables}
     with connection.cursor() as cursor:
         for name, table in there.items():
             if name not in wanted:
                 cursor.execute(_dropped(connection.vendor, name, table))
-        for name, rule in wanted.items():
+        for name, one in wanted.items():
             if name not in there:
-                cursor.execute(_created(connection.vendor, rule))
+                cursor.execute(one.sql(connection.vendor))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
@@ -175,9 +202,9 @@ def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the names of rules that this database does not hold."""
+    """Return the names of triggers that this database does not have."""
     there = _present(connection)
-    return [rule.name for rule in RULES if rule.trigger not in there]
+    return [one.name for one in triggers() if one.trigger not in there]
 
 
 def _settle(connection: BaseDatabaseWrapper) -> None:
@@ -199,25 +226,9 @@ def _present(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Return trigger → table of the guards that are up."""
     with connection.cursor() as cursor:
         cursor.execute(_PRESENT[connection.vendor])
-        return {name: table for name, table in cursor.fetchall() if name.startswith(_PREFIX)}
-
-
-def _created(vendor: str, rule: Rule) -> str:
-    text = f"{GUARD} {rule.keeps}".replace("'", "''")
-    begun = f'CREATE TRIGGER "{rule.trigger}" BEFORE {rule.head} ON "{rule.table}" FOR EACH ROW'
-    if vendor == "sqlite":
-        return f"{begun} WHEN {rule.when} BEGIN SELECT RAISE(ABORT, '{text}'); END"
-    row = "OLD" if rule.event == "DELETE" else "NEW"
-    return f"""
-        CREATE OR REPLACE FUNCTION "{rule.trigger}"() RETURNS trigger LANGUAGE plpgsql AS $guard$
-        BEGIN
-            IF {rule.when} THEN
-                RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation';
-            END IF;
-            RETURN {row};
-        END $guard$;
-        {begun} EXECUTE FUNCTION "{rule.trigger}"();
-    """
+        return {
+            name: table for name, table in cursor.fetchall() if name.startswith((_PREFIX, PREFIX))
+        }
 
 
 def _dropped(vendor: str, name: str, table: str) -> str:

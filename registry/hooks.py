@@ -3,13 +3,17 @@
 ``sweepers`` delete what has expired, and return how many files and bytes they deleted outside of
 the store. With ``is_dry`` they change nothing and return what they would delete.
 
+``pictures`` return rows with a ``version``, which has pictures to show.
+
 ``stored_bytes`` return how many bytes an app stores for a namespace besides the catalogue's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.db.models import QuerySet
 
 if TYPE_CHECKING:
     from registry.models import Namespace
@@ -24,3 +28,9 @@ class Sweeper(Protocol):
 
 sweepers: set[Sweeper] = set()
 stored_bytes: set[Callable[[Namespace], int]] = set()
+pictures: list[Callable[[], QuerySet[Any]]] = []
+
+
+def pictured() -> list[QuerySet[Any]]:
+    """Return the pictures that apps above the catalogue have."""
+    return [rows() for rows in pictures]

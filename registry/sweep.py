@@ -8,26 +8,38 @@ that moment; ``blobs.promote`` protects those.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import hooks, locks, storage
+from registry import facet_counters, hooks, locks, statistics, storage
 from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
+from registry.errors import Conflict
+from registry.jobs import queue
 from registry.models import Blob, File, Upload, UploadPart, UploadState
 from registry.uploads import retention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
+
+    from django.db.models import QuerySet
+
+#: Files and rows that are looked up, or changed, at once.
+BATCH = 1000
+#: Number of PostgreSQL's advisory lock.
+_LOCK = 0x6C6F72617279
+_OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,27 @@ class Waiting(NamedTuple):
     next_at: datetime | None
 
 
+def run_alone() -> Swept | None:
+    """Sweep unless another process of the hub is sweeping; return None in that case."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.holding("sweep", wait_s=0))
+        except Conflict:
+            return None
+        if connection.vendor == "postgresql":  # workers on other machines
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+                if not cursor.fetchone()[0]:
+                    return None
+                stack.callback(_unlock)
+        return run()
+
+
+def _unlock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
 def run(*, is_dry: bool = False) -> Swept:
     """Expire uploads, and delete old rows and files unreferenced for ``LORARY_GRACE_DAYS``.
 
@@ -76,24 +109,46 @@ def run(*, is_dry: bool = False) -> Swept:
     forgotten = retention.forget(is_dry=is_dry)
     expired = retention.expire(is_dry=is_dry)
     lapsed = retention.expire_unpublished(is_dry=is_dry)
-    leftovers = _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
+    left = leftovers(is_dry=is_dry)
     if not is_dry:
         _sweep_parts()
         _sweep_sessions()
         attempts.forget()
+        queue.forget()
     released = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
         _sweep_locks()
+        facet_counters.fold(connection)
+        statistics.refresh(connection)
     return Swept(
         uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,
         blobs=len(released),
         files=removed.files,
         bytes_freed=removed.bytes,
-        leftovers=leftovers.files,
-        leftover_bytes=leftovers.bytes,
+        leftovers=left.files,
+        leftover_bytes=left.bytes,
     )
+
+
+def leftovers(*, is_dry: bool = True) -> storage.Usage:
+    """Delete, or only count, files outside of the store that interrupted uploads left."""
+    return _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
+
+
+def ripe() -> storage.Usage:
+    """Return the stored files that nothing refers to and that the next sweep deletes; one query.
+
+    Files without a row are not among them: only a dry run, which lists the store, finds those.
+    """
+    found = _ripe(timezone.now()).aggregate(files=Count("pk"), size=Sum("size_bytes", default=0))
+    return storage.Usage(found["files"], found["size"])
+
+
+def _ripe(now: datetime) -> QuerySet[Blob]:
+    grace = timedelta(days=settings.LORARY.grace_days)
+    return Blob.objects.filter(_unreferenced(), unreferenced_since__lt=now - grace)
 
 
 def waiting() -> Waiting:
@@ -143,31 +198,51 @@ def _unreferenced() -> Q:
 
 def _sweep_parts() -> None:
     """Delete the rows of parts of ended uploads; there may be ten thousand per upload."""
-    open_states = [UploadState.RECEIVING, UploadState.CHECKING]
-    UploadPart.objects.exclude(upload__state__in=open_states).delete()
+    UploadPart.objects.exclude(upload__state__in=_OPEN_STATES).delete()
 
 
 def _sweep_rows(*, is_dry: bool) -> set[str]:
     """Mark unreferenced blobs, and release those marked before the grace period.
+
+    Blobs are read first and then written in batches, which look at their rows again, so that nobody
+    waits while all blobs are read.
 
     Returns:
         The digests of the released blobs.
     """
     now = timezone.now()
     orphans = Blob.objects.filter(_unreferenced())
-    ripe = orphans.filter(unreferenced_since__lt=now - timedelta(days=settings.LORARY.grace_days))
+    due = _ripe(now)
     if is_dry:
-        return set(ripe.values_list("sha256", flat=True))
-    Blob.objects.exclude(pk__in=orphans.values("pk")).filter(
-        unreferenced_since__isnull=False
-    ).update(unreferenced_since=None)
+        return set(due.values_list("sha256", flat=True))
+    marked = Blob.objects.filter(unreferenced_since__isnull=False)
+    for ids in _batches(marked):
+        unused = orphans.filter(pk__in=ids)
+        used = Blob.objects.filter(pk__in=set(ids) - {*unused.values_list("pk", flat=True)})
+        used.exclude(pk__in=unused.values("pk")).update(unreferenced_since=None)
+    gone: set[str] = set()
+    for ids in _batches(due):
+        gone |= _release(due.filter(pk__in=ids))
+    for ids in _batches(orphans.filter(unreferenced_since__isnull=True)):
+        orphans.filter(pk__in=ids, unreferenced_since__isnull=True).update(unreferenced_since=now)
+    return gone
+
+
+def _batches(rows: QuerySet[Blob]) -> Iterator[list[int]]:
+    """Yield the ids of blobs; all are read before the first batch is written."""
+    ids = list(rows.order_by("pk").values_list("pk", flat=True))
+    for begin in range(0, len(ids), BATCH):
+        yield ids[begin : begin + BATCH]
+
+
+def _release(due: QuerySet[Blob]) -> set[str]:
+    """Release some blobs and return their digests."""
     with transaction.atomic():
         # Publications lock the blobs first; those referenced meanwhile are filtered out below.
-        locked = Blob.objects.select_for_update().filter(pk__in=ripe.values("pk"))
+        locked = Blob.objects.select_for_update().filter(pk__in=due.values("pk"))
         names = [blob.pk for blob in locked]
-        gone = dict(ripe.filter(pk__in=names).values_list("pk", "sha256"))
+        gone = dict(due.filter(pk__in=names).values_list("pk", "sha256"))
         Blob.objects.filter(pk__in=gone).update(is_stored=False)
-    orphans.filter(unreferenced_since__isnull=True).update(unreferenced_since=now)
     return set(gone.values())
 
 
@@ -183,13 +258,35 @@ def _sweep_files(released: set[str], *, is_dry: bool) -> storage.Usage:
     share a bucket: the same bytes cannot be promoted between the check and the deletion.
     """
     oldest, gone, size = _oldest(), set[str](), 0
-    for entry in storage.store().names():
-        if entry.name in gone or entry.changed > oldest:
-            continue  # deleted with the first entry of this name
-        if _sweep_one(entry, released=released, is_dry=is_dry):
-            gone.add(entry.name)
-            size += entry.size
+    for batch in _in_batches(storage.store().names()):
+        old = [entry for entry in batch if entry.changed <= oldest and entry.name not in gone]
+        kept = _kept_names({entry.name for entry in old} - (released if is_dry else set()))
+        for entry in old:
+            if entry.name in gone or (entry.name in kept and not entry.is_partial):
+                continue  # deleted with the first entry of this name
+            if _sweep_one(entry, released=released, is_dry=is_dry):
+                gone.add(entry.name)
+                size += entry.size
     return storage.Usage(len(gone), size)
+
+
+def _in_batches(entries: Iterable[storage.Entry]) -> Iterator[list[storage.Entry]]:
+    rest = iter(entries)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _kept_names(names: set[str]) -> set[str]:
+    """Return the names that rows keep now, so that nothing has to be asked about them one by one.
+
+    The others are only candidates: ``promote`` decides about each.
+    """
+    open_uploads = Upload.objects.filter(
+        storage_key__in=[name for name in names if len(name) == 32], state__in=_OPEN_STATES
+    )
+    blobs = Blob.objects.filter(sha256__in=[name for name in names if len(name) != 32])
+    kept = {*open_uploads.values_list("storage_key", flat=True)}
+    return kept | {*blobs.filter(is_stored=True).values_list("sha256", flat=True)}
 
 
 def _sweep_one(entry: storage.Entry, *, released: set[str], is_dry: bool) -> bool:
@@ -222,7 +319,7 @@ def _is_kept(key: str, changed: float) -> bool:
     upload = Upload.objects.filter(storage_key=key).first()
     if upload is None:
         return _is_young(changed)
-    return upload.state in {UploadState.RECEIVING, UploadState.CHECKING}
+    return upload.state in _OPEN_STATES
 
 
 def _is_young(changed: float) -> bool:

@@ -42,6 +42,7 @@ from hub.operations.backup_sets import (
     named_in,
     require_as_written,
     write,
+    writing,
 )
 from hub.plurals import counted
 from registry import identity, storage
@@ -118,17 +119,17 @@ def make(
     place = folder / "sets" / name
     place.mkdir(parents=True, mode=0o700)
     rows = place / database_dumps.file_name()
-    blobs = database_dumps.dump(rows)
+    with writing(place / "blobs.txt") as listing:
+        count, size = database_dumps.dump(rows, listing)
     tally = migrate_store.Tally()
     if with_files:
         tally = migrate_store.copy(
-            source=storage.store(), target=target, blobs=blobs, progress=progress
+            source=storage.store(), target=target, blobs=named_in(place), progress=progress
         )
         tally.done, tally.bytes_done = tally.done + first.done, tally.bytes_done + first.bytes_done
         tally.present = max(0, tally.present - first.done)
     _save_secret(place)
-    write(place / "blobs.txt", "".join(f"{sha256} {size}\n" for sha256, size in blobs))
-    made = Backup(name, len(blobs), sum(size for _sha256, size in blobs), tally)
+    made = Backup(name, count, size, tally)
     facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
     write(place / "manifest.json", json.dumps(facts))
     return made

@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from django.utils.translation import gettext as _
 
@@ -157,10 +158,17 @@ def named_in(place: Path) -> Iterator[Named]:
 
 def write(file: Path, text: str) -> None:
     """Write a file with mode 600, atomically."""
+    with writing(file) as opened:
+        opened.write(text)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[TextIO]:
+    """Open a file with mode 600 for writing; it appears under its name when all is written."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as opened:
-        opened.write(text)
+        yield opened
         opened.flush()
         os.fsync(opened.fileno())
     draft.replace(file)

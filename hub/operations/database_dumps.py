@@ -12,17 +12,20 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TextIO
 
 from django.db import connection, transaction
 
 from registry.blobs.migrate_store import Named
 from registry.durable import flush
+from registry.models import Blob
 from registry.private_files import make_file
 
+#: Rows that are read at once.
+BATCH = 2000
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
 #: Connection options of psycopg → environment variables of PostgreSQL's programs.
 _LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
@@ -42,8 +45,15 @@ def file_name() -> str:
     return "rows.sqlite3" if is_sqlite() else "rows.dump"
 
 
-def dump(target: Path) -> list[Named]:
-    """Write a copy of the database, and return sha256 and size of the stored blobs in it.
+class Listed(NamedTuple):
+    """Number and bytes of the stored blobs in a copy."""
+
+    blobs: int
+    bytes: int
+
+
+def dump(target: Path, listing: TextIO) -> Listed:
+    """Write a copy of the database, and a line with sha256 and size for each stored blob in it.
 
     Raises:
         RowsRefused: the copy is corrupt, or ``pg_dump`` failed.
@@ -52,7 +62,7 @@ def dump(target: Path) -> list[Named]:
         message = "The database cannot be copied inside a transaction."
         raise RowsRefused(message)
     make_file(target)  # readable by the owner only
-    return _dump_sqlite(target) if is_sqlite() else _dump_postgres(target)
+    return (_dump_sqlite if is_sqlite() else _dump_postgres)(target, listing)
 
 
 def require_empty() -> None:
@@ -80,7 +90,7 @@ def restore(source: Path) -> None:
         _run(["pg_restore", *options, "--dbname", connection.settings_dict["NAME"], str(source)])
 
 
-def _dump_sqlite(target: Path) -> list[Named]:
+def _dump_sqlite(target: Path, listing: TextIO) -> Listed:
     connection.ensure_connection()
     with closing(sqlite3.connect(target)) as copy:
         connection.connection.backup(copy)
@@ -90,9 +100,17 @@ def _dump_sqlite(target: Path) -> list[Named]:
         if result != "ok":
             message = f"The copy of the database is corrupt: {result}"
             raise RowsRefused(message)
-        blobs = [(sha256, size) for sha256, size in copy.execute(_STORED)]
+        listed = _write_list(copy.execute(_STORED), listing)
     flush(target)
-    return blobs
+    return listed
+
+
+def _write_list(blobs: Iterable[Named], listing: TextIO) -> Listed:
+    count = total = 0
+    for sha256, size in blobs:
+        listing.write(f"{sha256} {size}\n")
+        count, total = count + 1, total + size
+    return Listed(count, total)
 
 
 def _restore_sqlite(source: Path) -> None:
@@ -107,23 +125,25 @@ def _restore_sqlite(source: Path) -> None:
     draft.replace(target)
 
 
-def _dump_postgres(target: Path) -> list[Named]:
-    with _snapshot() as (name, cursor):
+def _dump_postgres(target: Path, listing: TextIO) -> Listed:
+    with _snapshot() as name:
         _run(["pg_dump", "--format", "custom", "--no-owner", "--no-privileges", "--snapshot", name,
               "--file", str(target)])  # fmt: skip
-        cursor.execute(_STORED)
-        blobs: list[Named] = [(sha256, size) for sha256, size in cursor.fetchall()]
+        blobs = Blob.objects.filter(is_stored=True).order_by("pk")
+        # A cursor of the server, in the transaction of the snapshot.
+        rows = blobs.values_list("sha256", "size_bytes").iterator(chunk_size=BATCH)
+        listed = _write_list(rows, listing)
     flush(target)
-    return blobs
+    return listed
 
 
 @contextmanager
-def _snapshot() -> Iterator[tuple[str, Any]]:
+def _snapshot() -> Iterator[str]:
     """Hold a snapshot that other connections can use, too."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT pg_export_snapshot()")
-        yield cursor.fetchone()[0], cursor
+        yield cursor.fetchone()[0]
 
 
 def _run(command: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ they delete again.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings
 from previews.render import BasesInvalid, load_bases
-from registry import guards, storage, sweep
+from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
@@ -41,7 +42,9 @@ from registry.search import maintenance
 from registry.versions import reinspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from django.db.models import QuerySet
 
 
 def exposed() -> list[Path]:
@@ -73,6 +76,8 @@ MIGRATE = "Run `manage.py migrate`."
 UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server runs or its folder exists."
 #: Missing blobs and invalid names that are listed; the rest is only counted.
 NAMED = 5
+#: Stored files up to which all are looked at, and that are looked at of more.
+SAMPLE = 1000
 #: Matches names that may be a device name of Windows.
 DEVICE_LIKE = Q(key__regex=r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
@@ -87,14 +92,18 @@ class Report:
     hint: str = ""
 
 
-def examine() -> Iterator[Report]:
-    """Yield the reports of all probes; without a database, of those that do not need it."""
+def examine(*, is_deep: bool = False) -> Iterator[Report]:
+    """Yield the reports of all probes; without a database, of those that do not need it.
+
+    Args:
+        is_deep: Look at every stored file; otherwise at a sample if there are many.
+    """
     for name, probe in PROBES.items():
         try:
             if name == "database" and (missing := missing_hub()):
                 yield Report(name, "error", missing)
                 return
-            yield from probe()
+            yield from probe(is_deep=True) if is_deep and name in DEEP else probe()
         except DatabaseError as error:
             # SQLite reports "disk I/O error" if it cannot create its log.
             has_no_room = is_full(error) or _free_bytes() < MIN_FREE_BYTES
@@ -163,7 +172,7 @@ def _guards() -> Iterator[Report]:
         message = f"The database does not guard what is published: {', '.join(lost)}."
         yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
     else:
-        yield Report("guards", "ok", f"The database holds all {len(guards.RULES)} guards.")
+        yield Report("guards", "ok", f"The database holds all {len(guards.triggers())} guards.")
 
 
 def _storage() -> Iterator[Report]:
@@ -205,6 +214,17 @@ def _names() -> Iterator[Report]:
     message = f"Names that new ones may not take: {', '.join(found[:NAMED])}{more}."
     hint = "They keep working. Owners of adapters with a Windows device name should rename them."
     yield Report("names", "warning", message, hint)
+
+
+def _facets() -> Iterator[Report]:
+    """Compare the counters of facets with the adapters."""
+    wrong = facet_counters.lacking(connection)
+    if not wrong:
+        yield Report("facets", "ok", "The filters of the browse page count right.")
+        return
+    field, value, lacks = wrong[0]
+    message = f"{counted(len(wrong), 'counter')} wrong, such as {field} {value!r} by {-lacks:+,}."
+    yield Report("facets", "error", message, "Run `manage.py facets rebuild`.")
 
 
 def _broker() -> Iterator[Report]:
@@ -282,46 +302,89 @@ def _bases() -> Iterator[Report]:
     yield Report("bases", "ok", f"{path} serves these families: {families}.")
 
 
-def _bytes() -> Iterator[Report]:
-    """Compare the size of every blob with its row."""
-    count = wrong = 0
-    here = {one.name: one.size for one in storage.store().names() if not one.is_partial}
-    for sha256, size in Blob.objects.filter(is_stored=True).values_list("sha256", "size_bytes"):
-        count += 1
-        if (found := here.get(sha256)) == size:
-            continue
+def _bytes(*, is_deep: bool = False) -> Iterator[Report]:
+    """Compare the size of stored files with their rows: of a sample, or of all."""
+    stored = Blob.objects.filter(is_stored=True)
+    total = stored.count()
+    is_whole = is_deep or total <= SAMPLE
+    problems = _wrong_sizes(stored) if is_whole else _wrong_sizes_of(_sample(stored))
+    count = total if is_whole else SAMPLE
+    wrong = 0
+    for sha256, what in problems:
         wrong += 1
         if wrong <= NAMED:
-            what = "missing" if found is None else f"{found} bytes instead of {size}"
             hint = "Bring it from a backup: `manage.py storage mend --from URL`."
             yield Report("bytes", "error", f"{sha256}: {what}.", hint)
     if wrong > NAMED:
         yield Report(
             "bytes", "error", f"{wrong:,} of {counted(count, 'file')} in all missing or short."
         )
-    elif not wrong:
+    elif not wrong and is_whole:
         yield Report("bytes", "ok", f"Of {counted(count, 'file')} all are there in full length.")
+    elif not wrong:
+        message = f"Of {counted(total, 'file')}, {count:,} were looked at and are in full length."
+        yield Report("bytes", "ok", message, "`manage.py doctor --deep` looks at all of them.")
 
 
-def _orphans() -> Iterator[Report]:
-    swept = sweep.run(is_dry=True)
-    message = (
-        f"{counted(swept.files, 'file')} ({size_text(swept.bytes_freed)}) that nothing refers to."
-    )
-    if swept.files:
-        yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
+def _wrong_sizes(stored: QuerySet[Blob]) -> Iterator[tuple[str, str]]:
+    """Yield the files that are missing or have another size; lists the whole store."""
+    here = {
+        bytes.fromhex(one.name): one.size for one in storage.store().names() if not one.is_partial
+    }
+    for sha256, size in stored.values_list("sha256", "size_bytes").iterator():
+        if (found := here.get(bytes.fromhex(sha256))) != size:
+            yield sha256, _what(found, size)
+
+
+def _wrong_sizes_of(blobs: Iterable[Blob]) -> Iterator[tuple[str, str]]:
+    """Yield those of some files that are missing or have another size."""
+    for blob in blobs:
+        try:
+            with storage.store().open(blob.sha256) as stream:
+                found = stream.size
+        except FileNotFoundError:
+            found = None
+        if found != blob.size_bytes:
+            yield blob.sha256, _what(found, blob.size_bytes)
+
+
+def _what(found: int | None, size: int) -> str:
+    return "missing" if found is None else f"{found} bytes instead of {size}"
+
+
+def _sample(stored: QuerySet[Blob]) -> list[Blob]:
+    """Return the newest files, and as many others by chance."""
+    newest = list(stored.order_by("-pk")[: SAMPLE // 2])
+    below = newest[-1].pk
+    numbers = random.sample(range(1, below), min(below - 1, 2 * SAMPLE))
+    others = stored.filter(pk__in=numbers).order_by()[: SAMPLE - len(newest)]
+    return [*newest, *others]
+
+
+def _orphans(*, is_deep: bool = False) -> Iterator[Report]:
+    is_whole = is_deep or Blob.objects.count() <= SAMPLE
+    if is_whole:
+        swept = sweep.run(is_dry=True)
+        files, size = swept.files, swept.bytes_freed
     else:
+        files, size = sweep.ripe()
+    message = f"{counted(files, 'file')} ({size_text(size)}) that nothing refers to."
+    if files:
+        yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
+    elif is_whole:
         yield Report("orphans", "ok", "No file without a row is older than the grace period.")
+    else:
+        hint = "`manage.py doctor --deep` also looks for files without a row."
+        yield Report("orphans", "ok", "No row of a file waits for its deletion.", hint)
 
 
 def _pieces() -> Iterator[Report]:
     """Report the size of Xet uploads on the disk of this machine."""
-    here, swept = _lengths(settings.LORARY.data / "xet"), sweep.run(is_dry=True)
+    here, left = _lengths(settings.LORARY.data / "xet"), sweep.leftovers()
     pieces = f"{counted(len(here), 'piece')} ({size_text(sum(here))})"
     message = f"{pieces} of uploads from Hugging Face clients"
-    if swept.leftovers:
-        left = f"{swept.leftovers:,} ({size_text(swept.leftover_bytes)})"
-        message = f"{message}, {left} of them left over."
+    if left.files:
+        message = f"{message}, {left.files:,} ({size_text(left.bytes)}) of them left over."
         yield Report("pieces", "warning", message, "The worker of `checks` removes them hourly.")
     else:
         yield Report("pieces", "ok", f"{message}, none left over.")
@@ -366,7 +429,9 @@ def _search() -> Iterator[Report]:
     yield Report("search", "error", message, "Run `manage.py search rebuild`.")
 
 
-PROBES: dict[str, Callable[[], Iterator[Report]]] = {
+#: Probes that look at a sample by default.
+DEEP = frozenset({"bytes", "orphans"})
+PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "settings": _settings,
     "space": _space,
     "rights": _rights,
@@ -376,6 +441,7 @@ PROBES: dict[str, Callable[[], Iterator[Report]]] = {
     "guards": _guards,
     "names": _names,
     "search": _search,
+    "facets": _facets,
     "jobs": _jobs,
     "workers": _workers,
     "bases": _bases,

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Render, RenderState, Sheet, SheetKind
+from previews.models import OPEN_STATES, Render, RenderKind, RenderState, Sheet, SheetKind
 from previews.pictures.selectors import Picture, pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
@@ -21,6 +21,7 @@ from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
 
 #: State of a version that has no render.
@@ -29,6 +30,11 @@ NONE = "none"
 STARTING = timedelta(seconds=20)
 
 _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
+
+
+def renders_with_pictures() -> QuerySet[Render]:
+    """Return the finished renders of versions."""
+    return Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +141,8 @@ def render(user: User | AnonymousUser | None, render_id: int) -> Render:
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
     rows = rows.annotate(**_SHEETS)
-    visible = Adapter.objects.visible_to(user).values("pk")
-    found = rows.filter(pk=render_id, version__adapter__in=visible).first()
+    is_visible = Adapter.objects.visible_to(user).among("version__adapter")
+    found = rows.filter(is_visible, pk=render_id).first()
     version = found.version if found is not None else None
     if found is None or version is None or not version_selectors.is_shown(user, version):
         raise NotFound(_("There is no such render."))

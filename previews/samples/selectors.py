@@ -93,6 +93,11 @@ def _url(row: Sample, suffix: str) -> str:
     return f"/media/samples/{row.pk}.{suffix}" if row.state == SampleState.READY else ""
 
 
+def shown_samples() -> QuerySet[Sample]:
+    """Return the samples that everybody sees who sees their version."""
+    return Sample.objects.filter(state=SampleState.READY)
+
+
 def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sample]:
     """Return the samples of a visible version, newest first.
 
@@ -120,9 +125,9 @@ def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:
     Raises:
         NotFound: absent, private, of a draft, or another user's and not ready.
     """
-    visible = Adapter.objects.visible_to(user).values("pk")
+    is_visible = Adapter.objects.visible_to(user).among("version__adapter")
     rows = Sample.objects.select_related("blob", "poster", "author", "version__adapter__namespace")
-    found = rows.filter(pk=sample_id, version__adapter__in=visible).first()
+    found = rows.filter(is_visible, pk=sample_id).first()
     if found is None or not _is_open(user, found):
         raise NotFound(_("There is no such picture."))
     return found
@@ -191,9 +196,9 @@ def _names_of(
     They are adapters that a search finds, and those whose samples are shown (``own``). Unlisted
     adapters are left out, because a sample would give their address to everyone.
     """
-    listed = Adapter.objects.listed_for(user).values("pk")
+    is_listed = Adapter.objects.listed_for(user).among("revision__adapter")
     rows = File.objects.filter(
-        Q(revision__adapter__in=listed) | Q(revision__adapter__in=list(own)),
+        is_listed | Q(revision__adapter__in=list(own)),
         blob__sha256__in=list(digests),
         revision__versions__state__in=OUT_STATES,
     )

@@ -65,7 +65,7 @@ class TryoutStatus:
 def triable_by(user: Viewer, versions: Iterable[Version] | None = None) -> QuerySet[Version]:
     """Return the versions that a user may try, of those given or of all."""
     adapters = Adapter.objects.visible_to(user).filter(blocked_reason="")
-    rows = Version.objects.filter(state__in=OUT_STATES, adapter__in=adapters.values("pk"))
+    rows = Version.objects.filter(adapters.among("adapter"), state__in=OUT_STATES)
     return rows if versions is None else rows.filter(pk__in=[one.pk for one in versions])
 
 

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Adapter, Maturity, Namespace, Tag, User
+from registry.models import Adapter, Maturity, User
+from registry.models.adapter import AdapterQuerySet
 
 Viewer = User | AnonymousUser | None
 
@@ -50,9 +51,9 @@ class ListingQuery:
     is_general: bool = False
 
 
-def offered(user: Viewer) -> QuerySet[Adapter]:
+def offered(user: Viewer) -> AdapterQuerySet:
     """Return the listed adapters that have a latest version."""
-    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
+    rows: AdapterQuerySet = Adapter.objects.listed_for(user)
     return rows.filter(latest_version__isnull=False)
 
 
@@ -124,23 +125,3 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValueError(value)
     return value
-
-
-def owners(user: Viewer, words: str = "") -> QuerySet[Namespace]:
-    """Return the namespaces with offered adapters, by name, with ``adapters_offered``."""
-    there = Q(adapters__in=offered(user))
-    found = Namespace.objects.filter(there).annotate(
-        adapters_offered=Count("adapters", distinct=True)
-    )
-    if words:
-        found = found.filter(key__contains=words.casefold())
-    return found.order_by("key")
-
-
-def tags(user: Viewer, words: str = "") -> QuerySet[Tag]:
-    """Return the tags of offered adapters, most frequent first, with ``adapters_offered``."""
-    there = Q(adapters__in=offered(user))
-    found = Tag.objects.filter(there).annotate(adapters_offered=Count("adapters", distinct=True))
-    if words:
-        found = found.filter(name__contains=words.casefold())
-    return found.order_by("-adapters_offered", "name")

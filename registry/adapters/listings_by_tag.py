@@ -38,7 +38,7 @@ class Facet:
         """The alternatives as one condition; without any, nothing matches."""
         found = Q(pk__in=[])
         if self.tag:
-            found |= Q(pk__in=Adapter.objects.filter(tags__name=self.tag).values("pk"))
+            found |= adapter_selectors.tagged(self.tag)
         if self.families:
             found |= Q(family__in=self.families)
         exact = {

@@ -26,9 +26,16 @@ class Entry:
 
 
 def digest_of(entries: Iterable[Entry]) -> str:
+    """Return the sha256 of the canonical manifest."""
+    return digest_of_lines(
+        (entry.path, entry.blob.size_bytes, entry.blob.sha256) for entry in entries
+    )
+
+
+def digest_of_lines(lines: Iterable[tuple[str, int, str]]) -> str:
     """Return the sha256 of the canonical manifest: sorted (path, size, sha256)."""
-    lines = sorted((entry.path, entry.blob.size_bytes, entry.blob.sha256) for entry in entries)
-    return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
+    text = json.dumps(sorted(lines), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def entries_of(revision: Revision) -> list[Entry]:

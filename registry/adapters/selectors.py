@@ -6,17 +6,29 @@ import base64
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from registry import hooks
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.models import Adapter, AdapterName, Namespace, NamespaceName, Visibility
+from registry.facet_counters import COLUMNS, TAG
+from registry.models import (
+    Adapter,
+    AdapterName,
+    FacetCount,
+    Namespace,
+    NamespaceName,
+    Tag,
+    Visibility,
+)
 from registry.names import key_of
 from registry.search import matching as searching
 from registry.search import ranking
-from registry.search.matching import MAX_MATCHES, Found
+from registry.search.matching import Found
 from registry.search.snippets import snippet
 
 if TYPE_CHECKING:
@@ -28,8 +40,8 @@ if TYPE_CHECKING:
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
-#: Tags that facets count, the most frequent ones.
-MAX_TAGS_COUNTED = 40
+#: Adapters from which on a tag is frequent.
+FREQUENT = 5000
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
 SORT_COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
@@ -53,6 +65,11 @@ class Query:
     tag: str = ""
     owner: str = ""
     sort: str = ""
+    lineage: str = ""
+    method: str = ""
+    maturity: str = ""
+    licence: str = ""
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +77,16 @@ class Page:
     """Results and the cursor of the next page, "" on the last one.
 
     Attributes:
-        total: Number of all results, at most ``MAX_MATCHES`` + 1; None if there is no text to
-            search for, and nothing was counted.
+        matches: All results, unordered; None if there is no text to search for.
         corrected: The query that these are the results of, "" if it is the one asked for.
         snippets: Adapter id → where the words occur, as HTML.
     """
 
     results: list[Adapter]
     next_cursor: str
-    total: int | None = None
+    matches: QuerySet[Adapter] | None = None
     corrected: str = ""
     snippets: Mapping[int, SafeString] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """Values to filter by, as (value, count), most frequent first."""
-
-    families: list[tuple[str, int]] = field(default_factory=list)
-    kinds: list[tuple[str, int]] = field(default_factory=list)
-    tags: list[tuple[str, int]] = field(default_factory=list)
 
 
 def namespace(name: str) -> Namespace:
@@ -178,7 +185,7 @@ def search(
     if found is None:
         return Page(results, following)
     snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
-    return Page(results, following, found.total, found.corrected, snippets)
+    return Page(results, following, found.rows, found.corrected, snippets)
 
 
 def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
@@ -204,37 +211,54 @@ def _found(rows: QuerySet[Adapter], query: Query) -> Found:
     return searching.find(rows, query.q, is_narrow=bool(query.tag or query.owner))
 
 
-def count(user: User | AnonymousUser | None, query: Query) -> int:
-    """Return how many published adapters match a query, at most ``MAX_MATCHES`` + 1."""
-    rows = matching(user, query).filter(published_at__isnull=False)
-    return rows.order_by().values("pk")[: MAX_MATCHES + 1].count()
-
-
 def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
-    exact = {"family": query.family, "kind": query.kind, "tags__name": query.tag.casefold()}
+    exact = {column: getattr(query, name) for name, column in COLUMNS.items()}
+    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    if query.tag:
+        rows = rows.filter(tagged(query.tag))
     if query.owner:
-        exact["namespace__key"] = key_of(query.owner)
-    return rows.filter(**{column: value for column, value in exact.items() if value})
+        rows = rows.filter(namespace=id_of_owner(query.owner))
+    return rows.filter(has_pictures()) if query.pictures else rows
+
+
+def tagged(name: str) -> Q:
+    """Condition for adapters with a tag.
+
+    Those with a rare tag are read through the tag. If it is frequent, a list walks its own order
+    and looks the tag up, until the page is full.
+    """
+    tag = _id_of(Tag.objects.filter(name=name.casefold()))
+    marks = Adapter.tags.through.objects.filter(tag=tag)
+    known = FacetCount.objects.filter(field=TAG, value=name.casefold(), count__gte=FREQUENT)
+    if known.exists():
+        return Q(Exists(marks.filter(adapter=OuterRef("pk"))))
+    return Q(pk__in=marks.values("adapter"))
+
+
+def _id_of(rows: QuerySet[Any]) -> int:
+    """Return the id of the only row, 0 without one.
+
+    Databases plan a filter by id better than a join with the name: they know how frequent it is.
+    """
+    return rows.values_list("pk", flat=True).first() or 0
+
+
+def id_of_owner(name: str) -> int:
+    """Return the id of the namespace that has a name now, 0 if there is none."""
+    return _id_of(Namespace.objects.filter(key=key_of(name)))
+
+
+def has_pictures() -> Q:
+    """Condition for adapters whose latest version has pictures."""
+    found = [
+        Q(Exists(rows.filter(version=OuterRef("latest_version")))) for rows in hooks.pictured()
+    ]
+    return reduce(or_, found, Q(pk__in=[]))
 
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
     return rows.select_related("namespace", "latest_version").prefetch_related("tags")
-
-
-def facets(user: User | AnonymousUser | None) -> Facets:
-    """Return the values that the user can filter by."""
-    rows = Adapter.objects.listed_for(user).filter(published_at__isnull=False)
-    return Facets(
-        families=_counts(rows.exclude(family=""), "family"),
-        kinds=_counts(rows, "kind"),
-        tags=_counts(rows.filter(tags__isnull=False), "tags__name")[:MAX_TAGS_COUNTED],
-    )
-
-
-def _counts(rows: QuerySet[Adapter], column: str) -> list[tuple[str, int]]:
-    counted = rows.order_by().values_list(column).annotate(n=Count("pk", distinct=True))
-    return [(str(value), int(n)) for value, n in counted.order_by("-n", column)]
 
 
 def _cursor(column: str, adapter: Adapter) -> str:

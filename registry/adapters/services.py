@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from registry import events
+from registry import events, facet_counters
 from registry.accounts import permissions
 from registry.adapters import manifests
 from registry.errors import Invalid, NameTaken
@@ -92,6 +92,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
         if tags is not None:
             _set_tags(adapter, tags)
         documents.save(adapter)
+        facet_counters.fold_soon()
         events.record(
             actor=user,
             verb="adapter_updated",

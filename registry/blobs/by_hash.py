@@ -156,9 +156,10 @@ def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
 def _places(user: Viewer, blobs: Iterable[int]) -> Iterator[tuple[Version, File]]:
     """Yield visible versions with their files of these blobs, the oldest first."""
     files = File.objects.filter(blob__in=list(blobs))
+    seen = Adapter.objects.visible_to(user).among("adapter")
     versions = (
         Version.objects.exclude(state=VersionState.DRAFT)
-        .filter(adapter__in=Adapter.objects.visible_to(user), revision__in=files.values("revision"))
+        .filter(seen, revision__in=files.values("revision"))
         .select_related("adapter__namespace", "revision", "author")
         .order_by("published_at", "pk")[:MAX_ROWS]
     )

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, F, Max, Min, Q, When
+from django.db.models import Case, F, Q, Subquery, When
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from registry.models import Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from django.db.models import QuerySet
 
@@ -40,6 +40,11 @@ INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
 
 #: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0
+
+#: Ended jobs are kept for this time, for the operator's page and estimates of durations.
+KEPT_FOR = timedelta(days=30)
+#: Ended jobs that are deleted in one transaction.
+FORGOTTEN_AT_ONCE = 500
 
 _OPEN = [JobState.QUEUED, JobState.RUNNING]
 
@@ -173,16 +178,18 @@ def _turn(queue: str, priority: int, owner: str) -> int:
     one process serves them. Two jobs that an owner writes at the same moment may get the same turn.
     """
     kind = queue.partition(".")[0]
-    peers = Job.objects.filter(priority=priority, state__in=_OPEN).filter(
-        Q(queue=kind) | Q(queue__startswith=f"{kind}.")
-    )
-    found = peers.aggregate(
-        running=Max("turn", filter=Q(state=JobState.RUNNING)),
-        head=Min("turn", filter=Q(queue=queue)),
-        own=Max("turn", filter=Q(owner=owner)),
-    )
-    now = found["running"] if found["running"] is not None else found["head"]
-    return max(now or 0, 0 if found["own"] is None else found["own"] + 1)
+    jobs = Job.objects.filter(priority=priority)
+    peers = jobs.filter(Q(queue=kind) | Q(queue__startswith=f"{kind}."))
+    # Each is a look-up in an index of its own; one query for all would read every open job.
+    now = _first_turn(peers.filter(state=JobState.RUNNING).order_by("-turn"))
+    if now is None:
+        now = _first_turn(jobs.filter(queue=queue, state=JobState.QUEUED).order_by("turn"))
+    own = (_first_turn(peers.filter(owner=owner, state=state).order_by("-turn")) for state in _OPEN)
+    return max(now or 0, *(0 if turn is None else turn + 1 for turn in own))
+
+
+def _first_turn(jobs: QuerySet[Job]) -> int | None:
+    return jobs.values_list("turn", flat=True).first()
 
 
 def wake(queue: str) -> None:
@@ -198,8 +205,8 @@ def worker_name() -> str:
     return f"{_host()}:{os.getpid()}"
 
 
-def _claimable(queues: Iterable[str]) -> Q:
-    """Return the condition for jobs that a worker of these queues may take.
+def _claimable() -> tuple[Q, Q]:
+    """Return the conditions for jobs that wait, and for those that a dead worker left.
 
     No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` comes from a clock that
     was ahead, and is due.
@@ -209,12 +216,26 @@ def _claimable(queues: Iterable[str]) -> Q:
     due = Q(run_after__isnull=True) | Q(run_after__lte=now) | Q(run_after__gt=beyond)
     waiting = Q(state=JobState.QUEUED) & due
     abandoned = Q(state=JobState.RUNNING, lease_until__lt=now)
-    return Q(queue__in=list(queues)) & (waiting | abandoned)
+    return waiting, abandoned
+
+
+def _heads(queues: Sequence[str], *, locks: bool = False) -> QuerySet[Job]:
+    """Return the first waiting job of each queue, and the first that a dead worker left.
+
+    Each is the first in an index; an order over all queues would sort every waiting job.
+    """
+    waiting, abandoned = _claimable()
+    each = [Job.objects.filter(waiting, queue=queue) for queue in queues]
+    each.append(Job.objects.filter(abandoned, queue__in=queues))
+    if locks:
+        each = [jobs.select_for_update(skip_locked=True) for jobs in each]
+    ordered = (jobs.order_by("-priority", "turn", "id").values("pk") for jobs in each)
+    return Job.objects.filter(pk__in=[Subquery(jobs[:1]) for jobs in ordered])
 
 
 def next_queue(queues: Iterable[str]) -> str | None:
     """Return one of these queues that has a claimable job, or None."""
-    return Job.objects.filter(_claimable(queues)).values_list("queue", flat=True).first()
+    return _heads(list(queues)).values_list("queue", flat=True).first()
 
 
 def claim(*queues: str, after: str = "") -> Job | None:
@@ -225,10 +246,8 @@ def claim(*queues: str, after: str = "") -> Job | None:
     """
     other = Case(When(queue=after, then=0), default=1)
     with transaction.atomic():
-        rows = Job.objects.filter(_claimable(queues)).order_by("-priority", "turn", other, "id")
-        if connection.features.has_select_for_update_skip_locked:
-            rows = rows.select_for_update(skip_locked=True)
-        job = rows.first()
+        locks = connection.features.has_select_for_update_skip_locked
+        job = _heads(queues, locks=locks).order_by("-priority", "turn", other, "id").first()
         if job is None:
             return None
         job.state = JobState.RUNNING
@@ -273,6 +292,21 @@ def cancel(key: str) -> None:
     Job.objects.filter(key=key, state=JobState.QUEUED).update(
         state=JobState.CANCELLED, finished_at=timezone.now(), is_cancel_asked=True
     )
+
+
+def forget(*, is_dry: bool = False) -> int:
+    """Delete jobs that ended long ago, and return how many."""
+    oldest = timezone.now() - KEPT_FOR
+    ended = Job.objects.filter(finished_at__lt=oldest).exclude(state__in=_OPEN)
+    if is_dry:
+        return ended.count()
+    forgotten = 0
+    while keys := list(
+        ended.order_by("finished_at").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]
+    ):
+        ended.filter(pk__in=keys).delete()
+        forgotten += len(keys)
+    return forgotten
 
 
 def release_dead() -> int:

@@ -226,7 +226,7 @@ class Cleaner(threading.Thread):
         while not self.stopping.wait(pause_s):
             pause_s = CLEAN_S
             try:
-                log.info("swept: %s", sweep.run())
+                log.info("swept: %s", sweep.run_alone() or "another worker is sweeping")
             except Exception:  # process edge: the database or store may return
                 log.exception("sweep failed")
             finally:

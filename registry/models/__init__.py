@@ -21,6 +21,7 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
+from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
 from registry.models.job import Job, Worker, WorkerWish
 from registry.models.namespace import Membership, Namespace, NamespaceName
@@ -49,6 +50,8 @@ __all__ = [
     "CardProblem",
     "DailyDownloads",
     "Event",
+    "FacetChange",
+    "FacetCount",
     "File",
     "FileRole",
     "Finding",

@@ -29,6 +29,14 @@ class Tag(models.Model):
 class AdapterQuerySet(models.QuerySet["Adapter"]):
     """Queries limited to what a user may see."""
 
+    def among(self, path: str) -> models.Exists:
+        """Condition for rows whose adapter at a path (``adapter``) is one of these.
+
+        Databases check it for the rows that other conditions leave. For ``adapter__in=…``, SQLite
+        first reads all adapters.
+        """
+        return models.Exists(self.filter(pk=models.OuterRef(path)))
+
     def visible_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters whose page the user may open (unlisted ones included)."""
         visible = ~Q(visibility=Visibility.PRIVATE) & Q(blocked_reason="")
@@ -40,8 +48,15 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
 
     def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters that searches and listings may show to the user."""
-        listed = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)
-        return self.filter(listed | _in_own_namespace(user), withdrawn_reason="")
+        return self.filter(_LISTED | _in_own_namespace(user), withdrawn_reason="")
+
+    def listed_only_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
+        """Adapters of ``listed_for`` that are not listed for everybody."""
+        return self.filter(~_LISTED, _in_own_namespace(user), withdrawn_reason="")
+
+
+#: Condition for adapters that are listed for everybody, if they were not withdrawn.
+_LISTED = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)
 
 
 def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
@@ -78,6 +93,8 @@ class Adapter(models.Model):
     withdrawn_reason = models.CharField(max_length=280, blank=True, default="", db_default="")
     family = models.CharField(max_length=48, blank=True)
     lineage = models.CharField(max_length=64, blank=True)
+    # During an update, processes of the previous release write rows without this column.
+    algorithm = models.CharField(max_length=32, blank=True, default="", db_default="")
     downloads = models.PositiveBigIntegerField(default=0)
     last_number = models.PositiveIntegerField(default=0, editable=False)
     latest_version = models.ForeignKey(
@@ -100,6 +117,9 @@ class Adapter(models.Model):
             models.Index(fields=["-downloads", "-id"], name="adapter_by_downloads"),
             models.Index(fields=["-updated_at", "-id"], name="adapter_by_update"),
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
+            models.Index(fields=["lineage", "-published_at"], name="adapter_by_lineage"),
+            models.Index(fields=["algorithm", "-published_at"], name="adapter_by_algorithm"),
+            models.Index(fields=["licence", "-published_at"], name="adapter_by_licence"),
         ]
 
     def __str__(self) -> str:

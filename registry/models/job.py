@@ -43,12 +43,17 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A key belongs to at most one open job."""
+        """A key belongs to at most one open job; indexes serve the queue and its pruning."""
 
         indexes = [
             models.Index(
                 fields=["queue", "state", "-priority", "turn", "id"], name="job_claim_order"
             ),
+            # Not partial: SQLite does not use partial indexes for values that are parameters.
+            models.Index(fields=["key", "state"], name="job_by_key"),
+            models.Index(fields=["state", "priority", "turn"], name="job_by_state"),
+            models.Index(fields=["owner", "state", "priority", "turn"], name="job_by_owner"),
+            models.Index(fields=["finished_at"], name="job_by_end"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import F, Q
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from registry.models import Adapter
     from registry.search.syntax import Limit, Owner
 
-#: Matches that are counted and ranked; of more, a page says “1,000+”.
-MAX_MATCHES = 1_000
 #: Misspelt words of a query that are corrected.
 MAX_CORRECTED = 3
+
+
+def max_matches() -> int:
+    """Return the number of matches that are counted and ranked; of more, a page says “1,000+”."""
+    most: int = settings.LORARY.max_counted
+    return most
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,11 @@ class Found:
 
     Attributes:
         rows: They, unordered.
-        total: How many there are, at most ``MAX_MATCHES`` + 1.
+        total: How many there are, at most ``max_matches()`` + 1.
         parsed: The query that matched: the one asked for, or the corrected one.
         candidates: The rows without the condition that the words occur.
         plain: The words that must occur and are not hashes.
-        newest: The highest ids of matches, at most ``MAX_MATCHES``.
+        newest: The highest ids of matches, at most ``max_matches()``.
         corrected: Text of the corrected query, "" if the query is as asked for.
     """
 
@@ -53,8 +58,8 @@ class Found:
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are more than ``MAX_MATCHES``."""
-        return self.total > MAX_MATCHES
+        """Whether there are more than ``max_matches()``."""
+        return self.total > max_matches()
 
 
 def find(rows: QuerySet[Adapter], text: str, *, is_narrow: bool = False) -> Found:
@@ -95,7 +100,7 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
             limited = limited.exclude(pk__in=index.subquery(index.expression([word])))
     is_narrow = is_narrow or any(not owner.is_excluded for owner in parsed.owners)
     words, newest = _newest(limited, plain, parsed.unwanted, is_narrow=is_narrow)
-    total, newest = len(newest), newest[:MAX_MATCHES]
+    total, newest = len(newest), newest[: max_matches()]
     found = Found(limited, total, parsed, limited, tuple(words), tuple(newest))
     if not found.is_cut:
         return replace(found, rows=rows.filter(pk__in=newest))
@@ -118,8 +123,8 @@ def _walked(
 def _newest(
     rows: QuerySet[Adapter], plain: Sequence[Word], unwanted: Sequence[Word], *, is_narrow: bool
 ) -> tuple[Sequence[Word], list[int]]:
-    """Return the words that were looked for, and the highest ids, one more than ``MAX_MATCHES``."""
-    most = MAX_MATCHES + 1
+    """Return the words that were looked for, and up to ``max_matches()`` + 1 of the highest ids."""
+    most = max_matches() + 1
     if is_narrow or not plain:
         few = list(rows.order_by("-pk").values_list("pk", flat=True)[:most])
         if not plain:
@@ -136,7 +141,7 @@ def _newest(
 
 
 def _count(rows: QuerySet[Adapter]) -> int:
-    return rows.order_by().values("pk")[: MAX_MATCHES + 1].count()
+    return rows.order_by().values("pk")[: max_matches() + 1].count()
 
 
 def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
@@ -171,7 +176,7 @@ def _of(owner: Owner) -> Q:
 
 def _with_hash(word: Word) -> list[int]:
     forms = [] if word.column else file_hashes.forms_of(word.text)
-    return list(by_hash.adapters_with(forms)[:MAX_MATCHES]) if forms else []
+    return list(by_hash.adapters_with(forms)[: max_matches()]) if forms else []
 
 
 def correction(parsed: Parsed) -> str | None:
@@ -190,7 +195,7 @@ def correction(parsed: Parsed) -> str | None:
 
 def _occurs(word: Word) -> bool:
     # PostgreSQL reads all rows for the first match of a word that has none; not for a thousand.
-    return index.count(index.expression([word]), MAX_MATCHES) > 0
+    return index.count(index.expression([word]), max_matches()) > 0
 
 
 def _corrected(part: str) -> str:
@@ -204,7 +209,7 @@ def _corrected(part: str) -> str:
 def _ranked(part: str) -> Iterator[tuple[int, bool, int, str]]:
     """Yield the candidates: fewer errors first, then the same first letter, then frequent ones."""
     for distance, other in spelling.similar(part):
-        documents = index.count(index.expression([_plain(other)]), MAX_MATCHES)
+        documents = index.count(index.expression([_plain(other)]), max_matches())
         if documents:
             yield distance, other[0] != part[0], -documents, other
 

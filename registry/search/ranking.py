@@ -2,7 +2,7 @@
 
 A match scores by the most telling place in which all words occur: title or name as a whole, in the
 name, trigger words, tags and base model, summary, card. Downloads and a recent publication add to
-it, at most as much as a step and a half. Up to ``MAX_MATCHES`` matches are all ranked. Of more,
+it, at most as much as a step and a half. ``LORARY_MAX_COUNTED`` matches are all ranked. Of more,
 ``MAX_RANKED`` are, so that a frequent word takes no longer than a rare one: those from the most
 telling places, the newest first. Other orders list all matches.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from registry.search.matching import Found
     from registry.search.syntax import Word
 
-#: Candidates that are ranked if there are more than ``MAX_MATCHES`` matches.
+#: Candidates that are ranked if there are more than ``LORARY_MAX_COUNTED`` matches.
 MAX_RANKED = 500
 #: Points of a title or name that is the query.
 EXACT = 7.0

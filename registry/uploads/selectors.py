@@ -111,7 +111,9 @@ def readable_by(user: User, sha256: str) -> Blob | None:
     if blob is None:
         return None
     own = listing(user).filter(blob=blob, state=UploadState.ACCEPTED)
-    shown = shown_files().filter(blob=blob, revision__adapter__in=Adapter.objects.open_to(user))
+    shown = shown_files().filter(
+        Adapter.objects.open_to(user).among("revision__adapter"), blob=blob
+    )
     return blob if own.exists() or shown.exists() else None
 
 
@@ -134,7 +136,8 @@ def _own_versions(user: User) -> QuerySet[Version]:
     """Return versions where the user may publish, and visible ones they published elsewhere."""
     is_own = Q(adapter__namespace__in=writable_by(user))
     is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
-    return Version.objects.filter(is_own | is_out, adapter__in=Adapter.objects.visible_to(user))
+    seen = Adapter.objects.visible_to(user).among("adapter")
+    return Version.objects.filter(is_own | is_out, seen)
 
 
 def _first_since(upload: Upload, versions: list[Version]) -> Version:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
@@ -25,6 +25,7 @@ from registry.models import (
     VersionState,
     Visibility,
 )
+from registry.models.adapter import AdapterQuerySet
 from registry.versions import selectors as version_selectors
 from registry.versions.files import SERVED, Served, require_access, served_of
 
@@ -34,16 +35,16 @@ Viewer = User | AnonymousUser | None
 _BATCH = 1000
 
 
-def adapters_for(user: Viewer) -> QuerySet[Adapter]:
+def adapters_for(user: Viewer) -> AdapterQuerySet:
     """Return the adapters that the user can find by id: public ones, and the user's own."""
-    own = Adapter.objects.listed_for(user).values("pk")
-    rows = Adapter.objects.visible_to(user)
-    return rows.filter(~Q(visibility=Visibility.UNLISTED) | Q(pk__in=own))
+    own = Adapter.objects.listed_for(user).among("pk")
+    rows: AdapterQuerySet = Adapter.objects.visible_to(user)
+    return rows.filter(~Q(visibility=Visibility.UNLISTED) | own)
 
 
 def adapter(user: Viewer, number: int) -> Adapter:
     """Return an adapter that has a latest version."""
-    rows = offered(user).filter(pk__in=adapters_for(user).values("pk"))
+    rows = offered(user).filter(adapters_for(user).among("pk"))
     found = rows.select_related("namespace", "latest_version").prefetch_related("tags")
     one = found.filter(pk=number).first()
     if one is None:
@@ -60,7 +61,7 @@ def version(user: Viewer, number: int) -> Version:
     """
     rows = Version.objects.exclude(state=VersionState.DRAFT)
     rows = rows.select_related("adapter__namespace", "adapter__latest_version", "revision")
-    found = rows.filter(pk=number, adapter__in=adapters_for(user)).first()
+    found = rows.filter(adapters_for(user).among("adapter"), pk=number).first()
     if found is None:
         raise NotFound(_("There is no version with the number %(n)d.") % {"n": number})
     if found.adapter.withdrawn_reason:
@@ -72,7 +73,7 @@ def version(user: Viewer, number: int) -> Version:
 
 def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
     """Return the published versions with these ids that the user may see, ordered by id."""
-    rows = Version.objects.filter(state=VersionState.PUBLISHED, adapter__in=offered(user))
+    rows = Version.objects.filter(offered(user).among("adapter"), state=VersionState.PUBLISHED)
     rows = rows.select_related("adapter__namespace", "adapter__latest_version")
     return list(rows.filter(pk__in=numbers).order_by("pk"))
 
@@ -107,10 +108,10 @@ def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[i
 def served(user: Viewer, version_id: int, file_id: int) -> Served:
     """Return a file of a version for sending; one query for public files of open adapters."""
     rows = File.objects.filter(
+        adapters_for(user).among("revision__versions__adapter"),
         pk=file_id,
         revision__versions=version_id,
         revision__versions__state__in=OUT_STATES,
-        revision__versions__adapter__in=adapters_for(user),
     ).order_by()
     listed = rows.values_list(*SERVED)
     row = listed.filter(revision__versions__adapter__access=Access.OPEN).first()
@@ -132,10 +133,10 @@ def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, i
     wanted = list(dict.fromkeys(digests))
     for begin in range(0, len(wanted), _BATCH):
         rows = File.objects.filter(
+            offered(user).among("revision__versions__adapter"),
             blob__sha256__in=wanted[begin : begin + _BATCH],
             role=FileRole.WEIGHTS,
             revision__versions__state=VersionState.PUBLISHED,
-            revision__versions__adapter__in=offered(user),
         )
         listed = rows.order_by("revision__versions__published_at", "revision__versions__pk")
         for sha256, number, owner in listed.values_list(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from registry import facet_counters
 from registry.errors import Invalid, NotFound
 from registry.models import OUT_STATES, Adapter, Revision, Version, VersionState
 from registry.names import has_control
@@ -48,6 +49,7 @@ def set_columns(adapter: Adapter, version: Version | None) -> None:
     adapter.latest_version = version
     adapter.family = version.family if version else ""
     adapter.lineage = version.lineage if version else ""
+    adapter.algorithm = version.algorithm if version else ""
 
 
 def show_newest(adapter: Adapter) -> None:
@@ -61,9 +63,18 @@ def update_lists(adapter: Adapter, version: Version | None) -> None:
     if version is not None:
         adapter.published_at = version.published_at
     adapter.save(
-        update_fields=["title", "latest_version", "family", "lineage", "published_at", "updated_at"]
+        update_fields=[
+            "title",
+            "latest_version",
+            "family",
+            "lineage",
+            "algorithm",
+            "published_at",
+            "updated_at",
+        ]
     )
     documents.save(adapter)
+    facet_counters.fold_soon()
 
 
 def delete_draft(version: Version) -> None:

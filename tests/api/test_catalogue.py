@@ -8,7 +8,7 @@ import pytest
 
 from previews.models import RenderState
 from registry.adapters import services as adapters
-from registry.models import Version
+from registry.models import Adapter, Version
 from registry.publication import services as publication
 from registry.versions.details import Details
 from tests import catalogue
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_django import DjangoAssertNumQueries
 
-    from registry.models import Adapter, Upload, User
+    from registry.models import Upload, User
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -314,3 +314,16 @@ def test_a_strength_that_nobody_recommended_is_null(
     released(noir, lora)
     version = stranger.send("get", "adapters/ada/noir/versions/v1").json()
     assert version["strength"] == {"recommended": None, "min": None, "max": None}
+
+
+def test_search_filters_by_what_the_browse_page_does(
+    stranger: Caller, noir: Adapter, shelf: list[Adapter]
+) -> None:
+    columns = {"lineage": "Pony", "algorithm": "dora", "maturity": "mature", "licence": "mit"}
+    Adapter.objects.filter(pk=shelf[0].pk).update(**columns)
+    for query in ("lineage=Pony", "method=dora", "maturity=mature", "licence=mit"):
+        found = stranger.send("get", f"adapters?{query}").json()["results"]
+        assert [one["name"] for one in found] == [shelf[0].name], query
+    assert stranger.send("get", "adapters?pictures=true").json()["results"] == []
+    assert stranger.send("get", "adapters?maturity=odd").status_code == 400
+    assert stranger.send("get", "adapters?pictures=perhaps").status_code == 400

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 import stat
 from contextlib import closing
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from django.conf import settings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from registry.blobs import migrate_store
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -102,9 +102,9 @@ def test_a_file_that_comes_while_files_are_copied_is_in_the_set(
     dump = database_dumps.dump
     late: list[str] = []
 
-    def dump_after_another(target: Path) -> list[migrate_store.Named]:
+    def dump_after_another(target: Path, listing: TextIO) -> database_dumps.Listed:
         late.append(keep(b"meanwhile"))
-        return dump(target)
+        return dump(target, listing)
 
     monkeypatch.setattr(database_dumps, "dump", dump_after_another)
     made = backup.make(folder)
@@ -118,8 +118,8 @@ def test_a_file_that_is_swept_after_the_rows_were_copied_is_in_the_set(
     swept = keep(b"withdrawn")
     dump = database_dumps.dump
 
-    def dump_before_a_sweep(target: Path) -> list[migrate_store.Named]:
-        named = dump(target)
+    def dump_before_a_sweep(target: Path, listing: TextIO) -> database_dumps.Listed:
+        named = dump(target, listing)
         Blob.objects.filter(sha256=swept).update(is_stored=False)
         storage.store().delete(swept)
         return named
@@ -396,5 +396,7 @@ def test_restore_refuses_an_empty_folder(tmp_path: Path) -> None:
 
 def test_a_copy_of_the_rows_is_one_sound_file(tmp_path: Path) -> None:
     sha256 = keep(b"named")
-    assert database_dumps.dump(tmp_path / "rows.sqlite3") == [(sha256, 5)]
+    listing = io.StringIO()
+    assert database_dumps.dump(tmp_path / "rows.sqlite3", listing) == (1, 5)
+    assert listing.getvalue() == f"{sha256} 5\n"
     assert [file.name for file in tmp_path.glob("rows*")] == ["rows.sqlite3"]

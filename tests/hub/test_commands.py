@@ -17,7 +17,9 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from hub.operations import doctor
 from hub.operations.supervisor import Supervisor
+from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.jobs import queue
@@ -151,6 +153,28 @@ def test_doctor_names_a_file_that_is_missing_and_one_that_is_short() -> None:
     text = " ".join(report["message"] for report in found["bytes"])
     assert f"{written.sha256}: 5 bytes instead of 6." in text
     assert f"{'f' * 64}: missing." in text
+
+
+def test_doctor_looks_at_a_sample_of_many_files_and_deep_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "SAMPLE", 4)
+    blobs = [blob_of(b"%d" % number) for number in range(9)]
+    reports = {one.probe: one for one in doctor.examine()}
+    assert reports["bytes"].message == "Of 9 files, 4 were looked at and are in full length."
+    assert "--deep" in reports["bytes"].hint
+    assert "--deep" in reports["orphans"].hint
+    storage.store().delete(blobs[-1].sha256)
+    (report,) = doctor.PROBES["bytes"]()  # the newest are always looked at
+    assert report.message == f"{blobs[-1].sha256}: missing."
+    storage.store().write(storage.new_key(), [b"orphan"])
+    for blob in blobs[:-1]:
+        storage.store().delete(blob.sha256)
+    *named, last = doctor.PROBES["bytes"](is_deep=True)
+    assert len(named) == doctor.NAMED
+    assert last.message == "9 of 9 files in all missing or short."
+    deep = {one.probe: one for one in doctor.examine(is_deep=True)}
+    assert deep["orphans"].state == "ok"  # within the grace period
 
 
 def test_doctor_and_sweep_count_what_hub_clients_left() -> None:

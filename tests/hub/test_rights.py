@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 from io import StringIO
@@ -93,7 +94,7 @@ def test_a_folder_of_backups_that_is_open_is_told(tmp_path: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="pg_dump writes into a closed folder")
 def test_a_copy_of_the_rows_is_the_owners(tmp_path: Path) -> None:
-    database_dumps.dump(tmp_path / "rows.sqlite3")
+    database_dumps.dump(tmp_path / "rows.sqlite3", io.StringIO())
     assert mode(tmp_path / "rows.sqlite3") == 0o600
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from lorary.anatomy import FAMILIES
 from registry.adapters import services as adapters
 from registry.models import Adapter, Revision, Version
+from tests.pages.pictures import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +129,52 @@ def test_queries_do_not_grow_with_the_results(
     many: list[Adapter],
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(14):
         client.get("/browse")
+    with django_assert_max_num_queries(18):
+        client.get("/browse?kind=style&owner=ada&q=adapter")
+
+
+def test_each_filter_is_a_list_a_chip_and_a_part_of_the_address(
+    client: Client, noir: Adapter, many: list[Adapter]
+) -> None:
+    Adapter.objects.filter(pk__in=[one.pk for one in many[:3]]).update(
+        lineage="Pony", algorithm="loha", licence="mit", maturity="mature"
+    )
+    Adapter.objects.filter(pk=many[4].pk).update(lineage="Illustrious", licence="cc0-1.0")
+    page = client.get("/browse").content.decode()
+    for name, value in {
+        "lineage": "Pony", "method": "loha", "licence": "mit", "maturity": "mature", "owner": "ada",
+    }.items():  # fmt: skip
+        if name != "owner":  # there is only one
+            assert re.search(rf'name="{name}"\s+value="{value}"', page), name
+        found = client.get("/browse", {name: value}).content.decode()
+        assert ("31 adapters" if name == "owner" else "3 adapters") in found, name
+        assert re.search(rf'name="{name}"\s+value="{value}"\s+checked', found), name
+        assert "Remove filter: " in found, name
+    found = client.get("/browse?lineage=Pony&kind=style").content.decode()
+    assert 'href="/browse?lineage=Pony"' in found
+    assert re.search(r'value="Illustrious"\s*>Illustrious\s*<span class="n push">1<', found)
+    assert "No adapter matches" in client.get("/browse?maturity=odd&licence=x").content.decode()
+
+
+def test_pictures_are_a_filter(client: Client, noir: Adapter, v1: Version) -> None:
+    assert 'name="pictures"' in client.get("/browse").content.decode()
+    page = client.get("/browse?pictures=yes").content.decode()
+    assert "0 adapters" in page
+    assert "Remove filter: With pictures" in page
+    render(v1, "ready", 2)
+    assert 'href="/ada/noir"' in client.get("/browse?pictures=yes").content.decode()
+
+
+def test_more_matches_than_are_counted_are_told_as_such(
+    client: Client, many: list[Adapter], own_settings: Callable[..., None]
+) -> None:
+    own_settings(max_counted=10)
+    assert "30 adapters" in client.get("/browse?kind=style").content.decode()
+    page = client.get("/browse?kind=style&q=adapter").content.decode()
+    assert "10+ adapters" in page
+    assert re.search(r'<span class="n push">10\+</span>', page)
 
 
 def test_a_profile_lists_what_its_visitor_may_see(

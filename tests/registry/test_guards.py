@@ -242,7 +242,7 @@ def test_what_is_missing_is_said_and_put_back_by_migrate(version: Version) -> No
 
 
 def test_a_rule_that_changed_replaces_the_one_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {rule.trigger for rule in guards.RULES}
+    before = {one.trigger for one in guards.triggers()}
     first, *rest = guards.RULES
     changed = guards.Rule(first.name, first.table, first.event, "1 = 0", first.keeps, first.columns)
     try:

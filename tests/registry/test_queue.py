@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from registry.jobs import queue, worker_process
@@ -368,3 +368,31 @@ def test_the_same_job_asked_for_at_once_is_one(tmp_path: Path) -> None:
     hub = RunningHub(tmp_path / "hub")
     hub.migrate()
     hub.manage("shell", "--verbosity", "0", "--command", SAME_AT_ONCE)
+
+
+def test_jobs_that_ended_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FORGOTTEN_AT_ONCE", 2)
+    old, now = timezone.now() - queue.KEPT_FOR - timedelta(hours=1), timezone.now()
+    for number, state in enumerate(["done", "failed", "cancelled", "done", "queued", "running"]):
+        Job.objects.create(queue="checks", task="note", key=f"old{number}", state=state,
+                           finished_at=old)  # fmt: skip
+        Job.objects.create(queue="checks", task="note", key=f"new{number}", state=state,
+                           finished_at=now)  # fmt: skip
+    assert queue.forget(is_dry=True) == 4
+    assert queue.forget() == 4
+    left = Job.objects.filter(key__startswith="old").values_list("state", flat=True)
+    assert set(left) == {"queued", "running"}
+    assert Job.objects.count() == 8
+    assert queue.forget() == 0
+
+
+def test_a_claim_takes_the_head_of_each_queue_from_an_index() -> None:
+    for number in range(60):
+        queue.enqueue(queue=f"render.f{number % 3}", task="note", args={}, key=f"k{number}",
+                      owner=f"o{number % 7}")  # fmt: skip
+    rows = queue._heads(["render.f0", "render.f1", "render.f2"])
+    if connection.vendor == "sqlite":  # PostgreSQL reads a table as small as this as a whole
+        assert "job_claim_order" in rows.explain()
+    assert rows.count() == 3
+    assert queue.next_queue(["render.f1", "none"]) == "render.f1"
+    assert queue.next_queue(["none"]) is None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry import sweep
+from registry import locks, storage, sweep
 from registry.models import UploadPart, UploadState
 from registry.uploads import services as uploads
 from tests.catalogue import accept
 from tests.registry.files import LORA
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registry.models import Upload, User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_parts")]
@@ -46,3 +48,23 @@ def test_parts_of_a_decided_upload_are_forgotten_and_others_kept(ada: User) -> N
     is_open.refresh_from_db()
     assert is_open.state == UploadState.RECEIVING
     assert is_open.parts.count() == PARTS
+
+
+def test_kept_files_are_looked_up_in_batches(
+    ada: User, own_settings: Callable[..., None], django_assert_max_num_queries: Any
+) -> None:
+    own_settings(grace_days=0)
+    for number in range(8):
+        accept(ada, b"%d" % number, f"README{number}.md")
+    stored = {entry.name for entry in storage.store().names()}
+    with django_assert_max_num_queries(32):
+        sweep.run()
+    assert {entry.name for entry in storage.store().names()} == stored
+
+
+def test_only_one_process_sweeps_at_a_time() -> None:
+    with locks.holding("sweep", wait_s=0):
+        assert sweep.run_alone() is None
+    swept = sweep.run_alone()
+    assert swept is not None
+    assert swept.files == 0

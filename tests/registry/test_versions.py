@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, transaction
 
-from registry.adapters import manifests
+from registry.adapters import facets, manifests
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.cards import services as cards
@@ -307,12 +307,12 @@ def test_pages_neither_skip_nor_repeat(ada: User, release: Release) -> None:
 
 def test_facets_count_what_the_reader_can_find(ada: User, noir: Adapter, release: Release) -> None:
     release(ada, noir, LORA)
-    facets = adapter_selectors.facets(None)
-    assert facets.families == [("sd1", 1)]
-    assert facets.kinds == [("style", 1)]
-    assert facets.tags == [("dark", 1), ("film", 1)]
+    found = facets.overall(None)
+    assert found["family"].values == [("sd1", 1)]
+    assert found["kind"].values == [("style", 1)]
+    assert found["tag"].values == [("dark", 1), ("film", 1)]
     cards.edit_adapter(actor=ada, adapter=noir, visibility="unlisted")
-    assert adapter_selectors.facets(None).kinds == []
+    assert facets.overall(None)["kind"].values == []
 
 
 def test_the_database_refuses_two_primary_files(ada: User, noir: Adapter, send: Send) -> None:

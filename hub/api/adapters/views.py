@@ -143,6 +143,11 @@ class SearchQuery(PageQuery):
     tag = serializers.CharField(default="", allow_blank=True, max_length=48)
     owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
     sort = Choice(choices=list(SORTS), default="", allow_blank=True)
+    lineage = serializers.CharField(default="", allow_blank=True, max_length=64)
+    method = serializers.CharField(default="", allow_blank=True, max_length=32)
+    maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+    licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
+    pictures = serializers.BooleanField(default=False)
 
 
 SEARCH = [
@@ -158,6 +163,11 @@ SEARCH = [
     OpenApiParameter(
         "sort", str, enum=list(SORTS), description="By default `relevance` with `q`, else `new`."
     ),
+    OpenApiParameter("lineage", str, description="Model that it was trained on, such as `Pony`."),
+    OpenApiParameter("method", str, description="Algorithm of the weights, such as `lora`."),
+    OpenApiParameter("maturity", str, enum=Maturity.values, description="Content rating."),
+    OpenApiParameter("licence", str),
+    OpenApiParameter("pictures", bool, description="Only adapters with pictures."),
 ]
 
 

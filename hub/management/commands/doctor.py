@@ -24,13 +24,16 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # the doctor reports them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the option for JSON."""
+        """Add the options."""
+        parser.add_argument(
+            "--deep", action="store_true", help="look at all files, not at a sample of them"
+        )
         parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Print one line per result; exit with 1 if any is an error."""
         reports = []
-        for report in examine():
+        for report in examine(is_deep=options["deep"]):
             reports.append(report)
             if not options["json"]:
                 self.stdout.write(f"{MARKS[report.state]} {report.probe:9} {report.message}")

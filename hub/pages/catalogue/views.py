@@ -15,22 +15,22 @@ from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue.cards import cards_of
-from hub.pages.labels import count, family_label
+from hub.pages.labels import family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
+from lorary.anatomy import algorithm_title
 from previews.pictures.selectors import cover_of
 from previews.renders.selectors import previews_of
+from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Kind
-from registry.search.matching import MAX_MATCHES
+from registry.models import Kind, Maturity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse, QueryDict
 
-    from registry.adapters.selectors import Facets, Page, Query
-    from registry.models import Adapter, User
+    from registry.adapters.selectors import Page, Query
+    from registry.models import Adapter
 
 NEWEST = 10
 
@@ -50,19 +50,18 @@ class Hero:
 def home(request: HttpRequest) -> HttpResponse:
     """Show the home page: a search, a sweep, the newest adapters."""
     newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
-    facets = adapter_selectors.facets(request.user)
+    found = facets.overall(request.user, ("family", "kind", "tag"))
     context = {
         "cards": cards_of(request.user, newest),
         "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
-        "total": sum(n for _kind, n in facets.kinds),
-        "families": _families(facets),
-        "tries": [tag for tag, _n in facets.tags[:3]],
+        "total": sum(count for _kind, count in found["kind"].values),
+        "families": [
+            {"id": family, "label": family_label(family)}
+            for family, _count in found["family"].values
+        ],
+        "tries": [tag for tag, _count in found["tag"].values[:3]],
     }
     return render(request, "pages/home.html", context)
-
-
-def _families(facets: Facets) -> list[dict[str, str]]:
-    return [{"id": family, "label": family_label(family)} for family, _n in facets.families]
 
 
 def _hero(newest: Sequence[Adapter]) -> Hero | None:
@@ -83,9 +82,40 @@ ADAPTERS_PER_PAGE = 24
 #: Adapters without a public version that a profile lists.
 MAX_UNPUBLISHED = 50
 MAX_WORD = 200
-MAX_TAGS_SHOWN = 12
+#: Values that are shown of filters with any number of values.
+MAX_SHOWN = 12
 #: Options of a filter that are shown; the rest is collapsed.
 MAX_OPEN = 10
+
+#: Filters in the order of the page, with their titles; the owner has no list of choices.
+TITLES = {
+    "family": gettext_lazy("Base model"),
+    "lineage": gettext_lazy("Lineage"),
+    "kind": gettext_lazy("Type"),
+    "tag": gettext_lazy("Tag"),
+    "method": gettext_lazy("Method"),
+    "licence": gettext_lazy("Licence"),
+    "maturity": gettext_lazy("Content rating"),
+    "owner": gettext_lazy("Owner"),
+}
+#: Filters with any number of values.
+MANY = frozenset({"lineage", "tag", "licence", "owner"})
+#: Filters that are shown with a single value as well.
+ALWAYS = frozenset({"family", "kind", "tag"})
+#: Value of the filter by pictures.
+WITH_PICTURES = "yes"
+#: Filter → function that returns the text of a value.
+LABELS: dict[str, Callable[[str], str]] = {
+    "family": family_label,
+    "lineage": str,
+    "kind": lambda kind: str(Kind(kind).label),
+    "tag": str,
+    "method": algorithm_title,
+    "licence": str,
+    "maturity": lambda maturity: str(Maturity(maturity).label),
+    "owner": str,
+    "pictures": lambda _is_chosen: _("With pictures"),
+}
 
 SORTS = {
     "relevance": gettext_lazy("Relevance"),
@@ -97,12 +127,12 @@ SORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One value of a filter, with its count over all visible adapters."""
+    """One value of a filter, with the number of its adapters as text."""
 
     value: str
     label: str
     is_chosen: bool
-    count: int | None = None
+    count: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +143,12 @@ class Facet:
     title: str
     chosen: str
     options: list[Option]
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether it is in use, or has a choice that its name alone does not tell."""
+        least = 1 if self.chosen or self.name in ALWAYS else 2
+        return len(self.options) >= least
 
     @property
     def first(self) -> list[Option]:
@@ -138,26 +174,30 @@ class Chip:
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
     query = _query(request.GET)
-    context = _results(request, query)
+    cursor = request.GET.get("cursor", "")
+    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     if _wants_results_only(request):
+        total = facets.total(request.user, query, found.matches)
+        context = _results(request, query, found, total)
         response = render(request, "includes/results.html", context)
         response.headers["HX-Push-Url"] = _address(query)
         return response
-    context["facets"] = _facets(adapter_selectors.facets(request.user), query)
+    total, values = facets.matching(request.user, query, found.matches)
+    context = _results(request, query, found, total) | {"facets": _facets(values, query)}
     return render(request, "pages/browse.html", context)
 
 
-def _results(request: HttpRequest, query: Query) -> dict[str, Any]:
-    cursor = request.GET.get("cursor", "")
-    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+def _results(
+    request: HttpRequest, query: Query, found: Page, total: facets.Total
+) -> dict[str, Any]:
     return {
         "query": query,
         "cards": cards_of(request.user, found.results, found.snippets),
         "chips": _chips(query),
         "corrected": found.corrected,
         "sorts": _sorts(query),
-        "count_text": count_text(request.user, query, found),
-        **page_links(request, found, cursor),
+        "count_text": count_text(total),
+        **page_links(request, found, request.GET.get("cursor", "")),
     }
 
 
@@ -177,7 +217,7 @@ def _wants_results_only(request: HttpRequest) -> bool:
 
 def _query(wanted: QueryDict) -> Query:
     """Return the search query, without invalid values."""
-    kind, sort = wanted.get("kind", ""), wanted.get("sort", "")
+    kind, sort, maturity = (wanted.get(name, "") for name in ("kind", "sort", "maturity"))
     return adapter_selectors.Query(
         q=wanted.get("q", "")[:MAX_WORD].strip(),
         family=wanted.get("family", "")[:MAX_WORD],
@@ -185,15 +225,23 @@ def _query(wanted: QueryDict) -> Query:
         tag=wanted.get("tag", "")[:MAX_WORD],
         owner=wanted.get("owner", "")[:MAX_WORD],
         sort=sort if sort in SORTS else "",
+        lineage=wanted.get("lineage", "")[:MAX_WORD],
+        method=wanted.get("method", "")[:MAX_WORD],
+        maturity=maturity if maturity in Maturity.values else "",
+        licence=wanted.get("licence", "")[:MAX_WORD],
+        pictures=wanted.get("pictures") == WITH_PICTURES,
     )
 
 
-def count_text(user: User | AnonymousUser, query: Query, found: Page) -> str:
-    """Return the number of adapters that a query finds, as text; large ones as “1,000+”."""
-    total = found.total if found.total is not None else adapter_selectors.count(user, query)
-    if total > MAX_MATCHES:
-        return _("%(n)s+ adapters") % {"n": count(MAX_MATCHES)}
-    return ngettext("%(n)d adapter", "%(n)d adapters", total) % {"n": total}
+def count_text(total: facets.Total) -> str:
+    """Return the number of adapters that a query finds, as text."""
+    text = ngettext("%(n)s adapter", "%(n)s adapters", total.adapters)
+    return text % {"n": _number(total.adapters, is_capped=total.is_capped)}
+
+
+def _number(count: int, *, is_capped: bool) -> str:
+    """Return a number of adapters, with a plus sign if there are more."""
+    return f"{count:,}+" if is_capped else f"{count:,}"
 
 
 def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
@@ -212,6 +260,7 @@ def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]
 def _address(query: Query, *, without: str = "") -> str:
     """Return the URL of a search, without empty parameters."""
     values = {f.name: getattr(query, f.name) for f in fields(query)}
+    values["pictures"] = WITH_PICTURES if query.pictures else ""
     if values["sort"] == ("relevance" if query.q and without != "q" else "new"):
         values["sort"] = ""
     kept = {name: value for name, value in values.items() if value and name != without}
@@ -219,44 +268,33 @@ def _address(query: Query, *, without: str = "") -> str:
 
 
 def _chips(query: Query) -> list[Chip]:
-    labels = {
-        "q": f"“{query.q}”" if query.q else "",
-        "family": family_label(query.family),
-        "kind": str(Kind(query.kind).label) if query.kind else "",
-        "tag": query.tag,
-        "owner": query.owner,
-    }
+    labels = {"q": f"“{query.q}”" if query.q else ""}
+    for name, label in LABELS.items():
+        value = getattr(query, name)
+        labels[name] = label(value) if value else ""
     return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
 
 
-def _facets(found: Facets, query: Query) -> list[Facet]:
-    return [
-        facet
-        for facet in (
-            _facet("family", _("Base model"), query.family, found.families, family_label),
-            _facet("kind", _("Type"), query.kind, found.kinds, _kind_label),
-            _facet("tag", _("Tag"), query.tag, found.tags[:MAX_TAGS_SHOWN], str),
-        )
-        if facet.options
-    ]
+def _facets(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
+    """Return the filters that have a choice, or that are in use."""
+    shown = [_facet(name, query, found[name]) for name in TITLES if name in found]
+    choices = [one for one in shown if one.is_useful]
+    chosen = WITH_PICTURES if query.pictures else ""
+    pictures = Option(WITH_PICTURES, _("With pictures"), is_chosen=query.pictures)
+    return [*choices, Facet("pictures", _("Pictures"), chosen, [pictures])]
 
 
-def _kind_label(kind: str) -> str:
-    return str(Kind(kind).label)
-
-
-def _facet(
-    name: str,
-    title: str,
-    chosen: str,
-    counted: Iterable[tuple[str, int]],
-    label: Callable[[str], str],
-) -> Facet:
+def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
     """Return a filter; its options always include the chosen value."""
-    options = [Option(value, label(value), value == chosen, n) for value, n in counted]
+    chosen, label = getattr(query, name), LABELS[name]
+    most = MAX_SHOWN if name in MANY else None
+    options = [
+        Option(value, label(value), value == chosen, _number(count, is_capped=found.is_capped))
+        for value, count in found.values[:most]
+    ]
     if chosen and not any(option.is_chosen for option in options):
         options.append(Option(chosen, label(chosen), is_chosen=True))
-    return Facet(name, title, chosen, options)
+    return Facet(name, str(TITLES[name]), chosen, options)
 
 
 @require_safe
@@ -272,7 +310,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "cards": cards_of(request.user, found.results),
         "unpublished": unpublished[:MAX_UNPUBLISHED],
-        "count_text": count_text(request.user, query, found),
+        "count_text": count_text(facets.total(request.user, query)),
         **page_links(request, found, cursor),
     }
     return render(request, "pages/profile.html", context)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
@@ -77,9 +77,9 @@ def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
     ids = {column: value for name, column in _IDS.items() if (value := parameters.id(name))}
     states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
     adapters = by_id.adapters_for(request.user).filter(withdrawn_reason="")
-    # Not “in”: SQLite would first read the pictures of all adapters, then sort them.
-    is_seen = Exists(adapters.filter(pk=OuterRef(_ADAPTER)))
-    rows = showcase.pictures().filter(is_seen, **{f"{_VERSION}__state__in": states}, **ids)
+    rows = showcase.pictures().filter(
+        adapters.among(_ADAPTER), **{f"{_VERSION}__state__in": states}, **ids
+    )
     if owner := parameters.text("username"):
         rows = rows.filter(**{f"{_ADAPTER}__namespace__key": key_of(owner)})
     if since := parameters.since():

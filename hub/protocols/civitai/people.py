@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -14,7 +13,10 @@ from hub.protocols.civitai import paging
 from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.query import QueryParameters
 from hub.protocols.civitai.vocabulary import ENUMS
-from registry.adapters import listings_by_column
+from registry.adapters import facets
+
+#: Names with numbers of adapters, and the number of all names.
+Page = tuple[list[tuple[str, int]], int]
 
 MOST, USUAL = 200, 20
 
@@ -22,26 +24,22 @@ MOST, USUAL = 200, 20
 @endpoint("GET", scope="search")
 def creators(request: HttpRequest) -> HttpResponse:
     """List owners of listed adapters, by name."""
-    found = listings_by_column.owners(request.user, QueryParameters(request).text("query"))
 
-    def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
-        link = _link(request, username=one.name)
-        count = one.adapters_offered
-        return {"username": one.name, "modelCount": count, "link": link, "image": None}
+    def item(name: str, count: int) -> dict[str, Any]:
+        link = _link(request, username=name)
+        return {"username": name, "modelCount": count, "link": link, "image": None}
 
-    return _counted(request, found, item)
+    return _counted(request, facets.owners, item)
 
 
 @endpoint("GET", scope="search")
 def tags(request: HttpRequest) -> HttpResponse:
     """List tags of listed adapters, most frequent first."""
-    found = listings_by_column.tags(request.user, QueryParameters(request).text("query"))
 
-    def item(one: Any) -> dict[str, Any]:  # noqa: ANN401 - a row with its count
-        count = one.adapters_offered
-        return {"name": one.name, "modelCount": count, "link": _link(request, tag=one.name)}
+    def item(name: str, count: int) -> dict[str, Any]:
+        return {"name": name, "modelCount": count, "link": _link(request, tag=name)}
 
-    return _counted(request, found, item)
+    return _counted(request, facets.tags, item)
 
 
 @endpoint("GET")
@@ -51,15 +49,16 @@ def enums(_request: HttpRequest) -> HttpResponse:
 
 
 def _counted(
-    request: HttpRequest, found: QuerySet[Any], item: Callable[[Any], dict[str, Any]]
+    request: HttpRequest, read: Callable[..., Page], item: Callable[[str, int], dict[str, Any]]
 ) -> HttpResponse:
     """Return a page; a limit of 0 means the maximum."""
     parameters = QueryParameters(request)
     size = parameters.whole("limit", USUAL, 0, MOST) or MOST
     page = parameters.whole("page", 1, 1, paging.MAX_PAGE_NUMBER)
-    begin = (page - 1) * size
-    items = [item(one) for one in found[begin : begin + size]]
-    metadata = paging.counted(request, page=page, size=size, total=found.count())
+    words, begin = parameters.text("query"), (page - 1) * size
+    found, total = read(request.user, words, begin=begin, size=size)
+    items = [item(name, count) for name, count in found]
+    metadata = paging.counted(request, page=page, size=size, total=total)
     return answer({"items": items, "metadata": metadata})
 
 

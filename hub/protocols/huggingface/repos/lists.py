@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import expanded, is_on, next_page, whole
 from hub.protocols.huggingface.repos import shapes
-from registry.adapters import listings_by_tag
+from registry.adapters import facets, listings_by_tag
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.listings_by_tag import Facet, TagQuery
 from registry.cards import base_models, readme
@@ -57,12 +57,12 @@ def _search_query(query: QueryDict) -> TagQuery:
     if len(tags) > MAX_TAGS:
         text = _("A list can be filtered by at most %(limit)d tags.") % {"limit": MAX_TAGS}
         raise Invalid(text, fields={"filter": [text]}, limit=MAX_TAGS)
-    facets = [_facet(tag) for tag in tags]
+    wanted_facets = [_facet(tag) for tag in tags]
     if pipeline := query.get("pipeline_tag"):
-        facets.append(Facet(families=base_models.families_doing(pipeline)))
+        wanted_facets.append(Facet(families=base_models.families_doing(pipeline)))
     gated = is_on(query, "gated") if query.get("gated") else None
     sort = _SORTS.get(query.get("sort", ""), "downloads")
-    return TagQuery(query.get("search", ""), query.get("author", ""), facets, gated, sort)
+    return TagQuery(query.get("search", ""), query.get("author", ""), wanted_facets, gated, sort)
 
 
 def _facet(tag: str) -> Facet:
@@ -113,8 +113,8 @@ def _more(adapter: Adapter, names: set[str] | frozenset[str]) -> dict[str, Any]:
 @endpoint("GET")
 def tags_by_type(request: HttpRequest) -> JsonResponse:
     """Return the tags that lists can be filtered by."""
-    facets = adapter_selectors.facets(request.user)
-    families = [family for family, _count in facets.families]
+    found = facets.overall(request.user, ("family", "tag"))
+    families = [family for family, _count in found["family"].values]
     pipelines = {base_models.pipeline_of(family) for family in families}
     repos = {base_models.base_model(family) for family in families} - {""}
     return answer(
@@ -122,7 +122,7 @@ def tags_by_type(request: HttpRequest) -> JsonResponse:
             "pipeline_tag": [_tag(name, "pipeline_tag") for name in sorted(pipelines)],
             "library": [_tag("diffusers", "library"), _tag("safetensors", "library")],
             "base_model": [_tag(f"base_model:{repo}", "base_model") for repo in sorted(repos)],
-            "other": [_tag(name, "other") for name, _count in facets.tags],
+            "other": [_tag(name, "other") for name, _count in found["tag"].values],
         }
     )
 

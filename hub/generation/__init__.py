@@ -1,0 +1,1 @@
+"""Rows of made-up adapters, for tests and benchmarks (``manage.py generate``)."""

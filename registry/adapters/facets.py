@@ -1,0 +1,297 @@
+"""Facets: how many adapters a user finds, and how many with each value of a field.
+
+Without a filter, all figures are read from counters (``registry.facet_counters``). So are the total
+and the facet of a single filter, because each facet ignores its own filter. All other figures are
+counted over at most ``LORARY_MAX_COUNTED`` matches.
+
+Counters cover what everybody finds. Adapters that only the viewer finds are read and added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db.models import Count, Exists, OuterRef, Q, Sum
+
+from registry.adapters import selectors as adapter_selectors
+from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
+from registry.models import Adapter, FacetChange, FacetCount, Namespace
+from registry.search.matching import max_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
+
+    from registry.adapters.selectors import Query
+    from registry.models import User
+
+    Viewer = User | AnonymousUser | None
+    #: Field and value → number of adapters.
+    Tally = Counter[tuple[str, str]]
+
+#: Fields of ``Query`` that are facets.
+FIELDS = (*COLUMNS, OWNER, TAG)
+#: Values of a facet, the most frequent ones.
+MAX_VALUES = 100
+#: Field → column of the adapter.
+_COLUMNS = {**COLUMNS, OWNER: "namespace_id"}
+_PUBLISHED = Q(published_at__isnull=False)
+#: Values of a field that has any number of them.
+MAX_OF_MANY = 40
+_MANY = frozenset({"licence", "lineage", OWNER, TAG})
+
+
+class Total(NamedTuple):
+    """A number of adapters, or the least that there are."""
+
+    adapters: int
+    is_capped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """Values of one field with the number of their adapters, most frequent first.
+
+    If ``is_capped``, there are more matches than were counted.
+    """
+
+    values: list[tuple[str, int]] = field(default_factory=list)
+    is_capped: bool = False
+
+
+def overall(user: Viewer, names: Collection[str] = FIELDS) -> dict[str, Facet]:
+    """Return the facets of all adapters that a user finds."""
+    return {name: Facet(values) for name, values in _counted(user, names).items()}
+
+
+def total(user: Viewer, query: Query, matches: QuerySet[Adapter] | None = None) -> Total:
+    """Return how many adapters a query finds.
+
+    Args:
+        user: The viewer.
+        query: The filters.
+        matches: What the query finds, if that is known.
+    """
+    chosen = _chosen(query)
+    if not _is_counted(query):
+        rows = _found(user, query) if matches is None else matches.order_by()
+        return _capped(rows[: max_matches() + 1].count())
+    name, value = next(iter(chosen.items()), (TOTAL, ""))
+    key = _key(name, value)
+    return Total(_counter(name, key) + _tally(_own(user))[name, key])
+
+
+def _capped(count: int) -> Total:
+    return Total(min(count, max_matches()), count > max_matches())
+
+
+def matching(
+    user: Viewer, query: Query, matches: QuerySet[Adapter] | None = None
+) -> tuple[Total, dict[str, Facet]]:
+    """Return how many adapters a query finds, and their facets; each ignores its own filter.
+
+    Args:
+        user: The viewer.
+        query: The filters.
+        matches: What the query finds, if that is known.
+    """
+    chosen = _chosen(query)
+    is_counted = _is_counted(query)
+    if is_counted and not chosen:
+        return total(user, query), overall(user)
+    rows = _found(user, query) if matches is None else matches.order_by()
+    count, found = _sampled(rows, [name for name in FIELDS if name not in chosen])
+    if is_counted:
+        return total(user, query), {**overall(user, chosen.keys()), **found}
+    for name in chosen:
+        unset: dict[str, Any] = {name: ""}
+        found |= _sampled(_found(user, replace(query, **unset)), [name])[1]
+    return _capped(count), found
+
+
+def tags(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple[str, int]], int]:
+    """Return a page of the tags of adapters that a user finds, and how many tags there are.
+
+    Args:
+        user: The viewer.
+        words: Part of the tags; "" for all.
+        begin: Number of tags to skip; the most frequent ones come first.
+        size: Length of the page.
+    """
+    words = words.casefold()
+    which = Q(field=TAG, value__contains=words)
+    known = FacetCount.objects.filter(which)
+    changes = _changes(which)
+    own = _tally(_own(user), (TAG,))
+    changes.update({key: n for key, n in own.items() if key[0] == TAG and words in key[1]})
+    changed = [value for _field, value in changes]
+    before = dict(known.filter(value__in=changed).values_list("value", "count"))
+    after = {value: before.get(value, 0) + changes[TAG, value] for value in changed}
+    # All that may be on the page: those that changed, and the most frequent of the others.
+    rest = (
+        known.exclude(value__in=changed).order_by("-count", "value").values_list("value", "count")
+    )
+    values = Counter({**dict(rest[: begin + size]), **after})
+    ordered = sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
+    there = [(value, count) for value, count in ordered if count > 0]
+    gone = sum(1 for count in after.values() if count <= 0)
+    return there[begin : begin + size], known.count() + len(after) - len(before) - gone
+
+
+def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple[str, int]], int]:
+    """Return a page of owners with adapters that a user finds, by name, and how many there are.
+
+    Args:
+        user: The viewer.
+        words: Part of their names; "" for all.
+        begin: Number of owners to skip.
+        size: Length of the page.
+    """
+    found = Namespace.objects.filter(
+        Exists(Adapter.objects.listed_for(user).filter(_PUBLISHED, namespace=OuterRef("pk"))),
+        key__contains=words.casefold(),
+    )
+    page = dict(found.order_by("key").values_list("pk", "name")[begin : begin + size])
+    which = Q(field=OWNER, value__in=[str(pk) for pk in page])
+    counts = Counter(dict(FacetCount.objects.filter(which).values_list("value", "count")))
+    for (name, value), delta in (*_changes(which).items(), *_tally(_own(user), (OWNER,)).items()):
+        if name == OWNER:
+            counts[value] += delta
+    return [(name, counts[str(pk)]) for pk, name in page.items()], found.count()
+
+
+def _chosen(query: Query) -> dict[str, str]:
+    """Return the fields that a query filters by, with their values."""
+    values = {one.name: getattr(query, one.name) for one in fields(query)}
+    return {name: values[name] for name in FIELDS if values[name]}
+
+
+def _is_counted(query: Query) -> bool:
+    """Whether counters know how many adapters a query finds."""
+    return not query.q and not query.pictures and len(_chosen(query)) < 2
+
+
+def _found(user: Viewer, query: Query) -> QuerySet[Adapter]:
+    rows = adapter_selectors.matching(user, query)
+    return rows.filter(_PUBLISHED).order_by()
+
+
+def _own(user: Viewer) -> QuerySet[Adapter]:
+    """Return the adapters that only this user finds."""
+    if user is None or not user.is_authenticated:
+        return Adapter.objects.none()
+    rows: QuerySet[Adapter] = Adapter.objects.listed_only_for(user)
+    return rows.filter(_PUBLISHED)
+
+
+# Counters
+
+
+def _counted(user: Viewer, names: Collection[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return the most frequent values of fields among all adapters.
+
+    The counters are read before their changes. If another process moves changes meanwhile, the
+    figures are those of a moment before; none is counted twice.
+    """
+    tallies = {name: Counter[str]() for name in names}
+    few = FacetCount.objects.filter(field__in=[name for name in names if name not in _MANY])
+    for name, value, count in few.values_list("field", "value", "count"):
+        tallies[name][value] = count
+    changes = _changes(Q(field__in=names))
+    changes.update(_tally(_own(user), names))  # "+" would drop what is below 0
+    many = _MANY.intersection(names)
+    for name in many:
+        rows = FacetCount.objects.filter(field=name).values_list("value", "count")
+        # Those that changes may push out of the list are read as well.
+        gone = sum(1 for (of, _value), delta in changes.items() if of == name and delta < 0)
+        tallies[name].update(dict(rows.order_by("-count", "value")[: MAX_OF_MANY + gone]))
+    new = {value for name, value in changes if name in many and value not in tallies[name]}
+    known = FacetCount.objects.filter(field__in=many, value__in=new)
+    for name, value, count in known.values_list("field", "value", "count"):
+        tallies[name][value] = count
+    for (name, value), delta in changes.items():
+        if name in tallies:
+            tallies[name][value] += delta
+    return _named({name: _top(name, tally) for name, tally in tallies.items()})
+
+
+def _counter(name: str, value: str) -> int:
+    """Return the counter of one value."""
+    known = FacetCount.objects.filter(field=name, value=value).values_list("count", flat=True)
+    return (known.first() or 0) + _changes(Q(field=name, value=value))[name, value]
+
+
+def _changes(which: Q) -> Tally:
+    rows = FacetChange.objects.filter(which).values_list("field", "value")
+    summed = rows.annotate(delta=Sum("delta")).order_by()
+    return Counter({(name, value): delta for name, value, delta in summed if delta})
+
+
+# Matches
+
+
+def _sampled(rows: QuerySet[Adapter], names: Collection[str]) -> tuple[int, dict[str, Facet]]:
+    """Return the number of the first matches, and their facets."""
+    tally, count = _tally_of(rows[: max_matches() + 1], names, most=max_matches())
+    values = {
+        name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
+        for name in names
+    }
+    is_capped = count > max_matches()
+    return count, {name: Facet(each, is_capped) for name, each in _named(values).items()}
+
+
+def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:
+    """Count the values of adapters."""
+    return _tally_of(rows, names)[0]
+
+
+def _tally_of(
+    rows: QuerySet[Adapter], names: Collection[str], *, most: int | None = None
+) -> tuple[Tally, int]:
+    """Count the values of at most so many adapters; return also how many there are."""
+    columns = {name: column for name, column in _COLUMNS.items() if name in names}
+    found = list(rows.values_list("pk", *columns.values()))
+    tally: Tally = Counter({(TOTAL, ""): len(found)})
+    for row in found[:most]:
+        pairs = zip(columns, row[1:], strict=True)
+        tally.update((name, str(value)) for name, value in pairs if value)
+    if TAG in names and found:
+        marks = Adapter.tags.through.objects.filter(adapter__in=[row[0] for row in found[:most]])
+        counted = marks.values_list("tag__name").annotate(n=Count("pk"))
+        tally.update({(TAG, name): n for name, n in counted})
+    return tally, len(found)
+
+
+def _top(name: str, tally: Counter[str]) -> list[tuple[str, int]]:
+    """Return the most frequent values; equally frequent ones by name."""
+    ordered = sorted(tally.items(), key=lambda pair: (-pair[1], pair[0]))
+    there = ((value, count) for value, count in ordered if count > 0 and (value or name == TOTAL))
+    return list(islice(there, MAX_OF_MANY if name in _MANY else MAX_VALUES))
+
+
+# Owners are counted by id, and shown by name.
+
+
+def _key(name: str, value: str) -> str:
+    """Return the value of a filter as counters have it."""
+    if name == OWNER:
+        return str(adapter_selectors.id_of_owner(value))
+    return value.casefold() if name == TAG else value
+
+
+def _named(
+    found: Mapping[str, list[tuple[str, int]]],
+) -> dict[str, list[tuple[str, int]]]:
+    """Replace ids of owners by their names."""
+    ids = [int(value) for value, _count in found.get(OWNER, ())]
+    if not ids:
+        return dict(found)
+    names = dict(Namespace.objects.filter(pk__in=ids).values_list("pk", "name"))
+    owners = [(names[int(pk)], count) for pk, count in found[OWNER] if int(pk) in names]
+    return {**found, OWNER: owners}

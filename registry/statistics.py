@@ -1,0 +1,25 @@
+"""Statistics by which the database chooses indexes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+#: Rows of each index that SQLite reads: enough for a choice, and a second for a million rows.
+SAMPLE = 1000
+
+
+def refresh(connection: BaseDatabaseWrapper) -> None:
+    """Have SQLite sample its tables; PostgreSQL does that by itself.
+
+    Without statistics, SQLite reads and sorts all adapters for each page of a list. A migration
+    that builds a table again loses them.
+
+    Source: https://www.sqlite.org/lang_analyze.html
+    """
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA analysis_limit = {SAMPLE}")
+            cursor.execute("ANALYZE")
