@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lorary-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
-JOBS ?= 2
+JOBS ?= 3
 # Containers often set it. Each of the processes that tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
@@ -43,7 +43,7 @@ demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the fi
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo
 
-test: $(STAMP) ## The whole test suite, two files at a time (JOBS=0: one by one, for --pdb)
+test: $(STAMP) ## The whole test suite, three files at a time (JOBS=0: one by one, for --pdb)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
 
 test-fast: $(STAMP) ## A sample of the tests without browsers, services and other slow things
