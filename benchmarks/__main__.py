@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
 BENCHES = (
     "headers", "folders", "download", "small", "upload", "checks", "passage", "pushes", "clients",
-    "pages", "previews",
+    "pages", "catalogue", "previews",
 )  # fmt: skip
 
 

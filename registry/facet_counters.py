@@ -38,6 +38,7 @@ COLUMNS = {
 FOLDED_FROM = 500
 #: Table of the counters.
 COUNTS = "registry_facetcount"
+CHANGES = "registry_facetchange"
 #: The number of listed adapters; its value is empty.
 TOTAL = "total"
 #: The value is the id of the namespace.
@@ -189,6 +190,18 @@ _ADD = """
     ON CONFLICT ("field", "value")
     DO UPDATE SET "count" = "registry_facetcount"."count" + EXCLUDED."count"
 """
+
+
+def can_count(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the tables have what the triggers need; those of an earlier release do not."""
+    tables = connection.introspection.table_names()
+    if not {COUNTS, CHANGES, _ADAPTER, _TAGS} <= set(tables):
+        return False
+    with connection.cursor() as cursor:
+        described = connection.introspection.get_table_description(cursor, _ADAPTER)
+    return {column for one in COUNTERS[:3] for column in one.columns} <= {
+        column.name for column in described
+    }
 
 
 def lacking(connection: BaseDatabaseWrapper) -> list[tuple[str, str, int]]:

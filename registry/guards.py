@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from registry import facet_counters
 from registry.facet_counters import COUNTERS, PREFIX, CountingTrigger
 
 #: First words of every refusal.
@@ -173,7 +174,8 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """
     _settle(connection)
     there, tables = _present(connection), set(connection.introspection.table_names())
-    wanted = {one.trigger: one for one in triggers() if one.table in tables}
+    counters = COUNTERS if facet_counters.can_count(connection) else ()
+    wanted = {one.trigger: one for one in (*RULES, *counters) if one.table in tables}
     with connection.cursor() as cursor:
         for name, table in there.items():
             if name not in wanted:

@@ -216,8 +216,10 @@ def publish(*, actor: User, version: Version) -> Version:
 def publish_once(*, actor: User, version: Version) -> Version:
     """Publish a draft; does nothing if the version is published, even by a simultaneous call."""
     if version.state == VersionState.DRAFT:
-        with suppress(AlreadyPublished):  # ``publish`` has read its state
+        try:
             publish(actor=actor, version=version)
+        except AlreadyPublished:  # ``publish`` has read its state
+            version.is_new = False  # for the caller that published it
     return version
 
 

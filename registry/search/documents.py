@@ -19,12 +19,12 @@ FORM = 1
 #: Characters of a card that are searched.
 MAX_CARD = 12_000
 
-_CODE = re.compile(r"^ {0,3}(?:```|~~~).*$|`", re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->|<[a-zA-Z/][^<>]{0,500}>", re.DOTALL)
+_CODE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*+|`", re.MULTILINE)
+_COMMENT = re.compile(r"<!--.{0,500}?-->|<[a-zA-Z/][^<>]{0,500}>", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,1000}(?:\s[^()]{0,200})?\)")
-_ADDRESS = re.compile(r"https?://\S+|^\s*\[[^\]]{1,80}\]:\s.*$", re.MULTILINE)
+_ADDRESS = re.compile(r"https?://\S++|^\s{0,20}\[[^\]]{1,80}\]:\s[^\n]*+", re.MULTILINE)
 _SIGNS = re.compile(
-    r"^\s{0,3}(?:#{1,6}|>|[-*+]|\d{1,4}[.)])\s+|[*_~|]{1,3}|^[-=\s]{3,}$", re.MULTILINE
+    r"^\s{0,3}(?:#{1,6}|>|[-*+]|\d{1,4}[.)])\s++|[*_~|]{1,3}|^[-=\s]{3,200}$", re.MULTILINE
 )
 
 

@@ -27,7 +27,7 @@ LONG, HEAD = 7, 4
 #: Candidates that are compared, and that are returned.
 MAX_COMPARED, MAX_SIMILAR = 2_000, 5
 
-_SPELT = re.compile(r"[^\W\d_]+\Z")
+_SPELT = re.compile(r"[^\W\d_]++\Z")
 _BATCH = 500
 
 

@@ -32,7 +32,7 @@ COLUMNS = {"tag": "tags", "base": "base", "trigger": "triggers"}
 
 _PIECE = re.compile(
     r"(?P<minus>-?)(?:(?P<field>[A-Za-z]{1,12}):)?"
-    r'(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]\S*|"\S*))'
+    r'(?:"(?P<quoted>[^"]*+)"|(?P<bare>[^\s"]\S*|"\S*))'
 )
 _NUMBER = r"\d{1,15}(?:\.\d{1,6})?[a-z]{0,2}"
 _RANGE = re.compile(

@@ -28,7 +28,7 @@ _MARKS = re.compile("[\u0300-\u036f]")
 _PLAIN_LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "ı": "i"})
 #: Letters of languages that put no space between words: each is a word.
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_CHUNK = re.compile(r"[^\W_]+(?:[-_.'’+][^\W_]+)*")
+_CHUNK = re.compile(r"[^\W_]++(?:[-_.'’+][^\W_]++)*+")
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W_{_IDEOGRAPH}]+")
 _CAMEL = re.compile(r"(?<=[a-z]{3})(?=[A-Z][a-z]{2})")
 
@@ -64,7 +64,7 @@ _WHOLE = {
 # Unfinished British words: “colou” must find “color” while “colour” is being typed.
 _UNFINISHED = (
     (re.compile(rf"({_OUR})ou$"), r"\1o"),
-    (re.compile(r"([a-z]{3,})is(e|ed|er|in|at|ati|atio)?$"), r"\1iz\2"),
+    (re.compile(r"([a-z]{3,64})is(e|ed|er|in|at|ati|atio)?$"), r"\1iz\2"),
     (re.compile(r"^(cent|theat|fib|lit|met|lust|somb|spect)r$"), r"\1er"),
 )
 

@@ -33,7 +33,7 @@ def refusal(answer: Any) -> dict[str, list[str]]:
     ("query", "field", "sentence"),
     [
         ("adapters?kind=foo", "kind", f"“foo” is not one of: {KINDS}."),
-        ("adapters?sort=foo", "sort", "“foo” is not one of: new, downloads"),
+        ("adapters?sort=foo", "sort", "“foo” is not one of: relevance, new, updated, downloads"),
         ("adapters?family=wan", "family", f"“wan” is not one of: {', '.join(FAMILIES)}."),
         ("hashes/a1b2c3d4e5?kind=md5", "kind", "“md5” is not one of: sha256, "),
     ],

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_renders_survive_killed_workers_doubled_messages_and_a_lost_broker() -> None:
     if not (shutil.which("redis-server") or shutil.which("valkey-server")):
         pytest.skip("redis-server is not installed")
-    fire = ["--jobs", "20", "--kill-every", "2", "--ask-every", "2", "--broker-restarts", "1"]
+    fire = ["--jobs", "8", "--kill-every", "2", "--ask-every", "2", "--broker-restarts", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "tools.faults.renders", *fire, "--most", "400"],
         cwd=ROOT,

@@ -107,7 +107,7 @@ def test_a_likely_base_is_no_base_until_somebody_declares_it(
     version = client.get("/api/v1/adapters/ada/noir/versions/v1").json()
     assert version["anatomy"]["base"]["likely"] == "flux1"
     assert version["family"] == ""
-    assert "noir" not in client.get("/browse?family=flux1").content.decode()
+    assert "/ada/noir" not in client.get("/browse?family=flux1").content.decode()
 
 
 ATTENTION = [

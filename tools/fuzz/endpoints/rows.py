@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-#: Left out: what counts readers and attempts, and what workers write of themselves.
-_NOT_SEEN = frozenset({"Attempt", "DailyDownloads", "Worker", "WorkerWish", "Migration"})
+#: Left out: counters of readers, attempts and filters, and what workers write of themselves.
+_NOT_SEEN = frozenset(
+    {
+        "Attempt", "DailyDownloads", "FacetChange", "FacetCount", "Migration", "Worker",
+        "WorkerWish",
+    }
+)  # fmt: skip
 _COUNTED = frozenset({"downloads", "last_used_at"})
 #: What has no owner, and comes with what somebody brings.
-_SHARED = frozenset({"Blob", "BlobAnatomy", "BlobHash", "Finding", "Tag"})
+_SHARED = frozenset({"Blob", "BlobAnatomy", "BlobHash", "Finding", "SpellingKey", "Tag"})
 _OF_ADAPTER = "adapter__namespace__user__username"
 #: Model to the column that says whose its rows are; of the others nobody's.
 _OWNERS = {
@@ -33,6 +38,7 @@ _OWNERS = {
     "Adapter": "namespace__user__username",
     "AdapterName": _OF_ADAPTER,
     "Adapter_tags": _OF_ADAPTER,
+    "SearchDocument": _OF_ADAPTER,
     "Version": _OF_ADAPTER,
     "VersionAnatomy": f"version__{_OF_ADAPTER}",
     "Revision": _OF_ADAPTER,
