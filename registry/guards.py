@@ -174,8 +174,8 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """
     _settle(connection)
     there, tables = _present(connection), set(connection.introspection.table_names())
-    counters = COUNTERS if facet_counters.can_count(connection) else ()
-    wanted = {one.trigger: one for one in (*RULES, *counters) if one.table in tables}
+    every = triggers() if facet_counters.can_count(connection) else RULES
+    wanted = {one.trigger: one for one in every if one.table in tables}
     with connection.cursor() as cursor:
         for name, table in there.items():
             if name not in wanted:
