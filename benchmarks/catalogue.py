@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.results import Result, table
+from benchmarks.setup.hubs import weights_of
 from benchmarks.setup.processes import spent_by
 from tests.running import RunningHub
 
@@ -76,7 +77,7 @@ def _addresses(connection: http.client.HTTPConnection) -> dict[str, str]:
     one = next(one for one in found if one["family"] and len(one["title"].split()) > 1)
     tag, family, kind = tags.most_common(1)[0][0], one["family"], one["kind"]
     place = f"/api/v1/adapters/{one['full_name']}/versions/{one['latest_version']}"
-    sha256 = _json(connection, place)["files"][0]["sha256"]
+    sha256 = weights_of(_json(connection, place))[0]["sha256"]
     queries = {
         "a common word": common,
         "a rare word": one["full_name"].partition("/")[2],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.results import Result, medians
 from benchmarks.setup import nginx
 from benchmarks.setup.adapters import write_large
-from benchmarks.setup.hubs import measured_hub
+from benchmarks.setup.hubs import measured_hub, weights_of
 from tests.clients.programs import Programs
 from tests.e2e.talk import sent_from
 from tests.nginx import Nginx
@@ -58,7 +58,7 @@ def run() -> list[Result]:
         source = measured.folder / "large.safetensors"
         size = write_large(source)
         version = measured.ada.publish_stream(sent_from(source), size, "large").document
-        [file] = version["files"]
+        [file] = weights_of(version)
         digest, name = file["sha256"], file["path"]
         blob = measured.blobs / digest[:2] / digest[2:4] / digest
         place = f"/ada/large/resolve/main/{name}"

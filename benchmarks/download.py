@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.results import Result
 from benchmarks.setup import nginx
 from benchmarks.setup.adapters import write_large
-from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.hubs import measured_hub, path_of, weights_of
 from benchmarks.setup.processes import in_turn
 from tests.e2e.talk import sent_from
 
@@ -38,7 +38,7 @@ def run() -> list[Result]:
         source = measured.folder / "large.safetensors"
         size = write_large(source)
         version = measured.ada.publish_stream(sent_from(source), size, "large").document
-        [file] = version["files"]
+        [file] = weights_of(version)
         path = path_of(file["download_url"])
         digest = file["sha256"]
         folder = measured.folder

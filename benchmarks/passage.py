@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.download import take
 from benchmarks.results import Result
 from benchmarks.setup.adapters import LARGE_RANK, write_adapter
-from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.hubs import measured_hub, path_of, weights_of
 from benchmarks.setup.processes import Watched
 from tests.e2e.talk import sent_from
 
@@ -64,7 +64,7 @@ def _published(measured: Measured, upload: str) -> str:
     assert made.status == 201, made.body
     version = measured.ada.post("/api/v1/adapters/ada/huge/versions", {"uploads": [upload]})
     assert version.status == 201, version.body
-    return path_of(version.document["files"][0]["download_url"])
+    return path_of(weights_of(version.document)[0]["download_url"])
 
 
 def _crowd(measured: Measured, path: str, size: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.results import Result
 from benchmarks.setup import nginx
 from benchmarks.setup.adapters import write_adapter
-from benchmarks.setup.hubs import measured_hub, path_of
+from benchmarks.setup.hubs import measured_hub, path_of, weights_of
 from benchmarks.setup.processes import in_turn
 from tests.e2e.talk import sent_from
 
@@ -64,7 +64,7 @@ def _published(measured: Measured) -> tuple[list[dict[str, str]], int]:
         assert {measured.ada.final_state(upload) for upload in uploads} == {"accepted"}
         version = measured.ada.post("/api/v1/adapters/ada/small/versions", {"uploads": uploads})
         assert version.status == 201, version.body
-        files += version.document["files"]
+        files += weights_of(version.document)
     return files, size
 
 

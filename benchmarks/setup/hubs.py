@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.e2e.talk import Caller, caller
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 class Measured:
@@ -55,6 +55,11 @@ def measured_hub() -> Iterator[Measured]:
         folder = Path(place)
         with RunningHub(folder / "hub", "--queues", "checks") as hub:
             yield Measured(hub, caller(hub, "ada"), folder)
+
+
+def weights_of(version: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the files of a version without its README.md."""
+    return [file for file in version["files"] if file["path"] != "README.md"]
 
 
 def path_of(url: str) -> str:
