@@ -21,6 +21,8 @@ class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
 TERMINAL_S, LOG_S = 0.2, 30.0
 #: Objects between two lines of progress in a log.
 STEP = 500
+#: The same for quick work on all adapters.
+LARGE_STEP = 10_000
 #: Number of entries that are listed; the rest is only counted.
 NAMED = 10
 
@@ -54,12 +56,12 @@ class Meter:
             sys.stderr.flush()
 
 
-def report_step(what: str, done: int, total: int) -> None:
-    """Report progress in a number of objects: each on a terminal, every ``STEP`` in a log."""
+def report_step(what: str, done: int, total: int, *, step: int = STEP) -> None:
+    """Report progress in a number of objects: each on a terminal, every ``step`` in a log."""
     text = f"{done:,} of {total:,} {what}"
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{text}" + ("\n" if done == total else ""))
-    elif done % STEP == 0:
+    elif done % step == 0:
         sys.stderr.write(f"{text}\n")
 
 

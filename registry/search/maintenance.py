@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connection, transaction
 
@@ -12,14 +12,12 @@ from registry.search import documents, schema, spelling
 from registry.search.documents import FORM, Described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from django.db.models import QuerySet
 
 #: Adapters read and written at a time.
 BATCH = 500
-
-_COMPARED = (*schema.COLUMNS, "rank", "size_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,11 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     stale = done = 0
     for pks in _batches():
         batch = list(_described().filter(pk__in=pks))
-        there = SearchDocument.objects.in_bulk([adapter.pk for adapter in batch])
+        there = SearchDocument.objects.in_bulk(pks)
         stale += sum(
-            adapter.pk in there and not _is_current(there[adapter.pk], adapter) for adapter in batch
+            not _is_current(there[one.pk], documents.compose(Described.of(one)))
+            for one in batch
+            if one.pk in there
         )
         done += len(batch)
         if progress is not None:
@@ -70,8 +70,7 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     return Checked(total, missing, stale, schema.is_installed(connection) and _is_index_right())
 
 
-def _is_current(document: SearchDocument, adapter: Adapter) -> bool:
-    wanted = documents.compose(Described.of(adapter))
+def _is_current(document: SearchDocument, wanted: Mapping[str, Any]) -> bool:
     return all(getattr(document, column) == value for column, value in wanted.items())
 
 
@@ -99,28 +98,24 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     for pks in _batches():
         with transaction.atomic():
             list(Adapter.objects.select_for_update().filter(pk__in=pks).values_list("pk"))
-            batch = {one: Described.of(one) for one in _described().filter(pk__in=pks)}
-            there = SearchDocument.objects.in_bulk([adapter.pk for adapter in batch])
-            made = [
-                SearchDocument(adapter=adapter, **documents.compose(given))
-                for adapter, given in batch.items()
+            batch = {one.pk: Described.of(one) for one in _described().filter(pk__in=pks)}
+            there = SearchDocument.objects.in_bulk(pks)
+            composed = {pk: documents.compose(given) for pk, given in batch.items()}
+            new = [
+                SearchDocument(adapter_id=pk, **wanted)
+                for pk, wanted in composed.items()
+                if pk not in there or not _is_current(there[pk], wanted)
             ]
-            new = [row for row in made if not _is_same(row, there.get(row.pk))]
             documents.store(new)
         words |= documents.spelled_words(batch.values())
         changed += len(new)
-        done += len(made)
+        done += len(batch)
         if progress is not None:
             progress(done, total)
     spelling.learn(words)
     spelling.forget_all_but(words)
     schema.rebuild(connection)
     return changed
-
-
-def _is_same(row: SearchDocument, other: SearchDocument | None) -> bool:
-    names = (*_COMPARED, "form")
-    return other is not None and all(getattr(row, n) == getattr(other, n) for n in names)
 
 
 def _described() -> QuerySet[Adapter]:

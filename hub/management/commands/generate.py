@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from hub.generation.fill import fill
 from hub.management.options import whole_number
-from hub.management.progress import Help
+from hub.management.progress import LARGE_STEP, Help, report_step
 from hub.plurals import counted
 from registry.models import Adapter
 
@@ -32,9 +31,6 @@ Stop the hub first. Sign in as an owner after `manage.py changepassword OWNER`.
 
 Example: manage.py generate --adapters 100000 --seed 1
 """
-
-#: Adapters between two lines of progress if stderr is not a terminal.
-STEP = 10_000
 
 
 class Command(BaseCommand):
@@ -68,15 +64,7 @@ class Command(BaseCommand):
             adapters_wanted=count,
             seed=options["seed"],
             end=midnight - timedelta(seconds=1),
-            progress=lambda done: self._progress(done, count),
+            progress=lambda done: report_step("adapters", done, count, step=LARGE_STEP),
         )
         seconds = time.monotonic() - begun
         self.stdout.write(f"{counted(count, 'adapter')}, {rows:,} rows, in {seconds:.0f} seconds")
-
-    def _progress(self, done: int, total: int) -> None:
-        text = f"{done:,} of {counted(total, 'adapter')}"
-        if sys.stderr.isatty():
-            ending = "\n" if done == total else ""
-            self.stderr.write(f"\r{text}", style_func=str, ending=ending)
-        elif done % STEP == 0:
-            self.stderr.write(text)

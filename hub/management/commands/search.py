@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from hub.management.progress import LARGE_STEP, report_step
 from hub.plurals import counted
 from registry.search import maintenance
 
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from registry.search.maintenance import Checked
-
-#: Adapters between two lines of progress if stderr is not a terminal.
-STEP = 10_000
 
 
 class Command(BaseCommand):
@@ -33,7 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Check, or rebuild; exit with 1 if a check found a difference."""
-        progress = None if options["json"] else self._progress
+        progress = None if options["json"] else partial(report_step, "adapters", step=LARGE_STEP)
         if options["action"] == "rebuild":
             changed = maintenance.rebuild(progress=progress)
             text = f"{counted(changed, 'search document')} changed; the index was built again."
@@ -54,11 +53,3 @@ class Command(BaseCommand):
         )
         if not checked.is_well:
             self.stdout.write("Run `manage.py search rebuild`.")
-
-    def _progress(self, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            self.stderr.write(f"\r{done:,} of {total:,} adapters", ending="")
-            if done == total:
-                self.stderr.write("")
-        elif done % STEP == 0:
-            self.stderr.write(f"{done:,} of {total:,} adapters")

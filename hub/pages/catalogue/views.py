@@ -15,7 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue.cards import cards_of
-from hub.pages.labels import family_label
+from hub.pages.labels import count, family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from lorary.anatomy import algorithm_title
 from previews.pictures.selectors import cover_of
@@ -54,7 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "cards": cards_of(request.user, newest),
         "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
-        "total": sum(count for _kind, count in found["kind"].values),
+        "total": sum(number for _kind, number in found["kind"].values),
         "families": [
             {"id": family, "label": family_label(family)}
             for family, _count in found["family"].values
@@ -239,9 +239,9 @@ def count_text(total: facets.Total) -> str:
     return text % {"n": _number(total.adapters, is_capped=total.is_capped)}
 
 
-def _number(count: int, *, is_capped: bool) -> str:
+def _number(adapters: int, *, is_capped: bool) -> str:
     """Return a number of adapters, with a plus sign if there are more."""
-    return f"{count:,}+" if is_capped else f"{count:,}"
+    return f"{count(adapters)}+" if is_capped else count(adapters)
 
 
 def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
@@ -289,8 +289,8 @@ def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
     chosen, label = getattr(query, name), LABELS[name]
     most = MAX_SHOWN if name in MANY else None
     options = [
-        Option(value, label(value), value == chosen, _number(count, is_capped=found.is_capped))
-        for value, count in found.values[:most]
+        Option(value, label(value), value == chosen, _number(number, is_capped=found.is_capped))
+        for value, number in found.values[:most]
     ]
     if chosen and not any(option.is_chosen for option in options):
         options.append(Option(chosen, label(chosen), is_chosen=True))
