@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
+
+T = TypeVar("T")
 
 #: Files and rows that are looked up, or changed, at once.
 BATCH = 1000
@@ -270,8 +272,8 @@ def _sweep_files(released: set[str], *, is_dry: bool) -> storage.Usage:
     return storage.Usage(len(gone), size)
 
 
-def _in_batches(entries: Iterable[storage.Entry]) -> Iterator[list[storage.Entry]]:
-    rest = iter(entries)
+def _in_batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
     while batch := list(islice(rest, BATCH)):
         yield batch
 
@@ -308,18 +310,25 @@ def _sweep_one(entry: storage.Entry, *, released: set[str], is_dry: bool) -> boo
 def _sweep_locks() -> None:
     """Delete lock files of keys of uploads that ended long ago."""
     oldest = _oldest()
-    for file in locks.folder().iterdir():
-        changed = file.stat().st_mtime
-        if len(file.name) == 32 and changed < oldest and not _is_kept(file.name, changed):
-            file.unlink(missing_ok=True)
+    files = (file for file in locks.folder().iterdir() if len(file.name) == 32)
+    for batch in _in_batches((file, file.stat().st_mtime) for file in files):
+        old = {file: changed for file, changed in batch if changed < oldest}
+        uploads = Upload.objects.filter(storage_key__in=[file.name for file in old])
+        states = dict(uploads.values_list("storage_key", "state"))
+        for file, changed in old.items():
+            if not _is_in_use(states.get(file.name), changed):
+                file.unlink(missing_ok=True)
 
 
 def _is_kept(key: str, changed: float) -> bool:
     """Whether a private file belongs to an open upload, or may still be promoted."""
-    upload = Upload.objects.filter(storage_key=key).first()
-    if upload is None:
-        return _is_young(changed)
-    return upload.state in _OPEN_STATES
+    states = Upload.objects.filter(storage_key=key).values_list("state", flat=True)
+    return _is_in_use(states.first(), changed)
+
+
+def _is_in_use(state: str | None, changed: float) -> bool:
+    """Whether the upload of a key is open; without one, whether its file is young."""
+    return _is_young(changed) if state is None else state in _OPEN_STATES
 
 
 def _is_young(changed: float) -> bool:

@@ -134,7 +134,7 @@ def test_a_header_of_200_mb_is_refused(wire: Wire) -> None:
     status, told = wire.raw(head, length + bytes(MIB - 8), *[b" " * MIB] * 200)
     assert (status, told["code"]) == (422, "upload_refused")
     assert told["findings"][0]["code"] == "header_too_large"
-    assert set(incoming.glob("*")) == before
+    assert set(incoming.glob("*")) <= before  # the hub may still be deleting those of before
 
 
 def test_a_refused_request_leaves_the_connection_usable(wire: Wire) -> None:
