@@ -58,6 +58,7 @@ class Config:
     upload_days: int
     upload_log_days: int
     grace_days: int
+    thumbnail_bytes: int
     job_lease_s: int
     xet_bytes: int
     pages_per_minute: int
@@ -118,6 +119,7 @@ def load(env: Env, root: Path) -> Config:
         upload_days=env.integer("UPLOAD_DAYS", 7),
         upload_log_days=env.integer("UPLOAD_LOG_DAYS", 90),
         grace_days=env.integer("GRACE_DAYS", 7),
+        thumbnail_bytes=env.size("THUMBNAIL_BYTES", "4GiB"),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
         xet_bytes=env.size("XET_BYTES", "32GiB"),
         pages_per_minute=env.integer("PAGES_PER_MINUTE", 1200),

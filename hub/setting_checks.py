@@ -190,6 +190,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),
     "UPLOAD_LOG_DAYS": ("E030", _within("upload_log_days", 1, 36_500)),
     "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),
+    "THUMBNAIL_BYTES": ("E055", _within("thumbnail_bytes", 0, 2**62)),
     "JOB_LEASE_S": ("E023", _within("job_lease_s", 2, 3600)),
     "XET_BYTES": ("E029", _within("xet_bytes", 128 * MIB, 2**62)),
     "TOKEN_DAYS": ("E037", _within("token_days", 0, 3650)),

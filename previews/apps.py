@@ -19,7 +19,7 @@ class PreviewsConfig(AppConfig):
         """Connect to the catalogue's signals and hooks."""
         # Models can be imported from here on.
         from previews import withdrawals  # noqa: PLC0415 - see above
-        from previews.pictures import derivatives  # noqa: PLC0415 - see above
+        from previews.pictures import thumbnails  # noqa: PLC0415 - see above
         from previews.renders import rerender  # noqa: PLC0415 - see above
         from previews.renders import services as renders  # noqa: PLC0415 - see above
         from previews.renders.selectors import renders_with_pictures  # noqa: PLC0415 - see above
@@ -38,8 +38,7 @@ class PreviewsConfig(AppConfig):
             if not is_dry:
                 tryouts.expire()
                 withdrawals.delete_missed()
-                derivatives.delete_orphans()
-            return 0, 0  # their bytes are in the store
+            return thumbnails.delete_orphans(is_dry=is_dry)
 
         signals.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")

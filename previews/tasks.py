@@ -15,8 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from previews import local_weights, worker_bases
-from previews.models import Image, Render, RenderKind, Sample
-from previews.pictures import derivatives
+from previews.models import Render, RenderKind, Sample
 from previews.pictures.services import StoredControls
 from previews.render import (
     BaseUnavailable,
@@ -57,7 +56,6 @@ def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     renders.wake_waiting()
     tryouts.wake_waiting()
     samples.delete_leftovers()
-    derivatives.begin_missing()
     contact_sheets.begin_missing()
     strength_advice.begin_missing()
 
@@ -103,14 +101,6 @@ def advise(run: queue.JobRun) -> None:
     """Measure a finished render for strength advice."""
     for render in Render.objects.filter(pk=run.args["render_id"]):
         strength_advice.measure(render=render)
-
-
-@queue.handler(derivatives.DERIVE_TASK)
-def derive(run: queue.JobRun) -> None:
-    """Make the smaller forms of pictures."""
-    images = Image.objects.filter(pk__in=run.args["image_ids"]).select_related("blob")
-    for image in images:
-        derivatives.derive(image=image)
 
 
 @queue.handler(contact_sheets.SHEET_TASK)

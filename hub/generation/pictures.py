@@ -10,7 +10,7 @@ from django.db import transaction
 from PIL import Image, ImageDraw
 
 from hub.generation.vocabulary import seeded
-from previews.pictures import derivatives
+from previews.derived import placeholder
 from registry.blobs import promote
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class SharedPicture:
 
 
 def store(seed: int) -> list[SharedPicture]:
-    """Draw and store the pictures with their smaller forms; the same for the same seed."""
+    """Draw and store the pictures; the same for the same seed."""
     return [_stored(_drawn(seeded(seed, "picture", number))) for number in range(DRAWN)]
 
 
 def _stored(picture: Image.Image) -> SharedPicture:
     png, webp = (_blob(picture, kind) for kind in ("PNG", "WEBP"))
-    return SharedPicture(png.pk, webp.pk, derivatives.make(source=png))
+    return SharedPicture(png.pk, webp.pk, placeholder(picture))
 
 
 def _blob(picture: Image.Image, kind: str) -> Blob:

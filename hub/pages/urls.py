@@ -75,15 +75,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path(
         "media/images/<int:image_id>/<str:digest>-<int:width>.<str:kind>",
-        page(media.smaller, throttle=None),
-        name="image-smaller",
+        page(media.thumbnail, throttle=None),
+        name="image-thumbnail",
     ),
     path(
         "media/samples/<int:sample_id>.<str:suffix>",
         page(gallery.media, throttle=None),
         name="sample",
     ),
-    path("media/samples/<int:sample_id>-<int:width>.webp", page(gallery.smaller, throttle=None)),
+    path(
+        "media/samples/<int:sample_id>-<int:width>.<str:kind>",
+        page(gallery.thumbnail, throttle=None),
+    ),
     path("media/sheets/<int:render_id>.png", page(media.sheet, throttle=None), name="sheet"),
     path(
         "media/cards/<int:version_id>.png",

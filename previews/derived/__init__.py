@@ -1,7 +1,15 @@
-"""Smaller sizes, contact sheets and cards, made with Pillow; without Django."""
+"""Thumbnails, contact sheets and cards, made with Pillow; without Django."""
 
 from __future__ import annotations
 
-from previews.derived.sizes import WIDTHS, SmallerPicture, Unreadable, opened, placeholder, smaller
+from previews.derived.thumbnails import (
+    KINDS,
+    WIDTHS,
+    Unreadable,
+    encoded,
+    offered,
+    opened,
+    placeholder,
+)
 
-__all__ = ["WIDTHS", "SmallerPicture", "Unreadable", "opened", "placeholder", "smaller"]
+__all__ = ["KINDS", "WIDTHS", "Unreadable", "encoded", "offered", "opened", "placeholder"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from previews.models.image import Control, Derivative, DerivativeKind, Image, Sheet, SheetKind
+from previews.models.image import Control, Image, Sheet, SheetKind
 from previews.models.recipe import PromptSet, Recipe
 from previews.models.render import OPEN_STATES, Layer, Render, RenderKind, RenderState, Tryout
 from previews.models.sample import Sample, SampleKind, SampleState
@@ -10,8 +10,6 @@ from previews.models.sample import Sample, SampleKind, SampleState
 __all__ = [
     "OPEN_STATES",
     "Control",
-    "Derivative",
-    "DerivativeKind",
     "Image",
     "Layer",
     "PromptSet",

@@ -1,4 +1,4 @@
-"""Rendered pictures, their smaller forms and contact sheets."""
+"""Rendered pictures and contact sheets."""
 
 from __future__ import annotations
 
@@ -74,38 +74,6 @@ class Control(models.Model):
 
     def __str__(self) -> str:
         return self.key[:12]
-
-
-class DerivativeKind(models.TextChoices):
-    """Format of a smaller picture."""
-
-    AVIF = "avif", "AVIF"
-    WEBP = "webp", "WebP"
-
-
-class Derivative(models.Model):
-    """A picture at another width; it does not keep its ``source`` from being deleted."""
-
-    source = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="derivatives")
-    kind = models.CharField(max_length=8, choices=DerivativeKind)
-    width = models.PositiveIntegerField()
-    height = models.PositiveIntegerField()
-    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="derived")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        """A picture has one of each kind and width."""
-
-        ordering = ["kind", "width"]
-        constraints = [
-            models.UniqueConstraint(fields=["source", "kind", "width"], name="derivative_once"),
-            models.CheckConstraint(
-                name="derivative_has_a_size", condition=Q(width__gt=0, height__gt=0)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.source_id} {self.width}.{self.kind}"
 
 
 class SheetKind(models.TextChoices):

@@ -1,26 +1,25 @@
-"""Reads of rendered pictures with their smaller forms."""
+"""Reads of rendered pictures with the addresses of their thumbnails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from django.db.models import F, FloatField, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
+from previews.derived import offered
 from previews.models import Image, RenderState
 from registry.models import Adapter
 
-#: Digits of the digest in the URL of a smaller form.
+#: Digits of the picture's digest in the URL of a thumbnail.
 DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A smaller form of a picture; the URL names its bytes, so they never change."""
+    """A thumbnail of a picture; its URL contains the digest of the picture."""
 
     kind: str
     width: int
@@ -36,7 +35,7 @@ class Source:
 class Picture:
     """A rendered picture.
 
-    ``sources`` are its smaller forms, AVIF before WebP, narrow before wide. ``animation`` is the
+    ``sources`` are its thumbnails, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
     words; the prompt without them is at ``prompt_index`` in the recipe.
     """
@@ -60,31 +59,25 @@ class Picture:
 
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id", "prompt_index",
+    "animation_id", "prompt_index", "blob__sha256",
 )  # fmt: skip
-_FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
 
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
-    """Return pictures in the order of their recipe with their smaller forms; one query."""
+    """Return pictures in the order of their recipe with their thumbnails; one query."""
     return [picture for _version, picture in _read(images)]
 
 
 def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
     """Return the version and the picture of each image."""
-    rows = images.order_by("position", "pk", *_FORMS).values_list(
-        *_COLUMNS, *_FORMS, "blob__derivatives__blob__sha256"
-    )
-    return [_picture(list(forms)) for _pk, forms in groupby(rows, key=itemgetter(1))]
+    return [_picture(*row) for row in images.order_by("position", "pk").values_list(*_COLUMNS)]
 
 
-def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
-    """Return version and picture from the rows of a left join with its smaller forms."""
-    version, pk, prompt, seed, strength, width, height, blur, moves, at = rows[0][: len(_COLUMNS)]
+def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, Picture]:  # noqa: ANN401 - see _COLUMNS
+    prompt, seed, strength, width, height, blur, moves, at, sha256 = columns
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
-        for kind, wide, sha256 in (row[len(_COLUMNS) :] for row in rows)
-        if kind
+        for kind, wide in offered(width)
     )
     moving = f"/media/images/{pk}.webp" if moves else ""
     picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources, at)

@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews import worker_bases
+from previews.derived import opened, placeholder
 from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
-from previews.pictures import derivatives
 from previews.pictures.services import store
 from previews.recipes import selectors
 from previews.render import Recipe as RecipeValue
@@ -208,24 +208,22 @@ def _begin_or_log(version: Version) -> None:
 
 
 def keep_pictures(*, render: Render, pictures: Sequence[Picture]) -> None:
-    """Store finished pictures that a render does not have, and queue their smaller forms.
+    """Store finished pictures that a render does not have.
 
     The bytes are stored before the rows. If the worker is killed in between, the sweeper deletes
     the bytes.
     """
-    stored = [(picture.shot, store(picture)) for picture in pictures]
+    stored = [(one.shot, store(one), placeholder(opened(one.png))) for one in pictures]
     with transaction.atomic():
-        images = []
-        for shot, columns in stored:
-            image, _is_new = Image.objects.get_or_create(
+        for shot, columns, blur in stored:
+            about = {"position": shot.position, "prompt": shot.prompt, "placeholder": blur}
+            Image.objects.get_or_create(
                 render=render,
                 prompt_index=shot.prompt_index,
                 seed=shot.seed,
                 strength=shot.strength,
-                defaults={**columns(), "position": shot.position, "prompt": shot.prompt},
+                defaults={**columns(), **about},
             )
-            images.append(image.pk)
-        derivatives.begin(images=images)
 
 
 def _reuse_pictures(*, render: Render) -> None:

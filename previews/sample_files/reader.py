@@ -19,7 +19,7 @@ from previews.sample_files.formats import HEAD_BYTES, Refused, Why, sniff
 from previews.sample_files.mp4_boxes import require_whole
 
 #: Files that are written into the folder.
-OUTCOME, PICTURE, SMALL, FILM = "outcome.json", "picture.webp", "small.webp", "film.mp4"
+OUTCOME, PICTURE, FILM = "outcome.json", "picture.webp", "film.mp4"
 
 
 def main(source: Path, folder: Path) -> None:
@@ -72,14 +72,10 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
         picture = stills.decode(kind, parts)
         size = picture.size
     stills.save(picture, folder / PICTURE)
-    small = stills.smaller(picture)
-    if small is not None:
-        stills.save(small, folder / SMALL)
     return {
         "is_film": (folder / FILM).exists(),
         "width": size[0],
         "height": size[1],
-        "small": small.size if small is not None else None,
         "placeholder": stills.placeholder(picture),
         "facts": gather(parts.texts, parts.exif) if parts else gather(texts),
     }

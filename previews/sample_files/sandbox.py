@@ -15,7 +15,7 @@ from typing import Any
 
 from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Format, Interrupted, Refused, Why, sniff
-from previews.sample_files.reader import FILM, OUTCOME, PICTURE, SMALL
+from previews.sample_files.reader import FILM, OUTCOME, PICTURE
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ class Reading:
 
     Attributes:
         picture: WebP; the first frame of a video.
-        small: A smaller WebP for lists, None if the picture is small.
-        small_size: Its width and height.
         film: MP4, None for a picture.
         width: In pixels, like the height.
         placeholder: ``data:`` URL of a tiny picture.
@@ -46,8 +44,6 @@ class Reading:
     """
 
     picture: Path
-    small: Path | None
-    small_size: tuple[int, int]
     film: Path | None
     width: int
     height: int
@@ -70,8 +66,6 @@ def read(source: Path, folder: Path) -> Reading:
         raise ValueError(outcome)
     return Reading(
         picture=_written(folder / PICTURE, Format.WEBP),
-        small=_written(folder / SMALL, Format.WEBP) if outcome["small"] else None,
-        small_size=_size(*outcome["small"]) if outcome["small"] else (width, height),
         film=_written(folder / FILM, Format.MP4) if outcome["is_film"] else None,
         width=width,
         height=height,

@@ -15,8 +15,6 @@ from previews.sample_files.formats import Format, Refused, Why
 #: Longest side of a served picture.
 SERVED_SIDE = 2048
 QUALITY = 90
-#: Longest side of a picture for lists, for screens with double density.
-SMALL_SIDE = 640
 FEW_COLOURS = 256
 
 TINY_SIDE, TINY_QUALITY = 16, 30
@@ -114,15 +112,6 @@ def save(picture: Image.Image, file: Path) -> None:
     if picture.getcolors(FEW_COLOURS) is not None:
         packed = min(_encoded(picture, lossless=True), packed, key=len)
     file.write_bytes(packed)
-
-
-def smaller(picture: Image.Image) -> Image.Image | None:
-    """Return a smaller picture for lists, None if it is small enough."""
-    if max(picture.size) <= SMALL_SIDE:
-        return None
-    small = picture.copy()
-    small.thumbnail((SMALL_SIDE, SMALL_SIDE), Image.Resampling.LANCZOS)
-    return small
 
 
 def placeholder(picture: Image.Image) -> str:

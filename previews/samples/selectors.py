@@ -10,7 +10,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
+from previews.derived import offered
+from previews.models import Sample, SampleKind, SampleState
 from previews.pictures.selectors import Source
 from registry.errors import NotFound
 from registry.models import (
@@ -26,10 +27,13 @@ from registry.models import (
 )
 from registry.versions import selectors as version_selectors
 
+#: Least width of a picture for lists.
+LISTED = 512
+
 
 @dataclass(frozen=True, slots=True)
 class ShownSample:
-    """A sample with its smaller forms (``widths``) and what its metadata claims (``facts``).
+    """A sample and what its metadata claims (``facts``).
 
     Each of the ``resources`` in ``facts`` has ``matched``: the ``owner/name@v1`` that has the file,
     or None if there is none that the viewer may see.
@@ -37,7 +41,6 @@ class ShownSample:
 
     row: Sample
     facts: dict[str, Any] = field(default_factory=dict)
-    widths: tuple[int, ...] = ()
 
     @property
     def id(self) -> int:
@@ -71,17 +74,21 @@ class ShownSample:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Forms of the picture or poster, from narrow to wide."""
-        small = [
-            Source("webp", width, f"/media/samples/{self.id}-{width}.webp") for width in self.widths
-        ]
+        """Thumbnails of the picture or poster, and itself."""
+        if self.row.state != SampleState.READY:
+            return ()
         whole = Source("webp", self.row.width, _url(self.row, "webp"))
-        return (*small, whole) if small else ()
+        thumbnails = [
+            Source(kind, width, f"/media/samples/{self.id}-{width}.{kind}")
+            for kind, width in offered(self.row.width, is_webp=True)
+        ]
+        return (*thumbnails, whole)
 
     @property
     def small_url(self) -> str:
-        """Path of the smallest form of the picture or poster."""
-        return self.sources[0].url if self.sources else _url(self.row, "webp")
+        """Path of a WebP for lists: a thumbnail, or the picture or poster itself."""
+        small = [one.url for one in self.sources if one.kind == "webp" and one.width >= LISTED]
+        return small[0] if small else _url(self.row, "webp")
 
     @property
     def poster_url(self) -> str:
@@ -147,30 +154,10 @@ def _is_owner(user: User | AnonymousUser | None, version: Version) -> bool:
 
 def shown(user: User | AnonymousUser | None, samples: Sequence[Sample]) -> list[ShownSample]:
     """Return samples with the adapters that their metadata name; at most two queries."""
-    widths = _widths_of(samples)
     wanted = {item["sha256"] for row in samples for item in _resources(row) if "sha256" in item}
     own = {row.version.adapter_id for row in samples}
     names = _names_of(user, wanted, own) if wanted else {}
-    return [
-        ShownSample(row, _facts(row, names), tuple(widths.get(_still(row) or 0, ())))
-        for row in samples
-    ]
-
-
-def _still(sample: Sample) -> int | None:
-    """Return the id of the blob of the picture or poster."""
-    return sample.poster_id or sample.blob_id
-
-
-def _widths_of(samples: Sequence[Sample]) -> dict[int, list[int]]:
-    """Return blob id → widths of its smaller forms."""
-    stills = {still for row in samples if (still := _still(row)) is not None}
-    widths: dict[int, list[int]] = {}
-    if stills:
-        forms = Derivative.objects.filter(source__in=stills, kind=DerivativeKind.WEBP)
-        for source, width in forms.order_by("width").values_list("source", "width"):
-            widths.setdefault(source, []).append(width)
-    return widths
+    return [ShownSample(row, _facts(row, names)) for row in samples]
 
 
 def _resources(sample: Sample) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
-from previews.models import Derivative, DerivativeKind, Sample, SampleKind, SampleState
+from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
 from previews.sample_files.formats import (
     HEAD_BYTES,
@@ -212,19 +212,10 @@ def read(*, sample: Sample) -> None:
 def _show(sample: Sample, reading: Reading) -> None:
     """Store the files to serve, then update the row; the sweeper deletes files without a row."""
     picture = _stored(reading.picture)
-    small = _stored(reading.small) if reading.small else None
     film = _stored(reading.film) if reading.film else None
     facts = _matched(reading.facts)
     with transaction.atomic():
         still = promote.mark_stored(picture)
-        if small:
-            width, height = reading.small_size
-            Derivative.objects.get_or_create(
-                source=still,
-                kind=DerivativeKind.WEBP,
-                width=width,
-                defaults={"height": height, "blob": promote.mark_stored(small)},
-            )
         _queued(sample).update(
             state=SampleState.READY,
             kind=SampleKind.VIDEO if film else SampleKind.PICTURE,

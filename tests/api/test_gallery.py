@@ -81,13 +81,13 @@ def test_lists_get_a_small_form(version: Version, as_ada: Caller) -> None:
     bring(as_ada, files.encoded(files.photo(1600, 800), "JPEG"))
     worker_process.drain("checks")
     [sample] = as_ada.send("get", PLACE).json()["results"]
-    assert sample["small_url"].endswith(f"/media/samples/{sample['id']}-640.webp")
+    assert sample["small_url"].endswith(f"/media/samples/{sample['id']}-512.webp")
     small = as_ada.get(sample["small_url"])
     with Image.open(io.BytesIO(small.getvalue())) as picture:
-        assert picture.size == (640, 320)
+        assert picture.size == (512, 256)
     page = as_ada.get("/ada/noir").content.decode()
-    assert f"/media/samples/{sample['id']}-640.webp 640w, " in page
-    assert as_ada.get(f"/media/samples/{sample['id']}-641.webp").status_code == 404
+    assert f"/media/samples/{sample['id']}-512.webp 512w, " in page
+    assert as_ada.get(f"/media/samples/{sample['id']}-513.webp").status_code == 404
 
 
 def test_a_video_is_sent_in_parts_and_has_a_poster(version: Version, as_ada: Caller) -> None:

@@ -19,7 +19,6 @@ from PIL import Image as Picture
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews.models import (
-    Derivative,
     Image,
     Layer,
     Recipe,
@@ -180,7 +179,7 @@ class World:
         if state != "draft":
             version = publication.publish(actor=ada, version=version)
             aliases.point(actor=ada, adapter=adapter, name="stable", to=version.revision)
-        image, sheet, sample, form = _pictures(version, ada)
+        image, sheet, sample = _pictures(version, ada)
         _change(adapter, version, state, ada, otto)
         weights = version.revision.files.get(path="noir.safetensors")
         self.places[state] = {
@@ -188,7 +187,7 @@ class World:
             "alias": "stable", "ref": "main", "rest": "main/noir.safetensors",
             "sample_id": sample.pk, "render_id": sheet.render_id, "image_id": image.pk,
             "version_id": version.pk, "adapter_id": adapter.pk, "sha256": weights.blob.sha256,
-            "digest": form.blob.sha256[:DIGITS], "width": form.width,
+            "digest": image.blob.sha256[:DIGITS], "width": 256,
         }  # fmt: skip
 
 
@@ -200,11 +199,11 @@ def _recipe() -> Recipe:
 
 def _blob(color: int, kind: str) -> Blob:
     drawn = io.BytesIO()
-    Picture.new("RGB", (64, 64), (color % 256, 0, 0)).save(drawn, kind)
+    Picture.new("RGB", (300, 300), (color % 256, 0, 0)).save(drawn, kind)
     return blob_of(drawn.getvalue())
 
 
-def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample, Derivative]:
+def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample]:
     """Give a version what a worker would have made of it."""
     version.renders.all().delete()
     number = version.pk
@@ -212,16 +211,13 @@ def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample, Deriva
     render = Render.objects.create(version=version, recipe=_recipe(), state="ready")
     image = Image.objects.create(
         render=render, blob=blob, animation=_blob(number, "WEBP"), position=0, prompt_index=0,
-        prompt="a", seed=1, strength=1.0, width=64, height=64,
+        prompt="a", seed=1, strength=1.0, width=300, height=300,
     )  # fmt: skip
     sheet = Sheet.objects.create(render=render, kind="png", blob=blob)
-    form = Derivative.objects.create(
-        source=blob, kind="webp", width=32, height=32, blob=_blob(number + 100, "WEBP")
-    )
     sample = Sample.objects.create(
-        version=version, author=ada, state="ready", blob=blob, width=64, height=64
+        version=version, author=ada, state="ready", blob=blob, width=300, height=300
     )
-    return image, sheet, sample, form
+    return image, sheet, sample
 
 
 def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: User) -> None:

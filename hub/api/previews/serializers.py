@@ -20,7 +20,7 @@ PREVIEW_STATES = [*RenderState.values, "none"]
 
 
 class SourceOut(serializers.Serializer[Source]):
-    """A smaller format of a picture; its URL is immutable and can be cached forever."""
+    """A thumbnail of a picture."""
 
     type = serializers.CharField(help_text="`image/avif` or `image/webp`.")
     width = serializers.IntegerField()

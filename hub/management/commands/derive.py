@@ -1,4 +1,4 @@
-"""``manage.py derive``: makes missing small image formats and contact sheets."""
+"""``manage.py derive``: makes missing contact sheets."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from hub.management.progress import Help
-from previews.models import Image, Render
-from previews.pictures import derivatives
+from previews.models import Render
 from previews.renders import contact_sheets
 
 EPILOG = """\
-The checks workers do this after each render, and for a few hundred pictures at each start. This
+The checks workers do this after each render, and for a few hundred renders at each start. This
 command does all of it at once, in this process. It can be stopped and started again.
 
 Example: manage.py derive --dry-run
 """
-#: Pictures per query.
-BLOCK = 100
 
 
 class Command(BaseCommand):
-    help = "Create missing smaller sizes and contact sheets of all pictures."
+    help = "Create missing contact sheets."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
@@ -33,35 +30,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Make what is missing, and report; unreadable pictures are counted, too."""
+        """Make what is missing, and report."""
         if options["dry_run"]:
-            images, renders, dropped = (
-                len(derivatives.missing(None)),
-                contact_sheets.missing().count(),
-                0,
-            )
+            sheets, verb = contact_sheets.missing().count(), "are missing"
         else:
-            images, renders = sum(1 for _image in _derive()), sum(1 for _render in _draw())
-            dropped = derivatives.delete_orphans()
-        left = len(derivatives.missing(None))
-        report = {"pictures": images, "sheets": renders, "dropped": dropped, "left": left}
+            sheets, verb = sum(1 for _render in _draw()), "were created"
         if options["json"]:
-            self.stdout.write(json.dumps(report))
-            return
-        verb = "would be" if options["dry_run"] else "were"
-        self.stdout.write(
-            f"{images} pictures and the sheets of {renders} renders {verb} looked at; "
-            f"{dropped} unused smaller sizes deleted, {left} pictures without smaller sizes"
-        )
-
-
-def _derive() -> Iterator[Image]:
-    waiting = derivatives.missing(None)
-    for start in range(0, len(waiting), BLOCK):
-        ids = waiting[start : start + BLOCK]
-        for image in Image.objects.filter(pk__in=ids).select_related("blob"):
-            derivatives.derive(image=image)
-            yield image
+            self.stdout.write(json.dumps({"sheets": sheets}))
+        else:
+            self.stdout.write(f"{sheets} contact sheets {verb}.")
 
 
 def _draw() -> Iterator[Render]:

@@ -24,8 +24,8 @@ trigger words, texts, and pictures; frequent base models, tags and owners are mu
 than rare ones. On an empty hub, the same number and seed give the same rows on the same day.
 
 The weights and README.md files do not exist: their rows say that the bytes are not stored, so that
-`doctor` does not miss them, and downloads of them are refused. Six small pictures are stored, with
-their smaller forms, and shared by all adapters.
+`doctor` does not miss them, and downloads of them are refused. Six small pictures are stored
+and shared by all adapters.
 
 Stop the hub first. Sign in as an owner after `manage.py changepassword OWNER`.
 

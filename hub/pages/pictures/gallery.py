@@ -20,8 +20,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
-from hub.pages.pictures.media import is_public, viewer_of, with_caching
-from previews.models import DerivativeKind, Sample, SampleKind, SampleState
+from hub.pages.pictures.media import is_public, sent_thumbnail, viewer_of, with_caching
+from previews.derived import offered
+from previews.models import Sample, SampleKind, SampleState
 from previews.samples import selectors
 from previews.samples import services as samples
 from previews.samples.selectors import ShownSample
@@ -250,15 +251,15 @@ def media(request: HttpRequest, sample_id: int, suffix: str) -> HttpResponseBase
 
 
 @require_safe
-def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBase:
-    """Send a smaller format of an image or poster."""
+def thumbnail(request: HttpRequest, sample_id: int, width: int, kind: str) -> HttpResponseBase:
+    """Send a thumbnail of a picture or poster."""
     sample = selectors.get(viewer_of(request), sample_id)
     still = _blob(sample, "webp")
-    forms = still.derivatives.select_related("blob").filter(kind=DerivativeKind.WEBP)
-    form = forms.filter(width=width).first()
-    if form is None:
+    if (kind, width) not in offered(sample.width, is_webp=True):
         raise NotFound(_("There is no such picture."))
-    return _sent(request, sample, form.blob, "webp")
+    whole = reverse("sample", args=[sample_id, "webp"])
+    is_open = is_public(sample.version)
+    return sent_thumbnail(request, still, (kind, width), whole, is_open=is_open)
 
 
 def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:

@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    HttpResponseRedirect,
+)
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -19,7 +26,9 @@ from hub.http.delivery import etag_of, matches
 from hub.http.middleware import FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews import cover as covers
-from previews.models import Derivative, Image, Sheet, SheetKind
+from previews.derived import Unreadable, offered
+from previews.models import Image, Sheet, SheetKind
+from previews.pictures import thumbnails
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
 from registry import storage
@@ -47,16 +56,45 @@ def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
 
 
 @require_safe
-def smaller(
+def thumbnail(
     request: HttpRequest, image_id: int, digest: str, width: int, kind: str
 ) -> HttpResponseBase:
-    """Send a smaller format of a preview; 404 if the digest differs."""
+    """Send a thumbnail of a preview; 404 if the digest is not that of the picture."""
     picture, is_open = _picture(viewer_of(request), image_id)
-    forms = Derivative.objects.select_related("blob").filter(source=picture.blob_id)
-    form = forms.filter(kind=kind, width=width).first()
-    if form is None or form.blob.sha256[:DIGITS] != digest:
+    if digest != picture.blob.sha256[:DIGITS] or (kind, width) not in offered(picture.width):
         raise NotFound(_("There is no such picture."))
-    return _sent(request, form.blob, f"image/{form.kind}", is_open=is_open)
+    whole = reverse("image", args=[image_id])
+    return sent_thumbnail(request, picture.blob, (kind, width), whole, is_open=is_open)
+
+
+def sent_thumbnail(
+    request: HttpRequest, source: Blob, form: tuple[str, int], whole: str, *, is_open: bool
+) -> HttpResponseBase:
+    """Answer with a thumbnail; redirect to the picture while others are being encoded.
+
+    Args:
+        source: The picture.
+        form: Format and width of the thumbnail.
+        whole: Path of the picture.
+        is_open: Whether it is public.
+
+    Raises:
+        Gone: the bytes of the picture were deleted.
+    """
+    if not source.is_stored:
+        raise Gone(_("The bytes of this picture were removed."))
+    kind, width = form
+    etag = f'"{source.sha256}-{width}.{kind}"'
+    if _is_known(request, etag):
+        return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
+    try:
+        file = thumbnails.open_thumbnail(source, kind=kind, width=width)
+    except (thumbnails.Busy, Unreadable):
+        return HttpResponseRedirect(whole, headers={"Cache-Control": NO_STORE})
+    except FileNotFoundError as error:
+        raise Gone(_("The bytes of this picture were removed.")) from error
+    response = FileResponse(file, content_type=f"image/{kind}")
+    return with_caching(response, etag, is_open=is_open)
 
 
 @require_safe

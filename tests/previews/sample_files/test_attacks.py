@@ -201,7 +201,6 @@ def test_the_reader_gets_none_of_the_workers_secrets(
     "lie",
     [
         {"is_film": True},
-        {"small": [1, 1]},
         {"refused": "nothing"},
         {"width": -1},
         {"height": 100_000},
@@ -215,7 +214,6 @@ def test_an_answer_that_cannot_be_is_not_believed(
         "is_film": False,
         "width": 96,
         "height": 64,
-        "small": None,
         "facts": {},
     }
     said = json.dumps(honest | {"placeholder": "data:image/webp;base64,AAAA"} | lie)

@@ -39,7 +39,7 @@ def test_a_picture_is_encoded_again_without_its_metadata(read: Read, kind: str) 
     data = files.encoded(files.photo(), kind, exif=exif, comment=b"secret")
     found = read(data)
     served = found.picture.read_bytes()
-    assert (found.width, found.height, found.film, found.small) == (96, 64, None, None)
+    assert (found.width, found.height, found.film) == (96, 64, None)
     assert b"secret" in data
     assert b"secret" not in served
     with Image.open(io.BytesIO(served)) as picture:
@@ -51,14 +51,6 @@ def test_a_placeholder_of_a_few_pixels_is_there(read: Read) -> None:
     found = read(files.encoded(files.photo(1000, 500), "JPEG"))
     assert found.placeholder.startswith("data:image/webp;base64,")
     assert len(found.placeholder) < 400
-
-
-def test_lists_have_a_small_form_of_large_pictures(read: Read) -> None:
-    found = read(files.encoded(files.photo(1600, 800), "JPEG"))
-    assert found.small_size == (640, 320)
-    assert found.small is not None
-    with Image.open(found.small) as small:
-        assert small.size == (640, 320)
 
 
 def test_a_large_picture_is_made_smaller() -> None:

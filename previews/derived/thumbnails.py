@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-#: Widths of smaller forms; a narrower picture keeps its own width.
+#: Widths of thumbnails; a narrower picture keeps its own width.
 WIDTHS = (256, 512, 1024)
 #: The renderer makes no larger pictures.
 MAX_PIXELS = 4096 * 4096
@@ -23,6 +22,7 @@ _SAVING: dict[str, dict[str, Any]] = {
     "avif": {"quality": 70, "subsampling": "4:4:4", "speed": 8, "max_threads": 1},
     "webp": {"quality": 90, "method": 4, "use_sharp_yuv": True},
 }
+KINDS = tuple(_SAVING)
 
 #: Longer side of the placeholder; the second is used if the first has more than 400 bytes.
 BLUR = (16, 8)
@@ -31,16 +31,6 @@ MAX_BLUR = 400
 
 class Unreadable(ValueError):
     """The bytes cannot be decoded as a picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmallerPicture:
-    """A picture in another size; ``kind`` is ``avif`` or ``webp``."""
-
-    kind: str
-    width: int
-    height: int
-    data: bytes
 
 
 def opened(data: bytes) -> Image.Image:
@@ -60,20 +50,28 @@ def opened(data: bytes) -> Image.Image:
     raise Unreadable(msg)
 
 
-def smaller(picture: Image.Image, original_bytes: int) -> list[SmallerPicture]:
-    """Return AVIF and WebP in up to three widths, without those larger than the original.
+def offered(width: int, *, is_webp: bool = False) -> list[tuple[str, int]]:
+    """Return the format and width of each thumbnail of a picture.
 
-    A browser takes the first format it supports, so a format is made in all widths or none: AVIF is
-    left out if WebP is smaller, and a narrow picture has only one format.
+    Browsers take the first format that they support, so AVIF comes first. It saves nothing on
+    pictures that are narrower than a thumbnail.
+
+    Args:
+        width: Width of the picture.
+        is_webp: Whether the picture is a WebP, which is a thumbnail in its own width already.
     """
-    sizes = [_scaled(picture, width) for width in _widths(picture.width)]
-    made = {kind: [_encoded(size, kind) for size in sizes] for kind in _SAVING}
-    total = {kind: sum(len(one.data) for one in all_) for kind, all_ in made.items()}
-    if total["avif"] >= total["webp"]:
-        del made["avif"]
-    elif picture.width < WIDTHS[0]:
-        del made["webp"]
-    return [one for all_ in made.values() for one in all_ if len(one.data) < original_bytes]
+    widths = [one for one in WIDTHS if one < width]
+    if width <= WIDTHS[-1] and not is_webp:
+        widths.append(width)
+    kinds = KINDS if width >= WIDTHS[0] else KINDS[1:]
+    return [(kind, one) for kind in kinds for one in widths]
+
+
+def encoded(picture: Image.Image, kind: str, width: int) -> bytes:
+    """Return a picture in a format and width."""
+    stream = io.BytesIO()
+    _scaled(picture, width).save(stream, kind, **_SAVING[kind])
+    return stream.getvalue()
 
 
 def placeholder(picture: Image.Image) -> str:
@@ -90,20 +88,8 @@ def placeholder(picture: Image.Image) -> str:
     return address
 
 
-def _widths(own: int) -> list[int]:
-    """Return the widths below the picture's own, and its own if it is not above them all."""
-    below = [width for width in WIDTHS if width < own]
-    return [*below, own] if own <= WIDTHS[-1] else below
-
-
 def _scaled(picture: Image.Image, width: int) -> Image.Image:
-    if width == picture.width:
+    if width >= picture.width:
         return picture
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.LANCZOS)
-
-
-def _encoded(picture: Image.Image, kind: str) -> SmallerPicture:
-    stream = io.BytesIO()
-    picture.save(stream, kind, **_SAVING[kind])
-    return SmallerPicture(kind, picture.width, picture.height, stream.getvalue())
