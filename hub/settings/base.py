@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "hub.http.static.StaticMiddleware",
     "hub.http.middleware.SecurityHeadersMiddleware",
+    "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.operations.health.HealthMiddleware",
     "hub.http.middleware.FlushMiddleware",

@@ -8,6 +8,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -16,6 +17,7 @@ import brotli
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.staticfiles.storage import staticfiles_storage
+from django.core.management import call_command
 from django.test import Client
 
 import hub
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 HUB = Path(hub.__file__).parent
 FOR_A_YEAR = "max-age=31536000, public, immutable"
 FOR_A_MINUTE = "max-age=60, public"
+#: Bytes on the wire of a page with its style sheets, scripts and fonts; of the page alone; of the
+#: headers of a response.
+MAX_BYTES, MAX_PAGE_BYTES, HEADER_BYTES = 120_000, 50_000, 500
 #: Addresses of static files in a page, style sheet or script.
 ADDRESS = re.compile(r'(?:href|src)="(/static/[^"#]+)|url\("(\.\.?/[^"]+)"\)|from "(\./[^"]+)"')
 
@@ -146,6 +151,20 @@ def test_a_style_sheet_that_names_an_absent_file_is_refused(
     with pytest.raises(ValueError, match=r"absent\.svg"):
         static.collected.__wrapped__()
     assert not list((data / "static").iterdir())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_home_and_browse_take_at_most_120_kb_without_pictures(data: Path) -> None:
+    call_command("generate", "--adapters=30", stdout=StringIO(), stderr=StringIO())
+    client = Client(headers={"Accept-Encoding": "gzip, deflate, br"})
+    for path in ("/", "/browse"):
+        page = client.get(path).content
+        assert len(page) < MAX_PAGE_BYTES
+        named = addresses(gzip.decompress(page).decode(), path)
+        # Both pages use these fonts, and icons.
+        assert {one.split(".")[0] for one in named} >= {"/static/fonts/serif", "/static/fonts/sans"}
+        sizes = {one: int(client.get(one).headers["Content-Length"]) for one in named}
+        assert len(page) + sum(sizes.values()) + HEADER_BYTES * len(sizes) < MAX_BYTES
 
 
 def test_templates_and_code_name_static_files_that_exist(data: Path) -> None:

@@ -79,9 +79,9 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'"{version.revision.commit}"'
+    etag = f'W/"{version.revision.commit}"'  # of any compression
     is_open = is_public(version)
-    if _is_known(request, etag):
+    if _is_known(request, etag.removeprefix("W/")):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
     return with_caching(
         HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
