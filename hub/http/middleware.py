@@ -28,6 +28,10 @@ REVALIDATE = "private, no-cache"
 #: content disappears from caches. Caches that cannot revalidate do not serve it.
 FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
 
+#: Browsers store the response for good, as its URL names its bytes; shared caches revalidate it
+#: after an hour, for the same reason.
+FOR_A_YEAR = "public, max-age=31536000, s-maxage=3600, immutable"
+
 #: Names of the pages on which anonymous users see only public content.
 PUBLIC_PAGES = frozenset({"browse", "help", "home", "profile", "use"})
 

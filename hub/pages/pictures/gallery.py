@@ -17,10 +17,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
-from hub.pages.pictures.media import is_public, viewer_of, with_caching
+from hub.pages.pictures.media import is_public, send_picture, viewer_of
 from previews.models import DerivativeKind, Sample, SampleKind, SampleState
 from previews.samples import selectors
 from previews.samples import services as samples
@@ -262,11 +261,7 @@ def smaller(request: HttpRequest, sample_id: int, width: int) -> HttpResponseBas
 
 
 def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
-    is_open = is_public(sample.version)
-    name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
-    sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
-    sent.headers["Content-Disposition"] = "inline"
-    return with_caching(sent, sent.headers["ETag"], is_open=is_open)
+    return send_picture(request, blob, TYPES[suffix], is_open=is_public(sample.version))
 
 
 def _blob(sample: Sample, suffix: str) -> Blob:
