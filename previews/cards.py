@@ -79,7 +79,7 @@ class LinkCard:
         for picture in self.pictures:
             label = f"{picture.strength:g}" if picture.strength else _("no adapter")
             try:
-                yield card.Frame(opened(pictures.bytes_of(rows[picture.id].blob)), label)
+                yield card.Frame(opened(pictures.bytes_of(rows[picture.id].blob.sha256)), label)
             except (FileNotFoundError, Unreadable) as error:
                 log.warning("picture %s is not on the card: %s", picture.id, error)
 

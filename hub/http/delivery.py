@@ -106,7 +106,7 @@ def deliver(
     request: HttpRequest,
     blob: Stored,
     *,
-    filename: str,
+    filename: str | None,
     content_type: str = "application/octet-stream",
     is_private: bool,
     on_sent: OnSent | None = None,
@@ -115,6 +115,10 @@ def deliver(
 
     Args:
         request: Its ``If-None-Match``, ``Range`` and ``If-Range`` headers are evaluated.
+        filename: Name to save it under. None for pictures and videos in pages: the disposition is
+            ``inline``, and no link to a bucket is sent. Pages load pictures from the hub only
+            (``img-src 'self'``), a redirect for each would double the requests, and caches could
+            not store a picture by a URL that leads to a link that expires.
         is_private: Whether shared caches must not store it.
         on_sent: Called once the last byte of the file was sent: once for a download that was
             made in several ranges. If another server sends the file, called at once.
@@ -131,14 +135,22 @@ def deliver(
     else:
         spans = _requested_spans(request, blob)
         done = on_sent if on_sent is not None and _is_last(spans, blob) else None
-        fetch = storage.Fetch(content_type, content_disposition(filename), LINK_S)
-        response = _answer(request, blob, spans, fetch, done)
-        _describe(response, blob, fetch.disposition)
+        disposition = "inline" if filename is None else content_disposition(filename)
+        place = _place(blob, storage.Fetch(content_type, disposition, LINK_S))
+        response = _answer(request, blob, spans, place, content_type, done)
+        _describe(response, blob, disposition)
     response.headers["ETag"] = etag_of(blob)
     # Caches revalidate each time: access can change, the bytes cannot. A link expires.
     freshness = "no-store" if response.status_code == 302 else "no-cache"
     response.headers["Cache-Control"] = NO_STORE if is_private else f"public, {freshness}"
     return response
+
+
+def _place(blob: Stored, fetch: storage.Fetch) -> Path | str | None:
+    """Return where others can read the bytes: a path, a link, or None."""
+    store = storage.store()
+    is_shown = fetch.disposition == "inline"
+    return None if is_shown and storage.has_links() else store.link(blob.sha256, fetch)
 
 
 def _requested_spans(request: HttpRequest, blob: Stored) -> list[Span]:
@@ -163,16 +175,15 @@ def _answer(
     request: HttpRequest,
     blob: Stored,
     spans: list[Span],
-    fetch: storage.Fetch,
+    place: Path | str | None,
+    content_type: str,
     on_sent: OnSent | None,
 ) -> HttpResponseBase:
     """Return the response with status, body, Content-Type, -Length and -Range."""
-    content_type = fetch.content_type
     if request.method == "HEAD":
         response: HttpResponseBase = HttpResponse(content_type=content_type)
         response.headers["Content-Length"] = str(blob.size_bytes)
         return response
-    place = storage.store().link(blob.sha256, fetch)
     if headers := _delegation_header(request, place, spans):
         if on_sent is not None:
             on_sent()

@@ -60,8 +60,9 @@ MIDDLEWARE = [
     "hub.http.middleware.ReleaseMiddleware",
     "hub.http.middleware.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "hub.http.static.StaticMiddleware",
     "hub.http.middleware.SecurityHeadersMiddleware",
+    "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.operations.health.HealthMiddleware",
     "hub.http.middleware.FlushMiddleware",
@@ -132,11 +133,13 @@ FORM_RENDERER = "hub.pages.forms.Renderer"
 STATIC_URL = "/static/"
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "hub.http.static.HashedStorage"},
 }
-# Static files are served from the packages, without collectstatic.
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = LORARY.debug
+STATICFILES_DIRS = [ROOT / "hub" / "static"]
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+if LORARY.debug:  # changed files are served at once
+    STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = LORARY.debug
 
 # --- Language and time ----------------------------------------------------------------------
 LANGUAGE_CODE = LORARY.language

@@ -18,7 +18,7 @@ for _name in ("DATABASE_URL", "BROKER_URL"):
         os.environ[f"LORARY_{_name}"] = os.environ[f"LORARY_TEST_{_name}"]
 
 from hub.settings.base import *  # noqa: E402, F403 - the environment comes first
-from hub.settings.base import DATABASES  # noqa: E402 - the environment comes first
+from hub.settings.base import DATABASES, STORAGES  # noqa: E402 - the environment comes first
 
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
@@ -26,7 +26,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; te
 if "LORARY_TEST_BROKER_URL" not in os.environ:
     CELERY_BROKER_URL = "memory://"
     CELERY_BROKER_TRANSPORT_OPTIONS = {}
-WHITENOISE_AUTOREFRESH = True  # do not scan the static files for every client
+# Do not collect or scan the static files for every client.
+STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a hub: threads that share a database in memory get "table is locked" at once,
     # where those of a file wait for their turn.

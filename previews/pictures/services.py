@@ -12,7 +12,6 @@ from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from registry import storage
 from registry.blobs import promote
-from registry.models import Blob
 
 #: A control is shared, so it has no position and prompt of its own.
 _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
@@ -34,13 +33,13 @@ def store(picture: Picture) -> Callable[[], dict[str, Any]]:
     }
 
 
-def bytes_of(blob: Blob) -> bytes:
-    """Return the bytes of a picture.
+def bytes_of(sha256: str) -> bytes:
+    """Return the bytes of the picture with a digest.
 
     Raises:
         FileNotFoundError: the store does not have them.
     """
-    with storage.store().open(blob.sha256) as stream:
+    with storage.store().open(sha256) as stream:
         return stream.read()
 
 
@@ -55,7 +54,7 @@ class StoredControls:
             if all(blob.is_stored for blob in blobs):
                 try:
                     found[row.key] = Picture(
-                        _ANY_SHOT, row.width, row.height, *(bytes_of(blob) for blob in blobs)
+                        _ANY_SHOT, row.width, row.height, *(bytes_of(blob.sha256) for blob in blobs)
                     )
                 except FileNotFoundError:
                     continue

@@ -42,19 +42,19 @@ class Busy(Exception):
     """Other pictures are being encoded."""
 
 
-def open_thumbnail(source: Blob, *, kind: str, width: int) -> BinaryIO:
-    """Return a thumbnail of a picture; it is made unless it is cached.
+def open_thumbnail(sha256: str, *, kind: str, width: int) -> BinaryIO:
+    """Return a thumbnail of the picture with a digest; it is made unless it is cached.
 
     Raises:
         Busy: it has to be made, and other pictures are being encoded.
         FileNotFoundError: the store does not have the picture.
         Unreadable: it is not a picture.
     """
-    file = root() / source.sha256[:2] / f"{source.sha256}-{width}.{kind}"
+    file = root() / sha256[:2] / f"{sha256}-{width}.{kind}"
     try:
         return file.open("rb")
     except FileNotFoundError:
-        data = _made(source, kind, width)
+        data = _made(sha256, kind, width)
     try:
         _save(file, data)
     except OSError as error:  # a full disk hides no picture
@@ -97,11 +97,11 @@ def _files(folder: Path) -> Iterator[_File]:
             yield _File(status.st_mtime, status.st_size, Path(entry.path))
 
 
-def _made(source: Blob, kind: str, width: int) -> bytes:
+def _made(sha256: str, kind: str, width: int) -> bytes:
     if not _turns.acquire(timeout=WAIT_S):
         raise Busy
     try:
-        return encoded(opened(bytes_of(source)), kind, width)
+        return encoded(opened(bytes_of(sha256)), kind, width)
     finally:
         _turns.release()
 

@@ -126,7 +126,7 @@ def _strip(seed: int, images: Sequence[Image], count: int) -> Strip:
     cells = {}
     for image in images:
         try:
-            cells[image.strength] = thumbnail(opened(bytes_of(image.blob)), count)
+            cells[image.strength] = thumbnail(opened(bytes_of(image.blob.sha256)), count)
         except (FileNotFoundError, Unreadable) as error:
             log.warning("picture %s is not on the sheet: %s", image.pk, error)
     return Strip(seed, cells)

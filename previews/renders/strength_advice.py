@@ -28,7 +28,7 @@ def measure(*, render: Render) -> None:
     if render.kind != RenderKind.PREVIEW:
         return
     pictures = (
-        ((row.prompt_index, row.seed, row.strength), bytes_of(row.blob))
+        ((row.prompt_index, row.seed, row.strength), bytes_of(row.blob.sha256))
         for row in render.images.select_related("blob")
     )
     try:

@@ -17,6 +17,8 @@ from tests import catalogue
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
 
     from registry.models import User
@@ -50,6 +52,43 @@ def test_a_public_picture_may_be_kept_by_everyone(client: Client, picture: Image
     assert answer.headers["ETag"] == f'"{hashlib.sha256(PNG).hexdigest()}"'
     assert answer.headers["Cache-Control"] == FOR_AN_HOUR
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_part_of_a_picture_is_sent(client: Client, picture: Image) -> None:
+    address = f"/media/images/{picture.pk}.png"
+    answer = client.get(address, headers={"Range": "bytes=0-3"})
+    assert (answer.status_code, answer.headers["Content-Length"]) == (206, "4")
+    assert b"".join(answer.streaming_content) == PNG[:4]  # type: ignore[attr-defined]  # it streams
+    assert answer.headers["Content-Type"] == "image/png"
+    assert client.get(address, headers={"Range": "bytes=99-"}).status_code == 416
+
+
+def test_nginx_sends_pictures_as_the_hub_would(
+    client: Client, ada: User, noir: Adapter, picture: Image, own_settings: Callable[..., None]
+) -> None:
+    address = f"/media/images/{picture.pk}.png"
+    sent = client.get(address)
+    assert sent.headers["Content-Disposition"] == "inline"
+    own_settings(accel="/blobs/")
+    digest = picture.blob.sha256
+    handed = client.get(address)
+    assert handed.headers["X-Accel-Redirect"] == f"/blobs/{digest[:2]}/{digest[2:4]}/{digest}"
+    for name in ("Content-Type", "Content-Disposition", "Cache-Control", "ETag"):
+        assert handed.headers[name] == sent.headers[name]
+    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
+    assert "X-Accel-Redirect" not in client.get(address).headers
+    client.force_login(ada)
+    private = client.get(address)
+    assert "X-Accel-Redirect" in private.headers
+    assert private.headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_picture_whose_bytes_were_deleted_is_gone(client: Client, picture: Image) -> None:
+    Blob.objects.filter(pk=picture.blob_id).update(is_stored=False)
+    answer = client.get(f"/media/images/{picture.pk}.png")
+    assert answer.status_code == 410
+    assert "The bytes of this picture were removed." in answer.text
+    assert client.get(f"/media/images/{2**70}.png").status_code == 404
 
 
 def test_what_is_known_is_not_sent_again(client: Client, picture: Image) -> None:

@@ -39,7 +39,7 @@ def picture(own_settings: Callable[..., None], tmp_path: Path) -> Blob:
 
 
 def read(source: Blob, kind: str = "webp", width: int = 256) -> bytes:
-    with open_thumbnail(source, kind=kind, width=width) as file:
+    with open_thumbnail(source.sha256, kind=kind, width=width) as file:
         return file.read()
 
 

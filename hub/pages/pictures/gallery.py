@@ -17,10 +17,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
-from hub.pages.pictures.media import is_public, sent_thumbnail, viewer_of, with_caching
+from hub.pages.pictures.media import is_public, send_picture, send_thumbnail, viewer_of
 from previews.derived import offered
 from previews.models import Sample, SampleKind, SampleState
 from previews.samples import selectors
@@ -259,15 +258,11 @@ def thumbnail(request: HttpRequest, sample_id: int, width: int, kind: str) -> Ht
         raise NotFound(_("There is no such picture."))
     whole = reverse("sample", args=[sample_id, "webp"])
     is_open = is_public(sample.version)
-    return sent_thumbnail(request, still, (kind, width), whole, is_open=is_open)
+    return send_thumbnail(request, still, (kind, width), whole, is_open=is_open)
 
 
 def _sent(request: HttpRequest, sample: Sample, blob: Blob, suffix: str) -> HttpResponseBase:
-    is_open = is_public(sample.version)
-    name = f"{sample.version.adapter.name}-{sample.pk}.{suffix}"
-    sent = deliver(request, blob, filename=name, content_type=TYPES[suffix], is_private=not is_open)
-    sent.headers["Content-Disposition"] = "inline"
-    return with_caching(sent, sent.headers["ETag"], is_open=is_open)
+    return send_picture(request, blob, TYPES[suffix], is_open=is_public(sample.version))
 
 
 def _blob(sample: Sample, suffix: str) -> Blob:

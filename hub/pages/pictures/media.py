@@ -5,8 +5,6 @@ API responses contain the URLs of private pictures, so access tokens are accepte
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from django.contrib.auth.models import AnonymousUser
 from django.http import (
     FileResponse,
@@ -17,24 +15,22 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from hub.http.callers import bearer_secret
-from hub.http.delivery import etag_of, matches
-from hub.http.middleware import FOR_AN_HOUR, NO_STORE
+from hub.http.delivery import Stored, content_disposition, deliver, etag_of, matches
+from hub.http.middleware import FOR_A_YEAR, FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews import cover as covers
 from previews.derived import Unreadable, offered
 from previews.models import Image, Sheet, SheetKind
-from previews.pictures import thumbnails
+from previews.pictures import public_files, thumbnails
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
-from registry import storage
 from registry.accounts.permissions import require_scope
 from registry.errors import Gone, NotFound
-from registry.models import OUT_STATES, Adapter, Blob, User, Version, VersionState, Visibility
+from registry.models import OUT_STATES, Adapter, User, Version, VersionState, Visibility
 from registry.tokens import services as tokens
 from registry.versions import selectors as version_selectors
 
@@ -42,17 +38,27 @@ from registry.versions import selectors as version_selectors
 @require_safe
 def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG, if the viewer may see the version."""
+    blob: Stored | None = None
+    if bearer_secret(request) is None:  # a token has to be checked first
+        blob = public_files.picture(image_id)
+    if blob is not None:
+        return send_picture(request, blob, "image/png", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
-    return _sent(request, picture.blob, "image/png", is_open=is_open)
+    return send_picture(request, picture.blob, "image/png", is_open=is_open)
 
 
 @require_safe
 def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send the animation of a video, whose PNG is a contact sheet."""
+    blob: Stored | None = None
+    if bearer_secret(request) is None:  # a token has to be checked first
+        blob = public_files.animation(image_id)
+    if blob is not None:
+        return send_picture(request, blob, "image/webp", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
     if picture.animation is None:
         raise NotFound(_("There is no such picture."))
-    return _sent(request, picture.animation, "image/webp", is_open=is_open)
+    return send_picture(request, picture.animation, "image/webp", is_open=is_open)
 
 
 @require_safe
@@ -60,15 +66,22 @@ def thumbnail(
     request: HttpRequest, image_id: int, digest: str, width: int, kind: str
 ) -> HttpResponseBase:
     """Send a thumbnail of a preview; 404 if the digest is not that of the picture."""
-    picture, is_open = _picture(viewer_of(request), image_id)
-    if digest != picture.blob.sha256[:DIGITS] or (kind, width) not in offered(picture.width):
+    found: tuple[Stored, int] | None = None
+    if bearer_secret(request) is None:  # a token has to be checked first
+        found = public_files.picture_and_width(image_id)
+    is_open = found is not None
+    if found is None:
+        picture, is_open = _picture(viewer_of(request), image_id)
+        found = picture.blob, picture.width
+    blob, own_width = found
+    if digest != blob.sha256[:DIGITS] or (kind, width) not in offered(own_width):
         raise NotFound(_("There is no such picture."))
     whole = reverse("image", args=[image_id])
-    return sent_thumbnail(request, picture.blob, (kind, width), whole, is_open=is_open)
+    return send_thumbnail(request, blob, (kind, width), whole, is_open=is_open)
 
 
-def sent_thumbnail(
-    request: HttpRequest, source: Blob, form: tuple[str, int], whole: str, *, is_open: bool
+def send_thumbnail(
+    request: HttpRequest, source: Stored, form: tuple[str, int], whole: str, *, is_open: bool
 ) -> HttpResponseBase:
     """Answer with a thumbnail; redirect to the picture while others are being encoded.
 
@@ -76,7 +89,7 @@ def sent_thumbnail(
         source: The picture.
         form: Format and width of the thumbnail.
         whole: Path of the picture.
-        is_open: Whether it is public.
+        is_open: Whether caches may store it.
 
     Raises:
         Gone: the bytes of the picture were deleted.
@@ -86,15 +99,19 @@ def sent_thumbnail(
     kind, width = form
     etag = f'"{source.sha256}-{width}.{kind}"'
     if _is_known(request, etag):
-        return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
-    try:
-        file = thumbnails.open_thumbnail(source, kind=kind, width=width)
-    except (thumbnails.Busy, Unreadable):
-        return HttpResponseRedirect(whole, headers={"Cache-Control": NO_STORE})
-    except FileNotFoundError as error:
-        raise Gone(_("The bytes of this picture were removed.")) from error
-    response = FileResponse(file, content_type=f"image/{kind}")
-    return with_caching(response, etag, is_open=is_open)
+        response: HttpResponseBase = HttpResponseNotModified()
+    else:
+        try:
+            file = thumbnails.open_thumbnail(source.sha256, kind=kind, width=width)
+        except (thumbnails.Busy, Unreadable):
+            return HttpResponseRedirect(whole, headers={"Cache-Control": NO_STORE})
+        except FileNotFoundError as error:
+            raise Gone(_("The bytes of this picture were removed.")) from error
+        response = FileResponse(file, content_type=f"image/{kind}")
+    with_caching(response, etag, is_open=is_open)
+    if is_open:
+        response.headers["Cache-Control"] = FOR_A_YEAR  # the URL names the picture
+    return response
 
 
 @require_safe
@@ -106,10 +123,9 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
         raise NotFound(_("There is no such contact sheet."))
     version = _shown(viewer_of(request), found.render.version_id)
     is_open = is_public(version)
-    response = _sent(request, found.blob, "image/png", is_open=is_open)
+    response = send_picture(request, found.blob, "image/png", is_open=is_open)
     name = f"{version.adapter.name}-{version.name}.png"
-    disposition = content_disposition_header(as_attachment=False, filename=name)
-    response.headers["Content-Disposition"] = disposition or "inline"
+    response.headers["Content-Disposition"] = content_disposition(name, kind="inline")
     return response
 
 
@@ -117,9 +133,9 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'"{version.revision.commit}"'
+    etag = f'W/"{version.revision.commit}"'  # of any compression
     is_open = is_public(version)
-    if _is_known(request, etag):
+    if _is_known(request, etag.removeprefix("W/")):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
     return with_caching(
         HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
@@ -139,16 +155,24 @@ def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
     )
 
 
-def _sent(
-    request: HttpRequest, blob: Blob, content_type: str, *, is_open: bool
+def send_picture(
+    request: HttpRequest, blob: Stored, content_type: str, *, is_open: bool
 ) -> HttpResponseBase:
-    """Send stored bytes, or 304."""
-    etag = etag_of(blob)
-    if not blob.is_stored:
-        raise Gone(_("The bytes of this picture were removed."))
-    if _is_known(request, etag):
-        return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
-    return with_caching(FileResponse(_open(blob), content_type=content_type), etag, is_open=is_open)
+    """Answer with a stored picture or video that pages show.
+
+    Args:
+        is_open: Whether caches may store it.
+
+    Raises:
+        Gone: the bytes were removed.
+    """
+    try:
+        response = deliver(
+            request, blob, filename=None, content_type=content_type, is_private=not is_open
+        )
+    except Gone as error:
+        raise Gone(_("The bytes of this picture were removed.")) from error
+    return with_caching(response, etag_of(blob), is_open=is_open)
 
 
 def viewer_of(request: HttpRequest) -> User | AnonymousUser:
@@ -202,13 +226,6 @@ def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
 
 def _is_known(request: HttpRequest, etag: str) -> bool:
     return matches(request.headers.get("If-None-Match", ""), etag, is_weak=True)
-
-
-def _open(blob: Blob) -> BinaryIO:
-    try:
-        return storage.store().open(blob.sha256)
-    except FileNotFoundError as error:
-        raise Gone(_("The bytes of this picture were removed.")) from error
 
 
 def with_caching(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:
