@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,16 +49,74 @@ def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: U
     assert "&lt;lora:pytorch_lora_weights" not in page
 
 
-def test_the_tools_begin_with_where_the_hub_is(
+def copied(page: str) -> list[str]:
+    """What the buttons below “Put it here” copy."""
+    return [html.unescape(text) for text in re.findall(r'data-copy="([^"]*)"', uses(page))]
+
+
+def uses(page: str) -> str:
+    return page.partition('id="tools"')[2].partition("</section>")[0]
+
+
+def test_places_of_the_most_used_tools_come_first(client: Client, noir: Adapter) -> None:
+    lines = copied(client.get("/ada/noir").content.decode())
+    assert lines[:2] == ["models/loras/noir.safetensors", "<lora:noir:0.9> noir light"]
+    assert lines[2].startswith('pipe.load_lora_weights(lorary.pull("ada/noir@v1")')
+    assert 'set_adapters("mine", 0.9)' in lines[2]
+
+
+def test_what_every_tool_needs_stands_above_them(client: Client, noir: Adapter) -> None:
+    page = client.get("/ada/noir").content.decode()
+    head = page.partition('id="use"')[2].partition('id="tools"')[0]
+    assert "Stable Diffusion 1" in head
+    assert "Recommended 0.7 to 1.0, best 0.9" in head
+
+
+def test_an_unknown_base_model_is_said(client: Client, noir: Adapter) -> None:
+    noir.versions.update(family="")
+    page = client.get("/ada/noir").content.decode()
+    assert "base model not known" in page.partition('id="use"')[2].partition('id="tools"')[0]
+
+
+def test_commands_begin_with_where_the_hub_is(
     client: Client, noir: Adapter, own_settings: Callable[..., None]
 ) -> None:
     own_settings(base_url="https://hub.example")
-    page = client.get("/ada/noir").content.decode()
-    menu = page.partition('id="tools"')[2].partition("</div>")[0]
-    first, *others = menu.split('data-copy="')[1:]
-    assert first.startswith('export LORARY_ENDPOINT=https://hub.example"')
-    assert not any("LORARY_ENDPOINT" in line for line in others)
-    assert "HF_ENDPOINT=https://hub.example " in menu
+    lines = copied(client.get("/ada/noir").content.decode())
+    setup = lines.index("export LORARY_ENDPOINT=https://hub.example")
+    assert setup < lines.index("lorary pull ada/noir@v1")
+    assert lines[setup + 1] == '$env:LORARY_ENDPOINT = "https://hub.example"'
+    assert sum("LORARY_ENDPOINT" in line for line in lines) == 2
+    assert any(line.startswith("HF_ENDPOINT=https://hub.example hf ") for line in lines)
+
+
+def test_commands_have_a_form_for_windows(client: Client, noir: Adapter) -> None:
+    Adapter.objects.update(visibility="private")
+    client.force_login(noir.namespace.user)
+    lines = copied(client.get("/ada/noir").content.decode())
+    windows = [line for line in lines if "$env:" in line or line.startswith("curl.exe")]
+    assert any(line.startswith('$env:HF_ENDPOINT = "http://testserver"; ') for line in windows)
+    curl = [line for line in windows if line.startswith("curl.exe")]
+    assert len(curl) == 2
+    assert all('"Authorization: Bearer $env:LORARY_TOKEN"' in line for line in curl)
+    assert "lorary pull ada/noir@v1 --to ComfyUI\\models\\loras" in lines
+
+
+@pytest.mark.parametrize(
+    ("agent", "shell"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "powershell"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "posix"),
+        ("", "posix"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ada/noir", "/help/use"])
+def test_the_platform_of_the_visitor_chooses_the_shell(
+    client: Client, noir: Adapter, path: str, agent: str, shell: str
+) -> None:
+    page = client.get(path, headers={"user-agent": agent}).content.decode()
+    [ticked] = re.findall(r'name="shell" value="(\w+)" autocomplete="off" checked', page)
+    assert ticked == shell
 
 
 @pytest.mark.parametrize("tab", ["anatomy", "files", "versions", "card", "findings", "nonsense"])
@@ -170,6 +230,54 @@ def test_the_owner_edits_the_card(as_ada: Client, noir: Adapter) -> None:
     assert sorted(noir.tags.values_list("name", flat=True)) == ["film", "night"]
 
 
+def card_form(noir: Adapter, **said: str) -> dict[str, str]:
+    """What the form of the card sends."""
+    fields = ("title", "summary", "kind", "maturity", "visibility", "card")
+    return {field: getattr(noir, field) for field in fields} | {"tags": "film, dark"} | said
+
+
+def seen_of(form: str) -> str:
+    return re.findall(r'name="seen" value="(\w+)"', form)[0]
+
+
+def test_the_card_is_edited_in_place(as_ada: Client, noir: Adapter) -> None:
+    page = as_ada.get("/ada/noir").content.decode()
+    assert 'data-hx-get="/ada/noir/edit?part=1" data-hx-target="#editing"' in page
+    form = as_ada.get("/ada/noir/edit?part=1").content.decode()
+    assert "<html" not in form
+    said = card_form(noir, title="Noir II", seen=seen_of(form))
+    answer = as_ada.post("/ada/noir/edit?part=1", said)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (200, "/ada/noir")
+    noir.refresh_from_db()
+    assert noir.title == "Noir II"
+    bad = as_ada.post("/ada/noir/edit?part=1", said | {"seen": "", "tags": "<b>"})
+    assert bad.status_code == 400
+    assert "<html" not in bad.content.decode()
+
+
+def test_an_edit_does_not_undo_another(as_ada: Client, noir: Adapter, ada: User) -> None:
+    seen = seen_of(as_ada.get("/ada/noir/edit").content.decode())
+    cards.edit_adapter(actor=ada, adapter=noir, summary="By somebody else.")
+    answer = as_ada.post("/ada/noir/edit", card_form(noir, summary="Mine.", seen=seen))
+    assert answer.status_code == 400
+    assert "was changed since you opened this form" in answer.content.decode()
+    assert "Mine." in answer.content.decode()
+    noir.refresh_from_db()
+    assert noir.summary == "By somebody else."
+
+
+@pytest.mark.parametrize("part", ["", "?part=1"])
+def test_a_card_is_previewed_as_the_page_shows_it(as_ada: Client, noir: Adapter, part: str) -> None:
+    said = card_form(noir, card="# Use it\n<script>alert(1)</script>", do="preview")
+    answer = as_ada.post(f"/ada/noir/edit{part}", said)
+    shown = answer.content.decode().partition('<div class="prose">')[2]
+    assert "Use it</h" in shown
+    assert "<script>alert" not in shown
+    assert ("<form" in answer.content.decode()) == (part == "")
+    noir.refresh_from_db()
+    assert noir.card == ""
+
+
 def test_a_fault_in_the_card_is_told_beside_its_field(as_ada: Client, noir: Adapter) -> None:
     said = {"kind": "style", "maturity": "general", "visibility": "public", "tags": "<b>"}
     answer = as_ada.post("/ada/noir/edit", said)
@@ -221,6 +329,45 @@ def test_words_and_strength_of_a_version_can_be_changed(
     refused = as_ada.post(address, {"strength_min": "2", "strength_max": "1"})
     assert refused.status_code == 400
     assert "above the highest" in refused.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("licence", "shown"),
+    [
+        ("cc-by-nc-4.0", ["CC BY-NC 4.0</a>", "Commercial use: <b>no</b>", "Credit: <b>required"]),
+        ("openrail", ["Commercial use: <b>with conditions</b>", "not legal advice"]),
+        ("ask <me>", ["ask &lt;me&gt;"]),
+        ("", ["not stated"]),
+    ],
+)
+def test_a_licence_is_shown_as_permissions(
+    client: Client, noir: Adapter, licence: str, shown: list[str]
+) -> None:
+    Adapter.objects.update(licence=licence)
+    page = client.get("/ada/noir").content.decode()
+    part = page.partition("<dt>Licence</dt>")[2].partition("</dd>")[0]
+    assert all(text in part for text in shown), part
+    assert ("<ul" in part) == (len(shown) > 1)
+
+
+def test_optional_words_stand_apart(as_ada: Client, noir: Adapter, v1: Version) -> None:
+    address = "/ada/noir/versions/v1/edit"
+    said = {"words": "noir light", "optional_words": "low sun\nnoir light", "strength": "0.9"}
+    as_ada.post(address, said)
+    v1.refresh_from_db()
+    assert (v1.trigger_words, v1.optional_trigger_words) == (["noir light"], ["low sun"])
+    assert "low sun</textarea>" in as_ada.get(address).content.decode()
+    page = as_ada.get("/ada/noir").content.decode()
+    required, _optional, rest = page.partition('<h3 class="cap">Optional</h3>')
+    assert 'data-copy="noir light"' in required
+    assert 'data-copy="low sun"' in rest.partition("</p>")[0]
+    assert "<lora:noir:0.9> noir light" in copied(page)
+
+
+def test_a_new_version_has_the_optional_words_of_the_latest(ada: User, noir: Adapter) -> None:
+    noir.versions.update(optional_trigger_words=["low sun"])
+    second = catalogue.release(noir, lora(8), path="noir.safetensors")
+    assert second.optional_trigger_words == ["low sun"]
 
 
 def test_queries_are_bounded(
