@@ -10,9 +10,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from previews.derived import offered
 from previews.models import Sample, SampleKind, SampleState
-from previews.pictures.selectors import Source
+from previews.pictures.selectors import Source, uploaded_sources
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,
@@ -75,14 +74,8 @@ class ShownSample:
     @property
     def sources(self) -> tuple[Source, ...]:
         """Thumbnails of the picture or poster, and itself."""
-        if self.row.state != SampleState.READY:
-            return ()
-        whole = Source("webp", self.row.width, _url(self.row, "webp"))
-        thumbnails = [
-            Source(kind, width, f"/media/samples/{self.id}-{width}.{kind}")
-            for kind, width in offered(self.row.width, is_webp=True)
-        ]
-        return (*thumbnails, whole)
+        is_ready = self.row.state == SampleState.READY
+        return uploaded_sources(self.id, self.row.width) if is_ready else ()
 
     @property
     def small_url(self) -> str:

@@ -13,7 +13,9 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
-from previews.pictures.selectors import Picture, cover_of
+from previews.covers import drawing
+from previews.covers.selectors import covers_of
+from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
 from registry.models import File, Maturity, Visibility
 
@@ -26,17 +28,15 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-#: Width and height that a card reserves; only the ratio matters.
-PICTURE_SIZE = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A cover drawn from weights, or a blank one."""
 
     url: str
-    width: int = PICTURE_SIZE
-    height: int = PICTURE_SIZE
+    is_blank: bool = False
+    width: int = drawing.WIDTH
+    height: int = drawing.HEIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,26 @@ class Card:
     blur: str
     snippet: SafeString
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has no picture, but a drawing of its weights."""
+        return isinstance(self.picture, Drawn) and not self.picture.is_blank
+
 
 def cards_of(
-    user: Viewer, adapters: Sequence[Adapter], snippets: Mapping[int, SafeString] | None = None
+    user: Viewer,
+    adapters: Sequence[Adapter],
+    snippets: Mapping[int, SafeString] | None = None,
+    *,
+    known: Mapping[int, Picture | None] | None = None,
 ) -> list[Card]:
-    """Return cards in the order of the adapters, with two queries.
+    """Return cards in the order of the adapters, with at most six queries.
 
-    The adapters come with ``namespace`` and ``latest_version``, as searches return them.
+    The adapters come with ``namespace`` and ``latest_version``, as searches return them; ``known``
+    are their covers, if they were read before.
     """
-    covers = {pk: one for pk, one in cover_of(adapters).items() if one is not None}
+    found = covers_of(adapters) if known is None else known
+    covers = {pk: one for pk, one in found.items() if one is not None}
     blurs = {
         one.pk: placeholder_of([covers[one.pk]])
         for one in adapters
@@ -166,4 +177,6 @@ def _picture(
     picture = covers.get(adapter.pk)
     if picture is not None:
         return picture
-    return Drawn(reverse("cover", args=[version.pk]) if version else static("blank.svg"))
+    if version is None:
+        return Drawn(static("blank.svg"), is_blank=True)
+    return Drawn(reverse("cover", args=[version.pk]))

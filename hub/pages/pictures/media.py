@@ -22,7 +22,7 @@ from hub.http.callers import bearer_secret
 from hub.http.delivery import Stored, content_disposition, deliver, etag_of, matches
 from hub.http.middleware import FOR_A_YEAR, FOR_AN_HOUR, NO_STORE
 from previews import cards
-from previews import cover as covers
+from previews.covers import drawing
 from previews.derived import Unreadable, offered
 from previews.models import Image, Sheet, SheetKind
 from previews.pictures import public_files, thumbnails
@@ -133,12 +133,12 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'W/"{version.revision.commit}"'  # of any compression
+    etag = f'W/"{drawing.FORM}-{version.revision.commit}"'  # of any compression
     is_open = is_public(version)
     if _is_known(request, etag.removeprefix("W/")):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
     return with_caching(
-        HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
+        HttpResponse(drawing.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
     )
 
 
