@@ -43,8 +43,8 @@ class LinkCard:
         """Owner, kind, base model, version and content rating."""
         adapter = self.version.adapter
         kind = adapter.get_kind_display().lower()
-        is_mature = adapter.maturity == Maturity.MATURE
-        rating = adapter.get_maturity_display().lower() if is_mature else ""
+        is_for_all = Maturity(adapter.maturity).is_for_all
+        rating = "" if is_for_all else adapter.get_maturity_display().lower()
         family = family_title(self.version.family)
         parts = [adapter.owner, kind, family, self.version.name, rating]
         return " · ".join(word for word in parts if word)
@@ -87,13 +87,13 @@ class LinkCard:
 def of(version: Version) -> LinkCard:
     """Return the card of a version, with pictures of one prompt and seed at some strengths.
 
-    The card of a mature adapter shows its cover instead of pictures.
+    Pictures that are not for all viewers are left out; without any, it shows the cover drawn from
+    the weights.
     """
-    if version.adapter.maturity == Maturity.MATURE:
-        return LinkCard(version, ())
     found = previews_of(version)
     is_complete = found.state == "ready" or found.is_renewal
-    return LinkCard(version, _chosen(found.images) if is_complete else ())
+    shown = [one for one in found.images if Maturity(one.maturity).is_for_all]
+    return LinkCard(version, _chosen(shown) if is_complete and shown else ())
 
 
 def _chosen(pictures: Sequence[Picture]) -> list[Picture]:

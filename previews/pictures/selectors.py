@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from django.db.models import F, FloatField, QuerySet, Value, Window
-from django.db.models.functions import Abs, Coalesce, RowNumber
+from django.db.models.functions import Abs, Coalesce, NullIf, RowNumber
 
 from previews.models import Image, RenderState
 from registry.models import Adapter
@@ -38,7 +38,8 @@ class Picture:
 
     ``sources`` are its smaller forms, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
-    words; the prompt without them is at ``prompt_index`` in the recipe.
+    words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
+    rating: its own, else that of its adapter; empty in a try-out.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Picture:
     animation: str = ""
     sources: tuple[Source, ...] = ()
     prompt_index: int = 0
+    maturity: str = ""
 
     @property
     def url(self) -> str:
@@ -60,9 +62,19 @@ class Picture:
 
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id", "prompt_index",
+    "animation_id", "prompt_index", "rating",
 )  # fmt: skip
 _FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
+
+
+def rating(version: str) -> Coalesce:
+    """Return the expression for the content rating of pictures: their own, or their adapter's.
+
+    Args:
+        version: Path from the picture to its version.
+    """
+    own = NullIf("maturity", Value(""))
+    return Coalesce(own, f"{version}__adapter__maturity", Value(""))
 
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
@@ -72,7 +84,8 @@ def pictures_of(images: QuerySet[Image]) -> list[Picture]:
 
 def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
     """Return the version and the picture of each image."""
-    rows = images.order_by("position", "pk", *_FORMS).values_list(
+    rated = images.annotate(rating=rating("render__version"))
+    rows = rated.order_by("position", "pk", *_FORMS).values_list(
         *_COLUMNS, *_FORMS, "blob__derivatives__blob__sha256"
     )
     return [_picture(list(forms)) for _pk, forms in groupby(rows, key=itemgetter(1))]
@@ -80,14 +93,16 @@ def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
 
 def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
     """Return version and picture from the rows of a left join with its smaller forms."""
-    version, pk, prompt, seed, strength, width, height, blur, moves, at = rows[0][: len(_COLUMNS)]
+    version, pk, prompt, seed, strength, width, height, blur, moves, at, rated = rows[0][
+        : len(_COLUMNS)
+    ]
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
         for kind, wide, sha256 in (row[len(_COLUMNS) :] for row in rows)
         if kind
     )
     moving = f"/media/images/{pk}.webp" if moves else ""
-    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources, at)
+    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources, at, rated)
     return version, picture
 
 

@@ -72,6 +72,9 @@ class AdapterOut(serializers.Serializer[Adapter]):
     )
     trigger_words = serializers.SerializerMethodField()
     cover = serializers.SerializerMethodField()
+    cover_maturity = serializers.SerializerMethodField(
+        help_text="Content rating of the picture that `cover` is; null for a drawing."
+    )
     url = Link(lambda adapter: f"/{adapter.full_name}")
     api_url = Link(lambda adapter: reverse("api-adapter", args=[adapter.owner, adapter.name]))
     created_at = serializers.DateTimeField()
@@ -94,6 +97,12 @@ class AdapterOut(serializers.Serializer[Adapter]):
         if adapter.latest_version_id is None:
             return None
         return absolute(self.context, f"/media/covers/{adapter.latest_version_id}.svg")
+
+    @extend_schema_field(serializers.ChoiceField(choices=Maturity.choices, allow_null=True))
+    def get_cover_maturity(self, adapter: Adapter) -> str | None:
+        """Return the content rating of the picture, None for a drawing."""
+        picture = self.context["covers"].get(adapter.pk)
+        return picture.maturity or adapter.maturity if picture is not None else None
 
 
 class AdapterFoundOut(AdapterOut):
@@ -148,6 +157,7 @@ class SearchQuery(PageQuery):
     maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
     licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
     pictures = serializers.BooleanField(default=False)
+    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
 
 
 SEARCH = [
@@ -166,6 +176,9 @@ SEARCH = [
     OpenApiParameter("lineage", str, description="Model that it was trained on, such as `Pony`."),
     OpenApiParameter("method", str, description="Algorithm of the weights, such as `lora`."),
     OpenApiParameter("maturity", str, enum=Maturity.values, description="Content rating."),
+    OpenApiParameter(
+        "max_maturity", str, enum=Maturity.values, description="Highest content rating."
+    ),
     OpenApiParameter("licence", str),
     OpenApiParameter("pictures", bool, description="Only adapters with pictures."),
 ]

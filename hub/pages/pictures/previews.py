@@ -104,7 +104,6 @@ def previews_context(
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
     rating = rating_of(request, adapter, page=page, pictures=found.images)
-    rating_query = rating.query if rating else ""
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
@@ -115,7 +114,7 @@ def previews_context(
         done=found.done,
         total=found.total,
         cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}{rating_query}",
+        url=f"{address}?v={version.name}{rating.query}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
         can_request=can_request,
@@ -126,7 +125,7 @@ def previews_context(
         unserved=_unserved(version) if can_request else "",
     )
     is_complete = found.state == "ready" or found.is_renewal
-    is_veiled = bool(rating and rating.is_blurred and found.images)
+    is_veiled = bool(rating.is_blurred and found.images)
     is_shown = is_complete and not is_veiled
     sweep = sweep_of(version, found, request.GET) if is_shown else None
     return {"previews": panel, "sweep": sweep, "rating": rating, "is_veiled": is_veiled}
