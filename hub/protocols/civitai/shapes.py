@@ -6,7 +6,7 @@ version first, dates that end in Z.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
+from previews.models import Image
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
 from registry.cards import html, markdown
@@ -43,11 +44,23 @@ class VersionBundle:
     pictures: dict[int, list[RenderedImage]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Version], origin: str) -> VersionBundle:
-        """Fetch weights and pictures of versions in three queries."""
-        listed = list(rows)
-        weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
-        return cls(origin, weights, showcase.of_versions(listed))
+    def of(
+        cls, rows: Iterable[Version], origin: str, ratings: Collection[str] = tuple(Maturity)
+    ) -> VersionBundle:
+        """Fetch weights and pictures of versions in three queries.
+
+        Args:
+            rows: Versions with their adapters.
+            origin: Origin of this hub's URLs.
+            ratings: Content ratings of the pictures to show.
+        """
+        listed = {row.pk: row for row in rows}
+        weights = by_id.manifests_of(list(listed.values()), [FileRole.WEIGHTS])
+        pictures = {
+            pk: [one for one in found if _rating(listed[pk].adapter, one.image) in ratings]
+            for pk, found in showcase.of_versions(listed.values()).items()
+        }
+        return cls(origin, weights, pictures)
 
     def files(self, version: Version) -> list[File]:
         """Return the fetched files of a version."""
@@ -59,22 +72,33 @@ def date(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
-def level_of(adapter: Adapter) -> int:
-    """Return the bit of an adapter's level."""
-    return LEVELS[adapter.maturity]
+def level_of(adapter: Adapter, own: str = "") -> int:
+    """Return the bit of an adapter's level, or that of a picture with a rating of its own."""
+    return LEVELS[own or adapter.maturity]
+
+
+def _rating(adapter: Adapter, image: Image) -> str:
+    return image.maturity or adapter.maturity
 
 
 def models(
-    rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
+    rows: Sequence[Adapter],
+    origin: str,
+    *,
+    is_main_only: bool = False,
+    has_card: bool = False,
+    ratings: Collection[str] = tuple(Maturity),
 ) -> list[dict[str, Any]]:
     """Return adapters as models, in four queries.
 
     Args:
         is_main_only: Whether to leave out files that are not primary.
         has_card: Whether the description is the whole card instead of the summary.
+        ratings: Content ratings of the pictures to show.
     """
     offered = by_id.versions_of(rows)
-    bundle = VersionBundle.of((one for several in offered.values() for one in several), origin)
+    every = (one for several in offered.values() for one in several)
+    bundle = VersionBundle.of(every, origin, ratings)
     return [
         _model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card)
         for row in rows
@@ -112,7 +136,7 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
     latest = adapter.latest_version
     return {
         "type": model_type(latest.algorithm if latest else ""),
-        "nsfw": adapter.maturity == Maturity.MATURE,
+        "nsfw": not Maturity(adapter.maturity).is_for_all,
         "poi": False,
     }
 
@@ -241,7 +265,7 @@ def picture(exhibit: RenderedImage, version: Version, bundle: VersionBundle) -> 
     return {
         "id": image.pk,
         "url": bundle.origin + exhibit.url,
-        "nsfwLevel": level_of(version.adapter),
+        "nsfwLevel": level_of(version.adapter, image.maturity),
         "width": image.width,
         "height": image.height,
         "hash": "",
