@@ -49,8 +49,8 @@ class LinkCard:
         """Owner, kind, base model, version and content rating."""
         adapter = self.version.adapter
         kind = adapter.get_kind_display().lower()
-        is_mature = adapter.maturity == Maturity.MATURE
-        rating = adapter.get_maturity_display().lower() if is_mature else ""
+        is_for_all = Maturity(adapter.maturity).is_for_all
+        rating = "" if is_for_all else adapter.get_maturity_display().lower()
         family = family_title(self.version.family)
         parts = [adapter.owner, kind, family, self.version.name, rating]
         return " · ".join(word for word in parts if word)
@@ -114,16 +114,18 @@ def of(version: Version) -> LinkCard:
     """Return the card of a version.
 
     It has pictures of one prompt and seed at some strengths, or the cover of the adapter if that
-    was chosen or nothing is rendered. The card of a mature adapter shows a drawing instead.
+    was chosen or nothing is rendered. Pictures that are not for all viewers are left out; without
+    any, it shows the drawing.
     """
     adapter = version.adapter
-    if adapter.maturity == Maturity.MATURE:
-        return LinkCard(version)
     found = previews_of(version)
     is_complete = found.state == "ready" or found.is_renewal
-    if is_complete and found.images and choice_of(adapter) is None:
-        return LinkCard(version, _chosen(found.images))
-    return LinkCard(version, cover=covers_of([adapter])[adapter.pk])
+    shown = [one for one in found.images if Maturity(one.maturity).is_for_all]
+    if is_complete and shown and choice_of(adapter) is None:
+        return LinkCard(version, _chosen(shown))
+    cover = covers_of([adapter])[adapter.pk]
+    is_for_all = cover is not None and Maturity(cover.maturity or adapter.maturity).is_for_all
+    return LinkCard(version, cover=cover if is_for_all else None)
 
 
 def _chosen(pictures: Sequence[Picture]) -> list[Picture]:

@@ -26,13 +26,14 @@ PREFIX = "lorary_count_"
 #: Changes that are moved into the counters in one transaction.
 FOLDED_AT_ONCE = 5000
 
+RATING = "maturity"
 #: Field → column of the adapter.
 COLUMNS = {
     "family": "family",
     "kind": "kind",
     "lineage": "lineage",
     "method": "algorithm",
-    "maturity": "maturity",
+    RATING: "maturity",
     "licence": "licence",
 }
 #: Changes from which on a write moves them; until then lists read them.

@@ -13,7 +13,7 @@ from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
 from hub.api.previews.covers import CoverView
 from hub.api.previews.gallery import SampleView, VersionSamples
-from hub.api.previews.renders import RecipeView, RenderView, VersionRenders
+from hub.api.previews.renders import PictureView, RecipeView, RenderView, VersionRenders
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
 from hub.api.previews.workers import Workers, WorkerView
 from hub.api.uploads.inspect import Inspect
@@ -65,6 +65,7 @@ v1: list[URLPattern] = [
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),
     path("tryouts/<uuid:key>/share", TryoutShare.as_view(), name="api-tryout-share"),
     path("samples/<int:sample_id>", SampleView.as_view(), name="api-sample"),
+    path("pictures/<int:image_id>", PictureView.as_view(), name="api-picture"),
     path("renders/<int:render_id>", RenderView.as_view(), name="api-render"),
     path("workers", Workers.as_view(), name="api-workers"),
     path("workers/<int:worker_id>", WorkerView.as_view(), name="api-worker"),

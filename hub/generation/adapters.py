@@ -179,7 +179,7 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
     if luck < PRIVATE + UNLISTED:
         visibility = Visibility.PRIVATE if luck < PRIVATE else Visibility.UNLISTED
     is_out = last.state == VersionState.PUBLISHED
-    rating = random.choices((Maturity.GENERAL, Maturity.SUGGESTIVE, Maturity.MATURE), (85, 9, 6))
+    rating = random.choices(list(Maturity), (84, 9, 5, 2))
     published = None if one.state == VersionState.DRAFT else as_time(last.at)
     rows.adapters.add(
         one.owner.namespace, one.name, one.name, one.title, one.kind, summary,

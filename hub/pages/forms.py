@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -9,9 +10,11 @@ from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.db.models.functions import Lower
 from django.forms.renderers import DjangoTemplates
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from hub.pages.labels import RATING_LIMITS, RATING_MEANINGS
 from previews.samples.services import MAX_CAPTION
 from registry.accounts import users
 from registry.adapters.services import LIMITS
@@ -167,6 +170,21 @@ class TokenForm(forms.Form):
         days.choices, days.initial = [*choices, (0, _("never"))], usual  # type: ignore[attr-defined]  # of this field
 
 
+#: A line for each content rating.
+RATING_HELP = format_lazy(
+    "\n".join(["{}: {}"] * len(RATING_MEANINGS)),
+    *chain.from_iterable((level.label, text) for level, text in RATING_MEANINGS.items()),
+)
+#: Ratings of a single picture; without one, that of the adapter applies.
+PICTURE_RATINGS = [("", _("As the adapter")), *Maturity.choices]
+
+
+class ContentForm(forms.Form):
+    """The highest content rating of pictures that a user sees without a blur."""
+
+    level = forms.ChoiceField(choices=list(RATING_LIMITS.items()))
+
+
 class AdapterForm(forms.Form):
     """Card fields of an adapter."""
 
@@ -187,7 +205,9 @@ class AdapterForm(forms.Form):
         required=False,
         help_text=_("For example “CC-BY-4.0” or “personal use only”."),
     )
-    maturity = forms.ChoiceField(label=_("Content rating"), choices=Maturity.choices)
+    maturity = forms.ChoiceField(
+        label=_("Content rating"), choices=Maturity.choices, help_text=RATING_HELP
+    )
     visibility = forms.ChoiceField(label=_("Visibility"), choices=Visibility.choices)
     card = forms.CharField(
         label=_("Card"),
@@ -202,14 +222,17 @@ class AdapterForm(forms.Form):
         return [tag.strip() for tag in str(self.cleaned_data["tags"]).split(",") if tag.strip()]
 
 
-class CaptionForm(forms.Form):
-    """The caption of a gallery image."""
+class SampleForm(forms.Form):
+    """The caption and the content rating of a gallery image."""
 
     caption = forms.CharField(
         label=_("Caption"),
         required=False,
         max_length=MAX_CAPTION,
         widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    maturity = forms.ChoiceField(
+        label=_("Content rating"), required=False, choices=PICTURE_RATINGS, help_text=RATING_HELP
     )
 
 

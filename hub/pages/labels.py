@@ -6,12 +6,27 @@ from collections.abc import Sequence
 
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from hub.templatetags.lorary import signed, size
 from lorary.anatomy import FAMILIES, family_title
 from registry.cards.base_models import Medium, medium_of
-from registry.models import Adapter, Version
+from registry.models import Adapter, Maturity, Version
+
+#: What each content rating means.
+RATING_MEANINGS = {
+    Maturity.GENERAL: gettext_lazy("fit for everybody"),
+    Maturity.SUGGESTIVE: gettext_lazy("revealing clothes, mild violence or horror"),
+    Maturity.MATURE: gettext_lazy("nudity, strong violence or horror; blurred by default"),
+    Maturity.EXPLICIT: gettext_lazy("sexual acts, extreme violence; blurred by default"),
+}
+#: Highest content rating → its label.
+RATING_LIMITS = {
+    Maturity.GENERAL: gettext_lazy("General only"),
+    Maturity.SUGGESTIVE: gettext_lazy("Up to suggestive"),
+    Maturity.MATURE: gettext_lazy("Up to mature"),
+    Maturity.EXPLICIT: gettext_lazy("All"),
+}
 
 
 def count(number: int) -> str:

@@ -21,6 +21,7 @@ from previews.models import Cover, Image, Sample, SampleState
 from previews.pictures.selectors import (
     Picture,
     pictures_of,
+    rating,
     rendered_covers_of,
     uploaded_sources,
 )
@@ -30,7 +31,7 @@ from registry.models import Adapter, Version, VersionState
 _HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 _COLUMNS = (
-    "version__adapter", "pk", "caption", "width", "height", "placeholder",
+    "version__adapter", "pk", "caption", "width", "height", "placeholder", "rating",
 )  # fmt: skip
 
 
@@ -111,13 +112,14 @@ def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
 
 def _read(samples: QuerySet[Sample]) -> list[tuple[int, Picture]]:
     """Return the adapter and the picture of each sample; one query."""
-    wanted = Sample.objects.filter(pk__in=samples.values("pk"))
+    wanted = Sample.objects.filter(pk__in=samples.values("pk")).annotate(rating=rating("version"))
     return [_picture(*row) for row in wanted.order_by("pk").values_list(*_COLUMNS)]
 
 
 def _picture(adapter: int, pk: int, *columns: Any) -> tuple[int, Picture]:  # noqa: ANN401 - see _COLUMNS
-    caption, width, height, blur = columns
-    sources = uploaded_sources(pk, width)
-    return adapter, Picture(
-        pk, caption, 0, 0.0, width, height, blur, sources=sources, is_uploaded=True
-    )
+    caption, width, height, blur, rated = columns
+    picture = Picture(
+        pk, caption, 0, 0.0, width, height, blur,
+        sources=uploaded_sources(pk, width), maturity=rated, is_uploaded=True,
+    )  # fmt: skip
+    return adapter, picture

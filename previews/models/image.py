@@ -7,14 +7,15 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from previews.models.render import Render
-from registry.models import Blob
+from registry.models import Blob, Maturity
 
 
 class Image(models.Model):
     """One picture of a render; its PNG contains the recipe.
 
     For a video ``blob`` is a grid of frames, and ``animation`` a WebP. ``placeholder`` is a tiny
-    picture as a ``data:`` URL, shown while the picture loads.
+    picture as a ``data:`` URL, shown while the picture loads. ``maturity`` is its own rating, empty
+    if that of the adapter applies.
     """
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="images")
@@ -30,6 +31,9 @@ class Image(models.Model):
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     placeholder = models.TextField(blank=True, default="", db_default="")
+    maturity = models.CharField(
+        max_length=16, choices=Maturity, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

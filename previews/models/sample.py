@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from registry.models import Blob, Job, Version
+from registry.models import Blob, Job, Maturity, Version
 
 
 class SampleKind(models.TextChoices):
@@ -30,7 +30,8 @@ class Sample(models.Model):
 
     ``source`` is the original, deleted once it is read; ``blob`` is the re-encoded file without
     metadata, ``poster`` the first frame of a video. ``facts`` is what the metadata claims: prompt,
-    negative prompt, seed, steps, sampler, resources by hash.
+    negative prompt, seed, steps, sampler, resources by hash. ``maturity`` is its own rating, empty
+    if that of the adapter applies.
     """
 
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="samples")
@@ -55,6 +56,9 @@ class Sample(models.Model):
     caption = models.CharField(max_length=280, blank=True)
     facts = models.JSONField(default=dict, blank=True)
     placeholder = models.TextField(blank=True)
+    maturity = models.CharField(
+        max_length=16, choices=Maturity, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

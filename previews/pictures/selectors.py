@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import F, FloatField, QuerySet, Value, Window
-from django.db.models.functions import Abs, Coalesce, RowNumber
+from django.db.models.functions import Abs, Coalesce, NullIf, RowNumber
 
 from previews.derived import offered
 from previews.models import Image, RenderState
@@ -37,8 +37,9 @@ class Picture:
 
     ``sources`` are its thumbnails, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
-    words; the prompt without them is at ``prompt_index`` in the recipe. Of an uploaded picture,
-    ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
+    words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
+    rating: its own, else that of its adapter; empty in a try-out. Of an uploaded picture, ``id`` is
+    that of the sample, ``prompt`` its caption, and seed and strength are 0.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Picture:
     animation: str = ""
     sources: tuple[Source, ...] = ()
     prompt_index: int = 0
+    maturity: str = ""
     is_uploaded: bool = False
 
     @property
@@ -72,8 +74,18 @@ def uploaded_sources(sample_id: int, width: int) -> tuple[Source, ...]:
 
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id", "prompt_index", "blob__sha256",
+    "animation_id", "prompt_index", "blob__sha256", "rating",
 )  # fmt: skip
+
+
+def rating(version: str) -> Coalesce:
+    """Return the expression for the content rating of pictures: their own, or their adapter's.
+
+    Args:
+        version: Path from the picture to its version.
+    """
+    own = NullIf("maturity", Value(""))
+    return Coalesce(own, f"{version}__adapter__maturity", Value(""))
 
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
@@ -83,17 +95,20 @@ def pictures_of(images: QuerySet[Image]) -> list[Picture]:
 
 def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
     """Return the version and the picture of each image."""
-    return [_picture(*row) for row in images.order_by("position", "pk").values_list(*_COLUMNS)]
+    rated = images.annotate(rating=rating("render__version"))
+    return [_picture(*row) for row in rated.order_by("position", "pk").values_list(*_COLUMNS)]
 
 
 def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, Picture]:  # noqa: ANN401 - see _COLUMNS
-    prompt, seed, strength, width, height, blur, moves, at, sha256 = columns
+    prompt, seed, strength, width, height, blur, moves, at, sha256, rated = columns
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
         for kind, wide in offered(width)
     )
     moving = f"/media/images/{pk}.webp" if moves else ""
-    picture = Picture(pk, prompt, seed, strength, width, height, blur, moving, sources, at)
+    picture = Picture(
+        pk, prompt, seed, strength, width, height, blur, moving, sources, at, maturity=rated
+    )
     return version, picture
 
 

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from previews.models import Sample, SampleKind, SampleState
-from previews.pictures.selectors import Source, uploaded_sources
+from previews.pictures.selectors import Source, rating, uploaded_sources
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,
@@ -19,6 +19,7 @@ from registry.models import (
     Blob,
     File,
     FileRole,
+    Maturity,
     Namespace,
     User,
     Version,
@@ -60,6 +61,11 @@ class ShownSample:
     def height(self) -> int:
         """Height in pixels."""
         return self.row.height
+
+    @property
+    def maturity(self) -> str:
+        """Content rating: its own, else that of its adapter."""
+        return self.row.maturity or str(self.row.version.adapter.maturity)
 
     @property
     def placeholder(self) -> str:
@@ -107,6 +113,11 @@ def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sam
     if version.state == VersionState.WITHDRAWN:
         return rows.none()
     return rows if _is_owner(user, version) else rows.filter(state=SampleState.READY)
+
+
+def up_to(rows: QuerySet[Sample], highest: str) -> QuerySet[Sample]:
+    """Return the samples whose content rating is at most a level."""
+    return rows.alias(rating=rating("version")).filter(rating__in=Maturity(highest).up_to)
 
 
 def others(user: User | AnonymousUser | None, version: Version) -> list[tuple[str, int]]:

@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
 from previews.models import Sample, SampleKind, SampleState
+from previews.pictures.ratings import checked_rating
 from previews.sample_files import sandbox
 from previews.sample_files.formats import (
     HEAD_BYTES,
@@ -64,11 +65,18 @@ ADDED = "sample_added"
 
 
 def add(
-    *, actor: User, version: Version, stream: Readable, name: str = "", caption: str = ""
+    *,
+    actor: User,
+    version: Version,
+    stream: Readable,
+    name: str = "",
+    caption: str = "",
+    maturity: str = "",
 ) -> Sample:
     """Store a picture or short video for a version and queue it to be read.
 
-    ``name`` is that of the file, shown with a refusal.
+    ``name`` is that of the file, shown with a refusal. ``maturity`` is its content rating, empty
+    if that of the adapter applies.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
@@ -76,21 +84,19 @@ def add(
         QuotaExceeded: too many samples for the version or the day, or the namespace is full.
         UploadRefused: the first bytes are of another format.
         TooLarge: the file is too large.
-        Invalid: the caption is too long.
+        Invalid: the caption is too long, or there is no such rating.
     """
     user = permissions.require_adapter(actor, version.adapter)
     if version.state == VersionState.WITHDRAWN:
         raise StateConflict(_("This version was withdrawn."), state=version.state)
-    caption = _caption(caption)
+    details = {"name": name, "caption": _caption(caption), "maturity": checked_rating(maturity)}
     _require_room(user, version)
     key = storage.new_key()
     try:
         measured = storage.Measured(_checked(stream))
         storage.store().write(key, measured)
         _require_bytes(version, measured.written)
-        return _stored_sample(
-            user, version, measured.written, key, {"name": name, "caption": caption}
-        )
+        return _stored_sample(user, version, measured.written, key, details)
     finally:
         storage.discard(key)
 
@@ -164,6 +170,7 @@ def _stored_sample(
             author=user,
             source=promote.mark_stored(written),
             caption=details["caption"],
+            maturity=details["maturity"],
             facts={"name": public_name(details["name"], MAX_NAME)},
         )
         sample.job = queue.enqueue(
@@ -271,16 +278,21 @@ def delete_all(*, version: Version) -> None:
     version.samples.all().delete()
 
 
-def set_caption(*, actor: User, sample: Sample, caption: str) -> Sample:
-    """Change the caption of a sample.
+def edit(
+    *, actor: User, sample: Sample, caption: str | None = None, maturity: str | None = None
+) -> Sample:
+    """Change the caption or the content rating of a sample; None leaves it.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-        Invalid: the caption is too long.
+        Invalid: the caption is too long, or there is no such rating.
     """
     permissions.require_adapter(actor, sample.version.adapter)
-    sample.caption = _caption(caption)
-    sample.save(update_fields=["caption"])
+    if caption is not None:
+        sample.caption = _caption(caption)
+    if maturity is not None:
+        sample.maturity = checked_rating(maturity)
+    sample.save(update_fields=["caption", "maturity"])
     return sample
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from registry import events
 from registry.accounts import permissions
 from registry.errors import Forbidden, Invalid, NameInvalid, NameTaken
-from registry.models import Namespace, NamespaceName, User
+from registry.models import Maturity, Namespace, NamespaceName, User
 from registry.names import check_new_name, key_of
 from registry.tokens import services as tokens
 
@@ -119,15 +119,19 @@ def change_password(
         events.record(actor=user, verb="password_changed", subject=user.username)
 
 
-def set_shows_mature(*, actor: User | AnonymousUser, shows_mature: bool) -> None:
-    """Set whether the actor sees pictures of mature adapters.
+def set_shows_up_to(*, actor: User | AnonymousUser, level: str) -> None:
+    """Set the highest content rating of pictures that the actor sees without a blur.
 
     Raises:
         Unauthenticated: nobody is signed in.
+        Invalid: there is no such level.
     """
     user = permissions.require_user(actor)
-    user.shows_mature = shows_mature
-    user.save(update_fields=["shows_mature"])
+    if level not in Maturity.values:
+        text = _("Choose one of: %(all)s.") % {"all": ", ".join(Maturity.values)}
+        raise Invalid(text, fields={"level": [text]})
+    user.shows_up_to = level
+    user.save(update_fields=["shows_up_to"])
 
 
 def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:

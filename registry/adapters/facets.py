@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from registry.adapters import selectors as adapter_selectors
-from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
+from registry.facet_counters import COLUMNS, OWNER, RATING, TAG, TOTAL
 from registry.models import Adapter, FacetChange, FacetCount, Namespace
 from registry.search.matching import max_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
@@ -81,9 +81,10 @@ def total(user: Viewer, query: Query, matches: QuerySet[Adapter] | None = None) 
     if not _is_counted(query):
         rows = _found(user, query) if matches is None else matches.order_by()
         return _capped(rows[: max_matches() + 1].count())
-    name, value = next(iter(chosen.items()), (TOTAL, ""))
-    key = _key(name, value)
-    return Total(_counter(name, key) + _tally(_own(user))[name, key])
+    name, values = next(iter(chosen.items()), (TOTAL, [""]))
+    keys = [_key(name, value) for value in values]
+    own = _tally(_own(user))
+    return Total(_counter(name, keys) + sum(own[name, key] for key in keys))
 
 
 def _capped(count: int) -> Total:
@@ -109,7 +110,7 @@ def matching(
     if is_counted:
         return total(user, query), {**overall(user, chosen.keys()), **found}
     for name in chosen:
-        unset: dict[str, Any] = {name: ""}
+        unset: dict[str, Any] = {name: "", **({"max_maturity": ""} if name == RATING else {})}
         found |= _sampled(_found(user, replace(query, **unset)), [name])[1]
     return _capped(count), found
 
@@ -165,10 +166,13 @@ def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tup
     return [(name, counts[str(pk)]) for pk, name in page.items()], found.count()
 
 
-def _chosen(query: Query) -> dict[str, str]:
-    """Return the fields that a query filters by, with their values."""
+def _chosen(query: Query) -> dict[str, Sequence[str]]:
+    """Return the fields that a query filters by, with the values of which one must hold."""
     values = {one.name: getattr(query, one.name) for one in fields(query)}
-    return {name: values[name] for name in FIELDS if values[name]}
+    chosen: dict[str, Sequence[str]] = {
+        name: [values[name]] for name in FIELDS if name != RATING and values[name]
+    }
+    return chosen if query.ratings is None else {**chosen, RATING: query.ratings}
 
 
 def _is_counted(query: Query) -> bool:
@@ -220,10 +224,11 @@ def _counted(user: Viewer, names: Collection[str]) -> dict[str, list[tuple[str, 
     return _named({name: _top(name, tally) for name, tally in tallies.items()})
 
 
-def _counter(name: str, value: str) -> int:
-    """Return the counter of one value."""
-    known = FacetCount.objects.filter(field=name, value=value).values_list("count", flat=True)
-    return (known.first() or 0) + _changes(Q(field=name, value=value))[name, value]
+def _counter(name: str, values: Collection[str]) -> int:
+    """Return the sum of the counters of some values."""
+    which = Q(field=name, value__in=values)
+    known = FacetCount.objects.filter(which).aggregate(n=Sum("count"))["n"] or 0
+    return int(known) + sum(_changes(which).values())
 
 
 def _changes(which: Q) -> Tally:

@@ -6,7 +6,7 @@ meanwhile, or by ``offset``, for clients that count pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ class ListingQuery:
         numbers: Ids; an empty list finds nothing.
         which: Further conditions that must all hold.
         since: Earliest time of publication of its newest version.
-        is_general: Whether to leave out mature adapters.
+        ratings: Content ratings, one of which it has.
     """
 
     words: str = ""
@@ -48,7 +48,7 @@ class ListingQuery:
     numbers: Sequence[int] | None = None
     which: Sequence[Q] = ()
     since: datetime | None = None
-    is_general: bool = False
+    ratings: Collection[str] = tuple(Maturity)
 
 
 def offered(user: Viewer) -> AdapterQuerySet:
@@ -67,7 +67,8 @@ def rows(user: Viewer, query: ListingQuery) -> QuerySet[Adapter]:
         found = found.filter(pk__in=query.numbers)
     if query.since is not None:
         found = found.filter(published_at__gte=query.since)
-    return found.exclude(maturity=Maturity.MATURE) if query.is_general else found
+    is_any = set(query.ratings) == set(Maturity)
+    return found if is_any else found.filter(maturity__in=query.ratings)
 
 
 def page(

@@ -32,6 +32,7 @@ class Facet:
     lineages: Sequence[str] = ()
     algorithm: str = ""
     licence: str = ""
+    ratings: Sequence[str] = ()
 
     @property
     def condition(self) -> Q:
@@ -42,6 +43,7 @@ class Facet:
         if self.families:
             found |= Q(family__in=self.families)
         exact = {
+            "maturity__in": self.ratings,
             "kind": self.kind,
             "lineage__in": self.lineages,
             "latest_version__algorithm": self.algorithm,

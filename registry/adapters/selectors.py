@@ -15,11 +15,12 @@ from django.utils.translation import gettext as _
 
 from registry import hooks
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.facet_counters import COLUMNS, TAG
+from registry.facet_counters import COLUMNS, RATING, TAG
 from registry.models import (
     Adapter,
     AdapterName,
     FacetCount,
+    Maturity,
     Namespace,
     NamespaceName,
     Tag,
@@ -57,6 +58,7 @@ class Query:
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
         sort: One of ``SORTS``; "" for relevance.
+        max_maturity: Highest content rating.
     """
 
     q: str = ""
@@ -70,6 +72,14 @@ class Query:
     maturity: str = ""
     licence: str = ""
     pictures: bool = False
+    max_maturity: str = ""
+
+    @property
+    def ratings(self) -> list[Maturity] | None:
+        """Content ratings that it finds, None for all."""
+        highest = Maturity(self.max_maturity or Maturity.EXPLICIT)
+        found = [one for one in highest.up_to if self.maturity in ("", one)]
+        return None if len(found) == len(Maturity) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +223,10 @@ def _found(rows: QuerySet[Adapter], query: Query) -> Found:
 
 def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
-    exact = {column: getattr(query, name) for name, column in COLUMNS.items()}
+    exact = {column: getattr(query, name) for name, column in COLUMNS.items() if name != RATING}
     rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    if query.ratings is not None:
+        rows = rows.filter(maturity__in=query.ratings)
     if query.tag:
         rows = rows.filter(tagged(query.tag))
     if query.owner:

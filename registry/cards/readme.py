@@ -57,7 +57,7 @@ def changed(before: str, adapter: Adapter) -> str:
 def front_matter_of(adapter: Adapter) -> dict[str, Any]:
     """Return the front matter for the adapter's fields."""
     version, tags = adapter.latest_version, sorted(tag.name for tag in adapter.tags.all())
-    mature = [card_fields.NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
+    mature = [] if Maturity(adapter.maturity).is_for_all else [card_fields.NOT_FOR_ALL]
     found: dict[str, Any] = {
         "library_name": "diffusers",
         "pipeline_tag": base_models.pipeline_of(adapter.family),

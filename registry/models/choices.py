@@ -56,11 +56,27 @@ class Access(models.TextChoices):
 
 
 class Maturity(models.TextChoices):
-    """How the owner rates the content."""
+    """How the owner rates the content, from the lowest level to the highest."""
 
     GENERAL = "general", _("General")
     SUGGESTIVE = "suggestive", _("Suggestive")
     MATURE = "mature", _("Mature")
+    EXPLICIT = "explicit", _("Explicit")
+
+    @property
+    def rank(self) -> int:
+        """Position among the levels, 0 for the lowest."""
+        return list(Maturity).index(self)
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether everybody sees such pictures who has not chosen otherwise."""
+        return self.rank <= Maturity.SUGGESTIVE.rank
+
+    @property
+    def up_to(self) -> list[Maturity]:
+        """This level and those below it."""
+        return list(Maturity)[: self.rank + 1]
 
 
 class VersionState(models.TextChoices):

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from registry.models.choices import Maturity
 from registry.names import MAX_NAME
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ class User(AbstractUser):
 
     username = models.CharField(_("user name"), max_length=MAX_NAME, unique=True)
     email = models.EmailField(_("e-mail address"), blank=True)
-    shows_mature = models.BooleanField(_("shows mature pictures"), default=False, db_default=False)
+    # During an update, processes of the previous release write rows without this column.
+    shows_up_to = models.CharField(
+        _("highest content rating of pictures shown"),
+        max_length=16,
+        choices=Maturity,
+        default=Maturity.SUGGESTIVE,
+        db_default=Maturity.SUGGESTIVE,
+    )
     first_name = None  # type: ignore[assignment]  # one name is enough: Namespace.display_name
     last_name = None  # type: ignore[assignment]  # see above
 

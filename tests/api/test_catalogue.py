@@ -115,7 +115,8 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     assert set(row) == {
         "id", "owner", "name", "full_name", "title", "kind", "summary", "tags", "licence",
         "maturity", "visibility", "access", "family", "downloads", "latest_version",
-        "trigger_words", "cover", "cover_picture", "url", "api_url", "created_at", "updated_at",
+        "trigger_words", "cover", "cover_picture", "cover_maturity", "url", "api_url",
+        "created_at", "updated_at",
         "snippet",
     }  # fmt: skip
     assert row["url"] == "http://testserver/ada/noir"
@@ -340,3 +341,21 @@ def test_search_filters_by_what_the_browse_page_does(
     assert stranger.send("get", "adapters?pictures=true").json()["results"] == []
     assert stranger.send("get", "adapters?maturity=odd").status_code == 400
     assert stranger.send("get", "adapters?pictures=perhaps").status_code == 400
+
+
+def test_search_finds_ratings_up_to_a_level(
+    as_ada: Caller, stranger: Caller, shelf: list[Adapter]
+) -> None:
+    levels = ("general", "suggestive", "mature", "explicit")
+    for adapter, level in zip(shelf, levels, strict=False):
+        answer = as_ada.send("patch", f"adapters/{adapter.full_name}", {"maturity": level})
+        assert answer.json()["maturity"] == level
+    Adapter.objects.exclude(pk__in=[one.pk for one in shelf[:4]]).update(visibility="private")
+    for count, level in enumerate(levels, start=1):
+        found = stranger.send("get", f"adapters?max_maturity={level}").json()["results"]
+        assert {one["maturity"] for one in found} == set(levels[:count])
+    both = "adapters?max_maturity=mature&maturity=suggestive"
+    assert [one["maturity"] for one in stranger.send("get", both).json()["results"]] == [
+        "suggestive"
+    ]
+    assert stranger.send("get", "adapters?max_maturity=odd").status_code == 400

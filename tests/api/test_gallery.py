@@ -172,3 +172,33 @@ def test_limits_are_told(version: Version, as_ada: Caller, monkeypatch: pytest.M
 def test_a_body_without_length_is_not_read(version: Version, as_ada: Caller) -> None:
     answer = as_ada.send("post", PLACE, b"", content_type="image/png", CONTENT_LENGTH="")
     assert answer.status_code == 411
+
+
+def test_pictures_are_rated_and_filtered_by_rating(
+    sample: dict[str, Any], as_ada: Caller, as_bob: Caller, stranger: Caller, noir: Adapter
+) -> None:
+    assert (sample["maturity"], sample["own_maturity"]) == ("general", "")
+    assert bring(as_ada, files.png(), "?maturity=odd").status_code == 400
+    other = bring(as_ada, files.png(), "?maturity=explicit").json()
+    worker_process.drain("checks")
+    assert other["own_maturity"] == "explicit"
+
+    def listed(level: str) -> list[int]:
+        answer = stranger.send("get", f"{PLACE}?max_maturity={level}")
+        return [one["id"] for one in answer.json()["results"]]
+
+    both = [other["id"], sample["id"]]
+    assert [listed(level) for level in ("", "general", "mature", "explicit")] == [
+        both, [sample["id"]], [sample["id"]], both,
+    ]  # fmt: skip
+    noir.maturity = "mature"
+    noir.save(update_fields=["maturity"])
+    assert [listed(level) for level in ("suggestive", "mature")] == [[], [sample["id"]]]
+    assert stranger.send("get", f"{PLACE}?max_maturity=odd").status_code == 400
+    place = f"samples/{other['id']}"
+    assert as_bob.send("patch", place, {"maturity": "general"}).status_code == 403
+    assert as_ada.send("patch", place, {"maturity": "odd"}).status_code == 400
+    edited = as_ada.send("patch", place, {"maturity": ""}).json()
+    assert (edited["maturity"], edited["own_maturity"]) == ("mature", "")
+    edited = as_ada.send("patch", place, {"caption": "Night"}).json()
+    assert (edited["maturity"], edited["caption"]) == ("mature", "Night")

@@ -71,3 +71,33 @@ def test_a_pdf_of_an_older_hub_is_not_told(
     assert stranger.send("get", path).json()["sheets"] is None
     Sheet.objects.create(render=image.render, kind="png", blob=image.blob)
     assert set(stranger.send("get", path).json()["sheets"]) == {"png"}
+
+
+def test_a_rendered_picture_has_the_rating_of_its_adapter_or_its_own(
+    stranger: Caller,
+    as_ada: Caller,
+    as_bob: Caller,
+    noir: Adapter,
+    released: Callable[..., Version],
+    lora: bytes,
+) -> None:
+    image = render(released(noir, lora), "ready", 5).images.get(strength=1)
+    noir.maturity = "suggestive"
+    noir.save(update_fields=["maturity"])
+
+    def ratings() -> list[str]:
+        told = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
+        return [one["maturity"] for one in told["images"]]
+
+    assert ratings() == ["suggestive"] * 5
+    assert stranger.send("get", "adapters").json()["results"][0]["cover_maturity"] == "suggestive"
+    place, wanted = f"pictures/{image.pk}", {"maturity": "explicit"}
+    assert stranger.send("patch", place, wanted).status_code == 401
+    assert as_bob.send("patch", place, wanted).status_code == 403
+    assert as_ada.send("patch", place, {"maturity": "odd"}).status_code == 400
+    assert as_ada.send("patch", "pictures/0", wanted).status_code == 404
+    told = as_ada.send("patch", place, wanted).json()
+    assert (told["id"], told["maturity"]) == (image.pk, "explicit")
+    assert ratings() == ["suggestive"] * 4 + ["explicit"]
+    assert stranger.send("get", "adapters").json()["results"][0]["cover_maturity"] == "explicit"
+    assert as_ada.send("patch", place, {"maturity": ""}).json()["maturity"] == "suggestive"

@@ -171,7 +171,7 @@ def test_push_tells_what_it_did(run: Run, fake: FakeHub, lora: Path) -> None:
     assert again["revision"] == document["revision"]
     assert again["previews"]["state"] == "ready"
     ran = run("push", lora, "--to", "ada/noir", "--wait", "--title", "Other")
-    assert "--title are for a new adapter" in ran.err
+    assert "--rating are for a new adapter" in ran.err
     assert "ada/noir v1" in ran.out
 
 
@@ -239,6 +239,20 @@ def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
     assert len(ran.out.splitlines()) == 6
     ran = run("search", "nothing")
     assert (ran.code, ran.out) == (0, "")
+
+
+def test_a_content_rating_is_pushed_shown_and_searched_for(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    push = ("push", lora, "--to", "ada/noir", "--rating", "explicit")
+    assert run(*push).code == 0
+    assert fake.adapters["ada/noir"]["maturity"] == "explicit"
+    assert "--rating are for a new adapter" in run(*push).err
+    assert "rating      explicit" in run("info", "ada/noir").out
+    assert run("search", "--max-rating", "mature").code == 0
+    assert fake.seen[-1].path == "/api/v1/adapters?max_maturity=mature&limit=51"
+    for words in (["search", "--max-rating", "odd"], [*push[:-1], "odd"]):
+        assert run(*words).code == 2
 
 
 def test_info_and_versions(run: Run, fake: FakeHub) -> None:

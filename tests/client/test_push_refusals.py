@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lorary.cli.commands.catalogue import RATINGS
 from lorary.cli.commands.push import KINDS
-from registry.models import Kind
+from registry.models import Kind, Maturity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,5 +37,6 @@ def test_a_kind_that_does_not_exist_is_refused_before_anything_travels(
     assert fake.uploads == {}
 
 
-def test_the_command_and_the_hub_know_the_same_kinds() -> None:
+def test_the_command_and_the_hub_know_the_same_kinds_and_ratings() -> None:
     assert set(KINDS) == set(Kind.values)
+    assert list(RATINGS) == Maturity.values

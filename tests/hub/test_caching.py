@@ -130,7 +130,7 @@ def test_public_pictures_are_asked_for_again_within_an_hour(
             "/media/covers/{version}.svg",
         )
     ]
-    named = place("/media/images/{image}/{digest}-256.webp")
+    named = place("/media/images/{image}/{digest}-128.webp")
     for path in unnamed:
         assert kept(Client(), path) == FOR_AN_HOUR
     assert kept(Client(), named) == FOR_A_YEAR  # the browser; the URL has a digest

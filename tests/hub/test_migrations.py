@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from previews.models import Image, Layer, Recipe, Render, Tryout
-from registry.models import Blob, DailyDownloads, Job, Version
+from registry.models import Adapter, Blob, DailyDownloads, Job, User, Version
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.adapters import manifests
@@ -56,9 +56,23 @@ insert(
     seed=0, strength=0.0, width=8, height=8, created_at=now,
 )
 job, image = Job.objects.get(key=ada.username), Image.objects.get(render=render)
-assert (job.owner, job.turn, render.kind, render.advice, image.placeholder) == (
-    "", 0, "preview", {}, "",
-), (job.owner, job.turn, render.kind, render.advice, image.placeholder)
+assert (job.owner, job.turn, render.kind, render.advice, image.placeholder, image.maturity) == (
+    "", 0, "preview", {}, "", "",
+), (job.owner, job.turn, render.kind, render.advice, image.placeholder, image.maturity)
+
+insert(
+    "registry_user", username=f"{ada.username}-old", password="", email="", shows_mature=True,
+    is_superuser=False, is_staff=False, is_active=True, date_joined=now,
+)
+old = User.objects.get(username=f"{ada.username}-old")
+assert old.shows_up_to == "suggestive"
+User.objects.filter(pk=ada.pk).update(shows_up_to="explicit")
+Adapter.objects.filter(pk=noir.pk).update(maturity="explicit")
+call_command("migrate", "registry", "0024", verbosity=0)
+call_command("migrate", verbosity=0)
+assert User.objects.get(pk=ada.pk).shows_up_to == "mature"  # there was no higher level
+assert User.objects.get(pk=old.pk).shows_up_to == "suggestive"
+assert Adapter.objects.get(pk=noir.pk).maturity == "mature"
 
 stack = Render.objects.create(kind="tryout", recipe=recipe, state="queued", job=job)
 Layer.objects.create(render=stack, position=0, version=version)

@@ -146,7 +146,7 @@ def test_each_filter_is_a_list_a_chip_and_a_part_of_the_address(
     for name, value in {
         "lineage": "Pony", "method": "loha", "licence": "mit", "maturity": "mature", "owner": "ada",
     }.items():  # fmt: skip
-        if name != "owner":  # there is only one
+        if name not in {"owner", "maturity"}:  # one owner; ratings are offered up to a level
             assert re.search(rf'name="{name}"\s+value="{value}"', page), name
         found = client.get("/browse", {name: value}).content.decode()
         assert ("31 adapters" if name == "owner" else "3 adapters") in found, name
@@ -156,6 +156,32 @@ def test_each_filter_is_a_list_a_chip_and_a_part_of_the_address(
     assert 'href="/browse?lineage=Pony"' in found
     assert re.search(r'value="Illustrious"\s*>Illustrious\s*<span class="n push">1<', found)
     assert "No adapter matches" in client.get("/browse?maturity=odd&licence=x").content.decode()
+
+
+def test_ratings_are_filtered_up_to_a_level(
+    client: Client, noir: Adapter, many: list[Adapter]
+) -> None:
+    assert "Content rating" not in client.get("/browse").content.decode()
+    for level, count in (("suggestive", 2), ("mature", 3), ("explicit", 4)):
+        chosen, many = many[:count], many[count:]
+        Adapter.objects.filter(pk__in=[one.pk for one in chosen]).update(maturity=level)
+    page = client.get("/browse").content.decode()
+    for level, label, count in (
+        ("general", "General only", 22), ("suggestive", "Up to suggestive", 24),
+        ("mature", "Up to mature", 27),
+    ):  # fmt: skip
+        assert re.search(
+            rf'name="max_maturity"\s+value="{level}"\s*>{label}\s*<span class="n push">{count}<',
+            page,
+        )
+        found = client.get(f"/browse?max_maturity={level}").content.decode()
+        assert f"{count} adapters" in found
+        assert re.search(rf'name="max_maturity"\s+value="{level}"\s+checked', found)
+        assert f"Remove filter: {label}" in found
+        both = client.get(f"/browse?max_maturity={level}&kind=style").content.decode()
+        assert f"{count} adapters" in both
+    for level in ("explicit", "odd"):
+        assert "31 adapters" in client.get(f"/browse?max_maturity={level}").content.decode()
 
 
 def test_pictures_are_a_filter(client: Client, noir: Adapter, v1: Version) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import RequestFactory
 
 import previews.tasks  # noqa: F401 - registers the handlers of jobs
 from hub.http import limits
@@ -95,7 +97,7 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
     assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
     assert 'lora1 <span class="muted">(not on this hub)</span>' in page
-    assert "Edit caption or remove" not in page
+    assert "Edit or remove" not in page
 
 
 def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., Sample]) -> None:
@@ -213,8 +215,10 @@ def test_more_pictures_take_no_more_queries(
         bring(claims(file.sha256[:12]))
     adapter = adapter_selectors.get(None, "ada", "noir")
     version = version_selectors.get(None, adapter)
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
     with django_assert_num_queries(4):
-        gallery.gallery_of(AnonymousUser(), adapter, version, None)
+        gallery.gallery_of(request, adapter, version, None)
 
 
 def test_a_form_that_is_too_large_is_refused_before_it_is_written(
@@ -227,3 +231,62 @@ def test_a_form_that_is_too_large_is_refused_before_it_is_written(
     as_ada.logout()
     large.seek(0)
     assert as_ada.post("/signin", {"name": "ada", "files": large}).status_code == 400
+
+
+def test_a_picture_above_the_level_of_the_viewer_is_blurred_alone(
+    client: Client, ada: User, bob: User, bring: Callable[..., Sample]
+) -> None:
+    mild, wild = bring(), bring(claims("0" * 12), caption="Wild")
+    Sample.objects.filter(pk=wild.pk).update(maturity="explicit")
+    address, api = f"/media/samples/{wild.pk}", f"data-sample='{wild.pk}'"
+    for place, page in (("/ada/noir", "/ada/noir?"), (PLACE, f"{PLACE}&amp;")):
+        told = shown(client, place)
+        assert f"/media/samples/{mild.pk}.webp" in told
+        assert address not in told
+        assert wild.placeholder in told
+        assert "<b>Explicit</b>" in told
+        assert "Wild" not in told
+        assert "a harbour" not in told
+        assert f'href="{page}show=explicit"' in told
+        assert f'data-hx-select="[{api}]"' in told
+        mark = "?" if "?" not in place else "&"
+        assert address in shown(client, f"{place}{mark}show=explicit")
+        assert address not in shown(client, f"{place}{mark}show=mature")
+    part = f"{PLACE}&show=explicit&part"
+    assert address in shown(client, part)
+    assert f'data-hx-get="{PLACE}&show=explicit&part"'.replace("&", "&amp;") in shown(client, PLACE)
+    client.force_login(bob)
+    client.post("/settings/content", {"level": "explicit"})
+    assert address in shown(client)
+    client.force_login(ada)
+    assert address in shown(client)
+
+
+def test_pictures_of_a_mature_adapter_may_be_rated_lower(
+    client: Client, bring: Callable[..., Sample]
+) -> None:
+    mild, other = bring(), bring(claims("0" * 12))
+    Adapter.objects.update(maturity="mature")
+    Sample.objects.filter(pk=mild.pk).update(maturity="general")
+    told = shown(client, PLACE)
+    assert f"/media/samples/{mild.pk}.webp" in told
+    assert f"/media/samples/{other.pk}.webp" not in told
+
+
+def test_uploaders_rate_their_pictures(as_ada: Client, v1: Version) -> None:
+    page = shown(as_ada, PLACE)
+    assert 'name="maturity"' in page
+    files_of = {"files": SimpleUploadedFile("a.png", files.png(), content_type="image/png")}
+    assert as_ada.post(PLACE, {**files_of, "maturity": "mature"}).status_code == 302
+    sample = Sample.objects.get()
+    assert sample.maturity == "mature"
+    place = f"/ada/noir/gallery/{sample.pk}"
+    assert re.search(r'value="mature"\s+selected', shown(as_ada, place))
+    said = {"do": "save", "caption": "x", "maturity": ""}
+    assert as_ada.post(place, said).status_code == 302
+    sample.refresh_from_db()
+    assert (sample.maturity, sample.caption) == ("", "x")
+    assert as_ada.post(place, said | {"maturity": "odd"}).status_code == 400
+    files_of = {"files": SimpleUploadedFile("a.png", files.png(), content_type="image/png")}
+    told = as_ada.post(PLACE, {**files_of, "maturity": "odd"}, follow=True).content.decode()
+    assert "The content rating must be one of" in told

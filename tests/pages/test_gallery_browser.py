@@ -57,4 +57,19 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         film.scroll_into_view_if_needed()
         assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+        (tmp_path / "wild.png").write_bytes(files.png(files.chunk(b"tEXt", b"Title\0wild")))
+        page.select_option("#maturity", "explicit")
+        page.set_input_files("#files", tmp_path / "wild.png")
+        rated = "[data-sample]:has(b:has-text('Explicit'))"
+        page.wait_for_selector(f"{rated} img:not(.blur)")
+        address = page.url
         visit.close()
+        stranger = Visit(browser, hub.url, **PHONE)
+        stranger.page.goto(address)
+        assert stranger.page.locator(f"{rated} picture").count() == 0
+        stranger.page.locator(f"{rated} .reveal").press("Enter")
+        picture = stranger.page.locator(f"{rated} picture img")
+        assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
+        assert stranger.page.url == address
+        stranger.close()

@@ -1,8 +1,9 @@
-"""Pictures of mature adapters: blurred with a label until somebody asks to see them."""
+"""Pictures above the level of a viewer: blurred with a label until somebody asks to see them."""
 
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,15 +117,76 @@ def test_the_owner_sees_the_own_pictures(as_ada: Client, mature: Version) -> Non
         assert "<b>Mature</b>" in told or path == PAGE
 
 
-def test_who_is_signed_in_chooses_once(client: Client, bob: User, mature: Version) -> None:
+@pytest.mark.parametrize("rating", Maturity)
+@pytest.mark.parametrize("level", ["", *Maturity])
+def test_pictures_above_the_level_of_the_viewer_are_blurred(
+    client: Client, bob: User, mature: Version, rating: Maturity, level: str
+) -> None:
+    Adapter.objects.update(maturity=rating)
+    if level:
+        client.force_login(bob)
+        assert client.post("/settings/content", {"level": level}).status_code == 302
+        assert re.search(rf'value="{level}"\s+checked', page(client, "/settings/content"))
+    order = list(Maturity)
+    is_shown = order.index(rating) <= order.index(Maturity(level or Maturity.SUGGESTIVE))
+    for path in (PAGE, "/browse"):
+        told = page(client, path)
+        assert ("/media/images/" in told) == is_shown, path
+        assert (f"show={rating}" in told) != is_shown, path
+        if not is_shown:
+            assert f"<b>{rating.label}</b>" in told
+            assert "/media/images/" in page(client, f"{path}?show={rating}")
+
+
+def test_the_setting_is_for_known_levels(client: Client, bob: User) -> None:
     client.force_login(bob)
-    assert "/media/images/" not in page(client, PAGE)
-    assert "Blur them" in page(client, "/settings/content")
-    assert client.post("/settings/content", {"mature": "show"}).status_code == 302
+    assert re.search(r'value="suggestive"\s+checked', page(client, "/settings/content"))
+    assert client.post("/settings/content", {"level": "odd"}).status_code == 400
+    assert client.post("/settings/content", {}).status_code == 400
+    bob.refresh_from_db()
+    assert bob.shows_up_to == Maturity.SUGGESTIVE
+
+
+def test_the_address_asks_up_to_a_level(client: Client, mature: Version) -> None:
+    Adapter.objects.update(maturity=Maturity.EXPLICIT)
+    for asked in ("mature", "odd", ""):
+        assert "/media/images/" not in page(client, f"{PAGE}?show={asked}")
+    assert "/media/images/" in page(client, f"{PAGE}?show=explicit")
+
+
+def test_a_picture_has_a_rating_of_its_own(client: Client, mature: Version) -> None:
+    Adapter.objects.update(maturity=Maturity.GENERAL)
+    cover = Image.objects.get(strength=1, prompt_index=0, seed=1)
+    Image.objects.filter(pk=cover.pk).update(maturity=Maturity.EXPLICIT)
     for path in [PAGE, *LISTS]:
-        assert "/media/images/" in page(client, path)
-    client.post("/settings/content", {"mature": "blur"})
-    assert "/media/images/" not in page(client, PAGE)
+        told = page(client, path)
+        assert f"/media/images/{cover.pk}." not in told, path
+        assert "show=explicit" in told
+    assert "strip hefty" not in page(client, "/")
+    assert '<meta name="rating" content="adult">' in page(client, PAGE)
+    assert cover.pk not in [one.id for one in cards.of(mature).pictures]
+    assert cards.of(mature).pictures != ()
+    Adapter.objects.update(maturity=Maturity.MATURE)
+    Image.objects.update(maturity=Maturity.GENERAL)
+    for path in [PAGE, *LISTS]:
+        told = page(client, path)
+        assert "/media/images/" in told
+        assert "Mature" in told
+
+
+def test_one_picture_of_a_list_is_revealed_where_it_is(client: Client, mature: Version) -> None:
+    told = page(client, "/browse?kind=style")
+    assert 'data-cover="ada/noir"' in told
+    assert 'data-hx-get="/browse?kind=style&amp;show=mature"' in told
+    assert "data-hx-select=\"[data-cover='ada/noir']\"" in told
+    answer = client.get("/browse?kind=style&show=mature", headers={"HX-Request": "true"})
+    assert "/media/images/" in answer.content.decode()
+    assert "HX-Push-Url" not in answer.headers
+
+
+def test_the_previews_are_revealed_where_they_are(client: Client, mature: Version) -> None:
+    address = "/ada/noir/previews?v=v1&amp;show=mature"
+    assert f'data-hx-get="{address}"' in page(client, PAGE)
 
 
 def test_strangers_have_no_choice_to_keep(client: Client) -> None:

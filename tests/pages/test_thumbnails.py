@@ -209,7 +209,7 @@ def test_a_drawing_is_a_picture_without_forms() -> None:
     html = " ".join(page.render(Context({"shown": Drawn("/static/blank.svg")})).split())
     assert "<source" not in html
     assert "blur" not in html
-    assert 'src="/static/blank.svg" width="512" height="512"' in html
+    assert 'src="/static/blank.svg" width="640" height="400"' in html
 
 
 # --- Contact sheets ------------------------------------------------------------------------------

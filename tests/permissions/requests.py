@@ -133,6 +133,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST api/v1/tryouts": _json(
         lambda at: {"layers": [{"adapter": f"{at['owner']}/{at['name']}"}], "prompt": "a cat"}
     ),
+    "PATCH api/v1/pictures/<int:image_id>": _json(lambda _: {"maturity": "mature"}),
     "PATCH api/v1/samples/<int:sample_id>": _json(lambda _: {"caption": "A cat"}),
     "POST api/v1/workers/<int:worker_id>": _json(lambda _: {"wish": "pause"}),
     "POST api/repos/create": _json(lambda _: {"name": "fresh", "organization": "studio"}),

@@ -240,7 +240,7 @@ def test_only_those_who_may_publish_bring_pictures(version: Version, ada: User, 
     with pytest.raises(Forbidden):
         samples.remove(actor=bob, sample=sample)
     with pytest.raises(Forbidden):
-        samples.set_caption(actor=bob, sample=sample, caption="mine")
+        samples.edit(actor=bob, sample=sample, caption="mine")
 
 
 def test_a_withdrawn_version_takes_none(version: Version, ada: User) -> None:
@@ -293,9 +293,9 @@ def test_old_refusals_are_removed(version: Version, ada: User) -> None:
 def test_captions_are_cleaned_and_limited(version: Version, ada: User) -> None:
     sample = bring(ada, version, caption=" at\u202e night\n\0")
     assert sample.caption == "at night"
-    assert samples.set_caption(actor=ada, sample=sample, caption="x" * 280).caption == "x" * 280
+    assert samples.edit(actor=ada, sample=sample, caption="x" * 280).caption == "x" * 280
     with pytest.raises(Invalid):
-        samples.set_caption(actor=ada, sample=sample, caption="x" * 281)
+        samples.edit(actor=ada, sample=sample, caption="x" * 281)
 
 
 def test_strangers_see_what_is_ready_of_what_they_may_see(

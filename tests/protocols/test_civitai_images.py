@@ -113,6 +113,27 @@ def test_filters_filter(stranger: Client, ada: User, shown: Version) -> None:
         assert {row["id"] for row in items(stranger, query)} == found, query
 
 
+def test_each_picture_has_its_own_level(stranger: Client, shown: Version) -> None:
+    wild, mild = Image.objects.filter(strength=1).order_by("pk")[:2]
+    Image.objects.filter(pk=wild.pk).update(maturity="explicit")
+    Image.objects.filter(pk=mild.pk).update(maturity="suggestive")
+    for query, found in {
+        "browsingLevel=8": {wild.pk}, "browsingLevel=16": {wild.pk}, "browsingLevel=2": {mild.pk},
+        "browsingLevel=10": {wild.pk, mild.pk}, "browsingLevel=4": set(),
+    }.items():  # fmt: skip
+        assert {row["id"] for row in items(stranger, query)} == found, query
+    (one,) = items(stranger, "browsingLevel=8")
+    assert (one["nsfw"], one["nsfwLevel"], one["browsingLevel"]) == (True, "X", 8)
+    assert wild.pk not in {row["id"] for row in items(stranger, "nsfw=Mature")}
+    adapter = shown.adapter
+    told = stranger.get(f"/api/v1/models/{adapter.pk}").json()["modelVersions"][0]["images"]
+    assert {row["nsfwLevel"] for row in told if row["id"] == wild.pk} <= {8}
+    for query, is_there in (("nsfw=false", False), ("browsingLevel=9", True), ("", True)):
+        (model,) = stranger.get(f"/api/v1/models?{query}").json()["items"]
+        levels = {row["nsfwLevel"] for row in model["modelVersions"][0]["images"]}
+        assert (8 in levels) == is_there, query
+
+
 def test_cursors_and_pages_walk_all_pictures_once(stranger: Client, shown: Version) -> None:
     for sort in ("Newest", "Oldest", "Random"):
         found, place = [], f"/api/v1/images?limit=5&sort={sort}"

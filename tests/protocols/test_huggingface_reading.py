@@ -292,6 +292,19 @@ def test_lists_are_searched_filtered_and_sorted(
         assert found == [f"ada/{name}" for name in names.split()], query
 
 
+def test_lists_are_filtered_by_the_tag_of_mature_and_explicit_adapters(
+    stranger: Client, noir: Adapter
+) -> None:
+    for maturity, is_found in (
+        ("general", False), ("suggestive", False), ("mature", True), ("explicit", True),
+    ):  # fmt: skip
+        Adapter.objects.filter(pk=noir.pk).update(maturity=maturity)
+        found = stranger.get("/api/models?filter=not-for-all-audiences").json()
+        assert [one["id"] for one in found] == (["ada/noir"] if is_found else [])
+        (every,) = stranger.get("/api/models").json()
+        assert ("not-for-all-audiences" in every["tags"]) == is_found
+
+
 def test_a_list_leads_on_with_its_whole_question(
     stranger: Client, noir: Adapter, ada: User
 ) -> None:

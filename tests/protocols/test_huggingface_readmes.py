@@ -139,9 +139,10 @@ def test_what_is_not_for_everybody_says_so_on_both_sides(owner: User) -> None:
     published(owner, adapter)
     push(owner, adapter)
     adapter.refresh_from_db()
-    cards.edit_adapter(actor=owner, adapter=adapter, maturity="mature")
-    assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
-    assert fields.NOT_FOR_ALL in shapes.tags(adapter)
+    for maturity in ("mature", "explicit"):
+        cards.edit_adapter(actor=owner, adapter=adapter, maturity=maturity)
+        assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
+        assert fields.NOT_FOR_ALL in shapes.tags(adapter)
     cards.edit_adapter(actor=owner, adapter=adapter, maturity="suggestive")
     assert fields.NOT_FOR_ALL in matter(adapter)["tags"]
     cards.edit_adapter(actor=owner, adapter=adapter, maturity="general")

@@ -312,3 +312,32 @@ def test_frequent_and_rare_tags_find_the_same(
     assert set(selectors.matching(None, Query(tag="INK"))) == rare
     assert len(rare) == 2
     assert not selectors.matching(None, Query(tag="none"))
+
+
+def test_ratings_up_to_a_level_are_summed_from_counters(
+    home: Namespace, django_assert_num_queries: Any
+) -> None:
+    for number, maturity in enumerate(("general", "suggestive", "suggestive", "mature")):
+        publish(home, number, maturity=maturity, kind="pose" if number else "style")
+    publish(home, 9, maturity="explicit")
+    publish(home, 10, maturity="suggestive", visibility="private")
+    by_rating = [("suggestive", 2), ("explicit", 1), ("general", 1), ("mature", 1)]
+    for _state in ("changes", "counters"):
+        for level, count in (("general", 1), ("suggestive", 3), ("mature", 4), ("explicit", 5)):
+            query = Query(max_maturity=level)
+            assert facets.total(None, query) == (count, False)
+            assert facets._found(None, query).count() == count
+            assert facets.total(home.user, query).adapters == count + (level != "general")
+            total, found = facets.matching(None, query)
+            assert (total.adapters, found["maturity"].values) == (count, by_rating)
+            assert sum(n for _kind, n in found["kind"].values) == count
+        facet_counters.fold(connection)
+    with django_assert_num_queries(2):
+        facets.total(None, Query(max_maturity="mature"))
+    assert facets.total(None, Query(max_maturity="mature", kind="pose")).adapters == 3
+    assert facets.matching(None, Query(max_maturity="general", kind="pose"))[1]["maturity"].values
+    exact = Query(maturity="mature", max_maturity="suggestive")
+    assert facets.total(None, exact).adapters == 0
+    assert facets._found(None, exact).count() == 0
+    both = Query(maturity="mature", max_maturity="explicit")
+    assert facets.total(None, both).adapters == 1

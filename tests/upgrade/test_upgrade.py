@@ -36,8 +36,9 @@ pytestmark = [
 
 ARCHIVE = Path(__file__).with_name("hub_0016.tar.xz")
 PART = 256 * 1024
-#: Fields of results that search has got since.
-SINCE = {"corrected", "snippet"}
+#: Fields that results have got since, and those of pictures.
+SINCE = {"corrected", "cover_maturity", "snippet"}
+SINCE_OF_PICTURES = {"maturity", "own_maturity"}
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +89,11 @@ def lasting(value: Any) -> Any:
         return {name: value[name] for name in ("status", "code") if name in value}
     if value.get("state") in {"queued", "running", "waiting"}:
         return {"state": "to do"}
+    new = SINCE | SINCE_OF_PICTURES if "placeholder" in value else SINCE
     return {
         name: lasting(entry)
         for name, entry in value.items()
-        if not name.startswith("downloads") and name not in SINCE
+        if not name.startswith("downloads") and name not in new
     }
 
 

@@ -72,6 +72,9 @@ class AdapterOut(serializers.Serializer[Adapter]):
     cover_picture = serializers.SerializerMethodField(
         help_text="The cover with its sizes; null before the first publication."
     )
+    cover_maturity = serializers.SerializerMethodField(
+        help_text="Content rating of the picture that `cover` is; null for a drawing."
+    )
     url = Link(lambda adapter: f"/{adapter.full_name}")
     api_url = Link(lambda adapter: reverse("api-adapter", args=[adapter.owner, adapter.name]))
     created_at = serializers.DateTimeField()
@@ -99,6 +102,12 @@ class AdapterOut(serializers.Serializer[Adapter]):
     def get_cover_picture(self, adapter: Adapter) -> dict[str, Any] | None:
         """Return the cover with source and sizes."""
         return cover_document(adapter, self.context["covers"].get(adapter.pk), self.context)
+
+    @extend_schema_field(serializers.ChoiceField(choices=Maturity.choices, allow_null=True))
+    def get_cover_maturity(self, adapter: Adapter) -> str | None:
+        """Return the content rating of the picture, None for a drawing."""
+        picture = self.context["covers"].get(adapter.pk)
+        return picture.maturity or adapter.maturity if picture is not None else None
 
 
 class AdapterFoundOut(AdapterOut):
@@ -180,6 +189,7 @@ class SearchQuery(PageQuery):
     maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
     licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
     pictures = serializers.BooleanField(default=False)
+    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
 
 
 SEARCH = [
@@ -198,6 +208,9 @@ SEARCH = [
     OpenApiParameter("lineage", str, description="Model that it was trained on, such as `Pony`."),
     OpenApiParameter("method", str, description="Algorithm of the weights, such as `lora`."),
     OpenApiParameter("maturity", str, enum=Maturity.values, description="Content rating."),
+    OpenApiParameter(
+        "max_maturity", str, enum=Maturity.values, description="Highest content rating."
+    ),
     OpenApiParameter("licence", str),
     OpenApiParameter("pictures", bool, description="Only adapters with pictures."),
 ]

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from hub.api.base import (
     PAGING,
+    Choice,
     Endpoint,
     Input,
     Link,
@@ -31,10 +32,12 @@ from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
 from previews.samples.selectors import ShownSample
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Version
+from registry.models import Maturity, Version
 from registry.versions import selectors as version_selectors
 
 KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
+#: Help of a field with a picture's own rating.
+OWN_RATING = "Its own content rating; empty: that of the adapter."
 RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)
 
 
@@ -43,12 +46,22 @@ class SampleQuery(Query):
 
     name = serializers.CharField(default="", allow_blank=True, max_length=255)
     caption = serializers.CharField(default="", allow_blank=True, max_length=1000)
+    maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+
+
+class SampleListQuery(PageQuery):
+    """Filter and page of a gallery."""
+
+    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
 
 
 class SampleIn(Input):
     """Editable fields of a gallery image."""
 
-    caption = serializers.CharField(allow_blank=True, max_length=1000)
+    caption = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+    maturity = Choice(
+        choices=Maturity.choices, required=False, allow_blank=True, help_text=OWN_RATING
+    )
 
 
 class SampleResourceOut(serializers.Serializer[Any]):
@@ -106,6 +119,12 @@ class SampleOut(serializers.Serializer[ShownSample]):
     placeholder = serializers.CharField(
         source="row.placeholder", help_text="`data:` URL of a blurred placeholder."
     )
+    maturity = serializers.ChoiceField(
+        choices=Maturity.choices, help_text="Content rating: its own, else that of the adapter."
+    )
+    own_maturity = serializers.ChoiceField(
+        source="row.maturity", choices=Maturity.choices, allow_blank=True, help_text=OWN_RATING
+    )
     claims = SampleClaimsOut(source="facts")
     created_at = serializers.DateTimeField(source="row.created_at")
 
@@ -134,13 +153,22 @@ class VersionSamples(_Answering, RawEndpoint):
     @extend_schema(
         operation_id="samples_list",
         tags=["samples"],
-        parameters=PAGING,
+        parameters=[
+            OpenApiParameter(
+                "max_maturity", str, enum=Maturity.values, description="Highest content rating."
+            ),
+            *PAGING,
+        ],
         responses=paging("Sample", SampleOut),
     )
     def get(self, request: Request, owner: str, name: str, version: str) -> Response:
         """List gallery images, newest first. Owners also see those that are not ready."""
         found = self.version(owner, name, version)
-        rows, cursor = page_of(selectors.listing(self.viewer, found), **self.query(PageQuery))
+        query = self.query(SampleListQuery)
+        listed = selectors.listing(self.viewer, found)
+        if highest := query.pop("max_maturity"):
+            listed = selectors.up_to(listed, highest)
+        rows, cursor = page_of(listed, **query)
         context = {"request": request}
         return paged(
             self, serialized(SampleOut, selectors.shown(self.viewer, rows), context), cursor
@@ -152,6 +180,7 @@ class VersionSamples(_Answering, RawEndpoint):
         parameters=[
             OpenApiParameter("name", str, description="File name, for error messages."),
             OpenApiParameter("caption", str, description="At most 280 characters."),
+            OpenApiParameter("maturity", str, enum=Maturity.values, description=OWN_RATING),
         ],
         request=RAW,
         responses={202: SampleOut},
@@ -183,12 +212,10 @@ class SampleView(_Answering):
         operation_id="samples_edit", tags=["samples"], request=SampleIn, responses=SampleOut
     )
     def patch(self, _request: Request, sample_id: int) -> Response:
-        """Change the caption."""
+        """Change caption or content rating; omitted fields stay."""
         sample = selectors.get(self.viewer, sample_id)
-        caption = self.body(SampleIn)["caption"]
-        return self.sample_answer(
-            services.set_caption(actor=self.actor, sample=sample, caption=caption)
-        )
+        data = self.body(SampleIn, is_partial=True)
+        return self.sample_answer(services.edit(actor=self.actor, sample=sample, **data))
 
     @extend_schema(operation_id="samples_remove", tags=["samples"], responses={204: None})
     def delete(self, _request: Request, sample_id: int) -> Response:

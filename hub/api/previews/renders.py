@@ -10,17 +10,18 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input
-from hub.api.previews.serializers import PlaceOut, PreviewsOut
-from previews.models import OPEN_STATES, PromptSet, Render
+from hub.api.base import Choice, Endpoint, Input
+from hub.api.previews.serializers import PictureOut, PlaceOut, PreviewsOut
+from previews.models import OPEN_STATES, Image, PromptSet, Render
+from previews.pictures.selectors import pictures_of
 from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
 from previews.recipes.selectors import AdapterRecipe, Plan
-from previews.renders import selectors, services
+from previews.renders import picture_ratings, selectors, services
 from previews.renders.queue_position import position_of
 from previews.renders.selectors import Previews
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Adapter
+from registry.models import Adapter, Maturity
 from registry.versions import selectors as version_selectors
 
 
@@ -80,6 +81,30 @@ class VersionRenders(_Answering):
         row = version_selectors.get(self.viewer, adapter, version)
         render = services.request(actor=self.actor, version=row)
         return self.render_answer(selectors.render(self.viewer, render.pk), status=202)
+
+
+class PictureIn(Input):
+    """Editable fields of a rendered picture."""
+
+    maturity = Choice(
+        choices=Maturity.choices,
+        allow_blank=True,
+        help_text="Its own content rating; empty: that of the adapter.",
+    )
+
+
+class PictureView(Endpoint):
+    """One rendered picture."""
+
+    @extend_schema(
+        operation_id="pictures_edit", tags=["renders"], request=PictureIn, responses=PictureOut
+    )
+    def patch(self, _request: Request, image_id: int) -> Response:
+        """Give a rendered picture a content rating of its own."""
+        rating = self.body(PictureIn)
+        image = picture_ratings.rate(actor=self.actor, image_id=image_id, **rating)
+        [picture] = pictures_of(Image.objects.filter(pk=image.pk))
+        return self.answer(PictureOut, picture)
 
 
 class PromptsIn(Input):

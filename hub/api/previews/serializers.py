@@ -14,6 +14,7 @@ from previews.models import RenderState
 from previews.pictures.selectors import Picture, Source
 from previews.renders.queue_position import QueuePosition
 from previews.renders.selectors import Previews
+from registry.models import Maturity
 
 #: States of a version's previews; ``none``: not requested.
 PREVIEW_STATES = [*RenderState.values, "none"]
@@ -43,6 +44,11 @@ class PictureOut(serializers.Serializer[Picture]):
     )
     animation = Link(
         attrgetter("animation"), allow_null=True, help_text="WebP of a video; null for pictures."
+    )
+    maturity = serializers.ChoiceField(
+        choices=Maturity.choices,
+        allow_blank=True,
+        help_text="Content rating: its own, else that of the adapter; empty in a try-out.",
     )
 
 

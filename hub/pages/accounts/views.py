@@ -16,7 +16,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.http.callers import address_of
 from hub.pages.catalogue.cards import Card, cards_of
-from hub.pages.forms import PasswordForm, SignInForm, SignUpForm, accept_faults
+from hub.pages.forms import (
+    RATING_HELP,
+    ContentForm,
+    PasswordForm,
+    SignInForm,
+    SignUpForm,
+    accept_faults,
+)
 from registry.accounts import attempts, users
 from registry.accounts.permissions import require_user
 from registry.adapters import selectors as adapter_selectors
@@ -176,7 +183,7 @@ def _sign_in_page(
 
 
 def _cover_cards() -> list[list[Card]]:
-    """Return up to nine cards of public adapters that are not mature, three per row."""
+    """Return up to nine cards of public adapters that are for all viewers, three per row."""
     cards = cards_of(
         None, adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
     )
@@ -187,10 +194,13 @@ def _cover_cards() -> list[list[Card]]:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def content(request: HttpRequest) -> HttpResponse:
-    """Show and save the user's choice about mature adapters."""
+    """Show and save up to which rating the user sees pictures without a blur."""
     user = require_user(request.user)
-    if request.method == "POST":
-        users.set_shows_mature(actor=user, shows_mature=request.POST.get("mature") == "show")
+    data = request.POST if request.method == "POST" else None
+    form = ContentForm(data, initial={"level": user.shows_up_to})
+    if request.method == "POST" and form.is_valid():
+        users.set_shows_up_to(actor=user, level=form.cleaned_data["level"])
         messages.success(request, _("Your choice is saved."))
         return redirect("content")
-    return render(request, "pages/content.html")
+    context = {"form": form, "meanings": RATING_HELP}
+    return render(request, "pages/content.html", context, status=400 if form.errors else 200)

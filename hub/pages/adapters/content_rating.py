@@ -1,13 +1,13 @@
-"""Content rating: pictures of mature adapters are blurred until the viewer chooses to see them.
+"""Content rating: pictures above a viewer's level are blurred until the viewer asks to see them.
 
-A blurred picture is the placeholder of the rendered one, so the page does not contain the URL of
-the full picture. Users choose once under “Content”; anyone can open a single page with
-``?show=mature``. A user's own adapters are never blurred.
+A blurred picture is the placeholder of the real one, so the page does not contain the URL of the
+full picture. Users choose their level under “Content”; strangers see pictures up to “suggestive”.
+Anyone can open a single page with ``?show=LEVEL``. A user's own adapters are never blurred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -17,67 +17,95 @@ from django.http import HttpRequest
 from previews.pictures.selectors import Picture
 from registry.models import Adapter, Maturity, User
 
-SHOW, MATURE = "show", "mature"
+SHOW = "show"
 #: Query parameters that request a part of a page.
 _OF_PARTS = {"part", "first"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """The rating of a mature adapter for one viewer.
+    """The rating of an adapter's pictures for one viewer.
 
     Attributes:
-        label: Name of the rating.
-        is_blurred: Whether its pictures are blurred for the viewer.
-        is_asked: Whether the URL asks to see them.
+        level: The highest rating of the pictures.
+        is_blurred: Whether they are blurred for the viewer.
+        asked: Level up to which the URL asks to see pictures, "" if it does not.
         show_url: URL of the page with its pictures.
         placeholder: The blurred picture as a ``data:`` URL, empty if there is none.
     """
 
-    label: str
+    level: Maturity
     is_blurred: bool
-    is_asked: bool
+    asked: str
     show_url: str
     placeholder: str = ""
 
     @property
+    def label(self) -> str:
+        """Return the name of the rating."""
+        return str(self.level.label)
+
+    @property
     def query(self) -> str:
         """Return the query parameter that URLs of parts of the page need to show the same."""
-        return f"&{urlencode({SHOW: MATURE})}" if self.is_asked else ""
+        return f"&{urlencode({SHOW: self.asked})}" if self.asked else ""
 
 
-def is_blurred(user: User | AnonymousUser | None, adapter: Adapter) -> bool:
-    """Whether an adapter's pictures are blurred for a viewer by default."""
-    if adapter.maturity != Maturity.MATURE:
-        return False
-    if user is None or not user.is_authenticated:
-        return True
-    return not (user.shows_mature or adapter.namespace.user_id == user.pk)
+def level_of(adapter: Adapter, own: str = "") -> Maturity:
+    """Return the rating of a picture: its own, else that of its adapter."""
+    return Maturity(own or adapter.maturity)
+
+
+def asked_level(request: HttpRequest) -> str:
+    """Return the level up to which the URL asks to see pictures, "" if it does not."""
+    asked = request.GET.get(SHOW, "")
+    return asked if asked in Maturity.values else ""
+
+
+def is_blurred(
+    user: User | AnonymousUser | None, adapter: Adapter, level: Maturity, asked: str = ""
+) -> bool:
+    """Whether pictures of an adapter with a rating are blurred for a viewer.
+
+    Args:
+        asked: Result of ``asked_level``.
+    """
+    limit = Maturity.SUGGESTIVE
+    if user is not None and user.is_authenticated:
+        if adapter.namespace.user_id == user.pk:
+            return False
+        limit = Maturity(user.shows_up_to)
+    return level not in limit.up_to and level not in (Maturity(asked).up_to if asked else ())
 
 
 def rating_of(
     request: HttpRequest, adapter: Adapter, *, page: str = "", pictures: Iterable[Picture] = ()
-) -> Rating | None:
-    """Return the rating of an adapter, None if it is not mature.
+) -> Rating:
+    """Return the rating of pictures of an adapter, without pictures that of the adapter.
 
     Args:
         page: Path of the page, if the request is for a part of it.
     """
-    if adapter.maturity != Maturity.MATURE:
-        return None
-    is_asked = request.GET.get(SHOW) == MATURE
+    pictures = list(pictures)
+    levels = [level_of(adapter, one.maturity) for one in pictures] or [level_of(adapter)]
+    level, asked = max(levels, key=lambda one: one.rank), asked_level(request)
     return Rating(
-        label=str(Maturity.MATURE.label),
-        is_blurred=is_blurred(request.user, adapter) and not is_asked,
-        is_asked=is_asked,
-        show_url=f"{page or request.path}?{_with_shown(request.GET)}",
+        level=level,
+        is_blurred=is_blurred(request.user, adapter, level, asked),
+        asked=asked,
+        show_url=show_url(request, level, page=page),
         placeholder=placeholder_of(pictures),
     )
 
 
-def _with_shown(query: Mapping[str, str]) -> str:
-    kept = {name: value for name, value in query.items() if name not in _OF_PARTS}
-    return urlencode({**kept, SHOW: MATURE})
+def show_url(request: HttpRequest, level: Maturity, *, page: str = "") -> str:
+    """Return the URL of a page with its pictures up to a level.
+
+    Args:
+        page: Path of the page, if the request is for a part of it.
+    """
+    kept = {name: value for name, value in request.GET.items() if name not in _OF_PARTS}
+    return f"{page or request.path}?{urlencode({**kept, SHOW: level.value})}"
 
 
 def placeholder_of(pictures: Iterable[Picture]) -> str:

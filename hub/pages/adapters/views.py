@@ -108,7 +108,7 @@ def _of_version(
         "findings": remarks,
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),
-        "gallery": gallery_of(request.user, adapter, version, shown["covering"], first=FIRST),
+        "gallery": gallery_of(request, adapter, version, shown["covering"], first=FIRST),
         **shown,
     }
 

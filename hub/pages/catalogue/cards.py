@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from hub.pages.adapters.content_rating import is_blurred, placeholder_of
+from hub.pages.adapters.content_rating import is_blurred, level_of, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.covers import drawing
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
-from registry.models import File, Maturity, Visibility
+from registry.models import File, Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +46,10 @@ class Card:
     Attributes:
         number: Its position in the list. An id would reveal how many adapters are hidden from the
             viewer.
-        rating: Label of a mature adapter, empty for others.
-        blur: Placeholder to show instead of the picture, empty if the picture may be shown.
+        rating: Label of a rating that is not for all viewers, empty for others.
+        blur: Placeholder to show instead of the picture, empty if there is none, or if the picture
+            may be shown.
+        reveal: Level to ask for to see the blurred picture, empty if no picture is blurred.
         snippet: HTML of the text in which searched words occur, empty without a search.
     """
 
@@ -69,6 +71,7 @@ class Card:
     is_private: bool
     rating: str
     blur: str
+    reveal: str
     snippet: SafeString
 
     @property
@@ -83,30 +86,52 @@ def cards_of(
     snippets: Mapping[int, SafeString] | None = None,
     *,
     known: Mapping[int, Picture | None] | None = None,
+    asked: str = "",
 ) -> list[Card]:
     """Return cards in the order of the adapters, with at most six queries.
 
-    The adapters come with ``namespace`` and ``latest_version``, as searches return them; ``known``
-    are their covers, if they were read before.
+    The adapters come with ``namespace`` and ``latest_version``, as searches return them.
+
+    Args:
+        known: Their covers, if they were read before.
+        asked: Level up to which the viewer asks to see pictures (``content_rating.asked_level``).
     """
     found = covers_of(adapters) if known is None else known
     covers = {pk: one for pk, one in found.items() if one is not None}
-    blurs = {
-        one.pk: placeholder_of([covers[one.pk]])
-        for one in adapters
-        if one.pk in covers and is_blurred(user, one)
-    }
+    blurs = {one.pk: _blur(user, one, covers.get(one.pk), asked) for one in adapters}
     for pk, blur in blurs.items():
-        if not blur:  # without a placeholder, the cover drawn from the weights is shown
+        if blur.level and not blur.placeholder:  # the cover drawn from the weights is shown
             del covers[pk]
     proven = _proven(adapters)
     return [
         replace(
-            _card(place, adapter, covers, proven, blurs.get(adapter.pk, "")),
+            _card(place, adapter, covers, proven, blurs[adapter.pk]),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
         )
         for place, adapter in enumerate(adapters, start=1)
     ]
+
+
+class _Blur(NamedTuple):
+    """How the picture of a card is blurred.
+
+    Attributes:
+        rating: Label of the rating, empty if it is for all viewers.
+        level: Level of a blurred picture, empty if none is blurred.
+        placeholder: What is shown instead of it.
+    """
+
+    rating: str
+    level: str = ""
+    placeholder: str = ""
+
+
+def _blur(user: Viewer, adapter: Adapter, cover: Picture | None, asked: str) -> _Blur:
+    level = level_of(adapter, cover.maturity if cover else "")
+    if cover is not None and is_blurred(user, adapter, level, asked):
+        return _Blur(str(level.label), level.value, placeholder_of([cover]))
+    highest = max(level, level_of(adapter), key=lambda one: one.rank)
+    return _Blur("" if highest.is_for_all else str(highest.label))
 
 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
@@ -125,7 +150,7 @@ def _card(
     adapter: Adapter,
     covers: Mapping[int, Picture],
     proven: Mapping[int, str],
-    blur: str,
+    blur: _Blur,
 ) -> Card:
     version = adapter.latest_version
     words = list(version.trigger_words) if version else []
@@ -146,8 +171,9 @@ def _card(
         strength_text=strength_range(version) if version else "",
         visibility=adapter.get_visibility_display(),
         is_private=adapter.visibility != Visibility.PUBLIC,
-        rating=adapter.get_maturity_display() if adapter.maturity == Maturity.MATURE else "",
-        blur=blur,
+        rating=blur.rating,
+        blur=blur.placeholder,
+        reveal=blur.level,
         snippet=SafeString(),
     )
 

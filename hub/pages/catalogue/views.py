@@ -13,15 +13,16 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from hub.pages.adapters.content_rating import is_blurred
+from hub.pages.adapters.content_rating import SHOW, asked_level, is_blurred, level_of
 from hub.pages.catalogue.cards import Card, cards_of
-from hub.pages.labels import count, family_label
+from hub.pages.labels import RATING_LIMITS, count, family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from lorary.anatomy import algorithm_title
 from previews.covers.selectors import covers_of
 from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
+from registry.facet_counters import RATING
 from registry.models import Kind, Maturity
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def home(request: HttpRequest) -> HttpResponse:
     newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
     found = facets.overall(request.user, ("family", "kind", "tag"))
     covers = covers_of(newest)
-    cards = cards_of(request.user, newest, known=covers)
-    shown = [one for one in newest if covers.get(one.pk) and not is_blurred(request.user, one)]
-    sweep = _hero([one for one in shown if not _is_uploaded(covers[one.pk])])
+    cards = cards_of(request.user, newest, known=covers, asked=asked_level(request))
+    shown = [one for one in newest if _is_shown(request, one, covers[one.pk])]
+    sweep = _hero(request, [one for one in shown if not _is_uploaded(covers[one.pk])])
     lead = _lead(shown, newest, cards) if sweep is None else None
     context = {
         "cards": cards,
@@ -76,14 +77,14 @@ def _is_uploaded(cover: Picture | None) -> bool:
     return cover is not None and cover.is_uploaded
 
 
-def _hero(rendered: Sequence[Adapter]) -> Hero | None:
-    """Return the newest adapter with rendered pictures, as a sweep."""
+def _hero(request: HttpRequest, rendered: Sequence[Adapter]) -> Hero | None:
+    """Return the newest adapter with rendered pictures that are not blurred, as a sweep."""
     adapter = next(iter(rendered), None)
     if adapter is None or adapter.latest_version is None:
         return None
     version = adapter.latest_version
     sweep = sweep_of(version, previews_of(version), {})
-    if sweep is None:
+    if sweep is None or not all(_is_shown(request, adapter, one.picture) for one in sweep.frames):
         return None
     url = reverse("adapter", args=[adapter.owner, adapter.name])
     return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
@@ -95,6 +96,14 @@ def _lead(
     """Return the card of the newest adapter with a picture."""
     first = next(iter(shown), None)
     return None if first is None else cards[newest.index(first)]
+
+
+def _is_shown(request: HttpRequest, adapter: Adapter, picture: Picture | None) -> bool:
+    """Whether there is a picture, which is not blurred for the viewer."""
+    if picture is None:
+        return False
+    level = level_of(adapter, picture.maturity)
+    return not is_blurred(request.user, adapter, level, asked_level(request))
 
 
 ADAPTERS_PER_PAGE = 24
@@ -117,6 +126,8 @@ TITLES = {
     "maturity": gettext_lazy("Content rating"),
     "owner": gettext_lazy("Owner"),
 }
+#: Highest content rating → its label; without this filter, all are found.
+UP_TO = {level: label for level, label in RATING_LIMITS.items() if level != Maturity.EXPLICIT}
 #: Filters with any number of values.
 MANY = frozenset({"lineage", "tag", "licence", "owner"})
 #: Filters that are shown with a single value as well.
@@ -132,6 +143,7 @@ LABELS: dict[str, Callable[[str], str]] = {
     "method": algorithm_title,
     "licence": str,
     "maturity": lambda maturity: str(Maturity(maturity).label),
+    "max_maturity": lambda level: str(UP_TO[Maturity(level)]),
     "owner": str,
     "pictures": lambda _is_chosen: _("With pictures"),
 }
@@ -199,7 +211,8 @@ def browse(request: HttpRequest) -> HttpResponse:
         total = facets.total(request.user, query, found.matches)
         context = _results(request, query, found, total)
         response = render(request, "includes/results.html", context)
-        response.headers["HX-Push-Url"] = _address(query)
+        if SHOW not in request.GET:  # to reveal one picture is not another search
+            response.headers["HX-Push-Url"] = _address(query)
         return response
     total, values = facets.matching(request.user, query, found.matches)
     context = _results(request, query, found, total) | {"facets": _facets(values, query)}
@@ -211,7 +224,7 @@ def _results(
 ) -> dict[str, Any]:
     return {
         "query": query,
-        "cards": cards_of(request.user, found.results, found.snippets),
+        "cards": cards_of(request.user, found.results, found.snippets, asked=asked_level(request)),
         "chips": _chips(query),
         "corrected": found.corrected,
         "sorts": _sorts(query),
@@ -236,7 +249,9 @@ def _wants_results_only(request: HttpRequest) -> bool:
 
 def _query(wanted: QueryDict) -> Query:
     """Return the search query, without invalid values."""
-    kind, sort, maturity = (wanted.get(name, "") for name in ("kind", "sort", "maturity"))
+    kind, sort, maturity, highest = (
+        wanted.get(name, "") for name in ("kind", "sort", "maturity", "max_maturity")
+    )
     return adapter_selectors.Query(
         q=wanted.get("q", "")[:MAX_WORD].strip(),
         family=wanted.get("family", "")[:MAX_WORD],
@@ -249,6 +264,7 @@ def _query(wanted: QueryDict) -> Query:
         maturity=maturity if maturity in Maturity.values else "",
         licence=wanted.get("licence", "")[:MAX_WORD],
         pictures=wanted.get("pictures") == WITH_PICTURES,
+        max_maturity=highest if highest in UP_TO else "",
     )
 
 
@@ -296,7 +312,13 @@ def _chips(query: Query) -> list[Chip]:
 
 def _facets(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
     """Return the filters that have a choice, or that are in use."""
-    shown = [_facet(name, query, found[name]) for name in TITLES if name in found]
+    shown = [
+        _up_to(query, found[name])
+        if name == RATING and not query.maturity
+        else _facet(name, query, found[name])
+        for name in TITLES
+        if name in found
+    ]
     choices = [one for one in shown if one.is_useful]
     chosen = WITH_PICTURES if query.pictures else ""
     pictures = Option(WITH_PICTURES, _("With pictures"), is_chosen=query.pictures)
@@ -316,6 +338,25 @@ def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
     return Facet(name, str(TITLES[name]), chosen, options)
 
 
+def _up_to(query: Query, found: facets.Facet) -> Facet:
+    """Return the filter by the highest content rating; without a choice, it has no options."""
+    counts = dict(found.values)
+    levels = UP_TO if query.max_maturity or len(counts) > 1 else {}
+    options = [
+        Option(
+            level.value,
+            str(label),
+            level == query.max_maturity,
+            _number(
+                sum(counts.get(one, 0) for one in level.up_to),
+                is_capped=found.is_capped,
+            ),
+        )
+        for level, label in levels.items()
+    ]
+    return Facet("max_maturity", str(TITLES[RATING]), query.max_maturity, options)
+
+
 @require_safe
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
     """Show an owner's adapters; private and unpublished ones only to those who own them."""
@@ -327,7 +368,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
-        "cards": cards_of(request.user, found.results),
+        "cards": cards_of(request.user, found.results, asked=asked_level(request)),
         "unpublished": unpublished[:MAX_UNPUBLISHED],
         "count_text": count_text(facets.total(request.user, query)),
         **page_links(request, found, cursor),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -17,8 +16,14 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from hub.pages.adapters.content_rating import rating_of
-from hub.pages.forms import CaptionForm, accept_faults
+from hub.pages.adapters.content_rating import (
+    asked_level,
+    is_blurred,
+    level_of,
+    rating_of,
+    show_url,
+)
+from hub.pages.forms import PICTURE_RATINGS, SampleForm, accept_faults
 from hub.pages.pictures.covers import CoverControls, controls_of
 from hub.pages.pictures.media import is_public, send_picture, send_thumbnail, viewer_of
 from previews.derived import offered
@@ -30,7 +35,7 @@ from previews.samples.services import MAX_OF_VERSION
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
-from registry.models import Adapter, Blob, User, Version
+from registry.models import Adapter, Blob, Version
 from registry.versions import selectors as version_selectors
 
 #: Images on the page of an adapter; the gallery's own page has all.
@@ -50,12 +55,21 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """A gallery image with its texts."""
+    """A gallery image with its texts.
+
+    Attributes:
+        rating: Label of its content rating, empty if it is for all viewers and not blurred.
+        show_url: URL of the page with the blurred image, empty if it is not blurred.
+        level: Level to ask for to see the blurred image.
+    """
 
     sample: ShownSample
     alt: str
     settings: str
     used: list[Used]
+    rating: str = ""
+    show_url: str = ""
+    level: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -97,9 +111,14 @@ class Gallery:
         """Return the maximum number of images of a version."""
         return MAX_OF_VERSION
 
+    @property
+    def ratings(self) -> list[tuple[str, str]]:
+        """Return the content ratings that an image can have, with their labels."""
+        return PICTURE_RATINGS
+
 
 def gallery_of(
-    user: User | AnonymousUser,
+    request: HttpRequest,
     adapter: Adapter,
     version: Version,
     covering: CoverControls | None,
@@ -108,16 +127,19 @@ def gallery_of(
 ) -> Gallery:
     """Return a version's gallery as the user may see it, with four queries.
 
+    Owners also see images that are being checked or were refused.
+
     Args:
         covering: The owner's controls of the cover.
-        user: The viewer; owners also see images that are being checked or were refused.
-        first: Maximum number of images; default: all.
+        first: Maximum number of images, for the page of the adapter; default: all.
     """
+    user = request.user
+    page = _page(version, is_first=bool(first))
     rows = list(selectors.listing(user, version))
     shown = selectors.shown(user, rows[:first])
     is_waiting = any(row.state == SampleState.QUEUED for row in rows)
     return Gallery(
-        images=[gallery_image_of(one) for one in shown],
+        images=[_rated(request, gallery_image_of(one), page) for one in shown],
         total=len(rows),
         others=selectors.others(user, version),
         can_upload=bool(user.is_authenticated and adapter.namespace.is_writable_by(user)),
@@ -126,6 +148,17 @@ def gallery_of(
         covering=covering,
         poll_s=POLL_S if is_waiting else 0,
     )
+
+
+def _rated(request: HttpRequest, image: GalleryImage, page: str) -> GalleryImage:
+    """Return an image with its content rating, as the viewer sees it."""
+    row = image.sample.row
+    adapter = row.version.adapter
+    level = level_of(adapter, row.maturity)
+    if is_blurred(request.user, adapter, level, asked_level(request)):
+        address = show_url(request, level, page=page)
+        return replace(image, rating=str(level.label), show_url=address, level=level.value)
+    return image if level.is_for_all else replace(image, rating=str(level.label))
 
 
 def gallery_url(version: Version) -> str:
@@ -186,10 +219,10 @@ def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return _upload(request, adapter, version)
     first = FIRST if "first" in request.GET else None
     covering = controls_of(request.user, adapter)
-    shown = gallery_of(request.user, adapter, version, covering, first=first)
+    shown = gallery_of(request, adapter, version, covering, first=first)
     template = "gallery/images.html" if "part" in request.GET else "gallery/page.html"
     context = {"adapter": adapter, "version": version, "gallery": shown, "is_first": bool(first)}
-    context["rating"] = rating_of(request, adapter, page=_page(version, is_first=bool(first)))
+    context["rating"] = rating_of(request, adapter)
     return render(request, template, context)
 
 
@@ -203,10 +236,13 @@ def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpRes
     """Upload all files of the form, with a message for each refused one."""
     user = require_adapter(request.user, adapter)
     files = request.FILES.getlist("files")
+    rating = request.POST.get("maturity", "")
     taken = 0
     for file in files:
         try:
-            samples.add(actor=user, version=version, stream=file, name=file.name or "")
+            samples.add(
+                actor=user, version=version, stream=file, name=file.name or "", maturity=rating
+            )
             taken += 1
         except LoraryError as error:
             messages.error(request, f"{file.name}: {error.detail}")
@@ -223,13 +259,14 @@ def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpRes
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpResponse:
-    """Change the caption of a gallery image, or delete it after a confirmation."""
+    """Change caption and content rating of a gallery image, or delete it."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     sample = selectors.get(user, sample_id)
     if sample.version.adapter_id != adapter.pk:
         raise NotFound(_("There is no such picture."))
-    form = CaptionForm(request.POST or None, initial={"caption": sample.caption})
+    initial = {"caption": sample.caption, "maturity": sample.maturity}
+    form = SampleForm(request.POST or None, initial=initial)
     if request.method == "POST" and _is_done(request, form, sample):
         return redirect(gallery_url(sample.version))
     [shown] = selectors.shown(user, [sample])
@@ -237,7 +274,7 @@ def item(request: HttpRequest, owner: str, name: str, sample_id: int) -> HttpRes
     return render(request, "gallery/item.html", context, status=400 if form.errors else 200)
 
 
-def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
+def _is_done(request: HttpRequest, form: SampleForm, sample: Sample) -> bool:
     user = require_adapter(request.user, sample.version.adapter)
     if request.POST.get("do") == "remove":
         samples.remove(actor=user, sample=sample)
@@ -246,7 +283,7 @@ def _is_done(request: HttpRequest, form: CaptionForm, sample: Sample) -> bool:
     if not form.is_valid():
         return False
     try:
-        samples.set_caption(actor=user, sample=sample, caption=form.cleaned_data["caption"])
+        samples.edit(actor=user, sample=sample, **form.cleaned_data)
     except Invalid as error:
         accept_faults(form, error.facts.get("fields", {}), str(error.detail))
         return False

@@ -113,21 +113,20 @@ def previews_context(
     found = previews_of(version)
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
-    rating = rating_of(request, adapter, page=page, pictures=found.images)
-    rating_query = rating.query if rating else ""
+    brought = None if found.images else uploaded_cover_of(version)
+    pictures = [brought] if brought else found.images
+    rating = rating_of(request, adapter, page=page, pictures=pictures)
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
     recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
-    is_hidden = bool(rating and rating.is_blurred)
-    brought = None if found.images or is_hidden else uploaded_cover_of(version)
     panel = Panel(
         state=found.state,
         reason=found.reason,
         done=found.done,
         total=found.total,
         cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}{rating_query}",
+        url=f"{address}?v={version.name}{rating.query}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
         can_request=can_request,
@@ -136,10 +135,10 @@ def previews_context(
         sheets=found.sheets,
         place=_place(found),
         unserved=_unserved(version) if can_request else "",
-        brought=brought,
+        brought=None if rating.is_blurred else brought,
     )
     is_complete = found.state == "ready" or found.is_renewal
-    is_veiled = bool(is_hidden and found.images)
+    is_veiled = bool(rating.is_blurred and found.images)
     is_shown = is_complete and not is_veiled
     sweep = sweep_of(version, found, request.GET, primary) if is_shown else None
     return {

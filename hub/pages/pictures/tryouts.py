@@ -128,8 +128,7 @@ def _rating(request: HttpRequest, found: TryoutStatus, path: str) -> Rating | No
         rating_of(request, adapter, page=path, pictures=found.previews.images)
         for adapter in adapters
     ]
-    mature = [rating for rating in ratings if rating is not None]
-    return next((one for one in mature if one.is_blurred), next(iter(mature), None))
+    return max(ratings, key=lambda one: (one.is_blurred, one.level.rank), default=None)
 
 
 @require_POST

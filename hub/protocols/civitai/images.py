@@ -17,7 +17,7 @@ from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters
 from hub.protocols.civitai.shapes import VersionBundle
-from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, LEVELS
+from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, ratings_in
 from previews.models import Image
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
@@ -95,10 +95,11 @@ def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
 
 
 def _level(parameters: QueryParameters) -> Q:
-    """Return the condition on maturity; ``browsingLevel`` takes precedence over ``nsfw``."""
+    """Return the condition on the rating; ``browsingLevel`` takes precedence over ``nsfw``."""
     mask = parameters.whole("browsingLevel", 0, 0, MAX_NUMBER) or _mask(parameters.text("nsfw"))
-    shown = [maturity for maturity, bit in LEVELS.items() if bit & mask]
-    return Q(**{f"{_ADAPTER}__maturity__in": shown})
+    shown = ratings_in(mask)
+    inherited = Q(**{"maturity": "", f"{_ADAPTER}__maturity__in": shown})
+    return Q(maturity__in=shown) | inherited
 
 
 def _mask(text: str) -> int:
@@ -121,7 +122,7 @@ def _item(exhibit: RenderedImage, bundle: VersionBundle, *, has_meta: bool) -> d
     if version is None:
         msg = "a preview belongs to a version"
         raise TypeError(msg)
-    bit = shapes.level_of(version.adapter)
+    bit = shapes.level_of(version.adapter, image.maturity)
     level = next(name for name, bits in LEVEL_NAMES.items() if bits & bit)
     meta = shapes.meta(exhibit, version, main_of(bundle.files(version))) if has_meta else None
     return {

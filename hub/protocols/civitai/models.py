@@ -11,18 +11,20 @@ from django.utils.translation import gettext as _
 from hub.protocols.civitai import paging, shapes
 from hub.protocols.civitai.basemodels import NAMES, condition
 from hub.protocols.civitai.endpoint import Refused, answer, endpoint, origin
-from hub.protocols.civitai.query import QueryParameters, number
+from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters, number
 from hub.protocols.civitai.vocabulary import (
     COMMERCIAL_USES,
     MODEL_TYPES,
     SORTS,
     allowing,
     of_types,
+    ratings_in,
 )
 from registry.accounts.permissions import require_user
 from registry.adapters import listings_by_column
 from registry.adapters.listings_by_column import ListingQuery
 from registry.errors import CursorInvalid, NotFound
+from registry.models import Maturity
 from registry.versions import by_id
 
 MOST = 100
@@ -45,7 +47,8 @@ def models(request: HttpRequest) -> HttpResponse:
         raise Refused(400, _("Cannot use page param with query search. Use cursor-based paging."))
     page = paging.paging_of(parameters, default=MOST, most=MOST)
     order = SORTS[parameters.one_of("sort", SORTS, "Highest Rated")]
-    found = listings_by_column.rows(request.user, _listing_query(request, parameters))
+    query = _listing_query(request, parameters)
+    found = listings_by_column.rows(request.user, query)
     place = _place(page.cursor, order) if page.cursor else None
     rows, is_more = listings_by_column.page(
         found, order, limit=page.limit, place=place, offset=page.offset
@@ -56,7 +59,10 @@ def models(request: HttpRequest) -> HttpResponse:
         else ""
     )
     items = shapes.models(
-        rows, origin(request), is_main_only=bool(parameters.flag("primaryFileOnly"))
+        rows,
+        origin(request),
+        is_main_only=bool(parameters.flag("primaryFileOnly")),
+        ratings=query.ratings,
     )
     return answer({"items": items, "metadata": page.metadata(request, following, is_more=is_more)})
 
@@ -95,8 +101,15 @@ def _listing_query(request: HttpRequest, parameters: QueryParameters) -> Listing
         numbers=parameters.ids("ids"),
         which=tuple(_conditions(request, parameters)),
         since=parameters.since(),
-        is_general=parameters.flag("nsfw") is False,
+        ratings=_ratings(parameters),
     )
+
+
+def _ratings(parameters: QueryParameters) -> list[Maturity]:
+    """Return the content ratings to list; ``browsingLevel`` takes precedence over ``nsfw``."""
+    usual = Maturity.SUGGESTIVE if parameters.flag("nsfw") is False else Maturity.EXPLICIT
+    mask = parameters.whole("browsingLevel", 0, 0, MAX_NUMBER)
+    return ratings_in(mask) if mask else usual.up_to
 
 
 def _conditions(request: HttpRequest, parameters: QueryParameters) -> Iterator[Q]:

@@ -6,7 +6,7 @@ version first, dates that end in Z.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,19 +46,34 @@ class VersionBundle:
     pictures: dict[int, list[RenderedImage | Sample]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Version], origin: str) -> VersionBundle:
-        """Fetch weights and pictures of versions in five queries."""
+    def of(
+        cls, rows: Iterable[Version], origin: str, ratings: Collection[str] = tuple(Maturity)
+    ) -> VersionBundle:
+        """Fetch weights and pictures of versions in five queries.
+
+        Args:
+            rows: Versions with their adapters.
+            origin: Origin of this hub's URLs.
+            ratings: Content ratings of the pictures to show.
+        """
         listed = list(rows)
         weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
-        return cls(origin, weights, _pictures(listed))
+        return cls(origin, weights, _pictures(listed, ratings))
 
     def files(self, version: Version) -> list[File]:
         """Return the fetched files of a version."""
         return self.manifests.get(version.revision_id, [])
 
 
-def _pictures(rows: Sequence[Version]) -> dict[int, list[RenderedImage | Sample]]:
-    """Return version id → rendered and then uploaded pictures; a chosen cover is the first."""
+def _pictures(
+    rows: Sequence[Version], ratings: Collection[str]
+) -> dict[int, list[RenderedImage | Sample]]:
+    """Return version id → rendered and then uploaded pictures; a chosen cover is the first.
+
+    Args:
+        rows: Versions with their adapters.
+        ratings: Content ratings of the pictures to return.
+    """
     rendered, uploaded = showcase.of_versions(rows), samples.of_versions(rows)
     choices = choices_of({one.adapter_id for one in rows})
     images, brought = {one.image_id for one in choices}, {one.sample_id for one in choices}
@@ -68,7 +83,8 @@ def _pictures(rows: Sequence[Version]) -> dict[int, list[RenderedImage | Sample]
 
     found: dict[int, list[RenderedImage | Sample]] = {}
     for row in rows:
-        shown = [*rendered.get(row.pk, ()), *uploaded.get(row.pk, ())]
+        both = [*rendered.get(row.pk, ()), *uploaded.get(row.pk, ())]
+        shown = [one for one in both if _rating(row.adapter, one) in ratings]
         found[row.pk] = sorted(shown, key=is_later)
     return found
 
@@ -78,22 +94,34 @@ def date(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
-def level_of(adapter: Adapter) -> int:
-    """Return the bit of an adapter's level."""
-    return LEVELS[adapter.maturity]
+def level_of(adapter: Adapter, own: str = "") -> int:
+    """Return the bit of an adapter's level, or that of a picture with a rating of its own."""
+    return LEVELS[own or adapter.maturity]
+
+
+def _rating(adapter: Adapter, picture: RenderedImage | Sample) -> str:
+    own = picture if isinstance(picture, Sample) else picture.image
+    return own.maturity or adapter.maturity
 
 
 def models(
-    rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
+    rows: Sequence[Adapter],
+    origin: str,
+    *,
+    is_main_only: bool = False,
+    has_card: bool = False,
+    ratings: Collection[str] = tuple(Maturity),
 ) -> list[dict[str, Any]]:
     """Return adapters as models, in six queries.
 
     Args:
         is_main_only: Whether to leave out files that are not primary.
         has_card: Whether the description is the whole card instead of the summary.
+        ratings: Content ratings of the pictures to show.
     """
     offered = by_id.versions_of(rows)
-    bundle = VersionBundle.of((one for several in offered.values() for one in several), origin)
+    every = (one for several in offered.values() for one in several)
+    bundle = VersionBundle.of(every, origin, ratings)
     return [
         _model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card)
         for row in rows
@@ -131,7 +159,7 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
     latest = adapter.latest_version
     return {
         "type": model_type(latest.algorithm if latest else ""),
-        "nsfw": adapter.maturity == Maturity.MATURE,
+        "nsfw": not Maturity(adapter.maturity).is_for_all,
         "poi": False,
     }
 
@@ -264,7 +292,7 @@ def picture(
     return {
         "id": image.pk,
         "url": bundle.origin + exhibit.url,
-        "nsfwLevel": level_of(version.adapter),
+        "nsfwLevel": level_of(version.adapter, image.maturity),
         "width": image.width,
         "height": image.height,
         "hash": "",
@@ -282,7 +310,7 @@ def _uploaded(sample: Sample, version: Version, bundle: VersionBundle) -> dict[s
     facts = claims(sample)
     return {
         "url": f"{bundle.origin}/media/samples/{sample.pk}.webp",
-        "nsfwLevel": level_of(version.adapter),
+        "nsfwLevel": level_of(version.adapter, sample.maturity),
         "width": sample.width,
         "height": sample.height,
         "hash": "",

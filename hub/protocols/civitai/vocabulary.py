@@ -63,8 +63,12 @@ IMAGE_SORTS = {
     "Random": False,
 }
 
-#: Bits of a browsing level.
-LEVELS: Mapping[str, int] = {Maturity.GENERAL: 1, Maturity.SUGGESTIVE: 2, Maturity.MATURE: 4}
+#: Bits of a browsing level: PG, PG-13, R, X.
+LEVELS: Mapping[str, int] = {
+    Maturity.GENERAL: 1, Maturity.SUGGESTIVE: 2, Maturity.MATURE: 4, Maturity.EXPLICIT: 8,
+}  # fmt: skip
+#: The bit of XXX, which finds what is explicit, as X does.
+_XXX = 16
 #: Name → bits that it includes.
 LEVEL_NAMES: Mapping[str, int] = {"None": 1, "Soft": 3, "Mature": 7, "X": 31}
 
@@ -95,6 +99,12 @@ _LICENCES = {key: _terms(licence) for key, licence in LICENCES.items()}
 #: Terms of an unknown licence.
 _SILENT: tuple[bool, Sequence[str], bool, bool] = (False, [], False, False)
 _FLAGS = ("allowNoCredit", "allowCommercialUse", "allowDerivatives", "allowDifferentLicense")
+
+
+def ratings_in(mask: int) -> list[Maturity]:
+    """Return the content ratings that a browsing level includes."""
+    bits = {**LEVELS, Maturity.EXPLICIT: LEVELS[Maturity.EXPLICIT] | _XXX}
+    return [rating for rating in Maturity if bits[rating] & mask]
 
 
 def model_type(algorithm: str) -> str:

@@ -10,7 +10,8 @@ const words = (name, facts) => form.dataset[`say${name[0].toUpperCase()}${name.s
 // XMLHttpRequest: fetch tells nothing of the progress of a body.
 const send = (file, say) => new Promise((done) => {
   const xhr = new XMLHttpRequest();
-  xhr.open("POST", `${form.dataset.upload}?${new URLSearchParams({ name: file.name })}`);
+  const facts = { name: file.name, maturity: form.elements.maturity.value };
+  xhr.open("POST", `${form.dataset.upload}?${new URLSearchParams(facts)}`);
   xhr.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
   xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
   xhr.upload.onprogress = (e) => say("sending", { percent: `${Math.floor((100 * e.loaded) / e.total)} %` });

@@ -16,8 +16,9 @@ from registry.adapters import facets, listings_by_tag
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.listings_by_tag import Facet, TagQuery
 from registry.cards import base_models, readme
+from registry.cards.fields import NOT_FOR_ALL
 from registry.errors import Invalid
-from registry.models import Adapter
+from registry.models import Adapter, Maturity
 from registry.versions import revisions
 
 MAX_PAGE = adapter_selectors.MAX_RESULTS_PER_PAGE
@@ -75,6 +76,8 @@ def _facet(tag: str) -> Facet:
     if tag.startswith("license:"):
         return Facet(licence=tag.removeprefix("license:"))
     plain = tag.casefold()
+    if plain == NOT_FOR_ALL:
+        return Facet(ratings=[one for one in Maturity if not one.is_for_all])
     families = [plain, *base_models.families_doing(plain)]
     return Facet(tag=plain, kind=plain, families=families, algorithm=plain)
 

@@ -83,7 +83,7 @@ def tags(adapter: Adapter) -> list[str]:
     found += [adapter.kind, *sorted(tag.name for tag in adapter.tags.all())]
     found += [f"base_model:{base}", f"base_model:adapter:{base}"] if base else []
     found += [f"license:{adapter.licence.casefold()}"] if adapter.licence else []
-    found += [NOT_FOR_ALL] if adapter.maturity == Maturity.MATURE else []
+    found += [] if Maturity(adapter.maturity).is_for_all else [NOT_FOR_ALL]
     return list(dict.fromkeys(found))
 
 

@@ -102,6 +102,7 @@ class Hub(Curating):
         tag: str = "",
         owner: str = "",
         sort: str = "",
+        max_rating: str = "",
         limit: int | None = None,
     ) -> Iterator[Adapter]:
         """Yield adapters, asking for further pages as they are needed.
@@ -113,10 +114,13 @@ class Hub(Curating):
             tag: A tag.
             owner: A namespace.
             sort: ``relevance``, ``new``, ``updated`` or ``downloads``.
+            max_rating: Highest content rating: ``general``, ``suggestive``, ``mature`` or
+                ``explicit``.
             limit: At most so many; None for all.
         """
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind, "tag": tag, "owner": owner, "sort": sort,
+            "max_maturity": max_rating,
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         items = self._session.items("adapters", parameters)

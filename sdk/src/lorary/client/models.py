@@ -62,6 +62,7 @@ class Adapter:
     url: str
     card: str = ""
     aliases: Mapping[str, object] = field(default_factory=dict)
+    maturity: str = ""
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

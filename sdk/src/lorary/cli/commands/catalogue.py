@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lorary.client import Adapter, Version
 
 _LIMIT = 50
+RATINGS = ("general", "suggestive", "mature", "explicit")
+"""Content ratings, from the lowest to the highest."""
 
 
 def _configure_search(parser: Parser) -> None:
@@ -34,6 +36,7 @@ def _configure_search(parser: Parser) -> None:
     parser.add_argument("--tag", default="", help="a tag")
     parser.add_argument("--owner", default="", help="a user or an organisation")
     orders = ["relevance", "new", "updated", "downloads"]
+    parser.add_argument("--max-rating", default="", choices=RATINGS, help="highest content rating")
     parser.add_argument("--sort", default="", choices=orders, help="sort order")
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"maximum number ({_LIMIT}); 0 for all"
@@ -53,6 +56,7 @@ def _search(args: Namespace) -> int:
             tag=args.tag,
             owner=args.owner,
             sort=args.sort,
+            max_rating=args.max_rating,
             limit=args.limit + 1 if args.limit else None,
         )
         shown = islice(found, args.limit or None)
@@ -122,6 +126,7 @@ def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
                 ("words", " · ".join(adapter.trigger_words)),
                 ("tags", ", ".join(adapter.tags)),
                 ("licence", adapter.licence),
+                ("rating", adapter.maturity),
                 ("visibility", adapter.visibility),
                 ("latest", adapter.latest_version),
                 ("downloads", f"{adapter.downloads:,}"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.catalogue import RATINGS
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (
@@ -46,6 +47,13 @@ def _configure(parser: Parser) -> None:
         help=f"for a new adapter: {', '.join(KINDS)}",
     )
     parser.add_argument("--title", default="", help="for a new adapter")
+    parser.add_argument(
+        "--rating",
+        default="",
+        choices=RATINGS,
+        metavar="RATING",
+        help=f"content rating of a new adapter: {', '.join(RATINGS)}",
+    )
     visibility = parser.add_mutually_exclusive_group()
     for name, who in (
         ("private", "only its owner"),
@@ -99,6 +107,7 @@ def _push(args: Namespace) -> int:
     details = client.Details(
         title=args.title,
         kind=args.kind,
+        rating=args.rating,
         visibility=args.visibility,
         trigger_words=args.trigger,
         optional_trigger_words=args.optional_trigger,
@@ -121,8 +130,9 @@ def _push(args: Namespace) -> int:
                 on_progress=progress,
                 on_checked=leaks,
             )
-    if not pushed.is_new and (args.kind or args.title):
-        note(f"lorary: {target.full_name} exists; --kind and --title are for a new adapter")
+    if not pushed.is_new and (args.kind or args.title or args.rating):
+        options = "--kind, --title and --rating"
+        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:

@@ -63,6 +63,7 @@ class Details:
         label: Short name of the version.
         notes: What is new in the version.
         strength: Recommended strength.
+        rating: Content rating of a new adapter: general, suggestive, mature or explicit.
     """
 
     title: str = ""
@@ -75,6 +76,7 @@ class Details:
     label: str = ""
     notes: str = ""
     strength: float | None = None
+    rating: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
         "name": target.name,
         "title": details.title,
         "kind": details.kind,
+        "maturity": details.rating,
         "visibility": details.visibility or "public",
     }
     data = {key: value for key, value in values.items() if value}
