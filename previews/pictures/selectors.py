@@ -12,6 +12,7 @@ from django.db.models import F, FloatField, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, RenderState
+from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Adapter
 
 #: Digits of the digest in the URL of a smaller form.
@@ -67,14 +68,18 @@ _FORMS = ("blob__derivatives__kind", "blob__derivatives__width")
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
     """Return pictures in the order of their recipe with their smaller forms; one query."""
-    return [picture for _version, picture in _read(images)]
+    return [picture for _version, picture in _pictures(_rows(images))]
 
 
-def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
-    """Return the version and the picture of each image."""
-    rows = images.order_by("position", "pk", *_FORMS).values_list(
+def _rows(images: QuerySet[Image]) -> QuerySet[Image, Any]:
+    """Return the columns of each image, a row for each of its smaller forms."""
+    return images.order_by("position", "pk", *_FORMS).values_list(
         *_COLUMNS, *_FORMS, "blob__derivatives__blob__sha256"
     )
+
+
+def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int | None, Picture]]:
+    """Return the version and the picture of each image."""
     return [_picture(list(forms)) for _pk, forms in groupby(rows, key=itemgetter(1))]
 
 
@@ -98,10 +103,16 @@ def cover_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     nearest to the recommended one.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
+    versions = as_list(version for version in asked.values() if version)
+    found = dict(_pictures(_COVERS.rows(versions=versions)))
+    return {adapter: found.get(version) for adapter, version in asked.items()}
+
+
+def _covers(versions: str) -> QuerySet[Image, Any]:
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
     ranked = (
         Image.objects.filter(
-            render__version__in=[version for version in asked.values() if version],
+            render__version__in=listed(versions),
             render__state=RenderState.READY,
             blob__is_stored=True,
         )
@@ -114,6 +125,7 @@ def cover_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
             )
         )
     )
-    chosen = Image.objects.filter(pk__in=ranked.filter(place=1).values("pk"))
-    found = dict(_read(chosen))
-    return {adapter: found.get(version) for adapter, version in asked.items()}
+    return _rows(Image.objects.filter(pk__in=ranked.filter(place=1).values("pk")))
+
+
+_COVERS = Compiled(_covers, versions=text("versions"))
