@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 #: Adapters with their owners, tags, versions, files, pictures, recipes.
-QUERIES = 6
+QUERIES = 7
 
 
 def items(client: Client, query: str = "") -> list[dict[str, Any]]:

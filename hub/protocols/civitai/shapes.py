@@ -18,6 +18,7 @@ from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
+from registry.adapters.listings_by_column import tags_of
 from registry.cards import html, markdown
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
@@ -44,7 +45,7 @@ class VersionBundle:
 
     @classmethod
     def of(cls, rows: Iterable[Version], origin: str) -> VersionBundle:
-        """Fetch weights and pictures of versions in three queries."""
+        """Fetch weights and pictures of versions in four queries."""
         listed = list(rows)
         weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
         return cls(origin, weights, showcase.of_versions(listed))
@@ -67,7 +68,7 @@ def level_of(adapter: Adapter) -> int:
 def models(
     rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
 ) -> list[dict[str, Any]]:
-    """Return adapters as models, in four queries.
+    """Return adapters as models, in six queries at most.
 
     Args:
         is_main_only: Whether to leave out files that are not primary.
@@ -75,8 +76,12 @@ def models(
     """
     offered = by_id.versions_of(rows)
     bundle = VersionBundle.of((one for several in offered.values() for one in several), origin)
+    tags = tags_of(rows)
     return [
-        _model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card)
+        {
+            **_model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card),
+            "tags": tags[row.pk],
+        }
         for row in rows
     ]
 
@@ -100,7 +105,6 @@ def _model(
         **flags_of(adapter.licence),
         "stats": _stats(adapter.downloads),
         "creator": {"username": adapter.owner, "image": None},
-        "tags": sorted(tag.name for tag in adapter.tags.all()),
         "modelVersions": [
             {"index": index, **_version(one, bundle, is_main_only=is_main_only)}
             for index, one in enumerate(offered)
