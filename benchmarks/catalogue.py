@@ -12,13 +12,16 @@ import time
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from benchmarks.results import Result, table
 from benchmarks.setup.hubs import weights_of
 from benchmarks.setup.processes import spent_by
 from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ADAPTERS = 100_000
 #: Requests of each address, and the one in order of time that must keep the bound.
@@ -43,7 +46,7 @@ def _measured(hub: RunningHub, adapters: int) -> list[Result]:
     web = [pid for pid, words in hub.pids().items() if "gunicorn" in words]
     connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
     results = []
-    for case, path in _addresses(connection).items():
+    for case, path in addresses(lambda path: _fetch(connection, path)).items():
         walls, costs = [], []
         for _ in range(REQUESTS + 1):
             began = time.perf_counter()
@@ -64,20 +67,20 @@ def _fetch(connection: http.client.HTTPConnection, path: str) -> bytes:
     return body
 
 
-def _json(connection: http.client.HTTPConnection, path: str) -> Any:  # noqa: ANN401 - a document
-    return json.loads(_fetch(connection, path))
+def addresses(fetch: Callable[[str], bytes]) -> dict[str, str]:
+    """Return case → path; words, tags and names are those that the hub has.
 
-
-def _addresses(connection: http.client.HTTPConnection) -> dict[str, str]:
-    """Return case → path; words, tags and names are those that the hub has."""
-    found = _json(connection, "/api/v1/adapters?limit=100")["results"]
+    Args:
+        fetch: Returns the body of a path of the hub.
+    """
+    found = json.loads(fetch("/api/v1/adapters?limit=100"))["results"]
     words = Counter(word for one in found for word in one["title"].split() if word.isalpha())
     tags = Counter(tag for one in found for tag in one["tags"])
     common, second = (word for word, _n in words.most_common(2))
     one = next(one for one in found if one["family"] and len(one["title"].split()) > 1)
     tag, family, kind = tags.most_common(1)[0][0], one["family"], one["kind"]
     place = f"/api/v1/adapters/{one['full_name']}/versions/{one['latest_version']}"
-    sha256 = weights_of(_json(connection, place))[0]["sha256"]
+    sha256 = weights_of(json.loads(fetch(place)))[0]["sha256"]
     queries = {
         "a common word": common,
         "a rare word": one["full_name"].partition("/")[2],

@@ -11,6 +11,7 @@ from django.db.models.functions import Abs, Coalesce, NullIf, RowNumber
 
 from previews.derived import offered
 from previews.models import Image, RenderState
+from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Adapter
 
 #: Digits of the picture's digest in the URL of a thumbnail.
@@ -90,13 +91,18 @@ def rating(version: str) -> Coalesce:
 
 def pictures_of(images: QuerySet[Image]) -> list[Picture]:
     """Return pictures in the order of their recipe with their thumbnails; one query."""
-    return [picture for _version, picture in _read(images)]
+    return [picture for _version, picture in _pictures(_rows(images))]
 
 
-def _read(images: QuerySet[Image]) -> list[tuple[int | None, Picture]]:
-    """Return the version and the picture of each image."""
+def _rows(images: QuerySet[Image]) -> QuerySet[Image, Any]:
+    """Return the columns of each image."""
     rated = images.annotate(rating=rating("render__version"))
-    return [_picture(*row) for row in rated.order_by("position", "pk").values_list(*_COLUMNS)]
+    return rated.order_by("position", "pk").values_list(*_COLUMNS)
+
+
+def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int | None, Picture]]:
+    """Return the version and the picture of each image."""
+    return [_picture(*row) for row in rows]
 
 
 def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, Picture]:  # noqa: ANN401 - see _COLUMNS
@@ -119,10 +125,16 @@ def rendered_covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]
     nearest to the recommended one. ``previews.covers.selectors`` has the whole rule of covers.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
+    versions = as_list(version for version in asked.values() if version)
+    found = dict(_pictures(_COVERS.rows(versions=versions)))
+    return {adapter: found.get(version) for adapter, version in asked.items()}
+
+
+def _covers(versions: str) -> QuerySet[Image, Any]:
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
     ranked = (
         Image.objects.filter(
-            render__version__in=[version for version in asked.values() if version],
+            render__version__in=listed(versions),
             render__state=RenderState.READY,
             blob__is_stored=True,
         )
@@ -135,6 +147,7 @@ def rendered_covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]
             )
         )
     )
-    chosen = Image.objects.filter(pk__in=ranked.filter(place=1).values("pk"))
-    found = dict(_read(chosen))
-    return {adapter: found.get(version) for adapter, version in asked.items()}
+    return _rows(Image.objects.filter(pk__in=ranked.filter(place=1).values("pk")))
+
+
+_COVERS = Compiled(_covers, versions=text("versions"))

@@ -13,6 +13,7 @@ from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery, Val
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, Recipe, Render, RenderKind, RenderState
+from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Version
 
 #: Most pictures of a version.
@@ -42,22 +43,33 @@ def pictures() -> QuerySet[Image]:
 
 
 def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
-    """Return version id → at most ``MAX_PICTURES`` pictures; two queries.
+    """Return version id → at most ``MAX_PICTURES`` pictures; three queries.
 
     Pictures nearest to the recommended strength come first.
     """
+    order = [pk for (pk,) in _FIRST.rows(versions=as_list(one.pk for one in versions))]
+    if not order:
+        return {}
+    images = Image.objects.select_related("render").in_bulk(order)
+    found: dict[int, list[RenderedImage]] = {}
+    for exhibit in _with_recipes([images[pk] for pk in order if pk in images]):
+        found.setdefault(exhibit.image.render.version_id or 0, []).append(exhibit)
+    return found
+
+
+def _first(versions: str) -> QuerySet[Image, Any]:
+    """Return the ids of the pictures to show, in order."""
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
     order = [Abs(F("strength") - wanted).asc(), F("position").asc()]
-    rows = pictures().filter(render__version__in=[one.pk for one in versions])
+    rows = pictures().filter(render__version__in=listed(versions))
     ranked = rows.annotate(
         place=Window(RowNumber(), partition_by=F("render__version"), order_by=order),
         of=F("render__version"),
     )
-    found: dict[int, list[RenderedImage]] = {}
-    chosen = ranked.filter(place__lte=MAX_PICTURES).select_related("render").order_by("of", "place")
-    for exhibit in _with_recipes(list(chosen)):
-        found.setdefault(exhibit.image.render.version_id or 0, []).append(exhibit)
-    return found
+    return ranked.filter(place__lte=MAX_PICTURES).order_by("of", "place").values_list("pk")
+
+
+_FIRST = Compiled(_first, versions=text("versions"))
 
 
 def page(

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from registry.adapters import selectors as adapter_selectors
+from registry.compiled_queries import as_list, listed
 from registry.facet_counters import COLUMNS, OWNER, RATING, TAG, TOTAL
-from registry.models import Adapter, FacetChange, FacetCount, Namespace
+from registry.models import Adapter, FacetChange, FacetCount, Namespace, Tag
 from registry.search.matching import max_matches
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from registry.adapters.selectors import Query
     from registry.models import User
+    from registry.search.matching import Found
 
     Viewer = User | AnonymousUser | None
     #: Field and value → number of adapters.
@@ -69,18 +71,18 @@ def overall(user: Viewer, names: Collection[str] = FIELDS) -> dict[str, Facet]:
     return {name: Facet(values) for name, values in _counted(user, names).items()}
 
 
-def total(user: Viewer, query: Query, matches: QuerySet[Adapter] | None = None) -> Total:
+def total(user: Viewer, query: Query, matches: Found | None = None) -> Total:
     """Return how many adapters a query finds.
 
     Args:
         user: The viewer.
         query: The filters.
-        matches: What the query finds, if that is known.
+        matches: What the text of the query finds, if that is known.
     """
     chosen = _chosen(query)
     if not _is_counted(query):
-        rows = _found(user, query) if matches is None else matches.order_by()
-        return _capped(rows[: max_matches() + 1].count())
+        rows = _found(user, query) if matches is None else _first(matches)
+        return _capped(rows.count())
     name, values = next(iter(chosen.items()), (TOTAL, [""]))
     keys = [_key(name, value) for value in values]
     own = _tally(_own(user))
@@ -92,26 +94,28 @@ def _capped(count: int) -> Total:
 
 
 def matching(
-    user: Viewer, query: Query, matches: QuerySet[Adapter] | None = None
+    user: Viewer, query: Query, matches: Found | None = None
 ) -> tuple[Total, dict[str, Facet]]:
     """Return how many adapters a query finds, and their facets; each ignores its own filter.
 
     Args:
         user: The viewer.
         query: The filters.
-        matches: What the query finds, if that is known.
+        matches: What the text of the query finds, if that is known.
     """
     chosen = _chosen(query)
     is_counted = _is_counted(query)
     if is_counted and not chosen:
         return total(user, query), overall(user)
-    rows = _found(user, query) if matches is None else matches.order_by()
+    conditions = adapter_selectors.conditions(query)
+    rows = _found(user, query, conditions) if matches is None else _first(matches)
     count, found = _sampled(rows, [name for name in FIELDS if name not in chosen])
     if is_counted:
         return total(user, query), {**overall(user, chosen.keys()), **found}
     for name in chosen:
         unset: dict[str, Any] = {name: "", **({"max_maturity": ""} if name == RATING else {})}
-        found |= _sampled(_found(user, replace(query, **unset)), [name])[1]
+        others = {field: each for field, each in conditions.items() if field != name}
+        found |= _sampled(_found(user, replace(query, **unset), others), [name])[1]
     return _capped(count), found
 
 
@@ -180,9 +184,18 @@ def _is_counted(query: Query) -> bool:
     return not query.q and not query.pictures and len(_chosen(query)) < 2
 
 
-def _found(user: Viewer, query: Query) -> QuerySet[Adapter]:
-    rows = adapter_selectors.matching(user, query)
-    return rows.filter(_PUBLISHED).order_by()
+def _found(
+    user: Viewer, query: Query, conditions: Mapping[str, Q] | None = None
+) -> QuerySet[Adapter]:
+    """Return the adapters that a query finds, one more than are counted at most."""
+    if conditions is None:
+        conditions = adapter_selectors.conditions(query)
+    rows = adapter_selectors.filtered(user, conditions).filter(_PUBLISHED).order_by()
+    return _first(adapter_selectors.find(rows, query)) if query.q else rows[: max_matches() + 1]
+
+
+def _first(matches: Found) -> QuerySet[Adapter]:
+    return Adapter.objects.filter(pk__in=listed(as_list(matches.newest)))
 
 
 def _own(user: Viewer) -> QuerySet[Adapter]:
@@ -242,7 +255,7 @@ def _changes(which: Q) -> Tally:
 
 def _sampled(rows: QuerySet[Adapter], names: Collection[str]) -> tuple[int, dict[str, Facet]]:
     """Return the number of the first matches, and their facets."""
-    tally, count = _tally_of(rows[: max_matches() + 1], names, most=max_matches())
+    tally, count = _tally_of(rows, names, most=max_matches())
     values = {
         name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
         for name in names
@@ -263,13 +276,17 @@ def _tally_of(
     columns = {name: column for name, column in _COLUMNS.items() if name in names}
     found = list(rows.values_list("pk", *columns.values()))
     tally: Tally = Counter({(TOTAL, ""): len(found)})
-    for row in found[:most]:
-        pairs = zip(columns, row[1:], strict=True)
-        tally.update((name, str(value)) for name, value in pairs if value)
-    if TAG in names and found:
-        marks = Adapter.tags.through.objects.filter(adapter__in=[row[0] for row in found[:most]])
-        counted = marks.values_list("tag__name").annotate(n=Count("pk"))
-        tally.update({(TAG, name): n for name, n in counted})
+    if not found:
+        return tally, 0
+    ids, *columns_of = zip(*found[:most], strict=True)
+    for name, values in zip(columns, columns_of, strict=True):
+        tally.update({(name, str(value)): n for value, n in Counter(values).items() if value})
+    if TAG in names:
+        marks = Adapter.tags.through.objects.filter(adapter__in=listed(as_list(ids)))
+        counts = dict(marks.values_list("tag").annotate(n=Count("pk")))
+        # By id first: a join would look a name up for each mark.
+        known = Tag.objects.filter(pk__in=listed(as_list(counts))).values_list("pk", "name")
+        tally.update({(TAG, name): counts[pk] for pk, name in known})
     return tally, len(found)
 
 

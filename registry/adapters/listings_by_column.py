@@ -6,7 +6,7 @@ meanwhile, or by ``offset``, for clients that count pages.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from registry.adapters import selectors as adapter_selectors
+from registry.compiled_queries import as_list, listed
 from registry.models import Adapter, Maturity, User
 from registry.models.adapter import AdapterQuerySet
 
@@ -74,7 +75,7 @@ def rows(user: Viewer, query: ListingQuery) -> QuerySet[Adapter]:
 def page(
     found: QuerySet[Adapter], order: str, *, limit: int, place: Q | None = None, offset: int = 0
 ) -> tuple[list[Adapter], bool]:
-    """Return a page, and whether there is another; two queries.
+    """Return a page with namespaces, and whether there is another; one query.
 
     Args:
         found: Result of ``rows``.
@@ -86,10 +87,19 @@ def page(
     column, sign = ORDERS[order]
     if place is not None:
         found = found.filter(place)
-    listed = found.select_related("namespace", "latest_version").prefetch_related("tags")
-    listed = listed.defer("card").order_by(f"{sign}{column}", f"{sign}id")
-    results = list(listed[offset : offset + limit + 1])
+    found = found.select_related("namespace").defer("card")
+    found = found.order_by(f"{sign}{column}", f"{sign}id")
+    results = list(found[offset : offset + limit + 1])
     return results[:limit], len(results) > limit
+
+
+def tags_of(rows: Iterable[Adapter]) -> dict[int, list[str]]:
+    """Return adapter id → its tags in order; one query."""
+    found: dict[int, list[str]] = {row.pk: [] for row in rows}
+    marks = Adapter.tags.through.objects.filter(adapter__in=listed(as_list(found)))
+    for adapter, name in marks.values_list("adapter", "tag__name"):
+        found[adapter].append(name)
+    return {adapter: sorted(names) for adapter, names in found.items()}
 
 
 def place_of(order: str, adapter: Adapter) -> Any:  # noqa: ANN401 - a time or a number, as JSON

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, File
@@ -68,7 +68,7 @@ class TagQuery:
 def listing(
     user: User | AnonymousUser | None, query: TagQuery, *, cursor: str, limit: int
 ) -> adapter_selectors.Page:
-    """Return a page of matching adapters: public ones and the user's own.
+    """Return a page of matching adapters with their tags: public ones and the user's own.
 
     Raises:
         CursorInvalid: the cursor is not from this server.
@@ -81,7 +81,9 @@ def listing(
     if query.is_gated is not None:
         is_open = Q(access=Access.OPEN)
         rows = rows.filter(~is_open if query.is_gated else is_open)
-    return adapter_selectors.page(rows, query.sort, cursor=cursor, limit=limit)
+    page = adapter_selectors.page(rows, query.sort, cursor=cursor, limit=limit)
+    prefetch_related_objects(page.results, "tags")
+    return page
 
 
 def in_namespace(user: User, namespace: Namespace) -> QuerySet[Adapter]:

@@ -87,14 +87,14 @@ class Page:
     """Results and the cursor of the next page, "" on the last one.
 
     Attributes:
-        matches: All results, unordered; None if there is no text to search for.
+        matches: What the text finds; None if there is no text to search for.
         corrected: The query that these are the results of, "" if it is the one asked for.
         snippets: Adapter id → where the words occur, as HTML.
     """
 
     results: list[Adapter]
     next_cursor: str
-    matches: QuerySet[Adapter] | None = None
+    matches: Found | None = None
     corrected: str = ""
     snippets: Mapping[int, SafeString] = field(default_factory=dict)
 
@@ -165,7 +165,7 @@ def search(
     cursor: str = "",
     limit: int = MAX_RESULTS_PER_PAGE,
 ) -> Page:
-    """Return a page of adapters that match a query.
+    """Return a page of adapters that match a query, with their namespaces and latest versions.
 
     Args:
         user: The viewer, who sees public adapters and their own.
@@ -181,8 +181,8 @@ def search(
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
     if not 1 <= limit <= MAX_RESULTS_PER_PAGE:
         raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_RESULTS_PER_PAGE})
-    rows = _filtered(user, query).filter(published_at__isnull=False)
-    found = _found(rows, query) if query.q else None
+    rows = filtered(user, conditions(query)).filter(published_at__isnull=False)
+    found = find(rows, query) if query.q else None
     by_relevance = query.sort in ("", RELEVANCE)
     if found is not None and found.plain and by_relevance:
         ids, following = ranking.page(found, cursor=cursor, limit=limit)
@@ -195,11 +195,11 @@ def search(
     if found is None:
         return Page(results, following)
     snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
-    return Page(results, following, found.rows, found.corrected, snippets)
+    return Page(results, following, found, found.corrected, snippets)
 
 
 def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:
-    """Return a page with related rows, ordered by a column and id, highest first.
+    """Return a page, ordered by a column and id, highest first, with the same related rows.
 
     Raises:
         CursorInvalid: the cursor is not from this server.
@@ -213,25 +213,33 @@ def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Pa
 
 def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
     """Return the adapters that match a query, or its correction, unordered."""
-    rows = _filtered(user, query)
-    return _found(rows, query).rows if query.q else rows
+    rows = filtered(user, conditions(query))
+    return find(rows, query).rows if query.q else rows
 
 
-def _found(rows: QuerySet[Adapter], query: Query) -> Found:
+def find(rows: QuerySet[Adapter], query: Query) -> Found:
+    """Return those of some rows that match the text of a query, or its correction."""
     return searching.find(rows, query.q, is_narrow=bool(query.tag or query.owner))
 
 
-def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapter]:
-    rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
-    exact = {column: getattr(query, name) for name, column in COLUMNS.items() if name != RATING}
-    rows = rows.filter(**{column: value for column, value in exact.items() if value})
+def filtered(user: User | AnonymousUser | None, chosen: Mapping[str, Q]) -> QuerySet[Adapter]:
+    """Return the adapters that lists may show to a user, and for which some conditions hold."""
+    return Adapter.objects.listed_for(user).filter(*chosen.values())
+
+
+def conditions(query: Query) -> dict[str, Q]:
+    """Return the filters of a query, by their fields: a condition for each that is set."""
+    values = {name: getattr(query, name) for name in COLUMNS if name != RATING}
+    found = {name: Q(**{COLUMNS[name]: value}) for name, value in values.items() if value}
     if query.ratings is not None:
-        rows = rows.filter(maturity__in=query.ratings)
+        found[RATING] = Q(maturity__in=query.ratings)
     if query.tag:
-        rows = rows.filter(tagged(query.tag))
+        found["tag"] = tagged(query.tag)
     if query.owner:
-        rows = rows.filter(namespace=id_of_owner(query.owner))
-    return rows.filter(has_pictures()) if query.pictures else rows
+        found["owner"] = Q(namespace=id_of_owner(query.owner))
+    if query.pictures:
+        found["pictures"] = has_pictures()
+    return found
 
 
 def tagged(name: str) -> Q:
@@ -270,7 +278,7 @@ def has_pictures() -> Q:
 
 
 def _with_lists(rows: QuerySet[Adapter]) -> QuerySet[Adapter]:
-    return rows.select_related("namespace", "latest_version").prefetch_related("tags")
+    return rows.select_related("namespace", "latest_version")
 
 
 def _cursor(column: str, adapter: Adapter) -> str:

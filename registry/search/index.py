@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from registry.models import Adapter
     from registry.search.syntax import Word
 
+#: SQL of the ids of some rows with its parameters, None for no rows.
+Among = tuple[str, tuple[Any, ...]] | None
+
 # Expressions are parameters; the rest of the statements are constants and Django's own SQL.
 _MATCHES = {
     "sqlite": f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH %s",  # noqa: S608 - see above
@@ -66,20 +69,32 @@ def subquery(text: str) -> RawSQL:
     return RawSQL(_MATCHES[connection.vendor], [text])  # noqa: S611 - the text is a parameter
 
 
-def ids(rows: QuerySet[Adapter], text: str, limit: int) -> list[int]:
+def among(rows: QuerySet[Adapter]) -> Among:
+    """Return the SQL of some rows and its parameters: it is written once for several searches."""
+    try:
+        return rows.order_by().values("id").query.sql_with_params()
+    except EmptyResultSet:
+        return None
+
+
+def ids(rows: Among, text: str, limit: int) -> list[int]:
     """Return the highest ids of rows that match an expression.
 
     The index is read in the order of ids until enough rows are found, so that a frequent word costs
     no more than a rare one.
+
+    Args:
+        rows: Result of ``among``.
+        text: The expression.
+        limit: How many ids.
     """
-    try:
-        inner, values = rows.order_by().values("id").query.sql_with_params()
-    except EmptyResultSet:
+    if rows is None:
         return []
+    inner, values = rows
     matches, (place, column) = _MATCHES[connection.vendor], _IDS[connection.vendor]
-    among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {place}.{column})"  # noqa: S608 - Django's
+    is_among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {place}.{column})"  # noqa: S608 - Django's
     return _first_column(
-        f"{matches} AND {among} ORDER BY {column} DESC LIMIT %s", [text, *values, limit]
+        f"{matches} AND {is_among} ORDER BY {column} DESC LIMIT %s", [text, *values, limit]
     )
 
 

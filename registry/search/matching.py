@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import F, Q
 
 from registry.blobs import by_hash
+from registry.compiled_queries import as_list, listed
 from registry.models import NamespaceName, SearchDocument
 from registry.names import key_of
 from registry.scan import hashes as file_hashes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import Adapter
+    from registry.search.index import Among
     from registry.search.syntax import Limit, Owner
 
 #: Misspelt words of a query that are corrected.
@@ -40,21 +42,24 @@ class Found:
 
     Attributes:
         rows: They, unordered.
-        total: How many there are, at most ``max_matches()`` + 1.
         parsed: The query that matched: the one asked for, or the corrected one.
-        candidates: The rows without the condition that the words occur.
+        candidates: The rows without the condition that the words occur, for ``index.ids``.
         plain: The words that must occur and are not hashes.
-        newest: The highest ids of matches, at most ``max_matches()``.
+        newest: The highest ids of matches, at most ``max_matches()`` + 1.
         corrected: Text of the corrected query, "" if the query is as asked for.
     """
 
     rows: QuerySet[Adapter]
-    total: int
     parsed: Parsed
-    candidates: QuerySet[Adapter]
+    candidates: Among
+    newest: tuple[int, ...]
     plain: tuple[Word, ...] = ()
-    newest: tuple[int, ...] = ()
     corrected: str = ""
+
+    @property
+    def total(self) -> int:
+        """How many there are, at most ``max_matches()`` + 1."""
+        return len(self.newest)
 
     @property
     def is_cut(self) -> bool:
@@ -87,7 +92,7 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
     if parsed.is_empty:
         # Signs without a word match nothing; an empty query is no search at all.
         kept = rows.none() if parsed.text.strip() else rows
-        return Found(kept, _count(kept), parsed, kept)
+        return Found(kept, parsed, None, tuple(_first_ids(kept)))
     limited, plain = _limited(rows, parsed), list[Word]()
     for word in parsed.wanted:
         ids = _with_hash(word)
@@ -99,11 +104,12 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
         for word in parsed.unwanted:
             limited = limited.exclude(pk__in=index.subquery(index.expression([word])))
     is_narrow = is_narrow or any(not owner.is_excluded for owner in parsed.owners)
-    words, newest = _newest(limited, plain, parsed.unwanted, is_narrow=is_narrow)
-    total, newest = len(newest), newest[: max_matches()]
-    found = Found(limited, total, parsed, limited, tuple(words), tuple(newest))
+    candidates = index.among(limited)
+    few = _first_ids(limited) if is_narrow or not plain else None
+    words, newest = _newest(candidates, few, plain, parsed.unwanted)
+    found = Found(limited, parsed, candidates, tuple(newest), tuple(words))
     if not found.is_cut:
-        return replace(found, rows=rows.filter(pk__in=newest))
+        return replace(found, rows=rows.filter(pk__in=listed(as_list(newest))))
     return replace(found, rows=_walked(limited, plain, parsed.unwanted)) if plain else found
 
 
@@ -121,27 +127,32 @@ def _walked(
 
 
 def _newest(
-    rows: QuerySet[Adapter], plain: Sequence[Word], unwanted: Sequence[Word], *, is_narrow: bool
+    candidates: Among, few: list[int] | None, plain: Sequence[Word], unwanted: Sequence[Word]
 ) -> tuple[Sequence[Word], list[int]]:
-    """Return the words that were looked for, and up to ``max_matches()`` + 1 of the highest ids."""
+    """Return the words that were looked for, and up to ``max_matches()`` + 1 of the highest ids.
+
+    Args:
+        candidates: The rows without the condition that the words occur.
+        few: The first ids of these rows, if they may be few.
+        plain: The words.
+        unwanted: Words that must not occur.
+    """
     most = max_matches() + 1
-    if is_narrow or not plain:
-        few = list(rows.order_by("-pk").values_list("pk", flat=True)[:most])
-        if not plain:
-            return plain, few
-        if len(few) < most:
-            return plain, index.ids_among(few, index.expression(plain, unwanted))
+    if few is not None and not plain:
+        return plain, few
+    if few is not None and len(few) < most:
+        return plain, index.ids_among(few, index.expression(plain, unwanted))
     if any(word.is_unfinished for word in plain):
         # Whole words are faster to find, and come first. If they are enough, no others are ranked.
         whole = [replace(word, is_unfinished=False) for word in plain]
-        found = index.ids(rows, index.expression(whole, unwanted), most)
+        found = index.ids(candidates, index.expression(whole, unwanted), most)
         if len(found) == most:
             return whole, found
-    return plain, index.ids(rows, index.expression(plain, unwanted), most)
+    return plain, index.ids(candidates, index.expression(plain, unwanted), most)
 
 
-def _count(rows: QuerySet[Adapter]) -> int:
-    return rows.order_by().values("pk")[: max_matches() + 1].count()
+def _first_ids(rows: QuerySet[Adapter]) -> list[int]:
+    return list(rows.order_by("-pk").values_list("pk", flat=True)[: max_matches() + 1])
 
 
 def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:

@@ -16,32 +16,39 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
+from django.db.models import FloatField
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from registry.compiled_queries import as_list, listed
 from registry.errors import CursorInvalid
 from registry.models import SearchDocument
 from registry.search import index, words
-from registry.search.schema import COLUMNS
+from registry.search.schema import COLUMNS, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from registry.search.matching import Found
     from registry.search.syntax import Word
 
 #: Candidates that are ranked if there are more than ``LORARY_MAX_COUNTED`` matches.
-MAX_RANKED = 500
+MAX_RANKED = 240
 #: Points of a title or name that is the query.
 EXACT = 7.0
-#: Last column that may hold a word → points.
-POINTS = {"name": 5.0, "triggers": 4.0, "owner": 3.0, "summary": 2.0, "card": 1.0}
-#: Points → columns that are worth them; what is in none of them is in the card.
-_LEVELS = [
-    (value, COLUMNS[COLUMNS.index(before) + 1 : COLUMNS.index(last) + 1])
-    for before, (last, value) in zip(("exact", *POINTS), list(POINTS.items())[:-1], strict=False)
-]
+#: Columns that may hold a word → points; what is in none of them is in the card.
+LEVELS = (
+    (5.0, ("exact", "name")),
+    (4.0, ("triggers",)),
+    (3.0, ("tags", "base", "kind", "owner")),
+    (2.0, ("summary",)),
+)
+IN_NAME, IN_CARD = LEVELS[0][0], 1.0
 _OF_ADAPTER = [f"adapter__{field}" for field in ("title", "name", "downloads", "published_at")]
+#: Vendor → functions that find a text in another, and the least of several numbers.
+_FUNCTIONS = {"sqlite": ("instr", "MIN"), "postgresql": ("strpos", "LEAST")}
 #: Points that an unfinished word costs where it is only the beginning of a word.
 UNFINISHED = 0.5
 #: Most points of a name without further words, of downloads (reached at 10,000), of being new.
@@ -75,60 +82,51 @@ def page(found: Found, *, cursor: str, limit: int) -> tuple[list[int], str]:
 
 
 def _scored(found: Found, day: int) -> Iterator[tuple[float, int]]:
-    exact = f" {words.as_one(words.split(_text(found)))} " if _has_exact(found) else ""
-    sought = [_Sought.of(word) for word in found.plain]
     parts = sum(len(word.parts) for word in found.plain)
-    rows = SearchDocument.objects.filter(pk__in=_candidates(found)).order_by()
-    for pk, title, name, downloads, published, *texts in rows.values_list(
-        "pk", *_OF_ADAPTER, *COLUMNS[:-1]
-    ):
-        columns = {column: f" {text} " for column, text in zip(COLUMNS, texts, strict=False)}
-        is_exact = bool(exact) and exact in columns["exact"]
-        points = EXACT if is_exact else min(one.points_in(columns) for one in sought)
-        if points >= POINTS["name"] - UNFINISHED:
-            points += BREVITY * min(1.0, parts / max(1, len((title or name).split())))
+    rows = SearchDocument.objects.filter(pk__in=listed(as_list(_candidates(found)))).order_by()
+    told = rows.annotate(points=_points(found)).values_list("pk", "points", *_OF_ADAPTER)
+    for pk, points, title, name, downloads, published in told:
+        if points >= IN_NAME - UNFINISHED:
+            points += BREVITY * min(1.0, parts / max(1, len((title or name).split())))  # noqa: PLW2901 - a sum
         yield round(points + _popularity(downloads) + _freshness(published, day), 4), pk
 
 
-@dataclass(frozen=True, slots=True)
-class _Sought:
-    """A word as it is looked for in the columns of a document.
+def _points(found: Found) -> RawSQL:
+    """Return the points of a document, computed where its words are: they need not be read."""
+    each, values = list[str](), list[str]()
+    for word in found.plain:
+        case, texts = _points_of(word)
+        each.append(case)
+        values += texts
+    least = each[0] if len(each) == 1 else f"{_FUNCTIONS[connection.vendor][1]}({', '.join(each)})"
+    if _has_exact(found):
+        exact = f" {words.as_one(words.split(_text(found)))} "
+        least = f"CASE WHEN {_holds(['exact'])} THEN {EXACT} ELSE {least} END"
+        values.insert(0, exact)
+    return RawSQL(f"CAST({least} AS double precision)", values, FloatField())  # noqa: S611 - texts are parameters
 
-    Attributes:
-        whole: What stands there if it occurs, with the spaces around.
-        beginnings: The same without the last space, for an unfinished word.
-        levels: Points → columns to look in.
-    """
 
-    whole: tuple[str, ...]
-    beginnings: tuple[str, ...]
-    levels: tuple[tuple[float, tuple[str, ...]], ...]
+def _points_of(word: Word) -> tuple[str, list[str]]:
+    """Return the expression for the most telling place of a word, and its parameters."""
+    ways = [" ".join(parts) for parts, _is_open in index.ways(word)]
+    whole = [f" {text} " for text in ways]
+    beginnings = [f" {text}" for text in ways] if word.is_unfinished else []
+    cases, values = list[str](), list[str]()
+    for points, columns in LEVELS:
+        names = [name for name in columns if word.column in ("", name)]
+        for texts, cost in ((whole, 0.0), (beginnings, UNFINISHED)):
+            if names and texts:
+                found = " OR ".join([_holds(names)] * len(texts))
+                cases.append(f"WHEN {found} THEN {points - cost}")
+                values += texts
+    return f"CASE {' '.join(cases)} ELSE {IN_CARD} END", values
 
-    @classmethod
-    def of(cls, word: Word) -> _Sought:
-        """Return what to look for."""
-        texts = [" ".join(parts) for parts, _is_open in index.ways(word)]
-        levels = [
-            (value, tuple(name for name in names if word.column in ("", name)))
-            for value, names in _LEVELS
-        ]
-        return cls(
-            tuple(f" {text} " for text in texts),
-            tuple(f" {text}" for text in texts) if word.is_unfinished else (),
-            tuple(levels),
-        )
 
-    def points_in(self, columns: Mapping[str, str]) -> float:
-        """Return the points of its most telling place; what is in no other is in the card."""
-        best = POINTS["card"]
-        for value, names in self.levels:
-            for name in names:
-                text = columns[name]
-                if any(one in text for one in self.whole):
-                    return max(best, value)
-                if any(one in text for one in self.beginnings):
-                    best = max(best, value - UNFINISHED)
-        return best
+def _holds(columns: Sequence[str]) -> str:
+    """Return the condition that one of some columns holds a text with the spaces around it."""
+    between = f" || ' {words.BOUNDARY} ' || "
+    text = between.join(f'"{TABLE}"."{column}"' for column in columns)
+    return f"{_FUNCTIONS[connection.vendor][0]}(' ' || {text} || ' ', %s) > 0"
 
 
 def _popularity(downloads: int) -> float:

@@ -45,8 +45,7 @@ def adapters_for(user: Viewer) -> AdapterQuerySet:
 def adapter(user: Viewer, number: int) -> Adapter:
     """Return an adapter that has a latest version."""
     rows = offered(user).filter(adapters_for(user).among("pk"))
-    found = rows.select_related("namespace", "latest_version").prefetch_related("tags")
-    one = found.filter(pk=number).first()
+    one = rows.select_related("namespace").filter(pk=number).first()
     if one is None:
         raise NotFound(_("There is no adapter with the number %(n)d.") % {"n": number})
     return one
@@ -79,12 +78,17 @@ def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
 
 
 def versions_of(rows: Iterable[Adapter]) -> dict[int, list[Version]]:
-    """Return adapter id → its published versions, newest first; one query."""
+    """Return adapter id → its published versions, newest first; one query.
+
+    The adapters then have their latest versions as well.
+    """
     known = {row.pk: row for row in rows}
     found: dict[int, list[Version]] = {pk: [] for pk in known}
     published = Version.objects.filter(adapter__in=known, state=VersionState.PUBLISHED)
     for one in published.order_by("-number"):
-        one.adapter = known[one.adapter_id]
+        one.adapter = adapter = known[one.adapter_id]
+        if adapter.latest_version_id == one.pk:
+            adapter.latest_version = one
         found[one.adapter_id].append(one)
     return found
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 #: Adapters with their owners, tags, versions, files, pictures, recipes, samples, chosen covers.
-QUERIES = 8
+QUERIES = 9
 
 
 def items(client: Client, query: str = "") -> list[dict[str, Any]]:

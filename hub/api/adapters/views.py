@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.urls import reverse
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -270,6 +271,7 @@ class Adapters(Endpoint):
         query = self.query(SearchQuery)
         cursor, limit = query.pop("cursor"), query.pop("limit")
         page = adapter_selectors.search(self.viewer, Query(**query), cursor=cursor, limit=limit)
+        prefetch_related_objects(page.results, "tags")
         context = {
             "request": request,
             "covers": covers_of(page.results),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.templatetags.static import static
 from django.urls import reverse
@@ -17,12 +17,14 @@ from previews.covers import drawing
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
-from registry.models import File, Visibility
+from registry.compiled_queries import Compiled, as_list, listed, text
+from registry.models import File, Kind, Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
     from registry.models import Adapter, User, Version
 
@@ -137,12 +139,19 @@ def _blur(user: Viewer, adapter: Adapter, cover: Picture | None, asked: str) -> 
 def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
     """Return revision id → family that the primary file's tensors prove."""
     revisions = [a.latest_version.revision_id for a in adapters if a.latest_version]
+    return dict(_PROVEN.rows(revisions=as_list(revisions)))
+
+
+def _proven_rows(revisions: str) -> QuerySet[File, Any]:
     rows = File.objects.filter(
-        revision_id__in=revisions,
+        revision_id__in=listed(revisions),
         is_primary=True,
         blob__anatomy__document__base__confidence__in=sorted(BY_TENSORS),
     )
-    return dict(rows.values_list("revision_id", "blob__anatomy__family"))
+    return rows.order_by().values_list("revision_id", "blob__anatomy__family")
+
+
+_PROVEN = Compiled(_proven_rows, revisions=text("revisions"))
 
 
 def _card(
@@ -169,7 +178,7 @@ def _card(
         strength_min=version.strength_min if version else None,
         strength_max=version.strength_max if version else None,
         strength_text=strength_range(version) if version else "",
-        visibility=adapter.get_visibility_display(),
+        visibility=str(Visibility(adapter.visibility).label),
         is_private=adapter.visibility != Visibility.PUBLIC,
         rating=blur.rating,
         blur=blur.placeholder,
@@ -179,7 +188,8 @@ def _card(
 
 
 def _facts(adapter: Adapter, version: Version | None) -> str:
-    parts = [adapter.get_kind_display().lower()]
+    # By the choice itself: `get_kind_display` translates all of them for each adapter.
+    parts = [str(Kind(adapter.kind).label).lower()]
     if version is not None and version.rank:
         parts.append(_("rank %(rank)d") % {"rank": version.rank})
     if version is not None:

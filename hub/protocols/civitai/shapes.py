@@ -21,6 +21,7 @@ from previews.models import Sample
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
 from previews.samples import showcase as samples
+from registry.adapters.listings_by_column import tags_of
 from registry.cards import html, markdown
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
@@ -112,7 +113,7 @@ def models(
     has_card: bool = False,
     ratings: Collection[str] = tuple(Maturity),
 ) -> list[dict[str, Any]]:
-    """Return adapters as models, in six queries.
+    """Return adapters as models, in eight queries at most.
 
     Args:
         is_main_only: Whether to leave out files that are not primary.
@@ -122,8 +123,12 @@ def models(
     offered = by_id.versions_of(rows)
     every = (one for several in offered.values() for one in several)
     bundle = VersionBundle.of(every, origin, ratings)
+    tags = tags_of(rows)
     return [
-        _model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card)
+        {
+            **_model(row, offered[row.pk], bundle, is_main_only=is_main_only, has_card=has_card),
+            "tags": tags[row.pk],
+        }
         for row in rows
     ]
 
@@ -147,7 +152,6 @@ def _model(
         **flags_of(adapter.licence),
         "stats": _stats(adapter.downloads),
         "creator": {"username": adapter.owner, "image": None},
-        "tags": sorted(tag.name for tag in adapter.tags.all()),
         "modelVersions": [
             {"index": index, **_version(one, bundle, is_main_only=is_main_only)}
             for index, one in enumerate(offered)
