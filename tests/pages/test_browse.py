@@ -103,10 +103,12 @@ def test_a_broken_page_link_says_so(client: Client, noir: Adapter) -> None:
     assert "Start again from the first page" in answer.content.decode()
 
 
-def test_htmx_gets_the_results_alone_and_a_tidy_address(client: Client, noir: Adapter) -> None:
+def test_htmx_gets_filters_and_results_and_a_tidy_address(client: Client, noir: Adapter) -> None:
     answer = client.get("/browse?q=noir&family=&kind=style&tag=", headers={"HX-Request": "true"})
     page = answer.content.decode()
-    assert page.startswith('<section id="results"')
+    assert page.startswith("<aside")
+    assert '<section id="results"' in page
+    assert re.search(r'name="family"\s+value="sd1"\s*>[^<]*<span class="n push">1<', page)
     assert "<html" not in page
     assert answer.headers["HX-Push-Url"] == "/browse?q=noir&kind=style"
     assert "HX-Request" in answer.headers["Vary"]

@@ -1,9 +1,12 @@
-"""The home page, search with filters, and profiles; htmx requests get only the results."""
+"""The home page, search with filters, and profiles.
+
+htmx requests get only what changes: filters and results, or the next page of a list.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.shortcuts import render
@@ -170,35 +173,28 @@ class Chip:
 
 
 @require_safe
-@vary_on_headers("HX-Request")
+@vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
     query = _query(request.GET)
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
-    if _wants_results_only(request):
-        total = facets.total(request.user, query, found.matches)
-        context = _results(request, query, found, total)
-        response = render(request, "includes/results.html", context)
-        response.headers["HX-Push-Url"] = _address(query)
-        return response
     total, values = facets.matching(request.user, query, found.matches)
-    context = _results(request, query, found, total) | {"facets": _facets(values, query)}
-    return render(request, "pages/browse.html", context)
-
-
-def _results(
-    request: HttpRequest, query: Query, found: Page, total: facets.Total
-) -> dict[str, Any]:
-    return {
+    context = {
         "query": query,
         "cards": cards_of(request.user, found.results, found.snippets),
         "chips": _chips(query),
         "corrected": found.corrected,
         "sorts": _sorts(query),
         "count_text": count_text(total),
+        "facets": _facets(values, query),
         **page_links(request, found, request.GET.get("cursor", "")),
     }
+    if not _wants_part(request):
+        return render(request, "pages/browse.html", context)
+    response = render(request, "includes/listing.html", context)
+    response.headers["HX-Push-Url"] = _address(query)
+    return response
 
 
 def _sorts(query: Query) -> list[Option]:
@@ -210,7 +206,8 @@ def _sorts(query: Query) -> list[Option]:
     return [Option(value, str(label), value == chosen) for value, label in named.items()]
 
 
-def _wants_results_only(request: HttpRequest) -> bool:
+def _wants_part(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of the page; going back needs the whole page."""
     headers = request.headers
     return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
 
