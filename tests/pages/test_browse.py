@@ -92,9 +92,47 @@ def test_pages_follow_each_other_without_gaps(client: Client, many: list[Adapter
     following = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     second = client.get(following).content.decode()
     assert second.count('class="card stack') == 6
+    assert "<span>024</span>" in first
+    assert "<span>025</span>" in second
     assert 'rel="next"' not in second
     assert "First page" in second
     assert not {a for a in many if f"{a.title}<" in first and f"{a.title}<" in second}
+
+
+def test_scrolling_adds_cards_alone_and_stops_after_some_pages(
+    client: Client, many: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.pages.catalogue.views.ADAPTERS_PER_PAGE", 4)
+    url, is_automatic = "/browse?kind=style", []
+    for _page in range(7):
+        headers = {"HX-Request": "true"} if "cursor" in url else {}
+        answer = client.get(url, headers=headers)
+        page = answer.content.decode()
+        is_automatic.append("revealed" in page)
+        assert "Show more" in page or is_automatic[-1]
+        assert page.count('class="card stack') == 4
+        assert ("facets" in page) == ("cursor" not in url)
+        assert "HX-Push-Url" not in answer.headers
+        url = page.split('data-hx-get="')[-1].split('"')[0].replace("&amp;", "&")
+    assert is_automatic == [True] * 5 + [False, True]
+    assert "after=28" in url
+
+
+def test_a_profile_grows_like_other_lists(client: Client, many: list[Adapter]) -> None:
+    following = client.get("/ada").content.decode().split('data-hx-get="')[1].split('"')[0]
+    page = client.get(following.replace("&amp;", "&"), headers={"HX-Request": "true"})
+    assert page.content.decode().startswith('<ul class="cards"')
+    assert "<span>030</span>" in page.content.decode()
+
+
+@pytest.mark.parametrize("after", ["-1", "²", "9" * 99, "x", ""])
+def test_a_page_link_with_an_odd_number_still_works(
+    client: Client, many: list[Adapter], after: str
+) -> None:
+    first = client.get("/browse").content.decode()
+    following = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    url = following.replace("after=24", f"after={after}")
+    assert client.get(url).content.decode().count('class="card stack') == 6
 
 
 def test_a_broken_page_link_says_so(client: Client, noir: Adapter) -> None:

@@ -73,11 +73,21 @@ class Card:
 
 
 def cards_of(
-    user: Viewer, adapters: Sequence[Adapter], snippets: Mapping[int, SafeString] | None = None
+    user: Viewer,
+    adapters: Sequence[Adapter],
+    snippets: Mapping[int, SafeString] | None = None,
+    *,
+    after: int = 0,
 ) -> list[Card]:
     """Return cards in the order of the adapters, with two queries.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
+
+    Args:
+        user: The viewer.
+        adapters: The adapters.
+        snippets: Adapter id → where searched words occur, as HTML.
+        after: Number of cards on the pages before.
     """
     covers = {pk: one for pk, one in cover_of(adapters).items() if one is not None}
     blurs = {
@@ -94,7 +104,7 @@ def cards_of(
             _card(place, adapter, covers, proven, blurs.get(adapter.pk, "")),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
         )
-        for place, adapter in enumerate(adapters, start=1)
+        for place, adapter in enumerate(adapters, start=after + 1)
     ]
 
 

@@ -6,7 +6,7 @@ htmx requests get only what changes: filters and results, or the next page of a 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.shortcuts import render
@@ -82,6 +82,10 @@ def _hero(newest: Sequence[Adapter]) -> Hero | None:
 
 
 ADAPTERS_PER_PAGE = 24
+#: Pages that scrolling adds until “Show more” has to be pressed, so that the footer is reachable.
+PAGES_AT_ONCE = 5
+#: The largest number of a card that a URL may ask for.
+MAX_NUMBER = 10**7
 #: Adapters without a public version that a profile lists.
 MAX_UNPUBLISHED = 50
 MAX_WORD = 200
@@ -179,16 +183,17 @@ def browse(request: HttpRequest) -> HttpResponse:
     query = _query(request.GET)
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    if cursor and _wants_part(request):
+        return _next_page(request, found)
     total, values = facets.matching(request.user, query, found.matches)
     context = {
         "query": query,
-        "cards": cards_of(request.user, found.results, found.snippets),
         "chips": _chips(query),
         "corrected": found.corrected,
         "sorts": _sorts(query),
         "count_text": count_text(total),
         "facets": _facets(values, query),
-        **page_links(request, found, request.GET.get("cursor", "")),
+        **_page(request, found),
     }
     if not _wants_part(request):
         return render(request, "pages/browse.html", context)
@@ -241,16 +246,28 @@ def _number(adapters: int, *, is_capped: bool) -> str:
     return f"{count(adapters)}+" if is_capped else count(adapters)
 
 
-def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
-    """Return the URLs of the next page and, on later pages, of the first one."""
+def _next_page(request: HttpRequest, found: Page) -> HttpResponse:
+    """Return the cards that scrolling adds to a list, and the link to those after them."""
+    return render(request, "includes/more.html", _page(request, found))
+
+
+def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
+    """Return the cards of a page, and the URLs of the next page and, on later ones, of the first.
+
+    Cards go on counting: ``after`` in the URL is the number of cards on the pages before.
+    """
     wanted = request.GET.copy()
-    wanted.pop("cursor", None)
+    cursor, after = wanted.pop("cursor", [""])[-1], wanted.pop("after", ["0"])[-1]
+    begin = int(after) if after.isdecimal() and cursor else 0
+    begin = min(begin, MAX_NUMBER)
+    end = begin + len(found.results)
     start = f"{request.path}?{wanted.urlencode()}"
-    if found.next_cursor:
-        wanted["cursor"] = found.next_cursor
+    wanted["cursor"], wanted["after"] = found.next_cursor, str(end)
     return {
+        "cards": cards_of(request.user, found.results, found.snippets, after=begin),
         "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
         "newer": start if cursor else "",
+        "is_automatic": end // ADAPTERS_PER_PAGE % (PAGES_AT_ONCE + 1) != 0,
     }
 
 
@@ -295,19 +312,21 @@ def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
 
 
 @require_safe
+@vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
     """Show an owner's adapters; private and unpublished ones only to those who own them."""
     namespace = adapter_selectors.namespace(owner)
     query = adapter_selectors.Query(owner=namespace.name)
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    if cursor and _wants_part(request):
+        return _next_page(request, found)
     unpublished = adapter_selectors.unpublished(request.user, namespace)
     context = {
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
-        "cards": cards_of(request.user, found.results),
         "unpublished": unpublished[:MAX_UNPUBLISHED],
         "count_text": count_text(facets.total(request.user, query)),
-        **page_links(request, found, cursor),
+        **_page(request, found),
     }
     return render(request, "pages/profile.html", context)

@@ -15,11 +15,12 @@ document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
 });
 
 // A request that fails leaves what is shown, and what was typed.
-const fail = (ctx, text) => {
-  const note = document.getElementById("failure");
-  if (!note || !ctx?.sourceElement?.closest("[data-listing]")) return;
+const fail = (ctx, reason) => {
+  const part = ctx?.sourceElement?.closest("#filters, #pager");
+  const note = part?.querySelector(".failure");
+  if (!note) return;
   ctx.swap = "none";
-  note.querySelector("span").textContent = note.dataset[text];
+  note.querySelector("span").textContent = note.dataset[reason];
   note.hidden = false;
 };
 document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
@@ -33,3 +34,23 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   for (const el of filters.querySelectorAll("input[type=radio]")) el.checked = el.defaultChecked;
   for (const el of filters.querySelectorAll("option")) el.selected = el.defaultSelected;
 });
+
+// Going back from an adapter: as many cards as before, at the same place. The entry of the history
+// knows both.
+const cards = () => document.querySelectorAll("[data-listing] .card").length;
+document.addEventListener("click", (e) => {
+  if (!e.target.closest?.("a[href]") || !cards()) return;
+  history.replaceState({ ...history.state, cards: cards(), top: scrollY }, "");
+});
+const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
+const restore = async ({ cards: wanted = 0, top = 0 }) => {
+  for (let tries = 0; cards() < wanted && tries < 100; tries += 1) {
+    const next = document.querySelector("#pager [rel=next]");
+    if (!next) break;
+    const before = cards();
+    await htmx.ajax("GET", next.dataset.hxGet, { source: next, target: ".cards" });
+    if (cards() === before) await pause(100); // scrolling asked for the same page
+  }
+  if (wanted) scrollTo(0, top);
+};
+restore(history.state ?? {});

@@ -1,0 +1,111 @@
+"""Lists in a real browser: results while typing, long lists, going back to a place in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browsing import Visit
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+ADAPTERS = 160
+STATUS = "#results [role=status]"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    running = RunningHub(tmp_path_factory.mktemp("hub") / "data", "--workers", "1", "--no-worker")
+    running.manage("migrate", "--verbosity", "0")
+    running.manage("generate", "--adapters", str(ADAPTERS), "--seed", "3")
+    with running:
+        yield running
+
+
+def active(page: Page) -> list[object]:
+    """Return id, caret and text of the focused field."""
+    found: list[object] = page.evaluate(
+        "() => (({ id, selectionStart, value }) => [id, selectionStart, value])"
+        "(document.activeElement)"
+    )
+    return found
+
+
+def test_results_filters_and_address_follow_the_typing(desk: Visit) -> None:
+    page = desk.go("/browse")
+    everything = page.inner_text(STATUS)
+    begun = page.evaluate("history.length")
+    page.click("#words")
+    page.keyboard.type("glas", delay=400)  # several requests
+    page.wait_for_url("**/browse?q=glas")
+    page.keyboard.type("s")
+    page.wait_for_url("**/browse?q=glass")
+    found = page.inner_text(STATUS)
+    assert found != everything
+    assert active(page) == ["words", 5, "glass"]
+    assert page.evaluate("history.length") == begun + 1
+    option = page.locator("#facets [name=kind]:not([value=''])").first
+    kind = option.get_attribute("value")
+    option.check()
+    page.wait_for_url(f"**/browse?q=glass&kind={kind}")
+    assert page.evaluate("history.length") == begun + 2
+    page.go_back()
+    page.wait_for_url("**/browse?q=glass")
+    page.wait_for_selector("[name=kind][value='']:checked")
+    page.go_back()
+    page.wait_for_selector(f"{STATUS}:has-text('{everything}')")
+    assert page.input_value("#words") == ""
+
+
+def test_a_search_without_connection_is_kept_and_tried_again(
+    browser: Browser, hub: RunningHub
+) -> None:
+    visit = Visit(browser, hub.url)
+    page = visit.go("/browse")
+    before = page.inner_text(STATUS)
+    visit.context.set_offline(True)
+    page.fill("#words", "glass")
+    page.wait_for_selector("#results > .failure:has-text('cannot be reached')")
+    assert page.inner_text(STATUS) == before
+    visit.context.set_offline(False)
+    page.click("text=Try again")
+    page.wait_for_url("**/browse?q=glass")
+    assert page.input_value("#words") == "glass"
+    assert page.is_hidden("#results > .failure")
+    visit.context.close()  # htmx logs the failure as an error
+
+
+def test_a_list_grows_until_show_more_and_going_back_finds_the_place(desk: Visit) -> None:
+    page = desk.go("/browse")
+    card = page.locator(".cards .card")
+    for pages in range(2, 7):
+        page.locator("footer").scroll_into_view_if_needed()
+        page.wait_for_selector(f".card:nth-child({pages * 24})")
+    page.locator("footer").scroll_into_view_if_needed()
+    assert "Show more" in page.inner_text("#pager")
+    assert card.count() == 144
+    assert card.locator("a").last.get_attribute("href") not in card.locator("a").evaluate_all(
+        "all => all.slice(0, -1).map((one) => one.getAttribute('href'))"
+    )
+    assert "144" in card.last.inner_text()
+    link = card.locator("h2 a").nth(100)
+    link.scroll_into_view_if_needed()
+    place, href = page.evaluate("scrollY"), link.get_attribute("href")
+    link.click()
+    page.wait_for_url(f"**{href}")
+    page.go_back()
+    page.wait_for_selector(".card:nth-child(144)")
+    page.wait_for_timeout(500)  # scrolls after the last page came
+    assert page.evaluate("scrollY") == place
+    assert card.count() == 144
+    assert link.get_attribute("href") == href
+    page.click("#pager a")
+    page.wait_for_selector(".card:nth-child(145)")
+    assert page.is_hidden("#pager")
