@@ -266,3 +266,25 @@ def test_a_card_names_adapter_base_model_kind_and_words(client: Client, noir: Ad
     assert "ada/noir · base unknown" in re.sub(
         r"<[^>]*>", "", client.get("/browse").content.decode()
     )
+
+
+def test_a_wide_list_has_columns(client: Client, noir: Adapter) -> None:
+    Adapter.objects.update(downloads=1234)
+    page = client.get("/browse").content.decode()
+    heads = page.partition('class="heads')[2].partition("</p>")[0]
+    columns = page.partition('class="columns">')[2].partition("</dl>")[0]
+    for text in ("Owner", "Base model", "Rank", "Size", "Updated", "Downloads"):
+        assert f"<span>{text}</span>" in heads
+        assert f">{text}</dt>" in columns
+    shown = re.findall(r"<dd>\s*(.*?)\s*</dd>", columns)
+    assert shown[:3] == ["ada", "Stable Diffusion 1.x", "4"]
+    assert shown[-1] == "1,234"
+
+
+def test_pages_without_a_search_of_their_own_have_one_in_their_head(
+    client: Client, noir: Adapter
+) -> None:
+    for path in ("/ada", "/ada/noir", "/help/use", "/signin", "/try"):
+        assert client.get(path).content.decode().count('type="search"') >= 1, path
+    for path in ("/", "/browse"):
+        assert client.get(path).content.decode().count('name="q"') == 1, path

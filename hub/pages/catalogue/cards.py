@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
-from hub.pages.labels import family_label, strength_range
+from hub.pages.labels import count, family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.pictures.selectors import Picture, cover_of
 from registry.blobs.anatomies import BY_TENSORS
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 
 #: Width and height that a card reserves; only the ratio matters.
 PICTURE_SIZE = 512
+#: Titles of the columns of wide lists.
+COLUMNS = (
+    gettext_lazy("Owner"),
+    gettext_lazy("Base model"),
+    gettext_lazy("Rank"),
+    gettext_lazy("Size"),
+    gettext_lazy("Updated"),
+    gettext_lazy("Downloads"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,12 @@ class Card:
         rating: Label of a mature adapter, empty for others.
         blur: Placeholder to show instead of the picture, empty if the picture may be shown.
         snippet: HTML of the text in which searched words occur, empty without a search.
+        columns: Titles and texts of the columns of wide lists.
     """
 
     number: str
+    owner: str
+    name: str
     full_name: str
     url: str
     title: str
@@ -70,6 +84,7 @@ class Card:
     rating: str
     blur: str
     snippet: SafeString
+    columns: tuple[tuple[str, str], ...]
 
 
 def cards_of(
@@ -130,6 +145,8 @@ def _card(
     words = list(version.trigger_words) if version else []
     return Card(
         number=f"{place:03d}",
+        owner=adapter.owner,
+        name=adapter.name,
         full_name=adapter.full_name,
         url=reverse("adapter", args=[adapter.owner, adapter.name]),
         title=adapter.display_title,
@@ -148,7 +165,21 @@ def _card(
         rating=adapter.get_maturity_display() if adapter.maturity == Maturity.MATURE else "",
         blur=blur,
         snippet=SafeString(),
+        columns=_columns(adapter, version),
     )
+
+
+def _columns(adapter: Adapter, version: Version | None) -> tuple[tuple[str, str], ...]:
+    """Return what ``COLUMNS`` of wide lists show of an adapter."""
+    texts = (
+        adapter.owner,
+        family_label(adapter.family) or _("unknown"),
+        str(version.rank) if version and version.rank else "–",
+        size(version.size_bytes) if version else "–",
+        date_format(adapter.updated_at, "j M Y"),
+        count(adapter.downloads),
+    )
+    return tuple(zip(map(str, COLUMNS), texts, strict=True))
 
 
 def _facts(adapter: Adapter, version: Version | None) -> str:
