@@ -109,3 +109,31 @@ def test_a_list_grows_until_show_more_and_going_back_finds_the_place(desk: Visit
     page.click("#pager a")
     page.wait_for_selector(".card:nth-child(145)")
     assert page.is_hidden("#pager")
+
+
+def test_keys_move_between_adapters_and_do_nothing_while_typing(desk: Visit) -> None:
+    page = desk.go("/browse")
+    links = page.locator(".card h2 a")
+
+    def focused() -> str | None:
+        link: str | None = page.evaluate("document.activeElement.getAttribute('href')")
+        return link
+
+    places = []
+    for key in ("j", "j", "k", "ArrowRight", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+        places.append(focused())
+    order = [links.nth(number).get_attribute("href") for number in range(24)]
+    assert [order.index(place) for place in places[:4]] == [0, 1, 0, 1]
+    assert order.index(places[4]) > 2  # the row below
+    assert places[5] == places[3]
+    page.keyboard.press("f")
+    assert page.evaluate("document.activeElement.name") == "family"
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#keys")
+    page.keyboard.press("/")
+    page.keyboard.type("jf?")
+    assert active(page) == ["words", 3, "jf?"]
+    assert page.is_hidden("#keys")
