@@ -39,6 +39,7 @@ OF_VERSION = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(catalogue.home), name="home"),
     path("browse", page(catalogue.browse), name="browse"),
+    path("browse/values", page(catalogue.values), name="browse-values"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),

@@ -30,6 +30,7 @@ from registry.search import matching as searching
 from registry.search import ranking
 from registry.search.matching import Found
 from registry.search.snippets import snippet
+from registry.search.syntax import limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class Query:
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
         sort: One of ``SORTS``; "" for relevance.
+        rank, size: Ranges of the query language, such as ``8..32`` and ``..100mb``.
     """
 
     q: str = ""
@@ -70,6 +72,8 @@ class Query:
     maturity: str = ""
     licence: str = ""
     pictures: bool = False
+    rank: str = ""
+    size: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,9 @@ def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapt
         rows = rows.filter(tagged(query.tag))
     if query.owner:
         rows = rows.filter(namespace=id_of_owner(query.owner))
+    for limit in (limit_of("rank", query.rank), limit_of("size", query.size)):
+        if limit is not None:
+            rows = rows.filter(searching.within(limit, has_words=bool(query.q)))
     return rows.filter(has_pictures()) if query.pictures else rows
 
 

@@ -259,13 +259,12 @@ def test_a_card_names_adapter_base_model_kind_and_words(client: Client, noir: Ad
     page = client.get("/browse").content.decode()
     card = page.partition('class="card stack')[2].partition("</li>")[0]
     said = re.sub(r"<[^>]*>", "", card)
-    assert "ada/noir · Stable Diffusion 1" in said
-    assert " · style · rank 4 · " in said
+    assert re.search("ada/noir ?· Stable Diffusion 1", said)
+    assert "· style · rank 4 · " in said
     assert "noir light" in said
     Adapter.objects.update(family="")
-    assert "ada/noir · base unknown" in re.sub(
-        r"<[^>]*>", "", client.get("/browse").content.decode()
-    )
+    said = re.sub(r"<[^>]*>", "", client.get("/browse").content.decode())
+    assert re.search("ada/noir ?· base unknown", said)
 
 
 def test_a_wide_list_has_columns(client: Client, noir: Adapter) -> None:
@@ -288,3 +287,42 @@ def test_pages_without_a_search_of_their_own_have_one_in_their_head(
         assert client.get(path).content.decode().count('type="search"') >= 1, path
     for path in ("/", "/browse"):
         assert client.get(path).content.decode().count('name="q"') == 1, path
+
+
+def test_values_of_a_filter_are_found_by_a_part_of_them(
+    client: Client, ada: User, noir: Adapter, many: list[Adapter]
+) -> None:
+    for number, adapter in enumerate(many):
+        Adapter.objects.filter(pk=adapter.pk).update(licence=f"licence-{number % 15:02}")
+    adapters.describe(actor=ada, adapter=many[0], tags=["watercolour"])
+    assert 'name="licence_within"' in client.get("/browse").content.decode()
+
+    def found(query: str) -> str:
+        return client.get(f"/browse/values?{query}").content.decode()
+
+    assert found("filter=licence").count("<input") == 13  # the first 12, and any
+    page = found("filter=licence&licence_within=E-14")
+    assert re.findall(r'value="(licence-\d+)"', page) == ["licence-14"]
+    assert '<span class="n push">2</span>' in page
+    assert 'value="watercolour"' in found("filter=tag&tag_within=COLOUR")
+    assert 'value="watercolour"' in found("filter=tag&tag_within=colour&q=noir")
+    assert 'value="ada"' in found("filter=owner&owner_within=d")
+    assert "Nothing contains “zzz”" in found("filter=lineage&lineage_within=zzz")
+    assert client.get("/browse/values?filter=secret").status_code == 404
+
+
+def test_ranges_are_filters(client: Client, noir: Adapter, many: list[Adapter]) -> None:
+    def found(query: str) -> str:
+        return client.get(f"/browse?{query}").content.decode()
+
+    page = found("rank_from=2&rank_to=8&size_from=&size_to=50&q=noir")
+    assert "1 adapter" in page
+    assert "Remove filter: Rank 2–8" in page
+    assert "Remove filter: Size in MB ≤ 50" in page
+    assert 'href="/browse?q=noir&amp;size=..50mb"' in page
+    assert re.search(r'name="rank_to"[^>]* value="8"', page)
+    assert "0 adapters" in found("rank=5..")
+    assert "1 adapter" in found("rank=..4")
+    assert "31 adapters" in found("rank=odd&size_from=x&size_to=-1")
+    answer = client.get("/browse?rank_from=4&rank_to=", headers={"HX-Request": "true"})
+    assert answer.headers["HX-Push-Url"] == "/browse?rank=4.."

@@ -5,34 +5,32 @@ htmx requests get only what changes: filters and results, or the next page of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import is_blurred
+from hub.pages.catalogue import filters
 from hub.pages.catalogue.cards import cards_of
-from hub.pages.labels import count, family_label
+from hub.pages.labels import family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
-from lorary.anatomy import algorithm_title
 from previews.pictures.selectors import cover_of
 from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Kind, Maturity
+from registry.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from django.http import HttpRequest, HttpResponse, QueryDict
+    from django.http import HttpRequest, HttpResponse
 
-    from registry.adapters.selectors import Page, Query
+    from registry.adapters.selectors import Page
     from registry.models import Adapter
 
 NEWEST = 10
@@ -88,99 +86,13 @@ PAGES_AT_ONCE = 5
 MAX_NUMBER = 10**7
 #: Adapters without a public version that a profile lists.
 MAX_UNPUBLISHED = 50
-MAX_WORD = 200
-#: Values that are shown of filters with any number of values.
-MAX_SHOWN = 12
-#: Options of a filter that are shown; the rest is collapsed.
-MAX_OPEN = 10
-
-#: Filters in the order of the page, with their titles; the owner has no list of choices.
-TITLES = {
-    "family": gettext_lazy("Base model"),
-    "lineage": gettext_lazy("Lineage"),
-    "kind": gettext_lazy("Type"),
-    "tag": gettext_lazy("Tag"),
-    "method": gettext_lazy("Method"),
-    "licence": gettext_lazy("Licence"),
-    "maturity": gettext_lazy("Content rating"),
-    "owner": gettext_lazy("Owner"),
-}
-#: Filters with any number of values.
-MANY = frozenset({"lineage", "tag", "licence", "owner"})
-#: Filters that are shown with a single value as well.
-ALWAYS = frozenset({"family", "kind", "tag"})
-#: Value of the filter by pictures.
-WITH_PICTURES = "yes"
-#: Filter → function that returns the text of a value.
-LABELS: dict[str, Callable[[str], str]] = {
-    "family": family_label,
-    "lineage": str,
-    "kind": lambda kind: str(Kind(kind).label),
-    "tag": str,
-    "method": algorithm_title,
-    "licence": str,
-    "maturity": lambda maturity: str(Maturity(maturity).label),
-    "owner": str,
-    "pictures": lambda _is_chosen: _("With pictures"),
-}
-
-SORTS = {
-    "relevance": gettext_lazy("Relevance"),
-    "new": gettext_lazy("Newest"),
-    "updated": gettext_lazy("Recently updated"),
-    "downloads": gettext_lazy("Most downloads"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One value of a filter, with the number of its adapters as text."""
-
-    value: str
-    label: str
-    is_chosen: bool
-    count: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """One filter."""
-
-    name: str
-    title: str
-    chosen: str
-    options: list[Option]
-
-    @property
-    def is_useful(self) -> bool:
-        """Whether it is in use, or has a choice that its name alone does not tell."""
-        least = 1 if self.chosen or self.name in ALWAYS else 2
-        return len(self.options) >= least
-
-    @property
-    def first(self) -> list[Option]:
-        """Return the most frequent options, and the chosen one."""
-        return [one for n, one in enumerate(self.options) if n < MAX_OPEN or one.is_chosen]
-
-    @property
-    def rest(self) -> list[Option]:
-        """Return the collapsed options."""
-        return [one for one in self.options[MAX_OPEN:] if not one.is_chosen]
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """An active filter, and the URL without it."""
-
-    label: str
-    without: str
 
 
 @require_safe
 @vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
-    query = _query(request.GET)
+    query = filters.query_of(request.GET)
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     if cursor and _wants_part(request):
@@ -188,62 +100,43 @@ def browse(request: HttpRequest) -> HttpResponse:
     total, values = facets.matching(request.user, query, found.matches)
     context = {
         "query": query,
-        "chips": _chips(query),
+        "chips": filters.chips(query),
         "corrected": found.corrected,
-        "sorts": _sorts(query),
-        "count_text": count_text(total),
-        "facets": _facets(values, query),
+        "sorts": filters.sorts(query),
+        "count_text": filters.count_text(total),
+        "facets": filters.facet_list(values, query),
+        "ranges": filters.ranges(query),
         **_page(request, found),
     }
     if not _wants_part(request):
         return render(request, "pages/browse.html", context)
     response = render(request, "includes/listing.html", context)
-    response.headers["HX-Push-Url"] = _address(query)
+    response.headers["HX-Push-Url"] = filters.address(query)
     return response
 
 
-def _sorts(query: Query) -> list[Option]:
-    """Return the sort orders. The first one has no value: it depends on whether there are words."""
-    default = "relevance" if query.q else "new"
-    others = [name for name in SORTS if name not in {default, "relevance"}]
-    chosen = query.sort if query.sort in others else ""
-    named = {"": SORTS[default], **{name: SORTS[name] for name in others}}
-    return [Option(value, str(label), value == chosen) for value, label in named.items()]
+@require_safe
+def values(request: HttpRequest) -> HttpResponse:
+    """Show the values of a filter that contain a text; without one, the most frequent.
+
+    Raises:
+        NotFound: there is no such filter.
+    """
+    name = request.GET.get("filter", "")
+    if name not in filters.MANY:
+        raise NotFound(_("There is nothing at this address."))
+    text = request.GET.get(f"{name}_within", "").strip()
+    query = filters.query_of(request.GET)
+    found = facets.matching(request.user, query)[1].get(name, facets.Facet())
+    known = facets.values(request.user, name, text, limit=filters.MAX_OPEN) if text else []
+    facet = filters.values_with(text, name, query, found, known)
+    return render(request, "includes/options.html", {"facet": facet, "within": text})
 
 
 def _wants_part(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of the page; going back needs the whole page."""
     headers = request.headers
     return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
-
-
-def _query(wanted: QueryDict) -> Query:
-    """Return the search query, without invalid values."""
-    kind, sort, maturity = (wanted.get(name, "") for name in ("kind", "sort", "maturity"))
-    return adapter_selectors.Query(
-        q=wanted.get("q", "")[:MAX_WORD].strip(),
-        family=wanted.get("family", "")[:MAX_WORD],
-        kind=kind if kind in Kind.values else "",
-        tag=wanted.get("tag", "")[:MAX_WORD],
-        owner=wanted.get("owner", "")[:MAX_WORD],
-        sort=sort if sort in SORTS else "",
-        lineage=wanted.get("lineage", "")[:MAX_WORD],
-        method=wanted.get("method", "")[:MAX_WORD],
-        maturity=maturity if maturity in Maturity.values else "",
-        licence=wanted.get("licence", "")[:MAX_WORD],
-        pictures=wanted.get("pictures") == WITH_PICTURES,
-    )
-
-
-def count_text(total: facets.Total) -> str:
-    """Return the number of adapters that a query finds, as text."""
-    text = ngettext("%(n)s adapter", "%(n)s adapters", total.adapters)
-    return text % {"n": _number(total.adapters, is_capped=total.is_capped)}
-
-
-def _number(adapters: int, *, is_capped: bool) -> str:
-    """Return a number of adapters, with a plus sign if there are more."""
-    return f"{count(adapters)}+" if is_capped else count(adapters)
 
 
 def _next_page(request: HttpRequest, found: Page) -> HttpResponse:
@@ -271,46 +164,6 @@ def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
     }
 
 
-def _address(query: Query, *, without: str = "") -> str:
-    """Return the URL of a search, without empty parameters."""
-    values = {f.name: getattr(query, f.name) for f in fields(query)}
-    values["pictures"] = WITH_PICTURES if query.pictures else ""
-    if values["sort"] == ("relevance" if query.q and without != "q" else "new"):
-        values["sort"] = ""
-    kept = {name: value for name, value in values.items() if value and name != without}
-    return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
-
-
-def _chips(query: Query) -> list[Chip]:
-    labels = {"q": f"“{query.q}”" if query.q else ""}
-    for name, label in LABELS.items():
-        value = getattr(query, name)
-        labels[name] = label(value) if value else ""
-    return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
-
-
-def _facets(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
-    """Return the filters that have a choice, or that are in use."""
-    shown = [_facet(name, query, found[name]) for name in TITLES if name in found]
-    choices = [one for one in shown if one.is_useful]
-    chosen = WITH_PICTURES if query.pictures else ""
-    pictures = Option(WITH_PICTURES, _("With pictures"), is_chosen=query.pictures)
-    return [*choices, Facet("pictures", _("Pictures"), chosen, [pictures])]
-
-
-def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
-    """Return a filter; its options always include the chosen value."""
-    chosen, label = getattr(query, name), LABELS[name]
-    most = MAX_SHOWN if name in MANY else None
-    options = [
-        Option(value, label(value), value == chosen, _number(number, is_capped=found.is_capped))
-        for value, number in found.values[:most]
-    ]
-    if chosen and not any(option.is_chosen for option in options):
-        options.append(Option(chosen, label(chosen), is_chosen=True))
-    return Facet(name, str(TITLES[name]), chosen, options)
-
-
 @require_safe
 @vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
@@ -326,7 +179,7 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
         "owner": namespace,
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "unpublished": unpublished[:MAX_UNPUBLISHED],
-        "count_text": count_text(facets.total(request.user, query)),
+        "count_text": filters.count_text(facets.total(request.user, query)),
         **_page(request, found),
     }
     return render(request, "pages/profile.html", context)

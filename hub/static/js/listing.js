@@ -33,6 +33,9 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   if (ctx.sourceElement !== filters) return;
   for (const el of filters.querySelectorAll("input[type=radio]")) el.checked = el.defaultChecked;
   for (const el of filters.querySelectorAll("option")) el.selected = el.defaultSelected;
+  for (const el of filters.querySelectorAll(".within, [type=number]")) {
+    if (el !== document.activeElement) el.value = el.defaultValue;
+  }
 });
 
 // Going back from an adapter: as many cards as before, at the same place. The entry of the history
