@@ -110,6 +110,8 @@ def matching(
         return total(user, query), {**overall(user, chosen.keys()), **found}
     for name in chosen:
         unset: dict[str, Any] = {name: ""}
+        if name == "family":  # other base models have other lineages
+            unset["lineages"] = ()
         found |= _sampled(_found(user, replace(query, **unset)), [name])[1]
     return _capped(count), found
 
@@ -186,7 +188,7 @@ def _chosen(query: Query) -> dict[str, str]:
 
 def _is_counted(query: Query) -> bool:
     """Whether counters know how many adapters a query finds."""
-    is_narrowed = query.q or query.pictures or query.rank or query.size
+    is_narrowed = query.q or query.pictures or query.rank or query.size or query.lineages
     return not is_narrowed and len(_chosen(query)) < 2
 
 

@@ -58,6 +58,7 @@ class Query:
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
         sort: One of ``SORTS``; "" for relevance.
+        lineages: Lineages of which an adapter has one; "" stands for none.
         rank, size: Ranges of the query language, such as ``8..32`` and ``..100mb``.
     """
 
@@ -74,6 +75,7 @@ class Query:
     pictures: bool = False
     rank: str = ""
     size: str = ""
+    lineages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,8 @@ def _filtered(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapt
     rows: QuerySet[Adapter] = Adapter.objects.listed_for(user)
     exact = {column: getattr(query, name) for name, column in COLUMNS.items()}
     rows = rows.filter(**{column: value for column, value in exact.items() if value})
+    if query.lineages:
+        rows = rows.filter(lineage__in=query.lineages)
     if query.tag:
         rows = rows.filter(tagged(query.tag))
     if query.owner:

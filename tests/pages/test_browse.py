@@ -119,7 +119,7 @@ def test_scrolling_adds_cards_alone_and_stops_after_some_pages(
 
 
 def test_a_profile_grows_like_other_lists(client: Client, many: list[Adapter]) -> None:
-    following = client.get("/ada").content.decode().split('data-hx-get="')[1].split('"')[0]
+    following = client.get("/ada").content.decode().split('data-hx-get="')[-1].split('"')[0]
     page = client.get(following.replace("&amp;", "&"), headers={"HX-Request": "true"})
     assert page.content.decode().startswith('<ul class="cards"')
     assert "<span>030</span>" in page.content.decode()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browsing import Visit
+from tests.builders import foreign
+from tests.builders.modules import header
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
@@ -137,3 +142,32 @@ def test_keys_move_between_adapters_and_do_nothing_while_typing(desk: Visit) -> 
     page.keyboard.type("jf?")
     assert active(page) == ["words", 3, "jf?"]
     assert page.is_hidden("#keys")
+
+
+def test_a_dropped_checkpoint_narrows_lists_until_it_is_removed(
+    desk: Visit, tmp_path: Path
+) -> None:
+    tensors = header(foreign.checkpoint("sdxl", "sgm", "model.diffusion_model.")).tensors
+    entries = {
+        name: {"dtype": one.dtype, "shape": one.shape, "data_offsets": [one.begin, one.end]}
+        for name, one in tensors.items()
+    }
+    text = json.dumps(entries).encode()
+    file = tmp_path / "ponyRealism.safetensors"
+    with file.open("wb") as weights:
+        weights.write(struct.pack("<Q", len(text)) + text)
+        weights.truncate(8 + len(text) + max(one.end for one in tensors.values()))
+    page = desk.go("/browse?sort=updated")
+    everything = page.inner_text(STATUS)
+    sent: list[int] = []
+    page.on("request", lambda one: sent.append(len(one.post_data_buffer or b"")))
+    page.click("text=Works with:")
+    page.wait_for_selector("#picker:popover-open")
+    page.set_input_files("#checkpoint-file", file)
+    page.click("text=Show what works with Pony (Stable Diffusion XL)")
+    page.wait_for_url("**/browse?sort=updated")
+    page.wait_for_selector("#results :text('Works with: Pony')")
+    assert page.inner_text(STATUS) != everything
+    assert sum(sent) < 2 * len(text)
+    page.click("[data-forget]")
+    page.wait_for_selector(f"{STATUS}:has-text('{everything}')")

@@ -166,6 +166,8 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST api/v1/model-versions/by-hash": _json(lambda at: [at["sha256"]]),
     "POST api/v1/model-versions/by-hash/ids": _json(lambda at: [at["sha256"]]),
     "GET help/<str:name>": lambda _: Asked(params={"name": "findings"}),
+    "POST browse/checkpoint": _form(lambda _: {"choice": "sdxl"}),
+    "POST browse/checkpoint/read": _head,
     "GET browse/values": lambda _: Asked(query="filter=tag"),
     "GET publish/checked": lambda at: Asked(query=f"upload={at['accepted_id']}"),
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),

@@ -20,7 +20,7 @@ from registry.blobs.anatomies import BY_TENSORS
 from registry.models import File, Maturity, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
 
@@ -61,6 +61,7 @@ class Card:
         blur: Placeholder to show instead of the picture, empty if the picture may be shown.
         snippet: HTML of the text in which searched words occur, empty without a search.
         columns: Titles and texts of the columns of wide lists.
+        doubt: Why it may not work with the viewer's checkpoint, empty if nothing is known.
     """
 
     number: str
@@ -85,6 +86,7 @@ class Card:
     blur: str
     snippet: SafeString
     columns: tuple[tuple[str, str], ...]
+    doubt: str = ""
 
 
 def cards_of(
@@ -93,6 +95,7 @@ def cards_of(
     snippets: Mapping[int, SafeString] | None = None,
     *,
     after: int = 0,
+    doubt: Callable[[Adapter], str] | None = None,
 ) -> list[Card]:
     """Return cards in the order of the adapters, with two queries.
 
@@ -103,6 +106,7 @@ def cards_of(
         adapters: The adapters.
         snippets: Adapter id → where searched words occur, as HTML.
         after: Number of cards on the pages before.
+        doubt: Returns why an adapter may not work for the viewer, "" if nothing is known.
     """
     covers = {pk: one for pk, one in cover_of(adapters).items() if one is not None}
     blurs = {
@@ -118,6 +122,7 @@ def cards_of(
         replace(
             _card(place, adapter, covers, proven, blurs.get(adapter.pk, "")),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
+            doubt=doubt(adapter) if doubt else "",
         )
         for place, adapter in enumerate(adapters, start=after + 1)
     ]

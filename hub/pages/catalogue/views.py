@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 from hub.pages.adapters.content_rating import is_blurred
 from hub.pages.catalogue import filters
 from hub.pages.catalogue.cards import cards_of
-from hub.pages.labels import family_label
+from hub.pages.catalogue.checkpoint import Choice, choice_of
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from previews.pictures.selectors import cover_of
 from previews.renders.selectors import previews_of
@@ -26,7 +26,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.http import HttpRequest, HttpResponse
 
@@ -50,16 +50,16 @@ class Hero:
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show the home page: a search, a sweep, the newest adapters."""
-    newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
-    found = facets.overall(request.user, ("family", "kind", "tag"))
+    query, choice = adapter_selectors.Query(), choice_of(request)
+    query = choice.narrow(query) if choice else query
+    newest = adapter_selectors.search(request.user, query, limit=NEWEST).results
+    found = facets.overall(request.user, ("kind", "tag"))
     context = {
-        "cards": cards_of(request.user, newest),
+        "works_with": choice,
+        "here": reverse("home"),
+        "cards": cards_of(request.user, newest, doubt=_doubt(choice)),
         "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
         "total": sum(number for _kind, number in found["kind"].values),
-        "families": [
-            {"id": family, "label": family_label(family)}
-            for family, _count in found["family"].values
-        ],
         "tries": [tag for tag, _count in found["tag"].values[:3]],
     }
     return render(request, "pages/home.html", context)
@@ -92,13 +92,17 @@ MAX_UNPUBLISHED = 50
 @vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
-    query = filters.query_of(request.GET)
+    query, choice = filters.query_of(request.GET), choice_of(request)
+    narrow = choice.narrow(query) if choice else query
     cursor = request.GET.get("cursor", "")
-    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    found = adapter_selectors.search(request.user, narrow, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     if cursor and _wants_part(request):
         return _next_page(request, found)
-    total, values = facets.matching(request.user, query, found.matches)
+    total, values = facets.matching(request.user, narrow, found.matches)
     context = {
+        "works_with": choice,
+        "is_overruled": choice is not None and not choice.applies_to(query),
+        "here": filters.address(query),
         "query": query,
         "chips": filters.chips(query),
         "corrected": found.corrected,
@@ -126,8 +130,9 @@ def values(request: HttpRequest) -> HttpResponse:
     if name not in filters.MANY:
         raise NotFound(_("There is nothing at this address."))
     text = request.GET.get(f"{name}_within", "").strip()
-    query = filters.query_of(request.GET)
-    found = facets.matching(request.user, query)[1].get(name, facets.Facet())
+    query, choice = filters.query_of(request.GET), choice_of(request)
+    narrow = choice.narrow(query) if choice else query
+    found = facets.matching(request.user, narrow)[1].get(name, facets.Facet())
     known = facets.values(request.user, name, text, limit=filters.MAX_OPEN) if text else []
     facet = filters.values_with(text, name, query, found, known)
     return render(request, "includes/options.html", {"facet": facet, "within": text})
@@ -157,11 +162,21 @@ def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
     start = f"{request.path}?{wanted.urlencode()}"
     wanted["cursor"], wanted["after"] = found.next_cursor, str(end)
     return {
-        "cards": cards_of(request.user, found.results, found.snippets, after=begin),
+        "cards": cards_of(
+            request.user,
+            found.results,
+            found.snippets,
+            after=begin,
+            doubt=_doubt(choice_of(request)),
+        ),
         "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
         "newer": start if cursor else "",
         "is_automatic": end // ADAPTERS_PER_PAGE % (PAGES_AT_ONCE + 1) != 0,
     }
+
+
+def _doubt(choice: Choice | None) -> Callable[[Adapter], str] | None:
+    return choice.doubt_about if choice else None
 
 
 @require_safe
@@ -169,7 +184,8 @@ def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
     """Show an owner's adapters; private and unpublished ones only to those who own them."""
     namespace = adapter_selectors.namespace(owner)
-    query = adapter_selectors.Query(owner=namespace.name)
+    query, choice = adapter_selectors.Query(owner=namespace.name), choice_of(request)
+    query = choice.narrow(query) if choice else query
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     if cursor and _wants_part(request):
@@ -177,6 +193,8 @@ def profile(request: HttpRequest, owner: str) -> HttpResponse:
     unpublished = adapter_selectors.unpublished(request.user, namespace)
     context = {
         "owner": namespace,
+        "works_with": choice,
+        "here": request.get_full_path(),
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
         "unpublished": unpublished[:MAX_UNPUBLISHED],
         "count_text": filters.count_text(facets.total(request.user, query)),

@@ -1,4 +1,6 @@
 // Lists of adapters: results while typing, failures, and going back to where one was in a long list.
+import "./checkpoint.js";
+
 const filters = document.getElementById("filters");
 
 // One entry of the history for a search, however many letters were typed for it.

@@ -24,12 +24,23 @@ on("click", "[data-theme-next]", (el) => {
   else document.documentElement.dataset.theme = next;
   el.querySelector("[data-theme-name]").textContent = el.dataset[next];
 });
+on("click", "[data-forget]", (el, e) => {
+  e.preventDefault();
+  document.cookie = `${el.dataset.forget}=; path=/; max-age=0; samesite=lax`;
+  location.reload();
+});
+// The choice of a checkpoint opens over the list; its page serves where it does not.
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  if (ctx.target?.id !== "picker-body") return;
+  if (ctx.target.childElementCount) document.getElementById("picker").showPopover();
+  else location.assign(ctx.sourceElement.href);
+});
 on("change", "[name=density]", (el) => {
   keep("density", el.value);
   el.closest("[data-density]").dataset.density = el.value;
 });
 
-// Keys of their own; none while typing. `includes/keys.html` lists them.
+// Keys of their own; none while typing. `includes/dialogs.html` lists them.
 const TYPING = "textarea, select, input:not([type=radio], [type=checkbox]), [contenteditable]";
 const cardLinks = () => $$(".card :is(h2, h3) a");
 const step = (by) => {
@@ -45,7 +56,7 @@ const perRow = () => {
   return Math.max(1, tops.filter((top) => top === tops[0]).length);
 };
 const keys = {
-  "/": () => $$("input[type=search]").find((el) => el.checkVisibility())?.focus(),
+  "/": () => $$("input[type=search]:not(.within)").find((el) => el.checkVisibility())?.focus(),
   "?": () => document.getElementById("keys").togglePopover(),
   f: () => {
     const facets = document.getElementById("facets");
