@@ -7,7 +7,8 @@ weights are sent as raw bodies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from threading import BoundedSemaphore
 from typing import Any
@@ -36,8 +37,9 @@ def _slots(count: int) -> BoundedSemaphore:
     return BoundedSemaphore(count)
 
 
-def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
-    """Inspect the first bytes of a file, in a limited number of threads; see ``checks``.
+@contextmanager
+def inspecting() -> Iterator[None]:
+    """Take one of the places of those who inspect headers in this process.
 
     Raises:
         Busy: this process already inspects as many headers as allowed.
@@ -47,9 +49,19 @@ def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
         text = _("Many files are being inspected right now. Try again in %(n)d seconds.")
         raise Busy(text % {"n": RETRY_AFTER_S}, wait_s=RETRY_AFTER_S)
     try:
-        return checks.inspect_head(head, name=name, size=size)
+        yield
     finally:
         slots.release()
+
+
+def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
+    """Inspect the first bytes of a file, in a limited number of threads; see ``checks``.
+
+    Raises:
+        Busy: this process already inspects as many headers as allowed.
+    """
+    with inspecting():
+        return checks.inspect_head(head, name=name, size=size)
 
 
 def max_head_bytes(user: AbstractBaseUser | AnonymousUser) -> int:

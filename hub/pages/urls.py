@@ -11,7 +11,7 @@ from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, comparison, edits, versions
 from hub.pages.adapters import views as adapters
-from hub.pages.catalogue import related
+from hub.pages.catalogue import checkpoint, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, usage
@@ -42,6 +42,11 @@ OF_VERSION = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(catalogue.home), name="home"),
     path("browse", page(catalogue.browse), name="browse"),
+    path("browse/checkpoint", page(checkpoint.picker), name="checkpoint"),
+    path(
+        "browse/checkpoint/read", page(checkpoint.read, judges_query=True), name="checkpoint-read"
+    ),
+    path("browse/values", page(catalogue.values), name="browse-values"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),

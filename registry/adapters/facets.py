@@ -114,7 +114,11 @@ def matching(
         return total(user, query), {**overall(user, chosen.keys()), **found}
     for name in chosen:
         unset: dict[str, Any] = {name: "", **({"max_maturity": ""} if name == RATING else {})}
-        others = {field: each for field, each in conditions.items() if field != name}
+        # Other base models have other lineages.
+        gone = {name, "lineages"} if name == "family" else {name}
+        if name == "family":
+            unset["lineages"] = ()
+        others = {field: each for field, each in conditions.items() if field not in gone}
         found |= _sampled(_found(user, replace(query, **unset), others), [name])[1]
     return _capped(count), found
 
@@ -170,6 +174,19 @@ def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tup
     return [(name, counts[str(pk)]) for pk, name in page.items()], found.count()
 
 
+def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
+    """Return the most frequent values of a field that contain a text, whatever its case."""
+    if name == TAG:
+        return [value for value, _count in tags(user, words, begin=0, size=limit)[0]]
+    if name == OWNER:
+        return [value for value, _count in owners(user, words, begin=0, size=limit)[0]]
+    known = FacetCount.objects.filter(field=name, value__icontains=words, count__gt=0)
+    frequent = [value for value, _count in overall(user, (name,))[name].values]
+    there = [value for value in frequent if words.casefold() in value.casefold()]
+    there += known.order_by("-count", "value").values_list("value", flat=True)[:limit]
+    return list(dict.fromkeys(there))[:limit]
+
+
 def _chosen(query: Query) -> dict[str, Sequence[str]]:
     """Return the fields that a query filters by, with the values of which one must hold."""
     values = {one.name: getattr(query, one.name) for one in fields(query)}
@@ -181,7 +198,8 @@ def _chosen(query: Query) -> dict[str, Sequence[str]]:
 
 def _is_counted(query: Query) -> bool:
     """Whether counters know how many adapters a query finds."""
-    return not query.q and not query.pictures and len(_chosen(query)) < 2
+    is_narrowed = query.q or query.pictures or query.rank or query.size or query.lineages
+    return not is_narrowed and len(_chosen(query)) < 2
 
 
 def _found(

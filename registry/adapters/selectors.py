@@ -31,6 +31,7 @@ from registry.search import matching as searching
 from registry.search import ranking
 from registry.search.matching import Found
 from registry.search.snippets import snippet
+from registry.search.syntax import limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,8 @@ class Query:
         q: Words and fields, see ``registry.search.syntax``.
         sort: One of ``SORTS``; "" for relevance.
         max_maturity: Highest content rating.
+        lineages: Lineages of which an adapter has one; "" stands for none.
+        rank, size: Ranges of the query language, such as ``8..32`` and ``..100mb``.
     """
 
     q: str = ""
@@ -73,6 +76,9 @@ class Query:
     licence: str = ""
     pictures: bool = False
     max_maturity: str = ""
+    rank: str = ""
+    size: str = ""
+    lineages: tuple[str, ...] = ()
 
     @property
     def ratings(self) -> list[Maturity] | None:
@@ -233,10 +239,18 @@ def conditions(query: Query) -> dict[str, Q]:
     found = {name: Q(**{COLUMNS[name]: value}) for name, value in values.items() if value}
     if query.ratings is not None:
         found[RATING] = Q(maturity__in=query.ratings)
+    if query.lineages:
+        found["lineages"] = Q(lineage__in=query.lineages)
     if query.tag:
         found["tag"] = tagged(query.tag)
     if query.owner:
         found["owner"] = Q(namespace=id_of_owner(query.owner))
+    for name, limit in (
+        ("rank", limit_of("rank", query.rank)),
+        ("size", limit_of("size", query.size)),
+    ):
+        if limit is not None:
+            found[name] = searching.within(limit, has_words=bool(query.q))
     if query.pictures:
         found["pictures"] = has_pictures()
     return found

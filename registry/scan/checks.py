@@ -30,7 +30,14 @@ from lorary.anatomy import (
 )
 from lorary.anatomy.findings.finding import finding, from_error
 from lorary.anatomy.findings.hashes import claimed_hashes, embedded_hashes
-from lorary.safetensors import Header, HeaderError, Limits, open_source, read_header
+from lorary.safetensors import (
+    Header,
+    HeaderError,
+    Limits,
+    open_source,
+    parse_header,
+    read_header,
+)
 from registry import ignored_paths
 from registry.scan import file_scan
 
@@ -174,6 +181,19 @@ def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
         size: Length of the whole file in bytes.
     """
     return inspect_bytes(head, name=name, size=size, limits=_limits())
+
+
+def header_of(head: bytes, *, size: int) -> Header:
+    """Return the header in a file's first bytes.
+
+    Args:
+        head: At most ``head_bytes()`` bytes.
+        size: Length of the whole file in bytes.
+
+    Raises:
+        HeaderError: it is invalid or not complete.
+    """
+    return parse_header(head, size=size, limits=_limits())
 
 
 def inspect_with_config(handle: BinaryIO, config: bytes, *, name: str) -> Inspection:

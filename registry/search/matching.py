@@ -158,7 +158,7 @@ def _first_ids(rows: QuerySet[Adapter]) -> list[int]:
 def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
     """Apply the limits and owners of a query."""
     for limit in parsed.limits:
-        condition = _within(limit, has_words=bool(parsed.wanted))
+        condition = within(limit, has_words=bool(parsed.wanted))
         rows = rows.exclude(condition) if limit.is_excluded else rows.filter(condition)
     for owner in parsed.owners:
         condition = _of(owner)
@@ -166,7 +166,7 @@ def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
     return rows
 
 
-def _within(limit: Limit, *, has_words: bool) -> Q:
+def within(limit: Limit, *, has_words: bool) -> Q:
     """Return the condition for a range.
 
     With words, they are found first, and the version of each match is looked up; without, the index

@@ -162,6 +162,13 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     )
 
 
+def limit_of(field: str, text: str) -> Limit | None:
+    """Return the range that a text such as ``8..32`` means for ``rank`` or ``size``, if any."""
+    if field not in {"rank", "size"}:
+        return None
+    return _limit("rank" if field == "rank" else "size", text.lower(), False)  # noqa: FBT003 - no minus sign
+
+
 def _limit(field: Literal["rank", "size"], value: str, is_excluded: bool) -> Limit | None:  # noqa: FBT001 - a minus sign
     """Return the limit that a value such as ``8..32`` or ``<100mb`` means, None if it is none."""
     found = _RANGE.match(value.replace(" ", ""))

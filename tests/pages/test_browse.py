@@ -92,9 +92,47 @@ def test_pages_follow_each_other_without_gaps(client: Client, many: list[Adapter
     following = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     second = client.get(following).content.decode()
     assert second.count('class="card stack') == 6
+    assert "<span>024</span>" in first
+    assert "<span>025</span>" in second
     assert 'rel="next"' not in second
     assert "First page" in second
     assert not {a for a in many if f"{a.title}<" in first and f"{a.title}<" in second}
+
+
+def test_scrolling_adds_cards_alone_and_stops_after_some_pages(
+    client: Client, many: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.pages.catalogue.views.ADAPTERS_PER_PAGE", 4)
+    url, is_automatic = "/browse?kind=style", []
+    for _page in range(7):
+        headers = {"HX-Request": "true"} if "cursor" in url else {}
+        answer = client.get(url, headers=headers)
+        page = answer.content.decode()
+        is_automatic.append("revealed" in page)
+        assert "Show more" in page or is_automatic[-1]
+        assert page.count('class="card stack') == 4
+        assert ("facets" in page) == ("cursor" not in url)
+        assert "HX-Push-Url" not in answer.headers
+        url = page.split('data-hx-get="')[-1].split('"')[0].replace("&amp;", "&")
+    assert is_automatic == [True] * 5 + [False, True]
+    assert "after=28" in url
+
+
+def test_a_profile_grows_like_other_lists(client: Client, many: list[Adapter]) -> None:
+    following = client.get("/ada").content.decode().split('data-hx-get="')[-1].split('"')[0]
+    page = client.get(following.replace("&amp;", "&"), headers={"HX-Request": "true"})
+    assert page.content.decode().startswith('<ul class="cards"')
+    assert "<span>030</span>" in page.content.decode()
+
+
+@pytest.mark.parametrize("after", ["-1", "²", "9" * 99, "x", ""])
+def test_a_page_link_with_an_odd_number_still_works(
+    client: Client, many: list[Adapter], after: str
+) -> None:
+    first = client.get("/browse").content.decode()
+    following = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    url = following.replace("after=24", f"after={after}")
+    assert client.get(url).content.decode().count('class="card stack') == 6
 
 
 def test_a_broken_page_link_says_so(client: Client, noir: Adapter) -> None:
@@ -103,10 +141,12 @@ def test_a_broken_page_link_says_so(client: Client, noir: Adapter) -> None:
     assert "Start again from the first page" in answer.content.decode()
 
 
-def test_htmx_gets_the_results_alone_and_a_tidy_address(client: Client, noir: Adapter) -> None:
+def test_htmx_gets_filters_and_results_and_a_tidy_address(client: Client, noir: Adapter) -> None:
     answer = client.get("/browse?q=noir&family=&kind=style&tag=", headers={"HX-Request": "true"})
     page = answer.content.decode()
-    assert page.startswith('<section id="results"')
+    assert page.startswith("<aside")
+    assert '<section id="results"' in page
+    assert re.search(r'name="family"\s+value="sd1"\s*>[^<]*<span class="n push">1<', page)
     assert "<html" not in page
     assert answer.headers["HX-Push-Url"] == "/browse?q=noir&kind=style"
     assert "HX-Request" in answer.headers["Vary"]
@@ -245,10 +285,70 @@ def test_a_card_names_adapter_base_model_kind_and_words(client: Client, noir: Ad
     page = client.get("/browse").content.decode()
     card = page.partition('class="card stack')[2].partition("</li>")[0]
     said = re.sub(r"<[^>]*>", "", card)
-    assert "ada/noir · Stable Diffusion 1" in said
-    assert " · style · rank 4 · " in said
+    assert re.search("ada/noir ?· Stable Diffusion 1", said)
+    assert "· style · rank 4 · " in said
     assert "noir light" in said
     Adapter.objects.update(family="")
-    assert "ada/noir · base unknown" in re.sub(
-        r"<[^>]*>", "", client.get("/browse").content.decode()
-    )
+    said = re.sub(r"<[^>]*>", "", client.get("/browse").content.decode())
+    assert re.search("ada/noir ?· base unknown", said)
+
+
+def test_a_wide_list_has_columns(client: Client, noir: Adapter) -> None:
+    Adapter.objects.update(downloads=1234)
+    page = client.get("/browse").content.decode()
+    heads = page.partition('class="heads')[2].partition("</p>")[0]
+    columns = page.partition('class="columns">')[2].partition("</dl>")[0]
+    for text in ("Owner", "Base model", "Rank", "Size", "Updated", "Downloads"):
+        assert f"<span>{text}</span>" in heads
+        assert f">{text}</dt>" in columns
+    shown = re.findall(r"<dd>\s*(.*?)\s*</dd>", columns)
+    assert shown[:3] == ["ada", "Stable Diffusion 1.x", "4"]
+    assert shown[-1] == "1,234"
+
+
+def test_pages_without_a_search_of_their_own_have_one_in_their_head(
+    client: Client, noir: Adapter
+) -> None:
+    for path in ("/ada", "/ada/noir", "/help/use", "/signin", "/try"):
+        assert client.get(path).content.decode().count('type="search"') >= 1, path
+    for path in ("/", "/browse"):
+        assert client.get(path).content.decode().count('name="q"') == 1, path
+
+
+def test_values_of_a_filter_are_found_by_a_part_of_them(
+    client: Client, ada: User, noir: Adapter, many: list[Adapter]
+) -> None:
+    for number, adapter in enumerate(many):
+        Adapter.objects.filter(pk=adapter.pk).update(licence=f"licence-{number % 15:02}")
+    adapters.describe(actor=ada, adapter=many[0], tags=["watercolour"])
+    assert 'name="licence_within"' in client.get("/browse").content.decode()
+
+    def found(query: str) -> str:
+        return client.get(f"/browse/values?{query}").content.decode()
+
+    assert found("filter=licence").count("<input") == 13  # the first 12, and any
+    page = found("filter=licence&licence_within=E-14")
+    assert re.findall(r'value="(licence-\d+)"', page) == ["licence-14"]
+    assert '<span class="n push">2</span>' in page
+    assert 'value="watercolour"' in found("filter=tag&tag_within=COLOUR")
+    assert 'value="watercolour"' in found("filter=tag&tag_within=colour&q=noir")
+    assert 'value="ada"' in found("filter=owner&owner_within=d")
+    assert "Nothing contains “zzz”" in found("filter=lineage&lineage_within=zzz")
+    assert client.get("/browse/values?filter=secret").status_code == 404
+
+
+def test_ranges_are_filters(client: Client, noir: Adapter, many: list[Adapter]) -> None:
+    def found(query: str) -> str:
+        return client.get(f"/browse?{query}").content.decode()
+
+    page = found("rank_from=2&rank_to=8&size_from=&size_to=50&q=noir")
+    assert "1 adapter" in page
+    assert "Remove filter: Rank 2–8" in page
+    assert "Remove filter: Size in MB ≤ 50" in page
+    assert 'href="/browse?q=noir&amp;size=..50mb"' in page
+    assert re.search(r'name="rank_to"[^>]* value="8"', page)
+    assert "0 adapters" in found("rank=5..")
+    assert "1 adapter" in found("rank=..4")
+    assert "31 adapters" in found("rank=odd&size_from=x&size_to=-1")
+    answer = client.get("/browse?rank_from=4&rank_to=", headers={"HX-Request": "true"})
+    assert answer.headers["HX-Push-Url"] == "/browse?rank=4.."

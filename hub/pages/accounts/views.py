@@ -176,17 +176,16 @@ def _sign_in_page(
         "form": form,
         "refusal": refusal.detail if refusal else "",
         "next": request.POST.get("next") or request.GET.get("next") or "",
-        "covers": _cover_cards(),
+        "covers": _cover_cards(request),
     }
     status = 429 if isinstance(refusal, RateLimited) else 400 if is_fault else 200
     return render(request, f"pages/{name}.html", context, status=status)
 
 
-def _cover_cards() -> list[list[Card]]:
+def _cover_cards(request: HttpRequest) -> list[list[Card]]:
     """Return up to nine cards of public adapters that are for all viewers, three per row."""
-    cards = cards_of(
-        None, adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
-    )
+    newest = adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
+    cards = cards_of(request, newest)
     cards = [card for card in cards if not card.rating]
     return [cards[start : start + 3] for start in range(0, len(cards) // 3 * 3, 3)]
 

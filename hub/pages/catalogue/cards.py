@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from hub.pages.adapters.content_rating import is_blurred, level_of, placeholder_of
-from hub.pages.labels import family_label, strength_range
+from hub.pages.adapters.content_rating import (
+    asked_level,
+    is_blurred,
+    level_of,
+    placeholder_of,
+)
+from hub.pages.labels import count, family_label, strength_range
 from hub.templatetags.lorary import size
 from previews.covers import drawing
 from previews.covers.selectors import covers_of
@@ -21,14 +28,25 @@ from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import File, Kind, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
+    from django.http import HttpRequest
 
     from registry.models import Adapter, User, Version
 
     Viewer = User | AnonymousUser | None
+
+#: Titles of the columns of wide lists.
+COLUMNS = (
+    gettext_lazy("Owner"),
+    gettext_lazy("Base model"),
+    gettext_lazy("Rank"),
+    gettext_lazy("Size"),
+    gettext_lazy("Updated"),
+    gettext_lazy("Downloads"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +71,13 @@ class Card:
             may be shown.
         reveal: Level to ask for to see the blurred picture, empty if no picture is blurred.
         snippet: HTML of the text in which searched words occur, empty without a search.
+        columns: Titles and texts of the columns of wide lists.
+        doubt: Why it may not work with the viewer's checkpoint, empty if nothing is known.
     """
 
     number: str
+    owner: str
+    name: str
     full_name: str
     url: str
     title: str
@@ -75,6 +97,8 @@ class Card:
     blur: str
     reveal: str
     snippet: SafeString
+    columns: tuple[tuple[str, str], ...]
+    doubt: str = ""
 
     @property
     def is_drawn(self) -> bool:
@@ -83,24 +107,30 @@ class Card:
 
 
 def cards_of(
-    user: Viewer,
+    request: HttpRequest,
     adapters: Sequence[Adapter],
     snippets: Mapping[int, SafeString] | None = None,
     *,
     known: Mapping[int, Picture | None] | None = None,
-    asked: str = "",
+    after: int = 0,
+    doubt: Callable[[Adapter], str] | None = None,
 ) -> list[Card]:
     """Return cards in the order of the adapters, with at most six queries.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
 
     Args:
+        request: Of the viewer; its URL may ask to see pictures (``content_rating.asked_level``).
+        adapters: The adapters.
+        snippets: Adapter id → where searched words occur, as HTML.
         known: Their covers, if they were read before.
-        asked: Level up to which the viewer asks to see pictures (``content_rating.asked_level``).
+        after: Number of cards on the pages before.
+        doubt: Returns why an adapter may not work for the viewer, "" if nothing is known.
     """
     found = covers_of(adapters) if known is None else known
     covers = {pk: one for pk, one in found.items() if one is not None}
-    blurs = {one.pk: _blur(user, one, covers.get(one.pk), asked) for one in adapters}
+    asked = asked_level(request)
+    blurs = {one.pk: _blur(request.user, one, covers.get(one.pk), asked) for one in adapters}
     for pk, blur in blurs.items():
         if blur.level and not blur.placeholder:  # the cover drawn from the weights is shown
             del covers[pk]
@@ -109,8 +139,9 @@ def cards_of(
         replace(
             _card(place, adapter, covers, proven, blurs[adapter.pk]),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
+            doubt=doubt(adapter) if doubt else "",
         )
-        for place, adapter in enumerate(adapters, start=1)
+        for place, adapter in enumerate(adapters, start=after + 1)
     ]
 
 
@@ -165,6 +196,8 @@ def _card(
     words = list(version.trigger_words) if version else []
     return Card(
         number=f"{place:03d}",
+        owner=adapter.owner,
+        name=adapter.name,
         full_name=adapter.full_name,
         url=reverse("adapter", args=[adapter.owner, adapter.name]),
         title=adapter.display_title,
@@ -184,7 +217,21 @@ def _card(
         blur=blur.placeholder,
         reveal=blur.level,
         snippet=SafeString(),
+        columns=_columns(adapter, version),
     )
+
+
+def _columns(adapter: Adapter, version: Version | None) -> tuple[tuple[str, str], ...]:
+    """Return what ``COLUMNS`` of wide lists show of an adapter."""
+    texts = (
+        adapter.owner,
+        family_label(adapter.family) or _("unknown"),
+        str(version.rank) if version and version.rank else "–",
+        size(version.size_bytes) if version else "–",
+        date_format(adapter.updated_at, "j M Y"),
+        count(adapter.downloads),
+    )
+    return tuple(zip(map(str, COLUMNS), texts, strict=True))
 
 
 def _facts(adapter: Adapter, version: Version | None) -> str:

@@ -26,7 +26,7 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     alike = [
         one for one in similar(request.user, adapter, SHOWN + len(known)) if one.pk not in known
     ]
-    cards = cards_of(request.user, [*together, *alike[:SHOWN]])
+    cards = cards_of(request, [*together, *alike[:SHOWN]])
     context = {
         "adapter": adapter,
         "companions": cards[: len(together)],

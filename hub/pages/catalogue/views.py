@@ -1,37 +1,37 @@
-"""The home page, search with filters, and profiles; htmx requests get only the results."""
+"""The home page, search with filters, and profiles.
+
+htmx requests get only what changes: filters and results, or the next page of a list.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import SHOW, asked_level, is_blurred, level_of
+from hub.pages.catalogue import filters
 from hub.pages.catalogue.cards import Card, cards_of
-from hub.pages.labels import RATING_LIMITS, count, family_label
+from hub.pages.catalogue.checkpoint import Choice, choice_of
 from hub.pages.pictures.strength_slider import Frame, sweep_of
-from lorary.anatomy import algorithm_title
 from previews.covers.selectors import covers_of
 from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
-from registry.facet_counters import RATING
-from registry.models import Kind, Maturity
+from registry.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from django.http import HttpRequest, HttpResponse, QueryDict
+    from django.http import HttpRequest, HttpResponse
 
     from previews.pictures.selectors import Picture
-    from registry.adapters.selectors import Page, Query
+    from registry.adapters.selectors import Page
     from registry.models import Adapter
 
 NEWEST = 10
@@ -51,23 +51,23 @@ class Hero:
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Show the home page: a search, a sweep or a cover, the newest adapters."""
-    newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
-    found = facets.overall(request.user, ("family", "kind", "tag"))
+    query, choice = adapter_selectors.Query(), choice_of(request)
+    query = choice.narrow(query) if choice else query
+    newest = adapter_selectors.search(request.user, query, limit=NEWEST).results
+    found = facets.overall(request.user, ("kind", "tag"))
     covers = covers_of(newest)
-    cards = cards_of(request.user, newest, known=covers, asked=asked_level(request))
+    cards = cards_of(request, newest, known=covers, doubt=_doubt(choice))
     shown = [one for one in newest if _is_shown(request, one, covers[one.pk])]
     sweep = _hero(request, [one for one in shown if not _is_uploaded(covers[one.pk])])
     lead = _lead(shown, newest, cards) if sweep is None else None
     context = {
+        "works_with": choice,
+        "here": reverse("home"),
         "cards": cards,
         "sweep": sweep,
         "lead": lead,
         "below": sweep or lead,
         "total": sum(number for _kind, number in found["kind"].values),
-        "families": [
-            {"id": family, "label": family_label(family)}
-            for family, _count in found["family"].values
-        ],
         "tries": [tag for tag, _count in found["tag"].values[:3]],
     }
     return render(request, "pages/home.html", context)
@@ -107,270 +107,121 @@ def _is_shown(request: HttpRequest, adapter: Adapter, picture: Picture | None) -
 
 
 ADAPTERS_PER_PAGE = 24
+#: Pages that scrolling adds until “Show more” has to be pressed, so that the footer is reachable.
+PAGES_AT_ONCE = 5
+#: The largest number of a card that a URL may ask for.
+MAX_NUMBER = 10**7
 #: Adapters without a public version that a profile lists.
 MAX_UNPUBLISHED = 50
-MAX_WORD = 200
-#: Values that are shown of filters with any number of values.
-MAX_SHOWN = 12
-#: Options of a filter that are shown; the rest is collapsed.
-MAX_OPEN = 10
-
-#: Filters in the order of the page, with their titles; the owner has no list of choices.
-TITLES = {
-    "family": gettext_lazy("Base model"),
-    "lineage": gettext_lazy("Lineage"),
-    "kind": gettext_lazy("Type"),
-    "tag": gettext_lazy("Tag"),
-    "method": gettext_lazy("Method"),
-    "licence": gettext_lazy("Licence"),
-    "maturity": gettext_lazy("Content rating"),
-    "owner": gettext_lazy("Owner"),
-}
-#: Highest content rating → its label; without this filter, all are found.
-UP_TO = {level: label for level, label in RATING_LIMITS.items() if level != Maturity.EXPLICIT}
-#: Filters with any number of values.
-MANY = frozenset({"lineage", "tag", "licence", "owner"})
-#: Filters that are shown with a single value as well.
-ALWAYS = frozenset({"family", "kind", "tag"})
-#: Value of the filter by pictures.
-WITH_PICTURES = "yes"
-#: Filter → function that returns the text of a value.
-LABELS: dict[str, Callable[[str], str]] = {
-    "family": family_label,
-    "lineage": str,
-    "kind": lambda kind: str(Kind(kind).label),
-    "tag": str,
-    "method": algorithm_title,
-    "licence": str,
-    "maturity": lambda maturity: str(Maturity(maturity).label),
-    "max_maturity": lambda level: str(UP_TO[Maturity(level)]),
-    "owner": str,
-    "pictures": lambda _is_chosen: _("With pictures"),
-}
-
-SORTS = {
-    "relevance": gettext_lazy("Relevance"),
-    "new": gettext_lazy("Newest"),
-    "updated": gettext_lazy("Recently updated"),
-    "downloads": gettext_lazy("Most downloads"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One value of a filter, with the number of its adapters as text."""
-
-    value: str
-    label: str
-    is_chosen: bool
-    count: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """One filter."""
-
-    name: str
-    title: str
-    chosen: str
-    options: list[Option]
-
-    @property
-    def is_useful(self) -> bool:
-        """Whether it is in use, or has a choice that its name alone does not tell."""
-        least = 1 if self.chosen or self.name in ALWAYS else 2
-        return len(self.options) >= least
-
-    @property
-    def first(self) -> list[Option]:
-        """Return the most frequent options, and the chosen one."""
-        return [one for n, one in enumerate(self.options) if n < MAX_OPEN or one.is_chosen]
-
-    @property
-    def rest(self) -> list[Option]:
-        """Return the collapsed options."""
-        return [one for one in self.options[MAX_OPEN:] if not one.is_chosen]
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """An active filter, and the URL without it."""
-
-    label: str
-    without: str
 
 
 @require_safe
-@vary_on_headers("HX-Request")
+@vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def browse(request: HttpRequest) -> HttpResponse:
     """Show a page of matching adapters."""
-    query = _query(request.GET)
+    query, choice = filters.query_of(request.GET), choice_of(request)
+    narrow = choice.narrow(query) if choice else query
     cursor = request.GET.get("cursor", "")
-    found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
-    if _wants_results_only(request):
-        total = facets.total(request.user, query, found.matches)
-        context = _results(request, query, found, total)
-        response = render(request, "includes/results.html", context)
-        if SHOW not in request.GET:  # to reveal one picture is not another search
-            response.headers["HX-Push-Url"] = _address(query)
-        return response
-    total, values = facets.matching(request.user, query, found.matches)
-    context = _results(request, query, found, total) | {"facets": _facets(values, query)}
-    return render(request, "pages/browse.html", context)
-
-
-def _results(
-    request: HttpRequest, query: Query, found: Page, total: facets.Total
-) -> dict[str, Any]:
-    return {
+    found = adapter_selectors.search(request.user, narrow, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    if cursor and _wants_part(request):
+        return _next_page(request, found)
+    total, values = facets.matching(request.user, narrow, found.matches)
+    context = {
+        "works_with": choice,
+        "is_overruled": choice is not None and not choice.applies_to(query),
+        "here": filters.address(query),
         "query": query,
-        "cards": cards_of(request.user, found.results, found.snippets, asked=asked_level(request)),
-        "chips": _chips(query),
+        "chips": filters.chips(query),
         "corrected": found.corrected,
-        "sorts": _sorts(query),
-        "count_text": count_text(total),
-        **page_links(request, found, request.GET.get("cursor", "")),
+        "sorts": filters.sorts(query),
+        "count_text": filters.count_text(total),
+        "facets": filters.facet_list(values, query),
+        "ranges": filters.ranges(query),
+        **_page(request, found),
     }
+    if not _wants_part(request):
+        return render(request, "pages/browse.html", context)
+    response = render(request, "includes/listing.html", context)
+    if SHOW not in request.GET:  # to reveal one picture is not another search
+        response.headers["HX-Push-Url"] = filters.address(query)
+    return response
 
 
-def _sorts(query: Query) -> list[Option]:
-    """Return the sort orders. The first one has no value: it depends on whether there are words."""
-    default = "relevance" if query.q else "new"
-    others = [name for name in SORTS if name not in {default, "relevance"}]
-    chosen = query.sort if query.sort in others else ""
-    named = {"": SORTS[default], **{name: SORTS[name] for name in others}}
-    return [Option(value, str(label), value == chosen) for value, label in named.items()]
+@require_safe
+def values(request: HttpRequest) -> HttpResponse:
+    """Show the values of a filter that contain a text; without one, the most frequent.
+
+    Raises:
+        NotFound: there is no such filter.
+    """
+    name = request.GET.get("filter", "")
+    if name not in filters.MANY:
+        raise NotFound(_("There is nothing at this address."))
+    text = request.GET.get(f"{name}_within", "").strip()
+    query, choice = filters.query_of(request.GET), choice_of(request)
+    narrow = choice.narrow(query) if choice else query
+    found = facets.matching(request.user, narrow)[1].get(name, facets.Facet())
+    known = facets.values(request.user, name, text, limit=filters.MAX_OPEN) if text else []
+    facet = filters.values_with(text, name, query, found, known)
+    return render(request, "includes/options.html", {"facet": facet, "within": text})
 
 
-def _wants_results_only(request: HttpRequest) -> bool:
+def _wants_part(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of the page; going back needs the whole page."""
     headers = request.headers
     return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
 
 
-def _query(wanted: QueryDict) -> Query:
-    """Return the search query, without invalid values."""
-    kind, sort, maturity, highest = (
-        wanted.get(name, "") for name in ("kind", "sort", "maturity", "max_maturity")
-    )
-    return adapter_selectors.Query(
-        q=wanted.get("q", "")[:MAX_WORD].strip(),
-        family=wanted.get("family", "")[:MAX_WORD],
-        kind=kind if kind in Kind.values else "",
-        tag=wanted.get("tag", "")[:MAX_WORD],
-        owner=wanted.get("owner", "")[:MAX_WORD],
-        sort=sort if sort in SORTS else "",
-        lineage=wanted.get("lineage", "")[:MAX_WORD],
-        method=wanted.get("method", "")[:MAX_WORD],
-        maturity=maturity if maturity in Maturity.values else "",
-        licence=wanted.get("licence", "")[:MAX_WORD],
-        pictures=wanted.get("pictures") == WITH_PICTURES,
-        max_maturity=highest if highest in UP_TO else "",
-    )
+def _next_page(request: HttpRequest, found: Page) -> HttpResponse:
+    """Return the cards that scrolling adds to a list, and the link to those after them."""
+    return render(request, "includes/more.html", _page(request, found))
 
 
-def count_text(total: facets.Total) -> str:
-    """Return the number of adapters that a query finds, as text."""
-    text = ngettext("%(n)s adapter", "%(n)s adapters", total.adapters)
-    return text % {"n": _number(total.adapters, is_capped=total.is_capped)}
+def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
+    """Return the cards of a page, and the URLs of the next page and, on later ones, of the first.
 
-
-def _number(adapters: int, *, is_capped: bool) -> str:
-    """Return a number of adapters, with a plus sign if there are more."""
-    return f"{count(adapters)}+" if is_capped else count(adapters)
-
-
-def page_links(request: HttpRequest, found: Page, cursor: str) -> dict[str, str]:
-    """Return the URLs of the next page and, on later pages, of the first one."""
+    Cards go on counting: ``after`` in the URL is the number of cards on the pages before.
+    """
     wanted = request.GET.copy()
-    wanted.pop("cursor", None)
+    cursor, after = wanted.pop("cursor", [""])[-1], wanted.pop("after", ["0"])[-1]
+    begin = int(after) if after.isdecimal() and cursor else 0
+    begin = min(begin, MAX_NUMBER)
+    end = begin + len(found.results)
     start = f"{request.path}?{wanted.urlencode()}"
-    if found.next_cursor:
-        wanted["cursor"] = found.next_cursor
+    wanted["cursor"], wanted["after"] = found.next_cursor, str(end)
     return {
+        "cards": cards_of(
+            request, found.results, found.snippets, after=begin, doubt=_doubt(choice_of(request))
+        ),
         "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
         "newer": start if cursor else "",
+        "is_automatic": end // ADAPTERS_PER_PAGE % (PAGES_AT_ONCE + 1) != 0,
     }
 
 
-def _address(query: Query, *, without: str = "") -> str:
-    """Return the URL of a search, without empty parameters."""
-    values = {f.name: getattr(query, f.name) for f in fields(query)}
-    values["pictures"] = WITH_PICTURES if query.pictures else ""
-    if values["sort"] == ("relevance" if query.q and without != "q" else "new"):
-        values["sort"] = ""
-    kept = {name: value for name, value in values.items() if value and name != without}
-    return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
-
-
-def _chips(query: Query) -> list[Chip]:
-    labels = {"q": f"“{query.q}”" if query.q else ""}
-    for name, label in LABELS.items():
-        value = getattr(query, name)
-        labels[name] = label(value) if value else ""
-    return [Chip(label, _address(query, without=name)) for name, label in labels.items() if label]
-
-
-def _facets(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
-    """Return the filters that have a choice, or that are in use."""
-    shown = [
-        _up_to(query, found[name])
-        if name == RATING and not query.maturity
-        else _facet(name, query, found[name])
-        for name in TITLES
-        if name in found
-    ]
-    choices = [one for one in shown if one.is_useful]
-    chosen = WITH_PICTURES if query.pictures else ""
-    pictures = Option(WITH_PICTURES, _("With pictures"), is_chosen=query.pictures)
-    return [*choices, Facet("pictures", _("Pictures"), chosen, [pictures])]
-
-
-def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
-    """Return a filter; its options always include the chosen value."""
-    chosen, label = getattr(query, name), LABELS[name]
-    most = MAX_SHOWN if name in MANY else None
-    options = [
-        Option(value, label(value), value == chosen, _number(number, is_capped=found.is_capped))
-        for value, number in found.values[:most]
-    ]
-    if chosen and not any(option.is_chosen for option in options):
-        options.append(Option(chosen, label(chosen), is_chosen=True))
-    return Facet(name, str(TITLES[name]), chosen, options)
-
-
-def _up_to(query: Query, found: facets.Facet) -> Facet:
-    """Return the filter by the highest content rating; without a choice, it has no options."""
-    counts = dict(found.values)
-    levels = UP_TO if query.max_maturity or len(counts) > 1 else {}
-    options = [
-        Option(
-            level.value,
-            str(label),
-            level == query.max_maturity,
-            _number(
-                sum(counts.get(one, 0) for one in level.up_to),
-                is_capped=found.is_capped,
-            ),
-        )
-        for level, label in levels.items()
-    ]
-    return Facet("max_maturity", str(TITLES[RATING]), query.max_maturity, options)
+def _doubt(choice: Choice | None) -> Callable[[Adapter], str] | None:
+    return choice.doubt_about if choice else None
 
 
 @require_safe
+@vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
     """Show an owner's adapters; private and unpublished ones only to those who own them."""
     namespace = adapter_selectors.namespace(owner)
-    query = adapter_selectors.Query(owner=namespace.name)
+    query, choice = adapter_selectors.Query(owner=namespace.name), choice_of(request)
+    query = choice.narrow(query) if choice else query
     cursor = request.GET.get("cursor", "")
     found = adapter_selectors.search(request.user, query, cursor=cursor, limit=ADAPTERS_PER_PAGE)
+    if cursor and _wants_part(request):
+        return _next_page(request, found)
     unpublished = adapter_selectors.unpublished(request.user, namespace)
     context = {
         "owner": namespace,
+        "works_with": choice,
+        "here": request.get_full_path(),
         "is_self": request.user.is_authenticated and namespace.user_id == request.user.pk,
-        "cards": cards_of(request.user, found.results, asked=asked_level(request)),
         "unpublished": unpublished[:MAX_UNPUBLISHED],
-        "count_text": count_text(facets.total(request.user, query)),
-        **page_links(request, found, cursor),
+        "count_text": filters.count_text(facets.total(request.user, query)),
+        **_page(request, found),
     }
     return render(request, "pages/profile.html", context)

@@ -24,16 +24,58 @@ on("click", "[data-theme-next]", (el) => {
   else document.documentElement.dataset.theme = next;
   el.querySelector("[data-theme-name]").textContent = el.dataset[next];
 });
+on("click", "[data-forget]", (el, e) => {
+  e.preventDefault();
+  document.cookie = `${el.dataset.forget}=; path=/; max-age=0; samesite=lax`;
+  location.reload();
+});
+// The choice of a checkpoint opens over the list; its page serves where it does not.
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  if (ctx.target?.id !== "picker-body") return;
+  if (ctx.target.childElementCount) document.getElementById("picker").showPopover();
+  else location.assign(ctx.sourceElement.href);
+});
 on("change", "[name=density]", (el) => {
   keep("density", el.value);
   el.closest("[data-density]").dataset.density = el.value;
 });
 
-// "/" goes to the search field.
+// Keys of their own; none while typing. `includes/dialogs.html` lists them.
+const TYPING = "textarea, select, input:not([type=radio], [type=checkbox]), [contenteditable]";
+const cardLinks = () => $$(".card :is(h2, h3) a");
+const step = (by) => {
+  const all = cardLinks();
+  const at = all.indexOf(document.activeElement);
+  const next = at < 0 ? all.find((a) => a.getBoundingClientRect().top >= 0) ?? all[0] : all[at + by];
+  next?.focus();
+  next?.closest(".card").scrollIntoView({ block: "nearest" });
+};
+// The number of cards beside each other.
+const perRow = () => {
+  const tops = cardLinks().map((a) => a.closest(".card").offsetTop);
+  return Math.max(1, tops.filter((top) => top === tops[0]).length);
+};
+const keys = {
+  "/": () => $$("input[type=search]:not(.within)").find((el) => el.checkVisibility())?.focus(),
+  "?": () => document.getElementById("keys").togglePopover(),
+  f: () => {
+    const facets = document.getElementById("facets");
+    if (facets && !facets.checkVisibility()) facets.showPopover();
+    if (facets) $$("input", facets).find((el) => el.checkVisibility())?.focus();
+  },
+  j: () => step(1),
+  k: () => step(-1),
+};
+const arrows = {
+  ArrowRight: () => step(1),
+  ArrowLeft: () => step(-1),
+  ArrowDown: () => step(perRow()),
+  ArrowUp: () => step(-perRow()),
+};
 document.addEventListener("keydown", (e) => {
-  if (e.key !== "/" || e.ctrlKey || e.metaKey || e.target.matches("input, textarea, select")) return;
-  const field = $$("input[type=search]").find((el) => el.checkVisibility());
-  if (field) { e.preventDefault(); field.focus(); }
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches(TYPING)) return;
+  const press = keys[e.key] ?? (cardLinks().includes(e.target) && arrows[e.key]);
+  if (press) { e.preventDefault(); press(); }
 });
 
 // Copy: the clipboard needs https; an older way serves plain http in a local network.
@@ -77,8 +119,8 @@ const pick = (tab) => {
 on("click", "[role=tab]", (tab, e) => { e.preventDefault(); pick(tab); });
 on("keydown", "[role=tab]", (tab, e) => {
   const all = $$("[role=tab]", tab.closest("[role=tablist]"));
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
-  const next = step ? all.at((all.indexOf(tab) + step) % all.length)
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
+  const next = by ? all.at((all.indexOf(tab) + by) % all.length)
     : { Home: all[0], End: all.at(-1) }[e.key];
   if (next) { e.preventDefault(); pick(next); next.focus(); }
 });

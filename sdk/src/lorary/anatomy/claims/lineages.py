@@ -30,6 +30,18 @@ _AUTOV1 = re.compile(r"[0-9a-f]{8}")
 _DIGITS = re.compile(r"[0-9]{1,12}")
 _EMPTY = "e3b0c442"  # sha256 of no bytes, a placeholder
 
+#: Family → lineages that most others of the family descend from, so that adapters of one often work
+#: with the other.
+ROOTS: Mapping[str, tuple[str, ...]] = {
+    "sd1": ("Stable Diffusion 1.5",),
+    "sd2": ("Stable Diffusion 2.1",),
+    "sdxl": ("SDXL 1.0", "SDXL base", "SDXL 0.9"),
+    "flux1": ("FLUX.1 dev",),
+    "qwen_image": ("Qwen-Image",),
+    "z_image": ("Z-Image",),
+    "anima": ("Anima",),
+}
+
 
 class LineageError(ValueError):
     """Raised if the file of lineages can't be read."""
@@ -88,6 +100,24 @@ class Lineages:
     def family_of(self, lineage: str | None) -> str | None:
         """Return the family or group of a lineage, or None if the table has none."""
         return None if lineage is None else self.families.get(lineage)
+
+
+def related_lineages(lineage: str, family: str) -> tuple[str, ...]:
+    """Return the names of a lineage: it, and those that are more or less exact.
+
+    `Pony` and `Pony Diffusion V6 XL` are one, and so are all names of the root of a family.
+    """
+    roots = ROOTS.get(family, ())
+    if lineage in roots:
+        return roots
+    named = [
+        one
+        for one, of in lineages().families.items()
+        if of == family
+        and one not in roots
+        and (one.startswith(f"{lineage} ") or lineage.startswith(f"{one} "))
+    ]
+    return tuple(dict.fromkeys([lineage, *named]))
 
 
 # What may follow a word without a separator: `ponyxl`, `illustriousmix`.
