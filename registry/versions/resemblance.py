@@ -83,7 +83,7 @@ def find(user: User, path: str, document: Document) -> Resemblance | None:
     return max(likely, key=lambda one: one.weight, default=None)
 
 
-def _primary_files(versions: Iterable[int | None]) -> Iterable[dict[str, Any]]:
+def _primary_files(versions: Iterable[int | None]) -> Iterable[Mapping[str, Any]]:
     """Return the main file of each version with the values to compare; one query."""
     anatomy = "blob__anatomy__document"
     training = KeyTransform("training", anatomy)
@@ -99,7 +99,7 @@ def _primary_files(versions: Iterable[int | None]) -> Iterable[dict[str, Any]]:
 
 
 def _compared(
-    adapter: Adapter, line: dict[str, Any], path: str, document: Document
+    adapter: Adapter, line: Mapping[str, Any], path: str, document: Document
 ) -> Resemblance | None:
     base, training = document.get("base") or {}, document.get("training") or {}
     allowed = [base["family"]] if base.get("family") else list(base.get("candidates") or ())
