@@ -7,8 +7,11 @@ publishes once the uploads are accepted. ``?upload=ID`` opens it for an existing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -17,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from hub.http import limits
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
 from hub.pages.publishing import header_preview, sheets, stored_checks, upload_rows
@@ -25,11 +29,13 @@ from registry.accounts import attempts, quotas
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
-from registry.errors import Conflict, LoraryError, Moved, NotFound
-from registry.models import Adapter, UploadState, User, Version, Visibility
+from registry.errors import Conflict, Invalid, LoraryError, Moved, NotFound, UploadRefused
+from registry.models import Adapter, Upload, UploadState, User, Version, Visibility
 from registry.names import check_name, check_new_name
 from registry.publication import services as publication
+from registry.scan import checks
 from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
 
 #: Headers that a user may have read per minute.
 READS, READ_WINDOW_S = 60, 60
@@ -94,7 +100,7 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
 
 
 def _frame(target: Adapter | None) -> dict[str, Any]:
-    return {"target": target, "limits": upload_rows.limits()}
+    return {"target": target, "limits": upload_rows.limits(), "form_bytes": limits.MAX_FORM_BYTES}
 
 
 def _target(request: HttpRequest) -> Adapter | None:
@@ -172,6 +178,35 @@ def read(request: HttpRequest) -> HttpResponse:
     form = sheets.filled(user, reading, target, number=number)
     context = sheets.context_of(user, reading, target, form, number=number)
     return render(request, "publish/sheet.html", context)
+
+
+@require_POST
+def send(request: HttpRequest) -> HttpResponse:
+    """Receive one file as a form sends it, without a script; the filled form follows."""
+    user = require_user(request.user)
+    target, file = _target(request), request.FILES.get("file")
+    try:
+        upload = _received(user, file)
+    except LoraryError as error:
+        context = {**_frame(target), "problem": str(error.detail)}
+        return render(request, "publish/page.html", context, status=400)
+    query = {"upload": str(upload.public_id), **({"to": target.full_name} if target else {})}
+    return redirect(f"{reverse('publish')}?{urlencode(query)}")
+
+
+def _received(user: User, file: UploadedFile[Any] | None) -> Upload:
+    """Return the upload of a file; the page of a refused one shows the reasons.
+
+    Raises:
+        Invalid: there is no adapter file.
+        LoraryError: any error of the services.
+    """
+    if file is None or not checks.is_weights(file.name or ""):
+        raise Invalid(_("Choose a .safetensors file."))
+    upload = uploads.create(actor=user, path=file.name or "", size_bytes=file.size or 0)
+    with suppress(UploadRefused):
+        uploads.receive(actor=user, upload=upload, stream=file)
+    return upload
 
 
 @never_cache
