@@ -1,8 +1,8 @@
 """Limits on the cost of a request: header inspections, and files in forms.
 
 The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit a
-few clients could keep all of them busy. Forms carry images that browsers without JavaScript send;
-weights are sent as raw bodies.
+few clients could keep all of them busy. Forms carry images and single adapters from browsers
+without JavaScript; all other weights are sent as raw bodies.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ def head_too_large(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
 MAX_FORM_BYTES = 4 * MAX_FILM_BYTES
 
 
+class FormTooLarge(RequestDataTooBig):
+    """A form, with its files, is larger than any page accepts."""
+
+
 class FormSizeLimit(FileUploadHandler):
     """Upload handler that refuses too large forms before anything of them is written.
 
@@ -105,10 +109,10 @@ class FormSizeLimit(FileUploadHandler):
         """Check the Content-Length.
 
         Raises:
-            RequestDataTooBig: the form is larger than any page accepts.
+            FormTooLarge: the form is larger than any page accepts.
         """
         if content_length > MAX_FORM_BYTES:
-            raise RequestDataTooBig
+            raise FormTooLarge
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes to the next handler."""

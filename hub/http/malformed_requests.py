@@ -16,9 +16,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from hub.http import limits
 from hub.http.errors import Malformed
 from hub.http.problems import ProblemRenderer, problem_of
 from hub.protocols.huggingface.refusals import in_header
+from hub.templatetags.lorary import size
 
 MAX_LENGTH_DIGITS = 18
 
@@ -55,6 +57,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
             "This host name is not allowed. The administrator of the hub can add it to "
             "LORARY_ALLOWED_HOSTS."
         )
+    if isinstance(exception, limits.FormTooLarge):
+        text = _(
+            "A form with files can have at most %(limit)s. Larger adapters are sent in parts: with "
+            "JavaScript on the page “Publish”, or by “lorary push”."
+        ) % {"limit": size(limits.MAX_FORM_BYTES)}
     if request.path.startswith("/api/"):
         return _problem(text, reverse("api-docs"))
     return HttpResponseBadRequest(render_to_string("400.html", {"text": text}))

@@ -49,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("browse/values", page(catalogue.values), name="browse-values"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
+    path("publish/send", page(publish.send), name="publish-send"),
     path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),
     path("publish/name", page(publish.name, judges_query=True), name="publish-name"),
     path("uploads", page(uploads.index), name="uploads"),

@@ -150,7 +150,7 @@ TIME_ZONE = LORARY.time_zone
 USE_TZ = True
 
 # --- Uploads --------------------------------------------------------------------------------
-# Weights are sent as raw bodies and never pass through Django's form parsers.
+# Weights are sent as raw bodies, apart from a single file that is sent without JavaScript.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data

@@ -35,7 +35,12 @@ _FOLDER = re.compile(r"(?:^|/)checkpoint-([0-9]{1,9})/")
 #: Words that name a half, and words that do so only if another file has the opposite word.
 _EXPLICIT = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
 _HINT = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
+#: Those without abbreviations, which are parts of other names as well.
+_HALF = re.compile(r"(?<![a-z])(?:high|low)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: What browsers add to the second download of a file.
+_COPY = re.compile(r" ?\([0-9]{1,9}\)$")
+_BETWEEN = re.compile(r"[-_. ]+")
 
 
 def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str, str]:
@@ -59,6 +64,19 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
     }
     halves = {path: variant for path, variant in found.items() if variant}
     return _checkpoints(weights) | halves | _earlier(weights, halves)
+
+
+def run_of(path: str, document: Document) -> str:
+    """Return what the names of a training run's files share: without epoch, step and half.
+
+    ``Noir_ink-000008 (1).safetensors`` is of ``noir ink``, and ``noir-ink_HIGH.safetensors`` too
+    if it can be half of a pair.
+    """
+    name = _COPY.sub("", path.rpartition("/")[2].rpartition(".")[0])
+    name = _HUMP.sub("_", _place_of(f"{name}.safetensors").run).casefold()
+    if _can_be_half(document, ""):
+        name = _HALF.sub("", _EXPLICIT.sub("", name))
+    return _BETWEEN.sub(" ", name).strip()
 
 
 def half_family(variant: str, candidates: Iterable[str]) -> str:

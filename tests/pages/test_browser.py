@@ -62,9 +62,10 @@ def test_a_dropped_file_becomes_a_page(
     page.wait_for_selector("form[data-ok]")
     assert page.input_value("[name=title]") == f"Glass tube {width}"
     assert page.input_value("[name=name]") == f"glass_tube-{width}"
+    page.click("details.fold > summary")
     assert "Proven by shape: Stable Diffusion 1" in page.inner_text("form[data-ok]")
     assert page.input_value("[name=trigger]") == "glass tube"
-    page.wait_for_selector("#name-note:has-text('Available')")
+    page.wait_for_selector("[data-name-note]:has-text('Available')")
     page.fill("[name=summary]", "Drawn in glass.")
     page.click("[data-publish-button]")
     page.wait_for_url(f"**/glass-{width}/glass_tube-{width}")

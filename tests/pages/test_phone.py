@@ -63,6 +63,8 @@ def test_every_control_is_inside_the_window_of_a_phone(phone: Visit, tmp_path: P
     page.set_input_files("#file", file)
     page.wait_for_selector("[data-upload-text]:has-text('sent and checked')")
     require_inside(page, "the filled form")
+    page.click("details.fold > summary")
+    require_inside(page, "the whole form")
     page.fill("[name=name]", NAME)
     page.click("[data-publish-button]")
     page.wait_for_url(f"**/pocket/{NAME}")

@@ -301,9 +301,9 @@ def test_an_address_is_suggested_from_the_files_own_name(
 ) -> None:
     data = kohya(DENOISERS["sd1", "diffusers"], rank=4, metadata={"ss_output_name": "glass"})
     page = read(as_ada, data, path).content.decode()
-    assert f'value="{name}" aria-describedby="name-note"' in page
+    assert f'value="{name}" aria-describedby="f1-note"' in page
     assert 'name="title" value="Glass"' in page
-    beside = page.partition('id="name-note"')[2].partition("evrow")[0]
+    beside = page.partition('id="f1-note"')[2].partition("evrow")[0]
     assert source in beside
     assert (path if "file" in source else "<span>glass</span>") in beside
 

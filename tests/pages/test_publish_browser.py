@@ -42,9 +42,10 @@ def test_what_the_file_stores_replaces_what_its_header_says(desk: Visit, tmp_pat
     page = desk.page
     page.set_input_files("#file", file)
     page.wait_for_selector("form[data-ok]")
+    page.click("details.fold > summary")
     page.fill("[name=summary]", "Typed before the checks ended.")
     page.wait_for_selector(f"{FINDINGS}:has-text('the file stores 2')")
-    assert page.input_value("#structure") == "LoRA, rank 4, alpha 2"
+    assert page.inner_text("[data-structure]") == "LoRA, rank 4, alpha 2"
     assert page.input_value("[name=summary]") == "Typed before the checks ended."
     assert "The numbers are checked" not in page.inner_text(FINDINGS)
 
@@ -83,3 +84,90 @@ def test_a_published_file_is_named_at_once(
         else:
             visit.page.wait_for_selector(f"{FINDINGS}:has-text('first/shared v1')")
         visit.close()
+
+
+def test_three_files_are_published_without_a_question(desk: Visit, tmp_path: Path) -> None:
+    desk.join("trio", next_="/publish")
+    page = desk.page
+    files = [saved(tmp_path, f"{name}.safetensors", kohya(SD1, rank=rank, metadata={"made": name}))
+             for rank, name in enumerate(("rain", "glass_tube", "velvet"), 4)]  # fmt: skip
+    page.set_input_files("#file", files)
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 3 adapters')")
+    page.click("[data-publish-button]")
+    page.wait_for_selector("[data-done-title]:has-text('3 adapters are published')")
+    links = page.locator("[data-done-list] a")
+    assert links.all_inner_texts() == ["Rain", "Glass tube", "Velvet"]
+    assert page.evaluate("document.activeElement.dataset.doneTitle") == ""
+    assert not page.is_visible("[data-bar]")
+    links.nth(1).click()
+    page.wait_for_url("**/trio/glass_tube")
+
+
+def test_files_of_one_run_are_one_adapter_unless_the_user_says_otherwise(
+    desk: Visit, tmp_path: Path
+) -> None:
+    desk.join("epochs", next_="/publish")
+    page = desk.page
+    names = ("ink-000004", "ink", "glass")
+    files = [saved(tmp_path, f"{name}.safetensors", kohya(SD1, metadata={"made": name}))
+             for name in names]  # fmt: skip
+    page.set_input_files("#file", [*files, saved(tmp_path, "glass.txt", b"How it was made.")])
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
+    boxes = page.locator("[data-adapters] > section")
+    shown = [box.locator("[data-upload-name]").all_inner_texts() for box in boxes.all()]
+    assert sorted(shown[0]) == ["ink-000004.safetensors", "ink.safetensors"]
+    assert shown[1] == ["glass.safetensors", "glass.txt"]
+    page.check("[name=split][value=files]")
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 3 adapters')")
+    page.check("[name=split][value=one]")
+    page.wait_for_selector("[data-bar-text]:has-text('Nothing is missing')")
+    assert boxes.count() == 1
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/epochs/*")
+    page.goto(f"{page.url}?tab=files")
+    assert all(f"{name}.safetensors" in page.inner_text("main") for name in names)
+
+
+def test_the_next_version_is_offered_and_taken_back(desk: Visit, tmp_path: Path) -> None:
+    desk.join("again", next_="/publish")
+    page = desk.page
+    page.set_input_files("#file", saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4)))
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/again/ink")
+    desk.go("/publish")
+    page.set_input_files("#file", saved(tmp_path, "ink-v2.safetensors", kohya(SD1, rank=8)))
+    page.wait_for_selector("text=Looks like version 2 of Ink")
+    page.fill("[name=more_words]", "typed")
+    page.click("[data-version-of='again/ink']")
+    page.wait_for_selector("[data-publish-button]:has-text('Publish version 2')")
+    assert page.input_value("[name=more_words]") == "typed"
+    page.click("[data-version-of='']")
+    page.wait_for_selector("text=Looks like version 2 of Ink")
+    page.click("[data-version-of='again/ink']")
+    page.wait_for_selector("[data-publish-button]:has-text('Publish version 2')")
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/again/ink")
+    assert "version 2" in page.inner_text("main")
+
+
+def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
+    desk: Visit, tmp_path: Path
+) -> None:
+    desk.join("faulty", next_="/publish")
+    page = desk.page
+    files = [saved(tmp_path, f"{name}.safetensors", kohya(SD1, metadata={"made": f"{name} too"}))
+             for name in ("fog", "mist")]  # fmt: skip
+    page.set_input_files("#file", files)
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
+    page.click("details.fold > summary >> nth=1")
+    page.fill("[name=tags] >> nth=1", "<b>")
+    page.click("details.fold > summary >> nth=1")
+    page.click("[data-publish-button]")
+    page.wait_for_selector("[data-done-title]:has-text('Published')")
+    page.wait_for_selector("[data-faults]:has-text('is not a valid tag')")
+    assert page.locator("details.fold[open]").count() == 1
+    assert page.evaluate("document.activeElement.dataset.faults") == ""
+    page.fill("[name=tags] >> visible=true", "fog")
+    page.click("[data-publish-button]")
+    page.wait_for_selector("[data-done-title]:has-text('2 adapters are published')")

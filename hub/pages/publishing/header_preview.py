@@ -31,10 +31,10 @@ from hub.pages.labels import family_label, family_labels
 from hub.templatetags.lorary import size
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
-from lorary.anatomy.display_names import stem, title_of
+from lorary.anatomy.display_names import stem
 from registry.blobs.anatomies import undecided_families
 from registry.errors import LoraryError, TooLarge
-from registry.models import Adapter, Upload, Version
+from registry.models import Adapter, Upload
 from registry.names import check_path
 from registry.scan import checks
 
@@ -44,8 +44,6 @@ Document = Mapping[str, Any]
 _ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
 #: Names that libraries give to all adapters.
 _GENERIC_NAMES = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
-
-OWN_FIELDS = ("summary", "kind", "tags", "licence", "maturity", "visibility", "card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +105,30 @@ class Reading:
         return (family,) if family else self.possible
 
     @property
-    def own_fields(self) -> tuple[str, ...]:
-        """Return the fields that no file has a value for."""
-        return OWN_FIELDS
+    def is_base_open(self) -> bool:
+        """Whether neither tensors nor metadata suggest a base model, so that only the user can."""
+        base = self.document.get("base") or {}
+        return not (base.get("family") or base.get("likely"))
 
     @property
-    def yours(self) -> Proof:
-        """Return the source of values that only the user knows."""
+    def base_text(self) -> str:
+        """Return the base model and how sure it is, as a phrase."""
+        base = self.document.get("base") or {}
+        if self.is_base_open:
+            return _("base model unknown")
+        text = _("%(base)s, likely")
+        if base["confidence"] == "proven":
+            text = _("%(base)s, proven")
+        elif is_chosen_by_claim(base):
+            text = _("%(base)s, according to the file")
+        return text % {"base": family_label(base.get("family") or base["likely"])}
+
+    @property
+    def licence_proof(self) -> Proof:
+        """Return the source of the licence."""
+        claimed = (self.document.get("metadata") or {}).get("license")
+        if claimed:
+            return Proof("claimed", _("From the header"), claimed)
         return Proof("declared", _("Not in the file"), _("The file does not say this."))
 
 
@@ -193,27 +208,9 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
     }
 
 
-def suggest(reading: Reading, target: Adapter | None) -> dict[str, Any]:
-    """Return the initial values of the form."""
-    document = reading.document
-    if not document:
-        return {}
-    latest = target.latest_version if target else None
-    notes, base = document["metadata"], document["base"]
-    best = notes["recommended_strength"]
-    return {
-        "title": title_of(reading.path, notes["title"]),
-        "name": _name_of(reading.path, document)[0],
-        "summary": (notes["description"] or "").split("\n", 1)[0][:280],
-        "kind": "style",
-        "maturity": "general",
-        "visibility": "public",
-        "family": _family_of(base, latest),
-        "lineage": lineage_of(base)[:64],
-        "strength": latest.strength if latest and best is None else best,
-        "strength_min": latest.strength_min if latest else None,
-        "strength_max": latest.strength_max if latest else None,
-    }
+def address_of(path: str, document: Document) -> str:
+    """Return a valid name for the adapter, "" if neither file nor metadata has one."""
+    return _name_of(path, document)[0]
 
 
 def _name_of(path: str, document: Document) -> tuple[str, Proof]:
@@ -258,17 +255,6 @@ def _title_proof(path: str, document: Document) -> Proof:
     if title:
         return Proof("claimed", _("From the header"), title)
     return Proof("claimed", _("From the file's name"), path)
-
-
-def _family_of(base: Document, latest: Version | None) -> str:
-    """Return the base model to select: the previous version's if it fits, or the likely one.
-
-    A proven base model is not selected: the field shows it as read from the file.
-    """
-    if not base["likely"]:
-        return ""
-    before = latest.family if latest else ""
-    return str(before if before in base["candidates"] else base["likely"])
 
 
 def _family_proof(base: Document) -> Proof:

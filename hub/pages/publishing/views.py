@@ -7,29 +7,35 @@ publishes once the uploads are accepted. ``?upload=ID`` opens it for an existing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from hub.http import limits
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
-from hub.pages.publishing import header_preview, stored_checks, upload_rows
-from hub.pages.publishing.header_preview import Reading
+from hub.pages.publishing import header_preview, sheets, stored_checks, upload_rows
 from lorary.anatomy import FAMILIES
 from registry.accounts import attempts, quotas
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
-from registry.errors import Conflict, LoraryError, Moved, NotFound
-from registry.models import Adapter, UploadState, User, Visibility
+from registry.errors import Conflict, Invalid, LoraryError, Moved, NotFound, UploadRefused
+from registry.models import Adapter, Upload, UploadState, User, Version, Visibility
 from registry.names import check_name, check_new_name
 from registry.publication import services as publication
+from registry.scan import checks
 from registry.uploads import selectors as upload_selectors
+from registry.uploads import services as uploads
 
 #: Headers that a user may have read per minute.
 READS, READ_WINDOW_S = 60, 60
@@ -40,21 +46,39 @@ MAX_FILES = 100
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def publish(request: HttpRequest) -> HttpResponse:
-    """Show the page; POST publishes."""
+    """Show the page; POST publishes.
+
+    The script of the page accepts JSON: it gets the address of the adapter, or the form again with
+    its errors.
+    """
     user = require_user(request.user)
     target = _target(request)
     if request.method != "POST":
         return render(request, "publish/page.html", _opened(request, user, target))
-    form = _form(request, target)
+    form = sheets.submitted(request.POST, target)
     if form.is_valid():
         try:
-            adapter = _publish(user, form, target)
-            return redirect("adapter", adapter.owner, adapter.name)
+            return _published(request, _publish(user, form, target))
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
-    reading = stored_checks.of_form(user, form)
-    context = {"form": form, **_about(reading, target), **_frame(target)}
-    return render(request, "publish/page.html", context, status=400)
+    reading, number = stored_checks.of_form(user, form), sheets.number_of(request.POST)
+    context = sheets.context_of(user, reading, target, form, number=number)
+    if _is_script(request):
+        return render(request, "publish/sheet.html", context, status=400)
+    return render(request, "publish/page.html", {**_frame(target), **context}, status=400)
+
+
+def _is_script(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "") == "application/json"
+
+
+def _published(request: HttpRequest, version: Version) -> HttpResponse:
+    adapter = version.adapter
+    if not _is_script(request):
+        return redirect("adapter", adapter.owner, adapter.name)
+    url = reverse("adapter", args=[adapter.owner, adapter.name])
+    facts = {"url": url, "title": adapter.display_title, "version": version.name}
+    return JsonResponse({**facts, "name": adapter.full_name}, status=201)
 
 
 def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:
@@ -70,27 +94,13 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         reading = stored_checks.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
         if reading is not None:
-            context |= _about(reading, target)
-            context["form"] = _filled(reading, target, upload=str(upload.public_id))
+            form = sheets.filled(user, reading, target, upload=str(upload.public_id))
+            context |= sheets.context_of(user, reading, target, form)
     return context
 
 
 def _frame(target: Adapter | None) -> dict[str, Any]:
-    return {"target": target, "limits": upload_rows.limits()}
-
-
-def _about(reading: Reading, target: Adapter | None) -> dict[str, Any]:
-    """Return the context of a filled form."""
-    return {"reading": reading, "other_base": header_preview.other_base(target, reading.allowed)}
-
-
-def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
-    """Return the form filled from a header."""
-    kind = VersionForm if target else PublishForm
-    form = kind(initial={**header_preview.suggest(reading, target), **more})
-    if reading.possible:
-        form.offer(reading.possible)
-    return form
+    return {"target": target, "limits": upload_rows.limits(), "form_bytes": limits.MAX_FORM_BYTES}
 
 
 def _target(request: HttpRequest) -> Adapter | None:
@@ -104,11 +114,7 @@ def _target(request: HttpRequest) -> Adapter | None:
     return adapter
 
 
-def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
-    return VersionForm(request.POST) if target else PublishForm(request.POST)
-
-
-def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
+def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
     """Create adapter and version, or neither if an error occurs before the publication.
 
     Raises:
@@ -123,8 +129,7 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
         quotas.require_room_for(
             namespace=adapter.namespace, blobs=[file.blob for file in version.files]
         )
-    publication.publish_once(actor=user, version=version)
-    return adapter
+    return publication.publish_once(actor=user, version=version)
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
@@ -167,9 +172,41 @@ def read(request: HttpRequest) -> HttpResponse:
     user = require_user(request.user)
     attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
-    target = _target(request)
-    context = {"form": _filled(reading, target), "target": target, **_about(reading, target)}
-    return render(request, "publish/sheet.html", context, status=422 if reading.is_refused else 200)
+    if reading.is_refused:
+        return render(request, "publish/sheet.html", {"reading": reading}, status=422)
+    target, number = _target(request), sheets.number_of(request.GET)
+    form = sheets.filled(user, reading, target, number=number)
+    context = sheets.context_of(user, reading, target, form, number=number)
+    return render(request, "publish/sheet.html", context)
+
+
+@require_POST
+def send(request: HttpRequest) -> HttpResponse:
+    """Receive one file as a form sends it, without a script; the filled form follows."""
+    user = require_user(request.user)
+    target, file = _target(request), request.FILES.get("file")
+    try:
+        upload = _received(user, file)
+    except LoraryError as error:
+        context = {**_frame(target), "problem": str(error.detail)}
+        return render(request, "publish/page.html", context, status=400)
+    query = {"upload": str(upload.public_id), **({"to": target.full_name} if target else {})}
+    return redirect(f"{reverse('publish')}?{urlencode(query)}")
+
+
+def _received(user: User, file: UploadedFile[Any] | None) -> Upload:
+    """Return the upload of a file; the page of a refused one shows the reasons.
+
+    Raises:
+        Invalid: there is no adapter file.
+        LoraryError: any error of the services.
+    """
+    if file is None or not checks.is_weights(file.name or ""):
+        raise Invalid(_("Choose a .safetensors file."))
+    upload = uploads.create(actor=user, path=file.name or "", size_bytes=file.size or 0)
+    with suppress(UploadRefused):
+        uploads.receive(actor=user, upload=upload, stream=file)
+    return upload
 
 
 @never_cache

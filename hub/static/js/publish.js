@@ -1,159 +1,180 @@
-// Publishing: the header is read first, the form fills itself, the bytes follow (sending.js).
-// Words come from the page (data-say-*), so they are translated there.
-import { OtherFile, Sending, Stopped, token } from "./sending.js";
+// Publishing: headers are read first, the forms fill themselves, the bytes follow (sending.js).
+// Files of one training run are one adapter; the user can choose otherwise.
+import { OtherFile, Stopped, token } from "./sending.js";
+import { Row, announce, find, isNot, root, size, words } from "./upload_row.js";
 
-const root = document.querySelector("[data-publish]");
-const find = (name, within = root) => within.querySelector(`[data-${name}]`);
 const MOST_HEAD = 16 * 1024 * 1024;
-const REDRAW_MS = 250;
 
-const words = (name, facts = {}) => {
-  const key = `say${name[0].toUpperCase()}${name.slice(1)}`;
-  return root.dataset[key].replace(/\{(\w+)\}/g, (_, fact) => facts[fact] ?? "");
-};
-const size = (bytes) => {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let step = 0;
-  while (bytes >= 1000 && step < 4) { bytes /= 1000; step += 1; }
-  return `${bytes.toFixed(step && bytes < 100 ? 1 : 0)} ${units[step]}`;
-};
-const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.ceil(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
-const isWeights = (file) => /\.safetensors$/i.test(file.name);
-const isPickle = (file) => root.dataset.pickles.split(" ").includes(file.name.split(".").pop().toLowerCase());
-const isNot = (message) => Object.assign(new Error(message), { isRefusal: true });
+let rows = []; // in the order in which they are sent
+let adapters = [];
+let split = "runs";
+let isPumping = false;
+let sheets = 0;
 
-// What the page was opened for has begun, so it says no more that it waits.
-const goesOn = () => {
-  if (!root.dataset.resume) return;
-  delete root.dataset.resume;
-  find("begun").remove();
-  root.querySelector(".drop label").textContent = words("drop");
-};
+const element = (name, more = {}) => Object.assign(document.createElement(name), more);
+const stemOf = (file) => file.name.replace(/\.[^.]*$/, "").toLowerCase();
 
-// One file on the page.
-class Row {
-  constructor(file, isFirst) {
-    this.file = file;
-    this.box = find("row").content.firstElementChild.cloneNode(true);
-    find("rows").append(this.box);
-    find("upload-name", this.box).textContent = file.name;
-    this.bar = this.box.querySelector("progress");
-    this.bar.setAttribute("aria-label", file.name);
-    for (const name of this.box.querySelectorAll("[data-of]")) name.textContent = ` ${file.name}`;
-    find("pause", this.box).addEventListener("click", () => this.toggle());
-    find("cancel", this.box).addEventListener("click", () => this.cancel());
-    const { uploads, find: where, token: csrf, resume } = root.dataset;
-    const given = isFirst ? resume : "";
-    this.sending = new Sending(file, { uploads, find: where, csrf, given, tell: (name, facts) => this.tell(name, facts) });
-    this.drawnAt = 0;
-    this.told = "";
+// What is published together: its files, and the form for them.
+class Adapter {
+  constructor() {
+    this.box = find("adapter-box").content.firstElementChild.cloneNode(true);
+    this.rows = [];
+    this.isWanted = false; // Publish was pressed
+    this.done = null;
   }
 
-  // Every word is shown; listeners hear of changes, and of every tenth of the way.
-  tell(name, facts = {}) {
-    if (name === this.name && name !== "waiting" && performance.now() - this.drawnAt < REDRAW_MS) return;
-    this.drawnAt = performance.now();
-    this.name = name;
-    const { sent } = this.sending;
-    const share = this.file.size ? (100 * sent) / this.file.size : 100;
-    const said = name === "sending" && !facts.speed ? "sent" : name;
-    this.say(words(said, {
-      sent: size(sent),
-      total: size(this.file.size),
-      here: size(facts.here ?? 0),
-      speed: size(facts.speed ?? 0),
-      left: time(facts.left ?? 0),
-      wait: time((facts.ms ?? 0) / 1000),
-      percent: facts.total ? `${Math.floor((100 * facts.done) / facts.total)} %` : "…",
-      digest: facts.digest && `${facts.digest.slice(0, 8)}…${facts.digest.slice(-4)}`,
-    }), `${name}${name === "sending" ? Math.floor(share / 10) : ""}`);
-    if (["resumed", "sending", "checking", "accepted"].includes(name)) goesOn();
-    if (name === "resumed") find("upload-note", this.box).textContent = find("upload-text", this.box).textContent;
-    this.bar.value = name === "accepted" || name === "checking" ? 100 : share;
-    const { isPaused } = this.sending;
-    const pause = find("pause", this.box);
-    const icon = pause.querySelector("use");
-    pause.querySelector("span").textContent = words(isPaused ? "resume" : "pause");
-    icon.setAttribute("href", icon.getAttribute("href").replace(/#.*/, isPaused ? "#play" : "#pause"));
-    pause.hidden = ["checking", "accepted", "comparing"].includes(name);
+  get main() { return this.rows[0]; }
+  get form() { return this.box.querySelector("form"); }
+  get isOver() { return this.rows.some((row) => row.isOver); }
+  get isOpen() { return Boolean(this.form && !this.isOver && !this.done); }
+  get isReady() { return this.isOpen && this.rows.every((row) => row.upload); }
+  get title() { return this.form?.elements.title?.value || this.form?.getAttribute("aria-label") || this.main.file.name; }
+  get name() { return this.form?.elements.name?.value.trim() ?? ""; }
+  get isBaseOpen() { return this.form?.dataset.baseOpen !== undefined && !this.form.elements.family.value; }
+
+  take(members) {
+    const isNew = this.main !== members[0];
+    this.rows = members;
+    const boxes = members.filter((row) => !row.isHidden).map((row) => row.box);
+    const place = find("rows", this.box);
+    if (boxes.length !== place.children.length || boxes.some((box, n) => box !== place.children[n])) place.replaceChildren(...boxes);
+    if (isNew || (this.main.html && !find("sheet", this.box).firstChild)) this.show(this.main.html);
   }
 
-  say(text, news) {
-    find("upload-text", this.box).textContent = text;
-    if (news === this.told) return;
-    this.told = news;
-    find("live").textContent = `${this.file.name}: ${text}`;
-  }
-
-  toggle() {
-    if (this.sending.isPaused) this.sending.resume();
-    else this.sending.pause();
-  }
-
-  async cancel() {
-    if (!window.confirm(words("sure", { name: this.file.name }))) return;
-    await this.sending.cancel().catch(() => {});
-    leave(this);
-  }
-
-  fail(error) {
-    this.isOver = true;
-    if (error instanceof OtherFile) find("sheet").replaceChildren();
-    this.say(reasonOf(error), "failed");
-    const errors = (error.findings ?? []).filter((found) => found.severity === "error");
-    const list = find("upload-findings", this.box);
-    list.replaceChildren(...errors.map((found) => {
-      const item = document.createElement("li");
-      const level = Object.assign(document.createElement("span"), { className: "cap redline", textContent: words("refused") });
-      item.append(level, Object.assign(document.createElement("b"), { textContent: found.message }));
-      return item;
-    }));
-    list.hidden = !errors.length;
-    find("pause", this.box).hidden = true;
-    this.bar.hidden = !this.bar.value;
+  show(html) {
+    find("sheet", this.box).innerHTML = html;
+    window.htmx?.process(find("sheet", this.box));
   }
 }
 
-const ADVICE = { quota_exceeded: "room", validation_failed: "room", too_large: "smaller", wrong_state: "anew" };
-const reasonOf = (error) => {
-  if (error instanceof OtherFile) return words("other");
-  if (error.name === "NotReadableError" || error.name === "NotFoundError") return words("changed");
-  if (error.isRefusal) return error.message;
-  const advice = ADVICE[error.code];
-  const reason = error.findings?.find((found) => found.severity === "error")?.message ?? error.message;
-  return [words("failed", { reason }), advice && words(advice)].filter(Boolean).join(" ");
+const adapterOf = (row) => adapters.find((one) => one.rows.includes(row));
+const isMine = (row) => rows.includes(row);
+const open = () => adapters.filter((one) => one.isOpen);
+
+// Which files are one adapter.
+const keyOf = (row) => {
+  if (!row.run || split === "files") return row;
+  return split === "one" || root.dataset.to ? "one" : row.run;
 };
 
-let rows = [];
-let turn = 0;
+const homeOf = (row, groups) => {
+  const withWeights = [...groups.values()].filter((members) => members[0].run);
+  if (withWeights.length === 1) return withWeights[0];
+  return withWeights.find((members) => members.some((one) => one.isWeights && stemOf(one.file) === stemOf(row.file)));
+};
 
-const buttons = () => root.querySelectorAll("[data-publish-button]");
-const isMine = (row) => rows.includes(row);
+const arrange = () => {
+  const groups = new Map();
+  for (const row of rows.filter((one) => one.isWeights || one.isPickle)) {
+    groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row]);
+  }
+  const isReading = rows.some((row) => row.isWeights && !row.isOver && !row.run);
+  for (const row of rows.filter((one) => !one.isWeights && !one.isPickle)) {
+    const home = homeOf(row, groups);
+    row.isLost = row.bar.hidden = !home;
+    if (home) home.push(row);
+    else groups.set(row, [row]);
+    if (row.isLost && !row.isOver && !isReading) row.say(words("whose"), "whose");
+  }
+  const before = adapters;
+  adapters = [...groups.values()].map((members) => {
+    members.sort((one, other) => other.isWeights - one.isWeights || other.file.size - one.file.size);
+    const adapter = before.find((one) => one.main === members[0]) ?? new Adapter();
+    adapter.take(members);
+    return adapter;
+  });
+  for (const one of before) if (!adapters.includes(one)) one.box.remove();
+  const place = find("adapters");
+  for (const [n, { box }] of adapters.entries()) if (place.children[n] !== box) place.insertBefore(box, place.children[n] ?? null);
+  const intro = find("intro");
+  if (intro) intro.hidden = adapters.length > 0;
+  offerSplit();
+  redraw();
+};
+
+const offerSplit = () => {
+  const box = find("split");
+  const weights = rows.filter((row) => row.run);
+  const runs = new Set(weights.map((row) => row.run)).size;
+  const files = weights.length;
+  const choices = [["files", words("files", { n: files })], ["one", words("one")]];
+  if (runs > 1 && runs < files) choices.unshift(["runs", words("runs", { n: runs })]);
+  const alike = runs === 1 ? "one" : runs === files ? "files" : "runs";
+  box.hidden = files < 2 || Boolean(root.dataset.to) || adapters.some((one) => one.done);
+  const state = JSON.stringify(choices);
+  if (box.dataset.state === state) return;
+  box.dataset.state = state;
+  find("split-title").textContent = words("split", { n: files });
+  for (const label of box.querySelectorAll("label")) label.remove();
+  box.append(...choices.map(([value, text]) => {
+    const checked = value === (split === "runs" ? alike : split);
+    const label = element("label", { className: "tick" });
+    label.append(element("input", { type: "radio", name: "split", value, checked }), element("span", { textContent: text }));
+    return label;
+  }));
+};
+
+// The bar: what is sent, what is missing, and the button.
+const redraw = () => {
+  const here = adapters.filter((one) => one.form && !one.done);
+  if (!rows.length) return; // the form of an earlier upload is sent by the browser itself
+  const button = find("publish-button");
+  const mine = open();
+  find("bar").hidden = !here.length;
+  button.disabled = !mine.length;
+  const isPending = mine.length > 0 && mine.every((one) => one.isWanted);
+  if (isPending) button.setAttribute("aria-busy", "true");
+  else button.removeAttribute("aria-busy");
+  if (mine.length === 1) button.setAttribute("form", mine[0].form.id);
+  else button.removeAttribute("form");
+  button.textContent = mine.length > 1 ? words("publishSeveral", { n: mine.length }) : mine[0]?.form.dataset.label ?? button.textContent;
+  find("bar-text").textContent = barText(here, mine, isPending);
+  for (const one of adapters) {
+    const title = find("adapter-title", one.box);
+    title.hidden = adapters.length < 2 || !one.form;
+    if (title.textContent !== one.title) title.textContent = one.title;
+  }
+};
+
+const barText = (here, mine, isPending) => {
+  if (find("bar").dataset.problem) return find("bar").dataset.problem;
+  const files = mine.flatMap((one) => one.rows);
+  const sum = (of) => size(files.reduce((total, row) => total + of(row), 0));
+  const facts = { sent: sum((row) => row.sent), total: sum((row) => row.file.size) };
+  const isReady = mine.every((one) => one.isReady);
+  if (isPending) return words(isReady ? "barPublishing" : "barPending", facts);
+  const failed = here.find((one) => one.isOver);
+  if (failed) return words("barFailed", { name: failed.title });
+  const unknown = mine.find((one) => one.isBaseOpen);
+  if (unknown) return words("barBase", { name: unknown.title });
+  return words(isReady ? "barReady" : "barSending", facts);
+};
+
+const complain = (text) => {
+  find("bar").dataset.problem = text;
+  announce(text);
+  redraw();
+};
 
 const leave = (row) => {
-  const wasMain = row === rows[0];
-  rows = wasMain ? [] : rows.filter((one) => one !== row);
-  row.box.remove();
-  find("live").textContent = words("cancelled", { name: row.file.name });
-  if (wasMain) clear();
+  rows = rows.filter((one) => one !== row);
+  const rest = adapterOf(row)?.rows.filter((one) => one !== row) ?? [];
+  if (!rest.some((one) => one.isWeights)) {
+    for (const one of rest) one.sending.stop();
+    rows = rows.filter((one) => !rest.includes(one));
+  }
+  announce(words("cancelled", { name: row.file.name }));
+  arrange();
+  if (!rows.length) find("bar").hidden = true;
   root.querySelector(".drop input").focus();
-  finish();
-};
-
-const clear = () => {
-  for (const row of rows) row.sending.stop();
-  rows = [];
-  turn += 1;
-  find("rows").replaceChildren();
-  find("sheet").replaceChildren();
 };
 
 // The server reads the first bytes and sends back the form, or why the file is refused.
-const readHeader = async (file) => {
+const readHeader = async (file, to) => {
   const first = await file.slice(0, 8).arrayBuffer();
   const length = first.byteLength === 8 ? Number(new DataView(first).getBigUint64(0, true)) : 0;
   const head = file.slice(0, Math.min(8 + length, MOST_HEAD));
-  const asked = new URLSearchParams({ name: file.name, size: file.size, to: root.dataset.to });
+  const asked = new URLSearchParams({ name: file.name, size: file.size, to, sheet: sheets += 1 });
   const headers = { "X-CSRFToken": token(root.dataset.token), "Content-Type": "application/octet-stream" };
   const answer = await fetch(`${root.dataset.read}?${asked}`, { method: "POST", headers, body: head });
   if (answer.redirected) window.location.reload(); // the session ended: sign in again
@@ -161,102 +182,190 @@ const readHeader = async (file) => {
   return { isTaken: answer.ok, html: await answer.text() };
 };
 
-// Of the first weights the form is shown; of others only why they are refused.
 const look = async (row) => {
   row.say(words("reading"), "reading");
-  const { isTaken, html } = await readHeader(row.file).catch((error) => {
-    throw error.isRefusal ? error : isNot(words("unread", { reason: error.message }));
-  });
-  if (!isMine(row)) throw new Stopped();
-  if (row === rows[0]) {
-    find("sheet").innerHTML = html;
-    window.htmx?.process(find("sheet"));
-    if (!isTaken) row.box.remove();
-  } else if (!isTaken) {
-    const why = new DOMParser().parseFromString(html, "text/html").querySelector(".findings");
-    find("upload-findings", row.box).replaceChildren(...(why?.children ?? []));
-    find("upload-findings", row.box).hidden = false;
+  try {
+    const { isTaken, html } = await readHeader(row.file, root.dataset.to);
+    row.html = html;
+    row.isHidden = !isTaken; // the reasons stand in its place
+    row.isOver = !isTaken;
+    if (isTaken) row.run = new DOMParser().parseFromString(html, "text/html").querySelector("form").dataset.run;
+    else announce(`${row.file.name}: ${words("refused")}`);
+  } catch (error) {
+    row.fail(error.isRefusal ? error : isNot(words("unread", { reason: error.message })));
   }
-  if (!isTaken) throw isNot(words("refused"));
+  if (!isMine(row)) return;
+  arrange();
+  if (!row.run) return;
+  announce(words("filled", { name: row.file.name }));
+  if (isPumping) row.say(words("waits"), "waits");
+};
+
+// The same file as a version of another adapter, or as a new one; what was typed is kept.
+const lookAgain = async (adapter, to) => {
+  const { isTaken, html } = await readHeader(adapter.main.file, to);
+  if (!isTaken || !adapters.includes(adapter)) return;
+  const typed = [...adapter.form.elements].filter((one) => one.type !== "hidden" && "defaultValue" in one && one.value !== one.defaultValue);
+  adapter.show(html);
+  for (const { name, value } of typed) if (adapter.form.elements[name]) adapter.form.elements[name].value = value;
+  adapter.isWanted = false;
+  showChecked(adapter);
+  redraw();
+  find("version-of", adapter.box)?.focus();
 };
 
 // What the checks found takes the place of what the header promised.
-const showChecked = async () => {
-  const ids = rows.map((row) => row.sending.upload?.id).filter(Boolean);
-  if (!ids.length || !find("sheet").querySelector("form")) return;
-  const mine = turn;
+const showChecked = async (adapter) => {
+  const { form } = adapter;
+  const ids = adapter.rows.map((row) => row.sending.upload?.id).filter(Boolean);
+  if (!ids.length || !form) return;
   const asked = new URLSearchParams(ids.map((id) => ["upload", id]));
-  if (rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
+  if (adapter.rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
   const answer = await fetch(`${root.dataset.checked}?${asked}`).catch(() => null);
-  if (!answer?.ok || answer.redirected || mine !== turn) return;
+  if (!answer?.ok || answer.redirected || adapter.form !== form) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of page.querySelectorAll("[data-stored]")) {
-    find("sheet").querySelector(`[data-stored=${part.dataset.stored}]`)?.replaceWith(part);
+    form.querySelector(`[data-stored=${part.dataset.stored}]`)?.replaceWith(part);
   }
+  const said = form.querySelector("[data-says=structure]");
+  if (said) said.textContent = find("structure", form).textContent;
 };
 
 const send = async (row) => {
+  row.isBegun = true;
   try {
-    if (isWeights(row.file)) await look(row);
     for (const button of row.box.querySelectorAll("button")) button.hidden = false;
     row.upload = await row.sending.run();
   } catch (error) {
     if (error instanceof Stopped || !isMine(row)) return;
+    if (error instanceof OtherFile) {
+      row.run = row.html = "";
+      adapterOf(row).show("");
+    }
     row.fail(error);
   } finally {
-    find("cancel", row.box).hidden = row.isOver && !row.sending.upload;
-    showChecked();
-    finish();
+    const adapter = adapterOf(row);
+    if (adapter) {
+      showChecked(adapter);
+      redraw();
+      publishReady();
+    }
   }
 };
 
-// All of it accepted: the form knows the uploads, and is sent if that was wished for before.
-const finish = () => {
-  const form = find("sheet").querySelector("form");
-  if (!form || !rows.length) return;
-  const hasFailed = rows.some((row) => row.isOver);
-  for (const button of buttons()) {
-    button.disabled = hasFailed;
-    if (hasFailed) button.removeAttribute("aria-busy");
-  }
-  const isReady = rows.every((row) => row.upload);
-  find("ids").replaceChildren(...(isReady ? rows : []).map(({ upload }) => (
-    Object.assign(document.createElement("input"), { type: "hidden", name: "upload", value: upload.id })
-  )));
-  if (isReady && form.dataset.pending) submit(form);
-};
-
-const submit = (form) => {
-  form.elements.csrfmiddlewaretoken.value = token(form.elements.csrfmiddlewaretoken.value);
-  form.submit();
+// Files are sent one after the other.
+const pump = async () => {
+  if (isPumping) return;
+  isPumping = true;
+  const canBegin = (row) => !row.isOver && !row.isBegun && !row.isLost && (row.run || !row.isWeights);
+  for (let row; (row = rows.find(canBegin)); ) await send(row);
+  isPumping = false;
 };
 
 const take = async (files) => {
-  const weights = files.filter(isWeights).sort((one, other) => other.size - one.size);
-  if (weights.length) clear();
-  const mine = turn;
-  const chosen = [...weights, ...files.filter((file) => !isWeights(file))]
-    .map((file, n) => new Row(file, weights.length && n === 0));
-  rows.push(...chosen);
-  const hasWeights = rows.some((row) => isWeights(row.file));
-  for (const row of chosen) {
-    if (isPickle(row.file)) row.fail(isNot(words("pickle", { name: row.file.name })));
-    else if (!hasWeights) row.fail(isNot(words("weightless")));
-  }
-  if (!hasWeights) return;
-  const names = new Set();
+  const weights = files.filter((file) => /\.safetensors$/i.test(file.name));
+  const names = new Set(files.map((file) => file.name.toLowerCase()));
   for (const row of rows) {
+    const isReplaced = row.isOver || root.dataset.resume || names.has(row.file.name.toLowerCase());
+    if (isReplaced && weights.length) row.sending.stop();
+    row.isGone = isReplaced && weights.length;
+  }
+  rows = rows.filter((row) => !row.isGone && !adapterOf(row)?.done);
+  if (!rows.length) find("adapters").replaceChildren();
+  find("done").hidden = true;
+  find("done-list").replaceChildren();
+  delete find("bar").dataset.problem;
+  const chosen = [...weights, ...files.filter((file) => !weights.includes(file))].map((file, n) => new Row(file, {
+    given: weights.length && n === 0 ? root.dataset.resume : "", changed: redraw, cancelled: leave,
+  }));
+  const known = new Set(rows.map((row) => row.sending.name.toLowerCase()));
+  rows.push(...chosen);
+  const hasWeights = rows.some((row) => row.isWeights);
+  for (const row of chosen) {
     const name = row.sending.name.toLowerCase();
-    if (names.has(name)) row.fail(isNot(words("twice")));
-    names.add(name);
+    if (row.isPickle) row.fail(isNot(words("pickle", { name: row.file.name })));
+    else if (!hasWeights) row.fail(isNot(words("weightless")));
+    else if (known.has(name)) row.fail(isNot(words("twice")));
+    else row.say(words("waits"), "waits");
+    known.add(name);
   }
+  arrange();
   for (const row of chosen) {
-    if (row !== chosen[0] && !row.isOver) row.say(words("waits"), "waits");
+    if (row.isWeights && !row.isOver && isMine(row)) {
+      await look(row);
+      pump();
+    }
   }
-  for (const row of chosen) {
-    const isHopeless = mine !== turn || rows[0].isOver;
-    if (!isHopeless && isMine(row) && !row.isOver) await send(row);
+  arrange();
+  pump();
+};
+
+// Publishing: each adapter as soon as its files are accepted.
+const want = () => {
+  delete find("bar").dataset.problem;
+  const named = new Map();
+  for (const one of open().filter((adapter) => adapter.name)) {
+    const key = one.name.toLowerCase();
+    if (named.has(key)) {
+      one.box.querySelector("details").open = true;
+      one.form.elements.name.focus();
+      complain(words("barTwice", { name: one.name }));
+      return;
+    }
+    named.set(key, one);
   }
+  for (const one of open()) one.isWanted = true;
+  redraw();
+  announce(find("bar-text").textContent);
+  publishReady();
+};
+
+let isPublishing = false;
+const publishReady = async () => {
+  if (isPublishing) return;
+  isPublishing = true;
+  for (let one; (one = adapters.find((adapter) => adapter.isWanted && adapter.isReady)); ) {
+    await publish(one);
+    if (one.done && adapters.length === 1) {
+      window.location.assign(one.done.url);
+      return;
+    }
+    if (one.done) showDone(one);
+    redraw();
+  }
+  isPublishing = false;
+  const isPending = open().some((one) => one.isWanted);
+  if (!isPending && !find("done").hidden && !adapters.some((one) => find("faults", one.box))) find("done-title").focus();
+};
+
+const publish = async (adapter) => {
+  const { form } = adapter;
+  find("ids", form).replaceChildren(...adapter.rows.map(({ upload }) => (
+    element("input", { type: "hidden", name: "upload", value: upload.id })
+  )));
+  const body = new URLSearchParams(new FormData(form));
+  body.set("csrfmiddlewaretoken", token(root.dataset.token));
+  const headers = { Accept: "application/json" };
+  const answer = await fetch(form.action, { method: "POST", body, headers }).catch(() => null);
+  adapter.isWanted = false;
+  if (answer?.redirected || answer?.status === 401 || answer?.status === 403) complain(words("barSignedOut"));
+  else if (answer?.status === 201) adapter.done = await answer.json();
+  else if (answer?.status === 400) {
+    adapter.show(await answer.text());
+    find("faults", adapter.box)?.focus();
+  } else complain(words("barSilent"));
+};
+
+// One of several is published: a link takes the place of its form.
+const showDone = ({ box, done: { url, title, name, version } }) => {
+  const item = element("li");
+  item.append(element("a", { href: url, textContent: title }), element("span", { className: "tiny", textContent: ` ${name} ${version}` }));
+  find("done-list").append(item);
+  box.hidden = true;
+  const count = adapters.filter((one) => one.done).length;
+  find("done-title").textContent = words(count > 1 ? "doneSeveral" : "done", { n: count });
+  find("done").hidden = false;
+  find("split").hidden = true;
 };
 
 if (root) {
@@ -270,11 +379,36 @@ if (root) {
   for (const [type, isOver] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
     drop.addEventListener(type, () => drop.classList.toggle("over", isOver));
   }
-  root.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (form.elements.upload) return;
+  find("publish-button").addEventListener("click", (event) => {
+    if (!rows.length) return;
     event.preventDefault();
-    form.dataset.pending = "yes";
-    form.querySelector("[data-publish-button]").setAttribute("aria-busy", "true");
+    want();
+  });
+  root.addEventListener("submit", (event) => {
+    if (!adapters.some((one) => one.form === event.target)) return;
+    event.preventDefault();
+    want();
+  });
+  root.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-version-of]");
+    const adapter = link && adapters.find((one) => one.box.contains(link));
+    if (!adapter) return;
+    event.preventDefault();
+    lookAgain(adapter, link.dataset.versionOf);
+  });
+  // The line of the folded part says what is in it.
+  root.addEventListener("input", ({ target }) => {
+    if (target.name === "split") {
+      split = target.value;
+      arrange();
+      return;
+    }
+    const said = target.form?.querySelector(`[data-says="${target.name}"]`);
+    if (said) {
+      said.dataset.read ??= said.textContent;
+      said.textContent = target.value && target.selectedOptions ? target.selectedOptions[0].text : target.value || said.dataset.read;
+    }
+    delete find("bar").dataset.problem;
+    redraw();
   });
 }

@@ -1,0 +1,166 @@
+"""One filled form of the publish page: its values, its folded part, and what the file resembles.
+
+The page can have several forms at once, one for each adapter; ``number`` keeps their ids apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.choices import flatten_choices
+from django.utils.translation import gettext as _
+
+from hub.pages.adapters.version_forms import PublishForm, VersionForm
+from hub.pages.publishing import header_preview
+from hub.pages.publishing.header_preview import Reading, Word
+from hub.pages.publishing.suggestions import suggest
+from registry.models import Adapter, User
+from registry.versions import resemblance
+from registry.versions.resemblance import Resemblance
+from registry.versions.variants import run_of
+
+#: Fields that are always visible; all others are folded until one of them has an error.
+FRONT = frozenset({"title", "licence", "more_words", "upload", "__all__"})
+#: Fields that the folded part names, in this order.
+_NAMED = ("name", "kind", "family", "visibility", "maturity")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A value in the line that stands for the folded part.
+
+    Attributes:
+        field: The field that it is the value of, or ``structure``.
+    """
+
+    text: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An adapter that the file looks like a new version of.
+
+    Attributes:
+        reasons: What is the same, as a phrase.
+        url: The page of an uploaded file with the form for a version.
+    """
+
+    found: Resemblance
+    reasons: str
+    url: str
+
+
+def filled(
+    user: User, reading: Reading, target: Adapter | None, *, number: str = "1", **more: str
+) -> VersionForm:
+    """Return the form filled from a file.
+
+    Args:
+        target: The adapter of a new version, None for a new adapter.
+        number: Number of the form on the page.
+        **more: Further initial values.
+    """
+    kind = VersionForm if target else PublishForm
+    values = {**suggest(user, reading, target), **more}
+    form = kind(initial=values, auto_id=f"f{number}-%s")
+    if reading.possible:
+        form.offer(reading.possible)
+    return form
+
+
+def submitted(data: QueryDict, target: Adapter | None) -> VersionForm:
+    """Return the form that was sent."""
+    kind = VersionForm if target else PublishForm
+    return kind(data, auto_id=f"f{number_of(data)}-%s")
+
+
+def number_of(data: QueryDict) -> str:
+    """Return the number of the form that a request is about."""
+    number = data.get("sheet", "1")
+    return number if number.isascii() and number.isdigit() and len(number) <= 4 else "1"
+
+
+def context_of(
+    user: User, reading: Reading, target: Adapter | None, form: VersionForm, *, number: str = "1"
+) -> dict[str, Any]:
+    """Return the context of ``publish/sheet.html``."""
+    reading = _with_words_before(reading, target)
+    number_next = target.last_number + 1 if target else 0
+    offer = None
+    if target is None and reading.document and not form.is_bound:
+        offer = _offer(resemblance.find(user, reading.path, reading.document), reading)
+    return {
+        "reading": reading,
+        "form": form,
+        "target": target,
+        "next_number": number_next,
+        "label": _("Publish version %(n)d") % {"n": number_next} if target else _("Publish"),
+        "sheet": number,
+        "offer": offer,
+        "run": f"{run_of(reading.path, reading.document)}|{'|'.join(reading.allowed)}",
+        "other_base": header_preview.other_base(target, reading.allowed),
+        "folded": _folded(form, reading),
+        "is_open": any(field not in FRONT for field in form.errors),
+        "faults": [field for field in form if field.errors and not field.is_hidden],
+    }
+
+
+def _with_words_before(reading: Reading, target: Adapter | None) -> Reading:
+    """Return the reading with the trigger words of the previous version if the file lists none."""
+    latest = target.latest_version if target else None
+    if latest is None or reading.words or not latest.trigger_words:
+        return reading
+    note = _("as in %(version)s") % {"version": latest.name}
+    words = [Word(text, note, is_taken=True) for text in latest.trigger_words]
+    return replace(reading, words=words)
+
+
+def _offer(found: Resemblance | None, reading: Reading) -> Offer | None:
+    if found is None:
+        return None
+    query = {"to": found.adapter.full_name}
+    if reading.upload is not None:
+        query["upload"] = str(reading.upload.public_id)
+    url = f"{reverse('publish')}?{urlencode(query)}"
+    reasons = {
+        _("name"): found.is_same_name,
+        _("base model"): found.is_same_base,
+        _("training run"): found.is_same_run,
+        _("rank and layers"): found.is_same_structure,
+    }
+    *first, last = [reason for reason, is_so in reasons.items() if is_so]
+    if not first:
+        return Offer(found, last, url)
+    both = _("%(first)s and %(last)s") % {"first": ", ".join(first), "last": last}
+    return Offer(found, both, url)
+
+
+def _folded(form: VersionForm, reading: Reading) -> list[Said]:
+    """Return the values that stand for the folded part of a form."""
+    said = [_said(form, field, reading) for field in _NAMED if field in form.fields]
+    if reading.structure:
+        at = next((n + 1 for n, one in enumerate(said) if one.field == "family"), len(said))
+        said.insert(at, Said(reading.structure, "structure"))
+    return said
+
+
+def _said(form: VersionForm, name: str, reading: Reading) -> Said:
+    field, value = form.fields[name], str(form[name].value() or "")
+    likely = (reading.document.get("base") or {}).get("likely") or ""
+    if name == "family" and value in {"", likely}:
+        return Said(reading.base_text if reading.document else _("base model as read"), name)
+    if isinstance(field, forms.ChoiceField):
+        return Said(str(_choices(field).get(value, value)), name)
+    return Said(value or _("no address"), name)
+
+
+def _choices(field: forms.ChoiceField) -> dict[str, Any]:
+    """Return value → label of a field, whose choices may be in groups."""
+    choices: Any = field.choices
+    return dict(flatten_choices(choices))

@@ -1,0 +1,94 @@
+"""Values that the publish form opens with: read from the file, or guessed and easy to change."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain, count
+from typing import Any
+
+from hub.pages.adapters.base_model_panel import lineage_of
+from hub.pages.adapters.version_forms import LICENCES
+from hub.pages.publishing.header_preview import Document, Reading, address_of
+from lorary.anatomy.display_names import title_of
+from registry.models import Adapter, AdapterName, Kind, User, Version
+from registry.names import MAX_NAME, is_device, key_of
+
+#: Words in names and titles that tell what an adapter teaches; the first that is found decides.
+_KINDS = {
+    Kind.CHARACTER: "character person portrait face girl boy woman man hero",
+    Kind.CLOTHING: "clothing clothes outfit dress uniform costume armor armour",
+    Kind.POSE: "pose poses posture gesture",
+    Kind.LIGHTING: "light lighting backlight shadow shadows",
+    Kind.OBJECT: "object item vehicle car weapon product",
+    Kind.TOOL: "slider detail detailer details enhancer turbo lightning lcm dmd hyper distill",
+    Kind.CONCEPT: "concept action expression",
+}
+_WORD = re.compile(r"[a-z]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, Any]:
+    """Return the initial values of the form.
+
+    Args:
+        user: The user who publishes; the suggested name is free in their namespace.
+        target: The adapter of a new version, None for a new adapter.
+    """
+    document = reading.document
+    if not document:
+        return {}
+    latest = target.latest_version if target else None
+    notes, base = document["metadata"], document["base"]
+    best = notes["recommended_strength"]
+    title = title_of(reading.path, notes["title"])
+    return {
+        "title": title,
+        "name": free_name(user, address_of(reading.path, document)),
+        "summary": (notes["description"] or "").split("\n", 1)[0][:280],
+        "kind": kind_of(f"{reading.path} {title}"),
+        "licence": licence_of(notes["license"]),
+        "maturity": "general",
+        "visibility": "public",
+        "family": _family_of(base, latest),
+        "lineage": lineage_of(base)[:64],
+        "strength": latest.strength if latest and best is None else best,
+        "strength_min": latest.strength_min if latest else None,
+        "strength_max": latest.strength_max if latest else None,
+    }
+
+
+def free_name(user: User, wanted: str) -> str:
+    """Return the name, with a number if the user has or had an adapter of that name."""
+    name = wanted.removesuffix(".git") or "adapter"
+    if is_device(name):
+        name = f"adapter-{name}"[:MAX_NAME]
+    names = AdapterName.objects.filter(namespace=user.namespace, key__startswith=key_of(name)[:80])
+    taken = set(names.values_list("key", flat=True))
+    numbered = (f"{name[: MAX_NAME - 6].rstrip('-.')}-{n}" for n in count(2))
+    return next(one for one in chain([name], numbered) if key_of(one) not in taken)
+
+
+def kind_of(names: str) -> str:
+    """Return the type that the words of a file's name or title tell, else that of a style."""
+    words = set(_WORD.findall(_HUMP.sub(" ", names).casefold()))
+    if "style" in words:
+        return Kind.STYLE
+    found = (kind for kind, known in _KINDS.items() if not words.isdisjoint(known.split()))
+    return next(found, Kind.STYLE)
+
+
+def licence_of(claimed: str | None) -> str:
+    """Return the licence to choose from that the metadata names, "" if it names none of them."""
+    wanted = (claimed or "").strip().casefold()
+    return next((value for value, _label in LICENCES if value and value.casefold() == wanted), "")
+
+
+def _family_of(base: Document, latest: Version | None) -> str:
+    """Return the base model to select: the previous version's if it fits, or the likely one.
+
+    A proven base model is not selected: the field shows it as read from the file.
+    """
+    if not base["likely"]:
+        return ""
+    before = latest.family if latest else ""
+    return str(before if before in base["candidates"] else base["likely"])

@@ -1,0 +1,215 @@
+"""The publish form as it opens: what is filled in, what is folded, what the file looks like."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.models import Adapter, Version
+from registry.versions.details import Details
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, Target, kohya
+from tests.pages.files import lora
+from tests.pages.forms import fields_of, required_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client
+
+    from registry.models import Upload, User
+
+pytestmark = pytest.mark.django_db
+
+SD1, SDXL = DENOISERS["sd1", "diffusers"], DENOISERS["sdxl", "sgm"]
+FLUX = DENOISERS["flux1", "diffusers"]
+
+
+def read(client: Client, data: bytes, name: str = "n.safetensors", **query: str) -> str:
+    asked = "".join(f"&{key}={value}" for key, value in query.items())
+    address = f"/publish/read?name={name}&size={len(data)}{asked}"
+    return str(client.post(address, data, content_type="application/octet-stream").content.decode())
+
+
+def folded(page: str) -> str:
+    """Return the line that stands for the folded part, as it reads."""
+    line = page.partition('<details class="fold"')[2].partition("<summary")[2]
+    line = line.partition("</summary>")[0].partition(">")[2]
+    return " ".join(re.sub(r"<[^>]*>", " ", line).split())
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_newcomer_publishes_three_files_without_an_answer(
+    as_ada: Client, ada: User, turn: int
+) -> None:
+    files = {
+        "noir-ink-000010.safetensors": kohya(SDXL, rank=4 * turn, alpha=2.0),
+        "Glass Tube Style.safetensors": lora(8 * turn),
+        "pytorch_lora_weights.safetensors": kohya(FLUX, rank=2 * turn, alpha=None),
+    }
+    for name, data in files.items():
+        page = read(as_ada, data, name)
+        assert required_in(page) == []
+        upload = catalogue.accept(ada, data, name)
+        answer = as_ada.post("/publish", fields_of(page) | {"upload": str(upload.public_id)})
+        assert answer.status_code == 302, name
+    assert Version.objects.filter(state="published").count() == 3
+    assert set(Adapter.objects.values_list("family", flat=True)) == {"sdxl", "sd1", "flux1"}
+
+
+def test_what_people_care_about_is_open_and_the_rest_is_folded(as_ada: Client) -> None:
+    page = read(as_ada, kohya(SDXL, rank=16, alpha=8.0), "noir-ink.safetensors")
+    front, details = page.split('<details class="fold"', 1)
+    assert {"title", "more_words", "licence"} <= set(re.findall(r'name="(\w+)"', front))
+    assert {"name", "kind", "family", "visibility", "tags", "card", "notes"} <= set(
+        re.findall(r'name="(\w+)"', details)
+    )
+    assert folded(page) == (
+        "Details noir-ink · Style · Stable Diffusion XL, proven · LoRA, rank 16, alpha 8 · "
+        "Public · General"
+    )
+
+
+def test_a_base_model_that_only_the_user_knows_is_asked_in_front(as_ada: Client) -> None:
+    page = read(as_ada, kohya([Target("blocks.0.some.layer", (96, 48))]))
+    front, details = page.split('<details class="fold"', 1)
+    assert 'name="family"' in front
+    assert 'name="family"' not in details
+    assert "data-base-open" in page
+    assert "base model unknown" in folded(page)
+
+
+def test_a_fault_opens_the_fold_and_is_linked(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    fields = {"upload": str(sent(ada).public_id), "name": "a--b", "kind": "style"}
+    rest = {"maturity": "general", "visibility": "public"}
+    page = as_ada.post("/publish", fields | rest).content.decode()
+    assert re.search(r"<details[^>]* open", page)
+    assert '<a href="#f1-name">Address</a>: A name must not contain' in page
+    assert re.search(r'id="f1-name"[^>]*aria-describedby="f1-note f1-fault"', page)
+
+
+def test_a_fault_in_front_leaves_the_fold_closed(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    fields = {"upload": str(sent(ada).public_id), "name": "noir", "kind": "style"}
+    rest = {"maturity": "general", "visibility": "public", "licence": "invented"}
+    page = as_ada.post("/publish", fields | rest).content.decode()
+    assert "<details" in page
+    assert not re.search(r"<details[^>]* open", page)
+    assert '<a href="#f1-licence">Licence for pictures</a>' in page
+
+
+def test_an_address_that_is_taken_gets_a_number(as_ada: Client, ada: User, noir: Adapter) -> None:
+    assert fields_of(read(as_ada, lora(8), "noir.safetensors"))["name"] == ["noir-2"]
+    noir.name = noir.key = "velvet"
+    noir.save()
+    assert fields_of(read(as_ada, lora(8), "noir.safetensors"))["name"] == ["noir-2"]
+    assert fields_of(read(as_ada, lora(8), "fresh.safetensors"))["name"] == ["fresh"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("hard_noir.safetensors", "style"),
+        ("AnnaCharacter_v3.safetensors", "character"),
+        ("detail-slider.safetensors", "tool"),
+        ("portrait-style.safetensors", "style"),
+        ("summer dress.safetensors", "clothing"),
+    ],
+)
+def test_the_type_is_guessed_from_the_name(as_ada: Client, path: str, kind: str) -> None:
+    assert fields_of(read(as_ada, lora(), path))["kind"] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("stated", "chosen"), [("cc-by-4.0", "CC-BY-4.0"), ("do what you like", ""), ("", "")]
+)
+def test_a_licence_is_chosen_only_if_the_file_names_it(
+    as_ada: Client, stated: str, chosen: str
+) -> None:
+    data = kohya(SD1, metadata={"modelspec.license": stated} if stated else {})
+    page = read(as_ada, data)
+    assert fields_of(page)["licence"] == [chosen]
+    assert (stated or "The file does not say this.") in page
+
+
+def test_a_file_that_looks_like_the_next_version_is_offered_as_one(
+    as_ada: Client, ada: User, noir: Adapter
+) -> None:
+    page = read(as_ada, lora(8), "noir-v2.safetensors")
+    assert "Looks like version 2 of Noir" in page
+    assert "ada/noir has the same name and base model." in page
+    assert 'data-version-of="ada/noir"' in page
+    assert fields_of(page)["name"] == ["noir-v2"]
+    assert "Looks like" not in read(as_ada, lora(8), "velvet.safetensors")
+
+
+def test_the_offer_leads_to_a_version_and_back(as_ada: Client, ada: User, noir: Adapter) -> None:
+    upload = catalogue.accept(ada, lora(8), "noir-v2.safetensors")
+    own = f"/publish?upload={upload.public_id}"
+    page = as_ada.get(own).content.decode()
+    (offered,) = re.findall(r'href="([^"]*to=[^"]*)"', page)
+    page = as_ada.get(offered.replace("&amp;", "&")).content.decode()
+    assert "This becomes version 2 of <b>Noir</b>" in page
+    assert f'href="{own}"' in page
+    assert "Publish version 2" in page
+    assert as_ada.post("/publish", fields_of(page)).headers["Location"] == "/ada/noir"
+    assert list(noir.versions.values_list("number", flat=True)) == [2, 1]
+
+
+def test_words_of_the_version_before_are_kept_if_the_file_lists_none(
+    as_ada: Client, ada: User, noir: Adapter
+) -> None:
+    page = read(as_ada, lora(8), to="ada/noir")
+    assert fields_of(page)["trigger"] == ["noir light"]
+    assert "as in v1" in page
+    listed = kohya(SD1, rank=8, metadata={"modelspec.trigger_phrase": "glass"})
+    assert fields_of(read(as_ada, listed, to="ada/noir"))["trigger"] == ["glass"]
+
+
+def test_several_forms_have_ids_of_their_own(as_ada: Client) -> None:
+    first, second = (read(as_ada, lora(), sheet=number) for number in ("1", "2"))
+    ids = [set(re.findall(r'\bid="([^"]+)"', page)) for page in (first, second)]
+    assert not ids[0] & ids[1]
+    assert fields_of(second)["sheet"] == ["2"]
+    assert 'id="sheet-1"' in read(as_ada, lora(), sheet="<b>")
+
+
+def test_files_of_one_training_run_say_so(as_ada: Client) -> None:
+    def run(name: str, data: bytes) -> str:
+        return str(re.findall(r'data-run="([^"]*)"', read(as_ada, data, name))[0])
+
+    assert run("ink-000004.safetensors", lora()) == run("ink.safetensors", lora(8))
+    assert run("ink-000004.safetensors", lora()) != run("ink.safetensors", kohya(SDXL))
+    assert run("ink.safetensors", lora()) != run("glass.safetensors", lora())
+
+
+def test_a_script_gets_the_address_or_the_form_again(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    page = read(as_ada, lora(), "noir.safetensors", sheet="3")
+    fields = fields_of(page) | {"upload": str(sent(ada).public_id)}
+    asked = {"Accept": "application/json"}
+    answer = as_ada.post("/publish", fields | {"tags": "<b>"}, headers=asked)
+    again = answer.content.decode()
+    assert answer.status_code == 400
+    assert again.startswith('<form class="stack g0" id="sheet-3"')
+    assert "is not a valid tag" in again
+    answer = as_ada.post("/publish", fields, headers=asked)
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "url": "/ada/noir", "title": "Noir", "version": "v1", "name": "ada/noir",
+    }  # fmt: skip
+
+
+def test_strengths_of_the_version_before_are_kept(
+    as_ada: Client, ada: User, published: Callable[..., Adapter]
+) -> None:
+    adapter = published(ada, "glass")
+    catalogue.release(adapter, lora(16), Details(strength=0.6), path="glass.safetensors")
+    page = read(as_ada, lora(32), to="ada/glass")
+    assert fields_of(page)["strength"] == ["0.6"]
