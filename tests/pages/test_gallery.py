@@ -18,7 +18,15 @@ from previews.models import Sample
 from previews.samples import services as samples
 from registry.adapters import selectors as adapter_selectors
 from registry.jobs import worker_process
-from registry.models import Adapter, Version, VersionState
+from registry.models import (
+    Adapter,
+    AdapterName,
+    Membership,
+    Namespace,
+    NamespaceName,
+    Version,
+    VersionState,
+)
 from registry.versions import selectors as version_selectors
 from tests.previews.sample_files import files
 
@@ -154,6 +162,24 @@ def test_what_is_read_or_refused_is_shown_to_its_owner_alone(
     part = shown(client, f"{PLACE}&part&first")
     assert part.startswith('<div class="stack g5" id="prints"')
     assert "data-hx-trigger" not in part
+
+
+def test_members_see_the_blur_of_what_is_ready_alone(
+    client: Client, ada: User, noir: Adapter, bring: Callable[..., Sample]
+) -> None:
+    wild = bring()
+    bring(files.png(size=(30_000, 30_000)))
+    Sample.objects.update(maturity="explicit")
+    studio = Namespace.objects.create(name="studio", key="studio", kind="organisation")
+    NamespaceName.objects.create(namespace=studio, key="studio")
+    Membership.objects.create(namespace=studio, user=ada, role="write")
+    Adapter.objects.update(namespace=studio)
+    AdapterName.objects.update(namespace=studio)
+    client.force_login(ada)
+    page = shown(client, "/studio/noir/gallery")
+    assert f"/media/samples/{wild.pk}.webp" not in page
+    assert "night.png: The picture has 30000 × 30000 pixels" in page
+    assert page.count("show=explicit") == 2  # for one picture: with and without JavaScript
 
 
 def test_pictures_are_brought_without_script(as_ada: Client, noir: Adapter) -> None:

@@ -155,7 +155,7 @@ def _rated(request: HttpRequest, image: GalleryImage, page: str) -> GalleryImage
     row = image.sample.row
     adapter = row.version.adapter
     level = level_of(adapter, row.maturity)
-    if is_blurred(request.user, adapter, level, asked_level(request)):
+    if image.is_ready and is_blurred(request.user, adapter, level, asked_level(request)):
         address = show_url(request, level, page=page)
         return replace(image, rating=str(level.label), show_url=address, level=level.value)
     return image if level.is_for_all else replace(image, rating=str(level.label))
