@@ -57,6 +57,12 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         film.scroll_into_view_if_needed()
         assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.click("#prints a[data-light]")
+        page.wait_for_selector("dialog[open] img[src$='.webp']")
+        assert page.locator("dialog [data-count]").inner_text() == "1 / 1"
+        assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog:not([open])", state="attached")
 
         (tmp_path / "wild.png").write_bytes(files.png(files.chunk(b"tEXt", b"Title\0wild")))
         page.select_option("#maturity", "explicit")
