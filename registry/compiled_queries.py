@@ -105,7 +105,9 @@ class Compiled:
     def _write(self) -> _Written:
         sql, values = self._build(**self._placeholders).query.sql_with_params()
         names = {value: name for name, value in self._placeholders.items()}
-        places = tuple((names.get(value), value) for value in values)
+        places = tuple(
+            (names.get(value) if isinstance(value, str | int) else None, value) for value in values
+        )
         if absent := self._placeholders.keys() - {name for name, _value in places}:
             message = f"no place for {', '.join(sorted(absent))}"
             raise ValueError(message)

@@ -1,7 +1,6 @@
-"""Adapters and queries with the adapter that each should find.
+"""Adapters for the queries of ``judgements``.
 
-``KNOWN`` hides among ``noise``. A judgement is (group, query, name): the adapter of this name must
-be among the first three results.
+``KNOWN`` and the demo adapters hide among ``noise``.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from previews.demo import OWNER, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,6 +158,22 @@ def noise() -> Iterator[Listed]:
             rank=chance.choice((8, 16, 32, 64)),
             size_bytes=chance.randrange(10_000_000, 900_000_000),
             downloads=int(chance.paretovariate(0.7)),
+        )
+
+
+def demo() -> Iterator[Listed]:
+    """Yield the adapters that ``manage.py demo`` publishes."""
+    for one in catalogue():
+        yield Listed(
+            name=one.name,
+            title=one.card["title"],
+            owner=OWNER,
+            kind=one.card["kind"],
+            summary=one.card["summary"],
+            card=one.card["card"],
+            tags=tuple(one.card["tags"]),
+            trigger_words=tuple(one.details.trigger_words),
+            family=one.details.declared_family,
         )
 
 
@@ -360,95 +377,3 @@ KNOWN = (
         summary="Thick ridges of pigment",
     ),
 )
-
-JUDGED = (
-    # The exact name or title.
-    ("name", "Film Noir XL", "film-noir-xl"),
-    ("name", "ghibli meadows", "ghibli-meadows"),
-    ("name", "ukiyo-e", "ukiyo-e"),
-    ("name", "pixel dungeon", "pixel-dungeon"),
-    ("name", "claymation", "claymation"),
-    ("name", "kodachrome", "kodachrome-64"),
-    ("name", "lowpoly animals", "low-poly-animals"),
-    ("name", "tilt shift", "tilt-shift"),
-    ("name", "cyberpunkalley", "CyberpunkAlley"),
-    ("name", "risograph", "risograph-print"),
-    ("name", "semirealistic", "semi-realistic-faces"),
-    ("name", "cafe", "cafe-interiors"),
-    # A trigger word.
-    ("trigger", "flmnr", "film-noir-xl"),
-    ("trigger", "cbrpnk", "CyberpunkAlley"),
-    ("trigger", "ghbl meadow", "ghibli-meadows"),
-    ("trigger", "trigger:pxdngn", "pixel-dungeon"),
-    ("trigger", "rmbrndt", "lighting-rembrandt"),
-    ("trigger", "stmpnk ship", "steampunk-airships"),
-    # A misspelling.
-    ("typo", "cyberpnuk alley", "CyberpunkAlley"),
-    ("typo", "kodachrme", "kodachrome-64"),
-    ("typo", "steampunck", "steampunk-airships"),
-    ("typo", "claymaton", "claymation"),
-    ("typo", "photorealsitic", "photorealistic-skin"),
-    ("typo", "isometirc", "isometric-rooms"),
-    ("typo", "vaporwvae", "vaporwave-malls"),
-    ("typo", "rembrant", "lighting-rembrandt"),
-    ("typo", "ghilbi", "ghibli-meadows"),
-    ("typo", "risogrpah", "risograph-print"),
-    ("typo", "kimno", "kimono-patterns"),
-    ("typo", "nouvaeu", "art-nouveau-posters"),
-    ("typo", "botancials", "watercolour-botanicals"),
-    ("typo", "screentoen", "manga-screentone"),
-    # Two topics, in different places.
-    ("topics", "cyberpunk rain", "CyberpunkAlley"),
-    ("topics", "noir detective", "film-noir-xl"),
-    ("topics", "airships brass", "steampunk-airships"),
-    ("topics", "knights ruins", "dark-souls-knights"),
-    ("topics", "kimono cranes", "kimono-patterns"),
-    ("topics", "tiles torches", "pixel-dungeon"),
-    ("topics", "ferns watercolor", "watercolour-botanicals"),
-    ("topics", "manga tezuka", "manga-screentone"),
-    ("topics", "bust sculpts", "zbrush-sculpts"),
-    ("topics", "oil painting knife", "oil-impasto"),
-    # British and American spellings, accents.
-    ("spelling", "gray armor", "grey-armour"),
-    ("spelling", "watercolor botanicals", "watercolour-botanicals"),
-    ("spelling", "medieval armor", "grey-armour"),
-    ("spelling", "spot color", "risograph-print"),
-    ("spelling", "analog kodachrome", "kodachrome-64"),
-    ("spelling", "cozy interior café", "cafe-interiors"),
-    ("spelling", "brulee café", "cafe-interiors"),
-    # Base models by the names that people use.
-    ("base", "SDXL film noir", "film-noir-xl"),
-    ("base", "pony faces", "semi-realistic-faces"),
-    ("base", "base:illustrious", "manga-screentone"),
-    ("base", "flux cyberpunk", "CyberpunkAlley"),
-    ("base", "stable diffusion xl vaporwave", "vaporwave-malls"),
-    ("base", "sd1.5 airships", "steampunk-airships"),
-    ("base", "base:pony", "semi-realistic-faces"),
-    ("base", "wan 2.2 claymation", "claymation"),
-    ("base", "qwen isometric", "isometric-rooms"),
-    ("base", "base:sdxl nouveau", "art-nouveau-posters"),
-    # Phrases.
-    ("phrase", '"art nouveau"', "art-nouveau-posters"),
-    ("phrase", '"stop motion"', "claymation"),
-    ("phrase", '"venetian blinds"', "film-noir-xl"),
-    ("phrase", '"pixel art"', "pixel-dungeon"),
-    ("phrase", '"digital clay"', "zbrush-sculpts"),
-    ("phrase", '"slide film"', "kodachrome-64"),
-    # Owners, ranks, sizes, exclusions, unfinished words.
-    ("field", "owner:hokusai", "ukiyo-e"),
-    ("field", "owner:flora fern", "watercolour-botanicals"),
-    ("field", "film rank:128", "kodachrome-64"),
-    ("field", "film stock size:>700mb", "kodachrome-64"),
-    ("field", 'tag:"tilt shift"', "tilt-shift"),
-    ("field", "knights -dragon grimdark", "dark-souls-knights"),
-    ("prefix", "cyberp", "CyberpunkAlley"),
-    ("prefix", "art nouv", "art-nouveau-posters"),
-    ("prefix", "watercolou bot", "watercolour-botanicals"),
-    ("prefix", "claym", "claymation"),
-    ("prefix", "isom", "isometric-rooms"),
-    ("prefix", "photoreal", "photorealistic-skin"),
-)
-
-#: Group → the least part of its judgements that must hold.
-LEAST = {"typo": 0.90}
-LEAST_ELSEWHERE = 0.95

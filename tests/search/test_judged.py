@@ -14,7 +14,8 @@ from registry.adapters.selectors import Query, search
 from registry.models import Adapter, Revision, SearchDocument, Version
 from registry.search import documents, spelling
 from registry.search.documents import Described
-from tests.search.judged import JUDGED, KNOWN, LEAST, LEAST_ELSEWHERE, noise
+from tests.search.judged import KNOWN, demo, noise
+from tests.search.judgements import JUDGED, LEAST, LEAST_ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +66,7 @@ def fill(listed: Iterable[Listed]) -> None:
 @pytest.mark.slow
 @pytest.mark.django_db
 def test_the_right_adapter_is_among_the_first() -> None:
-    fill(chain(noise(), KNOWN))
+    fill(chain(noise(), KNOWN, demo()))
     right, wrong = defaultdict[str, int](int), defaultdict[str, list[str]](list)
     for group, q, name in JUDGED:
         found = [one.name for one in search(None, Query(q=q), limit=FIRST).results]

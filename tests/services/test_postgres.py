@@ -22,7 +22,12 @@ PICKED = (
 
 
 @pytest.mark.parametrize(
-    "tests", [["tests/registry", "-k", PICKED], ["tests/search", "-k", "not judged and not kills"]]
+    "tests",
+    [
+        ["tests/registry", "-k", PICKED],
+        ["tests/search", "-k", "not judged and not kills"],
+        ["tests/hub/test_catalogue_queries.py"],
+    ],
 )
 def test_the_catalogue_keeps_its_rules_on_postgresql(postgres: str, tests: list[str]) -> None:
     done = subprocess.run(
