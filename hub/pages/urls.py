@@ -11,6 +11,7 @@ from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, comparison, versions
 from hub.pages.adapters import views as adapters
+from hub.pages.catalogue import crawlers
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, usage
@@ -39,6 +40,8 @@ OF_VERSION = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(catalogue.home), name="home"),
     path("browse", page(catalogue.browse), name="browse"),
+    path("robots.txt", page(crawlers.robots, throttle=None), name="robots"),
+    path("sitemap.xml", page(crawlers.sitemap), name="sitemap"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/checked", page(publish.checked, judges_query=True), name="publish-checked"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -183,7 +183,8 @@ def browse(request: HttpRequest) -> HttpResponse:
         response.headers["HX-Push-Url"] = _address(query)
         return response
     total, values = facets.matching(request.user, query, found.matches)
-    context = _results(request, query, found, total) | {"facets": _facets(values, query)}
+    context = _results(request, query, found, total)
+    context |= {"facets": _facets(values, query), "canonical": _address(replace(query, sort=""))}
     return render(request, "pages/browse.html", context)
 
 
