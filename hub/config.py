@@ -43,6 +43,7 @@ class Config:
     language: str
     time_zone: str
     signup: bool
+    search_engines: bool
     token_days: int
     bases: Path
     lineages: Path | None
@@ -104,6 +105,7 @@ def load(env: Env, root: Path) -> Config:
         language=env.choice("LANGUAGE", "en", LANGUAGES),
         time_zone=env.time_zone("TIME_ZONE"),
         signup=env.flag("SIGNUP", default=True),
+        search_engines=env.flag("SEARCH_ENGINES", default=True),
         token_days=env.integer("TOKEN_DAYS", 90),
         bases=env.path("BASES", root / "previews" / "bases.toml"),
         lineages=env.path("LINEAGES", root) if env.text("LINEAGES") else None,

@@ -24,7 +24,9 @@ ERRORS = {name for name, is_a in vars(errors).items() if isinstance(is_a, type)}
     "ValidationError"
 }
 #: Settings that are right or refused when read (``Env.flag``), so that no check is left to do.
-STRICT_WHEN_READ = {"DATABASE_URL", "LANGUAGE", "LOG_LEVEL", "SIGNUP", "TIME_ZONE"}
+STRICT_WHEN_READ = {
+    "DATABASE_URL", "LANGUAGE", "LOG_LEVEL", "SEARCH_ENGINES", "SIGNUP", "TIME_ZONE",
+}  # fmt: skip
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -8,6 +8,7 @@ public content; the browser may store those, so that going back is instant.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from registry.durable import flush
 
@@ -32,12 +33,16 @@ FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
 #: after an hour, for the same reason.
 FOR_A_YEAR = "public, max-age=31536000, s-maxage=3600, immutable"
 
-#: Names of the pages on which anonymous users see only public content.
-PUBLIC_PAGES = frozenset({"browse", "help", "home", "profile", "use"})
+#: Names of the pages and lists on which anonymous users see only public content.
+PUBLIC_PAGES = frozenset({"api-adapters", "browse", "help", "home", "profile", "use"})
 
 
 class CacheMiddleware:
-    """Sets ``Cache-Control`` if a view did not."""
+    """Sets ``Cache-Control`` if a view did not, and answers 304 for what a browser has stored.
+
+    The ``ETag`` of a page is the digest of its body: whatever changes the page changes it. That
+    saves bytes, not work.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -46,12 +51,24 @@ class CacheMiddleware:
         """Return the response with ``Cache-Control``."""
         response = self.get_response(request)
         match = request.resolver_match
-        is_public = match is not None and match.url_name in PUBLIC_PAGES and _is_anonymous(request)
+        is_public = match is not None and match.url_name in PUBLIC_PAGES and is_anonymous(request)
         response.headers.setdefault("Cache-Control", REVALIDATE if is_public else NO_STORE)
+        is_read = request.method in {"GET", "HEAD"} and response.status_code == 200
+        if is_read and response.headers["Cache-Control"] == REVALIDATE:
+            return _with_etag(request, response)
         return response
 
 
-def _is_anonymous(request: HttpRequest) -> bool:
+def _with_etag(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return a page with an ETag, or 304. It is weak, as compressed forms have the same."""
+    if not isinstance(response, HttpResponse):
+        return response
+    etag = f'W/"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    response.headers["ETag"] = etag
+    return get_conditional_response(request, etag=etag, response=response) or response
+
+
+def is_anonymous(request: HttpRequest) -> bool:
     """Whether a request has neither a session cookie nor an ``Authorization`` header."""
     has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
     return not has_session and "Authorization" not in request.headers

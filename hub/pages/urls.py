@@ -11,7 +11,7 @@ from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, comparison, edits, versions
 from hub.pages.adapters import views as adapters
-from hub.pages.catalogue import checkpoint, related
+from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, styleguide, usage
@@ -47,6 +47,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "browse/checkpoint/read", page(checkpoint.read, judges_query=True), name="checkpoint-read"
     ),
     path("browse/values", page(catalogue.values), name="browse-values"),
+    path("robots.txt", page(crawlers.robots, throttle=None), name="robots"),
+    path("sitemap.xml", page(crawlers.sitemap), name="sitemap"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
     path("publish/send", page(publish.send), name="publish-send"),

@@ -45,6 +45,7 @@ class Frame:
     base_url: str = ""
     version: str = lorary.__version__
     is_signup_open: bool = True
+    is_indexed: bool = True
 
 
 @register.simple_tag(takes_context=True)
@@ -52,7 +53,9 @@ def frame(context: Context) -> Frame:
     """Return the values for ``base.html``; without a request (500) the defaults."""
     request: HttpRequest | None = context.get("request")
     if request is None:
-        return Frame(is_signup_open=settings.LORARY.signup)
+        return Frame(
+            is_signup_open=settings.LORARY.signup, is_indexed=settings.LORARY.search_engines
+        )
     match = request.resolver_match
     here = match.url_name if match and match.url_name else ""
     is_door = here in {"signin", "signup", "signout", "home"}
@@ -63,6 +66,7 @@ def frame(context: Context) -> Frame:
         next="" if is_door else request.get_full_path(),
         base_url=_address(request),
         is_signup_open=settings.LORARY.signup,
+        is_indexed=settings.LORARY.search_engines,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 from typing import TYPE_CHECKING
@@ -43,6 +44,9 @@ ABOUT_ONE = [
     "/api/v1/adapters", "/api/v1/me", "/settings/tokens", "/uploads", "/publish", "/try",
     "/", "/browse", "/ada", "/help/use", "/nobody/nothing", "/signin",
 ]  # fmt: skip
+
+#: Pages and lists on which anonymous users see only public content.
+PUBLIC_LISTS = ("/", "/browse", "/ada", "/help/use", "/api/v1/adapters")
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ def test_nothing_about_a_private_or_unlisted_adapter_is_stored(
     Adapter.objects.filter(pk=noir.pk).update(visibility=visibility)
     for client in (as_ada, Client()):
         said = kept(client, place(path))
-        is_for_strangers = path in {"/", "/browse", "/ada", "/help/use"} and client is not as_ada
+        is_for_strangers = path in PUBLIC_LISTS and client is not as_ada
         assert "private" in said
         assert said == REVALIDATE if is_for_strangers else "no-store" in said, (path, said)
 
@@ -115,8 +119,35 @@ def test_what_a_token_opens_is_not_stored(
 
 
 def test_a_stranger_may_go_back_to_public_lists(noir: Adapter) -> None:
-    for path in ("/", "/browse", f"/{noir.owner}", "/help/use"):
+    assert noir.owner == "ada"
+    for path in (*PUBLIC_LISTS, "/ada/noir"):
         assert kept(Client(), path) == REVALIDATE
+
+
+@pytest.mark.parametrize("path", [*PUBLIC_LISTS, "/ada/noir", "/ada/noir?v=v1"])
+def test_a_public_page_that_did_not_change_is_not_sent_again(
+    as_ada: Client, noir: Adapter, path: str
+) -> None:
+    first = Client().get(path)
+    known = {"If-None-Match": first.headers["ETag"], "Accept-Encoding": "gzip"}
+    again = Client().get(path, headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert "Content-Length" not in again.headers
+    for name in ("ETag", "Cache-Control"):
+        assert again.headers[name] == first.headers[name]
+    assert "Accept-Encoding" in again.headers["Vary"]
+    assert Client().head(path, headers=known).status_code == 304
+    # Whoever signs in with the same browser gets a page of their own, which is not stored.
+    mine = as_ada.get(path, headers=known)
+    assert (mine.status_code, mine.headers["Cache-Control"]) == (200, NO_STORE)
+    assert "ETag" not in mine.headers
+    if path != "/help/use":
+        Adapter.objects.filter(pk=noir.pk).update(title="Night")
+        changed = Client().get(path, headers=known)
+        assert changed.status_code == 200
+        assert "Night" in gzip.decompress(changed.content).decode()
+    Adapter.objects.filter(pk=noir.pk).update(visibility="private")
+    assert Client().get(path, headers=known).status_code in {200, 404} or path == "/help/use"
 
 
 def test_public_pictures_are_asked_for_again_within_an_hour(

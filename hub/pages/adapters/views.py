@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from hub.http.middleware import REVALIDATE, is_anonymous
 from hub.pages import links
 from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
@@ -49,7 +50,10 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return render(
             request, "adapter/version_withdrawn.html", {**context, "asked": wanted}, status=410
         )
-    return render(request, "adapter/page.html", context)
+    response = render(request, "adapter/page.html", context)
+    if is_public(version) and is_anonymous(request):
+        response.headers["Cache-Control"] = REVALIDATE
+    return response
 
 
 def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ htmx requests get only what changes: filters and results, or the next page of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from django.shortcuts import render
@@ -127,6 +127,7 @@ def browse(request: HttpRequest) -> HttpResponse:
         return _next_page(request, found)
     total, values = facets.matching(request.user, narrow, found.matches)
     context = {
+        "canonical": filters.address(replace(query, sort="")),
         "works_with": choice,
         "is_overruled": choice is not None and not choice.applies_to(query),
         "here": filters.address(query),
