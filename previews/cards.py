@@ -104,7 +104,7 @@ class LinkCard:
             image = Image.objects.select_related("blob").filter(pk=cover.id).first()
             blob = image.blob if image else None
         try:
-            return opened(pictures.bytes_of(blob)) if blob else None
+            return opened(pictures.bytes_of(blob.sha256)) if blob else None
         except (FileNotFoundError, Unreadable) as error:
             log.warning("the cover %s is not on the card: %s", cover.url, error)
             return None

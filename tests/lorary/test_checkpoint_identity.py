@@ -47,7 +47,12 @@ def test_hash_metadata_and_name_claim_the_lineage(
 
 
 def test_a_file_that_is_no_checkpoint_has_no_family() -> None:
-    for shapes in ({}, {"a.weight": (9, 8)}, {"unet.down.lora_A.weight": (4, 320)}):
+    cases: list[dict[str, tuple[int, ...]]] = [
+        {},
+        {"a.weight": (9, 8)},
+        {"unet.down.lora_A.weight": (4, 320)},
+    ]
+    for shapes in cases:
         assert identify(shapes, name="pony.safetensors") == Checkpoint((), None)
 
 

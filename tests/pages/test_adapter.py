@@ -92,6 +92,7 @@ def test_commands_begin_with_where_the_hub_is(
 
 def test_commands_have_a_form_for_windows(client: Client, noir: Adapter) -> None:
     Adapter.objects.update(visibility="private")
+    assert noir.namespace.user is not None
     client.force_login(noir.namespace.user)
     lines = copied(client.get("/ada/noir").content.decode())
     windows = [line for line in lines if "$env:" in line or line.startswith("curl.exe")]
@@ -237,7 +238,8 @@ def card_form(noir: Adapter, **said: str) -> dict[str, str]:
 
 
 def seen_of(form: str) -> str:
-    return re.findall(r'name="seen" value="(\w+)"', form)[0]
+    [seen] = re.findall(r'name="seen" value="(\w+)"', form)[:1]
+    return str(seen)
 
 
 def test_the_card_is_edited_in_place(as_ada: Client, noir: Adapter) -> None:

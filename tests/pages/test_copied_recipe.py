@@ -30,7 +30,8 @@ def copied(page: str, form: str) -> str:
 
 def page_of(client: Client, query: str = "") -> str:
     # The tests' own client joins lines, which are part of these texts.
-    return type(client).__mro__[1]().get(f"/ada/noir{query}").content.decode()
+    text: str = type(client).__mro__[1]().get(f"/ada/noir{query}").content.decode()
+    return text
 
 
 @pytest.fixture

@@ -200,7 +200,9 @@ def test_optional_words_are_in_the_readme_and_read_from_it(ada: User, noir: Adap
     version = catalogue.release(noir, LORA, Details(trigger_words=("noir",)))
     details = replace(Details.of(version), optional_trigger_words=("low sun", "rain"))
     cards.edit_version(actor=ada, version=version, details=details)
-    card = card_fields.read_blob(contents.readme_on(manifests.main_of(noir)).blob)
+    readme = contents.readme_on(manifests.main_of(noir))
+    assert readme is not None
+    card = card_fields.read_blob(readme.blob)
     assert card.trigger_words == ("noir",)
     assert card.optional_trigger_words == ("low sun", "rain")
     pushed = "---\noptional_trigger_words: fog\n---\n# Noir\n"

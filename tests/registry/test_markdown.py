@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from django.urls import reverse
 
-from previews.derived.sizes import WIDTHS
+from previews.derived import WIDTHS
 from registry.cards.markdown import MAX_MARKS, MAX_SECONDS, Unrenderable, is_own_picture, render
 from registry.models import CardProblem
 

@@ -27,6 +27,7 @@ from registry.errors import Invalid, LoraryError
 from registry.scan import checks
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse
 
     from registry.adapters.selectors import Query
@@ -151,7 +152,7 @@ def _next(wanted: str) -> str:
     return wanted if wanted.startswith("/") else "/browse"
 
 
-def _rows(user: User) -> list[Row]:
+def _rows(user: User | AnonymousUser) -> list[Row]:
     """Return the base models that the hub has adapters for, each with its lineages."""
     found = facets.overall(user, ("family", "lineage"))
     table = lineages()
@@ -186,9 +187,11 @@ def read(request: HttpRequest) -> HttpResponse:
     except LoraryError as error:
         context = {"problem": error.detail}
         return render(request, "includes/checkpoint_found.html", context, status=422)
-    choices = [Choice(family, found.lineage or "") for family in found.families]
-    context = {"name": name, "choices": [one for one in choices if one.family in FAMILIES]}
-    return render(request, "includes/checkpoint_found.html", context)
+    choices = [
+        Choice(family, found.lineage or "") for family in found.families if family in FAMILIES
+    ]
+    about = {"name": name, "choices": choices}
+    return render(request, "includes/checkpoint_found.html", about)
 
 
 def _size(text: str) -> int:
