@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hub.pages.pictures import recipe_links
+from hub.pages.pictures.copied_recipe import infotext
 from tests.pages.pictures import render, sample_of
 from tests.served import serve
 
@@ -31,8 +32,8 @@ Steps: 20, CFG scale: 6.5, Seed: 0, Size: 512x768"""
 
 
 def test_settings_are_written_as_other_tools_read_them() -> None:
-    assert recipe_links.settings_text(FACTS) == TEXT
-    assert recipe_links.settings_text({"name": "night.png"}) == ""
+    assert infotext(FACTS) == TEXT
+    assert infotext({"name": "night.png"}) == ""
 
 
 def test_a_gallery_offers_the_try_page_where_it_renders_the_base(
@@ -77,6 +78,6 @@ def test_a_sweep_offers_the_recipe_of_its_chosen_picture(
 
 def _asked(page: str) -> dict[str, list[str]]:
     """Return the values of the first link to the try page with a recipe."""
-    before, _at, _after = page.partition('" data-recipe')
+    before, _at, _after = page.partition('" data-use-recipe')
     url = before.rpartition('href="')[2].replace("&amp;", "&")
     return parse_qs(urlsplit(url).query)

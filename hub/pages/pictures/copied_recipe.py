@@ -15,6 +15,11 @@ from registry.models import File, Version
 #: Hexadecimal digits of a hash in “Lora hashes”.
 #: Source: A1111, extensions-builtin/Lora/network.py (``set_hash``).
 SHORT_HASH = 12
+#: Fact of a picture → its name in A1111's text.
+_NAMES = {
+    "steps": "Steps", "sampler": "Sampler", "guidance": "CFG scale", "seed": "Seed",
+    "size": "Size", "model": "Model", "hashes": "Lora hashes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +45,43 @@ def copied_recipe(
         recipe: The document of the render's recipe.
     """
     return CopiedRecipe(
-        infotext="\n".join(_infotext(version, file, recipe, picture)),
+        infotext=_infotext(version, file, recipe, picture),
         request=json.dumps(_request(version, recipe, picture), ensure_ascii=False, indent=2),
     )
 
 
-def _infotext(
-    version: Version, file: File, recipe: Mapping[str, Any], picture: Picture
-) -> list[str]:
+def _infotext(version: Version, file: File, recipe: Mapping[str, Any], picture: Picture) -> str:
     """Return prompt, negative prompt and settings; at strength 0 they name no adapter."""
     stem = saved_name(version.adapter, file.path).removesuffix(".safetensors")
     tag = f" <lora:{stem}:{written(picture.strength)}>" if picture.strength else ""
-    lines = [f"{picture.prompt}{tag}"]
-    if recipe.get("negative"):
-        lines.append(f"Negative prompt: {recipe['negative']}")
     autov3 = str(file.blob.hashes.get("autov3", ""))[:SHORT_HASH]
-    facts = {
-        "Steps": recipe.get("steps"),
-        "Sampler": recipe.get("sampler"),
-        "CFG scale": f"{recipe['guidance']:g}" if "guidance" in recipe else "",
-        "Seed": str(picture.seed),
-        "Size": f"{picture.width}x{picture.height}",
-        "Model": recipe.get("base"),
-        "Lora hashes": f'"{stem}: {autov3}"' if tag and autov3 else "",
-    }
-    return [*lines, ", ".join(f"{name}: {value}" for name, value in facts.items() if value)]
+    return infotext(
+        {
+            **{name: recipe.get(name) for name in ("negative", "steps", "sampler")},
+            "prompt": f"{picture.prompt}{tag}",
+            "guidance": f"{recipe['guidance']:g}" if "guidance" in recipe else "",
+            "seed": picture.seed,
+            "size": f"{picture.width}x{picture.height}",
+            "model": recipe.get("base"),
+            "hashes": f'"{stem}: {autov3}"' if tag and autov3 else "",
+        }
+    )
+
+
+def infotext(facts: Mapping[str, Any]) -> str:
+    """Return settings as A1111 and others read them from the clipboard, "" without any.
+
+    Args:
+        facts: ``prompt``, ``negative`` and the keys of ``_NAMES``, as far as they are known.
+    """
+    named = [
+        f"{name}: {facts[fact]}"
+        for fact, name in _NAMES.items()
+        if facts.get(fact) not in {None, ""}
+    ]
+    negative = f"Negative prompt: {facts['negative']}" if facts.get("negative") else ""
+    lines = [str(facts.get("prompt", "")), negative, ", ".join(named)]
+    return "\n".join(line for line in lines if line)
 
 
 def _request(version: Version, recipe: Mapping[str, Any], picture: Picture) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from hub.pages.adapters.content_rating import (
 )
 from hub.pages.forms import PICTURE_RATINGS, SampleForm, accept_faults
 from hub.pages.pictures import recipe_links
+from hub.pages.pictures.copied_recipe import infotext
 from hub.pages.pictures.covers import CoverControls, controls_of
 from hub.pages.pictures.media import is_public, send_picture, send_thumbnail, viewer_of
 from previews.derived import offered
@@ -192,7 +193,7 @@ def gallery_image_of(sample: ShownSample, *, can_render: bool = False) -> Galler
         settings=", ".join(_settings(facts)),
         used=[_used(item) for item in facts.get("resources", []) if item["kind"] != "checkpoint"],
         try_url=_try_url(sample) if can_render and "prompt" in facts else "",
-        recipe=recipe_links.settings_text(facts),
+        recipe=infotext(facts),
     )
 
 

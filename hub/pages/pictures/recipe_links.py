@@ -19,11 +19,6 @@ from registry.models import OUT_STATES, Version
 
 #: How other tools name adapters inside a prompt; the try page lists them apart from it.
 _TAG = re.compile(r"\s*<(?:lora|lyco|hypernet):[^<>]{1,200}>")
-#: Fact of a picture → its name in the text that A1111, Forge and others read from the clipboard.
-_NAMES = {
-    "steps": "Steps", "sampler": "Sampler", "guidance": "CFG scale", "seed": "Seed",
-    "size": "Size", "model": "Model",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +35,7 @@ class PictureRecipe:
 def recipe_of_sweep(version: Version, sweep: Sweep, recipe: Mapping[str, Any]) -> PictureRecipe:
     """Return the settings of the chosen picture of a sweep."""
     picture = sweep.live.picture
-    facts = {
-        **{name: recipe.get(name) for name in ("negative", "steps", "sampler", "guidance")},
-        "seed": picture.seed,
-        "size": f"{picture.width}x{picture.height}",
-        "model": recipe.get("base"),
-    }
+    facts = {"negative": recipe.get("negative"), "seed": picture.seed}
     prompts = recipe.get("prompts") or []
     bare = dict(enumerate(prompts)).get(picture.prompt_index, picture.prompt)
     url = try_url(version, {**facts, "prompt": bare}, strength=picture.strength, is_plain=False)
@@ -54,7 +44,7 @@ def recipe_of_sweep(version: Version, sweep: Sweep, recipe: Mapping[str, Any]) -
         negative=str(recipe.get("negative") or ""),
         settings=sweep.settings,
         url=url if can_render(version) else "",
-        text=settings_text({**facts, "prompt": picture.prompt}),
+        text=sweep.live.recipe.infotext if sweep.live.recipe else "",
     )
 
 
@@ -78,15 +68,3 @@ def try_url(version: Version, facts: Mapping[str, Any], *, strength: float, is_p
     }
     layers = ((tryouts.name_of(version), written(strength)),)
     return f"{reverse('try')}?{TryoutInput(layers, '', fields).query}"
-
-
-def settings_text(facts: Mapping[str, Any]) -> str:
-    """Return the settings as other tools read them from the clipboard, empty without any."""
-    named = [
-        f"{name}: {facts[fact]}"
-        for fact, name in _NAMES.items()
-        if facts.get(fact) not in {None, ""}
-    ]
-    negative = f"Negative prompt: {facts['negative']}" if facts.get("negative") else ""
-    lines = [str(facts.get("prompt", "")), negative, ", ".join(named)]
-    return "\n".join(line for line in lines if line)

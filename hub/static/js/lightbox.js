@@ -32,7 +32,7 @@ const ofSweep = (frame) => ({
   notes: () => {
     const part = document.querySelector("[data-about-sweep]").content.cloneNode(true);
     part.querySelector("[data-strength]").textContent = `${frame.dataset.strength}, ${frame.title}`;
-    const recipe = part.querySelector("a[data-recipe]");
+    const recipe = part.querySelector("a[data-use-recipe]");
     if (recipe) {
       const url = new URL(recipe.href);
       url.searchParams.set("strength", frame.dataset.dial);
