@@ -125,7 +125,7 @@ LABELS: dict[str, Callable[[str], str]] = {
     "method": algorithm_title,
     "licence": str,
     "maturity": lambda maturity: str(Maturity(maturity).label),
-    "max_maturity": lambda level: str(UP_TO[Maturity(level)]),
+    "max_maturity": lambda level: str(RATING_LIMITS[Maturity(level)]),
     "owner": str,
     "pictures": lambda _is_chosen: _("With pictures"),
 }

@@ -111,7 +111,7 @@ class Gallery:
     @property
     def ratings(self) -> list[tuple[str, str]]:
         """Return the content ratings that an image can have, with their labels."""
-        return PICTURE_RATINGS
+        return [(value, str(label)) for value, label in PICTURE_RATINGS]
 
 
 def gallery_of(
