@@ -173,6 +173,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET browse/values": lambda _: Asked(query="filter=tag"),
     "GET publish/checked": lambda at: Asked(query=f"upload={at['accepted_id']}"),
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
+    "POST settings/content": _form(lambda _: {"level": "mature"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
