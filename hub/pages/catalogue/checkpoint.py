@@ -27,6 +27,7 @@ from registry.errors import Invalid, LoraryError
 from registry.scan import checks
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
     from django.http import HttpRequest, HttpResponse
 
     from registry.adapters.selectors import Query
@@ -151,7 +152,7 @@ def _next(wanted: str) -> str:
     return wanted if wanted.startswith("/") else "/browse"
 
 
-def _rows(user: User) -> list[Row]:
+def _rows(user: User | AnonymousUser) -> list[Row]:
     """Return the base models that the hub has adapters for, each with its lineages."""
     found = facets.overall(user, ("family", "lineage"))
     table = lineages()
@@ -181,14 +182,18 @@ def read(request: HttpRequest) -> HttpResponse:
             header = checks.header_of(head, size=_size(request.GET.get("size", "")))
             found = identify_checkpoint(header, name=name, autov1=request.GET.get("autov1", "")[:8])
     except HeaderError as error:
-        problem = _("The header cannot be read: %(reason)s") % {"reason": error}
-        return render(request, "includes/checkpoint_found.html", {"problem": problem}, status=422)
+        return _unread(request, _("The header cannot be read: %(reason)s") % {"reason": error})
     except LoraryError as error:
-        context = {"problem": error.detail}
-        return render(request, "includes/checkpoint_found.html", context, status=422)
+        return _unread(request, str(error.detail))
     choices = [Choice(family, found.lineage or "") for family in found.families]
-    context = {"name": name, "choices": [one for one in choices if one.family in FAMILIES]}
+    known = [choice for choice in choices if choice.family in FAMILIES]
+    context = {"name": name, "choices": known}
     return render(request, "includes/checkpoint_found.html", context)
+
+
+def _unread(request: HttpRequest, problem: str) -> HttpResponse:
+    context = {"problem": problem}
+    return render(request, "includes/checkpoint_found.html", context, status=422)
 
 
 def _size(text: str) -> int:
