@@ -47,12 +47,8 @@ def test_hash_metadata_and_name_claim_the_lineage(
 
 
 def test_a_file_that_is_no_checkpoint_has_no_family() -> None:
-    cases: list[dict[str, tuple[int, ...]]] = [
-        {},
-        {"a.weight": (9, 8)},
-        {"unet.down.lora_A.weight": (4, 320)},
-    ]
-    for shapes in cases:
+    other: list[Shapes] = [{}, {"a.weight": (9, 8)}, {"unet.down.lora_A.weight": (4, 320)}]
+    for shapes in other:
         assert identify(shapes, name="pony.safetensors") == Checkpoint((), None)
 
 

@@ -182,16 +182,19 @@ def read(request: HttpRequest) -> HttpResponse:
             header = checks.header_of(head, size=_size(request.GET.get("size", "")))
             found = identify_checkpoint(header, name=name, autov1=request.GET.get("autov1", "")[:8])
     except HeaderError as error:
-        problem = _("The header cannot be read: %(reason)s") % {"reason": error}
-        return render(request, "includes/checkpoint_found.html", {"problem": problem}, status=422)
+        return _unread(request, _("The header cannot be read: %(reason)s") % {"reason": error})
     except LoraryError as error:
-        context = {"problem": error.detail}
-        return render(request, "includes/checkpoint_found.html", context, status=422)
+        return _unread(request, str(error.detail))
     choices = [
         Choice(family, found.lineage or "") for family in found.families if family in FAMILIES
     ]
-    about = {"name": name, "choices": choices}
-    return render(request, "includes/checkpoint_found.html", about)
+    context = {"name": name, "choices": choices}
+    return render(request, "includes/checkpoint_found.html", context)
+
+
+def _unread(request: HttpRequest, problem: str) -> HttpResponse:
+    context = {"problem": problem}
+    return render(request, "includes/checkpoint_found.html", context, status=422)
 
 
 def _size(text: str) -> int:
