@@ -103,12 +103,3 @@ const drag = (img, e) => {
 on("dragstart", ".live img", (img, e) => e.preventDefault());
 on("pointerdown", ".live img", (img, e) => { img.setPointerCapture(e.pointerId); drag(img, e); });
 on("pointermove", ".live img", (img, e) => { if (e.buttons) drag(img, e); });
-
-// Suggested words: accept or reject, and undo by pressing again.
-on("click", "[data-decide]", (el) => {
-  const chip = el.closest(".chip");
-  const state = chip.dataset.state === el.dataset.decide ? "" : el.dataset.decide;
-  chip.dataset.state = state;
-  for (const b of $$("[data-decide]", chip)) b.setAttribute("aria-pressed", b.dataset.decide === state);
-  chip.querySelector("input").disabled = state !== "accepted";
-});
