@@ -25,7 +25,7 @@ class _Fields(HTMLParser):
         elif tag == "textarea":
             self._area = name
             self.values[name] = [""]
-        elif tag == "input" and name and "disabled" not in at:
+        elif tag == "input" and name and (at.get("type") != "checkbox" or "checked" in at):
             self.values.setdefault(name, []).append(at.get("value", ""))
 
     def handle_endtag(self, tag: str) -> None:

@@ -140,7 +140,13 @@ class VersionForm(DetailsForm):
     """A new version: its upload, and trigger words chosen from the file's."""
 
     upload = forms.UUIDField(widget=forms.HiddenInput)
-    more_words = forms.CharField(label=_("Add trigger words"), required=False)
+    more_words = forms.CharField(
+        label=_("Add trigger words"),
+        required=False,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "placeholder": _("Add others, separated by commas")}
+        ),
+    )
     optional_words = forms.CharField(
         label=_("Optional trigger words"),
         required=False,

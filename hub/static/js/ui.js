@@ -162,12 +162,3 @@ on("dragstart", ".live img", (img, e) => e.preventDefault());
 on("pointerdown", ".live img", (img, e) => { img.setPointerCapture(e.pointerId); drag(img, e); });
 on("pointermove", ".live img", (img, e) => { if (e.buttons) drag(img, e); });
 on("pointerup", ".live img", (img) => keepInUrl(new FormData(sweepOf(img))));
-
-// Suggested words: accept or reject, and undo by pressing again.
-on("click", "[data-decide]", (el) => {
-  const chip = el.closest(".chip");
-  const state = chip.dataset.state === el.dataset.decide ? "" : el.dataset.decide;
-  chip.dataset.state = state;
-  for (const b of $$("[data-decide]", chip)) b.setAttribute("aria-pressed", b.dataset.decide === state);
-  chip.querySelector("input").disabled = state !== "accepted";
-});
