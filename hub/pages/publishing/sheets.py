@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.choices import flatten_choices
 from django.utils.translation import gettext as _
 
+from hub.http.limits import MAX_FORM_BYTES
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Reading, Word
@@ -107,6 +108,7 @@ def context_of(
         "other_base": header_preview.other_base(target, reading.allowed),
         "folded": _folded(form, reading),
         "is_open": any(field not in FRONT for field in form.errors),
+        "form_bytes": MAX_FORM_BYTES,
         "faults": [field for field in form if field.errors and not field.is_hidden],
     }
 

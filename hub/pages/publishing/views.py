@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -23,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.http import limits
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
+from hub.pages.pictures.gallery import add_files
 from hub.pages.publishing import header_preview, sheets, stored_checks, upload_rows
 from lorary.anatomy import FAMILIES
 from registry.accounts import attempts, quotas
@@ -56,15 +58,20 @@ def publish(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "publish/page.html", _opened(request, user, target))
     form = sheets.submitted(request.POST, target)
+    pictures = request.FILES.getlist("pictures")
     if form.is_valid():
         try:
-            return _published(request, _publish(user, form, target))
+            version = _publish(user, form, target)
+            add_files(request, user, version, pictures)
+            return _published(request, version)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
     reading, number = stored_checks.of_form(user, form), sheets.number_of(request.POST)
     context = sheets.context_of(user, reading, target, form, number=number)
     if _is_script(request):
         return render(request, "publish/sheet.html", context, status=400)
+    if pictures:  # browsers do not keep chosen files
+        messages.warning(request, _("Choose the pictures again."))
     return render(request, "publish/page.html", {**_frame(target), **context}, status=400)
 
 

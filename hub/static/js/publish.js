@@ -343,7 +343,7 @@ const publish = async (adapter) => {
   find("ids", form).replaceChildren(...adapter.rows.map(({ upload }) => (
     element("input", { type: "hidden", name: "upload", value: upload.id })
   )));
-  const body = new URLSearchParams(new FormData(form));
+  const body = new FormData(form);
   body.set("csrfmiddlewaretoken", token(root.dataset.token));
   const headers = { Accept: "application/json" };
   const answer = await fetch(form.action, { method: "POST", body, headers }).catch(() => null);
