@@ -34,7 +34,7 @@ FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
 FOR_A_YEAR = "public, max-age=31536000, s-maxage=3600, immutable"
 
 #: Names of the pages and lists on which anonymous users see only public content.
-PUBLIC_PAGES = frozenset({"api-adapters", "browse", "help", "home", "profile", "use"})
+PUBLIC_PAGES = frozenset({"api-adapters", "browse", "help", "home", "licences", "profile", "use"})
 
 
 class CacheMiddleware:

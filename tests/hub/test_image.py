@@ -69,7 +69,7 @@ def test_a_hub_runs_from_what_the_image_copies(tmp_path: Path) -> None:
                 shutil.copy(here, into)
     ask = (
         "from django.test import Client\n"
-        f"for name in {sorted(DOCUMENTS)!r} + ['use']:\n"
+        f"for name in {sorted(DOCUMENTS)!r} + ['use', 'licences']:\n"
         "    assert Client().get('/help/' + name).status_code == 200, name\n"
     )
     environ = {

@@ -24,7 +24,7 @@ def publish(page: Page, weights: Path, *pictures: Path) -> None:
     weights.write_bytes(lora())
     page.set_input_files("#file", weights)
     page.wait_for_selector("form[data-ok]")
-    page.set_input_files("#pictures", pictures)
+    page.set_input_files("[name=pictures]", pictures)
     assert page.locator("[data-names] li").all_inner_texts() == [one.name for one in pictures]
     page.click("[data-publish-button]")
     page.wait_for_url(f"**/{weights.stem}")

@@ -39,7 +39,7 @@ from previews.samples.services import MAX_OF_VERSION
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
-from registry.models import Adapter, Blob, Version
+from registry.models import Adapter, Blob, User, Version
 from registry.versions import selectors as version_selectors
 
 #: Images on the page of an adapter; the gallery's own page has all.
