@@ -226,3 +226,15 @@ def test_the_first_page_leads_with_what_suits_everybody(client: Client, mature: 
     assert "strip hefty" not in told
     Adapter.objects.update(maturity=Maturity.GENERAL)
     assert "strip hefty" in page(client, "/")
+
+
+def test_owners_choose_among_four_levels_that_are_explained(as_ada: Client, noir: Adapter) -> None:
+    told = page(as_ada, f"{PAGE}/edit")
+    for level in Maturity:
+        assert f'value="{level}"' in told
+        assert f"{level.label}: " in told
+    said = {"kind": "style", "maturity": "explicit", "visibility": "public"}
+    assert as_ada.post(f"{PAGE}/edit", said).status_code == 302
+    noir.refresh_from_db()
+    assert noir.maturity == Maturity.EXPLICIT
+    assert "<dd>Explicit</dd>" in page(as_ada, PAGE)

@@ -172,7 +172,7 @@ def demo() -> Iterator[Listed]:
             summary=one.card["summary"],
             card=one.card["card"],
             tags=tuple(one.card["tags"]),
-            trigger_words=tuple(one.details.trigger_words),
+            trigger_words=tuple(one.details.trigger_words or ()),
             family=one.details.declared_family,
         )
 

@@ -278,7 +278,7 @@ def add_files(
     request: HttpRequest,
     user: User,
     version: Version,
-    files: Sequence[UploadedFile],
+    files: Sequence[UploadedFile[Any]],
     *,
     rating: str = "",
 ) -> None:
