@@ -277,7 +277,7 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/withdraw",
         f"{own}/aliases",
     ]
-    reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", *HELP]
+    reads = ["/browse?q=none&kind=pose", "/browse/checkpoint", f"/{name}", "/nobody", *HELP]
     for path in ["/", "/browse", *reads, *tabs, *forms]:
         visit.go(path).evaluate(OPEN)
         results = axe.run(visit.page)
