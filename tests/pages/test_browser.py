@@ -280,7 +280,7 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/related",
         "/styleguide",
     ]
-    reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", *HELP]
+    reads = ["/browse?q=none&kind=pose", "/browse/checkpoint", f"/{name}", "/nobody", *HELP]
     for path in ["/", "/browse", *reads, *tabs, *forms]:
         visit.go(path).evaluate(OPEN)
         results = axe.run(visit.page)
