@@ -167,6 +167,9 @@ def test_words_of_the_version_before_are_kept_if_the_file_lists_none(
     page = read(as_ada, lora(8), to="ada/noir")
     assert fields_of(page)["trigger"] == ["noir light"]
     assert "as in v1" in page
+    upload = catalogue.accept(ada, lora(8))
+    unticked = {"to": "ada/noir", "upload": str(upload.public_id), "strength": "99"}
+    assert "trigger" not in fields_of(as_ada.post("/publish", unticked).content.decode())
     listed = kohya(SD1, rank=8, metadata={"modelspec.trigger_phrase": "glass"})
     assert fields_of(read(as_ada, listed, to="ada/noir"))["trigger"] == ["glass"]
 

@@ -91,7 +91,8 @@ def context_of(
     user: User, reading: Reading, target: Adapter | None, form: VersionForm, *, number: str = "1"
 ) -> dict[str, Any]:
     """Return the context of ``publish/sheet.html``."""
-    reading = _with_words_before(reading, target)
+    if not form.is_bound:
+        reading = _with_words_before(reading, target)
     number_next = target.last_number + 1 if target else 0
     offer = None
     if target is None and reading.document and not form.is_bound:
