@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: Parts of this size make a file of a few hundred kilobytes travel in several.
 PART = "64KiB"
-HELP = ["/help/anatomy", "/help/findings", "/help/use"]
+HELP = ["/help/anatomy", "/help/findings", "/help/licences", "/help/use"]
 
 
 @pytest.fixture(scope="module")
