@@ -90,11 +90,9 @@ def test_commands_begin_with_where_the_hub_is(
     assert any(line.startswith("HF_ENDPOINT=https://hub.example hf ") for line in lines)
 
 
-def test_commands_have_a_form_for_windows(client: Client, noir: Adapter) -> None:
+def test_commands_have_a_form_for_windows(as_ada: Client, noir: Adapter) -> None:
     Adapter.objects.update(visibility="private")
-    assert noir.namespace.user is not None
-    client.force_login(noir.namespace.user)
-    lines = copied(client.get("/ada/noir").content.decode())
+    lines = copied(as_ada.get("/ada/noir").content.decode())
     windows = [line for line in lines if "$env:" in line or line.startswith("curl.exe")]
     assert any(line.startswith('$env:HF_ENDPOINT = "http://testserver"; ') for line in windows)
     curl = [line for line in windows if line.startswith("curl.exe")]
@@ -238,8 +236,7 @@ def card_form(noir: Adapter, **said: str) -> dict[str, str]:
 
 
 def seen_of(form: str) -> str:
-    [seen] = re.findall(r'name="seen" value="(\w+)"', form)[:1]
-    return str(seen)
+    return str(re.findall(r'name="seen" value="(\w+)"', form)[0])
 
 
 def test_the_card_is_edited_in_place(as_ada: Client, noir: Adapter) -> None:

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from django.test import Client
 
 from hub.api.previews.tryouts import TryoutIn
 from previews.models import Recipe
@@ -15,8 +16,6 @@ from previews.sample_files.claims import a1111
 from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:
-    from django.test import Client
-
     from registry.models import Version
 
 pytestmark = pytest.mark.django_db
@@ -28,10 +27,9 @@ def copied(page: str, form: str) -> str:
     return html.unescape(text)
 
 
-def page_of(client: Client, query: str = "") -> str:
+def page_of(query: str = "") -> str:
     # The tests' own client joins lines, which are part of these texts.
-    text: str = type(client).__mro__[1]().get(f"/ada/noir{query}").content.decode()
-    return text
+    return str(Client().get(f"/ada/noir{query}").content.decode())
 
 
 @pytest.fixture
@@ -45,8 +43,8 @@ def pictures(v1: Version) -> None:
 
 
 @pytest.mark.usefixtures("pictures")
-def test_the_text_is_what_a1111_reads(client: Client, v1: Version) -> None:
-    facts = a1111.read(copied(page_of(client, "?seed=2&at=3"), "infotext"))
+def test_the_text_is_what_a1111_reads(v1: Version) -> None:
+    facts = a1111.read(copied(page_of("?seed=2&at=3"), "infotext"))
     assert facts is not None
     told = facts.to_dict()
     assert told["prompt"].endswith("<lora:noir:0.75>")
@@ -59,15 +57,15 @@ def test_the_text_is_what_a1111_reads(client: Client, v1: Version) -> None:
 
 
 @pytest.mark.usefixtures("pictures")
-def test_the_text_without_the_adapter_does_not_name_it(client: Client) -> None:
-    text = copied(page_of(client, "?at=0"), "infotext")
+def test_the_text_without_the_adapter_does_not_name_it() -> None:
+    text = copied(page_of("?at=0"), "infotext")
     assert text.startswith("a cat\n")
     assert "lora" not in text.casefold()
 
 
 @pytest.mark.usefixtures("pictures")
-def test_the_json_is_a_request_for_the_same_picture(client: Client) -> None:
-    body = json.loads(copied(page_of(client, "?prompt=0&seed=2&at=2"), "request"))
+def test_the_json_is_a_request_for_the_same_picture() -> None:
+    body = json.loads(copied(page_of("?prompt=0&seed=2&at=2"), "request"))
     given = TryoutIn(data=body)
     assert given.is_valid(), given.errors
     assert body["layers"] == [{"adapter": "ada/noir", "version": "v1", "strength": 0.5}]

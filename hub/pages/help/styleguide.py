@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from hub.pages.adapters.licence_panel import licence_panel
@@ -54,11 +55,11 @@ _CARDS: tuple[dict[str, Any], ...] = (
 class ExampleForm(forms.Form):
     """A field of each kind."""
 
-    text = forms.CharField(label="Text", help_text="A hint below the field.")
-    faulty = forms.IntegerField(label="With an error")
-    choice = forms.ChoiceField(label="Choice", choices=[("a", "First"), ("b", "Second")])
-    long = forms.CharField(label="Long text", widget=forms.Textarea(attrs={"rows": 3}))
-    off = forms.CharField(label="Disabled", disabled=True, required=False)
+    text = forms.CharField(label=_("Text"), help_text=_("A hint below the field."))
+    faulty = forms.IntegerField(label=_("With an error"))
+    choice = forms.ChoiceField(label=_("Choice"), choices=[("a", _("First")), ("b", _("Second"))])
+    long = forms.CharField(label=_("Long text"), widget=forms.Textarea(attrs={"rows": 3}))
+    off = forms.CharField(label=_("Disabled"), disabled=True, required=False)
 
 
 @cache
