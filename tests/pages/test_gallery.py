@@ -243,7 +243,7 @@ def test_more_pictures_take_no_more_queries(
     version = version_selectors.get(None, adapter)
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(4):
         gallery.gallery_of(request, adapter, version, None)
 
 

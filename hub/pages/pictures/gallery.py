@@ -134,7 +134,7 @@ def gallery_of(
     *,
     first: int | None = None,
 ) -> Gallery:
-    """Return a version's gallery as the user may see it, with five queries.
+    """Return a version's gallery as the user may see it, with four queries.
 
     Owners also see images that are being checked or were refused.
 
