@@ -7,31 +7,37 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
-from previews import cover
+from previews.covers import drawing
+from previews.covers.selectors import choice_of, covers_of
 from previews.derived import Unreadable, card, opened
 from previews.fonts import fonts
-from previews.models import Image
+from previews.models import Image, Sample
 from previews.pictures import services as pictures
 from previews.pictures.selectors import Picture
 from previews.renders.selectors import previews_of
 from registry.models import Maturity, Version
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Pixels
+
 #: Version of the drawing, part of the ETag.
-DRAWING = 1
+DRAWING = 2
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkCard:
-    """The contents of a card."""
+    """The contents of a card: ``pictures`` at rising strength, else ``cover``, else a drawing."""
 
     version: Version
-    pictures: Sequence[Picture]
+    pictures: Sequence[Picture] = ()
+    cover: Picture | None = None
 
     @property
     def title(self) -> str:
@@ -57,20 +63,23 @@ class LinkCard:
             self.title,
             self.facts,
             [[one.id, one.prompt, one.strength] for one in self.pictures],
+            [self.cover.url] if self.cover else [],
             self.version.revision.commit,
         ]
         return f'"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"'
 
     def png(self) -> bytes:
-        """Draw the card with pictures, or with the cover if there are none."""
+        """Draw the card."""
         frames = tuple(self._frames())
+        cover = self._cover() if self.cover and not frames else None
         drawn = card.Card(
             title=self.title,
             facts=self.facts,
             prompt=self.pictures[0].prompt if frames else "",
             frames=frames,
-            shapes=() if frames else tuple(cover.shapes(self.version)),
-            side=cover.SIDE,
+            cover=cover,
+            shapes=() if frames or cover else tuple(drawing.shapes(self.version)),
+            side=drawing.SIDE,
         )
         return card.png(drawn, fonts())
 
@@ -83,17 +92,38 @@ class LinkCard:
             except (FileNotFoundError, Unreadable) as error:
                 log.warning("picture %s is not on the card: %s", picture.id, error)
 
+    def _cover(self) -> Pixels | None:
+        """Return the cover, None if its bytes are missing."""
+        cover = self.cover
+        if cover is None:
+            return None
+        if cover.is_uploaded:
+            sample = Sample.objects.select_related("blob", "poster").filter(pk=cover.id).first()
+            blob = (sample.poster or sample.blob) if sample else None
+        else:
+            image = Image.objects.select_related("blob").filter(pk=cover.id).first()
+            blob = image.blob if image else None
+        try:
+            return opened(pictures.bytes_of(blob)) if blob else None
+        except (FileNotFoundError, Unreadable) as error:
+            log.warning("the cover %s is not on the card: %s", cover.url, error)
+            return None
+
 
 def of(version: Version) -> LinkCard:
-    """Return the card of a version, with pictures of one prompt and seed at some strengths.
+    """Return the card of a version.
 
-    The card of a mature adapter shows its cover instead of pictures.
+    It has pictures of one prompt and seed at some strengths, or the cover of the adapter if that
+    was chosen or nothing is rendered. The card of a mature adapter shows a drawing instead.
     """
-    if version.adapter.maturity == Maturity.MATURE:
-        return LinkCard(version, ())
+    adapter = version.adapter
+    if adapter.maturity == Maturity.MATURE:
+        return LinkCard(version)
     found = previews_of(version)
     is_complete = found.state == "ready" or found.is_renewal
-    return LinkCard(version, _chosen(found.images) if is_complete else ())
+    if is_complete and found.images and choice_of(adapter) is None:
+        return LinkCard(version, _chosen(found.images))
+    return LinkCard(version, cover=covers_of([adapter])[adapter.pk])
 
 
 def _chosen(pictures: Sequence[Picture]) -> list[Picture]:

@@ -11,6 +11,7 @@ from hub.api.adapters.hashes import Hashes, HashView
 from hub.api.adapters.views import Adapters, AdapterView
 from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
+from hub.api.previews.covers import CoverView
 from hub.api.previews.gallery import SampleView, VersionSamples
 from hub.api.previews.renders import RecipeView, RenderView, VersionRenders
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
@@ -46,6 +47,7 @@ v1: list[URLPattern] = [
     path("adapters", Adapters.as_view(), name="api-adapters"),
     path("adapters/<str:owner>/<str:name>", AdapterView.as_view(), name="api-adapter"),
     path("adapters/<str:owner>/<str:name>/recipe", RecipeView.as_view(), name="api-recipe"),
+    path(f"{ADAPTER}/cover", CoverView.as_view(), name="api-cover"),
     path(f"{ADAPTER}/withdraw", AdapterWithdraw.as_view(), name="api-adapter-withdraw"),
     path(f"{ADAPTER}/aliases", Aliases.as_view(), name="api-aliases"),
     path(f"{ADAPTER}/aliases/<path:alias>/history", AliasHistory.as_view(), name="api-alias-moves"),

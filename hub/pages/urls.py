@@ -14,7 +14,7 @@ from hub.pages.adapters import views as adapters
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, usage
-from hub.pages.pictures import gallery, media, previews, tryouts
+from hub.pages.pictures import covers, gallery, media, previews, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
@@ -22,6 +22,7 @@ OF_ADAPTER = [
     path("edit", page(adapters.edit), name="adapter-edit"),
     path("recipe", page(previews.recipe), name="adapter-recipe"),
     path("compare", page(comparison.show), name="compare"),
+    path("cover", page(covers.choose), name="adapter-cover"),
     path("gallery", page(gallery.gallery), name="gallery"),
     path("gallery/<int:sample_id>", page(gallery.item), name="gallery-item"),
     path("previews", page(previews.previews), name="adapter-previews"),

@@ -62,12 +62,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Contents of a card; without frames it shows ``shapes`` in a square of ``side``."""
+    """Contents of a card: ``frames``, else ``cover``, else ``shapes`` in a square of ``side``."""
 
     title: str
     facts: str
     prompt: str = ""
     frames: tuple[Frame, ...] = ()
+    cover: Pixels | None = None
     shapes: tuple[Shape, ...] = ()
     side: int = 640
 
@@ -85,7 +86,7 @@ def png(card: Card, fonts: Fonts) -> bytes:
     else:
         room = PLATE_AT[0] - 2 * MARGIN
         _words(pen, card, fonts, room, y=190)
-        page.paste(_plate(card.shapes, card.side, fonts), PLATE_AT)
+        page.paste(_plate(card, fonts), PLATE_AT)
     stream = io.BytesIO()
     page.save(stream, "PNG", compress_level=6)
     return stream.getvalue()
@@ -125,8 +126,14 @@ def _strip(page: Pixels, pen: ImageDraw.ImageDraw, card: Card, fonts: Fonts) -> 
         pen.text((x, STRIP_TOP + EDGE + CELL + 8), label, COLOURS.film_ink, bold)
 
 
-def _plate(shapes: Sequence[Shape], side: int, fonts: Fonts) -> Pixels:
-    """Return the drawing of the cover."""
+def _plate(card: Card, fonts: Fonts) -> Pixels:
+    """Return the cover: a picture, or a drawing."""
+    if card.cover is not None:
+        return ImageOps.fit(card.cover, (PLATE, PLATE), Image.Resampling.LANCZOS)
+    return _drawn(card.shapes, card.side, fonts)
+
+
+def _drawn(shapes: Sequence[Shape], side: int, fonts: Fonts) -> Pixels:
     plate = Image.new("RGB", (PLATE * SMOOTH,) * 2, COLOURS.sheet)
     pen = ImageDraw.Draw(plate)
     scale = PLATE * SMOOTH / side

@@ -34,11 +34,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A rendered picture.
+    """A rendered picture, or the cover that was uploaded (``is_uploaded``).
 
     ``sources`` are its smaller forms, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
-    words; the prompt without them is at ``prompt_index`` in the recipe.
+    words; the prompt without them is at ``prompt_index`` in the recipe. Of an uploaded picture,
+    ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
     """
 
     id: int
@@ -51,10 +52,13 @@ class Picture:
     animation: str = ""
     sources: tuple[Source, ...] = ()
     prompt_index: int = 0
+    is_uploaded: bool = False
 
     @property
     def url(self) -> str:
-        """Path of the PNG (design: /media/images/{id}.png)."""
+        """Path of the PNG (design: /media/images/{id}.png); of an uploaded picture, of its WebP."""
+        if self.is_uploaded:
+            return f"/media/samples/{self.id}.webp"
         return f"/media/images/{self.id}.png"
 
 
@@ -91,11 +95,11 @@ def _picture(rows: list[tuple[Any, ...]]) -> tuple[int | None, Picture]:
     return version, picture
 
 
-def cover_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
-    """Return the cover picture of each adapter, None if it has none; one query.
+def rendered_covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
+    """Return the rendered picture that shows each adapter best, None without any; one query.
 
     It shows the first prompt and seed of the latest version's newest render, at the strength
-    nearest to the recommended one.
+    nearest to the recommended one. ``previews.covers.selectors`` has the whole rule of covers.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-#: Queries of a page of search results: adapters, tags, covers.
-SEARCH_QUERIES = 3
+#: Queries of a page of search results: adapters, tags, chosen, rendered and uploaded covers.
+SEARCH_QUERIES = 5
 #: Of one version: names, adapter, version, files, renders.
 VERSION_QUERIES = 5
 
@@ -115,7 +115,8 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     assert set(row) == {
         "id", "owner", "name", "full_name", "title", "kind", "summary", "tags", "licence",
         "maturity", "visibility", "access", "family", "downloads", "latest_version",
-        "trigger_words", "cover", "url", "api_url", "created_at", "updated_at", "snippet",
+        "trigger_words", "cover", "cover_picture", "url", "api_url", "created_at", "updated_at",
+        "snippet",
     }  # fmt: skip
     assert row["url"] == "http://testserver/ada/noir"
     assert row["api_url"] == "http://testserver/api/v1/adapters/ada/noir"

@@ -1,13 +1,16 @@
-"""Renders with pictures, written straight into the database."""
+"""Renders with pictures, and uploaded pictures, written straight into the database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from previews.models import Image, Recipe, Render
+from previews.models import Image, Recipe, Render, Sample
 from registry.models import Blob
+from tests.stored import blob_of
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from registry.models import Version
 
 STRENGTHS = (0, 0.25, 0.5, 0.75, 1)
@@ -29,3 +32,12 @@ def render(version: Version, state: str, shots: int = 0, reason: str = "") -> Re
             width=128, height=128,
         )  # fmt: skip
     return row
+
+
+def sample_of(version: Version, **columns: Any) -> Sample:
+    """Give a version an uploaded picture as the worker leaves it."""
+    number = Sample.objects.count()
+    columns = {"state": "ready", "blob": blob_of(b"webp %d" % number)} | columns
+    return Sample.objects.create(
+        version=version, author=version.author, width=96, height=64, **columns
+    )

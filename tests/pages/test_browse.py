@@ -129,9 +129,9 @@ def test_queries_do_not_grow_with_the_results(
     many: list[Adapter],
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         client.get("/browse")
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(20):
         client.get("/browse?kind=style&owner=ada&q=adapter")
 
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pages.pictures import render
+from registry.models import Adapter
+from tests.pages.pictures import render, sample_of
 
 if TYPE_CHECKING:
     from django.test import Client
     from pytest_django import DjangoAssertNumQueries
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User, Version
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,21 @@ def test_the_newest_pictures_are_its_first_sight(client: Client, v1: Version) ->
     assert "rising strength" in page
     assert page.count("/media/images/") == 6  # five strengths and the card
     assert 'alt="a cat, strength 0"' in page
+
+
+def test_without_sweeps_the_newest_upload_is(client: Client, v1: Version) -> None:
+    sample = sample_of(v1)
+    page = client.get("/").content.decode()
+    assert "rising strength" not in page
+    assert "The newest picture" in page
+    assert "uploaded by the author, not rendered here" in page
+    assert page.count(f'src="/media/samples/{sample.pk}.webp"') == 2  # at the top, and on the card
+
+
+def test_mature_pictures_are_no_first_sight(client: Client, v1: Version) -> None:
+    sample_of(v1)
+    Adapter.objects.update(maturity="mature")
+    assert "/media/samples/" not in client.get("/").content.decode()
 
 
 def test_unfinished_pictures_are_not(client: Client, v1: Version) -> None:

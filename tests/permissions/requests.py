@@ -120,6 +120,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST api/v1/adapters": _json(lambda _: {"name": "fresh"}),
     f"PATCH {ADAPTER}": _json(lambda _: {"title": "Other"}),
     f"PUT {ADAPTER}/recipe": _json(lambda _: {"prompts": ["a red house"]}),
+    f"PUT {ADAPTER}/cover": _json(lambda at: {"sample": at["sample_id"]}),
     f"POST {ADAPTER}/withdraw": REASON,
     f"PUT {ADAPTER}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
     f"POST {ADAPTER}/versions": _json(lambda at: {"uploads": [str(at["accepted_id"])]}),
@@ -172,6 +173,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),
+    f"POST {PAGE}/cover": _form(lambda at: {"sample": at["sample_id"]}),
     f"POST {PAGE}/gallery/<int:sample_id>": _form(lambda _: {"do": "remove"}),
     f"POST {PAGE}/withdraw": _form(
         lambda at: {"reason": "Copied", "name": f"{at['owner']}/{at['name']}"}

@@ -11,8 +11,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from previews import local_weights, tasks
+from previews.covers.selectors import covers_of
 from previews.models import Image, Recipe, Render, RenderState
-from previews.pictures.selectors import cover_of
 from previews.render import CannotRender, OutOfMemory, Why
 from previews.render.output.images import decode
 from previews.renders import services as renders
@@ -250,15 +250,11 @@ def test_a_broken_bases_file_does_not_undo_a_publication(
     assert previews_of(version).state == "none"
 
 
-def test_covers_come_in_one_query(
-    version: Version, noir: Adapter, django_assert_num_queries: Any
-) -> None:
+def test_a_cover_has_the_recommended_strength(version: Version, noir: Adapter) -> None:
     noir.refresh_from_db()
-    assert cover_of([noir]) == {noir.pk: None}
+    assert covers_of([noir]) == {noir.pk: None}
     worker_process.drain("render.miniature")
-    with django_assert_num_queries(1):
-        covers = cover_of([noir])
-    cover = covers[noir.pk]
+    cover = covers_of([noir])[noir.pk]
     assert cover is not None
     chosen = Image.objects.get(pk=cover.id)
     assert (chosen.strength, chosen.prompt_index, chosen.seed) == (1.0, 0, 7)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from previews import tasks  # noqa: F401 - registers the handlers of jobs
-from previews.pictures.selectors import cover_of
+from previews.covers.selectors import covers_of
 from previews.recipes.selectors import recipe_for
 from previews.render import load_bases
 from previews.render.defaults import default_recipe
@@ -131,6 +131,6 @@ def test_a_signed_sweep_is_rendered_measured_and_covered(
     assert found.advice["negative"]["ends"] == -1
     assert found.advice["positive"]["ends"] == 1
     noir.refresh_from_db()
-    [cover] = cover_of([noir]).values()
+    [cover] = covers_of([noir]).values()
     assert cover is not None
     assert cover.strength == 0.5

@@ -36,8 +36,8 @@ pytestmark = [
 
 ARCHIVE = Path(__file__).with_name("hub_0016.tar.xz")
 PART = 256 * 1024
-#: Fields of results that search has got since.
-SINCE = {"corrected", "snippet"}
+#: Fields of adapters and of search results that were added since; uploads can be a ``cover`` now.
+SINCE = {"corrected", "snippet", "cover", "cover_picture", "cover_is_chosen"}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -29,9 +28,10 @@ from hub.api.base import (
     paging,
     serialized,
 )
+from hub.api.previews.covers import CoverOut, cover_document
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
-from previews.pictures.selectors import Picture, cover_of
+from previews.covers.selectors import choice_of, covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.adapters.selectors import SORTS, Query
@@ -43,11 +43,6 @@ from registry.versions import selectors as version_selectors
 
 #: Versions in the document of an adapter; ``/versions`` lists all.
 MAX_VERSIONS = 100
-
-
-def covers_of(adapters: Sequence[Adapter]) -> Mapping[int, Picture | None]:
-    """Return adapter id → picture, in one query."""
-    return cover_of(adapters)
 
 
 class AdapterOut(serializers.Serializer[Adapter]):
@@ -72,6 +67,9 @@ class AdapterOut(serializers.Serializer[Adapter]):
     )
     trigger_words = serializers.SerializerMethodField()
     cover = serializers.SerializerMethodField()
+    cover_picture = serializers.SerializerMethodField(
+        help_text="The cover with its sizes; null before the first publication."
+    )
     url = Link(lambda adapter: f"/{adapter.full_name}")
     api_url = Link(lambda adapter: reverse("api-adapter", args=[adapter.owner, adapter.name]))
     created_at = serializers.DateTimeField()
@@ -87,13 +85,18 @@ class AdapterOut(serializers.Serializer[Adapter]):
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_cover(self, adapter: Adapter) -> str | None:
-        """Return a preview, or the cover drawn from the weights."""
+        """Return the URL of the cover."""
         picture = self.context["covers"].get(adapter.pk)
         if picture is not None:
             return absolute(self.context, picture.url)
         if adapter.latest_version_id is None:
             return None
         return absolute(self.context, f"/media/covers/{adapter.latest_version_id}.svg")
+
+    @extend_schema_field(CoverOut(allow_null=True))
+    def get_cover_picture(self, adapter: Adapter) -> dict[str, Any] | None:
+        """Return the cover with source and sizes."""
+        return cover_document(adapter, self.context["covers"].get(adapter.pk), self.context)
 
 
 class AdapterFoundOut(AdapterOut):
@@ -112,9 +115,16 @@ class AdapterDetailOut(AdapterOut):
     """An adapter with card, versions and aliases."""
 
     card = serializers.CharField()
+    cover_is_chosen = serializers.SerializerMethodField(
+        help_text="Whether the owner chose the cover; else it is chosen automatically."
+    )
     can_write = serializers.SerializerMethodField(help_text="Whether you may publish here.")
     versions = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
+
+    def get_cover_is_chosen(self, adapter: Adapter) -> bool:
+        """Return whether the owner chose the cover."""
+        return choice_of(adapter) is not None
 
     def get_can_write(self, adapter: Adapter) -> bool:
         """Return whether the caller may publish versions."""

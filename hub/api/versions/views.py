@@ -11,10 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.adapters.views import AdapterDetailOut, covers_of
+from hub.api.adapters.views import AdapterDetailOut
 from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
+from previews.covers.selectors import covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.cards import services as cards
 from registry.models import Version, VersionState

@@ -93,6 +93,7 @@ def _of_version(
     counts = {"files": len(lines), "versions": None, "findings": finding_count}
     chosen = next((line for line in lines if line.is_primary), None)
     partner = tabs.partner_of(lines)
+    shown = previews_context(request, adapter, version)
     return {
         "version": version,
         "explicit_version": bool(request.GET.get("v")),
@@ -108,8 +109,8 @@ def _of_version(
         "findings": remarks,
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),
-        "gallery": gallery_of(request.user, adapter, version, first=FIRST),
-        **previews_context(request, adapter, version),
+        "gallery": gallery_of(request.user, adapter, version, shown["covering"], first=FIRST),
+        **shown,
     }
 
 

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
-from previews.pictures.selectors import Picture, cover_of
+from previews.covers.selectors import covers_of
+from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
 from registry.models import File, Maturity, Visibility
 
@@ -73,13 +74,19 @@ class Card:
 
 
 def cards_of(
-    user: Viewer, adapters: Sequence[Adapter], snippets: Mapping[int, SafeString] | None = None
+    user: Viewer,
+    adapters: Sequence[Adapter],
+    snippets: Mapping[int, SafeString] | None = None,
+    *,
+    known: Mapping[int, Picture | None] | None = None,
 ) -> list[Card]:
-    """Return cards in the order of the adapters, with two queries.
+    """Return cards in the order of the adapters, with at most six queries.
 
-    The adapters come with ``namespace`` and ``latest_version``, as searches return them.
+    The adapters come with ``namespace`` and ``latest_version``, as searches return them; ``known``
+    are their covers, if they were read before.
     """
-    covers = {pk: one for pk, one in cover_of(adapters).items() if one is not None}
+    found = covers_of(adapters) if known is None else known
+    covers = {pk: one for pk, one in found.items() if one is not None}
     blurs = {
         one.pk: placeholder_of([covers[one.pk]])
         for one in adapters

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from hub.pages.adapters.content_rating import is_blurred
-from hub.pages.catalogue.cards import cards_of
+from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import count, family_label
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from lorary.anatomy import algorithm_title
-from previews.pictures.selectors import cover_of
+from previews.covers.selectors import covers_of
 from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse, QueryDict
 
+    from previews.pictures.selectors import Picture
     from registry.adapters.selectors import Page, Query
     from registry.models import Adapter
 
@@ -48,12 +49,19 @@ class Hero:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the home page: a search, a sweep, the newest adapters."""
+    """Show the home page: a search, a sweep or a cover, the newest adapters."""
     newest = adapter_selectors.search(request.user, adapter_selectors.Query(), limit=NEWEST).results
     found = facets.overall(request.user, ("family", "kind", "tag"))
+    covers = covers_of(newest)
+    cards = cards_of(request.user, newest, known=covers)
+    shown = [one for one in newest if covers.get(one.pk) and not is_blurred(request.user, one)]
+    sweep = _hero([one for one in shown if not _is_uploaded(covers[one.pk])])
+    lead = _lead(shown, newest, cards) if sweep is None else None
     context = {
-        "cards": cards_of(request.user, newest),
-        "sweep": _hero([one for one in newest if not is_blurred(request.user, one)]),
+        "cards": cards,
+        "sweep": sweep,
+        "lead": lead,
+        "below": sweep or lead,
         "total": sum(number for _kind, number in found["kind"].values),
         "families": [
             {"id": family, "label": family_label(family)}
@@ -64,10 +72,13 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/home.html", context)
 
 
-def _hero(newest: Sequence[Adapter]) -> Hero | None:
-    """Return the newest adapter that has pictures, as a sweep."""
-    covers = cover_of(newest)
-    adapter = next((one for one in newest if covers.get(one.pk)), None)
+def _is_uploaded(cover: Picture | None) -> bool:
+    return cover is not None and cover.is_uploaded
+
+
+def _hero(rendered: Sequence[Adapter]) -> Hero | None:
+    """Return the newest adapter with rendered pictures, as a sweep."""
+    adapter = next(iter(rendered), None)
     if adapter is None or adapter.latest_version is None:
         return None
     version = adapter.latest_version
@@ -76,6 +87,14 @@ def _hero(newest: Sequence[Adapter]) -> Hero | None:
         return None
     url = reverse("adapter", args=[adapter.owner, adapter.name])
     return Hero(adapter.display_title, url, sweep.prompt, sweep.seed, sweep.frames)
+
+
+def _lead(
+    shown: Sequence[Adapter], newest: Sequence[Adapter], cards: Sequence[Card]
+) -> Card | None:
+    """Return the card of the newest adapter with a picture."""
+    first = next(iter(shown), None)
+    return None if first is None else cards[newest.index(first)]
 
 
 ADAPTERS_PER_PAGE = 24

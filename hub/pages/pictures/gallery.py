@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
+from hub.pages.pictures.covers import CoverControls, controls_of
 from hub.pages.pictures.media import is_public, viewer_of, with_caching
 from previews.models import DerivativeKind, Sample, SampleKind, SampleState
 from previews.samples import selectors
@@ -78,6 +79,7 @@ class Gallery:
         can_upload: Whether the viewer may add and remove images.
         url: URL of the gallery's page.
         api: URL for uploads.
+        covering: The owner's controls of the cover, None for others.
         poll_s: Seconds until the next refresh, 0 if no image is being checked.
     """
 
@@ -87,6 +89,7 @@ class Gallery:
     can_upload: bool
     url: str
     api: str
+    covering: CoverControls | None
     poll_s: int
 
     @property
@@ -96,11 +99,17 @@ class Gallery:
 
 
 def gallery_of(
-    user: User | AnonymousUser, adapter: Adapter, version: Version, *, first: int | None = None
+    user: User | AnonymousUser,
+    adapter: Adapter,
+    version: Version,
+    covering: CoverControls | None,
+    *,
+    first: int | None = None,
 ) -> Gallery:
     """Return a version's gallery as the user may see it, with four queries.
 
     Args:
+        covering: The owner's controls of the cover.
         user: The viewer; owners also see images that are being checked or were refused.
         first: Maximum number of images; default: all.
     """
@@ -114,6 +123,7 @@ def gallery_of(
         can_upload=bool(user.is_authenticated and adapter.namespace.is_writable_by(user)),
         url=gallery_url(version),
         api=reverse("api-samples", args=[adapter.owner, adapter.name, version.name]),
+        covering=covering,
         poll_s=POLL_S if is_waiting else 0,
     )
 
@@ -175,7 +185,8 @@ def gallery(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     if request.method == "POST":
         return _upload(request, adapter, version)
     first = FIRST if "first" in request.GET else None
-    shown = gallery_of(request.user, adapter, version, first=first)
+    covering = controls_of(request.user, adapter)
+    shown = gallery_of(request.user, adapter, version, covering, first=first)
     template = "gallery/images.html" if "part" in request.GET else "gallery/page.html"
     context = {"adapter": adapter, "version": version, "gallery": shown, "is_first": bool(first)}
     context["rating"] = rating_of(request, adapter, page=_page(version, is_first=bool(first)))

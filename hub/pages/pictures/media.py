@@ -18,7 +18,7 @@ from hub.http.callers import bearer_secret
 from hub.http.delivery import etag_of, matches
 from hub.http.middleware import FOR_AN_HOUR, NO_STORE
 from previews import cards
-from previews import cover as covers
+from previews.covers import drawing
 from previews.models import Derivative, Image, Sheet, SheetKind
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
@@ -84,7 +84,7 @@ def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     if _is_known(request, etag):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
     return with_caching(
-        HttpResponse(covers.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
+        HttpResponse(drawing.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
     )
 
 

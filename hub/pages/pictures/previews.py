@@ -21,9 +21,11 @@ from django.views.decorators.http import require_http_methods
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import accept_faults
 from hub.pages.labels import duration
+from hub.pages.pictures.covers import controls_of
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
+from previews.covers.selectors import uploaded_cover_of
 from previews.models import PromptSet
 from previews.pictures.selectors import Picture
 from previews.recipes import prompts
@@ -47,7 +49,11 @@ STRIP = 6
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """State of a version's previews; ``unserved`` is the reason if no worker can render them."""
+    """State of a version's previews.
+
+    ``unserved`` is the reason if no worker can render them; ``brought`` is an uploaded picture that
+    is shown instead of the drawn ``cover``.
+    """
 
     state: str
     reason: str
@@ -63,6 +69,7 @@ class Panel:
     sheets: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     unserved: str = ""
+    brought: Picture | None = None
 
 
 @never_cache
@@ -109,6 +116,8 @@ def previews_context(
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
     recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
+    is_hidden = bool(rating and rating.is_blurred)
+    brought = None if found.images or is_hidden else uploaded_cover_of(version)
     panel = Panel(
         state=found.state,
         reason=found.reason,
@@ -124,12 +133,19 @@ def previews_context(
         sheets=found.sheets,
         place=_place(found),
         unserved=_unserved(version) if can_request else "",
+        brought=brought,
     )
     is_complete = found.state == "ready" or found.is_renewal
-    is_veiled = bool(rating and rating.is_blurred and found.images)
+    is_veiled = bool(is_hidden and found.images)
     is_shown = is_complete and not is_veiled
     sweep = sweep_of(version, found, request.GET) if is_shown else None
-    return {"previews": panel, "sweep": sweep, "rating": rating, "is_veiled": is_veiled}
+    return {
+        "previews": panel,
+        "sweep": sweep,
+        "rating": rating,
+        "is_veiled": is_veiled,
+        "covering": controls_of(user, adapter),
+    }
 
 
 def _unserved(version: Version) -> str:

@@ -91,6 +91,8 @@ const show = (root, i) => {
   range.value = frames.indexOf(frame);
   range.setAttribute("aria-valuetext", `${frame.dataset.strength}, ${frame.title}`);
   for (const f of frames) f.setAttribute("aria-current", f === frame);
+  const cover = root.parentElement.querySelector("[data-cover]");
+  if (cover) { cover.value = frame.dataset.image; cover.disabled = frame.dataset.image === ""; }
 };
 const sweepOf = (el) => el.closest("[data-sweep]");
 on("input", "[data-sweep] input[type=range]", (el) => show(sweepOf(el), +el.value));

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from previews import cover
+from previews.covers import drawing
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -32,7 +32,7 @@ BLOCKS = [("te.layers.0", 10), ("down_blocks.1", 400), ("down_blocks.0", 100), (
 
 
 def test_a_dots_area_is_its_blocks_share() -> None:
-    root = ET.fromstring(cover.svg(version(BLOCKS)))
+    root = ET.fromstring(drawing.svg(version(BLOCKS)))
     radii = [
         float(dot.get("r", "0")) for dot in root.iter(f"{NS}circle") if dot.get("class") == "d"
     ]
@@ -46,7 +46,7 @@ def test_a_dots_area_is_its_blocks_share() -> None:
 
 
 def test_a_cover_says_what_it_is_and_styles_by_class_only() -> None:
-    text = cover.svg(version(BLOCKS))
+    text = drawing.svg(version(BLOCKS))
     root = ET.fromstring(text)
     assert root.find(f"{NS}title").text == "a/b v1, drawn from its weights"  # type: ignore[union-attr]
     assert root.get("aria-labelledby") == "title about"
@@ -55,18 +55,18 @@ def test_a_cover_says_what_it_is_and_styles_by_class_only() -> None:
 
 
 def test_a_cover_is_the_same_twice_and_another_for_other_bytes() -> None:
-    assert cover.svg(version(BLOCKS)) == cover.svg(version(BLOCKS))
-    assert cover.svg(version(BLOCKS)) != cover.svg(version(BLOCKS, digest="1e" * 32))
+    assert drawing.svg(version(BLOCKS)) == drawing.svg(version(BLOCKS))
+    assert drawing.svg(version(BLOCKS)) != drawing.svg(version(BLOCKS, digest="1e" * 32))
 
 
 def test_without_anatomy_the_digest_is_drawn() -> None:
-    root = ET.fromstring(cover.svg(version(None)))
+    root = ET.fromstring(drawing.svg(version(None)))
     assert len(list(root.iter(f"{NS}rect"))) == 65
 
 
 def test_hostile_names_stay_text() -> None:
     nasty = version([('"><script>.0', 3)], name="a/<b>&")
-    root = ET.fromstring(cover.svg(nasty))
+    root = ET.fromstring(drawing.svg(nasty))
     assert root.find(f"{NS}title").text.startswith("a/<b>&")  # type: ignore[union-attr]
 
 
@@ -83,7 +83,7 @@ def test_hostile_names_stay_text() -> None:
     ids=["flux", "many stacks", "very many stacks", "many blocks", "one"],
 )
 def test_everything_stays_on_the_sheet(blocks: list[tuple[str, int]]) -> None:
-    root = ET.fromstring(cover.svg(version(blocks)))
+    root = ET.fromstring(drawing.svg(version(blocks)))
     for dot in root.iter(f"{NS}circle"):
         x, y, r = (float(dot.get(name, "0")) for name in ("cx", "cy", "r"))
         assert r <= x <= 640 - r

@@ -1,0 +1,134 @@
+"""Which picture is the cover of an adapter.
+
+The first of these that exists, of published versions only:
+
+1. the picture that the owner chose;
+2. a rendered picture of the latest version;
+3. the picture that was uploaded first for the latest version, else for an earlier one (only those
+   who may write the adapter can upload pictures);
+4. the drawing of ``previews.covers.drawing``, for which these functions return None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models.functions import RowNumber
+
+from previews.models import Cover, DerivativeKind, Image, Sample, SampleState
+from previews.pictures.selectors import Picture, Source, pictures_of, rendered_covers_of
+from registry.models import Adapter, Version, VersionState
+
+#: The bytes of the picture, or of the poster of a video, are stored.
+_HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
+
+_COLUMNS = (
+    "version__adapter", "pk", "caption", "width", "height", "placeholder",
+)  # fmt: skip
+_FORMS = (
+    "blob__derivatives__kind", "blob__derivatives__width",
+    "poster__derivatives__kind", "poster__derivatives__width",
+)  # fmt: skip
+
+
+def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
+    """Return adapter id → cover, None for those that are drawn; at most five queries."""
+    listed = list(adapters)
+    found = _chosen([one.pk for one in listed])
+    left = [one for one in listed if one.pk not in found and one.latest_version_id]
+    found |= {pk: one for pk, one in rendered_covers_of(left).items() if one is not None}
+    found |= _uploaded_first([one.pk for one in left if one.pk not in found])
+    return {one.pk: found.get(one.pk) for one in listed}
+
+
+def uploaded_cover_of(version: Version) -> Picture | None:
+    """Return the uploaded picture that stands for one version: the chosen, else the first one."""
+    chosen = Exists(Cover.objects.filter(sample=OuterRef("pk")))
+    first = covering_samples().filter(version=version).order_by(chosen.desc(), "pk")
+    return next((one for _adapter, one in _read(first[:1])), None)
+
+
+def choices_of(adapters: Iterable[int]) -> list[Cover]:
+    """Return the owners' choices among some adapters."""
+    return list(Cover.objects.filter(adapter__in=list(adapters)))
+
+
+def choice_of(adapter: Adapter) -> Cover | None:
+    """Return the owner's choice, None if the cover is chosen automatically."""
+    return Cover.objects.filter(adapter=adapter).first()
+
+
+def covering_images() -> QuerySet[Image]:
+    """Return the rendered pictures that an owner can choose: none without the adapter."""
+    published = Image.objects.filter(render__version__state=VersionState.PUBLISHED)
+    return published.filter(blob__is_stored=True).exclude(strength=0)
+
+
+def covering_samples() -> QuerySet[Sample]:
+    """Return the uploaded pictures and videos that an owner can choose."""
+    published = Sample.objects.filter(version__state=VersionState.PUBLISHED)
+    return published.filter(_HAS_BYTES, state=SampleState.READY)
+
+
+def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:
+    """Return the chosen covers of those adapters whose owners chose one that can be shown."""
+    rows = list(
+        Cover.objects.filter(adapter__in=adapters).values_list("adapter", "image", "sample")
+    )
+    images = _by_id(covering_images().filter(pk__in=[image for _pk, image, _sample in rows]))
+    samples = {
+        one.id: one
+        for _adapter, one in _read(
+            covering_samples().filter(pk__in=[sample for _pk, _image, sample in rows])
+        )
+    }
+    shown = {pk: images.get(image) or samples.get(sample) for pk, image, sample in rows}
+    return {pk: one for pk, one in shown.items() if one is not None}
+
+
+def _by_id(images: QuerySet[Image]) -> Mapping[int, Picture]:
+    return {picture.id: picture for picture in pictures_of(images)}
+
+
+def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
+    """Return the first uploaded picture of each adapter's newest version with any."""
+    is_earlier = Case(
+        When(version=F("version__adapter__latest_version"), then=Value(0)), default=Value(1)
+    )
+    ranked = covering_samples().filter(version__adapter__in=adapters)
+    ranked = ranked.annotate(
+        place=Window(
+            RowNumber(),
+            partition_by=F("version__adapter"),
+            order_by=[is_earlier.asc(), F("version__number").desc(), F("pk").asc()],
+        )
+    )
+    return dict(_read(ranked.filter(place=1)))
+
+
+def _read(samples: QuerySet[Sample]) -> list[tuple[int, Picture]]:
+    """Return the adapter and the picture of each sample; one query."""
+    wanted = Sample.objects.filter(pk__in=samples.values("pk"))
+    rows = wanted.order_by("pk", *_FORMS).values_list(*_COLUMNS, *_FORMS)
+    return [_picture(list(forms)) for _pk, forms in groupby(rows, key=itemgetter(1))]
+
+
+def _picture(rows: Sequence[tuple[Any, ...]]) -> tuple[int, Picture]:
+    """Return adapter and picture from the rows of a left join with the smaller forms."""
+    adapter, pk, caption, width, height, blur = rows[0][: len(_COLUMNS)]
+    forms = {
+        form[place + 1]
+        for form in (row[len(_COLUMNS) :] for row in rows)
+        for place in (0, 2)
+        if form[place] == DerivativeKind.WEBP
+    }
+    small = [Source("webp", wide, f"/media/samples/{pk}-{wide}.webp") for wide in sorted(forms)]
+    whole = [Source("webp", width, f"/media/samples/{pk}.webp")] if small else []
+    picture = Picture(
+        pk, caption, 0, 0.0, width, height, blur, sources=(*small, *whole), is_uploaded=True
+    )
+    return adapter, picture
