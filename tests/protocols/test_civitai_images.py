@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from previews.models import Image, Recipe, Sample
+from previews.models import Cover, Image, Recipe, Sample
 from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Blob, Version
@@ -146,3 +146,20 @@ def test_a_list_asks_a_fixed_number_of_questions(
     for limit in (1, 16):
         with django_assert_num_queries(3):  # pictures, recipes, files
             assert len(items(stranger, f"limit={limit}")) == limit
+
+
+def test_uploaded_pictures_follow_and_a_chosen_cover_leads(
+    stranger: Client, shown: Version
+) -> None:
+    facts = {"prompt": "a harbour", "seed": 7, "guidance": 6.5, "name": "night.png"}
+    sample = pictures.sample_of(shown, facts=facts)
+    place = f"/api/v1/model-versions/{shown.pk}"
+    told = stranger.get(place).json()["images"]
+    assert told[-1] == {
+        "url": f"http://testserver/media/samples/{sample.pk}.webp", "nsfwLevel": 1, "width": 96,
+        "height": 64, "hash": "", "type": "image", "hasMeta": True,
+        "meta": {"prompt": "a harbour", "seed": 7, "cfgScale": 6.5},
+    }  # fmt: skip
+    assert len(told) == 11
+    Cover.objects.create(adapter=shown.adapter, sample=sample)
+    assert stranger.get(place).json()["images"] == [told[-1], *told[:-1]]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-#: Adapters with their owners, tags, versions, files, pictures, recipes.
-QUERIES = 6
+#: Adapters with their owners, tags, versions, files, pictures, recipes, samples, chosen covers.
+QUERIES = 8
 
 
 def items(client: Client, query: str = "") -> list[dict[str, Any]]:

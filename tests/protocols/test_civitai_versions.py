@@ -154,7 +154,7 @@ def test_lists_of_digests_drop_what_is_not_here(
         "0" * 64,
         second.files.get(is_primary=True).sha256,
     ]
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         told = post(stranger, HASHES, digests).json()
     assert [one["id"] for one in told] == [first.pk, second.pk]
     with django_assert_num_queries(1):
@@ -192,5 +192,5 @@ def test_more_digests_than_allowed_are_refused(stranger: Client, db: None) -> No
 def test_a_version_asks_a_fixed_number_of_questions(
     stranger: Client, first: Version, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(3):  # version, files, pictures
+    with django_assert_num_queries(5):  # version, files, pictures, samples, chosen covers
         stranger.get(f"/api/v1/model-versions/{first.pk}")

@@ -16,8 +16,11 @@ from django.utils.html import format_html
 from hub.protocols.civitai import files as manifest
 from hub.protocols.civitai.basemodels import name_of
 from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
+from previews.covers.selectors import choices_of
+from previews.models import Sample
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
+from previews.samples import showcase as samples
 from registry.cards import html, markdown
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
@@ -40,18 +43,34 @@ class VersionBundle:
 
     origin: str
     manifests: dict[int, list[File]] = field(default_factory=dict)
-    pictures: dict[int, list[RenderedImage]] = field(default_factory=dict)
+    pictures: dict[int, list[RenderedImage | Sample]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[Version], origin: str) -> VersionBundle:
-        """Fetch weights and pictures of versions in three queries."""
+        """Fetch weights and pictures of versions in five queries."""
         listed = list(rows)
         weights = by_id.manifests_of(listed, [FileRole.WEIGHTS])
-        return cls(origin, weights, showcase.of_versions(listed))
+        return cls(origin, weights, _pictures(listed))
 
     def files(self, version: Version) -> list[File]:
         """Return the fetched files of a version."""
         return self.manifests.get(version.revision_id, [])
+
+
+def _pictures(rows: Sequence[Version]) -> dict[int, list[RenderedImage | Sample]]:
+    """Return version id → rendered and then uploaded pictures; a chosen cover is the first."""
+    rendered, uploaded = showcase.of_versions(rows), samples.of_versions(rows)
+    choices = choices_of({one.adapter_id for one in rows})
+    images, brought = {one.image_id for one in choices}, {one.sample_id for one in choices}
+
+    def is_later(one: RenderedImage | Sample) -> bool:
+        return one.pk not in brought if isinstance(one, Sample) else one.image.pk not in images
+
+    found: dict[int, list[RenderedImage | Sample]] = {}
+    for row in rows:
+        shown = [*rendered.get(row.pk, ()), *uploaded.get(row.pk, ())]
+        found[row.pk] = sorted(shown, key=is_later)
+    return found
 
 
 def date(moment: datetime | None) -> str | None:
@@ -67,7 +86,7 @@ def level_of(adapter: Adapter) -> int:
 def models(
     rows: Sequence[Adapter], origin: str, *, is_main_only: bool = False, has_card: bool = False
 ) -> list[dict[str, Any]]:
-    """Return adapters as models, in four queries.
+    """Return adapters as models, in six queries.
 
     Args:
         is_main_only: Whether to leave out files that are not primary.
@@ -174,7 +193,7 @@ def _version(
 
 
 def versions(rows: Sequence[Version], origin: str) -> list[dict[str, Any]]:
-    """Return versions with their models, in three queries.
+    """Return versions with their models, in five queries.
 
     A single version has its full notes, several have only the beginning.
     """
@@ -235,8 +254,12 @@ def mini(version: Version, file: File, bundle: VersionBundle) -> dict[str, Any]:
     }
 
 
-def picture(exhibit: RenderedImage, version: Version, bundle: VersionBundle) -> dict[str, Any]:
-    """Return a preview of a version, without a BlurHash."""
+def picture(
+    exhibit: RenderedImage | Sample, version: Version, bundle: VersionBundle
+) -> dict[str, Any]:
+    """Return a picture of a version, without a BlurHash."""
+    if isinstance(exhibit, Sample):
+        return _uploaded(exhibit, version, bundle)
     image = exhibit.image
     return {
         "id": image.pk,
@@ -249,6 +272,36 @@ def picture(exhibit: RenderedImage, version: Version, bundle: VersionBundle) -> 
         "hasMeta": True,
         "meta": meta(exhibit, version, manifest.main_of(bundle.files(version))),
     }
+
+
+def _uploaded(sample: Sample, version: Version, bundle: VersionBundle) -> dict[str, Any]:
+    """Return an uploaded picture, or the first frame of a video.
+
+    It has no ``id``, because ids are those of ``/images``, which lists rendered pictures only.
+    """
+    facts = claims(sample)
+    return {
+        "url": f"{bundle.origin}/media/samples/{sample.pk}.webp",
+        "nsfwLevel": level_of(version.adapter),
+        "width": sample.width,
+        "height": sample.height,
+        "hash": "",
+        "type": "image",
+        "hasMeta": bool(facts),
+        "meta": facts or None,
+    }
+
+
+#: Name of a fact of an uploaded picture → the name that A1111 uses.
+_CLAIMS = {
+    "prompt": "prompt", "negative": "negativePrompt", "seed": "seed", "steps": "steps",
+    "sampler": "sampler", "guidance": "cfgScale", "size": "Size", "model": "Model",
+}  # fmt: skip
+
+
+def claims(sample: Sample) -> dict[str, Any]:
+    """Return the settings that the metadata of an uploaded picture claims."""
+    return {name: sample.facts[fact] for fact, name in _CLAIMS.items() if fact in sample.facts}
 
 
 def meta(exhibit: RenderedImage, version: Version, main: File | None) -> dict[str, Any]:
