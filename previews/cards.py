@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
 
 #: Version of the drawing, part of the ETag.
-DRAWING = 2
+DRAWING = 3
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class LinkCard:
             frames=frames,
             cover=cover,
             shapes=() if frames or cover else tuple(drawing.shapes(self.version)),
-            side=drawing.SIDE,
+            size=(drawing.WIDTH, drawing.HEIGHT),
         )
         return card.png(drawn, fonts())
 

@@ -1,20 +1,22 @@
 """Draws the cover of a version from its weights, for versions without pictures.
 
 ```
-┌──────────────────────┐
-│ text_model.encoder   │  one row of dots for each stack of blocks;
-│ ● ● •                │  a dot's area is the block's share of trained numbers
-│ down_blocks          │
-│ ● ⦿ ●                │  the ring is around the largest
-│ ▏▎▍▌▋▊▉█▏▎▍▌▋▊▉█▏▎▍▌ │  the file's digest, a bar per digit
-└──────────────────────┘
+┌──────────────────────────────┐
+│ Parameters by block          │
+│ Drawn from the weights       │
+│          ▃                   │  a bar for each block of the base model, in the file's order;
+│ ▂▃    ▂▃██▃▂                 │  its height is the block's share of the trained numbers
+│ te    down_blocks   up_blocks│
+└──────────────────────────────┘
 ```
+
+It is a quiet diagram, so that a page of adapters without pictures does not look like one with
+pictures. In lists it is too small to be read and has no text; cards label it.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,35 +25,38 @@ from typing import Any
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
-from previews.derived.text_layout import Bar, Caption, Shape, Spot
+from previews.derived.text_layout import Bar, Caption, Shape
 from registry.blobs import selectors as blob_selectors
 from registry.models import Version
 
-SIDE = 640
+WIDTH, HEIGHT = 640, 400
+#: Number of this drawing; a change of it makes caches fetch covers again.
+FORM = 2
 MARGIN = 44
-#: Height of the digest's bars at the bottom.
-FOOT = 76
-CAPTION = 22
-#: Largest dot.
-MAX_CELL = 112
-MIN_CAPTIONED_CELL = 14
-MIN_CELL = 5
-#: Further stacks are drawn as one, further dots are left out.
+#: Base lines of the two lines of text, and the top and bottom of the bars.
+TITLE_Y, NOTE_Y, TOP, BOTTOM = 62, 86, 118, 326
+NAMES_Y = BOTTOM + 24
+#: Width of a character of a stack's name.
+CHARACTER = 8
+#: Space between stacks, as a share of a bar's place; largest place and width of a bar.
+GAP, MAX_PLACE, MAX_WIDTH = 1.0, 64, 26
+#: Further blocks are left out; of more bars than this, neighbours are drawn as one.
+MAX_BLOCKS, MAX_BARS = 4000, 140
+#: Further stacks are drawn as one.
 MAX_STACKS = 24
-MAX_DOTS = 4000
 
 _NUMBERED = re.compile(r"(?P<stack>.{0,512}?)[._](?P<number>\d{1,512})\Z")
 
 _STYLE = (
-    ".g{fill:#fdfcf8}.d,.b{fill:#1c1915}.r{fill:none;stroke:#b91c2c;stroke-width:3}"
-    ".t{fill:#544d43;font:500 15px Inter,system-ui,sans-serif;letter-spacing:.04em}"
-    "@media(prefers-color-scheme:dark){.g{fill:#26211d}.d,.b{fill:#f0ebe0}"
-    ".r{stroke:#ff7a70}.t{fill:#bfb6a6}}"
+    ".g{fill:#f3f0e8}.b{fill:#b8ae9d}.s{fill:#6d6457}"
+    ".t{fill:#544d43;font:500 15px Inter,system-ui,sans-serif;letter-spacing:.02em}"
+    "@media(prefers-color-scheme:dark){.g{fill:#211c19}.b{fill:#5d544a}.s{fill:#a0968a}"
+    ".t{fill:#bfb6a6}}@media(max-width:360px){.g{fill:none}.t{display:none}}"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Dot:
+class _Block:
     number: int
     parameters: int
 
@@ -59,7 +64,7 @@ class _Dot:
 @dataclass(frozen=True, slots=True)
 class _Stack:
     name: str
-    dots: tuple[_Dot, ...]
+    blocks: tuple[_Block, ...]
 
 
 def svg(version: Version) -> str:
@@ -68,24 +73,24 @@ def svg(version: Version) -> str:
         "adapter": version.adapter.full_name,
         "version": version.name,
     }
-    about = _("Each dot is a block of the base model; its area is the block's share of the "
-              "trained parameters. The bars are the file's digest.")  # fmt: skip
+    about = _("Each bar is a block of the base model; its height is the block's share of the "
+              "trained parameters.")  # fmt: skip
     body = "".join(_markup(shape) for shape in shapes(version))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {SIDE}" width="{SIDE}" '
-        f'height="{SIDE}" role="img" aria-labelledby="title about">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" role="img" aria-labelledby="title about">'
         f'<title id="title">{escape(title)}</title><desc id="about">{escape(about)}</desc>'
         f"<style>{_STYLE}</style>"
-        f'<rect class="g" width="{SIDE}" height="{SIDE}"/>{body}</svg>\n'
+        f'<rect class="g" width="{WIDTH}" height="{HEIGHT}"/>{body}</svg>\n'
     )
 
 
 def shapes(version: Version) -> list[Shape]:
-    """Return the shapes of the cover, in a square of ``SIDE``."""
+    """Return the shapes of the cover, ``WIDTH`` by ``HEIGHT``."""
     primary = version.primary_file
     document = blob_selectors.document_of(primary.blob if primary else None)
     stacks = _stacks(document["layers"]["blocks"] if document else ())
-    return [*_dots(stacks), *_bars(primary.sha256 if primary else "")]
+    return [*_texts(has_bars=bool(stacks)), *_bars(stacks)]
 
 
 def _markup(shape: Shape) -> str:
@@ -95,77 +100,68 @@ def _markup(shape: Shape) -> str:
                 f'<text class="t" x="{_n(shape.x)}" y="{_n(shape.y)}">{escape(shape.text)}</text>'
             )
         case Bar():
+            style = "s" if shape.is_strong else "b"
             return (
-                f'<rect class="b" x="{_n(shape.x)}" y="{_n(shape.y)}" '
+                f'<rect class="{style}" x="{_n(shape.x)}" y="{_n(shape.y)}" '
                 f'width="{_n(shape.width)}" height="{_n(shape.height)}"/>'
             )
-        case Spot():
-            place = f'cx="{_n(shape.x)}" cy="{_n(shape.y)}"'
-            ring = f'<circle class="r" {place} r="{_n(shape.ring)}"/>' if shape.ring else ""
-            return f'<circle class="d" {place} r="{_n(shape.radius)}"/>{ring}'
+
+
+def _texts(*, has_bars: bool) -> Iterator[Caption]:
+    title = _("Parameters by block") if has_bars else _("No diagram of the blocks")
+    yield Caption(MARGIN, TITLE_Y, title)
+    yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights — no picture yet"))
 
 
 def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
     """Group numbered blocks by stack, in the file's order."""
-    found: dict[str, list[_Dot]] = {}
-    for block in itertools.islice(blocks, MAX_DOTS):
+    found: dict[str, list[_Block]] = {}
+    for block in itertools.islice(blocks, MAX_BLOCKS):
         numbered = _NUMBERED.match(block["name"])
         name = numbered["stack"] if numbered else block["name"]
         number = int(numbered["number"]) if numbered else 0
         if name not in found and len(found) >= MAX_STACKS:
             name = "…"
-        found.setdefault(name, []).append(_Dot(number, int(block["parameters"])))
+        found.setdefault(name, []).append(_Block(number, int(block["parameters"])))
     return [
-        _Stack(name, tuple(sorted(dots, key=lambda dot: dot.number)))
-        for name, dots in found.items()
+        _Stack(name, tuple(sorted(several, key=lambda block: block.number)))
+        for name, several in found.items()
     ]
 
 
-def _dots(stacks: Sequence[_Stack]) -> Iterator[Caption | Spot]:
+def _bars(stacks: Sequence[_Stack]) -> Iterator[Caption | Bar]:
+    """Yield the bars of each stack with its name, if there is room for it."""
     if not stacks:
         return
-    cell, columns, caption = _fit(stacks)
-    most = max((dot.parameters for stack in stacks for dot in stack.dots), default=1) or 1
-    is_ringed = False
-    y = float(MARGIN)
-    for stack in stacks:
-        if caption:
-            yield Caption(MARGIN, y + 14, stack.name[:44])
-        y += caption
-        for index, dot in enumerate(stack.dots):
-            row, column = divmod(index, columns)
-            x, middle = MARGIN + cell * (column + 0.5), y + cell * (row + 0.5)
-            radius = max(1.0, cell * 0.4 * math.sqrt(dot.parameters / most))
-            ring = 0.0
-            if dot.parameters == most and not is_ringed:
-                is_ringed = True
-                ring = radius + max(3.0, cell * 0.07)
-            yield Spot(x, middle, radius, ring)
-        y += cell * math.ceil(len(stack.dots) / columns)
+    rows = [(stack.name, _heights(stack, _share(stacks))) for stack in stacks]
+    most = max(itertools.chain.from_iterable(heights for _name, heights in rows)) or 1
+    places = sum(len(heights) for _name, heights in rows) + GAP * (len(rows) - 1)
+    place = min(MAX_PLACE, (WIDTH - 2 * MARGIN) / places)
+    is_marked = False
+    x = float(MARGIN)
+    for name, heights in rows:
+        width = place * len(heights)
+        if len(name) * CHARACTER <= width + place * GAP:
+            yield Caption(x, NAMES_Y, name)
+        for parameters in heights:
+            height = max(2.0, (BOTTOM - TOP) * parameters / most)
+            is_strong = parameters == most and not is_marked
+            is_marked = is_marked or is_strong
+            yield Bar(x, BOTTOM - height, min(MAX_WIDTH, place * 0.7), height, is_strong)
+            x += place
+        x += place * GAP
 
 
-def _fit(stacks: Sequence[_Stack]) -> tuple[int, int, int]:
-    """Return the largest cell size that fits, the cells in a row, and the height of a caption.
-
-    Captions are left out if there is no room.
-    """
-    width, height = SIDE - 2 * MARGIN, SIDE - 2 * MARGIN - FOOT
-    for caption, least in ((CAPTION, MIN_CAPTIONED_CELL), (0, MIN_CELL)):
-        for cell in range(MAX_CELL, least, -1):
-            columns = width // cell
-            rows = sum(math.ceil(len(stack.dots) / columns) for stack in stacks)
-            if rows * cell + caption * len(stacks) <= height:
-                return cell, columns, caption
-    return MIN_CELL, width // MIN_CELL, 0
+def _share(stacks: Sequence[_Stack]) -> int:
+    """Return how many neighbouring blocks a bar stands for."""
+    return -(-sum(len(stack.blocks) for stack in stacks) // MAX_BARS)
 
 
-def _bars(sha256: str) -> Iterator[Bar]:
-    """Yield 64 bars whose heights are the digits of the digest."""
-    step = (SIDE - 2 * MARGIN) / 64
-    foot = SIDE - MARGIN
-    for index, digit in enumerate(sha256):
-        height = 4 + int(digit, 16) * 2.4
-        yield Bar(MARGIN + index * step, foot - height, step * 0.55, height)
+def _heights(stack: _Stack, share: int) -> list[float]:
+    """Return the mean number of parameters of each ``share`` blocks."""
+    numbers = [block.parameters for block in stack.blocks]
+    parts = (numbers[start : start + share] for start in range(0, len(numbers), share))
+    return [sum(part) / len(part) for part in parts]
 
 
 def _n(value: float) -> str:

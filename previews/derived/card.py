@@ -3,11 +3,11 @@
 ```
 ┌──────────────────────────────┐   ┌──────────────────────────────┐
 │ ▪▫▪ Lorary                   │   │ ▪▫▪ Lorary    ┌────────────┐ │
-│ Noir                         │   │ Noir          │ ● ● •      │ │
-│ ada · style · SDXL           │   │ ada · style   │ ● ⦿ ●      │ │
-│ ▓ □    □    □    □ ▓▓▓▓▓▓▓▓▓ │   │               │ ▎▍▌▋▊▉█▏▎▍ │ │
-└──────────────────────────────┘   └───────────────┴────────────┘─┘
-       with pictures                       without any
+│ Noir                         │   │ Noir          │            │ │
+│ ada · style · SDXL           │   │ ada · style   │ ▂▅▃▁▂█▆▃▂  │ │
+│ ▓ □    □    □    □ ▓▓▓▓▓▓▓▓▓ │   │               └────────────┘ │
+└──────────────────────────────┘   └──────────────────────────────┘
+         with a sweep                   with a picture, or drawn
 ```
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageOps
 
-from previews.derived.text_layout import Bar, Caption, Colours, Fonts, Shape, Spot, fitted, lines
+from previews.derived.text_layout import Bar, Caption, Colours, Fonts, Shape, fitted, lines
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
@@ -62,7 +62,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Contents of a card: ``frames``, else ``cover``, else ``shapes`` in a square of ``side``."""
+    """Contents of a card: ``frames``, else ``cover``, else ``shapes`` in a space of ``size``."""
 
     title: str
     facts: str
@@ -70,7 +70,7 @@ class Card:
     frames: tuple[Frame, ...] = ()
     cover: Pixels | None = None
     shapes: tuple[Shape, ...] = ()
-    side: int = 640
+    size: tuple[int, int] = (640, 400)
 
 
 def png(card: Card, fonts: Fonts) -> bytes:
@@ -130,27 +130,23 @@ def _plate(card: Card, fonts: Fonts) -> Pixels:
     """Return the cover: a picture, or a drawing."""
     if card.cover is not None:
         return ImageOps.fit(card.cover, (PLATE, PLATE), Image.Resampling.LANCZOS)
-    return _drawn(card.shapes, card.side, fonts)
+    return _drawn(card.shapes, card.size, fonts)
 
 
-def _drawn(shapes: Sequence[Shape], side: int, fonts: Fonts) -> Pixels:
+def _drawn(shapes: Sequence[Shape], size: tuple[int, int], fonts: Fonts) -> Pixels:
     plate = Image.new("RGB", (PLATE * SMOOTH,) * 2, COLOURS.sheet)
     pen = ImageDraw.Draw(plate)
-    scale = PLATE * SMOOTH / side
+    scale = PLATE * SMOOTH / size[0]
     font = fonts.sans_at(round(15 * scale), 500)
+    above = (PLATE * SMOOTH - size[1] * scale) / 2
     for shape in shapes:
-        x, y = shape.x * scale, shape.y * scale
+        x, y = shape.x * scale, above + shape.y * scale
         match shape:
             case Caption():
                 pen.text((x, y), shape.text, COLOURS.caption, font, anchor="ls")
             case Bar():
-                pen.rectangle(
-                    (x, y, x + shape.width * scale, y + shape.height * scale), COLOURS.ink
-                )
-            case Spot():
-                pen.circle((x, y), shape.radius * scale, COLOURS.ink)
-                if shape.ring:
-                    pen.circle((x, y), shape.ring * scale, None, COLOURS.pencil, round(3 * scale))
+                colour = COLOURS.strong_bar if shape.is_strong else COLOURS.bar
+                pen.rectangle((x, y, x + shape.width * scale, y + shape.height * scale), colour)
     return plate.resize((PLATE, PLATE), Image.Resampling.LANCZOS)
 
 

@@ -28,6 +28,8 @@ class Colours:
     sheet: str = "#fdfcf8"
     ink: str = "#1c1915"
     caption: str = "#544d43"
+    bar: str = "#b8ae9d"
+    strong_bar: str = "#6d6457"
     pencil: str = "#b91c2c"
     film: str = "#14120f"
     film_ink: str = "#d9b98a"
@@ -107,23 +109,14 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A dot with centre (x, y); ``ring`` is the radius of a ring around it, 0 for none."""
-
-    x: float
-    y: float
-    radius: float
-    ring: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar; its upper left corner is (x, y)."""
+    """A bar; its upper left corner is (x, y). A strong one is darker than the others."""
 
     x: float
     y: float
     width: float
     height: float
+    is_strong: bool = False
 
 
-Shape = Caption | Spot | Bar
+Shape = Caption | Bar

@@ -31,7 +31,9 @@ def document(caller: Caller) -> dict[str, Any]:
 
 def test_an_adapter_says_what_its_cover_is(stranger: Caller, version: Version) -> None:
     drawn = document(stranger)["cover_picture"]
-    assert (drawn["source"], drawn["id"], drawn["width"]) == ("drawn", None, 640)
+    assert (drawn["source"], drawn["id"], drawn["width"], drawn["height"]) == (
+        "drawn", None, 640, 400,
+    )  # fmt: skip
     sample = sample_of(version)
     uploaded = document(stranger)["cover_picture"]
     assert (uploaded["source"], uploaded["id"]) == ("uploaded", sample.pk)

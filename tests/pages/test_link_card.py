@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from hub.http.middleware import FOR_AN_HOUR
 from previews import cards
 from previews.derived import card as drawing
-from previews.derived.text_layout import Bar, Caption, Spot
+from previews.derived.text_layout import Bar, Caption
 from previews.fonts import fonts
 from previews.models import Image
 from registry import storage
@@ -115,7 +115,7 @@ def test_half_a_sweep_is_not_shown(v1: Version, state: str) -> None:
 
 @pytest.mark.parametrize("title", ["", "x", "x" * 120, "word " * 24, "猫 <b>&\u202e\u0000 🐈"])
 def test_odd_titles_are_drawn(title: str) -> None:
-    shapes = (Caption(9, 9, title), Spot(50, 50, 20, 24), Spot(9, 9, 0), Bar(1, 1, 2, 0))
+    shapes = (Caption(9, 9, title), Bar(1, 1, 2, 0), Bar(9, 9, 9, 9, is_strong=True))
     frame = drawing.Frame(Pillow.new("RGB", (1, 900)), title)
     for card in (
         drawing.Card(title, title, shapes=shapes),

@@ -16,8 +16,8 @@ TEMPLATES = sorted((HUB / "templates").rglob("*.html"))
 MAX_COLUMNS = 120
 
 
-def test_styles_stay_under_thirty_two_thousand_bytes() -> None:
-    assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 32_000
+def test_styles_stay_under_thirty_four_thousand_bytes() -> None:
+    assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 34_000
 
 
 def test_the_script_of_every_page_stays_under_eight_thousand_bytes() -> None:

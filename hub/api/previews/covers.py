@@ -59,7 +59,7 @@ def cover_document(
     shown: dict[str, Any]
     if picture is None:
         path = f"/media/covers/{adapter.latest_version_id}.svg"
-        size = {"width": drawing.SIDE, "height": drawing.SIDE}
+        size = {"width": drawing.WIDTH, "height": drawing.HEIGHT}
         shown = {"source": DRAWN, "id": None, "placeholder": "", "sources": (), **size}
     else:
         path = picture.url

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import is_blurred, placeholder_of
 from hub.pages.labels import family_label, strength_range
 from hub.templatetags.lorary import size
+from previews.covers import drawing
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
@@ -27,17 +28,15 @@ if TYPE_CHECKING:
 
     Viewer = User | AnonymousUser | None
 
-#: Width and height that a card reserves; only the ratio matters.
-PICTURE_SIZE = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A cover drawn from weights, or a blank one."""
 
     url: str
-    width: int = PICTURE_SIZE
-    height: int = PICTURE_SIZE
+    is_blank: bool = False
+    width: int = drawing.WIDTH
+    height: int = drawing.HEIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,11 @@ class Card:
     rating: str
     blur: str
     snippet: SafeString
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has no picture, but a drawing of its weights."""
+        return isinstance(self.picture, Drawn) and not self.picture.is_blank
 
 
 def cards_of(
@@ -173,4 +177,6 @@ def _picture(
     picture = covers.get(adapter.pk)
     if picture is not None:
         return picture
-    return Drawn(reverse("cover", args=[version.pk]) if version else static("blank.svg"))
+    if version is None:
+        return Drawn(static("blank.svg"), is_blank=True)
+    return Drawn(reverse("cover", args=[version.pk]))

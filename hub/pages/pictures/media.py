@@ -79,7 +79,7 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'"{version.revision.commit}"'
+    etag = f'"{drawing.FORM}-{version.revision.commit}"'
     is_open = is_public(version)
     if _is_known(request, etag):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
