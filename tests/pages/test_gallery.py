@@ -213,7 +213,7 @@ def test_more_pictures_take_no_more_queries(
         bring(claims(file.sha256[:12]))
     adapter = adapter_selectors.get(None, "ada", "noir")
     version = version_selectors.get(None, adapter)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         gallery.gallery_of(AnonymousUser(), adapter, version, None)
 
 

@@ -57,4 +57,10 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         film.scroll_into_view_if_needed()
         assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.click("#prints a[data-light]")
+        page.wait_for_selector("dialog[open] img[src$='.webp']")
+        assert page.locator("dialog [data-count]").inner_text() == "1 / 1"
+        assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog:not([open])", state="attached")
         visit.close()

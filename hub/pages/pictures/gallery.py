@@ -20,9 +20,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from hub.http.delivery import deliver
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import CaptionForm, accept_faults
+from hub.pages.pictures import recipe_links
 from hub.pages.pictures.covers import CoverControls, controls_of
 from hub.pages.pictures.media import is_public, viewer_of, with_caching
 from previews.models import DerivativeKind, Sample, SampleKind, SampleState
+from previews.models.render import MAX_STRENGTH
 from previews.samples import selectors
 from previews.samples import services as samples
 from previews.samples.selectors import ShownSample
@@ -50,12 +52,18 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """A gallery image with its texts."""
+    """A gallery image with its texts.
+
+    ``try_url`` is the try page with its settings, "" if they are unknown or nothing renders them;
+    ``recipe`` are the settings as other tools read them.
+    """
 
     sample: ShownSample
     alt: str
     settings: str
     used: list[Used]
+    try_url: str = ""
+    recipe: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -106,7 +114,7 @@ def gallery_of(
     *,
     first: int | None = None,
 ) -> Gallery:
-    """Return a version's gallery as the user may see it, with four queries.
+    """Return a version's gallery as the user may see it, with five queries.
 
     Args:
         covering: The owner's controls of the cover.
@@ -116,8 +124,9 @@ def gallery_of(
     rows = list(selectors.listing(user, version))
     shown = selectors.shown(user, rows[:first])
     is_waiting = any(row.state == SampleState.QUEUED for row in rows)
+    is_rendered = any("prompt" in one.facts for one in shown) and recipe_links.can_render(version)
     return Gallery(
-        images=[gallery_image_of(one) for one in shown],
+        images=[gallery_image_of(one, can_render=is_rendered) for one in shown],
         total=len(rows),
         others=selectors.others(user, version),
         can_upload=bool(user.is_authenticated and adapter.namespace.is_writable_by(user)),
@@ -134,8 +143,12 @@ def gallery_url(version: Version) -> str:
     return f"{reverse('gallery', args=[adapter.owner, adapter.name])}?v={version.name}"
 
 
-def gallery_image_of(sample: ShownSample) -> GalleryImage:
-    """Return a gallery image with its texts."""
+def gallery_image_of(sample: ShownSample, *, can_render: bool = False) -> GalleryImage:
+    """Return a gallery image with its texts.
+
+    Args:
+        can_render: Whether the try page can render the version.
+    """
     facts = sample.facts
     title = _("Picture uploaded by %(name)s") % {"name": sample.row.author.username}
     words = sample.row.caption or facts.get("prompt", "")
@@ -144,7 +157,22 @@ def gallery_image_of(sample: ShownSample) -> GalleryImage:
         alt=f"{title}: {words[:160]}" if words else title,
         settings=", ".join(_settings(facts)),
         used=[_used(item) for item in facts.get("resources", []) if item["kind"] != "checkpoint"],
+        try_url=_try_url(sample) if can_render and "prompt" in facts else "",
+        recipe=recipe_links.settings_text(facts),
     )
+
+
+def _try_url(sample: ShownSample) -> str:
+    """Return the try page with the settings of an image, at the strength it claims to have."""
+    version = sample.row.version
+    own = f"{version.adapter.full_name}@"
+    claimed = (
+        float(item["strength"])
+        for item in sample.facts.get("resources", [])
+        if "strength" in item and (item["matched"] or "").startswith(own)
+    )
+    strength = next((one for one in claimed if abs(one) <= MAX_STRENGTH), version.dial)
+    return recipe_links.try_url(version, sample.facts, strength=strength, is_plain=True)
 
 
 def _settings(facts: dict[str, Any]) -> Iterator[str]:

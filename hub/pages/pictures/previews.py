@@ -22,6 +22,7 @@ from hub.pages.adapters.content_rating import rating_of
 from hub.pages.forms import accept_faults
 from hub.pages.labels import duration
 from hub.pages.pictures.covers import controls_of
+from hub.pages.pictures.recipe_links import recipe_of_sweep
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
@@ -144,6 +145,7 @@ def previews_context(
         "sweep": sweep,
         "rating": rating,
         "is_veiled": is_veiled,
+        "recipe_shown": recipe_of_sweep(version, sweep, found.recipe) if sweep else None,
         "covering": controls_of(user, adapter),
     }
 

@@ -1,0 +1,92 @@
+"""What a viewer of a picture needs to make it again: a link to the try page, or text to paste."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+
+from hub.pages.pictures.strength_slider import Sweep
+from hub.pages.pictures.tryout_form import TryoutInput
+from hub.templatetags.lorary import strength as written
+from previews import worker_bases
+from previews.render.recipe import MAX_PROMPT_CHARACTERS
+from previews.tryouts import selectors as tryouts
+from registry.models import OUT_STATES, Version
+
+#: How other tools name adapters inside a prompt; the try page lists them apart from it.
+_TAG = re.compile(r"\s*<(?:lora|lyco|hypernet):[^<>]{1,200}>")
+#: Fact of a picture → its name in the text that A1111, Forge and others read from the clipboard.
+_NAMES = {
+    "steps": "Steps", "sampler": "Sampler", "guidance": "CFG scale", "seed": "Seed",
+    "size": "Size", "model": "Model",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRecipe:
+    """The settings of a picture: ``url`` of the try page, "" if that cannot render it; ``text``."""
+
+    prompt: str
+    negative: str
+    settings: str
+    url: str
+    text: str
+
+
+def recipe_of_sweep(version: Version, sweep: Sweep, recipe: Mapping[str, Any]) -> PictureRecipe:
+    """Return the settings of the chosen picture of a sweep."""
+    picture = sweep.live.picture
+    facts = {
+        **{name: recipe.get(name) for name in ("negative", "steps", "sampler", "guidance")},
+        "seed": picture.seed,
+        "size": f"{picture.width}x{picture.height}",
+        "model": recipe.get("base"),
+    }
+    prompts = recipe.get("prompts") or []
+    bare = dict(enumerate(prompts)).get(picture.prompt_index, picture.prompt)
+    url = try_url(version, {**facts, "prompt": bare}, strength=picture.strength, is_plain=False)
+    return PictureRecipe(
+        prompt=picture.prompt,
+        negative=str(recipe.get("negative") or ""),
+        settings=sweep.settings,
+        url=url if can_render(version) else "",
+        text=settings_text({**facts, "prompt": picture.prompt}),
+    )
+
+
+def can_render(version: Version) -> bool:
+    """Return whether the try page can render a version here."""
+    return version.state in OUT_STATES and worker_bases.base_for(version.family) is not None
+
+
+def try_url(version: Version, facts: Mapping[str, Any], *, strength: float, is_plain: bool) -> str:
+    """Return the URL of the try page with the settings of a picture.
+
+    Args:
+        facts: ``prompt``, ``negative`` and ``seed``, as far as they are known.
+        is_plain: Whether the prompt contains the trigger words already.
+    """
+    fields = {
+        "prompt": _TAG.sub("", str(facts.get("prompt", "")))[:MAX_PROMPT_CHARACTERS].strip(),
+        "negative": str(facts.get("negative") or ""),
+        "seed": str(facts.get("seed", "")),
+        "plain": "on" if is_plain else "",
+    }
+    layers = ((tryouts.name_of(version), written(strength)),)
+    return f"{reverse('try')}?{TryoutInput(layers, '', fields).query}"
+
+
+def settings_text(facts: Mapping[str, Any]) -> str:
+    """Return the settings as other tools read them from the clipboard, empty without any."""
+    named = [
+        f"{name}: {facts[fact]}"
+        for fact, name in _NAMES.items()
+        if facts.get(fact) not in {None, ""}
+    ]
+    negative = f"Negative prompt: {facts['negative']}" if facts.get("negative") else ""
+    lines = [str(facts.get("prompt", "")), negative, ", ".join(named)]
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,75 @@
+// Pictures large, over the page, with their settings. Without this file their links open them.
+const box = document.getElementById("lightbox");
+const img = box.querySelector("img");
+const about = box.querySelector("[data-about]");
+const toast = document.querySelector(".toast");
+let items = [];
+let at = 0;
+
+const show = (index) => {
+  at = (index + items.length) % items.length;
+  const { src, alt, notes } = items[at];
+  Object.assign(img, { src, alt });
+  about.replaceChildren(...notes());
+  box.querySelector("[data-count]").textContent = `${at + 1} / ${items.length}`;
+  for (const button of box.querySelectorAll("[data-step]")) button.hidden = items.length < 2;
+};
+
+// A picture of the gallery: its caption, and what its metadata claims.
+const ofGallery = (link) => ({
+  link,
+  src: link.href,
+  alt: link.querySelector("picture img").alt,
+  notes: () => [...link.closest("figure")
+    .querySelectorAll(":is(.cap, .label), .why > :not(summary)")].map((node) => node.cloneNode(true)),
+});
+
+// A frame of the sweep: the settings are those of all frames, but for the strength.
+const ofSweep = (frame) => ({
+  link: frame,
+  src: frame.dataset.full,
+  alt: frame.dataset.alt,
+  notes: () => {
+    const part = document.querySelector("[data-about-sweep]").content.cloneNode(true);
+    part.querySelector("[data-strength]").textContent = `${frame.dataset.strength}, ${frame.title}`;
+    const recipe = part.querySelector("a[data-recipe]");
+    if (recipe) {
+      const url = new URL(recipe.href);
+      url.searchParams.set("strength", frame.dataset.dial);
+      recipe.href = url;
+    }
+    return [...part.children];
+  },
+});
+
+const open = (found, first) => {
+  items = found;
+  show(Math.max(0, items.findIndex((item) => item.link === first)));
+  box.append(toast); // what lies outside of an open dialog is inert and covered
+  box.showModal();
+};
+
+document.addEventListener("click", (e) => {
+  const link = e.target.closest("a[data-light]");
+  if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+  e.preventDefault();
+  const frames = [...document.querySelectorAll("[data-sweep] .frame button")];
+  if (link.dataset.light === "sweep") {
+    open(frames.map(ofSweep), frames.find((frame) => frame.getAttribute("aria-current") === "true"));
+  } else {
+    open([...document.querySelectorAll("#prints a[data-light]")].map(ofGallery), link);
+  }
+});
+box.addEventListener("click", (e) => {
+  const step = e.target.closest("[data-step]");
+  if (step) show(at + Number(step.dataset.step));
+  else if (e.target === box) box.close();
+});
+box.addEventListener("keydown", (e) => {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+  if (step && items.length > 1) { e.preventDefault(); show(at + step); }
+});
+box.addEventListener("close", () => {
+  img.src = "data:,";
+  document.body.append(toast);
+});
