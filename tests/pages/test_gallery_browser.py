@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-def publish(page: Page, weights: Path) -> None:
-    """Publish a file that was made by whoever is signed in."""
+def publish(page: Page, weights: Path, *pictures: Path) -> None:
+    """Publish a file and pictures that were made by whoever is signed in."""
     weights.write_bytes(lora())
     page.set_input_files("#file", weights)
     page.wait_for_selector("form[data-ok]")
+    page.set_input_files("#pictures", pictures)
+    assert page.locator("[data-names] li").all_inner_texts() == [one.name for one in pictures]
     page.click("[data-publish-button]")
     page.wait_for_url(f"**/{weights.stem}")
 
@@ -44,8 +46,8 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         visit = Visit(browser, hub.url, **PHONE)
         visit.join("ada", next_="/publish")
         page = visit.page
-        publish(page, tmp_path / "noir.safetensors")
-        page.set_input_files("#files", [tmp_path / name for name in brought])
+        publish(page, tmp_path / "noir.safetensors", tmp_path / "night.png")
+        page.set_input_files("#files", [tmp_path / name for name in brought if name != "night.png"])
         page.wait_for_selector("[data-told] .err:has-text('evil.png: Files of type SVG')")
         page.wait_for_selector("#prints .err:has-text('half.jpg: The file is incomplete')")
         page.wait_for_selector("#prints video")

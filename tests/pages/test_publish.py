@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
+from previews.models import Sample
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import services as cards
@@ -17,6 +19,7 @@ from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, diffusers, kohya
 from tests.pages.files import lora
+from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,6 +128,30 @@ def test_the_form_publishes(as_ada: Client, ada: User, sent: Callable[..., Uploa
     assert version.trigger_words == ["noir light", "hard shadow"]
     assert (version.strength_min, version.strength, version.strength_max) == (0.7, 0.9, 1.0)
     assert list(version.adapter.tags.values_list("name", flat=True)) == ["film"]
+
+
+def test_pictures_of_the_form_come_into_the_gallery_in_their_order(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    names = ("b.png", "bad.svg", "a.png")
+    data = {"b.png": files.png(), "bad.svg": b"<svg/>", "a.png": files.png()}
+    chosen = [SimpleUploadedFile(name, data[name]) for name in names]
+    answer = as_ada.post("/publish", said(sent(ada)) | {"pictures": chosen}, follow=True)
+    page = answer.content.decode()
+    assert "2 pictures are being checked." in page
+    assert "bad.svg: " in page
+    rows = Sample.objects.filter(version__adapter__key="noir").order_by("pk")
+    assert [row.facts["name"] for row in rows] == ["b.png", "a.png"]
+
+
+def test_pictures_are_not_kept_without_a_publication(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    form = said(sent(ada), name="-") | {"pictures": SimpleUploadedFile("b.png", files.png())}
+    answer = as_ada.post("/publish", form)
+    assert answer.status_code == 400
+    assert "Choose the pictures again." in answer.content.decode()
+    assert not Sample.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -231,6 +232,17 @@ def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpRes
     """Upload all files of the form, with a message for each refused one."""
     user = require_adapter(request.user, adapter)
     files = request.FILES.getlist("files")
+    if files:
+        add_files(request, user, version, files)
+    else:
+        messages.error(request, _("Choose a file first."))
+    return redirect(gallery_url(version))
+
+
+def add_files(
+    request: HttpRequest, user: User, version: Version, files: Sequence[UploadedFile[Any]]
+) -> None:
+    """Add files of a form to a gallery, in their order, with a message for each refused one."""
     taken = 0
     for file in files:
         try:
@@ -243,9 +255,6 @@ def _upload(request: HttpRequest, adapter: Adapter, version: Version) -> HttpRes
             "%(n)d picture is being checked.", "%(n)d pictures are being checked.", taken
         )
         messages.success(request, text % {"n": taken})
-    elif not files:
-        messages.error(request, _("Choose a file first."))
-    return redirect(gallery_url(version))
 
 
 @never_cache

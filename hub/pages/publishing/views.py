@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,8 +17,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from hub.http.limits import MAX_FORM_BYTES
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
+from hub.pages.pictures.gallery import add_files
 from hub.pages.publishing import header_preview, stored_checks, upload_rows
 from hub.pages.publishing.header_preview import Reading
 from lorary.anatomy import FAMILIES
@@ -26,7 +29,7 @@ from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import Conflict, LoraryError, Moved, NotFound
-from registry.models import Adapter, UploadState, User, Visibility
+from registry.models import Adapter, UploadState, User, Version, Visibility
 from registry.names import check_name, check_new_name
 from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
@@ -46,12 +49,16 @@ def publish(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "publish/page.html", _opened(request, user, target))
     form = _form(request, target)
+    pictures = request.FILES.getlist("pictures")
     if form.is_valid():
         try:
-            adapter = _publish(user, form, target)
-            return redirect("adapter", adapter.owner, adapter.name)
+            version = _publish(user, form, target)
+            add_files(request, user, version, pictures)
+            return redirect("adapter", version.adapter.owner, version.adapter.name)
         except LoraryError as error:
             accept_faults(form, _faults(error), str(error.detail))
+    if pictures:  # browsers do not keep chosen files
+        messages.warning(request, _("Choose the pictures again."))
     reading = stored_checks.of_form(user, form)
     context = {"form": form, **_about(reading, target), **_frame(target)}
     return render(request, "publish/page.html", context, status=400)
@@ -81,7 +88,11 @@ def _frame(target: Adapter | None) -> dict[str, Any]:
 
 def _about(reading: Reading, target: Adapter | None) -> dict[str, Any]:
     """Return the context of a filled form."""
-    return {"reading": reading, "other_base": header_preview.other_base(target, reading.allowed)}
+    return {
+        "reading": reading,
+        "other_base": header_preview.other_base(target, reading.allowed),
+        "form_bytes": MAX_FORM_BYTES,
+    }
 
 
 def _filled(reading: Reading, target: Adapter | None, **more: str) -> VersionForm:
@@ -108,7 +119,7 @@ def _form(request: HttpRequest, target: Adapter | None) -> VersionForm:
     return VersionForm(request.POST) if target else PublishForm(request.POST)
 
 
-def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
+def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
     """Create adapter and version, or neither if an error occurs before the publication.
 
     Raises:
@@ -124,7 +135,7 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Adapter:
             namespace=adapter.namespace, blobs=[file.blob for file in version.files]
         )
     publication.publish_once(actor=user, version=version)
-    return adapter
+    return version
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
