@@ -323,18 +323,18 @@ def test_the_guide_says_what_works(reader: Programs, shelf: Shelf, base: Path) -
 
 
 def test_the_page_of_an_adapter_says_what_works(reader: Programs, shelf: Shelf, base: Path) -> None:
-    """Every line below “For your tool” that a shell or diffusers takes, as it is copied."""
+    """Every line below “Put it here” that a shell or diffusers takes, as it is copied."""
     with urllib.request.urlopen(f"{shelf.hub.url}/studio/noir", timeout=60) as answer:
         page = answer.read().decode()
     menu = page[page.index('id="tools"') :]
     lines = [
-        html.unescape(text) for text in re.findall(r'<li>.*?data-copy="(.*?)"', menu, re.DOTALL)
+        html.unescape(text) for text in re.findall(r'<li\b.*?data-copy="(.*?)"', menu, re.DOTALL)
     ]
     reader.environ["PATH"] = f"{Path(sys.executable).parent}:{reader.environ['PATH']}"
     ways = ("lorary pull", "export", "HF_ENDPOINT=", "curl")
     shell = [line for line in lines if line.startswith(ways)]
     calls = [line for line in lines if line.startswith("pipe.")]
-    assert (len(shell), len(calls)) == (6, 2)
+    assert (len(shell), len(calls)) == (7, 2)
     script = "\n".join(["set -e", *sorted(shell, key=lambda line: not line.startswith("export"))])
     told = reader.command(["bash", "-c", script])
     assert '"baseModel":' in told

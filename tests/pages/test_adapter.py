@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,16 +49,74 @@ def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: U
     assert "&lt;lora:pytorch_lora_weights" not in page
 
 
-def test_the_tools_begin_with_where_the_hub_is(
+def copied(page: str) -> list[str]:
+    """What the buttons below “Put it here” copy."""
+    return [html.unescape(text) for text in re.findall(r'data-copy="([^"]*)"', uses(page))]
+
+
+def uses(page: str) -> str:
+    return page.partition('id="tools"')[2].partition("</section>")[0]
+
+
+def test_places_of_the_most_used_tools_come_first(client: Client, noir: Adapter) -> None:
+    lines = copied(client.get("/ada/noir").content.decode())
+    assert lines[:2] == ["models/loras/noir.safetensors", "<lora:noir:0.9> noir light"]
+    assert lines[2].startswith('pipe.load_lora_weights(lorary.pull("ada/noir@v1")')
+    assert 'set_adapters("mine", 0.9)' in lines[2]
+
+
+def test_what_every_tool_needs_stands_above_them(client: Client, noir: Adapter) -> None:
+    page = client.get("/ada/noir").content.decode()
+    head = page.partition('id="use"')[2].partition('id="tools"')[0]
+    assert "Stable Diffusion 1" in head
+    assert "Recommended 0.7 to 1.0, best 0.9" in head
+
+
+def test_an_unknown_base_model_is_said(client: Client, noir: Adapter) -> None:
+    noir.versions.update(family="")
+    page = client.get("/ada/noir").content.decode()
+    assert "base model not known" in page.partition('id="use"')[2].partition('id="tools"')[0]
+
+
+def test_commands_begin_with_where_the_hub_is(
     client: Client, noir: Adapter, own_settings: Callable[..., None]
 ) -> None:
     own_settings(base_url="https://hub.example")
-    page = client.get("/ada/noir").content.decode()
-    menu = page.partition('id="tools"')[2].partition("</div>")[0]
-    first, *others = menu.split('data-copy="')[1:]
-    assert first.startswith('export LORARY_ENDPOINT=https://hub.example"')
-    assert not any("LORARY_ENDPOINT" in line for line in others)
-    assert "HF_ENDPOINT=https://hub.example " in menu
+    lines = copied(client.get("/ada/noir").content.decode())
+    setup = lines.index("export LORARY_ENDPOINT=https://hub.example")
+    assert setup < lines.index("lorary pull ada/noir@v1")
+    assert lines[setup + 1] == '$env:LORARY_ENDPOINT = "https://hub.example"'
+    assert sum("LORARY_ENDPOINT" in line for line in lines) == 2
+    assert any(line.startswith("HF_ENDPOINT=https://hub.example hf ") for line in lines)
+
+
+def test_commands_have_a_form_for_windows(client: Client, noir: Adapter) -> None:
+    Adapter.objects.update(visibility="private")
+    client.force_login(noir.namespace.user)
+    lines = copied(client.get("/ada/noir").content.decode())
+    windows = [line for line in lines if "$env:" in line or line.startswith("curl.exe")]
+    assert any(line.startswith('$env:HF_ENDPOINT = "http://testserver"; ') for line in windows)
+    curl = [line for line in windows if line.startswith("curl.exe")]
+    assert len(curl) == 2
+    assert all('"Authorization: Bearer $env:LORARY_TOKEN"' in line for line in curl)
+    assert "lorary pull ada/noir@v1 --to ComfyUI\\models\\loras" in lines
+
+
+@pytest.mark.parametrize(
+    ("agent", "shell"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "powershell"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "posix"),
+        ("", "posix"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ada/noir", "/help/use"])
+def test_the_platform_of_the_visitor_chooses_the_shell(
+    client: Client, noir: Adapter, path: str, agent: str, shell: str
+) -> None:
+    page = client.get(path, headers={"user-agent": agent}).content.decode()
+    [ticked] = re.findall(r'name="shell" value="(\w+)" autocomplete="off" checked', page)
+    assert ticked == shell
 
 
 @pytest.mark.parametrize("tab", ["anatomy", "files", "versions", "card", "findings", "nonsense"])

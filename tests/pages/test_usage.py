@@ -93,7 +93,20 @@ def test_empty_shelves_lead_to_other_ways_to_upload(as_ada: Client, path: str) -
     assert 'href="/help/use#upload"' in as_ada.get(path).content.decode()
 
 
-def test_the_menu_of_an_adapter_ends_with_help(client: Client, noir: Adapter) -> None:
+def test_the_uses_of_an_adapter_end_with_help(client: Client, noir: Adapter) -> None:
     page = client.get("/ada/noir").content.decode()
-    menu = page.partition('id="tools"')[2].partition("</div>")[0]
-    assert menu.rindex("<a ") == menu.index('<a href="/help/use"')
+    uses = page.partition('id="tools"')[2].partition("</section>")[0]
+    assert uses.rindex("<a ") == uses.index('<a href="/help/use"')
+
+
+def test_commands_for_windows_stand_beside_the_others(client: Client, noir: Adapter) -> None:
+    found = commands(client)
+    for posix, powershell in (
+        ("export HF_ENDPOINT=http://testserver", '$env:HF_ENDPOINT = "http://testserver"'),
+        ("export LORARY_TOKEN=lor_…", '$env:LORARY_TOKEN = "lor_…"'),
+        (
+            "lorary pull ada/noir@v1 --to stable-diffusion-webui/models/Lora",
+            "lorary pull ada/noir@v1 --to stable-diffusion-webui\\models\\Lora",
+        ),
+    ):
+        assert found[found.index(posix) + 1] == powershell

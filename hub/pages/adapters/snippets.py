@@ -1,4 +1,4 @@
-"""Commands and code to use a version with each tool, ready to paste."""
+"""How to use a version with each tool: where its file goes, commands and code, ready to paste."""
 
 from __future__ import annotations
 
@@ -6,60 +6,154 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from hub.pages.adapters.tabs import FileLine
-from hub.templatetags.lorary import strength
+from hub.templatetags.lorary import signed, strength
 from lorary.client.names import generic_rest
+from previews.render.recipe import MAX_TRIGGERS
 from registry.models import Version, Visibility
+
+POSIX, POWERSHELL = "posix", "powershell"
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A snippet for a tool; ``tool`` is its id."""
+    """A snippet for a tool.
+
+    Attributes:
+        tool: Its id.
+        title: Name of the tool.
+        text: What is copied: a path, a part of a prompt, code or a command.
+        powershell: The command in PowerShell if it differs, else "".
+        note: What else to do, "" for nothing.
+        is_place: Whether it is about putting the file into a tool's folder.
+    """
 
     tool: str
     title: str
     text: str
+    powershell: str = ""
+    note: str = ""
+    is_place: bool = False
+
+
+def shell_of(request: HttpRequest) -> str:
+    """Return the shell of the visitor's platform: ``powershell`` on Windows, else ``posix``."""
+    is_windows = "Windows" in request.headers.get("User-Agent", "")
+    return POWERSHELL if is_windows else POSIX
 
 
 def snippets_of(
     version: Version, primary: FileLine | None, base_url: str, partner: FileLine | None = None
 ) -> list[Snippet]:
-    """Return the snippets of a version.
+    """Return the snippets of a version, the most used tools first.
 
     Args:
         primary: Its primary file; without one there are only commands.
     """
     pinned = f"{version.adapter.full_name}@{version.name}"
-    here = f"export LORARY_ENDPOINT={base_url}"
+    setup = Snippet(
+        "endpoint",
+        _("Set up lorary for this hub (once)"),
+        f"export LORARY_ENDPOINT={base_url}",
+        f'$env:LORARY_ENDPOINT = "{base_url}"',
+    )
     found = [
-        Snippet("endpoint", _("Set up lorary for this hub (once)"), here),
+        setup,
         Snippet("lorary", _("lorary, command line"), f"lorary pull {pinned}"),
         Snippet("python", _("lorary, Python"), f'path = lorary.pull("{pinned}")'),
     ]
-    if primary is not None:
-        urls = [base_url + file.url for file in (primary, partner) if file is not None]
-        found += _for_weights(version, primary, pinned, partner)
-        found += _by_other_doors(version, primary, base_url, partner)
-        found.append(Snippet("curl", "curl", _curl(version, urls)))
-    return found
+    if primary is None:
+        return found
+    urls = [base_url + file.url for file in (primary, partner) if file is not None]
+    return [
+        *_places(version, primary, pinned, partner),
+        *found,
+        *_pulls(pinned, is_pair=partner is not None),
+        *_by_other_doors(version, primary, base_url, partner),
+        _curl(version, urls),
+    ]
 
 
-def _for_weights(
+def _places(
     version: Version, primary: FileLine, pinned: str, partner: FileLine | None
 ) -> list[Snippet]:
-    comfy = Snippet("comfyui", "ComfyUI", f"lorary pull {pinned} --to ComfyUI/models/loras")
+    """Return where the file goes in each tool, and what makes the tool use it."""
+    dial = strength(version.dial)
+    name = saved_name(version, primary)
     if partner is not None:
-        return [Snippet("diffusers", "diffusers", _both(primary, partner, pinned)), comfy]
-    stem = primary.path.rpartition("/")[2].removesuffix(".safetensors")
-    if generic_rest(stem) is not None:  # as `lorary pull --to` writes it
-        stem = f"{version.adapter.owner}--{version.adapter.name}"
-    words = "".join(f" {word}" for word in version.trigger_words[:1])
+        names = f"{name} {partner.path.rpartition('/')[2]}"
+        note = _("Put both files into models/loras. Load one in each “Load LoRA” node.")
+        return [
+            Snippet("comfyui_file", "ComfyUI", names, note=note, is_place=True),
+            Snippet("diffusers", "diffusers", _both(primary, partner, pinned), is_place=True),
+        ]
+    comfy = _("Put the file there. Choose it in a “Load LoRA” node, strength %(dial)s.")
+    webui = _("Put this into the prompt, and the file into models/Lora as %(name)s.")
     return [
-        Snippet("diffusers", "diffusers", f'pipe.load_lora_weights(lorary.pull("{pinned}"))'),
-        comfy,
-        Snippet("a1111", _("A1111 and Forge"), f"<lora:{stem}:{strength(version.dial)}>{words}"),
+        Snippet(
+            "comfyui_file",
+            "ComfyUI",
+            f"models/loras/{name}",
+            note=comfy % {"dial": signed(version.dial)},
+            is_place=True,
+        ),
+        Snippet(
+            "a1111",
+            _("A1111 and Forge"),
+            f"{prompt_tag(version, primary)}{words_after(version)}",
+            note=webui % {"name": name},
+            is_place=True,
+        ),
+        Snippet(
+            "diffusers",
+            "diffusers",
+            f'pipe.load_lora_weights(lorary.pull("{pinned}"), adapter_name="mine"); '
+            f'pipe.set_adapters("mine", {dial})',
+            note=_("After “import lorary”. It downloads the file and verifies its digest."),
+            is_place=True,
+        ),
+    ]
+
+
+def saved_name(version: Version, file: FileLine) -> str:
+    """Return the name of a file in a tool's folder, as ``lorary pull --to`` writes it."""
+    name = file.path.rpartition("/")[2]
+    rest = generic_rest(name.removesuffix(".safetensors"))
+    if rest is None:
+        return name
+    mark = f"--{rest}" if rest else ""
+    return f"{version.adapter.owner}--{version.adapter.name}{mark}.safetensors"
+
+
+def prompt_tag(version: Version, file: FileLine, dial: float | None = None) -> str:
+    """Return the part of a prompt that loads a file in A1111 and Forge."""
+    stem = saved_name(version, file).removesuffix(".safetensors")
+    return f"<lora:{stem}:{strength(version.dial if dial is None else dial)}>"
+
+
+def words_after(version: Version) -> str:
+    """Return the trigger words as the end of a prompt, as many as previews use."""
+    words = ", ".join(version.trigger_words[:MAX_TRIGGERS])
+    return f" {words}" if words else ""
+
+
+def _pulls(pinned: str, *, is_pair: bool) -> list[Snippet]:
+    """Return the commands that put the files into the folder of a tool."""
+    tools = [("comfyui", _("lorary, into ComfyUI"), "ComfyUI/models/loras")]
+    if not is_pair:
+        folder = "stable-diffusion-webui/models/Lora"
+        tools.append(("webui", _("lorary, into A1111 and Forge"), folder))
+    return [
+        Snippet(
+            tool,
+            title,
+            f"lorary pull {pinned} --to {folder}",
+            f"lorary pull {pinned} --to {folder.replace('/', chr(92))}",
+        )
+        for tool, title, folder in tools
     ]
 
 
@@ -70,15 +164,29 @@ def _by_other_doors(
     name = version.adapter.full_name
     is_private = version.adapter.visibility == Visibility.PRIVATE
     token = "HF_TOKEN=$LORARY_TOKEN " if is_private else ""
+    windows_token = "$env:HF_TOKEN = $env:LORARY_TOKEN; " if is_private else ""
     pull = f"hf download {name} --revision {version.name} --local-dir {version.adapter.name}"
-    found = [Snippet("hf", "Hugging Face", f"HF_ENDPOINT={base_url} {token}{pull}")]
+    found = [
+        Snippet(
+            "hf",
+            "Hugging Face",
+            f"HF_ENDPOINT={base_url} {token}{pull}",
+            f'$env:HF_ENDPOINT = "{base_url}"; {windows_token}{pull}',
+        )
+    ]
     if partner is None:
         arguments = f'"{name}", weight_name="{primary.path}", revision="{version.name}"'
         title = _("diffusers with HF_ENDPOINT")
         found.append(Snippet("diffusers_hf", title, f"pipe.load_lora_weights({arguments})"))
     by_hash = f"{base_url}/api/v1/model-versions/by-hash/{primary.sha256}"
-    who = '-H "Authorization: Bearer $LORARY_TOKEN" ' if is_private else ""
-    found.append(Snippet("civitai", _("Civitai's API"), f"curl -fsS {who}{by_hash}"))
+    found.append(
+        Snippet(
+            "civitai",
+            _("Civitai's API"),
+            f"curl -fsS{_authorization(version, POSIX)} {by_hash}",
+            f"curl.exe -fsS{_authorization(version, POWERSHELL)} {by_hash}",
+        )
+    )
     return found
 
 
@@ -91,9 +199,20 @@ def _both(primary: FileLine, partner: FileLine, pinned: str) -> str:
     )
 
 
-def _curl(version: Version, urls: Sequence[str]) -> str:
-    is_private = version.adapter.visibility == Visibility.PRIVATE
-    token = ' -H "Authorization: Bearer $LORARY_TOKEN"' if is_private else ""
-    if len(urls) == 1:
-        return f"curl -fLOJ{token} {urls[0]}"
-    return f"curl -fLJ{token} {' '.join(f'-O {url}' for url in urls)}"
+def _curl(version: Version, urls: Sequence[str]) -> Snippet:
+    """Return the download by curl; in Windows PowerShell 5, ``curl`` is another command."""
+    one = len(urls) == 1
+    flags, files = ("-fLOJ", urls[0]) if one else ("-fLJ", " ".join(f"-O {url}" for url in urls))
+    posix, powershell = (
+        f"{program} {flags}{_authorization(version, shell)} {files}"
+        for program, shell in (("curl", POSIX), ("curl.exe", POWERSHELL))
+    )
+    return Snippet("curl", "curl", posix, powershell)
+
+
+def _authorization(version: Version, shell: str) -> str:
+    """Return the option of curl with the token, which private adapters need."""
+    if version.adapter.visibility != Visibility.PRIVATE:
+        return ""
+    token = "$LORARY_TOKEN" if shell == POSIX else "$env:LORARY_TOKEN"
+    return f' -H "Authorization: Bearer {token}"'

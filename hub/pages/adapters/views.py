@@ -14,10 +14,10 @@ from hub.pages import links
 from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
-from hub.pages.adapters.snippets import snippets_of
+from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone, may_withdraw
 from hub.pages.forms import AdapterForm, accept_faults
-from hub.pages.labels import facts_line
+from hub.pages.labels import facts_line, family_label, recommendation
 from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
@@ -103,6 +103,8 @@ def _of_version(
         "primary": chosen,
         "partner": partner,
         "snippets": snippets_of(version, chosen, links.address(request), partner),
+        "facts_of_use": _facts_of_use(version),
+        "shell": shell_of(request),
         "verdict": verdict_of(version, document),
         "anatomy": anatomy_of(document),
         "findings": remarks,
@@ -111,6 +113,12 @@ def _of_version(
         "gallery": gallery_of(request.user, adapter, version, first=FIRST),
         **previews_context(request, adapter, version),
     }
+
+
+def _facts_of_use(version: Version) -> str:
+    """Return the base model and the recommended strength, which every tool needs."""
+    base = family_label(version.family) if version.family else _("base model not known")
+    return " · ".join(part for part in (base, recommendation(version)) if part)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from hub.pages import links
-from hub.pages.adapters.snippets import snippets_of
+from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.tabs import FileLine, files_of, partner_of
 from hub.pages.help import client
 from hub.templatetags.lorary import strength
@@ -59,6 +61,17 @@ _COMMANDS = {
     "token": "export LORARY_TOKEN=lor_…",
     "hf_token": "export HF_TOKEN=lor_…",
 }
+#: The same in PowerShell, of those that differ.
+_POWERSHELL = {
+    "webui": "lorary pull {pinned} --to stable-diffusion-webui\\models\\Lora",
+    "hf_endpoint": '$env:HF_ENDPOINT = "{hub}"',
+    "hf_push": (
+        '$env:HF_ENDPOINT = "{hub}"; $env:HF_TOKEN = $env:LORARY_TOKEN; '
+        "hf upload {you}/noir noir.safetensors"
+    ),
+    "token": '$env:LORARY_TOKEN = "lor_…"',
+    "hf_token": '$env:HF_TOKEN = "lor_…"',
+}
 
 
 @require_safe
@@ -67,15 +80,21 @@ def show(request: HttpRequest) -> HttpResponse:
     hub = links.address(request)
     you = request.user.get_username() or "you"
     version, primary = _example()
-    of_version = {line.tool: line.text for line in snippets_of(version, primary, hub)}
-    commands = of_version | _commands(version, primary, hub, you)
-    context = {"adapter": version.adapter, "commands": commands, "is_real": bool(version.pk)}
+    snippets = snippets_of(version, primary, hub)
+    facts = _facts(version, primary, hub, you)
+    context = {
+        "adapter": version.adapter,
+        "commands": {one.tool: one.text for one in snippets} | _filled(_COMMANDS, facts),
+        "powershell": {one.tool: one.powershell for one in snippets} | _filled(_POWERSHELL, facts),
+        "shell": shell_of(request),
+        "is_real": bool(version.pk),
+    }
     return render(request, "pages/use.html", context)
 
 
-def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[str, str]:
+def _facts(version: Version, primary: FileLine, hub: str, you: str) -> dict[str, str]:
     name = version.adapter.full_name
-    facts = {
+    return {
         "hub": hub,
         "client": hub + reverse("client", args=[client.wheel().name]),
         "you": you,
@@ -85,7 +104,10 @@ def _commands(version: Version, primary: FileLine, hub: str, you: str) -> dict[s
         "path": primary.path,
         "dial": strength(version.dial),
     }
-    return {tool: text.format(**facts) for tool, text in _COMMANDS.items()}
+
+
+def _filled(texts: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str]:
+    return {tool: text.format_map(facts) for tool, text in texts.items()}
 
 
 def _example() -> tuple[Version, FileLine]:
