@@ -6,6 +6,7 @@ license, license_name         licence
 tags                          tags
 base_model                                                declared family, lineage
 instance_prompt                                           trigger words
+optional_trigger_words                                    optional trigger words
 text after the front matter   card
 ```
 
@@ -37,6 +38,8 @@ from registry.versions.details import Details
 NAME = contents.README
 #: Tag of the Hub for content that is not for all audiences.
 NOT_FOR_ALL = "not-for-all-audiences"
+#: Key of the front matter with the trigger words that are optional.
+OPTIONAL_WORDS = "optional_trigger_words"
 #: Bytes of a README that are read; the rest of a longer one is ignored.
 MAX_READ = 1024 * 1024
 
@@ -64,6 +67,7 @@ class Card:
         family: Id of its base model's family.
         lineage: Its base model's lineage.
         trigger_words: From ``instance_prompt``.
+        optional_trigger_words: From a key of that name, which only this hub knows.
         tags: Without generic ones.
         licence: Id, or the name of another licence.
         is_mature: Whether it has the tag ``NOT_FOR_ALL``.
@@ -74,6 +78,7 @@ class Card:
     family: str | None = None
     lineage: str | None = None
     trigger_words: tuple[str, ...] | None = None
+    optional_trigger_words: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     licence: str | None = None
     is_mature: bool = False
@@ -88,6 +93,8 @@ class Card:
             found = replace(found, lineage=self.lineage)
         if self.trigger_words is not None:
             found = replace(found, trigger_words=self.trigger_words)
+        if self.optional_trigger_words is not None:
+            found = replace(found, optional_trigger_words=self.optional_trigger_words)
         return found
 
 
@@ -145,7 +152,8 @@ def read(text: str) -> Card:
         text=shown(body),
         family=family,
         lineage=lineage,
-        trigger_words=reading.trigger_words(),
+        trigger_words=reading.trigger_words("instance_prompt"),
+        optional_trigger_words=reading.trigger_words(OPTIONAL_WORDS),
         tags=tags,
         licence=reading.licence(),
         is_mature=is_mature,
@@ -201,15 +209,15 @@ class _Reading:
         lineage = claimed.lineage if claimed.lineage and len(claimed.lineage) <= 64 else None
         return (family if family in FAMILIES else None), lineage
 
-    def trigger_words(self) -> tuple[str, ...] | None:
-        """Return the trigger words."""
-        found = self._texts("instance_prompt")
+    def trigger_words(self, key: str) -> tuple[str, ...] | None:
+        """Return the trigger words of a key."""
+        found = self._texts(key)
         if not found:
             return None
         try:
             details.check(Details(trigger_words=tuple(found)))
         except Invalid as fault:
-            self._warn("instance_prompt", str(fault.detail).rstrip("."))
+            self._warn(key, str(fault.detail).rstrip("."))
             return None
         return tuple(found)
 

@@ -70,6 +70,8 @@ def front_matter_of(adapter: Adapter) -> dict[str, Any]:
     if version is not None and version.trigger_words:
         words = version.trigger_words
         found["instance_prompt"] = words[0] if len(words) == 1 else list(words)
+    if version is not None and version.optional_trigger_words:
+        found[card_fields.OPTIONAL_WORDS] = list(version.optional_trigger_words)
     return found
 
 
@@ -91,6 +93,10 @@ def _differing(
         new["tags"] = [*kept, *marked, *sorted(tags)] or None
     if version is not None and list(card.trigger_words or ()) != list(version.trigger_words):
         new["instance_prompt"] = now.get("instance_prompt")
+    if version is not None and list(card.optional_trigger_words or ()) != list(
+        version.optional_trigger_words
+    ):
+        new[card_fields.OPTIONAL_WORDS] = now.get(card_fields.OPTIONAL_WORDS)
     if not _has_base_model(fields, card, adapter):
         new |= {"base_model": now.get("base_model"), "pipeline_tag": now["pipeline_tag"]}
     return new
@@ -138,6 +144,9 @@ def _lines(adapter: Adapter) -> Iterator[str]:
     if version.trigger_words:
         words = ", ".join(_code(word) for word in version.trigger_words)
         yield f"- {_('Trigger words')}: {words}"
+    if version.optional_trigger_words:
+        words = ", ".join(_code(word) for word in version.optional_trigger_words)
+        yield f"- {_('Optional trigger words')}: {words}"
     if version.strength is not None:
         low, high = version.strength_min, version.strength_max
         limits = f" ({low:g} … {high:g})" if low is not None and high is not None else ""

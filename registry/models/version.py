@@ -15,7 +15,8 @@ from registry.models.revision import File, Revision
 class Version(models.Model):
     """``v1``, ``v2``, …: names a revision whose weights differ from its parent's.
 
-    A draft gets its number, which is never reused; strengths are multipliers at use. Published
+    A draft gets its number, which is never reused; strengths are multipliers at use. Previews use
+    ``trigger_words``; the effect is there without the ``optional_trigger_words``. Published
     versions do not change (``registry.guards`` enforces that in the database). ``is_takedown``:
     withdrawn by an administrator, so that only administrators can publish its weights here again.
     """
@@ -35,6 +36,7 @@ class Version(models.Model):
     declared_family = models.CharField(max_length=48, blank=True)
     lineage = models.CharField(max_length=64, blank=True)
     trigger_words = models.JSONField(default=list, blank=True)
+    optional_trigger_words = models.JSONField(default=list, db_default=[], blank=True)
     strength = models.FloatField(null=True, blank=True)
     strength_min = models.FloatField(null=True, blank=True)
     strength_max = models.FloatField(null=True, blank=True)

@@ -166,6 +166,7 @@ def _sources(version: Version) -> tuple[object, ...]:
         version.family,
         version.lineage,
         version.trigger_words,
+        version.optional_trigger_words,
         strengths,
     )
 
@@ -293,6 +294,9 @@ def _apply(user: User, version: Version, card: Card) -> None:
         family=None if version.declared_family else card.family,
         lineage=None if version.lineage else card.lineage,
         trigger_words=None if version.trigger_words else card.trigger_words,
+        optional_trigger_words=(
+            None if version.optional_trigger_words else card.optional_trigger_words
+        ),
     )
     cards.apply(actor=user, adapter=adapter, card=missing)
     version.refresh_from_db()

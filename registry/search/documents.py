@@ -59,7 +59,9 @@ class Described:
             family=adapter.family,
             lineage=adapter.lineage,
             tags=[tag.name for tag in adapter.tags.all()],
-            trigger_words=latest.trigger_words if latest else (),
+            trigger_words=(
+                [*latest.trigger_words, *latest.optional_trigger_words] if latest else ()
+            ),
             rank=latest.rank if latest else None,
             size_bytes=latest.size_bytes if latest else None,
         )

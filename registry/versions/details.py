@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,6 +25,7 @@ COLUMNS = (
     "declared_family",
     "lineage",
     "trigger_words",
+    "optional_trigger_words",
     "strength",
     "strength_min",
     "strength_max",
@@ -40,7 +41,8 @@ class Details:
     """A person's description of a version; None means not given, strengths are multipliers.
 
     If no trigger words are given, they are read from the file, or copied from the latest version if
-    the file has none. An empty list means that there are none.
+    the file has none. Optional ones are copied from the latest version. An empty list means that
+    there are none.
     """
 
     label: str = ""
@@ -48,6 +50,7 @@ class Details:
     declared_family: str = ""
     lineage: str = ""
     trigger_words: Sequence[str] | None = None
+    optional_trigger_words: Sequence[str] | None = None
     strength: float | None = None
     strength_min: float | None = None
     strength_max: float | None = None
@@ -56,7 +59,8 @@ class Details:
     def of(cls, version: Version) -> Details:
         """Return the current description of a version."""
         values: dict[str, Any] = {one.name: getattr(version, one.name) for one in fields(cls)}
-        return cls(**values | {"trigger_words": tuple(version.trigger_words)})
+        words = ("trigger_words", "optional_trigger_words")
+        return cls(**values | {name: tuple(values[name]) for name in words})
 
 
 def describe(version: Version, details: Details) -> None:
@@ -66,9 +70,19 @@ def describe(version: Version, details: Details) -> None:
     words = details.trigger_words
     if words is None:
         words = _words_of_file(version) or _words_before(version)
-    version.trigger_words = [" ".join(word.split()) for word in words if word.strip()]
+    version.trigger_words = _cleaned(words)
+    optional = details.optional_trigger_words
+    if optional is None:
+        offered = version.adapter.latest_version
+        optional = offered.optional_trigger_words if offered else []
+    required = set(version.trigger_words)
+    version.optional_trigger_words = [w for w in _cleaned(optional) if w not in required]
     version.strength = details.strength
     version.strength_min, version.strength_max = details.strength_min, details.strength_max
+
+
+def _cleaned(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
 
 
 def _words_of_file(version: Version) -> list[str]:
@@ -121,8 +135,9 @@ def check(details: Details) -> None:
         faults["lineage"] = _("A lineage can have at most 64 characters.")
     if details.declared_family and details.declared_family not in FAMILIES:
         faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
-    if fault := _trigger_fault(details.trigger_words or ()):
-        faults["trigger_words"] = fault
+    for field in ("trigger_words", "optional_trigger_words"):
+        if fault := _trigger_fault(getattr(details, field) or ()):
+            faults[field] = fault
     if fault := _strength_fault(details):
         faults["strength"] = fault
     if faults:

@@ -123,8 +123,8 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     version = stranger.send("get", "adapters/ada/noir/versions/v1").json()
     assert set(version) >= {
         "id", "adapter", "version", "label", "state", "revision", "notes", "family", "lineage",
-        "rank", "algorithm", "trigger_words", "strength", "anatomy", "findings", "files",
-        "previews", "url", "created_at", "published_at",
+        "rank", "algorithm", "trigger_words", "optional_trigger_words", "strength", "anatomy",
+        "findings", "files", "previews", "url", "created_at", "published_at",
     }  # fmt: skip
     assert version["adapter"] == "ada/noir"
     assert set(version["files"][0]) == {
@@ -178,10 +178,13 @@ def test_a_version_is_edited_field_by_field(
     publication.create_draft(
         actor=ada, adapter=noir, uploads=[accepted(ada, lora)], details=details
     )
+    optional = ["low sun", "noir style", " low  sun "]
     body = {"notes": "better", "strength_max": 1.2, "family": "sd1"}
+    body |= {"optional_trigger_words": optional}
     told = as_ada.send("patch", "adapters/ada/noir/versions/v1", body).json()
     assert (told["label"], told["notes"]) == ("first", "better")
     assert told["trigger_words"] == ["noir style"]
+    assert told["optional_trigger_words"] == ["low sun"]
     assert told["strength"] == {"recommended": 0.7, "min": None, "max": 1.2}
     assert told["anatomy"]["base"]["declared"] == "sd1"
 
@@ -189,8 +192,9 @@ def test_a_version_is_edited_field_by_field(
 @pytest.mark.parametrize(
     "body",
     [{"strength": 11}, {"strength": "x"}, {"strength_min": 2, "strength_max": 1},
-     {"family": "foo"}, {"trigger_words": "x"}, {"trigger_words": ["a\nb"]}, {"label": "x" * 49},
-     {"uploads": ["x"]}, {"colour": "red"}],
+     {"family": "foo"}, {"trigger_words": "x"}, {"trigger_words": ["a\nb"]},
+     {"optional_trigger_words": ["a"] * 33}, {"optional_trigger_words": ["a\nb"]},
+     {"label": "x" * 49}, {"uploads": ["x"]}, {"colour": "red"}],
 )  # fmt: skip
 def test_a_detail_that_does_not_fit_is_refused(
     as_ada: Caller, noir: Adapter, released: Callable[..., Version], lora: bytes, body: object

@@ -245,7 +245,13 @@ class Handler(BaseHTTPRequestHandler):
         words = said.get("trigger_words", [])
         state = "published" if said["publish"] else "draft"
         before = {row["version"]: row["state"] for row in self.hub.versions.get(full_name, [])}
-        version = self.hub.commit(full_name, rows, trigger_words=words, state=state)
+        version = self.hub.commit(
+            full_name,
+            rows,
+            trigger_words=words,
+            optional_trigger_words=said.get("optional_trigger_words", []),
+            state=state,
+        )
         if version["state"] == "draft":
             version["state"] = state
         is_same = before.get(version["version"]) == version["state"]

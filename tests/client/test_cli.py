@@ -108,6 +108,7 @@ def test_pull_tells_what_it_did(run: Run, fake: FakeHub, tmp_path: Path) -> None
         "state": "published",
         "reason": None,
         "trigger_words": [],
+        "optional_trigger_words": [],
         "strength": {"recommended": None, "min": None, "max": None},
         "files": [
             {

@@ -52,10 +52,13 @@ def test_pushed_file_becomes_a_version_of_a_new_adapter(
     hub: Hub, fake: FakeHub, lora: Path
 ) -> None:
     words = ["film noir, high contrast", "noir"]
-    details = Details(title="Noir", kind="style", trigger_words=words)
+    details = Details(
+        title="Noir", kind="style", trigger_words=words, optional_trigger_words=["rain"]
+    )
     pushed = hub.push(lora, "ada/noir", details=details)
     assert pushed.version.name == "v1"
     assert pushed.version.trigger_words == tuple(words)
+    assert pushed.version.optional_trigger_words == ("rain",)
     assert [file.path for file in pushed.version.files] == ["noir.safetensors"]
     assert fake.blobs[pushed.version.files[0].sha256] == lora.read_bytes()
     assert fake.adapters["ada/noir"]["title"] == "Noir"

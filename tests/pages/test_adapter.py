@@ -283,6 +283,26 @@ def test_words_and_strength_of_a_version_can_be_changed(
     assert "above the highest" in refused.content.decode()
 
 
+def test_optional_words_stand_apart(as_ada: Client, noir: Adapter, v1: Version) -> None:
+    address = "/ada/noir/versions/v1/edit"
+    said = {"words": "noir light", "optional_words": "low sun\nnoir light", "strength": "0.9"}
+    as_ada.post(address, said)
+    v1.refresh_from_db()
+    assert (v1.trigger_words, v1.optional_trigger_words) == (["noir light"], ["low sun"])
+    assert "low sun</textarea>" in as_ada.get(address).content.decode()
+    page = as_ada.get("/ada/noir").content.decode()
+    required, _optional, rest = page.partition('<h3 class="cap">Optional</h3>')
+    assert 'data-copy="noir light"' in required
+    assert 'data-copy="low sun"' in rest.partition("</p>")[0]
+    assert "<lora:noir:0.9> noir light" in copied(page)
+
+
+def test_a_new_version_has_the_optional_words_of_the_latest(ada: User, noir: Adapter) -> None:
+    noir.versions.update(optional_trigger_words=["low sun"])
+    second = catalogue.release(noir, lora(8), path="noir.safetensors")
+    assert second.optional_trigger_words == ["low sun"]
+
+
 def test_queries_are_bounded(
     client: Client, noir: Adapter, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from registry.cards import services as cards
 from registry.commits.services import Inline
 from registry.errors import Invalid
 from registry.models import Event
+from registry.versions import contents
+from registry.versions.details import Details
 from tests import catalogue
 from tests.registry.files import LORA
 from tests.registry.pushing import push
@@ -191,6 +194,19 @@ def test_a_pushed_card_is_what_the_page_shows(ada: User, noir: Adapter) -> None:
     before = Event.objects.count()
     cards.apply(actor=ada, adapter=noir, card=card_fields.read(text))
     assert Event.objects.count() == before
+
+
+def test_optional_words_are_in_the_readme_and_read_from_it(ada: User, noir: Adapter) -> None:
+    version = catalogue.release(noir, LORA, Details(trigger_words=("noir",)))
+    details = replace(Details.of(version), optional_trigger_words=("low sun", "rain"))
+    cards.edit_version(actor=ada, version=version, details=details)
+    card = card_fields.read_blob(contents.readme_on(manifests.main_of(noir)).blob)
+    assert card.trigger_words == ("noir",)
+    assert card.optional_trigger_words == ("low sun", "rain")
+    pushed = "---\noptional_trigger_words: fog\n---\n# Noir\n"
+    cards.apply(actor=ada, adapter=noir, card=card_fields.read(pushed))
+    version.refresh_from_db()
+    assert (version.trigger_words, version.optional_trigger_words) == (["noir"], ["fog"])
 
 
 def test_what_a_card_does_not_say_stays(ada: User, noir: Adapter) -> None:

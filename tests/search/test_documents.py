@@ -72,7 +72,17 @@ def test_versions(ada: User) -> None:
     assert (document.rank, document.size_bytes) == (first.rank, first.size_bytes)
     second = catalogue.release(noir, OTHER, Details(trigger_words=("zyxw",)))
     assert words(noir, "triggers") == {"zyxw"}
-    versions.describe(actor=ada, version=second, details=Details(trigger_words=("abcd",)))
+    optional = Details(trigger_words=("zyxw",), optional_trigger_words=("fog",))
+    versions.describe(actor=ada, version=second, details=optional)
+    assert words(noir, "triggers") >= {"zyxw", "fog"}
+    versions.describe(
+        actor=ada,
+        version=second,
+        details=Details(
+            trigger_words=("abcd",),
+            optional_trigger_words=(),
+        ),
+    )
     assert words(noir, "triggers") == {"abcd"}
     versions.yank(actor=ada, version=second, reason="Overtrained")
     assert words(noir, "triggers") == {"ohwx"}

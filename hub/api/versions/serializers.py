@@ -97,6 +97,10 @@ class VersionBriefOut(serializers.Serializer[Version]):
     rank = serializers.IntegerField(allow_null=True)
     algorithm = serializers.CharField()
     trigger_words = serializers.ListField(child=serializers.CharField())
+    optional_trigger_words = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Words that change the effect; the adapter also works without them.",
+    )
     strength = StrengthOut(source="*")
     size = serializers.IntegerField(source="size_bytes")
     downloads = serializers.IntegerField()

@@ -58,6 +58,12 @@ class DetailsIn(Input):
         max_length=MAX_TRIGGER_WORDS,
         help_text="Default for a new version: the file's, else the previous version's; []: none.",
     )
+    optional_trigger_words = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=MAX_TRIGGER_WORDS,
+        help_text="Default for a new version: the previous version's.",
+    )
     strength = serializers.FloatField(required=False, allow_null=True)
     strength_min = serializers.FloatField(required=False, allow_null=True)
     strength_max = serializers.FloatField(required=False, allow_null=True)

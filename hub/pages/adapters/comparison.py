@@ -145,6 +145,10 @@ def _facts(first: Version, second: Version) -> list[Fact]:
     pairs = [
         (_("Published"), [_date(one) for one in (first, second)]),
         (_("Trigger words"), [", ".join(one.trigger_words) for one in (first, second)]),
+        (
+            _("Optional trigger words"),
+            [", ".join(one.optional_trigger_words) for one in (first, second)],
+        ),
         (_("Recommended strength"), [strength_range(one) for one in (first, second)]),
         (_("Rank"), [str(one.rank or "") for one in (first, second)]),
         (_("Size"), [size(one.size_bytes) for one in (first, second)]),

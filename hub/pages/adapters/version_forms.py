@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -29,6 +29,11 @@ LICENCES = [
     ("OpenRAIL-M", "OpenRAIL-M"),
     ("personal use only", _("Personal use only")),
 ]
+
+
+def _phrases(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the phrases in order, without empty ones and duplicates."""
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
 
 
 def _strength(label: StrPromise) -> forms.FloatField:
@@ -82,6 +87,10 @@ class DetailsForm(forms.Form):
         """Return the trigger phrases without duplicates."""
         return ()
 
+    def optional_phrases(self) -> tuple[str, ...] | None:
+        """Return the optional trigger phrases without duplicates; None: as before."""
+        return None
+
     def details(self) -> Details:
         """Return the details for the services."""
         data = self.cleaned_data
@@ -91,6 +100,7 @@ class DetailsForm(forms.Form):
             notes=data["notes"],
             declared_family=data["family"],
             trigger_words=self.trigger_phrases(),
+            optional_trigger_words=self.optional_phrases(),
             strength=data["strength"],
             strength_min=data["strength_min"],
             strength_max=data["strength_max"],
@@ -107,12 +117,23 @@ class EditVersionForm(DetailsForm):
         help_text=_("One phrase per line."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
-    field_order = ("label", "words", "strength_min", "strength", "strength_max", "family")
+    optional_words = forms.CharField(
+        label=_("Optional trigger words"),
+        required=False,
+        help_text=_("One phrase per line. They change the effect, which is there without them."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    field_order = (
+        "label", "words", "optional_words", "strength_min", "strength", "strength_max", "family",
+    )  # fmt: skip
 
     def trigger_phrases(self) -> tuple[str, ...]:
         """Return the trigger phrases, one a line."""
-        lines = (line.strip() for line in str(self.cleaned_data["words"]).splitlines())
-        return tuple(dict.fromkeys(line for line in lines if line))
+        return _phrases(str(self.cleaned_data["words"]).splitlines())
+
+    def optional_phrases(self) -> tuple[str, ...]:
+        """Return the optional trigger phrases, one a line."""
+        return _phrases(str(self.cleaned_data["optional_words"]).splitlines())
 
 
 class VersionForm(DetailsForm):
@@ -120,6 +141,11 @@ class VersionForm(DetailsForm):
 
     upload = forms.UUIDField(widget=forms.HiddenInput)
     more_words = forms.CharField(label=_("Add trigger words"), required=False)
+    optional_words = forms.CharField(
+        label=_("Optional trigger words"),
+        required=False,
+        help_text=_("Separated by commas. They change the effect, which is there without them."),
+    )
 
     def __init__(
         self,
@@ -136,8 +162,11 @@ class VersionForm(DetailsForm):
 
     def trigger_phrases(self) -> tuple[str, ...]:
         """Return the chosen phrases and the typed ones, separated by commas."""
-        typed = (word.strip() for word in str(self.cleaned_data["more_words"]).split(","))
-        return tuple(dict.fromkeys([*self.words, *(word for word in typed if word)]))
+        return _phrases([*self.words, *str(self.cleaned_data["more_words"]).split(",")])
+
+    def optional_phrases(self) -> tuple[str, ...] | None:
+        """Return the typed phrases, separated by commas; None if there are none."""
+        return _phrases(str(self.cleaned_data["optional_words"]).split(",")) or None
 
 
 class PublishForm(VersionForm, AdapterForm):

@@ -82,10 +82,10 @@ def _form(data: QueryDict | None, version: Version) -> EditVersionForm:
 
 def _initial(version: Version) -> dict[str, object]:
     fields = ("label", "lineage", "notes", "strength_min", "strength", "strength_max")
-    words = "\n".join(version.trigger_words)
     return {
         "family": version.declared_family,
-        "words": words,
+        "words": "\n".join(version.trigger_words),
+        "optional_words": "\n".join(version.optional_trigger_words),
         **{field: getattr(version, field) for field in fields},
     }
 

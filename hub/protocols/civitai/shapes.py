@@ -164,7 +164,7 @@ def _version(
         "status": "Published",
         "availability": "Public",
         "nsfwLevel": level_of(version.adapter),
-        "trainedWords": list(version.trigger_words),
+        "trainedWords": [*version.trigger_words, *version.optional_trigger_words],
         "stats": _stats(version.downloads),
         "supportsGeneration": False,
         "files": manifest.shapes(version, files, bundle.origin, is_main_only=is_main_only),

@@ -161,6 +161,7 @@ class Version:
     previews: Previews
     url: str
     published_at: str
+    optional_trigger_words: tuple[str, ...] = ()
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

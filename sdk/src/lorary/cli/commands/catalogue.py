@@ -146,6 +146,7 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("method", version.algorithm),
                 ("rank", version.rank),
                 ("words", " · ".join(version.trigger_words)),
+                ("optional words", " · ".join(version.optional_trigger_words)),
                 ("strength", strengths.recommended(version)),
                 ("measured", strengths.measured(version)),
                 ("notes", version.notes),

@@ -85,6 +85,7 @@ def _document(pulled: Pulled) -> dict[str, object]:
         "state": pulled.version.state,
         "reason": pulled.version.reason or None,
         "trigger_words": list(pulled.version.trigger_words),
+        "optional_trigger_words": list(pulled.version.optional_trigger_words),
         "strength": strengths.document(pulled.version),
         "files": [
             {
@@ -117,6 +118,7 @@ def _how(one: PulledFile) -> str:
 
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "words", " · ".join(pulled.version.trigger_words)
+    yield "optional words", " · ".join(pulled.version.optional_trigger_words)
     yield "strength", strengths.recommended(pulled.version)
     for one in pulled.files:
         if one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:

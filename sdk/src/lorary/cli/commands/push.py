@@ -66,6 +66,13 @@ def _configure(parser: Parser) -> None:
         metavar="PHRASE",
         help="a trigger phrase; repeat for more, commas are part of the phrase",
     )
+    parser.add_argument(
+        "--optional-trigger",
+        action="append",
+        default=[],
+        metavar="PHRASE",
+        help="a phrase that changes the effect, which is there without it; repeat for more",
+    )
     parser.add_argument("--family", default="", help="base model, if the file cannot prove it")
     parser.add_argument("--lineage", default="", help="checkpoint that it was trained on")
     parser.add_argument("--label", default="", help="short name of the version")
@@ -94,6 +101,7 @@ def _push(args: Namespace) -> int:
         kind=args.kind,
         visibility=args.visibility,
         trigger_words=args.trigger,
+        optional_trigger_words=args.optional_trigger,
         family=args.family,
         lineage=args.lineage,
         label=args.label,
@@ -145,6 +153,10 @@ def _repeated(pushed: Pushed, details: client.Details) -> str:
     version = pushed.version
     given = {
         "trigger": (tuple(details.trigger_words), version.trigger_words),
+        "optional-trigger": (
+            tuple(details.optional_trigger_words),
+            version.optional_trigger_words,
+        ),
         "family": (details.family, version.family),
         "lineage": (details.lineage, version.lineage),
         "label": (details.label, version.label),

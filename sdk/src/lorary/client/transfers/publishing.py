@@ -57,6 +57,7 @@ class Details:
         kind: Kind of a new adapter: style, character, concept, …
         visibility: public, unlisted or private; a new adapter is public unless told otherwise.
         trigger_words: Phrases that wake it; the hub takes the file's own when there are none.
+        optional_trigger_words: Phrases that change the effect, which is there without them.
         family: Base-model family, where the tensors cannot prove it.
         lineage: Checkpoint that it was trained on.
         label: Short name of the version.
@@ -68,6 +69,7 @@ class Details:
     kind: str = ""
     visibility: str = ""
     trigger_words: Sequence[str] = field(default_factory=tuple)
+    optional_trigger_words: Sequence[str] = field(default_factory=tuple)
     family: str = ""
     lineage: str = ""
     label: str = ""
@@ -240,6 +242,7 @@ def _publish(
         "family": details.family,
         "lineage": details.lineage,
         "trigger_words": list(details.trigger_words),
+        "optional_trigger_words": list(details.optional_trigger_words),
         "strength": details.strength,
     }
     data = {key: value for key, value in values.items() if value not in ("", [], None)}
