@@ -125,6 +125,11 @@ def sweep(page: Page, slider: Locator) -> None:
     assert difference(first, last) >= 4
     slider.fill("2")
     assert live(page) == seen[2]
+    copied = page.locator("[data-recipe=infotext]").get_attribute("data-copy") or ""
+    assert ":0.5>" in copied
+    slider.dispatch_event("change")
+    page.reload()
+    assert live(page) == seen[2]
 
 
 def live(page: Page) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from hub.pages.adapters.tabs import FileLine
 from hub.templatetags.lorary import signed, strength
 from lorary.client.names import generic_rest
 from previews.render.recipe import MAX_TRIGGERS
-from registry.models import Version, Visibility
+from registry.models import Adapter, Version, Visibility
 
 POSIX, POWERSHELL = "posix", "powershell"
 
@@ -82,7 +82,7 @@ def _places(
 ) -> list[Snippet]:
     """Return where the file goes in each tool, and what makes the tool use it."""
     dial = strength(version.dial)
-    name = saved_name(version, primary)
+    name = saved_name(version.adapter, primary.path)
     if partner is not None:
         names = f"{name} {partner.path.rpartition('/')[2]}"
         note = _("Put both files into models/loras. Load one in each “Load LoRA” node.")
@@ -103,7 +103,7 @@ def _places(
         Snippet(
             "a1111",
             _("A1111 and Forge"),
-            f"{prompt_tag(version, primary)}{words_after(version)}",
+            f"<lora:{name.removesuffix('.safetensors')}:{dial}>{_words_after(version)}",
             note=webui % {"name": name},
             is_place=True,
         ),
@@ -118,23 +118,17 @@ def _places(
     ]
 
 
-def saved_name(version: Version, file: FileLine) -> str:
+def saved_name(adapter: Adapter, path: str) -> str:
     """Return the name of a file in a tool's folder, as ``lorary pull --to`` writes it."""
-    name = file.path.rpartition("/")[2]
+    name = path.rpartition("/")[2]
     rest = generic_rest(name.removesuffix(".safetensors"))
     if rest is None:
         return name
     mark = f"--{rest}" if rest else ""
-    return f"{version.adapter.owner}--{version.adapter.name}{mark}.safetensors"
+    return f"{adapter.owner}--{adapter.name}{mark}.safetensors"
 
 
-def prompt_tag(version: Version, file: FileLine, dial: float | None = None) -> str:
-    """Return the part of a prompt that loads a file in A1111 and Forge."""
-    stem = saved_name(version, file).removesuffix(".safetensors")
-    return f"<lora:{stem}:{strength(version.dial if dial is None else dial)}>"
-
-
-def words_after(version: Version) -> str:
+def _words_after(version: Version) -> str:
     """Return the trigger words as the end of a prompt, as many as previews use."""
     words = ", ".join(version.trigger_words[:MAX_TRIGGERS])
     return f" {words}" if words else ""

@@ -111,7 +111,7 @@ def _of_version(
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),
         "gallery": gallery_of(request.user, adapter, version, first=FIRST),
-        **previews_context(request, adapter, version),
+        **previews_context(request, adapter, version, primary),
     }
 
 

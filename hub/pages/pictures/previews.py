@@ -36,7 +36,7 @@ from previews.renders.services import request as request_render
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
-from registry.models import Adapter, Version
+from registry.models import Adapter, File, Version
 from registry.versions import selectors as version_selectors
 
 #: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
@@ -76,7 +76,7 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
         request.user, adapter, request.GET.get("v") or version_selectors.LATEST
     )
     context = {"adapter": adapter, "version": version}
-    context |= previews_context(request, adapter, version)
+    context |= previews_context(request, adapter, version, version.primary_file)
     is_part = request.GET.get("part") == "renewal"
     template = "adapter/new_previews.html" if is_part else "adapter/previews.html"
     return render(request, template, context)
@@ -92,9 +92,12 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def previews_context(
-    request: HttpRequest, adapter: Adapter, version: Version | None
+    request: HttpRequest, adapter: Adapter, version: Version | None, primary: File | None = None
 ) -> dict[str, Any]:
     """Return the context with ``previews`` (the panel) and ``sweep``.
+
+    Args:
+        primary: The primary file of the version, for recipes to copy.
 
     ``sweep`` is None until the previews are complete, and if they are blurred by their ``rating``.
     """
@@ -128,7 +131,7 @@ def previews_context(
     is_complete = found.state == "ready" or found.is_renewal
     is_veiled = bool(rating and rating.is_blurred and found.images)
     is_shown = is_complete and not is_veiled
-    sweep = sweep_of(version, found, request.GET) if is_shown else None
+    sweep = sweep_of(version, found, request.GET, primary) if is_shown else None
     return {"previews": panel, "sweep": sweep, "rating": rating, "is_veiled": is_veiled}
 
 

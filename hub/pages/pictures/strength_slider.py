@@ -9,16 +9,17 @@ Strength advice (``previews.render.output.strength_advice``) is shown as text an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from hub.pages.labels import recommendation
+from hub.pages.pictures.copied_recipe import CopiedRecipe, copied_recipe
 from hub.templatetags.lorary import signed
 from previews.pictures.selectors import Picture
-from registry.models import Version
+from registry.models import File, Version
 
 if TYPE_CHECKING:
     from previews.renders.selectors import Previews
@@ -43,6 +44,7 @@ class Frame:
     says: str
     x: str = "0"
     is_chosen: bool = False
+    recipe: CopiedRecipe | None = None
 
     @property
     def is_control(self) -> bool:
@@ -113,10 +115,13 @@ class Sweep:
         return self.control.is_control
 
 
-def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sweep | None:
+def sweep_of(
+    version: Version, found: Previews, wanted: Mapping[str, str], primary: File | None = None
+) -> Sweep | None:
     """Return the sweep of the requested ``prompt`` (its number), ``seed`` and frame ``at``.
 
-    Defaults are the first prompt and seed, and the recommended strength.
+    Defaults are the first prompt and seed, and the recommended strength. Frames have their recipe
+    if the ``primary`` file of the version is given.
     """
     pictures = found.images
     if not pictures:
@@ -129,12 +134,18 @@ def sweep_of(version: Version, found: Previews, wanted: Mapping[str, str]) -> Sw
     seed = next((s for s in seeds if str(s) == wanted.get("seed")), of_prompt[0].seed)
     row = sorted((p for p in of_prompt if p.seed == seed), key=lambda p: p.strength)
     at = _number(wanted.get("at"), len(row), _nearest(row, version.dial))
+    frames = [_placed(row, index, at, version) for index in range(len(row))]
+    if primary is not None:
+        frames = [
+            replace(one, recipe=copied_recipe(version, primary, found.recipe, one.picture))
+            for one in frames
+        ]
     return Sweep(
         prompt=prompts[number],
         seed=seed,
         prompts=_prompt_options(prompts, number),
         seeds=[Option(str(s), str(s), s == seed, s not in seeds) for s in all_seeds],
-        frames=[_placed(row, index, at, version) for index in range(len(row))],
+        frames=frames,
         at=at,
         band=_band(row, version),
         recommended=recommendation(version),

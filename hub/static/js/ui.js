@@ -49,12 +49,20 @@ on("click", "[data-copy]", async (el) => {
   try {
     if (navigator.clipboard) await navigator.clipboard.writeText(el.dataset.copy);
     else copyOldWay(el.dataset.copy);
-    say(`${toast.dataset.copied} ${el.dataset.copy}`);
+    const text = el.dataset.copy;
+    say(`${toast.dataset.copied} ${text.length > 80 ? `${text.slice(0, 80)}…` : text}`);
   } catch { say(toast.dataset.refused); }
 });
 
 // Controls that send their form at once.
 on("change", "[data-submit]", (el) => el.form.requestSubmit());
+
+// What is chosen goes into the address, so that a link shows the same.
+const keepInUrl = (pairs) => {
+  const url = new URL(location);
+  for (const [name, value] of pairs) url.searchParams.set(name, value);
+  history.replaceState(history.state, "", url);
+};
 
 // Tabs: real links underneath; arrows move, the panel follows.
 const pick = (tab) => {
@@ -64,7 +72,7 @@ const pick = (tab) => {
     t.tabIndex = chosen ? 0 : -1;
     document.getElementById(t.getAttribute("aria-controls")).hidden = !chosen;
   }
-  history.replaceState(history.state, "", tab.href);
+  keepInUrl([["tab", new URL(tab.href).searchParams.get("tab")]]);
 };
 on("click", "[role=tab]", (tab, e) => { e.preventDefault(); pick(tab); });
 on("keydown", "[role=tab]", (tab, e) => {
@@ -91,10 +99,16 @@ const show = (root, i) => {
   range.value = frames.indexOf(frame);
   range.setAttribute("aria-valuetext", `${frame.dataset.strength}, ${frame.title}`);
   for (const f of frames) f.setAttribute("aria-current", f === frame);
+  for (const b of $$("[data-recipe]", root)) b.dataset.copy = frame.dataset[b.dataset.recipe];
 };
 const sweepOf = (el) => el.closest("[data-sweep]");
 on("input", "[data-sweep] input[type=range]", (el) => show(sweepOf(el), +el.value));
-on("click", "[data-sweep] .frame button", (el, e) => { e.preventDefault(); show(sweepOf(el), +el.value); });
+on("click", "[data-sweep] .frame button", (el, e) => {
+  e.preventDefault();
+  show(sweepOf(el), +el.value);
+  keepInUrl(new FormData(sweepOf(el)));
+});
+on("change", "[data-sweep]", (form) => keepInUrl(new FormData(form)));
 const drag = (img, e) => {
   const box = img.getBoundingClientRect();
   const n = $$(".frame", sweepOf(img)).length;
@@ -103,6 +117,7 @@ const drag = (img, e) => {
 on("dragstart", ".live img", (img, e) => e.preventDefault());
 on("pointerdown", ".live img", (img, e) => { img.setPointerCapture(e.pointerId); drag(img, e); });
 on("pointermove", ".live img", (img, e) => { if (e.buttons) drag(img, e); });
+on("pointerup", ".live img", (img) => keepInUrl(new FormData(sweepOf(img))));
 
 // Suggested words: accept or reject, and undo by pressing again.
 on("click", "[data-decide]", (el) => {
