@@ -171,6 +171,14 @@ def test_a_patch_changes_what_it_names(as_ada: Caller, noir: Adapter) -> None:
     assert (told["title"], told["summary"], told["tags"]) == ("Noir", "dark", ["a", "b"])
 
 
+def test_an_adapter_tells_what_its_licence_allows(as_ada: Caller, noir: Adapter) -> None:
+    as_ada.send("patch", "adapters/ada/noir", {"licence": "CC-BY-NC-4.0"})
+    told = as_ada.send("get", "adapters/ada/noir").json()["licence_permissions"]
+    assert (told["commercial"], told["changes"], told["same_terms"]) == ("no", "yes", False)
+    as_ada.send("patch", "adapters/ada/noir", {"licence": "ask me"})
+    assert as_ada.send("get", "adapters/ada/noir").json()["licence_permissions"] is None
+
+
 def test_a_version_is_edited_field_by_field(
     as_ada: Caller, noir: Adapter, ada: User, accepted: Callable[..., Upload], lora: bytes
 ) -> None:

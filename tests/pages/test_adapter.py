@@ -283,6 +283,25 @@ def test_words_and_strength_of_a_version_can_be_changed(
     assert "above the highest" in refused.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("licence", "shown"),
+    [
+        ("cc-by-nc-4.0", ["CC BY-NC 4.0</a>", "Commercial use: <b>no</b>", "Credit: <b>required"]),
+        ("openrail", ["Commercial use: <b>with conditions</b>", "not legal advice"]),
+        ("ask <me>", ["ask &lt;me&gt;"]),
+        ("", ["not stated"]),
+    ],
+)
+def test_a_licence_is_shown_as_permissions(
+    client: Client, noir: Adapter, licence: str, shown: list[str]
+) -> None:
+    Adapter.objects.update(licence=licence)
+    page = client.get("/ada/noir").content.decode()
+    part = page.partition("<dt>Licence</dt>")[2].partition("</dd>")[0]
+    assert all(text in part for text in shown), part
+    assert ("<ul" in part) == (len(shown) > 1)
+
+
 def test_optional_words_stand_apart(as_ada: Client, noir: Adapter, v1: Version) -> None:
     address = "/ada/noir/versions/v1/edit"
     said = {"words": "noir light", "optional_words": "low sun\nnoir light", "strength": "0.9"}

@@ -34,6 +34,7 @@ from lorary.anatomy import FAMILIES
 from previews.pictures.selectors import Picture, cover_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.adapters.licences import Licence, licence_of
 from registry.adapters.selectors import SORTS, Query
 from registry.adapters.services import LIMITS, MAX_TAGS
 from registry.cards import services as cards
@@ -108,13 +109,33 @@ class AdapterFoundOut(AdapterOut):
         return str(self.context["snippets"].get(adapter.pk, ""))
 
 
+class LicenceOut(serializers.Serializer[Licence]):
+    """A licence in short: `yes`, `no`, `conditions`, or empty where it is silent."""
+
+    commercial = serializers.CharField(help_text="Use in commercial products and services.")
+    pictures = serializers.CharField(help_text="Sale of pictures made with the adapter.")
+    changes = serializers.CharField(help_text="Publication of changed versions and merges.")
+    credit = serializers.CharField(help_text="`yes`: the author has to be named.")
+    same_terms = serializers.BooleanField(help_text="Changed versions have to keep its terms.")
+    url = serializers.CharField(help_text="Address of its text.")
+
+
 class AdapterDetailOut(AdapterOut):
     """An adapter with card, versions and aliases."""
 
     card = serializers.CharField()
+    licence_permissions = serializers.SerializerMethodField(
+        help_text="What the licence allows, in short; null for one that the hub does not know."
+    )
     can_write = serializers.SerializerMethodField(help_text="Whether you may publish here.")
     versions = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
+
+    @extend_schema_field(LicenceOut(allow_null=True))
+    def get_licence_permissions(self, adapter: Adapter) -> Mapping[str, Any] | None:
+        """Return the permissions of a known licence."""
+        licence = licence_of(adapter.licence)
+        return LicenceOut(licence).data if licence else None
 
     def get_can_write(self, adapter: Adapter) -> bool:
         """Return whether the caller may publish versions."""

@@ -14,6 +14,7 @@ from hub.pages import links
 from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
+from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone, may_withdraw
 from hub.pages.forms import AdapterForm, accept_faults
@@ -60,6 +61,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
     """Return the context that all versions share."""
     return {
         "adapter": adapter,
+        "licence": licence_panel(adapter.licence),
         "tags": list(adapter.tags.values_list("name", flat=True)),
         "card": html.of(adapter),
         "facts": facts_line(adapter, None),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from django.db.models import Q
 
 from hub.protocols.civitai.basemodels import NAMES
+from registry.adapters.licences import CONDITIONS, LICENCES, NO, YES, Licence
 from registry.models import FileRole, Maturity
 
 MODEL_TYPES = (
@@ -78,22 +79,19 @@ _PLAIN = ("lora", "adalora", "rslora", "dylora", "lora_pattern", "lora_bias")
 _LYCORIS = ("locon", "loha", "lokr", "glora", "ia3", "oft", "boft", "full", "norm")
 
 _ALL_USES = ["Image", "RentCivit", "Rent", "Sell"]
-#: Licence → no credit needed, commercial uses, derivatives, another licence for them.
-_LICENCES: Mapping[str, tuple[bool, Sequence[str], bool, bool]] = {
-    **dict.fromkeys(("cc0-1.0", "unlicense", "wtfpl"), (True, _ALL_USES, True, True)),
-    **dict.fromkeys(
-        ("mit", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-3.0"),
-        (False, _ALL_USES, True, True),
-    ),
-    **dict.fromkeys(
-        ("cc-by-sa-4.0", "gpl-3.0", "agpl-3.0", "creativeml-openrail-m", "openrail", "openrail++"),
-        (False, _ALL_USES, True, False),
-    ),
-    "cc-by-nd-4.0": (False, _ALL_USES, False, False),
-    "cc-by-nc-4.0": (False, [], True, True),
-    "cc-by-nc-sa-4.0": (False, [], True, False),
-    "cc-by-nc-nd-4.0": (False, [], False, False),
-}
+_ALLOWED = (YES, CONDITIONS)
+
+
+def _terms(licence: Licence) -> tuple[bool, Sequence[str], bool, bool]:
+    """Return: no credit needed, commercial uses, derivatives, another licence for them."""
+    of_pictures = ["Image"] if licence.pictures in _ALLOWED else []
+    uses = _ALL_USES if licence.commercial in _ALLOWED else of_pictures
+    has_derivatives = licence.changes in _ALLOWED
+    return licence.credit == NO, uses, has_derivatives, has_derivatives and not licence.same_terms
+
+
+#: Licence → its terms.
+_LICENCES = {key: _terms(licence) for key, licence in LICENCES.items()}
 #: Terms of an unknown licence.
 _SILENT: tuple[bool, Sequence[str], bool, bool] = (False, [], False, False)
 _FLAGS = ("allowNoCredit", "allowCommercialUse", "allowDerivatives", "allowDifferentLicense")
