@@ -9,8 +9,9 @@ from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 from hub.pages import operator
 from hub.pages.accounts import tokens, views
 from hub.pages.accounts import views as accounts
-from hub.pages.adapters import aliases, comparison, versions
+from hub.pages.adapters import aliases, comparison, edits, versions
 from hub.pages.adapters import views as adapters
+from hub.pages.catalogue import related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, usage
@@ -19,8 +20,9 @@ from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
 OF_ADAPTER = [
-    path("edit", page(adapters.edit), name="adapter-edit"),
+    path("edit", page(edits.edit), name="adapter-edit"),
     path("recipe", page(previews.recipe), name="adapter-recipe"),
+    path("related", page(related.show), name="adapter-related"),
     path("compare", page(comparison.show), name="compare"),
     path("gallery", page(gallery.gallery), name="gallery"),
     path("gallery/<int:sample_id>", page(gallery.item), name="gallery-item"),

@@ -44,6 +44,14 @@ def of(adapter: Adapter) -> Shown:
     return Shown(text, html, str(problem))
 
 
+def preview(text: str) -> Shown:
+    """Return a card that is being written; nothing is stored."""
+    try:
+        return Shown(text, render(text))
+    except Unrenderable as error:
+        return Shown(text, problem=str(CardProblem(error.problem).label))
+
+
 def store_on_commit(adapter: Adapter) -> None:
     """Render the card after the commit of the transaction, so that no lock is held meanwhile."""
     transaction.on_commit(lambda: _update(adapter), robust=True)

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.django_db
 #: Pages, API and the protocols of other hubs' clients, about one adapter or about who asks.
 ABOUT_ONE = [
     "/ada/noir", "/ada/noir?v=v1", "/ada/noir/previews", "/ada/noir/gallery", "/ada/noir/recipe",
-    "/ada/noir/compare", "/ada/noir/aliases", "/ada/noir/edit", "/ada/noir/versions/v1/edit",
+    "/ada/noir/related", "/ada/noir/compare", "/ada/noir/aliases", "/ada/noir/edit",
+    "/ada/noir/versions/v1/edit",
     "/api/v1/adapters/ada/noir", "/api/v1/adapters/ada/noir/versions",
     "/api/v1/adapters/ada/noir/versions/v1", "/api/v1/adapters/ada/noir/versions/v1/previews",
     "/api/v1/models/{adapter}", "/api/v1/model-versions/{version}",

@@ -90,10 +90,9 @@ def test_commands_begin_with_where_the_hub_is(
     assert any(line.startswith("HF_ENDPOINT=https://hub.example hf ") for line in lines)
 
 
-def test_commands_have_a_form_for_windows(client: Client, noir: Adapter) -> None:
+def test_commands_have_a_form_for_windows(as_ada: Client, noir: Adapter) -> None:
     Adapter.objects.update(visibility="private")
-    client.force_login(noir.namespace.user)
-    lines = copied(client.get("/ada/noir").content.decode())
+    lines = copied(as_ada.get("/ada/noir").content.decode())
     windows = [line for line in lines if "$env:" in line or line.startswith("curl.exe")]
     assert any(line.startswith('$env:HF_ENDPOINT = "http://testserver"; ') for line in windows)
     curl = [line for line in windows if line.startswith("curl.exe")]
@@ -228,6 +227,54 @@ def test_the_owner_edits_the_card(as_ada: Client, noir: Adapter) -> None:
     noir = Adapter.objects.get(pk=noir.pk)
     assert (noir.title, noir.kind, noir.visibility) == ("Noir II", "lighting", "unlisted")
     assert sorted(noir.tags.values_list("name", flat=True)) == ["film", "night"]
+
+
+def card_form(noir: Adapter, **said: str) -> dict[str, str]:
+    """What the form of the card sends."""
+    fields = ("title", "summary", "kind", "maturity", "visibility", "card")
+    return {field: getattr(noir, field) for field in fields} | {"tags": "film, dark"} | said
+
+
+def seen_of(form: str) -> str:
+    return str(re.findall(r'name="seen" value="(\w+)"', form)[0])
+
+
+def test_the_card_is_edited_in_place(as_ada: Client, noir: Adapter) -> None:
+    page = as_ada.get("/ada/noir").content.decode()
+    assert 'data-hx-get="/ada/noir/edit?part=1" data-hx-target="#editing"' in page
+    form = as_ada.get("/ada/noir/edit?part=1").content.decode()
+    assert "<html" not in form
+    said = card_form(noir, title="Noir II", seen=seen_of(form))
+    answer = as_ada.post("/ada/noir/edit?part=1", said)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (200, "/ada/noir")
+    noir.refresh_from_db()
+    assert noir.title == "Noir II"
+    bad = as_ada.post("/ada/noir/edit?part=1", said | {"seen": "", "tags": "<b>"})
+    assert bad.status_code == 400
+    assert "<html" not in bad.content.decode()
+
+
+def test_an_edit_does_not_undo_another(as_ada: Client, noir: Adapter, ada: User) -> None:
+    seen = seen_of(as_ada.get("/ada/noir/edit").content.decode())
+    cards.edit_adapter(actor=ada, adapter=noir, summary="By somebody else.")
+    answer = as_ada.post("/ada/noir/edit", card_form(noir, summary="Mine.", seen=seen))
+    assert answer.status_code == 400
+    assert "was changed since you opened this form" in answer.content.decode()
+    assert "Mine." in answer.content.decode()
+    noir.refresh_from_db()
+    assert noir.summary == "By somebody else."
+
+
+@pytest.mark.parametrize("part", ["", "?part=1"])
+def test_a_card_is_previewed_as_the_page_shows_it(as_ada: Client, noir: Adapter, part: str) -> None:
+    said = card_form(noir, card="# Use it\n<script>alert(1)</script>", do="preview")
+    answer = as_ada.post(f"/ada/noir/edit{part}", said)
+    shown = answer.content.decode().partition('<div class="prose">')[2]
+    assert "Use it</h" in shown
+    assert "<script>alert" not in shown
+    assert ("<form" in answer.content.decode()) == (part == "")
+    noir.refresh_from_db()
+    assert noir.card == ""
 
 
 def test_a_fault_in_the_card_is_told_beside_its_field(as_ada: Client, noir: Adapter) -> None:

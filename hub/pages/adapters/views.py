@@ -1,14 +1,13 @@
-"""The page of an adapter, and its owner's edits."""
+"""The page of an adapter."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from hub.pages import links
 from hub.pages.adapters import comparison, tabs
@@ -17,17 +16,13 @@ from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone, may_withdraw
-from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.labels import facts_line, family_label, recommendation
 from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
-from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.cards import html
-from registry.cards import services as cards
-from registry.errors import Invalid
 from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
 
@@ -121,28 +116,3 @@ def _facts_of_use(version: Version) -> str:
     """Return the base model and the recommended strength, which every tool needs."""
     base = family_label(version.family) if version.family else _("base model not known")
     return " · ".join(part for part in (base, recommendation(version)) if part)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Change card fields."""
-    adapter = adapter_selectors.get(request.user, owner, name)
-    user = require_adapter(request.user, adapter)
-    form = AdapterForm(
-        request.POST if request.method == "POST" else None, initial=_initial(adapter)
-    )
-    if request.method == "POST" and form.is_valid():
-        try:
-            cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
-            messages.success(request, _("The card is saved."))
-            return redirect("adapter", adapter.owner, adapter.name)
-        except Invalid as error:
-            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
-    context = {"adapter": adapter, "form": form}
-    return render(request, "adapter/edit.html", context, status=400 if form.errors else 200)
-
-
-def _initial(adapter: Adapter) -> dict[str, str]:
-    fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
-    tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
-    return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}

@@ -1,0 +1,93 @@
+"""Edits of an adapter's card: on a page of their own, and in place on the page of the adapter.
+
+The form contains a digest of the values that it was filled with. If others changed the card
+meanwhile, nothing is saved and the form says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from hub.pages.forms import AdapterForm, accept_faults
+from registry.accounts.permissions import require_adapter
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters import services as adapters
+from registry.cards import html
+from registry.cards import services as cards
+from registry.errors import Invalid
+from registry.models import Adapter, User
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Change card fields, or preview the card; ``part`` is for the form in place."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user = require_adapter(request.user, adapter)
+    data = request.POST if request.method == "POST" else None
+    if data is not None and data.get("do") == "preview" and "part" in request.GET:
+        return render(request, "adapter/card.html", {"card": html.preview(data.get("card", ""))})
+    initial = _initial(adapter)
+    form = AdapterForm(data, initial=initial)
+    is_previewed = data is not None and data.get("do") == "preview"
+    if data is not None and not is_previewed and form.is_valid():
+        if _is_saved(user, adapter, form, data.get("seen", "")):
+            messages.success(request, _("The card is saved."))
+            return _saved(request, adapter)
+        initial = _initial(adapter)
+    context = {
+        "adapter": adapter,
+        "form": form,
+        "seen": data.get("seen", "") if data is not None else _digest(initial),
+        "preview": html.preview(data.get("card", ""))
+        if data is not None and is_previewed
+        else None,
+        "is_part": "part" in request.GET,
+    }
+    template = "adapter/edit_form.html" if "part" in request.GET else "adapter/edit.html"
+    is_bad = bool(form.errors) and not is_previewed
+    return render(request, template, context, status=400 if is_bad else 200)
+
+
+def _is_saved(user: User, adapter: Adapter, form: AdapterForm, seen: str) -> bool:
+    """Save the form, or add its faults to it."""
+    try:
+        with transaction.atomic():
+            adapters.refresh(adapter)
+            if seen and seen != _digest(_initial(adapter)):
+                text = _(
+                    "The card was changed since you opened this form. Copy your text, then reload."
+                )
+                form.add_error(None, text)
+                return False
+            cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
+    except Invalid as error:
+        accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+        return False
+    return True
+
+
+def _saved(request: HttpRequest, adapter: Adapter) -> HttpResponse:
+    place = reverse("adapter", args=[adapter.owner, adapter.name])
+    if "part" not in request.GET:
+        return redirect(place)
+    return HttpResponse(headers={"HX-Redirect": place})
+
+
+def _initial(adapter: Adapter) -> dict[str, str]:
+    fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
+    tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
+    return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}
+
+
+def _digest(initial: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(initial, sort_keys=True).encode()).hexdigest()

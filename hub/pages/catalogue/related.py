@@ -1,0 +1,36 @@
+"""Adapters that are similar to another, and those that are used together with it."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from hub.pages.catalogue.cards import cards_of
+from previews.samples.companions import companions
+from registry.adapters import selectors as adapter_selectors
+from registry.adapters.similar import similar
+
+#: Adapters of each list.
+SHOWN = 6
+
+
+@require_safe
+def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Show both lists; ``part`` sends them alone, for the page of the adapter."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    if adapter.withdrawn_reason:
+        raise adapter_selectors.gone(adapter)
+    together = companions(request.user, adapter, SHOWN)
+    known = {one.pk for one in together}
+    alike = [
+        one for one in similar(request.user, adapter, SHOWN + len(known)) if one.pk not in known
+    ]
+    cards = cards_of(request.user, [*together, *alike[:SHOWN]])
+    context = {
+        "adapter": adapter,
+        "companions": cards[: len(together)],
+        "similar": cards[len(together) :],
+    }
+    template = "adapter/related.html" if "part" in request.GET else "adapter/related_page.html"
+    return render(request, template, context)
