@@ -14,7 +14,7 @@ from hub.pages.adapters import views as adapters
 from hub.pages.catalogue import related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
-from hub.pages.help import client, guides, usage
+from hub.pages.help import client, guides, styleguide, usage
 from hub.pages.pictures import gallery, media, previews, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
@@ -70,6 +70,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
     path("help/client/<str:file>", page(client.send), name="client"),
     path("help/use", page(usage.show), name="use"),
+    path("styleguide", page(styleguide.show), name="styleguide"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image, throttle=None), name="image"),
     path(

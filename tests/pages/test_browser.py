@@ -276,6 +276,8 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/versions/v1/withdraw",
         f"{own}/withdraw",
         f"{own}/aliases",
+        f"{own}/related",
+        "/styleguide",
     ]
     reads = ["/browse?q=none&kind=pose", f"/{name}", "/nobody", *HELP]
     for path in ["/", "/browse", *reads, *tabs, *forms]:

@@ -16,7 +16,7 @@ TEMPLATES = sorted((HUB / "templates").rglob("*.html"))
 MAX_COLUMNS = 120
 
 
-def test_styles_stay_under_thirty_two_thousand_bytes() -> None:
+def test_styles_stay_under_thirty_six_thousand_bytes() -> None:
     assert sum(path.stat().st_size for path in (STATIC / "css").iterdir()) < 36_000
 
 
