@@ -22,12 +22,17 @@ def test_a_bare_install_says_how_to_begin(client: Client) -> None:
     assert "No adapters yet" in page
     assert "lorary push" in page
     assert "A library of LoRAs" in page
+    assert "Publish the first adapter</a>" in page
+    assert 'href="/help/use#upload"' in page
+    assert 'id="q"' not in page
 
 
 def test_it_shows_what_is_new(client: Client, noir: Adapter) -> None:
     page = client.get("/").content.decode()
     assert "This hub has one" in page
     assert 'href="/ada/noir"' in page
+    assert "Publish the first adapter" not in page
+    assert 'id="q"' in page
     assert "lorary pull ada/noir" in page
     assert "noir light" in page
 
