@@ -36,14 +36,12 @@ pytestmark = [
 
 ARCHIVE = Path(__file__).with_name("hub_0016.tar.xz")
 PART = 256 * 1024
-<<<<<<< ours
-#: Fields that results have got since, and those of pictures.
-SINCE = {"corrected", "cover_maturity", "snippet"}
+#: Fields of adapters and of results that were added since; uploads can be a ``cover`` now.
+SINCE = {
+    "corrected", "cover", "cover_is_chosen", "cover_maturity", "cover_picture",
+    "licence_permissions", "optional_trigger_words", "snippet",
+}  # fmt: skip
 SINCE_OF_PICTURES = {"maturity", "own_maturity"}
-=======
-#: Fields of adapters and of search results that were added since; uploads can be a ``cover`` now.
-SINCE = {"corrected", "snippet", "cover", "cover_picture", "cover_is_chosen"}
->>>>>>> theirs
 
 
 @pytest.fixture(scope="module")
