@@ -172,8 +172,8 @@ def demo() -> Iterator[Listed]:
             summary=one.card["summary"],
             card=one.card["card"],
             tags=tuple(one.card["tags"]),
-            trigger_words=tuple(one.details.trigger_words),
-            family=one.details.declared_family,
+            trigger_words=tuple(one.details.trigger_words or ()),
+            family=one.details.declared_family or "",
         )
 
 
