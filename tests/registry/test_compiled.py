@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registry.compiled_queries import Compiled, integer, text
+from registry.compiled_queries import Compiled, as_list, integer, listed, text
 from registry.models import User
 
 if TYPE_CHECKING:
@@ -68,3 +68,13 @@ def test_a_place_without_a_value_is_a_mistake() -> None:
     question = Compiled(by_name, username=text("username"))
     with pytest.raises(KeyError):
         question.first()
+
+
+def test_several_ids_are_one_value(ada: User, bob: User) -> None:
+    def among(pks: str) -> QuerySet[User, Any]:
+        return User.objects.filter(pk__in=listed(pks)).order_by("pk").values_list("username")
+
+    question = Compiled(among, pks=text("pks"))
+    assert question.rows(pks=as_list([bob.pk, ada.pk])) == [("ada",), ("bob",)]
+    assert question.rows(pks=as_list([bob.pk])) == [("bob",)]
+    assert question.rows(pks=as_list([])) == []

@@ -173,7 +173,7 @@ def demo() -> Iterator[Listed]:
             card=one.card["card"],
             tags=tuple(one.card["tags"]),
             trigger_words=tuple(one.details.trigger_words or ()),
-            family=one.details.declared_family,
+            family=one.details.declared_family or "",
         )
 
 

@@ -24,7 +24,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from benchmarks.reports import machine
-from tools.faults import bad_inputs, brokers, crowd, full_disk, kills, s3
+from tools.faults import bad_inputs, brokers, catalogue, crowd, full_disk, kills, s3
 from tools.faults.environment import Environment
 from tools.faults.trials import Plan, Skipped, Trial
 
@@ -38,6 +38,7 @@ SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
     "brokers": brokers.run,
     "crowd": crowd.run,
     "bad-inputs": bad_inputs.run,
+    "catalogue": catalogue.run,
 }
 #: What a short pass leaves out: a bucket in a bad mood is waited for, again and again.
 LONG_ONLY = frozenset({"s3"})
