@@ -234,7 +234,7 @@ def test_many_results_are_not_counted(
         published(f"z{number}", "Zebra")
     assert "2+ adapters" in client.get("/browse?q=zebra").content.decode()
     assert "4 adapters" in client.get("/browse").content.decode()
-    assert client.get("/browse?q=z1").content.decode().count("1 adapter<") == 1
+    assert "1 adapter<" in client.get("/browse?q=z1").content.decode()
 
 
 @pytest.mark.usefixtures("several")

@@ -41,7 +41,8 @@ SINCE = {
     "corrected", "cover", "cover_is_chosen", "cover_maturity", "cover_picture",
     "licence_permissions", "optional_trigger_words", "snippet",
 }  # fmt: skip
-SINCE_OF_PICTURES = {"maturity", "own_maturity"}
+#: The same of pictures; their thumbnails have other addresses now.
+SINCE_OF_PICTURES = {"maturity", "own_maturity", "small_url", "sources"}
 
 
 @pytest.fixture(scope="module")
