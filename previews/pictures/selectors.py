@@ -65,12 +65,12 @@ class Picture:
 
 
 def uploaded_sources(sample_id: int, width: int) -> tuple[Source, ...]:
-    """Return the thumbnails of an uploaded picture or poster, and itself."""
+    """Return the thumbnails of an uploaded picture or poster, and itself; none if it is narrow."""
     path = f"/media/samples/{sample_id}"
     thumbnails = [
         Source(kind, wide, f"{path}-{wide}.{kind}") for kind, wide in offered(width, is_webp=True)
     ]
-    return (*thumbnails, Source("webp", width, f"{path}.webp"))
+    return (*thumbnails, Source("webp", width, f"{path}.webp")) if thumbnails else ()
 
 
 _COLUMNS = (

@@ -123,7 +123,7 @@ def test_who_asks_without_pause_leaves_the_thread_to_others(tmp_path: Path, thre
         assert [answered(port) for _ in range(5)] == [b"hello"] * 5
         before = len(asked)
         assert answered(port) == b"hello"
-    assert before > 5, "they were kept liveness_answer meanwhile"
+    assert before > 0, "the clients without pause were not answered meanwhile"
 
 
 def test_requests_that_came_together_are_answered_together(server: tuple[int, Path]) -> None:
