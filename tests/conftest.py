@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import override_settings
 
 from hub.config import prepare
@@ -105,6 +106,10 @@ def own_settings() -> Iterator[Callable[..., None]]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with files of slow tests, or one process runs the last of them while others wait."""
+    if connection.vendor != "postgresql":
+        foreign = [item for item in items if item.get_closest_marker("postgresql")]
+        config.hook.pytest_deselected(items=foreign)
+        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     if IS_SAMPLE:

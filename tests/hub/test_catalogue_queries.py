@@ -71,7 +71,7 @@ def test_the_numbers_of_queries_are_the_written_ones(fetch: Callable[[str], byte
     assert not changed, f"{changed}\nIf that is meant, run this test with {WRITE}=1."
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="plans of PostgreSQL")
+@pytest.mark.postgresql
 def test_no_plan_reads_all_adapters(fetch: Callable[[str], bytes]) -> None:
     """PostgreSQL can answer each query without reading the whole table of adapters.
 
