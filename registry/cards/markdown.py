@@ -54,7 +54,7 @@ _OWN_PICTURE = re.compile(
     r"/media/(?:"
     r"images/[0-9]{1,18}\.(?:png|webp)"
     r"|images/[0-9]{1,18}/[0-9a-f]{12}-[0-9]{1,5}\.(?:avif|webp)"
-    r"|samples/[0-9]{1,18}(?:-[0-9]{1,5})?\.webp"
+    r"|samples/[0-9]{1,18}(?:\.webp|-[0-9]{1,5}\.(?:avif|webp))"
     r")"
 )
 #: Tokens of nested blocks, which the parser drops at its limit.

@@ -48,9 +48,10 @@ def test_every_address_of_a_stored_picture_is_one_that_a_card_may_show() -> None
     for place in (
         reverse("image", args=[7]),
         reverse("animation", args=[7]),
-        reverse("image-smaller", kwargs={**smaller, "kind": "avif"}),
-        reverse("image-smaller", kwargs={**smaller, "kind": "webp"}),
+        reverse("image-thumbnail", kwargs={**smaller, "kind": "avif"}),
+        reverse("image-thumbnail", kwargs={**smaller, "kind": "webp"}),
         reverse("sample", args=[7, "webp"]),
+        f"/media/samples/7-{WIDTHS[0]}.avif",
         f"/media/samples/7-{WIDTHS[0]}.webp",
     ):
         assert is_own_picture(place), place
