@@ -42,7 +42,7 @@ DRAFT_S = 3600
 #: Part of the digest; raise it when this module writes other files for the same sources.
 FORM = 1
 
-_DIGEST = re.compile(r"\.[0-9a-f]{12}(?=\.[^./]+\Z)")
+_DIGEST = re.compile(r"\.[0-9a-f]{12}(?=\.[^./]{1,8}\Z)")
 
 Found = dict[str, tuple[FileSystemStorage, str]]
 

@@ -18,7 +18,7 @@ from previews.tryouts import selectors as tryouts
 from registry.models import OUT_STATES, Version
 
 #: How other tools name adapters inside a prompt; the try page lists them apart from it.
-_TAG = re.compile(r"\s*<(?:lora|lyco|hypernet):[^<>]{1,200}>")
+_TAG = re.compile(r"\s{0,99}<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 
 
 @dataclass(frozen=True, slots=True)
