@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from django.test import Client
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ADAPTERS, MORE = 300, 2_000
 COUNTS = Path(__file__).with_name("query_counts.json")
