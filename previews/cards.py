@@ -124,7 +124,7 @@ def of(version: Version) -> LinkCard:
     if is_complete and shown and choice_of(adapter) is None:
         return LinkCard(version, _chosen(shown))
     cover = covers_of([adapter])[adapter.pk]
-    is_for_all = cover is not None and Maturity(cover.maturity or adapter.maturity).is_for_all
+    is_for_all = cover is not None and Maturity(cover.maturity).is_for_all
     return LinkCard(version, cover=cover if is_for_all else None)
 
 

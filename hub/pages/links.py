@@ -1,10 +1,11 @@
-"""URLs outside of the pages."""
+"""URLs outside of the pages, and which of those that a request names are of this hub."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from registry.models import Version
 
@@ -12,6 +13,13 @@ from registry.models import Version
 def address(request: HttpRequest) -> str:
     """Return the URL of this hub without a trailing slash: as configured, or of the request."""
     return settings.LORARY.base_url or request.build_absolute_uri("/").rstrip("/")
+
+
+def is_own(request: HttpRequest, url: str) -> bool:
+    """Whether a URL is of the site that was requested, so that a page may redirect to it."""
+    return url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
 
 
 def download(version: Version, path: str) -> str:

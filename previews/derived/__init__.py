@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from previews.derived.thumbnails import (
-    KINDS,
     WIDTHS,
     Unreadable,
     encoded,
@@ -12,4 +11,4 @@ from previews.derived.thumbnails import (
     placeholder,
 )
 
-__all__ = ["KINDS", "WIDTHS", "Unreadable", "encoded", "offered", "opened", "placeholder"]
+__all__ = ["WIDTHS", "Unreadable", "encoded", "offered", "opened", "placeholder"]

@@ -47,9 +47,8 @@ class Described:
 
     @classmethod
     def of(cls, adapter: Adapter) -> Described:
-        """Return the fields of an adapter, also in a migration before the optional words."""
+        """Return the fields of an adapter."""
         latest = adapter.latest_version
-        optional = getattr(latest, "optional_trigger_words", ())
         return cls(
             name=adapter.name,
             title=adapter.title,
@@ -60,7 +59,9 @@ class Described:
             family=adapter.family,
             lineage=adapter.lineage,
             tags=[tag.name for tag in adapter.tags.all()],
-            trigger_words=[*latest.trigger_words, *optional] if latest else (),
+            trigger_words=(
+                [*latest.trigger_words, *latest.optional_trigger_words] if latest else ()
+            ),
             rank=latest.rank if latest else None,
             size_bytes=latest.size_bytes if latest else None,
         )

@@ -108,7 +108,7 @@ class AdapterOut(serializers.Serializer[Adapter]):
     def get_cover_maturity(self, adapter: Adapter) -> str | None:
         """Return the content rating of the picture, None for a drawing."""
         picture = self.context["covers"].get(adapter.pk)
-        return picture.maturity or adapter.maturity if picture is not None else None
+        return picture.maturity if picture is not None else None
 
 
 class AdapterFoundOut(AdapterOut):

@@ -8,13 +8,13 @@ from django.contrib import auth, messages
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.http.callers import address_of
+from hub.pages import links
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.forms import (
     RATING_HELP,
@@ -162,10 +162,7 @@ def _password_page(
 def _next(request: HttpRequest) -> str:
     """Return the URL to redirect to, always one of this site."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    is_ours = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_ours else "/"
+    return wanted if links.is_own(request, wanted) else "/"
 
 
 def _sign_in_page(

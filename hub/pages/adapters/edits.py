@@ -33,27 +33,22 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Change card fields, or preview the card; ``part`` is for the form in place."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    data = request.POST if request.method == "POST" else None
-    if data is not None and data.get("do") == "preview" and "part" in request.GET:
-        return render(request, "adapter/card.html", {"card": html.preview(data.get("card", ""))})
-    initial = _initial(adapter)
-    form = AdapterForm(data, initial=initial)
-    is_previewed = data is not None and data.get("do") == "preview"
-    if data is not None and not is_previewed and form.is_valid():
-        if _is_saved(user, adapter, form, data.get("seen", "")):
-            messages.success(request, _("The card is saved."))
-            return _saved(request, adapter)
-        initial = _initial(adapter)
+    data, is_part = request.POST, "part" in request.GET
+    is_previewed = data.get("do") == "preview"
+    preview = html.preview(data.get("card", "")) if is_previewed else None
+    if is_previewed and is_part:
+        return render(request, "adapter/card.html", {"card": preview})
+    is_sent, initial = request.method == "POST", _initial(adapter)
+    seen = data.get("seen", "") if is_sent else _digest(initial)
+    form = AdapterForm(data if is_sent else None, initial=initial)
+    is_wanted = is_sent and not is_previewed
+    if is_wanted and form.is_valid() and _is_saved(user, adapter, form, seen):
+        messages.success(request, _("The card is saved."))
+        return _saved(request, adapter)
     context = {
-        "adapter": adapter,
-        "form": form,
-        "seen": data.get("seen", "") if data is not None else _digest(initial),
-        "preview": html.preview(data.get("card", ""))
-        if data is not None and is_previewed
-        else None,
-        "is_part": "part" in request.GET,
-    }
-    template = "adapter/edit_form.html" if "part" in request.GET else "adapter/edit.html"
+        "adapter": adapter, "form": form, "seen": seen, "preview": preview, "is_part": is_part
+    }  # fmt: skip
+    template = "adapter/edit_form.html" if is_part else "adapter/edit.html"
     is_bad = bool(form.errors) and not is_previewed
     return render(request, template, context, status=400 if is_bad else 200)
 

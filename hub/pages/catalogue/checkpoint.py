@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.http import limits
+from hub.pages import links
 from hub.pages.labels import count, family_label
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.base_models.checkpoint_identity import identify_checkpoint
@@ -131,10 +131,7 @@ def _remember(request: HttpRequest) -> HttpResponse:
     if value and choice is None:
         raise Invalid(_("There is no such base model."))
     wanted = request.POST.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    response = redirect(_next(wanted) if is_ours else "browse")
+    response = redirect(_next(wanted) if links.is_own(request, wanted) else "browse")
     if choice is None:
         response.delete_cookie(COOKIE, samesite="Lax")
     else:
