@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery import current_app
 from celery.signals import worker_ready
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 CANCEL_S = 1.0
 #: Seconds between two reports of progress.
 REPORT_S = 0.5
+#: Job that begins renders which wait.
+BEGIN_TASK = "begin_renders"
 #: Seconds until a job is retried that needs another worker's base model.
 ELSEWHERE_S = 15
 
@@ -52,12 +55,22 @@ ELSEWHERE_S = 15
 @worker_ready.connect
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or was never queued, when it starts."""
-    renders.begin_missing()
-    renders.wake_waiting()
+    name = next(iter(current_app.amqp.queues.consume_from))
+    queue.enqueue(queue=name, task=BEGIN_TASK, args={}, key=f"{BEGIN_TASK}:{name}")
     tryouts.wake_waiting()
     samples.delete_leftovers()
     contact_sheets.begin_missing()
     strength_advice.begin_missing()
+
+
+@queue.handler(BEGIN_TASK)
+def begin_renders(_run: queue.JobRun) -> None:
+    """Begin renders that waited for this worker or were never queued, a batch at a time.
+
+    There may be hundreds of thousands, and the worker has other jobs.
+    """
+    if renders.begin_missing() + renders.wake_waiting():
+        raise queue.Retry(_("The next renders follow."), after_s=0, is_attempt=False)
 
 
 def _failed(job: Job) -> None:

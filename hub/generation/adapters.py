@@ -26,6 +26,7 @@ from hub.generation.weights import FAMILIES, METHODS, RANKS, weights
 from previews.models import RenderKind, RenderState, SampleState
 from previews.render.defaults import default_prompts
 from previews.render.recipe import Recipe
+from previews.renders.messages import waiting_for
 from registry.adapters import manifests
 from registry.models import FileRole, HashKind, Kind, Maturity, VersionState, Visibility
 
@@ -318,7 +319,18 @@ def _add_version(
         home = one.owner.namespace
         rows.used_bytes[home] = rows.used_bytes.get(home, 0) + size
         _add_days(rows, version, release.downloads, release.at)
+    is_last = release.number == len(one.times)
+    if release.state == VersionState.PUBLISHED and not is_last:
+        _add_waiting(rows, one, version, known, when)
     return version
+
+
+def _add_waiting(rows: Rows, one: _Adapter, version: int, known: Weights, when: object) -> None:
+    """Add the render of a published version that waits for a worker."""
+    rows.renders.add(
+        RenderKind.PREVIEW, version, None, RenderState.WAITING, waiting_for(known.family),
+        as_json(one.triggers), when, None,
+    )  # fmt: skip
 
 
 def _add_days(rows: Rows, version: int, downloads: int, since: datetime) -> None:
@@ -336,8 +348,8 @@ def _add_pictures(rows: Rows, one: _Adapter, last: _Published) -> None:
     if random.random() < RENDERED:
         number, recipe = _recipe(rows, last.known.family, one.kind, when)
         render = rows.renders.add(
-            RenderKind.PREVIEW, last.version, number, RenderState.READY, as_json(one.triggers),
-            when, when,
+            RenderKind.PREVIEW, last.version, number, RenderState.READY, "",
+            as_json(one.triggers), when, when,
         )  # fmt: skip
         for shot in recipe.shots(one.triggers):
             picture = random.choice(rows.pictures)
@@ -345,6 +357,8 @@ def _add_pictures(rows: Rows, one: _Adapter, last: _Published) -> None:
                 render, picture.png, shot.position, shot.prompt_index, shot.prompt, shot.seed,
                 shot.strength, SIDE, SIDE, picture.placeholder, when,
             )  # fmt: skip
+    else:
+        _add_waiting(rows, one, last.version, last.known, when)
     if random.random() < BROUGHT:
         for _ in range(random.randrange(1, 4)):
             picture = random.choice(rows.pictures)

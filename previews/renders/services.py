@@ -24,6 +24,8 @@ from registry.jobs import queue
 from registry.models import OUT_STATES, JobState, User, Version, VersionState
 
 RENDER_TASK = "render_version"
+#: Renders that are begun in one attempt of a job.
+AT_ONCE = 200
 
 log = logging.getLogger(__name__)
 
@@ -142,18 +144,23 @@ def _owner(render: Render) -> str:
 
 
 def wake_waiting() -> int:
-    """Queue waiting renders whose base model is now available; return how many."""
-    served = worker_bases.families()
-    waiting = Render.objects.filter(state=RenderState.WAITING, version__family__in=served)
-    versions = [row.version for row in waiting.select_related("version__adapter") if row.version]
+    """Queue the newest waiting renders whose base model is now available; return how many."""
+    waiting = Render.objects.filter(
+        state=RenderState.WAITING, version__family__in=worker_bases.families()
+    )
+    rows = waiting.select_related("version__adapter")[:AT_ONCE]
+    versions = [row.version for row in rows if row.version]
     return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
 
 
-def begin_missing() -> None:
-    """Begin renders of published versions without one: the process that published them died."""
+def begin_missing() -> int:
+    """Begin renders of the newest published versions without one, and return how many.
+
+    The process that published them died before it could.
+    """
     without = Version.objects.filter(state=VersionState.PUBLISHED, renders__isnull=True)
-    for version in list(without.select_related("adapter")):
-        begin(version=version)
+    versions = without.select_related("adapter").order_by("-pk")[:AT_ONCE]
+    return sum(bool(begin(version=version)) for version in versions)
 
 
 def start(*, render: Render) -> bool:

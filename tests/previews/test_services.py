@@ -8,6 +8,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import current_app
 from django.db import IntegrityError, transaction
 
 from previews import local_weights, tasks
@@ -371,7 +372,24 @@ def test_a_version_whose_render_was_never_asked_for_gets_one_at_the_start_of_a_w
 ) -> None:
     version = publish(noir)
     version.renders.all().delete()
-    renders.begin_missing()
+    assert renders.begin_missing() == 1
     assert version.renders.count() == 1
-    renders.begin_missing()
+    assert renders.begin_missing() == 0
     assert version.renders.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_starting_worker_begins_a_batch_of_renders_in_each_attempt_of_a_job(
+    served: None, noir: Adapter, publish: Callable[..., Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = publish(noir)
+    Render.objects.all().delete()
+    Job.objects.all().delete()
+    monkeypatch.setattr(renders, "AT_ONCE", 1)
+    tasks.queue_waiting()
+    assert not Render.objects.exists()
+    served_queues = list(current_app.amqp.queues.consume_from)
+    assert worker_process.drain(*served_queues) == 2  # one render, then none is left
+    assert version.renders.get().state == RenderState.QUEUED
+    job = Job.objects.get(task=tasks.BEGIN_TASK)
+    assert (job.state, job.attempt) == (JobState.DONE, 1)
