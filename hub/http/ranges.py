@@ -29,13 +29,11 @@ class Span:
     """Bytes ``first`` to ``last``, both included.
 
     Attributes:
-        first: Offset of the first byte.
-        last: Offset of the last one.
         is_suffix: Whether it was given as ``-N``. Resumed downloads do not use that form.
     """
 
-    first: int
-    last: int
+    first: int  # offset of the first byte
+    last: int  # offset of the last one
     is_suffix: bool = field(default=False, compare=False)
 
     @property

@@ -60,18 +60,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup.
+    """A backup."""
 
-    Attributes:
-        name: Name of the set.
-        blobs: Number of files that its rows refer to; ``bytes`` is their total size.
-        files: Result of copying them.
-    """
-
-    name: str
-    blobs: int
+    name: str  # name of the set
+    blobs: int  # number of files that its rows refer to; ``bytes`` is their total size
     bytes: int
-    files: Tally
+    files: Tally  # result of copying them
 
     @property
     def is_whole(self) -> bool:
@@ -162,11 +156,7 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
 
 
 def _checked_rows(place: Path) -> Path:
-    """Return the file with the rows of a set, after comparing its sha256.
-
-    Raises:
-        BackupInvalid: it is damaged, or of another kind of database.
-    """
+    """Return the file with the rows of a set, after comparing its sha256."""
     manifest = manifest_of(place)
     rows: Path = place / manifest["rows"]
     if rows.name != database_dumps.file_name():

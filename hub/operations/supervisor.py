@@ -43,16 +43,13 @@ class Child:
     """A process to keep running.
 
     Attributes:
-        name: Name in messages.
-        command: Program and arguments.
-        is_essential: Whether the hub stops when it ends.
         orphan_signal: Signal that the kernel sends it if the supervisor is killed.
         environ: Environment variables that are set unless they are set already.
     """
 
-    name: str
-    command: Sequence[str]
-    is_essential: bool = False
+    name: str  # name in messages
+    command: Sequence[str]  # program and arguments
+    is_essential: bool = False  # whether the hub stops when it ends
     orphan_signal: int = signal.SIGKILL
     environ: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)

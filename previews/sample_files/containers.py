@@ -19,24 +19,15 @@ from previews.sample_files.formats import (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of a picture file.
+    """Parts of a picture file."""
 
-    Attributes:
-        width: In pixels from the header, like the height before rotation.
-        picture: Bytes for the decoder.
-        texts: Plain texts by keyword.
-        exif: TIFF structure, without a prefix.
-        icc: Colour profile.
-        durations_ms: Duration of each frame of an animation.
-    """
-
-    width: int
+    width: int  # in pixels from the header, like the height before rotation
     height: int
-    picture: bytes
-    texts: Mapping[str, str] = field(default_factory=dict)
-    exif: bytes = b""
-    icc: bytes = b""
-    durations_ms: Sequence[int] = ()
+    picture: bytes  # bytes for the decoder
+    texts: Mapping[str, str] = field(default_factory=dict)  # plain texts by keyword
+    exif: bytes = b""  # TIFF structure, without a prefix
+    icc: bytes = b""  # colour profile
+    durations_ms: Sequence[int] = ()  # duration of each frame of an animation
 
 
 def require_pixels(width: int, height: int, *, limit: int = MAX_PIXELS) -> None:

@@ -133,12 +133,7 @@ def _require_bytes(version: Version, written: Written) -> None:
 
 
 def _checked(stream: Readable) -> Iterator[bytes]:
-    """Yield the bytes of a stream.
-
-    Raises:
-        UploadRefused: the first bytes are of another format.
-        TooLarge: there are more bytes than allowed for the format.
-    """
+    """Yield the bytes of a stream."""
     head = b""
     while len(head) < HEAD_BYTES and (chunk := stream.read(storage.CHUNK)):
         head += chunk

@@ -18,17 +18,11 @@ from registry.models import Adapter, CardHtml, CardProblem
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A card for a page.
+    """A card for a page."""
 
-    Attributes:
-        text: The Markdown, "" without a card.
-        html: The same as HTML, "" if there is a problem.
-        problem: A sentence that says why there is no HTML, or "".
-    """
-
-    text: str = ""
-    html: SafeString | str = ""
-    problem: str = ""
+    text: str = ""  # the Markdown, "" without a card
+    html: SafeString | str = ""  # the same as HTML, "" if there is a problem
+    problem: str = ""  # a sentence that says why there is no HTML, or ""
 
 
 def of(adapter: Adapter) -> Shown:

@@ -112,13 +112,7 @@ def _try_update(actor: User, adapter: Adapter) -> bool:
 
 
 def _replace_readme(actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
-    """Replace the README on ``main``; return False if ``main`` moved meanwhile.
-
-    Raises:
-        QuotaExceeded: it exceeds the quota.
-        StorageAway, Conflict: see ``promote.put``.
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
+    """Replace the README on ``main``; return False if ``main`` moved meanwhile."""
     user = permissions.require_adapter(actor, adapter)
     written = promote.put([text.encode()])
     with transaction.atomic():

@@ -69,11 +69,7 @@ def explaining(upload: Upload) -> Iterator[None]:
 
 
 def require_not_over(upload: Upload) -> None:
-    """Refuse an ended upload, and delete its bytes.
-
-    Raises:
-        StateConflict: it ended.
-    """
+    """Refuse an ended upload, and delete its bytes. Raises StateConflict: it ended."""
     upload.refresh_from_db(fields=["state"])
     if upload.state in OVER_STATES:
         discard(upload)

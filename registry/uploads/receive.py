@@ -111,11 +111,7 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
 
 
 def require_own(actor: User, upload: Upload) -> User:
-    """Return the user if they own the upload.
-
-    Raises:
-        StateConflict: they do not.
-    """
+    """Return the user if they own the upload. Raises StateConflict: they do not."""
     user = permissions.require_scope(actor, "write")
     if upload.owner_id != user.pk:
         raise StateConflict(_("This upload belongs to another user."), state=upload.state)

@@ -60,13 +60,7 @@ class Inspect(RawEndpoint):
 
 
 def _first_bytes(request: Request, size: int) -> bytes:
-    """Return the body, at most as long as the longest header.
-
-    Raises:
-        Invalid: the body is empty, though the file is not, or it is a form.
-        SizeMismatch: the body is longer than the file, or ends within the header.
-        TooLarge: the body is longer than this user may send for inspection.
-    """
+    """Return the body, at most as long as the longest header."""
     most = limits.max_head_bytes(request.user)
     try:
         data: bytes = raw_body(request, limit=most).read(most)
@@ -84,12 +78,7 @@ def _first_bytes(request: Request, size: int) -> bytes:
 
 
 def _require_header(data: bytes, most: int, request: Request) -> None:
-    """Require the complete header: inspected as a whole file, the bytes would be damaged.
-
-    Raises:
-        SizeMismatch: the header is longer than the body.
-        TooLarge: the header is longer than this user may send for inspection.
-    """
+    """Require the complete header: inspected as a whole file, the bytes would be damaged."""
     needed = 8 + int.from_bytes(data[:8], "little")
     if limits.max_head_bytes(request.user) < needed <= most:
         raise limits.head_too_large(request.user)

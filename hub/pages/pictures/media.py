@@ -202,12 +202,7 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
-    """Return the version if the viewer may see it; drafts are only visible to their owner.
-
-    Raises:
-        NotFound: it does not exist, or the viewer may not see it.
-        Gone: it was withdrawn, with its pictures.
-    """
+    """Return the version if the viewer may see it; drafts are only visible to their owner."""
     version = (
         Version.objects.select_related("adapter__namespace", "revision")
         .filter(pk=version_id)

@@ -88,12 +88,7 @@ def _place(cursor: str, order: str) -> Q:
 
 
 def _listing_query(request: HttpRequest, parameters: QueryParameters) -> ListingQuery:
-    """Return the query for the parameters.
-
-    Raises:
-        Invalid: a value is invalid.
-        Unauthenticated: an anonymous user asks for favourites.
-    """
+    """Return the query for the parameters."""
     return ListingQuery(
         words=parameters.text("query"),
         tag=parameters.text("tag"),

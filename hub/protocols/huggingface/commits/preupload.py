@@ -58,11 +58,7 @@ def _files_by_path(adapter: Adapter, revision: Revision) -> dict[str, File]:
 
 
 def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return path, size and sample of each file.
-
-    Raises:
-        Invalid: the body is invalid.
-    """
+    """Return path, size and sample of each file. Raises Invalid: the body is invalid."""
     listed = document.get("files")
     if not isinstance(listed, list) or len(listed) > MAX_FILES:
         raise Invalid(
@@ -114,13 +110,7 @@ def _oid(file: File | None) -> str | None:
 
 
 def _refuse_early(files: list[dict[str, Any]]) -> None:
-    """Refuse files that no commit can have, with all findings at once.
-
-    Raises:
-        PathInvalid: a name is not portable.
-        TooLarge: a file is too large.
-        UploadRefused: a file's kind or content is not allowed.
-    """
+    """Refuse files that no commit can have, with all findings at once."""
     limit = settings.LORARY.max_file_bytes
     found: list[Finding] = []
     for file in files:

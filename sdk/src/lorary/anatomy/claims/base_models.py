@@ -46,33 +46,20 @@ FILE_NAME = "file name"
 
 
 class Claim(NamedTuple):
-    """A value that names a family.
+    """A value that names a family."""
 
-    Attributes:
-        family: Id of the family, or of a group such as `wan`.
-        source: Metadata key, `adapter_config.<field>` or `file name`.
-        value: The cleaned value; only the last part of a path.
-    """
-
-    family: str
-    source: str
-    value: str
+    family: str  # id of the family, or of a group such as `wan`
+    source: str  # metadata key, `adapter_config.<field>` or `file name`
+    value: str  # the cleaned value; only the last part of a path
 
 
 class LineageClaim(NamedTuple):
-    """A value that names a checkpoint.
+    """A value that names a checkpoint."""
 
-    Attributes:
-        lineage: The checkpoint.
-        source: Metadata key, `adapter_config.<field>` or `file name`.
-        value: The cleaned value; only the last part of a path.
-        family: Family or group of the checkpoint; None if unknown.
-    """
-
-    lineage: str
-    source: str
-    value: str
-    family: str | None = None
+    lineage: str  # the checkpoint
+    source: str  # metadata key, `adapter_config.<field>` or `file name`
+    value: str  # the cleaned value; only the last part of a path
+    family: str | None = None  # family or group of the checkpoint; None if unknown
 
 
 def best_lineage(claims: Sequence[LineageClaim]) -> tuple[str | None, str | None, str | None]:
@@ -104,18 +91,15 @@ class Claims:
     """All claims about the base model.
 
     Attributes:
-        first: The most trusted claim.
-        others: All other claims.
-        lineages: Claimed checkpoints, the most trusted first.
         is_specific: The first claim may decide between families that the tensors allow: its label
             is not also written on adapters of a derived architecture.
         targets: Modules that PEFT's configuration selects; None if unknown, or if only some layers
             are adapted.
     """
 
-    first: Claim | None = None
-    others: tuple[Claim, ...] = ()
-    lineages: tuple[LineageClaim, ...] = ()
+    first: Claim | None = None  # the most trusted claim
+    others: tuple[Claim, ...] = ()  # all other claims
+    lineages: tuple[LineageClaim, ...] = ()  # claimed checkpoints, the most trusted first
     is_specific: bool = False
     targets: Targets | None = None
 

@@ -42,62 +42,38 @@ class AdapterConfig:
     """PEFT's configuration of an adapter. Absent and invalid fields are None, empty or False.
 
     Attributes:
-        component: Component of the pipeline, empty for an `adapter_config.json`.
-        peft_type: Method in capitals, such as `LORA`.
-        base_model_name_or_path: Base model; only the last part of a path.
-        is_local: The base model is named by a path on a computer.
-        revision: Revision of the base model.
-        task_type: Task, such as `CAUSAL_LM`.
-        r: Rank.
-        init_r: AdaLoRA's rank at the beginning of the training.
-        target_r: AdaLoRA's mean rank at its end; AdaLoRA ignores `r`.
-        lora_alpha: LoRA's alpha.
-        alpha: The alpha of LoHa, LoKr and GraLoRA.
-        rank_pattern: Ranks of single modules.
-        alpha_pattern: Alphas of single modules.
         target_modules: Endings of module names, or one regular expression.
-        exclude_modules: The same for excluded modules.
         layers_to_transform: Numbers of the only layers that are adapted.
-        modules_to_save: Modules that are trained and saved whole.
-        target_parameters: Single parameters that are adapted.
-        use_rslora: The scale is alpha / √rank.
-        use_dora: Weights are decomposed into magnitude and direction.
-        bias: Which biases are trained: `none`, `all` or `lora_only`.
-        lora_bias: The up projections have biases.
-        fan_in_fan_out: Weights of the base model are stored transposed.
-        init_lora_weights: How the factors were initialised.
-        trainable_token_indices: Tokens whose embeddings are trained.
         alora_invocation_tokens: Tokens that activate an activated LoRA; None for others.
-        peft_version: Version that wrote it.
     """
 
-    component: str = ""
-    peft_type: str | None = None
-    base_model_name_or_path: str | None = None
-    is_local: bool = False
-    revision: str | None = None
-    task_type: str | None = None
-    r: int | None = None
-    init_r: int | None = None
-    target_r: int | None = None
-    lora_alpha: float | None = None
-    alpha: float | None = None
-    rank_pattern: Patterns = field(default_factory=Patterns)
-    alpha_pattern: Patterns = field(default_factory=Patterns)
+    component: str = ""  # component of the pipeline, empty for an `adapter_config.json`
+    peft_type: str | None = None  # method in capitals, such as `LORA`
+    base_model_name_or_path: str | None = None  # base model; only the last part of a path
+    is_local: bool = False  # the base model is named by a path on a computer
+    revision: str | None = None  # revision of the base model
+    task_type: str | None = None  # task, such as `CAUSAL_LM`
+    r: int | None = None  # rank
+    init_r: int | None = None  # AdaLoRA's rank at the beginning of the training
+    target_r: int | None = None  # AdaLoRA's mean rank at its end; AdaLoRA ignores `r`
+    lora_alpha: float | None = None  # LoRA's alpha
+    alpha: float | None = None  # the alpha of LoHa, LoKr and GraLoRA
+    rank_pattern: Patterns = field(default_factory=Patterns)  # ranks of single modules
+    alpha_pattern: Patterns = field(default_factory=Patterns)  # alphas of single modules
     target_modules: tuple[str, ...] | str | None = None
-    exclude_modules: tuple[str, ...] | str | None = None
+    exclude_modules: tuple[str, ...] | str | None = None  # the same for excluded modules
     layers_to_transform: tuple[int, ...] | None = None
-    modules_to_save: tuple[str, ...] = ()
-    target_parameters: tuple[str, ...] = ()
-    use_rslora: bool = False
-    use_dora: bool = False
-    bias: str | None = None
-    lora_bias: bool = False
-    fan_in_fan_out: bool = False
-    init_lora_weights: str | bool | None = None
-    trainable_token_indices: tuple[int, ...] = ()
+    modules_to_save: tuple[str, ...] = ()  # modules that are trained and saved whole
+    target_parameters: tuple[str, ...] = ()  # single parameters that are adapted
+    use_rslora: bool = False  # the scale is alpha / √rank
+    use_dora: bool = False  # weights are decomposed into magnitude and direction
+    bias: str | None = None  # which biases are trained: `none`, `all` or `lora_only`
+    lora_bias: bool = False  # the up projections have biases
+    fan_in_fan_out: bool = False  # weights of the base model are stored transposed
+    init_lora_weights: str | bool | None = None  # how the factors were initialised
+    trainable_token_indices: tuple[int, ...] = ()  # tokens whose embeddings are trained
     alora_invocation_tokens: tuple[int, ...] | None = None
-    peft_version: str | None = None
+    peft_version: str | None = None  # version that wrote it
 
     @classmethod
     def parse(cls, raw: bytes) -> AdapterConfig:

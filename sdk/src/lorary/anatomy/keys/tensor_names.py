@@ -25,13 +25,11 @@ class Prefix(NamedTuple):
     Attributes:
         convention: Group of conventions: `kohya`, `onetrainer`, `lycoris`, `diffusers`, `comfyui`,
             `omi`, `peft` or `bare`.
-        part: `denoiser`, `text_encoder`, `text_encoder_2` or `text_encoder_3`.
-        is_flat: The module's path has underscores instead of dots.
     """
 
     convention: str
-    part: str
-    is_flat: bool
+    part: str  # `denoiser`, `text_encoder`, `text_encoder_2` or `text_encoder_3`
+    is_flat: bool  # the module's path has underscores instead of dots
 
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")

@@ -26,18 +26,14 @@ class Scan:
     """The modules and other tensors of a file.
 
     Attributes:
-        modules: Adapted modules.
-        others: Tensors that aren't part of an adapter.
-        role_tensors: Number of tensors with a role, without alphas.
         shared: Adapter tensors that all modules share, such as a vector bank.
-        names: Names of all tensors.
     """
 
-    modules: Modules
-    others: Mapping[str, TensorInfo]
-    role_tensors: int
+    modules: Modules  # adapted modules
+    others: Mapping[str, TensorInfo]  # tensors that aren't part of an adapter
+    role_tensors: int  # number of tensors with a role, without alphas
     shared: Mapping[str, TensorInfo] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # names of all tensors
 
 
 def scan(header: Header) -> Scan:

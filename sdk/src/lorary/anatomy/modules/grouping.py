@@ -41,37 +41,22 @@ class NamedModule(NamedTuple):
 
 
 class PairColumns(NamedTuple):
-    """Modules as columns, if all are plain pairs with the same roles in the same order.
+    """Modules as columns, if all are plain pairs with the same roles in the same order."""
 
-    Attributes:
-        indices: Role to the indices of its tensors in the file.
-        columns: The modules' fields that don't depend on tensors.
-        groups: Groups of similar modules.
-    """
-
-    indices: Mapping[str, tuple[int, ...]]
-    columns: Columns
-    groups: Groups
+    indices: Mapping[str, tuple[int, ...]]  # role to the indices of its tensors in the file
+    columns: Columns  # the modules' fields that don't depend on tensors
+    groups: Groups  # groups of similar modules
 
 
 class NameGroups(NamedTuple):
-    """The tensors of a file, grouped by their names.
+    """The tensors of a file, grouped by their names."""
 
-    Attributes:
-        names: Names of all tensors.
-        modules: The modules.
-        pairs: The same modules as columns, if all of them are plain pairs.
-        others: Tensors that aren't part of an adapter, with their indices.
-        shared: Tensors that all modules share, with their indices.
-        role_tensors: Number of tensors with a role, without alphas.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # names of all tensors
     modules: list[NamedModule]
-    pairs: PairColumns | None
-    others: dict[str, int]
-    shared: dict[str, int]
-    role_tensors: int
+    pairs: PairColumns | None  # the same modules as columns, if all of them are plain pairs
+    others: dict[str, int]  # tensors that aren't part of an adapter, with their indices
+    shared: dict[str, int]  # tensors that all modules share, with their indices
+    role_tensors: int  # number of tensors with a role, without alphas
 
 
 def group_names(names: tuple[str, ...]) -> NameGroups:

@@ -61,11 +61,7 @@ def _summary(count: int, failures: int) -> str:
 
 
 def _require_lineages() -> None:
-    """Refuse to work with a table of lineages that would silently be left out.
-
-    Raises:
-        UsageError: The file that the environment names cannot be read.
-    """
+    """Refuse to work with a table of lineages that would silently be left out."""
     try:
         load_lineages()
     except LineageError as error:

@@ -41,15 +41,10 @@ _OBJECTS_OF_SEVERAL_FILES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How results are written.
+    """How results are written."""
 
-    Attributes:
-        is_json: As documents, a line each.
-        columns: What has room in lines for people.
-    """
-
-    is_json: bool
-    columns: Columns
+    is_json: bool  # as documents, a line each
+    columns: Columns  # what has room in lines for people
 
     def text(self, one: Found, inspection: Inspection) -> str:
         """Return a result as it is written, without its last line break."""
