@@ -14,11 +14,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lorary.safetensors.budget import check_budget, too_many_tensors
-from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HeaderError
-from lorary.safetensors.rules import name_fault
-from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
+from lorary.safetensors.rules import check_budget, name_fault, too_many_tensors
+from lorary.safetensors.tensors import DTYPE_BITS, MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
     from lorary.safetensors.limits import Limits

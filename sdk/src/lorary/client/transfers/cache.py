@@ -26,6 +26,8 @@ import re
 import secrets
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -34,7 +36,50 @@ from lorary.client.errors import BadAnswer
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, safe_segment
 from lorary.client.transfers.digests import digest_file
-from lorary.client.transfers.file_lock import exclusive
+
+_POLL_S = 0.05
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(handle: int) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock at ``path``; waits as long as another process holds it.
+
+    The file stays: removing it would let two processes hold two files of one name.
+
+    Args:
+        path: A file that is made where it is missing.
+        on_wait: Called once if another process holds the lock.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _try(handle):
+            on_wait()
+            while not _try(handle):
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(handle)
+
 
 #: Names of versions that never name another.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")
