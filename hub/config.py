@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext_lazy
 
 from hub.env import Env
-from registry.durable import flush
-from registry.private_files import make_folder
+from registry.local_files import flush, make_folder
 
 # Read by the SDK and by the tests, not by the hub.
 FOREIGN = frozenset({"ENDPOINT", "TOKEN", "HOME", "REFERENCE"})

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from hub.config import Config
 from hub.embedded_broker import SCHEME
-from registry.private_files import make_file
+from registry.local_files import make_file
 
 URL = re.compile(r"sqlite:///.|postgres(ql)?://.")
 # Without the URL, which may have a password.

@@ -33,7 +33,7 @@ from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-from registry.private_files import make_folder
+from registry.local_files import make_folder
 
 #: Folders of other releases that are kept: a process of the one before may still run.
 OTHERS = 2

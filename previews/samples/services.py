@@ -27,7 +27,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
 from previews.models import Sample, SampleKind, SampleState
-from previews.pictures.ratings import checked_rating
+from previews.pictures.services import checked_rating
 from previews.sample_files import sandbox
 from previews.sample_files.formats import (
     HEAD_BYTES,

@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry.accounts.organisations import writable_by
+from registry.accounts.permissions import writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import NotFound
 from registry.models import (

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from lorary.anatomy.claims.vocabulary import covers
-from registry.accounts.organisations import writable_by
+from registry.accounts.permissions import writable_by
 from registry.models import Adapter, File, User
 from registry.versions.variants import run_of
 

@@ -17,7 +17,7 @@ from previews.pictures.selectors import pictures_of
 from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
 from previews.recipes.selectors import AdapterRecipe, Plan
-from previews.renders import picture_ratings, selectors, services
+from previews.renders import selectors, services
 from previews.renders.queue_position import position_of
 from previews.renders.selectors import Previews
 from registry.adapters import selectors as adapter_selectors
@@ -102,7 +102,7 @@ class PictureView(Endpoint):
     def patch(self, _request: Request, image_id: int) -> Response:
         """Give a rendered picture a content rating of its own."""
         rating = self.body(PictureIn)
-        image = picture_ratings.rate(actor=self.actor, image_id=image_id, **rating)
+        image = services.rate(actor=self.actor, image_id=image_id, **rating)
         [picture] = pictures_of(Image.objects.filter(pk=image.pk))
         return self.answer(PictureOut, picture)
 

@@ -15,9 +15,9 @@ from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.templatetags.lorary import size
 from hub.upload_progress import checked_bytes
 from registry.accounts import quotas
-from registry.ignored_paths import ARCHIVES, PICKLES
 from registry.models import Namespace, Upload, UploadState, User, Version
 from registry.scan import checks
+from registry.scan.ignored_paths import ARCHIVES, PICKLES
 from registry.uploads import endings
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads

@@ -22,14 +22,13 @@ from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_
 from hub.protocols.huggingface.repos import modes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from lorary.anatomy import Finding
-from registry import ignored_paths
 from registry.accounts import permissions
 from registry.blobs import selectors as blob_selectors
 from registry.cards import fields
 from registry.errors import Invalid, TooLarge, UploadRefused
 from registry.models import Adapter, File, Revision
 from registry.names import check_path
-from registry.scan import checks
+from registry.scan import checks, ignored_paths
 from registry.uploads import check
 
 #: Clients ask about 256 files at a time.

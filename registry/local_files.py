@@ -1,7 +1,8 @@
-"""Creates folders and files that other accounts of the machine cannot read.
+"""Local files: private folders and files, and writes that survive a power failure.
 
-They contain weights of private adapters and e-mail addresses. Existing ones keep their mode, which
-an administrator may have chosen; ``manage.py doctor`` lists those that are open.
+Private ones contain weights and e-mail addresses, which other accounts of the machine cannot read.
+Existing ones keep their mode, which an administrator may have chosen; ``manage.py doctor`` lists
+those that are open.
 """
 
 from __future__ import annotations
@@ -9,6 +10,21 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def flush(path: Path) -> int:
+    """Flush a file's bytes or a folder's names to the disk, and return its inode.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+        return os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
+
 
 #: For owner and group, because a web server that sends files itself is in the group.
 FOLDER = 0o750
