@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.models import Namespace
 
 
-# Facts that the catalogue announces. Receivers run after the commit, and get ``version_id``. Nothing
+# Facts that the catalogue announces. Receivers run after the commit and get ``version_id``; nothing
 # that they return or raise is used. Those of a withdrawal delete what was made with the version.
 
 version_published = Signal()

@@ -14,8 +14,7 @@ from typing import Any
 from django.utils.html import format_html
 
 from hub.protocols.civitai import files as manifest
-from hub.protocols.civitai.basemodels import name_of
-from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
+from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type, name_of
 from previews.covers.selectors import choices_of
 from previews.models import Sample
 from previews.pictures import showcase

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.repos.modes import INLINE_BYTES
+from hub.protocols.huggingface.repos.shapes import INLINE_BYTES
 from registry.errors import Invalid, TooLarge
 from registry.names import has_control
 from registry.uploads.receive import Readable

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_of
-from hub.protocols.huggingface.repos import modes
+from hub.protocols.huggingface.repos import shapes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from lorary.anatomy import Finding
 from registry.accounts import permissions
@@ -81,7 +81,7 @@ def _file(row: object) -> dict[str, Any]:
 
 
 def _file_response(file: dict[str, Any], current: dict[str, File]) -> dict[str, Any]:
-    is_regular = modes.is_regular(file["path"], file["size"])
+    is_regular = shapes.is_regular(file["path"], file["size"])
     response = {
         "path": file["path"],
         "uploadMode": "regular" if is_regular else "lfs",
@@ -100,10 +100,10 @@ def _oid(file: File | None) -> str | None:
     """Return git's id of a file, by which clients skip unchanged files."""
     if file is None:
         return None
-    if not modes.is_regular(file.path, file.size_bytes):
+    if not shapes.is_regular(file.path, file.size_bytes):
         return file.sha256
     try:
-        return modes.git_oid(file.blob)
+        return shapes.git_oid(file.blob)
     except FileNotFoundError:
         return None
 
