@@ -20,7 +20,7 @@ def main() -> None:
     """Answer until nobody asks any more."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
     django.setup()
-    from tools.faults.inside import DOES  # noqa: PLC0415 - models need the settings above
+    from tools.faults.rows.consistency import DOES  # noqa: PLC0415 - models need the settings above
 
     for line in sys.stdin:
         asked = json.loads(line)

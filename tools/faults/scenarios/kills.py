@@ -8,12 +8,12 @@ from random import Random
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tools.faults.crew import at_work, verify
-from tools.faults.stages import PHASES
+from tools.faults.clients.crew import at_work, verify
+from tools.faults.clients.stages import PHASES
 
 if TYPE_CHECKING:
-    from tools.faults.crew import Crew
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.clients.crew import Crew
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 CLIENTS = 6

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from tests.builders.malformed import ATTACKS
 from tests.e2e.talk import Answer, Caller, exchange
-from tools.faults.payloads import payload
-from tools.faults.tiny_parts import many_tiny_parts
+from tools.faults.clients.payloads import payload
+from tools.faults.scenarios.tiny_parts import many_tiny_parts
 from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 PART_BYTES = 64 * 1024

@@ -17,7 +17,7 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 #: Seconds that a supervisor waits before it starts a killed worker again.
 RESTART_S = 1.0
 

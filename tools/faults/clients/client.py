@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from tests.e2e.talk import Answer, Caller
-    from tools.faults.payloads import Payload
-    from tools.faults.stages import Stages
+    from tools.faults.clients.payloads import Payload
+    from tools.faults.clients.stages import Stages
 
 #: Pause before a request is repeated, and the time after which a hub counts as gone for good.
 PAUSE_S, PATIENCE_S = 0.1, 300.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.e2e.talk import Caller
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 PART_BYTES = 64 * 1024

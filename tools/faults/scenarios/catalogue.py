@@ -15,12 +15,12 @@ from random import Random
 from typing import IO, TYPE_CHECKING
 
 from tests.running import ROOT
-from tools.faults.writer import REFUSED
+from tools.faults.rows.writer import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 #: Processes that write at a time, and what they write all together.
@@ -41,7 +41,7 @@ class _Writer:
     def __init__(self, environ: Mapping[str, str], seed: int, done: Counter[str]) -> None:
         self.own, self.done = 0, done
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.faults.writer", str(seed)],
+            [sys.executable, "-m", "tools.faults.rows.writer", str(seed)],
             cwd=ROOT,
             env=dict(environ),
             stdout=subprocess.PIPE,

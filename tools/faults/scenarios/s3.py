@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.buckets import CREDENTIALS, SeaweedFS
-from tools.faults.crew import at_work, verify
-from tools.faults.proxy import FaultyProxy
+from tools.faults.clients.crew import at_work, verify
+from tools.faults.servers.proxy import FaultyProxy
 from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:

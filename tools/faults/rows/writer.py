@@ -1,6 +1,6 @@
 """Changes adapters at random until it is killed, and says a line after each change.
 
-    LORARY_DATA=/tmp/hub python -m tools.faults.writer SEED
+    LORARY_DATA=/tmp/hub python -m tools.faults.rows.writer SEED
 
 What it says is committed: ``edited``, ``published`` and so on.
 """
@@ -23,7 +23,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
     django.setup()
     from registry.errors import LoraryError  # noqa: PLC0415 - models need the settings above
-    from tools.faults.writes import write  # noqa: PLC0415 - as above
+    from tools.faults.rows.writes import write  # noqa: PLC0415 - as above
 
     random = Random(sys.argv[1])
     while True:

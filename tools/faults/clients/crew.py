@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from tools.faults.clients import Client, Ledger, Sent
-from tools.faults.payloads import payload
-from tools.faults.stages import Stages
+from tools.faults.clients.client import Client, Ledger, Sent
+from tools.faults.clients.payloads import payload
+from tools.faults.clients.stages import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
-    from tools.faults.hubs import FaultyHub
-    from tools.faults.payloads import Payload
+    from tools.faults.clients.payloads import Payload
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 #: Seconds that a check may stay open whose end the database did not take: a lease, and a sweep.

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from tools.faults.crew import at_work, verify
+from tools.faults.clients.crew import at_work, verify
 from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:

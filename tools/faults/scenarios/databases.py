@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tools.faults.crew import at_work, verify
+from tools.faults.clients.crew import at_work, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 CLIENTS = 4

@@ -8,15 +8,15 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tools.faults import clocks, databases
-from tools.faults.crew import at_work, verify
-from tools.faults.processes import Broker
+from tools.faults.clients.crew import at_work, verify
+from tools.faults.scenarios import clocks, databases
+from tools.faults.servers.processes import Broker
 from tools.faults.trials import Skipped, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tools.faults.hubs import FaultyHub
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan
 
 CLIENTS = 4

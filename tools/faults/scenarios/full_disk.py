@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tools.faults.payloads import payload
-from tools.faults.servers import wait_until
+from tools.faults.clients.payloads import payload
+from tools.faults.servers.services import wait_until
 from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.talk import Answer, Caller
-    from tools.faults.hubs import FaultyHub
-    from tools.faults.payloads import Payload
+    from tools.faults.clients.payloads import Payload
+    from tools.faults.servers.hubs import FaultyHub
     from tools.faults.trials import Plan, Trial
 
 PART_BYTES = 256 * 1024

@@ -27,11 +27,11 @@ _SURPRISE = re.compile(r"ERROR hub\.problems: error ([0-9a-f]{12})")
 
 
 class Probe:
-    """A process with the hub's settings that looks at rows and bytes (``tools.faults.probe``)."""
+    """A process with the hub's settings that looks at rows and bytes (``rows.probe``)."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.faults.probe"],
+            [sys.executable, "-m", "tools.faults.rows.probe"],
             cwd=ROOT,
             env={**environ, "LORARY_GRACE_DAYS": "0"},
             stdin=subprocess.PIPE,

@@ -13,9 +13,9 @@ import psycopg
 
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.running import RunningHub
-from tools.faults.hubs import FaultyHub
-from tools.faults.processes import Broker
-from tools.faults.servers import Postgres, RabbitMQ
+from tools.faults.servers.hubs import FaultyHub
+from tools.faults.servers.processes import Broker
+from tools.faults.servers.services import Postgres, RabbitMQ
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from tools.faults.clients import Client, Ledger, Lost, Sent, fetch
-from tools.faults.payloads import payload
+from tools.faults.clients.client import Client, Ledger, Lost, Sent, fetch
+from tools.faults.clients.payloads import payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.talk import Caller
-    from tools.faults.payloads import Payload
+    from tools.faults.clients.payloads import Payload
     from tools.faults.trials import Plan, Trial
 
 CLIENTS, USERS = 32, 8
