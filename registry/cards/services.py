@@ -15,7 +15,7 @@ from registry.accounts import permissions, quotas
 from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
-from registry.cards import html, readme
+from registry.cards import markdown, readme
 from registry.cards.fields import Card
 from registry.errors import LoraryError
 from registry.models import Adapter, FileRole, Maturity, Revision, User, Version
@@ -63,7 +63,7 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
 def _describe(actor: User, adapter: Adapter, fields: dict[str, Any]) -> None:
     adapters.describe(actor=actor, adapter=adapter, **fields)
     if "card" in fields:
-        html.store_on_commit(adapter)
+        markdown.store_on_commit(adapter)
 
 
 def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:

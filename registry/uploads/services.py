@@ -34,7 +34,8 @@ from registry.jobs import queue
 from registry.models import Blob, Namespace, Upload, UploadState, User
 from registry.names import check_path
 from registry.scan import checks
-from registry.uploads import check, endings, parts
+from registry.uploads import check, parts
+from registry.uploads import receive as endings
 from registry.uploads import receive as receiving
 from registry.uploads import selectors as upload_selectors
 from registry.uploads.parts import part_of, receive_part

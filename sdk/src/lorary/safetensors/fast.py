@@ -27,7 +27,7 @@ from lorary.safetensors.rules import (
 from lorary.safetensors.tensors import DTYPE_BITS, MOST_BYTES, MOST_ELEMENTS, Content, Tensors
 
 if TYPE_CHECKING:
-    from lorary.safetensors.limits import Limits
+    from lorary.safetensors.rules import Limits
 
 _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
 

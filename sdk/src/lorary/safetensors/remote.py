@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from lorary.connections import Connections, Origin, Proxy, ProxyInvalid, root_of
 from lorary.safetensors.errors import SourceError
-from lorary.safetensors.limits import DEFAULT_LIMITS
+from lorary.safetensors.rules import DEFAULT_LIMITS
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -19,7 +19,7 @@ from lorary.safetensors.rules import check_budget, name_fault, too_many_tensors
 from lorary.safetensors.tensors import DTYPE_BITS, MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
-    from lorary.safetensors.limits import Limits
+    from lorary.safetensors.rules import Limits
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")

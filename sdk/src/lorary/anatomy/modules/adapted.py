@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from lorary.anatomy.families import Place, encoder_index, family_index
 from lorary.anatomy.keys.algorithms import order, refine
 from lorary.anatomy.keys.conventions import convention_name, naming_style
-from lorary.anatomy.keys.layers import layer_of
-from lorary.anatomy.keys.tensor_names import Prefix, Role, split_key, split_prefix
+from lorary.anatomy.keys.tensor_names import Prefix, Role, layer_of, split_key, split_prefix
 from lorary.anatomy.modules.module_table import Columns, Groups, Module, Modules, Roles, grouped
 from lorary.anatomy.modules.shapes import Dims, measure
 from lorary.safetensors import Header, TensorInfo

@@ -38,7 +38,7 @@ class Module(NamedTuple):
     dims: Dims  # sizes of the base weight
     roles: Mapping[str, TensorInfo]  # role to tensor
     place: Place | None  # its entry in the tables of base models, None without one
-    layer: str = "other"  # kind of layer, one of `lorary.anatomy.keys.layers.LAYERS`
+    layer: str = "other"  # kind of layer, one of `lorary.anatomy.keys.tensor_names.LAYERS`
     parameters: int = 0  # number of trained parameters, without alphas, flags and indices
 
 

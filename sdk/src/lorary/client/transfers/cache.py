@@ -31,11 +31,46 @@ import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorary.client.errors import BadAnswer
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, safe_segment
-from lorary.client.transfers.digests import digest_file
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+BLOCK_BYTES = 1024 * 1024
+
+
+def feed(digest: _Hash, file: FileIO, on_bytes: Callable[[int], None] | None = None) -> int:
+    """Hash an open, unbuffered file from where it stands to its end.
+
+    Args:
+        digest: Takes the bytes.
+        on_bytes: Told how many bytes have been read, after each block.
+
+    Returns:
+        Number of bytes read.
+    """
+    view = memoryview(bytearray(BLOCK_BYTES))
+    total = 0
+    while count := file.readinto(view):
+        digest.update(view[:count])
+        total += count
+        if on_bytes is not None:
+            on_bytes(total)
+    return total
+
+
+def digest_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with FileIO(path, "r") as file:
+        feed(digest, file, on_bytes)
+    return digest.hexdigest()
+
 
 _POLL_S = 0.05
 

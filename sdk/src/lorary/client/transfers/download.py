@@ -32,7 +32,7 @@ from lorary.client.errors import (
 from lorary.client.http.retries import Again
 from lorary.client.http.session import Request, Session
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.transfers.digests import BLOCK_BYTES, feed
+from lorary.client.transfers.cache import BLOCK_BYTES, feed
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -35,8 +35,7 @@ from lorary.client.names import (
     collision_key,
     generic_rest,
 )
-from lorary.client.transfers.cache import exclusive
-from lorary.client.transfers.digests import digest_file
+from lorary.client.transfers.cache import digest_file, exclusive
 
 if TYPE_CHECKING:
     from lorary.client.models import File, Version

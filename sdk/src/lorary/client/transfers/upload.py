@@ -34,7 +34,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.transfers.digests import BLOCK_BYTES, digest_file
+from lorary.client.transfers.cache import BLOCK_BYTES, digest_file
 
 if TYPE_CHECKING:
     from hashlib import _Hash
