@@ -26,7 +26,8 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.render.output.strength_advice import METHOD, advise
+from previews.render.output.strength_advice import METHOD
+from previews.render.output.strength_advice import advise as advice_of
 from previews.render.pictures import Callbacks, Picture
 from previews.renders import contact_sheets
 from previews.renders import messages as render_messages
@@ -62,7 +63,7 @@ def measure(*, render: Render) -> None:
         for row in render.images.select_related("blob")
     )
     try:
-        advice = advise(pictures)
+        advice = advice_of(pictures)
     except (OSError, ValueError):
         log.exception("no strength advice for render %s", render.pk)
         return
