@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import reports
+from benchmarks import results as reports
 from benchmarks.results import Absent, Result, table
 
 if TYPE_CHECKING:

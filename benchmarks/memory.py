@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.previews import DEMO
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from benchmarks.setup.copies import changed_copy
 from previews.render import Bases, Layer, load_bases
 from previews.render.defaults import recipe_of

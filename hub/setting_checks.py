@@ -3,7 +3,7 @@
 They run before every management command, and so before a hub starts. ``manage.py doctor`` also
 checks storage, broker, workers and rows. An id such as ``lorary.E001`` stops the start,
 ``lorary.W001`` is a warning; a setting keeps its number. Other values are refused when they are
-read (``hub/env.py``, ``hub/databases.py``).
+read (``hub/config.py``, ``hub/databases.py``).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class PreviewsConfig(AppConfig):
         from previews.renders.selectors import renders_with_pictures  # noqa: PLC0415 - see above
         from previews.samples.selectors import shown_samples, stored_bytes  # noqa: PLC0415 - see above
         from previews.tryouts import services as tryouts  # noqa: PLC0415 - see above
-        from registry import hooks, signals  # noqa: PLC0415 - see above
+        from registry import hooks  # noqa: PLC0415 - see above
 
         def published(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             renders.on_version_published(version_id)
@@ -40,8 +40,8 @@ class PreviewsConfig(AppConfig):
                 withdrawals.delete_missed()
             return thumbnails.delete_orphans(is_dry=is_dry)
 
-        signals.version_published.connect(published, weak=False, dispatch_uid="previews.published")
-        signals.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
+        hooks.version_published.connect(published, weak=False, dispatch_uid="previews.published")
+        hooks.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
         hooks.stored_bytes.add(stored_bytes)
         hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)

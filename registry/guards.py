@@ -34,23 +34,14 @@ _PREFIX = "lorary_guard_"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A change that is refused.
+    """A change that is refused."""
 
-    Attributes:
-        name: Short name, unique.
-        table: The table that is guarded.
-        event: INSERT, UPDATE or DELETE.
-        when: SQL condition over OLD and NEW, in what both databases understand.
-        columns: Columns whose change counts; empty for INSERT and DELETE.
-        keeps: What is kept, as the end of the refusal.
-    """
-
-    name: str
-    table: str
-    event: str
-    when: str
-    keeps: str
-    columns: tuple[str, ...] = ()
+    name: str  # short name, unique
+    table: str  # the table that is guarded
+    event: str  # INSERT, UPDATE or DELETE
+    when: str  # SQL condition over OLD and NEW, in what both databases understand
+    keeps: str  # what is kept, as the end of the refusal
+    columns: tuple[str, ...] = ()  # columns whose change counts; empty for INSERT and DELETE
 
     @property
     def trigger(self) -> str:

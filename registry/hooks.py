@@ -14,9 +14,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import QuerySet
+from django.dispatch import Signal
 
 if TYPE_CHECKING:
     from registry.models import Namespace
+
+
+# Facts that the catalogue announces. Receivers run after the commit and get ``version_id``; nothing
+# that they return or raise is used. Those of a withdrawal delete what was made with the version.
+
+version_published = Signal()
+version_withdrawn = Signal()
 
 
 class Sweeper(Protocol):

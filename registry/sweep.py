@@ -46,39 +46,23 @@ _OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was deleted, or would be.
-
-    Attributes:
-        uploads_expired: Expired uploads.
-        uploads_forgotten: Deleted rows of old uploads.
-        blobs: Released blobs.
-        files: Deleted files of the store, including those of expired uploads.
-        bytes_freed: Their length; 0 for parts in a bucket without an upload, which is unknown.
-        leftovers: Deleted files outside of the store, left by interrupted uploads.
-        leftover_bytes: Their length.
-    """
+    """What was deleted, or would be."""
 
     uploads_expired: int
-    uploads_forgotten: int
-    blobs: int
-    files: int
-    bytes_freed: int
-    leftovers: int
-    leftover_bytes: int
+    uploads_forgotten: int  # deleted rows of old uploads
+    blobs: int  # released blobs
+    files: int  # deleted files of the store, including those of expired uploads
+    bytes_freed: int  # their length; 0 for parts in a bucket without an upload, which is unknown
+    leftovers: int  # deleted files outside of the store, left by interrupted uploads
+    leftover_bytes: int  # their length
 
 
 class Waiting(NamedTuple):
-    """Unreferenced files within their grace period.
+    """Unreferenced files within their grace period."""
 
-    Attributes:
-        files: Their number.
-        bytes: Their length.
-        next_at: When the first of them can be deleted, None without any.
-    """
-
-    files: int
-    bytes: int
-    next_at: datetime | None
+    files: int  # their number
+    bytes: int  # their length
+    next_at: datetime | None  # when the first of them can be deleted, None without any
 
 
 def run_alone() -> Swept | None:

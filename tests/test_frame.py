@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.config import Config, load
-from hub.env import Env
+from hub.config import Config, Env, load
 from hub.setting_checks import CHECKS
 from registry import errors
 

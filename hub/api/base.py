@@ -112,11 +112,7 @@ class Endpoint(APIView):
         return self.request.user
 
     def signed_in(self) -> User:
-        """Return the signed-in user.
-
-        Raises:
-            Unauthenticated: the user is anonymous.
-        """
+        """Return the signed-in user. Raises Unauthenticated: the user is anonymous."""
         return permissions.require_user(self.viewer)
 
     def body(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:
@@ -147,11 +143,7 @@ class RawEndpoint(Endpoint):
 
 
 def validated(kind: type[S], data: object, *, is_partial: bool = False) -> dict[str, Any]:
-    """Return validated input.
-
-    Raises:
-        serializers.ValidationError: with all errors.
-    """
+    """Return validated input. Raises serializers.ValidationError: with all errors."""
     reader = kind(data=data, partial=is_partial)
     reader.is_valid(raise_exception=True)
     return dict(reader.validated_data)
@@ -193,11 +185,7 @@ class ApiNotFound(APIView):
         return super().dispatch(request, *args, **kwargs)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 - DRF's signature
-        """Raise NotFound.
-
-        Raises:
-            NotFound: always.
-        """
+        """Raise NotFound."""
         del request, args, kwargs
         raise NotFound(_("There is no such endpoint; see /api/docs."))
 

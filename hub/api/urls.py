@@ -13,11 +13,25 @@ from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
 from hub.api.previews.covers import CoverView
 from hub.api.previews.gallery import SampleView, VersionSamples
-from hub.api.previews.renders import PictureView, RecipeView, RenderView, VersionRenders
+from hub.api.previews.renders import (
+    PictureView,
+    RecipeView,
+    RenderView,
+    VersionRenders,
+    Workers,
+    WorkerView,
+)
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
-from hub.api.previews.workers import Workers, WorkerView
-from hub.api.uploads.inspect import Inspect
-from hub.api.uploads.views import Complete, Content, Links, Part, Parts, Uploads, UploadView
+from hub.api.uploads.views import (
+    Complete,
+    Content,
+    Inspect,
+    Links,
+    Part,
+    Parts,
+    Uploads,
+    UploadView,
+)
 from hub.api.versions.views import (
     AdapterWithdraw,
     FileView,

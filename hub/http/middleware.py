@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
-from registry.durable import flush
+from registry.local_files import flush
 
 #: No cache stores the response.
 NO_STORE = "private, no-store"

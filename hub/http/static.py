@@ -33,7 +33,7 @@ from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
-from registry.private_files import make_folder
+from registry.local_files import make_folder
 
 #: Folders of other releases that are kept: a process of the one before may still run.
 OTHERS = 2
@@ -127,11 +127,7 @@ def _digest(found: Found) -> str:
 
 
 def _collect(found: Found, folder: Path) -> None:
-    """Write the files, their copies with digests, compressed forms and the manifest.
-
-    Raises:
-        ValueError: a style sheet or script names a file that does not exist.
-    """
+    """Write the files, their copies with digests, compressed forms and the manifest."""
     target = HashedStorage(folder)
     for name, (storage, path) in found.items():
         copy = folder / name

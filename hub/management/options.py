@@ -10,7 +10,7 @@ from itertools import chain
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from hub.operations import processes
+from hub.operations import supervisor
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
 from previews.worker_bases import queue_of
@@ -34,7 +34,7 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 def queues(text: str) -> str:
     """Return a comma-separated list of queues, if a worker could serve each."""
     known = {"checks", "render", *map(queue_of, _families())}
-    for name in chain.from_iterable(processes.groups_of(text)):
+    for name in chain.from_iterable(supervisor.groups_of(text)):
         if name not in known:
             message = f"{name!r} is not a queue; use checks, render or render.FAMILY"
             raise argparse.ArgumentTypeError(message)

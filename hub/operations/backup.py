@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,10 @@ from hub.operations.backup_sets import (
     writing,
 )
 from hub.plurals import counted
-from registry import identity, storage
+from registry import storage
 from registry.blobs import migrate_store
-from registry.durable import flush
-from registry.private_files import make_folder
+from registry.local_files import flush, make_folder
+from registry.models import Blob, Hub
 from registry.uploads import store_change
 
 if TYPE_CHECKING:
@@ -58,20 +59,29 @@ if TYPE_CHECKING:
     from registry.uploads.store_change import MovedUploads
 
 
+def own_identity() -> str:
+    """Return the identity of this hub, 32 hex digits; created by the first call."""
+    hub, _is_new = Hub.objects.get_or_create(pk=Hub.ONLY)
+    return hub.identity.hex
+
+
+def count_unknown(digests: Iterable[str]) -> int:
+    """Return how many of these digests this hub never had; their rows are never deleted."""
+    named = {bytes.fromhex(sha256) for sha256 in digests}
+    if named:
+        for sha256 in Blob.objects.values_list("sha256", flat=True).iterator():
+            named.discard(bytes.fromhex(sha256))
+    return len(named)
+
+
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup.
+    """A backup."""
 
-    Attributes:
-        name: Name of the set.
-        blobs: Number of files that its rows refer to; ``bytes`` is their total size.
-        files: Result of copying them.
-    """
-
-    name: str
-    blobs: int
+    name: str  # name of the set
+    blobs: int  # number of files that its rows refer to; ``bytes`` is their total size
     bytes: int
-    files: Tally
+    files: Tally  # result of copying them
 
     @property
     def is_whole(self) -> bool:
@@ -162,11 +172,7 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
 
 
 def _checked_rows(place: Path) -> Path:
-    """Return the file with the rows of a set, after comparing its sha256.
-
-    Raises:
-        BackupInvalid: it is damaged, or of another kind of database.
-    """
+    """Return the file with the rows of a set, after comparing its sha256."""
     manifest = manifest_of(place)
     rows: Path = place / manifest["rows"]
     if rows.name != database_dumps.file_name():
@@ -180,7 +186,7 @@ def _checked_rows(place: Path) -> Path:
 def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "hub": identity.own(),
+        "hub": own_identity(),
         "made_at": timezone.now().isoformat(),
         "rows": rows.name,
         "rows_sha256": _sha256(rows),
@@ -227,14 +233,14 @@ def claim(folder: Path, *, adopts: bool = False) -> None:
     Raises:
         ForeignFolder: it belongs to another hub.
     """
-    own, owner = identity.own(), owner_of(folder)
+    own, owner = own_identity(), owner_of(folder)
     if owner == own:
         return
     if owner and not adopts:
         raise ForeignFolder(
             _with_advice(_("%(folder)s contains the backups of another hub."), folder)
         )
-    if not adopts and (unknown := identity.unknown(_files_of_sets(folder))):
+    if not adopts and (unknown := count_unknown(_files_of_sets(folder))):
         text = _("%(folder)s contains backups with %(files)s that this hub does not know.")
         raise ForeignFolder(_with_advice(text, folder, files=counted(unknown, "file")))
     _flush_rows()

@@ -44,21 +44,13 @@ class SetShrunk(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BackupSet:
-    """A finished set.
+    """A finished set."""
 
-    Attributes:
-        name: Name of its folder: the time when it was made.
-        blobs: Number of files that its rows refer to.
-        lacking: Number of those that could not be saved.
-        has_fewer: Whether it is intended that it has far fewer files than earlier ones.
-        is_readable: Whether its manifest is valid.
-    """
-
-    name: str
-    blobs: int = 0
-    lacking: int = 0
-    has_fewer: bool = False
-    is_readable: bool = True
+    name: str  # name of its folder: the time when it was made
+    blobs: int = 0  # number of files that its rows refer to
+    lacking: int = 0  # number of those that could not be saved
+    has_fewer: bool = False  # whether it is intended that it has far fewer files than earlier ones
+    is_readable: bool = True  # whether its manifest is valid
 
     @property
     def is_whole(self) -> bool:

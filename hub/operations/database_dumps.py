@@ -20,9 +20,8 @@ from typing import NamedTuple, TextIO
 from django.db import connection, transaction
 
 from registry.blobs.migrate_store import Named
-from registry.durable import flush
+from registry.local_files import flush, make_file
 from registry.models import Blob
-from registry.private_files import make_file
 
 #: Rows that are read at once.
 BATCH = 2000

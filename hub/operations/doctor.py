@@ -35,9 +35,9 @@ from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
+from registry.local_files import is_open
 from registry.models import Adapter, Blob, Job, JobState, Namespace
 from registry.names import RESERVED_NAMES, is_device
-from registry.private_files import is_open
 from registry.search import maintenance
 from registry.versions import reinspect
 

@@ -62,11 +62,7 @@ def _count(
     request: HttpRequest,
     throttle: PageThrottle | CoverThrottle | DrawnImageThrottle | WriteThrottle,
 ) -> None:
-    """Count a request.
-
-    Raises:
-        RateLimited: there were too many requests in this minute.
-    """
+    """Count a request."""
     if not throttle.allows(request):
         text = ngettext(
             "You sent too many requests. Try again in %(n)d second.",
@@ -80,10 +76,6 @@ def _require_text(path: str, query: Mapping[str, str]) -> None:
     """Refuse control characters; PostgreSQL cannot search for NUL.
 
     Forms validate the body.
-
-    Raises:
-        NotFound: the path has one.
-        Invalid: the query string has one.
     """
     if _has_control(path):
         raise NotFound(_("There is nothing at this address."))

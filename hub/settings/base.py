@@ -10,8 +10,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from hub import config
+from hub.config import Env
 from hub.databases import broker, cache, database, prepare_file
-from hub.env import Env
 
 ROOT = Path(__file__).resolve().parents[2]
 try:

@@ -30,8 +30,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from hub.webserver.admission import WAIT_S, Admission, client_key
-from hub.webserver.connections import HEAD_TIMEOUT_S, ClientSocket
-from hub.webserver.streams import make_direct
+from hub.webserver.connections import HEAD_TIMEOUT_S, ClientSocket, make_direct
 
 #: ``Retry-After`` for a client that has too many requests open.
 RETRY_AFTER_S = 10

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from previews.models.cover import Cover
-from previews.models.image import Control, Image, Sheet, SheetKind
-from previews.models.recipe import PromptSet, Recipe
-from previews.models.render import OPEN_STATES, Layer, Render, RenderKind, RenderState, Tryout
+from previews.models.image import Control, Cover, Image, Sheet, SheetKind
+from previews.models.render import (
+    OPEN_STATES,
+    Layer,
+    PromptSet,
+    Recipe,
+    Render,
+    RenderKind,
+    RenderState,
+    Tryout,
+)
 from previews.models.sample import Sample, SampleKind, SampleState
 
 __all__ = [

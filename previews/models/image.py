@@ -7,7 +7,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from previews.models.render import Render
-from registry.models import Blob, Maturity
+from previews.models.sample import Sample
+from registry.models import Adapter, Blob, Maturity
 
 
 class Image(models.Model):
@@ -103,3 +104,32 @@ class Sheet(models.Model):
 
     def __str__(self) -> str:
         return f"{self.render_id} {self.kind}"
+
+
+class Cover(models.Model):
+    """The picture that an owner chose as the cover of an adapter: rendered, or uploaded.
+
+    Without a row, ``previews.covers.selectors`` chooses. If the picture is deleted, so is the row.
+    """
+
+    adapter = models.OneToOneField(Adapter, on_delete=models.CASCADE, related_name="chosen_cover")
+    image = models.ForeignKey(
+        Image, on_delete=models.CASCADE, related_name="+", null=True, blank=True
+    )
+    sample = models.ForeignKey(
+        Sample, on_delete=models.CASCADE, related_name="+", null=True, blank=True
+    )
+
+    class Meta:
+        """A cover is one picture."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="cover_is_one_picture",
+                condition=Q(image__isnull=False, sample__isnull=True)
+                | Q(image__isnull=True, sample__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.adapter_id}: {'sample' if self.sample_id else 'image'}"

@@ -6,12 +6,29 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from previews.models import Control
 from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from registry import storage
 from registry.blobs import promote
+from registry.errors import Invalid
+from registry.models import Maturity
+
+
+def checked_rating(maturity: str) -> str:
+    """Return a rating of a single picture, "" for that of its adapter.
+
+    Raises:
+        Invalid: there is no such rating.
+    """
+    if maturity and maturity not in Maturity.values:
+        text = _("The content rating must be one of: %(all)s.")
+        sentence = text % {"all": ", ".join(Maturity.values)}
+        raise Invalid(sentence, fields={"maturity": [sentence]})
+    return maturity
+
 
 #: A control is shared, so it has no position and prompt of its own.
 _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)

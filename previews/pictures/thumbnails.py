@@ -23,8 +23,8 @@ from django.conf import settings
 
 from previews.derived import encoded, opened
 from previews.pictures.services import bytes_of
+from registry.local_files import make_folder
 from registry.models import Blob
-from registry.private_files import make_folder
 
 MAX_AGE_DAYS = 30
 #: Number of folders.

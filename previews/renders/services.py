@@ -12,16 +12,39 @@ from django.utils.translation import gettext as _
 from previews import worker_bases
 from previews.derived import opened, placeholder
 from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
-from previews.pictures.services import store
+from previews.pictures.services import checked_rating, store
 from previews.recipes import selectors
 from previews.render import Recipe as RecipeValue
 from previews.render import RenderError
 from previews.render.pictures import Picture
+from previews.renders import selectors as render_selectors
 from previews.renders.messages import no_renderer, waiting_for
 from registry.accounts import permissions
-from registry.errors import StateConflict
+from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
 from registry.models import OUT_STATES, JobState, User, Version, VersionState
+
+
+def rate(*, actor: User, image_id: int, maturity: str) -> Image:
+    """Set the content rating of a rendered picture, "" for that of its adapter.
+
+    Raises:
+        NotFound: there is no such picture of a version that the actor may see.
+        Forbidden, Unauthenticated, Gone: see ``permissions.require_adapter``.
+        Invalid: there is no such rating.
+    """
+    user = permissions.require_user(actor)
+    image = Image.objects.filter(pk=image_id).first()
+    if image is None:
+        raise NotFound(_("There is no such picture."))
+    version = render_selectors.render(user, image.render_id).version
+    if version is None:
+        raise NotFound(_("There is no such picture."))
+    permissions.require_adapter(user, version.adapter)
+    image.maturity = checked_rating(maturity)
+    image.save(update_fields=["maturity"])
+    return image
+
 
 RENDER_TASK = "render_version"
 #: Renders that are begun in one attempt of a job.

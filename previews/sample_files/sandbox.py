@@ -33,22 +33,14 @@ _TOO_SLOW = {-signal.SIGXCPU, -signal.SIGALRM}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The files to serve, and what the metadata claims.
+    """The files to serve, and what the metadata claims."""
 
-    Attributes:
-        picture: WebP; the first frame of a video.
-        film: MP4, None for a picture.
-        width: In pixels, like the height.
-        placeholder: ``data:`` URL of a tiny picture.
-        facts: Prompt, seed, resources and so on.
-    """
-
-    picture: Path
-    film: Path | None
-    width: int
+    picture: Path  # WebP; the first frame of a video
+    film: Path | None  # MP4, None for a picture
+    width: int  # in pixels, like the height
     height: int
-    placeholder: str
-    facts: dict[str, Any]
+    placeholder: str  # ``data:`` URL of a tiny picture
+    facts: dict[str, Any]  # prompt, seed, resources and so on
 
 
 def read(source: Path, folder: Path) -> Reading:

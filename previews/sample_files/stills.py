@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageCms
 
-from previews.sample_files import jpeg, png, webp
+from previews.sample_files import containers
 from previews.sample_files.containers import Parts
 from previews.sample_files.formats import Format, Refused, Why
 
@@ -30,18 +30,14 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _TAKE_APART = {
-    Format.PNG: png.take_apart,
-    Format.JPEG: jpeg.take_apart,
-    Format.WEBP: webp.take_apart,
+    Format.PNG: containers.png_parts,
+    Format.JPEG: containers.jpeg_parts,
+    Format.WEBP: containers.webp_parts,
 }
 
 
 def take_apart(kind: Format, data: bytes) -> Parts:
-    """Parse a picture.
-
-    Raises:
-        Refused: it is damaged or too large.
-    """
+    """Parse a picture. Raises Refused: it is damaged or too large."""
     return _TAKE_APART[kind](data)
 
 

@@ -27,7 +27,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
 from previews.models import Sample, SampleKind, SampleState
-from previews.pictures.ratings import checked_rating
+from previews.pictures.services import checked_rating
 from previews.sample_files import sandbox
 from previews.sample_files.formats import (
     HEAD_BYTES,
@@ -133,12 +133,7 @@ def _require_bytes(version: Version, written: Written) -> None:
 
 
 def _checked(stream: Readable) -> Iterator[bytes]:
-    """Yield the bytes of a stream.
-
-    Raises:
-        UploadRefused: the first bytes are of another format.
-        TooLarge: there are more bytes than allowed for the format.
-    """
+    """Yield the bytes of a stream."""
     head = b""
     while len(head) < HEAD_BYTES and (chunk := stream.read(storage.CHUNK)):
         head += chunk

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.errors import Forbidden, Gone, NotFound, ScopeMissing, Unauthenticated
-from registry.models import Adapter, Namespace, User
+from registry.models import WRITING_ROLES, Adapter, Membership, Namespace, User
+
+
+def memberships(user: User) -> QuerySet[Membership]:
+    """Return a user's memberships, sorted by the organisation's name.
+
+    A bound token limits them to the organisation it is bound to.
+    """
+    rows = Membership.objects.filter(user=user).select_related("namespace")
+    token = user.access_token
+    if token is not None and token.is_bound:
+        adapter = token.adapter
+        rows = rows.filter(namespace=adapter.namespace_id if adapter else token.namespace_id)
+    return rows.order_by("namespace__key")
+
+
+def writable_by(user: User) -> QuerySet[Namespace]:
+    """Return the namespaces that a user may publish in: their own, and their organisations'."""
+    writing = Q(memberships__user=user, memberships__role__in=WRITING_ROLES)
+    return Namespace.objects.filter(Q(user=user) | writing)
 
 
 def require_user(actor: User | AnonymousUser | None) -> User:
-    """Return the signed-in actor.
-
-    Raises:
-        Unauthenticated: nobody is signed in.
-    """
+    """Return the signed-in actor. Raises Unauthenticated: nobody is signed in."""
     if actor is None or not actor.is_authenticated:
         raise Unauthenticated(_("Sign in, or send an access token."))
     return actor
@@ -109,11 +125,7 @@ def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
 
 
 def require_standing(adapter: Adapter) -> None:
-    """Refuse an adapter that was withdrawn as a whole.
-
-    Raises:
-        Gone: it was withdrawn.
-    """
+    """Refuse an adapter that was withdrawn as a whole. Raises Gone: it was withdrawn."""
     if adapter.withdrawn_reason:
         text = _("“%(name)s” was withdrawn and accepts no changes: %(reason)s")
         facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}

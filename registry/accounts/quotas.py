@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry import events, hooks
-from registry.accounts.organisations import writable_by
+from registry.accounts.permissions import writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import QuotaExceeded
 from registry.models import Blob, Namespace, UploadState, User

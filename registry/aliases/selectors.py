@@ -59,11 +59,7 @@ def by_version(adapter: Adapter) -> dict[int, list[str]]:
 
 
 def get(adapter: Adapter, name: str) -> Alias:
-    """Return an existing alias.
-
-    Raises:
-        NotFound: there is none.
-    """
+    """Return an existing alias. Raises NotFound: there is none."""
     found = listing(adapter).filter(name=name).first()
     if found is None:
         raise _absent(adapter, name)

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lorary.anatomy import Anatomy, Inspection
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
-from lorary.anatomy.claims.config import MOST_CONFIG_BYTES
-from lorary.anatomy.sidecars import CONFIG_NAME, PEFT_STEM
+from lorary.anatomy.claims.config import CONFIG_NAME, MOST_CONFIG_BYTES, PEFT_STEM
 from registry import storage
 from registry.models import Blob, BlobAnatomy, BlobHash, HashKind, Version, VersionAnatomy
 from registry.scan import checks

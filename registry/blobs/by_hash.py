@@ -39,19 +39,12 @@ _WHOLE = 64
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A file with a hash, and its version.
+    """A file with a hash, and its version."""
 
-    Attributes:
-        kind: Kind of the hash, see ``HashKind``.
-        value: The hash as stored.
-        version: A published, yanked or withdrawn version.
-        file: A file of that version.
-    """
-
-    kind: str
-    value: str
-    version: Version
-    file: File
+    kind: str  # kind of the hash, see ``HashKind``
+    value: str  # the hash as stored
+    version: Version  # a published, yanked or withdrawn version
+    file: File  # a file of that version
 
 
 def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:

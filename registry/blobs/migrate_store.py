@@ -37,18 +37,14 @@ class Tally:
     """The result of a copy or verification.
 
     Attributes:
-        done: Files copied or verified; ``bytes_done`` is their total length.
-        present: Files that the target had already.
-        missing: Digests without bytes.
-        damaged: Digests whose bytes differ.
         failed: Digest → error of a store; can be tried again.
     """
 
-    done: int = 0
+    done: int = 0  # files copied or verified; ``bytes_done`` is their total length
     bytes_done: int = 0
-    present: int = 0
-    missing: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    present: int = 0  # files that the target had already
+    missing: list[str] = field(default_factory=list)  # digests without bytes
+    damaged: list[str] = field(default_factory=list)  # digests whose bytes differ
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -74,21 +70,17 @@ class Census:
     """The files of the rows and of a store.
 
     Attributes:
-        blobs: Files that have a row; ``bytes`` is their total length.
-        files: Promoted files in the store.
         missing: Digests with a row that the store lacks, or has in another length.
-        orphans: Promoted files without a row; the sweeper deletes them.
-        incoming: Private files of uploads.
     """
 
-    blobs: int = 0
+    blobs: int = 0  # files that have a row; ``bytes`` is their total length
     bytes: int = 0
-    files: int = 0
+    files: int = 0  # promoted files in the store
     file_bytes: int = 0
     missing: list[str] = field(default_factory=list)
-    orphans: int = 0
+    orphans: int = 0  # promoted files without a row; the sweeper deletes them
     orphan_bytes: int = 0
-    incoming: int = 0
+    incoming: int = 0  # private files of uploads
     incoming_bytes: int = 0
 
 

@@ -22,19 +22,12 @@ _NAMELESS = "adapter" + checks.WEIGHTS
 
 @dataclass(slots=True)
 class Rehashed:
-    """The result of a run.
+    """The result of a run."""
 
-    Attributes:
-        read: Files that were read.
-        changed: Files whose hashes changed (or would change).
-        damaged: Digests of files whose bytes differ.
-        missing: Digests of files whose bytes are missing.
-    """
-
-    read: int = 0
-    changed: int = 0
-    damaged: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    read: int = 0  # files that were read
+    changed: int = 0  # files whose hashes changed (or would change)
+    damaged: list[str] = field(default_factory=list)  # digests of files whose bytes differ
+    missing: list[str] = field(default_factory=list)  # digests of files whose bytes are missing
 
 
 def without_all_hashes() -> QuerySet[Blob]:

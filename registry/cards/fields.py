@@ -63,26 +63,18 @@ class Card:
     """The values of a README; None means not given.
 
     Attributes:
-        text: The text after the front matter, as the page shows it.
-        family: Id of its base model's family.
-        lineage: Its base model's lineage.
-        trigger_words: From ``instance_prompt``.
         optional_trigger_words: From a key of that name, which only this hub knows.
-        tags: Without generic ones.
-        licence: Id, or the name of another licence.
-        is_mature: Whether it has the tag ``NOT_FOR_ALL``.
-        warnings: A sentence for each value that was left out.
     """
 
-    text: str = ""
-    family: str | None = None
-    lineage: str | None = None
-    trigger_words: tuple[str, ...] | None = None
+    text: str = ""  # the text after the front matter, as the page shows it
+    family: str | None = None  # id of its base model's family
+    lineage: str | None = None  # its base model's lineage
+    trigger_words: tuple[str, ...] | None = None  # from ``instance_prompt``
     optional_trigger_words: tuple[str, ...] | None = None
-    tags: tuple[str, ...] | None = None
-    licence: str | None = None
-    is_mature: bool = False
-    warnings: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None  # without generic ones
+    licence: str | None = None  # id, or the name of another licence
+    is_mature: bool = False  # whether it has the tag ``NOT_FOR_ALL``
+    warnings: tuple[str, ...] = ()  # a sentence for each value that was left out
 
     def details(self, current: Details | None = None) -> Details:
         """Return the current details of a version, overridden by the card's values."""
@@ -108,11 +100,7 @@ def front_matter(text: str) -> dict[str, Any]:
 
 
 def decoded(data: bytes) -> str:
-    """Return the first ``MAX_READ`` bytes of a README as text.
-
-    Raises:
-        Invalid: it is not UTF-8.
-    """
+    """Return the first ``MAX_READ`` bytes of a README as text. Raises Invalid: it is not UTF-8."""
     is_whole = len(data) <= MAX_READ
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data[:MAX_READ], final=is_whole)

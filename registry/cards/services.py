@@ -15,7 +15,7 @@ from registry.accounts import permissions, quotas
 from registry.adapters import manifests
 from registry.adapters import services as adapters
 from registry.blobs import promote
-from registry.cards import html, readme
+from registry.cards import markdown, readme
 from registry.cards.fields import Card
 from registry.errors import LoraryError
 from registry.models import Adapter, FileRole, Maturity, Revision, User, Version
@@ -63,7 +63,7 @@ def apply(*, actor: User, adapter: Adapter, card: Card) -> None:
 def _describe(actor: User, adapter: Adapter, fields: dict[str, Any]) -> None:
     adapters.describe(actor=actor, adapter=adapter, **fields)
     if "card" in fields:
-        html.store_on_commit(adapter)
+        markdown.store_on_commit(adapter)
 
 
 def _changed(adapter: Adapter, card: Card) -> dict[str, Any]:
@@ -112,13 +112,7 @@ def _try_update(actor: User, adapter: Adapter) -> bool:
 
 
 def _replace_readme(actor: User, adapter: Adapter, parent: Revision, text: str) -> bool:
-    """Replace the README on ``main``; return False if ``main`` moved meanwhile.
-
-    Raises:
-        QuotaExceeded: it exceeds the quota.
-        StorageAway, Conflict: see ``promote.put``.
-        NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-    """
+    """Replace the README on ``main``; return False if ``main`` moved meanwhile."""
     user = permissions.require_adapter(actor, adapter)
     written = promote.put([text.encode()])
     with transaction.atomic():

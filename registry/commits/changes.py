@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from django.utils.translation import gettext as _
 
-from registry import ignored_paths
 from registry.cards import fields
 from registry.errors import Invalid, NotFound, TooLarge, UploadRefused
 from registry.names import check_path
+from registry.scan import ignored_paths
 from registry.uploads import receive
 from registry.versions import contents
 

@@ -54,17 +54,11 @@ MAX_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The result of a commit.
+    """The result of a commit."""
 
-    Attributes:
-        revision: The revision that the branch points at.
-        version: The version of this revision, if any.
-        is_new: Whether the revision was created now.
-    """
-
-    revision: Revision
-    version: Version | None
-    is_new: bool
+    revision: Revision  # the revision that the branch points at
+    version: Version | None  # the version of this revision, if any
+    is_new: bool  # whether the revision was created now
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from registry.commits.changes import Inline, Put
 from registry.errors import Conflict, UploadNotReady, UploadRefused
 from registry.models import Blob, Upload, UploadState, User
 from registry.scan import checks
-from registry.uploads import by_digest, check, endings
+from registry.uploads import by_digest, check, receive
 
 #: Files of a commit that are checked at once, so that other uploads are not held up.
 WAVE = 64
@@ -130,7 +130,7 @@ class _Waiting:
             if upload is not None and upload.state == UploadState.REFUSED:
                 refused.append((path, upload))
             elif upload is None or upload.blob is None or upload.state != UploadState.ACCEPTED:
-                raise endings.closed(upload) if upload else _removed(path)
+                raise receive.closed(upload) if upload else _removed(path)
             elif upload.path == path:
                 self.blobs[path] = upload.blob
             else:  # the same bytes were checked under another path

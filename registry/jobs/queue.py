@@ -96,14 +96,12 @@ class Handler:
     """A task's function, and what follows its failures.
 
     Attributes:
-        run: Does the job.
-        on_failed: Called when the job has finally failed.
         transient: Errors after which the job is retried; other errors end it.
         limit_s: Time limit of an attempt in seconds, by job; leases are not renewed after that.
     """
 
-    run: Callable[[JobRun], None]
-    on_failed: Callable[[Job], None] | None = None
+    run: Callable[[JobRun], None]  # does the job
+    on_failed: Callable[[Job], None] | None = None  # called when the job has finally failed
     transient: tuple[type[Exception], ...] = (Exception,)
     limit_s: Callable[[Job], float] | None = None
 
@@ -128,11 +126,7 @@ def handler(
 
 
 def handler_of(task: str) -> Handler:
-    """Return the handler of a task.
-
-    Raises:
-        KeyError: no installed app registered one.
-    """
+    """Return the handler of a task. Raises KeyError: no installed app registered one."""
     return _HANDLERS[task]
 
 

@@ -128,27 +128,16 @@ def _same(adapter: Adapter, entries: Sequence[Entry]) -> Version | None:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a publication reads and stores before its transaction.
+    """What a publication reads and stores before its transaction."""
 
-    Attributes:
-        draft: The draft with its adapter; the README is made from their values.
-        entries: The files of the draft.
-        main: The revision on ``main``.
-        takes_readme: Whether a README can be added to the files.
-        before: README on ``main``, if the version can take it.
-        card: The parsed README among the version's own files.
-        written: A new README in the store.
-        is_complete: Whether README.md needs no update, if nothing changes meanwhile.
-    """
-
-    draft: Version
-    entries: list[Entry]
-    main: Revision
-    takes_readme: bool = False
-    before: Entry | None = None
-    card: Card | None = None
-    written: Written | None = None
-    is_complete: bool = False
+    draft: Version  # the draft with its adapter; the README is made from their values
+    entries: list[Entry]  # the files of the draft
+    main: Revision  # the revision on ``main``
+    takes_readme: bool = False  # whether a README can be added to the files
+    before: Entry | None = None  # README on ``main``, if the version can take it
+    card: Card | None = None  # the parsed README among the version's own files
+    written: Written | None = None  # a new README in the store
+    is_complete: bool = False  # whether README.md needs no update, if nothing changes meanwhile
 
     def is_current(self, version: Version, main: Revision, entries: list[Entry]) -> bool:
         """Whether these files have the README, and nothing changed meanwhile; under the lock."""
@@ -229,9 +218,6 @@ def _prepare(version: Version) -> _Prepared | None:
 
     Returns:
         None if the version is not a draft.
-
-    Raises:
-        StorageAway: the store with the README among its files is unreachable.
     """
     rows = Version.objects.select_related("revision", "adapter__namespace")
     draft = rows.filter(pk=version.pk, state=VersionState.DRAFT).first()
@@ -264,11 +250,7 @@ def _read(blob: Blob) -> Card | None:
 
 
 def _charge(main: Revision, prepared: _Prepared) -> list[Entry]:
-    """Charge the files of a version, and return them with its README; the adapter is locked.
-
-    Raises:
-        QuotaExceeded: the files exceed the quota. A new README that does is left out.
-    """
+    """Charge the files of a version, and return them with its README; the adapter is locked."""
     entries, before, written = prepared.entries, prepared.before, prepared.written
     if prepared.takes_readme and main != prepared.main:
         before = contents.readme_on(main)

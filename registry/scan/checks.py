@@ -38,8 +38,7 @@ from lorary.safetensors import (
     parse_header,
     read_header,
 )
-from registry import ignored_paths
-from registry.scan import file_scan
+from registry.scan import file_scan, ignored_paths
 
 Progress = Callable[[int, int], None]
 Check = Callable[["Subject"], Iterable[Finding]]

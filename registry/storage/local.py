@@ -21,9 +21,8 @@ from typing import overload
 
 from django.utils.translation import gettext as _
 
-from registry.durable import flush
 from registry.errors import SizeMismatch, UploadIncomplete
-from registry.private_files import make_folder
+from registry.local_files import flush, make_folder
 from registry.storage.base import (
     Entry,
     Fetch,

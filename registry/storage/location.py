@@ -24,23 +24,16 @@ class BucketLocation:
     """A bucket of an S3 server.
 
     Attributes:
-        bucket: Its name.
-        prefix: Prefix of all keys, "" or with a slash at its end.
-        endpoint: Address of the server, "" for Amazon's.
-        region: "" for that of the environment.
-        links: Address under which others reach the server, "" for ``endpoint``.
-        has_links: Whether others can reach the server.
-        is_path_style: Whether the bucket is in the path, not in the host name.
         checksums: When requests have the newer checksums, which old servers refuse.
     """
 
-    bucket: str
-    prefix: str = ""
-    endpoint: str = ""
-    region: str = ""
-    links: str = ""
-    has_links: bool = True
-    is_path_style: bool = False
+    bucket: str  # its name
+    prefix: str = ""  # prefix of all keys, "" or with a slash at its end
+    endpoint: str = ""  # address of the server, "" for Amazon's
+    region: str = ""  # "" for that of the environment
+    links: str = ""  # address under which others reach the server, "" for ``endpoint``
+    has_links: bool = True  # whether others can reach the server
+    is_path_style: bool = False  # whether the bucket is in the path, not in the host name
     checksums: Checksums = "when_supported"
 
 

@@ -243,11 +243,7 @@ class S3Store:
     # --- looking --------------------------------------------------------------------------------
 
     def _opened(self, key: str) -> str:
-        """Return the multipart upload of a key; start it if there never was one.
-
-        Raises:
-            FileExistsError: it is already joined.
-        """
+        """Return the multipart upload of a key; start it if there never was one."""
         with self._opening:
             if found := self._found(key):
                 return found
@@ -363,12 +359,7 @@ def _newest_of(listed: Sequence[dict[str, Any]], number: int) -> dict[str, Any]:
 
 
 def _chosen_of(parts: Sequence[Part], listed: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
-    """Return number and tag of the parts to join.
-
-    Raises:
-        SizeMismatch: a part is too long.
-        UploadIncomplete: parts are missing or too short.
-    """
+    """Return number and tag of the parts to join."""
     known = {(part["PartNumber"], part["ETag"]): part for part in listed}
     numbers = {part["PartNumber"] for part in listed}
     chosen, missing = [], []

@@ -142,11 +142,7 @@ def _expiry(days: int | None, parent: AccessToken | None) -> datetime | None:
 
 
 def _binding(user: User, bound_to: str) -> tuple[Namespace | None, Adapter | None]:
-    """Return the namespace or the adapter that a token is bound to.
-
-    Raises:
-        Invalid: the user owns nothing of that name.
-    """
+    """Return the namespace or the adapter that a token is bound to."""
     owner, slash, name = bound_to.strip().partition("/")
     if not owner and not slash:
         return None, None

@@ -186,11 +186,7 @@ def _complete_deposit(user: User, path: str, digest: str) -> Upload | None:
 
 
 def _accept_stored(user: User, path: str, digest: str) -> Upload | None:
-    """Accept stored bytes under a path; bytes of another kind of file are checked again.
-
-    Raises:
-        UploadRefused: the bytes don't match the path.
-    """
+    """Accept stored bytes under a path; bytes of another kind of file are checked again."""
     blob = _stored(user, digest)
     if blob is None:
         return None

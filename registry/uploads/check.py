@@ -20,7 +20,7 @@ from registry.blobs import anatomies, promote
 from registry.blobs import by_hash as blobs_by_hash
 from registry.models import Blob, Finding, HashKind, Upload, UploadState, User
 from registry.scan import checks
-from registry.uploads import endings
+from registry.uploads import receive
 
 _FIELDS = ("code", "severity", "message", "evidence")
 
@@ -135,7 +135,7 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
                 actor=upload.owner, verb="upload_refused", subject=upload.path, codes=codes
             )
     if is_mine:
-        endings.discard(upload)
+        receive.discard(upload)
 
 
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:

@@ -16,7 +16,7 @@ from lorary.anatomy import Finding
 from registry import locks, storage
 from registry.errors import Invalid, SizeMismatch, StateConflict, UploadIncomplete
 from registry.models import Upload, UploadPart, User
-from registry.uploads import endings, receive
+from registry.uploads import receive
 from registry.uploads.receive import Readable
 
 #: Maximum parts of an upload in S3 and here; longer files have longer parts.
@@ -88,7 +88,7 @@ def receive_part(
     body = receive.Body(stream, part.size, declared=receive.digest_of(sha256))
     with locks.holding(upload.storage_key, is_shared=True):
         receive.require_still_open(upload)
-        with endings.writing(upload):
+        with receive.writing(upload):
             return _received(upload, part, body)
 
 

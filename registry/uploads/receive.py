@@ -4,16 +4,87 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from registry import storage
 from registry.accounts import permissions
-from registry.errors import DigestMismatch, Invalid, SizeMismatch, StateConflict
+from registry.errors import DigestMismatch, Invalid, SizeMismatch, StateConflict, UploadIncomplete
 from registry.models import Upload, UploadState, User
 from registry.scan import checks
-from registry.uploads import endings
+
+# Refusals for uploads that have ended, and deletion of their bytes.
+#
+# Cancelling takes no lock: the state changes and the bytes are deleted at once. A request that is
+# writing reads the state again after each part, and deletes what it wrote too late.
+
+#: States of uploads whose bytes were deleted, or never belonged to a blob.
+OVER_STATES = (UploadState.CANCELLED, UploadState.EXPIRED, UploadState.REFUSED)
+
+
+def closed(upload: Upload) -> StateConflict:
+    """Return the refusal of bytes for an ended upload; ``facts["state"]`` is for programs."""
+    return StateConflict(sentence(upload), state=upload.state_now)
+
+
+def sentence(upload: Upload) -> str:
+    """Return a sentence that says how an upload ended, and what to do."""
+    state = upload.state_now
+    if state == UploadState.EXPIRED and upload.blob_id is not None:
+        return _("It was not published in time, and its data was deleted. Start a new upload.")
+    if state == UploadState.EXPIRED:
+        text = _("This upload was not finished by %(day)s, and its data was deleted.")
+        return f"{text % {'day': date_format(upload.expires_at, 'j M Y')}} {_('Start a new one.')}"
+    if state == UploadState.CANCELLED:
+        return _("This upload was cancelled, and its data was deleted. Start a new one.")
+    if state == UploadState.REFUSED:
+        return _("This file was refused; its findings give the reasons. Upload a corrected file.")
+    text = _("This upload accepts no more bytes: it is complete, and its state is %(state)s.")
+    return text % {"state": state}
+
+
+@contextmanager
+def writing(upload: Upload) -> Iterator[None]:
+    """Delete what the block writes if the upload ends meanwhile.
+
+    Raises:
+        StateConflict: it ended, whether the block succeeded or not.
+    """
+    try:
+        yield
+    finally:
+        require_not_over(upload)
+
+
+@contextmanager
+def explaining(upload: Upload) -> Iterator[None]:
+    """Replace the block's error about missing bytes if they are missing because the upload ended.
+
+    Raises:
+        StateConflict: it ended.
+    """
+    try:
+        yield
+    except (FileNotFoundError, UploadIncomplete):
+        require_not_over(upload)
+        raise
+
+
+def require_not_over(upload: Upload) -> None:
+    """Refuse an ended upload, and delete its bytes. Raises StateConflict: it ended."""
+    upload.refresh_from_db(fields=["state"])
+    if upload.state in OVER_STATES:
+        discard(upload)
+        raise closed(upload)
+
+
+def discard(upload: Upload) -> None:
+    """Delete the parts and bytes of an ended upload."""
+    upload.parts.all().delete()
+    storage.discard(upload.storage_key)
 
 
 class Readable(Protocol):
@@ -111,11 +182,7 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
 
 
 def require_own(actor: User, upload: Upload) -> User:
-    """Return the user if they own the upload.
-
-    Raises:
-        StateConflict: they do not.
-    """
+    """Return the user if they own the upload. Raises StateConflict: they do not."""
     user = permissions.require_scope(actor, "write")
     if upload.owner_id != user.pk:
         raise StateConflict(_("This upload belongs to another user."), state=upload.state)
@@ -132,7 +199,7 @@ def require_still_open(upload: Upload) -> None:
     """
     upload.refresh_from_db(fields=["state", "storage_key", "expires_at"])
     if upload.state_now != UploadState.RECEIVING:
-        raise endings.closed(upload)
+        raise closed(upload)
 
 
 def require_open(actor: User, upload: Upload) -> None:

@@ -22,7 +22,7 @@ from registry import locks, storage
 from registry.blobs.selectors import kept_for_owner
 from registry.errors import Conflict
 from registry.models import Finding, Job, JobState, Upload, UploadState
-from registry.uploads import endings
+from registry.uploads import receive
 from registry.uploads.services import CHECK_TASK
 
 #: Rows in one transaction; on SQLite it blocks other writers.
@@ -120,5 +120,5 @@ def _end(upload: Upload) -> bool:
     )
     if not mine.update(state=UploadState.EXPIRED, updated_at=timezone.now()):
         return False
-    endings.discard(upload)
+    receive.discard(upload)
     return True

@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry.accounts.organisations import writable_by
+from registry.accounts.permissions import writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import NotFound
 from registry.models import (
@@ -146,11 +146,7 @@ def _first_since(upload: Upload, versions: list[Version]) -> Version:
 
 
 def get(user: User, public_id: str | UUID) -> Upload:
-    """Return one of the user's uploads.
-
-    Raises:
-        NotFound: no such upload, or another user's.
-    """
+    """Return one of the user's uploads. Raises NotFound: no such upload, or another user's."""
     return many(user, [public_id])[0]
 
 

@@ -34,7 +34,8 @@ from registry.jobs import queue
 from registry.models import Blob, Namespace, Upload, UploadState, User
 from registry.names import check_path
 from registry.scan import checks
-from registry.uploads import check, endings, parts
+from registry.uploads import check, parts
+from registry.uploads import receive as endings
 from registry.uploads import receive as receiving
 from registry.uploads import selectors as upload_selectors
 from registry.uploads.parts import part_of, receive_part
@@ -123,10 +124,6 @@ def _open(upload: Upload, *, most: int) -> Upload:
 
     The namespace's row stays locked between the comparison and the insertion, so that the limits
     also hold for simultaneous requests.
-
-    Raises:
-        Invalid, QuotaExceeded: it exceeds a limit.
-        StorageAway: the store cannot be reached.
     """
     with transaction.atomic():
         namespace = Namespace.objects.select_for_update().get(user=upload.owner)
@@ -157,10 +154,6 @@ def _readable_blob(user: User, path: str, size_bytes: int, declared: str) -> Blo
     """Return the stored blob of a declared digest if the user may read it, else None.
 
     The quick checks run again, because the same bytes may be invalid under another name.
-
-    Raises:
-        SizeMismatch: the stored bytes have another length.
-        UploadRefused: the bytes don't match the name.
     """
     blob = upload_selectors.readable_by(user, declared) if declared else None
     if blob is None:
@@ -266,9 +259,6 @@ def _write(upload: Upload, chunks: Iterator[bytes], part: storage.Part) -> str:
     """Store a part; the first part gets a new key if the old one accepts no more parts.
 
     That happens if a process joined all parts and died before it saved the new state.
-
-    Raises:
-        FileExistsError: the key accepts no more parts.
     """
     try:
         return storage.store().write(upload.storage_key, chunks, part=part)
@@ -338,11 +328,7 @@ def _join(upload: Upload, sent: list[storage.Part]) -> None:
 
 
 def _require_declared(upload: Upload, sha256: str) -> None:
-    """Refuse a body whose digest differs from the declared one.
-
-    Raises:
-        DigestMismatch: it differs.
-    """
+    """Refuse a body whose digest differs from the declared one."""
     if upload.declared_sha256 and upload.declared_sha256 != sha256:
         finding = checks.digest_differs(upload.declared_sha256, sha256)
         check.refuse(upload, [finding], from_state=UploadState.RECEIVING)

@@ -16,8 +16,8 @@ from registry.adapters import services as adapters
 from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
 from registry.errors import UploadRefused
+from registry.hooks import version_published
 from registry.models import Adapter, Blob, Revision, User, Version, VersionAnatomy, VersionState
-from registry.signals import version_published
 from registry.versions import details as version_details
 from registry.versions import latest
 from registry.versions.details import Details

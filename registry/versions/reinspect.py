@@ -30,18 +30,14 @@ class Reinspected:
     """The result of a run.
 
     Attributes:
-        read: Headers that were read.
-        changed: Files whose anatomy or findings changed (or would change).
-        versions: Versions whose columns in lists changed.
         refused: Digests of files that would be refused today; they stay published.
-        missing: Digests of files whose bytes are missing.
     """
 
-    read: int = 0
-    changed: int = 0
-    versions: int = 0
+    read: int = 0  # headers that were read
+    changed: int = 0  # files whose anatomy or findings changed (or would change)
+    versions: int = 0  # versions whose columns in lists changed
     refused: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # digests of files whose bytes are missing
 
 
 def stale() -> QuerySet[BlobAnatomy]:

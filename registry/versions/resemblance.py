@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from lorary.anatomy.claims.vocabulary import covers
-from registry.accounts.organisations import writable_by
+from registry.accounts.permissions import writable_by
 from registry.models import Adapter, File, User
 from registry.versions.variants import run_of
 
@@ -34,21 +34,13 @@ _VERSION = re.compile(r" (?:(?:v|ver|version) ?)?[0-9]{1,3}(?: [0-9]{1,3})?$| fi
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """An adapter that a file looks like a new version of.
+    """An adapter that a file looks like a new version of."""
 
-    Attributes:
-        adapter: The adapter; its namespace is loaded.
-        is_same_name: Whether the names differ at most in a version.
-        is_same_base: Whether both are known to be for the same base model.
-        is_same_run: Whether both were saved by the same training run.
-        is_same_structure: Whether method, rank and number of changed layers are the same.
-    """
-
-    adapter: Adapter
-    is_same_name: bool
-    is_same_base: bool
-    is_same_run: bool
-    is_same_structure: bool
+    adapter: Adapter  # the adapter; its namespace is loaded
+    is_same_name: bool  # whether the names differ at most in a version
+    is_same_base: bool  # whether both are known to be for the same base model
+    is_same_run: bool  # whether both were saved by the same training run
+    is_same_structure: bool  # whether method, rank and number of changed layers are the same
 
     @property
     def number(self) -> int:

@@ -22,6 +22,7 @@ from registry import events
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
 from registry.errors import StateConflict
+from registry.hooks import version_withdrawn
 from registry.models import (
     OUT_STATES,
     Adapter,
@@ -33,7 +34,6 @@ from registry.models import (
     Version,
     VersionState,
 )
-from registry.signals import version_withdrawn
 from registry.versions import latest
 
 

@@ -13,8 +13,8 @@ from lorary.client.http.retries import Backoff
 from lorary.client.http.session import Session
 from lorary.client.models import File
 from lorary.client.transfers.cache import Cache
-from lorary.client.transfers.direct_parts import DirectParts
 from lorary.client.transfers.download import fetch
+from lorary.client.transfers.upload import DirectParts
 from tests.client.conftest import sha
 from tests.client.fakehub import TOKEN, FakeHub, serving
 

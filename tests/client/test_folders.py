@@ -12,7 +12,7 @@ import pytest
 
 from lorary.client import errors
 from lorary.client.names import generic_rest
-from lorary.client.transfers import digests, folders, pulling
+from lorary.client.transfers import cache, folders, pulling
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def digest(path: Path) -> str:
         hashed.append(path)
-        return digests.digest_file(path)
+        return cache.digest_file(path)
 
     monkeypatch.setattr(folders, "digest_file", digest)
     return hashed

@@ -17,10 +17,9 @@ from rich.cells import cell_len
 
 import lorary
 from lorary.anatomy import finding_codes
-from lorary.cli.commands import inspect_many
+from lorary.cli.commands import inspect
 from lorary.cli.output import text as output
-from lorary.cli.output.finding_advice import ADVICE
-from lorary.cli.output.text import wrap
+from lorary.cli.output.text import ADVICE, wrap
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya
 from tests.builders.weights import safetensors
 from tests.client.conftest import CLI, Ran
@@ -101,7 +100,7 @@ def test_a_folder_shows_people_a_line_for_each_file(run: Run, folder: Path) -> N
 def test_several_processes_give_what_one_does(tmp_path: Path, environment: dict[str, str]) -> None:
     root = tmp_path / "many"
     root.mkdir()
-    for number in range(inspect_many._WORTH_IT + 9):
+    for number in range(inspect._WORTH_IT + 9):
         rank = 1 + number % 7
         data = kohya(SD1, rank=rank) if number % 5 else b"PK\x03\x04"
         (root / f"{number:03}.safetensors").write_bytes(data)

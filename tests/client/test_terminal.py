@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client.transfers.file_lock import exclusive
+from lorary.client.transfers.cache import exclusive
 from tests.client.conftest import CLI, parts, sha
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from django.test import override_settings
 from hub import shared_cache as shared
 from hub.databases import cache
 from tests.running import free_port
-from tools.faults.processes import Broker
+from tools.faults.servers.processes import Broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

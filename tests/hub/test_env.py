@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from hub.config import load, prepare
-from hub.env import Env, parse_size
+from hub.config import Env, load, parse_size, prepare
 
 
 @pytest.mark.parametrize(

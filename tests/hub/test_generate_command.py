@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from hub.generation import vocabulary
-from hub.generation.weights import FAMILIES, METHODS, weights
+from hub.generation.adapters import FAMILIES, METHODS, weights
 from hub.operations import doctor
 from previews.models import Image, Sample
 from registry import guards

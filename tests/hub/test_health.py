@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.talk import Answer, Caller
 from tests.running import ROOT, RunningHub, free_port
-from tools.faults.full_disk import SmallDisk
+from tools.faults.scenarios.full_disk import SmallDisk
 from tools.faults.trials import Skipped
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 
-from hub.config import load, moved_to, save_move
-from hub.env import Env
+from hub.config import Env, load, moved_to, save_move
 from hub.setting_checks import check_settings, is_same_store
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection
 
 from hub.operations import backup
-from registry import identity
 from registry.models import Blob, Hub
 from tests.hub.test_backups import digests, keep, names, run
 
@@ -57,7 +56,7 @@ def changed(folder: Path) -> dict[Path, int]:
 
 
 def test_a_hub_is_one_and_stays_itself() -> None:
-    assert identity.own() == identity.own() == Hub.objects.get().identity.hex
+    assert backup.own_identity() == backup.own_identity() == Hub.objects.get().identity.hex
     with pytest.raises(IntegrityError, match="hub_is_one"):
         Hub.objects.create(pk=2)
 
@@ -65,10 +64,10 @@ def test_a_hub_is_one_and_stays_itself() -> None:
 def test_the_folder_the_set_and_its_rows_say_whose_they_are(folder: Path) -> None:
     made = backup.make(folder)
     place = folder / "sets" / made.name
-    assert backup.owner_of(folder) == identity.own()
-    assert json.loads((place / "manifest.json").read_text())["hub"] == identity.own()
+    assert backup.owner_of(folder) == backup.own_identity()
+    assert json.loads((place / "manifest.json").read_text())["hub"] == backup.own_identity()
     with closing(sqlite3.connect(place / "rows.sqlite3")) as rows:
-        assert rows.execute("SELECT identity FROM registry_hub").fetchall() == [(identity.own(),)]
+        assert rows.execute("SELECT identity FROM registry_hub").fetchall() == [(backup.own_identity(),)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--keep", "1"], ["--rows-only", "--keep", "1"]])
@@ -89,7 +88,7 @@ def test_a_folder_can_be_taken_over(folder: Path) -> None:
         call_command("backup", "--to", str(folder), "--adopt", "--keep", "1")
     assert run("backup", "--to", str(folder), "--adopt")[0] == 0
     assert run("backup", "--to", str(folder), "--keep", "5")[0] == 0
-    assert backup.owner_of(folder) == identity.own()
+    assert backup.owner_of(folder) == backup.own_identity()
     assert len(names(folder)) == 3
 
 
@@ -100,7 +99,7 @@ def test_a_folder_of_before_is_its_hubs_whatever_was_swept_since(folder: Path) -
     without_identity(folder)
     keep(b"new")
     assert run("backup", "--to", str(folder), "--keep", "1")[0] == 0
-    assert backup.owner_of(folder) == identity.own()
+    assert backup.owner_of(folder) == backup.own_identity()
 
 
 def test_a_folder_of_before_is_no_hubs_that_lacks_a_file_of_any_set(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.http.ranges import MAX_RANGES, Span, parted, spans_of
+from hub.http.delivery import MAX_RANGES, Span, parted, spans_of
 from registry.errors import RangeUnsatisfiable
 
 N = 1000

@@ -13,7 +13,7 @@ from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
 from hub.webserver import connections
-from hub.webserver.streams import Body, make_direct
+from hub.webserver.connections import Body, make_direct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from gunicorn.config import Config
 
 from hub.http.middleware import CONTENT_SECURITY_POLICY, HeadMiddleware, SecurityHeadersMiddleware
-from hub.operations import processes
+from hub.operations import supervisor
 
 if TYPE_CHECKING:
     from django.test import Client, RequestFactory
@@ -36,7 +36,7 @@ def test_an_answer_may_set_a_stricter_policy_itself(rf: RequestFactory) -> None:
 
 
 def test_no_header_says_what_part_of_the_address_is_the_site() -> None:
-    command = processes.web("127.0.0.1", 8000, 1).command
+    command = supervisor.web("127.0.0.1", 8000, 1).command
     asked = Config().parser().parse_args(command[command.index("gunicorn") + 1 :])
     config = Config()
     config.set("forwarder_headers", asked.forwarder_headers)
@@ -55,5 +55,5 @@ def test_an_answer_to_head_has_the_length_of_a_body_and_none(rf: RequestFactory)
 
 
 def test_connections_wait_longer_than_clients_keep_them() -> None:
-    words = processes.web("127.0.0.1", 8000, 1).command
+    words = supervisor.web("127.0.0.1", 8000, 1).command
     assert int(words[words.index("--keep-alive") + 1]) > 60

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lorary.safetensors import Header, TensorInfo
-from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.tensors import DTYPE_BITS
 
 ROOT = Path(
     os.environ.get("LORARY_REFERENCE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorary.anatomy import analyse
-from lorary.anatomy.base_models.checkpoint_family import checkpoint_families
+from lorary.anatomy.base_models.checkpoint_identity import checkpoint_families
 from lorary.anatomy.families import families
 from lorary.safetensors import TensorInfo
 from tests.builders import foreign

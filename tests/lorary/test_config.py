@@ -10,9 +10,10 @@ from lorary.anatomy.claims.config import (
     MOST_CONFIG_BYTES,
     AdapterConfig,
     ConfigError,
+    Patterns,
+    compile_safe,
     embedded_configs,
 )
-from lorary.anatomy.claims.patterns import Patterns, compile_safe
 
 
 def test_every_field_is_read() -> None:

@@ -24,11 +24,10 @@ from lorary.safetensors import (
     read_header,
 )
 from lorary.safetensors import header as header_module
-from lorary.safetensors.budget import count_texts
-from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HEADER_CODES
+from lorary.safetensors.rules import count_texts
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
-from lorary.safetensors.tensors import Tensors
+from lorary.safetensors.tensors import DTYPE_BITS, Tensors
 from tests.builders.malformed import ATTACKS
 from tests.builders.weights import file_of, safetensors
 from tests.whole import crossed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorary.anatomy.families import encoder_index, family_index
-from lorary.anatomy.keys.layers import LAYERS, layer_of
+from lorary.anatomy.keys.tensor_names import LAYERS, layer_of
 from lorary.anatomy.modules.module_table import Columns, Modules, modules_of
 from tests.builders.modules import LYCORIS, Shapes, one, pairs, scanned
 

@@ -15,7 +15,7 @@ from lorary.safetensors import (
     read_scalar,
     read_scalars,
 )
-from lorary.safetensors.scalars import decode_scalar
+from lorary.safetensors.header import decode_scalar
 from tests.builders.weights import number, safetensors
 
 if TYPE_CHECKING:

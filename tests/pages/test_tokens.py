@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.pages.accounts import one_time_secret
+from hub.pages.accounts import tokens as one_time_secret
 from registry.adapters import services as adapters
 from registry.errors import Unauthenticated
 from registry.tokens import services as tokens

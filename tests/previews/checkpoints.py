@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from previews.render.adapters.ldm import ldm_names
+from previews.render.adapters.base_modules import ldm_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from django.utils import timezone
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
 from previews.pictures.services import StoredControls
-from previews.render import pipeline_arguments
+from previews.render import engine
 from previews.render.pictures import Picture
 from previews.render.recipe import Shot
 from previews.renders.selectors import previews_of
@@ -41,7 +41,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     def counted(opened: Any, recipe: Any, shots: Any, *more: Any) -> Any:
         drawn.extend(shot.strength for shot in shots)
-        return pipeline_arguments.arguments(opened, recipe, shots, *more)
+        return engine.arguments(opened, recipe, shots, *more)
 
     monkeypatch.setattr("previews.render.engine.arguments", counted)
     return drawn

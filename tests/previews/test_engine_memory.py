@@ -10,7 +10,7 @@ import torch
 
 from previews.render import Layer, OutOfMemory
 from previews.render.adapters.applied import mount
-from previews.render.bases.memory_fallbacks import has_room, is_out_of_memory
+from previews.render.bases.pipelines import has_room, is_out_of_memory
 from previews.render.engine import Engine
 from tests.previews.updates import bases_at, pixels, recipe, some_updates, write_kohya
 

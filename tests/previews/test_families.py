@@ -27,7 +27,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from previews.render.adapters.ldm import ldm_names
+from previews.render.adapters.base_modules import ldm_names
 from previews.render.engine import Engine
 from tests.previews.updates import (
     bases_at,

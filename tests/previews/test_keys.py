@@ -9,9 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from previews.render import CannotRender, Why
-from previews.render.adapters.base_modules import BaseModule, Table, table_of
+from previews.render.adapters.base_modules import BaseModule, Table, ldm_names, table_of
 from previews.render.adapters.keys import group, split
-from previews.render.adapters.ldm import ldm_names
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lorary.anatomy import analyse
-from lorary.anatomy.base_models.checkpoint_family import checkpoint_families
+from lorary.anatomy.base_models.checkpoint_identity import checkpoint_families
 from tests.builders.architectures import MODELS
 from tests.builders.modules import Shapes, header
 

@@ -10,13 +10,15 @@ from django.urls import resolve
 
 from hub.api.urls import v1
 from hub.protocols.civitai import urls
-from hub.protocols.civitai.basemodels import NAMES, condition, name_of
 from hub.protocols.civitai.vocabulary import (
     COMMERCIAL_USES,
     MODEL_TYPES,
+    NAMES,
     allowing,
+    condition,
     flags_of,
     model_type,
+    name_of,
     of_types,
 )
 from lorary.anatomy import FAMILIES

@@ -11,7 +11,7 @@ import pytest
 
 from hub.protocols.huggingface.commits import operations as reading
 from hub.protocols.huggingface.commits.operations import Content, Deletion, Header, Pointer
-from hub.protocols.huggingface.repos.modes import INLINE_BYTES
+from hub.protocols.huggingface.repos.shapes import INLINE_BYTES
 from registry.errors import Invalid, LoraryError, TooLarge
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.protocols.huggingface.repos.modes import INLINE_BYTES
+from hub.protocols.huggingface.repos.shapes import INLINE_BYTES
 from registry.publication import services as publication
 from registry.versions import withdraw
 from tests import catalogue as steps

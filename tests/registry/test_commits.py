@@ -17,10 +17,10 @@ from registry.errors import (
     NotFound,
     UploadNotReady,
 )
+from registry.hooks import version_published
 from registry.jobs import worker_process
 from registry.models import Adapter, Blob, Event, Revision, Upload, UploadState, User, Version
 from registry.publication import services as publication
-from registry.signals import version_published
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw

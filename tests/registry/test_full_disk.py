@@ -1,4 +1,4 @@
-"""Where a disk may be full; ``tools.faults.full_disk`` fills a real one."""
+"""Where a disk may be full; ``tools.faults.scenarios.full_disk`` fills a real one."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry import ignored_paths
-from registry.scan import checks
+from registry.scan import checks, ignored_paths
 
 
 @pytest.mark.parametrize(

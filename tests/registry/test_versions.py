@@ -19,6 +19,7 @@ from registry.errors import (
     UploadIncomplete,
     UploadNotReady,
 )
+from registry.hooks import version_published
 from registry.models import (
     Adapter,
     Alias,
@@ -31,7 +32,6 @@ from registry.models import (
     Version,
 )  # fmt: skip
 from registry.publication import services as publication
-from registry.signals import version_published
 from registry.uploads import services as uploads
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions

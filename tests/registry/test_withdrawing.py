@@ -22,6 +22,7 @@ from registry.errors import (
     Unauthenticated,
     UploadRefused,
 )
+from registry.hooks import version_withdrawn
 from registry.models import (
     Adapter,
     Event,
@@ -30,7 +31,6 @@ from registry.models import (
     Version,
 )
 from registry.publication import services as publication
-from registry.signals import version_withdrawn
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from tests.builders.adapters import DENOISERS, kohya
 from tests.clients.programs import Programs
 from tests.running import ROOT, RunningHub

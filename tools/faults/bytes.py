@@ -23,9 +23,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from benchmarks.reports import machine
-from tools.faults import bad_inputs, brokers, catalogue, crowd, full_disk, kills, s3
-from tools.faults.environment import Environment
+from benchmarks.results import machine
+from tools.faults.scenarios import bad_inputs, brokers, catalogue, crowd, full_disk, kills, s3
+from tools.faults.servers.environment import Environment
 from tools.faults.trials import Plan, Skipped, Trial
 
 if TYPE_CHECKING:

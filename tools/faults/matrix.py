@@ -26,10 +26,10 @@ from xml.etree import ElementTree as ET
 
 from kombu import Connection
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from tests.running import ROOT
-from tools.faults.processes import Broker
-from tools.faults.servers import Postgres, RabbitMQ, postgres_programs
+from tools.faults.servers.processes import Broker
+from tools.faults.servers.services import Postgres, RabbitMQ, postgres_programs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 import django
 
-from benchmarks.reports import machine
-from tools.faults.processes import Broker, Workers
+from benchmarks.results import machine
+from tools.faults.servers.processes import Broker, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,10 +23,10 @@ from previews.tryouts.requests import TryoutRequest
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
+from registry.hooks import version_published
 from registry.jobs import queue
 from registry.models import Job, JobState, Worker
 from registry.publication import services as publication
-from registry.signals import version_published
 from registry.versions.details import Details
 from tests import catalogue
 from training.miniature.tiny import write_tiny_base, write_tiny_lora

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tools.faults.environment import Environment
+    from tools.faults.servers.environment import Environment
 
 #: Broken promises that are told one by one; the rest is counted.
 SHOWN = 20

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import django
 from django.apps import apps
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from lorary.anatomy import inspect_bytes
 from tools.fuzz.patterns import compiled
 from tools.fuzz.pumping import pumped

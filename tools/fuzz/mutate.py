@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from tools.fuzz.checks import MEMORY_BYTES, MEMORY_TIMES, check, declared_size
 from tools.fuzz.mutations import bulk, mutated
 from tools.fuzz.seeds import CONFIGS

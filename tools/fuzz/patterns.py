@@ -31,11 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST = 1024
 #: Files whose patterns see no text of a stranger, or only a short one.
 EXEMPT = {
-    "hub/env.py": "settings of whoever runs the hub",
+    "hub/config.py": "settings of whoever runs the hub",
     "hub/pages/help/guides.py": "pages of our own documentation",
     "hub/pages/help/styleguide.py": "our own style sheets and icons",
     "hub/http/delivery.py": "one header of a request, matched from its beginning",
-    "hub/http/ranges.py": "one header of a request, matched from its beginning",
     "hub/wsgi.py": "one header of a request",
     "previews/sample_files/sandbox.py": "a placeholder of at most 2,000 characters",
     "previews/render/bases/bases_file.py": "settings of whoever runs the hub",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import django
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from tests.running import RunningHub
 
 if TYPE_CHECKING:

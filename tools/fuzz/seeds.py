@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy.families import families
 from lorary.anatomy.keys.tensor_names import PREFIXES, SUFFIXES
-from lorary.safetensors.dtypes import DTYPE_BITS
+from lorary.safetensors.tensors import DTYPE_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports import machine
+from benchmarks.results import machine
 from tests.running import RunningHub
 from tools.fuzz.dawdling import WAYS, dawdle
 

@@ -18,7 +18,7 @@ from hub.operations.missing_database import missing_hub
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
-from registry.private_files import is_open, make_folder
+from registry.local_files import is_open, make_folder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

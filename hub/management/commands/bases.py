@@ -100,12 +100,7 @@ class Command(BaseCommand):
 
 
 def _chosen(file: object, names: Sequence[str]) -> list[Base]:
-    """Return the bases of a file, or the named ones.
-
-    Raises:
-        BasesInvalid: the file is invalid.
-        BaseUnavailable: a name is unknown.
-    """
+    """Return the bases of a file, or the named ones."""
     bases = load_bases(str(file))
     if not names:
         return list(bases)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.env import parse_size
+from hub.config import parse_size
 from hub.management.progress import Help
 from hub.setting_checks import TAG
 from registry.accounts import quotas

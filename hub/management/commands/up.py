@@ -16,7 +16,8 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from hub.management.options import queues, whole_number
-from hub.operations import process_lock, processes
+from hub.operations import process_lock
+from hub.operations import supervisor as processes
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
 from hub.setting_checks import LOOPBACK, TAG

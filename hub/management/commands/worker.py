@@ -18,7 +18,7 @@ from django.db import connections
 
 from hub.celery import app
 from hub.management import options
-from hub.operations import process_lock, processes
+from hub.operations import process_lock, supervisor
 from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
 from previews import worker_bases
@@ -37,13 +37,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--queues",
             type=options.queues,
-            default=processes.DEFAULT_QUEUES,
+            default=supervisor.DEFAULT_QUEUES,
             help="comma-separated; “render” is every family of the bases file, “render.sdxl” one",
         )
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Run one kind of work in this process, or supervise a process for each of several."""
-        groups = processes.groups_of(options["queues"])
+        groups = supervisor.groups_of(options["queues"])
         if not groups:
             message = "Name at least one queue."
             raise CommandError(message)
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             _enter()
             sys.exit(_work(groups[0], _queues_of(groups[0])))
         connections.close_all()
-        sys.exit(Supervisor(processes.workers(options["queues"]), say=self.stderr.write).run())
+        sys.exit(Supervisor(supervisor.workers(options["queues"]), say=self.stderr.write).run())
 
 
 def _enter() -> None:

@@ -61,11 +61,7 @@ def signin(request: HttpRequest) -> HttpResponse:
 
 
 def _checked_sign_in_form(request: HttpRequest) -> SignInForm:
-    """Return the validated form; the attempt is counted before the password is hashed.
-
-    Raises:
-        RateLimited: there were too many attempts.
-    """
+    """Return the validated form; the attempt is counted before the password is hashed."""
     place = address_of(request)
     who = f"{place}|{_account(request.POST.get('username', ''))}"
     attempts.require("signin-place", place, limit=SIGN_IN_TRIES_PER_ADDRESS, window_s=WINDOW_S)
@@ -138,11 +134,7 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 def _checked_password_form(request: HttpRequest, user: User) -> PasswordForm:
-    """Return the validated form.
-
-    Raises:
-        RateLimited: somebody is guessing.
-    """
+    """Return the validated form. Raises RateLimited: somebody is guessing."""
     who = str(user.pk)
     attempts.require("password", who, limit=PASSWORD_TRIES, window_s=WINDOW_S)
     form = PasswordForm(user, request.POST)

@@ -21,8 +21,7 @@ from hub.pages.pictures.strength_slider import Option
 from hub.templatetags.lorary import size, strength
 from previews.pictures.selectors import Picture
 from previews.render.recipe import SLOT
-from previews.renders.picture_pairs import Comparison, Pair, compare, rendered
-from previews.renders.selectors import Previews, previews_of
+from previews.renders.selectors import Comparison, Pair, Previews, compare, previews_of, rendered
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.models import Adapter, Version, VersionState

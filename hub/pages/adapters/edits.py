@@ -22,7 +22,7 @@ from hub.pages.forms import AdapterForm, accept_faults
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
-from registry.cards import html
+from registry.cards import markdown
 from registry.cards import services as cards
 from registry.errors import Invalid
 from registry.models import Adapter, User
@@ -35,7 +35,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     user = require_adapter(request.user, adapter)
     data, is_part = request.POST, "part" in request.GET
     is_previewed = data.get("do") == "preview"
-    preview = html.preview(data.get("card", "")) if is_previewed else None
+    preview = markdown.preview(data.get("card", "")) if is_previewed else None
     if is_previewed and is_part:
         return render(request, "adapter/card.html", {"card": preview})
     is_sent, initial = request.method == "POST", _initial(adapter)

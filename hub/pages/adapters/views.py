@@ -23,7 +23,7 @@ from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
-from registry.cards import html
+from registry.cards import markdown
 from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
 
@@ -62,7 +62,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
         "adapter": adapter,
         "licence": licence_panel(adapter.licence),
         "tags": list(adapter.tags.values_list("name", flat=True)),
-        "card": html.of(adapter),
+        "card": markdown.of(adapter),
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),

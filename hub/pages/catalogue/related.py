@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from hub.pages.catalogue.cards import cards_of
-from previews.samples.companions import companions
+from previews.samples.selectors import companions
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.similar import similar
 

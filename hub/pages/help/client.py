@@ -66,11 +66,7 @@ def _digest(folder: Path) -> str:
 
 
 def _etag(_request: HttpRequest, file: str) -> str:
-    """Return the ETag: the name of the wheel, which contains a digest.
-
-    Raises:
-        NotFound: the hub has another version of the client now.
-    """
+    """Return the ETag: the name of the wheel, which contains a digest."""
     if file != wheel().name:
         raise NotFound(
             _("The client of this hub was updated. “Help” has the command to install it.")

@@ -38,11 +38,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 @lru_cache(maxsize=8)
 def _read(name: str) -> tuple[str, SafeString]:
-    """Return title and body of a document.
-
-    Raises:
-        NotFound: the document does not exist, or is not installed.
-    """
+    """Return title and body of a document."""
     if name not in DOCUMENTS:
         raise NotFound(_("There is no help page with this name."))
     try:

@@ -24,15 +24,10 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class CopiedRecipe:
-    """A preview's recipe.
+    """A preview's recipe."""
 
-    Attributes:
-        infotext: As A1111 writes it into its pictures; pasted into a prompt field, it sets all.
-        request: The JSON body of ``POST /api/v1/tryouts`` for the same picture.
-    """
-
-    infotext: str
-    request: str
+    infotext: str  # as A1111 writes it into its pictures; pasted into a prompt field, it sets all
+    request: str  # the JSON body of ``POST /api/v1/tryouts`` for the same picture
 
 
 def copied_recipe(

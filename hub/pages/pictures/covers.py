@@ -34,19 +34,12 @@ class CoverForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class CoverControls:
-    """What an owner sees of the cover.
+    """What an owner sees of the cover."""
 
-    Attributes:
-        url: Where a choice is sent.
-        image: Id of the rendered picture that is the cover, None if another one is.
-        sample: Id of the uploaded picture that is the cover, None if another one is.
-        is_chosen: Whether the owner chose it.
-    """
-
-    url: str
-    image: int | None
-    sample: int | None
-    is_chosen: bool
+    url: str  # where a choice is sent
+    image: int | None  # id of the rendered picture that is the cover, None if another one is
+    sample: int | None  # id of the uploaded picture that is the cover, None if another one is
+    is_chosen: bool  # whether the owner chose it
 
 
 def controls_of(user: User | AnonymousUser, adapter: Adapter) -> CoverControls | None:

@@ -25,7 +25,7 @@ from previews import cards
 from previews.covers import drawing
 from previews.derived import Unreadable, offered
 from previews.models import Image, Sheet, SheetKind
-from previews.pictures import public_files, thumbnails
+from previews.pictures import selectors, thumbnails
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
 from registry.accounts.permissions import require_scope
@@ -40,7 +40,7 @@ def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG, if the viewer may see the version."""
     blob: Stored | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        blob = public_files.picture(image_id)
+        blob = selectors.picture(image_id)
     if blob is not None:
         return send_picture(request, blob, "image/png", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
@@ -52,7 +52,7 @@ def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send the animation of a video, whose PNG is a contact sheet."""
     blob: Stored | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        blob = public_files.animation(image_id)
+        blob = selectors.animation(image_id)
     if blob is not None:
         return send_picture(request, blob, "image/webp", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
@@ -68,7 +68,7 @@ def thumbnail(
     """Send a thumbnail of a preview; 404 if the digest is not that of the picture."""
     found: tuple[Stored, int] | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        found = public_files.picture_and_width(image_id)
+        found = selectors.picture_and_width(image_id)
     is_open = found is not None
     if found is None:
         picture, is_open = _picture(viewer_of(request), image_id)
@@ -202,12 +202,7 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
-    """Return the version if the viewer may see it; drafts are only visible to their owner.
-
-    Raises:
-        NotFound: it does not exist, or the viewer may not see it.
-        Gone: it was withdrawn, with its pictures.
-    """
+    """Return the version if the viewer may see it; drafts are only visible to their owner."""
     version = (
         Version.objects.select_related("adapter__namespace", "revision")
         .filter(pk=version_id)

@@ -15,10 +15,10 @@ from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.templatetags.lorary import size
 from hub.upload_progress import checked_bytes
 from registry.accounts import quotas
-from registry.ignored_paths import ARCHIVES, PICKLES
 from registry.models import Namespace, Upload, UploadState, User, Version
 from registry.scan import checks
-from registry.uploads import endings
+from registry.scan.ignored_paths import ARCHIVES, PICKLES
+from registry.uploads import receive
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
 
@@ -122,7 +122,7 @@ def _upload_row(upload: Upload, version: Version | None, checked: int) -> Upload
         return UploadRow(
             upload, _("Withdrawn"), text % {"version": _named(version)}, version=version
         )
-    return UploadRow(upload, word, endings.sentence(upload), remarks=remarks)
+    return UploadRow(upload, word, receive.sentence(upload), remarks=remarks)
 
 
 def _named(version: Version) -> str:

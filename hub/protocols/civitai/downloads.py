@@ -88,12 +88,7 @@ def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
 
 
 def _opened_pass(signed: str) -> tuple[Served, str]:
-    """Return the file of a pass, and the name to save it under.
-
-    Raises:
-        Refused: it is invalid or expired.
-        NotFound, Gone, Forbidden: see ``by_id.served``.
-    """
+    """Return the file of a pass, and the name to save it under."""
     try:
         version, file, user, token, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
     except signing.SignatureExpired as error:

@@ -103,11 +103,7 @@ def _not_allowed(allowed: set[str]) -> HttpResponse:
 
 
 def _charge(request: HttpRequest, scope: str) -> None:
-    """Count the request for the rate limits.
-
-    Raises:
-        RateLimited: there were too many requests.
-    """
+    """Count the request for the rate limits."""
     drf_request, view = (
         cast("Request", request),
         cast("APIView", SimpleNamespace(throttle_scope=scope)),

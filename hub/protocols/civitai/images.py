@@ -12,12 +12,18 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
-from hub.protocols.civitai.basemodels import NAMES, condition, name_of
 from hub.protocols.civitai.endpoint import answer, endpoint, origin
 from hub.protocols.civitai.files import main_of
 from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters
 from hub.protocols.civitai.shapes import VersionBundle
-from hub.protocols.civitai.vocabulary import IMAGE_SORTS, LEVEL_NAMES, ratings_in
+from hub.protocols.civitai.vocabulary import (
+    IMAGE_SORTS,
+    LEVEL_NAMES,
+    NAMES,
+    condition,
+    name_of,
+    ratings_in,
+)
 from previews.models import Image
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
@@ -69,11 +75,7 @@ def _after(cursor: str, order: str) -> int:
 
 
 def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
-    """Return the visible previews that match the parameters.
-
-    Raises:
-        Invalid: a value is invalid.
-    """
+    """Return the visible previews that match the parameters. Raises Invalid: a value is invalid."""
     ids = {column: value for name, column in _IDS.items() if (value := parameters.id(name))}
     states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
     adapters = by_id.adapters_for(request.user).filter(withdrawn_reason="")

@@ -2,30 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.protocols.civitai import paging, shapes
-from hub.protocols.civitai.basemodels import NAMES, condition
 from hub.protocols.civitai.endpoint import Refused, answer, endpoint, origin
 from hub.protocols.civitai.query import MAX_NUMBER, QueryParameters, number
 from hub.protocols.civitai.vocabulary import (
     COMMERCIAL_USES,
+    ENUMS,
     MODEL_TYPES,
+    NAMES,
     SORTS,
     allowing,
+    condition,
     of_types,
     ratings_in,
 )
 from registry.accounts.permissions import require_user
-from registry.adapters import listings_by_column
+from registry.adapters import facets, listings_by_column
 from registry.adapters.listings_by_column import ListingQuery
 from registry.errors import CursorInvalid, NotFound
 from registry.models import Maturity
 from registry.versions import by_id
+
+#: Names with numbers of adapters, and the number of all names.
+Page = tuple[list[tuple[str, int]], int]
+
+MOST_CREATORS, USUAL = 200, 20
+
+
+@endpoint("GET", scope="search")
+def creators(request: HttpRequest) -> HttpResponse:
+    """List owners of listed adapters, by name."""
+
+    def item(name: str, count: int) -> dict[str, Any]:
+        link = _link(request, username=name)
+        return {"username": name, "modelCount": count, "link": link, "image": None}
+
+    return _counted(request, facets.owners, item)
+
+
+@endpoint("GET", scope="search")
+def tags(request: HttpRequest) -> HttpResponse:
+    """List tags of listed adapters, most frequent first."""
+
+    def item(name: str, count: int) -> dict[str, Any]:
+        return {"name": name, "modelCount": count, "link": _link(request, tag=name)}
+
+    return _counted(request, facets.tags, item)
+
+
+@endpoint("GET")
+def enums(_request: HttpRequest) -> HttpResponse:
+    """List the values of parameters."""
+    return answer(ENUMS)
+
+
+def _counted(
+    request: HttpRequest, read: Callable[..., Page], item: Callable[[str, int], dict[str, Any]]
+) -> HttpResponse:
+    """Return a page; a limit of 0 means the maximum."""
+    parameters = QueryParameters(request)
+    size = parameters.whole("limit", USUAL, 0, MOST_CREATORS) or MOST_CREATORS
+    page = parameters.whole("page", 1, 1, paging.MAX_PAGE_NUMBER)
+    words, begin = parameters.text("query"), (page - 1) * size
+    found, total = read(request.user, words, begin=begin, size=size)
+    items = [item(name, count) for name, count in found]
+    metadata = paging.counted(request, page=page, size=size, total=total)
+    return answer({"items": items, "metadata": metadata})
+
+
+def _link(request: HttpRequest, **query: str) -> str:
+    return f"{origin(request)}{reverse('civitai-models')}?{urlencode(query)}"
+
 
 MOST = 100
 
@@ -88,12 +144,7 @@ def _place(cursor: str, order: str) -> Q:
 
 
 def _listing_query(request: HttpRequest, parameters: QueryParameters) -> ListingQuery:
-    """Return the query for the parameters.
-
-    Raises:
-        Invalid: a value is invalid.
-        Unauthenticated: an anonymous user asks for favourites.
-    """
+    """Return the query for the parameters."""
     return ListingQuery(
         words=parameters.text("query"),
         tag=parameters.text("tag"),

@@ -14,15 +14,14 @@ from typing import Any
 from django.utils.html import format_html
 
 from hub.protocols.civitai import files as manifest
-from hub.protocols.civitai.basemodels import name_of
-from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type
+from hub.protocols.civitai.vocabulary import LEVELS, flags_of, model_type, name_of
 from previews.covers.selectors import choices_of
 from previews.models import Sample
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
-from previews.samples import showcase as samples
+from previews.samples import selectors as samples
 from registry.adapters.listings_by_column import tags_of
-from registry.cards import html, markdown
+from registry.cards import markdown
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
 
@@ -169,7 +168,7 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
 
 
 def _description(adapter: Adapter, *, has_card: bool) -> str:
-    card = html.of(adapter) if has_card else None
+    card = markdown.of(adapter) if has_card else None
     if card is not None and card.text:
         return str(card.html or _plain(card.text))
     return _paragraph(adapter.summary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from hub.protocols.civitai import downloads, images, models, people, versions
+from hub.protocols.civitai import downloads, images, models, versions
 
 NUMBER = "<str:number_text>"
 
@@ -17,9 +17,9 @@ urlpatterns: list[URLPattern] = [
     path(f"api/v1/model-versions/mini/{NUMBER}", versions.mini, name="civitai-mini"),
     path(f"api/v1/model-versions/{NUMBER}", versions.version, name="civitai-version"),
     path("api/v1/images", images.images, name="civitai-images"),
-    path("api/v1/creators", people.creators, name="civitai-creators"),
-    path("api/v1/tags", people.tags, name="civitai-tags"),
-    path("api/v1/enums", people.enums, name="civitai-enums"),
+    path("api/v1/creators", models.creators, name="civitai-creators"),
+    path("api/v1/tags", models.tags, name="civitai-tags"),
+    path("api/v1/enums", models.enums, name="civitai-enums"),
     path(f"api/download/models/{NUMBER}", downloads.model, name="civitai-download"),
     path("api/download/files/<str:signed>/<str:name>", downloads.content, name="civitai-content"),
 ]

@@ -49,11 +49,7 @@ def mini(request: HttpRequest, number_text: str) -> HttpResponse:
 
 
 def _of(request: HttpRequest, number_text: str) -> Version:
-    """Return a version by its id.
-
-    Raises:
-        Refused: there is none, or it was withdrawn; clients do not distinguish these.
-    """
+    """Return a version by its id."""
     try:
         return by_id.version(request.user, number(number_text))
     except Gone as error:
@@ -106,11 +102,7 @@ def _listed(request: HttpRequest, matches: Iterable[Match]) -> Sequence[Version]
 
 
 def _digests(request: HttpRequest, most: int) -> list[str]:
-    """Return the digests of a body, in lower case.
-
-    Raises:
-        Invalid: it is not a list of full SHA-256 digests, or too long.
-    """
+    """Return the digests of a body, in lower case."""
     try:
         document = orjson.loads(request.body)
     except ValueError as error:

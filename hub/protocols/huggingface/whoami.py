@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, JsonResponse
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
-from registry.accounts import organisations, permissions
+from registry.accounts import permissions
 from registry.models import AccessToken
 
 
@@ -32,7 +32,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
         "orgs": [
             {"type": "org", "id": str(one.namespace_id), "name": one.namespace.name,
              "fullname": one.namespace.display_name or one.namespace.name, "roleInOrg": one.role}
-            for one in organisations.memberships(user)
+            for one in permissions.memberships(user)
         ],
     }  # fmt: skip
     if token is not None:

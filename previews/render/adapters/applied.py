@@ -20,7 +20,7 @@ import torch
 from previews.render.adapters.normalise import normalise, read
 from previews.render.adapters.updates import Delta, Update
 from previews.render.bases.libraries import quiet
-from previews.render.bases.memory_fallbacks import has_room
+from previews.render.bases.pipelines import has_room
 from previews.render.errors import CannotRender, Why
 from previews.render.recipe import Layer
 

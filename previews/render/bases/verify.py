@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorary.anatomy import KIND_TITLES, family_title, inspect_file
-from lorary.anatomy.base_models.checkpoint_family import checkpoint_families
+from lorary.anatomy.base_models.checkpoint_identity import checkpoint_families
 from lorary.safetensors import HeaderError, read_header
 from previews.render.bases.bases_file import Base
 from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known

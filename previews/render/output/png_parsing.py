@@ -31,24 +31,17 @@ class Png:
     """A parsed file.
 
     Attributes:
-        data: The whole file.
-        width: Width of the picture; like the height at most MAX_SIDE.
         texts: ``tEXt`` chunks by keyword; None for other text chunks and duplicates.
-        bare: The file with only the chunks of the picture.
     """
 
-    data: bytes
-    width: int
+    data: bytes  # the whole file
+    width: int  # width of the picture; like the height at most MAX_SIDE
     height: int
     texts: Mapping[str, bytes | None]
-    bare: bytes
+    bare: bytes  # the file with only the chunks of the picture
 
     def pixels(self) -> Image.Image:
-        """Return the picture in RGB.
-
-        Raises:
-            PictureInvalid: it cannot be decoded.
-        """
+        """Return the picture in RGB. Raises PictureInvalid: it cannot be decoded."""
         try:
             with Image.open(io.BytesIO(self.bare), formats=["PNG"]) as picture:
                 return picture.convert("RGB")
@@ -69,11 +62,7 @@ def read_png(file: Path) -> Png:
 
 
 def parse_png(data: bytes) -> Png:
-    """Parse a PNG.
-
-    Raises:
-        PictureInvalid: not a PNG, damaged, or outside the limits.
-    """
+    """Parse a PNG. Raises PictureInvalid: not a PNG, damaged, or outside the limits."""
     if len(data) > MAX_FILE_BYTES:
         _refuse(f"The file has more than {MAX_FILE_BYTES // 2**20} MiB.")
     if not data.startswith(SIGNATURE):

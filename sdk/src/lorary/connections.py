@@ -49,11 +49,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Return the origin of an absolute http or https URL.
-
-        Raises:
-            ValueError: it is not one.
-        """
+        """Return the origin of an absolute http or https URL. Raises ValueError: it is not one."""
         parts = parse_url(url)  # as urllib3 does, which connects by it
         if parts.scheme not in {"http", "https"} or not parts.host:
             raise ValueError(url)
@@ -70,15 +66,10 @@ def is_loopback(host: str) -> bool:
 
 
 class Proxy(NamedTuple):
-    """A proxy that the environment names.
+    """A proxy that the environment names."""
 
-    Attributes:
-        url: Its address, which may hold a password.
-        setting: The variable that names it.
-    """
-
-    url: str
-    setting: str
+    url: str  # its address, which may hold a password
+    setting: str  # the variable that names it
 
     @classmethod
     def of(cls, origin: Origin) -> Proxy | None:
@@ -208,11 +199,7 @@ class Connections:
 
 
 def _maker(proxy: Proxy) -> Callable[..., urllib3.PoolManager]:
-    """Return what makes a manager of connections through a proxy.
-
-    Raises:
-        ProxyInvalid: it is of a kind that is not spoken here.
-    """
+    """Return what makes a manager of connections through a proxy."""
     parts = urlsplit(proxy.url)
     if parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
         msg = f"{proxy.setting} must be an http://, https:// or socks5:// address."

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from previews.render.adapters.base_modules import native_names
-from previews.render.adapters.ldm import ldm_names
+from previews.render.adapters.base_modules import ldm_names, native_names
 from previews.render.families import family_of
 
 if TYPE_CHECKING:

@@ -104,12 +104,7 @@ def _make_commit(
     header: Header,
     changes: Changes,
 ) -> commits.Committed:
-    """Create the commit.
-
-    Raises:
-        Refused: the branch has moved (412), or a deleted file does not exist (404).
-        UploadRefused, UploadNotReady: see ``commits.commit``.
-    """
+    """Create the commit."""
     files = changes.puts.values()
     try:
         return commits.commit(

@@ -68,11 +68,7 @@ def _transfers(body: dict[str, Any]) -> list[Any]:
 
 
 def _objects(body: dict[str, Any]) -> list[tuple[str, int]]:
-    """Return digest and size of the files that a client wants to send.
-
-    Raises:
-        Invalid: the body is invalid.
-    """
+    """Return digest and size of the files that a client wants to send."""
     listed = body.get("objects")
     if not isinstance(listed, list) or len(listed) > MAX_OBJECTS:
         raise Invalid(_("“objects” must be a list of at most %(limit)d.") % {"limit": MAX_OBJECTS})

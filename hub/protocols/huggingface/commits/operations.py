@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from django.utils.translation import gettext as _
 
-from hub.protocols.huggingface.repos.modes import INLINE_BYTES
+from hub.protocols.huggingface.repos.shapes import INLINE_BYTES
 from registry.errors import Invalid, TooLarge
 from registry.names import has_control
 from registry.uploads.receive import Readable
@@ -124,11 +124,7 @@ def _too_long() -> TooLarge:
 
 
 def header_of(documents: Iterator[dict[str, Any]]) -> Header:
-    """Return the first document.
-
-    Raises:
-        Invalid: it is not a header.
-    """
+    """Return the first document. Raises Invalid: it is not a header."""
     first = next(documents, {})
     if first.get("key") != "header":
         raise Invalid(_("A commit must begin with its header."))

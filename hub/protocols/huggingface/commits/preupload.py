@@ -19,17 +19,16 @@ from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.endpoint import answer, endpoint
 from hub.protocols.huggingface.inputs import json_of, refuse_pull_request, text_of
-from hub.protocols.huggingface.repos import modes
+from hub.protocols.huggingface.repos import shapes
 from hub.protocols.huggingface.repos.refs import adapter_of, revision_of
 from lorary.anatomy import Finding
-from registry import ignored_paths
 from registry.accounts import permissions
 from registry.blobs import selectors as blob_selectors
 from registry.cards import fields
 from registry.errors import Invalid, TooLarge, UploadRefused
 from registry.models import Adapter, File, Revision
 from registry.names import check_path
-from registry.scan import checks
+from registry.scan import checks, ignored_paths
 from registry.uploads import check
 
 #: Clients ask about 256 files at a time.
@@ -58,11 +57,7 @@ def _files_by_path(adapter: Adapter, revision: Revision) -> dict[str, File]:
 
 
 def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return path, size and sample of each file.
-
-    Raises:
-        Invalid: the body is invalid.
-    """
+    """Return path, size and sample of each file. Raises Invalid: the body is invalid."""
     listed = document.get("files")
     if not isinstance(listed, list) or len(listed) > MAX_FILES:
         raise Invalid(
@@ -86,7 +81,7 @@ def _file(row: object) -> dict[str, Any]:
 
 
 def _file_response(file: dict[str, Any], current: dict[str, File]) -> dict[str, Any]:
-    is_regular = modes.is_regular(file["path"], file["size"])
+    is_regular = shapes.is_regular(file["path"], file["size"])
     response = {
         "path": file["path"],
         "uploadMode": "regular" if is_regular else "lfs",
@@ -105,22 +100,16 @@ def _oid(file: File | None) -> str | None:
     """Return git's id of a file, by which clients skip unchanged files."""
     if file is None:
         return None
-    if not modes.is_regular(file.path, file.size_bytes):
+    if not shapes.is_regular(file.path, file.size_bytes):
         return file.sha256
     try:
-        return modes.git_oid(file.blob)
+        return shapes.git_oid(file.blob)
     except FileNotFoundError:
         return None
 
 
 def _refuse_early(files: list[dict[str, Any]]) -> None:
-    """Refuse files that no commit can have, with all findings at once.
-
-    Raises:
-        PathInvalid: a name is not portable.
-        TooLarge: a file is too large.
-        UploadRefused: a file's kind or content is not allowed.
-    """
+    """Refuse files that no commit can have, with all findings at once."""
     limit = settings.LORARY.max_file_bytes
     found: list[Finding] = []
     for file in files:

@@ -58,11 +58,7 @@ def delete(request: HttpRequest) -> JsonResponse:
 
 @endpoint("POST")
 def move(request: HttpRequest) -> JsonResponse:
-    """Rename an adapter; the old name redirects.
-
-    Raises:
-        Forbidden: the owner would change.
-    """
+    """Rename an adapter; the old name redirects. Raises Forbidden: the owner would change."""
     body, user = json_of(request), permissions.require_user(request.user)
     _require_model(body)
     owner, name = _parts(text_of(body, "fromRepo"))
@@ -112,13 +108,7 @@ def branch(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRespons
 
 
 def _make(request: HttpRequest, adapter: Adapter, name: str, *, at: str, is_branch: bool) -> None:
-    """Create an alias for a revision; ``vN`` is accepted if it is that version already.
-
-    Raises:
-        Conflict: the alias exists, or the version has another revision.
-        Refused: the revision does not exist.
-        NameInvalid: the name is invalid.
-    """
+    """Create an alias for a revision; ``vN`` is accepted if it is that version already."""
     user = permissions.require_adapter(request.user, adapter)
     to = revision_of(adapter, at)
     version = _version(adapter, name)
@@ -142,12 +132,7 @@ def _version(adapter: Adapter, name: str) -> Version | None:
 
 
 def _remove(request: HttpRequest, adapter: Adapter, name: str, *, is_branch: bool) -> None:
-    """Delete a branch or a tag.
-
-    Raises:
-        Refused: it does not exist.
-        NameInvalid: it is ``main`` or a version, which cannot be deleted.
-    """
+    """Delete a branch or a tag."""
     user = permissions.require_adapter(request.user, adapter)
     found = alias_selectors.listing(adapter).filter(name=name).first()
     if found is not None and found.is_branch != is_branch and name != "main":
@@ -165,11 +150,7 @@ def _require_model(body: dict[str, Any]) -> None:
 
 
 def _namespace(user: User, body: dict[str, Any]) -> Namespace:
-    """Return the owner in a body, by default the user.
-
-    Raises:
-        Forbidden: the owner does not exist, so the user may not write there.
-    """
+    """Return the owner in a body, by default the user."""
     name = text_of(body, "organization", "")
     if not name:
         return user.namespace
@@ -183,11 +164,7 @@ def _namespace(user: User, body: dict[str, Any]) -> Namespace:
 
 
 def _existing(user: User, owner: Namespace, name: str) -> Adapter:
-    """Return the adapter with a current or former name.
-
-    Raises:
-        Gone: it was deleted; its name cannot be used again.
-    """
+    """Return the adapter with a current or former name."""
     try:
         found = adapter_selectors.get(user, owner.name, name)
     except Moved as moved:
@@ -199,11 +176,7 @@ def _existing(user: User, owner: Namespace, name: str) -> Adapter:
 
 
 def _card(body: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
-    """Return the card with visibility and access from a body.
-
-    Raises:
-        Invalid: a value is invalid.
-    """
+    """Return the card with visibility and access from a body."""
     if (is_private := body.get("private")) is not None:
         if not isinstance(is_private, bool):
             raise Invalid(_("“private” must be true or false."))

@@ -143,12 +143,7 @@ def paths_info(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRes
 
 
 def _paths_query(request: HttpRequest) -> tuple[list[str], bool]:
-    """Return paths, and whether to add last commits, from a form or JSON.
-
-    Raises:
-        Malformed: the body is neither.
-        Invalid: there are too many paths.
-    """
+    """Return paths, and whether to add last commits, from a form or JSON."""
     if request.content_type == "application/json":
         try:
             document = json.loads(request.body)

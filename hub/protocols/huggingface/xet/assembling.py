@@ -51,11 +51,7 @@ def assemble(*, actor: User, session: Session, shard: BinaryIO, size_bytes: int)
 
 
 def _require_sane(entries: list[FileEntry]) -> None:
-    """Refuse files whose total size is implausible: chunks may be repeated very often.
-
-    Raises:
-        TooLarge: they are too large.
-    """
+    """Refuse files whose total size is implausible: chunks may be repeated very often."""
     limit = UNPACKED * settings.LORARY.xet_bytes
     if sum(entry.size_bytes for entry in entries) > limit:
         text = _(
@@ -69,9 +65,6 @@ def _deposit(actor: User, stored: Stored, shard: BinaryIO, entry: FileEntry, roo
 
     Args:
         room: Number of bytes that the session's files may have, including refused ones.
-
-    Raises:
-        TooLarge: there are more, as the chunks are compressed too strongly.
     """
     upload = by_digest.begin(actor=actor, sha256=entry.sha256, size_bytes=entry.size_bytes)
     if upload is None:

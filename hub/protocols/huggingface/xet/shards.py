@@ -47,19 +47,12 @@ class ShardInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file of a shard.
+    """A file of a shard."""
 
-    Attributes:
-        sha256: 64 hex digits.
-        size_bytes: Total size of its segments.
-        place: Offset of its segments in the shard, in bytes.
-        segments: Number of segments.
-    """
-
-    sha256: str
-    size_bytes: int
-    place: int
-    segments: int
+    sha256: str  # 64 hex digits
+    size_bytes: int  # total size of its segments
+    place: int  # offset of its segments in the shard, in bytes
+    segments: int  # number of segments
 
 
 class Segment(NamedTuple):

@@ -134,11 +134,7 @@ def _append_index(file: BinaryIO, size_bytes: int) -> None:
 
 
 def _require_room(user_id: int) -> None:
-    """Require that the user's xorbs, including those being received, are within the limits.
-
-    Raises:
-        QuotaExceeded: they are not.
-    """
+    """Require that the user's xorbs, including those being received, are within the limits."""
     limit, (count, size) = settings.LORARY.xet_bytes, waiting(user_id)
     if size > limit or count > MAX_XORBS:
         text = _(
@@ -154,11 +150,7 @@ def _require_room(user_id: int) -> None:
 
 @contextmanager
 def changing(session: Session) -> Iterator[None]:
-    """Lock a session exclusively.
-
-    Raises:
-        Conflict: another request uses it.
-    """
+    """Lock a session exclusively. Raises Conflict: another request uses it."""
     with locks.holding(session.name):
         yield
 
@@ -178,11 +170,7 @@ class Stored:
             self._close_oldest()
 
     def require(self, names: Iterable[str]) -> None:
-        """Require that all xorbs exist.
-
-        Raises:
-            Invalid: one is missing.
-        """
+        """Require that all xorbs exist. Raises Invalid: one is missing."""
         for name in set(names):
             if not (self._folder / name).exists():
                 raise _absent(name)

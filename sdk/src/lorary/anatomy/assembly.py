@@ -29,29 +29,17 @@ _FILE_NAME_CHARS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Results about a file.
+    """Results about a file."""
 
-    Attributes:
-        kind: Kind of the file.
-        convention: Its leading convention.
-        algorithm: Its leading algorithm.
-        algorithms: Algorithm to number of modules, most common first.
-        base: The verdict on the base model.
-        alphas: Its alphas.
-        modules: Adapted modules; none if the file isn't an adapter.
-        shared: Tensors that all modules share, such as a vector bank.
-        expected: Modules of an unrestricted file of its family.
-    """
-
-    kind: str
-    convention: str | None
-    algorithm: str | None
-    algorithms: Mapping[str, int]
-    base: Base
+    kind: str  # kind of the file
+    convention: str | None  # its leading convention
+    algorithm: str | None  # its leading algorithm
+    algorithms: Mapping[str, int]  # algorithm to number of modules, most common first
+    base: Base  # the verdict on the base model
     alphas: Alphas
-    modules: Sequence[Module]
-    shared: Mapping[str, TensorInfo]
-    expected: int | None
+    modules: Sequence[Module]  # adapted modules; none if the file isn't an adapter
+    shared: Mapping[str, TensorInfo]  # tensors that all modules share, such as a vector bank
+    expected: int | None  # modules of an unrestricted file of its family
 
 
 def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig | None) -> Anatomy:

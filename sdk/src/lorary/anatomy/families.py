@@ -45,32 +45,22 @@ class Family:
     """A base-model architecture.
 
     Attributes:
-        id: Stable id, such as `sdxl`.
-        title: Display name.
-        order: Position in lists.
-        kohya: Naming that kohya-style trainers flatten for this family.
-        text_encoders: Part to the encoders that it may be.
         claims: Metadata key to prefixes of values that claim this family, beside `claims.json`.
-        conventions: File conventions that only trainers of this family write.
-        adapts_all: Trainers' networks that adapt every linear layer of the blocks.
         left_out: Sets of modules that trainers exclude by default, as expressions for patterns.
-        use: Number of published adapters as a power of ten; see `docs/families.md`.
-        parents: Families whose tables it extends.
-        rows: Naming to the weights in the table.
     """
 
-    id: str
-    title: str
-    order: int
-    kohya: str
-    text_encoders: Mapping[str, tuple[str, ...]]
+    id: str  # stable id, such as `sdxl`
+    title: str  # display name
+    order: int  # position in lists
+    kohya: str  # naming that kohya-style trainers flatten for this family
+    text_encoders: Mapping[str, tuple[str, ...]]  # part to the encoders that it may be
     claims: Mapping[str, tuple[str, ...]]
-    conventions: frozenset[str]
-    adapts_all: frozenset[str]
+    conventions: frozenset[str]  # file conventions that only trainers of this family write
+    adapts_all: frozenset[str]  # trainers' networks that adapt every linear layer of the blocks
     left_out: tuple[re.Pattern[str], ...]
-    use: int
-    parents: frozenset[str]
-    rows: Mapping[str, tuple[Row, ...]]
+    use: int  # number of published adapters as a power of ten; see `docs/families.md`
+    parents: frozenset[str]  # families whose tables it extends
+    rows: Mapping[str, tuple[Row, ...]]  # naming to the weights in the table
 
     @cached_property
     def namings(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
@@ -136,19 +126,12 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A text encoder.
+    """A text encoder."""
 
-    Attributes:
-        id: Stable id, such as `clip_l`.
-        title: Display name.
-        is_llm: A language model that adapters are also made for by itself.
-        modules: Number of linear layers.
-    """
-
-    id: str
-    title: str
-    is_llm: bool
-    modules: int
+    id: str  # stable id, such as `clip_l`
+    title: str  # display name
+    is_llm: bool  # a language model that adapters are also made for by itself
+    modules: int  # number of linear layers
 
 
 _Table = Mapping[str, Any]

@@ -13,7 +13,7 @@ from lorary.anatomy.assembly import Parts, assemble, file_name
 from lorary.anatomy.base_models.proof import Proof, prove
 from lorary.anatomy.base_models.verdict import suggest, verdict_findings, verdict_of
 from lorary.anatomy.claims.base_models import Claims, claims_of, covers, with_wan22_name
-from lorary.anatomy.claims.config import AdapterConfig, ConfigError
+from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, require_file
 from lorary.anatomy.claims.declared import (
     claims_findings,
     config_findings,
@@ -36,7 +36,6 @@ from lorary.anatomy.modules.structure import (
     other_tensor_findings,
 )
 from lorary.anatomy.report import SCHEMA, Anatomy
-from lorary.anatomy.sidecars import config_beside, require_file
 from lorary.safetensors import (
     BytesSource,
     Header,

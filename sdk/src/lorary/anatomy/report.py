@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lorary.anatomy.keys.layers import LAYERS as LAYER_KINDS
+from lorary.anatomy.keys.tensor_names import LAYERS as LAYER_KINDS
 
 if TYPE_CHECKING:
     from lorary.anatomy.base_models.proof import Confidence, Evidence

@@ -56,19 +56,12 @@ def _wrapped(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the command line.
+    """A command of the command line."""
 
-    Attributes:
-        description: What it does, in a sentence or two.
-        example: Lines to copy.
-        configure: Adds its options.
-        run: Does it and returns the exit code.
-    """
-
-    description: str
-    example: str
-    configure: Callable[[Parser], None]
-    run: Callable[[argparse.Namespace], int]
+    description: str  # what it does, in a sentence or two
+    example: str  # lines to copy
+    configure: Callable[[Parser], None]  # adds its options
+    run: Callable[[argparse.Namespace], int]  # does it and returns the exit code
 
 
 def add_endpoint(parser: Parser) -> None:

@@ -30,17 +30,11 @@ class InsecureTransport(UserWarning):
 
 @dataclass(slots=True)
 class Credentials:
-    """The credentials file.
+    """The credentials file."""
 
-    Attributes:
-        path: Where it is.
-        endpoint: Address used when nothing else names one; empty when never set.
-        tokens: Address to token.
-    """
-
-    path: Path
-    endpoint: str = ""
-    tokens: dict[str, str] = field(default_factory=dict)
+    path: Path  # where it is
+    endpoint: str = ""  # address used when nothing else names one; empty when never set
+    tokens: dict[str, str] = field(default_factory=dict)  # address to token
 
     @classmethod
     def load(cls, home: Path) -> Credentials:
@@ -119,11 +113,7 @@ def home_of(home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def endpoint_of(home: Path, endpoint: str | None = None) -> str:
-    """Return the hub's address.
-
-    Raises:
-        SettingInvalid: what was given is not an address.
-    """
+    """Return the hub's address. Raises SettingInvalid: what was given is not an address."""
     given = endpoint or os.environ.get("LORARY_ENDPOINT", "").strip()
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 
@@ -138,11 +128,7 @@ def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
 
 
 def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
-    """Return a token that may be sent to an address.
-
-    Raises:
-        SettingInvalid: it holds characters that no token has.
-    """
+    """Return a token that may be sent to an address."""
     secret = found.secret
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         msg = f"The token contains invalid characters. {found.place}"

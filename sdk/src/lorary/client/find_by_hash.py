@@ -18,7 +18,7 @@ from lorary.client.errors import FileMissing, Invalid, LoraryError
 from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version
 from lorary.client.progress import OnProgress, Progress
-from lorary.client.transfers.digests import BLOCK_BYTES
+from lorary.client.transfers.cache import BLOCK_BYTES
 from lorary.safetensors import HeaderError, read_header
 
 if TYPE_CHECKING:

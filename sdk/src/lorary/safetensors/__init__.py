@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from lorary.lazy import names_of
 from lorary.safetensors.errors import HeaderError, SourceError
-from lorary.safetensors.header import Header, parse_header, read_header
-from lorary.safetensors.limits import DEFAULT_LIMITS, Limits
-from lorary.safetensors.scalars import read_scalar, read_scalars
+from lorary.safetensors.header import Header, parse_header, read_header, read_scalar, read_scalars
+from lorary.safetensors.rules import DEFAULT_LIMITS, Limits
 from lorary.safetensors.source import BytesSource, FileSource, Source, open_source
 from lorary.safetensors.tensors import TensorInfo
 

@@ -17,13 +17,17 @@ from math import prod
 from operator import eq, itemgetter, mul, sub
 from typing import TYPE_CHECKING, Any
 
-from lorary.safetensors.budget import count_texts, is_harmless
-from lorary.safetensors.dtypes import DTYPE_BITS
-from lorary.safetensors.rules import are_plain_names, is_gapless, is_metadata
-from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, Tensors
+from lorary.safetensors.rules import (
+    are_plain_names,
+    count_texts,
+    is_gapless,
+    is_harmless,
+    is_metadata,
+)
+from lorary.safetensors.tensors import DTYPE_BITS, MOST_BYTES, MOST_ELEMENTS, Content, Tensors
 
 if TYPE_CHECKING:
-    from lorary.safetensors.limits import Limits
+    from lorary.safetensors.rules import Limits
 
 _BEFORE_NUMBERS = frozenset(b"[,: \n\t\r")
 

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from lorary.connections import Connections, Origin, Proxy, ProxyInvalid, root_of
 from lorary.safetensors.errors import SourceError
-from lorary.safetensors.limits import DEFAULT_LIMITS
+from lorary.safetensors.rules import DEFAULT_LIMITS
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -265,11 +265,7 @@ _MOST_REDIRECTS = 5
 
 
 def _checked(url: str) -> str:
-    """The URL as it can be sent.
-
-    Raises:
-        SourceError: It is no web address, or holds a password.
-    """
+    """The URL as it can be sent. Raises SourceError: it is no web address, or holds a password."""
     try:
         parts = urlsplit(url.strip())
         host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc

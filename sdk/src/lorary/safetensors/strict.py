@@ -14,14 +14,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lorary.safetensors.budget import check_budget, too_many_tensors
-from lorary.safetensors.dtypes import DTYPE_BITS
 from lorary.safetensors.errors import HeaderError
-from lorary.safetensors.rules import name_fault
-from lorary.safetensors.tensors import MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
+from lorary.safetensors.rules import check_budget, name_fault, too_many_tensors
+from lorary.safetensors.tensors import DTYPE_BITS, MOST_BYTES, MOST_ELEMENTS, Content, TensorInfo
 
 if TYPE_CHECKING:
-    from lorary.safetensors.limits import Limits
+    from lorary.safetensors.rules import Limits
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")
@@ -30,11 +28,7 @@ _SHOWN = 80  # characters of a name in a message
 
 
 def read_careful(raw: bytes, data_bytes: int, limits: Limits) -> Content:
-    """The content of a header.
-
-    Raises:
-        HeaderError: A rule is broken.
-    """
+    """The content of a header. Raises HeaderError: a rule is broken."""
     check_budget(raw, limits)
     _check_padding(raw)
     return _Reader(raw, limits).read(data_bytes)

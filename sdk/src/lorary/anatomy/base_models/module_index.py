@@ -31,23 +31,14 @@ _BLOCKS = re.compile(
 
 
 class Row(NamedTuple):
-    """Weights of one shape that a table has under one pattern.
+    """Weights of one shape that a table has under one pattern."""
 
-    Attributes:
-        owner: Family id (or encoder id in the encoders' index).
-        naming: Naming of the base model, such as `diffusers`.
-        pattern: Dotted name with `#` for each number.
-        numbers: For each `#`, the numbers that may replace it.
-        shape: Shape of the weight, `(out, in, *kernel)`.
-        fan_in: Columns of the flattened weight.
-    """
-
-    owner: str
-    naming: str
-    pattern: str
-    numbers: tuple[frozenset[str], ...]
-    shape: tuple[int, ...]
-    fan_in: int
+    owner: str  # family id (or encoder id in the encoders' index)
+    naming: str  # naming of the base model, such as `diffusers`
+    pattern: str  # dotted name with `#` for each number
+    numbers: tuple[frozenset[str], ...]  # for each `#`, the numbers that may replace it
+    shape: tuple[int, ...]  # shape of the weight, `(out, in, *kernel)`
+    fan_in: int  # columns of the flattened weight
 
     @property
     def size(self) -> int:

@@ -30,13 +30,11 @@ class Evidence(NamedTuple):
     """One reason for a verdict.
 
     Attributes:
-        rule: Name of the rule.
-        text: A sentence for people.
         keys: Up to five names of modules, tensors or metadata fields that support it.
     """
 
-    rule: str
-    text: str
+    rule: str  # name of the rule
+    text: str  # a sentence for people
     keys: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:

@@ -40,22 +40,19 @@ class Proof:
     """Families that the tensors allow.
 
     Attributes:
-        candidates: All families that fit, in display order.
         confidence: `proven` if modules, shapes and text encoders leave one family; `narrowed` if
             weaker evidence leaves one, or if several remain; `claimed` if the tensors leave none
             and the metadata names one; `unknown` if they leave none, or if an unknown model looks
             the same.
-        evidence: The reasons.
-        unfitting: Denoiser modules that fit none of the candidates.
         expected: Modules of an unrestricted file of the only family, in this file's naming and
             parts; None without a family.
         allowed: The candidates, and those that only the metadata or the file's name exclude.
     """
 
-    candidates: tuple[str, ...]
+    candidates: tuple[str, ...]  # all families that fit, in display order
     confidence: Confidence
-    evidence: tuple[Evidence, ...]
-    unfitting: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...]  # the reasons
+    unfitting: tuple[str, ...] = ()  # denoiser modules that fit none of the candidates
     expected: int | None = None
     allowed: tuple[str, ...] = ()
 

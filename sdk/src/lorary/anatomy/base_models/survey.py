@@ -27,25 +27,15 @@ Sizes = tuple["int | None", "int | None"]
 
 
 class Group(NamedTuple):
-    """Modules that have the same table entry and the same sizes.
+    """Modules that have the same table entry and the same sizes."""
 
-    Attributes:
-        weights: Their table entry.
-        bits: Families whose weights have these sizes.
-        sizes: Rows and columns of these weights, None if unknown.
-        number: Number of modules.
-        name: Name of the first one.
-        file_modules: All modules of the file.
-        indices: Indices of these modules.
-    """
-
-    weights: Weights
-    bits: int
-    sizes: Sizes
-    number: int
-    name: str
-    file_modules: Modules
-    indices: Sequence[int]
+    weights: Weights  # their table entry
+    bits: int  # families whose weights have these sizes
+    sizes: Sizes  # rows and columns of these weights, None if unknown
+    number: int  # number of modules
+    name: str  # name of the first one
+    file_modules: Modules  # all modules of the file
+    indices: Sequence[int]  # indices of these modules
 
     @property
     def modules(self) -> Modules:
@@ -55,19 +45,12 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file's names and shapes show.
+    """What a file's names and shapes show."""
 
-    Attributes:
-        denoiser: Modules of the denoiser that matter.
-        groups: Those that a table has.
-        unknown: Those that no table has.
-        encoders: Text encoder to its modules.
-    """
-
-    denoiser: Modules
-    groups: list[Group]
-    unknown: Modules
-    encoders: dict[str, Modules]
+    denoiser: Modules  # modules of the denoiser that matter
+    groups: list[Group]  # those that a table has
+    unknown: Modules  # those that no table has
+    encoders: dict[str, Modules]  # text encoder to its modules
     _missing: dict[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     _rows: dict[str, tuple[str, list[tuple[Row, int]]]] = field(default_factory=dict)
 

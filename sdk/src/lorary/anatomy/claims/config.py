@@ -9,9 +9,15 @@ Source: PEFT's configuration classes, and diffusers' `LORA_ADAPTER_METADATA_KEY`
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 from lorary.anatomy.claims.metadata import (
     cache_of,
@@ -21,7 +27,104 @@ from lorary.anatomy.claims.metadata import (
     public_name,
     public_text,
 )
-from lorary.anatomy.claims.patterns import Patterns
+
+# Matches PEFT's patterns of module names in bounded time.
+#
+# PEFT matches a pattern as the regular expression `(.*\.)?(<pattern>)$` against a module's name.
+# Patterns come from untrusted files, so those that could take long match nothing.
+
+_MOST_PATTERNS = 20_000
+_MOST_EXPRESSIONS = 8
+_PATTERN_CHARS = 500
+_MATCHED_CHARS = 200
+_LITERAL = re.compile(r"[\w.-]+")
+_ATOM = re.compile(r"\\.|\[[^\]]{1,100}\]")
+_LEADING = re.compile(r"\^?\.[*+]")
+_RISKY = re.compile(r"\)[*+?]|\(\?[^:]|[*+?]{2}|\{")
+
+
+@lru_cache(maxsize=256)
+def compile_safe(pattern: str) -> re.Pattern[str] | None:
+    """Compile an expression for `fullmatch`, or return None if it is invalid or could take long.
+
+    Accepted are expressions without counted repeats, look-around and quantified groups, with at
+    most two groups or alternatives, two `?`, and one `*` or `+` besides one at the beginning. They
+    take at most quadratic time in the length of the name.
+    """
+    if len(pattern) > _PATTERN_CHARS:
+        return None
+    bare = _ATOM.sub("x", pattern)
+    found = _LEADING.match(bare)
+    rest = (bare[found.end() :] if found else bare).replace("(?:", "(")
+    repeats = rest.count("*") + rest.count("+")
+    groups = rest.count("(") if "|" in rest else 0
+    if _RISKY.search(bare) or repeats > 1 or rest.count("?") > 2 or groups > 2:
+        return None
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Numbers by pattern; the first pattern in the file that matches a name counts.
+
+    Attributes:
+        endings: Plain name to position and number; matches names that end with it.
+        names: The same for patterns with `^`, which match a whole name.
+        expressions: Position, number and compiled form of all other patterns.
+    """
+
+    endings: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    names: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    expressions: tuple[tuple[int, float, re.Pattern[str]], ...] = ()
+
+    @classmethod
+    def of(cls, raw: object) -> Patterns:
+        """Return the patterns of a parsed JSON object, without those that are invalid."""
+        endings: dict[str, tuple[int, float]] = {}
+        names: dict[str, tuple[int, float]] = {}
+        expressions: list[tuple[int, float, re.Pattern[str]]] = []
+        pairs = list(raw.items())[:_MOST_PATTERNS] if isinstance(raw, dict) else []
+        for position, (pattern, value) in enumerate(pairs):
+            found = None if isinstance(value, str) else number(value)
+            if found is None:
+                continue
+            bare = pattern.replace("\\.", ".").removesuffix("$")
+            if _LITERAL.fullmatch(bare):
+                endings[bare] = (position, found)
+            elif bare.startswith("^") and _LITERAL.fullmatch(bare[1:]):
+                names[bare[1:]] = (position, found)
+            elif len(expressions) < _MOST_EXPRESSIONS:
+                prefix = "" if _LEADING.match(pattern) or pattern.startswith("^") else r"(?:.*\.)?"
+                if compile_safe(pattern) is not None:
+                    expressions.append((position, found, re.compile(f"{prefix}(?:{pattern})")))
+        return cls(endings, names, tuple(expressions))
+
+    def __bool__(self) -> bool:
+        return bool(self.endings or self.names or self.expressions)
+
+    def find(self, name: str) -> float | None:
+        """Return the number of the first pattern that matches a dotted module name."""
+        matches = [self.names[name]] if name in self.names else []
+        if self.endings:
+            ending = name
+            while ending:
+                if ending in self.endings:
+                    matches.append(self.endings[ending])
+                ending = ending.partition(".")[2]
+        if len(name) <= _MATCHED_CHARS:
+            matches += [(at, value) for at, value, form in self.expressions if form.fullmatch(name)]
+        return min(matches)[1] if matches else None
+
+    def to_dict(self) -> dict[str, float]:
+        """Return pattern to number, in the file's order; expressions in their compiled form."""
+        found = [(*entry, text) for text, entry in self.endings.items()]
+        found += [(*entry, f"^{text}") for text, entry in self.names.items()]
+        found += [(position, value, form.pattern) for position, value, form in self.expressions]
+        return {text: value for _, value, text in sorted(found)}
+
 
 METADATA_KEY = "lora_adapter_metadata"
 MOST_CONFIG_BYTES = 1024 * 1024
@@ -42,62 +145,38 @@ class AdapterConfig:
     """PEFT's configuration of an adapter. Absent and invalid fields are None, empty or False.
 
     Attributes:
-        component: Component of the pipeline, empty for an `adapter_config.json`.
-        peft_type: Method in capitals, such as `LORA`.
-        base_model_name_or_path: Base model; only the last part of a path.
-        is_local: The base model is named by a path on a computer.
-        revision: Revision of the base model.
-        task_type: Task, such as `CAUSAL_LM`.
-        r: Rank.
-        init_r: AdaLoRA's rank at the beginning of the training.
-        target_r: AdaLoRA's mean rank at its end; AdaLoRA ignores `r`.
-        lora_alpha: LoRA's alpha.
-        alpha: The alpha of LoHa, LoKr and GraLoRA.
-        rank_pattern: Ranks of single modules.
-        alpha_pattern: Alphas of single modules.
         target_modules: Endings of module names, or one regular expression.
-        exclude_modules: The same for excluded modules.
         layers_to_transform: Numbers of the only layers that are adapted.
-        modules_to_save: Modules that are trained and saved whole.
-        target_parameters: Single parameters that are adapted.
-        use_rslora: The scale is alpha / √rank.
-        use_dora: Weights are decomposed into magnitude and direction.
-        bias: Which biases are trained: `none`, `all` or `lora_only`.
-        lora_bias: The up projections have biases.
-        fan_in_fan_out: Weights of the base model are stored transposed.
-        init_lora_weights: How the factors were initialised.
-        trainable_token_indices: Tokens whose embeddings are trained.
         alora_invocation_tokens: Tokens that activate an activated LoRA; None for others.
-        peft_version: Version that wrote it.
     """
 
-    component: str = ""
-    peft_type: str | None = None
-    base_model_name_or_path: str | None = None
-    is_local: bool = False
-    revision: str | None = None
-    task_type: str | None = None
-    r: int | None = None
-    init_r: int | None = None
-    target_r: int | None = None
-    lora_alpha: float | None = None
-    alpha: float | None = None
-    rank_pattern: Patterns = field(default_factory=Patterns)
-    alpha_pattern: Patterns = field(default_factory=Patterns)
+    component: str = ""  # component of the pipeline, empty for an `adapter_config.json`
+    peft_type: str | None = None  # method in capitals, such as `LORA`
+    base_model_name_or_path: str | None = None  # base model; only the last part of a path
+    is_local: bool = False  # the base model is named by a path on a computer
+    revision: str | None = None  # revision of the base model
+    task_type: str | None = None  # task, such as `CAUSAL_LM`
+    r: int | None = None  # rank
+    init_r: int | None = None  # AdaLoRA's rank at the beginning of the training
+    target_r: int | None = None  # AdaLoRA's mean rank at its end; AdaLoRA ignores `r`
+    lora_alpha: float | None = None  # LoRA's alpha
+    alpha: float | None = None  # the alpha of LoHa, LoKr and GraLoRA
+    rank_pattern: Patterns = field(default_factory=Patterns)  # ranks of single modules
+    alpha_pattern: Patterns = field(default_factory=Patterns)  # alphas of single modules
     target_modules: tuple[str, ...] | str | None = None
-    exclude_modules: tuple[str, ...] | str | None = None
+    exclude_modules: tuple[str, ...] | str | None = None  # the same for excluded modules
     layers_to_transform: tuple[int, ...] | None = None
-    modules_to_save: tuple[str, ...] = ()
-    target_parameters: tuple[str, ...] = ()
-    use_rslora: bool = False
-    use_dora: bool = False
-    bias: str | None = None
-    lora_bias: bool = False
-    fan_in_fan_out: bool = False
-    init_lora_weights: str | bool | None = None
-    trainable_token_indices: tuple[int, ...] = ()
+    modules_to_save: tuple[str, ...] = ()  # modules that are trained and saved whole
+    target_parameters: tuple[str, ...] = ()  # single parameters that are adapted
+    use_rslora: bool = False  # the scale is alpha / √rank
+    use_dora: bool = False  # weights are decomposed into magnitude and direction
+    bias: str | None = None  # which biases are trained: `none`, `all` or `lora_only`
+    lora_bias: bool = False  # the up projections have biases
+    fan_in_fan_out: bool = False  # weights of the base model are stored transposed
+    init_lora_weights: str | bool | None = None  # how the factors were initialised
+    trainable_token_indices: tuple[int, ...] = ()  # tokens whose embeddings are trained
     alora_invocation_tokens: tuple[int, ...] | None = None
-    peft_version: str | None = None
+    peft_version: str | None = None  # version that wrote it
 
     @classmethod
     def parse(cls, raw: bytes) -> AdapterConfig:
@@ -276,3 +355,55 @@ def _numbers(value: object) -> tuple[int, ...] | None:
     if not isinstance(value, list):
         return None
     return tuple(entry for entry in value[:_MOST_NAMES] if type(entry) is int)
+
+
+CONFIG_NAME = "adapter_config.json"
+"""The file that PEFT writes beside the weights."""
+
+PEFT_STEM = "adapter_model"
+"""Prefix of PEFT's names of weights; the configuration beside such a file belongs to it."""
+_SUFFIX = ".safetensors"
+
+
+def require_file(path: Path) -> None:
+    """Refuse anything but a regular file: opening a pipe or a device may block forever.
+
+    Raises:
+        OSError: The file doesn't exist, or isn't a regular file.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def config_beside(path: Path) -> bytes | None:
+    """Return the `adapter_config.json` in the file's folder, if it can only belong to this file.
+
+    That is so if the file has PEFT's name, or is the only weights file in its folder.
+
+    Returns:
+        Its bytes, one more than the limit if it is too large; None without a configuration.
+    """
+    place = path.with_name(CONFIG_NAME)
+    try:
+        is_file = stat.S_ISREG(place.stat().st_mode)
+    except OSError:
+        return None
+    if not is_file or not (path.name.startswith(PEFT_STEM) or _is_alone(path)):
+        return None
+    try:
+        with place.open("rb") as file:
+            return file.read(MOST_CONFIG_BYTES + 1)
+    except OSError:
+        return b""  # the parser refuses it, so that a finding reports the unreadable file
+
+
+def _is_alone(path: Path) -> bool:
+    try:
+        with os.scandir(path.parent) as entries:
+            weights = (entry for entry in entries if entry.name.lower().endswith(_SUFFIX))
+            return sum(1 for _ in zip(weights, range(2), strict=False)) < 2
+    except OSError:
+        return False

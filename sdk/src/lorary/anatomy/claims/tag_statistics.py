@@ -75,24 +75,19 @@ class TagShares:
     """Caption statistics over all training directories.
 
     Attributes:
-        shares: Tag to share, most frequent first, without pieces of sentences.
         is_counted: The number of images is known, not estimated as the count of the most frequent
             tag of each directory.
-        are_sentences: Most captions are sentences.
-        pictures: Number of images, as far as known.
         only_tag: The only tag of the only directory: ai-toolkit stores a trigger like this.
-        only_count: Count of that tag.
-        directories: Directory names, each with its metadata key.
         counted: Every counted piece of a caption, with its count.
     """
 
-    shares: Mapping[str, float]
+    shares: Mapping[str, float]  # tag to share, most frequent first, without pieces of sentences
     is_counted: bool = False
-    are_sentences: bool = False
-    pictures: int = 0
+    are_sentences: bool = False  # most captions are sentences
+    pictures: int = 0  # number of images, as far as known
     only_tag: str | None = None
     only_count: int = 0
-    directories: tuple[tuple[str, str], ...] = ()
+    directories: tuple[tuple[str, str], ...] = ()  # directory names, each with its metadata key
     counted: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -33,17 +33,11 @@ _VISIBLE = bytes(range(0x20, 0x7F)) + b"\n\t"
 
 
 class Leak(NamedTuple):
-    """One piece of private data.
+    """One piece of private data."""
 
-    Attributes:
-        code: Code of its finding.
-        key: Metadata key with the names inside a JSON value: `ot_config.concepts.path`.
-        kind: Kind of data, such as `user_path`.
-    """
-
-    code: str
-    key: str
-    kind: str
+    code: str  # code of its finding
+    key: str  # metadata key with the names inside a JSON value: `ot_config.concepts.path`
+    kind: str  # kind of data, such as `user_path`
 
 
 _FILE_SUFFIXES = (

@@ -17,17 +17,14 @@ class Rule(NamedTuple):
     """How one kind of private data is found.
 
     Attributes:
-        code: Code of its finding.
-        kind: Kind of data.
         marks: Texts of which at least one is in every match, in lower case and without digits,
             spaces, commas and brackets.
-        pattern: What the data looks like.
     """
 
-    code: str
-    kind: str
+    code: str  # code of its finding
+    kind: str  # kind of data
     marks: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str]  # what the data looks like
 
 
 def _path(kind: str, marks: tuple[str, ...], start: str) -> Rule:

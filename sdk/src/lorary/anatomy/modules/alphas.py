@@ -38,15 +38,12 @@ class Alphas:
     Attributes:
         mode: Most frequent alpha, the larger one of a tie; of linear modules if there are any.
             Read from the file, else declared by a configuration or the metadata, else None.
-        values_read: Number of alphas read from the file; 0 if `mode` is only declared.
-        findings: Findings about implausible values.
-        is_rslora: A configuration says that the scale is alpha / √rank.
     """
 
     mode: float | None
-    values_read: int
-    findings: tuple[Finding, ...] = ()
-    is_rslora: bool = False
+    values_read: int  # number of alphas read from the file; 0 if `mode` is only declared
+    findings: tuple[Finding, ...] = ()  # findings about implausible values
+    is_rslora: bool = False  # a configuration says that the scale is alpha / √rank
 
 
 def read_alphas(

@@ -28,30 +28,18 @@ class Module(NamedTuple):
     """One module of the base model that the file adapts.
 
     A named tuple for the same reason as `TensorInfo`.
-
-    Attributes:
-        name: Name in the file, with its prefix.
-        part: `denoiser` or a text encoder.
-        block: Block of the base model, such as `down_blocks.0`.
-        convention: Id of the file convention.
-        algorithms: Its algorithms, the leading one first.
-        dims: Sizes of the base weight.
-        roles: Role to tensor.
-        place: Its entry in the tables of base models, None without one.
-        layer: Kind of layer, one of `lorary.anatomy.keys.layers.LAYERS`.
-        parameters: Number of trained parameters, without alphas, flags and indices.
     """
 
-    name: str
-    part: str
-    block: str
-    convention: str
-    algorithms: tuple[str, ...]
-    dims: Dims
-    roles: Mapping[str, TensorInfo]
-    place: Place | None
-    layer: str = "other"
-    parameters: int = 0
+    name: str  # name in the file, with its prefix
+    part: str  # `denoiser` or a text encoder
+    block: str  # block of the base model, such as `down_blocks.0`
+    convention: str  # id of the file convention
+    algorithms: tuple[str, ...]  # its algorithms, the leading one first
+    dims: Dims  # sizes of the base weight
+    roles: Mapping[str, TensorInfo]  # role to tensor
+    place: Place | None  # its entry in the tables of base models, None without one
+    layer: str = "other"  # kind of layer, one of `lorary.anatomy.keys.tensor_names.LAYERS`
+    parameters: int = 0  # number of trained parameters, without alphas, flags and indices
 
 
 class Columns(NamedTuple):
@@ -73,21 +61,13 @@ _Indices = tuple[int, ...]
 
 
 class Groups(NamedTuple):
-    """Indices of similar modules.
+    """Indices of similar modules."""
 
-    Attributes:
-        kinds: Algorithms and roles to number of modules.
-        parts: Part to its modules.
-        blocks: Block to its modules.
-        weights: Modules of the denoiser by their table entry.
-        unknown: Modules of the denoiser that no table has.
-    """
-
-    kinds: Mapping[Kind, int]
-    parts: Mapping[str, _Indices]
-    blocks: Mapping[str, _Indices]
-    weights: Sequence[tuple[Weights, _Indices]]
-    unknown: _Indices
+    kinds: Mapping[Kind, int]  # algorithms and roles to number of modules
+    parts: Mapping[str, _Indices]  # part to its modules
+    blocks: Mapping[str, _Indices]  # block to its modules
+    weights: Sequence[tuple[Weights, _Indices]]  # modules of the denoiser by their table entry
+    unknown: _Indices  # modules of the denoiser that no table has
 
 
 def grouped(columns: Columns, roles: Sequence[tuple[str, ...]]) -> Groups:

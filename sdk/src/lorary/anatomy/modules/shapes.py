@@ -20,21 +20,13 @@ Shape = tuple[int, ...]
 
 
 class Dims(NamedTuple):
-    """Sizes that a module's tensors prove; None where they don't show a size.
+    """Sizes that a module's tensors prove; None where they don't show a size."""
 
-    Attributes:
-        out: Rows of the base weight.
-        fan_in: Columns of the flattened base weight.
-        rank: Inner size of the factors.
-        is_conv: The base weight has a kernel larger than one.
-        is_broken: Two factors have different inner sizes.
-    """
-
-    out: int | None
-    fan_in: int | None
-    rank: int | None
-    is_conv: bool = False
-    is_broken: bool = False
+    out: int | None  # rows of the base weight
+    fan_in: int | None  # columns of the flattened base weight
+    rank: int | None  # inner size of the factors
+    is_conv: bool = False  # the base weight has a kernel larger than one
+    is_broken: bool = False  # two factors have different inner sizes
 
 
 _UNKNOWN = Dims(None, None, None)

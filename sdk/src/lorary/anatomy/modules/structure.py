@@ -14,8 +14,7 @@ from lorary.anatomy.keys.algorithms import is_complete
 from lorary.anatomy.modules.duplicate_targets import find_duplicates
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.safetensors import Header, TensorInfo
-from lorary.safetensors.dtypes import FLOAT_DTYPES
-from lorary.safetensors.tensors import Tensors
+from lorary.safetensors.tensors import FLOAT_DTYPES, Tensors
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module, Scan

@@ -59,11 +59,7 @@ def _list_aliases(hub: client.Hub, args: Namespace) -> int:
 
 
 def _check_alias(args: Namespace) -> None:
-    """Refuse words that do not go together.
-
-    Raises:
-        UsageError: with what is missing.
-    """
+    """Refuse words that do not go together."""
     reference = client.Reference.parse(args.adapter)
     message = ""
     if reference.rev:
@@ -214,11 +210,7 @@ def _withdraw(args: Namespace) -> int:
 
 
 def _is_sure(name: str) -> bool:
-    """Ask on the terminal.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Ask on the terminal. Raises UsageError: there is none."""
     if not sys.stdin.isatty():
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)

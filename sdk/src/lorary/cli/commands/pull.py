@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, add_endpoint
-from lorary.cli.output import strengths
+from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 
@@ -86,7 +86,7 @@ def _document(pulled: Pulled) -> dict[str, object]:
         "reason": pulled.version.reason or None,
         "trigger_words": list(pulled.version.trigger_words),
         "optional_trigger_words": list(pulled.version.optional_trigger_words),
-        "strength": strengths.document(pulled.version),
+        "strength": text.document(pulled.version),
         "files": [
             {
                 "path": pulled_file.file.path,
@@ -119,7 +119,7 @@ def _how(one: PulledFile) -> str:
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "words", " · ".join(pulled.version.trigger_words)
     yield "optional words", " · ".join(pulled.version.optional_trigger_words)
-    yield "strength", strengths.recommended(pulled.version)
+    yield "strength", text.recommended(pulled.version)
     for one in pulled.files:
         if one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:
             yield "renamed", f"{one.file.path} → {one.local_path.name}"

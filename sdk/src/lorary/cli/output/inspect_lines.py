@@ -22,19 +22,12 @@ _SHORT_TITLES = (
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What has room on a line, and where it stands.
-
-    Attributes:
-        name: Columns for the name.
-        is_cut: Longer texts are cut; in a pipe they are whole.
-        has_method: Method and rank are shown.
-        has_size: The size is shown.
-    """
+    """What has room on a line, and where it stands."""
 
     name: int
-    is_cut: bool = False
-    has_method: bool = True
-    has_size: bool = True
+    is_cut: bool = False  # longer texts are cut; in a pipe they are whole
+    has_method: bool = True  # method and rank are shown
+    has_size: bool = True  # the size is shown
 
     def fit(self, text: str, wide: int, mark: str = "") -> str:
         """Return a text and its mark in so many columns."""

@@ -16,8 +16,8 @@ from lorary.anatomy import (
     family_title,
 )
 from lorary.anatomy.claims.base_models import FILE_NAME
-from lorary.cli.output.finding_advice import ADVICE
 from lorary.cli.output.text import (
+    ADVICE,
     SEVERITY_STYLES,
     columns,
     count_bytes,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.output.text import finding_lines, note
 from lorary.client.errors import LoraryError
-from lorary.client.transfers.digests import digest_file
+from lorary.client.transfers.cache import digest_file
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding

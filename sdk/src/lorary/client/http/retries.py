@@ -45,17 +45,13 @@ class Backoff:
     """How often and how long to wait before trying again.
 
     Attributes:
-        attempts: Attempts in a row without progress, the first included.
-        first_s: Wait after the first; doubles, with some chance in it.
-        longest_s: Longest wait of its own accord.
-        sleep: Replaced in tests.
         announced: The thread whose wait was logged last, and when that wait ends.
     """
 
-    attempts: int = 5
-    first_s: float = 0.25
-    longest_s: float = 8.0
-    sleep: Callable[[float], None] = time.sleep
+    attempts: int = 5  # attempts in a row without progress, the first included
+    first_s: float = 0.25  # wait after the first; doubles, with some chance in it
+    longest_s: float = 8.0  # longest wait of its own accord
+    sleep: Callable[[float], None] = time.sleep  # replaced in tests
     announced: tuple[int, float] = (0, 0.0)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

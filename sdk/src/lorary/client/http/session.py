@@ -37,19 +37,15 @@ class Request:
     """A request that can be sent again.
 
     Attributes:
-        method: HTTP method.
-        url: Absolute URL.
-        headers: Further headers.
         body: Makes the body anew for each attempt; None for no body.
-        size_bytes: Length of the body.
         is_repeatable: Sending it twice does no harm; by default what HTTP says of the method.
     """
 
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str  # HTTP method
+    url: str  # absolute URL
+    headers: Mapping[str, str] = field(default_factory=dict)  # further headers
     body: Callable[[], Iterable[bytes | memoryview]] | None = None
-    size_bytes: int = 0
+    size_bytes: int = 0  # length of the body
     is_repeatable: bool = False
 
     @property
@@ -322,12 +318,7 @@ def _joined(base: str, url: str) -> str:
 
 
 def _body_of(response: BaseHTTPResponse) -> bytes:
-    """Return a whole body.
-
-    Raises:
-        BadAnswer: it is far too long.
-        HTTPError: the connection ended before it did.
-    """
+    """Return a whole body."""
     body = response.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         msg = "The hub's response is too long."

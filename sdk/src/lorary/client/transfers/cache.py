@@ -26,15 +26,95 @@ import re
 import secrets
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorary.client.errors import BadAnswer
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, safe_segment
-from lorary.client.transfers.digests import digest_file
-from lorary.client.transfers.file_lock import exclusive
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+BLOCK_BYTES = 1024 * 1024
+
+
+def feed(digest: _Hash, file: FileIO, on_bytes: Callable[[int], None] | None = None) -> int:
+    """Hash an open, unbuffered file from where it stands to its end.
+
+    Args:
+        digest: Takes the bytes.
+        on_bytes: Told how many bytes have been read, after each block.
+
+    Returns:
+        Number of bytes read.
+    """
+    view = memoryview(bytearray(BLOCK_BYTES))
+    total = 0
+    while count := file.readinto(view):
+        digest.update(view[:count])
+        total += count
+        if on_bytes is not None:
+            on_bytes(total)
+    return total
+
+
+def digest_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with FileIO(path, "r") as file:
+        feed(digest, file, on_bytes)
+    return digest.hexdigest()
+
+
+_POLL_S = 0.05
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(handle: int) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock at ``path``; waits as long as another process holds it.
+
+    The file stays: removing it would let two processes hold two files of one name.
+
+    Args:
+        path: A file that is made where it is missing.
+        on_wait: Called once if another process holds the lock.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _try(handle):
+            on_wait()
+            while not _try(handle):
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(handle)
+
 
 #: Names of versions that never name another.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")

@@ -32,7 +32,7 @@ from lorary.client.errors import (
 from lorary.client.http.retries import Again
 from lorary.client.http.session import Request, Session
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.transfers.digests import BLOCK_BYTES, feed
+from lorary.client.transfers.cache import BLOCK_BYTES, feed
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -49,24 +49,15 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
 
 @dataclass(slots=True)
 class _Transfer:
-    """State of one download.
+    """State of one download."""
 
-    Attributes:
-        file: What is wanted.
-        out: The incomplete file, open and unbuffered.
-        digest: Of the bytes that are in ``out``.
-        have: How many those are.
-        fetched: Bytes that came over the network in this run.
-        restarts: How often the hub made it begin again.
-    """
-
-    file: File
-    out: FileIO
+    file: File  # what is wanted
+    out: FileIO  # the incomplete file, open and unbuffered
     report: Callable[[int], None]
-    digest: _Hash = field(default_factory=hashlib.sha256)
-    have: int = 0
-    fetched: int = 0
-    restarts: int = 0
+    digest: _Hash = field(default_factory=hashlib.sha256)  # of the bytes that are in ``out``
+    have: int = 0  # how many those are
+    fetched: int = 0  # bytes that came over the network in this run
+    restarts: int = 0  # how often the hub made it begin again
 
     @property
     def is_whole(self) -> bool:

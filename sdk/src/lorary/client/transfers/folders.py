@@ -35,8 +35,7 @@ from lorary.client.names import (
     collision_key,
     generic_rest,
 )
-from lorary.client.transfers.digests import digest_file
-from lorary.client.transfers.file_lock import exclusive
+from lorary.client.transfers.cache import digest_file, exclusive
 
 if TYPE_CHECKING:
     from lorary.client.models import File, Version
@@ -80,35 +79,20 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the record says of a file.
+    """What the record says of a file."""
 
-    Attributes:
-        hub: Address of the hub that it came from.
-        adapter: ``owner/name``.
-        version: ``v3``.
-        revision: 40 hex digits.
-        path: Its path in the version.
-        sha256: Digest of its bytes.
-        size: Number of bytes.
-        mtime_ns: Time of its last change when it was verified.
-    """
-
-    hub: str
-    adapter: str
-    version: str
-    revision: str
-    path: str
-    sha256: str
-    size: int
-    mtime_ns: int
+    hub: str  # address of the hub that it came from
+    adapter: str  # ``owner/name``
+    version: str  # ``v3``
+    revision: str  # 40 hex digits
+    path: str  # its path in the version
+    sha256: str  # digest of its bytes
+    size: int  # number of bytes
+    mtime_ns: int  # time of its last change when it was verified
 
     @classmethod
     def read(cls, value: object) -> Entry:
-        """Read an entry of the record.
-
-        Raises:
-            BadAnswer: it is none.
-        """
+        """Read an entry of the record. Raises BadAnswer: it is none."""
         record = Record(value, "entry")
         return record.into(cls, sha256=record.hexadecimal("sha256", 64))
 
@@ -119,17 +103,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Where a file goes.
+    """Where a file goes."""
 
-    Attributes:
-        file: What the version lists.
-        target: Its path here.
-        is_here: It is there already, unchanged.
-    """
-
-    file: File
-    target: Path
-    is_here: bool
+    file: File  # what the version lists
+    target: Path  # its path here
+    is_here: bool  # it is there already, unchanged
 
 
 @dataclass(slots=True)
@@ -137,23 +115,16 @@ class Folder:
     """A folder and its record.
 
     Attributes:
-        root: The folder, which need not exist.
-        may_replace: Whether files that Lorary did not write may be replaced.
-        rehash: Whether to read files that are there instead of trusting size and time.
         entries: Path below the folder to what the record says of it.
     """
 
-    root: Path
-    may_replace: bool = False
-    rehash: bool = False
+    root: Path  # the folder, which need not exist
+    may_replace: bool = False  # whether files that Lorary did not write may be replaced
+    rehash: bool = False  # whether to read files that are there instead of trusting size and time
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def load(self) -> None:
-        """Read the record.
-
-        Raises:
-            TargetUnusable: it is damaged.
-        """
+        """Read the record. Raises TargetUnusable: it is damaged."""
         place = self.root / RECORD
         try:
             rows = Record(json.loads(place.read_bytes()), "record").mapping("files")
@@ -261,11 +232,7 @@ class Folder:
         raise TargetTaken(msg, facts={"path": os.fspath(self.root)})
 
     def _state(self, name: str, source: Source, file: File) -> _State:
-        """Tell what is under a name: these bytes, nothing that counts, or another pulled file.
-
-        Raises:
-            TargetTaken: something that no pull wrote, or that was edited since.
-        """
+        """Tell what is under a name: these bytes, nothing that counts, or another pulled file."""
         place, entry = self._place(name), self._entry(name)
         if not os.path.lexists(place):
             return "free"

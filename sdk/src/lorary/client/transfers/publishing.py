@@ -139,11 +139,6 @@ def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
 
     Returns:
         What was found, all of it less than an error, and a title by the first weights.
-
-    Raises:
-        FileMissing: a file cannot be read.
-        Invalid: no file, none with weights, or two of one name.
-        UploadRefused: a file is no adapter, or a broken one.
     """
     if not places:
         msg = "Name a file to push."
@@ -183,14 +178,7 @@ def _inspect(place: Path) -> Inspection | None:
 
 
 def _existing(session: Session, target: Reference, details: Details) -> Adapter | None:
-    """Return the adapter if there is one.
-
-    Raises:
-        Gone: it was withdrawn; its name cannot be used again.
-        Forbidden: it is another's; better said before the bytes travel than after.
-        VisibilityDiffers: it is not as visible as asked for; bytes meant to be private must not
-            become public by joining a public adapter.
-    """
+    """Return the adapter if there is one."""
     try:
         adapter = Adapter.read(session.json("GET", target.api_path))
     except Gone:

@@ -80,13 +80,11 @@ class Destination:
     Attributes:
         folder: A folder, where `lorary.client.transfers.folders` chooses the names; None for the
             cache's own, where files have the names of the version.
-        may_replace: Files of others in the folder may be replaced.
-        has_companions: README.md, samples and the like go into the folder, too.
     """
 
     folder: Path | None = None
-    may_replace: bool = False
-    has_companions: bool = False
+    may_replace: bool = False  # files of others in the folder may be replaced
+    has_companions: bool = False  # README.md, samples and the like go into the folder, too
 
 
 def pull(
@@ -147,16 +145,12 @@ def _device(folder: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Transfer:
-    """Brings files of a version here.
-
-    Attributes:
-        failure: Why the hub cannot be asked; None when it can.
-    """
+    """Brings files of a version here."""
 
     session: Session
     cache: Cache
     source: Source
-    failure: Unreachable | None
+    failure: Unreachable | None  # why the hub cannot be asked; None when it can
     rehash: bool
     on_progress: OnProgress
 
@@ -193,22 +187,14 @@ class _Transfer:
         return self._pulled(folder.root, planned, fetched)
 
     def _check_room(self, folder: Path, planned: Sequence[Planned]) -> None:
-        """See before anything is fetched that all files have room.
-
-        Raises:
-            DiskFull: the disk of the cache or of the folder is too full.
-        """
+        """See before anything is fetched that all files have room."""
         missing = [one.file for one in planned if not one.is_here]
         _require_room(self.cache.root, sum(map(self.cache.missing_bytes, missing)))
         if _device(folder) != _device(self.cache.root):  # files are copied there, not linked
             _require_room(folder, sum(file.size_bytes for file in missing))
 
     def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
-        """Bring files into the cache; returns path → bytes fetched.
-
-        Raises:
-            Unreachable: the hub does not answer, and a file is not in the cache.
-        """
+        """Bring files into the cache; returns path → bytes fetched."""
         missing = [one.file for one in planned if not one.is_here]
         if self.failure is not None:
             self._require_cached(missing, self.failure)

@@ -10,7 +10,7 @@ import hashlib
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import FileIO
@@ -24,6 +24,7 @@ from lorary.client.errors import (
     Corrupt,
     DigestMismatch,
     FileMissing,
+    LoraryError,
     StateConflict,
     UploadIncomplete,
     UploadNotReady,
@@ -33,11 +34,74 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Part, Upload
 from lorary.client.progress import OnProgress, Progress, silent
-from lorary.client.transfers.digests import BLOCK_BYTES, digest_file
-from lorary.client.transfers.direct_parts import DirectParts
+from lorary.client.transfers.cache import BLOCK_BYTES, digest_file
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+# Parts that are sent directly to the bucket, by links from the hub.
+#
+# If a link does not work, that part and all later ones are sent through the hub.
+
+
+#: Links per request: few enough that none expires before it is used.
+_AT_ONCE = 20
+
+
+class DirectParts:
+    """Links for the parts of one upload; safe to use from several threads."""
+
+    def __init__(self, session: Session, url: object, numbers: Sequence[int]) -> None:
+        """Store the arguments; links are requested when needed.
+
+        Args:
+            url: URL to request links from; None if the hub offers none.
+        """
+        self.session, self.url = session, url if isinstance(url, str) else ""
+        self._numbers = list(numbers) if self.url else []
+        self._links: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def send(self, number: int, body: Callable[[], Iterable[memoryview]], size: int) -> bool:
+        """Send a part by its link; return False if it must be sent through the hub.
+
+        Raises:
+            Corrupt, FileMissing: the local file has changed.
+        """
+        link = self._link(number)
+        if not link:
+            return False
+        try:
+            self.session.ask(Request("PUT", link, {}, body=body, size_bytes=size))
+        except (Corrupt, FileMissing):
+            raise
+        except LoraryError:
+            self._give_up()
+            return False
+        return True
+
+    def _link(self, number: int) -> str:
+        with self._lock:
+            if number not in self._links and number in self._numbers:
+                self._ask_from(number)
+            return self._links.pop(number, "")
+
+    def _ask_from(self, number: int) -> None:
+        begin = self._numbers.index(number)
+        wanted, self._numbers = self._numbers[begin : begin + _AT_ONCE], self._numbers[begin:]
+        try:
+            answer = self.session.json(
+                "POST", self.url, data={"numbers": wanted}, is_repeatable=True
+            )
+            found = [Record(item, "link") for item in Record(answer, "links").items("links")]
+            self._links.update({link.whole("number"): link.text("url") for link in found})
+        except LoraryError:
+            self._numbers = []
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._numbers, self._links = [], {}
+
 
 PARALLEL_PARTS = 3
 _PART_TRIES = 3
@@ -76,11 +140,7 @@ class Source:
         return cls(place, path, found.st_size, found.st_mtime_ns, sha256)
 
     def require_unchanged(self) -> None:
-        """Make sure that it is still what was hashed.
-
-        Raises:
-            Corrupt: somebody wrote to it.
-        """
+        """Make sure that it is still what was hashed. Raises Corrupt: somebody wrote to it."""
         found = self.place.stat()
         if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
             msg = f"{self.place} changed while it was sent. Push it again."
@@ -108,11 +168,7 @@ class _Meter:
         self.add(done)
 
     def add(self, count: int) -> None:
-        """Count bytes, or take them back.
-
-        Raises:
-            _Stopped: nothing more should be sent.
-        """
+        """Count bytes, or take them back. Raises _Stopped: nothing more should be sent."""
         with self.lock:
             if self.is_stopped:
                 raise _Stopped
