@@ -11,7 +11,7 @@ from django.db.models import F, Q
 
 from registry.blobs import by_hash
 from registry.compiled_queries import as_list, listed
-from registry.models import NamespaceName, SearchDocument
+from registry.models import Maturity, NamespaceName, SearchDocument
 from registry.names import key_of
 from registry.scan import hashes as file_hashes
 from registry.search import index, spelling
@@ -172,6 +172,9 @@ def within(limit: Limit, *, has_words: bool) -> Q:
     With words, they are found first, and the version of each match is looked up; without, the index
     of the range is read.
     """
+    if limit.field == "rating":
+        low, high = limit.low or 0, len(Maturity) if limit.high is None else limit.high + 1
+        return Q(maturity__in=list(Maturity)[low : max(high, 0)])
     column = "rank" if limit.field == "rank" else "size_bytes"
     ends = {f"{column}__gte": limit.low, f"{column}__lte": limit.high}
     ends = {name: value for name, value in ends.items() if value is not None}
