@@ -27,6 +27,8 @@ PREFIX = "lorary_count_"
 FOLDED_AT_ONCE = 5000
 
 RATING = "maturity"
+#: The value is a set of permissions, ``commercial+changes``.
+PERMISSION = "permission"
 #: Field → column of the adapter.
 COLUMNS = {
     "family": "family",
@@ -35,6 +37,9 @@ COLUMNS = {
     "method": "algorithm",
     RATING: "maturity",
     "licence": "licence",
+    PERMISSION: "permissions",
+    "parts": "parts",
+    "trainer": "trainer",
 }
 #: Changes from which on a write moves them; until then lists read them.
 FOLDED_FROM = 500

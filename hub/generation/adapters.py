@@ -22,11 +22,12 @@ from hub.generation.pictures import SIDE
 from hub.generation.rows import DAYS
 from hub.generation.tables import as_json, as_time
 from hub.generation.vocabulary import Zipf
-from hub.generation.weights import FAMILIES, METHODS, RANKS, weights
+from hub.generation.weights import FAMILIES, METHODS, RANKS, TRAININGS, weights
 from previews.models import RenderKind, RenderState, SampleState
 from previews.render.defaults import default_prompts
 from previews.render.recipe import Recipe
 from registry.adapters import manifests
+from registry.adapters.licences import permissions_of
 from registry.models import FileRole, HashKind, Kind, Maturity, VersionState, Visibility
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _KIND = Zipf([Kind.STYLE, Kind.CHARACTER, Kind.CONCEPT, *Kind.values[3:]])
 _FAMILY = Zipf(FAMILIES)
 _LINEAGES = {family: Zipf(lineages) for family, lineages in FAMILIES.items()}
 _LICENCE, _RANK, _METHOD = Zipf(LICENCES, 0.8), Zipf(RANKS), Zipf(METHODS, 2.0)
+_TRAINING = Zipf(range(len(TRAININGS)), 0.8)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -181,13 +183,14 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
     is_out = last.state == VersionState.PUBLISHED
     rating = random.choices(list(Maturity), (84, 9, 5, 2))
     published = None if one.state == VersionState.DRAFT else as_time(last.at)
+    card = vocabulary.card(random, words, one.title, one.triggers)
+    licence = _LICENCE.draw(random)
     rows.adapters.add(
-        one.owner.namespace, one.name, one.name, one.title, one.kind, summary,
-        vocabulary.card(random, words, one.title, one.triggers), _LICENCE.draw(random), rating[0],
-        visibility, "Reported by its model." if random.random() < BLOCKED else "",
+        one.owner.namespace, one.name, one.name, one.title, one.kind, summary, card, licence,
+        rating[0], visibility, "Reported by its model." if random.random() < BLOCKED else "",
         "Withdrawn by its owner." if one.state == VersionState.WITHDRAWN else "",
-        last.known.family if is_out else "", one.lineage if is_out else "",
-        last.known.algorithm if is_out else "", one.downloads,
+        *(_columns(one, last.known) if is_out else [""] * 5),
+        permissions_of(licence), one.downloads,
         len(one.times), last.version if is_out else None,
         as_time(one.times[0] - timedelta(minutes=5)), as_time(last.at), published,
     )  # fmt: skip
@@ -200,6 +203,11 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
     )  # fmt: skip
 
 
+def _columns(one: _Adapter, known: Weights) -> list[str]:
+    """Return what lists show of the latest version."""
+    return [known.family, one.lineage, known.algorithm, known.parts, known.trainer]
+
+
 def _tags(one: _Adapter) -> list[str]:
     """Return up to 8 tags: words of the adapter, and others."""
     own = [one.words[place] for place in ("medium", "subject", "mood")]
@@ -210,7 +218,8 @@ def _tags(one: _Adapter) -> list[str]:
 
 def _add_versions(rows: Rows, one: _Adapter) -> _Published:
     """Add the revisions, the versions and the refs to them; return the last version."""
-    known = weights(one.family, one.method, one.rank)
+    training = _TRAINING.draw(vocabulary.seeded(rows.seed, "training", one.title))
+    known = weights(one.family, one.method, one.rank, training)
     tip = parent = _add_revision(rows, one, None, [], "Create adapter", one.times[0])
     share, state, version = one.downloads, one.state, 0
     refs: list[tuple[str, int, datetime]] = []
@@ -305,7 +314,8 @@ def _add_version(
         one.pk, release.number, release.revision, release.state,
         vocabulary.summary(one.random, one.words), one.owner.user, one.family, one.lineage,
         as_json(one.triggers), strength, round(strength - 0.3, 1), round(strength + 0.2, 1),
-        known.family, known.algorithm, known.rank, size, release.downloads,
+        known.family, known.algorithm, known.rank, known.parts, known.trainer, size,
+        release.downloads,
         "Replaced by the next version." if release.state == VersionState.YANKED else "",
         "Withdrawn by its owner." if is_gone else "", when if is_gone else None, when,
         None if is_draft else when,

@@ -84,8 +84,8 @@ class Rows:
         self.adapters = Table(
             Adapter,
             "namespace name key title kind summary card licence maturity visibility blocked_reason "
-            "withdrawn_reason family lineage algorithm downloads last_number "
-            "latest_version created_at updated_at published_at",
+            "withdrawn_reason family lineage algorithm parts trainer permissions downloads "
+            "last_number latest_version created_at updated_at published_at",
         )
         self.names = Table(AdapterName, "namespace adapter key created_at")
         self.tags = Table(Adapter.tags.through, "adapter tag")
@@ -99,8 +99,8 @@ class Rows:
         self.versions = Table(
             Version,
             "adapter number revision state notes author declared_family lineage trigger_words "
-            "strength strength_min strength_max family algorithm rank size_bytes downloads "
-            "yanked_reason withdrawn_reason withdrawn_at created_at published_at",
+            "strength strength_min strength_max family algorithm rank parts trainer size_bytes "
+            "downloads yanked_reason withdrawn_reason withdrawn_at created_at published_at",
         )
         self.aliases = Table(Alias, "adapter name is_branch revision updated_at")
         self.moves = Table(AliasMove, "alias before revision actor created_at")

@@ -44,6 +44,19 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 RANKS = (16, 32, 8, 64, 4, 128)
 METHODS = ("lora", "dora", "loha", "lokr")
 
+#: Metadata by trainer, by frequency, and whether text encoders are trained, where there are some.
+TRAININGS: tuple[tuple[dict[str, str], bool], ...] = (
+    ({"ss_sd_scripts_commit_hash": "0" * 40}, False),
+    ({"software": '{"name": "ai-toolkit", "version": "0.3.9"}'}, False),
+    ({"ss_sd_scripts_commit_hash": "0" * 40}, True),
+    ({}, False),
+    ({"ot_branch": "master"}, True),
+    ({"lora_adapter_metadata": "{}", "format": "pt"}, False),
+    ({"lycoris_config": "{}"}, False),
+)
+#: Text encoder → width of its layers.
+_ENCODERS = {"clip_l": 768, "clip_h": 1024}
+
 #: Most modules of a header: enough for the families to be told apart.
 _MODULES = 14
 
@@ -55,18 +68,26 @@ class Weights:
     family: str
     algorithm: str
     rank: int | None
+    parts: str
+    trainer: str
     document: str
     proven_family: str
 
 
 @cache
-def weights(family: str, method: str, rank: int) -> Weights:
-    """Return what is known of weights for a family; a header is written and inspected for it."""
-    anatomy = _inspected(*_header(family, method, rank))
+def weights(family: str, method: str, rank: int, training: int = 0) -> Weights:
+    """Return what is known of weights for a family; a header is written and inspected for it.
+
+    Args:
+        family: One of ``FAMILIES``.
+        method: One of ``METHODS``.
+        rank: Rank of all modules.
+        training: Index in ``TRAININGS``.
+    """
+    anatomy = _inspected(*_header(family, method, rank, *TRAININGS[training]))
     document = anatomies.document_of(anatomy)
     facts = anatomies.facts_of(document, family)
-    proven = document["base"]["family"] or ""
-    return Weights(facts.family, facts.algorithm, facts.rank, json.dumps(document), proven)
+    return Weights(*facts, json.dumps(document), document["base"]["family"] or "")
 
 
 def _inspected(header: bytes, length: int) -> Anatomy:
@@ -78,14 +99,23 @@ def _inspected(header: bytes, length: int) -> Anatomy:
     return anatomy
 
 
-def _header(family: str, method: str, rank: int) -> tuple[bytes, int]:
+def _header(
+    family: str,
+    method: str,
+    rank: int,
+    metadata: Mapping[str, str],
+    has_encoder: bool,  # noqa: FBT001 - a value of ``TRAININGS``
+) -> tuple[bytes, int]:
     """Return the header of a file that trains some attention layers, and the bytes after it."""
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    modules = {f"lora_unet_{path}": shape for path, shape in _modules(family).items()}
+    if has_encoder:
+        modules |= _encoder_modules(family)
     end = 0
-    for path, shape in _modules(family).items():
+    for path, shape in modules.items():
         for suffix, size in _shapes(method, rank, shape[0], math.prod(shape[1:])).items():
             begin, end = end, end + 2 * math.prod(size)
-            tensors[f"lora_unet_{path.replace('.', '_')}.{suffix}"] = {
+            tensors[f"{path.replace('.', '_')}.{suffix}"] = {
                 "dtype": "F16", "shape": size, "data_offsets": [begin, end],
             }  # fmt: skip
     text = json.dumps(tensors).encode()
@@ -100,6 +130,15 @@ def _modules(family: str) -> Mapping[str, tuple[int, ...]]:
     found = {path: one for path, one in naming.items() if "att" in path and len(one) == 2}
     step = max(1, len(found) // _MODULES)
     return dict(list(found.items())[::step])
+
+
+def _encoder_modules(family: str) -> dict[str, tuple[int, ...]]:
+    """Return some linear layers of the first text encoder, if it is a CLIP model."""
+    encoders = families()[family].text_encoders
+    width = _ENCODERS.get(next(iter(encoders.get("text_encoder", ())), ""))
+    prefix = "lora_te_" if len(encoders) == 1 else "lora_te1_"
+    place = "text_model.encoder.layers.{}.self_attn.q_proj"
+    return {prefix + place.format(n): (width, width) for n in range(4)} if width else {}
 
 
 def _shapes(method: str, rank: int, out: int, fan_in: int) -> dict[str, list[int]]:

@@ -99,7 +99,7 @@ class Hub(Curating):
         *,
         family: str = "",
         kind: str = "",
-        tag: str = "",
+        tag: str | Sequence[str] = "",
         owner: str = "",
         sort: str = "",
         max_rating: str = "",
@@ -111,7 +111,7 @@ class Hub(Curating):
             query: Words, phrases and fields to look for.
             family: Base-model family, such as ``sdxl``.
             kind: style, character, concept, …
-            tag: A tag.
+            tag: A tag, or several that an adapter must all have.
             owner: A namespace.
             sort: ``relevance``, ``new``, ``updated`` or ``downloads``.
             max_rating: Highest content rating: ``general``, ``suggestive``, ``mature`` or
@@ -119,7 +119,8 @@ class Hub(Curating):
             limit: At most so many; None for all.
         """
         parameters: dict[str, object] = {
-            "q": query, "family": family, "kind": kind, "tag": tag, "owner": owner, "sort": sort,
+            "q": query, "family": family, "kind": kind,
+            "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
             "max_maturity": max_rating,
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip

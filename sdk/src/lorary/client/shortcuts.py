@@ -71,7 +71,12 @@ def push(
 
 
 def search(
-    query: str = "", *, family: str = "", kind: str = "", tag: str = "", limit: int | None = None
+    query: str = "",
+    *,
+    family: str = "",
+    kind: str = "",
+    tag: str | Sequence[str] = "",
+    limit: int | None = None,
 ) -> Iterator[Adapter]:
     """Yield adapters; see `Hub.search`."""
     with Hub() as hub:
