@@ -58,6 +58,8 @@ MANY = frozenset({"lineage", "tag", "trainer", "licence", "owner"})
 SEVERAL = frozenset({"tag", "permission"})
 #: Filters that are shown with a single value as well.
 ALWAYS = frozenset({"family", "kind", "tag"})
+#: Filters that are folded unless they are in use.
+FOLDED = frozenset({"method", "parts", "trainer", "permission", "licence", "owner"})
 #: Value of the filter by pictures.
 WITH_PICTURES = "yes"
 #: Trained parts, as the page of an adapter names them.
@@ -122,6 +124,11 @@ class Facet:
     def has_several(self) -> bool:
         """Whether several values can be chosen."""
         return self.name in SEVERAL
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its options are shown at first."""
+        return bool(self.chosen) or self.name not in FOLDED
 
     @property
     def is_searched(self) -> bool:
@@ -238,7 +245,9 @@ def chips(query: Query) -> list[Chip]:
         value: Any = getattr(query, name)
         several = value if name in SEVERAL else ()
         for one in several or ([value] if value else []):
-            rest = tuple(other for other in several if other != one) if several else type(value)()
+            rest: Any = (
+                tuple(other for other in several if other != one) if several else type(value)()
+            )
             found.append(Chip(label(one), address(replace(query, **{name: rest}))))
     return found
 
