@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 MAX_RESULTS_PER_PAGE = 100
 #: Values of a filter that has several at once.
 MAX_CHOSEN = 10
-#: Adapters from which on a tag is frequent.
-FREQUENT = 5000
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
 SORT_COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
@@ -247,8 +245,12 @@ def filtered(user: User | AnonymousUser | None, chosen: Mapping[str, Q]) -> Quer
 
 def conditions(query: Query) -> dict[str, Q]:
     """Return the filters of a query, by their fields: a condition for each that is set."""
-    chosen = query.columns.items()
-    found = {name: Q(**{f"{COLUMNS[name]}__in": values}) for name, values in chosen}
+    found = {
+        name: searching.one_of(name, values)
+        if name in {RATING, PERMISSION}
+        else Q(**{COLUMNS[name]: values[0]})
+        for name, values in query.columns.items()
+    }
     if query.lineages:
         found["lineages"] = Q(lineage__in=query.lineages)
     if query.tag:
@@ -274,7 +276,7 @@ def tagged(*names: str) -> Q:
     """
     folded = {name.casefold() for name in names}
     ids = dict(Tag.objects.filter(name__in=folded).values_list("name", "pk"))
-    known = FacetCount.objects.filter(field=TAG, value__in=folded, count__gte=FREQUENT)
+    known = FacetCount.objects.filter(field=TAG, value__in=folded, count__gte=searching.FREQUENT)
     frequent, found = set(known.values_list("value", flat=True)), Q()
     for name in folded:
         marks = Adapter.tags.through.objects.filter(tag=ids.get(name, 0))

@@ -1,4 +1,4 @@
-"""Trained parts, trainer and permissions of the licence as columns. Before deploy."""
+"""Trained parts, trainer and permissions of the licence as columns, and indexes. Before deploy."""
 
 from django.db import migrations, models
 
@@ -23,6 +23,6 @@ class Migration(migrations.Migration):
                 model_name="adapter",
                 index=models.Index(fields=[name, "-published_at"], name=f"adapter_by_{name}"),
             )
-            for name in ("parts", "trainer", "permissions")
+            for name in ("maturity", "parts", "trainer", "permissions")
         ),
     ]

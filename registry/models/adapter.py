@@ -123,6 +123,7 @@ class Adapter(models.Model):
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
             models.Index(fields=["lineage", "-published_at"], name="adapter_by_lineage"),
             models.Index(fields=["algorithm", "-published_at"], name="adapter_by_algorithm"),
+            models.Index(fields=["maturity", "-published_at"], name="adapter_by_maturity"),
             models.Index(fields=["parts", "-published_at"], name="adapter_by_parts"),
             models.Index(fields=["trainer", "-published_at"], name="adapter_by_trainer"),
             models.Index(fields=["permissions", "-published_at"], name="adapter_by_permissions"),

@@ -28,6 +28,7 @@ from registry.models import (
     Version,
     VersionAnatomy,
 )
+from registry.search import matching
 from registry.versions import services as versions
 from registry.versions import withdraw
 from tests.builders.adapters import kohya
@@ -403,12 +404,31 @@ def test_frequent_and_rare_tags_find_the_same(
     both.tags.add(Tag.objects.get(name="noir"))
     assert set(selectors.matching(None, Query(tag=("ink", "noir")))) == {both}
     rare = set(selectors.matching(None, Query(tag=("ink",))))
-    monkeypatch.setattr(selectors, "FREQUENT", 1)
+    monkeypatch.setattr(matching, "FREQUENT", 1)
     assert set(selectors.matching(None, Query(tag=("INK",)))) == rare
     assert set(selectors.matching(None, Query(tag=("ink", "noir")))) == {both}
     assert not selectors.matching(None, Query(tag=("ink", "none")))
     assert len(rare) == 2
     assert not selectors.matching(None, Query(tag=("none",)))
+
+
+def test_frequent_and_rare_values_find_the_same(
+    home: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, maturity in enumerate(("general", "suggestive", "mature", "mature")):
+        publish(home, number, maturity=maturity, permissions="changes" if number % 2 else "")
+    facet_counters.fold(connection)
+    expected = {
+        "rating:mature": 2, "-rating:mature": 2, "rating:<=suggestive": 2, "rating:>mature": 0,
+        "-rating:>general": 1, "": 2,
+    }  # fmt: skip
+    for frequent in (5000, 1):
+        monkeypatch.setattr(matching, "FREQUENT", frequent)
+        for text, count in expected.items():
+            query = Query(q=text) if text else Query(permission=("changes",))
+            assert selectors.matching(None, query).count() == count, text
+            assert len(selectors.search(None, query).results) == count, text
+        assert selectors.matching(None, Query(max_maturity="suggestive")).count() == 2
 
 
 def test_ratings_up_to_a_level_are_summed_from_counters(

@@ -186,7 +186,7 @@ class SearchQuery(PageQuery):
     kind = Choice(choices=Kind.choices, default="", allow_blank=True)
     tag = serializers.ListField(
         child=serializers.CharField(allow_blank=True, max_length=48),
-        default=(),
+        default=list,
         max_length=MAX_CHOSEN,
     )
     owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
@@ -197,7 +197,7 @@ class SearchQuery(PageQuery):
     licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
     permission = serializers.ListField(
         child=Choice(choices=list(PERMISSIONS), allow_blank=True),
-        default=(),
+        default=list,
         max_length=MAX_CHOSEN,
     )
     parts = Choice(choices=list(PARTS), default="", allow_blank=True)
