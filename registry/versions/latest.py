@@ -58,12 +58,16 @@ def show_newest(adapter: Adapter) -> None:
     update_lists(adapter, newest(adapter))
 
 
-def update_lists(adapter: Adapter, version: Version | None) -> None:
-    """Save the adapter's columns that lists show of its latest version."""
+def update_lists(adapter: Adapter, version: Version | None, *, is_edit: bool = True) -> None:
+    """Save the adapter's columns that lists show of its latest version.
+
+    If nobody edited anything, the date of its last change stays.
+    """
     set_columns(adapter, version)
     if version is not None:
         adapter.published_at = version.published_at
-    adapter.save(update_fields=["title", "latest_version", *_COPIED, "published_at", "updated_at"])
+    columns = ["title", "latest_version", *_COPIED, "published_at"]
+    adapter.save(update_fields=[*columns, "updated_at"] if is_edit else columns)
     documents.save(adapter)
     facet_counters.fold_soon()
 

@@ -64,7 +64,7 @@ def remeasure(*, version: Version) -> bool:
             return False
         version.save(update_fields=[*before._fields, "size_bytes"])
         if version.adapter.latest_version_id == version.pk:
-            latest.update_lists(version.adapter, version)
+            latest.update_lists(version.adapter, version, is_edit=False)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
             publishing.send_published(version)
     return True
