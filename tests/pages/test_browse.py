@@ -218,6 +218,10 @@ def test_several_tags_and_permissions_have_a_chip_each(
     assert re.search(r'value="no_credit"\s*>Use without credit\s*<span class="n push">4<', page)
     found = client.get(f"/browse/values?filter=tag&tag_within=zzz&{query}").content.decode()
     assert re.findall(r'value="(\w+)"\s+checked', found) == ["ink", "noir"]
+    adapters.describe(actor=ada, adapter=many[5], tags=["pink"])
+    for chosen, values in (("", ["ink", "pink"]), ("tag=noir", ["noir", "ink"])):
+        found = client.get(f"/browse/values?filter=tag&tag_within=ink&{chosen}").content.decode()
+        assert re.findall(r'value="(\w+)"', found) == values
     everything = "&".join(f"tag=t{number}" for number in range(30))
     assert client.get(f"/browse?{everything}").content.decode().count("Remove filter: t") == 10
 

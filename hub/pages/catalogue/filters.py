@@ -336,6 +336,8 @@ def values_with(
     there = [(value, number) for value, number in found.values if text in value.casefold()]
     facet = _facet(name, query, replace(found, values=there))
     shown = {option.value for option in facet.options}
+    if name in SEVERAL and facet.chosen and not found.is_capped:
+        known = ()  # no adapter has them together with the chosen ones
     others = [Option(value, value, is_chosen=False) for value in known if value not in shown]
     most = max(MAX_OPEN, sum(option.is_chosen for option in facet.options))
     return replace(facet, options=[*facet.options, *others][:most])
