@@ -147,7 +147,8 @@ def addresses(fetch: Callable[[str], bytes]) -> dict[str, str]:
     tags = Counter(tag for one in found for tag in one["tags"])
     common, second = (word for word, _n in words.most_common(2))
     one = next(one for one in found if one["family"] and len(one["title"].split()) > 1)
-    tag, family, kind = tags.most_common(1)[0][0], one["family"], one["kind"]
+    (tag, _n), (other, _n) = tags.most_common(2)
+    family, kind = one["family"], one["kind"]
     place = f"/api/v1/adapters/{one['full_name']}/versions/{one['latest_version']}"
     sha256 = weights_of(json.loads(fetch(place)))[0]["sha256"]
     queries = {
@@ -166,6 +167,9 @@ def addresses(fetch: Callable[[str], bytes]) -> dict[str, str]:
         "browse, most downloads": "/browse?sort=downloads",
         "browse, one filter": f"/browse?family={family}",
         "browse, one tag": f"/browse?tag={quote(tag)}",
+        "browse, two tags": f"/browse?tag={quote(tag)}&tag={quote(other)}",
+        "browse, permissions": "/browse?permission=commercial&permission=changes",
+        "browse, a rating": "/browse?q=rating:%3Cmature",
         "browse, two filters": f"/browse?family={family}&kind={kind}",
         "browse, three filters": f"/browse?family={family}&kind={kind}&tag={quote(tag)}",
         **{f"browse, {case}": f"/browse?q={quote(q)}" for case, q in queries.items()},

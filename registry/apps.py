@@ -43,5 +43,5 @@ def _put_back(
     search_schema.install(connection)
     if plan:
         statistics.refresh(connection)
-    if plan and facet_counters.can_count(connection.introspection.table_names()):
+    if plan and facet_counters.can_count(connection):
         facet_counters.repair(connection)  # migrations change rows without triggers

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ PREFIX = "lorary_count_"
 FOLDED_AT_ONCE = 5000
 
 RATING = "maturity"
+#: The value is a set of permissions, ``commercial+changes``.
+PERMISSION = "permission"
 #: Field → column of the adapter.
 COLUMNS = {
     "family": "family",
@@ -35,6 +36,9 @@ COLUMNS = {
     "method": "algorithm",
     RATING: "maturity",
     "licence": "licence",
+    PERMISSION: "permissions",
+    "parts": "parts",
+    "trainer": "trainer",
 }
 #: Changes from which on a write moves them; until then lists read them.
 FOLDED_FROM = 500
@@ -193,9 +197,13 @@ _ADD = """
 """
 
 
-def can_count(tables: Collection[str]) -> bool:
-    """Whether a database with these tables has what the triggers need: one migration made all."""
-    return COUNTS in tables
+def can_count(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a database has the tables and columns that the triggers need."""
+    with connection.cursor() as cursor:
+        if COUNTS not in connection.introspection.table_names(cursor):
+            return False
+        there = connection.introspection.get_table_description(cursor, _ADAPTER)
+    return {*COLUMNS.values()} <= {column.name for column in there}
 
 
 def lacking(connection: BaseDatabaseWrapper) -> list[tuple[str, str, int]]:

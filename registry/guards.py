@@ -165,7 +165,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """
     _settle(connection)
     there, tables = _present(connection), set(connection.introspection.table_names())
-    every = triggers() if facet_counters.can_count(tables) else RULES
+    every = triggers() if facet_counters.can_count(connection) else RULES
     wanted = {one.trigger: one for one in every if one.table in tables}
     with connection.cursor() as cursor:
         for name, table in there.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import AnonymousUser
@@ -119,9 +119,11 @@ class Endpoint(APIView):
         """Return the validated body."""
         return validated(kind, self.request.data, is_partial=is_partial)
 
-    def query(self, kind: type[S]) -> dict[str, Any]:
+    def query(self, kind: type[Query]) -> dict[str, Any]:
         """Return the validated query string."""
-        return validated(kind, self.request.query_params.dict())
+        sent = self.request.query_params
+        lists = {name: sent.getlist(name) for name in kind.repeated if name in sent}
+        return validated(kind, {**sent.dict(), **lists})
 
     def answer(
         self,
@@ -212,7 +214,9 @@ DEFAULT_PAGE = 24
 
 
 class Query(Input):
-    """Input from a query string."""
+    """Input from a query string; ``repeated`` are its parameters with several values."""
+
+    repeated: ClassVar[tuple[str, ...]] = ()
 
     unknown_field = gettext_lazy("There is no such parameter.")
 

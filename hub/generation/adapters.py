@@ -11,132 +11,33 @@ adapter ─┬─ tags, names, events
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import struct
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import connection
 
 from hub.generation import vocabulary
-from hub.generation.rows import DAYS, SIDE, as_json, as_time
+from hub.generation.pictures import SIDE
+from hub.generation.rows import DAYS
+from hub.generation.tables import as_json, as_time
 from hub.generation.vocabulary import Zipf
-from lorary.anatomy import inspect_bytes
-from lorary.anatomy.families import families
+from hub.generation.weights import FAMILIES, METHODS, RANKS, TRAININGS, weights
 from previews.models import RenderKind, RenderState, SampleState
 from previews.render.defaults import default_prompts
 from previews.render.recipe import Recipe
 from previews.renders.messages import waiting_for
 from registry.adapters import manifests
-from registry.blobs import anatomies
+from registry.adapters.licences import permissions_of
 from registry.models import FileRole, HashKind, Kind, Maturity, VersionState, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from random import Random
 
     from hub.generation.rows import Owner, Rows
-    from lorary.anatomy import Anatomy
-
-
-#: Families by frequency, with the lineages of each; an empty one is frequent in all.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "sdxl": ("Illustrious", "Pony Diffusion V6 XL", "SDXL 1.0", "NoobAI", "", "Animagine"),
-    "sd1": ("Stable Diffusion 1.5", "", "NovelAI anime"),
-    "flux1": ("FLUX.1 dev", "", "FLUX.1 Kontext", "FLUX.1 Krea", "FLUX.1 schnell"),
-    "qwen_image": ("Qwen-Image", "Qwen-Image-Edit", ""),
-    "z_image": ("Z-Image Turbo", "Z-Image", ""),
-    "wan_14b": ("Wan 2.2 T2V A14B", ""),
-    "sd35_large": ("Stable Diffusion 3.5 Large", ""),
-    "chroma": ("Chroma", ""),
-    "miniature": ("",),
-    "flux2_dev": ("FLUX.2 dev", ""),
-    "hunyuan_video": ("",),
-    "wan_1_3b": ("Wan 2.1", ""),
-    "sd35_medium": ("Stable Diffusion 3.5 Medium", ""),
-    "ltx_video": ("",),
-    "sd2": ("Stable Diffusion 2.1", ""),
-    "kolors": ("Kolors",),
-    "auraflow": ("Pony V7", ""),
-    "lumina2": ("",),
-    "sana": ("",),
-    "pixart": ("",),
-}
-RANKS = (16, 32, 8, 64, 4, 128)
-METHODS = ("lora", "dora", "loha", "lokr")
-
-#: Most modules of a header: enough for the families to be told apart.
-_MODULES = 14
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The facts of one kind of file, and its anatomy as JSON."""
-
-    family: str
-    algorithm: str
-    rank: int | None
-    document: str
-    proven_family: str
-
-
-@cache
-def weights(family: str, method: str, rank: int) -> Weights:
-    """Return what is known of weights for a family; a header is written and inspected for it."""
-    anatomy = _inspected(*_header(family, method, rank))
-    document = anatomies.document_of(anatomy)
-    facts = anatomies.facts_of(document, family)
-    proven = document["base"]["family"] or ""
-    return Weights(facts.family, facts.algorithm, facts.rank, json.dumps(document), proven)
-
-
-def _inspected(header: bytes, length: int) -> Anatomy:
-    """Return the anatomy of a file with this header, whose tensors are not read."""
-    anatomy = inspect_bytes(header, size=len(header) + length).anatomy
-    if anatomy is None:
-        msg = "A generated header is not that of an adapter."
-        raise RuntimeError(msg)
-    return anatomy
-
-
-def _header(family: str, method: str, rank: int) -> tuple[bytes, int]:
-    """Return the header of a file that trains some attention layers, and the bytes after it."""
-    tensors: dict[str, Any] = {}
-    end = 0
-    for path, shape in _modules(family).items():
-        for suffix, size in _shapes(method, rank, shape[0], math.prod(shape[1:])).items():
-            begin, end = end, end + 2 * math.prod(size)
-            tensors[f"lora_unet_{path.replace('.', '_')}.{suffix}"] = {
-                "dtype": "F16", "shape": size, "data_offsets": [begin, end],
-            }  # fmt: skip
-    text = json.dumps(tensors).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text, end
-
-
-def _modules(family: str) -> Mapping[str, tuple[int, ...]]:
-    """Return some linear attention layers, evenly spread over the blocks, with their shapes."""
-    known = families()[family]
-    naming = known.namings.get(known.kohya) or next(iter(known.namings.values()))
-    found = {path: one for path, one in naming.items() if "att" in path and len(one) == 2}
-    step = max(1, len(found) // _MODULES)
-    return dict(list(found.items())[::step])
-
-
-def _shapes(method: str, rank: int, out: int, fan_in: int) -> dict[str, list[int]]:
-    """Return the tensors of one module with their shapes."""
-    if method == "loha":
-        pair = {"a": [out, rank], "b": [rank, fan_in]}
-        return {f"hada_w{number}_{side}": pair[side] for number in (1, 2) for side in pair}
-    if method == "lokr":
-        return {"lokr_w1": [4, 4], "lokr_w2": [out // 4, fan_in // 4]}
-    shapes = {"lora_down.weight": [rank, fan_in], "lora_up.weight": [out, rank]}
-    return shapes | ({"dora_scale": [out, 1]} if method == "dora" else {})
-
+    from hub.generation.weights import Weights
 
 #: Weights and README.md files have rows and no bytes.
 IS_STORED = False
@@ -155,6 +56,7 @@ _KIND = Zipf([Kind.STYLE, Kind.CHARACTER, Kind.CONCEPT, *Kind.values[3:]])
 _FAMILY = Zipf(FAMILIES)
 _LINEAGES = {family: Zipf(lineages) for family, lineages in FAMILIES.items()}
 _LICENCE, _RANK, _METHOD = Zipf(LICENCES, 0.8), Zipf(RANKS), Zipf(METHODS, 2.0)
+_TRAINING = Zipf(range(len(TRAININGS)), 0.8)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -282,13 +184,14 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
     is_out = last.state == VersionState.PUBLISHED
     rating = random.choices(list(Maturity), (84, 9, 5, 2))
     published = None if one.state == VersionState.DRAFT else as_time(last.at)
+    card = vocabulary.card(random, words, one.title, one.triggers)
+    licence = _LICENCE.draw(random)
     rows.adapters.add(
-        one.owner.namespace, one.name, one.name, one.title, one.kind, summary,
-        vocabulary.card(random, words, one.title, one.triggers), _LICENCE.draw(random), rating[0],
-        visibility, "Reported by its model." if random.random() < BLOCKED else "",
+        one.owner.namespace, one.name, one.name, one.title, one.kind, summary, card, licence,
+        rating[0], visibility, "Reported by its model." if random.random() < BLOCKED else "",
         "Withdrawn by its owner." if one.state == VersionState.WITHDRAWN else "",
-        last.known.family if is_out else "", one.lineage if is_out else "",
-        last.known.algorithm if is_out else "", one.downloads,
+        *(_columns(one, last.known) if is_out else [""] * 5),
+        permissions_of(licence), one.downloads,
         len(one.times), last.version if is_out else None,
         as_time(one.times[0] - timedelta(minutes=5)), as_time(last.at), published,
     )  # fmt: skip
@@ -301,6 +204,11 @@ def _add_adapter(rows: Rows, one: _Adapter, last: _Published) -> None:
     )  # fmt: skip
 
 
+def _columns(one: _Adapter, known: Weights) -> list[str]:
+    """Return what lists show of the latest version."""
+    return [known.family, one.lineage, known.algorithm, known.parts, known.trainer]
+
+
 def _tags(one: _Adapter) -> list[str]:
     """Return up to 8 tags: words of the adapter, and others."""
     own = [one.words[place] for place in ("medium", "subject", "mood")]
@@ -311,7 +219,8 @@ def _tags(one: _Adapter) -> list[str]:
 
 def _add_versions(rows: Rows, one: _Adapter) -> _Published:
     """Add the revisions, the versions and the refs to them; return the last version."""
-    known = weights(one.family, one.method, one.rank)
+    training = _TRAINING.draw(vocabulary.seeded(rows.seed, "training", one.title))
+    known = weights(one.family, one.method, one.rank, training)
     tip = parent = _add_revision(rows, one, None, [], "Create adapter", one.times[0])
     share, state, version = one.downloads, one.state, 0
     refs: list[tuple[str, int, datetime]] = []
@@ -406,7 +315,8 @@ def _add_version(
         one.pk, release.number, release.revision, release.state,
         vocabulary.summary(one.random, one.words), one.owner.user, one.family, one.lineage,
         as_json(one.triggers), strength, round(strength - 0.3, 1), round(strength + 0.2, 1),
-        known.family, known.algorithm, known.rank, size, release.downloads,
+        known.family, known.algorithm, known.rank, known.parts, known.trainer, size,
+        release.downloads,
         "Replaced by the next version." if release.state == VersionState.YANKED else "",
         "Withdrawn by its owner." if is_gone else "", when if is_gone else None, when,
         None if is_draft else when,

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import connection, transaction
 from django.db.models import F
 
-from hub.generation import adapters, vocabulary
-from hub.generation import rows as pictures
-from hub.generation import rows as tables
+from hub.generation import adapters, pictures, tables, vocabulary
 from hub.generation.rows import Rows
 from hub.generation.vocabulary import Zipf
 from previews.models import Recipe

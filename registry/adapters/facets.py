@@ -4,21 +4,23 @@ Without a filter, all figures are read from counters (``registry.facet_counters`
 and the facet of a single filter, because each facet ignores its own filter. All other figures are
 counted over at most ``LORARY_MAX_COUNTED`` matches.
 
+Several tags must all hold, so that their facet counts what another one would leave.
+
 Counters cover what everybody finds. Adapters that only the viewer finds are read and added.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from registry.adapters import selectors as adapter_selectors
 from registry.compiled_queries import as_list, listed
-from registry.facet_counters import COLUMNS, OWNER, RATING, TAG, TOTAL
+from registry.facet_counters import COLUMNS, OWNER, TAG, TOTAL
 from registry.models import Adapter, FacetChange, FacetCount, Namespace, Tag
 from registry.search.matching import max_matches
 
@@ -45,7 +47,7 @@ _COLUMNS = {**COLUMNS, OWNER: "namespace_id"}
 _PUBLISHED = Q(published_at__isnull=False)
 #: Values of a field that has any number of them.
 MAX_OF_MANY = 40
-_MANY = frozenset({"licence", "lineage", OWNER, TAG})
+_MANY = frozenset({"licence", "lineage", "trainer", OWNER, TAG})
 
 
 class Total(NamedTuple):
@@ -109,17 +111,16 @@ def matching(
         return total(user, query), overall(user)
     conditions = adapter_selectors.conditions(query)
     rows = _found(user, query, conditions) if matches is None else _first(matches)
-    count, found = _sampled(rows, [name for name in FIELDS if name not in chosen])
+    own = chosen.keys() - {TAG}
+    count, found = _sampled(rows, [name for name in FIELDS if name not in own])
     if is_counted:
-        return total(user, query), {**overall(user, chosen.keys()), **found}
-    for name in chosen:
-        unset: dict[str, Any] = {name: "", **({"max_maturity": ""} if name == RATING else {})}
+        return total(user, query), {**overall(user, own), **found}
+    for name in own:
         # Other base models have other lineages.
         gone = {name, "lineages"} if name == "family" else {name}
-        if name == "family":
-            unset["lineages"] = ()
         others = {field: each for field, each in conditions.items() if field not in gone}
-        found |= _sampled(_found(user, replace(query, **unset), others), [name])[1]
+        text = query if name != OWNER else replace(query, owner="")
+        found |= _sampled(_found(user, text, others), [name])[1]
     return _capped(count), found
 
 
@@ -188,18 +189,22 @@ def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
 
 
 def _chosen(query: Query) -> dict[str, Sequence[str]]:
-    """Return the fields that a query filters by, with the values of which one must hold."""
-    values = {one.name: getattr(query, one.name) for one in fields(query)}
-    chosen: dict[str, Sequence[str]] = {
-        name: [values[name]] for name in FIELDS if name != RATING and values[name]
-    }
-    return chosen if query.ratings is None else {**chosen, RATING: query.ratings}
+    """Return the fields that a query filters by, with the values of which one must hold.
+
+    Its tags must all hold.
+    """
+    chosen = query.columns
+    if query.owner:
+        chosen[OWNER] = [query.owner]
+    if query.tag:
+        chosen[TAG] = query.tag
+    return chosen
 
 
 def _is_counted(query: Query) -> bool:
     """Whether counters know how many adapters a query finds."""
     is_narrowed = query.q or query.pictures or query.rank or query.size or query.lineages
-    return not is_narrowed and len(_chosen(query)) < 2
+    return not is_narrowed and len(_chosen(query)) < 2 and len(query.tag) < 2
 
 
 def _found(

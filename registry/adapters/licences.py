@@ -6,8 +6,9 @@ source of each row is the text of the licence at its ``url``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 YES, NO, CONDITIONS, SILENT = "yes", "no", "conditions", ""
 
@@ -95,6 +96,9 @@ _ROWS: tuple[tuple[tuple[str, ...], Licence], ...] = (
     (("personal use only",), Licence("", "", NO, NO, SILENT, credit=SILENT)),
 )  # fmt: skip
 
+#: Permissions that lists filter by, in the order of ``Adapter.permissions``.
+PERMISSIONS = ("commercial", "pictures", "changes", "no_credit")
+
 #: Id in lower case → licence.
 LICENCES: Mapping[str, Licence] = {key: licence for keys, licence in _ROWS for key in keys}
 
@@ -102,3 +106,22 @@ LICENCES: Mapping[str, Licence] = {key: licence for keys, licence in _ROWS for k
 def licence_of(text: str) -> Licence | None:
     """Return the licence of an id in any case, None for an unknown text."""
     return LICENCES.get(text.strip().casefold())
+
+
+def permissions_of(text: str) -> str:
+    """Return what a licence permits, if only under conditions, as ``commercial+changes``.
+
+    Adapters store the result: a changed table needs a migration like ``0031_fill_more_facets``.
+    """
+    licence = licence_of(text)
+    if licence is None:
+        return ""
+    answers = (licence.commercial, licence.pictures, licence.changes)
+    is_permitted = [*(one in (YES, CONDITIONS) for one in answers), licence.credit == NO]
+    return "+".join(compress(PERMISSIONS, is_permitted))
+
+
+def sets_with(permissions: Iterable[str]) -> list[str]:
+    """Return the results of ``permissions_of`` that include some permissions."""
+    known = {permissions_of(key) for key in LICENCES}
+    return sorted(one for one in known if set(permissions) <= set(one.split("+")))

@@ -60,7 +60,8 @@ def offered(user: Viewer) -> AdapterQuerySet:
 
 def rows(user: Viewer, query: ListingQuery) -> QuerySet[Adapter]:
     """Return the adapters that match a query, unordered."""
-    search = adapter_selectors.Query(q=query.words, tag=query.tag, owner=query.owner)
+    tags = (query.tag,) if query.tag else ()
+    search = adapter_selectors.Query(q=query.words, tag=tags, owner=query.owner)
     found = adapter_selectors.matching(user, search).filter(latest_version__isnull=False)
     for condition in query.which:
         found = found.filter(condition)

@@ -14,8 +14,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry import hooks
+from registry.adapters import licences
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
-from registry.facet_counters import COLUMNS, RATING, TAG
+from registry.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.models import (
     Adapter,
     AdapterName,
@@ -34,7 +35,7 @@ from registry.search.snippets import snippet
 from registry.search.syntax import limit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
     from django.utils.safestring import SafeString
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
-#: Adapters from which on a tag is frequent.
-FREQUENT = 5000
+#: Values of a filter that has several at once.
+MAX_CHOSEN = 10
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
 SORT_COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
@@ -58,6 +59,8 @@ class Query:
 
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
+        tag: Tags that an adapter all has, at most ``MAX_CHOSEN``.
+        permission: What its licence permits, of ``licences.PERMISSIONS``.
         sort: One of ``SORTS``; "" for relevance.
         max_maturity: Highest content rating.
         lineages: Lineages of which an adapter has one; "" stands for none.
@@ -67,13 +70,16 @@ class Query:
     q: str = ""
     family: str = ""
     kind: str = ""
-    tag: str = ""
+    tag: tuple[str, ...] = ()
     owner: str = ""
     sort: str = ""
     lineage: str = ""
     method: str = ""
     maturity: str = ""
     licence: str = ""
+    permission: tuple[str, ...] = ()
+    parts: str = ""
+    trainer: str = ""
     pictures: bool = False
     max_maturity: str = ""
     rank: str = ""
@@ -81,11 +87,15 @@ class Query:
     lineages: tuple[str, ...] = ()
 
     @property
-    def ratings(self) -> list[Maturity] | None:
-        """Content ratings that it finds, None for all."""
+    def columns(self) -> dict[str, Sequence[str]]:
+        """The fields of ``COLUMNS`` it filters by, with the values of which one must hold."""
+        values = {name: getattr(self, name) for name in COLUMNS if name not in {RATING, PERMISSION}}
+        found: dict[str, Sequence[str]] = {name: [one] for name, one in values.items() if one}
+        if self.permission:
+            found[PERMISSION] = licences.sets_with(self.permission)
         highest = Maturity(self.max_maturity or Maturity.EXPLICIT)
-        found = [one for one in highest.up_to if self.maturity in ("", one)]
-        return None if len(found) == len(Maturity) else found
+        ratings = [one for one in highest.up_to if self.maturity in ("", one)]
+        return found if len(ratings) == len(Maturity) else {**found, RATING: ratings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +245,16 @@ def filtered(user: User | AnonymousUser | None, chosen: Mapping[str, Q]) -> Quer
 
 def conditions(query: Query) -> dict[str, Q]:
     """Return the filters of a query, by their fields: a condition for each that is set."""
-    values = {name: getattr(query, name) for name in COLUMNS if name != RATING}
-    found = {name: Q(**{COLUMNS[name]: value}) for name, value in values.items() if value}
-    if query.ratings is not None:
-        found[RATING] = Q(maturity__in=query.ratings)
+    found = {
+        name: searching.one_of(name, values)
+        if name in {RATING, PERMISSION}
+        else Q(**{COLUMNS[name]: values[0]})
+        for name, values in query.columns.items()
+    }
     if query.lineages:
         found["lineages"] = Q(lineage__in=query.lineages)
     if query.tag:
-        found["tag"] = tagged(query.tag)
+        found["tag"] = tagged(*query.tag)
     if query.owner:
         found["owner"] = Q(namespace=id_of_owner(query.owner))
     for name, limit in (
@@ -256,18 +268,23 @@ def conditions(query: Query) -> dict[str, Q]:
     return found
 
 
-def tagged(name: str) -> Q:
-    """Condition for adapters with a tag.
+def tagged(*names: str) -> Q:
+    """Condition for adapters with all of some tags.
 
     Those with a rare tag are read through the tag. If it is frequent, a list walks its own order
     and looks the tag up, until the page is full.
     """
-    tag = _id_of(Tag.objects.filter(name=name.casefold()))
-    marks = Adapter.tags.through.objects.filter(tag=tag)
-    known = FacetCount.objects.filter(field=TAG, value=name.casefold(), count__gte=FREQUENT)
-    if known.exists():
-        return Q(Exists(marks.filter(adapter=OuterRef("pk"))))
-    return Q(pk__in=marks.values("adapter"))
+    folded = {name.casefold() for name in names}
+    ids = dict(Tag.objects.filter(name__in=folded).values_list("name", "pk"))
+    known = FacetCount.objects.filter(field=TAG, value__in=folded, count__gte=searching.FREQUENT)
+    frequent, found = set(known.values_list("value", flat=True)), Q()
+    for name in folded:
+        marks = Adapter.tags.through.objects.filter(tag=ids.get(name, 0))
+        if name in frequent:
+            found &= Q(Exists(marks.filter(adapter=OuterRef("pk"))))
+        else:
+            found &= Q(pk__in=marks.values("adapter"))
+    return found
 
 
 def _id_of(rows: QuerySet[Any]) -> int:

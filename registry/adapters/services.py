@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from registry import events, facet_counters
 from registry.accounts import permissions
-from registry.adapters import manifests
+from registry.adapters import licences, manifests
 from registry.errors import Invalid, NameTaken
 from registry.models import (
     Access,
@@ -157,6 +157,8 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
         if fault := check(field, value):
             faults[field] = fault
         fields[field] = value
+    if "licence" in fields and "licence" not in faults:
+        fields["permissions"] = licences.permissions_of(fields["licence"])
     if fields.get("access", Access.OPEN) != Access.OPEN and "access" not in faults:
         faults["access"] = _("Gated access is not supported yet. Make the adapter private instead.")
     tags = card.get("tags")

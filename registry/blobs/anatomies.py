@@ -38,6 +38,8 @@ BY_TENSORS = frozenset({"proven", "narrowed"})
 #: Greatest rank that fits the column; a header can declare any number.
 MAX_RANK = 2**31 - 1
 MAX_ALGORITHM = 32
+MAX_TRAINER = 64
+_DENOISER, _ENCODER, _BOTH = PARTS = ("denoiser", "text_encoder", "both")
 
 
 def document_of(anatomy: Anatomy) -> dict[str, Any]:
@@ -55,11 +57,21 @@ def document_of(anatomy: Anatomy) -> dict[str, Any]:
 
 
 class Facts(NamedTuple):
-    """Columns by which lists filter versions; ``rank`` is the most frequent one."""
+    """Columns of versions that lists filter by.
+
+    ``rank`` is the most frequent one; ``parts`` are the trained parts, one of ``PARTS``.
+    """
 
     family: str
     algorithm: str
     rank: int | None
+    parts: str
+    trainer: str
+
+    @classmethod
+    def of(cls, version: Version) -> Facts:
+        """Return the current columns of a version."""
+        return cls(*(getattr(version, name) for name in cls._fields))
 
 
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
@@ -78,7 +90,22 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
         family,
         (document.get("algorithm") or "")[:MAX_ALGORITHM],
         rank if isinstance(rank, int) and 0 < rank <= MAX_RANK else None,
+        parts_of(document),
+        trainer_of(document),
     )
+
+
+def parts_of(document: Mapping[str, Any]) -> str:
+    """Return which of ``PARTS`` a document says are trained, "" for none."""
+    parts: Mapping[str, Any] = document.get("parts") or {}
+    found = {_DENOISER if part == _DENOISER else _ENCODER for part in parts}
+    return _BOTH if len(found) > 1 else "".join(found)
+
+
+def trainer_of(document: Mapping[str, Any]) -> str:
+    """Return the program that the metadata of a document names, "" without one."""
+    training: Mapping[str, Any] = document.get("training") or {}
+    return str(training.get("trainer") or "")[:MAX_TRAINER]
 
 
 def allowed_families(base: Mapping[str, Any]) -> Sequence[str]:

@@ -74,6 +74,7 @@ def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
 class Adapter(models.Model):
     """``owner/name`` with its card, and columns for lists.
 
+    ``permissions`` are those of its licence (``registry.adapters.licences``).
     ``withdrawn_reason`` is set when the whole adapter was withdrawn. Its name stays taken.
     """
 
@@ -93,8 +94,11 @@ class Adapter(models.Model):
     withdrawn_reason = models.CharField(max_length=280, blank=True, default="", db_default="")
     family = models.CharField(max_length=48, blank=True)
     lineage = models.CharField(max_length=64, blank=True)
-    # During an update, processes of the previous release write rows without this column.
+    # During an update, processes of the previous release write rows without these columns.
     algorithm = models.CharField(max_length=32, blank=True, default="", db_default="")
+    parts = models.CharField(max_length=32, blank=True, default="", db_default="")
+    trainer = models.CharField(max_length=64, blank=True, default="", db_default="")
+    permissions = models.CharField(max_length=64, blank=True, default="", db_default="")
     downloads = models.PositiveBigIntegerField(default=0)
     last_number = models.PositiveIntegerField(default=0, editable=False)
     latest_version = models.ForeignKey(
@@ -119,6 +123,10 @@ class Adapter(models.Model):
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
             models.Index(fields=["lineage", "-published_at"], name="adapter_by_lineage"),
             models.Index(fields=["algorithm", "-published_at"], name="adapter_by_algorithm"),
+            models.Index(fields=["maturity", "-published_at"], name="adapter_by_maturity"),
+            models.Index(fields=["parts", "-published_at"], name="adapter_by_parts"),
+            models.Index(fields=["trainer", "-published_at"], name="adapter_by_trainer"),
+            models.Index(fields=["permissions", "-published_at"], name="adapter_by_permissions"),
             models.Index(fields=["licence", "-published_at"], name="adapter_by_licence"),
         ]
 

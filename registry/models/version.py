@@ -43,6 +43,9 @@ class Version(models.Model):
     family = models.CharField(max_length=48, blank=True)
     algorithm = models.CharField(max_length=32, blank=True)
     rank = models.PositiveIntegerField(null=True, blank=True)
+    # During an update, processes of the previous release write rows without these columns.
+    parts = models.CharField(max_length=32, blank=True, default="", db_default="")
+    trainer = models.CharField(max_length=64, blank=True, default="", db_default="")
     size_bytes = models.PositiveBigIntegerField(default=0)
     downloads = models.PositiveBigIntegerField(default=0)
     yanked_reason = models.CharField(max_length=280, blank=True)

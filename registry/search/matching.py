@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum, Value
+from django.db.models.functions import Concat
+from django.db.models.lookups import In
 
 from registry.blobs import by_hash
 from registry.compiled_queries import as_list, listed
-from registry.models import NamespaceName, SearchDocument
+from registry.facet_counters import COLUMNS, RATING
+from registry.models import Adapter, FacetCount, Maturity, NamespaceName, SearchDocument
 from registry.names import key_of
 from registry.scan import hashes as file_hashes
 from registry.search import index, spelling
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from registry.models import Adapter
     from registry.search.index import Among
     from registry.search.syntax import Limit, Owner
 
+#: Adapters from which on a tag or a value is frequent.
+FREQUENT = 5000
 #: Misspelt words of a query that are corrected.
 MAX_CORRECTED = 3
 
@@ -158,6 +162,9 @@ def _first_ids(rows: QuerySet[Adapter]) -> list[int]:
 def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
     """Apply the limits and owners of a query."""
     for limit in parsed.limits:
+        if limit.field == "rating":
+            rows = rows.filter(one_of(RATING, _ratings(limit)))
+            continue
         condition = within(limit, has_words=bool(parsed.wanted))
         rows = rows.exclude(condition) if limit.is_excluded else rows.filter(condition)
     for owner in parsed.owners:
@@ -178,6 +185,28 @@ def within(limit: Limit, *, has_words: bool) -> Q:
     if has_words:
         return Q(**{f"latest_version__{name}": value for name, value in ends.items()})
     return Q(pk__in=SearchDocument.objects.filter(**ends).values("pk"))
+
+
+def _ratings(limit: Limit) -> list[Maturity]:
+    """Return the content ratings of a range, or the others if it is excluded."""
+    low, high = limit.low or 0, len(Maturity) if limit.high is None else limit.high
+    return [one for one in Maturity if (low <= one.rank <= high) != limit.is_excluded]
+
+
+def one_of(field: str, values: Sequence[str]) -> Q:
+    """Return the condition for adapters that have one of some values in a field of ``COLUMNS``.
+
+    Rare values are read through the index of the column. If they are frequent, a list walks its own
+    order and looks at the column, until the page is full.
+    """
+    column = COLUMNS[field]
+    known = FacetCount.objects.filter(field=field, value__in=values).aggregate(n=Sum("count"))
+    if (known["n"] or 0) < FREQUENT:
+        return Q(pk__in=Adapter.objects.filter(**{f"{column}__in": values}).values("pk"))
+    if connection.vendor != "sqlite":
+        return Q(**{f"{column}__in": values})
+    # SQLite would read all of them through the index and sort them; see ``_walked``.
+    return Q(In(Concat(F(column), Value("")), values))
 
 
 def _of(owner: Owner) -> Q:

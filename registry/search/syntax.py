@@ -7,6 +7,7 @@ owner:ada           of this owner
 tag:film            in the tags; so ``base:`` and ``trigger:``
 rank:8..32          rank from 8 to 32; ``rank:16``, ``rank:>=16``, ``rank:..8``
 size:<100mb         size of the files; kB, MB, GB as on the pages
+rating:general      content rating; ``rating:<=suggestive`` and other ranges of levels
 
 Nothing is an error: an unknown field, a field without a valid value and a quote without its pair
 are plain words.
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from registry.models import Maturity
 from registry.search import words
 
 #: Characters of a query that count.
@@ -29,6 +30,8 @@ MIN_UNFINISHED = 2
 
 #: Field → column of the search document.
 COLUMNS = {"tag": "tags", "base": "base", "trigger": "triggers"}
+#: Fields with ranges.
+LIMITED = frozenset({"rank", "size", "rating"})
 
 _PIECE = re.compile(
     r"(?P<minus>-?)(?:(?P<field>[A-Za-z]{1,12}):)?"
@@ -39,6 +42,8 @@ _RANGE = re.compile(
     rf"(?:(?P<sign>[<>]=?)?(?P<one>{_NUMBER})|(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?)\Z"
 )
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)(b|kb|mb|gb|tb|k|m|g|t)?\Z")
+#: Content ratings in a range.
+_LEVEL = re.compile(rf"\b(?:{'|'.join(Maturity.values)})\b")
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 #: A size without a sign means about that size.
 _ABOUT = 0.05
@@ -70,9 +75,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A range of ranks or of sizes in bytes; both ends are included, None is open."""
+    """A range of ranks, of sizes in bytes or of content ratings (0 is the lowest).
 
-    field: Literal["rank", "size"]
+    Both ends are included, None is open.
+    """
+
+    field: str
     low: int | None
     high: int | None
     is_excluded: bool = False
@@ -139,10 +147,9 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     value = piece[group]
     if name == "owner" and value.strip() and value.isprintable():
         return Owner(value.strip(), is_excluded)
-    if name in ("rank", "size"):
-        limit = _limit("rank" if name == "rank" else "size", value.lower(), is_excluded)
-        if limit is not None:
-            return limit
+    limit = limit_of(name, value, is_excluded=is_excluded)
+    if limit is not None:
+        return limit
     start = piece.start(group)
     if name and name not in COLUMNS:  # an unknown field is a word like others
         start = piece.start("field")
@@ -162,16 +169,16 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     )
 
 
-def limit_of(field: str, text: str) -> Limit | None:
-    """Return the range that a text such as ``8..32`` means for ``rank`` or ``size``, if any."""
-    if field not in {"rank", "size"}:
+def limit_of(field: str, text: str, *, is_excluded: bool = False) -> Limit | None:
+    """Return the range that a text such as ``8..32`` or ``<100mb`` means for a field, if any."""
+    if field not in LIMITED:
         return None
-    return _limit("rank" if field == "rank" else "size", text.lower(), False)  # noqa: FBT003 - no minus sign
-
-
-def _limit(field: Literal["rank", "size"], value: str, is_excluded: bool) -> Limit | None:  # noqa: FBT001 - a minus sign
-    """Return the limit that a value such as ``8..32`` or ``<100mb`` means, None if it is none."""
-    found = _RANGE.match(value.replace(" ", ""))
+    value = text.lower().replace(" ", "")
+    if field == "rating":
+        if any(letter.isdigit() for letter in value):
+            return None
+        value = _LEVEL.sub(lambda found: str(Maturity(found[0]).rank), value)
+    found = _RANGE.match(value)
     if found is None:
         return None
     sign = found["sign"]
@@ -196,6 +203,6 @@ def _ends(field: str, sign: str | None, amount: int) -> tuple[int | None, int | 
 
 def _amount(field: str, text: str) -> int | None:
     found = _AMOUNT.match(text)
-    if found is None or (field == "rank" and not text.isdecimal()):
+    if found is None or (field != "size" and not text.isdecimal()):
         return None
     return min(int(float(found[1]) * _UNITS[(found[2] or "")[:1]]), _LARGEST)

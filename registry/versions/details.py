@@ -29,9 +29,7 @@ COLUMNS = (
     "strength",
     "strength_min",
     "strength_max",
-    "family",
-    "algorithm",
-    "rank",
+    *Facts._fields,
     "size_bytes",
 )
 
@@ -108,9 +106,10 @@ def measure(version: Version) -> None:
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
-    version.family, version.algorithm, version.rank = facts_of_file(
-        version_selectors.document_of(version, primary), primary, version.declared_family
-    )
+    document = version_selectors.document_of(version, primary)
+    facts = facts_of_file(document, primary, version.declared_family)
+    for column, value in facts._asdict().items():
+        setattr(version, column, value)
 
 
 def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str) -> Facts:

@@ -13,6 +13,8 @@ from registry.versions import selectors as version_selectors
 
 #: Longest reason of a yank or a withdrawal, in characters.
 MAX_REASON = 280
+#: Columns that an adapter has from its latest version.
+_COPIED = ("family", "lineage", "algorithm", "parts", "trainer")
 
 
 def lock(version: Version) -> None:
@@ -47,9 +49,8 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
 def set_columns(adapter: Adapter, version: Version | None) -> None:
     """Set the adapter's columns that lists show, without saving them."""
     adapter.latest_version = version
-    adapter.family = version.family if version else ""
-    adapter.lineage = version.lineage if version else ""
-    adapter.algorithm = version.algorithm if version else ""
+    for column in _COPIED:
+        setattr(adapter, column, getattr(version, column) if version else "")
 
 
 def show_newest(adapter: Adapter) -> None:
@@ -57,22 +58,16 @@ def show_newest(adapter: Adapter) -> None:
     update_lists(adapter, newest(adapter))
 
 
-def update_lists(adapter: Adapter, version: Version | None) -> None:
-    """Save the adapter's columns that lists show of its latest version."""
+def update_lists(adapter: Adapter, version: Version | None, *, is_edit: bool = True) -> None:
+    """Save the adapter's columns that lists show of its latest version.
+
+    If nobody edited anything, the date of its last change stays.
+    """
     set_columns(adapter, version)
     if version is not None:
         adapter.published_at = version.published_at
-    adapter.save(
-        update_fields=[
-            "title",
-            "latest_version",
-            "family",
-            "lineage",
-            "algorithm",
-            "published_at",
-            "updated_at",
-        ]
-    )
+    columns = ["title", "latest_version", *_COPIED, "published_at"]
+    adapter.save(update_fields=[*columns, "updated_at"] if is_edit else columns)
     documents.save(adapter)
     facet_counters.fold_soon()
 

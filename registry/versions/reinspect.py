@@ -115,7 +115,7 @@ def _renew_version(version: Version, document: dict[str, Any], *, is_dry: bool) 
     pair = anatomies.read_pair(version.files)
     read = pair or document
     facts = details.facts_of_file(read, version.primary_file, version.declared_family)
-    is_other = facts != (version.family, version.algorithm, version.rank)
+    is_other = facts != anatomies.Facts.of(version)
     if not is_dry:
         if pair is not None:
             anatomies.save_pair(version=version, document=pair)

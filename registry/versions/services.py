@@ -58,20 +58,16 @@ def remeasure(*, version: Version) -> bool:
     """
     with transaction.atomic():
         latest.lock(version)
-        before = _measured(version)
+        before = anatomies.Facts.of(version)
         version_details.measure(version)
-        if _measured(version) == before:
+        if anatomies.Facts.of(version) == before:
             return False
-        version.save(update_fields=["family", "algorithm", "rank", "size_bytes"])
+        version.save(update_fields=[*before._fields, "size_bytes"])
         if version.adapter.latest_version_id == version.pk:
-            latest.update_lists(version.adapter, version)
+            latest.update_lists(version.adapter, version, is_edit=False)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
             publishing.send_published(version)
     return True
-
-
-def _measured(version: Version) -> anatomies.Facts:
-    return anatomies.Facts(version.family, version.algorithm, version.rank)
 
 
 def yank(*, actor: User, version: Version, reason: str) -> Version:

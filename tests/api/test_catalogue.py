@@ -91,6 +91,7 @@ def test_search_filters_by_word_family_kind_tag_and_owner(
     for query, count in {
         "q=noir": 1, "q=NOIR": 1, "q=absent": 0, "family=sd1": 1, "family=sdxl": 0,
         "kind=style": 1, "kind=pose": 0, "tag=film": 1, "tag=FILM": 1, "tag=x": 0,
+        "tag=film&tag=film": 1, "tag=film&tag=": 1, "tag=film&tag=x": 0,
         "owner=ada": 1, "owner=ADA": 1, "owner=bob": 0, "q=": 1, "q=noir&kind=style&tag=film": 1,
     }.items():  # fmt: skip
         assert len(stranger.send("get", f"adapters?{query}").json()["results"]) == count, query
@@ -98,7 +99,8 @@ def test_search_filters_by_word_family_kind_tag_and_owner(
 
 @pytest.mark.parametrize(
     "query",
-    ["kind=foo", "family=foo", "sort=foo", "limit=0", "limit=101", "limit=x", "limit=-1",
+    ["tag=a&tag=" + "x" * 49, "tag=x&" * 11, "permission=foo", "parts=foo",
+     "kind=foo", "family=foo", "sort=foo", "limit=0", "limit=101", "limit=x", "limit=-1",
      "cursor=foo", "cursor=%FF", "colour=red", "q=" + "x" * 201, "q=a%00b", "cursor=WzEsMl0"],
 )  # fmt: skip
 def test_a_query_that_makes_no_sense_is_refused(stranger: Caller, query: str) -> None:
@@ -333,9 +335,15 @@ def test_a_strength_that_nobody_recommended_is_null(
 def test_search_filters_by_what_the_browse_page_does(
     stranger: Caller, noir: Adapter, shelf: list[Adapter]
 ) -> None:
-    columns = {"lineage": "Pony", "algorithm": "dora", "maturity": "mature", "licence": "mit"}
+    columns = {
+        "lineage": "Pony", "algorithm": "dora", "maturity": "mature", "licence": "mit",
+        "permissions": "pictures+changes", "parts": "text_encoder", "trainer": "OneTrainer",
+    }  # fmt: skip
     Adapter.objects.filter(pk=shelf[0].pk).update(**columns)
-    for query in ("lineage=Pony", "method=dora", "maturity=mature", "licence=mit"):
+    for query in (
+        "lineage=Pony", "method=dora", "maturity=mature", "licence=mit", "parts=text_encoder",
+        "trainer=OneTrainer", "permission=changes&permission=pictures", "permission=changes",
+    ):  # fmt: skip
         found = stranger.send("get", f"adapters?{query}").json()["results"]
         assert [one["name"] for one in found] == [shelf[0].name], query
     assert stranger.send("get", "adapters?pictures=true").json()["results"] == []

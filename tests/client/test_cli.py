@@ -251,6 +251,8 @@ def test_a_content_rating_is_pushed_shown_and_searched_for(
     assert "rating      explicit" in run("info", "ada/noir").out
     assert run("search", "--max-rating", "mature").code == 0
     assert fake.seen[-1].path == "/api/v1/adapters?max_maturity=mature&limit=51"
+    assert run("search", "--tag", "ink", "--tag", "film noir").code == 0
+    assert fake.seen[-1].path == "/api/v1/adapters?tag=ink&tag=film+noir&limit=51"
     for words in (["search", "--max-rating", "odd"], [*push[:-1], "odd"]):
         assert run(*words).code == 2
 

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from hub.generation import vocabulary
-from hub.generation.adapters import FAMILIES, METHODS, weights
+from hub.generation.weights import FAMILIES, METHODS, TRAININGS, weights
 from hub.operations import doctor
 from previews.models import Image, Sample
 from registry import guards
@@ -173,10 +173,18 @@ def test_a_count_that_is_none_is_refused(count: str) -> None:
 
 def test_every_generated_header_proves_its_family_or_leaves_it_open() -> None:
     for family in FAMILIES:
-        for method in METHODS:
-            known = weights(family, method, 16)
+        for training, method in enumerate((*METHODS, *METHODS)[: len(TRAININGS)]):
+            known = weights(family, method, 16, training)
             assert (known.family, known.algorithm) == (family, method)
             assert known.proven_family in {family, ""}
+
+
+def test_generated_headers_name_trainers_and_train_text_encoders() -> None:
+    found = [weights("sd1", "lora", 8, number) for number in range(len(TRAININGS))]
+    assert {"sd-scripts", "ai-toolkit", "OneTrainer", "diffusers", ""} < {w.trainer for w in found}
+    assert {known.parts for known in found} == {"denoiser", "both"}
+    assert {known.proven_family for known in found} == {"sd1"}
+    assert weights("lumina2", "lora", 8, 4).parts == "denoiser"
 
 
 def test_coined_names_differ() -> None:

@@ -198,6 +198,49 @@ def test_each_filter_is_a_list_a_chip_and_a_part_of_the_address(
     assert "No adapter matches" in client.get("/browse?maturity=odd&licence=x").content.decode()
 
 
+def test_several_tags_and_permissions_have_a_chip_each(
+    client: Client, ada: User, many: list[Adapter]
+) -> None:
+    for number, adapter in enumerate(many[:4]):
+        tags = ["ink", "noir"] if number % 2 else ["ink"]
+        adapters.describe(actor=ada, adapter=adapter, tags=tags, licence="cc0-1.0")
+    adapters.describe(actor=ada, adapter=many[5], licence="cc-by-nc-4.0")
+    query = "tag=ink&tag=Noir&permission=changes&permission=no_credit"
+    page = client.get(f"/browse?{query}&tag=&tag=ink&permission=odd").content.decode()
+    assert "2 adapters" in page
+    for name, value in (("tag", "ink"), ("tag", "noir"), ("permission", "changes")):
+        assert re.search(rf'type="checkbox"[^>]*name="{name}"\s+value="{value}"\s+checked', page)
+    assert 'href="/browse?tag=noir&amp;permission=changes&amp;permission=no_credit"' in page
+    assert 'href="/browse?tag=ink&amp;tag=noir&amp;permission=changes"' in page
+    assert "Remove filter: Use without credit" in page
+    page = client.get("/browse?permission=changes").content.decode()
+    assert "5 adapters" in page
+    assert re.search(r'value="no_credit"\s*>Use without credit\s*<span class="n push">4<', page)
+    found = client.get(f"/browse/values?filter=tag&tag_within=zzz&{query}").content.decode()
+    assert re.findall(r'value="(\w+)"\s+checked', found) == ["ink", "noir"]
+    adapters.describe(actor=ada, adapter=many[5], tags=["pink"])
+    for chosen, values in (("", ["ink", "pink"]), ("tag=noir", ["noir", "ink"])):
+        found = client.get(f"/browse/values?filter=tag&tag_within=ink&{chosen}").content.decode()
+        assert re.findall(r'value="(\w+)"', found) == values
+    everything = "&".join(f"tag=t{number}" for number in range(30))
+    assert client.get(f"/browse?{everything}").content.decode().count("Remove filter: t") == 10
+
+
+def test_trained_parts_and_trainers_are_filters_that_are_folded_until_used(
+    client: Client, many: list[Adapter]
+) -> None:
+    for adapter, parts in zip(many, ("denoiser", "both", "both"), strict=False):
+        Adapter.objects.filter(pk=adapter.pk).update(parts=parts, trainer=f"trainer-{parts}")
+    page = client.get("/browse").content.decode()
+    assert re.search(r"<details ?>\s*<summary[^>]*>Trained parts<", page)
+    assert re.search(r'value="both"\s*>Denoiser and text encoder\s*<span class="n push">2<', page)
+    for query in ("parts=both", "trainer=trainer-both"):
+        page = client.get(f"/browse?{query}").content.decode()
+        assert "2 adapters" in page
+        assert re.search(r"<details open>\s*<summary[^>]*>Trained (parts|with)<", page)
+    assert "30 adapters" in client.get("/browse?parts=odd").content.decode()
+
+
 def test_ratings_are_filtered_up_to_a_level(
     client: Client, noir: Adapter, many: list[Adapter]
 ) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Count, F
 
 from registry import facet_counters, guards
 from registry.accounts import users
-from registry.adapters import facets, selectors, services
+from registry.adapters import facets, licences, selectors, services
 from registry.adapters.selectors import Query
 from registry.cards import services as cards
 from registry.models import (
@@ -24,10 +26,13 @@ from registry.models import (
     Tag,
     User,
     Version,
+    VersionAnatomy,
 )
+from registry.search import matching
 from registry.versions import services as versions
 from registry.versions import withdraw
-from tests.registry.files import LORA
+from tests.builders.adapters import kohya
+from tests.registry.files import LORA, SD1
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     Release = Callable[..., Version]
 
 pytestmark = pytest.mark.django_db
+
+TRAINED = kohya(SD1, metadata={"ot_branch": "master"})
 
 
 def shown(user: User | None = None, **filters: Any) -> dict[str, dict[str, int]]:
@@ -84,6 +91,50 @@ def test_counters_follow_the_services(ada: User, noir: Adapter, release: Release
     assert facet_counters.lacking(connection) == []
 
 
+def test_parts_trainer_and_permissions_follow_the_services(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    first = release(ada, noir, TRAINED)
+    cards.edit_adapter(actor=ada, adapter=noir, licence="MIT")
+    assert shown()["parts"] == {"denoiser": 1}
+    assert shown()["trainer"] == {"OneTrainer": 1}
+    assert shown()["permission"] == {"commercial+pictures+changes": 1}
+    second = release(ada, noir, LORA)
+    assert shown()["trainer"] == {}
+    versions.yank(actor=ada, version=second, reason="Too dark.")
+    assert shown()["trainer"] == {"OneTrainer": 1}
+    cards.edit_adapter(actor=ada, adapter=noir, licence="cc-by-nc-4.0")
+    assert shown()["permission"] == {"changes": 1}
+    cards.edit_adapter(actor=ada, adapter=noir, licence="my own", title="Noir")
+    assert shown()["permission"] == {}
+    assert (first.parts, first.trainer) == ("denoiser", "OneTrainer")
+    assert facet_counters.lacking(connection) == []
+
+
+def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: Release) -> None:
+    cards.edit_adapter(actor=ada, adapter=noir, licence="MIT")
+    release(ada, noir, TRAINED)
+    columns = {"parts": "denoiser", "trainer": "OneTrainer"}
+    Version.objects.update(parts="", trainer="")
+    Adapter.objects.update(parts="", trainer="", permissions="")
+    bare = services.create(actor=ada, name="bare")
+    import_module("registry.migrations.0031_fill_more_facets").fill(apps, None)
+    assert Version.objects.values(*columns).get() == columns
+    noir.refresh_from_db()
+    assert (noir.parts, noir.trainer, noir.permissions) == (
+        "denoiser", "OneTrainer", "commercial+pictures+changes",
+    )  # fmt: skip
+    bare.refresh_from_db()
+    assert (bare.parts, bare.trainer, bare.permissions) == ("", "", "")
+    VersionAnatomy.objects.create(
+        version=Version.objects.get(),
+        document={"parts": {"text_encoder_2": 3}, "training": {"trainer": "peft"}},
+    )
+    import_module("registry.migrations.0031_fill_more_facets").fill(apps, None)
+    assert shown()["parts"] == {"text_encoder": 1}
+    assert shown()["trainer"] == {"peft": 1}
+
+
 def test_counters_agree_with_the_rows_after_random_writes(home: Namespace) -> None:
     rng, made = random.Random(7), [publish(home, number) for number in range(12)]
     tags = [Tag.objects.get_or_create(name=name)[0] for name in ("ink", "noir", "film")]
@@ -93,7 +144,9 @@ def test_counters_agree_with_the_rows_after_random_writes(home: Namespace) -> No
         {"visibility": "unlisted"},
         {"blocked_reason": "x"}, {"blocked_reason": ""}, {"withdrawn_reason": "x"},
         {"withdrawn_reason": ""}, {"latest_version": None}, {"algorithm": "dora"},
-        {"licence": "mit"}, {"maturity": "mature"}, {"latest_version": F("versions__pk")},
+        {"licence": "mit", "permissions": "commercial"}, {"parts": "denoiser"},
+        {"trainer": "peft"}, {"trainer": ""}, {"maturity": "mature"},
+        {"latest_version": F("versions__pk")},
     ]  # fmt: skip
     for turn in range(400):
         adapter = rng.choice(made)
@@ -123,7 +176,8 @@ def test_counters_agree_with_the_rows_after_random_writes(home: Namespace) -> No
 def _agree() -> None:
     assert facet_counters.lacking(connection) == []
     rows = Adapter.objects.listed_for(None).filter(published_at__isnull=False)
-    for name, column in {"kind": "kind", "family": "family", "tag": "tags__name"}.items():
+    columns = {"tag": "tags__name", **facet_counters.COLUMNS}
+    for name, column in columns.items():
         counted = rows.values_list(column).annotate(n=Count("pk")).order_by()
         assert shown()[name] == {value: n for value, n in counted if value}, name
     assert facets.total(None, Query()).adapters == rows.count()
@@ -221,12 +275,48 @@ def test_each_facet_ignores_its_own_filter(home: Namespace) -> None:
     assert two["family"] == {"sdxl": 1, "sd1": 1}
     assert two["tag"] == {"ink": 1, "noir": 1}
     assert facets.total(None, Query(kind="style", family="sdxl")) == (1, False)
-    assert facets.total(None, Query(tag="NOIR")) == (2, False)
-    assert facets.total(None, Query(tag="none")) == (0, False)
+    assert facets.total(None, Query(tag=("NOIR",))) == (2, False)
+    assert facets.total(None, Query(tag=("none",))) == (0, False)
     assert shown(q="a1")["kind"] == {"pose": 1}
     assert shown(q="a1", kind="style")["kind"] == {"pose": 1}
     assert shown(q="a1", kind="style")["family"] == {}
-    assert shown(tag="none")["kind"] == {}
+    assert shown(tag=("none",))["kind"] == {}
+
+
+def test_several_tags_must_all_be_there_and_their_facet_counts_what_is_left(
+    home: Namespace,
+) -> None:
+    publish(home, 1, kind="pose", tags=["ink", "noir", "film"])
+    publish(home, 2, kind="style", tags=["ink", "noir"])
+    publish(home, 3, kind="style", tags=["ink"])
+    assert facets.total(None, Query(tag=("ink", "NOIR"))) == (2, False)
+    assert facets.total(None, Query(tag=("ink", "none"))) == (0, False)
+    assert shown(tag=("ink",))["tag"] == {"ink": 3, "noir": 2, "film": 1}
+    both = shown(tag=("noir", "ink"))
+    assert both["tag"] == {"ink": 2, "noir": 2, "film": 1}
+    assert both["kind"] == {"pose": 1, "style": 1}
+    one = shown(tag=("noir", "ink"), kind="pose")
+    assert one["kind"] == {"pose": 1, "style": 1}
+    assert one["tag"] == {"ink": 1, "noir": 1, "film": 1}
+
+
+def test_permissions_are_summed_from_counters(
+    home: Namespace, django_assert_num_queries: Any
+) -> None:
+    for number, permissions in enumerate(("changes", "commercial+changes", "commercial+changes")):
+        publish(home, number, permissions="", kind="pose")
+        value = licences.permissions_of("mit") if "commercial" in permissions else permissions
+        Adapter.objects.filter(key=f"a{number}").update(permissions=value)
+    for _state in ("changes", "counters"):
+        with django_assert_num_queries(2):
+            assert facets.total(None, Query(permission=("commercial",))).adapters == 2
+        assert facets.total(None, Query(permission=("changes",))).adapters == 3
+        assert facets.total(None, Query(permission=("changes", "pictures"))).adapters == 2
+        assert facets.total(None, Query(permission=("no_credit",))).adapters == 0
+        facet_counters.fold(connection)
+    found = shown(permission=("commercial",), kind="pose")
+    assert found["permission"] == {"changes": 1, "commercial+pictures+changes": 2}
+    assert found["kind"] == {"pose": 2}
 
 
 def test_figures_of_searches_are_capped(home: Namespace, own_settings: Callable[..., None]) -> None:
@@ -234,13 +324,13 @@ def test_figures_of_searches_are_capped(home: Namespace, own_settings: Callable[
     for number in range(7):
         publish(home, number, kind="pose", family="sdxl" if number else "sd1", tags=["ink"])
     assert facets.total(None, Query(kind="pose")) == (7, False)
-    assert facets.total(None, Query(kind="pose", tag="ink")) == (4, True)
-    found_total, found = facets.matching(None, Query(kind="pose", tag="ink"))
+    assert facets.total(None, Query(kind="pose", tag=("ink",))) == (4, True)
+    found_total, found = facets.matching(None, Query(kind="pose", tag=("ink",)))
     assert found_total == (4, True)
     assert found["tag"].is_capped
     assert found["tag"].values == [("ink", 4)]
     assert sum(count for _value, count in found["family"].values) == 4
-    found_total, found = facets.matching(None, Query(family="sd1", tag="ink"))
+    found_total, found = facets.matching(None, Query(family="sd1", tag=("ink",)))
     assert found_total == (1, False)
     assert found["family"].is_capped
     assert not found["kind"].is_capped
@@ -265,11 +355,14 @@ def test_the_most_frequent_values_are_right_while_changes_wait(
 
 def test_lists_can_be_filtered_by_every_facet(home: Namespace) -> None:
     wanted = publish(
-        home, 1, lineage="Pony", algorithm="dora", maturity="mature", licence="mit", tags=["ink"]
-    )
+        home, 1, lineage="Pony", algorithm="dora", maturity="mature", licence="mit", tags=["ink"],
+        parts="denoiser", trainer="OneTrainer", permissions="pictures+changes",
+    )  # fmt: skip
     publish(home, 2)
     filters: dict[str, Any] = {
-        "lineage": "Pony", "method": "dora", "maturity": "mature", "licence": "mit", "tag": "Ink",
+        "lineage": "Pony", "method": "dora", "maturity": "mature", "licence": "mit",
+        "tag": ("Ink",), "parts": "denoiser", "trainer": "OneTrainer",
+        "permission": ("pictures", "changes"),
     }  # fmt: skip
     for name, value in filters.items():
         assert facets.total(None, Query(**{name: value})) == (1, False), name
@@ -307,11 +400,35 @@ def test_frequent_and_rare_tags_find_the_same(
     for number in range(4):
         publish(home, number, tags=["ink"] if number % 2 else ["noir"])
     facet_counters.fold(connection)
-    rare = set(selectors.matching(None, Query(tag="ink")))
-    monkeypatch.setattr(selectors, "FREQUENT", 1)
-    assert set(selectors.matching(None, Query(tag="INK"))) == rare
+    both = Adapter.objects.get(key="a1")
+    both.tags.add(Tag.objects.get(name="noir"))
+    assert set(selectors.matching(None, Query(tag=("ink", "noir")))) == {both}
+    rare = set(selectors.matching(None, Query(tag=("ink",))))
+    monkeypatch.setattr(matching, "FREQUENT", 1)
+    assert set(selectors.matching(None, Query(tag=("INK",)))) == rare
+    assert set(selectors.matching(None, Query(tag=("ink", "noir")))) == {both}
+    assert not selectors.matching(None, Query(tag=("ink", "none")))
     assert len(rare) == 2
-    assert not selectors.matching(None, Query(tag="none"))
+    assert not selectors.matching(None, Query(tag=("none",)))
+
+
+def test_frequent_and_rare_values_find_the_same(
+    home: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, maturity in enumerate(("general", "suggestive", "mature", "mature")):
+        publish(home, number, maturity=maturity, permissions="changes" if number % 2 else "")
+    facet_counters.fold(connection)
+    expected = {
+        "rating:mature": 2, "-rating:mature": 2, "rating:<=suggestive": 2, "rating:>mature": 0,
+        "-rating:>general": 1, "": 2,
+    }  # fmt: skip
+    for frequent in (5000, 1):
+        monkeypatch.setattr(matching, "FREQUENT", frequent)
+        for text, count in expected.items():
+            query = Query(q=text) if text else Query(permission=("changes",))
+            assert selectors.matching(None, query).count() == count, text
+            assert len(selectors.search(None, query).results) == count, text
+        assert selectors.matching(None, Query(max_maturity="suggestive")).count() == 2
 
 
 def test_ratings_up_to_a_level_are_summed_from_counters(

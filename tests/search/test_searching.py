@@ -39,7 +39,9 @@ def several(published: Callable[..., Adapter], bob: User) -> None:
         "ink", "Ink wash", tags=["noir", "film"], trigger_words=["inkwsh"], family="sd1", rank=64,
         size_bytes=400_000_000, card="Made for **watercolour** paper.",
     )  # fmt: skip
-    published("thinker", "The thinker", kind="pose", owner=bob, family="flux1", rank=4)
+    published(
+        "thinker", "The thinker", kind="pose", owner=bob, family="flux1", rank=4, maturity="mature"
+    )
 
 
 @pytest.mark.usefixtures("several")
@@ -57,6 +59,14 @@ def several(published: Callable[..., Adapter], bob: User) -> None:
         ("thin", ["thinker"]),
         ("gray", ["film-noir"]),
         ("watercolor", ["ink"]),
+        ("tag:noir tag:film", ["ink"]),
+        ("rating:mature", ["thinker"]),
+        ("rating:<mature", ["ink", "film-noir"]),
+        ("noir rating:general", ["film-noir", "ink"]),
+        ("noir rating:>general", []),
+        ("-rating:<=suggestive", ["thinker"]),
+        ("rating:>explicit", []),
+        ("rating:<general", []),
         ("watercolou", ["ink"]),
         ("owner:BOB", ["thinker"]),
         ("owner:nobody", []),

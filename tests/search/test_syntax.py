@@ -69,9 +69,25 @@ def test_ranges(text: str, low: int | None, high: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("rating:general", 0, 0), ("rating:Mature", 2, 2), ("rating:<=suggestive", None, 1),
+        ("rating:<mature", None, 1), ("rating:>suggestive", 2, None),
+        ("rating:suggestive..mature", 1, 2), ("rating:mature..", 2, None),
+        ("rating:>explicit", 4, None),
+    ],
+)  # fmt: skip
+def test_ratings_are_ranges_of_levels(text: str, low: int | None, high: int | None) -> None:
+    assert parse(text).limits == (Limit("rating", low, high),)
+    assert parse(f"-{text}").limits == (Limit("rating", low, high, is_excluded=True),)
+
+
+@pytest.mark.parametrize(
     "text",
-    ["rank:many", "rank:..", "rank:8.5", "rank:8mb", "size:large", "size:1xb", "colour:red", "a:b"],
-)
+    ["rating:2", "rating:<=1", "rating:odd", "rating:generalmature", "rating:general..3",
+     "rank:general", "rank:many", "rank:..", "rank:8.5", "rank:8mb",
+     "size:large", "size:1xb", "colour:red", "a:b"],
+)  # fmt: skip
 def test_what_is_no_field_is_a_word(text: str) -> None:
     parsed = parse(text)
     assert not parsed.limits
@@ -98,8 +114,9 @@ def test_further_words_are_ignored() -> None:
 
 
 PIECES = st.sampled_from(
-    ['"', "-", ":", "..", "<", ">", "tag:", "owner:", "rank:", "size:", "8", "mb", " ", "noir", "é"]
-)
+    ['"', "-", ":", "..", "<", ">", "tag:", "owner:", "rank:", "size:", "rating:", "8", "mb",
+     "mature", " ", "noir", "é"]
+)  # fmt: skip
 
 
 @given(st.one_of(st.text(max_size=100), st.lists(PIECES, max_size=20).map("".join)))

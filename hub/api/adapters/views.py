@@ -36,9 +36,10 @@ from lorary.anatomy import FAMILIES
 from previews.covers.selectors import choice_of, covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
-from registry.adapters.licences import Licence, licence_of
-from registry.adapters.selectors import SORTS, Query
+from registry.adapters.licences import PERMISSIONS, Licence, licence_of
+from registry.adapters.selectors import MAX_CHOSEN, SORTS, Query
 from registry.adapters.services import LIMITS, MAX_TAGS
+from registry.blobs.anatomies import PARTS
 from registry.cards import services as cards
 from registry.models import Access, Adapter, Kind, Maturity, Visibility
 from registry.names import MAX_NAME
@@ -179,16 +180,28 @@ class AdapterDetailOut(AdapterOut):
 class SearchQuery(PageQuery):
     """Search parameters."""
 
+    repeated = ("tag", "permission")
     q = serializers.CharField(default="", allow_blank=True, max_length=200)
     family = Choice(choices=list(FAMILIES), default="", allow_blank=True)
     kind = Choice(choices=Kind.choices, default="", allow_blank=True)
-    tag = serializers.CharField(default="", allow_blank=True, max_length=48)
+    tag = serializers.ListField(
+        child=serializers.CharField(allow_blank=True, max_length=48),
+        default=list,
+        max_length=MAX_CHOSEN,
+    )
     owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
     sort = Choice(choices=list(SORTS), default="", allow_blank=True)
     lineage = serializers.CharField(default="", allow_blank=True, max_length=64)
     method = serializers.CharField(default="", allow_blank=True, max_length=32)
     maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
     licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
+    permission = serializers.ListField(
+        child=Choice(choices=list(PERMISSIONS), allow_blank=True),
+        default=list,
+        max_length=MAX_CHOSEN,
+    )
+    parts = Choice(choices=list(PARTS), default="", allow_blank=True)
+    trainer = serializers.CharField(default="", allow_blank=True, max_length=64)
     pictures = serializers.BooleanField(default=False)
     max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
 
@@ -201,7 +214,7 @@ SEARCH = [
     ),
     OpenApiParameter("family", str, description="Base model, such as `sdxl` or `flux1`."),
     OpenApiParameter("kind", str, enum=Kind.values),
-    OpenApiParameter("tag", str),
+    OpenApiParameter("tag", str, many=True, description="Repeat it: all tags must be there."),
     OpenApiParameter("owner", str, description="Name of a user or an organisation."),
     OpenApiParameter(
         "sort", str, enum=list(SORTS), description="By default `relevance` with `q`, else `new`."
@@ -213,6 +226,15 @@ SEARCH = [
         "max_maturity", str, enum=Maturity.values, description="Highest content rating."
     ),
     OpenApiParameter("licence", str),
+    OpenApiParameter(
+        "permission",
+        str,
+        many=True,
+        enum=PERMISSIONS,
+        description="What the licence permits, if only under conditions; repeat it for more.",
+    ),
+    OpenApiParameter("parts", str, enum=PARTS, description="Trained parts."),
+    OpenApiParameter("trainer", str, description="Program in the metadata, such as `OneTrainer`."),
     OpenApiParameter("pictures", bool, description="Only adapters with pictures."),
 ]
 
@@ -270,6 +292,8 @@ class Adapters(Endpoint):
         """Find adapters: public ones and the caller's own, page by page."""
         query = self.query(SearchQuery)
         cursor, limit = query.pop("cursor"), query.pop("limit")
+        for name in SearchQuery.repeated:
+            query[name] = tuple(filter(None, query[name]))
         page = adapter_selectors.search(self.viewer, Query(**query), cursor=cursor, limit=limit)
         prefetch_related_objects(page.results, "tags")
         context = {

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from registry.adapters.licences import CONDITIONS, NO, YES, licence_of
+
+#: Field of a licence → its title.
+PERMISSION_TITLES = {
+    "commercial": gettext_lazy("Commercial use"),
+    "pictures": gettext_lazy("Sell pictures"),
+    "changes": gettext_lazy("Share changes and merges"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +43,9 @@ def licence_panel(text: str) -> LicencePanel | None:
     licence = licence_of(text)
     if licence is None:
         return LicencePanel(text, text, "", [])
-    rows = [
-        (_("Commercial use"), licence.commercial),
-        (_("Sell pictures"), licence.pictures),
-        (_("Share changes and merges"), licence.changes),
+    permissions = [
+        _permission(str(title), getattr(licence, name)) for name, title in PERMISSION_TITLES.items()
     ]
-    permissions = [_permission(title, answer) for title, answer in rows]
     if licence.credit:
         is_needed = licence.credit == YES
         answer = _("required") if is_needed else _("not required")

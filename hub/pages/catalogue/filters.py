@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from hub.pages.adapters.licence_panel import PERMISSION_TITLES
 from hub.pages.labels import RATING_LIMITS, count, family_label
 from lorary.anatomy import algorithm_title
 from registry.adapters import selectors as adapter_selectors
-from registry.facet_counters import RATING
+from registry.adapters.selectors import MAX_CHOSEN
+from registry.facet_counters import PERMISSION, RATING
 from registry.models import Kind, Maturity
 from registry.search.syntax import limit_of
 
@@ -41,6 +43,9 @@ TITLES = {
     "kind": gettext_lazy("Type"),
     "tag": gettext_lazy("Tag"),
     "method": gettext_lazy("Method"),
+    "parts": gettext_lazy("Trained parts"),
+    "trainer": gettext_lazy("Trained with"),
+    "permission": gettext_lazy("The licence permits"),
     "licence": gettext_lazy("Licence"),
     "maturity": gettext_lazy("Content rating"),
     "owner": gettext_lazy("Owner"),
@@ -48,11 +53,22 @@ TITLES = {
 #: Highest content rating → its label; without this filter, all are found.
 UP_TO = {level: label for level, label in RATING_LIMITS.items() if level != Maturity.EXPLICIT}
 #: Filters with any number of values.
-MANY = frozenset({"lineage", "tag", "licence", "owner"})
+MANY = frozenset({"lineage", "tag", "trainer", "licence", "owner"})
+#: Filters of which several values can be chosen, which must all hold.
+SEVERAL = frozenset({"tag", "permission"})
 #: Filters that are shown with a single value as well.
 ALWAYS = frozenset({"family", "kind", "tag"})
+#: Filters that are folded unless they are in use.
+FOLDED = frozenset({"method", "parts", "trainer", "permission", "licence", "owner"})
 #: Value of the filter by pictures.
 WITH_PICTURES = "yes"
+#: Trained parts, as the page of an adapter names them.
+PARTS = {
+    "denoiser": gettext_lazy("Denoiser"),
+    "text_encoder": gettext_lazy("Text encoder"),
+    "both": gettext_lazy("Denoiser and text encoder"),
+}
+PERMISSIONS = {**PERMISSION_TITLES, "no_credit": gettext_lazy("Use without credit")}
 #: Filter → function that returns the text of a value.
 LABELS: dict[str, Callable[[str], str]] = {
     "family": family_label,
@@ -60,6 +76,9 @@ LABELS: dict[str, Callable[[str], str]] = {
     "kind": lambda kind: str(Kind(kind).label),
     "tag": str,
     "method": algorithm_title,
+    "parts": lambda parts: str(PARTS.get(parts, parts)),
+    "trainer": str,
+    "permission": lambda permission: str(PERMISSIONS[permission]),
     "licence": str,
     "maturity": lambda maturity: str(Maturity(maturity).label),
     "max_maturity": lambda level: str(RATING_LIMITS[Maturity(level)]),
@@ -98,8 +117,18 @@ class Facet:
 
     name: str
     title: str
-    chosen: str
+    chosen: str | tuple[str, ...]
     options: list[Option]
+
+    @property
+    def has_several(self) -> bool:
+        """Whether several values can be chosen."""
+        return self.name in SEVERAL
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its options are shown at first."""
+        return bool(self.chosen) or self.name not in FOLDED
 
     @property
     def is_searched(self) -> bool:
@@ -143,20 +172,24 @@ class Chip:
 
 def query_of(wanted: QueryDict) -> Query:
     """Return the search query, without invalid values."""
-    kind, sort, maturity, highest = (
-        wanted.get(name, "") for name in ("kind", "sort", "maturity", "max_maturity")
+    kind, sort, maturity, highest, parts = (
+        wanted.get(name, "") for name in ("kind", "sort", "maturity", "max_maturity", "parts")
     )
+    tags = (tag[:MAX_WORD].strip().casefold() for tag in wanted.getlist("tag"))
     return adapter_selectors.Query(
         q=wanted.get("q", "")[:MAX_WORD].strip(),
         family=wanted.get("family", "")[:MAX_WORD],
         kind=kind if kind in Kind.values else "",
-        tag=wanted.get("tag", "")[:MAX_WORD],
+        tag=tuple(dict.fromkeys(filter(None, tags)))[:MAX_CHOSEN],
         owner=wanted.get("owner", "")[:MAX_WORD],
         sort=sort if sort in SORTS else "",
         lineage=wanted.get("lineage", "")[:MAX_WORD],
         method=wanted.get("method", "")[:MAX_WORD],
         maturity=maturity if maturity in Maturity.values else "",
         licence=wanted.get("licence", "")[:MAX_WORD],
+        permission=tuple(one for one in PERMISSIONS if one in wanted.getlist("permission")),
+        parts=parts if parts in PARTS else "",
+        trainer=wanted.get("trainer", "")[:MAX_WORD],
         pictures=wanted.get("pictures") == WITH_PICTURES,
         max_maturity=highest if highest in UP_TO else "",
         rank=_range_text("rank", wanted),
@@ -195,31 +228,35 @@ def _range_label(name: str, text: str) -> str:
     return f"{RANGES[name][0]} {ends}"
 
 
-def address(query: Query, *, without: str = "") -> str:
+def address(query: Query) -> str:
     """Return the URL of a search, without empty parameters."""
     values = {f.name: getattr(query, f.name) for f in fields(query)}
     values["pictures"] = WITH_PICTURES if query.pictures else ""
-    if values["sort"] == ("relevance" if query.q and without != "q" else "new"):
+    if values["sort"] == ("relevance" if query.q else "new"):
         values["sort"] = ""
-    kept = {name: value for name, value in values.items() if value and name != without}
-    return reverse("browse") + (f"?{urlencode(kept)}" if kept else "")
+    kept = {name: value for name, value in values.items() if value}
+    return reverse("browse") + (f"?{urlencode(kept, doseq=True)}" if kept else "")
 
 
 def chips(query: Query) -> list[Chip]:
-    """Return the filters in use."""
-    labels = {"q": f"“{query.q}”" if query.q else ""}
+    """Return the filters in use; each of several values of one has a chip."""
+    found = [Chip(f"“{query.q}”", address(replace(query, q="")))] if query.q else []
     for name, label in LABELS.items():
-        value = getattr(query, name)
-        labels[name] = label(value) if value else ""
-    return [Chip(label, address(query, without=name)) for name, label in labels.items() if label]
+        value: Any = getattr(query, name)
+        several = value if name in SEVERAL else ()
+        for one in several or ([value] if value else []):
+            rest: Any = (
+                tuple(other for other in several if other != one) if several else type(value)()
+            )
+            found.append(Chip(label(one), address(replace(query, **{name: rest}))))
+    return found
 
 
 def facet_list(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
     """Return the filters that have a choice, or that are in use."""
+    special = {PERMISSION: _permissions} if query.maturity else _SPECIAL
     shown = [
-        _up_to(query, found[name])
-        if name == RATING and not query.maturity
-        else _facet(name, query, found[name])
+        special[name](query, found[name]) if name in special else _facet(name, query, found[name])
         for name in TITLES
         if name in found
     ]
@@ -231,15 +268,31 @@ def facet_list(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
 
 def _facet(name: str, query: Query, found: facets.Facet) -> Facet:
     """Return a filter; its options always include the chosen value."""
-    chosen, label = getattr(query, name), LABELS[name]
+    value, label = getattr(query, name), LABELS[name]
+    chosen = value if name in SEVERAL else [value] if value else []
     most = MAX_SHOWN if name in MANY else None
+    numbers = dict(found.values[:most])
+    absent = [one for one in chosen if one not in numbers]
     options = [
-        Option(value, label(value), value == chosen, _number(number, is_capped=found.is_capped))
-        for value, number in found.values[:most]
+        *(Option(one, label(one), is_chosen=True) for one in absent),
+        *(
+            Option(one, label(one), one in chosen, _number(number, is_capped=found.is_capped))
+            for one, number in numbers.items()
+        ),
     ]
-    if chosen and not any(option.is_chosen for option in options):
-        options.append(Option(chosen, label(chosen), is_chosen=True))
-    return Facet(name, str(TITLES[name]), chosen, options)
+    return Facet(name, str(TITLES[name]), value, options)
+
+
+def _permissions(query: Query, found: facets.Facet) -> Facet:
+    """Return the filter by permissions; the values found are sets of permissions."""
+    options = []
+    for one, label in PERMISSIONS.items():
+        wanted, is_chosen = {one, *query.permission}, one in query.permission
+        number = sum(n for value, n in found.values if wanted <= set(value.split("+")))
+        if number or is_chosen:
+            text = _number(number, is_capped=found.is_capped)
+            options.append(Option(one, str(label), is_chosen, text))
+    return Facet(PERMISSION, str(TITLES[PERMISSION]), query.permission, options)
 
 
 def _up_to(query: Query, found: facets.Facet) -> Facet:
@@ -261,6 +314,10 @@ def _up_to(query: Query, found: facets.Facet) -> Facet:
     return Facet("max_maturity", str(TITLES[RATING]), query.max_maturity, options)
 
 
+#: Filters whose options are not the values that adapters have.
+_SPECIAL = {PERMISSION: _permissions, RATING: _up_to}
+
+
 def values_with(
     text: str, name: str, query: Query, found: facets.Facet, known: Sequence[str]
 ) -> Facet:
@@ -279,8 +336,11 @@ def values_with(
     there = [(value, number) for value, number in found.values if text in value.casefold()]
     facet = _facet(name, query, replace(found, values=there))
     shown = {option.value for option in facet.options}
+    if name in SEVERAL and facet.chosen and not found.is_capped:
+        known = ()  # no adapter has them together with the chosen ones
     others = [Option(value, value, is_chosen=False) for value in known if value not in shown]
-    return replace(facet, options=[*facet.options, *others][:MAX_OPEN])
+    most = max(MAX_OPEN, sum(option.is_chosen for option in facet.options))
+    return replace(facet, options=[*facet.options, *others][:most])
 
 
 def sorts(query: Query) -> list[Option]:

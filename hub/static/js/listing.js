@@ -33,7 +33,7 @@ document.addEventListener("htmx:error", ({ detail: { ctx } }) => fail(ctx, "offl
 // Controls that were used keep their state when the page is morphed; the server's state counts.
 document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   if (ctx.sourceElement !== filters) return;
-  for (const el of filters.querySelectorAll("input[type=radio]")) el.checked = el.defaultChecked;
+  for (const el of filters.querySelectorAll("[type=radio], [type=checkbox]")) el.checked = el.defaultChecked;
   for (const el of filters.querySelectorAll("option")) el.selected = el.defaultSelected;
   for (const el of filters.querySelectorAll(".within, [type=number]")) {
     if (el !== document.activeElement) el.value = el.defaultValue;

@@ -102,7 +102,7 @@ class Hub(Curating):
         *,
         family: str = "",
         kind: str = "",
-        tag: str = "",
+        tag: str | Sequence[str] = "",
         owner: str = "",
         sort: str = "",
         max_rating: str = "",
@@ -114,7 +114,7 @@ class Hub(Curating):
             query: Words, phrases and fields to look for.
             family: Base-model family, such as ``sdxl``.
             kind: style, character, concept, …
-            tag: A tag.
+            tag: A tag, or several that an adapter must all have.
             owner: A namespace.
             sort: ``relevance``, ``new``, ``updated`` or ``downloads``.
             max_rating: Highest content rating: ``general``, ``suggestive``, ``mature`` or
@@ -122,7 +122,8 @@ class Hub(Curating):
             limit: At most so many; None for all.
         """
         parameters: dict[str, object] = {
-            "q": query, "family": family, "kind": kind, "tag": tag, "owner": owner, "sort": sort,
+            "q": query, "family": family, "kind": kind,
+            "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
             "max_maturity": max_rating,
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
@@ -452,7 +453,12 @@ def push(
 
 
 def search(
-    query: str = "", *, family: str = "", kind: str = "", tag: str = "", limit: int | None = None
+    query: str = "",
+    *,
+    family: str = "",
+    kind: str = "",
+    tag: str | Sequence[str] = "",
+    limit: int | None = None,
 ) -> Iterator[Adapter]:
     """Yield adapters; see `Hub.search`."""
     with Hub() as hub:

@@ -33,7 +33,9 @@ def _configure_search(parser: Parser) -> None:
     parser.add_argument("query", nargs="*", metavar="WORD", help="words to search for")
     parser.add_argument("--family", default="", help="base-model family, such as sdxl")
     parser.add_argument("--kind", default="", help="style, character, concept, …")
-    parser.add_argument("--tag", default="", help="a tag")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="a tag; repeat it to require several"
+    )
     parser.add_argument("--owner", default="", help="a user or an organisation")
     orders = ["relevance", "new", "updated", "downloads"]
     parser.add_argument("--max-rating", default="", choices=RATINGS, help="highest content rating")

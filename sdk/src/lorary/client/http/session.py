@@ -154,7 +154,7 @@ class Session:
         url = self.locate(path)
         values = {key: value for key, value in (query or {}).items() if value not in {None, ""}}
         if values:
-            url += f"{'&' if '?' in url else '?'}{urlencode(values)}"
+            url += f"{'&' if '?' in url else '?'}{urlencode(values, doseq=True)}"
         headers = {"Accept": "application/json, application/problem+json"}
         body = None if data is None else json.dumps(data).encode()
         if body is not None:

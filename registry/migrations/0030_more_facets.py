@@ -1,0 +1,28 @@
+"""Trained parts, trainer and permissions of the licence as columns, and indexes. Before deploy."""
+
+from django.db import migrations, models
+
+
+def text(length):
+    return models.CharField(blank=True, db_default="", default="", max_length=length)
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("registry", "0026_levels_of_ratings"),
+    ]
+
+    operations = [
+        migrations.AddField(model_name="version", name="parts", field=text(32)),
+        migrations.AddField(model_name="version", name="trainer", field=text(64)),
+        migrations.AddField(model_name="adapter", name="parts", field=text(32)),
+        migrations.AddField(model_name="adapter", name="trainer", field=text(64)),
+        migrations.AddField(model_name="adapter", name="permissions", field=text(64)),
+        *(
+            migrations.AddIndex(
+                model_name="adapter",
+                index=models.Index(fields=[name, "-published_at"], name=f"adapter_by_{name}"),
+            )
+            for name in ("maturity", "parts", "trainer", "permissions")
+        ),
+    ]
