@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, F, Q, QuerySet, Sum, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from previews.models import Layer, Sample, SampleKind, SampleState
 from previews.pictures.selectors import Source, rating, uploaded_sources
-from previews.pictures.showcase import MAX_PICTURES
 from registry.errors import NotFound
 from registry.models import (
     OUT_STATES,
@@ -288,15 +286,3 @@ def stored_bytes(namespace: Namespace) -> int:
     fields = ("source", "blob", "poster")
     sizes = rows.aggregate(**{name: Sum(f"{name}__size_bytes") for name in fields})
     return sum(size or 0 for size in sizes.values())
-
-
-def of_versions(versions: Iterable[Version]) -> dict[int, list[Sample]]:
-    """Return version id → at most ``MAX_PICTURES`` samples, the first uploaded first; one query."""
-    place = Window(RowNumber(), partition_by=F("version"), order_by=F("pk").asc())
-    rows = shown_samples().filter(version__in=[one.pk for one in versions])
-    ranked = rows.annotate(place=place).filter(place__lte=MAX_PICTURES)
-    found: dict[int, list[Sample]] = {}
-    for sample in ranked.select_related("blob", "poster").order_by("version", "place"):
-        if (sample.poster or sample.blob).is_stored:  # type: ignore[union-attr]  # a shown one has bytes
-            found.setdefault(sample.version_id, []).append(sample)
-    return found

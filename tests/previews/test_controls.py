@@ -39,9 +39,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Strengths of the pictures that the engine really draws, one for each."""
     drawn: list[float] = []
 
+    arguments = engine.arguments
+
     def counted(opened: Any, recipe: Any, shots: Any, *more: Any) -> Any:
         drawn.extend(shot.strength for shot in shots)
-        return engine.arguments(opened, recipe, shots, *more)
+        return arguments(opened, recipe, shots, *more)
 
     monkeypatch.setattr("previews.render.engine.arguments", counted)
     return drawn

@@ -19,7 +19,7 @@ from previews.covers.selectors import choices_of
 from previews.models import Sample
 from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
-from previews.samples import selectors as samples
+from previews.samples import showcase as samples
 from registry.adapters.listings_by_column import tags_of
 from registry.cards import markdown
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lorary.client.curation import Alias, Move
     from lorary.client.errors import LoraryError
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.hub import Hub, inspect, pull, push, search
+    from lorary.client.hub import Hub
     from lorary.client.models import (
         Account,
         Adapter,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from lorary.client.names import Reference
     from lorary.client.progress import OnProgress, Progress
+    from lorary.client.shortcuts import inspect, pull, push, search
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
     from lorary.client.tryouts import Layer, Tryout
@@ -90,10 +91,10 @@ _HOMES = {
     "Tryout": "lorary.client.tryouts",
     "Upload": "lorary.client.models",
     "Version": "lorary.client.models",
-    "inspect": "lorary.client.hub",
-    "pull": "lorary.client.hub",
-    "push": "lorary.client.hub",
-    "search": "lorary.client.hub",
+    "inspect": "lorary.client.shortcuts",
+    "pull": "lorary.client.shortcuts",
+    "push": "lorary.client.shortcuts",
+    "search": "lorary.client.shortcuts",
 }
 
 __getattr__, __dir__ = names_of(__name__, _HOMES)

@@ -8,12 +8,11 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client import find_by_hash, tryouts
-from lorary.client.config import endpoint_of, home_of, token_for, token_of
+from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
@@ -26,10 +25,8 @@ from lorary.client.transfers.publishing import Details, OnChecked, Pushed
 
 if TYPE_CHECKING:
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.transfers.publishing import Pushed
     from lorary.client.transfers.pulling import Pulled
     from lorary.client.tryouts import Layer, Tryout
-
 
 _PAGE = 100  # the longest that a hub gives
 _MAX_HEADER_BYTES = 15 * 1024 * 1024
@@ -396,70 +393,3 @@ class Hub(Curating):
     def revoke_tokens(self) -> int:
         """Revoke all your access tokens, this client's too; return how many worked until now."""
         return Record(self._session.json("DELETE", "tokens"), "answer").whole("revoked")
-
-
-def inspect(
-    place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
-) -> Inspection:
-    """Return anatomy and findings of a file; no hub is asked what it thinks.
-
-    Args:
-        place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https``
-            address, of which only the header is fetched; one of your hub with your token.
-
-    Raises:
-        OSError: the file cannot be read, or the address does not answer; of an address it is a
-            `lorary.safetensors.SourceError`.
-        SettingInvalid: of an address: the settings of this computer, which would tell whether it
-            lies on a hub of yours, cannot be understood.
-    """
-    if isinstance(place, (bytes, bytearray, memoryview)):
-        return inspect_bytes(bytes(place))
-    if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
-        return inspect_url(place, headers=token_for(place).headers)
-    return inspect_file(place)
-
-
-def pull(
-    reference: str,
-    *,
-    to: str | os.PathLike[str] | None = None,
-    verify: bool = False,
-    force: bool = False,
-    all_files: bool = False,
-) -> Path:
-    """Bring ``owner/name[@version]`` here and return where it is; see `Hub.pull`.
-
-    In a folder ``to`` a file with a generic name is written as ``owner--name.safetensors``.
-
-    Returns:
-        Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
-    """
-    with Hub() as hub:
-        return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path
-
-
-def push(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    to: str,
-    *,
-    details: Details | None = None,
-    draft: bool = False,
-    wait: bool = False,
-) -> Pushed:
-    """Publish files as a version of ``owner/name``; see `Hub.push`."""
-    with Hub() as hub:
-        return hub.push(files, to, details=details, draft=draft, wait=wait)
-
-
-def search(
-    query: str = "",
-    *,
-    family: str = "",
-    kind: str = "",
-    tag: str | Sequence[str] = "",
-    limit: int | None = None,
-) -> Iterator[Adapter]:
-    """Yield adapters; see `Hub.search`."""
-    with Hub() as hub:
-        yield from hub.search(query, family=family, kind=kind, tag=tag, limit=limit)

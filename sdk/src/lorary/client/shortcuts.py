@@ -1,0 +1,83 @@
+"""The everyday calls, with the hub taken from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
+from lorary.client.config import token_for
+from lorary.client.hub import Hub
+
+if TYPE_CHECKING:
+    from lorary.client.models import Adapter
+    from lorary.client.transfers.publishing import Details, Pushed
+
+
+def inspect(
+    place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+) -> Inspection:
+    """Return anatomy and findings of a file; no hub is asked what it thinks.
+
+    Args:
+        place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https``
+            address, of which only the header is fetched; one of your hub with your token.
+
+    Raises:
+        OSError: the file cannot be read, or the address does not answer; of an address it is a
+            `lorary.safetensors.SourceError`.
+        SettingInvalid: of an address: the settings of this computer, which would tell whether it
+            lies on a hub of yours, cannot be understood.
+    """
+    if isinstance(place, (bytes, bytearray, memoryview)):
+        return inspect_bytes(bytes(place))
+    if isinstance(place, str) and place.lower().startswith(("http://", "https://")):
+        return inspect_url(place, headers=token_for(place).headers)
+    return inspect_file(place)
+
+
+def pull(
+    reference: str,
+    *,
+    to: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+    force: bool = False,
+    all_files: bool = False,
+) -> Path:
+    """Bring ``owner/name[@version]`` here and return where it is; see `Hub.pull`.
+
+    In a folder ``to`` a file with a generic name is written as ``owner--name.safetensors``.
+
+    Returns:
+        Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
+    """
+    with Hub() as hub:
+        return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path
+
+
+def push(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    to: str,
+    *,
+    details: Details | None = None,
+    draft: bool = False,
+    wait: bool = False,
+) -> Pushed:
+    """Publish files as a version of ``owner/name``; see `Hub.push`."""
+    with Hub() as hub:
+        return hub.push(files, to, details=details, draft=draft, wait=wait)
+
+
+def search(
+    query: str = "",
+    *,
+    family: str = "",
+    kind: str = "",
+    tag: str | Sequence[str] = "",
+    limit: int | None = None,
+) -> Iterator[Adapter]:
+    """Yield adapters; see `Hub.search`."""
+    with Hub() as hub:
+        yield from hub.search(query, family=family, kind=kind, tag=tag, limit=limit)
