@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
 from previews.models import Cover, Image, Sample, SampleState
@@ -25,10 +25,8 @@ from previews.pictures.selectors import (
     rendered_covers_of,
     uploaded_sources,
 )
+from previews.samples.selectors import HAS_BYTES
 from registry.models import Adapter, Version, VersionState
-
-#: The bytes of the picture, or of the poster of a video, are stored.
-_HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 _COLUMNS = (
     "version__adapter", "pk", "caption", "width", "height", "placeholder", "rating",
@@ -71,7 +69,7 @@ def covering_images() -> QuerySet[Image]:
 def covering_samples() -> QuerySet[Sample]:
     """Return the uploaded pictures and videos that an owner can choose."""
     published = Sample.objects.filter(version__state=VersionState.PUBLISHED)
-    return published.filter(_HAS_BYTES, state=SampleState.READY)
+    return published.filter(HAS_BYTES, state=SampleState.READY)
 
 
 def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:

@@ -50,7 +50,9 @@ def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
     order = [pk for (pk,) in _FIRST.rows(versions=as_list(one.pk for one in versions))]
     if not order:
         return {}
-    images = Image.objects.select_related("render").in_bulk(order)
+    rows = Image.objects.select_related("render")
+    unused = ("placeholder", "render__trigger_words", "render__advice")
+    images = rows.defer(*unused).in_bulk(order)
     found: dict[int, list[RenderedImage]] = {}
     for exhibit in _with_recipes([images[pk] for pk in order if pk in images]):
         found.setdefault(exhibit.image.render.version_id or 0, []).append(exhibit)

@@ -29,6 +29,8 @@ from registry.versions import selectors as version_selectors
 
 #: Least width of a picture for lists.
 LISTED = 512
+#: The bytes of the picture, or of the poster of a video, are stored.
+HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 
 @dataclass(frozen=True, slots=True)

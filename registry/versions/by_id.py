@@ -59,7 +59,7 @@ def version(user: Viewer, number: int) -> Version:
         Gone: it was withdrawn.
     """
     rows = Version.objects.exclude(state=VersionState.DRAFT)
-    rows = rows.select_related("adapter__namespace", "adapter__latest_version", "revision")
+    rows = rows.select_related("adapter__namespace", "revision")
     found = rows.filter(adapters_for(user).among("adapter"), pk=number).first()
     if found is None:
         raise NotFound(_("There is no version with the number %(n)d.") % {"n": number})
@@ -73,22 +73,17 @@ def version(user: Viewer, number: int) -> Version:
 def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
     """Return the published versions with these ids that the user may see, ordered by id."""
     rows = Version.objects.filter(offered(user).among("adapter"), state=VersionState.PUBLISHED)
-    rows = rows.select_related("adapter__namespace", "adapter__latest_version")
+    rows = rows.select_related("adapter__namespace")
     return list(rows.filter(pk__in=numbers).order_by("pk"))
 
 
 def versions_of(rows: Iterable[Adapter]) -> dict[int, list[Version]]:
-    """Return adapter id → its published versions, newest first; one query.
-
-    The adapters then have their latest versions as well.
-    """
+    """Return adapter id → its published versions, newest first; one query."""
     known = {row.pk: row for row in rows}
     found: dict[int, list[Version]] = {pk: [] for pk in known}
     published = Version.objects.filter(adapter__in=known, state=VersionState.PUBLISHED)
     for one in published.order_by("-number"):
-        one.adapter = adapter = known[one.adapter_id]
-        if adapter.latest_version_id == one.pk:
-            adapter.latest_version = one
+        one.adapter = known[one.adapter_id]
         found[one.adapter_id].append(one)
     return found
 
