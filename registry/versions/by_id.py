@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, Q
+from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
@@ -96,7 +97,8 @@ def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[i
     files = File.objects.filter(revision__in={row.revision_id for row in rows})
     if roles:
         files = files.filter(role__in=roles)
-    dtypes = F("blob__anatomy__document__dtypes")
+    # `F` would end in an error inside Django that keeps all objects of the request alive.
+    dtypes = KeyTransform("dtypes", "blob__anatomy__document")
     found: dict[int, list[File]] = {}
     listed = files.select_related("blob").annotate(dtypes=dtypes)
     for file in listed.order_by("-is_primary", "path"):
