@@ -40,7 +40,8 @@ def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     found = _chosen([one.pk for one in asked])
     left = [one for one in asked if one.pk not in found and one.latest_version_id]
     found |= {pk: one for pk, one in rendered_covers_of(left).items() if one is not None}
-    found |= _uploaded_first([one.pk for one in left if one.pk not in found])
+    if without := [one.pk for one in left if one.pk not in found]:
+        found |= _uploaded_first(without)
     return {one.pk: found.get(one.pk) for one in asked}
 
 
@@ -75,7 +76,7 @@ def covering_samples() -> QuerySet[Sample]:
 
 def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:
     """Return the chosen covers of those adapters whose owners chose one that can be shown."""
-    rows = _CHOICES.rows(adapters=as_list(adapters))
+    rows = _CHOICES.rows(adapters=as_list(adapters)) if adapters else []
     if not rows:
         return {}
     images = _by_id(covering_images().filter(pk__in=[image for _pk, image, _sample in rows]))

@@ -274,12 +274,12 @@ def _changes(which: Q) -> Tally:
 def _sampled(rows: QuerySet[Adapter], names: Collection[str]) -> tuple[int, dict[str, Facet]]:
     """Return the number of the first matches, and their facets."""
     tally, count = _tally_of(rows, names, most=max_matches())
-    values = {
-        name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
-        for name in names
-    }
+    counts = {name: Counter[str]() for name in (*names, TOTAL)}
+    for (name, value), number in tally.items():
+        counts[name][value] = number
     is_capped = count > max_matches()
-    return count, {name: Facet(each, is_capped) for name, each in _named(values).items()}
+    values = _named({name: _top(name, counts[name]) for name in names})
+    return count, {name: Facet(each, is_capped) for name, each in values.items()}
 
 
 def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:
