@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
 from previews.models import Cover, Image, Sample, SampleState
@@ -25,10 +25,9 @@ from previews.pictures.selectors import (
     rendered_covers_of,
     uploaded_sources,
 )
+from previews.samples.selectors import HAS_BYTES
+from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Adapter, Version, VersionState
-
-#: The bytes of the picture, or of the poster of a video, are stored.
-_HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 _COLUMNS = (
     "version__adapter", "pk", "caption", "width", "height", "placeholder", "rating",
@@ -37,19 +36,20 @@ _COLUMNS = (
 
 def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     """Return adapter id → cover, None for those that are drawn; at most five queries."""
-    listed = list(adapters)
-    found = _chosen([one.pk for one in listed])
-    left = [one for one in listed if one.pk not in found and one.latest_version_id]
+    asked = list(adapters)
+    found = _chosen([one.pk for one in asked])
+    left = [one for one in asked if one.pk not in found and one.latest_version_id]
     found |= {pk: one for pk, one in rendered_covers_of(left).items() if one is not None}
-    found |= _uploaded_first([one.pk for one in left if one.pk not in found])
-    return {one.pk: found.get(one.pk) for one in listed}
+    if without := [one.pk for one in left if one.pk not in found]:
+        found |= _uploaded_first(without)
+    return {one.pk: found.get(one.pk) for one in asked}
 
 
 def uploaded_cover_of(version: Version) -> Picture | None:
     """Return the uploaded picture that stands for one version: the chosen, else the first one."""
     chosen = Exists(Cover.objects.filter(sample=OuterRef("pk")))
     first = covering_samples().filter(version=version).order_by(chosen.desc(), "pk")
-    return next((one for _adapter, one in _read(first[:1])), None)
+    return next((one for _adapter, one in _pictures(_rows(first[:1]))), None)
 
 
 def choices_of(adapters: Iterable[int]) -> list[Cover]:
@@ -71,23 +71,31 @@ def covering_images() -> QuerySet[Image]:
 def covering_samples() -> QuerySet[Sample]:
     """Return the uploaded pictures and videos that an owner can choose."""
     published = Sample.objects.filter(version__state=VersionState.PUBLISHED)
-    return published.filter(_HAS_BYTES, state=SampleState.READY)
+    return published.filter(HAS_BYTES, state=SampleState.READY)
 
 
 def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:
     """Return the chosen covers of those adapters whose owners chose one that can be shown."""
-    rows = list(
-        Cover.objects.filter(adapter__in=adapters).values_list("adapter", "image", "sample")
-    )
+    rows = _CHOICES.rows(adapters=as_list(adapters)) if adapters else []
+    if not rows:
+        return {}
     images = _by_id(covering_images().filter(pk__in=[image for _pk, image, _sample in rows]))
     samples = {
         one.id: one
-        for _adapter, one in _read(
-            covering_samples().filter(pk__in=[sample for _pk, _image, sample in rows])
+        for _adapter, one in _pictures(
+            _rows(covering_samples().filter(pk__in=[sample for _pk, _image, sample in rows]))
         )
     }
     shown = {pk: images.get(image) or samples.get(sample) for pk, image, sample in rows}
     return {pk: one for pk, one in shown.items() if one is not None}
+
+
+def _choices(adapters: str) -> QuerySet[Cover, Any]:
+    rows = Cover.objects.filter(adapter__in=listed(adapters))
+    return rows.values_list("adapter", "image", "sample")
+
+
+_CHOICES = Compiled(_choices, adapters=text("adapters"))
 
 
 def _by_id(images: QuerySet[Image]) -> Mapping[int, Picture]:
@@ -96,10 +104,14 @@ def _by_id(images: QuerySet[Image]) -> Mapping[int, Picture]:
 
 def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
     """Return the first uploaded picture of each adapter's newest version with any."""
+    return dict(_pictures(_FIRST.rows(adapters=as_list(adapters))))
+
+
+def _first(adapters: str) -> QuerySet[Sample, Any]:
     is_earlier = Case(
         When(version=F("version__adapter__latest_version"), then=Value(0)), default=Value(1)
     )
-    ranked = covering_samples().filter(version__adapter__in=adapters)
+    ranked = covering_samples().filter(version__adapter__in=listed(adapters))
     ranked = ranked.annotate(
         place=Window(
             RowNumber(),
@@ -107,13 +119,21 @@ def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
             order_by=[is_earlier.asc(), F("version__number").desc(), F("pk").asc()],
         )
     )
-    return dict(_read(ranked.filter(place=1)))
+    return _rows(ranked.filter(place=1))
 
 
-def _read(samples: QuerySet[Sample]) -> list[tuple[int, Picture]]:
-    """Return the adapter and the picture of each sample; one query."""
+_FIRST = Compiled(_first, adapters=text("adapters"))
+
+
+def _rows(samples: QuerySet[Sample]) -> QuerySet[Sample, Any]:
+    """Return the columns of each sample."""
     wanted = Sample.objects.filter(pk__in=samples.values("pk")).annotate(rating=rating("version"))
-    return [_picture(*row) for row in wanted.order_by("pk").values_list(*_COLUMNS)]
+    return wanted.order_by("pk").values_list(*_COLUMNS)
+
+
+def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int, Picture]]:
+    """Return the adapter and the picture of each sample."""
+    return [_picture(*row) for row in rows]
 
 
 def _picture(adapter: int, pk: int, *columns: Any) -> tuple[int, Picture]:  # noqa: ANN401 - see _COLUMNS

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, Window
+from django.db.models import Exists, F, FloatField, OuterRef, Q, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
 from previews.models import Image, Recipe, Render, RenderKind, RenderState
@@ -34,12 +34,16 @@ class RenderedImage:
 
 
 def pictures() -> QuerySet[Image]:
-    """Return the pictures of all versions, visible or not."""
-    done = Render.objects.filter(
-        version=OuterRef("render__version"), kind=RenderKind.PREVIEW, state=RenderState.READY
-    )
-    newest = Subquery(done.order_by("-pk").values("pk")[:1])
-    return Image.objects.filter(render=newest, blob__is_stored=True).exclude(strength=0)
+    """Return the pictures of all versions, visible or not.
+
+    PostgreSQL walks them in their order, instead of sorting all: it expects an anti-join to find
+    many rows, but few of a subquery. ``Coalesce`` hides from it how many of all blobs are stored.
+    """
+    ready = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
+    newer = ready.filter(version=OuterRef("render__version"), pk__gt=OuterRef("render"))
+    rows = Image.objects.filter(Exists(ready.filter(pk=OuterRef("render"))), ~Exists(newer))
+    has_bytes = Coalesce("blob__is_stored", Value(value=False))
+    return rows.alias(has_bytes=has_bytes).filter(has_bytes=True).exclude(strength=0)
 
 
 def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
@@ -50,7 +54,9 @@ def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
     order = [pk for (pk,) in _FIRST.rows(versions=as_list(one.pk for one in versions))]
     if not order:
         return {}
-    images = Image.objects.select_related("render").in_bulk(order)
+    rows = Image.objects.select_related("render")
+    unused = ("placeholder", "render__trigger_words", "render__advice")
+    images = rows.defer(*unused).in_bulk(order)
     found: dict[int, list[RenderedImage]] = {}
     for exhibit in _with_recipes([images[pk] for pk in order if pk in images]):
         found.setdefault(exhibit.image.render.version_id or 0, []).append(exhibit)

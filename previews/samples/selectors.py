@@ -81,6 +81,8 @@ def _named_resources(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 #: Least width of a picture for lists.
 LISTED = 512
+#: The bytes of the picture, or of the poster of a video, are stored.
+HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 
 @dataclass(frozen=True, slots=True)

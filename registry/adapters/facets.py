@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Sum
+from django.db.models.functions import Cast
 
 from registry.adapters import selectors as adapter_selectors
 from registry.compiled_queries import as_list, listed
@@ -172,7 +173,21 @@ def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tup
     for (name, value), delta in (*_changes(which).items(), *_tally(_own(user), (OWNER,)).items()):
         if name == OWNER:
             counts[value] += delta
-    return [(name, counts[str(pk)]) for pk, name in page.items()], found.count()
+    return [(name, counts[str(pk)]) for pk, name in page.items()], _owners(user, words)
+
+
+def _owners(user: Viewer, words: str) -> int:
+    """Return how many owners ``owners`` lists, without reading their adapters."""
+    named = Namespace.objects.filter(key__contains=words.casefold())
+    known = FacetCount.objects.filter(field=OWNER)
+    ids = known.annotate(owner=Cast("value", IntegerField())).values("owner")
+    changes = _changes(Q(field=OWNER))
+    changes.update({key: n for key, n in _tally(_own(user), (OWNER,)).items() if key[0] == OWNER})
+    changed = {value: delta for (_field, value), delta in changes.items()}
+    before = dict(known.filter(value__in=changed).values_list("value", "count"))
+    shown = {str(pk) for pk in named.filter(pk__in=changed).values_list("pk", flat=True)}
+    new = sum((before.get(one, 0) + changed[one] > 0) - (one in before) for one in shown)
+    return named.filter(pk__in=ids).count() + new
 
 
 def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
@@ -279,12 +294,12 @@ def _changes(which: Q) -> Tally:
 def _sampled(rows: QuerySet[Adapter], names: Collection[str]) -> tuple[int, dict[str, Facet]]:
     """Return the number of the first matches, and their facets."""
     tally, count = _tally_of(rows, names, most=max_matches())
-    values = {
-        name: _top(name, Counter({value: n for (of, value), n in tally.items() if of == name}))
-        for name in names
-    }
+    counts = {name: Counter[str]() for name in (*names, TOTAL)}
+    for (name, value), number in tally.items():
+        counts[name][value] = number
     is_capped = count > max_matches()
-    return count, {name: Facet(each, is_capped) for name, each in _named(values).items()}
+    values = _named({name: _top(name, counts[name]) for name in names})
+    return count, {name: Facet(each, is_capped) for name, each in values.items()}
 
 
 def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -> Tally:

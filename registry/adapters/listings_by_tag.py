@@ -46,7 +46,7 @@ class Facet:
             "maturity__in": self.ratings,
             "kind": self.kind,
             "lineage__in": self.lineages,
-            "latest_version__algorithm": self.algorithm,
+            "algorithm": self.algorithm,
             "licence__iexact": self.licence,
         }
         for column, value in exact.items():

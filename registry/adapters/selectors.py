@@ -281,7 +281,9 @@ def tagged(*names: str) -> Q:
     for name in folded:
         marks = Adapter.tags.through.objects.filter(tag=ids.get(name, 0))
         if name in frequent:
-            found &= Q(Exists(marks.filter(adapter=OuterRef("pk"))))
+            # The second condition keeps PostgreSQL from reading all marks at once instead.
+            looked_up = marks.filter(adapter=OuterRef("pk"), adapter__gte=OuterRef("pk"))
+            found &= Q(Exists(looked_up))
         else:
             found &= Q(pk__in=marks.values("adapter"))
     return found

@@ -120,6 +120,8 @@ class Adapter(models.Model):
             models.Index(fields=["-published_at", "-id"], name="adapter_by_date"),
             models.Index(fields=["-downloads", "-id"], name="adapter_by_downloads"),
             models.Index(fields=["-updated_at", "-id"], name="adapter_by_update"),
+            models.Index(fields=["namespace", "-published_at"], name="adapter_by_owner"),
+            models.Index(fields=["kind", "-published_at"], name="adapter_by_kind"),
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
             models.Index(fields=["lineage", "-published_at"], name="adapter_by_lineage"),
             models.Index(fields=["algorithm", "-published_at"], name="adapter_by_algorithm"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, Q
+from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 from django.utils.translation import gettext as _
 
 from registry.adapters import selectors as adapter_selectors
@@ -59,7 +60,7 @@ def version(user: Viewer, number: int) -> Version:
         Gone: it was withdrawn.
     """
     rows = Version.objects.exclude(state=VersionState.DRAFT)
-    rows = rows.select_related("adapter__namespace", "adapter__latest_version", "revision")
+    rows = rows.select_related("adapter__namespace", "revision")
     found = rows.filter(adapters_for(user).among("adapter"), pk=number).first()
     if found is None:
         raise NotFound(_("There is no version with the number %(n)d.") % {"n": number})
@@ -73,22 +74,17 @@ def version(user: Viewer, number: int) -> Version:
 def published(user: Viewer, numbers: Collection[int]) -> list[Version]:
     """Return the published versions with these ids that the user may see, ordered by id."""
     rows = Version.objects.filter(offered(user).among("adapter"), state=VersionState.PUBLISHED)
-    rows = rows.select_related("adapter__namespace", "adapter__latest_version")
+    rows = rows.select_related("adapter__namespace")
     return list(rows.filter(pk__in=numbers).order_by("pk"))
 
 
 def versions_of(rows: Iterable[Adapter]) -> dict[int, list[Version]]:
-    """Return adapter id → its published versions, newest first; one query.
-
-    The adapters then have their latest versions as well.
-    """
+    """Return adapter id → its published versions, newest first; one query."""
     known = {row.pk: row for row in rows}
     found: dict[int, list[Version]] = {pk: [] for pk in known}
     published = Version.objects.filter(adapter__in=known, state=VersionState.PUBLISHED)
     for one in published.order_by("-number"):
-        one.adapter = adapter = known[one.adapter_id]
-        if adapter.latest_version_id == one.pk:
-            adapter.latest_version = one
+        one.adapter = known[one.adapter_id]
         found[one.adapter_id].append(one)
     return found
 
@@ -101,7 +97,8 @@ def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[i
     files = File.objects.filter(revision__in={row.revision_id for row in rows})
     if roles:
         files = files.filter(role__in=roles)
-    dtypes = F("blob__anatomy__document__dtypes")
+    # `F` would end in an error inside Django that keeps all objects of the request alive.
+    dtypes = KeyTransform("dtypes", "blob__anatomy__document")
     found: dict[int, list[File]] = {}
     listed = files.select_related("blob").annotate(dtypes=dtypes)
     for file in listed.order_by("-is_primary", "path"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,13 @@ def test_sqlite_takes_its_lock_at_the_start_and_waits() -> None:
     assert entry["OPTIONS"]["timeout"] == 20
     assert "journal_mode=WAL" in entry["OPTIONS"]["init_command"]
     assert entry["ATOMIC_REQUESTS"] is False
+
+
+def test_sqlite_maps_its_file_into_memory(tmp_path: Path) -> None:
+    entry = database(dataclasses.replace(settings.LORARY, database_url=""))
+    with closing(sqlite3.connect(tmp_path / "rows.sqlite3")) as rows:
+        rows.executescript(entry["OPTIONS"]["init_command"])
+        assert rows.execute("PRAGMA mmap_size").fetchone()[0] > 2**30
 
 
 def test_postgres_is_reached_by_url() -> None:

@@ -67,7 +67,9 @@ def test_the_folder_the_set_and_its_rows_say_whose_they_are(folder: Path) -> Non
     assert backup.owner_of(folder) == backup.own_identity()
     assert json.loads((place / "manifest.json").read_text())["hub"] == backup.own_identity()
     with closing(sqlite3.connect(place / "rows.sqlite3")) as rows:
-        assert rows.execute("SELECT identity FROM registry_hub").fetchall() == [(backup.own_identity(),)]
+        assert rows.execute("SELECT identity FROM registry_hub").fetchall() == [
+            (backup.own_identity(),)
+        ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--keep", "1"], ["--rows-only", "--keep", "1"]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +12,11 @@ from gunicorn.config import Config
 
 from hub.http.middleware import CONTENT_SECURITY_POLICY, HeadMiddleware, SecurityHeadersMiddleware
 from hub.operations import supervisor
+from tests.running import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from django.test import Client, RequestFactory
 
 
@@ -57,3 +62,35 @@ def test_an_answer_to_head_has_the_length_of_a_body_and_none(rf: RequestFactory)
 def test_connections_wait_longer_than_clients_keep_them() -> None:
     words = supervisor.web("127.0.0.1", 8000, 1).command
     assert int(words[words.index("--keep-alive") + 1]) > 60
+
+
+_MOST_FAULTS = """
+import resource
+import hub.wsgi
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def called(a, b):
+    return a
+
+def at_depth(depth):
+    if depth:
+        return at_depth(depth - 1)
+    before = faults()
+    for number in range(1000):
+        called(number, number)
+    return faults() - before
+
+hub.wsgi.answer = lambda environ, start_response: max(map(at_depth, range(400)))
+print(hub.wsgi.application({}, None))
+"""
+
+
+def test_a_loop_needs_no_memory_for_each_call_however_deep_it_is(tmp_path: Path) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "LORARY_DATA": str(tmp_path)}
+    command = [sys.executable, "-c", _MOST_FAULTS]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert int(result.stdout) < 100, result.stderr

@@ -118,7 +118,7 @@ def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: 
     Version.objects.update(parts="", trainer="")
     Adapter.objects.update(parts="", trainer="", permissions="")
     bare = services.create(actor=ada, name="bare")
-    import_module("registry.migrations.0031_fill_more_facets").fill(apps, None)
+    import_module("registry.migrations.0029_fill_more_facets").fill(apps, None)
     assert Version.objects.values(*columns).get() == columns
     noir.refresh_from_db()
     assert (noir.parts, noir.trainer, noir.permissions) == (
@@ -130,7 +130,7 @@ def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: 
         version=Version.objects.get(),
         document={"parts": {"text_encoder_2": 3}, "training": {"trainer": "peft"}},
     )
-    import_module("registry.migrations.0031_fill_more_facets").fill(apps, None)
+    import_module("registry.migrations.0029_fill_more_facets").fill(apps, None)
     assert shown()["parts"] == {"text_encoder": 1}
     assert shown()["trainer"] == {"peft": 1}
 

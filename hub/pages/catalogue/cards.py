@@ -66,6 +66,7 @@ class Card:
     Attributes:
         number: Its position in the list. An id would reveal how many adapters are hidden from the
             viewer.
+        visibility: Label of a visibility other than public.
         rating: Label of a rating that is not for all viewers, empty for others.
         blur: Placeholder to show instead of the picture, empty if there is none, or if the picture
             may be shown.
@@ -92,7 +93,6 @@ class Card:
     strength_max: float | None
     strength_text: str
     visibility: str
-    is_private: bool
     rating: str
     blur: str
     reveal: str
@@ -134,10 +134,11 @@ def cards_of(
     for pk, blur in blurs.items():
         if blur.level and not blur.placeholder:  # the cover drawn from the weights is shown
             del covers[pk]
-    proven = _proven(adapters)
+    proven, titles = _proven(adapters), [str(title) for title in COLUMNS]
     return [
         replace(
             _card(place, adapter, covers, proven, blurs[adapter.pk]),
+            columns=_columns(adapter, titles),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
             doubt=doubt(adapter) if doubt else "",
         )
@@ -194,6 +195,7 @@ def _card(
 ) -> Card:
     version = adapter.latest_version
     words = list(version.trigger_words) if version else []
+    is_public = adapter.visibility == Visibility.PUBLIC
     return Card(
         number=f"{place:03d}",
         owner=adapter.owner,
@@ -211,18 +213,18 @@ def _card(
         strength_min=version.strength_min if version else None,
         strength_max=version.strength_max if version else None,
         strength_text=strength_range(version) if version else "",
-        visibility=str(Visibility(adapter.visibility).label),
-        is_private=adapter.visibility != Visibility.PUBLIC,
+        visibility="" if is_public else str(Visibility(adapter.visibility).label),
         rating=blur.rating,
         blur=blur.placeholder,
         reveal=blur.level,
         snippet=SafeString(),
-        columns=_columns(adapter, version),
+        columns=(),
     )
 
 
-def _columns(adapter: Adapter, version: Version | None) -> tuple[tuple[str, str], ...]:
+def _columns(adapter: Adapter, titles: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return what ``COLUMNS`` of wide lists show of an adapter."""
+    version = adapter.latest_version
     texts = (
         adapter.owner,
         family_label(adapter.family) or _("unknown"),
@@ -231,7 +233,7 @@ def _columns(adapter: Adapter, version: Version | None) -> tuple[tuple[str, str]
         date_format(adapter.updated_at, "j M Y"),
         count(adapter.downloads),
     )
-    return tuple(zip(map(str, COLUMNS), texts, strict=True))
+    return tuple(zip(titles, texts, strict=True))
 
 
 def _facts(adapter: Adapter, version: Version | None) -> str:

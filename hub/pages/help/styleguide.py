@@ -45,7 +45,7 @@ _CARD = {
 _CARDS: tuple[dict[str, Any], ...] = (
     {},
     {"number": "002", "evidence": "claimed", "trigger_words": "", "rating": "Mature"},
-    {"number": "003", "evidence": "", "strength_text": "", "is_private": True,
+    {"number": "003", "evidence": "", "strength_text": "",
      "visibility": "Private", "title": "A title that is much too long for one line of a card"},
     {"number": "004", "evidence": "declared",
      "snippet": format_html("Hard <mark>{}</mark> and long shadows.", "light")},

@@ -159,9 +159,8 @@ def _model(
 
 
 def _kind(adapter: Adapter) -> dict[str, Any]:
-    latest = adapter.latest_version
     return {
-        "type": model_type(latest.algorithm if latest else ""),
+        "type": model_type(adapter.algorithm),
         "nsfw": not Maturity(adapter.maturity).is_for_all,
         "poi": False,
     }

@@ -214,7 +214,7 @@ def model_type(algorithm: str) -> str:
     return "LORA" if not first or first in _PLAIN else "Other"
 
 
-def of_types(types: Sequence[str], column: str = "latest_version__algorithm") -> Q:
+def of_types(types: Sequence[str], column: str = "algorithm") -> Q:
     """Return the condition on the column of the algorithm for some types."""
     is_dora = _one(column, ["dora"]) | Q(**{f"{column}__contains": "+dora"})
     is_locon = _one(column, _LYCORIS) & ~is_dora

@@ -53,7 +53,7 @@ def _facts(rows, version, document):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0030_more_facets"),
+        ("registry", "0028_more_facets"),
     ]
 
     operations = [

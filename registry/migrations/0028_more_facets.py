@@ -9,7 +9,7 @@ def text(length):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0026_levels_of_ratings"),
+        ("registry", "0027_indexes_of_owners_and_kinds"),
     ]
 
     operations = [
