@@ -142,8 +142,11 @@ const show = (root, i) => {
   range.setAttribute("aria-valuetext", `${frame.dataset.strength}, ${frame.title}`);
   for (const f of frames) f.setAttribute("aria-current", f === frame);
   for (const b of $$("[data-recipe]", root)) b.dataset.copy = frame.dataset[b.dataset.recipe];
-  const cover = root.parentElement.querySelector("[data-cover]");
-  if (cover) { cover.value = frame.dataset.image; cover.disabled = frame.dataset.image === ""; }
+  for (const button of $$("[data-cover]", root.parentElement)) {
+    Object.assign(button, { value: frame.dataset.image, disabled: frame.dataset.image === "" });
+  }
+  const rating = root.parentElement.querySelector("[name=maturity]");
+  if (rating) rating.value = frame.dataset.rating;
 };
 const sweepOf = (el) => el.closest("[data-sweep]");
 on("input", "[data-sweep] input[type=range]", (el) => show(sweepOf(el), +el.value));
