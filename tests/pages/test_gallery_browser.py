@@ -50,19 +50,27 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         page.set_input_files("#files", [tmp_path / name for name in brought if name != "night.png"])
         page.wait_for_selector("[data-told] .err:has-text('evil.png: Files of type SVG')")
         page.wait_for_selector("#prints .err:has-text('half.jpg: The file is incomplete')")
-        page.wait_for_selector("#prints video")
+        page.wait_for_selector("#prints [data-film]")
         page.wait_for_selector("#prints:not([data-hx-get])")
-        picture = page.locator("#prints img:not(.blur)")
+        picture = page.locator("#prints picture img")
         picture.scroll_into_view_if_needed()  # it is loaded lazily
         assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
-        film = page.locator("#prints video")
-        film.scroll_into_view_if_needed()
-        assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.click("#prints a[data-light]")
+        page.click("#prints a[data-light]:has(picture)")
         page.wait_for_selector("dialog[open] img[src$='.webp']")
-        assert page.locator("dialog [data-count]").inner_text() == "1 / 1"
+        assert page.locator("dialog [data-count]").inner_text() == "2 / 2"
         assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
+        page.click("dialog [data-step='1']")
+        film = page.locator("dialog video")
+        page.wait_for_function("document.querySelector('dialog video').currentTime > 0")
+        assert film.evaluate("video => [video.muted, video.loop, video.videoWidth]") == [
+            True, True, 64,
+        ]  # fmt: skip
+        page.emulate_media(reduced_motion="reduce")
+        page.click("dialog [data-step='1']")
+        page.click("dialog [data-step='1']")
+        page.wait_for_function("document.querySelector('dialog video').readyState > 2")
+        assert film.evaluate("video => video.paused")
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog:not([open])", state="attached")
 
@@ -80,4 +88,5 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         picture = stranger.page.locator(f"{rated} picture img")
         assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
         assert stranger.page.url == address
+        assert stranger.page.evaluate("document.activeElement.matches('[data-sample] a')")
         stranger.close()
