@@ -35,6 +35,14 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   if (ctx.target.childElementCount) document.getElementById("picker").showPopover();
   else location.assign(ctx.sourceElement.href);
 });
+// The link that shows a blurred picture is gone with the blur: the focus goes to what follows it.
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  const link = ctx.sourceElement;
+  if (!link?.matches("[data-reveal]")) return;
+  const part = document.querySelector(link.dataset.reveal);
+  const next = $$("a, button, input, select, summary", part).find((el) => el.checkVisibility());
+  (next ?? part?.closest(".card")?.querySelector(":is(h2, h3) a"))?.focus({ preventScroll: true });
+});
 on("change", "[name=density]", (el) => {
   keep("density", el.value);
   el.closest("[data-density]").dataset.density = el.value;
