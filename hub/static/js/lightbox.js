@@ -45,7 +45,8 @@ const ofSweep = (frame) => ({
   src: frame.dataset.full,
   alt: frame.dataset.alt,
   notes: () => {
-    const part = document.querySelector("[data-about-sweep]").content.cloneNode(true);
+    // Imported, because links of the template's own document have no address.
+    const part = document.importNode(document.querySelector("[data-about-sweep]").content, true);
     part.querySelector("[data-strength]").textContent = `${frame.dataset.strength}, ${frame.title}`;
     const recipe = part.querySelector("a[data-use-recipe]");
     if (recipe) {
