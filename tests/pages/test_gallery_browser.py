@@ -30,6 +30,20 @@ def publish(page: Page, weights: Path, *pictures: Path) -> None:
     page.wait_for_url(f"**/{weights.stem}")
 
 
+def watch_the_film(page: Page) -> None:
+    """Step to the video in the open lightbox; it plays unless reduced motion is preferred."""
+    page.click("dialog [data-step='1']")
+    film = page.locator("dialog video")
+    film.evaluate("video => new Promise((done) => { video.ontimeupdate = () => done(); })")
+    told = film.evaluate("video => [video.muted, video.loop, video.videoWidth]")
+    assert told == [True, True, 64]
+    page.emulate_media(reduced_motion="reduce")
+    page.click("dialog [data-step='1']")
+    page.click("dialog [data-step='1']")
+    page.wait_for_timeout(300)
+    assert film.evaluate("video => [video.hidden, video.paused]") == [False, True]
+
+
 def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None:
     brought = {
         "night.png": files.png(),
@@ -60,17 +74,7 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         page.wait_for_selector("dialog[open] img[src$='.webp']")
         assert page.locator("dialog [data-count]").inner_text() == "2 / 2"
         assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
-        page.click("dialog [data-step='1']")
-        film = page.locator("dialog video")
-        page.wait_for_function("document.querySelector('dialog video').currentTime > 0")
-        assert film.evaluate("video => [video.muted, video.loop, video.videoWidth]") == [
-            True, True, 64,
-        ]  # fmt: skip
-        page.emulate_media(reduced_motion="reduce")
-        page.click("dialog [data-step='1']")
-        page.click("dialog [data-step='1']")
-        page.wait_for_function("document.querySelector('dialog video').readyState > 2")
-        assert film.evaluate("video => video.paused")
+        watch_the_film(page)
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog:not([open])", state="attached")
 

@@ -35,11 +35,14 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   if (ctx.target.childElementCount) document.getElementById("picker").showPopover();
   else location.assign(ctx.sourceElement.href);
 });
-// The link that shows a blurred picture is gone with the blur: the focus goes to what follows it.
-document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-  const link = ctx.sourceElement;
-  if (!link?.matches("[data-reveal]")) return;
-  const part = document.querySelector(link.dataset.reveal);
+// After a press that brings a part of the page, the focus is at its first control.
+let revealed;
+document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+  revealed = ctx.sourceElement.dataset?.reveal;
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (!revealed) return;
+  const part = document.querySelector(revealed);
   const next = $$("a, button, input, select, summary", part).find((el) => el.checkVisibility());
   (next ?? part?.closest(".card")?.querySelector(":is(h2, h3) a"))?.focus({ preventScroll: true });
 });
