@@ -25,6 +25,7 @@ OF_ADAPTER = [
     path("related", page(related.show), name="adapter-related"),
     path("compare", page(comparison.show), name="compare"),
     path("cover", page(covers.choose), name="adapter-cover"),
+    path("rating", page(previews.rate), name="picture-rating"),
     path("gallery", page(gallery.gallery), name="gallery"),
     path("gallery/<int:sample_id>", page(gallery.item), name="gallery-item"),
     path("previews", page(previews.previews), name="adapter-previews"),

@@ -31,7 +31,7 @@ from registry.models import Version
 
 WIDTH, HEIGHT = 640, 400
 #: Number of this drawing; a change of it makes caches fetch covers again.
-FORM = 2
+FORM = 3
 MARGIN = 44
 #: Base lines of the two lines of text, and the top and bottom of the bars.
 TITLE_Y, NOTE_Y, TOP, BOTTOM = 62, 86, 118, 326
@@ -110,7 +110,7 @@ def _markup(shape: Shape) -> str:
 def _texts(*, has_bars: bool) -> Iterator[Caption]:
     title = _("Parameters by block") if has_bars else _("No diagram of the blocks")
     yield Caption(MARGIN, TITLE_Y, title)
-    yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights — no picture yet"))
+    yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights, no picture yet"))
 
 
 def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:

@@ -12,6 +12,7 @@ The first of these that exists, of published versions only:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When, Window
@@ -87,7 +88,7 @@ def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:
         )
     }
     shown = {pk: images.get(image) or samples.get(sample) for pk, image, sample in rows}
-    return {pk: one for pk, one in shown.items() if one is not None}
+    return {pk: replace(one, is_chosen=True) for pk, one in shown.items() if one is not None}
 
 
 def _choices(adapters: str) -> QuerySet[Cover, Any]:

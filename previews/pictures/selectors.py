@@ -97,8 +97,9 @@ class Picture:
     ``sources`` are its thumbnails, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
     words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
-    rating: its own, else that of its adapter; empty in a try-out. Of an uploaded picture, ``id`` is
-    that of the sample, ``prompt`` its caption, and seed and strength are 0.
+    rating: its own (``own_maturity``), else that of its adapter; empty in a try-out. Of an uploaded
+    picture, ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
+    ``is_chosen`` says of a cover that the owner chose it.
     """
 
     id: int
@@ -112,7 +113,9 @@ class Picture:
     sources: tuple[Source, ...] = ()
     prompt_index: int = 0
     maturity: str = ""
+    own_maturity: str = ""
     is_uploaded: bool = False
+    is_chosen: bool = False
 
     @property
     def url(self) -> str:
@@ -133,7 +136,7 @@ def uploaded_sources(sample_id: int, width: int) -> tuple[Source, ...]:
 
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id", "prompt_index", "blob__sha256", "rating",
+    "animation_id", "prompt_index", "blob__sha256", "rating", "maturity",
 )  # fmt: skip
 
 
@@ -164,15 +167,16 @@ def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int | None, Picture
 
 
 def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, Picture]:  # noqa: ANN401 - see _COLUMNS
-    prompt, seed, strength, width, height, blur, moves, at, sha256, rated = columns
+    prompt, seed, strength, width, height, blur, moves, at, sha256, rated, own = columns
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
         for kind, wide in offered(width)
     )
     moving = f"/media/images/{pk}.webp" if moves else ""
     picture = Picture(
-        pk, prompt, seed, strength, width, height, blur, moving, sources, at, maturity=rated
-    )
+        pk, prompt, seed, strength, width, height, blur, moving, sources, at,
+        maturity=rated, own_maturity=own,
+    )  # fmt: skip
     return version, picture
 
 

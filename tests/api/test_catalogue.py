@@ -117,7 +117,7 @@ def test_an_adapter_has_the_shape_that_clients_rely_on(
     assert set(row) == {
         "id", "owner", "name", "full_name", "title", "kind", "summary", "tags", "licence",
         "maturity", "visibility", "access", "family", "downloads", "latest_version",
-        "trigger_words", "cover", "cover_picture", "cover_maturity", "url", "api_url",
+        "trigger_words", "cover", "cover_picture", "url", "api_url",
         "created_at", "updated_at",
         "snippet",
     }  # fmt: skip

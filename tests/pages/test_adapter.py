@@ -351,7 +351,11 @@ def test_a_licence_is_shown_as_permissions(
 
 def test_optional_words_stand_apart(as_ada: Client, noir: Adapter, v1: Version) -> None:
     address = "/ada/noir/versions/v1/edit"
-    said = {"words": "noir light", "optional_words": "low sun\nnoir light", "strength": "0.9"}
+    said = {
+        "words": "noir light",
+        "optional_trigger_words": "low sun\nnoir light",
+        "strength": "0.9",
+    }
     as_ada.post(address, said)
     v1.refresh_from_db()
     assert (v1.trigger_words, v1.optional_trigger_words) == (["noir light"], ["low sun"])

@@ -148,6 +148,10 @@ from tests.pages.pictures import render
 render(Version.objects.latest("id"), "ready", 20)
 """
 
+#: What the page has where a worker has the base model.
+ADD_RECIPE_LINK = """document.querySelector("[data-about-sweep]").content.querySelector("p")
+  .insertAdjacentHTML("afterend", "<p><a data-use-recipe href='/try?steps=8'>Use it</a></p>")"""
+
 
 def test_slider_film_and_choosers_are_one_control(
     desk: Visit, hub: RunningHub, tmp_path: Path
@@ -167,6 +171,10 @@ def test_slider_film_and_choosers_are_one_control(
     page.click(".frame button[value='1']")
     assert page.input_value("#strength") == "1"
     assert page.get_attribute(".frame button[value='1']", "aria-current") == "true"
+    page.evaluate(ADD_RECIPE_LINK)
+    page.click("a[data-light=sweep]")
+    assert page.get_attribute("dialog[open] a[data-use-recipe]", "href").endswith("strength=0.25")
+    page.keyboard.press("Escape")
     page.click("label:has(#prompt-1)")
     page.wait_for_selector(".live img[alt='a house, strength 0.25']")
     assert page.evaluate("document.activeElement.id") == "prompt-1"
@@ -205,6 +213,11 @@ def test_slash_goes_to_the_search_and_never_inside_a_field(desk: Visit) -> None:
     assert page.evaluate("document.activeElement.type") == "search"
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.value") == "/"
+
+
+def test_the_style_guide_shows_both_themes(desk: Visit) -> None:
+    page = desk.go("/styleguide")
+    assert page.locator("section[data-theme]:visible").count() == 2
 
 
 def test_filters_are_a_drawer_on_a_phone(phone: Visit) -> None:

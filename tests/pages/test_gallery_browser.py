@@ -30,6 +30,20 @@ def publish(page: Page, weights: Path, *pictures: Path) -> None:
     page.wait_for_url(f"**/{weights.stem}")
 
 
+def watch_the_film(page: Page) -> None:
+    """Step to the video in the open lightbox; it plays unless reduced motion is preferred."""
+    page.click("dialog [data-step='1']")
+    film = page.locator("dialog video")
+    film.evaluate("video => new Promise((done) => { video.ontimeupdate = () => done(); })")
+    told = film.evaluate("video => [video.muted, video.loop, video.videoWidth]")
+    assert told == [True, True, 64]
+    page.emulate_media(reduced_motion="reduce")
+    page.click("dialog [data-step='1']")
+    page.click("dialog [data-step='1']")
+    page.wait_for_timeout(300)
+    assert film.evaluate("video => [video.hidden, video.paused]") == [False, True]
+
+
 def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None:
     brought = {
         "night.png": files.png(),
@@ -50,19 +64,17 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         page.set_input_files("#files", [tmp_path / name for name in brought if name != "night.png"])
         page.wait_for_selector("[data-told] .err:has-text('evil.png: Files of type SVG')")
         page.wait_for_selector("#prints .err:has-text('half.jpg: The file is incomplete')")
-        page.wait_for_selector("#prints video")
+        page.wait_for_selector("#prints [data-film]")
         page.wait_for_selector("#prints:not([data-hx-get])")
-        picture = page.locator("#prints img:not(.blur)")
+        picture = page.locator("#prints picture img")
         picture.scroll_into_view_if_needed()  # it is loaded lazily
         assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
-        film = page.locator("#prints video")
-        film.scroll_into_view_if_needed()
-        assert film.evaluate("video => video.play().then(() => video.videoWidth)") == 64
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.click("#prints a[data-light]")
+        page.click("#prints a[data-light]:has(picture)")
         page.wait_for_selector("dialog[open] img[src$='.webp']")
-        assert page.locator("dialog [data-count]").inner_text() == "1 / 1"
+        assert page.locator("dialog [data-count]").inner_text() == "2 / 2"
         assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
+        watch_the_film(page)
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog:not([open])", state="attached")
 
@@ -80,4 +92,5 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         picture = stranger.page.locator(f"{rated} picture img")
         assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
         assert stranger.page.url == address
+        assert stranger.page.evaluate("document.activeElement.matches('[data-sample] a')")
         stranger.close()

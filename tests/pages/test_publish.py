@@ -130,6 +130,33 @@ def test_the_form_publishes(as_ada: Client, ada: User, sent: Callable[..., Uploa
     assert list(version.adapter.tags.values_list("name", flat=True)) == ["film"]
 
 
+def test_optional_words_are_kept_and_prefilled_in_the_next_version(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    words = {"optional_trigger_words": "low sun\nrain, at night"}
+    as_ada.post("/publish", said(sent(ada)) | words)
+    first = Version.objects.get(adapter__key="noir")
+    assert first.optional_trigger_words == ["low sun", "rain, at night"]
+    data = lora(8)
+    address = f"/publish/read?name=n.safetensors&size={len(data)}&to=ada/noir"
+    page = as_ada.post(address, data, content_type=RAW).content.decode()
+    assert "low sun rain, at night</textarea>" in page
+    cleared = {"upload": str(sent(ada, rank=8).public_id), "to": "ada/noir"}
+    as_ada.post("/publish", cleared | {"optional_trigger_words": ""})
+    assert first.adapter.versions.get(number=2).optional_trigger_words == []
+
+
+def test_a_fault_of_optional_words_is_at_their_field(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    many = "\n".join(f"word {n}" for n in range(40))
+    answer = as_ada.post("/publish", said(sent(ada)) | {"optional_trigger_words": many})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "word 39</textarea>" in page
+    assert 'id="f1-optional_trigger_words_error"' in page
+
+
 def test_pictures_of_the_form_come_into_the_gallery_in_their_order(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:

@@ -238,3 +238,36 @@ def test_owners_choose_among_four_levels_that_are_explained(as_ada: Client, noir
     noir.refresh_from_db()
     assert noir.maturity == Maturity.EXPLICIT
     assert "<dd>Explicit</dd>" in page(as_ada, PAGE)
+
+
+def test_the_owner_rates_a_rendered_picture_on_the_page(as_ada: Client, v1: Version) -> None:
+    images = {one.strength: one for one in render(v1, "ready", 5).images.all()}
+    place, picture = f"{PAGE}/rating", images[0.5]
+    assert f'name="image" value="{picture.pk}"' in page(as_ada, f"{PAGE}?at=2")
+    sent = {"image": picture.pk, "maturity": "explicit", "v": "v1", "prompt": "0", "at": "2"}
+    assert as_ada.post(place, sent).headers["Location"] == f"{PAGE}?v=v1&prompt=0&at=2"
+    picture.refresh_from_db()
+    assert picture.maturity == "explicit"
+    assert '<option value="explicit" selected>' in page(as_ada, f"{PAGE}?at=2")
+    answer = as_ada.post(place, sent | {"maturity": ""}, headers={"HX-Request": "true"})
+    assert answer.headers["Location"] == f"{PAGE}/previews?v=v1&prompt=0&at=2"
+    picture.refresh_from_db()
+    assert picture.maturity == ""
+
+
+@pytest.mark.parametrize("sent", [{"image": "x"}, {"maturity": "odd"}, {"image": 2**70}, {}])
+def test_a_rating_that_is_none_is_refused_on_a_page(
+    as_ada: Client, v1: Version, sent: dict[str, str]
+) -> None:
+    render(v1, "ready", 5)
+    picture = Image.objects.exclude(strength=0).first()
+    assert picture is not None
+    known = {"image": picture.pk} if "maturity" in sent else {}
+    assert as_ada.post(f"{PAGE}/rating", known | sent).status_code == 400
+    assert not Image.objects.exclude(maturity="").exists()
+
+
+def test_visitors_are_not_offered_a_rating(client: Client, v1: Version) -> None:
+    render(v1, "ready", 5)
+    assert "Content rating of this picture" not in page(client, PAGE)
+    assert "data-rating" not in page(client, PAGE)

@@ -179,6 +179,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),
     f"POST {PAGE}/cover": _form(lambda at: {"sample": at["sample_id"]}),
+    f"POST {PAGE}/rating": _form(lambda at: {"image": at["image_id"], "maturity": "mature"}),
     f"POST {PAGE}/gallery/<int:sample_id>": _form(lambda _: {"do": "remove"}),
     f"POST {PAGE}/withdraw": _form(
         lambda at: {"reason": "Copied", "name": f"{at['owner']}/{at['name']}"}

@@ -38,7 +38,7 @@ ARCHIVE = Path(__file__).with_name("hub_0016.tar.xz")
 PART = 256 * 1024
 #: Fields of adapters and of results that were added since; uploads can be a ``cover`` now.
 SINCE = {
-    "corrected", "cover", "cover_is_chosen", "cover_maturity", "cover_picture",
+    "corrected", "cover", "cover_is_chosen", "cover_picture",
     "licence_permissions", "optional_trigger_words", "snippet",
 }  # fmt: skip
 #: The same of pictures; their thumbnails have other addresses now.

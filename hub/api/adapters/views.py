@@ -33,7 +33,7 @@ from hub.api.base import (
 from hub.api.previews.covers import CoverOut, cover_document
 from hub.api.versions.serializers import VersionBriefOut
 from lorary.anatomy import FAMILIES
-from previews.covers.selectors import choice_of, covers_of
+from previews.covers.selectors import covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.adapters.licences import PERMISSIONS, Licence, licence_of
@@ -74,9 +74,6 @@ class AdapterOut(serializers.Serializer[Adapter]):
     cover_picture = serializers.SerializerMethodField(
         help_text="The cover with its sizes; null before the first publication."
     )
-    cover_maturity = serializers.SerializerMethodField(
-        help_text="Content rating of the picture that `cover` is; null for a drawing."
-    )
     url = Link(lambda adapter: f"/{adapter.full_name}")
     api_url = Link(lambda adapter: reverse("api-adapter", args=[adapter.owner, adapter.name]))
     created_at = serializers.DateTimeField()
@@ -104,12 +101,6 @@ class AdapterOut(serializers.Serializer[Adapter]):
     def get_cover_picture(self, adapter: Adapter) -> dict[str, Any] | None:
         """Return the cover with source and sizes."""
         return cover_document(adapter, self.context["covers"].get(adapter.pk), self.context)
-
-    @extend_schema_field(serializers.ChoiceField(choices=Maturity.choices, allow_null=True))
-    def get_cover_maturity(self, adapter: Adapter) -> str | None:
-        """Return the content rating of the picture, None for a drawing."""
-        picture = self.context["covers"].get(adapter.pk)
-        return picture.maturity if picture is not None else None
 
 
 class AdapterFoundOut(AdapterOut):
@@ -157,7 +148,8 @@ class AdapterDetailOut(AdapterOut):
 
     def get_cover_is_chosen(self, adapter: Adapter) -> bool:
         """Return whether the owner chose the cover."""
-        return choice_of(adapter) is not None
+        picture = self.context["covers"].get(adapter.pk)
+        return picture is not None and picture.is_chosen
 
     def get_can_write(self, adapter: Adapter) -> bool:
         """Return whether the caller may publish versions."""

@@ -16,7 +16,7 @@ from previews.covers import drawing, services
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
 from registry.adapters import selectors as adapter_selectors
-from registry.models import Adapter
+from registry.models import Adapter, Maturity
 
 RENDERED, UPLOADED, DRAWN = "rendered", "uploaded", "drawn"
 _MAX_ID = 2**62
@@ -37,6 +37,9 @@ class CoverOut(serializers.Serializer[Any]):
     height = serializers.IntegerField()
     placeholder = serializers.CharField(help_text="Blurred placeholder as `data:` URL.")
     sources = SourceOut(many=True)
+    maturity = serializers.ChoiceField(
+        choices=Maturity.choices, allow_null=True, help_text="Content rating; null if drawn."
+    )
 
 
 class CoverIn(Input):
@@ -60,10 +63,11 @@ def cover_document(
     if picture is None:
         path = f"/media/covers/{adapter.latest_version_id}.svg"
         size = {"width": drawing.WIDTH, "height": drawing.HEIGHT}
-        shown = {"source": DRAWN, "id": None, "placeholder": "", "sources": (), **size}
+        shown = {"source": DRAWN, "id": None, "placeholder": "", "sources": (), "maturity": None}
+        shown |= size
     else:
         path = picture.url
-        names = ("id", "width", "height", "placeholder", "sources")
+        names = ("id", "width", "height", "placeholder", "sources", "maturity")
         shown = {name: getattr(picture, name) for name in names}
         shown["source"] = UPLOADED if picture.is_uploaded else RENDERED
     shown["url"] = absolute(context, path)

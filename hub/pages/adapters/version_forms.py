@@ -53,6 +53,12 @@ class DetailsForm(forms.Form):
         required=False,
         help_text=_("The checkpoint it was trained on, which the tensors hardly ever show."),
     )
+    optional_trigger_words = forms.CharField(
+        label=_("Optional trigger words"),
+        required=False,
+        help_text=_("One phrase per line. They change the effect, which is there without them."),
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
     strength_min = _strength(_("Lowest strength"))
     strength = _strength(_("Best strength"))
     strength_max = _strength(_("Highest strength"))
@@ -87,10 +93,6 @@ class DetailsForm(forms.Form):
         """Return the trigger phrases without duplicates."""
         return ()
 
-    def optional_phrases(self) -> tuple[str, ...] | None:
-        """Return the optional trigger phrases without duplicates; None: as before."""
-        return None
-
     def details(self) -> Details:
         """Return the details for the services."""
         data = self.cleaned_data
@@ -100,7 +102,7 @@ class DetailsForm(forms.Form):
             notes=data["notes"],
             declared_family=data["family"],
             trigger_words=self.trigger_phrases(),
-            optional_trigger_words=self.optional_phrases(),
+            optional_trigger_words=_phrases(data["optional_trigger_words"].splitlines()),
             strength=data["strength"],
             strength_min=data["strength_min"],
             strength_max=data["strength_max"],
@@ -117,23 +119,14 @@ class EditVersionForm(DetailsForm):
         help_text=_("One phrase per line."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
-    optional_words = forms.CharField(
-        label=_("Optional trigger words"),
-        required=False,
-        help_text=_("One phrase per line. They change the effect, which is there without them."),
-        widget=forms.Textarea(attrs={"rows": 3}),
-    )
     field_order = (
-        "label", "words", "optional_words", "strength_min", "strength", "strength_max", "family",
+        "label", "words", "optional_trigger_words", "strength_min", "strength", "strength_max",
+        "family",
     )  # fmt: skip
 
     def trigger_phrases(self) -> tuple[str, ...]:
         """Return the trigger phrases, one a line."""
         return _phrases(str(self.cleaned_data["words"]).splitlines())
-
-    def optional_phrases(self) -> tuple[str, ...]:
-        """Return the optional trigger phrases, one a line."""
-        return _phrases(str(self.cleaned_data["optional_words"]).splitlines())
 
 
 class VersionForm(DetailsForm):
@@ -146,11 +139,6 @@ class VersionForm(DetailsForm):
         widget=forms.TextInput(
             attrs={"autocomplete": "off", "placeholder": _("Add others, separated by commas")}
         ),
-    )
-    optional_words = forms.CharField(
-        label=_("Optional trigger words"),
-        required=False,
-        help_text=_("Separated by commas. They change the effect, which is there without them."),
     )
 
     def __init__(
@@ -169,10 +157,6 @@ class VersionForm(DetailsForm):
     def trigger_phrases(self) -> tuple[str, ...]:
         """Return the chosen phrases and the typed ones, separated by commas."""
         return _phrases([*self.words, *str(self.cleaned_data["more_words"]).split(",")])
-
-    def optional_phrases(self) -> tuple[str, ...] | None:
-        """Return the typed phrases, separated by commas; None if there are none."""
-        return _phrases(str(self.cleaned_data["optional_words"]).split(",")) or None
 
 
 class PublishForm(VersionForm, AdapterForm):

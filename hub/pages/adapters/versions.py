@@ -85,7 +85,7 @@ def _initial(version: Version) -> dict[str, object]:
     return {
         "family": version.declared_family,
         "words": "\n".join(version.trigger_words),
-        "optional_words": "\n".join(version.optional_trigger_words),
+        "optional_trigger_words": "\n".join(version.optional_trigger_words),
         **{field: getattr(version, field) for field in fields},
     }
 

@@ -14,20 +14,20 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from previews.covers import services
-from previews.covers.selectors import choice_of, covers_of
+from previews.covers.selectors import covers_of
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
 from registry.models import Adapter, User
 
-_MAX_ID = 2**62
+MAX_ID = 2**62
 
 
 class CoverForm(forms.Form):
     """The chosen picture, none to have the hub choose; ``back`` is the page that asked."""
 
-    image = forms.IntegerField(required=False, min_value=1, max_value=_MAX_ID)
-    sample = forms.IntegerField(required=False, min_value=1, max_value=_MAX_ID)
+    image = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID)
+    sample = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID)
     version = forms.CharField(required=False, max_length=20)
     back = forms.ChoiceField(required=False, choices=[("gallery", "gallery")])
 
@@ -52,7 +52,7 @@ def controls_of(user: User | AnonymousUser, adapter: Adapter) -> CoverControls |
         url=reverse("adapter-cover", args=[adapter.owner, adapter.name]),
         image=None if is_uploaded else number,
         sample=number if is_uploaded else None,
-        is_chosen=choice_of(adapter) is not None,
+        is_chosen=cover is not None and cover.is_chosen,
     )
 
 

@@ -16,12 +16,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from hub.pages.adapters.content_rating import rating_of
-from hub.pages.forms import accept_faults
+from hub.pages.forms import PICTURE_RATINGS, accept_faults
 from hub.pages.labels import duration
-from hub.pages.pictures.covers import controls_of
+from hub.pages.pictures.covers import MAX_ID, controls_of
 from hub.pages.pictures.recipe_links import recipe_of_sweep
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
@@ -32,6 +32,7 @@ from previews.pictures.selectors import Picture
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
 from previews.recipes.selectors import AdapterRecipe, Plan
+from previews.renders import picture_ratings
 from previews.renders.messages import no_renderer
 from previews.renders.queue_position import position_of_id
 from previews.renders.selectors import Previews, previews_of
@@ -44,6 +45,8 @@ from registry.versions import selectors as version_selectors
 
 #: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 5}
+#: Parameters of the page that choose the picture to show.
+SHOWN = ("v", "prompt", "seed", "at")
 #: Number of frames in the strip while pictures are missing.
 STRIP = 6
 
@@ -149,6 +152,7 @@ def previews_context(
         "is_veiled": is_veiled,
         "recipe_shown": recipe_of_sweep(version, sweep, found.recipe) if sweep else None,
         "covering": controls_of(user, adapter),
+        "picture_ratings": PICTURE_RATINGS,
     }
 
 
@@ -184,6 +188,27 @@ def _strip(pictures: Sequence[Picture], total: int) -> list[Frame | dict[str, st
 
 #: Number of fields without prompts, and of empty ones after prompts.
 FIELDS, SPARE = 3, 2
+
+
+class RatingForm(forms.Form):
+    """A rendered picture and its content rating."""
+
+    image = forms.IntegerField(min_value=1, max_value=MAX_ID)
+    maturity = forms.ChoiceField(choices=PICTURE_RATINGS, required=False)
+
+
+@require_POST
+def rate(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Give a rendered picture a content rating; the panel or the page shows the same picture."""
+    adapter = adapter_selectors.get(request.user, owner, name)
+    user, form = require_adapter(request.user, adapter), RatingForm(request.POST)
+    if not form.is_valid():
+        raise Invalid(_("Choose a picture and its content rating."))
+    data = form.cleaned_data
+    picture_ratings.rate(actor=user, image_id=data["image"], maturity=data["maturity"])
+    shown = {key: request.POST[key] for key in SHOWN if key in request.POST}
+    page = "adapter-previews" if "HX-Request" in request.headers else "adapter"
+    return redirect(reverse(page, args=[adapter.owner, adapter.name], query=shown))
 
 
 class PromptsForm(forms.Form):

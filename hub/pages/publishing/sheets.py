@@ -26,7 +26,7 @@ from registry.versions.resemblance import Resemblance
 from registry.versions.variants import run_of
 
 #: Fields that are always visible; all others are folded until one of them has an error.
-FRONT = frozenset({"title", "licence", "more_words", "upload", "__all__"})
+FRONT = frozenset({"title", "licence", "more_words", "optional_trigger_words", "upload", "__all__"})
 #: Fields that the folded part names, in this order.
 _NAMED = ("name", "kind", "family", "visibility", "maturity")
 

@@ -51,6 +51,7 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
         "visibility": "public",
         "family": _family_of(base, latest),
         "lineage": lineage_of(base)[:64],
+        "optional_trigger_words": "\n".join(latest.optional_trigger_words) if latest else "",
         "strength": latest.strength if latest and best is None else best,
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,

@@ -1,15 +1,29 @@
-// Pictures large, over the page, with their settings. Without this file their links open them.
+// Pictures and videos large, over the page, with their settings. Without this file their links
+// open them.
 const box = document.getElementById("lightbox");
 const img = box.querySelector("img");
+const video = box.querySelector("video");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const about = box.querySelector("[data-about]");
 const toast = document.querySelector(".toast");
 let items = [];
 let at = 0;
 
+const stop = () => {
+  video.removeAttribute("src");
+  video.load();
+};
+
 const show = (index) => {
   at = (index + items.length) % items.length;
-  const { src, alt, notes } = items[at];
-  Object.assign(img, { src, alt });
+  const { src, alt, poster, notes } = items[at];
+  img.hidden = Boolean(poster);
+  video.hidden = !poster;
+  stop();
+  if (poster) {
+    Object.assign(video, { src, poster, autoplay: !still.matches });
+    video.setAttribute("aria-label", alt);
+  } else Object.assign(img, { src, alt });
   about.replaceChildren(...notes());
   box.querySelector("[data-count]").textContent = `${at + 1} / ${items.length}`;
   for (const button of box.querySelectorAll("[data-step]")) button.hidden = items.length < 2;
@@ -19,7 +33,8 @@ const show = (index) => {
 const ofGallery = (link) => ({
   link,
   src: link.href,
-  alt: link.querySelector("picture img").alt,
+  alt: link.querySelector("img:not(.blur)").alt,
+  poster: link.querySelector("[data-film]")?.src,
   notes: () => [...link.closest("figure")
     .querySelectorAll(":is(.cap, .label), .why > :not(summary)")].map((node) => node.cloneNode(true)),
 });
@@ -30,7 +45,8 @@ const ofSweep = (frame) => ({
   src: frame.dataset.full,
   alt: frame.dataset.alt,
   notes: () => {
-    const part = document.querySelector("[data-about-sweep]").content.cloneNode(true);
+    // Imported, because links of the template's own document have no address.
+    const part = document.importNode(document.querySelector("[data-about-sweep]").content, true);
     part.querySelector("[data-strength]").textContent = `${frame.dataset.strength}, ${frame.title}`;
     const recipe = part.querySelector("a[data-use-recipe]");
     if (recipe) {
@@ -71,5 +87,6 @@ box.addEventListener("keydown", (e) => {
 });
 box.addEventListener("close", () => {
   img.src = "data:,";
+  stop();
   document.body.append(toast);
 });

@@ -35,6 +35,17 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
   if (ctx.target.childElementCount) document.getElementById("picker").showPopover();
   else location.assign(ctx.sourceElement.href);
 });
+// After a press that brings a part of the page, the focus is at its first control.
+let revealed;
+document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+  revealed = ctx.sourceElement.dataset?.reveal;
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (!revealed) return;
+  const part = document.querySelector(revealed);
+  const next = $$("a, button, input, select, summary", part).find((el) => el.checkVisibility());
+  (next ?? part?.closest(".card")?.querySelector(":is(h2, h3) a"))?.focus({ preventScroll: true });
+});
 on("change", "[name=density]", (el) => {
   keep("density", el.value);
   el.closest("[data-density]").dataset.density = el.value;
@@ -142,8 +153,11 @@ const show = (root, i) => {
   range.setAttribute("aria-valuetext", `${frame.dataset.strength}, ${frame.title}`);
   for (const f of frames) f.setAttribute("aria-current", f === frame);
   for (const b of $$("[data-recipe]", root)) b.dataset.copy = frame.dataset[b.dataset.recipe];
-  const cover = root.parentElement.querySelector("[data-cover]");
-  if (cover) { cover.value = frame.dataset.image; cover.disabled = frame.dataset.image === ""; }
+  for (const button of $$("[data-cover]", root.parentElement)) {
+    Object.assign(button, { value: frame.dataset.image, disabled: frame.dataset.image === "" });
+  }
+  const rating = root.parentElement.querySelector("[name=maturity]");
+  if (rating) rating.value = frame.dataset.rating;
 };
 const sweepOf = (el) => el.closest("[data-sweep]");
 on("input", "[data-sweep] input[type=range]", (el) => show(sweepOf(el), +el.value));
