@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CASES = [
     (family, name)
     for turn, family in enumerate(TINY)
-    for name in by_turns(conventions.conventions_of(family), turn, 2)
+    for name in by_turns(conventions.conventions_of(family), turn)
 ]
 
 pytestmark = [
