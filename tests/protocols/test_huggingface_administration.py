@@ -85,7 +85,7 @@ def test_members_make_repos_of_their_organisation(as_ada: Client, ada: User) -> 
     assert create(as_ada, "rain", organization="guild").json()["url"] == f"{HOST}/Guild/rain"
 
 
-BODIES = [
+BODIES: list[Any] = [
     None, [], "x", 3, {}, {"name": 3}, {"name": None}, {"name": ""}, {"name": "a/b"},
     {"name": "a--b"}, {"name": "x" * 97}, {"name": "a\0b"}, {"name": "\ud800"},
     {"name": "a", "type": "dataset"}, {"name": "a", "type": 1}, {"name": "a", "private": "yes"},

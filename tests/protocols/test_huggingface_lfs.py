@@ -153,7 +153,7 @@ def test_one_object_that_makes_no_sense_stops_no_other(
     assert "bytes" in huge["error"]["message"]
 
 
-BODIES = [
+BODIES: list[Any] = [
     None, [], {}, {"operation": "download"}, {"operation": "upload"},
     {"operation": "upload", "objects": {}}, {"operation": "upload", "objects": [3]},
     {"operation": "upload", "objects": [{"oid": 3, "size": 3}]},

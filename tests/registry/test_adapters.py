@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -65,7 +66,7 @@ def test_two_owners_may_use_one_name(noir: Adapter, bob: User) -> None:
     assert adapters.create(actor=bob, name="noir").full_name == "bob/noir"
 
 
-CARDS = [
+CARDS: list[tuple[dict[str, Any], str]] = [
     ({"kind": "poem"}, "kind"),
     ({"title": "x" * 121}, "title"),
     ({"summary": 3}, "summary"),

@@ -20,8 +20,10 @@ FEW = [
     "tests/registry/test_facets.py",
     "tests/search/test_searching.py",
     "tests/hub/test_catalogue_queries.py",
+    "-m",
+    "not slow",
     "-k",
-    "not no_query_fails",
+    "not no_query_fails and not test_queries",
 ]
 #: Besides these: partial unique constraints, case, JSON, keysets; what keeps bytes; moves from
 #: where one looked. ``make test-matrix`` runs everything.
