@@ -16,7 +16,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews training sdk/src/lorary tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,13 +43,18 @@ demo: $(STAMP) ## Publish the demo content (again); `make run` does it on the fi
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo
 
-test: $(STAMP) ## The whole test suite, three files at a time (JOBS=0: one by one, for --pdb)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
+test: $(STAMP) ## The test suite, three files at a time (JOBS=0: one by one, for --pdb)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 \
+		-m "not long" $(ARGS)
 
 test-fast: $(STAMP) ## A sample of the tests without browsers, services and other slow things
 	LORARY_TEST_SAMPLE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 		--ignore tests/clients --ignore tests/e2e --ignore tests/services \
-		-m "not slow and not e2e and not service and not gpu" $(ARGS)
+		-m "not slow and not long and not e2e and not service and not gpu" $(ARGS)
+
+test-long: $(STAMP) ## What `make test` leaves out: long journeys, and lists crossed in full
+	LORARY_TEST_WHOLE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		-m long $(ARGS)
 
 test-e2e: $(STAMP) ## Only the journeys in real processes and browsers
 	$(BIN)/python -m pytest -m e2e $(ARGS)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
+#: Several test processes share few cores; threads of PyTorch would only wait for each other there.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 flushing.install()
 
 

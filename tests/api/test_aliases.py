@@ -107,31 +107,37 @@ def test_a_move_that_another_was_faster_with_answers_409(
     assert as_ada.send("delete", f"{PLACE}/stable?expected=v2").status_code == 204
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [("main", "name_invalid"), ("v7", "name_invalid"), ("latest", "name_invalid"),
-     ("a" * 40, "name_invalid"), ("a b", "name_invalid"), ("%2e%2e", "malformed_request"),
-     ("%00", "not_found")],
-)  # fmt: skip
+NAMES = [
+    ("main", "name_invalid"), ("v7", "name_invalid"), ("latest", "name_invalid"),
+    ("a" * 40, "name_invalid"), ("a b", "name_invalid"), ("%2e%2e", "malformed_request"),
+    ("%00", "not_found"),
+]  # fmt: skip
+
+
 def test_names_of_other_things_are_refused(
-    as_ada: Caller, two: tuple[Version, Version], name: str, code: str
+    as_ada: Caller, two: tuple[Version, Version], subtests: pytest.Subtests
 ) -> None:
-    for method, body in (("put", {"to": "v1"}), ("delete", None)):
-        answer = as_ada.send(method, f"{PLACE}/{name}", body)
-        assert answer.json()["code"] == code
+    for name, code in NAMES:
+        with subtests.test(name=name, code=code):
+            for method, body in (("put", {"to": "v1"}), ("delete", None)):
+                answer = as_ada.send(method, f"{PLACE}/{name}", body)
+                assert answer.json()["code"] == code
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [({}, 400), ({"to": ""}, 400), ({"to": 1.5}, 404), ({"to": "v9"}, 404),
-     ({"to": "x" * 97}, 400), ({"to": "v1", "from": "v2"}, 400), ({"to": ["v1"]}, 400),
-     ({"to": "v1", "expected": "v9"}, 404)],
-)  # fmt: skip
+BODIES = [
+    ({}, 400), ({"to": ""}, 400), ({"to": 1.5}, 404), ({"to": "v9"}, 404),
+    ({"to": "x" * 97}, 400), ({"to": "v1", "from": "v2"}, 400), ({"to": ["v1"]}, 400),
+    ({"to": "v1", "expected": "v9"}, 404),
+]  # fmt: skip
+
+
 def test_a_target_that_is_none_is_refused(
-    as_ada: Caller, two: tuple[Version, Version], body: object, status: int
+    as_ada: Caller, two: tuple[Version, Version], subtests: pytest.Subtests
 ) -> None:
-    assert as_ada.send("put", f"{PLACE}/stable", body).status_code == status
-    assert as_ada.send("get", f"{PLACE}/stable").status_code == 404
+    for body, status in BODIES:
+        with subtests.test(body=body, status=status):
+            assert as_ada.send("put", f"{PLACE}/stable", body).status_code == status
+            assert as_ada.send("get", f"{PLACE}/stable").status_code == 404
 
 
 def test_others_see_and_do_not_move(

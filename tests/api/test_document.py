@@ -114,6 +114,7 @@ def test_routes_below_api_come_before_the_pages() -> None:
     assert get_resolver().resolve("/api/v1/adapters").view_name == "api-adapters"
 
 
+@pytest.mark.long
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_many_may_ask_a_new_process_for_the_document_at_once(tmp_path: Path) -> None:

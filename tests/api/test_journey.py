@@ -13,7 +13,6 @@ from registry.versions import download_counts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Upload, User
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,26 +101,6 @@ def test_a_part_with_another_digest_is_taken_back(as_ada: Caller, lora: bytes) -
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "digest_mismatch")
     assert as_ada.send("get", upload["urls"]["self"]).json()["parts"] == []
-
-
-def test_a_known_digest_needs_no_bytes(
-    as_ada: Caller, accepted: Callable[..., Upload], ada: User, lora: bytes
-) -> None:
-    accepted(ada, lora)
-    body = {"path": "b.safetensors", "size": len(lora), "sha256": hashlib.sha256(lora).hexdigest()}
-    answer = as_ada.send("post", "uploads", body)
-    assert (answer.status_code, answer.json()["state"]) == (201, "accepted")
-
-
-def test_another_s_private_bytes_must_be_sent(
-    as_bob: Caller,
-    accepted: Callable[..., Upload],
-    ada: User,
-    lora: bytes,
-) -> None:
-    accepted(ada, lora)
-    body = {"path": "b.safetensors", "size": len(lora), "sha256": hashlib.sha256(lora).hexdigest()}
-    assert as_bob.send("post", "uploads", body).json()["state"] == "receiving"
 
 
 def test_an_upload_can_be_cancelled_and_listed(as_ada: Caller, lora: bytes) -> None:

@@ -155,35 +155,36 @@ def test_what_was_begun_before_a_refusal_is_rolled_back(
     assert not Tag.objects.exists()
 
 
+METHODS = [
+    ("get", "nowhere", 404, "not_found"),
+    ("post", "nowhere/else", 404, "not_found"),
+    ("get", "uploads/not-a-uuid", 404, "not_found"),
+    ("get", "renders/x", 404, "not_found"),
+    ("get", "adapters/", 404, "not_found"),
+    ("delete", "adapters", 401, "not_authenticated"),
+    ("get", "inspect", 405, "method_not_allowed"),
+    ("options", "adapters", 405, "method_not_allowed"),
+    ("get", "adapters/ada/noir", 404, "not_found"),
+    ("get", "adapters/ada/no%00ir", 404, "not_found"),
+    ("get", "adapters/%FF%FE/noir", 404, "not_found"),
+    ("get", "renders/999999999999999999999999999999", 404, "not_found"),
+    ("get", "adapters/" + "x" * 3000 + "/" + "y" * 3000, 404, "not_found"),
+    ("get", "adapters/..%2F..%2Fetc/passwd", 400, "malformed_request"),
+]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
-        ("get", "nowhere", 404, "not_found"),
-        ("post", "nowhere/else", 404, "not_found"),
-        ("get", "uploads/not-a-uuid", 404, "not_found"),
-        ("get", "renders/x", 404, "not_found"),
-        ("get", "adapters/", 404, "not_found"),
-        ("delete", "adapters", 401, "not_authenticated"),
-        ("get", "inspect", 405, "method_not_allowed"),
-        ("options", "adapters", 405, "method_not_allowed"),
-        ("get", "adapters/ada/noir", 404, "not_found"),
-        ("get", "adapters/ada/no%00ir", 404, "not_found"),
-        ("get", "adapters/%FF%FE/noir", 404, "not_found"),
-        ("get", "renders/999999999999999999999999999999", 404, "not_found"),
-        ("get", "adapters/" + "x" * 3000 + "/" + "y" * 3000, 404, "not_found"),
-        ("get", "adapters/..%2F..%2Fetc/passwd", 400, "malformed_request"),
-    ],
-)
 def test_an_address_that_is_wrong_answers_with_a_problem(
-    stranger: Caller, method: str, path: str, status: int, code: str | None
+    stranger: Caller, subtests: pytest.Subtests
 ) -> None:
-    answer = stranger.send(method, path)
-    assert answer.status_code == status
-    if code is not None:
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.json()["code"] == code
-        assert answer.json()["type"] == f"http://testserver/api/docs#{code}"
+    for method, path, status, code in METHODS:
+        with subtests.test(method=method, path=path, status=status, code=code):
+            answer = stranger.send(method, path)
+            assert answer.status_code == status
+            if code is not None:
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                assert answer.json()["code"] == code
+                assert answer.json()["type"] == f"http://testserver/api/docs#{code}"
 
 
 @pytest.mark.django_db

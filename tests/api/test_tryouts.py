@@ -119,13 +119,6 @@ def test_a_running_one_tells_its_steps_and_a_ready_one_its_picture(
     assert image["url"].endswith(f"/media/images/{picture.pk}.png")
 
 
-def test_jobs_ahead_are_counted(as_ada: Caller, as_bob: Caller, stack: dict[str, Any]) -> None:
-    first = as_ada.send("post", "tryouts", stack).json()
-    second = as_bob.send("post", "tryouts", stack).json()
-    assert first["queue"]["ahead"] == 0
-    assert second["queue"]["ahead"] == 1
-
-
 def test_values_that_are_left_out_come_from_the_base(as_ada: Caller, v1: Version) -> None:
     bare = {"adapter": v1.adapter.full_name}
     document = as_ada.send("post", "tryouts", {"layers": [bare], "prompt": ""}).json()
@@ -217,10 +210,6 @@ def test_strengths_versions_and_families_that_do_not_fit(
     assert "Stable Diffusion XL" in refused(as_ada, asked(layer(ink)), 409, "wrong_state")["detail"]
 
 
-def test_a_body_of_megabytes_is_refused_unread(as_ada: Caller, stack: dict[str, Any]) -> None:
-    refused(as_ada, stack | {"prompt": "x" * 3_000_000}, 413, "too_large")
-
-
 def test_too_many_get_429_with_when_to_come_back(
     as_ada: Caller, stack: dict[str, Any], own_settings: Own
 ) -> None:
@@ -275,17 +264,6 @@ def test_a_shared_one_tells_nothing_of_an_adapter_that_became_private(
     assert as_ada.send("get", f"tryouts/{mine['key']}").status_code == 404
     assert as_ada.send("get", "tryouts").json()["results"] == []
     assert as_ada.send("delete", f"tryouts/{mine['key']}").status_code == 204
-
-
-def test_pictures_of_a_withdrawn_version_go_with_it(
-    as_ada: Caller, mine: dict[str, Any], ink: Version
-) -> None:
-    picture = finish(mine)
-    assert as_ada.send("get", f"tryouts/{mine['key']}").status_code == 200
-    catalogue.put(Version.objects.filter(pk=ink.pk), "withdrawn")
-    key = mine["key"]
-    assert as_ada.send("get", f"tryouts/{key}").status_code == 404
-    assert as_ada.get(f"/media/images/{picture.pk}.png").status_code == 404
 
 
 def test_renders_of_try_outs_have_no_other_door(as_ada: Caller, mine: dict[str, Any]) -> None:

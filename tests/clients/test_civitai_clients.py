@@ -178,6 +178,7 @@ def test_civitapy_downloads_verifies_and_goes_on_where_it_stopped(
     assert Path(path).read_bytes() == shop.file.read_bytes()
 
 
+@pytest.mark.long
 def test_civitapy_says_what_is_not_there_and_who_may_not(
     shop: Shop, civitapy: Callable[..., Any]
 ) -> None:
@@ -197,6 +198,7 @@ tell([refused(CivitAINotFoundError, lambda: hub.model_versions_get({shop.secret}
     assert "not found" in said[0]
 
 
+@pytest.mark.long
 def test_civitapy_walks_pages_and_downloads_with_a_token(
     shop: Shop, civitapy: Callable[..., Any]
 ) -> None:
@@ -249,6 +251,7 @@ tell({{"versions": [one.version_id for one in same], "older": older.version_id,
     assert Path(told["path"]).read_bytes() == shop.file.read_bytes()
 
 
+@pytest.mark.long
 def test_the_api_of_civitai_model_downloader_reads(
     shop: Shop, programs: Programs, clients: str
 ) -> None:
@@ -272,6 +275,7 @@ tell([model.name, [one.id for one in model.modelVersions], version.files[0].hash
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_civitai_downloader_takes_the_redirect_and_the_token(
     shop: Shop, programs: Programs, downloader: str
 ) -> None:
@@ -286,6 +290,7 @@ def test_civitai_downloader_takes_the_redirect_and_the_token(
         path.unlink()
 
 
+@pytest.mark.long
 def test_the_guide_says_what_works(
     shop: Shop, programs: Programs, clients: str, downloader: str
 ) -> None:

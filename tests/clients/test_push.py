@@ -78,6 +78,7 @@ def test_a_repo_is_made_and_filled_file_by_file(ada: Programs, folder: Path) -> 
     assert "noir.safetensors" in told["left"]
 
 
+@pytest.mark.long
 def test_an_empty_file_of_a_folder_is_there_afterwards(ada: Programs, folder: Path) -> None:
     (folder / "train.log").write_bytes(b"")
     told = ada.python(
@@ -131,6 +132,7 @@ def test_large_files_come_by_parts_and_small_ones_in_one(ada: Programs) -> None:
     assert {"a/x.safetensors", "b.safetensors", "prompts.txt"} <= set(told["files"])
 
 
+@pytest.mark.long
 def test_a_folder_is_pushed_without_what_is_the_trainers(ada: Programs, folder: Path) -> None:
     told = ada.python(
         """
@@ -316,6 +318,7 @@ def test_kohyas_scripts_push_as_they_train(ada: Programs, folder: Path) -> None:
     assert not any(name.endswith((".bin", ".pt")) for name in told["listed"])
 
 
+@pytest.mark.long
 def test_the_hf_command_pushes_and_manages(ada: Programs, folder: Path) -> None:
     ada.tool("hf", "upload", "ada/command", "output", "--commit-message", "By hand")
     ada.tool("hf", "upload", "ada/command", "output/README.md", "notes.md", "--revision", "side")

@@ -15,7 +15,7 @@ from tests.clients.programs import Programs
 if TYPE_CHECKING:
     from tests.running import RunningHub
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow]
 
 DOCS = Path(__file__).parents[2] / "docs" / "clients.md"
 

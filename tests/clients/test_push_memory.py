@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.running import RunningHub
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow]
 
 MIB = 2**20
 BLOCK = bytes(range(256)) * 4096

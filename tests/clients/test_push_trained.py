@@ -54,6 +54,7 @@ def test_peft_loads_what_it_pushed(ada: Programs) -> None:
     assert told["versions"] == ["v1"]
 
 
+@pytest.mark.long
 def test_diffusers_loads_what_its_scripts_push(ada: Programs) -> None:
     """The end of ``train_text_to_image_lora.py``: weights, a card, the folder."""
     told = ada.python(

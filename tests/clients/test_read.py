@@ -202,6 +202,7 @@ def test_errors_are_the_ones_that_programs_expect(reader: Programs, shelf: Shelf
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_branches_with_slashes_and_old_names_are_found(reader: Programs, shelf: Shelf) -> None:
     told = reader.python(
         """
@@ -307,6 +308,7 @@ def snippets(language: str) -> list[str]:
     )
 
 
+@pytest.mark.long
 def test_the_guide_says_what_works(reader: Programs, shelf: Shelf, base: Path) -> None:
     (reader.folder / "base").symlink_to(base)
     scripts, lines = snippets("python"), snippets("console")
@@ -322,6 +324,7 @@ def test_the_guide_says_what_works(reader: Programs, shelf: Shelf, base: Path) -
     assert digest(reader.folder / "noir" / "noir.safetensors") == digest(shelf.noir)
 
 
+@pytest.mark.long
 def test_the_page_of_an_adapter_says_what_works(reader: Programs, shelf: Shelf, base: Path) -> None:
     """Every line below “Put it here” that a shell or diffusers takes, as it is copied."""
     with urllib.request.urlopen(f"{shelf.hub.url}/studio/noir", timeout=60) as answer:

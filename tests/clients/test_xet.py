@@ -93,7 +93,10 @@ def test_the_library_has_xet_and_uses_it(ada: Programs) -> None:
     assert ada.python(code) is False
 
 
-@pytest.mark.parametrize(("repo", "tensors"), [("xet-small", FEW), ("xet-middle", None)])
+@pytest.mark.parametrize(
+    ("repo", "tensors"),
+    [("xet-small", FEW), pytest.param("xet-middle", None, marks=pytest.mark.long)],
+)
 def test_a_file_comes_in_by_xet_and_comes_back(
     hub: RunningHub, ada: Programs, tmp_path: Path, repo: str, tensors: int | None
 ) -> None:
@@ -137,6 +140,7 @@ class Watched:
         self._thread.join()
 
 
+@pytest.mark.long
 def test_200_mb_come_in_without_being_held_in_memory(
     hub: RunningHub, ada: Programs, tmp_path: Path
 ) -> None:
@@ -152,6 +156,7 @@ def test_200_mb_come_in_without_being_held_in_memory(
     assert watched.peak - watched.before < GROWTH_MB, f"{watched.before} MB → {watched.peak} MB"
 
 
+@pytest.mark.long
 def test_a_similar_file_goes_up_with_the_same_cache(
     hub: RunningHub, ada: Programs, tmp_path: Path
 ) -> None:
@@ -168,6 +173,7 @@ def test_a_similar_file_goes_up_with_the_same_cache(
     assert not waiting(hub)
 
 
+@pytest.mark.long
 def test_many_files_of_a_folder_are_one_shard(
     hub: RunningHub, ada: Programs, tmp_path: Path
 ) -> None:

@@ -47,7 +47,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
         yield Gallery(hub, browser, work)
 
 
-@pytest.mark.parametrize(("width", "window"), [("desk", DESK), ("phone", PHONE)])
+@pytest.mark.parametrize(
+    ("width", "window"), [("desk", DESK), pytest.param("phone", PHONE, marks=pytest.mark.long)]
+)
 def test_a_dropped_file_becomes_a_page_with_a_sweep(
     gallery: Gallery, width: str, window: dict[str, Any]
 ) -> None:

@@ -174,6 +174,7 @@ def test_the_same_file_goes_on_after_another_visit_and_no_other_does(
     assert "same file" not in page.inner_text(".drop")
 
 
+@pytest.mark.long
 def test_parts_are_compared_where_a_file_is_too_large_to_hash_at_once(
     join: Callable[[str], Visit], tmp_path: Path
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_cancelled_file_is_gone_and_the_page_is_ready_for_another(
     require_all_sent(page, other)
 
 
+@pytest.mark.long
 def test_what_waits_for_the_network_goes_on_when_it_is_back(
     join: Callable[[str], Visit], tmp_path: Path
 ) -> None:
@@ -254,7 +256,10 @@ def test_what_waits_for_the_network_goes_on_when_it_is_back(
 
 @pytest.mark.parametrize(
     ("status", "code", "said"),
-    [(507, "storage_full", "server is full"), (503, "unavailable", "server is busy")],
+    [
+        (507, "storage_full", "server is full"),
+        pytest.param(503, "unavailable", "server is busy", marks=pytest.mark.long),
+    ],
 )
 def test_a_full_or_busy_server_is_waited_for(
     join: Callable[[str], Visit], tmp_path: Path, status: int, code: str, said: str
@@ -306,6 +311,7 @@ def test_a_refusal_says_what_to_do(
     assert page.is_disabled("[data-publish-button]")
 
 
+@pytest.mark.long
 def test_an_upload_that_expired_meanwhile_begins_anew(
     hub: RunningHub, join: Callable[[str], Visit], tmp_path: Path
 ) -> None:
@@ -328,6 +334,7 @@ def test_an_upload_that_expired_meanwhile_begins_anew(
     require_all_sent(page, path)
 
 
+@pytest.mark.long
 def test_whoever_is_signed_out_signs_in_and_goes_on(
     join: Callable[[str], Visit], tmp_path: Path
 ) -> None:
@@ -347,7 +354,9 @@ def test_whoever_is_signed_out_signs_in_and_goes_on(
     require_all_sent(page, path)
 
 
-@pytest.mark.parametrize(("width", "window"), [("desk", DESK), ("phone", PHONE)])
+@pytest.mark.parametrize(
+    ("width", "window"), [pytest.param("desk", DESK, marks=pytest.mark.long), ("phone", PHONE)]
+)
 def test_files_chosen_together_become_one_version(
     join: Callable[..., Visit], tmp_path: Path, width: str, window: dict[str, Any]
 ) -> None:
@@ -368,6 +377,7 @@ def test_files_chosen_together_become_one_version(
     assert notes.name in shown
 
 
+@pytest.mark.long
 def test_uploads_are_cancelled_without_a_script(
     browser: Browser, hub: RunningHub, join: Callable[[str], Visit], tmp_path: Path
 ) -> None:

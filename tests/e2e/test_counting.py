@@ -87,6 +87,7 @@ def test_a_crowd_is_counted_exactly_and_a_stop_loses_nothing(
     assert count(ada, place) == before + 80
 
 
+@pytest.mark.long
 def test_a_killed_server_keeps_what_it_has_written(
     hub: RunningHub, ada: Caller, place: str
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_killed_server_keeps_what_it_has_written(
     assert before + 1 <= count(ada, place) <= before + 2
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_is_counted_when_it_comes_back(
     hub: RunningHub, ada: Caller, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def served(ada: Caller, upload: str, name: str) -> bytes:
     return ada.get(f"{place}/v1/files/noir.safetensors").body
 
 
+@pytest.mark.long
 def test_a_push_goes_on_with_what_a_kill_left(hub: RunningHub, ada: Caller, tmp_path: Path) -> None:
     path = tmp_path / "left.safetensors"
     path.write_bytes(kohya(SD1, rank=128, metadata={"left": "by a kill"}))
@@ -140,6 +141,7 @@ def test_a_push_goes_on_with_what_a_kill_left(hub: RunningHub, ada: Caller, tmp_
     assert refused["error"]["code"] == "wrong_state"
 
 
+@pytest.mark.long
 def test_a_body_cut_by_a_kill_is_sent_again(hub: RunningHub, ada: Caller) -> None:
     data = kohya(SD1, rank=64, metadata={"sent": "whole"})
     place, _count = announced(ada, data)

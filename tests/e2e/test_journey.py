@@ -205,6 +205,7 @@ def test_a_render_worker_killed_on_the_way_leaves_no_gap_and_no_double(
     assert studio.hub.pid_of("worker --queues render") != killed
 
 
+@pytest.mark.long
 def test_ctrl_c_on_the_way_ends_everything_and_a_start_goes_on(
     studio: Studio, shown: Shown
 ) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
@@ -22,6 +23,7 @@ pytestmark = [
 PART = str(256 * 1024)
 
 
+@pytest.mark.long
 def test_files_move_to_another_folder_under_use(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub", "--queues", "checks", UPLOAD_PART_BYTES=PART) as hub:
         moves_to(hub, (tmp_path / "other disk" / "files").as_uri())

@@ -67,6 +67,7 @@ def test_a_draft_is_published_once(eva: Caller) -> None:
     assert {answer.code for answer in answers if answer.status == 409} == {"already_published"}
 
 
+@pytest.mark.long
 def test_different_files_become_numbered_versions(eva: Caller) -> None:
     assert eva.post("/api/v1/adapters", {"name": "numbered"}).status == 201
     uploads = [
@@ -101,6 +102,7 @@ def released(eva: Caller, name: str, count: int) -> str:
     return place
 
 
+@pytest.mark.long
 def test_an_alias_goes_to_one_of_those_who_saw_it_elsewhere(eva: Caller) -> None:
     place = released(eva, "pointed", 3)
     alias = f"{place}/aliases/stable"
@@ -119,6 +121,7 @@ def test_an_alias_goes_to_one_of_those_who_saw_it_elsewhere(eva: Caller) -> None
     assert len(eva.get(f"{alias}/history").document["results"]) == 2
 
 
+@pytest.mark.long
 def test_a_version_is_withdrawn_for_one_reason(eva: Caller) -> None:
     place = released(eva, "regretted", 1)
     answers = at_once(
@@ -131,6 +134,7 @@ def test_a_version_is_withdrawn_for_one_reason(eva: Caller) -> None:
     assert statuses(again) == {200: MANY}
 
 
+@pytest.mark.long
 def test_a_publication_and_the_end_of_its_adapter_leave_nothing_half_done(eva: Caller) -> None:
     place = released(eva, "ended", 1)
     uploads = [eva.accepted(kohya(SD1, metadata={"late": str(n)})) for n in range(4)]

@@ -93,33 +93,12 @@ def peak_bytes(pid: int) -> int:
     return int(peak.split()[1]) * 1024
 
 
-def test_a_body_without_end_is_refused(quiet_hub: RunningHub, ada: Caller) -> None:
-    upload = ada.announce("noir.safetensors", len(ADAPTER)).document["id"]
-    chunk = f"{len(ADAPTER) + 8:x}\r\n".encode() + ADAPTER + b"overflow\r\n"
-    head = _head(ada, upload, "Transfer-Encoding: chunked")
-    status, body = exchange(quiet_hub.port, head + chunk + b"0\r\n\r\n")
-    assert (status, json.loads(body)["code"]) == (411, "length_required")
-
-
 def test_bytes_behind_the_declared_body_are_not_taken(quiet_hub: RunningHub, ada: Caller) -> None:
     data = ATTACKS["pickle"].data
     upload = ada.announce("noir.safetensors", len(data)).document["id"]
     head = _head(ada, upload, f"Content-Length: {len(data)}")
     status, body = exchange(quiet_hub.port, head + data + b"x" * 4096)
     assert (status, json.loads(body)["code"]) == (422, "upload_refused")
-
-
-def test_a_body_that_breaks_off_leaves_an_upload_that_can_go_on(
-    quiet_hub: RunningHub, ada: Caller
-) -> None:
-    upload = ada.announce("noir.safetensors", len(ADAPTER)).document["id"]
-    head = _head(ada, upload, f"Content-Length: {len(ADAPTER)}")
-    status, body = exchange(quiet_hub.port, head + ADAPTER[:1000], is_cut=True)
-    code = json.loads(body)["code"]
-    assert (status, code) in {(422, "size_mismatch"), (400, "malformed_request")}
-    state = ada.get(f"/api/v1/uploads/{upload}").document
-    assert (state["state"], state["received"]) == ("receiving", 0)
-    assert ada.call("DELETE", f"/api/v1/uploads/{upload}").status == 204
 
 
 def _head(who: Caller, upload: str, length: str) -> bytes:
@@ -131,8 +110,3 @@ def _head(who: Caller, upload: str, length: str) -> bytes:
         "Connection: close",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def test_nobody_is_asked_to_sign_in_after_the_bytes(stranger: Caller) -> None:
-    answer = stranger.send(ADAPTER)
-    assert (answer.status, answer.code) == (401, "not_authenticated")

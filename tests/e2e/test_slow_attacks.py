@@ -113,8 +113,15 @@ ATTACKS = {
 
 @pytest.mark.parametrize(
     ("name", "trickles"),
-    [*((name, True) for name in ATTACKS), ("both", False)],
-    ids=[*(f"{name}, trickling" for name in ATTACKS), "both, still"],
+    [
+        pytest.param("both", True, id="both, trickling"),
+        *(
+            pytest.param(name, True, id=f"{name}, trickling", marks=pytest.mark.long)
+            for name in ATTACKS
+            if name != "both"
+        ),
+        pytest.param("both", False, id="both, still", marks=pytest.mark.long),
+    ],
 )
 def test_a_crowd_of_one_address_stops_nobody_else(port: int, name: str, trickles: bool) -> None:
     for path in ("/", "/healthz/live"):
@@ -158,7 +165,13 @@ def test_a_head_has_five_seconds_in_all(hub: RunningHub) -> None:
     assert 4.5 < took_s < 7
 
 
-@pytest.mark.parametrize("early", [0, 400_000], ids=["from the start", "late"])
+@pytest.mark.parametrize(
+    "early",
+    [
+        pytest.param(0, id="from the start", marks=pytest.mark.long),
+        pytest.param(400_000, id="late"),
+    ],
+)
 def test_a_body_below_the_floor_is_cut(hub: RunningHub, early: int) -> None:
     with connected(hub, f"127.0.0.{4 + bool(early)}") as line:
         line.sendall(b"POST /api/v1/inspect?size=2000000 HTTP/1.1\r\nHost: 127.0.0.1\r\n")
@@ -169,6 +182,7 @@ def test_a_body_below_the_floor_is_cut(hub: RunningHub, early: int) -> None:
     assert 8 < took_s < 17
 
 
+@pytest.mark.long
 def test_a_body_above_the_floor_is_awaited(hub: RunningHub) -> None:
     """2 KB a second, in pieces with four seconds between them."""
     with connected(hub, "127.0.0.6") as line:

@@ -98,6 +98,7 @@ def seconds(hub: RunningHub, path: str) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.long
 def test_slow_downloads_and_bodies_leave_room_for_pages(hub: RunningHub) -> None:
     get = f"GET {PLACE} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     post = b"POST /api/v1/inspect?size=900000 HTTP/1.1\r\nHost: 127.0.0.1\r\n"

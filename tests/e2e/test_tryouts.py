@@ -139,6 +139,7 @@ def test_a_stack_is_put_together_and_its_picture_comes(
         visit.close()
 
 
+@pytest.mark.long
 def test_it_works_without_a_script(hub: RunningHub, dora: tuple[Caller, str]) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.service]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.e2e, pytest.mark.service]
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="has every address of 127.0.0.0/8"),

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 @pytest.mark.parametrize(
     "command",
-    [["token", "--user", "ada", "--create"], ["staff"], ["doctor"], ["backup", "--to", "copies"]],
+    [["token", "--user", "ada", "--create"], ["doctor"]],
     ids=lambda command: command[0],
 )
 def test_a_command_says_that_there_is_no_hub(tmp_path: Path, command: list[str]) -> None:

@@ -23,40 +23,43 @@ DOTTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", DOTTED)
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
 def test_segments_that_decode_to_dots_are_refused_at_every_address(
-    client: Client, path: str, method: str
+    client: Client, subtests: pytest.Subtests
 ) -> None:
-    answer = client.generic(method, path)
-    assert answer.status_code == 400
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    if method != "HEAD":
-        assert answer.json()["code"] == "malformed_request"
-        assert 'have a "." or ".." segment' in answer.json()["detail"]
+    for path in DOTTED:
+        for method in ["GET", "POST", "HEAD"]:
+            with subtests.test(path=path, method=method):
+                answer = client.generic(method, path)
+                assert answer.status_code == 400
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                if method != "HEAD":
+                    assert answer.json()["code"] == "malformed_request"
+                    assert 'have a "." or ".." segment' in answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/ada", "/ada/.noir", "/ada/a..b", "/ada/noir...", "/...", "/a%252e"]
-)
-def test_other_dots_are_part_of_a_name(client: Client, path: str) -> None:
-    assert client.get(path).status_code in {200, 404}
+def test_other_dots_are_part_of_a_name(client: Client, subtests: pytest.Subtests) -> None:
+    for path in ["/", "/ada", "/ada/.noir", "/ada/a..b", "/ada/noir...", "/...", "/a%252e"]:
+        with subtests.test(path=path):
+            assert client.get(path).status_code in {200, 404}
 
 
-@pytest.mark.parametrize("digits", ["9" * 19, "0" * 19, "1" * 4000])
-@pytest.mark.parametrize(
-    "path",
-    ["/signin", "/api/v1/inspect", "/api/v1/uploads", "/api/repos/create", "/api/v1/models",
-     "/ada/noir.git/info/lfs/objects/batch", "/healthz", "/nothing/here"],
-)  # fmt: skip
+PATHS = [
+    "/signin", "/api/v1/inspect", "/api/v1/uploads", "/api/repos/create", "/api/v1/models",
+    "/ada/noir.git/info/lfs/objects/batch", "/healthz", "/nothing/here",
+]  # fmt: skip
+
+
 def test_lengths_of_more_than_18_digits_are_refused_at_every_address(
-    client: Client, path: str, digits: str
+    client: Client, subtests: pytest.Subtests
 ) -> None:
-    answer = client.generic("POST", path, b"", CONTENT_LENGTH=digits)
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "malformed_request"
-    assert "18 digits" in answer.json()["detail"]
-    assert "18 digits" in answer.headers["X-Error-Message"]
+    for digits in ["9" * 19, "0" * 19, "1" * 4000]:
+        for path in PATHS:
+            with subtests.test(digits=digits, path=path):
+                answer = client.generic("POST", path, b"", CONTENT_LENGTH=digits)
+                assert answer.status_code == 400
+                assert answer.json()["code"] == "malformed_request"
+                assert "18 digits" in answer.json()["detail"]
+                assert "18 digits" in answer.headers["X-Error-Message"]
 
 
 def test_a_length_of_18_digits_is_judged_by_the_door(client: Client, ada: User) -> None:

@@ -21,7 +21,6 @@ from tests.waiting import MODULE, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 THREADS, SHARE, WAIT_S = 8, 2, 2.0
 SERVER = f"""{MODULE.format(file="")}
@@ -80,19 +79,25 @@ class Visitors:
             return Asked(answer.status, named, answer.read(), time.monotonic() - began)
 
 
-@pytest.fixture
-def visitors(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visitors]:
+@pytest.fixture(scope="module")
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """Port of a server with some variables, which all tests with the same ones share."""
     environ = getattr(request, "param", {})
-    with (
-        serving(tmp_path, SERVER, THREADS, **environ) as (port, log),
-        ExitStack() as stack,
-    ):
-        yield Visitors(port, stack)
+    with serving(tmp_path_factory.mktemp("share"), SERVER, THREADS, **environ) as (port, log):
+        yield port
     assert "Traceback" not in log.read_text()
 
 
+@pytest.fixture
+def visitors(place: int) -> Iterator[Visitors]:
+    with ExitStack() as stack:
+        yield Visitors(place, stack)
+
+
 def server_with(**environ: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("visitors", [environ], indirect=True)
+    return pytest.mark.parametrize("place", [environ], indirect=True)
 
 
 class TestServer:
@@ -129,13 +134,6 @@ class TestServer:
         assert visitors.ask("127.0.0.2").status == 200
         assert visitors.ask("127.0.0.1", forwarded="192.0.2.99").status == 503
 
-    @server_with(LORARY_TRUST_PROXY="1", LORARY_BASE_URL="http://hub.example")
-    def test_behind_a_proxy_callers_are_whom_it_forwards(self, visitors: Visitors) -> None:
-        visitors.hold(THREADS, "127.0.0.1", b"X-Forwarded-For: 192.0.2.1\r\n")
-        for number in range(2, 5):
-            assert visitors.ask("127.0.0.1", forwarded=f"192.0.2.{number}").status == 200
-        assert visitors.ask("127.0.0.1", forwarded="192.0.2.9, 192.0.2.1").status == 503
-
     def test_life_is_told_while_every_thread_is_busy(self, visitors: Visitors) -> None:
         for number in range(THREADS // SHARE):
             visitors.hold(SHARE, f"127.0.0.{10 + number}")
@@ -147,6 +145,18 @@ class TestServer:
             )
             assert liveness_answer.took_s < 0.5
 
+    def test_a_head_beyond_its_limit_is_refused(self, visitors: Visitors) -> None:
+        with socket.create_connection(("127.0.0.1", visitors.port), timeout=20) as line:
+            line.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 11_000)
+            assert line.recv(12) == b"HTTP/1.1 431"
+
+    @server_with(LORARY_TRUST_PROXY="1", LORARY_BASE_URL="http://hub.example")
+    def test_behind_a_proxy_callers_are_whom_it_forwards(self, visitors: Visitors) -> None:
+        visitors.hold(THREADS, "127.0.0.1", b"X-Forwarded-For: 192.0.2.1\r\n")
+        for number in range(2, 5):
+            assert visitors.ask("127.0.0.1", forwarded=f"192.0.2.{number}").status == 200
+        assert visitors.ask("127.0.0.1", forwarded="192.0.2.9, 192.0.2.1").status == 503
+
     @server_with(GUNICORN_CMD_ARGS="--worker-connections 30")
     def test_silent_connections_make_room(self, visitors: Visitors) -> None:
         lines = [
@@ -156,11 +166,6 @@ class TestServer:
         assert visitors.ask("127.0.0.2").status == 200
         lines[0].settimeout(5)
         assert lines[0].recv(1) == b"", "the one that was silent the longest was closed"
-
-    def test_a_head_beyond_its_limit_is_refused(self, visitors: Visitors) -> None:
-        with socket.create_connection(("127.0.0.1", visitors.port), timeout=20) as line:
-            line.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 11_000)
-            assert line.recv(12) == b"HTTP/1.1 431"
 
 
 CALLERS = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-#: Sends jobs that no handler does to the queue of a family, and prints how long each waited for a
+#: Sends jobs that no handler does to a queue, and prints how long each waited for a
 #: worker's look. The first also waits for the worker to start. A sweep comes every five seconds,
 #: so three short waits in a row are the broker's doing.
 SEND = """
@@ -33,7 +33,7 @@ from registry.jobs.queue import enqueue
 waits = []
 for number in range(4):
     began = time.monotonic()
-    job = enqueue(queue="render.miniature", task="nobody", args={}, key=f"wake-{number}")
+    job = enqueue(queue="checks", task="nobody", args={}, key=f"wake-{number}")
     while not Job.objects.filter(pk=job.pk).exclude(reason="").exists():
         assert time.monotonic() - began < 20
         time.sleep(0.01)
@@ -77,7 +77,7 @@ def waits(hub: RunningHub) -> list[float]:
 
 
 def test_embedded_broker_wakes_a_worker_at_once(tmp_path: Path) -> None:
-    with RunningHub(tmp_path / "hub", "--queues", "render") as hub:
+    with RunningHub(tmp_path / "hub", "--queues", "checks") as hub:
         assert max(waits(hub)) < 1.5
         assert not list((hub.data / "broker" / "messages").iterdir())
 
@@ -86,11 +86,12 @@ def test_embedded_broker_wakes_a_worker_at_once(tmp_path: Path) -> None:
 def test_redis_wakes_a_worker_at_once(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as url,
-        RunningHub(tmp_path / "hub", "--queues", "render", BROKER_URL=url, CACHE_URL=url) as hub,
+        RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url, CACHE_URL=url) as hub,
     ):
         assert max(waits(hub)) < 1.5
 
 
+@pytest.mark.long
 @pytest.mark.service
 def test_rabbitmq_wakes_a_worker_at_once(tmp_path: Path) -> None:
     url = os.environ.get("LORARY_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
@@ -99,5 +100,5 @@ def test_rabbitmq_wakes_a_worker_at_once(tmp_path: Path) -> None:
             connection.ensure_connection(max_retries=1)
     except (KombuError, OSError) as error:
         pytest.skip(f"no RabbitMQ at LORARY_TEST_RABBITMQ ({url}): {error}")
-    with RunningHub(tmp_path / "hub", "--queues", "render", BROKER_URL=url) as hub:
+    with RunningHub(tmp_path / "hub", "--queues", "checks", BROKER_URL=url) as hub:
         assert max(waits(hub)) < 1.5

@@ -88,17 +88,21 @@ def kept(client: Client, path: str) -> str:
     return str(answer.headers["Cache-Control"])
 
 
-@pytest.mark.parametrize("visibility", ["private", "unlisted"])
-@pytest.mark.parametrize("path", ABOUT_ONE)
 def test_nothing_about_a_private_or_unlisted_adapter_is_stored(
-    as_ada: Client, noir: Adapter, place: Callable[[str], str], path: str, visibility: str
+    as_ada: Client, noir: Adapter, place: Callable[[str], str], subtests: pytest.Subtests
 ) -> None:
-    Adapter.objects.filter(pk=noir.pk).update(visibility=visibility)
-    for client in (as_ada, Client()):
-        said = kept(client, place(path))
-        is_for_strangers = path in PUBLIC_LISTS and client is not as_ada
-        assert "private" in said
-        assert said == REVALIDATE if is_for_strangers else "no-store" in said, (path, said)
+    for visibility in ["private", "unlisted"]:
+        for path in ABOUT_ONE:
+            with subtests.test(visibility=visibility, path=path):
+                Adapter.objects.filter(pk=noir.pk).update(visibility=visibility)
+                for client in (as_ada, Client()):
+                    said = kept(client, place(path))
+                    is_for_strangers = path in PUBLIC_LISTS and client is not as_ada
+                    assert "private" in said
+                    assert said == REVALIDATE if is_for_strangers else "no-store" in said, (
+                        path,
+                        said,
+                    )
 
 
 def test_what_a_token_opens_is_not_stored(

@@ -91,6 +91,7 @@ assert maintenance.check().is_well, maintenance.check()
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_rows_of_the_release_before_are_taken_and_survive_the_way_back(tmp_path: Path) -> None:
     hub = RunningHub(tmp_path / "hub")

@@ -220,22 +220,25 @@ def test_move_does_not_leave_missing_files_behind_unasked(there: str) -> None:
     assert moved_to(settings.LORARY.data) == there
 
 
-@pytest.mark.parametrize(
-    ("arguments", "refusal"),
-    [
-        (["copy"], "need --to"),
-        (["status", "--to", "file:///x"], "need --to"),
-        (["copy", "--to", "ftp://x"], "ftp://x"),
-        (["verify", "--at", "nowhere"], "nowhere"),
-        (["mend"], "needs --from"),
-        (["mend", "--from", "file:///does/not/exist"], "the folder /does/not/exist does not exist"),
-        (["verify", "--sample", "0"], "at least 1"),
-        (["copy", "--to", "file:///x", "--threads", "0"], "at least 1"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(arguments: list[str], refusal: str) -> None:
-    with pytest.raises(CommandError, match=refusal):
-        call_command("storage", *arguments)
+REFUSED = [
+    (["copy"], "need --to"),
+    (["status", "--to", "file:///x"], "need --to"),
+    (["copy", "--to", "ftp://x"], "ftp://x"),
+    (["verify", "--at", "nowhere"], "nowhere"),
+    (["mend"], "needs --from"),
+    (["mend", "--from", "file:///does/not/exist"], "the folder /does/not/exist does not exist"),
+    (["verify", "--sample", "0"], "at least 1"),
+    (["copy", "--to", "file:///x", "--threads", "0"], "at least 1"),
+]
+
+
+def test_what_makes_no_sense_is_refused(subtests: pytest.Subtests) -> None:
+    for arguments, refusal in REFUSED:
+        with (
+            subtests.test(arguments=arguments),
+            pytest.raises(CommandError, match=refusal),
+        ):
+            call_command("storage", *arguments)
 
 
 def test_the_same_place_by_another_name_is_refused() -> None:

@@ -59,6 +59,7 @@ def test_a_signal_to_the_group_leaves_no_process(hub: RunningHub, number: int) -
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.long
 def test_a_signal_to_the_first_process_alone_leaves_none(hub: RunningHub) -> None:
     assert hub.process is not None
     hub.process.terminate()

@@ -44,33 +44,34 @@ def test_markup_in_an_address_is_text(client: Client) -> None:
     assert "<script>alert" not in answer.content.decode()
 
 
+ADDRESSES = [
+    ("/a%00b", 404),
+    ("/a/%00", 404),
+    ("/a%1b/b", 404),
+    ("/a/b%C2%85/previews", 404),
+    ("/ada/noir/versions/v%00/edit", 404),
+    ("/browse?q=%00", 400),
+    ("/browse?tag=a%00b", 400),
+    ("/browse?owner=%7F", 400),
+    ("/ada/noir?v=%00", 400),
+    ("/publish?to=a/%00", 400),
+    ("/?q=%08", 400),
+]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("address", "status"),
-    [
-        ("/a%00b", 404),
-        ("/a/%00", 404),
-        ("/a%1b/b", 404),
-        ("/a/b%C2%85/previews", 404),
-        ("/ada/noir/versions/v%00/edit", 404),
-        ("/browse?q=%00", 400),
-        ("/browse?tag=a%00b", 400),
-        ("/browse?owner=%7F", 400),
-        ("/ada/noir?v=%00", 400),
-        ("/publish?to=a/%00", 400),
-        ("/?q=%08", 400),
-    ],
-)
 def test_what_nobody_can_type_is_refused_before_the_database_sees_it(
-    client: Client, ada: User, address: str, status: int
+    client: Client, ada: User, subtests: pytest.Subtests
 ) -> None:
-    client.force_login(ada)
-    with CaptureQueriesContext(connection) as asked:
-        answer = client.get(address)
-    assert answer.status_code == status
-    page = answer.content.decode()
-    assert "nothing at this address" in page if status == 404 else "invisible" in page
-    assert len(asked) <= 2  # the session and its user
+    for address, status in ADDRESSES:
+        with subtests.test(address=address, status=status):
+            client.force_login(ada)
+            with CaptureQueriesContext(connection) as asked:
+                answer = client.get(address)
+            assert answer.status_code == status
+            page = answer.content.decode()
+            assert "nothing at this address" in page if status == 404 else "invisible" in page
+            assert len(asked) <= 2  # the session and its user
 
 
 @pytest.mark.django_db

@@ -85,21 +85,22 @@ def test_members_make_repos_of_their_organisation(as_ada: Client, ada: User) -> 
     assert create(as_ada, "rain", organization="guild").json()["url"] == f"{HOST}/Guild/rain"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        None, [], "x", 3, {}, {"name": 3}, {"name": None}, {"name": ""}, {"name": "a/b"},
-        {"name": "a--b"}, {"name": "x" * 97}, {"name": "a\0b"}, {"name": "\ud800"},
-        {"name": "a", "type": "dataset"}, {"name": "a", "type": 1}, {"name": "a", "private": "yes"},
-        {"name": "a", "visibility": "secret"}, {"name": "a", "visibility": ["public"]},
-        {"name": "a", "organization": {"a": 1}},
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_makes_no_repo(as_ada: Client, body: Any) -> None:
-    answer = send(as_ada, "POST", "/api/repos/create", body)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
-    assert not Adapter.objects.exists()
+BODIES: list[Any] = [
+    None, [], "x", 3, {}, {"name": 3}, {"name": None}, {"name": ""}, {"name": "a/b"},
+    {"name": "a--b"}, {"name": "x" * 97}, {"name": "a\0b"}, {"name": "\ud800"},
+    {"name": "a", "type": "dataset"}, {"name": "a", "type": 1}, {"name": "a", "private": "yes"},
+    {"name": "a", "visibility": "secret"}, {"name": "a", "visibility": ["public"]},
+    {"name": "a", "organization": {"a": 1}},
+]  # fmt: skip
+
+
+def test_what_makes_no_sense_makes_no_repo(as_ada: Client, subtests: pytest.Subtests) -> None:
+    for body in BODIES:
+        with subtests.test(body=body):
+            answer = send(as_ada, "POST", "/api/repos/create", body)
+            assert answer.status_code == 400
+            assert answer.json()["error"]
+            assert not Adapter.objects.exists()
 
 
 def test_bodies_that_are_no_json_are_refused(as_ada: Client, noir: Adapter) -> None:
@@ -157,16 +158,22 @@ def test_strangers_and_others_change_nothing(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path"), WRITES)
 def test_a_private_repo_is_not_there_for_others(
-    as_bob: Client, noir: Adapter, ada: User, method: str, path: str
+    as_bob: Client, noir: Adapter, ada: User, subtests: pytest.Subtests
 ) -> None:
-    cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
-    if "create" in path:
-        return
-    body = {"name": "noir", "organization": "ada", "fromRepo": "ada/noir", "toRepo": "ada/x"}
-    answer = send(as_bob, method, path, body)
-    assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
+    for method, path in WRITES:
+        with subtests.test(method=method, path=path):
+            cards.edit_adapter(actor=ada, adapter=noir, visibility="private")
+            if "create" in path:
+                return
+            body = {
+                "name": "noir",
+                "organization": "ada",
+                "fromRepo": "ada/noir",
+                "toRepo": "ada/x",
+            }
+            answer = send(as_bob, method, path, body)
+            assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
 
 
 def test_a_deleted_repo_is_gone_and_its_name_stays(as_ada: Client, noir: Adapter) -> None:
@@ -265,35 +272,39 @@ def test_branches_are_made_and_removed(
     assert send(as_ada, "POST", f"{NOIR}/branch/{name}", at).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["main", "v9", "HEAD", "refs/heads/x", "a b", "-x", "a/"])
-def test_other_names_are_no_branches(as_ada: Client, noir: Adapter, name: str) -> None:
-    answer = send(as_ada, "POST", f"{NOIR}/branch/{name}", {})
-    assert answer.status_code in {400, 409}
-    assert set(refs(noir)) == {"main", "v1"}
-    assert send(as_ada, "DELETE", f"{NOIR}/branch/main").status_code == 400
+def test_other_names_are_no_branches(
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
+) -> None:
+    for name in ["main", "v9", "HEAD", "refs/heads/x", "a b", "-x", "a/"]:
+        with subtests.test(name=name):
+            answer = send(as_ada, "POST", f"{NOIR}/branch/{name}", {})
+            assert answer.status_code in {400, 409}
+            assert set(refs(noir)) == {"main", "v1"}
+            assert send(as_ada, "DELETE", f"{NOIR}/branch/main").status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("card", "is_fine"),
-    [
-        ("---\nlicense: mit\ntags:\n- lora\n---\n# Noir", True),
-        ("---\r\nlicense: mit\r\n---\r\n# Noir", True),
-        ("# Noir", True),
-        ("", True),
-        ("---\n---\n", True),
-        ("---\nlicense: [mit\n---\n", False),
-        ("---\nlicense: mit\n", True),
-        ("---\n- a\n- b\n---\n", False),
-        ("---\nwhen: 2026-13-45\n---\n", True),
-        ("---\na: &a [b]\nc: *a\n---\n", False),
-        ("---\na: " + "[" * 20_000 + "\n---\n", False),
-        ("---\na: !!python/object/apply:os.system [id]\n---\n", False),
-        ("---\na: '" + "x" * 70_000 + "'\n---\n", False),
-    ],
-)
-def test_a_card_is_judged_before_it_is_pushed(stranger: Client, card: str, is_fine: bool) -> None:
-    body = {"content": card, "repoType": "model"}
-    answer = send(stranger, "POST", "/api/validate-yaml", body)
-    assert answer.status_code == (200 if is_fine else 400)
-    assert bool(answer.json()["errors"]) is not is_fine
-    assert all(set(one) == {"message"} for one in answer.json()["errors"])
+CARDS = [
+    ("---\nlicense: mit\ntags:\n- lora\n---\n# Noir", True),
+    ("---\r\nlicense: mit\r\n---\r\n# Noir", True),
+    ("# Noir", True),
+    ("", True),
+    ("---\n---\n", True),
+    ("---\nlicense: [mit\n---\n", False),
+    ("---\nlicense: mit\n", True),
+    ("---\n- a\n- b\n---\n", False),
+    ("---\nwhen: 2026-13-45\n---\n", True),
+    ("---\na: &a [b]\nc: *a\n---\n", False),
+    ("---\na: " + "[" * 20_000 + "\n---\n", False),
+    ("---\na: !!python/object/apply:os.system [id]\n---\n", False),
+    ("---\na: '" + "x" * 70_000 + "'\n---\n", False),
+]
+
+
+def test_a_card_is_judged_before_it_is_pushed(stranger: Client, subtests: pytest.Subtests) -> None:
+    for card, is_fine in CARDS:
+        with subtests.test(card=card, is_fine=is_fine):
+            body = {"content": card, "repoType": "model"}
+            answer = send(stranger, "POST", "/api/validate-yaml", body)
+            assert answer.status_code == (200 if is_fine else 400)
+            assert bool(answer.json()["errors"]) is not is_fine
+            assert all(set(one) == {"message"} for one in answer.json()["errors"])

@@ -122,23 +122,24 @@ def test_writes_of_a_user_are_counted(
     assert as_ada.get("/api/whoami-v2").status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("/api/models/gpt2", "RepoNotFound"),
-        ("/api/models/gpt2/revision/main", "RepoNotFound"),
-        ("/api/models/gpt2/tree/main/unet", "RepoNotFound"),
-        ("/gpt2/resolve/main/config.json", "RepoNotFound"),
-        ("/api/datasets/ada/noir", "RepoNotFound"),
-        ("/api/spaces/ada/noir/tree/main", "RepoNotFound"),
-        ("/api/models/ada/noir/discussions", None),
-    ],
-)
-def test_what_is_not_here_is_said_so(stranger: Client, path: str, code: str | None) -> None:
-    answer = stranger.get(path)
-    assert answer.status_code == (401 if code else 404)
-    assert answer.headers.get("X-Error-Code") == code
-    assert answer.json()["error"]
+PATHS = [
+    ("/api/models/gpt2", "RepoNotFound"),
+    ("/api/models/gpt2/revision/main", "RepoNotFound"),
+    ("/api/models/gpt2/tree/main/unet", "RepoNotFound"),
+    ("/gpt2/resolve/main/config.json", "RepoNotFound"),
+    ("/api/datasets/ada/noir", "RepoNotFound"),
+    ("/api/spaces/ada/noir/tree/main", "RepoNotFound"),
+    ("/api/models/ada/noir/discussions", None),
+]
+
+
+def test_what_is_not_here_is_said_so(stranger: Client, subtests: pytest.Subtests) -> None:
+    for path, code in PATHS:
+        with subtests.test(path=path, code=code):
+            answer = stranger.get(path)
+            assert answer.status_code == (401 if code else 404)
+            assert answer.headers.get("X-Error-Code") == code
+            assert answer.json()["error"]
 
 
 def test_the_finding_that_is_the_reason_is_told_in_the_same_words(rf: RequestFactory) -> None:

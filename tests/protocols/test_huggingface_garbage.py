@@ -25,35 +25,37 @@ def state() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("method", "path", "valid"), CALLS, ids=[path for _m, path, _v in CALLS])
 def test_broken_requests_are_refused_and_change_nothing(
-    as_ada: Client, noir: Adapter, method: str, path: str, valid: Any
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    rng = random.Random(path)
-    before = state()
-    for _try in range(40):
-        body = body_of(path, broken(valid, rng), rng)
-        answer = as_ada.generic(method, path, body, content_type="application/json")
-        assert answer.status_code < 500, (path, body[:500], answer.content)
-        if answer.status_code >= 400:
-            said = answer.json()
-            assert said.get("error") or said.get("errors"), body[:500]
-            assert "Traceback" not in answer.content.decode()
-    kept = "/settings" in path or "/create" in path or "/commit/" in path
-    assert kept or state() == before
+    for method, path, valid in CALLS:
+        with subtests.test(method=method, path=path, valid=valid):
+            rng = random.Random(path)
+            before = state()
+            for _try in range(40):
+                body = body_of(path, broken(valid, rng), rng)
+                answer = as_ada.generic(method, path, body, content_type="application/json")
+                assert answer.status_code < 500, (path, body[:500], answer.content)
+                if answer.status_code >= 400:
+                    said = answer.json()
+                    assert said.get("error") or said.get("errors"), body[:500]
+                    assert "Traceback" not in answer.content.decode()
+            kept = "/settings" in path or "/create" in path or "/commit/" in path
+            assert kept or state() == before
 
 
-@pytest.mark.parametrize(("method", "path", "valid"), CALLS, ids=[path for _m, path, _v in CALLS])
 def test_whoever_sends_them_without_a_token_changes_nothing_at_all(
-    stranger: Client, noir: Adapter, method: str, path: str, valid: Any
+    stranger: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    rng = random.Random(path)
-    before = state()
-    for value in [valid, *(broken(valid, rng) for _try in range(15))]:
-        answer = stranger.generic(method, path, body_of(path, value, rng))
-        is_question = path == "/api/validate-yaml"
-        assert answer.status_code in ({200, 400} if is_question else {401}), answer.content
-    assert state() == before
+    for method, path, valid in CALLS:
+        with subtests.test(method=method, path=path, valid=valid):
+            rng = random.Random(path)
+            before = state()
+            for value in [valid, *(broken(valid, rng) for _try in range(15))]:
+                answer = stranger.generic(method, path, body_of(path, value, rng))
+                is_question = path == "/api/validate-yaml"
+                assert answer.status_code in ({200, 400} if is_question else {401}), answer.content
+            assert state() == before
 
 
 @pytest.mark.parametrize("charset", ["utf-7", "utf-16", "none-of-them"])

@@ -153,24 +153,27 @@ def test_one_object_that_makes_no_sense_stops_no_other(
     assert "bytes" in huge["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        None, [], {}, {"operation": "download"}, {"operation": "upload"},
-        {"operation": "upload", "objects": {}}, {"operation": "upload", "objects": [3]},
-        {"operation": "upload", "objects": [{"oid": 3, "size": 3}]},
-        {"operation": "upload", "objects": [{"oid": "a" * 64, "size": "3"}]},
-        {"operation": "upload", "objects": [{"oid": "a" * 64, "size": -3}]},
-        {"operation": "upload", "objects": [{"oid": "a" * 64}]},
-        {"operation": "upload", "objects": [{}] * 1001},
-        {"operation": "upload", "objects": [], "hash_algo": "md5"},
-    ],
-)  # fmt: skip
-def test_a_batch_that_makes_no_sense_is_refused(as_ada: Client, noir: Adapter, body: Any) -> None:
-    answer = batch(as_ada, body)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
-    assert not Upload.objects.filter(state=UploadState.RECEIVING).exists()
+BODIES: list[Any] = [
+    None, [], {}, {"operation": "download"}, {"operation": "upload"},
+    {"operation": "upload", "objects": {}}, {"operation": "upload", "objects": [3]},
+    {"operation": "upload", "objects": [{"oid": 3, "size": 3}]},
+    {"operation": "upload", "objects": [{"oid": "a" * 64, "size": "3"}]},
+    {"operation": "upload", "objects": [{"oid": "a" * 64, "size": -3}]},
+    {"operation": "upload", "objects": [{"oid": "a" * 64}]},
+    {"operation": "upload", "objects": [{}] * 1001},
+    {"operation": "upload", "objects": [], "hash_algo": "md5"},
+]  # fmt: skip
+
+
+def test_a_batch_that_makes_no_sense_is_refused(
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
+) -> None:
+    for body in BODIES:
+        with subtests.test(body=body):
+            answer = batch(as_ada, body)
+            assert answer.status_code == 400
+            assert answer.json()["error"]
+            assert not Upload.objects.filter(state=UploadState.RECEIVING).exists()
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])

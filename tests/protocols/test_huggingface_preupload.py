@@ -91,40 +91,46 @@ def test_what_was_withdrawn_is_not_here(
     assert "oid" not in said
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["training_args.bin", "optimizer.pt", "checkpoint-500/scheduler.pt", "rng_state.pth",
-     "rng_state_0.pth", "checkpoint-500/random_states_0.pkl", ".gitattributes", ".gitignore",
-     "logs/.cache/x", "logs/dreambooth/events.out.tfevents.1700000000.host.1.0"],
-)  # fmt: skip
-def test_the_state_of_a_trainer_is_left_out(as_ada: Client, noir: Adapter, path: str) -> None:
-    (said,) = told(as_ada, file(path, b"PK\x03\x04" + b"\0" * 60))
-    assert said["shouldIgnore"] is True
+PATHS = [
+    "training_args.bin", "optimizer.pt", "checkpoint-500/scheduler.pt", "rng_state.pth",
+    "rng_state_0.pth", "checkpoint-500/random_states_0.pkl", ".gitattributes", ".gitignore",
+    "logs/.cache/x", "logs/dreambooth/events.out.tfevents.1700000000.host.1.0",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "data", "words"),
-    [
-        ("pytorch_lora_weights.bin", b"\x80\x02}q\0.", "has the name of a Python pickle"),
-        ("noir.pt", b"PK\x03\x04" + b"\0" * 600, "Save weights as .safetensors"),
-        ("noir.safetensors", b"PK\x03\x04" + b"\0" * 600, "Convert it to safetensors"),
-        ("noir.safetensors", b"\x80\x02}q\0" + b"a" * 600, "can run code"),
-        ("noir.safetensors", b'{"error": "not found"}' * 40, "JSON"),
-        ("noir.safetensors", b"abcd", "takes eight"),
-        ("a.png", b"<html>" * 100, "match its suffix"),
-        ("a.json", b"\0" * 100, "match its suffix"),
-        ("setup.exe", b"MZ" * 100, "unsupported type"),
-    ],
-)
-def test_what_would_be_refused_is_refused_before_it_travels(
-    as_ada: Client, noir: Adapter, path: str, data: bytes, words: str
+def test_the_state_of_a_trainer_is_left_out(
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    answer = ask(as_ada, file("fine.md"), file(path, data, max(len(data), 4)))
-    assert answer.status_code in {400, 422}
-    assert words in answer.json()["error"], answer.json()
-    assert path in answer.json()["error"]
-    assert words in " ".join(one["message"] for one in answer.json()["errors"])
-    assert answer.headers["X-Error-Message"]
+    for path in PATHS:
+        with subtests.test(path=path):
+            (said,) = told(as_ada, file(path, b"PK\x03\x04" + b"\0" * 60))
+            assert said["shouldIgnore"] is True
+
+
+PATHS_TRAVELS = [
+    ("pytorch_lora_weights.bin", b"\x80\x02}q\0.", "has the name of a Python pickle"),
+    ("noir.pt", b"PK\x03\x04" + b"\0" * 600, "Save weights as .safetensors"),
+    ("noir.safetensors", b"PK\x03\x04" + b"\0" * 600, "Convert it to safetensors"),
+    ("noir.safetensors", b"\x80\x02}q\0" + b"a" * 600, "can run code"),
+    ("noir.safetensors", b'{"error": "not found"}' * 40, "JSON"),
+    ("noir.safetensors", b"abcd", "takes eight"),
+    ("a.png", b"<html>" * 100, "match its suffix"),
+    ("a.json", b"\0" * 100, "match its suffix"),
+    ("setup.exe", b"MZ" * 100, "unsupported type"),
+]
+
+
+def test_what_would_be_refused_is_refused_before_it_travels(
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
+) -> None:
+    for path, data, words in PATHS_TRAVELS:
+        with subtests.test(path=path, data=data, words=words):
+            answer = ask(as_ada, file("fine.md"), file(path, data, max(len(data), 4)))
+            assert answer.status_code in {400, 422}
+            assert words in answer.json()["error"], answer.json()
+            assert path in answer.json()["error"]
+            assert words in " ".join(one["message"] for one in answer.json()["errors"])
+            assert answer.headers["X-Error-Message"]
 
 
 def test_a_refusal_is_told_once(as_ada: Client, noir: Adapter) -> None:
@@ -154,22 +160,23 @@ def test_the_header_of_weights_may_go_on_behind_the_sample(
     assert said["uploadMode"] == "lfs"
 
 
-@pytest.mark.parametrize(
-    ("row", "status"),
-    [
-        (None, 400), (3, 400), ({}, 400), ({"path": "a.md"}, 400), ({"path": 3, "size": 3}, 400),
-        ({"path": "a.md", "size": "3"}, 400), ({"path": "a.md", "size": -1}, 400),
-        ({"path": "a.md", "size": 2**63}, 400), ({"path": "a.md", "size": True}, 400),
-        ({"path": "a.md", "size": 3, "sample": "ä"}, 400), ({"path": "a//b.md", "size": 3}, 400),
-        ({"path": "a\0.md", "size": 3}, 400), ({"path": "\ud800.md", "size": 3}, 400),
-        ({"path": "", "size": 3}, 400), ({"path": "x" * 5000, "size": 3}, 400),
-        ({"path": "a.safetensors", "size": 2**62}, 413),
-    ],
-)  # fmt: skip
+ROWS = [
+    (None, 400), (3, 400), ({}, 400), ({"path": "a.md"}, 400), ({"path": 3, "size": 3}, 400),
+    ({"path": "a.md", "size": "3"}, 400), ({"path": "a.md", "size": -1}, 400),
+    ({"path": "a.md", "size": 2**63}, 400), ({"path": "a.md", "size": True}, 400),
+    ({"path": "a.md", "size": 3, "sample": "ä"}, 400), ({"path": "a//b.md", "size": 3}, 400),
+    ({"path": "a\0.md", "size": 3}, 400), ({"path": "\ud800.md", "size": 3}, 400),
+    ({"path": "", "size": 3}, 400), ({"path": "x" * 5000, "size": 3}, 400),
+    ({"path": "a.safetensors", "size": 2**62}, 413),
+]  # fmt: skip
+
+
 def test_what_makes_no_sense_is_refused(
-    as_ada: Client, noir: Adapter, row: Any, status: int
+    as_ada: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    assert ask(as_ada, row).status_code == status
+    for row, status in ROWS:
+        with subtests.test(row=row, status=status):
+            assert ask(as_ada, row).status_code == status
 
 
 def test_other_bodies_are_refused(as_ada: Client, noir: Adapter) -> None:

@@ -182,18 +182,23 @@ def test_private_bytes_are_for_no_shared_cache(as_ada: Client, noir: Adapter, ad
     assert as_ada.get("/api/models/ada/noir").json()["private"] is True
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["/api/models/ada/noir/revision/%s", "/api/models/ada/noir/tree/%s",
-     "/api/models/ada/noir/commits/%s", "/ada/noir/resolve/%s/noir.safetensors"],
-)  # fmt: skip
-@pytest.mark.parametrize("ref", ["nothing", "v9", "refs%2Fpr%2F1", "0" * 40, "a/b/c", "v1%00"])
+PLACES = [
+    "/api/models/ada/noir/revision/%s", "/api/models/ada/noir/tree/%s",
+    "/api/models/ada/noir/commits/%s", "/ada/noir/resolve/%s/noir.safetensors",
+]  # fmt: skip
+
+
 def test_an_unknown_revision_is_said_so(
-    stranger: Client, noir: Adapter, place: str, ref: str
+    stranger: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    answer = stranger.get(place % ref)
-    assert answer.status_code == 404
-    assert answer.headers.get("X-Error-Code") == (None if "%00" in ref else "RevisionNotFound")
+    for place in PLACES:
+        for ref in ["nothing", "v9", "refs%2Fpr%2F1", "0" * 40, "a/b/c", "v1%00"]:
+            with subtests.test(place=place, ref=ref):
+                answer = stranger.get(place % ref)
+                assert answer.status_code == 404
+                assert answer.headers.get("X-Error-Code") == (
+                    None if "%00" in ref else "RevisionNotFound"
+                )
 
 
 def test_an_unknown_file_is_said_so_with_the_commit(stranger: Client, first: Version) -> None:
@@ -348,24 +353,25 @@ def test_who_may_write_can_ask(
     ]
 
 
-@pytest.mark.parametrize(
-    ("place", "status"),
-    [
-        ("/api/models?limit=x", 400), ("/api/models?limit=0", 400), ("/api/models?cursor=%ff", 400),
-        ("/api/models?cursor=WzEsMl0&sort=createdAt", 400), ("/api/models?search=%00", 400),
-        ("/api/models/ada/noir/commits/main?cursor=-1", 400),
-        ("/api/models/ada/noir/tree/main?limit=-5", 400), ("/ada/noir/resolve/main", 404),
-        ("/ada/noir/resolve/main/", 404), ("/ada/noir/resolve//noir.safetensors", 404),
-        ("/ada/noir/resolve/main/../../x", 400), ("/ada/noir/resolve/main/%00", 404),
-    ],
-)  # fmt: skip
+NONSENSE = [
+    ("/api/models?limit=x", 400), ("/api/models?limit=0", 400), ("/api/models?cursor=%ff", 400),
+    ("/api/models?cursor=WzEsMl0&sort=createdAt", 400), ("/api/models?search=%00", 400),
+    ("/api/models/ada/noir/commits/main?cursor=-1", 400),
+    ("/api/models/ada/noir/tree/main?limit=-5", 400), ("/ada/noir/resolve/main", 404),
+    ("/ada/noir/resolve/main/", 404), ("/ada/noir/resolve//noir.safetensors", 404),
+    ("/ada/noir/resolve/main/../../x", 400), ("/ada/noir/resolve/main/%00", 404),
+]  # fmt: skip
+
+
 def test_nonsense_is_refused_in_words(
-    stranger: Client, noir: Adapter, place: str, status: int
+    stranger: Client, noir: Adapter, subtests: pytest.Subtests
 ) -> None:
-    answer = stranger.get(place)
-    assert answer.status_code == status
-    if status == 400:
-        assert answer.json()["error"] == answer.headers["X-Error-Message"]
+    for place, status in NONSENSE:
+        with subtests.test(place=place, status=status):
+            answer = stranger.get(place)
+            assert answer.status_code == status
+            if status == 400:
+                assert answer.json()["error"] == answer.headers["X-Error-Message"]
 
 
 def test_a_question_with_too_many_paths_is_refused(stranger: Client, noir: Adapter) -> None:

@@ -64,20 +64,21 @@ def test_the_whole_front_matter_is_there_for_clients() -> None:
     json.dumps(found, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("text", "body"),
-    [
-        ("# Noir", "# Noir"),
-        ("", ""),
-        ("---\nno end of it", "---\nno end of it"),
-        ("---\n---\n# Noir", "# Noir"),
-        ("\ufeff---\r\nlicense: mit\r\n---\r\n\r\n# Noir", "# Noir"),
-        ("Text first\n---\nlicense: [\n---\n", "Text first\n---\nlicense: [\n---\n"),
-        ("----\nlicense: [\n----\n", "----\nlicense: [\n----\n"),
-    ],
-)
-def test_a_readme_may_have_no_front_matter(text: str, body: str) -> None:
-    assert card_fields.read(text).text == body
+TEXTS = [
+    ("# Noir", "# Noir"),
+    ("", ""),
+    ("---\nno end of it", "---\nno end of it"),
+    ("---\n---\n# Noir", "# Noir"),
+    ("\ufeff---\r\nlicense: mit\r\n---\r\n\r\n# Noir", "# Noir"),
+    ("Text first\n---\nlicense: [\n---\n", "Text first\n---\nlicense: [\n---\n"),
+    ("----\nlicense: [\n----\n", "----\nlicense: [\n----\n"),
+]
+
+
+def test_a_readme_may_have_no_front_matter(subtests: pytest.Subtests) -> None:
+    for text, body in TEXTS:
+        with subtests.test(text=text, body=body):
+            assert card_fields.read(text).text == body
 
 
 def test_windows_line_ends_are_no_difference() -> None:
@@ -103,42 +104,43 @@ LAUGHS = "a: &a [x]\n" + "".join(
 )
 
 
-@pytest.mark.parametrize(
-    ("raw", "said"),
-    [
-        ("license: [mit", "line "),
-        ("license: a: b", "line 2"),
-        ("tags:\n- a\n\tb: c", "line 4"),
-        ("- a list", "names with values"),
-        ("just text", "names with values"),
-        (LAUGHS, "anchor"),
-        ("x: *nothing", "alias"),
-        ("x: !!python/object/apply:os.system ['true']", "tag"),
-        ("x: !!timestamp abc", "tag"),
-        ("x: !!int abc", "tag"),
-        ("x: !local y", "tag"),
-        ("n: " + "9" * 5000, "number"),
-        ("n: 0x_", "number"),
-        ("n: " + "1:" * 20_000 + "1", "number"),
-        ("n: " + "1:" * 3000 + "1.5", "number"),
-        ("1" * 30 + ": x", "number"),
-        ("x: " + "[" * 5000, "nested"),
-        ("x: " + "{a: " * 100, "nested"),
-        ("x: [" + "1, " * 20_000 + "]", "values"),
-        ("x: " + "y" * 70_000, "bytes"),
-        ("? [a]\n: b", "line"),
-        ("x: =", "line"),
-        ("<<: 3", "line"),
-        ("x: \x00", "characters"),
-        ("a: 1\n...\nb: 2", "line"),
-    ],
-)
-def test_hostile_and_broken_front_matter_is_refused_at_once(raw: str, said: str) -> None:
-    begun = time.monotonic()
-    with pytest.raises(Invalid) as refusal:
-        card_fields.read(f"---\n{raw}\n---\n# Noir")
-    assert said in str(refusal.value)
-    assert time.monotonic() - begun < 5
+RAWS = [
+    ("license: [mit", "line "),
+    ("license: a: b", "line 2"),
+    ("tags:\n- a\n\tb: c", "line 4"),
+    ("- a list", "names with values"),
+    ("just text", "names with values"),
+    (LAUGHS, "anchor"),
+    ("x: *nothing", "alias"),
+    ("x: !!python/object/apply:os.system ['true']", "tag"),
+    ("x: !!timestamp abc", "tag"),
+    ("x: !!int abc", "tag"),
+    ("x: !local y", "tag"),
+    ("n: " + "9" * 5000, "number"),
+    ("n: 0x_", "number"),
+    ("n: " + "1:" * 20_000 + "1", "number"),
+    ("n: " + "1:" * 3000 + "1.5", "number"),
+    ("1" * 30 + ": x", "number"),
+    ("x: " + "[" * 5000, "nested"),
+    ("x: " + "{a: " * 100, "nested"),
+    ("x: [" + "1, " * 20_000 + "]", "values"),
+    ("x: " + "y" * 70_000, "bytes"),
+    ("? [a]\n: b", "line"),
+    ("x: =", "line"),
+    ("<<: 3", "line"),
+    ("x: \x00", "characters"),
+    ("a: 1\n...\nb: 2", "line"),
+]
+
+
+def test_hostile_and_broken_front_matter_is_refused_at_once(subtests: pytest.Subtests) -> None:
+    for raw, said in RAWS:
+        with subtests.test(raw=raw, said=said):
+            begun = time.monotonic()
+            with pytest.raises(Invalid) as refusal:
+                card_fields.read(f"---\n{raw}\n---\n# Noir")
+            assert said in str(refusal.value)
+            assert time.monotonic() - begun < 5
 
 
 def test_a_front_matter_at_the_limit_is_read() -> None:
@@ -146,26 +148,28 @@ def test_a_front_matter_at_the_limit_is_read() -> None:
     assert len(front_matter.parse(raw)["x"]) == front_matter.MAX_NODES - 10
 
 
-@pytest.mark.parametrize(
-    ("raw", "fields"),
-    [
-        ("tags: {a: b}", ["tags"]),
-        ("tags: ['<script>', noir]", ["tags"]),
-        (f"tags: [{', '.join(f't{n}' for n in range(40))}]", ["tags"]),
-        (f"instance_prompt: {'x' * 300}", ["instance_prompt"]),
-        ("instance_prompt: {a: b}", ["instance_prompt"]),
-        (f"license: {'x' * 300}", ["license"]),
-        ("license: true", ["license"]),
-        (f"base_model: {'x' * 300}", ["base_model"]),
-        ("license: null\ntags:\nbase_model: []\ninstance_prompt: ''", []),
-    ],
-)
-def test_odd_values_are_left_out_and_told(raw: str, fields: list[str]) -> None:
-    card = card_fields.read(f"---\n{raw}\n---\n")
-    assert len(card.warnings) == len(fields)
-    assert all(
-        f"“{field}”" in warning for field, warning in zip(fields, card.warnings, strict=True)
-    )
+RAWS_TOLD = [
+    ("tags: {a: b}", ["tags"]),
+    ("tags: ['<script>', noir]", ["tags"]),
+    (f"tags: [{', '.join(f't{n}' for n in range(40))}]", ["tags"]),
+    (f"instance_prompt: {'x' * 300}", ["instance_prompt"]),
+    ("instance_prompt: {a: b}", ["instance_prompt"]),
+    (f"license: {'x' * 300}", ["license"]),
+    ("license: true", ["license"]),
+    (f"base_model: {'x' * 300}", ["base_model"]),
+    ("license: null\ntags:\nbase_model: []\ninstance_prompt: ''", []),
+]
+
+
+def test_odd_values_are_left_out_and_told(subtests: pytest.Subtests) -> None:
+    for raw, fields in RAWS_TOLD:
+        with subtests.test(raw=raw, fields=fields):
+            card = card_fields.read(f"---\n{raw}\n---\n")
+            assert len(card.warnings) == len(fields)
+            assert all(
+                f"“{field}”" in warning
+                for field, warning in zip(fields, card.warnings, strict=True)
+            )
 
 
 def test_a_readme_that_is_no_text_is_refused() -> None:

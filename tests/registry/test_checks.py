@@ -99,23 +99,24 @@ def test_a_sound_adapter_passes_every_check() -> None:
     assert not checks.is_refused(checks.run_deep(subject(LORA)))
 
 
-@pytest.mark.parametrize(
-    ("path", "data"),
-    [
-        ("README.md", b"# Noir"),
-        ("adapter_config.json", b"{}"),
-        ("sample.png", b"\x89PNG\r\n\x1a\nrest"),
-        ("sample.jpg", b"\xff\xd8\xffrest"),
-        ("sample.gif", b"GIF89arest"),
-        ("sample.mp4", b"\0\0\0\x18ftypmp42rest"),
-        ("sample.webm", b"\x1aE\xdf\xa3rest"),
-        ("sub.dir/LICENSE", b"MIT"),
-        ("chat_template.jinja", b"{{ messages }}"),
-        ("loss.jsonl", b"{}\n{}"),
-    ],
-)
-def test_companions_that_are_what_they_say_pass(path: str, data: bytes) -> None:
-    assert checks.run_deep(subject(data, path)) == []
+PATHS = [
+    ("README.md", b"# Noir"),
+    ("adapter_config.json", b"{}"),
+    ("sample.png", b"\x89PNG\r\n\x1a\nrest"),
+    ("sample.jpg", b"\xff\xd8\xffrest"),
+    ("sample.gif", b"GIF89arest"),
+    ("sample.mp4", b"\0\0\0\x18ftypmp42rest"),
+    ("sample.webm", b"\x1aE\xdf\xa3rest"),
+    ("sub.dir/LICENSE", b"MIT"),
+    ("chat_template.jinja", b"{{ messages }}"),
+    ("loss.jsonl", b"{}\n{}"),
+]
+
+
+def test_companions_that_are_what_they_say_pass(subtests: pytest.Subtests) -> None:
+    for path, data in PATHS:
+        with subtests.test(path=path, data=data):
+            assert checks.run_deep(subject(data, path)) == []
 
 
 def test_a_companion_is_small() -> None:
@@ -190,20 +191,21 @@ def test_a_stale_hash_is_told_with_its_key(key: str) -> None:
     assert (finding.evidence["keys"], finding.evidence["computed"]) == ([key], DATA_SHA256)
 
 
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        {},
-        {"sshs_model_hash": DATA_SHA256},
-        {"modelspec.hash_sha256": "0x" + DATA_SHA256.upper()},
-        {"sshs_model_hash": "ab" * 16},
-        {"sshs_model_hash": "IsADirectory"},
-        {"sshs_model_hash": hashlib.sha256().hexdigest()},
-        {"modelspec.hash_sha256": "ab" * 32, "ot_branch": "master"},
-    ],
-)
-def test_a_true_hash_and_what_is_none_are_no_finding(metadata: dict[str, str]) -> None:
-    assert hashed(**metadata) == []
+FITTING = [
+    {},
+    {"sshs_model_hash": DATA_SHA256},
+    {"modelspec.hash_sha256": "0x" + DATA_SHA256.upper()},
+    {"sshs_model_hash": "ab" * 16},
+    {"sshs_model_hash": "IsADirectory"},
+    {"sshs_model_hash": hashlib.sha256().hexdigest()},
+    {"modelspec.hash_sha256": "ab" * 32, "ot_branch": "master"},
+]
+
+
+def test_a_true_hash_and_what_is_none_are_no_finding(subtests: pytest.Subtests) -> None:
+    for metadata in FITTING:
+        with subtests.test(metadata=metadata):
+            assert hashed(**metadata) == []
 
 
 def with_header(header: str, data: bytes = b"") -> bytes:
@@ -215,25 +217,26 @@ def with_header(header: str, data: bytes = b"") -> bytes:
 ENTRY = '{"a.lora_up.weight":{"dtype":"F16","shape":[%s],"data_offsets":[0,4]}}'
 
 
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (safetensors({}), "not_an_adapter"),
-        (with_header(ENTRY % "NaN", bytes(4)), "header_invalid_json"),
-        (with_header(ENTRY % "2,Infinity", bytes(4)), "header_invalid_json"),
-        (with_header(ENTRY % "-2", bytes(4)), "shape_invalid"),
-        (with_header(ENTRY % "99999999999999999999", bytes(4)), "shape_invalid"),
-        (with_header(ENTRY % "3", bytes(4)), "size_mismatch"),
-        (with_header(ENTRY % "2", bytes(3)), "file_truncated"),
-        (with_header(ENTRY % "2", bytes(5)), "trailing_bytes"),
-        (safetensors({"a.lora_up.weight": ("F16", (0, 4))}), "tensor_empty"),
-        (kohya(SD1, alpha=float("nan")), "numbers_not_finite"),
-        (kohya(SD1, alpha=float("inf")), "numbers_not_finite"),
-    ],
-)
-def test_hostile_files_are_refused_by_name(data: bytes, code: str) -> None:
-    found = checks.run_deep(subject(data))
-    assert code in [finding.code for finding in found if finding.severity == "error"]
+HOSTILE = [
+    (safetensors({}), "not_an_adapter"),
+    (with_header(ENTRY % "NaN", bytes(4)), "header_invalid_json"),
+    (with_header(ENTRY % "2,Infinity", bytes(4)), "header_invalid_json"),
+    (with_header(ENTRY % "-2", bytes(4)), "shape_invalid"),
+    (with_header(ENTRY % "99999999999999999999", bytes(4)), "shape_invalid"),
+    (with_header(ENTRY % "3", bytes(4)), "size_mismatch"),
+    (with_header(ENTRY % "2", bytes(3)), "file_truncated"),
+    (with_header(ENTRY % "2", bytes(5)), "trailing_bytes"),
+    (safetensors({"a.lora_up.weight": ("F16", (0, 4))}), "tensor_empty"),
+    (kohya(SD1, alpha=float("nan")), "numbers_not_finite"),
+    (kohya(SD1, alpha=float("inf")), "numbers_not_finite"),
+]
+
+
+def test_hostile_files_are_refused_by_name(subtests: pytest.Subtests) -> None:
+    for data, code in HOSTILE:
+        with subtests.test(data=data, code=code):
+            found = checks.run_deep(subject(data))
+            assert code in [finding.code for finding in found if finding.severity == "error"]
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, 60_000.0])

@@ -21,13 +21,11 @@ from registry.errors import (
     SizeMismatch,
     StateConflict,
     TooLarge,
-    UploadIncomplete,
     UploadRefused,
 )
 from registry.jobs import worker_process
 from registry.models import Blob, Job, JobState, Upload, UploadState, User
 from registry.publication import services as publication
-from registry.uploads import check
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
 from tests.registry.files import LORA
@@ -58,30 +56,6 @@ def test_a_whole_body_is_checked_and_accepted(ada: User) -> None:
     assert names() == [upload.blob.sha256]
 
 
-def test_parts_may_come_in_any_order_and_again(
-    ada: User, settings: object, small_parts: None
-) -> None:
-    upload = start(ada)
-    for number in [*range(upload.part_count, 0, -1), 1]:
-        begin = (number - 1) * upload.part_bytes
-        body = io.BytesIO(LORA[begin : begin + upload.part_bytes])
-        uploads.receive_part(actor=ada, upload=upload, number=number, stream=body)
-    uploads.complete(actor=ada, upload=upload)
-    worker_process.drain("checks")
-    upload.refresh_from_db()
-    assert upload.sha256 == hashlib.sha256(LORA).hexdigest()
-    assert upload.state == UploadState.ACCEPTED
-
-
-def test_completing_names_the_parts_that_are_missing(ada: User, small_parts: None) -> None:
-    upload = start(ada)
-    first = io.BytesIO(LORA[: upload.part_bytes])
-    uploads.receive_part(actor=ada, upload=upload, number=1, stream=first)
-    with pytest.raises(UploadIncomplete) as refusal:
-        uploads.complete(actor=ada, upload=upload)
-    assert refusal.value.facts["missing"] == list(range(2, upload.part_count + 1))
-
-
 def test_a_part_of_another_length_is_refused_and_the_upload_stays_open(ada: User) -> None:
     upload = start(ada)
     for body in (LORA[:-1], LORA + b"x"):
@@ -109,20 +83,6 @@ def test_bytes_that_are_not_the_announced_ones_are_refused_and_gone(ada: User) -
     assert [finding.code for finding in upload.findings.all()] == ["digest_mismatch"]
     assert names() == []
     assert not Blob.objects.exists()
-
-
-def test_checking_twice_gives_one_blob(ada: User, send: Callable[..., Upload]) -> None:
-    upload = send(ada, LORA)
-    check.run_checks(upload=upload)
-    assert Blob.objects.count() == 1
-
-
-def test_a_worker_that_died_after_promotion_is_made_good(ada: User) -> None:
-    upload = uploads.receive(actor=ada, upload=start(ada), stream=io.BytesIO(LORA))
-    storage.store().promote(upload.storage_key, upload.sha256)
-    worker_process.drain("checks")
-    upload.refresh_from_db()
-    assert upload.state == UploadState.ACCEPTED
 
 
 def test_checks_that_cannot_be_finished_end_as_refused(ada: User) -> None:
@@ -262,20 +222,3 @@ def test_sign_up_says_everything_that_does_not_fit_at_once() -> None:
     with pytest.raises(Invalid) as refusal:
         users.sign_up(name="ada", email="nowhere", password="123")
     assert set(refusal.value.facts["fields"]) == {"email", "password"}
-
-
-def test_a_damaged_part_counts_as_missing(ada: User) -> None:
-    upload = start(ada)
-    body = io.BytesIO(LORA)
-    with pytest.raises(DigestMismatch):
-        uploads.receive_part(actor=ada, upload=upload, number=1, stream=body, sha256="0" * 64)
-    with pytest.raises(UploadIncomplete):
-        uploads.complete(actor=ada, upload=upload)
-
-
-def test_open_uploads_take_room(ada: User) -> None:
-    ada.namespace.quota_bytes = len(LORA) + 10
-    ada.namespace.save()
-    start(ada)
-    with pytest.raises(QuotaExceeded):
-        uploads.create(actor=ada, path="more.safetensors", size_bytes=11)

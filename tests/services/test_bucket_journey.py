@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.buckets import SeaweedFS
 
-pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.long, pytest.mark.service, pytest.mark.slow, pytest.mark.e2e]
 
 MIB = 2**20
 

@@ -17,7 +17,7 @@ from tests.running import RunningHub
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.service, pytest.mark.slow]
 
 VISITS, ADAPTERS = 40, 4
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.buckets import SeaweedFS
 
-pytestmark = [pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.long, pytest.mark.service, pytest.mark.slow]
 
 
 def test_files_move_to_a_bucket_and_back_under_use(

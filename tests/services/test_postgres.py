@@ -13,20 +13,32 @@ pytestmark = [pytest.mark.service, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Row locks, partial unique constraints, case, JSON, keysets; triggers, and tables that are changed
-#: around them; what keeps bytes; moves from where one looked. ``make test-matrix`` runs everything.
+#: In ``make test``: row locks, triggers, tables that are changed around them, searches and plans.
+FEW = [
+    "tests/registry/test_guards.py",
+    "tests/registry/test_queue.py",
+    "tests/registry/test_facets.py",
+    "tests/search/test_searching.py",
+    "tests/hub/test_catalogue_queries.py",
+    "-m",
+    "not slow",
+    "-k",
+    "not no_query_fails and not test_queries",
+]
+#: Besides these: partial unique constraints, case, JSON, keysets; what keeps bytes; moves from
+#: where one looked. ``make test-matrix`` runs everything.
 PICKED = (
-    "queue or twice or pages or case or facets or manifest or whole_body or at_once "
-    "or guards or sweeper or without_a_version or only_from_where"
+    "twice or pages or case or manifest or whole_body or at_once "
+    "or sweeper or without_a_version or only_from_where"
 )
 
 
 @pytest.mark.parametrize(
     "tests",
     [
-        ["tests/registry", "-k", PICKED],
-        ["tests/search", "-k", "not judged"],
-        ["tests/hub/test_catalogue_queries.py"],
+        FEW,
+        pytest.param(["tests/registry", "-k", PICKED], marks=pytest.mark.long),
+        pytest.param(["tests/search", "-k", "not judged"], marks=pytest.mark.long),
     ],
 )
 def test_the_catalogue_keeps_its_rules_on_postgresql(postgres: str, tests: list[str]) -> None:

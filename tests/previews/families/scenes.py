@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import torch
 from diffusers import DiffusionPipeline
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 TINY = {tiny.family: tiny for tiny in (*bases.IMAGES, *videos.VIDEOS)}
 GUIDANCE, FPS = 2.5, 8
+#: Its four text encoders take seconds where those of others take a fraction of one.
+LONG = "hidream_i1"
+
+
+def case(family: str, *more: str) -> Any:
+    """Return the case of a family, marked where it takes long."""
+    return pytest.param(family, *more, marks=[pytest.mark.long] if family == LONG else [])
 
 
 class Scene:

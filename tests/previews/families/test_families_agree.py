@@ -17,7 +17,7 @@ from previews.render.adapters.normalise import unfused
 from previews.render.bases.libraries import quiet
 from previews.render.families import described
 from tests.previews.families import conventions
-from tests.previews.families.scenes import TINY, Scene
+from tests.previews.families.scenes import TINY, Scene, case
 from tests.previews.updates import pixels
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ READ = {
 }
 WITHOUT_VERBS = {"pixart", "hunyuan_dit"}
 CASES = [
-    *((family, "diffusers") for family in TINY if family not in WITHOUT_VERBS),
-    *((family, name) for name, readable in READ.items() for family in readable),
+    *(case(family, "diffusers") for family in TINY if family not in WITHOUT_VERBS),
+    *(case(family, name) for name, readable in READ.items() for family in readable),
 ]
 #: Their converters know the published widths of the other blocks only; see the last test.
 DOUBLE_ONLY = {"flux1", "chroma", "hunyuan_video"}

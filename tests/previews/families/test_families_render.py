@@ -10,7 +10,7 @@ import pytest
 from previews.render import Layer
 from previews.render.adapters.normalise import normalise, read
 from tests.previews.families import conventions
-from tests.previews.families.scenes import TINY, Scene
+from tests.previews.families.scenes import TINY, Scene, case
 from tests.previews.updates import pixels
 from tests.whole import by_turns
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CASES = [
-    (family, name)
+    case(family, name)
     for turn, family in enumerate(TINY)
-    for name in by_turns(conventions.conventions_of(family), turn, 2)
+    for name in by_turns(conventions.conventions_of(family), turn)
 ]
 
 pytestmark = [
@@ -48,7 +48,7 @@ def test_a_file_is_drawn_as_it_says(
     assert np.abs(pixels(on.png) - pixels(off.png)).max() > 4
 
 
-@pytest.mark.parametrize("family", TINY)
+@pytest.mark.parametrize("family", [case(family) for family in TINY])
 def test_the_base_is_called_as_by_hand(scenes: Callable[[str], Scene], family: str) -> None:
     scene = scenes(family)
     assert np.abs(scene.base - scene.direct()).max() <= 1
