@@ -32,11 +32,10 @@ from previews.pictures.selectors import Picture
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
 from previews.recipes.selectors import AdapterRecipe, Plan
-from previews.renders import picture_ratings
+from previews.renders import services as renders
 from previews.renders.messages import no_renderer
 from previews.renders.queue_position import position_of_id
 from previews.renders.selectors import Previews, previews_of
-from previews.renders.services import request as request_render
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
@@ -98,7 +97,7 @@ def _ask(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     version = version_selectors.get(
         request.user, adapter, request.GET.get("v") or version_selectors.LATEST
     )
-    request_render(actor=require_user(request.user), version=version)
+    renders.request(actor=require_user(request.user), version=version)
     return redirect("adapter", adapter.owner, adapter.name)
 
 
@@ -205,7 +204,7 @@ def rate(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     if not form.is_valid():
         raise Invalid(_("Choose a picture and its content rating."))
     data = form.cleaned_data
-    picture_ratings.rate(actor=user, image_id=data["image"], maturity=data["maturity"])
+    renders.rate(actor=user, image_id=data["image"], maturity=data["maturity"])
     shown = {key: request.POST[key] for key in SHOWN if key in request.POST}
     page = "adapter-previews" if "HX-Request" in request.headers else "adapter"
     return redirect(reverse(page, args=[adapter.owner, adapter.name], query=shown))
