@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models import Case, Exists, F, OrderBy, OuterRef, Q, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
 from previews.models import Cover, Image, Sample, SampleState
@@ -46,11 +46,14 @@ def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     return {one.pk: found.get(one.pk) for one in listed}
 
 
-def uploaded_cover_of(version: Version) -> Picture | None:
-    """Return the uploaded picture that stands for one version: the chosen, else the first one."""
+def uploaded_pictures_of(version: Version) -> list[Picture]:
+    """Return the uploaded pictures that can stand for one version, the chosen cover first.
+
+    The page of a yanked version shows them, too.
+    """
+    rows = Sample.objects.filter(_HAS_BYTES, version=version, state=SampleState.READY)
     chosen = Exists(Cover.objects.filter(sample=OuterRef("pk")))
-    first = covering_samples().filter(version=version).order_by(chosen.desc(), "pk")
-    return next((one for _adapter, one in _read(first[:1])), None)
+    return [one for _adapter, one in _read(rows, chosen.desc())]
 
 
 def choices_of(adapters: Iterable[int]) -> list[Cover]:
@@ -111,10 +114,10 @@ def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
     return dict(_read(ranked.filter(place=1)))
 
 
-def _read(samples: QuerySet[Sample]) -> list[tuple[int, Picture]]:
-    """Return the adapter and the picture of each sample; one query."""
+def _read(samples: QuerySet[Sample], *order: OrderBy) -> list[tuple[int, Picture]]:
+    """Return the adapter and the picture of each sample, by an order and id; one query."""
     wanted = Sample.objects.filter(pk__in=samples.values("pk")).annotate(rating=rating("version"))
-    return [_picture(*row) for row in wanted.order_by("pk").values_list(*_COLUMNS)]
+    return [_picture(*row) for row in wanted.order_by(*order, "pk").values_list(*_COLUMNS)]
 
 
 def _picture(adapter: int, pk: int, *columns: Any) -> tuple[int, Picture]:  # noqa: ANN401 - see _COLUMNS
