@@ -47,6 +47,9 @@ def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: U
     page = client.get("/ada/ink").content.decode()
     assert "&lt;lora:ada--ink:" in page
     assert "&lt;lora:pytorch_lora_weights" not in page
+    sent = client.get("/api/v1/adapters/ada/ink/versions/v1/files/pytorch_lora_weights.safetensors")
+    assert "ada--ink.safetensors" in sent.headers["Content-Disposition"]
+    assert "models/loras/ada--ink.safetensors" in page
 
 
 def copied(page: str) -> list[str]:
