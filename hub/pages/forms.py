@@ -242,5 +242,5 @@ class YankForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=MAX_REASON,
-        help_text=_("Tell users of this version in one sentence why you yank it."),
+        help_text=_("Public. Tell users of this version in one sentence why you yank it."),
     )

@@ -45,8 +45,12 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
 
 
 def set_columns(adapter: Adapter, version: Version | None) -> None:
-    """Set the adapter's columns that lists show, without saving them."""
+    """Set the adapter's columns that lists show, without saving them.
+
+    Without a published version, they describe the newest yanked one, for the owner's lists.
+    """
     adapter.latest_version = version
+    version = version or version_selectors.newest_yanked([adapter.pk]).get(adapter.pk)
     adapter.family = version.family if version else ""
     adapter.lineage = version.lineage if version else ""
     adapter.algorithm = version.algorithm if version else ""

@@ -12,6 +12,7 @@ from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Adapter, Version
 from registry.publication import services as publication
+from registry.versions import services as versions
 from registry.versions.details import Details
 from tests import catalogue
 from tests.pages.files import lora
@@ -315,6 +316,27 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     assert "v1 is restored." in page
     v1.refresh_from_db()
     assert v1.state == "published"
+
+
+def test_an_adapter_whose_versions_are_all_yanked_keeps_its_facts_for_its_owner(
+    as_ada: Client, v1: Version
+) -> None:
+    second = catalogue.release(v1.adapter, lora(8))
+    page = as_ada.get("/ada/noir/versions/v2/yank").content.decode()
+    assert "offer the newest other version instead of v2" in page
+    assert "offer the newest other" not in as_ada.get("/ada/noir/versions/v1/yank").content.decode()
+    versions.yank(actor=v1.author, version=second, reason="too strong")
+    page = as_ada.get("/ada/noir/versions/v1/yank").content.decode()
+    assert "Without it, ada/noir leaves searches and lists" in page
+    as_ada.post("/ada/noir/versions/v1/yank", {"reason": "too dark"})
+    for place in ("/ada", "/browse", f"/browse?family={v1.family}"):
+        page = as_ada.get(place).content.decode()
+        assert "<b>Yanked</b>" in page
+        assert "base unknown" not in page
+        assert "nothing published yet" not in page
+        assert "rank 8" in page
+    as_ada.logout()
+    assert "ada/noir" not in as_ada.get("/browse").content.decode()
 
 
 def test_words_and_strength_of_a_version_can_be_changed(
