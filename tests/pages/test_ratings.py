@@ -82,7 +82,7 @@ def test_pictures_under_way_are_blurred_too(client: Client, mature: Version) -> 
 def test_where_there_is_no_picture_nothing_is_blurred(client: Client, mature: Version) -> None:
     render(mature, "waiting", reason="waiting for a worker for SDXL")
     told = page(client, PAGE)
-    assert "aiting for a worker for SDXL" in told
+    assert "This hub has no renderer for Stable Diffusion 1" in told
     assert "Show the pictures" not in told
     assert "<dd>Mature</dd>" in told
 

@@ -138,7 +138,7 @@ def previews_context(
         recipe_url=recipe_url if is_owner else "",
         sheets=found.sheets,
         place=_place(found),
-        unserved=_unserved(version) if can_request else "",
+        unserved=_unserved(version) if can_request or found.state == "waiting" else "",
         brought=brought,
     )
     is_complete = found.state == "ready" or found.is_renewal
