@@ -15,6 +15,7 @@ from registry.publication import services as publication
 from registry.versions import services as versions
 from registry.versions.details import Details
 from tests import catalogue
+from tests.pages.conftest import PageClient
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
@@ -311,7 +312,18 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     page = as_ada.get("/ada/noir?v=v1").content.decode()
     assert "v1 is yanked." in page
     assert "Reason: Burnt highlights" in page
-    assert ">Restore<" in as_ada.get("/ada/noir?tab=versions").content.decode()
+    assert '<p class="note success">v1 is yanked.' in page
+    assert ">Undo: restore v1<" in page
+    tab = as_ada.get("/ada/noir?tab=versions").content.decode()
+    assert ">Restore<" in tab
+    assert "@main (yanked)" in tab
+    assert '<tr aria-current="true">' in tab
+    assert "You can restore it." in tab
+    assert "This cannot be undone." in tab
+    stranger = PageClient().get("/ada/noir?v=v1&tab=versions").content.decode()
+    assert "@main (yanked)" in stranger
+    assert "Undo: restore" not in stranger
+    assert "You can restore it." not in stranger
     page = as_ada.post(address, follow=True).content.decode()
     assert "v1 is restored." in page
     v1.refresh_from_db()

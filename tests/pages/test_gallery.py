@@ -270,7 +270,7 @@ def test_a_picture_above_the_level_of_the_viewer_is_blurred_alone(
         assert f"/media/samples/{mild.pk}.webp" in told
         assert address not in told
         assert wild.placeholder in told
-        assert "<b>Explicit</b>" in told
+        assert '<span class="chip quiet">Explicit</span>' in told
         assert "Wild" not in told
         assert "a harbour" not in told
         assert f'href="{page}show=explicit"' in told
@@ -309,6 +309,10 @@ def test_uploaders_rate_their_pictures(as_ada: Client, v1: Version) -> None:
     place = f"/ada/noir/gallery/{sample.pk}"
     assert re.search(r'value="mature"\s+selected', shown(as_ada, place))
     said = {"do": "save", "caption": "x", "maturity": ""}
+    said_before = said | {"maturity": "suggestive"}
+    told = as_ada.post(place, said_before, follow=True).content.decode()
+    assert "Caption and content rating are saved." in told
+    assert '<span class="chip quiet">Suggestive</span>' in shown(as_ada, PLACE)
     assert as_ada.post(place, said).status_code == 302
     sample.refresh_from_db()
     assert (sample.maturity, sample.caption) == ("", "x")

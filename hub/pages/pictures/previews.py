@@ -219,8 +219,11 @@ def rate(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         raise Invalid(_("Choose a picture and its content rating."))
     data = form.cleaned_data
     picture_ratings.rate(actor=user, image_id=data["image"], maturity=data["maturity"])
-    shown = {key: request.POST[key] for key in SHOWN if key in request.POST}
-    page = "adapter-previews" if "HX-Request" in request.headers else "adapter"
+    shown, page = {key: request.POST[key] for key in SHOWN if key in request.POST}, "adapter"
+    if "HX-Request" in request.headers:
+        shown, page = shown | {"rated": "yes"}, "adapter-previews"
+    else:
+        messages.success(request, _("The content rating is saved."))
     return redirect(reverse(page, args=[adapter.owner, adapter.name], query=shown))
 
 
