@@ -54,6 +54,21 @@ def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: U
     assert "models/loras/ada--ink.safetensors" in page
 
 
+def test_commands_break_at_their_parts_and_words_are_copied_by_a_press(
+    client: Client, noir: Adapter
+) -> None:
+    page = client.get("/ada/noir").content.decode()
+    assert "<code>models/<wbr>loras/<wbr>noir.<wbr>safetensors</code>" in page
+    assert re.search(r'<button[^>]*class="chip word"[^>]*data-copy="noir light"', page)
+
+
+def test_the_form_of_the_card_leads_to_that_of_the_version(as_ada: Client, v1: Version) -> None:
+    page = as_ada.get("/ada/noir/edit").content.decode()
+    assert "Trigger words, strength and base model belong to a version" in page
+    assert 'href="/ada/noir/versions/v1/edit"' in page
+    assert "such as “softer”" in as_ada.get("/ada/noir/versions/v1/edit").content.decode()
+
+
 def copied(page: str) -> list[str]:
     """What the buttons below “Put it here” copy."""
     return [html.unescape(text) for text in re.findall(r'data-copy="([^"]*)"', uses(page))]

@@ -104,8 +104,16 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert 'data-copy="&lt;b&gt;a harbour&lt;/b&gt; &lt;lora:lora0:0.8&gt;"' in page
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
     assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
-    assert 'lora1 <span class="muted">(not on this hub)</span>' in page
+    assert 'lora1<span class="muted">(not on this hub)</span>' in page
     assert "Edit or remove" not in page
+
+
+def test_a_file_named_without_a_hash_is_not_called_absent(
+    client: Client, bring: Callable[..., Sample]
+) -> None:
+    bring(claims())
+    assert "<li>lora0 at 0.8</li>" in re.sub(r"\s+", " ", shown(client)).replace("> ", ">")
+    assert "not on this hub" not in shown(client)
 
 
 def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., Sample]) -> None:

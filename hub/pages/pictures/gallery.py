@@ -50,11 +50,17 @@ POLL_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A file named in the metadata; ``url`` is that of an adapter with it, "" for none."""
+    """A file named in the metadata.
+
+    Attributes:
+        url: That of an adapter with it, "" for none.
+        is_absent: Whether no file here has its hash; without a hash, nothing is known.
+    """
 
     name: str
     strength: str
     url: str
+    is_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +238,7 @@ def _used(item: dict[str, Any]) -> Used:
     url = f"{reverse('adapter', args=[owner, name])}?v={version}" if name else ""
     strength = f"{item['strength']:g}" if "strength" in item else ""
     shown = f"{full_name} {version}" if name else item["name"] or item["hashes"][0]
-    return Used(shown, strength, url)
+    return Used(shown, strength, url, is_absent=not name and bool(item["hashes"]))
 
 
 TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
