@@ -19,9 +19,6 @@ FORM = 1
 #: Characters of a card that are searched.
 MAX_CARD = 12_000
 
-_FRONT = re.compile(
-    r"\A\s{0,20}---[ \t]{0,20}\r?\n.{0,8000}?\n---[ \t]{0,20}\r?$", re.DOTALL | re.MULTILINE
-)
 _CODE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*+|`", re.MULTILINE)
 _COMMENT = re.compile(r"<!--.{0,500}?-->|<[a-zA-Z/][^<>]{0,500}>", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,1000}(?:\s[^()]{0,200})?\)")
@@ -72,7 +69,9 @@ class Described:
 
 def plain_text(markdown: str) -> str:
     """Return the text of a card without its marks, addresses, HTML and YAML, up to ``MAX_CARD``."""
-    text = _COMMENT.sub(" ", _FRONT.sub("", markdown[: 2 * MAX_CARD]))
+    text = markdown[: 2 * MAX_CARD]
+    matter, _fence, rest = text.partition("\n---\n")
+    text = _COMMENT.sub(" ", rest if matter.startswith("---\n") else text)
     text = _ADDRESS.sub(" ", _LINK.sub(r"\1", text))
     return _SIGNS.sub(" ", _CODE.sub(" ", text))[:MAX_CARD]
 
