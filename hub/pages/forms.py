@@ -86,7 +86,9 @@ class SignUpForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none"}),
     )
     email = forms.EmailField(
-        label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "email"})
+        label=_("E-mail"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        help_text=_("For the administrator alone, who can help you if you lose your password."),
     )
     password = forms.CharField(
         label=_("Password"),
@@ -242,5 +244,5 @@ class YankForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=MAX_REASON,
-        help_text=_("Tell users of this version in one sentence why you yank it."),
+        help_text=_("Public. Tell users of this version in one sentence why you yank it."),
     )

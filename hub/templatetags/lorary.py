@@ -146,6 +146,13 @@ def key(name: str) -> SafeString:
     return format_html("<code>{}</code>", format_html_join(_MAY_BREAK, "{}", parts))
 
 
+@register.filter
+def breakable(text: object) -> SafeString:
+    """Return a command, path or code with line breaks allowed after its parts."""
+    parts = ((part,) for part in re.split(r"(?<=[./(\[])", str(text)))
+    return format_html_join(_MAY_BREAK, "{}", parts)
+
+
 @register.simple_tag
 def ruler(best: float, low: float | None, high: float | None) -> SafeString:
     """Return a strength ruler as SVG: a thick band for the range, a red line for the best value.

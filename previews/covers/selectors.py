@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When, Window
+from django.db.models import Case, Exists, F, OrderBy, OuterRef, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
 from previews.models import Cover, Image, Sample, SampleState
@@ -46,11 +46,14 @@ def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     return {one.pk: found.get(one.pk) for one in asked}
 
 
-def uploaded_cover_of(version: Version) -> Picture | None:
-    """Return the uploaded picture that stands for one version: the chosen, else the first one."""
+def uploaded_pictures_of(version: Version) -> list[Picture]:
+    """Return the uploaded pictures that can stand for one version, the chosen cover first.
+
+    The page of a yanked version shows them, too.
+    """
+    rows = Sample.objects.filter(HAS_BYTES, version=version, state=SampleState.READY)
     chosen = Exists(Cover.objects.filter(sample=OuterRef("pk")))
-    first = covering_samples().filter(version=version).order_by(chosen.desc(), "pk")
-    return next((one for _adapter, one in _pictures(_rows(first[:1]))), None)
+    return [one for _adapter, one in _pictures(_rows(rows, chosen.desc()))]
 
 
 def choices_of(adapters: Iterable[int]) -> list[Cover]:
@@ -126,10 +129,10 @@ def _first(adapters: str) -> QuerySet[Sample, Any]:
 _FIRST = Compiled(_first, adapters=text("adapters"))
 
 
-def _rows(samples: QuerySet[Sample]) -> QuerySet[Sample, Any]:
-    """Return the columns of each sample."""
+def _rows(samples: QuerySet[Sample], *order: OrderBy) -> QuerySet[Sample, Any]:
+    """Return the columns of each sample, by an order and id."""
     wanted = Sample.objects.filter(pk__in=samples.values("pk")).annotate(rating=rating("version"))
-    return wanted.order_by("pk").values_list(*_COLUMNS)
+    return wanted.order_by(*order, "pk").values_list(*_COLUMNS)
 
 
 def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int, Picture]]:

@@ -43,4 +43,6 @@ def no_renderer(family: str) -> str:
     """Return the message for a version that cannot be rendered on this hub."""
     if not family:
         return _("This version cannot be rendered, because its base model is not set.")
-    return _("This hub has no renderer for %(family)s.") % {"family": family_title(family)}
+    return _("This hub has no renderer for %(family)s at present.") % {
+        "family": family_title(family)
+    }

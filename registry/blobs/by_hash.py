@@ -117,12 +117,20 @@ def _forms(text: str, kind: str) -> list[Form]:
     return [form for form in forms if not kind or form.kind == kind]
 
 
-def adapters_with(forms: Iterable[Form]) -> QuerySet[Version, int]:
-    """Return a query of the ids of adapters whose weights have one of these hashes.
+def adapters_with(text: str) -> QuerySet[Version, int] | None:
+    """Return a query of the ids of adapters whose weights have a hash, None if it is not one.
 
-    It does not check who may see them: combine it with a condition that does.
+    A hash is what ``by_hash`` accepts, or the beginning of a sha256. The query does not check who
+    may see the adapters: combine it with a condition that does.
     """
-    blobs = BlobHash.objects.filter(_having(forms)).values("blob")
+    forms, beginning = file_hashes.forms_of(text), file_hashes.beginning_of(text)
+    if not forms and not beginning:
+        return None
+    wanted = _having(forms)
+    if beginning:  # “g” comes after all digits
+        first, after = beginning, f"{beginning}g"
+        wanted |= Q(kind=HashKind.SHA256, value__gte=first, value__lt=after)
+    blobs = BlobHash.objects.filter(wanted).values("blob")
     versions = Version.objects.exclude(state=VersionState.DRAFT)
     return versions.filter(revision__files__blob__in=blobs).values_list("adapter", flat=True)
 

@@ -28,6 +28,7 @@ _V1_BEGIN, _V1_END = 0x100000, 0x110000
 #: Hexadecimal digits of the short forms of AutoV1, sha256 and data_sha256.
 _V1, _V2, _V3 = 8, 10, 12
 
+_BEGINNING = re.compile(r"[0-9a-f]{8,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{1,1024}\Z")
 _PREFIX = re.compile(r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)")
 
@@ -115,3 +116,12 @@ def forms_of(text: str) -> list[Form]:
         64: ("sha256", "data_sha256", "blake3", "tensors", "weights_f16", "weights_bf16"),
     }.get(len(value), ())
     return [Form(kind, value) for kind in kinds]
+
+
+def beginning_of(text: str) -> str:
+    """Return the first digits of a sha256 that a text may be, at least 8; "" for none.
+
+    Accepts what ``forms_of`` does, and the short form of pages: ``1998e5cd…bde2``.
+    """
+    value = _PREFIX.sub("", text.strip().lower(), count=1).partition("…")[0]
+    return value if _BEGINNING.match(value) else ""

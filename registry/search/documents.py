@@ -24,7 +24,7 @@ _COMMENT = re.compile(r"<!--.{0,500}?-->|<[a-zA-Z/][^<>]{0,500}>", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,1000}(?:\s[^()]{0,200})?\)")
 _ADDRESS = re.compile(r"https?://\S++|^\s{0,20}\[[^\]]{1,80}\]:\s[^\n]*+", re.MULTILINE)
 _SIGNS = re.compile(
-    r"^\s{0,3}(?:#{1,6}|>|[-*+]|\d{1,4}[.)])\s++|[*_~|]{1,3}|^[-=\s]{3,200}$", re.MULTILINE
+    r"^[-=|: \t]{3,200}$|^\s{0,3}(?:#{1,6}|>|[-*+]|\d{1,4}[.)])\s++|[*_~|]{1,3}", re.MULTILINE
 )
 
 
@@ -68,8 +68,10 @@ class Described:
 
 
 def plain_text(markdown: str) -> str:
-    """Return the text of a card without its marks, addresses and HTML, cut to ``MAX_CARD``."""
-    text = _COMMENT.sub(" ", markdown[: 2 * MAX_CARD])
+    """Return the text of a card without its marks, addresses, HTML and YAML, up to ``MAX_CARD``."""
+    text = markdown[: 2 * MAX_CARD]
+    matter, _fence, rest = text.partition("\n---\n")
+    text = _COMMENT.sub(" ", rest if matter.startswith("---\n") else text)
     text = _ADDRESS.sub(" ", _LINK.sub(r"\1", text))
     return _SIGNS.sub(" ", _CODE.sub(" ", text))[:MAX_CARD]
 

@@ -16,7 +16,6 @@ from registry.compiled_queries import as_list, listed
 from registry.facet_counters import COLUMNS, RATING
 from registry.models import Adapter, FacetCount, Maturity, NamespaceName, SearchDocument
 from registry.names import key_of
-from registry.scan import hashes as file_hashes
 from registry.search import index, spelling
 from registry.search.syntax import Parsed, Word, parse
 
@@ -215,8 +214,8 @@ def _of(owner: Owner) -> Q:
 
 
 def _with_hash(word: Word) -> list[int]:
-    forms = [] if word.column else file_hashes.forms_of(word.text)
-    return list(by_hash.adapters_with(forms)[: max_matches()]) if forms else []
+    found = None if word.column else by_hash.adapters_with(word.text)
+    return [] if found is None else list(found[: max_matches()])
 
 
 def correction(parsed: Parsed) -> str | None:

@@ -27,12 +27,14 @@ _Span = tuple[int, int]
 def snippet(adapter: Adapter, wanted: Sequence[Word]) -> SafeString:
     """Return escaped HTML with ``<mark>`` around the words of a query, "" if there is no text.
 
-    The summary if a word occurs in it, or else the card if one occurs there, or else the beginning
-    of the summary.
+    The summary if a word occurs in it or all words are in the title and the name, or else the card
+    if one occurs there, or else the beginning of the summary.
     """
     matches = _matcher(wanted)
     found = _spans(adapter.summary, matches)
-    if found or not adapter.card:
+    titles = f"{adapter.title} {adapter.name}"
+    is_named = all(_spans(titles, _matcher([word])) for word in wanted)
+    if found or not adapter.card or (is_named and adapter.summary):
         return _marked(adapter.summary, found)
     text = plain_text(adapter.card)
     in_card = _spans(text, matches)

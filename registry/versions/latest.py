@@ -47,10 +47,14 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
 
 
 def set_columns(adapter: Adapter, version: Version | None) -> None:
-    """Set the adapter's columns that lists show, without saving them."""
+    """Set the adapter's columns that lists show, without saving them.
+
+    Without a published version, they describe the newest yanked one, for the owner's lists.
+    """
     adapter.latest_version = version
+    shown = version or version_selectors.newest_yanked([adapter.pk]).get(adapter.pk)
     for column in _COPIED:
-        setattr(adapter, column, getattr(version, column) if version else "")
+        setattr(adapter, column, getattr(shown, column) if shown else "")
 
 
 def show_newest(adapter: Adapter) -> None:

@@ -145,6 +145,12 @@ def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:
     return rows.exclude(state=VersionState.WITHDRAWN).first() or rows.first()
 
 
+def newest_yanked(adapters: Iterable[int]) -> dict[int, Version]:
+    """Return adapter id → its newest yanked version, of those adapters that have one."""
+    rows = Version.objects.filter(adapter__in=list(adapters), state=VersionState.YANKED)
+    return {version.adapter_id: version for version in rows.order_by("number")}
+
+
 def gone(version: Version, requested: str = "") -> Gone:
     """Return the refusal of a withdrawn version, with the reason and what its tombstone shows.
 

@@ -225,6 +225,27 @@ def test_a_name_outside_ascii_is_kept(
     assert told == f"{plain}; filename*=UTF-8''n%C3%B6ir%20x%27.safetensors"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("pytorch_lora_weights.safetensors", "ada--noir.safetensors"),
+        ("unet/model.fp16.safetensors", "ada--noir--fp16.safetensors"),
+        ("weights/film.safetensors", "film.safetensors"),
+    ],
+)
+def test_a_generic_name_is_saved_as_the_adapters(
+    stranger: Caller,
+    noir: Adapter,
+    released: Callable[..., Version],
+    lora: bytes,
+    path: str,
+    name: str,
+) -> None:
+    released(noir, lora, path=path)
+    answer = stranger.send("head", f"adapters/ada/noir/versions/v1/files/{path}")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+
+
 def test_a_file_that_is_not_there_is_not_found(stranger: Caller, place: str) -> None:
     answer = stranger.send("get", place + "x")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

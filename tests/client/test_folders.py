@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lorary.client import errors
-from lorary.client.names import generic_rest
+from lorary.client.names import generic_rest, saved_name
 from lorary.client.transfers import cache, folders, pulling
 from tests.client.conftest import sha
 
@@ -280,6 +280,16 @@ def test_a_damaged_record_is_said_so_and_loses_nothing(
 )  # fmt: skip
 def test_names_that_tools_give_are_generic(stem: str, rest: str | None) -> None:
     assert generic_rest(stem) == rest
+
+
+def test_a_download_is_saved_under_the_name_that_a_pull_gives_it(
+    hub: Hub, fake: FakeHub, out: Path
+) -> None:
+    paths = ["model.fp16.safetensors", "noir.safetensors", "checkpoint-500.safetensors"]
+    for number, path in enumerate(paths):
+        fake.publish(f"ada/a{number}", {path: b"%d" % number})
+        hub.pull(f"ada/a{number}", to=out)
+        assert (out / saved_name("ada", f"a{number}", path)).is_file()
 
 
 def test_longest_names_still_fit(hub: Hub, fake: FakeHub, out: Path) -> None:

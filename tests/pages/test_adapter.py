@@ -12,8 +12,10 @@ from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Adapter, Version
 from registry.publication import services as publication
+from registry.versions import services as versions
 from registry.versions.details import Details
 from tests import catalogue
+from tests.pages.conftest import PageClient
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
@@ -47,6 +49,24 @@ def test_a_generic_file_has_the_name_that_a_pull_gives_it(client: Client, ada: U
     page = client.get("/ada/ink").content.decode()
     assert "&lt;lora:ada--ink:" in page
     assert "&lt;lora:pytorch_lora_weights" not in page
+    sent = client.get("/api/v1/adapters/ada/ink/versions/v1/files/pytorch_lora_weights.safetensors")
+    assert "ada--ink.safetensors" in sent.headers["Content-Disposition"]
+    assert "models/loras/ada--ink.safetensors" in page
+
+
+def test_commands_break_at_their_parts_and_words_are_copied_by_a_press(
+    client: Client, noir: Adapter
+) -> None:
+    page = client.get("/ada/noir").content.decode()
+    assert "<code>models/<wbr>loras/<wbr>noir.<wbr>safetensors</code>" in page
+    assert re.search(r'<button[^>]*class="chip word"[^>]*data-copy="noir light"', page)
+
+
+def test_the_form_of_the_card_leads_to_that_of_the_version(as_ada: Client, v1: Version) -> None:
+    page = as_ada.get("/ada/noir/edit").content.decode()
+    assert "Trigger words, strength and base model belong to a version" in page
+    assert 'href="/ada/noir/versions/v1/edit"' in page
+    assert "such as “softer”" in as_ada.get("/ada/noir/versions/v1/edit").content.decode()
 
 
 def copied(page: str) -> list[str]:
@@ -307,11 +327,43 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     page = as_ada.get("/ada/noir?v=v1").content.decode()
     assert "v1 is yanked." in page
     assert "Reason: Burnt highlights" in page
-    assert ">Restore<" in as_ada.get("/ada/noir?tab=versions").content.decode()
+    assert '<p class="note success">v1 is yanked.' in page
+    assert ">Undo: restore v1<" in page
+    tab = as_ada.get("/ada/noir?tab=versions").content.decode()
+    assert ">Restore<" in tab
+    assert "@main (yanked)" in tab
+    assert '<tr aria-current="true">' in tab
+    assert "You can restore it." in tab
+    assert "This cannot be undone." in tab
+    stranger = PageClient().get("/ada/noir?v=v1&tab=versions").content.decode()
+    assert "@main (yanked)" in stranger
+    assert "Undo: restore" not in stranger
+    assert "You can restore it." not in stranger
     page = as_ada.post(address, follow=True).content.decode()
     assert "v1 is restored." in page
     v1.refresh_from_db()
     assert v1.state == "published"
+
+
+def test_an_adapter_whose_versions_are_all_yanked_keeps_its_facts_for_its_owner(
+    as_ada: Client, v1: Version
+) -> None:
+    second = catalogue.release(v1.adapter, lora(8))
+    page = as_ada.get("/ada/noir/versions/v2/yank").content.decode()
+    assert "offer the newest other version instead of v2" in page
+    assert "offer the newest other" not in as_ada.get("/ada/noir/versions/v1/yank").content.decode()
+    versions.yank(actor=v1.author, version=second, reason="too strong")
+    page = as_ada.get("/ada/noir/versions/v1/yank").content.decode()
+    assert "Without it, ada/noir leaves searches and lists" in page
+    as_ada.post("/ada/noir/versions/v1/yank", {"reason": "too dark"})
+    for place in ("/ada", "/browse", f"/browse?family={v1.family}"):
+        page = as_ada.get(place).content.decode()
+        assert "<b>Yanked</b>" in page
+        assert "base unknown" not in page
+        assert "nothing published yet" not in page
+        assert "rank 8" in page
+    as_ada.logout()
+    assert "ada/noir" not in as_ada.get("/browse").content.decode()
 
 
 def test_words_and_strength_of_a_version_can_be_changed(

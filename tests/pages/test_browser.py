@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: Parts of this size make a file of a few hundred kilobytes travel in several.
 PART = "64KiB"
-HELP = ["/help/anatomy", "/help/findings", "/help/licences", "/help/use"]
+HELP = [
+    "/help/anatomy", "/help/findings", "/help/licences", "/help/previews", "/help/use"
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from previews.covers.selectors import choice_of, covers_of
 from previews.models import Cover
 from registry.models import Adapter
+from registry.versions import services as versions
 from tests.pages.pictures import render, sample_of
 from tests.stored import blob_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 PLACE = "/ada/noir/cover"
+BLUR = "data:image/webp;base64,UklGRg"
 UPLOADED = "uploaded by the author, not rendered here"
 
 
@@ -49,12 +51,39 @@ def test_lists_and_pages_show_an_upload_where_nothing_is_rendered(
     assert UPLOADED not in shown(client, "/ada/noir/previews")
 
 
-def test_uploads_of_mature_adapters_are_not_shown_instead(client: Client, v1: Version) -> None:
-    sample_of(v1)
+def test_uploads_of_mature_adapters_are_blurred(client: Client, v1: Version) -> None:
+    sample = sample_of(v1)
     Adapter.objects.update(maturity="mature")
     panel = shown(client, "/ada/noir/previews")
     assert "/media/samples/" not in panel
-    assert "/media/covers/" in panel
+    assert "/media/covers/" in panel  # it has no placeholder
+    sample.placeholder = BLUR
+    sample.save()
+    panel = shown(client, "/ada/noir/previews")
+    assert BLUR in panel
+    assert "/media/covers/" not in panel
+    assert UPLOADED in shown(client, "/ada/noir/previews?show=mature")
+
+
+def test_a_chosen_cover_above_the_viewers_level_gives_way_to_another(
+    client: Client, as_ada: Client, v1: Version
+) -> None:
+    sample_of(v1, maturity="explicit")
+    second, chosen = sample_of(v1), sample_of(v1, maturity="mature")
+    Cover.objects.create(adapter=v1.adapter, sample=chosen)
+    panel = "/ada/noir/previews"
+    assert f"/media/samples/{chosen.pk}.webp" in shown(as_ada, panel)
+    as_ada.logout()
+    assert f"/media/samples/{second.pk}.webp" in shown(client, panel)
+    assert f"/media/samples/{chosen.pk}.webp" in shown(client, f"{panel}?show=mature")
+
+
+def test_a_yanked_version_keeps_its_picture_on_its_page(client: Client, v1: Version) -> None:
+    sample = sample_of(v1)
+    versions.yank(actor=v1.author, version=v1, reason="too dark")
+    page = shown(client, "/ada/noir?v=v1")
+    assert page.count(f'src="/media/samples/{sample.pk}.webp"') == 2
+    assert "no picture yet" not in page
 
 
 def test_the_owner_chooses_an_upload_in_the_gallery(
@@ -81,7 +110,7 @@ def test_the_owner_chooses_a_strength_of_the_sweep(
     assert f'value="{images[0.5].pk}"' in page
     as_ada.post(PLACE, {"image": images[0.5].pk})
     assert cover_id(noir) == images[0.5].pk
-    assert "You chose the cover." in shown(as_ada)
+    assert "You chose the cover that lists show." in shown(as_ada)
 
 
 def test_visitors_are_not_offered_a_choice(client: Client, v1: Version) -> None:

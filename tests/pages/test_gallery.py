@@ -104,8 +104,16 @@ def test_each_picture_is_marked_and_says_what_it_claims(
     assert 'data-copy="&lt;b&gt;a harbour&lt;/b&gt; &lt;lora:lora0:0.8&gt;"' in page
     assert "base, 20 steps, Euler a, guidance 6.5, seed 7, 512 × 768" in page
     assert '<a href="/ada/noir?v=v1">ada/noir v1</a>at 0.8' in page
-    assert 'lora1 <span class="muted">(not on this hub)</span>' in page
+    assert 'lora1<span class="muted">(not on this hub)</span>' in page
     assert "Edit or remove" not in page
+
+
+def test_a_file_named_without_a_hash_is_not_called_absent(
+    client: Client, bring: Callable[..., Sample]
+) -> None:
+    bring(claims())
+    assert "<li>lora0 at 0.8</li>" in re.sub(r"\s+", " ", shown(client)).replace("> ", ">")
+    assert "not on this hub" not in shown(client)
 
 
 def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., Sample]) -> None:
@@ -270,7 +278,7 @@ def test_a_picture_above_the_level_of_the_viewer_is_blurred_alone(
         assert f"/media/samples/{mild.pk}.webp" in told
         assert address not in told
         assert wild.placeholder in told
-        assert "<b>Explicit</b>" in told
+        assert '<span class="chip quiet">Explicit</span>' in told
         assert "Wild" not in told
         assert "a harbour" not in told
         assert f'href="{page}show=explicit"' in told
@@ -309,6 +317,10 @@ def test_uploaders_rate_their_pictures(as_ada: Client, v1: Version) -> None:
     place = f"/ada/noir/gallery/{sample.pk}"
     assert re.search(r'value="mature"\s+selected', shown(as_ada, place))
     said = {"do": "save", "caption": "x", "maturity": ""}
+    said_before = said | {"maturity": "suggestive"}
+    told = as_ada.post(place, said_before, follow=True).content.decode()
+    assert "Caption and content rating are saved." in told
+    assert '<span class="chip quiet">Suggestive</span>' in shown(as_ada, PLACE)
     assert as_ada.post(place, said).status_code == 302
     sample.refresh_from_db()
     assert (sample.maturity, sample.caption) == ("", "x")

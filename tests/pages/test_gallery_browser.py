@@ -81,7 +81,7 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         (tmp_path / "wild.png").write_bytes(files.png(files.chunk(b"tEXt", b"Title\0wild")))
         page.select_option("#maturity", "explicit")
         page.set_input_files("#files", tmp_path / "wild.png")
-        rated = "[data-sample]:has(b:has-text('Explicit'))"
+        rated = "[data-sample]:has(.chip:has-text('Explicit'))"
         page.wait_for_selector(f"{rated} img:not(.blur)")
         address = page.url
         visit.close()

@@ -78,8 +78,29 @@ def test_queued_pictures_say_what_goes_first_and_how_long_it_takes(
 def test_waiting_pictures_say_why(client: Client, v1: Version) -> None:
     render(v1, "waiting", reason="waiting for a worker for SDXL")
     page = panel(client)
-    assert "waiting for a worker for SDXL" in page.lower() or "for a worker for SDXL" in page
+    assert "This hub has no renderer for Stable Diffusion 1.x at present." in page
+    assert 'href="/help/previews#base-models"' in page
     assert "can be downloaded" in page
+    assert ">Try it<" not in client.get("/ada/noir").content.decode()
+    assert 'id="base-models"' in client.get("/help/previews").content.decode()
+
+
+def test_pictures_of_a_base_that_is_served_say_what_they_wait_for(
+    client: Client, v1: Version
+) -> None:
+    Version.objects.update(family="miniature")
+    render(v1, "waiting", reason="waiting for a worker, which is paused")
+    assert "Waiting for a worker, which is paused." in panel(client)
+    assert ">Try it<" in client.get("/ada/noir").content.decode()
+
+
+def test_the_owner_is_led_to_setting_the_base_model(client: Client, v1: Version) -> None:
+    Version.objects.update(family="")
+    render(v1, "waiting", reason="waiting for its owner to set the base model")
+    assert "its base model is not set" in panel(client)
+    assert "Set the base model" not in panel(client)
+    client.force_login(v1.author)
+    assert 'href="/ada/noir/versions/v1/edit"' in panel(client)
 
 
 def test_failed_pictures_say_why_and_the_owner_may_try_again(

@@ -165,6 +165,7 @@ def test_pictures_of_the_form_come_into_the_gallery_in_their_order(
     chosen = [SimpleUploadedFile(name, data[name]) for name in names]
     answer = as_ada.post("/publish", said(sent(ada)) | {"pictures": chosen}, follow=True)
     page = answer.content.decode()
+    assert "v1 of noir is published." in page.lower()
     assert "2 pictures are being checked." in page
     assert "bad.svg: " in page
     rows = Sample.objects.filter(version__adapter__key="noir").order_by("pk")

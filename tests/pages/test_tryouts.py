@@ -186,14 +186,17 @@ def test_a_base_that_nobody_has_is_said_before_anybody_asks(
     (tmp_path / "none.toml").write_text("")
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
     text = page_of(as_ada, "/try?add=ada/noir@v1")
-    assert "waiting for a worker for Miniature" in text
+    assert "The picture will appear here" not in text
+    place = text.index("This hub has no renderer for Miniature at present.")
+    assert text.index('id="ask"') < place < text.index('value="render"')
+    assert 'href="/help/previews#base-models"' in text
     assert re.search(r'value="render" disabled aria-describedby="unserved"', text)
     part = as_ada.post("/try/stack", filled(), headers={"HX-Request": "true"}).content.decode()
     assert 'id="ask" data-hx-swap-oob="true"' in part
     assert re.search(r'value="render" disabled', part)
     answer = as_ada.post("/try", filled())
     assert answer.status_code == 409
-    assert "waiting for a worker for Miniature" in answer.content.decode()
+    assert "This hub has no renderer for Miniature at present." in answer.content.decode()
 
 
 # --- Asking -------------------------------------------------------------------------------------

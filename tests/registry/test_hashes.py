@@ -200,11 +200,22 @@ def test_a_search_takes_hashes_for_words(v1: Version, noir: Adapter, bob: User) 
     assert searched(NOBODY, "0" * 64) == []
 
 
+def test_the_beginning_of_a_sha256_is_enough(v1: Version, noir: Adapter, bob: User) -> None:
+    catalogue.release(adapters.create(actor=bob, name="other"), OTHER)
+    sha256 = v1.files[0].sha256
+    for digits in (8, 9, 12, 16, 20, 63):
+        assert searched(NOBODY, sha256[:digits].upper()) == ["ada/noir"]
+        assert searched(NOBODY, f"sha256:{sha256[:digits]}") == ["ada/noir"]
+    assert searched(NOBODY, f"{sha256[:8]}…{sha256[-4:]}") == ["ada/noir"]
+    assert searched(NOBODY, sha256[:7]) == []
+    assert searched(NOBODY, f"{sha256[:16]}{'0' * 8}") == []
+
+
 @pytest.mark.parametrize("visibility", ["private", "unlisted"])
 def test_a_search_by_hash_shows_what_lists_show(ada: User, bob: User, visibility: str) -> None:
     catalogue.release(adapters.create(actor=ada, name="mine", visibility=visibility), LORA)
     for value in kept().values():
-        assert searched(bob, value) == []
+        assert searched(bob, value) == searched(bob, value[:16]) == []
         assert searched(ada, value) == ["ada/mine"]
 
 

@@ -167,8 +167,12 @@ def test_a_yanked_version_stays_but_is_not_offered(
 def test_an_adapter_whose_only_version_is_yanked_is_not_listed(
     ada: User, noir: Adapter, release: Release
 ) -> None:
-    versions.yank(actor=ada, version=release(ada, noir, LORA), reason="broken")
+    version = release(ada, noir, LORA)
+    versions.yank(actor=ada, version=version, reason="broken")
     assert adapter_selectors.search(None, adapter_selectors.Query()).results == []
+    own = adapter_selectors.search(ada, adapter_selectors.Query(family=version.family)).results
+    assert own == [noir]
+    assert [one.latest_version for one in own] == [None]
 
 
 def test_a_yank_needs_a_reason_that_people_can_read(

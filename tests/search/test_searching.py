@@ -194,6 +194,10 @@ def test_snippets_show_the_words_and_are_escaped(published: Callable[..., Adapte
     assert found[two.pk].startswith("… ")
     assert found[two.pk].endswith("then a  <mark>zebra</mark>  at last.".replace("  ", " "))
     assert found[three.pk] == "No stripes"
+    card = "| strength | look |\n| --- | --- |\n| 0.6 | zebra |"
+    four = published("four", "Zebra four", summary="A summary", card=card)
+    assert search(None, Query(q="zebra")).snippets[four.pk] == "A summary"
+    assert "<mark>look</mark> 0.6 zebra" in search(None, Query(q="look")).snippets[four.pk]
 
 
 @pytest.mark.usefixtures("several")

@@ -82,11 +82,15 @@ def test_folding_twice_changes_nothing_more_for_phrases(text: str) -> None:
 def test_the_text_of_a_card_has_no_marks() -> None:
     card = (
         "# Noir\n\nA **film** look, see [the paper](https://example.org/x).\n"
-        '![picture](a.png)\n<div align="center">Hi</div>\n```py\ncode\n```\n- one\n> quoted'
+        '![picture](a.png)\n<div align="center">Hi</div>\n```py\ncode\n```\n- one\n> quoted\n'
+        "| weight | look |\n| --- | :--: |\n| 0.6 | thin |\n\nweight\n------\n"
     )
     assert plain_text(card).split() == [
         "Noir", "A", "film", "look,", "see", "the", "paper.", "picture", "Hi", "code", "one",
-        "quoted",
+        "quoted", "weight", "look", "0.6", "thin", "weight",
+    ]  # fmt: skip
+    assert plain_text("---\nlicense: mit\ntags: [a]\n---\nAn *ink* look").split() == [
+        "An", "ink", "look",
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hub.api.adapters.views import AdapterDetailOut
 from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
+from lorary.client.names import saved_name
 from previews.covers.selectors import covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.cards import services as cards
@@ -223,7 +224,8 @@ class FileView(Endpoint):
         self, request: Request, owner: str, name: str, version: str, path: str
     ) -> HttpResponseBase:
         """Download a file or a range of it; counted when its last byte is sent."""
-        return delivery.send(request, files.get(self.viewer, owner, name, version, path))
+        served = files.get(self.viewer, owner, name, version, path)
+        return delivery.send(request, served, saved_name(owner, name, served.path))
 
 
 class WithdrawIn(Input):

@@ -1,8 +1,9 @@
 """Content rating: pictures above a viewer's level are blurred until the viewer asks to see them.
 
 A blurred picture is the placeholder of the real one, so the page does not contain the URL of the
-full picture. Users choose their level under “Content”; strangers see pictures up to “suggestive”.
-Anyone can open a single page with ``?show=LEVEL``. A user's own adapters are never blurred.
+full picture. Users choose their level under “Blurred pictures”; strangers see pictures up to
+“suggestive”. Anyone can open a single page with ``?show=LEVEL``. A user's own adapters are never
+blurred.
 """
 
 from __future__ import annotations

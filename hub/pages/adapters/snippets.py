@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 
 from hub.pages.adapters.tabs import FileLine
 from hub.templatetags.lorary import signed, strength
-from lorary.client.names import generic_rest
+from lorary.client.names import saved_name
 from previews.render.recipe import MAX_TRIGGERS
-from registry.models import Adapter, Version, Visibility
+from registry.models import Version, Visibility
 
 POSIX, POWERSHELL = "posix", "powershell"
 
@@ -82,9 +82,10 @@ def _places(
 ) -> list[Snippet]:
     """Return where the file goes in each tool, and what makes the tool use it."""
     dial = strength(version.dial)
-    name = saved_name(version.adapter, primary.path)
+    adapter = version.adapter
+    name = saved_name(adapter.owner, adapter.name, primary.path)
     if partner is not None:
-        names = f"{name} {partner.path.rpartition('/')[2]}"
+        names = f"{name} {saved_name(adapter.owner, adapter.name, partner.path)}"
         note = _("Put both files into models/loras. Load one in each “Load LoRA” node.")
         return [
             Snippet("comfyui_file", "ComfyUI", names, note=note, is_place=True),
@@ -116,16 +117,6 @@ def _places(
             is_place=True,
         ),
     ]
-
-
-def saved_name(adapter: Adapter, path: str) -> str:
-    """Return the name of a file in a tool's folder, as ``lorary pull --to`` writes it."""
-    name = path.rpartition("/")[2]
-    rest = generic_rest(name.removesuffix(".safetensors"))
-    if rest is None:
-        return name
-    mark = f"--{rest}" if rest else ""
-    return f"{adapter.owner}--{adapter.name}{mark}.safetensors"
 
 
 def _words_after(version: Version) -> str:

@@ -51,7 +51,9 @@ class DetailsForm(forms.Form):
         label=_("Lineage"),
         max_length=64,
         required=False,
-        help_text=_("The checkpoint it was trained on, which the tensors hardly ever show."),
+        help_text=_(
+            "The checkpoint it was trained on, such as Pony. The file can rarely prove it."
+        ),
     )
     optional_trigger_words = forms.CharField(
         label=_("Optional trigger words"),
@@ -112,7 +114,14 @@ class DetailsForm(forms.Form):
 class EditVersionForm(DetailsForm):
     """Details of a published version; its files never change."""
 
-    label = forms.CharField(label=_("Label"), max_length=48, required=False)
+    label = forms.CharField(
+        label=_("Label"),
+        max_length=48,
+        required=False,
+        help_text=_(
+            "A few words that tell versions apart, such as “softer”. Shown beside the number."
+        ),
+    )
     words = forms.CharField(
         label=_("Trigger words"),
         required=False,

@@ -49,7 +49,8 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
         messages.success(request, done % {"version": found.name})
         place = reverse("adapter", args=[adapter.owner, adapter.name])
         return redirect(f"{place}?v={found.name}")
-    context = {"adapter": adapter, "version": found, "form": form}
+    others = adapter.versions.filter(state=VersionState.PUBLISHED).exclude(pk=found.pk)
+    context = {"adapter": adapter, "version": found, "form": form, "is_last": not others.exists()}
     return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)
 
 

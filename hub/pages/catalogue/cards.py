@@ -26,9 +26,10 @@ from previews.pictures.selectors import Picture
 from registry.blobs.anatomies import BY_TENSORS
 from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import File, Kind, Visibility
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
@@ -74,6 +75,7 @@ class Card:
         snippet: HTML of the text in which searched words occur, empty without a search.
         columns: Titles and texts of the columns of wide lists.
         doubt: Why it may not work with the viewer's checkpoint, empty if nothing is known.
+        is_yanked: Whether all its published versions were yanked, so that only its owner finds it.
     """
 
     number: str
@@ -99,6 +101,7 @@ class Card:
     snippet: SafeString
     columns: tuple[tuple[str, str], ...]
     doubt: str = ""
+    is_yanked: bool = False
 
     @property
     def is_drawn(self) -> bool:
@@ -115,7 +118,7 @@ def cards_of(
     after: int = 0,
     doubt: Callable[[Adapter], str] | None = None,
 ) -> list[Card]:
-    """Return cards in the order of the adapters, with at most six queries.
+    """Return cards in the order of the adapters, with at most seven queries.
 
     The adapters come with ``namespace`` and ``latest_version``, as searches return them.
 
@@ -134,13 +137,16 @@ def cards_of(
     for pk, blur in blurs.items():
         if blur.level and not blur.placeholder:  # the cover drawn from the weights is shown
             del covers[pk]
-    proven, titles = _proven(adapters), [str(title) for title in COLUMNS]
+    yanked, titles = _yanked(adapters), [str(title) for title in COLUMNS]
+    versions = {one.pk: one.latest_version or yanked.get(one.pk) for one in adapters}
+    proven = _proven(versions.values())
     return [
         replace(
-            _card(place, adapter, covers, proven, blurs[adapter.pk]),
-            columns=_columns(adapter, titles),
+            _card(place, adapter, versions[adapter.pk], covers, proven, blurs[adapter.pk]),
+            columns=_columns(adapter, versions[adapter.pk], titles),
             snippet=(snippets or {}).get(adapter.pk, SafeString()),
             doubt=doubt(adapter) if doubt else "",
+            is_yanked=adapter.pk in yanked,
         )
         for place, adapter in enumerate(adapters, start=after + 1)
     ]
@@ -168,9 +174,15 @@ def _blur(user: Viewer, adapter: Adapter, cover: Picture | None, asked: str) -> 
     return _Blur("" if highest.is_for_all else str(highest.label))
 
 
-def _proven(adapters: Sequence[Adapter]) -> dict[int, str]:
+def _yanked(adapters: Sequence[Adapter]) -> dict[int, Version]:
+    """Return the newest version of each adapter whose published versions were all yanked."""
+    without = [one.pk for one in adapters if one.published_at and one.latest_version is None]
+    return version_selectors.newest_yanked(without) if without else {}
+
+
+def _proven(versions: Iterable[Version | None]) -> dict[int, str]:
     """Return revision id → family that the primary file's tensors prove."""
-    revisions = [a.latest_version.revision_id for a in adapters if a.latest_version]
+    revisions = [version.revision_id for version in versions if version is not None]
     return dict(_PROVEN.rows(revisions=as_list(revisions)))
 
 
@@ -189,11 +201,11 @@ _PROVEN = Compiled(_proven_rows, revisions=text("revisions"))
 def _card(
     place: int,
     adapter: Adapter,
+    version: Version | None,
     covers: Mapping[int, Picture],
     proven: Mapping[int, str],
     blur: _Blur,
 ) -> Card:
-    version = adapter.latest_version
     words = list(version.trigger_words) if version else []
     is_public = adapter.visibility == Visibility.PUBLIC
     return Card(
@@ -222,9 +234,10 @@ def _card(
     )
 
 
-def _columns(adapter: Adapter, titles: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _columns(
+    adapter: Adapter, version: Version | None, titles: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
     """Return what ``COLUMNS`` of wide lists show of an adapter."""
-    version = adapter.latest_version
     texts = (
         adapter.owner,
         family_label(adapter.family) or _("unknown"),

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_safe
 from registry.cards import markdown
 from registry.errors import NotFound
 
-#: Documents that are written for users of the site.
-DOCUMENTS = frozenset({"anatomy", "findings"})
+#: Documents that pages link to.
+DOCUMENTS = frozenset({"anatomy", "findings", "previews"})
 
 _HEADING = re.compile(r"<(h[2-6])>(.*?)</\1>", re.DOTALL)
 #: Table rows about one code, such as a finding's, get an id to link to.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hub.pages.adapters.snippets import saved_name
 from hub.templatetags.lorary import strength as written
+from lorary.client.names import saved_name
 from previews.pictures.selectors import Picture
 from registry.models import File, Version
 
@@ -47,7 +47,8 @@ def copied_recipe(
 
 def _infotext(version: Version, file: File, recipe: Mapping[str, Any], picture: Picture) -> str:
     """Return prompt, negative prompt and settings; at strength 0 they name no adapter."""
-    stem = saved_name(version.adapter, file.path).removesuffix(".safetensors")
+    adapter = version.adapter
+    stem = saved_name(adapter.owner, adapter.name, file.path).removesuffix(".safetensors")
     tag = f" <lora:{stem}:{written(picture.strength)}>" if picture.strength else ""
     autov3 = str(file.blob.hashes.get("autov3", ""))[:SHORT_HASH]
     return infotext(

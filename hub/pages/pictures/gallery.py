@@ -39,7 +39,7 @@ from previews.samples.services import MAX_OF_VERSION
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid, LoraryError, NotFound
-from registry.models import Adapter, Blob, User, Version
+from registry.models import Adapter, Blob, Maturity, User, Version
 from registry.versions import selectors as version_selectors
 
 #: Images on the page of an adapter; the gallery's own page has all.
@@ -50,11 +50,17 @@ POLL_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A file named in the metadata; ``url`` is that of an adapter with it, "" for none."""
+    """A file named in the metadata.
+
+    Attributes:
+        url: That of an adapter with it, "" for none.
+        is_absent: Whether no file here has its hash; without a hash, nothing is known.
+    """
 
     name: str
     strength: str
     url: str
+    is_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class GalleryImage:
     """A gallery image with its texts.
 
     Attributes:
-        rating: Label of its content rating, empty if it is for all viewers and not blurred.
+        rating: Label of its content rating, empty for “general”.
         show_url: URL of the page with the blurred image, empty if it is not blurred.
         level: Level to ask for to see the blurred image.
         try_url: URL of the try page with its settings, "" if they are unknown or nothing renders
@@ -170,7 +176,7 @@ def _rated(request: HttpRequest, image: GalleryImage, page: str) -> GalleryImage
     if image.is_ready and is_blurred(request.user, adapter, level, asked_level(request)):
         address = show_url(request, level, page=page)
         return replace(image, rating=str(level.label), show_url=address, level=level.value)
-    return image if level.is_for_all else replace(image, rating=str(level.label))
+    return image if level == Maturity.GENERAL else replace(image, rating=str(level.label))
 
 
 def gallery_url(version: Version) -> str:
@@ -232,7 +238,7 @@ def _used(item: dict[str, Any]) -> Used:
     url = f"{reverse('adapter', args=[owner, name])}?v={version}" if name else ""
     strength = f"{item['strength']:g}" if "strength" in item else ""
     shown = f"{full_name} {version}" if name else item["name"] or item["hashes"][0]
-    return Used(shown, strength, url)
+    return Used(shown, strength, url, is_absent=not name and bool(item["hashes"]))
 
 
 TYPES = {"webp": "image/webp", "mp4": "video/mp4"}
@@ -330,6 +336,7 @@ def _is_done(request: HttpRequest, form: SampleForm, sample: Sample) -> bool:
     except Invalid as error:
         accept_faults(form, error.facts.get("fields", {}), str(error.detail))
         return False
+    messages.success(request, _("Caption and content rating are saved."))
     return True
 
 

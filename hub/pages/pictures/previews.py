@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.pages.adapters.content_rating import rating_of
+from hub.pages.adapters.content_rating import asked_level, is_blurred, level_of, rating_of
 from hub.pages.forms import PICTURE_RATINGS, accept_faults
 from hub.pages.labels import duration
 from hub.pages.pictures.covers import MAX_ID, controls_of
@@ -26,7 +26,7 @@ from hub.pages.pictures.recipe_links import recipe_of_sweep
 from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
-from previews.covers.selectors import uploaded_cover_of
+from previews.covers.selectors import uploaded_pictures_of
 from previews.models import PromptSet
 from previews.pictures.selectors import Picture
 from previews.recipes import prompts
@@ -116,7 +116,7 @@ def previews_context(
     found = previews_of(version)
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
-    brought = None if found.images else uploaded_cover_of(version)
+    brought = None if found.images else _brought(request, version)
     pictures = [brought] if brought else found.images
     rating = rating_of(request, adapter, page=page, pictures=pictures)
     user = request.user
@@ -137,11 +137,11 @@ def previews_context(
         recipe_url=recipe_url if is_owner else "",
         sheets=found.sheets,
         place=_place(found),
-        unserved=_unserved(version) if can_request else "",
-        brought=None if rating.is_blurred else brought,
+        unserved=_unserved(version) if can_request or found.state == "waiting" else "",
+        brought=brought,
     )
     is_complete = found.state == "ready" or found.is_renewal
-    is_veiled = bool(rating.is_blurred and found.images)
+    is_veiled = bool(rating.is_blurred and pictures)
     is_shown = is_complete and not is_veiled
     sweep = sweep_of(version, found, request.GET, primary) if is_shown else None
     return {
@@ -153,6 +153,19 @@ def previews_context(
         "covering": controls_of(user, adapter),
         "picture_ratings": PICTURE_RATINGS,
     }
+
+
+def _brought(request: HttpRequest, version: Version) -> Picture | None:
+    """Return the uploaded picture to show: the first that is not blurred, else the first."""
+    found = uploaded_pictures_of(version)
+    levels = [level_of(version.adapter, one.maturity) for one in found]
+    asked = asked_level(request)
+    seen = (
+        one
+        for one, level in zip(found, levels, strict=True)
+        if not is_blurred(request.user, version.adapter, level, asked)
+    )
+    return next(seen, found[0] if found else None)
 
 
 def _unserved(version: Version) -> str:
@@ -205,8 +218,11 @@ def rate(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         raise Invalid(_("Choose a picture and its content rating."))
     data = form.cleaned_data
     renders.rate(actor=user, image_id=data["image"], maturity=data["maturity"])
-    shown = {key: request.POST[key] for key in SHOWN if key in request.POST}
-    page = "adapter-previews" if "HX-Request" in request.headers else "adapter"
+    shown, page = {key: request.POST[key] for key in SHOWN if key in request.POST}, "adapter"
+    if "HX-Request" in request.headers:
+        shown, page = shown | {"rated": "yes"}, "adapter-previews"
+    else:
+        messages.success(request, _("The content rating is saved."))
     return redirect(reverse(page, args=[adapter.owner, adapter.name], query=shown))
 
 

@@ -22,7 +22,7 @@ from hub.templatetags.lorary import strength as written
 from previews import worker_bases
 from previews.models.render import MAX_STRENGTH
 from previews.render.recipe import MAX_PROMPT_CHARACTERS
-from previews.renders.messages import waiting_for
+from previews.renders.messages import no_renderer
 from previews.tryouts import requests, selectors
 from previews.tryouts.requests import MAX_LAYERS, Limits, TryoutRequest
 from previews.tryouts.selectors import TryoutStatus
@@ -182,7 +182,7 @@ class TryoutForm:
     input: TryoutInput
     words: list[str]
     family: str = ""
-    waits_for: str = ""
+    unserved: str = ""
     faults: list[str] = field(default_factory=list)
     found: list[Adapter] | None = None
 
@@ -232,7 +232,7 @@ def form_of(user: Viewer, tryout_input: TryoutInput, *, is_asked: bool = False) 
         input=tryout_input,
         words=requests.trigger_words_of([row.version for row in rows]),
         family=family,
-        waits_for=waiting_for(family) if family and base is None else "",
+        unserved=no_renderer(family) if family and base is None else "",
         faults=faults,
         found=found_for(user, tryout_input.q, family, rows) if tryout_input.q else None,
     )

@@ -81,6 +81,8 @@ def _is_script(request: HttpRequest) -> bool:
 
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
+    text = _("%(version)s of %(title)s is published.")
+    messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
     url = reverse("adapter", args=[adapter.owner, adapter.name])

@@ -95,6 +95,16 @@ def generic_rest(stem: str) -> str | None:
     return None if match is None else match["rest"].strip("._ -")
 
 
+def saved_name(owner: str, name: str, path: str) -> str:
+    """Return the name of a downloaded file: its own, or the adapter's if its own is generic."""
+    own = path.rpartition("/")[2]
+    stem = own.removesuffix(".safetensors")
+    rest = generic_rest(stem) if stem != own else None
+    if rest is None:
+        return own
+    return "--".join(part for part in (owner, name, rest) if part) + ".safetensors"
+
+
 def safe_segment(name: str) -> str:
     """Return the name of a folder for an owner or an adapter that every system can create.
 
