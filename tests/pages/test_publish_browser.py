@@ -171,3 +171,23 @@ def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
     page.fill("[name=tags] >> visible=true", "fog")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('2 adapters are published')")
+
+
+def test_a_file_that_is_published_is_not_published_again(desk: Visit, tmp_path: Path) -> None:
+    desk.join("twice", next_="/publish")
+    page = desk.page
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    file = saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4))
+    page.set_input_files("#file", file)
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/twice/ink")
+    desk.go("/publish")
+    page.set_input_files("#file", file)
+    page.wait_for_selector("[data-known]:has-text('This file is already v1 of Ink')")
+    assert not page.is_visible("[data-publish-button]")
+    assert page.locator("form[data-ok]").count() == 0
+    page.click("[data-cancel]:has-text('Remove')")
+    page.wait_for_selector("[data-known]", state="detached")
+    desk.go("/twice")
+    assert page.locator("a[href='/twice/ink-2']").count() == 0

@@ -81,6 +81,10 @@ def _is_script(request: HttpRequest) -> bool:
 
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
+    if not version.is_new:
+        text = _("This file is already %(version)s of %(title)s.")
+        values = {"version": version.name, "title": adapter.display_title}
+        messages.info(request, text % values)
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
     url = reverse("adapter", args=[adapter.owner, adapter.name])
@@ -98,8 +102,11 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         )
     else:
         upload = upload_selectors.get(user, wanted)
-        reading = stored_checks.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
+        known = _published_before(user, target, [upload])
+        is_open = upload.state == UploadState.ACCEPTED and known is None
+        reading = stored_checks.of_upload(upload) if is_open else None
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
+        context["known"] = known
         if reading is not None:
             form = sheets.filled(user, reading, target, upload=str(upload.public_id))
             context |= sheets.context_of(user, reading, target, form)
@@ -121,13 +128,22 @@ def _target(request: HttpRequest) -> Adapter | None:
     return adapter
 
 
+def _published_before(user: User, target: Adapter | None, sent: Sequence[Upload]) -> Version | None:
+    """Return the version of the same owner that these files are already."""
+    return upload_selectors.published_as(user, (target or user).namespace, sent)
+
+
 def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
     """Create adapter and version, or neither if an error occurs before the publication.
+
+    Files that the owner published before are not published again; that version is returned.
 
     Raises:
         LoraryError: any error of the services.
     """
     uploads = upload_selectors.many(user, form.uploads)
+    if known := _published_before(user, target, uploads):
+        return known
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
         version = publication.create_draft(
@@ -219,12 +235,18 @@ def _received(user: User, file: UploadedFile[Any] | None) -> Upload:
 @never_cache
 @require_safe
 def checked(request: HttpRequest) -> HttpResponse:
-    """Send the parts of the form that depend on the stored checks of uploads."""
+    """Send the parts of the form that depend on the stored checks of uploads.
+
+    If these files are a version already, that is sent in place of the form.
+    """
     user = require_user(request.user)
     sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
     if not sent:
         raise NotFound(_("There is no such upload."))
-    context = {"reading": stored_checks.of_uploads(sent, is_all="more" not in request.GET)}
+    is_all = "more" not in request.GET
+    if is_all and (known := _published_before(user, _target(request), sent)):
+        return render(request, "publish/known.html", {"known": known})
+    context = {"reading": stored_checks.of_uploads(sent, is_all=is_all)}
     return render(request, "publish/checked.html", context)
 
 

@@ -220,10 +220,19 @@ const showChecked = async (adapter) => {
   const ids = adapter.rows.map((row) => row.sending.upload?.id).filter(Boolean);
   if (!ids.length || !form) return;
   const asked = new URLSearchParams(ids.map((id) => ["upload", id]));
+  asked.set("to", form.elements.to?.value ?? "");
   if (adapter.rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
   const answer = await fetch(`${root.dataset.checked}?${asked}`).catch(() => null);
   if (!answer?.ok || answer.redirected || adapter.form !== form) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const html = await answer.text();
+  const page = new DOMParser().parseFromString(html, "text/html");
+  if (find("known", page)) { // the files are a version already: there is nothing to publish
+    adapter.show(html);
+    adapter.isWanted = false;
+    for (const row of adapter.rows) row.keep();
+    announce(find("known", adapter.box).innerText);
+    return;
+  }
   for (const part of page.querySelectorAll("[data-stored]")) {
     form.querySelector(`[data-stored=${part.dataset.stored}]`)?.replaceWith(part);
   }
@@ -246,7 +255,7 @@ const send = async (row) => {
   } finally {
     const adapter = adapterOf(row);
     if (adapter) {
-      showChecked(adapter);
+      await showChecked(adapter);
       redraw();
       publishReady();
     }
