@@ -137,6 +137,8 @@ def test_the_next_version_is_offered_and_taken_back(desk: Visit, tmp_path: Path)
     page.wait_for_url("**/again/ink")
     desk.go("/publish")
     page.set_input_files("#file", saved(tmp_path, "ink-v2.safetensors", kohya(SD1, rank=8)))
+    page.wait_for_selector("[data-publish-button]:has-text('Publish version 2')")
+    page.click("[data-version-of='']")
     page.wait_for_selector("text=Looks like version 2 of Ink")
     page.fill("[name=more_words]", "typed")
     page.click("[data-version-of='again/ink']")
@@ -191,3 +193,21 @@ def test_a_file_that_is_published_is_not_published_again(desk: Visit, tmp_path: 
     page.wait_for_selector("[data-known]", state="detached")
     desk.go("/twice")
     assert page.locator("a[href='/twice/ink-2']").count() == 0
+
+
+def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: Path) -> None:
+    desk.join("title", next_="/publish")
+    page = desk.page
+    file = saved(tmp_path, "pytorch_lora_weights.safetensors", kohya(SD1, rank=4))
+    page.set_input_files("#file", file)
+    page.wait_for_selector("form[data-ok]")
+    page.fill("[name=title]", "Pocket Monster: éclair")
+    assert page.input_value("[name=name]") == "pocket-monster-eclair"
+    page.wait_for_selector("[data-name-note]:has-text('/title/pocket-monster-eclair')")
+    page.fill("[name=title]", "雨")
+    assert page.input_value("[name=name]") == "pocket-monster-eclair"
+    page.fill("[name=name]", "mine")
+    page.fill("[name=title]", "Another title")
+    assert page.input_value("[name=name]") == "mine"
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/title/mine")

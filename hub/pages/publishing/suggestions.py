@@ -6,10 +6,13 @@ import re
 from itertools import chain, count
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from hub.pages.adapters.base_model_panel import lineage_of
 from hub.pages.adapters.version_forms import LICENCES
-from hub.pages.publishing.header_preview import Document, Reading, address_of
-from lorary.anatomy.display_names import title_of
+from hub.pages.labels import family_label
+from hub.pages.publishing import header_preview
+from hub.pages.publishing.header_preview import Document, Reading
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
 
@@ -40,10 +43,10 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
     latest = target.latest_version if target else None
     notes, base = document["metadata"], document["base"]
     best = notes["recommended_strength"]
-    title = title_of(reading.path, notes["title"])
+    title, name = _names(user, reading)
     return {
         "title": title,
-        "name": free_name(user, address_of(reading.path, document)),
+        "name": name,
         "summary": (notes["description"] or "").split("\n", 1)[0][:280],
         "kind": kind_of(f"{reading.path} {title}"),
         "licence": licence_of(notes["license"]),
@@ -56,6 +59,21 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,
     }
+
+
+def _names(user: User, reading: Reading) -> tuple[str, str]:
+    """Return title and address: the file's, or the base model's with a number."""
+    title = header_preview.title_of(reading.path, reading.document)
+    name = header_preview.address_of(reading.path, reading.document)
+    if title:
+        return title, free_name(user, name or header_preview.slug(title))
+    base = reading.document["base"]
+    family = base["family"] or base["likely"] or ""
+    title = _("%(family)s LoRA") % {"family": family_label(family)} if family else _("Adapter")
+    name = header_preview.slug(title).lower()
+    free = free_name(user, name)
+    number = free.removeprefix(f"{name}-") if free != name else ""
+    return f"{title} {number}".strip(), free
 
 
 def free_name(user: User, wanted: str) -> str:

@@ -108,8 +108,8 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
         context["known"] = known
         if reading is not None:
-            form = sheets.filled(user, reading, target, upload=str(upload.public_id))
-            context |= sheets.context_of(user, reading, target, form)
+            given = {"is_chosen": "to" in request.GET, "upload": str(upload.public_id)}
+            context |= sheets.opened(user, reading, target, **given)
     return context
 
 
@@ -197,9 +197,8 @@ def read(request: HttpRequest) -> HttpResponse:
     reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     if reading.is_refused:
         return render(request, "publish/sheet.html", {"reading": reading}, status=422)
-    target, number = _target(request), sheets.number_of(request.GET)
-    form = sheets.filled(user, reading, target, number=number)
-    context = sheets.context_of(user, reading, target, form, number=number)
+    given = {"is_chosen": "to" in request.GET, "number": sheets.number_of(request.GET)}
+    context = sheets.opened(user, reading, _target(request), **given)
     return render(request, "publish/sheet.html", context)
 
 

@@ -174,7 +174,8 @@ const readHeader = async (file, to) => {
   const first = await file.slice(0, 8).arrayBuffer();
   const length = first.byteLength === 8 ? Number(new DataView(first).getBigUint64(0, true)) : 0;
   const head = file.slice(0, Math.min(8 + length, MOST_HEAD));
-  const asked = new URLSearchParams({ name: file.name, size: file.size, to, sheet: sheets += 1 });
+  const asked = new URLSearchParams({ name: file.name, size: file.size, sheet: sheets += 1 });
+  if (to !== null) asked.set("to", to); // else the hub proposes a new adapter or a version
   const headers = { "X-CSRFToken": token(root.dataset.token), "Content-Type": "application/octet-stream" };
   const answer = await fetch(`${root.dataset.read}?${asked}`, { method: "POST", headers, body: head });
   if (answer.redirected) window.location.reload(); // the session ended: sign in again
@@ -185,7 +186,7 @@ const readHeader = async (file, to) => {
 const look = async (row) => {
   row.say(words("reading"), "reading");
   try {
-    const { isTaken, html } = await readHeader(row.file, root.dataset.to);
+    const { isTaken, html } = await readHeader(row.file, root.dataset.to || null);
     row.html = html;
     row.isHidden = !isTaken; // the reasons stand in its place
     row.isOver = !isTaken;
@@ -205,8 +206,11 @@ const look = async (row) => {
 const lookAgain = async (adapter, to) => {
   const { isTaken, html } = await readHeader(adapter.main.file, to);
   if (!isTaken || !adapters.includes(adapter)) return;
+  const isTyped = "typed" in adapter.form.dataset;
   const typed = [...adapter.form.elements].filter((one) => one.type !== "hidden" && "defaultValue" in one && one.value !== one.defaultValue);
+  adapter.main.html = html;
   adapter.show(html);
+  if (isTyped) adapter.form.dataset.typed = "";
   for (const { name, value } of typed) if (adapter.form.elements[name]) adapter.form.elements[name].value = value;
   adapter.isWanted = false;
   showChecked(adapter);
@@ -377,6 +381,18 @@ const showDone = ({ box, done: { url, title, name, version } }) => {
   find("split").hidden = true;
 };
 
+// The address follows the title until it was typed.
+const followTitle = ({ name, value, form }) => {
+  if (name === "name") form.dataset.typed = "";
+  const address = form?.elements.name;
+  if (name !== "title" || !address || "typed" in form.dataset) return;
+  const letters = value.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9._]+/g, "-");
+  const slug = letters.replace(/-{2,}|\.{2,}/g, "-").slice(0, 96).replace(/^[-.]+|[-.]+$/g, "").toLowerCase();
+  if (!slug) return;
+  address.value = slug;
+  address.dispatchEvent(new Event("follow")); // htmx asks whether it is available
+};
+
 if (root) {
   const drop = root.querySelector(".drop");
   const input = drop.querySelector("input");
@@ -412,6 +428,7 @@ if (root) {
       arrange();
       return;
     }
+    followTitle(target);
     const said = target.form?.querySelector(`[data-says="${target.name}"]`);
     if (said) {
       said.dataset.read ??= said.textContent;
