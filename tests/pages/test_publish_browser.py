@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SD1 = DENOISERS["sd1", "diffusers"]
+SD1, SDXL = DENOISERS["sd1", "diffusers"], DENOISERS["sdxl", "sgm"]
 FINDINGS = "[data-stored=findings]"
 
 
@@ -120,7 +120,7 @@ def test_files_of_one_run_are_one_adapter_unless_the_user_says_otherwise(
     page.check("[name=split][value=files]")
     page.wait_for_selector("[data-publish-button]:has-text('Publish 3 adapters')")
     page.check("[name=split][value=one]")
-    page.wait_for_selector("[data-bar-text]:has-text('Nothing is missing')")
+    page.wait_for_selector("[data-bar-text]:has-text('Sent and checked.')")
     assert boxes.count() == 1
     page.click("[data-publish-button]")
     page.wait_for_url("**/epochs/*")
@@ -211,3 +211,22 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
     assert page.input_value("[name=name]") == "mine"
     page.click("[data-publish-button]")
     page.wait_for_url("**/title/mine")
+
+
+def test_warnings_are_counted_where_the_button_is(desk: Visit, tmp_path: Path) -> None:
+    desk.join("warned", next_="/publish")
+    page = desk.page
+    said = {"ss_base_model_version": "flux1"}
+    files = [saved(tmp_path, "one.safetensors", kohya(SD1, rank=4)),
+             saved(tmp_path, "other.safetensors", kohya(SDXL, rank=1, metadata=said))]  # fmt: skip
+    page.set_input_files("#file", files)
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
+    page.wait_for_selector("[data-bar-text]:has-text('Sent and checked.')")
+    assert "Nothing is missing" not in page.inner_text("[data-bar]")
+    count = page.locator("[data-findings] .redline").count() + 1
+    assert page.inner_text("[data-bar-warnings]") == f"{count} warnings"
+    assert not page.is_visible("[data-mixed]")
+    page.check("[name=split][value=one]")
+    page.wait_for_selector("[data-mixed]:has-text('for Stable Diffusion XL')")
+    page.click("[data-bar-warnings]")
+    assert page.evaluate("'mixed' in document.activeElement.dataset")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, Version
 from registry.versions.details import Details
 from tests import catalogue
@@ -288,3 +289,14 @@ def test_strengths_of_the_version_before_are_kept(
     catalogue.release(adapter, lora(16), Details(strength=0.6), path="glass.safetensors")
     page = read(as_ada, lora(32), to="ada/glass")
     assert fields_of(page)["strength"] == ["0.6"]
+
+
+def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: User) -> None:
+    catalogue.release(adapters.create(actor=bob, name="known"), lora())
+    upload = catalogue.accept(ada, lora(), "ink.safetensors")
+    page = as_ada.get("/publish", {"upload": str(upload.public_id)}).content.decode()
+    bar = page.partition("data-bar-text")[2]
+    assert "Sent and checked." in bar
+    assert "Nothing is missing" not in bar
+    assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
+    assert 'id="f1-findings"' in page

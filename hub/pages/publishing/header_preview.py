@@ -101,6 +101,17 @@ class Reading:
         return (family,) if family else self.possible
 
     @property
+    def base_names(self) -> str:
+        """Return the base models that the file fits, as a phrase."""
+        return family_labels(self.allowed)
+
+    @property
+    def warnings(self) -> int:
+        """Return the number of warnings beside the form's values and among the findings."""
+        is_contradicted = self.family_proof is not None and bool(self.family_proof.warning)
+        return sum(remark.is_loud for remark in self.remarks) + is_contradicted
+
+    @property
     def is_base_open(self) -> bool:
         """Whether neither tensors nor metadata suggest a base model, so that only the user can."""
         base = self.document.get("base") or {}

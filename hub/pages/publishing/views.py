@@ -245,7 +245,8 @@ def checked(request: HttpRequest) -> HttpResponse:
     is_all = "more" not in request.GET
     if is_all and (known := _published_before(user, _target(request), sent)):
         return render(request, "publish/known.html", {"known": known})
-    context = {"reading": stored_checks.of_uploads(sent, is_all=is_all)}
+    reading = stored_checks.of_uploads(sent, is_all=is_all)
+    context = {"reading": reading, "sheet": sheets.number_of(request.GET)}
     return render(request, "publish/checked.html", context)
 
 

@@ -30,6 +30,7 @@ class Adapter {
   get isReady() { return this.isOpen && this.rows.every((row) => row.upload); }
   get title() { return this.form?.elements.title?.value || this.form?.getAttribute("aria-label") || this.main.file.name; }
   get name() { return this.form?.elements.name?.value.trim() ?? ""; }
+  get warnings() { return [...this.box.querySelectorAll("[data-findings] .redline, .note.redline:not([hidden])")]; }
   get isBaseOpen() { return this.form?.dataset.baseOpen !== undefined && !this.form.elements.family.value; }
 
   take(members) {
@@ -39,6 +40,17 @@ class Adapter {
     const place = find("rows", this.box);
     if (boxes.length !== place.children.length || boxes.some((box, n) => box !== place.children[n])) place.replaceChildren(...boxes);
     if (isNew || (this.main.html && !find("sheet", this.box).firstChild)) this.show(this.main.html);
+  }
+
+  // Files for different base models can hardly be one adapter.
+  compareBases() {
+    const [main, ...rest] = this.rows.filter((row) => row.bases.length);
+    const other = rest.find((row) => !row.bases.some((one) => main.bases.includes(one)));
+    const note = find("mixed", this.box);
+    note.hidden = !other;
+    if (!other) return;
+    const facts = { name: main.file.name, base: main.baseNames, other: other.file.name, otherBase: other.baseNames };
+    note.textContent = words("mixed", facts);
   }
 
   show(html) {
@@ -128,7 +140,14 @@ const redraw = () => {
   if (mine.length === 1) button.setAttribute("form", mine[0].form.id);
   else button.removeAttribute("form");
   button.textContent = mine.length > 1 ? words("publishSeveral", { n: mine.length }) : mine[0]?.form.dataset.label ?? button.textContent;
-  find("bar-text").textContent = barText(here, mine, isPending);
+  for (const one of adapters) one.compareBases();
+  const count = here.flatMap((one) => one.warnings).length;
+  const link = find("bar-warnings");
+  const text = words(count > 1 ? "warnings" : "warning", { n: count });
+  if (count && link.textContent !== text) announce(text);
+  link.hidden = !count;
+  link.textContent = count ? text : "";
+  find("bar-text").textContent = barText(here, mine, isPending, count);
   for (const one of adapters) {
     const title = find("adapter-title", one.box);
     title.hidden = adapters.length < 2 || !one.form;
@@ -136,7 +155,7 @@ const redraw = () => {
   }
 };
 
-const barText = (here, mine, isPending) => {
+const barText = (here, mine, isPending, warnings) => {
   if (find("bar").dataset.problem) return find("bar").dataset.problem;
   const files = mine.flatMap((one) => one.rows);
   const sum = (of) => size(files.reduce((total, row) => total + of(row), 0));
@@ -147,6 +166,7 @@ const barText = (here, mine, isPending) => {
   if (failed) return words("barFailed", { name: failed.title });
   const unknown = mine.find((one) => one.isBaseOpen);
   if (unknown) return words("barBase", { name: unknown.title });
+  if (isReady && warnings) return words("barChecked");
   return words(isReady ? "barReady" : "barSending", facts);
 };
 
@@ -190,8 +210,10 @@ const look = async (row) => {
     row.html = html;
     row.isHidden = !isTaken; // the reasons stand in its place
     row.isOver = !isTaken;
-    if (isTaken) row.run = new DOMParser().parseFromString(html, "text/html").querySelector("form").dataset.run;
-    else announce(`${row.file.name}: ${words("refused")}`);
+    if (isTaken) {
+      const { run, baseNames } = new DOMParser().parseFromString(html, "text/html").querySelector("form").dataset;
+      Object.assign(row, { run, baseNames, bases: run.split("|").slice(1).filter(Boolean) });
+    } else announce(`${row.file.name}: ${words("refused")}`);
   } catch (error) {
     row.fail(error.isRefusal ? error : isNot(words("unread", { reason: error.message })));
   }
@@ -225,6 +247,7 @@ const showChecked = async (adapter) => {
   if (!ids.length || !form) return;
   const asked = new URLSearchParams(ids.map((id) => ["upload", id]));
   asked.set("to", form.elements.to?.value ?? "");
+  asked.set("sheet", form.elements.sheet.value);
   if (adapter.rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
   const answer = await fetch(`${root.dataset.checked}?${asked}`).catch(() => null);
   if (!answer?.ok || answer.redirected || adapter.form !== form) return;
@@ -413,6 +436,14 @@ if (root) {
     if (!adapters.some((one) => one.form === event.target)) return;
     event.preventDefault();
     want();
+  });
+  find("bar-warnings").addEventListener("click", (event) => {
+    event.preventDefault();
+    const warning = root.querySelector("[data-findings] .redline, .note.redline:not([hidden])");
+    for (const box of root.querySelectorAll("details")) if (box.contains(warning)) box.open = true;
+    warning.tabIndex = -1;
+    warning.focus({ preventScroll: true });
+    warning.scrollIntoView({ block: "center" });
   });
   root.addEventListener("click", (event) => {
     const link = event.target.closest("[data-version-of]");

@@ -46,6 +46,7 @@ export class Row {
     this.isPickle = root.dataset.pickles.split(" ").includes(file.name.split(".").pop().toLowerCase());
     this.isOver = this.isBegun = false;
     this.html = this.run = ""; // the form for it, and the training run that it is of
+    this.bases = []; // base models that it fits
     this.box = find("row").content.firstElementChild.cloneNode(true);
     find("upload-name", this.box).textContent = file.name;
     this.bar = this.box.querySelector("progress");
