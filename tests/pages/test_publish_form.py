@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 SD1, SDXL = DENOISERS["sd1", "diffusers"], DENOISERS["sdxl", "sgm"]
 SD1_TITLE, SD1_NAME = "Stable Diffusion 1.x LoRA", "stable-diffusion-1.x-lora"
 FLUX = DENOISERS["flux1", "diffusers"]
+DOUBLE = [Target("double_blocks.0.img_mlp.0", (12288, 3072))]  # Chroma has it too
 
 
 def read(client: Client, data: bytes, name: str = "n.safetensors", **query: str) -> str:
@@ -300,3 +301,18 @@ def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: U
     assert "Nothing is missing" not in bar
     assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
     assert 'id="f1-findings"' in page
+
+
+def test_a_base_that_the_file_states_is_not_declared_by_the_user(as_ada: Client, ada: User) -> None:
+    data = kohya(DOUBLE, rank=2, metadata={"ss_base_model_version": "flux1"})
+    page = read(as_ada, data, "neon.safetensors")
+    assert "FLUX.1, stated by the file" in folded(page)
+    assert "The header says FLUX.1" in page
+    upload = catalogue.accept(ada, data, "neon.safetensors")
+    as_ada.post("/publish", fields_of(page) | {"upload": str(upload.public_id)})
+    version = Version.objects.get()
+    assert (version.declared_family, version.family) == ("", "flux1")
+    chroma = catalogue.release(
+        adapters.create(actor=ada, name="chroma"), data, Details(declared_family="chroma")
+    )
+    assert fields_of(read(as_ada, data, to=chroma.adapter.full_name))["family"] == ["chroma"]

@@ -32,7 +32,7 @@ from hub.templatetags.lorary import size
 from lorary.anatomy import display_names
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
-from registry.blobs.anatomies import undecided_families
+from registry.blobs.anatomies import claimed_family, undecided_families
 from registry.errors import LoraryError, TooLarge
 from registry.models import Adapter, Upload
 from registry.names import check_path
@@ -123,12 +123,12 @@ class Reading:
         base = self.document.get("base") or {}
         if self.is_base_open:
             return _("base model unknown")
-        text = _("%(base)s, likely")
+        text, stated = _("%(base)s, likely"), claimed_family(base)
         if base["confidence"] == "proven":
             text = _("%(base)s, proven")
-        elif is_chosen_by_claim(base):
-            text = _("%(base)s, according to the file")
-        return text % {"base": family_label(base.get("family") or base["likely"])}
+        elif is_chosen_by_claim(base) or (stated and not base.get("family")):
+            text = _("%(base)s, stated by the file")
+        return text % {"base": family_label(base.get("family") or stated or base["likely"])}
 
     @property
     def licence_proof(self) -> Proof:
@@ -291,12 +291,12 @@ def _family_proof(base: Document) -> Proof:
         level, title = "proven", _("Proven by shape: %(family)s") % values
     elif base["family"] and not is_chosen_by_claim(base):
         level, title = "proven", _("Likely, by shape: %(family)s") % values
-    elif base["likely"]:
+    elif base["likely"] and not claimed_family(base):
         title = likely(base)
         choice = _("The most likely base model is selected. Change it if the adapter was trained "
                    "on another.")  # fmt: skip
         text = f"{text} {choice}"
-    elif len(base["candidates"]) > 1:
+    elif len(base["candidates"]) > 1 and not claimed_family(base):
         title = _("One of these, or another: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
     elif level == "claimed":

@@ -13,6 +13,7 @@ from hub.pages.adapters.version_forms import LICENCES
 from hub.pages.labels import family_label
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Document, Reading
+from registry.blobs.anatomies import claimed_family
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
 
@@ -105,9 +106,11 @@ def licence_of(claimed: str | None) -> str:
 def _family_of(base: Document, latest: Version | None) -> str:
     """Return the base model to select: the previous version's if it fits, or the likely one.
 
-    A proven base model is not selected: the field shows it as read from the file.
+    One that is proven or stated is not selected: the field shows it as read from the file.
     """
     if not base["likely"]:
         return ""
-    before = latest.family if latest else ""
-    return str(before if before in base["candidates"] else base["likely"])
+    before, stated = latest.family if latest else "", claimed_family(base)
+    if before in base["candidates"]:
+        return "" if before == stated else before
+    return "" if stated else str(base["likely"])
