@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.accounts.organisations import writable_by
-from registry.blobs.selectors import shown_files
+from registry.blobs.selectors import kept_for_owner, shown_files
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
@@ -64,6 +64,12 @@ def resumable(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
     is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
     return is_open | is_kept
+
+
+def waiting(user: User) -> QuerySet[Upload]:
+    """Return uploads that can be continued or published: accepted ones that no version has."""
+    is_kept = Q(state=UploadState.ACCEPTED, blob__is_stored=True) & ~Exists(kept_for_owner())
+    return _own(user).filter(_is_receiving() | is_kept)
 
 
 def deposits(user: User, sha256: str) -> QuerySet[Upload]:

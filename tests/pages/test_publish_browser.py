@@ -96,10 +96,13 @@ def test_three_files_are_published_without_a_question(desk: Visit, tmp_path: Pat
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('3 adapters are published')")
     links = page.locator("[data-done-list] a")
-    assert links.all_inner_texts() == ["Rain", "Glass tube", "Velvet"]
+    names = [links.nth(n).inner_text() for n in range(0, 9, 3)]
+    assert names == ["Rain", "Glass tube", "Velvet"]
+    more = [links.nth(n).get_attribute("href") for n in (1, 2)]
+    assert more == ["/trio/rain/edit", "/trio/rain/gallery"]
     assert page.evaluate("document.activeElement.dataset.doneTitle") == ""
     assert not page.is_visible("[data-bar]")
-    links.nth(1).click()
+    links.nth(3).click()
     page.wait_for_url("**/trio/glass_tube")
 
 
@@ -203,6 +206,7 @@ def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: 
     page.wait_for_selector("form[data-ok]")
     page.fill("[name=title]", "Pocket Monster: éclair")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"
+    assert page.locator(".proof.own").count() == 2
     page.wait_for_selector("[data-name-note]:has-text('/title/pocket-monster-eclair')")
     page.fill("[name=title]", "雨")
     assert page.input_value("[name=name]") == "pocket-monster-eclair"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,10 @@ def test_a_newcomer_publishes_three_files_without_an_answer(
 def test_what_people_care_about_is_open_and_the_rest_is_folded(as_ada: Client) -> None:
     page = read(as_ada, kohya(SDXL, rank=16, alpha=8.0), "noir-ink.safetensors")
     front, details = page.split('<details class="fold"', 1)
-    assert {"title", "name", "more_words", "licence"} <= set(re.findall(r'name="(\w+)"', front))
-    assert {"kind", "family", "visibility", "tags", "card", "notes"} <= set(
+    assert {"title", "name", "more_words", "tags", "licence"} <= set(
+        re.findall(r'name="(\w+)"', front)
+    )
+    assert {"kind", "family", "visibility", "card", "notes"} <= set(
         re.findall(r'name="(\w+)"', details)
     )
     assert folded(page) == (
@@ -118,17 +121,41 @@ def test_an_address_that_is_taken_gets_a_number(as_ada: Client, ada: User, noir:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    ("path", "kind", "source"),
     [
-        ("hard_noir.safetensors", "style"),
-        ("AnnaCharacter_v3.safetensors", "character"),
-        ("detail-slider.safetensors", "tool"),
-        ("portrait-style.safetensors", "style"),
-        ("summer dress.safetensors", "clothing"),
+        ("hard_noir.safetensors", "style", "Style is selected because most adapters are one."),
+        ("AnnaCharacter_v3.safetensors", "character", "“character”"),
+        ("detail-slider.safetensors", "tool", "“slider”"),
+        ("portrait-style.safetensors", "style", "“style”"),
+        ("summer dress.safetensors", "clothing", "“dress”"),
     ],
 )
-def test_the_type_is_guessed_from_the_name(as_ada: Client, path: str, kind: str) -> None:
-    assert fields_of(read(as_ada, lora(), path))["kind"] == [kind]
+def test_the_type_is_guessed_from_the_name(
+    as_ada: Client, path: str, kind: str, source: str
+) -> None:
+    page = read(as_ada, lora(), path)
+    assert fields_of(page)["kind"] == [kind]
+    assert source in page.partition('name="kind"')[2].partition("evrow")[0]
+
+
+def test_tags_of_the_captions_are_offered_and_taken_if_chosen(as_ada: Client, ada: User) -> None:
+    tags = {"10_ink": {"inkwash": 40, "mountain": 20, "river": 10, "(crane:1.2)": 9}}
+    said = {
+        "ss_tag_frequency": json.dumps(tags),
+        "ss_dataset_dirs": '{"10_ink": {"img_count": 40}}',
+    }
+    data = kohya(SD1, metadata=said)
+    page = read(as_ada, data, "ink.safetensors")
+    assert re.findall(r'name="tag" value="([^"]*)"', page) == ["mountain", "river"]
+    fields = fields_of(page)
+    assert "tag" not in fields
+    fields |= {"upload": [str(catalogue.accept(ada, data, "ink.safetensors").public_id)]}
+    chosen = {"tag": ["river"], "tags": "Night, river"}
+    again = as_ada.post("/publish", fields | chosen | {"strength": "99"}).content.decode()
+    assert fields_of(again)["tag"] == ["river"]
+    as_ada.post("/publish", fields | chosen)
+    names = Adapter.objects.get().tags.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["night", "river"]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +307,7 @@ def test_a_script_gets_the_address_or_the_form_again(
     assert answer.status_code == 201
     assert answer.json() == {
         "url": "/ada/noir", "title": "Noir", "version": "v1", "name": "ada/noir",
+        "edit": "/ada/noir/edit", "pictures": "/ada/noir/gallery",
     }  # fmt: skip
 
 

@@ -173,6 +173,15 @@ class PublishForm(VersionForm, AdapterForm):
         label=_("Licence for pictures"), choices=LICENCES, required=False
     )
 
+    @property
+    def chosen_tags(self) -> list[str]:
+        """Return the tags that were chosen from those of the training captions."""
+        return self.data.getlist("tag") if isinstance(self.data, QueryDict) else []
+
+    def clean_tags(self) -> list[str]:
+        """Return the typed tags and the chosen ones."""
+        return [*super().clean_tags(), *self.chosen_tags]
+
     def card_fields(self) -> dict[str, Any]:
         """Return the card fields of the new adapter."""
         return {field: self.cleaned_data[field] for field in CARD_FIELDS}

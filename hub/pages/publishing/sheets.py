@@ -19,7 +19,7 @@ from hub.http.limits import MAX_FORM_BYTES
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Reading, Word
-from hub.pages.publishing.suggestions import suggest
+from hub.pages.publishing.suggestions import kind_proof, suggest, tags_of
 from registry.models import Adapter, User
 from registry.names import key_of
 from registry.versions import resemblance
@@ -27,7 +27,9 @@ from registry.versions.resemblance import Resemblance
 from registry.versions.variants import run_of
 
 #: Fields that are always visible; all others are folded until one of them has an error.
-FRONT = frozenset({"title", "name", "licence", "more_words", "optional_trigger_words", "upload"})
+FRONT = frozenset(
+    {"title", "name", "tags", "licence", "more_words", "optional_trigger_words", "upload"}
+)
 #: Fields that the folded part names, in this order.
 _NAMED = ("kind", "family", "visibility", "maturity")
 
@@ -148,6 +150,8 @@ def context_of(
         "run": f"{run_of(reading.path, reading.document)}|{'|'.join(reading.allowed)}",
         "other_base": header_preview.other_base(target, reading.allowed),
         "folded": _folded(form, reading),
+        "kind_proof": kind_proof(reading) if reading.document else None,
+        "tags": tags_of(reading),
         "is_open": any(field not in {*FRONT, "__all__"} for field in form.errors),
         "form_bytes": MAX_FORM_BYTES,
         "faults": [field for field in form if field.errors and not field.is_hidden],

@@ -12,7 +12,8 @@ from hub.pages.adapters.base_model_panel import lineage_of
 from hub.pages.adapters.version_forms import LICENCES
 from hub.pages.labels import family_label
 from hub.pages.publishing import header_preview
-from hub.pages.publishing.header_preview import Document, Reading
+from hub.pages.publishing.header_preview import Document, Proof, Reading, Word
+from registry.adapters import services as adapters
 from registry.blobs.anatomies import claimed_family
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
@@ -49,7 +50,7 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
         "title": title,
         "name": name,
         "summary": (notes["description"] or "").split("\n", 1)[0][:280],
-        "kind": kind_of(f"{reading.path} {title}"),
+        "kind": kind_of(reading)[0],
         "licence": licence_of(notes["license"]),
         "maturity": "general",
         "visibility": "public",
@@ -88,13 +89,37 @@ def free_name(user: User, wanted: str) -> str:
     return next(one for one in chain([name], numbered) if key_of(one) not in taken)
 
 
-def kind_of(names: str) -> str:
-    """Return the type that the words of a file's name or title tell, else that of a style."""
-    words = set(_WORD.findall(_HUMP.sub(" ", names).casefold()))
-    if "style" in words:
-        return Kind.STYLE
-    found = (kind for kind, known in _KINDS.items() if not words.isdisjoint(known.split()))
-    return next(found, Kind.STYLE)
+def kind_of(reading: Reading) -> tuple[str, str]:
+    """Return the type that a word of the file's name or title tells, and that word.
+
+    Without such a word it is a style, which most adapters are.
+    """
+    title = header_preview.title_of(reading.path, reading.document)
+    words = set(_WORD.findall(_HUMP.sub(" ", f"{reading.path} {title}").casefold()))
+    known = [
+        (Kind.STYLE, "style"),
+        *((kind, word) for kind in _KINDS for word in _KINDS[kind].split()),
+    ]
+    return next(((kind, word) for kind, word in known if word in words), (Kind.STYLE, ""))
+
+
+def kind_proof(reading: Reading) -> Proof:
+    """Return the source of the type."""
+    _kind, word = kind_of(reading)
+    if word:
+        return Proof("claimed", _("From the name"), f"“{word}”")
+    text = _("Style is selected because most adapters are one.")
+    return Proof("declared", _("Not in the file"), text)
+
+
+def tags_of(reading: Reading) -> list[Word]:
+    """Return frequent tags of the training captions that can be tags of the adapter."""
+    tags = reading.document.get("common_tags") or ()
+    return [
+        Word(tag["text"], f"{tag['share']:.0%}", is_taken=False)
+        for tag in tags
+        if adapters.is_tag(tag["text"])
+    ]
 
 
 def licence_of(claimed: str | None) -> str:

@@ -87,8 +87,10 @@ def _published(request: HttpRequest, version: Version) -> HttpResponse:
         messages.info(request, text % values)
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
-    url = reverse("adapter", args=[adapter.owner, adapter.name])
-    facts = {"url": url, "title": adapter.display_title, "version": version.name}
+    place = [adapter.owner, adapter.name]
+    names = {"url": "adapter", "edit": "adapter-edit", "pictures": "gallery"}
+    facts = {name: reverse(route, args=place) for name, route in names.items()}
+    facts |= {"title": adapter.display_title, "version": version.name}
     return JsonResponse({**facts, "name": adapter.full_name}, status=201)
 
 
@@ -97,9 +99,7 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
     context = _frame(target)
     wanted = request.GET.get("upload")
     if not wanted:
-        context["waiting"] = (
-            upload_selectors.listing(user).filter(state=UploadState.RECEIVING).count()
-        )
+        context["waiting"] = upload_selectors.waiting(user).count()
     else:
         upload = upload_selectors.get(user, wanted)
         known = _published_before(user, target, [upload])

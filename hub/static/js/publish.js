@@ -393,15 +393,26 @@ const publish = async (adapter) => {
 };
 
 // One of several is published: a link takes the place of its form.
-const showDone = ({ box, done: { url, title, name, version } }) => {
-  const item = element("li");
+const showDone = ({ box, done: { url, title, name, version, edit, pictures } }) => {
+  const item = element("li", { className: "row g2" });
   item.append(element("a", { href: url, textContent: title }), element("span", { className: "tiny", textContent: ` ${name} ${version}` }));
+  const more = [[edit, "doneEdit"], [pictures, "donePictures"]];
+  item.append(...more.map(([href, text]) => element("a", { href, className: "btn", textContent: words(text) })));
   find("done-list").append(item);
   box.hidden = true;
   const count = adapters.filter((one) => one.done).length;
   find("done-title").textContent = words(count > 1 ? "doneSeveral" : "done", { n: count });
   find("done").hidden = false;
   find("split").hidden = true;
+};
+
+// A value that the user entered is not from the file.
+const noteSource = (field) => {
+  const proof = field.closest(".evrow")?.querySelector(".proof");
+  if (!proof || !["title", "name", "kind", "licence"].includes(field.name)) return;
+  const options = [...field.options ?? []];
+  const before = field.defaultValue ?? (options.find((one) => one.defaultSelected) ?? options[0]).value;
+  proof.classList.toggle("own", field.value !== before);
 };
 
 // The address follows the title until it was typed.
@@ -413,6 +424,7 @@ const followTitle = ({ name, value, form }) => {
   const slug = letters.replace(/-{2,}|\.{2,}/g, "-").slice(0, 96).replace(/^[-.]+|[-.]+$/g, "").toLowerCase();
   if (!slug) return;
   address.value = slug;
+  noteSource(address);
   address.dispatchEvent(new Event("follow")); // htmx asks whether it is available
 };
 
@@ -460,6 +472,7 @@ if (root) {
       return;
     }
     followTitle(target);
+    noteSource(target);
     const said = target.form?.querySelector(`[data-says="${target.name}"]`);
     if (said) {
       said.dataset.read ??= said.textContent;
