@@ -170,7 +170,10 @@ class PublishForm(VersionForm, AdapterForm):
         ),
     )
     licence = forms.ChoiceField(  # type: ignore[assignment]  # free text in the editor
-        label=_("Licence for pictures"), choices=LICENCES, required=False
+        label=_("Licence for pictures"),
+        choices=LICENCES,
+        required=False,
+        help_text=_("What others may do with pictures that they make with it."),
     )
 
     @property
