@@ -81,10 +81,10 @@ def _is_script(request: HttpRequest) -> bool:
 
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
-    if not version.is_new:
-        text = _("This file is already %(version)s of %(title)s.")
-        values = {"version": version.name, "title": adapter.display_title}
-        messages.info(request, text % values)
+    text = _("This file is already %(version)s of %(title)s.")
+    if version.is_new:
+        text = _("%(version)s of %(title)s is published.")
+    messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
     place = [adapter.owner, adapter.name]

@@ -98,8 +98,7 @@ const arrange = () => {
   for (const one of before) if (!adapters.includes(one)) one.box.remove();
   const place = find("adapters");
   for (const [n, { box }] of adapters.entries()) if (place.children[n] !== box) place.insertBefore(box, place.children[n] ?? null);
-  const intro = find("intro");
-  if (intro) intro.hidden = adapters.length > 0;
+  for (const part of root.querySelectorAll("[data-intro], [data-waiting]")) part.hidden = adapters.length > 0;
   offerSplit();
   redraw();
 };
