@@ -265,7 +265,7 @@ def test_the_owner_changes_the_address(as_ada: Client, noir: Adapter, ada: User)
         assert bad.status_code == 400
         assert sentence in bad.content.decode().partition('id="id_name_error"')[2]
         noir.refresh_from_db()
-        assert (noir.name, noir.title) == ("noir", "Noir" if noir.title else "")
+        assert (noir.name, noir.title) == ("noir", "Noir")
     answer = as_ada.post("/ada/noir/edit", card_form(noir, name="film-noir"))
     assert answer.headers["Location"] == "/ada/film-noir"
     assert as_ada.get("/ada/noir").headers["Location"] == "/ada/film-noir"

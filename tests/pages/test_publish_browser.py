@@ -166,14 +166,14 @@ def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
     page.set_input_files("#file", files)
     page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
     page.click("details.fold > summary >> nth=1")
-    page.fill("[name=tags] >> nth=1", "<b>")
+    page.fill("[name=strength] >> nth=1", "99")
     page.click("details.fold > summary >> nth=1")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('Published')")
-    page.wait_for_selector("[data-faults]:has-text('is not a valid tag')")
+    page.wait_for_selector("[data-faults]:has-text('less than or equal to 10')")
     assert page.locator("details.fold[open]").count() == 1
     assert page.evaluate("document.activeElement.dataset.faults") == ""
-    page.fill("[name=tags] >> visible=true", "fog")
+    page.fill("[name=strength] >> visible=true", "0.9")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('2 adapters are published')")
 

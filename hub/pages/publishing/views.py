@@ -108,8 +108,8 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
         context["known"] = known
         if reading is not None:
-            given = {"is_chosen": "to" in request.GET, "upload": str(upload.public_id)}
-            context |= sheets.opened(user, reading, target, **given)
+            is_chosen, public_id = "to" in request.GET, str(upload.public_id)
+            context |= sheets.opened(user, reading, target, is_chosen=is_chosen, upload=public_id)
     return context
 
 
@@ -197,8 +197,9 @@ def read(request: HttpRequest) -> HttpResponse:
     reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
     if reading.is_refused:
         return render(request, "publish/sheet.html", {"reading": reading}, status=422)
-    given = {"is_chosen": "to" in request.GET, "number": sheets.number_of(request.GET)}
-    context = sheets.opened(user, reading, _target(request), **given)
+    target, number = _target(request), sheets.number_of(request.GET)
+    is_chosen = "to" in request.GET
+    context = sheets.opened(user, reading, target, is_chosen=is_chosen, number=number)
     return render(request, "publish/sheet.html", context)
 
 

@@ -342,7 +342,6 @@ const want = () => {
   for (const one of open().filter((adapter) => adapter.name)) {
     const key = one.name.toLowerCase();
     if (named.has(key)) {
-      one.box.querySelector("details").open = true;
       one.form.elements.name.focus();
       complain(words("barTwice", { name: one.name }));
       return;
