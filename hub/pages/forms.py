@@ -205,7 +205,10 @@ class AdapterForm(forms.Form):
         label=_("Licence for pictures"),
         max_length=LIMITS["licence"],
         required=False,
-        help_text=_("For example “CC-BY-4.0” or “personal use only”."),
+        help_text=_(
+            "What others may do with pictures that they make with it, for example “CC-BY-4.0” or "
+            "“personal use only”."
+        ),
     )
     maturity = forms.ChoiceField(
         label=_("Content rating"), choices=Maturity.choices, help_text=RATING_HELP

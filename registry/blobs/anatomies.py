@@ -84,7 +84,7 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     own, allowed = base.get("family") or "", allowed_families(base)
     is_shown = base.get("confidence") in BY_TENSORS and len(allowed) == 1
     accepted = declared if not allowed or declared in allowed else ""
-    family = own if own and is_shown else accepted or own or _claimed(base)
+    family = own if own and is_shown else accepted or own or claimed_family(base)
     rank = (document.get("rank") or {}).get("mode")
     return Facts(
         family,
@@ -119,7 +119,7 @@ def undecided_families(base: Mapping[str, Any]) -> Sequence[str]:
     return () if base.get("family") and len(allowed) == 1 else allowed
 
 
-def _claimed(base: Mapping[str, Any]) -> str:
+def claimed_family(base: Mapping[str, Any]) -> str:
     """Return the only candidate that the file's claim covers, "" if there is none or several."""
     claimed = (base.get("claimed") or {}).get("family") or ""
     named = [one for one in base.get("candidates") or () if covers(claimed, one)]

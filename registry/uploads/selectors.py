@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry.accounts.permissions import writable_by
-from registry.blobs.selectors import shown_files
+from registry.blobs.selectors import kept_for_owner, shown_files
 from registry.errors import NotFound
 from registry.models import (
     Adapter,
     Blob,
+    FileRole,
+    Namespace,
     Upload,
     UploadPart,
     UploadState,
@@ -23,6 +25,9 @@ from registry.models import (
     Version,
     VersionState,
 )
+
+#: Versions with one of the weights that ``published_as`` compares.
+MOST_COMPARED = 20
 
 
 def _own(user: User) -> QuerySet[Upload]:
@@ -59,6 +64,12 @@ def resumable(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
     is_open = rows.filter(_is_receiving() | Q(state=UploadState.CHECKING))
     is_kept = rows.filter(state=UploadState.ACCEPTED, blob__is_stored=True)
     return is_open | is_kept
+
+
+def waiting(user: User) -> QuerySet[Upload]:
+    """Return uploads that can be continued or published: accepted ones that no version has."""
+    is_kept = Q(state=UploadState.ACCEPTED, blob__is_stored=True) & ~Exists(kept_for_owner())
+    return _own(user).filter(_is_receiving() | is_kept)
 
 
 def deposits(user: User, sha256: str) -> QuerySet[Upload]:
@@ -130,6 +141,29 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
     for row in rows.annotate(found=F("revision__files__blob")):
         found.setdefault(row.found, []).append(row)
     return {one.pk: _first_since(one, found[one.blob_id]) for one in sent if one.blob_id in found}
+
+
+def published_as(user: User, namespace: Namespace, uploads: Sequence[Upload]) -> Version | None:
+    """Return the version in a namespace that has the weights of uploads and their other files.
+
+    Paths are not compared. None without weights, or if no public version has exactly them.
+    """
+    if any(one.blob_id is None for one in uploads):
+        return None
+    sent = {one.blob_id for one in uploads}
+    weights = {one.blob_id for one in uploads if hasattr(one.blob, "anatomy")}
+    rows = Version.objects.filter(
+        Adapter.objects.visible_to(user).among("adapter"),
+        adapter__namespace=namespace,
+        state__in=[VersionState.PUBLISHED, VersionState.YANKED],
+        revision__files__blob__in=weights,
+    )
+    for row in rows.select_related("adapter__namespace").order_by("pk").distinct()[:MOST_COMPARED]:
+        files = row.files
+        own = {file.blob_id for file in files if file.role == FileRole.WEIGHTS}
+        if own == weights and sent <= {file.blob_id for file in files}:
+            return row
+    return None
 
 
 def _own_versions(user: User) -> QuerySet[Version]:

@@ -17,17 +17,12 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from lorary.anatomy.claims.vocabulary import covers
 from registry.accounts.permissions import writable_by
 from registry.models import Adapter, File, User
-from registry.versions.variants import run_of
+from registry.versions.variants import is_generic, run_of
 
 Document = Mapping[str, Any]
 
 #: Adapters that a file is compared with; those that changed last.
 MOST_COMPARED = 200
-#: Names of files that say nothing about what is in them.
-_GENERIC = frozenset(
-    {"adapter", "adapter model", "last", "lora", "model", "my first lora", "output", "test"}
-    | {"pytorch lora weights"}
-)
 #: A version at the end of a name: ``noir-v2``, ``noir_1.5``, ``noir final``.
 _VERSION = re.compile(r" (?:(?:v|ver|version) ?)?[0-9]{1,3}(?: [0-9]{1,3})?$| final$")
 
@@ -126,4 +121,4 @@ def _names(document: Document, path: str, *others: object) -> set[str]:
     """Return the names of a work without versions, epochs and punctuation; no generic ones."""
     paths = [path, *(f"{text}.safetensors" for text in others if text)]
     names = {_VERSION.sub("", run_of(one, document)).strip() for one in paths}
-    return {name for name in names if len(name) > 2} - _GENERIC
+    return {name for name in names if len(name) > 2 and not is_generic(name)}

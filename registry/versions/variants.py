@@ -41,6 +41,17 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: What browsers add to the second download of a file.
 _COPY = re.compile(r" ?\([0-9]{1,9}\)$")
 _BETWEEN = re.compile(r"[-_. ]+")
+#: Versions at the end of a name: ``_v1``, ``-v2.1``, `` version 3``, ``-final``.
+_VERSION = re.compile(
+    r"(?:[-_. ](?:v|ver|version)[-_. ]?[0-9]{1,3}(?:[._][0-9]{1,3}){0,2}|[-_. ]final){1,3}$",
+    re.IGNORECASE,
+)
+#: Names of files that say nothing about what is in them.
+_GENERIC = frozenset(
+    {"adapter", "adapter model", "checkpoint", "diffusion pytorch model", "last", "lora", "model"}
+    | {"my first lora", "my lora", "output", "pytorch lora weights", "test", "unet", "weights"}
+)
+_NUMBER = re.compile(r" ?[0-9]{1,9}$")
 
 
 def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str, str]:
@@ -77,6 +88,20 @@ def run_of(path: str, document: Document) -> str:
     if _can_be_half(document, ""):
         name = _HALF.sub("", _EXPLICIT.sub("", name))
     return _BETWEEN.sub(" ", name).strip()
+
+
+def without_version(name: str) -> str:
+    """Return a file's name or a title without version, epoch, step and copy at its end.
+
+    ``Noir_ink_v2-000010 (1)`` → ``Noir_ink``.
+    """
+    run = _place_of(f"{_COPY.sub('', name.strip())}.safetensors").run
+    return _VERSION.sub("", run) or run
+
+
+def is_generic(name: str) -> bool:
+    """Whether programs give this name to any adapter: ``checkpoint-500``, ``lora``."""
+    return _NUMBER.sub("", _BETWEEN.sub(" ", name.casefold()).strip()) in {"", *_GENERIC}
 
 
 def half_family(variant: str, candidates: Iterable[str]) -> str:

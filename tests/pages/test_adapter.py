@@ -274,6 +274,23 @@ def test_the_card_is_edited_in_place(as_ada: Client, noir: Adapter) -> None:
     assert "<html" not in bad.content.decode()
 
 
+def test_the_owner_changes_the_address(as_ada: Client, noir: Adapter, ada: User) -> None:
+    adapters.create(actor=ada, name="velvet")
+    assert 'name="name" value="noir"' in as_ada.get("/ada/noir/edit").content.decode()
+    for name, sentence in (
+        ("velvet", "is in use or was used before"),
+        ("a--b", "must not contain"),
+    ):
+        bad = as_ada.post("/ada/noir/edit", card_form(noir, name=name, title="Lost"))
+        assert bad.status_code == 400
+        assert sentence in bad.content.decode().partition('id="id_name_error"')[2]
+        noir.refresh_from_db()
+        assert (noir.name, noir.title) == ("noir", "Noir")
+    answer = as_ada.post("/ada/noir/edit", card_form(noir, name="film-noir"))
+    assert answer.headers["Location"] == "/ada/film-noir"
+    assert as_ada.get("/ada/noir").headers["Location"] == "/ada/film-noir"
+
+
 def test_an_edit_does_not_undo_another(as_ada: Client, noir: Adapter, ada: User) -> None:
     seen = seen_of(as_ada.get("/ada/noir/edit").content.decode())
     cards.edit_adapter(actor=ada, adapter=noir, summary="By somebody else.")

@@ -261,6 +261,48 @@ def test_the_same_bytes_again_are_the_same_version(
     assert noir.versions.count() == 1
 
 
+@pytest.mark.parametrize("name", ["noir", "noir-2", "velvet"])
+def test_a_file_that_is_published_makes_no_second_adapter(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload], name: str
+) -> None:
+    upload = sent(ada)
+    checked = as_ada.get("/publish/checked", {"upload": str(upload.public_id)}).content.decode()
+    opened = as_ada.get("/publish", {"upload": str(upload.public_id)}).content.decode()
+    for page in (checked, opened):
+        assert "This file is already v1 of Noir" in page
+        assert 'href="/ada/noir?v=v1"' in page
+        assert 'id="sheet-1"' not in page
+    answer = as_ada.post("/publish", said(upload, name=name), follow=True)
+    assert answer.redirect_chain == [("/ada/noir", 302)]
+    assert "This file is already v1 of Noir." in answer.content.decode()
+    assert Adapter.objects.count() == noir.versions.count() == 1
+
+
+def test_more_files_than_were_published_are_a_new_version(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    weights, text = sent(ada), catalogue.accept(ada, b"How it was made.", "how.txt")
+    ids = [str(weights.public_id), str(text.public_id)]
+    page = as_ada.get("/publish/checked", {"upload": ids}).content.decode()
+    assert "already v1" not in page
+    as_ada.post("/publish", said(weights) | {"upload": ids})
+    assert noir.versions.count() == 2
+    page = as_ada.get("/publish/checked", {"upload": ids}).content.decode()
+    assert "This file is already v2 of Noir" in page
+
+
+def test_what_another_owner_published_may_be_published_too(
+    as_ada: Client, ada: User, bob: User, published: Callable[..., Adapter]
+) -> None:
+    published(bob, "noir")
+    upload = catalogue.accept(ada, lora(), "noir.safetensors")
+    page = as_ada.get("/publish/checked", {"upload": str(upload.public_id)}).content.decode()
+    assert "already v1" not in page
+    assert "These weights are already published: bob/noir v1" in page
+    as_ada.post("/publish", said(upload))
+    assert Adapter.objects.filter(key="noir").count() == 2
+
+
 def test_a_new_version_asks_for_no_card(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
@@ -342,11 +384,13 @@ def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
     ("path", "name", "source"),
     [
         ("velvet.safetensors", "velvet", "From the file&#x27;s name"),
-        ("noir v2.safetensors", "noir-v2", "From the file&#x27;s name"),
+        ("noir v2.safetensors", "noir", "From the file&#x27;s name"),
+        ("hard_noir-v2.1_final.safetensors", "hard_noir", "From the file&#x27;s name"),
         ("glass.safetensors", "glass", "From the file&#x27;s name"),
-        ("glass-000004.safetensors", "glass", "From the header"),
-        ("glass-step00001000.safetensors", "glass", "From the header"),
-        ("glass_000002500 (1).safetensors", "glass", "From the header"),
+        ("glass-000004.safetensors", "glass", "From the file&#x27;s name"),
+        ("glass_v1-step00001000.safetensors", "glass", "From the file&#x27;s name"),
+        ("glass_000002500 (1).safetensors", "glass", "From the file&#x27;s name"),
+        ("checkpoint-500.safetensors", "glass", "From the header"),
         ("pytorch_lora_weights.safetensors", "glass", "From the header"),
         ("雨.safetensors", "glass", "From the header"),
     ],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SD1 = DENOISERS["sd1", "diffusers"]
+SD1, SDXL = DENOISERS["sd1", "diffusers"], DENOISERS["sdxl", "sgm"]
 FINDINGS = "[data-stored=findings]"
 
 
@@ -96,10 +96,13 @@ def test_three_files_are_published_without_a_question(desk: Visit, tmp_path: Pat
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('3 adapters are published')")
     links = page.locator("[data-done-list] a")
-    assert links.all_inner_texts() == ["Rain", "Glass tube", "Velvet"]
+    names = [links.nth(n).inner_text() for n in range(0, 9, 3)]
+    assert names == ["Rain", "Glass tube", "Velvet"]
+    more = [links.nth(n).get_attribute("href") for n in (1, 2)]
+    assert more == ["/trio/rain/edit", "/trio/rain/gallery"]
     assert page.evaluate("document.activeElement.dataset.doneTitle") == ""
     assert not page.is_visible("[data-bar]")
-    links.nth(1).click()
+    links.nth(3).click()
     page.wait_for_url("**/trio/glass_tube")
 
 
@@ -120,7 +123,7 @@ def test_files_of_one_run_are_one_adapter_unless_the_user_says_otherwise(
     page.check("[name=split][value=files]")
     page.wait_for_selector("[data-publish-button]:has-text('Publish 3 adapters')")
     page.check("[name=split][value=one]")
-    page.wait_for_selector("[data-bar-text]:has-text('Nothing is missing')")
+    page.wait_for_selector("[data-bar-text]:has-text('Sent and checked.')")
     assert boxes.count() == 1
     page.click("[data-publish-button]")
     page.wait_for_url("**/epochs/*")
@@ -137,6 +140,8 @@ def test_the_next_version_is_offered_and_taken_back(desk: Visit, tmp_path: Path)
     page.wait_for_url("**/again/ink")
     desk.go("/publish")
     page.set_input_files("#file", saved(tmp_path, "ink-v2.safetensors", kohya(SD1, rank=8)))
+    page.wait_for_selector("[data-publish-button]:has-text('Publish version 2')")
+    page.click("[data-version-of='']")
     page.wait_for_selector("text=Looks like version 2 of Ink")
     page.fill("[name=more_words]", "typed")
     page.click("[data-version-of='again/ink']")
@@ -161,13 +166,71 @@ def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
     page.set_input_files("#file", files)
     page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
     page.click("details.fold > summary >> nth=1")
-    page.fill("[name=tags] >> nth=1", "<b>")
+    page.fill("[name=strength] >> nth=1", "99")
     page.click("details.fold > summary >> nth=1")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('Published')")
-    page.wait_for_selector("[data-faults]:has-text('is not a valid tag')")
+    page.wait_for_selector("[data-faults]:has-text('less than or equal to 10')")
     assert page.locator("details.fold[open]").count() == 1
     assert page.evaluate("document.activeElement.dataset.faults") == ""
-    page.fill("[name=tags] >> visible=true", "fog")
+    page.fill("[name=strength] >> visible=true", "0.9")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('2 adapters are published')")
+
+
+def test_a_file_that_is_published_is_not_published_again(desk: Visit, tmp_path: Path) -> None:
+    desk.join("twice", next_="/publish")
+    page = desk.page
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    file = saved(tmp_path, "ink.safetensors", kohya(SD1, rank=4))
+    page.set_input_files("#file", file)
+    page.wait_for_selector("form[data-ok]")
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/twice/ink")
+    desk.go("/publish")
+    page.set_input_files("#file", file)
+    page.wait_for_selector("[data-known]:has-text('This file is already v1 of Ink')")
+    assert not page.is_visible("[data-publish-button]")
+    assert page.locator("form[data-ok]").count() == 0
+    page.click("[data-cancel]:has-text('Remove')")
+    page.wait_for_selector("[data-known]", state="detached")
+    desk.go("/twice")
+    assert page.locator("a[href='/twice/ink-2']").count() == 0
+
+
+def test_the_address_follows_the_title_until_it_is_typed(desk: Visit, tmp_path: Path) -> None:
+    desk.join("title", next_="/publish")
+    page = desk.page
+    file = saved(tmp_path, "pytorch_lora_weights.safetensors", kohya(SD1, rank=4))
+    page.set_input_files("#file", file)
+    page.wait_for_selector("form[data-ok]")
+    page.fill("[name=title]", "Pocket Monster: éclair")
+    assert page.input_value("[name=name]") == "pocket-monster-eclair"
+    assert page.locator(".proof.own").count() == 2
+    page.wait_for_selector("[data-name-note]:has-text('/title/pocket-monster-eclair')")
+    page.fill("[name=title]", "雨")
+    assert page.input_value("[name=name]") == "pocket-monster-eclair"
+    page.fill("[name=name]", "mine")
+    page.fill("[name=title]", "Another title")
+    assert page.input_value("[name=name]") == "mine"
+    page.click("[data-publish-button]")
+    page.wait_for_url("**/title/mine")
+
+
+def test_warnings_are_counted_where_the_button_is(desk: Visit, tmp_path: Path) -> None:
+    desk.join("warned", next_="/publish")
+    page = desk.page
+    said = {"ss_base_model_version": "flux1"}
+    files = [saved(tmp_path, "one.safetensors", kohya(SD1, rank=4)),
+             saved(tmp_path, "other.safetensors", kohya(SDXL, rank=1, metadata=said))]  # fmt: skip
+    page.set_input_files("#file", files)
+    page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
+    page.wait_for_selector("[data-bar-text]:has-text('Sent and checked.')")
+    assert "Nothing is missing" not in page.inner_text("[data-bar]")
+    count = page.locator("[data-findings] .redline").count() + 1
+    assert page.inner_text("[data-bar-warnings]") == f"{count} warnings"
+    assert not page.is_visible("[data-mixed]")
+    page.check("[name=split][value=one]")
+    page.wait_for_selector("[data-mixed]:has-text('for Stable Diffusion XL')")
+    page.click("[data-bar-warnings]")
+    assert page.evaluate("'mixed' in document.activeElement.dataset")

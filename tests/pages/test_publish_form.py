@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.adapters import services as adapters
 from registry.models import Adapter, Version
 from registry.versions.details import Details
 from tests import catalogue
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 SD1, SDXL = DENOISERS["sd1", "diffusers"], DENOISERS["sdxl", "sgm"]
+SD1_TITLE, SD1_NAME = "Stable Diffusion 1.x LoRA", "stable-diffusion-1.x-lora"
 FLUX = DENOISERS["flux1", "diffusers"]
+DOUBLE = [Target("double_blocks.0.img_mlp.0", (12288, 3072))]  # Chroma has it too
 
 
 def read(client: Client, data: bytes, name: str = "n.safetensors", **query: str) -> str:
@@ -62,13 +66,14 @@ def test_a_newcomer_publishes_three_files_without_an_answer(
 def test_what_people_care_about_is_open_and_the_rest_is_folded(as_ada: Client) -> None:
     page = read(as_ada, kohya(SDXL, rank=16, alpha=8.0), "noir-ink.safetensors")
     front, details = page.split('<details class="fold"', 1)
-    assert {"title", "more_words", "licence"} <= set(re.findall(r'name="(\w+)"', front))
-    assert {"name", "kind", "family", "visibility", "tags", "card", "notes"} <= set(
+    assert {"title", "name", "more_words", "tags", "licence"} <= set(
+        re.findall(r'name="(\w+)"', front)
+    )
+    assert {"kind", "family", "visibility", "card", "notes"} <= set(
         re.findall(r'name="(\w+)"', details)
     )
     assert folded(page) == (
-        "Details noir-ink · Style · Stable Diffusion XL, proven · LoRA, rank 16, alpha 8 · "
-        "Public · General"
+        "Details Style · Stable Diffusion XL, proven · LoRA, rank 16, alpha 8 · Public · General"
     )
 
 
@@ -84,27 +89,31 @@ def test_a_base_model_that_only_the_user_knows_is_asked_in_front(as_ada: Client)
 def test_a_fault_opens_the_fold_and_is_linked(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:
-    fields = {"upload": str(sent(ada).public_id), "name": "a--b", "kind": "style"}
-    rest = {"maturity": "general", "visibility": "public"}
+    fields = {"upload": str(sent(ada).public_id), "name": "noir", "kind": "style"}
+    rest = {"maturity": "general", "visibility": "public", "strength": "99"}
     page = as_ada.post("/publish", fields | rest).content.decode()
     assert re.search(r"<details[^>]* open", page)
-    assert '<a href="#f1-name">Address</a>: A name must not contain' in page
-    assert re.search(r'id="f1-name"[^>]*aria-describedby="f1-note f1-fault"', page)
+    assert '<a href="#f1-strength">Best strength</a>: Ensure this value is less' in page
 
 
 def test_a_fault_in_front_leaves_the_fold_closed(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:
-    fields = {"upload": str(sent(ada).public_id), "name": "noir", "kind": "style"}
+    fields = {"upload": str(sent(ada).public_id), "name": "a--b", "kind": "style"}
     rest = {"maturity": "general", "visibility": "public", "licence": "invented"}
     page = as_ada.post("/publish", fields | rest).content.decode()
     assert "<details" in page
     assert not re.search(r"<details[^>]* open", page)
     assert '<a href="#f1-licence">Licence for pictures</a>' in page
+    del rest["licence"]
+    page = as_ada.post("/publish", fields | rest).content.decode()
+    assert not re.search(r"<details[^>]* open", page)
+    assert '<a href="#f1-name">Address</a>: A name must not contain' in page
+    assert re.search(r'id="f1-name"[^>]*aria-describedby="f1-note f1-fault"', page)
 
 
 def test_an_address_that_is_taken_gets_a_number(as_ada: Client, ada: User, noir: Adapter) -> None:
-    assert fields_of(read(as_ada, lora(8), "noir.safetensors"))["name"] == ["noir-2"]
+    assert fields_of(read(as_ada, lora(8), "noir.safetensors", to=""))["name"] == ["noir-2"]
     noir.name = noir.key = "velvet"
     noir.save()
     assert fields_of(read(as_ada, lora(8), "noir.safetensors"))["name"] == ["noir-2"]
@@ -112,17 +121,41 @@ def test_an_address_that_is_taken_gets_a_number(as_ada: Client, ada: User, noir:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    ("path", "kind", "source"),
     [
-        ("hard_noir.safetensors", "style"),
-        ("AnnaCharacter_v3.safetensors", "character"),
-        ("detail-slider.safetensors", "tool"),
-        ("portrait-style.safetensors", "style"),
-        ("summer dress.safetensors", "clothing"),
+        ("hard_noir.safetensors", "style", "Style is selected because most adapters are one."),
+        ("AnnaCharacter_v3.safetensors", "character", "“character”"),
+        ("detail-slider.safetensors", "tool", "“slider”"),
+        ("portrait-style.safetensors", "style", "“style”"),
+        ("summer dress.safetensors", "clothing", "“dress”"),
     ],
 )
-def test_the_type_is_guessed_from_the_name(as_ada: Client, path: str, kind: str) -> None:
-    assert fields_of(read(as_ada, lora(), path))["kind"] == [kind]
+def test_the_type_is_guessed_from_the_name(
+    as_ada: Client, path: str, kind: str, source: str
+) -> None:
+    page = read(as_ada, lora(), path)
+    assert fields_of(page)["kind"] == [kind]
+    assert source in page.partition('name="kind"')[2].partition("evrow")[0]
+
+
+def test_tags_of_the_captions_are_offered_and_taken_if_chosen(as_ada: Client, ada: User) -> None:
+    tags = {"10_ink": {"inkwash": 40, "mountain": 20, "river": 10, "(crane:1.2)": 9}}
+    said = {
+        "ss_tag_frequency": json.dumps(tags),
+        "ss_dataset_dirs": '{"10_ink": {"img_count": 40}}',
+    }
+    data = kohya(SD1, metadata=said)
+    page = read(as_ada, data, "ink.safetensors")
+    assert re.findall(r'name="tag" value="([^"]*)"', page) == ["mountain", "river"]
+    fields = fields_of(page)
+    assert "tag" not in fields
+    fields |= {"upload": [str(catalogue.accept(ada, data, "ink.safetensors").public_id)]}
+    chosen = {"tag": ["river"], "tags": "Night, river"}
+    again = as_ada.post("/publish", fields | chosen | {"strength": "99"}).content.decode()
+    assert fields_of(again)["tag"] == ["river"]
+    as_ada.post("/publish", fields | chosen)
+    names = Adapter.objects.get().tags.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["night", "river"]
 
 
 @pytest.mark.parametrize(
@@ -140,22 +173,90 @@ def test_a_licence_is_chosen_only_if_the_file_names_it(
 def test_a_file_that_looks_like_the_next_version_is_offered_as_one(
     as_ada: Client, ada: User, noir: Adapter
 ) -> None:
+    Adapter.objects.update(name="dark-noir", key="dark-noir")
     page = read(as_ada, lora(8), "noir-v2.safetensors")
     assert "Looks like version 2 of Noir" in page
-    assert "ada/noir has the same name and base model." in page
-    assert 'data-version-of="ada/noir"' in page
-    assert fields_of(page)["name"] == ["noir-v2"]
+    reasons = "ada/dark-noir has the same name (apart from versions and steps) and base model."
+    assert reasons in page
+    assert 'data-version-of="ada/dark-noir"' in page
+    assert fields_of(page)["name"] == ["noir-2"]
     assert "Looks like" not in read(as_ada, lora(8), "velvet.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("noir_v2-000010.safetensors", lora(8)),
+        ("Noir.safetensors", kohya(SD1, metadata={"a": "b"})),
+    ],
+)
+def test_a_file_that_is_clearly_the_next_version_gets_its_form(
+    as_ada: Client, ada: User, noir: Adapter, path: str, data: bytes
+) -> None:
+    upload = catalogue.accept(ada, data, path)
+    for page in (
+        read(as_ada, data, path),
+        as_ada.get("/publish", {"upload": str(upload.public_id)}).content.decode(),
+    ):
+        assert "This becomes version 2 of <b>Noir</b>" in page
+        assert "ada/noir has the same name (apart from versions and steps)" in page
+        assert "visibility (Public) stay as they are" in page
+        assert fields_of(page)["to"] == ["ada/noir"]
+    own = as_ada.get("/publish", {"upload": str(upload.public_id), "to": ""}).content.decode()
+    assert "Looks like version 2 of Noir" in own
+    assert fields_of(own)["name"][0].casefold() == "noir-2"
+
+
+def test_the_same_name_alone_makes_no_version(
+    as_ada: Client, ada: User, bob: User, published: Callable[..., Adapter]
+) -> None:
+    published(bob, "noir")
+    catalogue.release(published(ada, "velvet", title="Noir"), lora(16), path="noir.safetensors")
+    for data in (kohya(SDXL), lora(8)):
+        page = read(as_ada, data, "noir-v2.safetensors")
+        assert "This becomes version" not in page
+        assert fields_of(page)["name"] == ["noir"]
+
+
+@pytest.mark.parametrize(
+    ("path", "metadata", "title", "name"),
+    [
+        ("inkwash_v1-000010.safetensors", {"ss_output_name": "inkwash_v1"}, "Inkwash", "inkwash"),
+        ("Ink final.safetensors", {}, "Ink", "Ink"),
+        ("adapter_model.safetensors", {"modelspec.title": "Ink v2"}, "Ink", "Ink"),
+        ("pytorch_lora_weights.safetensors", {}, f"{SD1_TITLE} 2", f"{SD1_NAME}-2"),
+        (
+            "checkpoint-500.safetensors",
+            {"ss_output_name": "last"},
+            f"{SD1_TITLE} 2",
+            f"{SD1_NAME}-2",
+        ),
+    ],
+)
+def test_names_that_say_nothing_are_not_proposed(
+    as_ada: Client,
+    ada: User,
+    published: Callable[..., Adapter],
+    path: str,
+    metadata: dict[str, str],
+    title: str,
+    name: str,
+) -> None:
+    published(ada, SD1_NAME)
+    page = read(as_ada, kohya(SD1, rank=8, metadata=metadata), path)
+    fields = fields_of(page)
+    assert (fields["title"], fields["name"]) == ([title], [name])
+    assert ("does not say what is in the file" in page) == title.startswith("Stable")
 
 
 def test_the_offer_leads_to_a_version_and_back(as_ada: Client, ada: User, noir: Adapter) -> None:
     upload = catalogue.accept(ada, lora(8), "noir-v2.safetensors")
-    own = f"/publish?upload={upload.public_id}"
+    own = f"/publish?upload={upload.public_id}&to="
     page = as_ada.get(own).content.decode()
-    (offered,) = re.findall(r'href="([^"]*to=[^"]*)"', page)
+    (offered,) = re.findall(r'href="([^"]*to=[^"]+)"', page)
     page = as_ada.get(offered.replace("&amp;", "&")).content.decode()
     assert "This becomes version 2 of <b>Noir</b>" in page
-    assert f'href="{own}"' in page
+    assert f'href="{own.replace("&", "&amp;")}"' in page
     assert "Publish version 2" in page
     assert as_ada.post("/publish", fields_of(page)).headers["Location"] == "/ada/noir"
     assert list(noir.versions.values_list("number", flat=True)) == [2, 1]
@@ -206,6 +307,7 @@ def test_a_script_gets_the_address_or_the_form_again(
     assert answer.status_code == 201
     assert answer.json() == {
         "url": "/ada/noir", "title": "Noir", "version": "v1", "name": "ada/noir",
+        "edit": "/ada/noir/edit", "pictures": "/ada/noir/gallery",
     }  # fmt: skip
 
 
@@ -216,3 +318,29 @@ def test_strengths_of_the_version_before_are_kept(
     catalogue.release(adapter, lora(16), Details(strength=0.6), path="glass.safetensors")
     page = read(as_ada, lora(32), to="ada/glass")
     assert fields_of(page)["strength"] == ["0.6"]
+
+
+def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: User) -> None:
+    catalogue.release(adapters.create(actor=bob, name="known"), lora())
+    upload = catalogue.accept(ada, lora(), "ink.safetensors")
+    page = as_ada.get("/publish", {"upload": str(upload.public_id)}).content.decode()
+    bar = page.partition("data-bar-text")[2]
+    assert "Sent and checked." in bar
+    assert "Nothing is missing" not in bar
+    assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
+    assert 'id="f1-findings"' in page
+
+
+def test_a_base_that_the_file_states_is_not_declared_by_the_user(as_ada: Client, ada: User) -> None:
+    data = kohya(DOUBLE, rank=2, metadata={"ss_base_model_version": "flux1"})
+    page = read(as_ada, data, "neon.safetensors")
+    assert "FLUX.1, stated by the file" in folded(page)
+    assert "The header says FLUX.1" in page
+    upload = catalogue.accept(ada, data, "neon.safetensors")
+    as_ada.post("/publish", fields_of(page) | {"upload": str(upload.public_id)})
+    version = Version.objects.get()
+    assert (version.declared_family, version.family) == ("", "flux1")
+    chroma = catalogue.release(
+        adapters.create(actor=ada, name="chroma"), data, Details(declared_family="chroma")
+    )
+    assert fields_of(read(as_ada, data, to=chroma.adapter.full_name))["family"] == ["chroma"]

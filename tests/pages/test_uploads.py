@@ -85,6 +85,18 @@ def test_an_open_upload_says_what_is_here_until_when_and_where_it_goes_on(
     assert f'href="/publish?upload={upload.public_id}"' not in page
 
 
+def test_the_publish_page_names_uploads_that_are_not_published(
+    as_ada: Client, ada: User, noir: Adapter
+) -> None:
+    catalogue.accept(ada, lora(), "noir.safetensors")
+    assert "data-waiting" not in as_ada.get("/publish").content.decode()
+    catalogue.accept(ada, lora(8), "ink.safetensors")
+    uploads.create(actor=ada, path="glass.safetensors", size_bytes=99999)
+    page = as_ada.get("/publish").content.decode()
+    assert "2 uploads are not published yet." in page
+    assert 'data-waiting><p class="grow">' in page
+
+
 def test_an_accepted_upload_can_be_published_later(
     as_ada: Client, ada: User, sent: Callable[..., Upload]
 ) -> None:

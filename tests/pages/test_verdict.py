@@ -100,6 +100,16 @@ def test_several_candidates_are_all_named(page: Callable[..., str]) -> None:
     assert "FLUX.1 is the most used of those that fit." in text
 
 
+@pytest.mark.parametrize("declared", ["", "flux1"])
+def test_a_base_that_the_file_states_is_the_files_word(
+    page: Callable[..., str], declared: str
+) -> None:
+    data = kohya(FLUX, metadata={"ss_base_model_version": "flux1"})
+    text = page(data, declared_family=declared)
+    assert "Made for FLUX.1, stated by the file; adapters for" in text
+    assert "according to its author" not in text
+
+
 def test_a_likely_base_is_no_base_until_somebody_declares_it(
     page: Callable[..., str], client: Client
 ) -> None:

@@ -14,7 +14,7 @@ from hub.pages.labels import count, family_label, family_labels, strength_range
 from hub.templatetags.lorary import digest, strength
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
-from registry.blobs.anatomies import allowed_families
+from registry.blobs.anatomies import allowed_families, claimed_family
 from registry.models import Version
 
 Document = Mapping[str, Any]
@@ -129,6 +129,10 @@ def _is_other_allowed(declared: str, base: Document) -> bool:
 
 
 def _sentence_of_several(declared: str, base: Document) -> str:
+    stated = claimed_family(base)
+    if stated and declared in {"", stated}:
+        text = _("Made for %(family)s, stated by the file; adapters for %(others)s look the same.")
+        return text % _apart(stated, base)
     if declared in allowed_families(base):
         text = _(
             "Made for %(family)s, according to its author; adapters for %(others)s look the same."

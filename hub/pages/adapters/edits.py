@@ -10,12 +10,14 @@ import hashlib
 import json
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import AdapterForm, accept_faults
@@ -24,8 +26,21 @@ from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.cards import markdown
 from registry.cards import services as cards
-from registry.errors import Invalid
+from registry.errors import Invalid, NameInvalid, NameTaken
 from registry.models import Adapter, User
+from registry.names import MAX_NAME
+
+
+class EditForm(AdapterForm):
+    """Card fields of a published adapter, and its address."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=MAX_NAME,
+        required=False,
+        help_text=gettext_lazy("If you change it, the old address redirects."),
+    )
+    field_order = ("title", "name")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +55,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return render(request, "adapter/card.html", {"card": preview})
     is_sent, initial = request.method == "POST", _initial(adapter)
     seen = data.get("seen", "") if is_sent else _digest(initial)
-    form = AdapterForm(data if is_sent else None, initial=initial)
+    form = EditForm(data if is_sent else None, initial=initial)
     is_wanted = is_sent and not is_previewed
     if is_wanted and form.is_valid() and _is_saved(user, adapter, form, seen):
         messages.success(request, _("The card is saved."))
@@ -53,8 +68,10 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return render(request, template, context, status=400 if is_bad else 200)
 
 
-def _is_saved(user: User, adapter: Adapter, form: AdapterForm, seen: str) -> bool:
+def _is_saved(user: User, adapter: Adapter, form: EditForm, seen: str) -> bool:
     """Save the form, or add its faults to it."""
+    card = {**form.cleaned_data}
+    name, before = card.pop("name"), adapter.name
     try:
         with transaction.atomic():
             adapters.refresh(adapter)
@@ -64,7 +81,12 @@ def _is_saved(user: User, adapter: Adapter, form: AdapterForm, seen: str) -> boo
                 )
                 form.add_error(None, text)
                 return False
-            cards.edit_adapter(actor=user, adapter=adapter, **form.cleaned_data)
+            cards.edit_adapter(actor=user, adapter=adapter, **card)
+            if name and name != before:
+                adapters.rename(actor=user, adapter=adapter, name=name)
+    except (NameInvalid, NameTaken) as error:
+        accept_faults(form, {"name": str(error.detail)}, "")
+        return False
     except Invalid as error:
         accept_faults(form, error.facts.get("fields", {}), str(error.detail))
         return False
@@ -79,7 +101,7 @@ def _saved(request: HttpRequest, adapter: Adapter) -> HttpResponse:
 
 
 def _initial(adapter: Adapter) -> dict[str, str]:
-    fields = ("title", "summary", "kind", "licence", "maturity", "visibility", "card")
+    fields = ("title", "name", "summary", "kind", "licence", "maturity", "visibility", "card")
     tags = ", ".join(adapter.tags.order_by("name").values_list("name", flat=True))
     return {"tags": tags, **{field: getattr(adapter, field) for field in fields}}
 

@@ -179,8 +179,20 @@ class PublishForm(VersionForm, AdapterForm):
         ),
     )
     licence = forms.ChoiceField(  # type: ignore[assignment]  # free text in the editor
-        label=_("Licence for pictures"), choices=LICENCES, required=False
+        label=_("Licence for pictures"),
+        choices=LICENCES,
+        required=False,
+        help_text=_("What others may do with pictures that they make with it."),
     )
+
+    @property
+    def chosen_tags(self) -> list[str]:
+        """Return the tags that were chosen from those of the training captions."""
+        return self.data.getlist("tag") if isinstance(self.data, QueryDict) else []
+
+    def clean_tags(self) -> list[str]:
+        """Return the typed tags and the chosen ones."""
+        return [*super().clean_tags(), *self.chosen_tags]
 
     def card_fields(self) -> dict[str, Any]:
         """Return the card fields of the new adapter."""

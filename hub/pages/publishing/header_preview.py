@@ -29,21 +29,17 @@ from hub.pages.adapters.base_model_panel import (
 from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.labels import family_label, family_labels
 from hub.templatetags.lorary import size
+from lorary.anatomy import display_names
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
-from lorary.anatomy.display_names import stem
-from registry.blobs.anatomies import undecided_families
+from registry.blobs.anatomies import claimed_family, undecided_families
 from registry.errors import LoraryError, TooLarge
 from registry.models import Adapter, Upload
 from registry.names import check_path
 from registry.scan import checks
+from registry.versions.variants import is_generic, without_version
 
 Document = Mapping[str, Any]
-
-#: Suffixes that trainers add to file names, and browsers to a second download.
-_ADDED = re.compile(r"([-_](step)?[0-9]{6,1024})?( ?\([0-9]{1,9}\))?\Z")
-#: Names that libraries give to all adapters.
-_GENERIC_NAMES = {"adapter", "adapter_model", "lora", "model", "pytorch_lora_weights"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +101,17 @@ class Reading:
         return (family,) if family else self.possible
 
     @property
+    def base_names(self) -> str:
+        """Return the base models that the file fits, as a phrase."""
+        return family_labels(self.allowed)
+
+    @property
+    def warnings(self) -> int:
+        """Return the number of warnings beside the form's values and among the findings."""
+        is_contradicted = self.family_proof is not None and bool(self.family_proof.warning)
+        return sum(remark.is_loud for remark in self.remarks) + is_contradicted
+
+    @property
     def is_base_open(self) -> bool:
         """Whether neither tensors nor metadata suggest a base model, so that only the user can."""
         base = self.document.get("base") or {}
@@ -116,12 +123,12 @@ class Reading:
         base = self.document.get("base") or {}
         if self.is_base_open:
             return _("base model unknown")
-        text = _("%(base)s, likely")
+        text, stated = _("%(base)s, likely"), claimed_family(base)
         if base["confidence"] == "proven":
             text = _("%(base)s, proven")
-        elif is_chosen_by_claim(base):
-            text = _("%(base)s, according to the file")
-        return text % {"base": family_label(base.get("family") or base["likely"])}
+        elif is_chosen_by_claim(base) or (stated and not base.get("family")):
+            text = _("%(base)s, stated by the file")
+        return text % {"base": family_label(base.get("family") or stated or base["likely"])}
 
     @property
     def licence_proof(self) -> Proof:
@@ -175,7 +182,7 @@ def of_document(path: str, remarks: list[Remark], document: Document) -> Reading
         words=[_word(word) for word in document["trigger_words"]],
         structure=_structure(document),
         training=training_facts(document),
-        title_proof=_title_proof(path, document),
+        title_proof=_title_of(path, document)[1],
         name_proof=_name_of(path, document)[1],
         family_proof=_family_proof(document["base"]),
         lineage_proof=_lineage_proof(document["base"]),
@@ -213,24 +220,49 @@ def address_of(path: str, document: Document) -> str:
     return _name_of(path, document)[0]
 
 
+def title_of(path: str, document: Document) -> str:
+    """Return a title for the adapter, "" if neither file nor metadata has one."""
+    return _title_of(path, document)[0]
+
+
 def _name_of(path: str, document: Document) -> tuple[str, Proof]:
-    """Return a name with its source: by default the file's, which the user may have chosen.
-
-    The name in the metadata is used if the file's adds nothing to it or is generic.
-    """
-    file_stem, trainer_name = stem(path), str(document["training"].get("output_name") or "")
-    adds_nothing = (
-        file_stem.startswith(trainer_name)
-        and _ADDED.match(file_stem, len(trainer_name)) is not None
-    )
-    is_nobodys = file_stem.casefold() in _GENERIC_NAMES or not _slug(file_stem)
-    if _slug(trainer_name) and (adds_nothing or is_nobodys) and file_stem != trainer_name:
-        return _slug(trainer_name), Proof("claimed", _("From the header"), trainer_name)
-    return _slug(file_stem), Proof("claimed", _("From the file's name"), path)
+    """Return a name with its source: by default the file's, which the user may have chosen."""
+    trainer_name, title = document["training"].get("output_name"), document["metadata"]["title"]
+    for text, proof in (_of_file(path), _of_header(trainer_name), _of_header(title)):
+        if slug(text):
+            return slug(text), proof
+    return "", _generic(path)
 
 
-def _slug(text: str) -> str:
-    """Return a valid name that is close to the file's."""
+def _title_of(path: str, document: Document) -> tuple[str, Proof]:
+    """Return a title with its source: by default the one in the metadata."""
+    for text, proof in (_of_header(document["metadata"]["title"]), _of_file(path)):
+        if text:
+            return display_names.title_of("", text), proof
+    return "", _generic(path)
+
+
+def _of_file(path: str) -> tuple[str, Proof]:
+    return _own_name(display_names.stem(path)), Proof("claimed", _("From the file's name"), path)
+
+
+def _of_header(name: str | None) -> tuple[str, Proof]:
+    return _own_name(name or ""), Proof("claimed", _("From the header"), name or "")
+
+
+def _own_name(name: str) -> str:
+    """Return a name without its version, "" if programs give it to any adapter."""
+    own = without_version(name)
+    return "" if is_generic(own) else own
+
+
+def _generic(path: str) -> Proof:
+    text = _("“%(name)s” does not say what is in the file. Choose a title.")
+    return Proof("declared", _("Not in the file"), text % {"name": path})
+
+
+def slug(text: str) -> str:
+    """Return a valid name that is close to a text."""
     ascii_only = re.sub(r"[^A-Za-z0-9._]+", "-", text)
     return re.sub(r"-{2,}|\.{2,}", "-", ascii_only).strip("-.")[:96]
 
@@ -250,13 +282,6 @@ def _structure(document: Document) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _title_proof(path: str, document: Document) -> Proof:
-    title = document["metadata"]["title"]
-    if title:
-        return Proof("claimed", _("From the header"), title)
-    return Proof("claimed", _("From the file's name"), path)
-
-
 def _family_proof(base: Document) -> Proof:
     """Return the source of the base model, with a warning about contradictions."""
     claimed, text = base["claimed"].get("family") or "", how(base)
@@ -266,12 +291,12 @@ def _family_proof(base: Document) -> Proof:
         level, title = "proven", _("Proven by shape: %(family)s") % values
     elif base["family"] and not is_chosen_by_claim(base):
         level, title = "proven", _("Likely, by shape: %(family)s") % values
-    elif base["likely"]:
+    elif base["likely"] and not claimed_family(base):
         title = likely(base)
         choice = _("The most likely base model is selected. Change it if the adapter was trained "
                    "on another.")  # fmt: skip
         text = f"{text} {choice}"
-    elif len(base["candidates"]) > 1:
+    elif len(base["candidates"]) > 1 and not claimed_family(base):
         title = _("One of these, or another: %(families)s")
         title %= {"families": family_labels(base["candidates"])}
     elif level == "claimed":

@@ -19,16 +19,19 @@ from hub.http.limits import MAX_FORM_BYTES
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Reading, Word
-from hub.pages.publishing.suggestions import suggest
+from hub.pages.publishing.suggestions import kind_proof, suggest, tags_of
 from registry.models import Adapter, User
+from registry.names import key_of
 from registry.versions import resemblance
 from registry.versions.resemblance import Resemblance
 from registry.versions.variants import run_of
 
 #: Fields that are always visible; all others are folded until one of them has an error.
-FRONT = frozenset({"title", "licence", "more_words", "optional_trigger_words", "upload", "__all__"})
+FRONT = frozenset(
+    {"title", "name", "tags", "licence", "more_words", "optional_trigger_words", "upload"}
+)
 #: Fields that the folded part names, in this order.
-_NAMED = ("name", "kind", "family", "visibility", "maturity")
+_NAMED = ("kind", "family", "visibility", "maturity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,42 @@ def filled(
     return form
 
 
+def opened(
+    user: User,
+    reading: Reading,
+    target: Adapter | None,
+    *,
+    is_chosen: bool,
+    number: str = "1",
+    **more: str,
+) -> dict[str, Any]:
+    """Return the context of ``publish/sheet.html`` with a filled form.
+
+    Args:
+        target: The adapter of a new version, None for a new adapter.
+        is_chosen: Whether the user chose that. Else a file that is clearly the next version of
+            one of the user's adapters gets the form for a version.
+        number: Number of the form on the page.
+        **more: Further initial values.
+    """
+    found = None
+    if target is None and reading.document:
+        found = resemblance.find(user, reading.path, reading.document)
+    if found is not None and not is_chosen and _is_next_version(user, found, reading):
+        target = found.adapter
+    form = filled(user, reading, target, number=number, **more)
+    offer = _offer(found, reading) if found is not None else None
+    return context_of(user, reading, target, form, number=number, offer=offer)
+
+
+def _is_next_version(user: User, found: Resemblance, reading: Reading) -> bool:
+    """Whether name and base model are those of an own adapter, and its structure or address too."""
+    is_own = found.adapter.namespace == user.namespace
+    address = header_preview.address_of(reading.path, reading.document)
+    is_closest = found.is_same_structure or key_of(address) == found.adapter.key
+    return is_own and found.is_same_name and found.is_same_base and is_closest
+
+
 def submitted(data: QueryDict, target: Adapter | None) -> VersionForm:
     """Return the form that was sent."""
     kind = VersionForm if target else PublishForm
@@ -88,15 +127,18 @@ def number_of(data: QueryDict) -> str:
 
 
 def context_of(
-    user: User, reading: Reading, target: Adapter | None, form: VersionForm, *, number: str = "1"
+    user: User,
+    reading: Reading,
+    target: Adapter | None,
+    form: VersionForm,
+    *,
+    number: str = "1",
+    offer: Offer | None = None,
 ) -> dict[str, Any]:
     """Return the context of ``publish/sheet.html``."""
     if not form.is_bound:
         reading = _with_words_before(reading, target)
     number_next = target.last_number + 1 if target else 0
-    offer = None
-    if target is None and reading.document and not form.is_bound:
-        offer = _offer(resemblance.find(user, reading.path, reading.document), reading)
     return {
         "reading": reading,
         "form": form,
@@ -108,7 +150,9 @@ def context_of(
         "run": f"{run_of(reading.path, reading.document)}|{'|'.join(reading.allowed)}",
         "other_base": header_preview.other_base(target, reading.allowed),
         "folded": _folded(form, reading),
-        "is_open": any(field not in FRONT for field in form.errors),
+        "kind_proof": kind_proof(reading) if reading.document else None,
+        "tags": tags_of(reading),
+        "is_open": any(field not in {*FRONT, "__all__"} for field in form.errors),
         "form_bytes": MAX_FORM_BYTES,
         "faults": [field for field in form if field.errors and not field.is_hidden],
     }
@@ -124,18 +168,17 @@ def _with_words_before(reading: Reading, target: Adapter | None) -> Reading:
     return replace(reading, words=words)
 
 
-def _offer(found: Resemblance | None, reading: Reading) -> Offer | None:
-    if found is None:
-        return None
+def _offer(found: Resemblance, reading: Reading) -> Offer:
     query = {"to": found.adapter.full_name}
     if reading.upload is not None:
         query["upload"] = str(reading.upload.public_id)
     url = f"{reverse('publish')}?{urlencode(query)}"
     reasons = {
-        _("name"): found.is_same_name,
+        _("name (apart from versions and steps)"): found.is_same_name,
         _("base model"): found.is_same_base,
         _("training run"): found.is_same_run,
-        _("rank and layers"): found.is_same_structure,
+        _("rank"): found.is_same_structure,
+        _("layers"): found.is_same_structure,
     }
     *first, last = [reason for reason, is_so in reasons.items() if is_so]
     if not first:

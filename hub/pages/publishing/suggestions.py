@@ -6,10 +6,15 @@ import re
 from itertools import chain, count
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from hub.pages.adapters.base_model_panel import lineage_of
 from hub.pages.adapters.version_forms import LICENCES
-from hub.pages.publishing.header_preview import Document, Reading, address_of
-from lorary.anatomy.display_names import title_of
+from hub.pages.labels import family_label
+from hub.pages.publishing import header_preview
+from hub.pages.publishing.header_preview import Document, Proof, Reading, Word
+from registry.adapters import services as adapters
+from registry.blobs.anatomies import claimed_family
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
 
@@ -40,12 +45,12 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
     latest = target.latest_version if target else None
     notes, base = document["metadata"], document["base"]
     best = notes["recommended_strength"]
-    title = title_of(reading.path, notes["title"])
+    title, name = _names(user, reading)
     return {
         "title": title,
-        "name": free_name(user, address_of(reading.path, document)),
+        "name": name,
         "summary": (notes["description"] or "").split("\n", 1)[0][:280],
-        "kind": kind_of(f"{reading.path} {title}"),
+        "kind": kind_of(reading)[0],
         "licence": licence_of(notes["license"]),
         "maturity": "general",
         "visibility": "public",
@@ -56,6 +61,21 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
         "strength_min": latest.strength_min if latest else None,
         "strength_max": latest.strength_max if latest else None,
     }
+
+
+def _names(user: User, reading: Reading) -> tuple[str, str]:
+    """Return title and address: the file's, or the base model's with a number."""
+    title = header_preview.title_of(reading.path, reading.document)
+    name = header_preview.address_of(reading.path, reading.document)
+    if title:
+        return title, free_name(user, name or header_preview.slug(title))
+    base = reading.document["base"]
+    family = base["family"] or base["likely"] or ""
+    title = _("%(family)s LoRA") % {"family": family_label(family)} if family else _("Adapter")
+    name = header_preview.slug(title).lower()
+    free = free_name(user, name)
+    number = free.removeprefix(f"{name}-") if free != name else ""
+    return f"{title} {number}".strip(), free
 
 
 def free_name(user: User, wanted: str) -> str:
@@ -69,13 +89,37 @@ def free_name(user: User, wanted: str) -> str:
     return next(one for one in chain([name], numbered) if key_of(one) not in taken)
 
 
-def kind_of(names: str) -> str:
-    """Return the type that the words of a file's name or title tell, else that of a style."""
-    words = set(_WORD.findall(_HUMP.sub(" ", names).casefold()))
-    if "style" in words:
-        return Kind.STYLE
-    found = (kind for kind, known in _KINDS.items() if not words.isdisjoint(known.split()))
-    return next(found, Kind.STYLE)
+def kind_of(reading: Reading) -> tuple[str, str]:
+    """Return the type that a word of the file's name or title tells, and that word.
+
+    Without such a word it is a style, which most adapters are.
+    """
+    title = header_preview.title_of(reading.path, reading.document)
+    words = set(_WORD.findall(_HUMP.sub(" ", f"{reading.path} {title}").casefold()))
+    known = [
+        (Kind.STYLE, "style"),
+        *((kind, word) for kind in _KINDS for word in _KINDS[kind].split()),
+    ]
+    return next(((kind, word) for kind, word in known if word in words), (Kind.STYLE, ""))
+
+
+def kind_proof(reading: Reading) -> Proof:
+    """Return the source of the type."""
+    _kind, word = kind_of(reading)
+    if word:
+        return Proof("claimed", _("From the name"), f"“{word}”")
+    text = _("Style is selected because most adapters are one.")
+    return Proof("declared", _("Not in the file"), text)
+
+
+def tags_of(reading: Reading) -> list[Word]:
+    """Return frequent tags of the training captions that can be tags of the adapter."""
+    tags = reading.document.get("common_tags") or ()
+    return [
+        Word(tag["text"], f"{tag['share']:.0%}", is_taken=False)
+        for tag in tags
+        if adapters.is_tag(tag["text"])
+    ]
 
 
 def licence_of(claimed: str | None) -> str:
@@ -87,9 +131,11 @@ def licence_of(claimed: str | None) -> str:
 def _family_of(base: Document, latest: Version | None) -> str:
     """Return the base model to select: the previous version's if it fits, or the likely one.
 
-    A proven base model is not selected: the field shows it as read from the file.
+    One that is proven or stated is not selected: the field shows it as read from the file.
     """
     if not base["likely"]:
         return ""
-    before = latest.family if latest else ""
-    return str(before if before in base["candidates"] else base["likely"])
+    before, stated = latest.family if latest else "", claimed_family(base)
+    if before in base["candidates"]:
+        return "" if before == stated else before
+    return "" if stated else str(base["likely"])

@@ -81,12 +81,16 @@ def _is_script(request: HttpRequest) -> bool:
 
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
-    text = _("%(version)s of %(title)s is published.")
+    text = _("This file is already %(version)s of %(title)s.")
+    if version.is_new:
+        text = _("%(version)s of %(title)s is published.")
     messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
-    url = reverse("adapter", args=[adapter.owner, adapter.name])
-    facts = {"url": url, "title": adapter.display_title, "version": version.name}
+    place = [adapter.owner, adapter.name]
+    names = {"url": "adapter", "edit": "adapter-edit", "pictures": "gallery"}
+    facts = {name: reverse(route, args=place) for name, route in names.items()}
+    facts |= {"title": adapter.display_title, "version": version.name}
     return JsonResponse({**facts, "name": adapter.full_name}, status=201)
 
 
@@ -95,16 +99,17 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
     context = _frame(target)
     wanted = request.GET.get("upload")
     if not wanted:
-        context["waiting"] = (
-            upload_selectors.listing(user).filter(state=UploadState.RECEIVING).count()
-        )
+        context["waiting"] = upload_selectors.waiting(user).count()
     else:
         upload = upload_selectors.get(user, wanted)
-        reading = stored_checks.of_upload(upload) if upload.state == UploadState.ACCEPTED else None
+        known = _published_before(user, target, [upload])
+        is_open = upload.state == UploadState.ACCEPTED and known is None
+        reading = stored_checks.of_upload(upload) if is_open else None
         context |= {"begun": upload_rows.upload_row(user, upload), "reading": reading}
+        context["known"] = known
         if reading is not None:
-            form = sheets.filled(user, reading, target, upload=str(upload.public_id))
-            context |= sheets.context_of(user, reading, target, form)
+            is_chosen, public_id = "to" in request.GET, str(upload.public_id)
+            context |= sheets.opened(user, reading, target, is_chosen=is_chosen, upload=public_id)
     return context
 
 
@@ -123,13 +128,22 @@ def _target(request: HttpRequest) -> Adapter | None:
     return adapter
 
 
+def _published_before(user: User, target: Adapter | None, sent: Sequence[Upload]) -> Version | None:
+    """Return the version of the same owner that these files are already."""
+    return upload_selectors.published_as(user, (target or user).namespace, sent)
+
+
 def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
     """Create adapter and version, or neither if an error occurs before the publication.
+
+    Files that the owner published before are not published again; that version is returned.
 
     Raises:
         LoraryError: any error of the services.
     """
     uploads = upload_selectors.many(user, form.uploads)
+    if known := _published_before(user, target, uploads):
+        return known
     with transaction.atomic():
         adapter = target or _own_or_new(user, form)
         version = publication.create_draft(
@@ -184,8 +198,8 @@ def read(request: HttpRequest) -> HttpResponse:
     if reading.is_refused:
         return render(request, "publish/sheet.html", {"reading": reading}, status=422)
     target, number = _target(request), sheets.number_of(request.GET)
-    form = sheets.filled(user, reading, target, number=number)
-    context = sheets.context_of(user, reading, target, form, number=number)
+    is_chosen = "to" in request.GET
+    context = sheets.opened(user, reading, target, is_chosen=is_chosen, number=number)
     return render(request, "publish/sheet.html", context)
 
 
@@ -221,12 +235,19 @@ def _received(user: User, file: UploadedFile[Any] | None) -> Upload:
 @never_cache
 @require_safe
 def checked(request: HttpRequest) -> HttpResponse:
-    """Send the parts of the form that depend on the stored checks of uploads."""
+    """Send the parts of the form that depend on the stored checks of uploads.
+
+    If these files are a version already, that is sent in place of the form.
+    """
     user = require_user(request.user)
     sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
     if not sent:
         raise NotFound(_("There is no such upload."))
-    context = {"reading": stored_checks.of_uploads(sent, is_all="more" not in request.GET)}
+    is_all = "more" not in request.GET
+    if is_all and (known := _published_before(user, _target(request), sent)):
+        return render(request, "publish/known.html", {"known": known})
+    reading = stored_checks.of_uploads(sent, is_all=is_all)
+    context = {"reading": reading, "sheet": sheets.number_of(request.GET)}
     return render(request, "publish/checked.html", context)
 
 

@@ -30,6 +30,7 @@ class Adapter {
   get isReady() { return this.isOpen && this.rows.every((row) => row.upload); }
   get title() { return this.form?.elements.title?.value || this.form?.getAttribute("aria-label") || this.main.file.name; }
   get name() { return this.form?.elements.name?.value.trim() ?? ""; }
+  get warnings() { return [...this.box.querySelectorAll("[data-findings] .redline, .note.redline:not([hidden])")]; }
   get isBaseOpen() { return this.form?.dataset.baseOpen !== undefined && !this.form.elements.family.value; }
 
   take(members) {
@@ -39,6 +40,17 @@ class Adapter {
     const place = find("rows", this.box);
     if (boxes.length !== place.children.length || boxes.some((box, n) => box !== place.children[n])) place.replaceChildren(...boxes);
     if (isNew || (this.main.html && !find("sheet", this.box).firstChild)) this.show(this.main.html);
+  }
+
+  // Files for different base models can hardly be one adapter.
+  compareBases() {
+    const [main, ...rest] = this.rows.filter((row) => row.bases.length);
+    const other = rest.find((row) => !row.bases.some((one) => main.bases.includes(one)));
+    const note = find("mixed", this.box);
+    note.hidden = !other;
+    if (!other) return;
+    const facts = { name: main.file.name, base: main.baseNames, other: other.file.name, otherBase: other.baseNames };
+    note.textContent = words("mixed", facts);
   }
 
   show(html) {
@@ -86,8 +98,7 @@ const arrange = () => {
   for (const one of before) if (!adapters.includes(one)) one.box.remove();
   const place = find("adapters");
   for (const [n, { box }] of adapters.entries()) if (place.children[n] !== box) place.insertBefore(box, place.children[n] ?? null);
-  const intro = find("intro");
-  if (intro) intro.hidden = adapters.length > 0;
+  for (const part of root.querySelectorAll("[data-intro], [data-waiting]")) part.hidden = adapters.length > 0;
   offerSplit();
   redraw();
 };
@@ -128,7 +139,14 @@ const redraw = () => {
   if (mine.length === 1) button.setAttribute("form", mine[0].form.id);
   else button.removeAttribute("form");
   button.textContent = mine.length > 1 ? words("publishSeveral", { n: mine.length }) : mine[0]?.form.dataset.label ?? button.textContent;
-  find("bar-text").textContent = barText(here, mine, isPending);
+  for (const one of adapters) one.compareBases();
+  const count = here.flatMap((one) => one.warnings).length;
+  const link = find("bar-warnings");
+  const text = words(count > 1 ? "warnings" : "warning", { n: count });
+  if (count && link.textContent !== text) announce(text);
+  link.hidden = !count;
+  link.textContent = count ? text : "";
+  find("bar-text").textContent = barText(here, mine, isPending, count);
   for (const one of adapters) {
     const title = find("adapter-title", one.box);
     title.hidden = adapters.length < 2 || !one.form;
@@ -136,7 +154,7 @@ const redraw = () => {
   }
 };
 
-const barText = (here, mine, isPending) => {
+const barText = (here, mine, isPending, warnings) => {
   if (find("bar").dataset.problem) return find("bar").dataset.problem;
   const files = mine.flatMap((one) => one.rows);
   const sum = (of) => size(files.reduce((total, row) => total + of(row), 0));
@@ -147,6 +165,7 @@ const barText = (here, mine, isPending) => {
   if (failed) return words("barFailed", { name: failed.title });
   const unknown = mine.find((one) => one.isBaseOpen);
   if (unknown) return words("barBase", { name: unknown.title });
+  if (isReady && warnings) return words("barChecked");
   return words(isReady ? "barReady" : "barSending", facts);
 };
 
@@ -174,7 +193,8 @@ const readHeader = async (file, to) => {
   const first = await file.slice(0, 8).arrayBuffer();
   const length = first.byteLength === 8 ? Number(new DataView(first).getBigUint64(0, true)) : 0;
   const head = file.slice(0, Math.min(8 + length, MOST_HEAD));
-  const asked = new URLSearchParams({ name: file.name, size: file.size, to, sheet: sheets += 1 });
+  const asked = new URLSearchParams({ name: file.name, size: file.size, sheet: sheets += 1 });
+  if (to !== null) asked.set("to", to); // else the hub proposes a new adapter or a version
   const headers = { "X-CSRFToken": token(root.dataset.token), "Content-Type": "application/octet-stream" };
   const answer = await fetch(`${root.dataset.read}?${asked}`, { method: "POST", headers, body: head });
   if (answer.redirected) window.location.reload(); // the session ended: sign in again
@@ -185,12 +205,14 @@ const readHeader = async (file, to) => {
 const look = async (row) => {
   row.say(words("reading"), "reading");
   try {
-    const { isTaken, html } = await readHeader(row.file, root.dataset.to);
+    const { isTaken, html } = await readHeader(row.file, root.dataset.to || null);
     row.html = html;
     row.isHidden = !isTaken; // the reasons stand in its place
     row.isOver = !isTaken;
-    if (isTaken) row.run = new DOMParser().parseFromString(html, "text/html").querySelector("form").dataset.run;
-    else announce(`${row.file.name}: ${words("refused")}`);
+    if (isTaken) {
+      const { run, baseNames } = new DOMParser().parseFromString(html, "text/html").querySelector("form").dataset;
+      Object.assign(row, { run, baseNames, bases: run.split("|").slice(1).filter(Boolean) });
+    } else announce(`${row.file.name}: ${words("refused")}`);
   } catch (error) {
     row.fail(error.isRefusal ? error : isNot(words("unread", { reason: error.message })));
   }
@@ -205,8 +227,11 @@ const look = async (row) => {
 const lookAgain = async (adapter, to) => {
   const { isTaken, html } = await readHeader(adapter.main.file, to);
   if (!isTaken || !adapters.includes(adapter)) return;
+  const isTyped = "typed" in adapter.form.dataset;
   const typed = [...adapter.form.elements].filter((one) => one.type !== "hidden" && "defaultValue" in one && one.value !== one.defaultValue);
+  adapter.main.html = html;
   adapter.show(html);
+  if (isTyped) adapter.form.dataset.typed = "";
   for (const { name, value } of typed) if (adapter.form.elements[name]) adapter.form.elements[name].value = value;
   adapter.isWanted = false;
   showChecked(adapter);
@@ -220,10 +245,20 @@ const showChecked = async (adapter) => {
   const ids = adapter.rows.map((row) => row.sending.upload?.id).filter(Boolean);
   if (!ids.length || !form) return;
   const asked = new URLSearchParams(ids.map((id) => ["upload", id]));
+  asked.set("to", form.elements.to?.value ?? "");
+  asked.set("sheet", form.elements.sheet.value);
   if (adapter.rows.some((row) => !row.upload && !row.isOver)) asked.set("more", "yes");
   const answer = await fetch(`${root.dataset.checked}?${asked}`).catch(() => null);
   if (!answer?.ok || answer.redirected || adapter.form !== form) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const html = await answer.text();
+  const page = new DOMParser().parseFromString(html, "text/html");
+  if (find("known", page)) { // the files are a version already: there is nothing to publish
+    adapter.show(html);
+    adapter.isWanted = false;
+    for (const row of adapter.rows) row.keep();
+    announce(find("known", adapter.box).innerText);
+    return;
+  }
   for (const part of page.querySelectorAll("[data-stored]")) {
     form.querySelector(`[data-stored=${part.dataset.stored}]`)?.replaceWith(part);
   }
@@ -246,7 +281,7 @@ const send = async (row) => {
   } finally {
     const adapter = adapterOf(row);
     if (adapter) {
-      showChecked(adapter);
+      await showChecked(adapter);
       redraw();
       publishReady();
     }
@@ -307,7 +342,6 @@ const want = () => {
   for (const one of open().filter((adapter) => adapter.name)) {
     const key = one.name.toLowerCase();
     if (named.has(key)) {
-      one.box.querySelector("details").open = true;
       one.form.elements.name.focus();
       complain(words("barTwice", { name: one.name }));
       return;
@@ -357,15 +391,39 @@ const publish = async (adapter) => {
 };
 
 // One of several is published: a link takes the place of its form.
-const showDone = ({ box, done: { url, title, name, version } }) => {
-  const item = element("li");
+const showDone = ({ box, done: { url, title, name, version, edit, pictures } }) => {
+  const item = element("li", { className: "row g2" });
   item.append(element("a", { href: url, textContent: title }), element("span", { className: "tiny", textContent: ` ${name} ${version}` }));
+  const more = [[edit, "doneEdit"], [pictures, "donePictures"]];
+  item.append(...more.map(([href, text]) => element("a", { href, className: "btn", textContent: words(text) })));
   find("done-list").append(item);
   box.hidden = true;
   const count = adapters.filter((one) => one.done).length;
   find("done-title").textContent = words(count > 1 ? "doneSeveral" : "done", { n: count });
   find("done").hidden = false;
   find("split").hidden = true;
+};
+
+// A value that the user entered is not from the file.
+const noteSource = (field) => {
+  const proof = field.closest(".evrow")?.querySelector(".proof");
+  if (!proof || !["title", "name", "kind", "licence"].includes(field.name)) return;
+  const options = [...field.options ?? []];
+  const before = field.defaultValue ?? (options.find((one) => one.defaultSelected) ?? options[0]).value;
+  proof.classList.toggle("own", field.value !== before);
+};
+
+// The address follows the title until it was typed.
+const followTitle = ({ name, value, form }) => {
+  if (name === "name") form.dataset.typed = "";
+  const address = form?.elements.name;
+  if (name !== "title" || !address || "typed" in form.dataset) return;
+  const letters = value.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9._]+/g, "-");
+  const slug = letters.replace(/-{2,}|\.{2,}/g, "-").slice(0, 96).replace(/^[-.]+|[-.]+$/g, "").toLowerCase();
+  if (!slug) return;
+  address.value = slug;
+  noteSource(address);
+  address.dispatchEvent(new Event("follow")); // htmx asks whether it is available
 };
 
 if (root) {
@@ -389,6 +447,14 @@ if (root) {
     event.preventDefault();
     want();
   });
+  find("bar-warnings").addEventListener("click", (event) => {
+    event.preventDefault();
+    const warning = root.querySelector("[data-findings] .redline, .note.redline:not([hidden])");
+    for (const box of root.querySelectorAll("details")) if (box.contains(warning)) box.open = true;
+    warning.tabIndex = -1;
+    warning.focus({ preventScroll: true });
+    warning.scrollIntoView({ block: "center" });
+  });
   root.addEventListener("click", (event) => {
     const link = event.target.closest("[data-version-of]");
     const adapter = link && adapters.find((one) => one.box.contains(link));
@@ -403,6 +469,8 @@ if (root) {
       arrange();
       return;
     }
+    followTitle(target);
+    noteSource(target);
     const said = target.form?.querySelector(`[data-says="${target.name}"]`);
     if (said) {
       said.dataset.read ??= said.textContent;

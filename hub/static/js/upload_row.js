@@ -46,6 +46,7 @@ export class Row {
     this.isPickle = root.dataset.pickles.split(" ").includes(file.name.split(".").pop().toLowerCase());
     this.isOver = this.isBegun = false;
     this.html = this.run = ""; // the form for it, and the training run that it is of
+    this.bases = []; // base models that it fits
     this.box = find("row").content.firstElementChild.cloneNode(true);
     find("upload-name", this.box).textContent = file.name;
     this.bar = this.box.querySelector("progress");
@@ -102,9 +103,26 @@ export class Row {
     else this.sending.pause();
   }
 
+  // The hub keeps the file: the button only takes it off this page.
+  keep() {
+    this.isKept = true;
+    find("cancel", this.box).hidden = false;
+    find("cancel", this.box).querySelector("span").textContent = words("remove");
+  }
+
   async cancel() {
-    if (!this.isOver && !window.confirm(words("sure", { name: this.file.name }))) return;
-    await this.sending.cancel().catch(() => {});
+    if (!this.isKept) {
+      if (!this.isOver && !window.confirm(words("sure", { name: this.file.name }))) return;
+      try {
+        await this.sending.cancel();
+      } catch (error) {
+        if (!this.isOver) {
+          this.keep();
+          this.say(words("kept", { reason: error.message }), "kept");
+          return;
+        }
+      }
+    }
     this.cancelled(this);
   }
 
