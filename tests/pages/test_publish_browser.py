@@ -194,6 +194,14 @@ def test_a_file_that_is_published_is_not_published_again(desk: Visit, tmp_path: 
     assert page.locator("form[data-ok]").count() == 0
     page.click("[data-cancel]:has-text('Remove')")
     page.wait_for_selector("[data-known]", state="detached")
+    other = saved(tmp_path, "wash.safetensors", kohya(SD1, rank=2))
+    page.set_input_files("#file", [file, other])
+    page.wait_for_selector("[data-known]")
+    page.check("[name=split][value=one]")
+    page.wait_for_selector("[data-known]", state="detached")
+    page.wait_for_selector("[data-publish-button]:has-text('Publish')")
+    page.check("[name=split][value=files]")
+    page.wait_for_selector("[data-known]")
     desk.go("/twice")
     assert page.locator("a[href='/twice/ink-2']").count() == 0
 

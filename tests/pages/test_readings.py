@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.pages.publishing.header_preview import _slug
+from hub.pages.publishing.header_preview import slug as slug_of
 from hub.templatetags.lorary import codes, digest, ruler, size, strength
 from registry.names import check_name
 
@@ -20,8 +20,8 @@ from registry.names import check_name
     ],
 )
 def test_a_file_name_becomes_a_name_by_the_grammar(stem: str, slug: str) -> None:
-    assert _slug(stem) == slug
-    check_name(_slug(stem))
+    assert slug_of(stem) == slug
+    check_name(slug_of(stem))
 
 
 def test_sizes_are_decimal_and_short() -> None:

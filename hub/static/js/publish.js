@@ -34,12 +34,14 @@ class Adapter {
   get isBaseOpen() { return this.form?.dataset.baseOpen !== undefined && !this.form.elements.family.value; }
 
   take(members) {
-    const isNew = this.main !== members[0];
+    const isOther = members.length !== this.rows.length;
+    const isNew = this.main !== members[0] || (isOther && find("known", this.box));
     this.rows = members;
     const boxes = members.filter((row) => !row.isHidden).map((row) => row.box);
     const place = find("rows", this.box);
     if (boxes.length !== place.children.length || boxes.some((box, n) => box !== place.children[n])) place.replaceChildren(...boxes);
     if (isNew || (this.main.html && !find("sheet", this.box).firstChild)) this.show(this.main.html);
+    if (isOther) showChecked(this);
   }
 
   // Files for different base models can hardly be one adapter.
@@ -257,6 +259,7 @@ const showChecked = async (adapter) => {
     adapter.isWanted = false;
     for (const row of adapter.rows) row.keep();
     announce(find("known", adapter.box).innerText);
+    redraw();
     return;
   }
   for (const part of page.querySelectorAll("[data-stored]")) {
@@ -264,6 +267,7 @@ const showChecked = async (adapter) => {
   }
   const said = form.querySelector("[data-says=structure]");
   if (said) said.textContent = find("structure", form).textContent;
+  redraw();
 };
 
 const send = async (row) => {
