@@ -1,4 +1,4 @@
-"""Reads of renders: the previews of a version, as pages and the API show them."""
+"""Reads of renders: the previews of a version, their place in the queue, pairs of pictures."""
 
 from __future__ import annotations
 

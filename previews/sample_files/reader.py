@@ -16,7 +16,7 @@ from typing import Any
 
 from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Refused, Why, sniff
-from previews.sample_files.videos import require_whole
+from previews.sample_files.mp4_boxes import require_whole
 
 #: Files that are written into the folder.
 OUTCOME, PICTURE, FILM = "outcome.json", "picture.webp", "film.mp4"

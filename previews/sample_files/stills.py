@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageCms
 
-from previews.sample_files import containers
+from previews.sample_files import jpeg, png, webp
 from previews.sample_files.containers import Parts
 from previews.sample_files.formats import Format, Refused, Why
 
@@ -30,9 +30,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _TAKE_APART = {
-    Format.PNG: containers.png_parts,
-    Format.JPEG: containers.jpeg_parts,
-    Format.WEBP: containers.webp_parts,
+    Format.PNG: png.take_apart,
+    Format.JPEG: jpeg.take_apart,
+    Format.WEBP: webp.take_apart,
 }
 
 

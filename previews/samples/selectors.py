@@ -1,4 +1,4 @@
-"""Reads of samples, limited to what the viewer may see."""
+"""Reads of samples, limited to what the viewer may see, and adapters used together in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of all requests that send bytes: ownership, state, length and digest."""
+"""Checks of all requests that send bytes: ownership, state, length, digest, ended uploads."""
 
 from __future__ import annotations
 

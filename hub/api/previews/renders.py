@@ -1,4 +1,4 @@
-"""``/renders/{id}``, ``…/versions/{v}/renders`` and ``…/recipe``: renders and their recipe."""
+"""``/renders/{id}``, ``…/versions/{v}/renders``, ``…/recipe``: renders; ``/workers``: who runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/uploads``: uploads of files, as one body or by parts."""
+"""``/uploads``: files as one body or by parts; ``/inspect``: a file by its first bytes."""
 
 from __future__ import annotations
 
