@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from celery.signals import worker_ready
 from django.conf import settings
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from previews import local_weights, worker_bases
-from previews.models import Render, RenderKind, RenderState, Sample
-from previews.pictures.services import StoredControls, bytes_of
+from previews.models import Render, RenderKind, Sample
+from previews.pictures.services import StoredControls
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -27,10 +26,8 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
-from previews.render.output.strength_advice import METHOD
-from previews.render.output.strength_advice import advise as advice_of
 from previews.render.pictures import Callbacks, Picture
-from previews.renders import contact_sheets
+from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
 from previews.sample_files.formats import Interrupted
@@ -39,51 +36,9 @@ from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.jobs import queue
 from registry.models import Job, VersionState
-from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from previews.render.engine import Engine
-
-
-# Measures the pictures of a sweep for strength advice, before the render is ready.
-#
-# ``Render.advice`` is the document of ``previews.render.output.strength_advice``. It has only
-# ``method`` if the sweep is too small for advice, and is empty if it could not be measured.
-
-ADVISE_TASK = "advise"
-#: Most renders without current advice that are queued when a worker starts.
-MAX_MISSING = 100
-
-
-def measure(*, render: Render) -> None:
-    """Store the advice for a render; unreadable pictures are logged and leave it without."""
-    if render.kind != RenderKind.PREVIEW:
-        return
-    pictures = (
-        ((row.prompt_index, row.seed, row.strength), bytes_of(row.blob.sha256))
-        for row in render.images.select_related("blob")
-    )
-    try:
-        advice = advice_of(pictures)
-    except (OSError, ValueError):
-        log.exception("no strength advice for render %s", render.pk)
-        return
-    document = advice.to_dict() if advice else {"method": METHOD}
-    Render.objects.filter(pk=render.pk).update(advice=document)
-
-
-def begin_missing() -> None:
-    """Queue the newest renders that were never measured, or by an older method."""
-    is_old = ~Q(advice__method=METHOD) | Q(advice__method__isnull=True)
-    rows = Render.objects.filter(is_old, kind=RenderKind.PREVIEW, state=RenderState.READY)
-    for render_id in rows.order_by("-pk").values_list("pk", flat=True)[:MAX_MISSING]:
-        queue.enqueue(
-            queue=CHECKS_QUEUE,
-            task=ADVISE_TASK,
-            args={"render_id": render_id},
-            key=f"{ADVISE_TASK}:{render_id}",
-            priority=queue.RENEWAL,  # users wait for the checks of uploads
-        )
 
 
 log = logging.getLogger(__name__)
@@ -102,18 +57,19 @@ ELSEWHERE_S = 15
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or was never queued, when it starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
-    queue.enqueue(queue=name, task=BEGIN_TASK, args={}, key=f"{BEGIN_TASK}:{name}")
+    key = f"{BEGIN_TASK}:{name}"
+    queue.enqueue(queue=name, task=BEGIN_TASK, args={}, key=key, priority=queue.RENEWAL)
     tryouts.wake_waiting()
     samples.delete_leftovers()
     contact_sheets.begin_missing()
-    begin_missing()
+    strength_advice.begin_missing()
 
 
 @queue.handler(BEGIN_TASK)
 def begin_renders(_run: queue.JobRun) -> None:
     """Begin renders that waited for this worker or were never queued, a batch at a time.
 
-    There may be hundreds of thousands, and the worker has other jobs.
+    There may be hundreds of thousands; other jobs of the worker run between two batches.
     """
     if renders.begin_missing() + renders.wake_waiting():
         raise queue.Retry(_("The next renders follow."), after_s=0, is_attempt=False)
@@ -150,16 +106,16 @@ def render_version(run: queue.JobRun) -> None:
     except RenderError as error:
         raise queue.Fail(render_messages.reason(error)) from error
     else:
-        measure(render=render)
+        strength_advice.measure(render=render)
         renders.finish(render=render)
         contact_sheets.begin(render=render)
 
 
-@queue.handler(ADVISE_TASK)
+@queue.handler(strength_advice.ADVISE_TASK)
 def advise(run: queue.JobRun) -> None:
     """Measure a finished render for strength advice."""
     for render in Render.objects.filter(pk=run.args["render_id"]):
-        measure(render=render)
+        strength_advice.measure(render=render)
 
 
 @queue.handler(contact_sheets.SHEET_TASK)

@@ -22,8 +22,6 @@ from previews.render.recipe import Layer, Recipe, Shot
 if TYPE_CHECKING:
     from PIL import Image
 
-    from previews.render.bases.pipelines import OpenBase
-
 
 def arguments(
     opened: OpenBase, recipe: Recipe, shots: Sequence[Shot], between_steps: Callable[[], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet, Sum
@@ -27,12 +27,6 @@ from registry.models import (
     VersionState,
 )
 from registry.versions import selectors as version_selectors
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import User
-
 
 #: Newest pictures and try-outs that are looked at.
 NEWEST = 100

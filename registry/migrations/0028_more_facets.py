@@ -1,4 +1,4 @@
-"""Trained parts, trainer and permissions of the licence as columns, and indexes. Before deploy."""
+"""Trained parts, trainer and permissions of the licence as columns. Before deploy."""
 
 from django.db import migrations, models
 
@@ -18,11 +18,4 @@ class Migration(migrations.Migration):
         migrations.AddField(model_name="adapter", name="parts", field=text(32)),
         migrations.AddField(model_name="adapter", name="trainer", field=text(64)),
         migrations.AddField(model_name="adapter", name="permissions", field=text(64)),
-        *(
-            migrations.AddIndex(
-                model_name="adapter",
-                index=models.Index(fields=[name, "-published_at"], name=f"adapter_by_{name}"),
-            )
-            for name in ("maturity", "parts", "trainer", "permissions")
-        ),
     ]

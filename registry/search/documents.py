@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 #: Raise it when documents are composed differently; ``manage.py search rebuild`` renews the others.
-FORM = 1
+FORM = 2
 #: Characters of a card that are searched.
 MAX_CARD = 12_000
 

@@ -35,7 +35,6 @@ from registry.models import Blob, Namespace, Upload, UploadState, User
 from registry.names import check_path
 from registry.scan import checks
 from registry.uploads import check, parts
-from registry.uploads import receive as endings
 from registry.uploads import receive as receiving
 from registry.uploads import selectors as upload_selectors
 from registry.uploads.parts import part_of, receive_part
@@ -211,7 +210,7 @@ def receive(*, actor: User, upload: Upload, stream: Readable) -> Upload:
         receiving.require_still_open(upload)
         body = receiving.Body(stream, upload.size_bytes)
         sent = fill(upload, body)  # may give the upload another key
-        with endings.explaining(upload):
+        with receiving.explaining(upload):
             _join(upload, sent)
             _require_declared(upload, body.sha256)
             return _complete(upload, sha256=body.sha256)
@@ -230,7 +229,7 @@ def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
         parts.record_listed(upload)
     sent = []
     for part in parts.parts_of(upload):
-        with endings.writing(upload):
+        with receiving.writing(upload):
             sent.append(_fill_one(upload, body, part))
     return sent
 
@@ -302,7 +301,7 @@ def complete(*, actor: User, upload: Upload) -> Upload:
         if upload.state in {UploadState.CHECKING, UploadState.ACCEPTED}:
             return upload
         receiving.require_open(actor, upload)
-        with endings.explaining(upload):
+        with receiving.explaining(upload):
             _assemble(upload)
             return _complete(upload)
 
@@ -365,7 +364,7 @@ def _complete(upload: Upload, *, sha256: str = "") -> Upload:
                 priority=queue.INTERACTIVE,
                 owner=upload.owner.username,
             )
-    endings.require_not_over(upload)
+    receiving.require_not_over(upload)
     upload.refresh_from_db()
     return upload
 
@@ -390,4 +389,4 @@ def cancel(*, actor: User, upload: Upload) -> None:
     if mine.update(**ended):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
         upload.refresh_from_db(fields=["storage_key"])  # may have been replaced meanwhile
-        endings.discard(upload)
+        receiving.discard(upload)

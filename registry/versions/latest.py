@@ -76,6 +76,15 @@ def update_lists(adapter: Adapter, version: Version | None, *, is_edit: bool = T
     facet_counters.fold_soon()
 
 
+def update_lists_of(version: Version, *, is_edit: bool = True) -> None:
+    """Save the adapter's columns if lists show those of this version."""
+    adapter = version.adapter
+    if adapter.latest_version_id == version.pk:
+        update_lists(adapter, version, is_edit=is_edit)
+    elif adapter.latest_version_id is None and version.state == VersionState.YANKED:
+        update_lists(adapter, None, is_edit=is_edit)
+
+
 def delete_draft(version: Version) -> None:
     """Delete a draft, and its revision if nothing else uses it; the number is not used again."""
     revision = version.revision

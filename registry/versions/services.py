@@ -34,8 +34,7 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
         version_details.describe(version, details)
         version_details.measure(version)
         version.save(update_fields=version_details.COLUMNS)
-        if version.adapter.latest_version_id == version.pk:
-            latest.update_lists(version.adapter, version)
+        latest.update_lists_of(version)
         events.record(
             actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
         )
@@ -63,8 +62,7 @@ def remeasure(*, version: Version) -> bool:
         if anatomies.Facts.of(version) == before:
             return False
         version.save(update_fields=[*before._fields, "size_bytes"])
-        if version.adapter.latest_version_id == version.pk:
-            latest.update_lists(version.adapter, version, is_edit=False)
+        latest.update_lists_of(version, is_edit=False)
         if version.state == VersionState.PUBLISHED and version.family != before.family:
             publishing.send_published(version)
     return True

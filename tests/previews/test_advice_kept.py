@@ -10,6 +10,7 @@ from django.test import Client
 from previews import tasks
 from previews.models import Render, RenderState
 from previews.render.output.strength_advice import METHOD
+from previews.renders import strength_advice
 from previews.renders.selectors import previews_of
 from registry import storage
 from registry.jobs import worker_process
@@ -30,7 +31,7 @@ def version(served: None, noir: Adapter, publish: Callable[..., Version]) -> Ver
 
 
 def asked() -> list[int]:
-    jobs = Job.objects.filter(task=tasks.ADVISE_TASK)
+    jobs = Job.objects.filter(task=strength_advice.ADVISE_TASK)
     return [job.args["render_id"] for job in jobs]
 
 
@@ -60,7 +61,7 @@ def test_pictures_that_are_gone_give_none_and_fail_nothing(
     def gone(_blob: Blob) -> Any:
         storage.store().open("0" * 64)
 
-    monkeypatch.setattr(tasks, "bytes_of", gone)
+    monkeypatch.setattr(strength_advice, "bytes_of", gone)
     worker_process.drain("render.miniature")
     render = version.renders.get()
     assert (render.state, render.advice) == (RenderState.READY, {})
@@ -71,10 +72,10 @@ def test_a_sweep_that_says_nothing_is_not_measured_again(version: Version) -> No
     worker_process.drain("render.miniature")
     render = version.renders.get()
     render.images.exclude(seed=render.images.all()[0].seed).delete()
-    tasks.measure(render=render)
+    strength_advice.measure(render=render)
     assert version.renders.get().advice == {"method": METHOD}
     assert previews_of(version).advice == {}
-    tasks.begin_missing()
+    strength_advice.begin_missing()
     assert asked() == []
 
 
@@ -82,7 +83,7 @@ def test_a_sweep_that_says_nothing_is_not_measured_again(version: Version) -> No
 def test_a_worker_that_starts_measures_ready_renders_without_todays_advice(
     version: Version, before: dict[str, int]
 ) -> None:
-    tasks.begin_missing()
+    strength_advice.begin_missing()
     assert asked() == []  # it is measured when it is ready
     worker_process.drain("render.miniature")
     render = version.renders.get()
@@ -102,6 +103,6 @@ def test_a_look_is_bounded(version: Version, monkeypatch: pytest.MonkeyPatch) ->
         version=version, recipe=first.recipe, state=RenderState.READY, trigger_words=[]
     )
     Render.objects.update(advice={})
-    monkeypatch.setattr(tasks, "MAX_MISSING", 1)
-    tasks.begin_missing()
+    monkeypatch.setattr(strength_advice, "MAX_MISSING", 1)
+    strength_advice.begin_missing()
     assert asked() == [second.pk]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from registry.models import (
 from registry.search import matching
 from registry.versions import services as versions
 from registry.versions import withdraw
+from registry.versions.details import Details
 from tests.builders.adapters import kohya
 from tests.registry.files import LORA, SD1
 
@@ -111,6 +113,22 @@ def test_parts_trainer_and_permissions_follow_the_services(
     assert facet_counters.lacking(connection) == []
 
 
+def test_an_adapter_without_published_versions_shows_its_newest_yanked_one(
+    ada: User, noir: Adapter, release: Release
+) -> None:
+    version = release(ada, noir, TRAINED)
+    versions.yank(actor=ada, version=version, reason="Too dark.")
+    Adapter.objects.update(parts="", trainer="", family="")
+    import_module("registry.migrations.0030_fill_more_facets").fill(apps, None)
+    noir.refresh_from_db()
+    assert (noir.parts, noir.trainer) == ("denoiser", "OneTrainer")
+    Adapter.objects.update(lineage="", parts="")
+    details = Details.of(version)
+    versions.describe(actor=ada, version=version, details=replace(details, lineage="Anything V5"))
+    noir.refresh_from_db()
+    assert (noir.lineage, noir.parts) == ("Anything V5", "denoiser")
+
+
 def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: Release) -> None:
     cards.edit_adapter(actor=ada, adapter=noir, licence="MIT")
     release(ada, noir, TRAINED)
@@ -118,7 +136,7 @@ def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: 
     Version.objects.update(parts="", trainer="")
     Adapter.objects.update(parts="", trainer="", permissions="")
     bare = services.create(actor=ada, name="bare")
-    import_module("registry.migrations.0029_fill_more_facets").fill(apps, None)
+    import_module("registry.migrations.0030_fill_more_facets").fill(apps, None)
     assert Version.objects.values(*columns).get() == columns
     noir.refresh_from_db()
     assert (noir.parts, noir.trainer, noir.permissions) == (
@@ -130,7 +148,7 @@ def test_the_migration_fills_the_new_columns(ada: User, noir: Adapter, release: 
         version=Version.objects.get(),
         document={"parts": {"text_encoder_2": 3}, "training": {"trainer": "peft"}},
     )
-    import_module("registry.migrations.0029_fill_more_facets").fill(apps, None)
+    import_module("registry.migrations.0030_fill_more_facets").fill(apps, None)
     assert shown()["parts"] == {"text_encoder": 1}
     assert shown()["trainer"] == {"peft": 1}
 

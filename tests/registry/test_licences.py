@@ -68,7 +68,7 @@ def test_sets_include_each_permission() -> None:
 
 
 def test_a_changed_table_has_a_migration_that_fills_permissions_again() -> None:
-    """Write one like ``0029_fill_more_facets``, then the new digest here."""
+    """Write one like ``0030_fill_more_facets``, then the new digest here."""
     stored = json.dumps({key: permissions_of(key) for key in sorted(LICENCES)})
     assert hashlib.sha256(stored.encode()).hexdigest()[:12] == "a9d54c71cbba"
 

@@ -16,8 +16,7 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from hub.management.options import queues, whole_number
-from hub.operations import process_lock
-from hub.operations import supervisor as processes
+from hub.operations import process_lock, supervisor
 from hub.operations.supervisor import Announcer, Supervisor
 from hub.plurals import counted
 from hub.setting_checks import LOOPBACK, TAG
@@ -46,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--queues",
             type=queues,
-            default=processes.DEFAULT_QUEUES,
+            default=supervisor.DEFAULT_QUEUES,
             help="queues to work on, comma-separated",
         )
         parser.add_argument("--migrate", action="store_true", help="update the database first")
@@ -60,11 +59,11 @@ class Command(BaseCommand):
         if host not in LOOPBACK and {name.strip("[]") for name in allowed} <= LOOPBACK:
             self._say(LOCAL_ONLY)
         served = "" if options["no_worker"] else options["queues"]
-        children = [processes.web(host, port, options["workers"]), *processes.workers(served)]
-        supervisor = Supervisor(children, say=self._say)
-        announcer = Announcer(supervisor, host, port, tell=self._tell, say=self._say)
+        children = [supervisor.web(host, port, options["workers"]), *supervisor.workers(served)]
+        parent = Supervisor(children, say=self._say)
+        announcer = Announcer(parent, host, port, tell=self._tell, say=self._say)
         connections.close_all()
-        sys.exit(supervisor.run(on_started=announcer.wait, on_poll=announcer.announce_if_ready))
+        sys.exit(parent.run(on_started=announcer.wait, on_poll=announcer.announce_if_ready))
 
     def _tell(self, message: str) -> None:
         self.stdout.write(message)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from lorary.anatomy.claims.base_models import expert_of
 from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
 from lorary.anatomy.claims.datasets import dataset_facts
+from lorary.anatomy.claims.experts import expert_of
 from lorary.anatomy.claims.metadata import (
     first_text,
     int_if_whole,

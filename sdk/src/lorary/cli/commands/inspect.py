@@ -28,7 +28,6 @@ from lorary.cli.output.text import note, plain, show, terminal_columns
 from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
-    from lorary.cli.input_files import Found
     from lorary.client.config import FoundToken
     from lorary.client.errors import SettingInvalid
 

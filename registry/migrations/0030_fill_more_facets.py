@@ -1,9 +1,9 @@
-"""Fills the columns of the migration before from anatomies and licences. Before deploy."""
+"""Fills the new columns of facets from anatomies and licences. Before deploy."""
 
 from collections import defaultdict
 
 from django.db import migrations
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from registry.adapters.licences import permissions_of
@@ -28,13 +28,21 @@ def fill(apps, _schema_editor):
         for (parts, trainer), same in by_facts.items():
             versions.filter(pk__in=same).update(parts=parts, trainer=trainer)
     latest = versions.filter(pk=OuterRef("latest_version"))
-    copied = {name: Subquery(latest.values(name)) for name in ("parts", "trainer")}
+    yanked = versions.filter(adapter=OuterRef("pk"), state="yanked").order_by("-number")
     for pks in _batches(adapters):
-        adapters.filter(pk__range=pks, latest_version__isnull=False).update(**copied)
+        chosen = adapters.filter(pk__range=pks)
+        chosen.filter(latest_version__isnull=False).update(**_copied(latest, "parts", "trainer"))
+        chosen.filter(latest_version__isnull=True).filter(Exists(yanked)).update(
+            **_copied(yanked, "family", "lineage", "algorithm", "parts", "trainer")
+        )
         licences = adapters.filter(pk__range=pks).order_by().values_list("licence", flat=True)
         for licence in licences.distinct():
             if permissions := permissions_of(licence):
                 adapters.filter(pk__range=pks, licence=licence).update(permissions=permissions)
+
+
+def _copied(versions, *columns):
+    return {name: Subquery(versions.values(name)[:1]) for name in columns}
 
 
 def _batches(rows):
@@ -52,8 +60,10 @@ def _facts(rows, version, document):
 
 
 class Migration(migrations.Migration):
+    atomic = False  # each batch is committed by itself; filling twice does no harm
+
     dependencies = [
-        ("registry", "0028_more_facets"),
+        ("registry", "0029_indexes_of_facets"),
     ]
 
     operations = [
