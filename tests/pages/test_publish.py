@@ -278,6 +278,22 @@ def test_a_file_that_is_published_makes_no_second_adapter(
     assert Adapter.objects.count() == noir.versions.count() == 1
 
 
+def test_pictures_are_not_added_to_a_version_that_was_published_before(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    def publish(**headers: str) -> str:
+        form = said(sent(ada)) | {"pictures": SimpleUploadedFile("b.png", files.png())}
+        answer = as_ada.post("/publish", form, follow=True, headers=headers)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    for page in (publish(), publish(accept="application/json")):
+        assert "This file is already v1 of Noir" in page
+        assert "The pictures were not added to it." in page
+    assert not Sample.objects.exists()
+    assert noir.versions.count() == 1
+
+
 def test_more_files_than_were_published_are_a_new_version(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
