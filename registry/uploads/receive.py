@@ -1,4 +1,7 @@
-"""Checks of all requests that send bytes: ownership, state, length and digest."""
+"""Checks of all requests that send bytes: ownership, state, length and digest.
+
+Bytes that arrive for an upload that has ended are refused and deleted.
+"""
 
 from __future__ import annotations
 
