@@ -14,6 +14,8 @@ from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import services as cards
 from registry.models import Adapter, Namespace, Upload, UploadState, Version
+from registry.publication import services as publication
+from registry.uploads import selectors
 from registry.uploads import services as uploads
 from registry.versions.details import Details
 from tests import catalogue
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
 
     from registry.models import User
     from registry.storage import Written
@@ -305,6 +308,23 @@ def test_more_files_than_were_published_are_a_new_version(
     assert noir.versions.count() == 2
     page = as_ada.get("/publish/checked", {"upload": ids}).content.decode()
     assert "This file is already v2 of Noir" in page
+
+
+def test_versions_with_the_same_weights_are_compared_by_two_queries(
+    ada: User, noir: Adapter, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for text in (b"one", b"two", b"three"):
+        ids = [
+            catalogue.accept(ada, lora(), "noir.safetensors").public_id,
+            catalogue.accept(ada, text, "how.txt").public_id,
+        ]
+        sent = selectors.many(ada, ids)
+        draft = publication.create_draft(actor=ada, adapter=noir, uploads=sent)
+        publication.publish(actor=ada, version=draft)
+    with django_assert_num_queries(2):
+        found = selectors.published_as(ada, noir.namespace, sent)
+    assert found is not None
+    assert found.name == "v4"
 
 
 def test_what_another_owner_published_may_be_published_too(
