@@ -428,6 +428,9 @@ def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
         ("glass_000002500 (1).safetensors", "glass", "From the file&#x27;s name"),
         ("checkpoint-500.safetensors", "glass", "From the header"),
         ("pytorch_lora_weights.safetensors", "glass", "From the header"),
+        ("default-fp16.safetensors", "glass", "From the header"),
+        ("PyTorch LoRA weights 2.safetensors", "glass", "From the header"),
+        ("my lora3.safetensors", "glass", "From the header"),
         ("雨.safetensors", "glass", "From the header"),
     ],
 )
