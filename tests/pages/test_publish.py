@@ -315,8 +315,8 @@ def test_versions_with_the_same_weights_are_compared_by_two_queries(
 ) -> None:
     for text in (b"one", b"two", b"three"):
         ids = [
-            catalogue.accept(ada, lora(), "noir.safetensors").public_id,
-            catalogue.accept(ada, text, "how.txt").public_id,
+            str(catalogue.accept(ada, lora(), "noir.safetensors").public_id),
+            str(catalogue.accept(ada, text, "how.txt").public_id),
         ]
         sent = selectors.many(ada, ids)
         draft = publication.create_draft(actor=ada, adapter=noir, uploads=sent)
