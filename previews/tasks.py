@@ -1,7 +1,4 @@
-"""Job handlers of the previews, and the strength advice that one of them stores.
-
-The first render imports torch.
-"""
+"""Job handlers of the previews. The first render imports torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Checks of all requests that send bytes: ownership, state, length and digest.
-
-Bytes that arrive for an upload that has ended are refused and deleted.
-"""
+"""Checks of all requests that send bytes: ownership, state, length and digest."""
 
 from __future__ import annotations
 
