@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews.covers import drawing
-from previews.covers.selectors import choice_of, covers_of
+from previews.covers.selectors import covers_of
 from previews.derived import Unreadable, card, opened
 from previews.fonts import fonts
 from previews.models import Image, Sample
@@ -121,9 +121,9 @@ def of(version: Version) -> LinkCard:
     found = previews_of(version)
     is_complete = found.state == "ready" or found.is_renewal
     shown = [one for one in found.images if Maturity(one.maturity).is_for_all]
-    if is_complete and shown and choice_of(adapter) is None:
-        return LinkCard(version, _chosen(shown))
     cover = covers_of([adapter])[adapter.pk]
+    if is_complete and shown and not (cover and cover.is_chosen):
+        return LinkCard(version, _chosen(shown))
     is_for_all = cover is not None and Maturity(cover.maturity).is_for_all
     return LinkCard(version, cover=cover if is_for_all else None)
 

@@ -61,11 +61,6 @@ def choices_of(adapters: Iterable[int]) -> list[Cover]:
     return list(Cover.objects.filter(adapter__in=list(adapters)))
 
 
-def choice_of(adapter: Adapter) -> Cover | None:
-    """Return the owner's choice, None if the cover is chosen automatically."""
-    return Cover.objects.filter(adapter=adapter).first()
-
-
 def covering_images() -> QuerySet[Image]:
     """Return the rendered pictures that an owner can choose: none without the adapter."""
     published = Image.objects.filter(render__version__state=VersionState.PUBLISHED)

@@ -1,4 +1,4 @@
-"""Reads of rendered pictures with the addresses of their thumbnails."""
+"""Rendered pictures with the addresses of their thumbnails, and the files of public ones."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from registry.versions.files import Bytes
 MAX_NUMBER = 2**31 - 1
 
 
-def picture(image_id: int) -> Bytes | None:
+def public_picture(image_id: int) -> Bytes | None:
     """Return the PNG of a picture; None if it is not public."""
     return _first(_PICTURE, image_id)
 
 
-def animation(image_id: int) -> Bytes | None:
+def public_animation(image_id: int) -> Bytes | None:
     """Return the animation of a video; None without one, and if it is not public."""
     return _first(_ANIMATION, image_id)
 
 
-def picture_and_width(image_id: int) -> tuple[Bytes, int] | None:
+def public_picture_and_width(image_id: int) -> tuple[Bytes, int] | None:
     """Return the PNG of a picture, and its width in pixels; None if it is not public."""
     row = _first_row(_PICTURE_AND_WIDTH, image_id)
     return None if row is None else (_bytes(row), int(row[3]))

@@ -1,4 +1,4 @@
-"""Renders Markdown as safe HTML, with limits on time and size.
+"""Markdown as safe HTML with limits on time and size, and cards as stored HTML.
 
 Raw HTML is escaped. The parser's output also passes an allow-list, so that a bug in one of the two
 does not make the page unsafe. Only pictures of this hub are shown, because a reader's browser must
@@ -200,7 +200,7 @@ class Shown:
     problem: str = ""  # a sentence that says why there is no HTML, or ""
 
 
-def of(adapter: Adapter) -> Shown:
+def card_of(adapter: Adapter) -> Shown:
     """Return the card of an adapter for a page; render and store it if necessary."""
     text = adapter.card
     if not text.strip():
@@ -232,7 +232,7 @@ def _update(adapter: Adapter) -> None:
         rows.delete()
         return
     rows.filter(problem=CardProblem.SLOW).delete()  # the machine may have been busy
-    of(adapter)
+    card_of(adapter)
 
 
 def _store(row: CardHtml, text: str) -> CardHtml:

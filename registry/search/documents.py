@@ -26,6 +26,11 @@ _ADDRESS = re.compile(r"https?://\S++|^\s{0,20}\[[^\]]{1,80}\]:\s[^\n]*+", re.MU
 _SIGNS = re.compile(
     r"^[-=|: \t]{3,200}$|^\s{0,3}(?:#{1,6}|>|[-*+]|\d{1,4}[.)])\s++|[*_~|]{1,3}", re.MULTILINE
 )
+#: Lines of YAML between two of dashes; it is not parsed, because snippets call ``plain_text``.
+_YAML = re.compile(
+    r"\A--- {0,8}\n(?:#[^\n]*+\n|\n)*+(?=[\w-]{1,64}:\s)"
+    r"(?:(?:[\w-]{1,64}:(?=\s)|- |[# \t]|(?=\n))[^\n]*+\n)*+--- {0,8}(?:\n|\Z)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,8 @@ class Described:
 
 def plain_text(markdown: str) -> str:
     """Return the text of a card without its marks, addresses, HTML and YAML, up to ``MAX_CARD``."""
-    text = markdown[: 2 * MAX_CARD]
-    matter, _fence, rest = text.partition("\n---\n")
-    text = _COMMENT.sub(" ", rest if matter.startswith("---\n") else text)
+    text = markdown[: 2 * MAX_CARD].replace("\r\n", "\n").lstrip()
+    text = _COMMENT.sub(" ", _YAML.sub("", text))
     text = _ADDRESS.sub(" ", _LINK.sub(r"\1", text))
     return _SIGNS.sub(" ", _CODE.sub(" ", text))[:MAX_CARD]
 

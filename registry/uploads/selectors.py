@@ -146,7 +146,8 @@ def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
 def published_as(user: User, namespace: Namespace, uploads: Sequence[Upload]) -> Version | None:
     """Return the version in a namespace that has the weights of uploads and their other files.
 
-    Paths are not compared. None without weights, or if no public version has exactly them.
+    Paths are not compared. None without weights, or if no public version has exactly them. Two
+    queries, however many versions are compared.
     """
     if any(one.blob_id is None for one in uploads):
         return None
@@ -158,8 +159,9 @@ def published_as(user: User, namespace: Namespace, uploads: Sequence[Upload]) ->
         state__in=[VersionState.PUBLISHED, VersionState.YANKED],
         revision__files__blob__in=weights,
     )
-    for row in rows.select_related("adapter__namespace").order_by("pk").distinct()[:MOST_COMPARED]:
-        files = row.files
+    rows = rows.select_related("adapter__namespace", "revision").order_by("pk").distinct()
+    for row in rows.prefetch_related("revision__files")[:MOST_COMPARED]:
+        files = row.revision.files.all()
         own = {file.blob_id for file in files if file.role == FileRole.WEIGHTS}
         if own == weights and sent <= {file.blob_id for file in files}:
             return row

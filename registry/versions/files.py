@@ -22,6 +22,7 @@ from registry.versions import selectors as version_selectors
 SERVED = (
     "path",
     "is_primary",
+    "variant",
     "blob__sha256",
     "blob__size_bytes",
     "blob__is_stored",
@@ -45,6 +46,7 @@ class Served:
 
     path: str
     is_primary: bool
+    variant: str
     blob: Bytes
     version_id: int
     is_public: bool
@@ -63,14 +65,15 @@ def get(
     file = version_selectors.file(row, path)
     blob = Bytes(file.blob.sha256, file.blob.size_bytes, file.blob.is_stored)
     is_public = is_for_everybody(adapter.visibility, adapter.access)
-    return Served(file.path, file.is_primary, blob, row.pk, is_public)
+    return Served(file.path, file.is_primary, file.variant, blob, row.pk, is_public)
 
 
 def served_of(version_id: int, row: Sequence[Any]) -> Served:
     """Return a file from the raw values of the columns ``SERVED``."""
-    path, is_primary, sha256, size_bytes, is_stored, visibility, access = row
+    path, is_primary, variant, sha256, size_bytes, is_stored, visibility, access = row
     blob = Bytes(sha256, size_bytes, bool(is_stored))
-    return Served(path, bool(is_primary), blob, version_id, is_for_everybody(visibility, access))
+    is_public = is_for_everybody(visibility, access)
+    return Served(path, bool(is_primary), variant, blob, version_id, is_public)
 
 
 def is_for_everybody(visibility: str, access: str) -> bool:

@@ -16,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lorary.client.names import generic_rest
+
 Document = Mapping[str, Any]
 
 HIGH, LOW = "high-noise", "low-noise"
@@ -46,12 +48,9 @@ _VERSION = re.compile(
     r"(?:[-_. ](?:v|ver|version)[-_. ]?[0-9]{1,3}(?:[._][0-9]{1,3}){0,2}|[-_. ]final){1,3}$",
     re.IGNORECASE,
 )
-#: Names of files that say nothing about what is in them.
-_GENERIC = frozenset(
-    {"adapter", "adapter model", "checkpoint", "diffusion pytorch model", "last", "lora", "model"}
-    | {"my first lora", "my lora", "output", "pytorch lora weights", "test", "unet", "weights"}
-)
-_NUMBER = re.compile(r" ?[0-9]{1,9}$")
+#: Names of works, besides those of files, that say nothing about what is in them.
+_GENERIC = frozenset({"", "my_first_lora", "my_lora", "test", "unet"})
+_NUMBER = re.compile(r"_?[0-9]{1,9}$")
 
 
 def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str, str]:
@@ -101,7 +100,9 @@ def without_version(name: str) -> str:
 
 def is_generic(name: str) -> bool:
     """Whether programs give this name to any adapter: ``checkpoint-500``, ``lora``."""
-    return _NUMBER.sub("", _BETWEEN.sub(" ", name.casefold()).strip()) in {"", *_GENERIC}
+    stem = _BETWEEN.sub("_", name.casefold()).strip("_")
+    bare = _NUMBER.sub("", stem)
+    return bare in _GENERIC or any(generic_rest(one) is not None for one in (stem, bare))
 
 
 def half_family(variant: str, candidates: Iterable[str]) -> str:

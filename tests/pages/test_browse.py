@@ -226,6 +226,16 @@ def test_several_tags_and_permissions_have_a_chip_each(
     assert client.get(f"/browse?{everything}").content.decode().count("Remove filter: t") == 10
 
 
+def test_a_rare_tag_is_found_together_with_a_chosen_one(
+    client: Client, ada: User, many: list[Adapter]
+) -> None:
+    for letter, adapter in zip("ab", many, strict=False):
+        tags = ["noir", *(f"{letter}{number:02}" for number in range(29))]
+        adapters.describe(actor=ada, adapter=adapter, tags=tags)
+    found = client.get("/browse/values?filter=tag&tag_within=B28&tag=noir").content.decode()
+    assert re.findall(r'value="(\w+)"', found) == ["noir", "b28"]
+
+
 def test_trained_parts_and_trainers_are_filters_that_are_folded_until_used(
     client: Client, many: list[Adapter]
 ) -> None:

@@ -91,7 +91,7 @@ def test_each_way_to_save_a_card_stores_its_html(
 
 
 def test_a_view_sends_what_is_stored(client: Client, noir: Adapter) -> None:
-    markdown.of(noir)
+    markdown.card_of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="<p>stored before</p>")
     assert "<p>stored before</p>" in shown(client)
     told = client.get(f"/api/v1/models/{noir.pk}").json()
@@ -104,7 +104,7 @@ def test_a_view_sends_what_is_stored(client: Client, noir: Adapter) -> None:
 def test_html_of_another_renderer_or_text_is_made_again(
     client: Client, noir: Adapter, change: dict[str, object]
 ) -> None:
-    markdown.of(noir)
+    markdown.card_of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="<p>old</p>", **change)
     page = shown(client)
     assert "<h2>Rain</h2>" in page
@@ -134,7 +134,7 @@ def test_a_hostile_card_costs_little_when_saved_and_next_to_nothing_when_seen(
     spent = []
     for _ in range(5):
         began = time.thread_time()
-        assert markdown.of(noir).problem
+        assert markdown.card_of(noir).problem
         spent.append(time.thread_time() - began)
     assert min(spent) < 0.02
 
@@ -142,7 +142,7 @@ def test_a_hostile_card_costs_little_when_saved_and_next_to_nothing_when_seen(
 def test_a_card_that_took_too_long_is_tried_again_when_it_is_saved(
     client: Client, ada: User, noir: Adapter
 ) -> None:
-    markdown.of(noir)
+    markdown.card_of(noir)
     CardHtml.objects.filter(adapter=noir).update(html="", problem=CardProblem.SLOW)
     assert "This card is shown as plain text: formatting it takes too long." in shown(client)
     cards.edit_adapter(actor=ada, adapter=noir, card=CARD)

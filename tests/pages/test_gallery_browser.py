@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +43,22 @@ def watch_the_film(page: Page) -> None:
     page.click("dialog [data-step='1']")
     page.wait_for_timeout(300)
     assert film.evaluate("video => [video.hidden, video.paused]") == [False, True]
+
+
+def reveal(page: Page, address: str, rated: str) -> None:
+    """Show a hidden picture of a gallery where it is; none if it was deleted meanwhile."""
+    page.goto(address)
+    assert page.locator(f"{rated} picture").count() == 0
+    page.route(re.compile("&part"), lambda route: route.fulfill(body="<p>Gone.</p>"))
+    page.locator(f"{rated} .reveal").press("Enter")
+    page.wait_for_selector(rated, state="detached")
+    page.unroute_all()
+    page.goto(address)
+    page.locator(f"{rated} .reveal").press("Enter")
+    picture = page.locator(f"{rated} picture img")
+    assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
+    assert page.url == address
+    assert page.evaluate("document.activeElement.matches('[data-sample] a')")
 
 
 def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None:
@@ -86,11 +103,5 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         address = page.url
         visit.close()
         stranger = Visit(browser, hub.url, **PHONE)
-        stranger.page.goto(address)
-        assert stranger.page.locator(f"{rated} picture").count() == 0
-        stranger.page.locator(f"{rated} .reveal").press("Enter")
-        picture = stranger.page.locator(f"{rated} picture img")
-        assert picture.evaluate("img => img.decode().then(() => img.naturalWidth)") == 96
-        assert stranger.page.url == address
-        assert stranger.page.evaluate("document.activeElement.matches('[data-sample] a')")
+        reveal(stranger.page, address, rated)
         stranger.close()

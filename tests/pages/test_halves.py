@@ -22,15 +22,19 @@ pytestmark = pytest.mark.django_db
 TARGETS = DENOISERS["wan_14b", "native"]
 
 
-@pytest.fixture
-def pair(ada: User) -> Adapter:
+def release_pair(ada: User, high: str, low: str) -> Adapter:
     adapter = adapters.create(actor=ada, name="noir", kind="style")
     sent = [
         catalogue.accept(ada, kohya(TARGETS, rank=rank), f"{name}.safetensors")
-        for name, rank in (("noir_high", 4), ("noir_low", 8))
+        for name, rank in ((high, 4), (low, 8))
     ]
     publication.release(actor=ada, adapter=adapter, uploads=sent)
     return adapter
+
+
+@pytest.fixture
+def pair(ada: User) -> Adapter:
+    return release_pair(ada, "noir_high", "noir_low")
 
 
 def page(client: Client, tab: str = "files") -> str:
@@ -57,3 +61,13 @@ def test_tools_get_both_files(client: Client, pair: Adapter) -> None:
     files = "http://testserver/api/v1/adapters/ada/noir/versions/v1/files"
     assert f"curl -fLJ -O {files}/noir_high.safetensors -O {files}/noir_low.safetensors" in text
     assert "<lora:" not in text
+
+
+def test_halves_with_one_name_are_saved_under_two(client: Client, ada: User) -> None:
+    paths = [f"{half}_noise/pytorch_lora_weights" for half in ("high", "low")]
+    release_pair(ada, *paths)
+    names = ["ada--noir.safetensors", "ada--noir--low-noise.safetensors"]
+    assert " ".join(names) in page(client)
+    for path, name in zip(paths, names, strict=True):
+        answer = client.head(f"/api/v1/adapters/ada/noir/versions/v1/files/{path}.safetensors")
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'

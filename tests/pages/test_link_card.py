@@ -11,14 +11,17 @@ from PIL import Image as Pillow
 
 from hub.http.middleware import FOR_AN_HOUR
 from previews import cards
+from previews.covers import services as covers
 from previews.derived import card as drawing
 from previews.derived.text_layout import Bar, Caption
 from previews.fonts import fonts
 from previews.models import Image
 from registry import storage
 from registry.models import Adapter, Version
+from registry.versions import services as versions
 from tests import catalogue
-from tests.pages.pictures import render
+from tests.pages.files import lora
+from tests.pages.pictures import render, sample_of
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -75,6 +78,20 @@ def test_without_pictures_it_shows_the_cover(client: Client, v1: Version) -> Non
     assert colours(data) == []
     with Pillow.open(io.BytesIO(data)) as picture:
         assert picture.getpixel((640, 70)) == (0xFD, 0xFC, 0xF8)
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_chosen_cover_replaces_the_strip_only_if_it_can_be_shown(
+    ada: User, noir: Adapter, v1: Version
+) -> None:
+    v2 = catalogue.release(noir, lora(rank=8))
+    sample = sample_of(v2)
+    covers.choose(actor=ada, adapter=noir, sample=sample.pk)
+    card = cards.of(v1)
+    assert (card.pictures, card.cover and card.cover.id) == ((), sample.pk)
+    versions.yank(actor=ada, version=v2, reason="Broken")
+    card = cards.of(v1)
+    assert (len(card.pictures), card.cover) == (4, None)
 
 
 @pytest.mark.usefixtures("pictures")

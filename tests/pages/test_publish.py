@@ -14,6 +14,8 @@ from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import services as cards
 from registry.models import Adapter, Namespace, Upload, UploadState, Version
+from registry.publication import services as publication
+from registry.uploads import selectors
 from registry.uploads import services as uploads
 from registry.versions.details import Details
 from tests import catalogue
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from django.test import Client
+    from pytest_django import DjangoAssertNumQueries
 
     from registry.models import User
     from registry.storage import Written
@@ -278,6 +281,22 @@ def test_a_file_that_is_published_makes_no_second_adapter(
     assert Adapter.objects.count() == noir.versions.count() == 1
 
 
+def test_pictures_are_not_added_to_a_version_that_was_published_before(
+    as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
+) -> None:
+    def publish(**headers: str) -> str:
+        form = said(sent(ada)) | {"pictures": SimpleUploadedFile("b.png", files.png())}
+        answer = as_ada.post("/publish", form, follow=True, headers=headers)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    for page in (publish(), publish(accept="application/json")):
+        assert "This file is already v1 of Noir" in page
+        assert "The pictures were not added to it." in page
+    assert not Sample.objects.exists()
+    assert noir.versions.count() == 1
+
+
 def test_more_files_than_were_published_are_a_new_version(
     as_ada: Client, ada: User, noir: Adapter, sent: Callable[..., Upload]
 ) -> None:
@@ -289,6 +308,23 @@ def test_more_files_than_were_published_are_a_new_version(
     assert noir.versions.count() == 2
     page = as_ada.get("/publish/checked", {"upload": ids}).content.decode()
     assert "This file is already v2 of Noir" in page
+
+
+def test_versions_with_the_same_weights_are_compared_by_two_queries(
+    ada: User, noir: Adapter, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for text in (b"one", b"two", b"three"):
+        ids = [
+            str(catalogue.accept(ada, lora(), "noir.safetensors").public_id),
+            str(catalogue.accept(ada, text, "how.txt").public_id),
+        ]
+        sent = selectors.many(ada, ids)
+        draft = publication.create_draft(actor=ada, adapter=noir, uploads=sent)
+        publication.publish(actor=ada, version=draft)
+    with django_assert_num_queries(2):
+        found = selectors.published_as(ada, noir.namespace, sent)
+    assert found is not None
+    assert found.name == "v4"
 
 
 def test_what_another_owner_published_may_be_published_too(
@@ -392,6 +428,9 @@ def test_an_odd_file_name_keeps_its_own_sentence(as_ada: Client) -> None:
         ("glass_000002500 (1).safetensors", "glass", "From the file&#x27;s name"),
         ("checkpoint-500.safetensors", "glass", "From the header"),
         ("pytorch_lora_weights.safetensors", "glass", "From the header"),
+        ("default-fp16.safetensors", "glass", "From the header"),
+        ("PyTorch LoRA weights 2.safetensors", "glass", "From the header"),
+        ("my lora3.safetensors", "glass", "From the header"),
         ("雨.safetensors", "glass", "From the header"),
     ],
 )

@@ -202,6 +202,14 @@ def test_a_file_that_is_published_is_not_published_again(desk: Visit, tmp_path: 
     page.wait_for_selector("[data-publish-button]:has-text('Publish')")
     page.check("[name=split][value=files]")
     page.wait_for_selector("[data-known]")
+    desk.go("/publish")
+    page.route("**/publish/checked?*", lambda route: route.abort())  # Publish is pressed before
+    page.set_input_files("#file", [file, other])
+    page.wait_for_selector("[data-bar-text]:has-text('Sent and checked')")
+    page.click("[data-publish-button]:has-text('Publish 2 adapters')")
+    page.wait_for_selector("[data-known]:has-text('This file is already v1 of Ink')")
+    page.wait_for_selector("[data-done-title]:has-text('Published')")
+    assert page.locator("[data-done-list] li").count() == 1
     desk.go("/twice")
     assert page.locator("a[href='/twice/ink-2']").count() == 0
 

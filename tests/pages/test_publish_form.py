@@ -184,14 +184,18 @@ def test_a_file_that_looks_like_the_next_version_is_offered_as_one(
 
 
 @pytest.mark.parametrize(
-    ("path", "data"),
+    ("path", "data", "last"),
     [
-        ("noir_v2-000010.safetensors", lora(8)),
-        ("Noir.safetensors", kohya(SD1, metadata={"a": "b"})),
+        ("noir_v2-000010.safetensors", lora(8), "and base model"),
+        (
+            "Noir.safetensors",
+            kohya(SD1, metadata={"a": "b"}),
+            "base model and structure (method, rank and layers)",
+        ),
     ],
 )
 def test_a_file_that_is_clearly_the_next_version_gets_its_form(
-    as_ada: Client, ada: User, noir: Adapter, path: str, data: bytes
+    as_ada: Client, ada: User, noir: Adapter, path: str, data: bytes, last: str
 ) -> None:
     upload = catalogue.accept(ada, data, path)
     for page in (
@@ -204,6 +208,7 @@ def test_a_file_that_is_clearly_the_next_version_gets_its_form(
         assert fields_of(page)["to"] == ["ada/noir"]
     own = as_ada.get("/publish", {"upload": str(upload.public_id), "to": ""}).content.decode()
     assert "Looks like version 2 of Noir" in own
+    assert f"{last}. Without a choice" in own
     assert fields_of(own)["name"][0].casefold() == "noir-2"
 
 

@@ -15,10 +15,10 @@ from hub.protocols.civitai.vocabulary import (
     MODEL_TYPES,
     NAMES,
     allowing,
-    condition,
     flags_of,
     model_type,
     name_of,
+    of_base_models,
     of_types,
 )
 from lorary.anatomy import FAMILIES
@@ -64,9 +64,9 @@ def test_a_name_finds_what_has_it_and_nothing_else(ada: User) -> None:
     Adapter.objects.bulk_create(rows)
     told = {row.name: name_of(row.family, row.lineage) for row in rows}
     for name in NAMES:
-        found = set(Adapter.objects.filter(condition([name])).values_list("name", flat=True))
+        found = set(Adapter.objects.filter(of_base_models([name])).values_list("name", flat=True))
         assert found == {key for key, value in told.items() if value == name}, name
-    assert Adapter.objects.filter(condition(NAMES)).count() == len(rows)
+    assert Adapter.objects.filter(of_base_models(NAMES)).count() == len(rows)
 
 
 @pytest.mark.parametrize(

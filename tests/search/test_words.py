@@ -89,9 +89,21 @@ def test_the_text_of_a_card_has_no_marks() -> None:
         "Noir", "A", "film", "look,", "see", "the", "paper.", "picture", "Hi", "code", "one",
         "quoted", "weight", "look", "0.6", "thin", "weight",
     ]  # fmt: skip
-    assert plain_text("---\nlicense: mit\ntags: [a]\n---\nAn *ink* look").split() == [
-        "An", "ink", "look",
-    ]  # fmt: skip
+    assert plain_text(card.replace("\n", "\r\n")).split() == plain_text(card).split()
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_yaml_before_a_card_is_not_searched(line_end: str) -> None:
+    for lines, text in (
+        ("---|license: mit|tags: [a]|---|An *ink* look", "An ink look"),
+        ("---|# See the docs|tags:|- a|- b||base_model:|  c|---  ||Ink", "Ink"),
+        ("---|license: mit|---", ""),
+        ("---|Soft light.|---|Ink", "Soft light. Ink"),
+        ("---|- soft|- light|---|Ink", "soft light Ink"),
+        ("---|Note: soft|light|---|Ink", "Note: soft light Ink"),
+        ("Ink|---|license: mit|---", "Ink license: mit"),
+    ):
+        assert plain_text(lines.replace("|", line_end)).split() == text.split()
 
 
 @given(st.text(alphabet="[]()!<>-#*`_ \nab", max_size=3000))

@@ -225,7 +225,8 @@ class FileView(Endpoint):
     ) -> HttpResponseBase:
         """Download a file or a range of it; counted when its last byte is sent."""
         served = files.get(self.viewer, owner, name, version, path)
-        return delivery.send(request, served, saved_name(owner, name, served.path))
+        variant = "" if served.is_primary else served.variant
+        return delivery.send(request, served, saved_name(owner, name, served.path, variant))
 
 
 class WithdrawIn(Input):

@@ -85,7 +85,8 @@ def _places(
     adapter = version.adapter
     name = saved_name(adapter.owner, adapter.name, primary.path)
     if partner is not None:
-        names = f"{name} {saved_name(adapter.owner, adapter.name, partner.path)}"
+        other = saved_name(adapter.owner, adapter.name, partner.path, partner.variant)
+        names = f"{name} {other}"
         note = _("Put both files into models/loras. Load one in each “Load LoRA” node.")
         return [
             Snippet("comfyui_file", "ComfyUI", names, note=note, is_place=True),

@@ -62,7 +62,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
         "adapter": adapter,
         "licence": licence_panel(adapter.licence),
         "tags": list(adapter.tags.values_list("name", flat=True)),
-        "card": markdown.of(adapter),
+        "card": markdown.card_of(adapter),
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),

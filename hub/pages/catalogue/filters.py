@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from hub.pages.adapters.licence_panel import PERMISSION_TITLES
 from hub.pages.labels import RATING_LIMITS, count, family_label
 from lorary.anatomy import algorithm_title
+from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import MAX_CHOSEN
 from registry.facet_counters import PERMISSION, RATING
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from django.http import QueryDict
 
-    from registry.adapters import facets
     from registry.adapters.selectors import Query
 
 MAX_WORD = 200
@@ -336,7 +336,8 @@ def values_with(
     there = [(value, number) for value, number in found.values if text in value.casefold()]
     facet = _facet(name, query, replace(found, values=there))
     shown = {option.value for option in facet.options}
-    if name in SEVERAL and facet.chosen and not found.is_capped:
+    is_whole = not found.is_capped and len(found.values) < facets.MAX_OF_MANY
+    if name in SEVERAL and facet.chosen and is_whole:
         known = ()  # no adapter has them together with the chosen ones
     others = [Option(value, value, is_chosen=False) for value in known if value not in shown]
     most = max(MAX_OPEN, sum(option.is_chosen for option in facet.options))

@@ -40,7 +40,7 @@ def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send a preview's PNG, if the viewer may see the version."""
     blob: Stored | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        blob = selectors.picture(image_id)
+        blob = selectors.public_picture(image_id)
     if blob is not None:
         return send_picture(request, blob, "image/png", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
@@ -52,7 +52,7 @@ def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
     """Send the animation of a video, whose PNG is a contact sheet."""
     blob: Stored | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        blob = selectors.animation(image_id)
+        blob = selectors.public_animation(image_id)
     if blob is not None:
         return send_picture(request, blob, "image/webp", is_open=True)
     picture, is_open = _picture(viewer_of(request), image_id)
@@ -68,7 +68,7 @@ def thumbnail(
     """Send a thumbnail of a preview; 404 if the digest is not that of the picture."""
     found: tuple[Stored, int] | None = None
     if bearer_secret(request) is None:  # a token has to be checked first
-        found = selectors.picture_and_width(image_id)
+        found = selectors.public_picture_and_width(image_id)
     is_open = found is not None
     if found is None:
         picture, is_open = _picture(viewer_of(request), image_id)

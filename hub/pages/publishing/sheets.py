@@ -177,8 +177,7 @@ def _offer(found: Resemblance, reading: Reading) -> Offer:
         _("name (apart from versions and steps)"): found.is_same_name,
         _("base model"): found.is_same_base,
         _("training run"): found.is_same_run,
-        _("rank"): found.is_same_structure,
-        _("layers"): found.is_same_structure,
+        _("structure (method, rank and layers)"): found.is_same_structure,
     }
     *first, last = [reason for reason, is_so in reasons.items() if is_so]
     if not first:

@@ -50,8 +50,8 @@ MAX_FILES = 100
 def publish(request: HttpRequest) -> HttpResponse:
     """Show the page; POST publishes.
 
-    The script of the page accepts JSON: it gets the address of the adapter, or the form again with
-    its errors.
+    The script of the page accepts JSON: it gets the address of the adapter, the version that the
+    files are already, or the form again with its errors.
     """
     user = require_user(request.user)
     target = _target(request)
@@ -62,6 +62,8 @@ def publish(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             version = _publish(user, form, target)
+            if not version.is_new:
+                return _known(request, version, has_pictures=bool(pictures))
             add_files(request, user, version, pictures)
             return _published(request, version)
         except LoraryError as error:
@@ -81,9 +83,7 @@ def _is_script(request: HttpRequest) -> bool:
 
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
-    text = _("This file is already %(version)s of %(title)s.")
-    if version.is_new:
-        text = _("%(version)s of %(title)s is published.")
+    text = _("%(version)s of %(title)s is published.")
     messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
@@ -92,6 +92,19 @@ def _published(request: HttpRequest, version: Version) -> HttpResponse:
     facts = {name: reverse(route, args=place) for name, route in names.items()}
     facts |= {"title": adapter.display_title, "version": version.name}
     return JsonResponse({**facts, "name": adapter.full_name}, status=201)
+
+
+def _known(request: HttpRequest, version: Version, *, has_pictures: bool) -> HttpResponse:
+    """Say that the files were published before; the pictures chosen now are not added to it."""
+    if _is_script(request):
+        context = {"known": version, "has_pictures": has_pictures}
+        return render(request, "publish/known.html", context)
+    adapter = version.adapter
+    text = _("This file is already %(version)s of %(title)s.")
+    messages.success(request, text % {"version": version.name, "title": adapter.display_title})
+    if has_pictures:
+        messages.warning(request, _("The pictures were not added to it."))
+    return redirect("adapter", adapter.owner, adapter.name)
 
 
 def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from hub.protocols.civitai.vocabulary import (
     IMAGE_SORTS,
     LEVEL_NAMES,
     NAMES,
-    condition,
     name_of,
+    of_base_models,
     ratings_in,
 )
 from previews.models import Image
@@ -88,7 +88,7 @@ def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
         rows = rows.filter(created_at__gte=since)
     if names := parameters.several("baseModels", NAMES):
         columns = {"family": f"{_VERSION}__family", "lineage": f"{_VERSION}__lineage"}
-        rows = rows.filter(condition(names, **columns))
+        rows = rows.filter(of_base_models(names, **columns))
     if tags := parameters.ids("tags"):
         rows = rows.filter(pk__in=rows.filter(**{f"{_ADAPTER}__tags__in": tags}).values("pk"))
     if parameters.one_of("type", ("image", "video", "audio"), "image") != "image":

@@ -21,7 +21,7 @@ from hub.protocols.civitai.vocabulary import (
     NAMES,
     SORTS,
     allowing,
-    condition,
+    of_base_models,
     of_types,
     ratings_in,
 )
@@ -35,7 +35,7 @@ from registry.versions import by_id
 #: Names with numbers of adapters, and the number of all names.
 Page = tuple[list[tuple[str, int]], int]
 
-MOST_CREATORS, USUAL = 200, 20
+MOST_NAMES, USUAL = 200, 20
 
 
 @endpoint("GET", scope="search")
@@ -70,7 +70,7 @@ def _counted(
 ) -> HttpResponse:
     """Return a page; a limit of 0 means the maximum."""
     parameters = QueryParameters(request)
-    size = parameters.whole("limit", USUAL, 0, MOST_CREATORS) or MOST_CREATORS
+    size = parameters.whole("limit", USUAL, 0, MOST_NAMES) or MOST_NAMES
     page = parameters.whole("page", 1, 1, paging.MAX_PAGE_NUMBER)
     words, begin = parameters.text("query"), (page - 1) * size
     found, total = read(request.user, words, begin=begin, size=size)
@@ -167,7 +167,7 @@ def _conditions(request: HttpRequest, parameters: QueryParameters) -> Iterator[Q
     if types := parameters.several("types", MODEL_TYPES):
         yield of_types(types)
     if names := parameters.several("baseModels", NAMES):
-        yield condition(names)
+        yield of_base_models(names)
     parameters.one_of("checkpointType", ("Standard", "Trained", "Merge"))  # of checkpoints only
     if True in [parameters.flag(name) for name in _NOWHERE]:
         yield _NOTHING

@@ -167,7 +167,7 @@ def _kind(adapter: Adapter) -> dict[str, Any]:
 
 
 def _description(adapter: Adapter, *, has_card: bool) -> str:
-    card = markdown.of(adapter) if has_card else None
+    card = markdown.card_of(adapter) if has_card else None
     if card is not None and card.text:
         return str(card.html or _plain(card.text))
     return _paragraph(adapter.summary)

@@ -92,7 +92,7 @@ def name_of(family: str, lineage: str) -> str:
     return OTHER if family in FAMILIES else table[_UNKNOWN].of(lineage)
 
 
-def condition(names: Iterable[str], *, family: str = "family", lineage: str = "lineage") -> Q:
+def of_base_models(names: Iterable[str], *, family: str = "family", lineage: str = "lineage") -> Q:
     """Return the condition for rows whose base model has one of the names.
 
     Args:

@@ -241,6 +241,14 @@ const lookAgain = async (adapter, to) => {
   find("version-of", adapter.box)?.focus();
 };
 
+// The files are a version already: there is nothing to publish.
+const showKnown = (adapter, html) => {
+  adapter.show(html);
+  adapter.isWanted = false;
+  for (const row of adapter.rows) row.keep();
+  announce(find("known", adapter.box).innerText);
+};
+
 // What the checks found takes the place of what the header promised.
 const showChecked = async (adapter) => {
   const { form } = adapter;
@@ -254,11 +262,8 @@ const showChecked = async (adapter) => {
   if (!answer?.ok || answer.redirected || adapter.form !== form) return;
   const html = await answer.text();
   const page = new DOMParser().parseFromString(html, "text/html");
-  if (find("known", page)) { // the files are a version already: there is nothing to publish
-    adapter.show(html);
-    adapter.isWanted = false;
-    for (const row of adapter.rows) row.keep();
-    announce(find("known", adapter.box).innerText);
+  if (find("known", page)) {
+    showKnown(adapter, html);
     redraw();
     return;
   }
@@ -388,6 +393,7 @@ const publish = async (adapter) => {
   adapter.isWanted = false;
   if (answer?.redirected || answer?.status === 401 || answer?.status === 403) complain(words("barSignedOut"));
   else if (answer?.status === 201) adapter.done = await answer.json();
+  else if (answer?.status === 200) showKnown(adapter, await answer.text());
   else if (answer?.status === 400) {
     adapter.show(await answer.text());
     find("faults", adapter.box)?.focus();

@@ -4,7 +4,8 @@ const AT_ONCE = 3;
 const TRIES = 3; // of a part that arrives damaged
 const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
-const MOST_WHOLE = 512 * 1024 * 1024; // read into memory at once, to tell the hub its digest
+// A file up to this size is read into memory at once, to tell the hub its digest.
+const MOST_WHOLE = (navigator.deviceMemory >= 8 ? 512 : 128) * 1024 * 1024;
 const PACE_MS = 8000;
 const OPEN = ["receiving", "checking", "accepted"];
 const PASSING = new Set([408, 429, 500, 502, 503, 504, 507]);

@@ -43,8 +43,9 @@ document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
 document.addEventListener("htmx:after:swap", () => {
   if (!revealed) return;
   const part = document.querySelector(revealed);
+  if (!part) return;
   const next = $$("a, button, input, select, summary", part).find((el) => el.checkVisibility());
-  (next ?? part?.closest(".card")?.querySelector(":is(h2, h3) a"))?.focus({ preventScroll: true });
+  (next ?? part.closest(".card")?.querySelector(":is(h2, h3) a"))?.focus({ preventScroll: true });
 });
 on("change", "[name=density]", (el) => {
   keep("density", el.value);

@@ -22,6 +22,9 @@ _GENERIC = re.compile(
     r"(?P<rest>(?:[._ -]+(?:[0-9]+|s(?:tep)?s?[0-9]*|e(?:poch)?[0-9]*|b?fp?[0-9]+|float[0-9]+"
     r"|high|low|noise|unet|ema|of))*)\Z"
 )
+#: What follows the adapter's name in place of a generic one.
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._+]+")
+_MAX_MARK = 24
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
@@ -85,21 +88,31 @@ def _is_rev(rev: str) -> bool:
     return 1 <= len(rev) <= _MAX_REV and rev.isprintable() and not set(rev) & set(" @?#\\")
 
 
-def generic_rest(stem: str) -> str | None:
+def generic_rest(stem: str, variant: str = "") -> str | None:
     """Return what follows a generic name, such as ``fp16`` or ``000010``; None for other names.
 
     Args:
         stem: Name of a file without its suffix.
+        variant: Its variant if it is not the primary file; returned if nothing follows the name.
     """
     match = _GENERIC.match(stem)
-    return None if match is None else match["rest"].strip("._ -")
+    if match is None:
+        return None
+    return _UNUSUAL.sub("-", match["rest"].strip("._ -") or variant)[:_MAX_MARK].strip("-.")
 
 
-def saved_name(owner: str, name: str, path: str) -> str:
-    """Return the name of a downloaded file: its own, or the adapter's if its own is generic."""
+def saved_name(owner: str, name: str, path: str, variant: str = "") -> str:
+    """Return the name of a downloaded file: its own, or the adapter's if its own is generic.
+
+    Args:
+        owner: The namespace.
+        name: The adapter's name in it.
+        path: The file's path in the version.
+        variant: Its variant if it is not the primary file.
+    """
     own = path.rpartition("/")[2]
     stem = own.removesuffix(".safetensors")
-    rest = generic_rest(stem) if stem != own else None
+    rest = generic_rest(stem, variant) if stem != own else None
     if rest is None:
         return own
     return "--".join(part for part in (owner, name, rest) if part) + ".safetensors"

@@ -45,8 +45,6 @@ RECORD, LOCK = ".lorary.json", ".lorary.lock"
 _SCHEMA = 1
 _SUFFIX = ".safetensors"
 _NUMBER = re.compile(r"v[0-9]{1,9}\Z")
-_UNUSUAL = re.compile(r"[^A-Za-z0-9._+]+")
-_MAX_MARK = 24
 
 _State = Literal["here", "free", "other"]
 
@@ -290,7 +288,7 @@ class Folder:
 
     def _stems(self, source: Source, file: File, name: str) -> Iterator[str]:
         stem = name.removesuffix(_SUFFIX)
-        rest = generic_rest(stem)
+        rest = generic_rest(stem, "" if file.is_primary else file.variant)
         if rest is None:
             yield stem
             holder = self._entry(file.path)
@@ -298,9 +296,7 @@ class Folder:
                 yield f"{stem}--{source.number}"
             base, mark = f"{source.prefix}--{stem}", ""
         else:
-            variant = "" if file.is_primary else file.variant
-            mark = _UNUSUAL.sub("-", rest or variant)[:_MAX_MARK].strip("-.")
-            base, mark = source.prefix, f"--{mark}" if mark else ""
+            base, mark = source.prefix, f"--{rest}" if rest else ""
         yield f"{base}{mark}"
         yield f"{base}--{source.number}{mark}"
         yield f"{source.prefix}--{source.number}--{file.sha256[:12]}"
