@@ -23,7 +23,7 @@ import psycopg
 from benchmarks.results import Result, table
 from benchmarks.setup.adapters import write_adapter
 from benchmarks.setup.hubs import Measured, weights_of
-from benchmarks.setup.processes import in_turn, spent_by
+from benchmarks.setup.processes import in_turn, spent_by, wait_idle
 from tests.e2e.talk import caller, sent_from
 from tests.running import RunningHub
 
@@ -60,6 +60,7 @@ def run(adapters: int = ADAPTERS, data: Path | None = None, database: str = "") 
         if is_new:
             hub.manage("generate", "--adapters", str(adapters), "--seed", "1", timeout_s=PATIENCE_S)
         with hub:
+            wait_idle([hub.pid_of("worker --queues checks")])  # it queues renders when it starts
             results = _measured(hub, adapters)
             with RunningHub(Path(place) / "empty", "--queues", "checks") as empty:
                 return [*results, publications(hub, empty, f"{adapters:,} adapters: publication")]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PROC = Path("/proc")
+#: Seconds without work after which a process is idle.
+IDLE_S = 5.0
 
 
 def cpu_s(pids: Iterable[int]) -> float:
@@ -39,6 +41,13 @@ def spent_by(pids: Iterable[int], act: Callable[[], object]) -> float:
     before = cpu_s(watched)
     act()
     return cpu_s(watched) - before
+
+
+def wait_idle(pids: Iterable[int]) -> None:
+    """Return when processes have spent almost no CPU time for some seconds."""
+    watched = list(pids)
+    while spent_by(watched, lambda: time.sleep(IDLE_S)) > IDLE_S / 50:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
