@@ -1,4 +1,4 @@
-"""Every way in which the catalogue says no.
+"""All errors of the catalogue.
 
 LoraryError
 ├── Unauthenticated        not_authenticated

@@ -1,8 +1,8 @@
-"""Grammar of names and paths, and what no text has in it.
+"""Grammar of names and paths, and characters that no text may contain.
 
 Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
-suffix. They are unique without regard to case: ``key_of`` is what uniqueness is held on. A new name
+suffix. They are unique without regard to case: they are compared by ``key_of``. A new name
 is not a device name on Windows, where adapters become folders; that of an owner is not reserved.
 Names from before these rules keep working.
 

@@ -100,7 +100,7 @@ prepare_file(DATABASES["default"])
 CACHES = {"default": cache(LORARY)}
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker(LORARY)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A request does not wait for an unavailable broker: the sweep finds the job.
+# A request does not wait for an unavailable broker: workers look for jobs every few seconds.
 CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 CELERY_TASK_IGNORE_RESULT = True

@@ -119,7 +119,7 @@ class Picture:
 
     @property
     def url(self) -> str:
-        """Path of the PNG (design: /media/images/{id}.png); of an uploaded picture, of its WebP."""
+        """Path of the PNG, or of the WebP of an uploaded picture."""
         if self.is_uploaded:
             return f"/media/samples/{self.id}.webp"
         return f"/media/images/{self.id}.png"

@@ -1,1 +1,1 @@
-"""Renders: jobs that apply a recipe to a version or a stack."""
+"""Renders: a recipe applied to a version or a stack."""

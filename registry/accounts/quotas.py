@@ -6,7 +6,7 @@ cancelled, withdrawn); pictures in galleries. Bytes of uploads that ended count 
 period, until the sweeper deletes them.
 
 Only the user's own actions count. Whether other users have stored the same bytes must not show in
-any figure, because that would reveal private files (issue 14).
+any figure, because that would reveal private files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lists of adapters for clients of other hubs.
+"""Lists of adapters for Civitai clients, filtered by columns.
 
 Pages are read by key (``after``), so that no adapter is repeated or left out if one is published
 meanwhile, or by ``offset``, for clients that count pages.

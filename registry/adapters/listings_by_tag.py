@@ -1,4 +1,4 @@
-"""Lists of adapters for the tags of other hubs; each tag becomes a ``Facet``."""
+"""Lists of adapters for Hugging Face clients, filtered by tags; each becomes a ``Facet``."""
 
 from __future__ import annotations
 

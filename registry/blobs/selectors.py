@@ -1,4 +1,4 @@
-"""Anatomies of blobs, and which files keep their blobs."""
+"""Anatomies of blobs, and which files protect their blobs from the sweeper."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Background work: rows are the queue, and Celery only wakes workers.
 
 ``enqueue`` writes a Job in the transaction that requires the work, and sends a wake-up after the
-commit. A lost wake-up only delays work until the next sweep. A worker owns a row by a lease, which
-a heartbeat renews. An expired lease (its worker was killed) makes the row claimable again.
+commit. A lost wake-up only delays work until a worker next looks for jobs. A worker owns a row by a
+lease, which a heartbeat renews. An expired lease (its worker was killed) makes the row claimable
+again.
 
 Queues are named by the kind of work and, after a dot, by what a worker needs for it (``checks``,
 ``render.sdxl``). Jobs run by priority, then by turn (``_turn``), then by age.
@@ -187,11 +188,11 @@ def _first_turn(jobs: QuerySet[Job]) -> int | None:
 
 
 def wake(queue: str) -> None:
-    """Wake the workers of a queue. Without a broker, the next sweep finds the job."""
+    """Wake the workers of a queue. Without a broker, workers find the job later."""
     try:
         current_app.send_task(WAKE, kwargs={"queue": queue}, queue=queue, ignore_result=True)
     except (KombuError, OSError) as error:
-        log.warning("wake-up of queue %s not sent, the sweep will find the job: %s", queue, error)
+        log.warning("wake-up of queue %s not sent, workers find the job later: %s", queue, error)
 
 
 def worker_name() -> str:

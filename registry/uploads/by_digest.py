@@ -1,4 +1,4 @@
-"""Uploads without a path: clients of the Hub send a digest and bytes first, the path later.
+"""Uploads without a path: Hugging Face clients send the path last.
 
 A deposit is an upload whose path is its digest. It receives bytes in parts or as one body, and
 expires, like any upload. When a commit assigns its path, it is completed, checked, and accepted or

@@ -1,4 +1,4 @@
-"""Describing, yanking, restoring and discarding versions; ``withdraw`` deletes their bytes."""
+"""Describing, yanking, restoring and discarding versions; withdrawals are in ``withdraw.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readings of uploaded files, from their stored checks."""
+"""What the publish page shows of an uploaded file, from its stored checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/models``: public adapters as models with their versions."""
+"""Views of ``/models``, public adapters with their versions; ``shapes.py`` has the fields."""
 
 from __future__ import annotations
 

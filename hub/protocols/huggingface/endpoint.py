@@ -1,4 +1,4 @@
-"""The decorator of all Hub views: authentication, scopes, rate limits, errors and headers.
+"""The decorator of all Hugging Face views: authentication, scopes, rate limits, errors and headers.
 
 ```
 @endpoint("GET")                          # HEAD comes with it

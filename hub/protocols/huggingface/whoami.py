@@ -1,4 +1,4 @@
-"""The user of the token, in the Hub's format."""
+"""The user of the token, in Hugging Face's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters, files and commits in the Hub's format. Dates end in ``Z``, as clients require."""
+"""Adapters, files and commits in Hugging Face's format. Dates end in ``Z``, as clients require."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Xet uploads, by which the Hub's default client sends large files.
+"""Xet uploads, by which Hugging Face's default client sends large files.
 
 A client cuts files into chunks, packs chunks into xorbs, sends these, and then a shard that lists
 the chunks of each file. The hub assembles the files when the shard arrives, and keeps no chunks.

@@ -1,4 +1,4 @@
-"""From arguments to a command, and from whatever happens to an exit code.
+"""Parses arguments, runs a command, and maps errors to exit codes.
 
 The modules of commands, and what they need, are loaded when one of their commands is called:
 ``lorary --help`` loads none.

@@ -1,4 +1,4 @@
-"""From what was named on the command line to the files to look into."""
+"""Finds the files that arguments of the command line name."""
 
 from __future__ import annotations
 
