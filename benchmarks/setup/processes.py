@@ -46,7 +46,7 @@ def spent_by(pids: Iterable[int], act: Callable[[], object]) -> float:
 def wait_idle(pids: Iterable[int]) -> None:
     """Return when processes have spent almost no CPU time for some seconds."""
     watched = list(pids)
-    while spent_by(watched, lambda: time.sleep(IDLE_S)) > IDLE_S / 50:
+    while spent_by(watched, lambda: time.sleep(IDLE_S)) > IDLE_S / 10:
         pass
 
 
