@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 CANCEL_S = 1.0
 #: Seconds between two reports of progress.
 REPORT_S = 0.5
-#: Job that begins renders which wait.
-BEGIN_TASK = "begin_renders"
+#: Jobs that begin renders without one, and those that wait; ``Job.done`` is the last id.
+BEGIN_TASK, WAKE_TASK = "begin_missing_renders", "wake_waiting_renders"
 #: Seconds until a job is retried that needs another worker's base model.
 ELSEWHERE_S = 15
 
@@ -57,8 +57,9 @@ ELSEWHERE_S = 15
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or was never queued, when it starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
-    key = f"{BEGIN_TASK}:{name}"
-    queue.enqueue(queue=name, task=BEGIN_TASK, args={}, key=key, priority=queue.RENEWAL)
+    for task in (BEGIN_TASK, WAKE_TASK):
+        key = f"{task}:{name}"
+        queue.enqueue(queue=name, task=task, args={}, key=key, priority=queue.RENEWAL)
     tryouts.wake_waiting()
     samples.delete_leftovers()
     contact_sheets.begin_missing()
@@ -66,12 +67,24 @@ def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
 
 
 @queue.handler(BEGIN_TASK)
-def begin_renders(_run: queue.JobRun) -> None:
-    """Begin renders that waited for this worker or were never queued, a batch at a time.
+def begin_missing(run: queue.JobRun) -> None:
+    """Begin renders that were never queued, a batch in each attempt."""
+    _go_on(run, renders.begin_missing(after=run.job.done))
 
-    There may be hundreds of thousands; other jobs of the worker run between two batches.
+
+@queue.handler(WAKE_TASK)
+def wake_waiting(run: queue.JobRun) -> None:
+    """Queue renders that waited for this worker, a batch in each attempt."""
+    _go_on(run, renders.wake_waiting(after=run.job.done))
+
+
+def _go_on(run: queue.JobRun, last: int) -> None:
+    """Run a job again after an id, unless it is 0.
+
+    There may be hundreds of thousands of renders; other jobs of the worker run between two batches.
     """
-    if renders.begin_missing() + renders.wake_waiting():
+    if last:
+        run.progress(last, last)
         raise queue.Retry(_("The next renders follow."), after_s=0, is_attempt=False)
 
 

@@ -166,24 +166,36 @@ def _owner(render: Render) -> str:
     return render.version.adapter.owner if render.version else ""
 
 
-def wake_waiting() -> int:
-    """Queue the newest waiting renders whose base model is now available; return how many."""
-    waiting = Render.objects.filter(
-        state=RenderState.WAITING, version__family__in=worker_bases.families()
-    )
-    rows = waiting.select_related("version__adapter")[:AT_ONCE]
-    versions = [row.version for row in rows if row.version]
-    return sum(begin(version=version).state == RenderState.QUEUED for version in versions)
+def wake_waiting(*, after: int = 0) -> int:
+    """Queue the next waiting renders whose base model is now available, by id.
 
-
-def begin_missing() -> int:
-    """Begin renders of the newest published versions without one, and return how many.
-
-    The process that published them died before it could.
+    Returns the id of the last one, 0 if there are no more.
     """
-    without = Version.objects.filter(state=VersionState.PUBLISHED, renders__isnull=True)
-    versions = without.select_related("adapter").order_by("-pk")[:AT_ONCE]
-    return sum(bool(begin(version=version)) for version in versions)
+    waiting = Render.objects.filter(
+        state=RenderState.WAITING, version__family__in=worker_bases.families(), pk__gt=after
+    )
+    last = 0
+    for render in waiting.select_related("version__adapter").order_by("pk")[:AT_ONCE]:
+        if render.version is not None:
+            begin(version=render.version)
+        last = render.pk
+    return last
+
+
+def begin_missing(*, after: int = 0) -> int:
+    """Begin renders of the next published versions without one, by id.
+
+    The process that published them died before it could. Returns the id of the last one, 0 if there
+    are no more.
+    """
+    without = Version.objects.filter(
+        state=VersionState.PUBLISHED, renders__isnull=True, pk__gt=after
+    )
+    last = 0
+    for version in without.select_related("adapter").order_by("pk")[:AT_ONCE]:
+        begin(version=version)
+        last = version.pk
+    return last
 
 
 def start(*, render: Render) -> bool:
