@@ -336,6 +336,7 @@ def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: U
     assert "Nothing is missing" not in bar
     assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
     assert 'id="f1-findings"' in page
+    assert '<a href="/bob/known?v=v1"' in page
 
 
 def test_a_base_that_the_file_states_is_not_declared_by_the_user(as_ada: Client, ada: User) -> None:
