@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from registry import events, facet_counters
 from registry.accounts import permissions
@@ -194,12 +195,14 @@ def _text_fault(field: str, value: object) -> str:
 def _tags_fault(tags: Sequence[object]) -> str:
     if isinstance(tags, str) or len(tags) > MAX_TAGS:
         return _("Tags must be a list of at most %(limit)d.") % {"limit": MAX_TAGS}
-    for tag in tags:
-        if not isinstance(tag, str) or not is_tag(tag):
-            return _(
-                "“%(tag)s” is not a valid tag. Use 1 to 48 letters, digits, spaces, - . + / & '."
-            ) % {"tag": str(tag)[:48]}
-    return ""
+    bad = [f"“{str(tag)[:48]}”" for tag in tags if not isinstance(tag, str) or not is_tag(tag)]
+    if not bad:
+        return ""
+    return ngettext(
+        "%(tags)s is not a valid tag. Use 1 to 48 letters, digits, spaces, - . + / & '.",
+        "%(tags)s are not valid tags. Use 1 to 48 letters, digits, spaces, - . + / & '.",
+        len(bad),
+    ) % {"tags": ", ".join(bad)}
 
 
 def is_tag(word: str) -> bool:

@@ -392,8 +392,8 @@ def weights_known(places: Sequence[Mapping[str, object]]) -> Finding:
     return Finding(
         "weights_known",
         "warning",
-        _("These weights are already published: %(named)s. Consider a new version of that "
-          "adapter, or a link to it.") % {"named": named},
+        _("These weights are already published: %(named)s. A link to them may be enough.")
+        % {"named": named},
         {"count": len(places), "places": [dict(place) for place in places]},
     )  # fmt: skip
 

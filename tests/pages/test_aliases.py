@@ -8,6 +8,7 @@ import pytest
 
 from registry.aliases import services as aliases
 from registry.models import Alias
+from registry.versions import services as versions
 from registry.versions import withdraw
 from tests import catalogue
 from tests.pages.files import lora
@@ -97,6 +98,16 @@ def test_strangers_move_nothing(client: Client, ada: User, bob: User, v1: Versio
     for place in (PLACE, f"{PLACE}/stable/remove"):
         assert client.post(place, said).status_code == 403
     assert client.get(f"{PLACE}/stable/remove").status_code == 403
+
+
+def test_what_main_downloads_after_a_yank_is_said(
+    client: Client, ada: User, v1: Version, v2: Version
+) -> None:
+    assert "clients get v" not in client.get(PLACE).content.decode()
+    versions.yank(actor=ada, version=v2, reason="Too strong.")
+    page = client.get(PLACE).content.decode()
+    assert page.count("Hugging Face clients get v1 instead.") == 1
+    assert client.get("/api/models/ada/noir/revision/main").json()["sha"] == v1.revision.commit
 
 
 def test_markup_and_withdrawn_versions_are_shown_as_what_they_are(

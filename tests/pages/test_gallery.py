@@ -126,10 +126,13 @@ def test_a_video_is_played_on_demand_only(client: Client, bring: Callable[..., S
     assert "media-src 'self'" in policy
 
 
-def test_the_page_of_an_adapter_shows_the_newest(
+def test_pictures_are_in_their_order_and_the_page_of_an_adapter_shows_the_newest(
     client: Client, bring: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = bring(), bring()
+    page = shown(client, PLACE)
+    places = [page.index(f"/media/samples/{one.pk}.webp") for one in (first, second)]
+    assert places == sorted(places)
     monkeypatch.setattr("hub.pages.adapters.views.FIRST", 1)
     _top, _at, page = shown(client).partition('id="gallery"')  # the first one is the cover above
     assert f"/media/samples/{second.pk}.webp" in page

@@ -89,7 +89,7 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.click("#prints a[data-light]:has(picture)")
         page.wait_for_selector("dialog[open] img[src$='.webp']")
-        assert page.locator("dialog [data-count]").inner_text() == "2 / 2"
+        assert page.locator("dialog [data-count]").inner_text() == "1 / 2"
         assert "uploaded by ada" in page.locator("dialog [data-about]").inner_text().lower()
         watch_the_film(page)
         page.keyboard.press("Escape")

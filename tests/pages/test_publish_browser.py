@@ -8,6 +8,7 @@ import pytest
 
 from tests.browsing import DESK, Visit
 from tests.builders.adapters import DENOISERS, kohya
+from tests.previews.sample_files.files import png
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
@@ -167,12 +168,17 @@ def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
     page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
     page.click("details.fold > summary >> nth=1")
     page.fill("[name=strength] >> nth=1", "99")
+    picture = {"name": "mist.png", "mimeType": "image/png", "buffer": png()}
+    page.set_input_files("[name=pictures] >> nth=1", picture)
     page.click("details.fold > summary >> nth=1")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('Published')")
     page.wait_for_selector("[data-faults]:has-text('less than or equal to 10')")
     assert page.locator("details.fold[open]").count() == 1
     assert page.evaluate("document.activeElement.dataset.faults") == ""
+    page.wait_for_selector("[data-bar-text]:has-text('Correct the errors above')")
+    assert page.inner_text("[data-names] >> visible=true") == "mist.png"
+    assert page.evaluate("[...document.querySelectorAll('[name=pictures]')].at(-1).files.length")
     page.fill("[name=strength] >> visible=true", "0.9")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('2 adapters are published')")

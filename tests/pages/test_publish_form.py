@@ -303,11 +303,13 @@ def test_a_script_gets_the_address_or_the_form_again(
     page = read(as_ada, lora(), "noir.safetensors", sheet="3")
     fields = fields_of(page) | {"upload": str(sent(ada).public_id)}
     asked = {"Accept": "application/json"}
-    answer = as_ada.post("/publish", fields | {"tags": "<b>"}, headers=asked)
+    bad = {"tags": "<b>, ink, 50%", "title": "My ink"}
+    answer = as_ada.post("/publish", fields | bad, headers=asked)
     again = answer.content.decode()
     assert answer.status_code == 400
     assert again.startswith('<form class="stack g0" id="sheet-3"')
-    assert "is not a valid tag" in again
+    assert "“&lt;b&gt;”, “50%” are not valid tags." in again
+    assert again.count("data-own") == 1
     answer = as_ada.post("/publish", fields, headers=asked)
     assert answer.status_code == 201
     assert answer.json() == {
@@ -334,6 +336,7 @@ def test_warnings_of_a_stored_file_are_counted(as_ada: Client, bob: User, ada: U
     assert "Nothing is missing" not in bar
     assert '<a href="#f1-findings" data-bar-warnings>1 warning</a>' in bar
     assert 'id="f1-findings"' in page
+    assert '<a href="/bob/known?v=v1"' in page
 
 
 def test_a_base_that_the_file_states_is_not_declared_by_the_user(as_ada: Client, ada: User) -> None:

@@ -82,9 +82,16 @@ def _move(user: User, adapter: Adapter, form: AliasForm) -> bool:
 
 def _shown(request: HttpRequest, adapter: Adapter) -> dict[str, object]:
     user = request.user
+    pointers = alias_selectors.pointers(alias_selectors.listing(adapter))
+    served, _version = revisions.default_revisions([adapter])[adapter.pk]
+    is_skipped = any(
+        pointer.alias.name == revisions.MAIN and pointer.alias.revision != served
+        for pointer in pointers
+    )
     return {
         "adapter": adapter,
-        "pointers": alias_selectors.pointers(alias_selectors.listing(adapter)),
+        "pointers": pointers,
+        "instead": adapter.latest_version if is_skipped else None,
         "moves": alias_selectors.moves(adapter)[:MOVES],
         "is_writable": user.is_authenticated and adapter.namespace.is_writable_by(user),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.pages import links
@@ -47,13 +48,18 @@ class FileLine:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A finding as shown on the page."""
+    """A finding as shown on the page.
+
+    Attributes:
+        places: Name and URL of each version that has these weights already.
+    """
 
     level: str
     message: str
     evidence: str = ""
     is_loud: bool = False
     code: str = ""
+    places: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +133,20 @@ def remarks_of(findings: Iterable[Finding | Result]) -> list[Remark]:
             evidence=_evidence(_details(f)),
             is_loud=f.severity != "info",
             code=f.code,
+            places=_places(f.evidence) if f.code == "weights_known" else (),
         )
         for f in findings
     ]
+
+
+def _places(evidence: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (
+            f"{place['adapter']} {place['version']}",
+            f"{reverse('adapter', args=place['adapter'].split('/'))}?v={place['version']}",
+        )
+        for place in evidence["places"]
+    )
 
 
 def _details(found: Finding | Result) -> Mapping[str, object]:

@@ -102,7 +102,7 @@ class Gallery:
     """The gallery of a version.
 
     Attributes:
-        images: The newest images, or all.
+        images: The newest images, or all, in the order in which they were added.
         total: Number of images.
         others: Other versions with images: name and number.
         can_upload: Whether the viewer may add and remove images.
@@ -150,8 +150,8 @@ def gallery_of(
     """
     user = request.user
     page = _page(version, is_first=bool(first))
-    rows = list(selectors.listing(user, version))
-    shown = selectors.shown(user, rows[:first])
+    rows = list(selectors.listing(user, version).order_by("pk"))
+    shown = selectors.shown(user, rows[-(first or len(rows)) :])
     is_waiting = any(row.state == SampleState.QUEUED for row in rows)
     is_rendered = any("prompt" in one.facts for one in shown) and recipe_links.can_render(version)
     return Gallery(

@@ -257,7 +257,7 @@ def _own_name(name: str) -> str:
 
 
 def _generic(path: str) -> Proof:
-    text = _("“%(name)s” does not say what is in the file. Choose a title.")
+    text = _("“%(name)s” does not say what is in the file. This is a suggestion.")
     return Proof("declared", _("Not in the file"), text % {"name": path})
 
 

@@ -136,7 +136,9 @@ def context_of(
     offer: Offer | None = None,
 ) -> dict[str, Any]:
     """Return the context of ``publish/sheet.html``."""
-    if not form.is_bound:
+    if form.is_bound:
+        form.initial = suggest(user, reading, target)
+    else:
         reading = _with_words_before(reading, target)
     number_next = target.last_number + 1 if target else 0
     return {
@@ -152,6 +154,7 @@ def context_of(
         "folded": _folded(form, reading),
         "kind_proof": kind_proof(reading) if reading.document else None,
         "tags": tags_of(reading),
+        "entered": form.changed_data if form.is_bound and reading.document else [],
         "is_open": any(field not in {*FRONT, "__all__"} for field in form.errors),
         "form_bytes": MAX_FORM_BYTES,
         "faults": [field for field in form if field.errors and not field.is_hidden],

@@ -55,9 +55,15 @@ class Adapter {
     note.textContent = words("mixed", facts);
   }
 
+  // Another form has the pictures that were chosen in the one before it.
   show(html) {
+    const { files } = this.form?.elements.pictures ?? {};
     find("sheet", this.box).innerHTML = html;
     window.htmx?.process(find("sheet", this.box));
+    const input = this.form?.elements.pictures;
+    if (!files?.length || !input) return;
+    input.files = files;
+    input.dispatchEvent(new Event("change", { bubbles: true })); // their names are listed
   }
 }
 
@@ -165,6 +171,7 @@ const barText = (here, mine, isPending, warnings) => {
   if (isPending) return words(isReady ? "barPublishing" : "barPending", facts);
   const failed = here.find((one) => one.isOver);
   if (failed) return words("barFailed", { name: failed.title });
+  if (here.some((one) => find("faults", one.box))) return words("barFaults");
   const unknown = mine.find((one) => one.isBaseOpen);
   if (unknown) return words("barBase", { name: unknown.title });
   if (isReady && warnings) return words("barChecked");
@@ -230,7 +237,7 @@ const lookAgain = async (adapter, to) => {
   const { isTaken, html } = await readHeader(adapter.main.file, to);
   if (!isTaken || !adapters.includes(adapter)) return;
   const isTyped = "typed" in adapter.form.dataset;
-  const typed = [...adapter.form.elements].filter((one) => one.type !== "hidden" && "defaultValue" in one && one.value !== one.defaultValue);
+  const typed = [...adapter.form.elements].filter((one) => !["hidden", "file"].includes(one.type) && "defaultValue" in one && one.value !== one.defaultValue);
   adapter.main.html = html;
   adapter.show(html);
   if (isTyped) adapter.form.dataset.typed = "";
@@ -420,7 +427,7 @@ const noteSource = (field) => {
   if (!proof || !["title", "name", "kind", "licence"].includes(field.name)) return;
   const options = [...field.options ?? []];
   const before = field.defaultValue ?? (options.find((one) => one.defaultSelected) ?? options[0]).value;
-  proof.classList.toggle("own", field.value !== before);
+  proof.classList.toggle("own", "own" in proof.dataset || field.value !== before);
 };
 
 // The address follows the title until it was typed.
