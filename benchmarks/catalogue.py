@@ -124,7 +124,8 @@ def database_pids(hub: RunningHub) -> list[int]:
     with psycopg.connect(database) as connection:
         rows = connection.execute(
             "SELECT pid FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"
+            " AND pid <> pg_backend_pid()"
         )
         return [pid for (pid,) in rows]
 
