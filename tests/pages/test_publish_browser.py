@@ -168,8 +168,7 @@ def test_a_fault_is_shown_where_it_is_and_the_rest_is_published(
     page.wait_for_selector("[data-publish-button]:has-text('Publish 2 adapters')")
     page.click("details.fold > summary >> nth=1")
     page.fill("[name=strength] >> nth=1", "99")
-    picture = {"name": "mist.png", "mimeType": "image/png", "buffer": png()}
-    page.set_input_files("[name=pictures] >> nth=1", picture)
+    page.set_input_files("[name=pictures] >> nth=1", saved(tmp_path, "mist.png", png()))
     page.click("details.fold > summary >> nth=1")
     page.click("[data-publish-button]")
     page.wait_for_selector("[data-done-title]:has-text('Published')")
