@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import results as reports
-from benchmarks.results import Absent, Result, table
+from benchmarks.results import Absent, Result, table, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(table(results))
     if options.report:
-        _say(f"written: {reports.write(Path(options.report), results, notes)}")
+        _say(f"written: {write_report(Path(options.report), results, notes)}")
     return 0 if all(result.is_kept for result in results) else 1
 
 

@@ -135,7 +135,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], *, is_markdown: bool) -> 
 PACKAGES = ("Django", "gunicorn", "safetensors", "torch", "diffusers")
 
 
-def write(folder: Path, results: Sequence[Result], notes: Sequence[str] = ()) -> Path:
+def write_report(folder: Path, results: Sequence[Result], notes: Sequence[str] = ()) -> Path:
     """Write the report of today and return its path; one of the same day is replaced."""
     now = datetime.now(UTC)
     folder.mkdir(parents=True, exist_ok=True)
