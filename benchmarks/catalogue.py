@@ -13,6 +13,7 @@ import itertools
 import json
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ import psycopg
 from benchmarks.results import Result, table
 from benchmarks.setup.adapters import write_adapter
 from benchmarks.setup.hubs import Measured, weights_of
-from benchmarks.setup.processes import in_turn, spent_by, wait_idle
+from benchmarks.setup.processes import in_turn, parent, spent_by, wait_idle
 from tests.e2e.talk import caller, sent_from
 from tests.running import RunningHub
 
@@ -60,7 +61,8 @@ def run(adapters: int = ADAPTERS, data: Path | None = None, database: str = "") 
         if is_new:
             hub.manage("generate", "--adapters", str(adapters), "--seed", "1", timeout_s=PATIENCE_S)
         with hub:
-            wait_idle([hub.pid_of("worker --queues checks")])  # it queues renders when it starts
+            workers = [hub.pid_of("worker --queues checks")]  # it queues renders when it starts
+            wait_idle(workers, roots=database_servers(hub))
             results = _measured(hub, adapters)
             with RunningHub(Path(place) / "empty", "--queues", "checks") as empty:
                 return [*results, publications(hub, empty, f"{adapters:,} adapters: publication")]
@@ -100,15 +102,16 @@ def _publishing(measured: Measured) -> Callable[[], None]:
 
 def _measured(hub: RunningHub, adapters: int) -> list[Result]:
     web = [pid for pid, words in hub.pids().items() if "gunicorn" in words]
+    servers = database_servers(hub)
     connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=60)
     wall_ms, cpu_ms = LIMITS_MS if adapters <= ADAPTERS else LARGE_LIMITS_MS
     results = []
     for case, path in addresses(lambda path: _fetch(connection, path)).items():
         walls, costs = [], []
-        watched = [*web, *database_pids(hub)]
+        get = partial(_fetch, connection, path)
         for _ in range(REQUESTS + 1):
             began = time.perf_counter()
-            costs.append(1000 * spent_by(watched, lambda path=path: _fetch(connection, path)))  # type: ignore[misc]  # a default
+            costs.append(1000 * spent_by(web, get, roots=servers))
             walls.append(1000 * (time.perf_counter() - began))
         for unit, figures, limit in (("ms", walls, wall_ms), ("CPU ms", costs, cpu_ms)):
             value = sorted(figures[1:])[P95]  # the first request fills caches
@@ -117,17 +120,12 @@ def _measured(hub: RunningHub, adapters: int) -> list[Result]:
     return results
 
 
-def database_pids(hub: RunningHub) -> list[int]:
-    """Return the server processes of PostgreSQL that serve a hub; none with SQLite."""
+def database_servers(hub: RunningHub) -> list[int]:
+    """Return PostgreSQL's main process, the parent of its connections; none with SQLite."""
     if not (database := hub.environ.get("LORARY_DATABASE_URL")):
         return []
     with psycopg.connect(database) as connection:
-        rows = connection.execute(
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE datname = current_database() AND backend_type = 'client backend'"
-            " AND pid <> pg_backend_pid()"
-        )
-        return [pid for (pid,) in rows]
+        return [parent(connection.info.backend_pid)]
 
 
 def _fetch(connection: http.client.HTTPConnection, path: str) -> bytes:

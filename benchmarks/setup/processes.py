@@ -35,18 +35,41 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(max(_of_threads(pid), _of_process(pid)) for pid in pids)
 
 
-def spent_by(pids: Iterable[int], act: Callable[[], object]) -> float:
-    """Return the CPU seconds that processes spend while something is done."""
-    watched = list(pids)
-    before = cpu_s(watched)
+def cpu_of_tree_s(root: int) -> float:
+    """Return user and system CPU seconds of a process and its children, ended ones included."""
+    ended = sum(map(int, _fields(PROC / str(root))[13:15])) / os.sysconf("SC_CLK_TCK")
+    total = cpu_s([root]) + ended
+    for pid in tree(root)[1:]:
+        try:
+            total += cpu_s([pid])
+        except FileNotFoundError:  # it ended meanwhile, and counts from the next time on
+            continue
+    return total
+
+
+def spent_by(pids: Iterable[int], act: Callable[[], object], *, roots: Iterable[int] = ()) -> float:
+    """Return the CPU seconds that processes spend while something is done.
+
+    Args:
+        pids: Processes that live on.
+        act: What is done.
+        roots: Processes that count with their children, such as a database server whose connections
+            end. Of ended children, hundredths of a second are known.
+    """
+    watched, trees = list(pids), list(roots)
+
+    def total_s() -> float:
+        return cpu_s(watched) + sum(map(cpu_of_tree_s, trees))
+
+    before = total_s()
     act()
-    return cpu_s(watched) - before
+    return total_s() - before
 
 
-def wait_idle(pids: Iterable[int]) -> None:
-    """Return when processes have spent almost no CPU time for some seconds."""
-    watched = list(pids)
-    while spent_by(watched, lambda: time.sleep(IDLE_S)) > IDLE_S / 10:
+def wait_idle(pids: Iterable[int], *, roots: Iterable[int] = ()) -> None:
+    """Return when processes have spent almost no CPU time for some seconds; see ``spent_by``."""
+    watched, trees = list(pids), list(roots)
+    while spent_by(watched, lambda: time.sleep(IDLE_S), roots=trees) > IDLE_S / 10:
         pass
 
 
@@ -133,6 +156,11 @@ def tree(root: int) -> list[int]:
     for pid in found:
         found += [child for child, parent in parents.items() if parent == pid]
     return found
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process."""
+    return int(_fields(PROC / str(pid))[1])
 
 
 def _parents() -> dict[int, int]:
