@@ -13,9 +13,9 @@ from hub.generation.rows import Rows
 from hub.generation.vocabulary import Zipf
 from previews.models import Recipe
 from registry import facet_counters, guards
-from registry.models import Namespace, NamespaceName, Tag
+from registry.models import Namespace, NamespaceName, SearchDocument, Tag
 from registry.names import RESERVED_NAMES
-from registry.search import maintenance
+from registry.search import maintenance, schema
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +40,9 @@ def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) 
         progress: Called with the adapters that were added so far.
     """
     tables.prepare()
+    if not SearchDocument.objects.exists():
+        # Building the index from all documents is several times faster than adding to it.
+        schema.remove(connection)
     shared = pictures.store(seed)
     rows = Rows(seed=seed, total=adapters_wanted, end=end, pictures=shared)
     rows.recipe_ids = dict(Recipe.objects.values_list("digest", "pk"))

@@ -90,10 +90,11 @@ def _is_index_right() -> bool:
 def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     """Write all documents and the index again; return how many documents changed.
 
-    Searches work meanwhile. Each batch locks its adapters, so no edit is lost.
+    Searches work meanwhile if the index exists. Each batch locks its adapters, so no edit is lost.
     """
     total, changed, done = Adapter.objects.count(), 0, 0
-    schema.install(connection)
+    if not schema.is_installed(connection):
+        schema.remove(connection)  # what is left of it would fail when documents are written
     words = set[str]()
     for pks in _batches():
         with transaction.atomic():
@@ -114,7 +115,10 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
             progress(done, total)
     spelling.learn(words)
     spelling.forget_all_but(words)
-    schema.rebuild(connection)
+    if schema.is_installed(connection):
+        schema.rebuild(connection)
+    else:
+        schema.install(connection)
     return changed
 
 

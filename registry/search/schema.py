@@ -98,6 +98,16 @@ def install(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(f"CREATE INDEX {_GIN} ON {TABLE} USING gin (words) WITH (fastupdate = off)")
 
 
+def remove(connection: BaseDatabaseWrapper) -> None:
+    """Remove the index; searches fail until ``install``."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            _drop_triggers(connection)
+            cursor.execute(f'DROP TABLE IF EXISTS "{INDEX}"')
+        else:
+            cursor.execute(f"ALTER TABLE {TABLE} DROP COLUMN IF EXISTS words")
+
+
 def remove_triggers(connection: BaseDatabaseWrapper) -> None:
     """Remove the triggers of SQLite, so that a migration can change the table."""
     if connection.vendor == "sqlite":
