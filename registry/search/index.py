@@ -28,8 +28,14 @@ _MATCHES = {
     "postgresql": f"SELECT adapter_id FROM {TABLE} WHERE words @@ %s::tsquery",  # noqa: S608 - see above
 }
 
-#: Table and column of the ids.
-_IDS = {"sqlite": (INDEX, "rowid"), "postgresql": (TABLE, "adapter_id")}
+#: PostgreSQL finds all matches through the index of words, and reads as many as are asked for.
+_HITS = (
+    f"WITH hits AS MATERIALIZED (SELECT adapter_id AS id FROM {TABLE} WHERE words @@ %s::tsquery)"  # noqa: S608 - see above
+)
+#: Fewer matches are all read.
+FEW = 2000
+#: Documents, the newest, among which a frequent word is looked for.
+NEWEST = 30_000
 
 
 def expression(
@@ -80,9 +86,6 @@ def among(rows: QuerySet[Adapter]) -> Among:
 def ids(rows: Among, text: str, limit: int) -> list[int]:
     """Return the highest ids of rows that match an expression.
 
-    The index is read in the order of ids until enough rows are found, so that a frequent word costs
-    no more than a rare one.
-
     Args:
         rows: Result of ``among``.
         text: The expression.
@@ -91,10 +94,45 @@ def ids(rows: Among, text: str, limit: int) -> list[int]:
     if rows is None:
         return []
     inner, values = rows
-    matches, (place, column) = _MATCHES[connection.vendor], _IDS[connection.vendor]
-    is_among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {place}.{column})"  # noqa: S608 - Django's
+    is_among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {{column}})"  # noqa: S608 - Django's
+    if connection.vendor == "sqlite":
+        # The index is read in the order of ids until enough rows are found.
+        sql = f"{_MATCHES['sqlite']} AND {is_among.format(column=f'{INDEX}.rowid')}"
+        return _first_column(f"{sql} ORDER BY rowid DESC LIMIT %s", [text, *values, limit])
+    return _ids_of_postgresql(is_among, text, values, limit)
+
+
+def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: int) -> list[int]:
+    """Return the highest ids of rows that match an expression.
+
+    PostgreSQL chooses between reading all matches through the index of words, and all documents in
+    the order of ids until enough of them match. For several words it chooses by a guess, which may
+    take seconds. So the choice is made here, by what there is: few matches are read and sorted, of
+    many the newest documents are enough, and the matches of what is between are read.
+
+    Args:
+        is_among: Condition that ``{column}`` is the id of one of the rows.
+        text: The expression.
+        values: Parameters of the condition.
+        limit: How many ids.
+    """
+    among_hits = is_among.format(column="hits.id")
+    few = _rows(
+        f"{_HITS} SELECT id, {among_hits} FROM (SELECT id FROM hits LIMIT %s) AS hits",  # noqa: S608 - see above
+        [text, *values, FEW],
+    )
+    if len(few) < FEW:
+        return sorted((pk for pk, is_one in few if is_one), reverse=True)[:limit]
+    newest = _first_column(
+        f"{_MATCHES['postgresql']} AND adapter_id > (SELECT MAX(adapter_id) FROM {TABLE}) - %s"  # noqa: S608 - see above
+        f" AND {is_among.format(column='adapter_id')} ORDER BY adapter_id DESC LIMIT %s",
+        [text, NEWEST, *values, limit],
+    )
+    if len(newest) == limit:
+        return newest
     return _first_column(
-        f"{matches} AND {is_among} ORDER BY {column} DESC LIMIT %s", [text, *values, limit]
+        f"{_HITS} SELECT id FROM hits WHERE {among_hits} ORDER BY id DESC LIMIT %s",  # noqa: S608 - see above
+        [text, *values, limit],
     )
 
 
@@ -102,9 +140,9 @@ def ids_among(known: Sequence[int], text: str) -> list[int]:
     """Return which of some ids match an expression, the highest first."""
     if not known:
         return []
-    matches, (_place, column) = _MATCHES[connection.vendor], _IDS[connection.vendor]
-    if connection.vendor == "sqlite":
-        column = f"+{column}"  # FTS5 would search once for each id
+    matches = _MATCHES[connection.vendor]
+    # Without the sign, FTS5 would search once for each id.
+    column = "+rowid" if connection.vendor == "sqlite" else "adapter_id"
     marks = ", ".join(["%s"] * len(known))
     return _first_column(
         f"{matches} AND {column} IN ({marks}) ORDER BY {column} DESC", [text, *known]
@@ -112,9 +150,13 @@ def ids_among(known: Sequence[int], text: str) -> list[int]:
 
 
 def _first_column(sql: str, values: Sequence[Any]) -> list[int]:
+    return [row[0] for row in _rows(sql, values)]
+
+
+def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, list(values))
-        return [pk for (pk,) in cursor.fetchall()]
+        return list(cursor.fetchall())
 
 
 def count(text: str, most: int) -> int:

@@ -12,7 +12,8 @@ from registry.adapters import services as adapters
 from registry.adapters.selectors import Query, search
 from registry.errors import CursorInvalid
 from registry.models import Adapter
-from registry.search import ranking
+from registry.search import index, ranking
+from registry.search.syntax import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,22 @@ def test_misspelt_words_are_corrected(q: str, corrected: str, found: list[str]) 
     assert page.corrected == (corrected if found else "")
     assert page.matches is not None
     assert page.matches.total == len(found)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("few", "newest"), [(100, 100), (2, 100), (2, 3)])
+def test_the_newest_matches_are_found_however_frequent_a_word_is(
+    few: int, newest: int, published: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "FEW", few)
+    monkeypatch.setattr(index, "NEWEST", newest)
+    made = [published(f"noir-{n}", family="sd1" if n % 2 else "sdxl") for n in range(8)]
+    published("other", "Zebra")
+    expected = [one.pk for one in reversed(made) if one.family == "sd1"]
+    rows = index.among(Adapter.objects.filter(family="sd1"))
+    for limit in (1, 2, 3, 9):
+        assert index.ids(rows, index.expression(parse("noir").wanted), limit) == expected[:limit]
+    assert index.ids(rows, index.expression(parse("zebra").wanted), 9) == []
 
 
 def test_a_correction_tells_nothing_of_hidden_adapters(
