@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
@@ -28,14 +29,14 @@ _MATCHES = {
     "postgresql": f"SELECT adapter_id FROM {TABLE} WHERE words @@ %s::tsquery",  # noqa: S608 - see above
 }
 
-#: PostgreSQL finds all matches through the index of words, and reads as many as are asked for.
+#: PostgreSQL finds all matches through the index of words.
 _HITS = (
     f"WITH hits AS MATERIALIZED (SELECT adapter_id AS id FROM {TABLE} WHERE words @@ %s::tsquery)"  # noqa: S608 - see above
 )
-#: Fewer matches are all read.
-FEW = 2000
-#: Documents, the newest, among which a frequent word is looked for.
-NEWEST = 30_000
+#: Documents, the newest, that show PostgreSQL how frequent a word is.
+SAMPLE = 10_000
+#: Documents that may be read without counting the matches; and the reserve for a sample's error.
+MANY, MARGIN = 10 * SAMPLE, 1.25
 
 
 def expression(
@@ -105,10 +106,9 @@ def ids(rows: Among, text: str, limit: int) -> list[int]:
 def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: int) -> list[int]:
     """Return the highest ids of rows that match an expression.
 
-    PostgreSQL chooses between reading all matches through the index of words, and all documents in
-    the order of ids until enough of them match. For several words it chooses by a guess, which may
-    take seconds. So the choice is made here, by what there is: few matches are read and sorted, of
-    many the newest documents are enough, and the matches of what is between are read.
+    PostgreSQL can read all matches through the index of words, or all documents in the order of ids
+    until enough of them match. For several words it chooses by a guess, which may take seconds. So
+    the choice is made here: by how many of the newest documents match.
 
     Args:
         is_among: Condition that ``{column}`` is the id of one of the rows.
@@ -116,22 +116,24 @@ def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: i
         values: Parameters of the condition.
         limit: How many ids.
     """
-    among_hits = is_among.format(column="hits.id")
-    few = _rows(
-        f"{_HITS} SELECT id, {among_hits} FROM (SELECT id FROM hits LIMIT %s) AS hits",  # noqa: S608 - see above
-        [text, *values, FEW],
-    )
-    if len(few) < FEW:
-        return sorted((pk for pk, is_one in few if is_one), reverse=True)[:limit]
-    newest = _first_column(
-        f"{_MATCHES['postgresql']} AND adapter_id > (SELECT MAX(adapter_id) FROM {TABLE}) - %s"  # noqa: S608 - see above
-        f" AND {is_among.format(column='adapter_id')} ORDER BY adapter_id DESC LIMIT %s",
-        [text, NEWEST, *values, limit],
-    )
+    matches = f"{_MATCHES['postgresql']} AND adapter_id > %s"
+    walk = f"{matches} AND {is_among.format(column='adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
+    [last] = _first_column(f"SELECT COALESCE(MAX(adapter_id), 0) FROM {TABLE}", [])  # noqa: S608 - constants
+    newest = _first_column(walk, [text, last - SAMPLE, *values, limit])
     if len(newest) == limit:
         return newest
+    # How many documents have to be read for enough rows, if all are like the newest.
+    documents = SAMPLE * limit / len(newest) if newest else math.inf
+    if documents < MANY:
+        more = _first_column(walk, [text, last - round(MARGIN * documents), *values, limit])
+        if len(more) == limit:
+            return more
+    [hits] = _first_column(f"SELECT COUNT(*) FROM ({matches}) AS found", [text, last - SAMPLE])  # noqa: S608 - constants
+    if documents < last / SAMPLE * hits:  # which is how many match the expression
+        return _first_column(walk, [text, 0, *values, limit])
     return _first_column(
-        f"{_HITS} SELECT id FROM hits WHERE {among_hits} ORDER BY id DESC LIMIT %s",  # noqa: S608 - see above
+        f"{_HITS} SELECT id FROM (SELECT id FROM hits ORDER BY id DESC) AS hits"  # noqa: S608 - see above
+        f" WHERE {is_among.format(column='hits.id')} LIMIT %s",
         [text, *values, limit],
     )
 
