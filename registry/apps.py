@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
 from django.db import connections
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import facet_counters, guards, statistics
+from registry import facet_counters, guards, planner
 from registry.search import schema as search_schema
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class RegistryConfig(AppConfig):
@@ -21,9 +25,14 @@ class RegistryConfig(AppConfig):
     verbose_name = _("Registry")
 
     def ready(self) -> None:
-        """Keep the triggers out of the way of migrations, and put them back after."""
+        """Prepare connections; remove the triggers before migrations, and put them back after."""
+        connection_created.connect(_prepare, dispatch_uid="registry.planner")
         pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
         post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
+
+
+def _prepare(*, connection: BaseDatabaseWrapper, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+    planner.expect_short_queries(connection)
 
 
 def _lift(*, plan: list[Any], using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
@@ -42,6 +51,6 @@ def _put_back(
     guards.install(connection)
     search_schema.install(connection)
     if plan:
-        statistics.refresh(connection)
+        planner.refresh(connection)
     if plan and facet_counters.can_count(connection):
         facet_counters.repair(connection)  # migrations change rows without triggers

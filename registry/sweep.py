@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import facet_counters, hooks, locks, statistics, storage
+from registry import facet_counters, hooks, locks, planner, storage
 from registry.accounts import attempts
 from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
@@ -106,7 +106,7 @@ def run(*, is_dry: bool = False) -> Swept:
     if not is_dry:
         _sweep_locks()
         facet_counters.fold(connection)
-        statistics.refresh(connection)
+        planner.refresh(connection)
     return Swept(
         uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,

@@ -123,6 +123,8 @@ class Adapter(models.Model):
             models.Index(fields=["namespace", "-published_at"], name="adapter_by_owner"),
             models.Index(fields=["kind", "-published_at"], name="adapter_by_kind"),
             models.Index(fields=["family", "-published_at"], name="adapter_by_family"),
+            # Two frequent values may have few adapters in common.
+            models.Index(fields=["family", "kind", "-published_at"], name="adapter_by_family_kind"),
             models.Index(fields=["lineage", "-published_at"], name="adapter_by_lineage"),
             models.Index(fields=["algorithm", "-published_at"], name="adapter_by_algorithm"),
             models.Index(fields=["maturity", "-published_at"], name="adapter_by_maturity"),

@@ -94,6 +94,17 @@ def test_no_plan_reads_all_adapters(fetch: Callable[[str], bytes]) -> None:
     assert not scanned
 
 
+@pytest.mark.postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("setting", "value"), [("jit", "off"), ("max_parallel_workers_per_gather", "0")]
+)
+def test_connections_expect_short_queries(setting: str, value: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {setting}")
+        assert cursor.fetchone() == (value,)
+
+
 def _statements(fetch: Callable[[str], bytes], path: str) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         fetch(path)

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from hub.operations import doctor
-from registry import facet_counters, statistics
+from registry import facet_counters, planner
 from registry.models import FacetChange, FacetCount
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def test_a_counting_trigger_that_is_missing_is_reported() -> None:
 
 
 def test_statistics_are_taken_of_every_table() -> None:
-    statistics.refresh(connection)
+    planner.refresh(connection)
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM sqlite_stat1")

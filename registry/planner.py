@@ -1,4 +1,4 @@
-"""Statistics by which the database chooses indexes."""
+"""Statistics and settings by which the database plans queries."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA analysis_limit = {SAMPLE}")
             cursor.execute("ANALYZE")
+
+
+def expect_short_queries(connection: BaseDatabaseWrapper) -> None:
+    """Have PostgreSQL neither compile queries nor share them among processes.
+
+    Both pay off for queries of seconds. Those of pages and lists take milliseconds, also where
+    PostgreSQL expects much more: compiling one took longer than the query, and a second process
+    doubled the CPU time.
+
+    Source: PostgreSQL's manual, "When to JIT?" and ``max_parallel_workers_per_gather``.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET jit = off; SET max_parallel_workers_per_gather = 0")
