@@ -95,15 +95,18 @@ def ids(rows: Among, text: str, limit: int) -> list[int]:
     if rows is None:
         return []
     inner, values = rows
-    is_among = f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {{column}})"  # noqa: S608 - Django's
     if connection.vendor == "sqlite":
         # The index is read in the order of ids until enough rows are found.
-        sql = f"{_MATCHES['sqlite']} AND {is_among.format(column=f'{INDEX}.rowid')}"
+        sql = f"{_MATCHES['sqlite']} AND {_is_among(inner, f'{INDEX}.rowid')}"
         return _first_column(f"{sql} ORDER BY rowid DESC LIMIT %s", [text, *values, limit])
-    return _ids_of_postgresql(is_among, text, values, limit)
+    return _ids_of_postgresql(inner, text, values, limit)
 
 
-def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: int) -> list[int]:
+def _is_among(inner: str, column: str) -> str:
+    return f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {column})"  # noqa: S608 - Django's
+
+
+def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int) -> list[int]:
     """Return the highest ids of rows that match an expression.
 
     PostgreSQL can read all matches through the index of words, or all documents in the order of ids
@@ -111,16 +114,16 @@ def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: i
     the choice is made here: by how many of the newest documents match.
 
     Args:
-        is_among: Condition that ``{column}`` is the id of one of the rows.
+        inner: Query of the ids of the rows.
         text: The expression.
-        values: Parameters of the condition.
+        values: Parameters of the query.
         limit: How many ids.
     """
     matches = f"{_MATCHES['postgresql']} AND adapter_id > %s"
-    walk = f"{matches} AND {is_among.format(column='adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
+    walk = f"{matches} AND {_is_among(inner, 'adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
     [last] = _first_column(f"SELECT COALESCE(MAX(adapter_id), 0) FROM {TABLE}", [])  # noqa: S608 - constants
     newest = _first_column(walk, [text, last - SAMPLE, *values, limit])
-    if len(newest) == limit:
+    if len(newest) == limit or last <= SAMPLE:
         return newest
     # How many documents have to be read for enough rows, if all are like the newest.
     documents = SAMPLE * limit / len(newest) if newest else math.inf
@@ -133,7 +136,7 @@ def _ids_of_postgresql(is_among: str, text: str, values: Sequence[Any], limit: i
         return _first_column(walk, [text, 0, *values, limit])
     return _first_column(
         f"{_HITS} SELECT id FROM (SELECT id FROM hits ORDER BY id DESC) AS hits"  # noqa: S608 - see above
-        f" WHERE {is_among.format(column='hits.id')} LIMIT %s",
+        f" WHERE {_is_among(inner, 'hits.id')} LIMIT %s",
         [text, *values, limit],
     )
 
