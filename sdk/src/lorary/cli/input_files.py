@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lorary.cli.command import UsageError
 
 SUFFIX = ".safetensors"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # any scheme; unsupported ones get an error later
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # any scheme; read errors come later
 
 
 class Found(NamedTuple):

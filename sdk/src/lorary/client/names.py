@@ -181,7 +181,7 @@ def check_paths(paths: Iterable[str]) -> None:
 
 
 def collision_key(path: str) -> str:
-    """Return a key that is equal for paths that a file system may treat as equal (Unicode, D145)."""
+    """Return a key that is equal for paths that file systems may treat as equal (Unicode, D145)."""
     decomposed = unicodedata.normalize("NFD", path)
     return unicodedata.normalize("NFD", decomposed.casefold())
 

@@ -61,7 +61,7 @@ def _pull(args: Namespace) -> int:
         note(f"lorary: {pulled.adapter} {version.name} was yanked: {plain(reason)}")
     if pulled.is_offline:
         note(
-            f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} was loaded from "
+            f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} comes from "
             "the cache, as it was when it was last pulled"
         )
     if args.json:

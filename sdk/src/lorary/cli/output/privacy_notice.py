@@ -25,6 +25,7 @@ class Leaks:
 
     It does not ask without a terminal, nor for private adapters, drafts, or files that are already
     published.
+
     Attributes:
         findings: The findings that were printed.
     """
