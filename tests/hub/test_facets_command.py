@@ -26,7 +26,10 @@ def test_wrong_counters_are_reported_and_rebuilt() -> None:
     assert [report.state for report in doctor.PROBES["facets"]()] == ["ok"]
     FacetCount.objects.create(field="tag", value="ink", count=3)
     [report] = doctor.PROBES["facets"]()
-    assert (report.state, report.message) == ("error", "1 counter wrong, such as tag 'ink' by +3.")
+    assert (report.state, report.message) == (
+        "error",
+        "1 counter wrong, such as tag 'ink', off by +3.",
+    )
     assert report.hint == "Run `manage.py facets rebuild`."
     with pytest.raises(SystemExit, match="1"):
         run("check")
