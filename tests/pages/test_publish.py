@@ -292,7 +292,7 @@ def test_pictures_are_not_added_to_a_version_that_was_published_before(
 
     for page in (publish(), publish(accept="application/json")):
         assert "This file is already v1 of Noir" in page
-        assert "The pictures were not added to it." in page
+        assert "The pictures were not added to that version." in page
     assert not Sample.objects.exists()
     assert noir.versions.count() == 1
 
