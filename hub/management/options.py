@@ -45,7 +45,7 @@ def adapter_named(full_name: str) -> Adapter:
     """Return an adapter by its current or a former name, also a private one.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist.
     """
     owner, _slash, name = full_name.partition("/")
     names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))

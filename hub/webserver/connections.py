@@ -225,7 +225,7 @@ class ClientSocket(socket.socket):
                 self._wait_for_bytes()
 
     def has_bytes(self, within_s: float) -> bool:
-        """Whether bytes or the end of the stream arrive within so many seconds."""
+        """Whether bytes or the end of the stream arrive within this number of seconds."""
         return bool(self._readable.poll(1000 * within_s))
 
     def _wait_for_bytes(self) -> None:

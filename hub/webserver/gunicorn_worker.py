@@ -208,7 +208,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.close()
 
     def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's TConn
-        """Answer a request, in a thread, and the following ones while they arrive at once.
+        """Answer a request in a thread, and following requests as long as they arrive immediately.
 
         A finished connection is closed here: the loop would block for two seconds, waiting for the
         client to close its side.

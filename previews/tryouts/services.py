@@ -84,7 +84,7 @@ def _require_room(user: User) -> None:
 
     Removed try-outs also count, because removing them would otherwise avoid the limit.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
+    User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
     limits, now = settings.LORARY, timezone.now()
     mine = Tryout.objects.filter(user=user)
     if _unfinished(mine).count() >= limits.tryouts_open:

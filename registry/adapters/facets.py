@@ -310,7 +310,7 @@ def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -
 def _tally_of(
     rows: QuerySet[Adapter], names: Collection[str], *, most: int | None = None
 ) -> tuple[Tally, int]:
-    """Count the values of at most so many adapters; return also how many there are."""
+    """Count the values of at most ``most`` adapters; return also how many there are."""
     columns = {name: column for name, column in _COLUMNS.items() if name in names}
     found = list(rows.values_list("pk", *columns.values()))
     tally: Tally = Counter({(TOTAL, ""): len(found)})

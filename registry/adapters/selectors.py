@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
-#: Values of a filter that has several at once.
+#: Maximum number of values of a filter that accepts several.
 MAX_CHOSEN = 10
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.

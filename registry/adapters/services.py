@@ -30,7 +30,7 @@ from registry.search import documents
 
 MAX_TAGS = 30
 
-#: Longest value of each text, in characters.
+#: Maximum length of each text, in characters.
 LIMITS = {"title": 120, "summary": 280, "card": 200_000, "licence": 64}
 
 _CHOICES = {"kind": Kind, "visibility": Visibility, "access": Access, "maturity": Maturity}

@@ -169,7 +169,7 @@ class _Reading:
         self.warnings.append(text % {"key": key, "reason": reason})
 
     def _texts(self, key: str) -> list[str] | None:
-        """Return the texts of a key, which has one or a list; None without a value."""
+        """Return the texts of a key, which has one text or a list; None if it is missing."""
         value = self.fields.get(key)
         if value is None:
             return None

@@ -6,7 +6,7 @@ from django.db import models
 
 from registry.models.adapter import Adapter
 
-#: Longest word that is indexed, in characters.
+#: Maximum length of an indexed word, in characters.
 MAX_WORD = 64
 
 

@@ -2,7 +2,7 @@
 
 Trainers save the state of a run beside the weights: optimiser moments, schedulers, random numbers,
 logs. Most are pickles, which run code when they are loaded, so none is accepted. Clients that ask
-before they send are told to leave them out; other pickles are refused by name.
+before they send are asked to leave them out; other pickles are refused because of their name.
 
 Source: transformers ``Trainer``, accelerate ``save_state``, DeepSpeed ``save_checkpoint``, torch
 ``SummaryWriter``, kohya sd-scripts ``--save_state``, ai-toolkit, SimpleTuner.

@@ -36,7 +36,7 @@ COLUMNS = ("id", "family", "size", "steps", "device", "dtype", "offload", "here"
 
 class Command(BaseCommand):
     help = "List the base models that previews are rendered with; check, open, measure them."
-    requires_system_checks: list[str] = []  # no database; a broken bases file is told here
+    requires_system_checks: list[str] = []  # no database; an invalid bases file is reported here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         sys.exit(0 if is_well or verb == "list" else 1)
 
     def _one(self, verb: str, base: Base, *, is_quiet: bool) -> Document:
-        """Apply the verb to a base, and print the result at once."""
+        """Apply the verb to a base, and print the result immediately."""
         if verb == "list":
             return _listed(base)
         if verb == "verify":

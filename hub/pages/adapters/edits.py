@@ -1,7 +1,7 @@
 """Edits of an adapter's card: on a page of their own, and in place on the page of the adapter.
 
 The form contains a digest of the values that it was filled with. If others changed the card
-meanwhile, nothing is saved and the form says so.
+in the meantime, nothing is saved and the form says so.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def picker(request: HttpRequest) -> HttpResponse:
     """Show the choices, or remember one and go back to the list.
 
     Raises:
-        Invalid: the choice is none.
+        Invalid: the choice is not valid.
     """
     if request.method == "POST":
         return _remember(request)

@@ -142,7 +142,7 @@ class Connections:
         )
 
     def abort(self) -> None:
-        """End what is under way: whoever waits for the other side fails at once."""
+        """End all running requests: threads that wait for a response fail immediately."""
         with self._lock:
             opened = list(self._opened)
         for connection in opened:

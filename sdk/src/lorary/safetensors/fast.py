@@ -1,11 +1,11 @@
-"""Headers without a fault, read in few passes over all tensors at once.
+"""Reads valid headers in a few passes over all tensors at once.
 
-Nothing is refused here: whatever is not plainly right is left to `strict`, which takes six times as
-long, finds the byte and words the error. Both accept the same headers.
+Nothing is refused here: any header that is not clearly valid is passed to `strict`, which takes six
+times as long, finds the byte and writes the error. Both accept the same headers.
 
-JSON parsers keep the last of two equal names silently, so the texts in the raw bytes are counted
-and compared with those of a header that lost nothing. `orjson` parses when it is installed, else
-the standard library.
+JSON parsers silently keep the last of two equal names, so the strings in the raw bytes are counted
+and compared with those of the parsed header. If `orjson` is
+installed, it parses the header, otherwise the standard library.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class UrlSource:
             raise self._failed(error) from None
 
     def _check(self, response: BaseHTTPResponse) -> None:
-        """Refuse answers that hold no bytes of the file."""
+        """Refuse responses that do not contain bytes of the file."""
         status = response.status
         if status not in {200, 206}:
             fallback = "server_failed" if status >= 500 else "refused"

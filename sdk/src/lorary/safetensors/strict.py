@@ -45,7 +45,7 @@ def _check_padding(raw: bytes) -> None:
 
 
 class _Fault(Exception):
-    """A fault inside a value, whose place is looked for only when it is told."""
+    """An error inside a value; its position is only determined when it is reported."""
 
     def __init__(self, code: str, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -178,7 +178,7 @@ class _Reader:
         """Tell a fault inside a value, at the member that it is in."""
         if self._text.startswith("{", place):
             seen = set()
-            for name, at, _, _ in self._members(place):  # a deeper fault is told from here
+            for name, at, _, _ in self._members(place):  # deeper errors are reported from here
                 if name in seen:
                     self._refuse(_repeated(name), at)
                 seen.add(name)

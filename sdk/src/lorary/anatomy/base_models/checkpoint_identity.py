@@ -22,8 +22,8 @@ from lorary.safetensors import Header, TensorInfo
 
 # Families of base models that a whole model (checkpoint) can belong to.
 #
-# Asked of the base models that a hub renders with. Uploads take adapters alone, and are told only
-# that a file is a checkpoint.
+# Used for the base models that a hub renders with. Uploads must be adapters; for checkpoints they
+# only get an error that says so.
 #
 #     model.diffusion_model.input_blocks.1.0.in_layers.2.weight
 #     └outer names──┘└──────────path────────────────┘

@@ -21,7 +21,7 @@ def meter(
 
     Args:
         kept: Returns the text to show after an interruption, given the last report.
-        is_resumable: Whether to show it if the hub does not respond, too.
+        is_resumable: Whether to show it also if the hub does not respond.
     """
     last: list[Progress] = []
 

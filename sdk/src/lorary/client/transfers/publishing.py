@@ -102,7 +102,7 @@ def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> N
     """Accept all findings."""
 
 
-def push(  # noqa: PLR0913 - two that are told, by keyword
+def push(  # noqa: PLR0913 - two callbacks, by keyword
     session: Session,
     target: Reference,
     places: Sequence[Path],
