@@ -108,7 +108,7 @@ def _config_of(config: Mapping[str, Any], slot: BaseModule | None) -> Mapping[st
     """Return the configuration of a component; diffusers prefixes each key with its name."""
     if slot is None or config.keys() & {"lora_alpha", "alpha", "peft_type"}:
         return config
-    # A trainer that writes a file for the second transformer uses the name of the first.
+    # Files for the second transformer may have the prefix of the first.
     parts = (slot.component, "transformer") if slot.component == "transformer_2" else None
     for prefix in (f"{part}." for part in parts or (slot.component,)):
         ours = {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
