@@ -37,7 +37,7 @@ def pictures() -> QuerySet[Image]:
     """Return the pictures of all versions, whether visible or not.
 
     PostgreSQL reads them in index order instead of sorting all: it expects an anti-join to find
-    many rows, but few from a subquery. ``Coalesce`` hides the share of stored blobs from the planner.
+    many rows, but few from a subquery. ``Coalesce`` hides the share of stored blobs from it.
     """
     ready = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
     newer = ready.filter(version=OuterRef("render__version"), pk__gt=OuterRef("render"))
