@@ -208,7 +208,7 @@ def test_a_file_that_is_clearly_the_next_version_gets_its_form(
         assert fields_of(page)["to"] == ["ada/noir"]
     own = as_ada.get("/publish", {"upload": str(upload.public_id), "to": ""}).content.decode()
     assert "This looks like version 2 of Noir" in own
-    assert f"{last}. Without a choice" in own
+    assert f"{last}. If you do not choose this" in own
     assert fields_of(own)["name"][0].casefold() == "noir-2"
 
 
