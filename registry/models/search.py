@@ -1,4 +1,4 @@
-"""What searches look through: the words of each adapter, and how words may be misspelt."""
+"""Search documents: the words of each adapter, and how words may be misspelt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SearchDocument(models.Model):
 
     Attributes:
         exact: Title and name, each as one word.
-        form: Which normalisation wrote it, see ``registry.search.documents.FORM``.
+        form: Version of the normalisation that wrote it, see ``registry.search.documents.FORM``.
     """
 
     adapter = models.OneToOneField(

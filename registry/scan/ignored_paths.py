@@ -54,7 +54,7 @@ def is_trainer_state(path: str) -> bool:
 
 
 def is_pickle(path: str) -> bool:
-    """Whether a path has the suffix of a pickle."""
+    """Return whether a path has the suffix of a pickle."""
     _stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
     return bool(dot) and suffix.casefold() in PICKLES
 
@@ -80,7 +80,7 @@ def named_pickle(path: str) -> Finding | None:
 
 
 def is_left_out(path: str) -> bool:
-    """Whether clients should not send a file: state of a trainer, hidden, or a system's own.
+    """Return whether clients should not send a file: state of a trainer, hidden, or a system file.
 
     Manifests do not allow names of hidden files (``.gitattributes``, ``.job_config.json``).
     """
