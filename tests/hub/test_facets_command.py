@@ -22,7 +22,7 @@ def run(action: str) -> str:
 
 
 def test_wrong_counters_are_reported_and_rebuilt() -> None:
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     assert [report.state for report in doctor.PROBES["facets"]()] == ["ok"]
     FacetCount.objects.create(field="tag", value="ink", count=3)
     [report] = doctor.PROBES["facets"]()
@@ -34,7 +34,7 @@ def test_wrong_counters_are_reported_and_rebuilt() -> None:
     with pytest.raises(SystemExit, match="1"):
         run("check")
     assert run("rebuild") == "1 counter corrected\n"
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     assert not FacetCount.objects.exists()
     assert not FacetChange.objects.exists()
 
