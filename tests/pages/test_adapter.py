@@ -396,7 +396,7 @@ def test_words_and_strength_of_a_version_can_be_changed(
     assert (v1.strength_min, v1.strength, v1.strength_max) == (None, 0.8, None)
     refused = as_ada.post(address, {"strength_min": "2", "strength_max": "1"})
     assert refused.status_code == 400
-    assert "above the highest" in refused.content.decode()
+    assert "above the maximum" in refused.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_anothers_upload_cannot_be_published(
         ({"name": "a--b"}, "must not contain “--”"),
         ({"tags": "<b>"}, "is not a valid tag"),
         ({"strength": "99"}, "less than or equal to 10"),
-        ({"strength_min": "2", "strength_max": "1"}, "above the highest"),
+        ({"strength_min": "2", "strength_max": "1"}, "above the maximum"),
         ({"upload": ""}, "has not arrived"),
     ],
 )
