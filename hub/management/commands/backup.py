@@ -128,7 +128,7 @@ class Command(BaseCommand):
             f"{files.done:,} ({size_text(files.bytes_done)}) new and verified"
         )
         if pruned:
-            self.stdout.write(f"{counted(pruned, 'file')} that no kept backup refers to removed")
+            self.stdout.write(f"{counted(pruned, 'file')} removed (not in any kept backup)")
         if reason:
             self.stdout.write(f"Older backups were not removed: {reason}")
         for line in problem_lines(files):
