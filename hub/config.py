@@ -287,7 +287,7 @@ def _kept_secret(data: Path) -> str:
         try:
             os.link(draft, path)
         except FileExistsError:
-            pass  # another process was first: its key counts
+            pass  # another process was faster: its key is used
         finally:
             draft.unlink()
     return path.read_text(encoding="utf-8").strip()
@@ -297,7 +297,7 @@ _FILE = "storage_url"
 
 
 def moved_to(data: Path) -> str:
-    """Return the URL of the store that the files were moved to, "" if never.
+    """Return the URL of the store that the files were moved to; "" if they were not moved.
 
     ``manage.py storage move`` writes it to ``<data>/storage_url`` as its last step. From then on it
     is the default of ``LORARY_STORAGE``, and a hub with another value does not start.

@@ -14,7 +14,7 @@ from hub.embedded_broker import SCHEME
 from registry.local_files import make_file
 
 URL = re.compile(r"sqlite:///.|postgres(ql)?://.")
-# Without the URL, which may have a password.
+# The URL is not included, because it may contain a password.
 INVALID = (
     "LORARY_DATABASE_URL: not the URL of a supported database; "
     "use sqlite:///path or postgres://user:password@host/name"

@@ -6,7 +6,7 @@
 ```
 
 kombu writes a message directly to the path where workers look for it, and a list of bindings that
-every start reads. A process that is killed meanwhile leaves half a file, and every worker that
+every start reads. A process that is killed while writing leaves half a file, and every worker that
 reads it crashes. Here a message is renamed into place, an unreadable one is skipped (the next poll
 finds its job), and no bindings are stored: a queue, its exchange and its key have the same name.
 """

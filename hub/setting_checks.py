@@ -1,8 +1,8 @@
 """Django system checks of the settings, each with an id and a hint.
 
-They run before every management command, and so before a hub starts. ``manage.py doctor`` also
+They run before every management command, and thus before a hub starts. ``manage.py doctor`` also
 checks storage, broker, workers and rows. An id such as ``lorary.E001`` stops the start,
-``lorary.W001`` is a warning; a setting keeps its number. Other values are refused when they are
+``lorary.W001`` is a warning; numbers of settings are fixed. Other values are refused when they are
 read (``hub/config.py``, ``hub/databases.py``).
 """
 
@@ -25,7 +25,7 @@ from registry.storage import parse_location
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
 
-#: Commands that must start fast run only the checks with this tag, and so import no pages.
+#: Commands that must start fast run only the checks with this tag, and therefore import no pages.
 TAG = "lorary"
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

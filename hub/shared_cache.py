@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 T = TypeVar("T")
 
-#: Seconds to wait for a connection and for an answer. A connection that Redis closed while it was
+#: Seconds to wait for a connection and for a response. A connection that Redis closed while it was
 #: idle is reopened once, immediately; redis-py by itself would retry for seconds.
 OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 0.5,

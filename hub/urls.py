@@ -1,8 +1,8 @@
 """All URLs of a hub: health, protocols, API, pages.
 
-The most requested come first, since Django tries patterns in order. The Hugging Face and Civitai
+The most requested come first, because Django tries patterns in order. The Hugging Face and Civitai
 protocols also have URLs below ``/api/v1/``, none of which is one of the API; they come before the
-pattern that answers all the rest of ``/api/``. The pages come last: they match ``/{owner}``.
+pattern for all other URLs below ``/api/``. The pages come last: they match ``/{owner}``.
 """
 
 from __future__ import annotations

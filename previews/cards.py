@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LinkCard:
-    """The contents of a card: ``pictures`` at rising strength, else ``cover``, else a drawing."""
+    """The contents of a card: ``pictures`` at rising strength, or ``cover``, or a drawing."""
 
     version: Version
     pictures: Sequence[Picture] = ()
@@ -69,7 +69,7 @@ class LinkCard:
         return f'"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"'
 
     def png(self) -> bytes:
-        """Draw the card."""
+        """Return the card as PNG."""
         frames = tuple(self._frames())
         cover = self._cover() if self.cover and not frames else None
         drawn = card.Card(
@@ -93,7 +93,7 @@ class LinkCard:
                 log.warning("picture %s is not on the card: %s", picture.id, error)
 
     def _cover(self) -> Pixels | None:
-        """Return the cover, None if its bytes are missing."""
+        """Return the cover; None if its bytes are missing."""
         cover = self.cover
         if cover is None:
             return None
@@ -113,8 +113,8 @@ class LinkCard:
 def of(version: Version) -> LinkCard:
     """Return the card of a version.
 
-    It has pictures of one prompt and seed at some strengths, or the cover of the adapter if that
-    was chosen or nothing is rendered. Pictures that are not for all viewers are left out; without
+    It shows pictures of one prompt and seed at some strengths, or the adapter's cover if that was
+    chosen or nothing is rendered. Pictures that are blurred for some viewers are left out; without
     any, it shows the drawing.
     """
     adapter = version.adapter

@@ -1,4 +1,4 @@
-"""Publishes the demo adapters, which were trained for the miniature, through the usual services."""
+"""Publishes the demo adapters for the miniature through the usual services."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DemoAdapter:
             f"# {self.entry['title']}",
             self.entry["summary"],
             "## How to use it",
-            f"Write {words} into the prompt and dial the strength to {self.entry['strength']}.",
+            f"Write {words} into the prompt and set the strength to {self.entry['strength']}.",
             *(f"- {prompt}" for prompt in self.entry["prompts"]),
         ]
         if self.stacks:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: PEFT's configuration, in the folder of the weights.
 CONFIG = "adapter_config.json"
-#: A real one has about a kilobyte.
+#: Maximum size in bytes; a real one has about a kilobyte.
 MAX_CONFIG_BYTES = 1024 * 1024
 
 #: Variants of a file, with the component of the base that each changes: Wan 2.2 has two
@@ -67,7 +67,7 @@ def _weights_of(version: Version) -> list[File]:
 
 @contextmanager
 def local(sha256: str) -> Iterator[Path]:
-    """Yield a stored file as a local path, a temporary copy where the store is a bucket.
+    """Yield a stored file as a local path: a temporary copy if the store is a bucket.
 
     Raises:
         FileNotFoundError: the store does not have it.
@@ -85,7 +85,7 @@ def local(sha256: str) -> Iterator[Path]:
 
 
 def _config_of_file(weights: File) -> dict[str, Any]:
-    """Return PEFT's configuration from the folder of a stored file, empty if there is none."""
+    """Return PEFT's configuration from the folder of a stored file; empty if there is none."""
     folder = weights.path.rpartition("/")[0]
     path = f"{folder}/{CONFIG}".lstrip("/")
     file = weights.revision.files.select_related("blob").filter(path=path).first()
@@ -113,7 +113,7 @@ def adapters_of(
         files: Files to use instead of the store; each must be one of these adapters.
 
     Raises:
-        AdapterAbsent: an adapter was not found, or a file is none of the adapters.
+        AdapterAbsent: an adapter was not found, or a file is not one of the adapters.
     """
     named = {_digest(file): file for file in files}
     strangers = named.keys() - {one.sha256 for one in used}

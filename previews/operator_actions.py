@@ -36,7 +36,7 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
 
 
 def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
-    """Retry a failed render; pictures by the same recipe are kept.
+    """Retry a failed render; pictures with the same recipe are kept.
 
     Raises:
         NotFound: no such job, or the actor is not an operator.

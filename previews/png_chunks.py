@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Chunks have several kilobytes, so no real picture has so many.
+#: Maximum number of chunks; they have several kilobytes, so no real picture has as many.
 MAX_CHUNKS = 20_000
 
 #: Chunks that a decoder needs for a still picture, and chunks with text.

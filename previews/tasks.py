@@ -47,15 +47,15 @@ log = logging.getLogger(__name__)
 CANCEL_S = 1.0
 #: Seconds between two reports of progress.
 REPORT_S = 0.5
-#: Jobs that begin renders without one, and those that wait; ``Job.done`` is the last id.
+#: Jobs that start missing renders and waiting renders; ``Job.done`` is the last id.
 BEGIN_TASK, WAKE_TASK = "begin_missing_renders", "wake_waiting_renders"
-#: Seconds until a job is retried that needs another worker's base model.
+#: Seconds until a job that needs another worker's base model is retried.
 ELSEWHERE_S = 15
 
 
 @worker_ready.connect
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    """Queue work that waited for this worker, or was never queued, when it starts."""
+    """Queue work that waited for this worker, or that was never queued, when the worker starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
     for task in (BEGIN_TASK, WAKE_TASK):
         key = f"{task}:{name}"
@@ -68,7 +68,7 @@ def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
 
 @queue.handler(BEGIN_TASK)
 def begin_missing(run: queue.JobRun) -> None:
-    """Begin renders that were never queued, a batch in each attempt."""
+    """Start renders that were never queued, a batch in each attempt."""
     _go_on(run, renders.begin_missing(after=run.job.done))
 
 
@@ -79,7 +79,7 @@ def wake_waiting(run: queue.JobRun) -> None:
 
 
 def _go_on(run: queue.JobRun, last: int) -> None:
-    """Run a job again after an id, unless it is 0.
+    """Run a job again from an id, unless it is 0.
 
     There may be hundreds of thousands of renders; other jobs of the worker run between two batches.
     """
@@ -101,7 +101,7 @@ def render_version(run: queue.JobRun) -> None:
     render = rows.filter(pk=run.args["render_id"]).first()
     if render is None or render.recipe is None or not renders.start(render=render):
         return
-    render.refresh_from_db()  # its recipe could change until it started
+    render.refresh_from_db()  # its recipe could change before it started
     if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
         raise queue.Fail(_("This version was withdrawn."))
     try:
@@ -194,14 +194,14 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
 
 
 class _Steps:
-    """Writes the number of steps done to the job, at most twice a second."""
+    """Writes the number of steps done to the job, at most twice per second."""
 
     def __init__(self, run: queue.JobRun, total: int, speed: worker_bases.Speed) -> None:
         self.run, self.total, self.speed = run, total, speed
         self.reported_at = 0.0
 
     def __call__(self, done: int, left: int) -> None:
-        """Take the steps done, and those that this attempt has to make."""
+        """Record the steps done, and the steps that are left in this attempt."""
         self.speed.on_step(done, left)
         if time.monotonic() - self.reported_at >= REPORT_S:
             self.report(max(0, self.total - left) + done)
@@ -213,7 +213,7 @@ class _Steps:
 
 
 class _Canceller:
-    """Returns whether the job was cancelled; asks the database at most once a second."""
+    """Returns whether the job was cancelled; queries the database at most once per second."""
 
     def __init__(self, run: queue.JobRun) -> None:
         self.run = run
@@ -233,7 +233,7 @@ class _Canceller:
 
 @lru_cache(maxsize=1)
 def _engine(bases: Path) -> Engine:
-    """Return the engine of this process; it does not see later changes of the bases file."""
+    """Return the engine of this process; it ignores later changes of the bases file."""
     from previews.render.engine import Engine  # noqa: PLC0415 - imports torch
 
     return Engine(load_bases(bases))

@@ -1,6 +1,6 @@
 """Deletes pictures, sheets, samples and try-outs of a withdrawn version.
 
-Selectors and ``/media`` stop showing them at once. The rows are deleted here; the sweeper deletes
+Selectors and ``/media`` stop showing them instantly. The rows are deleted here; the sweeper deletes
 their bytes.
 """
 
@@ -18,7 +18,7 @@ from registry.models import Version, VersionState
 
 
 def on_version_withdrawn(version_id: int) -> None:
-    """Delete everything that was made with a version; safe to repeat."""
+    """Delete everything that was made with a version; can be repeated."""
     version, reason = Version.objects.get(pk=version_id), _("This version was withdrawn.")
     with transaction.atomic():
         for render in version.renders.filter(state__in=OPEN_STATES):
@@ -31,7 +31,7 @@ def on_version_withdrawn(version_id: int) -> None:
 
 
 def delete_missed() -> int:
-    """Delete what is left of withdrawn versions; return how many versions had anything left.
+    """Delete remains of withdrawn versions; return how many versions had any.
 
     A process may have died after the withdrawal, or a worker stored pictures during it.
     """

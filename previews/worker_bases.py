@@ -21,7 +21,7 @@ from previews.render.bases.bases_file import announced_base
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 
-#: Kind of the queues; without a family, the queue of jobs that old releases wrote.
+#: Kind of the queues; without a family, the queue for jobs of old releases.
 KIND = "render"
 
 #: Announced fields of a base model: those that a recipe needs.
@@ -30,10 +30,10 @@ _ANNOUNCED = (
     "sampler", "trigger",
 )  # fmt: skip
 
-#: Weight of the newest render in the moving average of seconds for a picture.
+#: Weight of the newest render in the moving average of seconds per picture.
 _NEWEST = 0.3
 
-#: Seconds for a picture by base, as measured by this process.
+#: Seconds per picture by base, as measured by this process.
 _SECONDS: dict[str, float] = {}
 
 
@@ -43,7 +43,7 @@ def queue_of(family: str) -> str:
 
 
 def renders_for(names: Iterable[str]) -> bool:
-    """Return whether a worker of these queues renders."""
+    """Return whether a worker with these queues renders."""
     return any(name.partition(".")[0] == KIND for name in names)
 
 
@@ -58,9 +58,9 @@ def queues_of(names: Iterable[str]) -> list[str]:
 
 
 def facts() -> dict[str, Any]:
-    """Return what this worker announces; the first call may take seconds.
+    """Return the data that this worker announces; the first call may take seconds.
 
-    Like its engine, it does not see later changes of the bases file.
+    Like its engine, it ignores later changes of the bases file.
     """
     bases, device, memory_gb = _own(settings.LORARY.bases)
     return {
@@ -89,11 +89,11 @@ class Speed:
         self.marks: list[tuple[int, float]] = []
 
     def on_step(self, done: int, _all: int) -> None:
-        """Note the time at which so many steps of all pictures were done."""
+        """Record the time at which this number of steps of all pictures was reached."""
         self.marks = [*self.marks[:1], (done, time.monotonic())]
 
     def record(self, steps: int) -> None:
-        """Add the seconds for a picture of so many steps to the average, and announce it."""
+        """Add the seconds for a picture of this number of steps to the average; announce it."""
         if not self.marks:
             return
         (first, began), (last, ended) = self.marks[0], self.marks[-1]
@@ -105,9 +105,9 @@ class Speed:
 
 
 def base_for(family: str) -> Base | None:
-    """Return the base model for a family, None if there is none.
+    """Return the base model for a family; None if there is none.
 
-    Those of running workers come before those of this process's bases file.
+    Base models of running workers take precedence over those of this process's bases file.
     """
     here = load_bases(settings.LORARY.bases).serving(family)
     there = [base for base in _announced() if base.family == family]
@@ -139,7 +139,7 @@ def _announced(*, apart_from: str = "") -> list[Base]:
 
 
 def _device_facts(bases: Iterable[Base]) -> tuple[str, float]:
-    """Return name and memory (GB) of the first graphics card that a base uses, else of the CPU.
+    """Return name and memory (GB) of the first graphics card that a base uses, or of the CPU.
 
     Torch is imported unless all bases are for the CPU.
     """

@@ -28,7 +28,7 @@ LoraryError
 ├── StorageFull            storage_full
 └── StorageAway            storage_away
 
-A leaf has a stable ``code``, a translatable ``title`` and typed ``facts``. None knows HTTP:
+Each class has a stable ``code``, a translatable ``title`` and typed ``facts``, but no HTTP status:
 ``hub/http/problems.py`` maps class to status, ``lorary.client.errors`` mirrors the codes.
 """
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class LoraryError(Exception):
-    """Base of all refusals.
+    """Base class of all errors.
 
     Args:
         detail: One sentence for a person: what is wrong and what to do.
@@ -63,21 +63,21 @@ class LoraryError(Exception):
 
 
 class Unauthenticated(LoraryError):
-    """Nobody is signed in and no valid token came along."""
+    """Nobody is signed in, and the request has no valid token."""
 
     code = "not_authenticated"
     title = _("Sign in first")
 
 
 class TokenExpired(Unauthenticated):
-    """The token that came along has expired; ``facts["expired_at"]`` says when (ISO 8601)."""
+    """The token has expired; ``facts["expired_at"]`` says when (ISO 8601)."""
 
     code = "token_expired"
     title = _("This token has expired")
 
 
 class Forbidden(LoraryError):
-    """The actor may see the thing but not do this to it."""
+    """The actor can see the object, but is not allowed to do this."""
 
     code = "forbidden"
     title = _("You are not allowed to do this")
@@ -91,9 +91,9 @@ class ScopeMissing(Forbidden):
 
 
 class NotFound(LoraryError):
-    """Absent, or private and therefore answered as if absent.
+    """Missing, or private and therefore reported as missing.
 
-    ``facts["adapter"]`` names an adapter that is there, and lacks what was asked for.
+    ``facts["adapter"]`` names a visible adapter that lacks the requested object.
     """
 
     code = "not_found"
@@ -108,35 +108,35 @@ class Gone(NotFound):
 
 
 class Moved(LoraryError):
-    """Renamed; ``facts["full_name"]`` is where it lives now."""
+    """Renamed; ``facts["full_name"]`` is the current name."""
 
     code = "moved"
     title = _("This was renamed")
 
 
 class Invalid(LoraryError):
-    """A value does not fit; ``facts["fields"]`` maps field to sentence."""
+    """A value is invalid; ``facts["fields"]`` maps field to sentence."""
 
     code = "validation_failed"
     title = _("Some values are invalid")
 
 
 class NameInvalid(Invalid):
-    """A name outside the Hub's grammar or on the reserved list."""
+    """A name that breaks the rules of the Hub, or is reserved."""
 
     code = "name_invalid"
     title = _("This name cannot be used")
 
 
 class PathInvalid(Invalid):
-    """A file path that could leave its folder or that some system cannot hold."""
+    """A file path that could leave its folder or that some systems cannot store."""
 
     code = "path_invalid"
     title = _("This file name cannot be used")
 
 
 class CursorInvalid(Invalid):
-    """A page cursor that this server did not write."""
+    """A page cursor that this server did not issue."""
 
     code = "cursor_invalid"
     title = _("The page cursor is invalid")
@@ -150,14 +150,14 @@ class Conflict(LoraryError):
 
 
 class NameTaken(Conflict):
-    """The name exists, or existed once and is kept for ever."""
+    """The name exists, or existed once and stays reserved."""
 
     code = "name_taken"
     title = _("This name is taken")
 
 
 class StateConflict(Conflict):
-    """The verb does not apply in this state; ``facts["state"]`` says which it is."""
+    """The operation is not possible in this state; ``facts["state"]`` is the state."""
 
     code = "wrong_state"
     title = _("Not possible in this state")
@@ -171,7 +171,7 @@ class AlreadyPublished(Conflict):
 
 
 class UploadIncomplete(Conflict):
-    """``facts["missing"]`` lists part numbers that have not arrived."""
+    """``facts["missing"]`` lists the part numbers that have not arrived."""
 
     code = "upload_incomplete"
     title = _("Parts of the file are missing")
@@ -185,7 +185,7 @@ class UploadNotReady(Conflict):
 
 
 class UploadRefused(LoraryError):
-    """A check found an error; ``findings`` says which and what to do."""
+    """A check found an error; ``findings`` say which one and what to do."""
 
     code = "upload_refused"
     title = _("The file was refused")
@@ -202,7 +202,7 @@ class UploadRefused(LoraryError):
 
 
 class DigestMismatch(UploadRefused):
-    """The bytes hash to something else than was declared."""
+    """The received bytes do not have the declared digest."""
 
     code = "digest_mismatch"
     title = _("The bytes do not match the announced digest")
@@ -216,42 +216,42 @@ class SizeMismatch(UploadRefused):
 
 
 class TooLarge(LoraryError):
-    """Over a stated limit; ``facts["limit"]`` is the limit in bytes."""
+    """Over a limit; ``facts["limit"]`` is the limit in bytes."""
 
     code = "too_large"
     title = _("This is too large")
 
 
 class QuotaExceeded(LoraryError):
-    """The namespace has no room left; facts carry quota and use in bytes."""
+    """The namespace has no room left; the facts include quota and use in bytes."""
 
     code = "quota_exceeded"
     title = _("The quota is used up")
 
 
 class RangeUnsatisfiable(LoraryError):
-    """The asked range lies outside the file; ``facts["size"]`` is its length in bytes."""
+    """The requested range is outside the file; ``facts["size"]`` is its length in bytes."""
 
     code = "range_unsatisfiable"
     title = _("This part of the file does not exist")
 
 
 class RateLimited(LoraryError):
-    """Too many tries; ``facts["retry_after"]`` is seconds."""
+    """Too many attempts; ``facts["retry_after"]`` is in seconds."""
 
     code = "rate_limited"
     title = _("Too many requests")
 
 
 class StorageFull(LoraryError):
-    """The disk took no more bytes; nothing was kept of this request."""
+    """The disk is full; nothing of this request was stored."""
 
     code = "storage_full"
     title = _("The server's disk is full")
 
 
 class StorageAway(LoraryError):
-    """Where bytes are kept cannot be reached; ``facts["retry_after"]`` is seconds."""
+    """The file storage cannot be reached; ``facts["retry_after"]`` is in seconds."""
 
     code = "storage_away"
     title = _("The file storage is unavailable")

@@ -1,4 +1,4 @@
-"""The append-only record of what was done."""
+"""The append-only log of changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def record(
     subject: str = "",
     **facts: Any,  # noqa: ANN401 - JSON
 ) -> Event:
-    """Write one event; call it inside the transaction of the change it tells of."""
+    """Write one event; call it inside the transaction of the change that it describes."""
     return Event.objects.create(
         actor=actor, verb=verb, adapter=adapter, subject=subject[:120], facts=facts
     )

@@ -214,7 +214,7 @@ def lacking(connection: BaseDatabaseWrapper) -> list[tuple[str, str, int]]:
 
 
 def repair(connection: BaseDatabaseWrapper) -> int:
-    """Make the counters right, and return how many were wrong; adapters may change meanwhile."""
+    """Correct the counters, and return how many were wrong; adapters may change meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(_REPAIR)
         wrong: int = cursor.rowcount

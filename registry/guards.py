@@ -39,8 +39,8 @@ class Rule:
     name: str  # short name, unique
     table: str  # the table that is guarded
     event: str  # INSERT, UPDATE or DELETE
-    when: str  # SQL condition over OLD and NEW, in what both databases understand
-    keeps: str  # what is kept, as the end of the refusal
+    when: str  # SQL condition on OLD and NEW that both databases understand
+    keeps: str  # what is protected, as the end of the error message
     columns: tuple[str, ...] = ()  # columns whose change counts; empty for INSERT and DELETE
 
     @property
@@ -79,7 +79,7 @@ def _differs(*columns: str) -> str:
 
 
 def _sealed(row: str) -> str:
-    """Whether a version that is no draft names the revision of a file."""
+    """Return the condition that a version other than a draft has the revision of a file."""
     return (
         'EXISTS (SELECT 1 FROM "registry_version" AS "v" '  # noqa: S608 - words of this module
         f'WHERE "v"."revision_id" = {row}."revision_id" AND "v"."state" <> \'draft\')'
@@ -159,9 +159,9 @@ def triggers() -> tuple[Rule | CountingTrigger, ...]:
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Put up every trigger that is not there, and take away those of rules that changed.
+    """Create all missing triggers, and remove those of rules that changed.
 
-    Tables that are not there (any more) are left out.
+    Tables that do not exist (any more) are skipped.
     """
     _settle(connection)
     there, tables = _present(connection), set(connection.introspection.table_names())
@@ -177,7 +177,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
-    """Take away every trigger."""
+    """Remove all triggers."""
     _settle(connection)
     with connection.cursor() as cursor:
         for name, table in _present(connection).items():
@@ -186,7 +186,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 
 @contextmanager
 def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Work without the guards for a while; they are put back whatever happens."""
+    """Remove the triggers for the duration of a block; they are created again in any case."""
     remove(connection)
     try:
         yield
@@ -201,7 +201,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def _settle(connection: BaseDatabaseWrapper) -> None:
-    """Have deferred checks done: PostgreSQL changes no triggers of a table that waits for some."""
+    """Run deferred checks: PostgreSQL changes no triggers of a table with pending checks."""
     if connection.vendor == "postgresql" and connection.in_atomic_block:
         connection.check_constraints()
 
@@ -216,7 +216,7 @@ _PRESENT = {
 
 
 def _present(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Return trigger → table of the guards that are up."""
+    """Return trigger → table for the existing triggers."""
     with connection.cursor() as cursor:
         cursor.execute(_PRESENT[connection.vendor])
         return {

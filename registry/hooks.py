@@ -40,5 +40,5 @@ pictures: list[Callable[[], QuerySet[Any]]] = []
 
 
 def pictured() -> list[QuerySet[Any]]:
-    """Return the pictures that apps above the catalogue have."""
+    """Return the pictures of apps above the catalogue."""
     return [rows() for rows in pictures]

@@ -1,6 +1,6 @@
 """Local files: private folders and files, and writes that survive a power failure.
 
-Private ones contain weights and e-mail addresses, which other accounts of the machine cannot read.
+Private ones contain weights and e-mail addresses, which other users of the machine cannot read.
 Existing ones keep their mode, which an administrator may have chosen; ``manage.py doctor`` lists
 those that are open.
 """
@@ -35,7 +35,7 @@ def make_folder(path: Path) -> None:
     """Create a folder unless it exists; its parents get the default mode."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # another process was first
+        with suppress(FileExistsError):  # another process created it
             path.mkdir(mode=FOLDER)
 
 
@@ -47,5 +47,5 @@ def make_file(path: Path) -> None:
 
 
 def is_open(path: Path) -> bool:
-    """Whether accounts other than the owner and the group have access."""
+    """Whether users other than the owner and the group have access."""
     return path.exists() and bool(path.stat().st_mode & 0o007)

@@ -1,9 +1,9 @@
-"""Locks between the processes of one host, for bytes that rows alone cannot guard.
+"""Locks between the processes of one host, for bytes that rows alone cannot protect.
 
-An upload is written under its key by many requests at once (shared) and completed by one
-(exclusive), so that no late writer changes bytes that were hashed. The kernel frees a lock when its
+Many requests may write an upload under its key at once (shared lock), and one completes it
+(exclusive lock), so that no late writer changes hashed bytes. The kernel releases a lock when its
 process dies. Web servers on several hosts need a file system with working ``flock`` (local, NFSv4),
-or a bucket, which seals what is complete; who may touch the bytes of a digest is decided by rows
+or a bucket, which seals complete files; rows decide who may change the bytes of a digest
 (``registry.blobs.promote``).
 """
 
@@ -21,12 +21,12 @@ from django.utils.translation import gettext as _
 
 from registry.errors import Conflict
 
-#: Seconds to wait for others before giving up.
+#: Seconds to wait for other processes before giving up.
 WAIT_S = 10.0
 
 
 def folder() -> Path:
-    """Return where the lock files lie."""
+    """Return the folder of the lock files."""
     place = settings.LORARY.data / "locks"
     place.mkdir(parents=True, exist_ok=True)
     return place
@@ -37,12 +37,12 @@ def holding(name: str, *, is_shared: bool = False, wait_s: float | None = None) 
     """Hold the lock of a private key.
 
     Args:
-        name: The key; each has a file of its own.
-        is_shared: Others may hold it shared at the same time.
-        wait_s: Seconds to wait for others, ``WAIT_S`` if not given.
+        name: The key; each key has its own file.
+        is_shared: Whether other processes may hold it shared at the same time.
+        wait_s: Seconds to wait for others; ``WAIT_S`` by default.
 
     Raises:
-        Conflict: others did not let go in that time.
+        Conflict: others did not release the lock in that time.
     """
     until = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
     handle = os.open(folder() / name, os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,16 +1,16 @@
-"""Grammar of names and paths, and characters that no text may contain.
+"""Rules for names and paths, and for characters that no text may contain.
 
 Owner and adapter names follow the Hugging Face Hub: at most 96 characters of
 ``[A-Za-z0-9._-]``, no ``--`` or ``..``, no leading or trailing ``.`` or ``-``, no ``.git``
-suffix. They are unique without regard to case: they are compared by ``key_of``. A new name
-is not a device name on Windows, where adapters become folders; that of an owner is not reserved.
-Names from before these rules keep working.
+suffix. They are unique regardless of case: ``key_of`` gives the key. A new name
+must not be a Windows device name, because adapters become folders; an owner's must not be reserved.
+Older names that break these rules keep working.
 
-Aliases are 1 to 96 of the same characters, in one part or in several with ``/`` between them, as
-branches have (``feat/rain``). A part begins and ends with a letter, a digit or ``_`` and has no
-``..``. Case counts, but two may not differ in case alone. None looks like something else that names
-a version: ``main``, ``latest``, ``HEAD``, ``v3``, a revision; nor begins with ``refs/``, as the
-full names of git do, nor ends with ``/history``, as an address does.
+Aliases have 1 to 96 of the same characters, in one or more parts separated by ``/``, like
+branches (``feat/rain``). A part begins and ends with a letter, a digit or ``_`` and has no
+``..``. They are case-sensitive, but two must not differ only in case. An alias must not look like
+another way to name a version (``main``, ``latest``, ``HEAD``, ``v3``, a revision), begin with
+``refs/`` like full names in git, or end with ``/history`` like an API address.
 
 Paths are POSIX, relative, and safe to create on Windows as well.
 Source: huggingface_hub ``validate_repo_id``; MS-FSCC reserved names.
@@ -29,8 +29,8 @@ MAX_NAME = 96
 MAX_PATH = 255
 MAX_DEPTH = 8
 
-#: First path segments that belong to the site, or may one day, and names under which somebody could
-#: pass for the hub or for another one; a new namespace may not take them.
+#: First path segments that the site uses or may use, and names that could be used to impersonate
+#: this or another hub; new namespaces must not have them.
 RESERVED_NAMES = frozenset(
     {
         "about", "abuse", "account", "accounts", "admin", "administrator", "api", "assets",
@@ -62,17 +62,17 @@ _FORBIDDEN_IN_PATH = set('<>:"|?*\\')
 
 
 def has_control(text: str) -> bool:
-    """Whether a text has characters that nobody can see, tabs and ends of lines apart."""
+    """Return whether a text has invisible characters other than tabs and line breaks."""
     return any(char not in "\n\r\t" and unicodedata.category(char) in {"Cc", "Cs"} for char in text)
 
 
 def key_of(name: str) -> str:
-    """Return the form of a name on which uniqueness is held."""
+    """Return the key by which names are compared for uniqueness."""
     return name.casefold()
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if it fits the grammar, as every name that exists does.
+    """Return ``name`` if it is valid for an existing object.
 
     Raises:
         NameInvalid: with the rule that was broken.
@@ -83,7 +83,7 @@ def check_name(name: str) -> str:
 
 
 def check_new_name(name: str, *, is_namespace: bool = False) -> str:
-    """Return ``name`` if an adapter, or a namespace, may be called so from now on.
+    """Return ``name`` if a new adapter or, with ``is_namespace``, a new namespace may have it.
 
     Raises:
         NameInvalid: with the rule that was broken.
@@ -99,7 +99,7 @@ def check_new_name(name: str, *, is_namespace: bool = False) -> str:
 
 
 def is_device(name: str) -> bool:
-    """Whether Windows keeps a name for a device, with any extension and in any case."""
+    """Whether Windows reserves a name for a device, with any extension and in any case."""
     return _WINDOWS_DEVICE.match(name) is not None
 
 
@@ -148,7 +148,7 @@ def check_alias(name: str) -> str:
 
 
 def check_path(path: str) -> str:
-    """Return ``path`` (NFC) if every system can hold it and it stays inside its folder.
+    """Return ``path`` (NFC) if all systems can store it and it stays inside its folder.
 
     Raises:
         PathInvalid: with the rule that was broken.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: Rows of each index that SQLite reads: a fifth of a second for a million rows in all tables. A
-#: smaller sample takes a kind, which a third of all adapters have, to be as rare as a base model.
+#: smaller sample makes a kind, which a third of all adapters have, look as rare as a base model.
 SAMPLE = 20_000
 
 

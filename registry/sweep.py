@@ -1,8 +1,8 @@
 """Deletes unreferenced files after a grace period.
 
-Interrupted uploads leave orphans, and so do workers that die between a promotion and its commit.
-Files are not deleted when they lose their last reference, because the same bytes may be uploaded at
-that moment; ``blobs.promote`` protects those.
+Interrupted uploads and workers that are killed between a promotion and its commit leave
+unreferenced files. Files are not deleted when they lose their last reference, because the same
+bytes may be uploaded at that moment; ``blobs.promote`` protects such uploads.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Files and rows that are looked up, or changed, at once.
+#: Number of files and rows that are looked up, or changed, at a time.
 BATCH = 1000
-#: Number of PostgreSQL's advisory lock.
+#: Key of the advisory lock in PostgreSQL.
 _LOCK = 0x6C6F72617279
 _OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was deleted, or would be."""
+    """What a sweep deleted, or would delete."""
 
     uploads_expired: int
     uploads_forgotten: int  # deleted rows of old uploads
     blobs: int  # released blobs
     files: int  # deleted files of the store, including those of expired uploads
-    bytes_freed: int  # their length; 0 for parts in a bucket without an upload, which is unknown
+    bytes_freed: int  # their size; 0 for parts in a bucket without an upload, whose size is unknown
     leftovers: int  # deleted files outside of the store, left by interrupted uploads
-    leftover_bytes: int  # their length
+    leftover_bytes: int  # their size
 
 
 class Waiting(NamedTuple):
-    """Unreferenced files within their grace period."""
+    """Unreferenced files in their grace period."""
 
     files: int  # their number
-    bytes: int  # their length
-    next_at: datetime | None  # when the first of them can be deleted, None without any
+    bytes: int  # their size
+    next_at: datetime | None  # when the first of them can be deleted; None if there are none
 
 
 def run_alone() -> Swept | None:
@@ -72,7 +72,7 @@ def run_alone() -> Swept | None:
             stack.enter_context(locks.holding("sweep", wait_s=0))
         except Conflict:
             return None
-        if connection.vendor == "postgresql":  # workers on other machines
+        if connection.vendor == "postgresql":  # excludes workers on other machines
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
                 if not cursor.fetchone()[0]:
@@ -124,9 +124,9 @@ def leftovers(*, is_dry: bool = True) -> storage.Usage:
 
 
 def ripe() -> storage.Usage:
-    """Return the stored files that nothing refers to and that the next sweep deletes; one query.
+    """Return the unreferenced stored files that the next sweep will delete; one query.
 
-    Files without a row are not among them: only a dry run, which lists the store, finds those.
+    Files without a row are not included: only a dry run, which lists the store, finds them.
     """
     found = _ripe(timezone.now()).aggregate(files=Count("pk"), size=Sum("size_bytes", default=0))
     return storage.Usage(found["files"], found["size"])
@@ -138,7 +138,7 @@ def _ripe(now: datetime) -> QuerySet[Blob]:
 
 
 def waiting() -> Waiting:
-    """Return the unreferenced files that a sweep still keeps; one query.
+    """Return the unreferenced files that are in their grace period; one query.
 
     Files that no sweep has marked yet count as marked now.
     """
@@ -159,15 +159,15 @@ def _sum(usages: Iterable[tuple[int, int]]) -> storage.Usage:
 
 
 def _sweep_sessions() -> None:
-    """Delete expired sessions, which Django does not do."""
+    """Delete expired sessions; Django does not delete them automatically."""
     Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def _unreferenced() -> Q:
-    """Condition for blobs that no table of any app refers to.
+    """Return the condition for blobs that no table of any app refers to.
 
-    Rows that are deleted with a blob (CASCADE) describe it and do not keep it. Uploads keep theirs
-    for a limited time, and files until their version is withdrawn.
+    Rows that are deleted with a blob (CASCADE) only describe it. Uploads keep their blobs for a
+    limited time, and files until their version is withdrawn.
     """
     keeping = keeping_files().filter(blob=OuterRef("pk"))
     condition = Q(~Exists(keeping), is_stored=True)
@@ -183,15 +183,15 @@ def _unreferenced() -> Q:
 
 
 def _sweep_parts() -> None:
-    """Delete the rows of parts of ended uploads; there may be ten thousand per upload."""
+    """Delete the rows of parts of ended uploads; an upload can have ten thousand."""
     UploadPart.objects.exclude(upload__state__in=_OPEN_STATES).delete()
 
 
 def _sweep_rows(*, is_dry: bool) -> set[str]:
-    """Mark unreferenced blobs, and release those marked before the grace period.
+    """Mark unreferenced blobs, and release those that were marked before the grace period.
 
-    Blobs are read first and then written in batches, which look at their rows again, so that nobody
-    waits while all blobs are read.
+    Blobs are read first and then written in batches, which check their rows again, so that other
+    writers do not wait while all blobs are read.
 
     Returns:
         The digests of the released blobs.
@@ -222,9 +222,9 @@ def _batches(rows: QuerySet[Blob]) -> Iterator[list[int]]:
 
 
 def _release(due: QuerySet[Blob]) -> set[str]:
-    """Release some blobs and return their digests."""
+    """Release blobs and return their digests."""
     with transaction.atomic():
-        # Publications lock the blobs first; those referenced meanwhile are filtered out below.
+        # Publications lock blobs first; blobs referenced in the meantime are filtered out below.
         locked = Blob.objects.select_for_update().filter(pk__in=due.values("pk"))
         names = [blob.pk for blob in locked]
         gone = dict(due.filter(pk__in=names).values_list("pk", "sha256"))
@@ -238,7 +238,7 @@ def _oldest() -> float:
 
 
 def _sweep_files(released: set[str], *, is_dry: bool) -> storage.Usage:
-    """Delete files that no row keeps and that are older than the grace period.
+    """Delete files that no row refers to and that are older than the grace period.
 
     Rows decide whether a digest can be deleted (``blobs.promote``), so that several machines can
     share a bucket: the same bytes cannot be promoted between the check and the deletion.
@@ -249,7 +249,7 @@ def _sweep_files(released: set[str], *, is_dry: bool) -> storage.Usage:
         kept = _kept_names({entry.name for entry in old} - (released if is_dry else set()))
         for entry in old:
             if entry.name in gone or (entry.name in kept and not entry.is_partial):
-                continue  # deleted with the first entry of this name
+                continue  # already deleted with the first entry of this name
             if _sweep_one(entry, released=released, is_dry=is_dry):
                 gone.add(entry.name)
                 size += entry.size
@@ -263,9 +263,9 @@ def _in_batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _kept_names(names: set[str]) -> set[str]:
-    """Return the names that rows keep now, so that nothing has to be asked about them one by one.
+    """Return the names that rows refer to now, so that they need not be checked one by one.
 
-    The others are only candidates: ``promote`` decides about each.
+    The others are only candidates: ``promote`` decides about each of them.
     """
     open_uploads = Upload.objects.filter(
         storage_key__in=[name for name in names if len(name) == 32], state__in=_OPEN_STATES
@@ -276,7 +276,7 @@ def _kept_names(names: set[str]) -> set[str]:
 
 
 def _sweep_one(entry: storage.Entry, *, released: set[str], is_dry: bool) -> bool:
-    """Delete one file if nothing keeps it; return whether it was or would be deleted."""
+    """Delete a file if nothing refers to it; return whether it was, or would be, deleted."""
     if len(entry.name) == 32:
         is_unkept = not _is_kept(entry.name, entry.changed)
         if is_unkept and not is_dry:
@@ -292,7 +292,7 @@ def _sweep_one(entry: storage.Entry, *, released: set[str], is_dry: bool) -> boo
 
 
 def _sweep_locks() -> None:
-    """Delete lock files of keys of uploads that ended long ago."""
+    """Delete the lock files of uploads that ended long ago."""
     oldest = _oldest()
     files = (file for file in locks.folder().iterdir() if len(file.name) == 32)
     for batch in _in_batches((file, file.stat().st_mtime) for file in files):
@@ -305,13 +305,13 @@ def _sweep_locks() -> None:
 
 
 def _is_kept(key: str, changed: float) -> bool:
-    """Whether a private file belongs to an open upload, or may still be promoted."""
+    """Return whether a private file belongs to an open upload, or may still be promoted."""
     states = Upload.objects.filter(storage_key=key).values_list("state", flat=True)
     return _is_in_use(states.first(), changed)
 
 
 def _is_in_use(state: str | None, changed: float) -> bool:
-    """Whether the upload of a key is open; without one, whether its file is young."""
+    """Return whether the upload of a key is open, or without one whether its file is recent."""
     return _is_young(changed) if state is None else state in _OPEN_STATES
 
 

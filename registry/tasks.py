@@ -29,10 +29,10 @@ HUB_ERRORS = (
     TimeoutError,
 )
 
-#: Seconds between two tries after such an error, and how long they do not count as attempts.
+#: Seconds between two attempts after such an error, and how long they do not count as attempts.
 RETRY_S, PATIENCE = 15.0, timedelta(days=1)
 
-#: Time limit of the checks of a file: this, plus a second for so many bytes.
+#: Time limit of the checks of a file: this, plus one second per this number of bytes.
 MIN_LIMIT_S, BYTES_PER_S = 300.0, 1024 * 1024
 
 #: Seconds between two updates of the progress.
@@ -40,7 +40,7 @@ STRIDE_S = 1.0
 
 
 class OutOfTimeError(Exception):
-    """The checks took longer than they may."""
+    """The checks exceeded their time limit."""
 
 
 class Request(request.Request):

@@ -344,7 +344,7 @@ def _add_waiting(rows: Rows, one: _Adapter, version: int, known: Weights, when: 
 
 
 def _add_days(rows: Rows, version: int, downloads: int, since: datetime) -> None:
-    """Add what was downloaded in the last three days, where it is more than nothing."""
+    """Add the downloads of the last three days, if there are any."""
     a_day = downloads // max(1, (rows.end - since).days)
     if a_day:
         for day in (1, 2, 3):

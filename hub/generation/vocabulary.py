@@ -155,7 +155,7 @@ def words_of(random: Random) -> dict[str, str]:
 
 
 def title(random: Random, words: dict[str, str], kind: str) -> str:
-    """Return a title: a name for a character, else what the adapter draws."""
+    """Return a title: a name for a character, otherwise what the adapter draws."""
     if kind == "character":
         return f"{words['Name']} the {words['Subject']}"
     if kind == "style":

@@ -57,7 +57,7 @@ TRAININGS: tuple[tuple[dict[str, str], bool], ...] = (
 #: Text encoder → width of its layers.
 _ENCODERS = {"clip_l": 768, "clip_h": 1024}
 
-#: Most modules of a header: enough for the families to be told apart.
+#: Maximum number of modules of a header: enough to distinguish the families.
 _MODULES = 14
 
 
@@ -76,7 +76,7 @@ class Weights:
 
 @cache
 def weights(family: str, method: str, rank: int, training: int = 0) -> Weights:
-    """Return what is known of weights for a family; a header is written and inspected for it.
+    """Return the analysis of weights for a family; a header is written and inspected for it.
 
     Args:
         family: One of ``FAMILIES``.

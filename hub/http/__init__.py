@@ -1,1 +1,1 @@
-"""HTTP code that all interfaces share: problems, delivery, caching, limits."""
+"""HTTP code shared by all interfaces: problems, delivery, caching, limits."""

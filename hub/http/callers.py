@@ -19,15 +19,15 @@ from registry.tokens import services as tokens
 
 P = ParamSpec("P")
 
-#: A view, which decorators of pages and protocols wrap.
+#: A view that decorators of pages and protocols can wrap.
 View: TypeAlias = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
-#: Methods that change nothing, for which a session needs no CSRF token.
+#: Methods that change nothing and therefore need no CSRF token.
 _SAFE = frozenset({"GET", "HEAD"})
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """Return the address that the nearest trusted hop saw; see ``network_of``."""
+    """Return the address as seen by the nearest trusted hop; see ``network_of``."""
     nearest = ""
     if settings.LORARY.trust_proxy:
         nearest = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
@@ -35,7 +35,7 @@ def address_of(request: HttpRequest | Request) -> str:
 
 
 def bearer_secret(request: HttpRequest | Request) -> str | None:
-    """Return the token in ``Authorization: Bearer``, None without one."""
+    """Return the token in ``Authorization: Bearer``; None if there is none."""
     scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.casefold() == "bearer" else None
 
@@ -43,7 +43,7 @@ def bearer_secret(request: HttpRequest | Request) -> str | None:
 def token_of(
     request: HttpRequest | Request, *, is_query_allowed: bool = False
 ) -> AccessToken | None:
-    """Return the access token of a request, None without one.
+    """Return the access token of a request; None if there is none.
 
     Args:
         request: Schemes other than ``Bearer`` are ignored; a proxy may use them.
@@ -63,7 +63,7 @@ def token_of(
 
 
 def authenticate(request: HttpRequest) -> None:
-    """Set ``request.user``: the token's, else the session's for safe methods, else anonymous."""
+    """Set ``request.user`` from the token or, for safe methods, the session; else anonymous."""
     token = token_of(request, is_query_allowed=True)
     if token is not None:
         request.user = token.user

@@ -1,8 +1,8 @@
-"""Sending stored bytes: conditional requests, ranges, sendfile, nginx and bucket links.
+"""Sends stored bytes: conditional requests, ranges, sendfile, nginx and bucket links.
 
-gunicorn sends a file by sendfile from its position, as many bytes as Content-Length says, so a
-range costs as much per byte as the whole file. For other servers and multipart responses, this
-module reads the file. With ``LORARY_ACCEL`` nginx sends it and this process only decides (see
+gunicorn sends a file by sendfile from its current position, as many bytes as Content-Length says,
+so a range costs as much per byte as the whole file. For other servers and multipart responses, this
+module reads the file. With ``LORARY_ACCEL`` nginx sends the file and this process only decides (see
 ``deploy/nginx.conf``). Files in a bucket are answered with a link that is valid for minutes.
 
 Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest).
@@ -54,7 +54,7 @@ _RANGE = re.compile(r"[ \t]*([0-9]*)-([0-9]*)[ \t]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes ``first`` to ``last``, both included.
+    """A range of bytes; ``first`` and ``last`` are both included.
 
     Attributes:
         is_suffix: Whether it was given as ``-N``. Resumed downloads do not use that form.
@@ -75,7 +75,7 @@ class Span:
 
 
 def spans_of(header: str, size: int) -> list[Span]:
-    """Return the ranges of a Range header, [] for the whole file.
+    """Return the ranges of a Range header; an empty list means the whole file.
 
     Raises:
         RangeUnsatisfiable: the header is valid and all ranges lie outside the file.
@@ -135,7 +135,7 @@ def parted(
 OnSent = Callable[[], object]
 Stored = Blob | Bytes
 
-#: Bytes read at a time without sendfile.
+#: Number of bytes read at a time without sendfile.
 BLOCK = 256 * 1024
 
 #: Seconds for which a link to a bucket is valid; the transfer may take longer.
@@ -182,8 +182,8 @@ def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> 
     """Answer with a file of a version, and count the download.
 
     Args:
-        request: See ``deliver``; its ``If-Match`` is evaluated, too.
-        saved_as: Name to save it under, "" for its own.
+        request: See ``deliver``; its ``If-Match`` is evaluated as well.
+        saved_as: Name to save it under; "" for its own name.
     """
     require_match(request, served.blob)
     return deliver(
@@ -215,8 +215,8 @@ def deliver(
             (``img-src 'self'``), a redirect for each would double the requests, and caches could
             not store a picture by a URL that leads to a link that expires.
         is_private: Whether shared caches must not store it.
-        on_sent: Called once the last byte of the file was sent: once for a download that was
-            made in several ranges. If another server sends the file, called at once.
+        on_sent: Called once the last byte of the file was sent: only once for a download that was
+            made in several ranges. If another server sends the file, called immediately.
 
     Raises:
         Gone: the bytes were deleted.
@@ -235,21 +235,21 @@ def deliver(
         response = _answer(request, blob, spans, place, content_type, done)
         _describe(response, blob, disposition)
     response.headers["ETag"] = etag_of(blob)
-    # Caches revalidate each time: access can change, the bytes cannot. A link expires.
+    # Caches revalidate each time: access can change, although the bytes cannot. A link expires.
     freshness = "no-store" if response.status_code == 302 else "no-cache"
     response.headers["Cache-Control"] = NO_STORE if is_private else f"public, {freshness}"
     return response
 
 
 def _place(blob: Stored, fetch: storage.Fetch) -> Path | str | None:
-    """Return where others can read the bytes: a path, a link, or None."""
+    """Return where another server can read the bytes: a path, a link, or None."""
     store = storage.store()
     is_shown = fetch.disposition == "inline"
     return None if is_shown and storage.has_links() else store.link(blob.sha256, fetch)
 
 
 def _requested_spans(request: HttpRequest, blob: Stored) -> list[Span]:
-    """Return the ranges to send, [] for the whole file."""
+    """Return the ranges to send; an empty list means the whole file."""
     header = request.headers.get("Range", "")
     if request.method != "GET" or not header:
         return []
@@ -260,7 +260,7 @@ def _requested_spans(request: HttpRequest, blob: Stored) -> list[Span]:
 
 
 def _is_last(spans: list[Span], blob: Stored) -> bool:
-    """Whether a download ends with this response, as with the last range of a resumed one."""
+    """Whether a download ends with this response, e.g. with the last range of a resumed one."""
     if not spans:
         return True
     return len(spans) == 1 and spans[0].last == blob.size_bytes - 1 and not spans[0].is_suffix
@@ -365,7 +365,7 @@ def _describe(response: HttpResponseBase, blob: Stored, disposition: str) -> Non
 
 
 class _Transfer(FileResponse):
-    """A response with a file that calls ``on_sent`` once all of it was sent."""
+    """A response with a file that calls ``on_sent`` once the whole file was sent."""
 
     block_size = BLOCK
 
@@ -374,7 +374,7 @@ class _Transfer(FileResponse):
         super().__init__(handle)
 
     def set_headers(self, filelike: object) -> None:
-        """Do nothing: ``deliver`` sets them, Django would guess them from the file."""
+        """Do nothing: ``deliver`` sets the headers; Django would guess them from the file."""
 
     def close(self) -> None:
         """Close the file.
@@ -392,10 +392,10 @@ class _Transfer(FileResponse):
 
 
 class _Pieces:
-    """Texts and ranges of a file, read as one file.
+    """Byte strings and ranges of a file, read as one file.
 
     Attributes:
-        left: The pieces that were not read yet.
+        left: The pieces that have not been read yet.
     """
 
     def __init__(self, handle: BinaryIO, pieces: Iterable[bytes | Span]) -> None:
@@ -428,7 +428,7 @@ class _Pieces:
 
 #: RFC 8187's attr-char besides letters and digits; everything else is percent-encoded.
 _PLAIN = "!#$&+-.^_`|~"
-#: Clients disagree on these inside a quoted string, and some decode %41 to A.
+#: Clients treat these differently inside a quoted string, and some decode %41 to A.
 _DOUBTFUL = '"\\%'
 
 

@@ -1,7 +1,7 @@
-"""Errors of HTTP, not of the catalogue.
+"""Errors of HTTP rather than of the catalogue.
 
-Apart from ``hub.http.problems``, so that classes which DRF imports by name while that module is
-being imported can use them.
+They are separate from ``hub.http.problems``, so that classes that DRF imports by name while that
+module is being imported can use them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Busy(APIException):
 
 
 class LengthRequired(APIException):
-    """A raw body came without Content-Length."""
+    """A request with a raw body has no Content-Length."""
 
     status_code = 411
     default_code = "length_required"

@@ -1,6 +1,6 @@
-"""Limits on the cost of a request: header inspections, and files in forms.
+"""Limits on expensive requests: header inspections, and files in forms.
 
-The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit a
+The largest header costs seconds of CPU time, and a process has dozens of threads. Without a limit
 few clients could keep all of them busy. Forms carry images and single adapters from browsers
 without JavaScript; all other weights are sent as raw bodies.
 """
@@ -27,7 +27,7 @@ from previews.sample_files.formats import MAX_FILM_BYTES
 from registry.errors import SizeMismatch, TooLarge
 from registry.scan import checks
 
-#: Seconds to wait for another inspection to end before the request is refused.
+#: Maximum seconds to wait for another inspection to end before the request is refused.
 WAIT_S = 1.0
 RETRY_AFTER_S = 5
 
@@ -39,7 +39,7 @@ def _slots(count: int) -> BoundedSemaphore:
 
 @contextmanager
 def inspecting() -> Iterator[None]:
-    """Take one of the places of those who inspect headers in this process.
+    """Take one of this process's slots for inspecting headers.
 
     Raises:
         Busy: this process already inspects as many headers as allowed.
@@ -65,7 +65,7 @@ def inspect_head(head: bytes, *, name: str, size: int) -> Inspection:
 
 
 def max_head_bytes(user: AbstractBaseUser | AnonymousUser) -> int:
-    """Return how many bytes from the start of a file a user may send for inspection."""
+    """Return how many bytes from the start of a file a user can send for inspection."""
     if user.is_authenticated:
         return checks.head_bytes()
     return min(checks.head_bytes(), settings.LORARY.stranger_header_bytes + 8)
@@ -84,7 +84,7 @@ def head_too_large(user: AbstractBaseUser | AnonymousUser) -> TooLarge:
     return TooLarge(text % {"limit": limit, "most": checks.head_bytes()}, limit=limit)
 
 
-#: A few videos, or a dozen pictures.
+#: Enough for a few videos, or a dozen pictures.
 MAX_FORM_BYTES = 4 * MAX_FILM_BYTES
 
 
@@ -93,9 +93,10 @@ class FormTooLarge(RequestDataTooBig):
 
 
 class FormSizeLimit(FileUploadHandler):
-    """Upload handler that refuses too large forms before anything of them is written.
+    """Upload handler that refuses forms that are too large before anything is written.
 
-    Django reads a form, with its files, before it knows the page or the user.
+    This is needed because Django reads a form, with its files, before it knows the page or the
+    user.
     """
 
     def handle_raw_input(

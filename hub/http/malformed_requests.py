@@ -1,8 +1,9 @@
-"""Malformed requests that every interface refuses before it handles them.
+"""Refuses malformed requests on all interfaces before they are handled.
 
-A path with a ``.`` or ``..`` segment: clients resolve those before they send a request, so such a
-segment was written as ``%2e``, and proxies and caches disagree about what the path names. A
-``Content-Length`` of more than 18 digits: no file is that long, and from 2⁶³ reading fails.
+Paths with a ``.`` or ``..`` segment are refused: clients resolve such segments before they send a
+request, so one must have been written as ``%2e``, and proxies and caches disagree about what the
+path refers to. A ``Content-Length`` of more than 18 digits is refused: no file is that long, and
+reading fails from 2⁶³.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MAX_LENGTH_DIGITS = 18
 
 
 class MalformedMiddleware:
-    """Answers malformed requests with 400, in a shape that clients of every interface can read."""
+    """Answers malformed requests with 400, in a format that clients of all interfaces can read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

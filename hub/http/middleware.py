@@ -1,9 +1,10 @@
 """Middleware: caching, compression, security headers, HEAD, connections, flushing SQLite.
 
 Views that send public files and images set ``Cache-Control`` themselves. Everything else may depend
-on private, unlisted or gated adapters or on the user, so no cache stores it: neither a proxy nor
-the browser, whose Back button would show it after a sign-out. A few pages show anonymous users only
-public content; the browser may store those, so that going back is instant.
+Views that send public files and images set ``Cache-Control`` themselves. Other responses may depend
+on private, unlisted or gated adapters or on the user, so no cache stores them: neither a proxy nor
+the browser, whose Back button would show them after a sign-out. A few pages show anonymous users
+only public content; the browser may store those, so that going back is instant.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ REVALIDATE = "private, no-cache"
 #: content disappears from caches. Caches that cannot revalidate do not serve it.
 FOR_AN_HOUR = "public, max-age=3600, must-revalidate"
 
-#: Browsers store the response for good, as its URL names its bytes; shared caches revalidate it
+#: Browsers keep the response for a year, as its URL names its bytes; shared caches revalidate it
 #: after an hour, for the same reason.
 FOR_A_YEAR = "public, max-age=31536000, s-maxage=3600, immutable"
 
@@ -40,8 +41,8 @@ PUBLIC_PAGES = frozenset({"api-adapters", "browse", "help", "home", "licences", 
 class CacheMiddleware:
     """Sets ``Cache-Control`` if a view did not, and answers 304 for what a browser has stored.
 
-    The ``ETag`` of a page is the digest of its body: whatever changes the page changes it. That
-    saves bytes, not work.
+    The ``ETag`` of a page is the digest of its body, so it changes with the page. This
+    saves traffic, not computation.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -60,7 +61,7 @@ class CacheMiddleware:
 
 
 def _with_etag(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return a page with an ETag, or 304. It is weak, as compressed forms have the same."""
+    """Return a page with an ETag, or 304. The ETag is weak, because compressed forms share it."""
     if not isinstance(response, HttpResponse):
         return response
     etag = f'W/"{hashlib.sha256(response.content).hexdigest()[:32]}"'
@@ -74,24 +75,24 @@ def is_anonymous(request: HttpRequest) -> bool:
     return not has_session and "Authorization" not in request.headers
 
 
-#: Media types that compression makes shorter, besides texts and those that end with ``+json`` and
-#: ``+xml``. Pictures, weights and archives are compressed already.
+#: Media types that are worth compressing, besides texts and those that end with ``+json`` and
+#: ``+xml``. Pictures, weights and archives are already compressed.
 COMPRESSIBLE = frozenset({"application/json", "application/xml"})
 
 
 class CompressionMiddleware(GZipMiddleware):
     """Compresses pages and documents with gzip, if the client accepts it.
 
-    A page of 60 kB takes 0.8 ms of CPU and becomes 7 kB. Brotli would save another 8% at this
+    A page of 60 kB takes 0.8 ms of CPU and becomes 7 kB. Brotli would save another 8 % at this
     cost, but Django's class pads each response with up to 100 random bytes, so that its length does
-    not reveal a secret in it (BREACH), for which the library of Brotli has no place. Stored files
+    not reveal a secret in it (BREACH), which Brotli's library does not support. Stored files
     are streamed, and sent as they are: their ranges and their ``ETag`` refer to the stored bytes.
     """
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Return the response, compressed if that is useful; its ``ETag`` then is a weak one."""
+        """Return the response, compressed if that is useful; its ``ETag`` is then a weak one."""
         if response.status_code == 304 and response.headers.get("ETag", "").startswith("W/"):
             patch_vary_headers(response, ("Accept-Encoding",))  # as the 200 response
         if response.streaming or not _is_compressible(response.headers.get("Content-Type", "")):
@@ -105,8 +106,8 @@ def _is_compressible(content_type: str) -> bool:
     return is_text or media_type in COMPRESSIBLE
 
 
-#: Responses of at least this length may take minutes to send. Opening a connection again costs
-#: about a millisecond, so shorter ones keep it.
+#: Responses of at least this length may take minutes to send. Opening a new connection costs
+#: about a millisecond, so shorter responses keep it open.
 LONG_BYTES = 8 * 2**20
 
 CONTENT_SECURITY_POLICY = "; ".join(

@@ -39,7 +39,7 @@ from registry import errors
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-#: Bodies that end early, or are not a valid form.
+#: Errors for bodies that end early, or are not a valid form.
 _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
 #: A disk or a disk quota is full: codes of the operating system and of PostgreSQL (``disk_full``).
@@ -100,7 +100,7 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
     def document(self, base: str = "") -> dict[str, Any]:
-        """Return the problem document; ``base`` is the address of the list of codes."""
+        """Return the problem document; ``base`` is the URL of the list of codes."""
         standard = {
             "type": f"{base}#{self.code}",
             "title": self.title,

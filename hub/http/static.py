@@ -1,15 +1,15 @@
-"""Static files under names with a digest of their bytes, which browsers keep for a year.
+"""Static files with a digest of their bytes in their names, which browsers keep for a year.
 
 ```
 <data>/static/<digest of all static files>/
 ├── staticfiles.json            the names with a digest (Django's manifest)
-├── css/tokens.css              the file as it is, for a minute in caches
-├── css/tokens.0ecd0ca4a6b6.css with a digest, for a year
+├── css/tokens.css              the unchanged file, cached for a minute
+├── css/tokens.0ecd0ca4a6b6.css with a digest, cached for a year
 └── css/tokens.0ecd0ca4a6b6.css.br, .gz
 ```
 
-The first web process of a release collects the files before it serves requests, so that no command
-has to be run after an update and the folder of the code can be read-only. A release with other
+The first web process of a release collects the files before it serves requests, so no command
+is needed after an update and the code folder can be read-only. A release with other
 files collects them into another folder, so that processes of two releases can run at once.
 """
 
@@ -35,11 +35,11 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 from registry.local_files import make_folder
 
-#: Folders of other releases that are kept: a process of the one before may still run.
+#: Number of folders of other releases that are kept: a process of the previous one may still run.
 OTHERS = 2
-#: Seconds after which a draft counts as left by a process that was killed.
+#: Seconds after which an unfinished folder counts as left by a killed process.
 DRAFT_S = 3600
-#: Part of the digest; raise it when this module writes other files for the same sources.
+#: Part of the digest; increase it when this module writes different files for the same sources.
 FORM = 1
 
 _DIGEST = re.compile(r"\.[0-9a-f]{12}(?=\.[^./]{1,8}\Z)")
@@ -48,7 +48,7 @@ Found = dict[str, tuple[FileSystemStorage, str]]
 
 
 class HashedStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc] # not typed
-    """Finds the names with digests, and collects the files when none of this release did."""
+    """Finds the names with digests, and collects the files if this release has not done so."""
 
     support_js_module_import_aggregation = True
 
@@ -57,9 +57,9 @@ class HashedStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
 
 
 class StaticMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc] # not typed
-    """Serves the collected files; in debug mode, the files of the code as they are.
+    """Serves the collected files; in debug mode, the unchanged files of the code.
 
-    A page that was opened before an update may ask for names of that release. It gets the file of
+    A page that was opened before an update may request names of that release. It gets the file of
     this release, which caches keep for a minute only.
     """
 
@@ -85,14 +85,14 @@ class StaticMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc] # not typed
 def collected() -> Path:
     """Return the folder with the collected files of this release; collect them if needed.
 
-    They are written to a folder with another name, which is then renamed: a process sees all files
-    or none, and of several that start together one is first.
+    They are written to a folder with a temporary name, which is then renamed: a process sees all
+    files or none, and if several processes start together, only one folder remains.
     """
     parent: Path = settings.LORARY.data / "static"
     found = _found()
     folder = parent / _digest(found)
     if folder.is_dir():
-        folder.touch()  # the newest are kept
+        folder.touch()  # recently used folders are kept
         return folder
     make_folder(parent)
     draft = Path(tempfile.mkdtemp(dir=parent, prefix="."))
@@ -101,7 +101,7 @@ def collected() -> Path:
         try:
             draft.rename(folder)
         except OSError:
-            if not folder.is_dir():  # otherwise another process was first
+            if not folder.is_dir():  # otherwise another process was faster
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -119,7 +119,7 @@ def _found() -> Found:
 
 
 def _digest(found: Found) -> str:
-    """Return the digest of all files, and of what decides how they are written."""
+    """Return the digest of all files, and of the settings that affect how they are written."""
     digest = hashlib.sha256(repr((FORM, django.__version__)).encode())
     for name, (storage, path) in sorted(found.items()):
         digest.update(repr((name, Path(storage.path(path)).read_bytes())).encode())
@@ -139,7 +139,7 @@ def _collect(found: Found, folder: Path) -> None:
 
 
 def _delete_old(parent: Path, current: Path) -> None:
-    """Delete the folders of releases before the last ones, and what interrupted starts left."""
+    """Delete the folders of all but the last releases, and those of interrupted starts."""
     folders = {path: path.stat().st_mtime for path in parent.iterdir() if path != current}
     drafts = [path for path in folders if path.name.startswith(".")]
     others = sorted(folders.keys() - set(drafts), key=folders.__getitem__)

@@ -1,7 +1,7 @@
-"""Rate limits, counted in the cache: a number of requests in each minute of the clock.
+"""Rate limits, counted in the cache: a number of requests per clock minute.
 
-One counter for each client, while REST framework stores the time of every request: that grows with
-the limit, and loses requests if two processes write it at once.
+There is one counter per client. REST framework would store the time of every request, which grows
+with the limit and loses requests if two processes write at the same time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _CountingThrottle(SimpleRateThrottle):
     """Throttle that counts requests in fixed windows, by trusted address or user.
 
     Attributes:
-        left: Requests that the client has left in this window; None without a limit.
+        left: Number of requests that the client has left in this window; None without a limit.
         reset_s: Seconds until the next window.
     """
 
@@ -66,7 +66,7 @@ class _CountingThrottle(SimpleRateThrottle):
     def _count(self, key: str, duration: int, cost: int) -> int:
         try:
             return self.cache.incr(key, cost)
-        except ValueError:  # the first one of the window
+        except ValueError:  # the first request of the window
             if self.cache.add(key, cost, duration):
                 return cost
             return self.cache.incr(key, cost)
@@ -114,7 +114,7 @@ class CoverThrottle(_AddressThrottle):
 
 
 class WriteThrottle(_CountingThrottle):
-    """Limits a user's requests that may change something."""
+    """Limits a user's requests that may change data."""
 
     scope = "writes"
 
@@ -123,7 +123,7 @@ class WriteThrottle(_CountingThrottle):
         return _a_minute(settings.LORARY.writes_per_minute)
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        """Return the user's key; None for reads, including ``POST`` searches, and for anonymous."""
+        """Return the user's key; None for reads (``POST`` searches too) and anonymous users."""
         is_read = request.method in SAFE_METHODS or getattr(view, "is_open", False)
         if is_read or not request.user.is_authenticated:
             return None
@@ -133,8 +133,8 @@ class WriteThrottle(_CountingThrottle):
 class ScopeThrottle(ScopedRateThrottle, _CountingThrottle):
     """Limits expensive views, which set ``throttle_scope``.
 
-    If the work grows with the body, a view also sets ``throttle_bytes``: every so many bytes of the
-    body count as one request more.
+    If the work grows with the body, a view also sets ``throttle_bytes``: that many bytes of the
+    body count as one more request.
     """
 
     def cost_of(self, request: Request, view: APIView) -> int:

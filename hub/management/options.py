@@ -42,10 +42,10 @@ def queues(text: str) -> str:
 
 
 def adapter_named(full_name: str) -> Adapter:
-    """Return an adapter by its current or a former name, also a private one.
+    """Return an adapter by its current or a former name, even a private one.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist.
     """
     owner, _slash, name = full_name.partition("/")
     names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
@@ -58,6 +58,6 @@ def adapter_named(full_name: str) -> Adapter:
 
 def _families() -> set[str]:
     """Return the families that Lorary knows, and those that only the bases file here has."""
-    with suppress(BasesInvalid):  # a renderer reports that
+    with suppress(BasesInvalid):  # the renderer reports it
         return {*FAMILIES, *load_bases(settings.LORARY.bases).families}
     return set(FAMILIES)

@@ -19,11 +19,11 @@ class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
 
 #: Seconds between two lines of progress, on a terminal and in a log.
 TERMINAL_S, LOG_S = 0.2, 30.0
-#: Objects between two lines of progress in a log.
+#: Number of objects between two lines of progress in a log.
 STEP = 500
 #: The same for quick work on all adapters.
 LARGE_STEP = 10_000
-#: Number of entries that are listed; the rest is only counted.
+#: Number of entries that are listed; others are only counted.
 NAMED = 10
 
 

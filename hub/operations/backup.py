@@ -15,7 +15,8 @@ and the sweeper deletes a blob only after days without a reference. So each blob
 was stored at that moment. The first pass copies most files; the second, which takes seconds, copies
 those that were added during the first. Files that no set refers to are harmless.
 
-Bytes of open uploads are not in a backup: after a restore, clients have to send them again.
+Bytes of open uploads are not in a backup: after a restore, clients have to send them again. Nor
+are thumbnails, which are a cache: they are made again when they are requested.
 """
 
 from __future__ import annotations

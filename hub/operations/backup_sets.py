@@ -1,7 +1,7 @@
 """The sets of a folder of backups: their manifests, and which sets are kept.
 
 An incomplete set never replaces a complete one: ``keep`` sets are kept, and ``keep`` complete ones.
-So after a file was lost or damaged, old sets are still deleted, but not the last ones that have the
+After a file was lost or damaged, old sets are still deleted, but not the last ones that have the
 file, and there are never more than twice ``keep`` sets.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from registry.blobs.migrate_store import Named
 
 FORMAT = 1
-#: Losing up to so many files is no reason for alarm, however small the hub.
+#: Losing up to this many files never raises an alarm, even on a small hub.
 IGNORED_LOSS = 5
 #: Keys of a manifest with files that could not be saved; older ones only have ``missing``.
 NOT_SAVED = ("missing", "damaged", "failed")
@@ -110,7 +110,7 @@ def require_as_written(file: Path, sha256: str) -> None:
 def prune(folder: Path, keep: int) -> int:
     """Delete the sets that are not kept, and the files that no kept set refers to.
 
-    So files that were withdrawn from the hub disappear from its backups, too.
+    Files that were withdrawn from the hub therefore disappear from its backups as well.
 
     Returns:
         Number of deleted files.

@@ -23,7 +23,7 @@ from registry.blobs.migrate_store import Named
 from registry.local_files import flush, make_file
 from registry.models import Blob
 
-#: Rows that are read at once.
+#: Number of rows read at a time.
 BATCH = 2000
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
 #: Connection options of psycopg → environment variables of PostgreSQL's programs.
@@ -119,7 +119,7 @@ def _restore_sqlite(source: Path) -> None:
     make_file(draft)
     shutil.copyfile(source, draft)
     flush(draft)
-    for end in ("-wal", "-shm"):  # of the empty database that is replaced
+    for end in ("-wal", "-shm"):  # files of the empty database that is replaced
         target.with_name(target.name + end).unlink(missing_ok=True)
     draft.replace(target)
 
@@ -138,7 +138,7 @@ def _dump_postgres(target: Path, listing: TextIO) -> Listed:
 
 @contextmanager
 def _snapshot() -> Iterator[str]:
-    """Hold a snapshot that other connections can use, too."""
+    """Hold a snapshot that other connections can use."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SELECT pg_export_snapshot()")
@@ -146,7 +146,7 @@ def _snapshot() -> Iterator[str]:
 
 
 def _run(command: Sequence[str]) -> None:
-    environ = {**os.environ, **_postgres()}  # the list of processes must not show the password
+    environ = {**os.environ, **_postgres()}  # the password must not appear in the process list
     try:
         done = subprocess.run(
             list(command), env=environ, capture_output=True, text=True, check=False

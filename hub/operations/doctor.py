@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def exposed() -> list[Path]:
-    """Return folders and files that other accounts can read; not those in a closed folder."""
+    """Return folders and files that other users can read, except those inside a closed folder."""
     data = settings.LORARY.data
     closed = [] if is_open(data) else [data]
     return [path for path in _places(data) if is_open(path) and not _lies_in(path, closed)]
@@ -69,14 +69,14 @@ def _lies_in(path: Path, folders: list[Path]) -> bool:
 
 #: Free space below which uploads may fail.
 LOW_SPACE_BYTES = 2 * 2**30
-#: A job that waits longer than this has no worker, or too few.
+#: A job that waits longer than this has no worker, or there are too few workers.
 LONG_WAIT = timedelta(minutes=2)
 FREE_SPACE = "Free space on that disk; until then uploads are refused, but nothing is lost."
 MIGRATE = "Run `manage.py migrate`."
-UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server runs or its folder exists."
-#: Missing blobs and invalid names that are listed; the rest is only counted.
+UNREACHABLE = "Check LORARY_DATABASE_URL, and that its server is running or its folder exists."
+#: Maximum number of missing blobs and invalid names that are listed; others are only counted.
 NAMED = 5
-#: Stored files up to which all are looked at, and that are looked at of more.
+#: With more stored files than this, a sample of this size is checked.
 SAMPLE = 1000
 #: Matches names that may be a device name of Windows.
 DEVICE_LIKE = Q(key__regex=r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])")
@@ -96,7 +96,7 @@ def examine(*, is_deep: bool = False) -> Iterator[Report]:
     """Yield the reports of all probes; without a database, of those that do not need it.
 
     Args:
-        is_deep: Look at every stored file; otherwise at a sample if there are many.
+        is_deep: Check every stored file; otherwise only a sample if there are many.
     """
     for name, probe in PROBES.items():
         try:
@@ -109,12 +109,12 @@ def examine(*, is_deep: bool = False) -> Iterator[Report]:
             has_no_room = is_full(error) or _free_bytes() < MIN_FREE_BYTES
             is_away = connection.connection is None
             hint = FREE_SPACE if has_no_room else UNREACHABLE if is_away else MIGRATE
-            what = "cannot be reached" if is_away else "refuses"
+            what = "cannot be reached" if is_away else "reports an error"
             yield Report(name, "error", f"The database {what}: {str(error).strip()}", hint)
             if name == "database":
                 return
         except StorageAway as error:
-            hint = "See the report on the storage."
+            hint = "See the storage report."
             yield Report(name, "error", f"The files cannot be examined: {error.__cause__}", hint)
 
 
@@ -124,7 +124,7 @@ def _settings() -> Iterator[Report]:
         state: Literal["warning", "error"] = "error" if message.level >= ERROR else "warning"
         yield Report("settings", state, str(message.msg), str(message.hint or ""))
     if not found:
-        yield Report("settings", "ok", "Every setting makes sense.")
+        yield Report("settings", "ok", "All settings are valid.")
 
 
 def _space() -> Iterator[Report]:
@@ -143,15 +143,17 @@ def _free_bytes() -> int:
 
 
 def _rights() -> Iterator[Report]:
-    """Report files that other accounts of this machine can read."""
+    """Report files that other users of this machine can read."""
     places = " ".join(str(path) for path in exposed())
     if not places:
-        yield Report("rights", "ok", "Other accounts of this machine cannot read rows or files.")
+        yield Report(
+            "rights", "ok", "Other users of this machine cannot read the database or the files."
+        )
         return
     hint = f"Run `chmod o= {places}`."
     if settings.LORARY.accel:
-        hint = f"Put nginx's user into their group and restart it. {hint}"
-    yield Report("rights", "warning", f"Other accounts can look into {places}.", hint)
+        hint = f"Add nginx's user to their group and restart nginx. {hint}"
+    yield Report("rights", "warning", f"Other users can read {places}.", hint)
 
 
 def _database() -> Iterator[Report]:
@@ -160,19 +162,23 @@ def _database() -> Iterator[Report]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
-        message = f"{counted(len(plan), 'migration')} not applied yet."
+        message = f"{counted(len(plan), 'migration')} not yet applied."
         yield Report("database", "error", message, MIGRATE)
     else:
-        yield Report("database", "ok", f"{connection.display_name} answers and is up to date.")
+        yield Report("database", "ok", f"{connection.display_name} responds and is up to date.")
 
 
 def _guards() -> Iterator[Report]:
     """Report whether the triggers that protect published rows exist."""
     if lost := guards.missing(connection):
-        message = f"The database does not guard what is published: {', '.join(lost)}."
-        yield Report("guards", "error", message, "Run `manage.py migrate`; it puts them back.")
+        message = f"Triggers that protect published data are missing: {', '.join(lost)}."
+        yield Report("guards", "error", message, "Run `manage.py migrate`; it restores them.")
     else:
-        yield Report("guards", "ok", f"The database holds all {len(guards.triggers())} guards.")
+        yield Report(
+            "guards",
+            "ok",
+            f"All {len(guards.triggers())} triggers that protect published data exist.",
+        )
 
 
 def _storage() -> Iterator[Report]:
@@ -188,19 +194,24 @@ def _storage() -> Iterator[Report]:
         yield Report("storage", "error", message, FREE_SPACE)
         return
     except (OSError, StorageAway) as error:
-        hint = "Check LORARY_STORAGE, and the rights and credentials of this process."
-        yield Report("storage", "error", f"It fails: {error.__cause__ or error}", hint)
+        hint = "Check LORARY_STORAGE, and the permissions and credentials of this process."
+        yield Report(
+            "storage", "error", f"The storage does not work: {error.__cause__ or error}", hint
+        )
         return
     if is_same and is_listed:
-        yield Report("storage", "ok", "A file could be written, read, listed and removed.")
+        yield Report("storage", "ok", "A file was written, read, listed and deleted.")
     else:
         yield Report(
-            "storage", "error", "Reads differ from writes.", "Check the disk or the server."
+            "storage",
+            "error",
+            "The storage returned different bytes from those that were written.",
+            "Check the disk or the server.",
         )
 
 
 def _names() -> Iterator[Report]:
-    """Report owners and adapters whose names are no longer allowed for new ones."""
+    """Report owners and adapters with names that are no longer allowed."""
     owners = list(Namespace.objects.filter(key__in=RESERVED_NAMES).values_list("name", flat=True))
     rows = Namespace.objects.values_list("name", flat=True)
     owners += filter(is_device, rows.filter(DEVICE_LIKE))
@@ -208,22 +219,24 @@ def _names() -> Iterator[Report]:
     devices = [one.full_name for one in adapters if is_device(one.name)]
     found = sorted(owners) + sorted(devices)
     if not found:
-        yield Report("names", "ok", "No owner or adapter has a name that new ones may not take.")
+        yield Report("names", "ok", "All names of owners and adapters are allowed for new ones.")
         return
     more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    message = f"Names that new ones may not take: {', '.join(found[:NAMED])}{more}."
+    message = f"Names that are no longer allowed: {', '.join(found[:NAMED])}{more}."
     hint = "They keep working. Owners of adapters with a Windows device name should rename them."
     yield Report("names", "warning", message, hint)
 
 
 def _facets() -> Iterator[Report]:
-    """Compare the counters of facets with the adapters."""
+    """Compare the counters of the browse page's filters with the adapters."""
     wrong = facet_counters.lacking(connection)
     if not wrong:
-        yield Report("facets", "ok", "The filters of the browse page count right.")
+        yield Report("facets", "ok", "The counts of the browse page's filters are correct.")
         return
     field, value, lacks = wrong[0]
-    message = f"{counted(len(wrong), 'counter')} wrong, such as {field} {value!r} by {-lacks:+,}."
+    message = (
+        f"{counted(len(wrong), 'counter')} wrong, such as {field} {value!r}, off by {-lacks:+,}."
+    )
     yield Report("facets", "error", message, "Run `manage.py facets rebuild`.")
 
 
@@ -232,10 +245,12 @@ def _broker() -> Iterator[Report]:
         with current_app.connection_for_write() as link:
             link.ensure_connection(max_retries=1, timeout=5)
     except (KombuError, OSError) as error:
-        hint = "Start the broker or check LORARY_BROKER_URL; until then work waits for the sweep."
-        yield Report("broker", "error", f"It does not answer: {error}", hint)
+        hint = (
+            "Start the broker or check LORARY_BROKER_URL; until then jobs start a few seconds late."
+        )
+        yield Report("broker", "error", f"The broker does not respond: {error}", hint)
         return
-    yield Report("broker", "ok", "The broker answers.")
+    yield Report("broker", "ok", "The broker responds.")
 
 
 def _jobs() -> Iterator[Report]:
@@ -249,14 +264,16 @@ def _jobs() -> Iterator[Report]:
         start = f"`manage.py worker --queues {queue}`"
         busy = ", ".join(worker.name for worker in job_selectors.serving(queue, living))
         hint = (
-            f"{busy} is at it; another one helps: {start}." if busy else f"Start a worker: {start}."
+            f"{busy} is working on them; start another one: {start}."
+            if busy
+            else f"Start a worker: {start}."
         )
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
     if dead:
         is_well = False
         message = f"{counted(dead, 'job')} left by a worker that died."
-        yield Report("jobs", "warning", message, "Any worker of their queue takes them over.")
+        yield Report("jobs", "warning", message, "Any worker of their queue will take them over.")
     for report in _unknown_tasks():
         is_well = False
         yield report
@@ -265,7 +282,7 @@ def _jobs() -> Iterator[Report]:
 
 
 def _unknown_tasks() -> Iterator[Report]:
-    """Report tasks that no worker has known for longer than an update takes."""
+    """Report tasks unknown to all workers for longer than an update takes."""
     rows = job_selectors.of_unknown_task().order_by().values("task")
     for row in rows.annotate(count=Count("id"), oldest=Min("started_at")):
         jobs, since = counted(row["count"], "job"), f"{row['oldest']:%Y-%m-%d %H:%M} UTC"
@@ -275,17 +292,21 @@ def _unknown_tasks() -> Iterator[Report]:
 
 
 def _workers() -> Iterator[Report]:
-    """Report workers, and families with renders that no worker serves."""
+    """Report workers, and families with waiting renders that no worker serves."""
     living = job_selectors.alive()
     names = ", ".join(worker.name for worker in living) or "none"
     state: Literal["ok", "warning"] = "ok" if living else "warning"
-    start = "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes some seconds."
+    start = (
+        "Start the hub with `manage.py up`, or `manage.py worker` alone; it takes a few seconds."
+    )
     hint = "" if living else start
-    yield Report("workers", state, f"Workers that gave a sign lately: {names}.", hint)
+    yield Report("workers", state, f"Workers seen recently: {names}.", hint)
     for one in unserved_families(living):
         message = f"Renders that wait for a worker for {one.title} ({one.family}): {one.count}."
         start = "Start one: `manage.py worker --queues render`."
-        base = "Put a base model of it into a bases file (docs/previews.md) and start a worker."
+        base = (
+            "Add a base model of this family to a bases file (docs/previews.md) and start a worker."
+        )
         yield Report("workers", "warning", message, start if one.has_base else base)
 
 
@@ -296,14 +317,16 @@ def _bases() -> Iterator[Report]:
     try:
         bases = load_bases(path)
     except BasesInvalid as error:
-        yield Report("bases", "error", str(error), "Mend it; `manage.py bases` says more.")
+        yield Report(
+            "bases", "error", str(error), "Correct the file; `manage.py bases` shows details."
+        )
         return
     families = ", ".join(bases.families) or "none"
     yield Report("bases", "ok", f"{path} serves these families: {families}.")
 
 
 def _bytes(*, is_deep: bool = False) -> Iterator[Report]:
-    """Compare the size of stored files with their rows: of a sample, or of all."""
+    """Compare the sizes of stored files with their rows, for a sample or for all files."""
     stored = Blob.objects.filter(is_stored=True)
     total = stored.count()
     is_whole = is_deep or total <= SAMPLE
@@ -313,21 +336,23 @@ def _bytes(*, is_deep: bool = False) -> Iterator[Report]:
     for sha256, what in problems:
         wrong += 1
         if wrong <= NAMED:
-            hint = "Bring it from a backup: `manage.py storage mend --from URL`."
+            hint = "Restore it from a backup: `manage.py storage mend --from URL`."
             yield Report("bytes", "error", f"{sha256}: {what}.", hint)
     if wrong > NAMED:
         yield Report(
-            "bytes", "error", f"{wrong:,} of {counted(count, 'file')} in all missing or short."
+            "bytes", "error", f"{wrong:,} of {counted(count, 'file')} missing or incomplete."
         )
     elif not wrong and is_whole:
-        yield Report("bytes", "ok", f"Of {counted(count, 'file')} all are there in full length.")
+        yield Report(
+            "bytes", "ok", f"{counted(count, 'file')} checked; none is missing or incomplete."
+        )
     elif not wrong:
-        message = f"Of {counted(total, 'file')}, {count:,} were looked at and are in full length."
-        yield Report("bytes", "ok", message, "`manage.py doctor --deep` looks at all of them.")
+        message = f"{count:,} of {counted(total, 'file')} checked; none is missing or incomplete."
+        yield Report("bytes", "ok", message, "`manage.py doctor --deep` checks all files.")
 
 
 def _wrong_sizes(stored: QuerySet[Blob]) -> Iterator[tuple[str, str]]:
-    """Yield the files that are missing or have another size; lists the whole store."""
+    """Yield the files that are missing or have the wrong size; lists the whole store."""
     here = {
         bytes.fromhex(one.name): one.size for one in storage.store().names() if not one.is_partial
     }
@@ -337,7 +362,7 @@ def _wrong_sizes(stored: QuerySet[Blob]) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_sizes_of(blobs: Iterable[Blob]) -> Iterator[tuple[str, str]]:
-    """Yield those of some files that are missing or have another size."""
+    """Yield the given files that are missing or have the wrong size."""
     for blob in blobs:
         try:
             with storage.store().open(blob.sha256) as stream:
@@ -353,7 +378,7 @@ def _what(found: int | None, size: int) -> str:
 
 
 def _sample(stored: QuerySet[Blob]) -> list[Blob]:
-    """Return the newest files, and as many others by chance."""
+    """Return the newest files, and as many random others."""
     newest = list(stored.order_by("-pk")[: SAMPLE // 2])
     below = newest[-1].pk
     numbers = random.sample(range(1, below), min(below - 1, 2 * SAMPLE))
@@ -368,14 +393,16 @@ def _orphans(*, is_deep: bool = False) -> Iterator[Report]:
         files, size = swept.files, swept.bytes_freed
     else:
         files, size = sweep.ripe()
-    message = f"{counted(files, 'file')} ({size_text(size)}) that nothing refers to."
+    message = f"{counted(files, 'file')} ({size_text(size)}) not referenced by anything."
     if files:
-        yield Report("orphans", "warning", message, "The worker of `checks` removes them hourly.")
+        yield Report(
+            "orphans", "warning", message, "The worker for `checks` deletes them every hour."
+        )
     elif is_whole:
-        yield Report("orphans", "ok", "No file without a row is older than the grace period.")
+        yield Report("orphans", "ok", "No unreferenced file is older than the grace period.")
     else:
-        hint = "`manage.py doctor --deep` also looks for files without a row."
-        yield Report("orphans", "ok", "No row of a file waits for its deletion.", hint)
+        hint = "`manage.py doctor --deep` also finds files without a database row."
+        yield Report("orphans", "ok", "No file is waiting to be deleted.", hint)
 
 
 def _pieces() -> Iterator[Report]:
@@ -384,10 +411,12 @@ def _pieces() -> Iterator[Report]:
     pieces = f"{counted(len(here), 'piece')} ({size_text(sum(here))})"
     message = f"{pieces} of uploads from Hugging Face clients"
     if left.files:
-        message = f"{message}, {left.files:,} ({size_text(left.bytes)}) of them left over."
-        yield Report("pieces", "warning", message, "The worker of `checks` removes them hourly.")
+        message = f"{message}, {left.files:,} ({size_text(left.bytes)}) of them no longer needed."
+        yield Report(
+            "pieces", "warning", message, "The worker for `checks` deletes them every hour."
+        )
     else:
-        yield Report("pieces", "ok", f"{message}, none left over.")
+        yield Report("pieces", "ok", f"{message}, all still needed.")
 
 
 def _lengths(folder: Path) -> list[int]:
@@ -403,33 +432,33 @@ def _lengths(folder: Path) -> list[int]:
 def _anatomies() -> Iterator[Report]:
     count = reinspect.stale().count()
     if count:
-        message = f"What is known of {counted(count, 'file')} was written by an older version."
+        message = f"The analysis of {counted(count, 'file')} is from an older version."
         yield Report("anatomies", "warning", message, "Run `manage.py reinspect`.")
     else:
-        yield Report("anatomies", "ok", "What is known of the files is up to date.")
+        yield Report("anatomies", "ok", "The analyses of all files are up to date.")
 
 
 def _hashes() -> Iterator[Report]:
     count = rehash.without_all_hashes().count()
     if count:
-        message = f"{counted(count, 'file')} known by some of their hashes only."
+        message = f"Some hashes of {counted(count, 'file')} are missing."
         yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")
     else:
-        yield Report("hashes", "ok", "Weights can be looked up by every kind of hash.")
+        yield Report("hashes", "ok", "Weights can be looked up by all kinds of hashes.")
 
 
 def _search() -> Iterator[Report]:
-    """Report adapters that searches do not find by their current words."""
+    """Report adapters whose search documents are missing or outdated."""
     found = maintenance.check(is_quick=True)
     if found.is_well:
         yield Report("search", "ok", "Every adapter has a current search document.")
         return
     index = "" if found.has_index else " The full-text index is missing or of another release."
-    message = f"Search documents missing: {found.missing:,}, outdated: {found.stale:,}.{index}"
+    message = f"Missing search documents: {found.missing:,}; outdated: {found.stale:,}.{index}"
     yield Report("search", "error", message, "Run `manage.py search rebuild`.")
 
 
-#: Probes that look at a sample by default.
+#: Probes that check only a sample by default.
 DEEP = frozenset({"bytes", "orphans"})
 PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "settings": _settings,

@@ -2,9 +2,9 @@
 
 They accept any ``Host``: monitors use the address of a machine.
 
-Each part of the hub is probed in its own thread, by doing a little of its work, and has
-``PROBE_TIMEOUT_S`` to answer. A probe that hangs is not started again until it ends, so probes
-never pile up. Results are cached for ``CACHE_S``, so that frequent requests cost nothing more.
+Each part of the hub is probed in its own thread by a small operation, and has ``PROBE_TIMEOUT_S``
+to respond. A probe that hangs is not started again until it ends, so probes never pile up. Results
+are cached for ``CACHE_S``, so that frequent requests are cheap.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from django.views.decorators.http import require_safe
 from registry import storage
 from registry.errors import StorageFull
 
-#: Seconds that a part has to answer, and for which its answer is cached.
+#: Seconds that a part has to respond, and seconds for which its result is cached.
 PROBE_TIMEOUT_S, CACHE_S = 1.0, 5.0
 #: Free bytes below which the hub cannot accept a part of an upload and some rows.
 MIN_FREE_BYTES = 16 * 2**20
@@ -183,7 +183,7 @@ def live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 if all parts work, else 503; the reasons are in the log."""
+    """Respond with 200 if all parts work, otherwise 503; the reasons are in the log."""
     found = _HEALTH.part_states()
     parts = {name: "up" if is_fit else "down" for name, is_fit in found.items()}
     is_ready = all(found.values())

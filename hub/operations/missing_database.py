@@ -15,5 +15,5 @@ def missing_hub() -> str:
         return ""  # unavailable: the caller reports that
     return (
         f"There is no hub in {settings.LORARY.data} yet. If yours is elsewhere, set LORARY_DATA "
-        "(and LORARY_DATABASE_URL) as it has them; else begin with `manage.py migrate`."
+        "(and LORARY_DATABASE_URL) to its values; otherwise start with `manage.py migrate`."
     )

@@ -107,7 +107,7 @@ def reading(folder: Path) -> Iterator[None]:
     """
     try:
         handle = os.open(folder / _FOLDER, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):  # a copy of the folder, or somebody else's
+    except (FileNotFoundError, PermissionError):  # a copy of the folder, or one of another user
         yield
         return
     try:

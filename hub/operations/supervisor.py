@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-#: Seconds that children get to end before they are killed; documented as 15 for the whole hub.
+#: Seconds that children have to exit before they are killed; documented as 15 for the whole hub.
 STOP_S = 10.0
 #: Seconds between two checks of the children.
 POLL_S = 0.2
-#: Longest pause before a restart, and the lifetime after which the pause is reset.
+#: Maximum pause before a restart, and the lifetime after which the pause is reset.
 MAX_PAUSE_S, HEALTHY_S = 30.0, 60.0
 
 _PR_SET_PDEATHSIG = 1
@@ -119,7 +119,7 @@ class Supervisor:
         on_started: Callable[[], object] | None = None,
         on_poll: Callable[[], object] | None = None,
     ) -> int:
-        """Start all children, watch them, end them all; return the exit code of the hub.
+        """Start all children, watch them, stop them all; return the exit code of the hub.
 
         Args:
             on_started: Called once the essential children run, before the others start; it may
@@ -168,7 +168,7 @@ class Supervisor:
             self.say(f"{child.name} exited with code 0.")
         else:
             pause = child.plan_restart()
-            self.say(f"{child.name} ended ({_exit_text(code)}): restart in {pause:g} s.")
+            self.say(f"{child.name} ended ({_exit_text(code)}): restarting in {pause:g} s.")
 
     def _start_due(self, *, essential_only: bool = False) -> None:
         for child in self.children:
@@ -203,7 +203,7 @@ WAIT_FOR_WEB_S = 30.0
 
 
 class Announcer:
-    """Announces once that the web server answers, however long that takes."""
+    """Announces once that the web server responds, however long that takes."""
 
     def __init__(
         self,
@@ -233,7 +233,7 @@ class Announcer:
                 return
             if time.monotonic() >= until:
                 self._say(
-                    f"The web server does not answer after {WAIT_FOR_WEB_S:g} s: still waiting."
+                    f"The web server has not responded after {WAIT_FOR_WEB_S:g} s; still waiting."
                 )
                 return
             time.sleep(0.05)

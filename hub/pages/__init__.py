@@ -1,1 +1,1 @@
-"""Server-rendered pages, one noun per file. Views read selectors and call services."""
+"""Server-rendered pages, one noun per module. Views read selectors and call services."""

@@ -20,7 +20,7 @@ from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, 
 
 #: Statuses with their own template; the others share one.
 _OWN_PAGE = {403, 404, 410}
-#: Control characters that a pasted search may contain; words are split there.
+#: Control characters that a pasted search may contain; words are split at them.
 _BETWEEN_WORDS = "\t\n\r"
 
 
@@ -30,7 +30,7 @@ def page(
     judges_query: bool = False,
     throttle: type[PageThrottle | CoverThrottle | DrawnImageThrottle] | None = PageThrottle,
 ) -> View[P]:
-    """Answer a view's errors with a page: a redirect if the object moved, else an error page.
+    """Answer a view's errors with a page: a redirect if the object moved, otherwise an error page.
 
     Args:
         judges_query: Whether the view validates its query string itself.

@@ -242,7 +242,7 @@ class SampleForm(forms.Form):
 
 
 class YankForm(forms.Form):
-    """The reason of yanking a version."""
+    """Reason for yanking a version."""
 
     reason = forms.CharField(
         label=_("Reason"),

@@ -13,7 +13,7 @@ from lorary.anatomy import FAMILIES, family_title
 from registry.cards.base_models import Medium, medium_of
 from registry.models import Adapter, Maturity, Version
 
-#: What each content rating means.
+#: Meaning of each content rating.
 RATING_MEANINGS = {
     Maturity.GENERAL: gettext_lazy("fit for everybody"),
     Maturity.SUGGESTIVE: gettext_lazy("revealing clothes, mild violence or horror"),
@@ -78,7 +78,7 @@ def strength_range(version: Version) -> str:
 
 
 def recommendation(version: Version) -> str:
-    """Return the recommended strength as a phrase, "" if there is none."""
+    """Return the recommended strength as a phrase; "" if there is none."""
     low, high, best = version.strength_min, version.strength_max, signed(version.strength)
     if low is None or high is None or low == high:
         return _("Recommended %(best)s") % {"best": best} if best else ""

@@ -1,4 +1,4 @@
-"""URLs outside of the pages, and which of those that a request names are of this hub."""
+"""URLs outside of the pages, and checks whether URLs in a request belong to this hub."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from registry.models import Version
 
 
 def address(request: HttpRequest) -> str:
-    """Return the URL of this hub without a trailing slash: as configured, or of the request."""
+    """Return the URL of this hub without a trailing slash: the configured or the requested one."""
     return settings.LORARY.base_url or request.build_absolute_uri("/").rstrip("/")
 
 
 def is_own(request: HttpRequest, url: str) -> bool:
-    """Whether a URL is of the site that was requested, so that a page may redirect to it."""
+    """Whether a URL belongs to the requested site, so that a page may redirect to it."""
     return url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )

@@ -28,7 +28,7 @@ from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 from registry.models import Worker, WorkerWish
 
-#: Days for which failures are shown.
+#: Number of days for which failures are shown.
 DAYS = 7
 #: Number of jobs of unknown tasks that are shown.
 MOST = 50
@@ -84,7 +84,7 @@ def worker(request: HttpRequest, worker_id: int) -> HttpResponse:
     row = workers.request_state(actor=request.user, worker_id=worker_id, wish=wish)
     sentences = {
         WorkerWish.PAUSE: _("“%(name)s” takes no new jobs until it is resumed."),
-        WorkerWish.DRAIN: _("“%(name)s” stops after its job. Start it again by hand."),
+        WorkerWish.DRAIN: _("“%(name)s” stops after its job. Start it again manually."),
         WorkerWish.WORK: _("“%(name)s” is running again."),
     }
     messages.success(request, sentences[WorkerWish(wish)] % {"name": row.name})

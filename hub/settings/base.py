@@ -150,7 +150,7 @@ TIME_ZONE = LORARY.time_zone
 USE_TZ = True
 
 # --- Uploads --------------------------------------------------------------------------------
-# Weights are sent as raw bodies, apart from a single file that is sent without JavaScript.
+# Weights are sent as raw bodies, except a single file that is sent without JavaScript.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_TEMP_DIR = LORARY.data
@@ -166,7 +166,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "hub.api.accounts.authentication.TokenAuth",
         "hub.api.accounts.authentication.SessionAuth",
     ],
-    "DEFAULT_PERMISSION_CLASSES": [],  # services decide
+    "DEFAULT_PERMISSION_CLASSES": [],  # services check permissions
     "DEFAULT_PARSER_CLASSES": ["hub.api.bodies.BoundedJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "hub.api.bodies.OneFormat",
@@ -177,7 +177,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "hub.http.throttles.WriteThrottle",
         "hub.http.throttles.ScopeThrottle",
     ],
-    # Generous: they stop floods, not work. Counted in the cache, per address or per user.
+    # Generous limits against floods. Counted in the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {
         "anonymous": "1800/min",
         "inspect": "120/min",
@@ -237,9 +237,9 @@ def is_logged(record: LogRecord) -> bool:
 
 
 def drop_traceback(record: LogRecord) -> bool:
-    """Remove the traceback from Django's security warnings, and name our setting; all pass.
+    """Remove the traceback from Django's security warnings, and name the setting; all records pass.
 
-    Scanners send wrong Host headers and the like all day. The message says enough.
+    Scanners send wrong Host headers all day, and the message is sufficient.
     """
     if record.name.startswith("django.security."):
         record.exc_info = record.exc_text = None

@@ -2,7 +2,7 @@
 
 A client is identified by the address at the other end of the connection; with
 ``LORARY_TRUST_PROXY``, by the address that the proxy forwards. Requests beyond the share wait, for
-``WAIT_S`` at most, until one of the same client ends; they hold no thread meanwhile.
+``WAIT_S`` at most, until one of the same client ends; they hold no thread while they wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-#: A client gets one of so many parts of the threads, and of the places in the queue.
+#: A client gets this fraction (one divided by this) of the threads, and of the places in the queue.
 SHARE_DIVISOR = 4
 #: Seconds that a request waits in the queue of its client.
 WAIT_S = 30.0

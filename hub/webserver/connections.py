@@ -111,7 +111,7 @@ T = TypeVar("T")
 
 #: Seconds from the first byte of a head to its last one.
 HEAD_TIMEOUT_S = 5.0
-#: Bytes of a head: 100 fields of 8 KiB are never all full.
+#: Maximum bytes of a head: 100 fields of 8 KiB are never all full.
 MAX_HEAD_BYTES = 64 * 1024
 #: Seconds of waiting over which the bytes of a body are counted.
 WINDOW_S = 5.0
@@ -225,7 +225,7 @@ class ClientSocket(socket.socket):
                 self._wait_for_bytes()
 
     def has_bytes(self, within_s: float) -> bool:
-        """Whether bytes or the end of the stream arrive within so many seconds."""
+        """Whether bytes or the end of the stream arrive within this number of seconds."""
         return bool(self._readable.poll(1000 * within_s))
 
     def _wait_for_bytes(self) -> None:
@@ -244,7 +244,7 @@ class ClientSocket(socket.socket):
     def _end_window(self) -> None:
         least = settings.LORARY.min_body_rate
         if self._received_before + self._received < 2 * WINDOW_S * least:
-            msg = f"less than {least} bytes a second for {2 * WINDOW_S:g} seconds"
+            msg = f"less than {least} bytes per second for {2 * WINDOW_S:g} seconds"
             raise TimeoutError(msg)
         self._window_s, self._received, self._received_before = 0.0, 0, self._received
 
@@ -313,7 +313,7 @@ class ClientSocket(socket.socket):
     @staticmethod
     def _require_budget(left_s: float) -> None:
         if left_s <= 0:
-            msg = f"less than {MIN_SEND_RATE} bytes a second for {SEND_BUDGET_S:g} seconds"
+            msg = f"less than {MIN_SEND_RATE} bytes per second for {SEND_BUDGET_S:g} seconds"
             raise TimeoutError(msg)
 
 

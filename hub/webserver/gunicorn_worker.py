@@ -188,14 +188,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().finish_request(conn, fs)
 
     def _answer(self, conn: Any, answer: bytes) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Answer without a thread, and give the client time to read the response."""
+        """Respond without a thread, and give the client time to read the response."""
         with suppress(OSError):  # the response fits the send buffer
             os.write(conn.sock.fileno(), answer)
             conn.sock.shutdown(socket.SHUT_WR)
         self._wait(conn, self._closing, LINGER_S, self._drain)
 
     def _drain(self, conn: Any, sock: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Discard what a refused client still sends: closing earlier would cut the response off."""
+        """Discard data of a refused client: closing earlier would cut off the response."""
         conn.sock.take_head()
         conn.sock.collect()
         if conn.sock.has_ended:
@@ -208,7 +208,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.close()
 
     def handle(self, conn: Any) -> object:  # noqa: ANN401 - gunicorn's TConn
-        """Answer a request, in a thread, and the following ones while they arrive at once.
+        """Answer a request in a thread, and following requests as long as they arrive immediately.
 
         A finished connection is closed here: the loop would block for two seconds, waiting for the
         client to close its side.
@@ -256,7 +256,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for events and handle them.
 
-        By itself, the loop enables accepting again only after it had reached the connection limit.
+        By itself, the loop accepts connections again only after it had reached the connection
+        limit.
         """
         if self.alive:
             self._make_room()

@@ -1,1 +1,1 @@
-"""Covers of adapters: which picture is one, its owner's choice, and the drawing without any."""
+"""Covers of adapters: their selection, the owner's choice, and the drawing without a picture."""

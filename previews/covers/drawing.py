@@ -5,13 +5,13 @@
 │ Parameters by block          │
 │ Drawn from the weights       │
 │          ▃                   │  a bar for each block of the base model, in the file's order;
-│ ▂▃    ▂▃██▃▂                 │  its height is the block's share of the trained numbers
+│ ▂▃    ▂▃██▃▂                 │  its height is the block's share of the parameters
 │ te    down_blocks   up_blocks│
 └──────────────────────────────┘
 ```
 
-It is a quiet diagram, so that a page of adapters without pictures does not look like one with
-pictures. In lists it is too small to be read and has no text; cards label it.
+It is a plain diagram, so that a page of adapters without pictures does not look like one with
+pictures. In lists it is too small for text; there, the cards label it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from registry.blobs import selectors as blob_selectors
 from registry.models import Version
 
 WIDTH, HEIGHT = 640, 400
-#: Number of this drawing; a change of it makes caches fetch covers again.
+#: Version of this drawing; a change makes caches fetch covers again.
 FORM = 3
 MARGIN = 44
 #: Base lines of the two lines of text, and the top and bottom of the bars.
 TITLE_Y, NOTE_Y, TOP, BOTTOM = 62, 86, 118, 326
 NAMES_Y = BOTTOM + 24
-#: Width of a character of a stack's name.
+#: Width of a character in a stack's name.
 CHARACTER = 8
-#: Space between stacks, as a share of a bar's place; largest place and width of a bar.
+#: Space between stacks, as a share of a bar's place; maximum place and width of a bar.
 GAP, MAX_PLACE, MAX_WIDTH = 1.0, 64, 26
-#: Further blocks are left out; of more bars than this, neighbours are drawn as one.
+#: Maximum number of blocks, others are left out; and of bars, beyond which neighbours share one.
 MAX_BLOCKS, MAX_BARS = 4000, 140
-#: Further stacks are drawn as one.
+#: Maximum number of stacks; further ones are drawn as one.
 MAX_STACKS = 24
 
 _NUMBERED = re.compile(r"(?P<stack>.{0,512}?)[._](?P<number>\d{1,512})\Z")
@@ -153,12 +153,12 @@ def _bars(stacks: Sequence[_Stack]) -> Iterator[Caption | Bar]:
 
 
 def _share(stacks: Sequence[_Stack]) -> int:
-    """Return how many neighbouring blocks a bar stands for."""
+    """Return how many neighbouring blocks one bar represents."""
     return -(-sum(len(stack.blocks) for stack in stacks) // MAX_BARS)
 
 
 def _heights(stack: _Stack, share: int) -> list[float]:
-    """Return the mean number of parameters of each ``share`` blocks."""
+    """Return the mean number of parameters for each group of ``share`` blocks."""
     numbers = [block.parameters for block in stack.blocks]
     parts = (numbers[start : start + share] for start in range(0, len(numbers), share))
     return [sum(part) / len(part) for part in parts]

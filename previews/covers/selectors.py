@@ -1,10 +1,10 @@
-"""Which picture is the cover of an adapter.
+"""Selects the picture that is the cover of an adapter.
 
-The first of these that exists, of published versions only:
+The cover is the first of these that exists, for published versions only:
 
 1. the picture that the owner chose;
 2. a rendered picture of the latest version;
-3. the picture that was uploaded first for the latest version, else for an earlier one (only those
+3. the picture that was uploaded first for the latest version, or for an earlier one (only users
    who may write the adapter can upload pictures);
 4. the drawing of ``previews.covers.drawing``, for which these functions return None.
 """
@@ -36,7 +36,7 @@ _COLUMNS = (
 
 
 def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
-    """Return adapter id → cover, None for those that are drawn; at most five queries."""
+    """Return adapter id → cover; None for those that are drawn; at most five queries."""
     asked = list(adapters)
     found = _chosen([one.pk for one in asked])
     left = [one for one in asked if one.pk not in found and one.latest_version_id]
@@ -47,9 +47,9 @@ def covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
 
 
 def uploaded_pictures_of(version: Version) -> list[Picture]:
-    """Return the uploaded pictures that can stand for one version, the chosen cover first.
+    """Return the uploaded pictures that can represent a version, the chosen cover first.
 
-    The page of a yanked version shows them, too.
+    They are also shown on the page of a yanked version.
     """
     rows = Sample.objects.filter(HAS_BYTES, version=version, state=SampleState.READY)
     chosen = Exists(Cover.objects.filter(sample=OuterRef("pk")))
@@ -57,12 +57,12 @@ def uploaded_pictures_of(version: Version) -> list[Picture]:
 
 
 def choices_of(adapters: Iterable[int]) -> list[Cover]:
-    """Return the owners' choices among some adapters."""
+    """Return the owners' choices for some adapters."""
     return list(Cover.objects.filter(adapter__in=list(adapters)))
 
 
 def covering_images() -> QuerySet[Image]:
-    """Return the rendered pictures that an owner can choose: none without the adapter."""
+    """Return the rendered pictures that an owner can choose; those at strength 0 are excluded."""
     published = Image.objects.filter(render__version__state=VersionState.PUBLISHED)
     return published.filter(blob__is_stored=True).exclude(strength=0)
 
@@ -74,7 +74,7 @@ def covering_samples() -> QuerySet[Sample]:
 
 
 def _chosen(adapters: Sequence[int]) -> dict[int, Picture]:
-    """Return the chosen covers of those adapters whose owners chose one that can be shown."""
+    """Return the chosen covers that can be shown, by adapter."""
     rows = _CHOICES.rows(adapters=as_list(adapters)) if adapters else []
     if not rows:
         return {}
@@ -102,7 +102,7 @@ def _by_id(images: QuerySet[Image]) -> Mapping[int, Picture]:
 
 
 def _uploaded_first(adapters: Sequence[int]) -> dict[int, Picture]:
-    """Return the first uploaded picture of each adapter's newest version with any."""
+    """Return the first uploaded picture of each adapter's newest version that has one."""
     return dict(_pictures(_FIRST.rows(adapters=as_list(adapters))))
 
 

@@ -42,7 +42,7 @@ def choose(
 
 
 def choose_automatically(*, actor: User, adapter: Adapter) -> None:
-    """Forget the choice, so that the newest picture is the cover again.
+    """Remove the choice, so that the cover is selected automatically again.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 #: Size that sites expect.
 SIZE = (1200, 630)
-#: Most pictures on the strip.
+#: Maximum number of pictures on the strip.
 FRAMES = 4
 MARGIN, GAP, CELL = 60, 13, 260
 STRIP_TOP, EDGE = 276, 44
 PLATE, PLATE_AT = 510, (630, 60)
-#: Font sizes of the title with its most lines; the first that fits is used, else the last.
+#: Font sizes of the title with the maximum number of lines; the first that fits is used, otherwise
+#: the last.
 WIDE_TITLES = ((84, 1), (68, 1), (52, 2))
 TALL_TITLES = ((84, 2), (68, 3), (52, 5))
 #: Drawings are made larger by this factor, because Pillow has no anti-aliasing.
@@ -62,7 +63,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Contents of a card: ``frames``, else ``cover``, else ``shapes`` in a space of ``size``."""
+    """Contents of a card: ``frames``, or ``cover``, or ``shapes`` in an area of ``size``."""
 
     title: str
     facts: str

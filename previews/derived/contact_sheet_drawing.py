@@ -26,16 +26,17 @@ from previews.derived.text_layout import Colours, Fonts, fitted, lines
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
 
-#: Most strips of a sheet; a recipe may have 256. With 17 strengths it takes 170 MB to draw.
+#: Maximum number of strips on a sheet; a recipe may have 256. With 17 strengths, drawing takes 170
+#: MB.
 MAX_STRIPS = 32
-#: Width of a picture, and highest and lowest width of a sheet.
+#: Width of a picture, and maximum and minimum width of a sheet.
 CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
-#: With up to so many strengths, pictures are larger.
+#: Up to this number of strengths, pictures are larger.
 FEW = 3
 MARGIN, PAD, GAP = 56, 20, 10
 #: Height of the text above and below the pictures of a strip.
 EDGE, FOOT = 40, 40
-#: Highest height of a picture.
+#: Maximum height of a picture.
 TALLEST = 4096
 
 COLOURS = Colours()

@@ -13,7 +13,7 @@ from PIL import Image
 
 #: Widths of thumbnails; a narrower picture keeps its own width.
 WIDTHS = (256, 512, 1024)
-#: The renderer makes no larger pictures.
+#: The renderer never makes larger pictures.
 MAX_PIXELS = 4096 * 4096
 FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -34,10 +34,10 @@ class Unreadable(ValueError):
 
 
 def opened(data: bytes) -> Image.Image:
-    """Return the decoded picture in RGB; its size is judged before a pixel is.
+    """Return the decoded picture in RGB; its size is checked before decoding.
 
     Raises:
-        Unreadable: no picture, broken, or too large.
+        Unreadable: it is not a picture, damaged, or too large.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
@@ -58,7 +58,7 @@ def offered(width: int, *, is_webp: bool = False) -> list[tuple[str, int]]:
 
     Args:
         width: Width of the picture.
-        is_webp: Whether the picture is a WebP, which is a thumbnail in its own width already.
+        is_webp: Whether the picture is a WebP, which already is a thumbnail in its own width.
     """
     widths = [one for one in WIDTHS if one < width]
     if width <= WIDTHS[-1] and not is_webp:

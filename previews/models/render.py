@@ -69,7 +69,7 @@ class PromptSet(models.Model):
         return f"{self.adapter_id} #{self.number}"
 
 
-#: Highest absolute strength of a layer.
+#: Maximum absolute strength of a layer.
 MAX_STRENGTH = 2.0
 
 

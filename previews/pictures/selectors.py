@@ -15,7 +15,7 @@ from registry.compiled_queries import Compiled, as_list, integer, listed, text
 from registry.models import OUT_STATES, Adapter, Visibility
 from registry.versions.files import Bytes
 
-# Files of pictures that everyone may see: the query of most requests for a picture.
+# Files of public pictures: the query of most requests for a picture.
 #
 # Each is one compiled query. It finds nothing for pictures of drafts, try-outs and adapters that
 # are not public: permissions on those are checked elsewhere.
@@ -30,7 +30,7 @@ def public_picture(image_id: int) -> Bytes | None:
 
 
 def public_animation(image_id: int) -> Bytes | None:
-    """Return the animation of a video; None without one, and if it is not public."""
+    """Return the animation of a video; None if there is none or it is not public."""
     return _first(_ANIMATION, image_id)
 
 
@@ -72,7 +72,7 @@ _ANIMATION = Compiled(lambda image_id: _files_of("animation", image_id), image_i
 _PICTURE_AND_WIDTH = Compiled(lambda image_id: _files_of("blob", image_id, "width"), image_id=_ID)
 
 
-#: Digits of the picture's digest in the URL of a thumbnail.
+#: Number of digits of the picture's digest in the URL of a thumbnail.
 DIGITS = 12
 
 
@@ -97,9 +97,9 @@ class Picture:
     ``sources`` are its thumbnails, AVIF before WebP, narrow before wide. ``animation`` is the
     path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
     words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
-    rating: its own (``own_maturity``), else that of its adapter; empty in a try-out. Of an uploaded
+    rating: its own (``own_maturity``) or its adapter's; empty in a try-out. For an uploaded
     picture, ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
-    ``is_chosen`` says of a cover that the owner chose it.
+    ``is_chosen`` is true for a cover that the owner chose.
     """
 
     id: int
@@ -181,10 +181,10 @@ def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, P
 
 
 def rendered_covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
-    """Return the rendered picture that shows each adapter best, None without any; one query.
+    """Return the rendered picture that shows each adapter best; None if there is none; one query.
 
     It shows the first prompt and seed of the latest version's newest render, at the strength
-    nearest to the recommended one. ``previews.covers.selectors`` has the whole rule of covers.
+    nearest to the recommended one. ``previews.covers.selectors`` has the complete rule for covers.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
     versions = as_list(version for version in asked.values() if version)

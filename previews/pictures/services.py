@@ -18,10 +18,10 @@ from registry.models import Maturity
 
 
 def checked_rating(maturity: str) -> str:
-    """Return a rating of a single picture, "" for that of its adapter.
+    """Return a valid rating for a single picture; "" means that of its adapter.
 
     Raises:
-        Invalid: there is no such rating.
+        Invalid: the rating does not exist.
     """
     if maturity and maturity not in Maturity.values:
         text = _("The content rating must be one of: %(all)s.")
@@ -30,14 +30,14 @@ def checked_rating(maturity: str) -> str:
     return maturity
 
 
-#: A control is shared, so it has no position and prompt of its own.
+#: A control is shared, so it has no position or prompt of its own.
 _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
 
 
 def store(picture: Picture) -> Callable[[], dict[str, Any]]:
     """Store the bytes of a picture.
 
-    Call it outside of any transaction. Call what it returns in the transaction that writes the
+    Call it outside of any transaction. Call the returned function in the transaction that saves the
     row: it returns the columns for blob, animation and size.
     """
     moving = promote.put([picture.animation]) if picture.animation else None
@@ -78,7 +78,7 @@ class StoredControls:
         return found
 
     def add(self, pictures: Mapping[str, Picture]) -> None:
-        """Store pictures; if several workers add the same one, the last is kept."""
+        """Store pictures; if several workers add the same one, the last one is kept."""
         for key, picture in pictures.items():
             columns = store(picture)
             with transaction.atomic():

@@ -16,7 +16,7 @@ from previews.models import Image, Recipe, Render, RenderKind, RenderState
 from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Version
 
-#: Most pictures of a version.
+#: Maximum number of pictures of a version.
 MAX_PICTURES = 10
 
 
@@ -34,10 +34,10 @@ class RenderedImage:
 
 
 def pictures() -> QuerySet[Image]:
-    """Return the pictures of all versions, visible or not.
+    """Return the pictures of all versions, whether visible or not.
 
-    PostgreSQL walks them in their order, instead of sorting all: it expects an anti-join to find
-    many rows, but few of a subquery. ``Coalesce`` hides from it how many of all blobs are stored.
+    PostgreSQL reads them in index order instead of sorting all: it expects an anti-join to find
+    many rows, but few from a subquery. ``Coalesce`` hides the share of stored blobs from it.
     """
     ready = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
     newer = ready.filter(version=OuterRef("render__version"), pk__gt=OuterRef("render"))
@@ -81,13 +81,13 @@ _FIRST = Compiled(_first, versions=text("versions"))
 def page(
     rows: QuerySet[Image], *, limit: int, is_oldest: bool, after: int = 0, offset: int = 0
 ) -> tuple[list[RenderedImage], bool]:
-    """Return a page of pictures by date, and whether another follows; two queries.
+    """Return a page of pictures by date, and whether there is a next one; two queries.
 
     Args:
         rows: A part of ``pictures()``.
-        is_oldest: Whether the oldest come first.
-        after: Id of the last picture on the page before, 0 for the first page.
-        offset: Pictures to skip, for pages by number.
+        is_oldest: Whether the oldest pictures come first.
+        after: Id of the last picture on the previous page, 0 for the first page.
+        offset: Number of pictures to skip, for numbered pages.
     """
     if after:
         rows = rows.filter(Q(pk__gt=after) if is_oldest else Q(pk__lt=after))

@@ -1,8 +1,8 @@
-"""Thumbnails: pictures at smaller widths, made at the first request and cached on disk.
+"""Thumbnails: pictures at smaller widths, created on the first request and cached on disk.
 
-They can be made again at any time, so they have no rows and are not in backups. Each machine has
-its own cache, ``<data>/thumbnails``, with a folder for each first two digits of a digest. A folder
-that is full loses its oldest files, and every folder those older than ``MAX_AGE_DAYS``, so that
+They can be created again at any time, so they have no rows and are not in backups. Each machine has
+its own cache, ``<data>/thumbnails``, with a folder for each two-digit prefix of digests. A folder
+that is full loses its oldest files, and all folders lose files older than ``MAX_AGE_DAYS``, so that
 thumbnails of deleted pictures are not kept for long. The sweeper deletes those of its own machine.
 """
 
@@ -29,9 +29,9 @@ from registry.models import Blob
 MAX_AGE_DAYS = 30
 #: Number of folders.
 FOLDERS = 256
-#: Pictures that a process encodes at once; each takes up to 100 MB.
+#: Maximum number of pictures that a process encodes at once; each takes up to 100 MB.
 MAX_ENCODED = 2
-#: Seconds that a request waits for its turn to encode.
+#: Maximum seconds that a request waits for its turn to encode.
 WAIT_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ class Busy(Exception):
 
 
 def open_thumbnail(sha256: str, *, kind: str, width: int) -> BinaryIO:
-    """Return a thumbnail of the picture with a digest; it is made unless it is cached.
+    """Return a thumbnail of the picture with a digest; create it unless it is cached.
 
     Raises:
-        Busy: it has to be made, and other pictures are being encoded.
+        Busy: it has to be created, and other pictures are being encoded.
         FileNotFoundError: the store does not have the picture.
         Unreadable: it is not a picture.
     """
@@ -57,7 +57,7 @@ def open_thumbnail(sha256: str, *, kind: str, width: int) -> BinaryIO:
         data = _made(sha256, kind, width)
     try:
         _save(file, data)
-    except OSError as error:  # a full disk hides no picture
+    except OSError as error:  # pictures are shown even if the disk is full
         log.warning("the thumbnail %s is not cached: %s", file, error)
     return io.BytesIO(data)
 
@@ -92,7 +92,7 @@ class _File(NamedTuple):
 
 def _files(folder: Path) -> Iterator[_File]:
     for entry in os.scandir(folder):
-        with suppress(FileNotFoundError):  # another process was first
+        with suppress(FileNotFoundError):  # another process deleted it
             status = entry.stat()
             yield _File(status.st_mtime, status.st_size, Path(entry.path))
 
@@ -107,7 +107,7 @@ def _made(sha256: str, kind: str, width: int) -> bytes:
 
 
 def _save(file: Path, data: bytes) -> None:
-    """Write a file, whole or not at all, and make room for it."""
+    """Write a file atomically, and make room for it."""
     make_folder(root())
     make_folder(file.parent)
     draft = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")

@@ -1,4 +1,4 @@
-"""Writes of an owner's prompts: numbered sets that are never changed."""
+"""Changes an owner's prompts: numbered sets that are never modified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from registry.errors import Invalid
 from registry.models import Adapter, User
 from registry.names import has_control
 
-#: Most prompts of an owner. Each is rendered with every seed, strength and version.
+#: Maximum number of prompts of an owner. Each is rendered with every seed, strength and version.
 MAX_PROMPTS = 6
 MAX_CHARACTERS = 1000
 
@@ -24,10 +24,10 @@ MAX_CHARACTERS = 1000
 def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSet | None:
     """Set the prompts that follow the default ones, and render all versions again.
 
-    Return the current set. Without prompts it is empty, or None if there never was one.
+    Return the current set. With no prompts it is empty, or None if there never was one.
 
     Raises:
-        Invalid: ``facts["fields"]`` names each fault: ``prompts``, ``prompts.1``.
+        Invalid: ``facts["fields"]`` has the error of each field: ``prompts``, ``prompts.1``.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
     user = permissions.require_adapter(actor, adapter)
@@ -53,12 +53,12 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
 
 
 def reset(*, actor: User, adapter: Adapter) -> PromptSet | None:
-    """Go back to the default prompts; earlier sets stay in the history."""
+    """Restore the default prompts; earlier sets stay in the history."""
     return change(actor=actor, adapter=adapter, prompts=())
 
 
 def _faults(texts: Sequence[str], plans: Sequence[selectors.Plan]) -> Iterator[tuple[str, str]]:
-    """Yield faults as pairs of field and message."""
+    """Yield errors as pairs of field and message."""
     count = sum(bool(text) for text in texts)
     if count > MAX_PROMPTS:
         message = _("At most %(n)d prompts; you entered %(got)d.")

@@ -1,4 +1,4 @@
-"""Reads of recipes: what versions are rendered with, and whether a render is current."""
+"""Reads recipes: what versions are rendered with, and whether a render is up to date."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from previews.render.defaults import default_prompts, default_recipe
 from previews.render.recipe import with_triggers
 from registry.models import OUT_STATES, Adapter, Version
 
-#: Most earlier sets of prompts that are listed.
+#: Maximum number of earlier sets of prompts that are listed.
 HISTORY = 50
 #: Tag of adapters that are also used at negative strengths.
 SLIDER = "slider"
@@ -42,12 +42,12 @@ class Plan:
 
     @property
     def each(self) -> int:
-        """Pictures of one prompt and version."""
+        """Number of pictures per prompt and version."""
         return len(self.recipe.seeds) * len(self.recipe.strengths) if self.recipe else 0
 
     @property
     def pictures(self) -> int:
-        """Pictures of all its versions."""
+        """Number of pictures of all its versions."""
         return len(self.recipe.shots()) * len(self.versions) if self.recipe else 0
 
 
@@ -67,12 +67,12 @@ class AdapterRecipe:
 
     @property
     def versions(self) -> int:
-        """Versions that are rendered."""
+        """Number of versions that are rendered."""
         return sum(len(plan.versions) for plan in self.plans if plan.recipe)
 
     @property
     def pictures(self) -> int:
-        """Pictures of all of them."""
+        """Number of pictures of all versions."""
         return sum(plan.pictures for plan in self.plans)
 
 
@@ -96,10 +96,10 @@ def plans_of(adapter: Adapter) -> list[Plan]:
 
 
 def recipe_for(version: Version) -> Recipe | None:
-    """Return the recipe of a version, None without a base model for its family.
+    """Return the recipe of a version; None if its family has no base model.
 
     It depends on the adapter but not on the version, so that versions can be compared: default
-    prompts for the kind, then the owner's prompts, at strengths as high and low as any version
+    prompts for the kind, then the owner's prompts, at strengths up to the range that any version
     recommends.
     """
     base = worker_bases.base_for(version.family)
@@ -113,9 +113,9 @@ def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
 
 
 def _reach_of(adapter: Adapter) -> tuple[float, float]:
-    """Return the lowest and highest strength that any published version recommends, including 0.
+    """Return the minimum and maximum strength that any published version recommends, including 0.
 
-    An adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any.
+    For an adapter tagged “slider” the range is symmetric, up to 1 if no version recommends any.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES)
     found = rows.aggregate(
@@ -140,7 +140,7 @@ def is_outdated(render: Render, version: Version) -> bool:
     """Return whether trigger words, prompts or strengths changed after a render was requested.
 
     Settings of the base model are not compared: workers with different bases files would render
-    each other's versions forever. ``manage.py rerender`` compares them too.
+    each other's versions forever. ``manage.py rerender`` compares them as well.
     """
     if render.trigger_words != version.trigger_words:
         return True
@@ -154,7 +154,7 @@ def is_outdated(render: Render, version: Version) -> bool:
 
 
 def current_prompts(adapter: Adapter) -> PromptSet | None:
-    """Return the current set of an owner's prompts, None if there never was one."""
+    """Return the current set of an owner's prompts; None if there never was one."""
     return PromptSet.objects.filter(adapter=adapter).first()
 
 

@@ -14,7 +14,7 @@ from previews.render.recipe import Recipe
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
 
-#: Highest absolute strength of a default recipe.
+#: Maximum absolute strength of a default recipe.
 MAX_STRENGTH = 2.0
 
 
@@ -25,7 +25,7 @@ def default_recipe(
 
     Args:
         own: Prompts that follow the default ones; duplicates are left out.
-        reach: Lowest and highest recommended strength.
+        reach: Minimum and maximum recommended strength.
     """
     table = _read(_FILE)
     return recipe_of(
@@ -39,8 +39,8 @@ def default_recipe(
 def _strengths(low: float, high: float) -> list[float]:
     """Return the default strengths, extended to the recommended ones.
 
-    With strengths below 0, both sides have two steps up to the longer side. With strengths above
-    the default ones there are two more, up to 1.5 or 2.
+    For strengths below 0, both sides have two steps up to the longer side. For strengths above
+    the default ones, two more are added, up to 1.5 or 2.
     """
     if low < 0:
         end = min(MAX_STRENGTH, max(-low, high))

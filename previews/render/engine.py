@@ -1,4 +1,4 @@
-"""Renders recipes: adapters are loaded once, strengths are set in place, prompts run in batches."""
+"""Renders recipes: loads adapters once, sets strengths in place, and runs prompts in batches."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def frames_of(output: Any) -> list[list[Image.Image]]:  # noqa: ANN401 - diffuse
 
 
 def _callback(takes: set[str], between_steps: Callable[[], None]) -> dict[str, Any]:
-    """Return the callback in the form that the pipeline supports; PixArt has an older one."""
+    """Return the callback in the form that the pipeline supports; PixArt uses an older one."""
     if "callback_on_step_end" not in takes:
         return {"callback": lambda *_: between_steps(), "callback_steps": 1}
 
@@ -75,7 +75,7 @@ __all__ = ["Callbacks", "Engine", "Picture"]
 
 
 class Engine:
-    """Renders recipes and keeps the last used bases open; not thread-safe."""
+    """Renders recipes and keeps the most recently used bases open; not thread-safe."""
 
     def __init__(self, bases: Bases, *, keep: int = 1) -> None:
         # More threads gain little for one picture and slow down other processes.
@@ -211,7 +211,7 @@ class _Run:
         return taken
 
     def _call_or_none(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
-        """Return the frames of pictures, None if memory ran out.
+        """Return the frames of pictures; None if memory ran out.
 
         The error is dropped, because its traceback keeps the memory of the call.
         """

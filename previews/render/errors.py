@@ -21,13 +21,13 @@ class Why(StrEnum):
 
 
 class RenderError(Exception):
-    """Base of all errors here."""
+    """Base class of all errors here."""
 
     code: ClassVar[str] = "render_error"
 
 
 class BasesInvalid(RenderError):
-    """The bases file is invalid; the text lists all faults."""
+    """The bases file is invalid; the text lists all errors."""
 
     code = "bases_invalid"
 

@@ -49,7 +49,7 @@ class Family:
 
 
 def family_of(family: str) -> Family:
-    """Return the description of a family, the plain one if it has no file."""
+    """Return the description of a family; the plain one if it has no file."""
     return described().get(family) or Family(family)
 
 

@@ -1,4 +1,4 @@
-"""What the engine and its caller exchange: finished pictures, progress, shared pictures."""
+"""Types that the engine and its caller exchange: finished pictures, progress, shared pictures."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Callbacks:
         on_step: Called between steps with the steps done and to do, over all pictures to make.
         is_cancelled: Called between steps.
         deadline_s: Seconds after which rendering is stopped.
-        have: Keys of pictures that exist. A strength is skipped if all its pictures exist, else all
-            are made again, because the last bits of a picture can depend on the others in a batch.
+        have: Keys of pictures that exist. A strength is skipped if all its pictures exist; else all
+            are rendered again, as the last bits of a picture can depend on the others in a batch.
         controls: Store of pictures at strength 0. Missing ones are rendered one by one and added.
     """
 

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from previews.render.errors import RecipeInvalid
 
-#: Version of the engine; it changes when the same recipe gives other pictures.
+#: Version of the engine; it changes when the same recipe produces other pictures.
 RENDERER = "lorary-1"
 
-#: Most trigger words, because a text encoder has 77 tokens.
+#: Maximum number of trigger words, because a text encoder has 77 tokens.
 MAX_TRIGGERS = 3
 
 #: Placeholder for the trigger words in a prompt.
@@ -148,7 +148,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
 def with_triggers(
     prompt: str, triggers: Sequence[str], place: TriggerPlace, *, limit: int = MAX_TRIGGERS
 ) -> str:
-    """Return the prompt with those of the first ``limit`` trigger words that it lacks.
+    """Return the prompt with those of the first ``limit`` trigger words that it does not contain.
 
     They replace ``{trigger}`` in the prompt; without it, ``place`` decides.
     """

@@ -18,10 +18,10 @@ from previews.render.output.png_parsing import parse_png
 from previews.render.output.readback import Original, UsedAdapter
 from previews.render.recipe import SLOT, Layer, Recipe
 
-#: Difference, of 255, that another processor may cause.
+#: Difference, out of 255, that another processor may cause.
 TOLERANCE = 1
 
-#: A picture from a larger batch is rendered alone.
+#: Maximum batch size; a picture from a larger batch is rendered alone.
 MAX_BATCH = 16
 
 Equality = Literal["bytes", "pixels", "near", "different"]
@@ -29,7 +29,7 @@ Equality = Literal["bytes", "pixels", "near", "different"]
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """The new picture and how it compares; ``difference`` is the highest, of 255."""
+    """The new picture and how it compares; ``difference`` is the maximum, out of 255."""
 
     png: bytes
     equality: Equality
@@ -66,7 +66,7 @@ def reproduce(original: Original, base: Base, stack: Sequence[Layer]) -> Reprodu
     made = next(one for one in pictures if one.shot.key[:2] == (index, shot.seed))
     picture = parse_png(made.png).pixels()
     document = {**original.document, "made_with": installed()}
-    parameters = images.decode(made.png).parameters  # the same for the same picture
+    parameters = images.decode(made.png).parameters  # identical for the same picture
     png = images.encode(picture, images.Caption(parameters, document))
     return _compared(original, png, picture)
 
@@ -87,7 +87,7 @@ def _recipe_of(original: Original) -> Recipe:
 
 
 def _index(prompts: Sequence[str], prompt: str) -> int:
-    """Return the index of the prompt that this is with trigger words; 0 if there is none."""
+    """Return the index of the prompt that this prompt contains; 0 if there is none."""
     for index, plain in enumerate(prompts):
         if all(" ".join(part.split()) in prompt for part in plain.split(SLOT)):
             return index

@@ -22,7 +22,7 @@ from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
 
 SHEET_TASK = "sheet"
-#: Most renders without a sheet that are queued when a worker starts.
+#: Maximum number of renders without a sheet that are queued when a worker starts.
 MAX_MISSING = 50
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def begin_missing() -> None:
 
 
 def make(*, render: Render) -> None:
-    """Store the sheet of a finished render, unless it has one or has no pictures."""
+    """Store the sheet of a finished render, unless it already has one or has no pictures."""
     if render.state != RenderState.READY or render.sheets.filter(kind=SheetKind.PNG).exists():
         return
     contact = contact_of(render)
@@ -89,7 +89,7 @@ def contact_of(render: Render) -> Contact:
 
 
 def _facts(render: Render) -> list[str]:
-    """Return two lines that say how the pictures were made."""
+    """Return two lines that describe how the pictures were made."""
     recipe = render.recipe.document if render.recipe else {}
     version = render.version
     made_by = [f"{version.adapter.full_name}@{version.name}"] if version else []

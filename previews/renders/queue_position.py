@@ -10,17 +10,17 @@ from previews.models import Recipe, Render, RenderState
 from registry.jobs.selectors import serving
 from registry.models import Job, JobState
 
-#: Finished renders that the speed of a base is computed from.
+#: Number of finished renders from which the speed of a base is computed.
 _RECENT = 10
-#: Most renders ahead that the estimate adds up.
+#: Maximum number of renders ahead that the estimate adds up.
 _MAX_AHEAD = 200
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Number of jobs ahead, running ones included, and of workers that serve the queue.
+    """Number of jobs ahead, including running ones, and of workers that serve the queue.
 
-    ``left_s`` is the estimate of seconds until it is done, None if there is none.
+    ``left_s`` is the estimated number of seconds until it is done; None if there is no estimate.
     """
 
     ahead: int
@@ -36,7 +36,7 @@ def steps_of(recipe: Recipe) -> int:
 def position_of(render: Render) -> QueuePosition:
     """Return the position of a queued or running render.
 
-    A worker takes the most urgent job of all its queues, so jobs of other families may be ahead.
+    A worker takes the most urgent job of all its queues, so jobs of other families may come first.
     """
     job, recipe = render.job, render.recipe
     if job is None or recipe is None:
@@ -82,7 +82,7 @@ def _steps_left(render: Render, there: int) -> int:
 
 
 def _seconds_per_step(base: str) -> float | None:
-    """Return the seconds for a step in the latest renders on a base, with the time to load it.
+    """Return the seconds per step in the latest renders on a base, including the time to load it.
 
     Pictures from before the start of a job do not count.
     """

@@ -1,6 +1,6 @@
-"""Renders versions again whose pictures were made by an older recipe.
+"""Renders versions again if their pictures were made with an older recipe.
 
-The older pictures are shown until the new ones are ready. Renders that are under way by the current
+The older pictures are shown until the new ones are ready. Running renders with the current
 recipe are not touched, so a run can be interrupted and started again.
 """
 
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """A version to render again: the number of pictures, and which fields of the recipe changed.
+    """A version to render again: the number of pictures, and the changed fields of the recipe.
 
-    An entry of ``changes`` has both values if they are short.
+    An entry of ``changes`` contains both values if they are short.
     """
 
     version: Version
@@ -39,7 +39,7 @@ class Outdated:
 
 @dataclass(slots=True)
 class Rerendered:
-    """The number of versions examined, and those that are rendered again (or would be)."""
+    """The number of versions examined, and those that are (or would be) rendered again."""
 
     looked_at: int = 0
     begun: list[Outdated] = field(default_factory=list)
@@ -55,13 +55,13 @@ def run(
     """Begin renders of versions with outdated pictures, at the lowest priority.
 
     Args:
-        adapter: Examine only its versions.
+        adapter: Examine only versions of this adapter.
         family: Examine only versions for this base model.
-        is_dry: Begin nothing.
+        is_dry: Start no renders.
         progress: Called after each version with the number examined and the total.
 
     Raises:
-        RenderError: the bases file is broken.
+        RenderError: the bases file is invalid.
     """
     rows = _candidates(adapter)
     keys = list((rows.filter(family=family) if family else rows).values_list("pk", flat=True))
@@ -81,7 +81,7 @@ def run(
 def rerender_all(*, adapter: Adapter) -> None:
     """Begin renders of an adapter's outdated versions, the latest version first.
 
-    A broken bases file is logged. Run ``manage.py rerender`` once it is corrected.
+    An invalid bases file is logged. Run ``manage.py rerender`` once it is corrected.
     """
     by_family: dict[str, Recipe | None] = {}
     try:
@@ -112,7 +112,7 @@ def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
     """Return why a version must be rendered again.
 
     Return None without a base model, or if it was never rendered: publication and the start of a
-    worker begin first renders.
+    worker start first renders.
     """
     last = _last(version, recipe) if recipe else None
     if recipe is None or last is None:
@@ -121,7 +121,7 @@ def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
 
 
 def _last(version: Version, recipe: Recipe) -> Render | None:
-    """Return the last render by another recipe; None if one runs or was made by this recipe."""
+    """Return the last render with another recipe; None if one runs or was made with this recipe."""
     failed: Render | None = None
     for render in version.renders.select_related("recipe"):
         if render.state == RenderState.RUNNING or recipes.was_made_by(render, version, recipe):

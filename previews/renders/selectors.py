@@ -1,4 +1,4 @@
-"""Reads of renders: the previews of a version, their place in the queue, pairs of pictures."""
+"""Reads renders: the previews of a version, their place in the queue, pairs of pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: State of a version that has no render.
 NONE = "none"
-#: A worker announces itself within this time after its start.
+#: Maximum time between the start of a worker and its announcement.
 STARTING = timedelta(seconds=20)
 
 _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
@@ -41,9 +41,9 @@ def renders_with_pictures() -> QuerySet[Render]:
 class Previews:
     """Pictures of a version, and the state of its newest render.
 
-    While a new render is under way (``is_renewal``), pictures, recipe, advice and sheets are those
-    of the render before. ``advice`` is a document of ``previews.render.output.strength_advice``,
-    empty without advice. ``sheets`` has the path of the contact sheet by kind.
+    While a new render is running (``is_renewal``), pictures, recipe, advice and sheets are those
+    of the previous render. ``advice`` is a document of ``previews.render.output.strength_advice``,
+    empty if there is none. ``sheets`` has the path of the contact sheet by kind.
     """
 
     state: str = NONE
@@ -87,7 +87,7 @@ def previews_of(version: Version) -> Previews:
 
 
 def of_render(render: Render) -> Previews:
-    """Return one render as pages show it; nothing of a withdrawn version is shown."""
+    """Return one render as pages show it; for a withdrawn version, nothing is shown."""
     version = render.version
     is_shown = version is None or version.state != VersionState.WITHDRAWN
     pictures = pictures_of(render.images.all()) if is_shown else []
@@ -121,7 +121,7 @@ def _state(render: Render) -> tuple[str, str]:
 def _queued(render: Render, job: Job) -> tuple[str, str]:
     """Return state and reason of a queued render.
 
-    It is waiting if no worker serves its queue. A new job counts as queued for some seconds, since
+    It is waiting if no worker serves its queue. A new job counts as queued for some seconds, as
     a worker may be starting.
     """
     if timezone.now() - job.created_at > STARTING:
@@ -134,10 +134,10 @@ def _queued(render: Render, job: Job) -> tuple[str, str]:
 
 
 def render(user: User | AnonymousUser | None, render_id: int) -> Render:
-    """Return a render of a version that the user may see.
+    """Return a render of a version that the user can see.
 
     Raises:
-        NotFound: absent, private, or another user's draft.
+        NotFound: it does not exist, is private, or is of another user's draft.
     """
     rows = Render.objects.select_related("recipe", "job", "version__adapter__namespace")
     rows = rows.annotate(**_SHEETS)

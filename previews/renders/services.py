@@ -1,4 +1,4 @@
-"""Writes of renders: requests, states, pictures."""
+"""Creates and updates renders: requests, states, pictures."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from registry.models import OUT_STATES, JobState, User, Version, VersionState
 
 
 def rate(*, actor: User, image_id: int, maturity: str) -> Image:
-    """Set the content rating of a rendered picture, "" for that of its adapter.
+    """Set the content rating of a rendered picture; "" means that of its adapter.
 
     Raises:
-        NotFound: there is no such picture of a version that the actor may see.
+        NotFound: the picture does not exist, or the actor cannot see its version.
         Forbidden, Unauthenticated, Gone: see ``permissions.require_adapter``.
-        Invalid: there is no such rating.
+        Invalid: the rating does not exist.
     """
     user = permissions.require_user(actor)
     image = Image.objects.filter(pk=image_id).first()
@@ -47,14 +47,14 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
 
 
 RENDER_TASK = "render_version"
-#: Renders that are begun in one attempt of a job.
+#: Maximum number of renders that one attempt of a job starts.
 AT_ONCE = 200
 
 log = logging.getLogger(__name__)
 
 
 def request(*, actor: User, version: Version) -> Render:
-    """Request previews of a version and return the render, see ``begin``.
+    """Request previews of a version and return the render; see ``begin``.
 
     Raises:
         StateConflict: the version is not published, or no worker has its base model.
@@ -69,7 +69,7 @@ def request(*, actor: User, version: Version) -> Render:
 
 
 def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
-    """Return the render of a version by its current recipe, queued if it is new.
+    """Return the render of a version with its current recipe, queued if it is new.
 
     An open render is returned instead; if it has not started, it gets the current recipe. Without
     a base model the render waits for one.
@@ -90,13 +90,13 @@ def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
             if recipe:
                 _reuse_pictures(render=render)
                 enqueue(render=render, priority=priority)
-    except IntegrityError:  # two requests at once: the constraint lets one through
+    except IntegrityError:  # simultaneous requests: the constraint allows one
         return version.renders.get(state__in=OPEN_STATES)
     return render
 
 
 def _existing(version: Version, recipe: RecipeValue | None, priority: int) -> Render | None:
-    """Return the open render, or the last one if it is ready and by this recipe."""
+    """Return the open render, or the last one if it is ready and has this recipe."""
     for render in version.renders.select_related("job", "recipe"):
         if render.state in OPEN_STATES and not _is_abandoned(render):
             return _updated(render, version, recipe, priority) if recipe else render
@@ -117,7 +117,7 @@ def _is_abandoned(render: Render) -> bool:
 def _updated(render: Render, version: Version, recipe: RecipeValue, priority: int) -> Render:
     """Give a render that has not started the current recipe and trigger words.
 
-    A running render is not changed; when it is done, ``finish`` begins another.
+    A running render is not changed; when it is done, ``finish`` starts another one.
     """
     is_same = selectors.was_made_by(render, version, recipe)
     if render.state == RenderState.RUNNING or (is_same and render.state == RenderState.QUEUED):
@@ -160,7 +160,7 @@ def _key(render: Render) -> str:
 
 
 def _owner(render: Render) -> str:
-    """Return whose turn the job takes: the user of a try-out, or the adapter's namespace."""
+    """Return the owner for fair queueing: the user of a try-out, or the adapter's namespace."""
     if render.kind == RenderKind.TRYOUT:
         return render.tryout.user.username
     return render.version.adapter.owner if render.version else ""
@@ -169,7 +169,7 @@ def _owner(render: Render) -> str:
 def wake_waiting(*, after: int = 0) -> int:
     """Queue the next waiting renders whose base model is now available, by id.
 
-    Returns the id of the last one, 0 if there are no more.
+    Returns the id of the last one; 0 if there are no more.
     """
     waiting = Render.objects.filter(
         state=RenderState.WAITING, version__family__in=worker_bases.families(), pk__gt=after
@@ -183,10 +183,10 @@ def wake_waiting(*, after: int = 0) -> int:
 
 
 def begin_missing(*, after: int = 0) -> int:
-    """Begin renders of the next published versions without one, by id.
+    """Start renders of the next published versions without one, in the order of ids.
 
-    The process that published them died before it could. Returns the id of the last one, 0 if there
-    are no more.
+    These are versions whose publishing process was killed before it could. Returns the id of the
+    last one; 0 if there are no more.
     """
     without = Version.objects.filter(
         state=VersionState.PUBLISHED, renders__isnull=True, pk__gt=after
@@ -205,7 +205,7 @@ def start(*, render: Render) -> bool:
 
 
 def finish(*, render: Render) -> None:
-    """Mark a render as ready; begin another if words, prompts or strengths were changed."""
+    """Mark a render as ready; start another one if words, prompts or strengths were changed."""
     mine = Render.objects.filter(pk=render.pk, state=RenderState.RUNNING)
     mine.update(state=RenderState.READY, reason="", finished_at=timezone.now())
     rows = Version.objects.filter(renders=render, state__in=OUT_STATES)
@@ -215,7 +215,7 @@ def finish(*, render: Render) -> None:
 
 
 def fail(*, render: Render, reason: str) -> None:
-    """Mark an open render as failed; it keeps its pictures."""
+    """Mark an open render as failed; its pictures are kept."""
     Render.objects.filter(pk=render.pk, state__in=OPEN_STATES).update(
         state=RenderState.FAILED,
         reason=reason or _("The pictures could not be rendered."),
@@ -230,19 +230,19 @@ def cancel(*, render: Render, reason: str) -> None:
 
 
 def wait(*, render: Render) -> None:
-    """Put a render back to waiting, because its base model is no longer available."""
+    """Return a render to waiting, because its base model is no longer available."""
     reason = waiting_for(render.family)
     mine = Render.objects.filter(pk=render.pk, state__in=OPEN_STATES)
     mine.update(state=RenderState.WAITING, reason=reason, job=None)
 
 
 def on_version_published(version_id: int) -> None:
-    """Begin previews of a version that was published, or got other trigger words."""
+    """Start previews of a version that was published or whose trigger words changed."""
     _begin_or_log(Version.objects.select_related("adapter").get(pk=version_id))
 
 
 def _begin_or_log(version: Version) -> None:
-    """Begin a render; log a broken bases file, which must not undo the caller's change."""
+    """Start a render; log an invalid bases file, which must not undo the caller's change."""
     try:
         begin(version=version)
     except RenderError:
@@ -250,7 +250,7 @@ def _begin_or_log(version: Version) -> None:
 
 
 def keep_pictures(*, render: Render, pictures: Sequence[Picture]) -> None:
-    """Store finished pictures that a render does not have.
+    """Store the finished pictures that a render does not have yet.
 
     The bytes are stored before the rows. If the worker is killed in between, the sweeper deletes
     the bytes.

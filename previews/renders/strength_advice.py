@@ -17,14 +17,14 @@ from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
 
 ADVISE_TASK = "advise"
-#: Most renders without current advice that are queued when a worker starts.
+#: Maximum number of renders without current advice that are queued when a worker starts.
 MAX_MISSING = 100
 
 log = logging.getLogger(__name__)
 
 
 def measure(*, render: Render) -> None:
-    """Store the advice for a render; unreadable pictures are logged and leave it without."""
+    """Store the advice for a render; unreadable pictures are logged, and no advice is stored."""
     if render.kind != RenderKind.PREVIEW:
         return
     pictures = (
@@ -41,7 +41,7 @@ def measure(*, render: Render) -> None:
 
 
 def begin_missing() -> None:
-    """Queue the newest renders that were never measured, or by an older method."""
+    """Queue the newest renders that were never measured, or with an older method."""
     is_old = ~Q(advice__method=METHOD) | Q(advice__method__isnull=True)
     rows = Render.objects.filter(is_old, kind=RenderKind.PREVIEW, state=RenderState.READY)
     for render_id in rows.order_by("-pk").values_list("pk", flat=True)[:MAX_MISSING]:

@@ -2,7 +2,7 @@
 
 ```
 sandbox.read ──▶ reader (a process with resource limits)
-                   ├── formats    file type by the first bytes, limits, reasons for refusal
+                   ├── formats    file type from the first bytes, limits, reasons for refusal
                    ├── png jpeg webp mp4_boxes    size and structure, checked before decoding
                    ├── stills     → WebP, in sRGB, upright, without metadata
                    ├── videos     → H.264 in MP4 and a poster, without sound

@@ -1,4 +1,4 @@
-"""Accepted file types, detected by the first bytes; limits, and reasons for refusal."""
+"""Accepted file types, detected from the first bytes; limits, and reasons for refusal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Format(StrEnum):
 
     @property
     def is_film(self) -> bool:
-        """Whether it is a video; a WebP may be animated too."""
+        """Whether it is a video; a WebP may also be animated."""
         return self in {Format.MP4, Format.WEBM}
 
 
@@ -62,10 +62,10 @@ _SAFETENSORS = re.compile(rb"\A.{6}\0\0\{\s{0,1024}\"", re.DOTALL)
 
 
 def sniff(head: bytes) -> Format:
-    """Return the type of a file by its first ``HEAD_BYTES`` bytes.
+    """Return the type of a file from its first ``HEAD_BYTES`` bytes.
 
     Raises:
-        Refused: the type is not accepted (``KIND``) or not known (``UNKNOWN``).
+        Refused: the type is not accepted (``KIND``) or unknown (``UNKNOWN``).
     """
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
@@ -83,7 +83,7 @@ def sniff(head: bytes) -> Format:
 
 
 def named(head: bytes) -> str:
-    """Return the name of a file type that is not accepted, empty if unknown."""
+    """Return the name of a file type that is not accepted; empty if unknown."""
     if head[4:8] == b"ftyp":
         return _STILLS_IN_BOXES.get(head[8:12], "MP4")
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -137,12 +137,12 @@ MAX_FILM_BYTES = 64 * MIB
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_383
 
-#: Limits of a video or animation: 1080p in either orientation, 60 frames a second.
+#: Limits of a video or animation: 1080p in either orientation, 60 frames per second.
 MAX_FILM_PIXELS = 1920 * 1088
 MAX_SECONDS = 20
 MAX_FRAMES = 1_200
 
-#: All texts of a file, decompressed; workflows of ComfyUI can have a megabyte.
+#: Maximum size of all texts of a file, decompressed; workflows of ComfyUI can have a megabyte.
 MAX_TEXT_BYTES = 4 * MIB
 
 #: Limits of the reader: address space, CPU time, wall time, bytes of a written file.

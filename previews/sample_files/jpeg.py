@@ -18,7 +18,7 @@ _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _SOS, _EOI = 0xDA, 0xD9
 #: Start of frame: C0 to CF without C4 (tables), C8 (extension) and CC (arithmetic).
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-#: In data, FF is followed by 0, a restart (D0 to D7) or another FF; else it starts a marker.
+#: In data, FF is followed by 0, a restart (D0 to D7) or another FF; otherwise it starts a marker.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 

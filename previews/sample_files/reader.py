@@ -1,4 +1,4 @@
-"""``python -m previews.sample_files.reader FILE FOLDER``: read one file in a process of its own.
+"""``python -m previews.sample_files.reader FILE FOLDER``: read one file in a separate process.
 
 It writes the files to serve and ``outcome.json`` into the folder. The kernel limits its memory, CPU
 time, wall time and written bytes, whatever a decoder does.
@@ -44,7 +44,7 @@ def confine() -> None:
     }
     for kind, most in wanted.items():
         with suppress(ValueError):  # macOS cannot limit the address space
-            # Only the soft limit of CPU time sends a signal of its own.
+            # Only the soft limit of CPU time sends a distinct signal.
             resource.setrlimit(kind, (most, most + 5))
     signal.alarm(formats.WALL_S)
 

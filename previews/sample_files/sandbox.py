@@ -1,4 +1,4 @@
-"""Reads a file in a process of its own, and checks what that process returns."""
+"""Reads a file in a separate process, and checks the result of that process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reading:
     """The files to serve, and what the metadata claims."""
 
     picture: Path  # WebP; the first frame of a video
-    film: Path | None  # MP4, None for a picture
+    film: Path | None  # MP4; None for a picture
     width: int  # in pixels, like the height
     height: int
     placeholder: str  # ``data:`` URL of a tiny picture

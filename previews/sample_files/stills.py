@@ -12,7 +12,7 @@ from previews.sample_files import jpeg, png, webp
 from previews.sample_files.containers import Parts
 from previews.sample_files.formats import Format, Refused, Why
 
-#: Longest side of a served picture.
+#: Maximum side of a served picture.
 SERVED_SIDE = 2048
 QUALITY = 90
 FEW_COLOURS = 256

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     #: A function that makes the picture of a frame, and the second at which the frame ends.
     Moment = tuple[Callable[[], Image.Image], float]
 
-#: Longest side and frames per second of a served video.
+#: Maximum side and frames per second of a served video.
 SERVED_SIDE, SERVED_FPS = 1280, 30
 #: Time base: ticks per second.
 TICKS = 1000
@@ -78,7 +78,7 @@ def _picture_of(container: InputContainer) -> VideoStream:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[Moment]:
-    """Yield frames; their size and duration is checked again."""
+    """Yield frames; their sizes and durations are checked again."""
     usual = 1 / float(stream.average_rate or 25)
     began: float | None = None
     for count, frame in enumerate(container.decode(stream)):
@@ -146,9 +146,9 @@ def save(frames: Iterable[Moment], file: Path) -> tuple[Image.Image, tuple[int, 
 
 
 def _thinned(frames: Iterable[Moment]) -> Iterator[tuple[Image.Image, int]]:
-    """Yield at most ``SERVED_FPS`` pictures a second with their ticks.
+    """Yield at most ``SERVED_FPS`` pictures per second, with their ticks.
 
-    The last picture is repeated at its end, because an MP4 does not store how long it is shown.
+    The last picture is repeated at its end, because an MP4 does not store its duration.
     """
     began, next_at = 0.0, 0.0
     picture: Image.Image | None = None

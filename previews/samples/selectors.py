@@ -1,4 +1,4 @@
-"""Reads of samples, limited to what the viewer may see, and adapters used together in them."""
+"""Reads samples, limited to those that the viewer can see, and adapters used together in them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from registry.models import (
 )
 from registry.versions import selectors as version_selectors
 
-#: Newest pictures and try-outs that are looked at.
+#: Maximum number of newest pictures and try-outs that are examined.
 NEWEST = 100
 
 
 def companions(user: User | AnonymousUser | None, adapter: Adapter, limit: int) -> list[Adapter]:
-    """Return listed adapters that are used together with one, the most frequent first."""
+    """Return listed adapters that are used together with this one, most frequent first."""
     uses = Counter[int](_of_tryouts(adapter))
     uses.update(_of_pictures(adapter))
     known = [pk for pk, _count in uses.most_common(NEWEST)]
@@ -43,7 +43,7 @@ def companions(user: User | AnonymousUser | None, adapter: Adapter, limit: int) 
 
 
 def _of_tryouts(adapter: Adapter) -> list[int]:
-    """Return the adapter of each layer beside this one's, in try-outs that are shared."""
+    """Return the adapter of each other layer in shared try-outs that include this adapter."""
     mine = Layer.objects.filter(version__adapter=adapter, render__tryout__is_shared=True)
     renders = list(mine.order_by("-id").values_list("render", flat=True)[:NEWEST])
     layers = Layer.objects.filter(render__in=renders).exclude(version__adapter=adapter)
@@ -63,7 +63,7 @@ def _of_pictures(adapter: Adapter) -> Counter[int]:
     own = {sha256 for pk, sha256 in pairs if pk == adapter.pk}
     uses = Counter[int]()
     for pk, sha256 in pairs:
-        if sha256 not in own:  # others may have the same file
+        if sha256 not in own:  # other adapters may have the same file
             uses[pk] += pictures[sha256]
     return uses
 
@@ -73,9 +73,9 @@ def _named_resources(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-#: Least width of a picture for lists.
+#: Minimum width of a picture for lists.
 LISTED = 512
-#: The bytes of the picture, or of the poster of a video, are stored.
+#: Condition that the bytes of the picture, or of the poster of a video, are stored.
 HAS_BYTES = Q(poster__isnull=True, blob__is_stored=True) | Q(poster__is_stored=True)
 
 
@@ -84,7 +84,7 @@ class ShownSample:
     """A sample and what its metadata claims (``facts``).
 
     Each of the ``resources`` in ``facts`` has ``matched``: the ``owner/name@v1`` that has the file,
-    or None if there is none that the viewer may see.
+    or None if there is none that the viewer can see.
     """
 
     row: Sample
@@ -112,7 +112,7 @@ class ShownSample:
 
     @property
     def maturity(self) -> str:
-        """Content rating: its own, else that of its adapter."""
+        """Content rating: its own, or that of its adapter."""
         return self.row.maturity or str(self.row.version.adapter.maturity)
 
     @property
@@ -122,12 +122,12 @@ class ShownSample:
 
     @property
     def url(self) -> str:
-        """Path of the picture or video, empty until it is ready."""
+        """Path of the picture or video; empty until it is ready."""
         return _url(self.row, "mp4" if self.is_film else "webp")
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Thumbnails of the picture or poster, and itself."""
+        """Thumbnails of the picture or poster, and the file itself."""
         is_ready = self.row.state == SampleState.READY
         return uploaded_sources(self.id, self.row.width) if is_ready else ()
 
@@ -148,14 +148,14 @@ def _url(row: Sample, suffix: str) -> str:
 
 
 def shown_samples() -> QuerySet[Sample]:
-    """Return the samples that everybody sees who sees their version."""
+    """Return the samples that are shown to everyone who can see their version."""
     return Sample.objects.filter(state=SampleState.READY)
 
 
 def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sample]:
     """Return the samples of a visible version, newest first.
 
-    Only users who may publish the adapter see samples that are queued or refused.
+    Only users who can publish the adapter see samples that are queued or refused.
     """
     rows = version.samples.select_related("author", "version__adapter__namespace")
     if version.state == VersionState.WITHDRAWN:
@@ -164,7 +164,7 @@ def listing(user: User | AnonymousUser | None, version: Version) -> QuerySet[Sam
 
 
 def up_to(rows: QuerySet[Sample], highest: str) -> QuerySet[Sample]:
-    """Return the samples whose content rating is at most a level."""
+    """Return the samples whose content rating is at or below a level."""
     return rows.alias(rating=rating("version")).filter(rating__in=Maturity(highest).up_to)
 
 
@@ -179,10 +179,10 @@ def others(user: User | AnonymousUser | None, version: Version) -> list[tuple[st
 
 
 def get(user: User | AnonymousUser | None, sample_id: int) -> Sample:
-    """Return a sample that the user may see.
+    """Return a sample that the user can see.
 
     Raises:
-        NotFound: absent, private, of a draft, or another user's and not ready.
+        NotFound: it does not exist, is private, of a draft, or another user's and not ready.
     """
     is_visible = Adapter.objects.visible_to(user).among("version__adapter")
     rows = Sample.objects.select_related("blob", "poster", "author", "version__adapter__namespace")
@@ -256,7 +256,7 @@ def _names_of(
 
 
 def digests_of(hashes: Iterable[str]) -> dict[str, str]:
-    """Return the sha256 of the stored weights that each hash names, without ambiguous hashes.
+    """Return the sha256 of the stored weights for each hash; ambiguous hashes are omitted.
 
     Args:
         hashes: Lower-case hex digits, 10 to 64 of them: a sha256, the digest of everything after

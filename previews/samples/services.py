@@ -1,4 +1,4 @@
-"""Writes of samples: adding, reading in a worker, showing or refusing.
+"""Creates and updates samples: adding, reading in a worker, showing or refusing.
 
 ```
 add ──▶ QUEUED, the original is stored ──▶ read ──▶ READY, a re-encoded file is stored
@@ -52,7 +52,7 @@ from registry.uploads.services import CHECKS_QUEUE
 READ_TASK = "read_sample"
 
 MAX_CAPTION, MAX_NAME = 280, 120
-#: Most samples of a version, and most that a user may add in a day.
+#: Maximum number of samples of a version, and of additions per user and day.
 MAX_OF_VERSION, MAX_OF_DAY = 50, 200
 #: Days after which refused samples are deleted.
 REFUSED_DAYS = 7
@@ -75,7 +75,7 @@ def add(
 ) -> Sample:
     """Store a picture or short video for a version and queue it to be read.
 
-    ``name`` is that of the file, shown with a refusal. ``maturity`` is its content rating, empty
+    ``name`` is the file name, shown if it is refused. ``maturity`` is its content rating, empty
     if that of the adapter applies.
 
     Raises:
@@ -84,7 +84,7 @@ def add(
         QuotaExceeded: too many samples for the version or the day, or the namespace is full.
         UploadRefused: the first bytes are of another format.
         TooLarge: the file is too large.
-        Invalid: the caption is too long, or there is no such rating.
+        Invalid: the caption is too long, or the rating does not exist.
     """
     user = permissions.require_adapter(actor, version.adapter)
     if version.state == VersionState.WITHDRAWN:
@@ -157,7 +157,7 @@ def _stored_sample(
     """Move the bytes to their digest, then write the row."""
     promote.move_to_digest(key=key, written=written)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
+        User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
         _require_room(user, Version.objects.select_for_update().get(pk=version.pk))
         _require_bytes(version, written)
         sample = Sample.objects.create(
@@ -276,11 +276,11 @@ def delete_all(*, version: Version) -> None:
 def edit(
     *, actor: User, sample: Sample, caption: str | None = None, maturity: str | None = None
 ) -> Sample:
-    """Change the caption or the content rating of a sample; None leaves it.
+    """Change the caption or the content rating of a sample; None means no change.
 
     Raises:
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
-        Invalid: the caption is too long, or there is no such rating.
+        Invalid: the caption is too long, or the rating does not exist.
     """
     permissions.require_adapter(actor, sample.version.adapter)
     if caption is not None:

@@ -1,6 +1,6 @@
-"""Checks the request for a try-out and turns it into a recipe; writes nothing.
+"""Checks the request for a try-out and converts it to a recipe; writes nothing.
 
-A request with faults is refused with a message for each of them.
+A request with errors is refused with a message for each of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from registry.errors import Invalid, NotFound, StateConflict
 from registry.models import OUT_STATES, User, Version
 from registry.names import has_control
 
-#: Most versions of a stack. The effects of more are not recognisable.
+#: Maximum number of versions in a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
 
 _STEP = 8
@@ -63,22 +63,22 @@ class Limits:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Lowest and highest, multiples of 8."""
+        """Minimum and maximum, multiples of 8."""
         return _sides(self.width)
 
     @property
     def heights(self) -> tuple[int, int]:
-        """Lowest and highest, multiples of 8."""
+        """Minimum and maximum, multiples of 8."""
         return _sides(self.height)
 
     @property
     def most_pixels(self) -> int:
-        """Highest width times height."""
+        """Maximum of width times height."""
         return int(self.width * self.height * _MOST_AREA)
 
     @property
     def most_steps(self) -> int:
-        """Most steps of a picture."""
+        """Maximum number of steps of a picture."""
         return self.steps * _MOST_STEPS
 
 
@@ -93,12 +93,12 @@ def limits_of(base: Base) -> Limits:
 
 
 def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
-    """Return the family of a stack that the user may try.
+    """Return the family of a stack that the user is allowed to try.
 
     Raises:
         Invalid: too few or many versions, duplicates, strengths out of range, different families.
-        NotFound: a version that the user may not see.
-        StateConflict: a version that is not published, or without a family.
+        NotFound: the user cannot see a version.
+        StateConflict: a version is not published, or has no family.
     """
     versions = [version for version, _strength in layers]
     if not versions:
@@ -155,7 +155,7 @@ def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
     """Return the recipe of a request, and the trigger words that its prompt includes.
 
     Raises:
-        Invalid: with the faults of each field in ``fields``.
+        Invalid: ``fields`` has the errors of each field.
     """
     versions = [version for version, _strength in request.layers]
     words = trigger_words_of(versions) if request.uses_triggers else []
@@ -189,7 +189,7 @@ def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
 def trigger_words_of(versions: Sequence[Version]) -> list[str]:
     """Return trigger words: the first one of each version, then the second ones, and so on.
 
-    There are at least as many as versions, and as many as in the previews of one version.
+    There are at most as many as in the previews of one version, or as versions if those are more.
     """
     turns = chain.from_iterable(zip_longest(*(version.trigger_words for version in versions)))
     found = list(dict.fromkeys(word for word in turns if word))

@@ -1,7 +1,7 @@
-"""Reads of try-outs: who may see which, and which versions can be tried.
+"""Reads try-outs: who can see them, and which versions can be tried.
 
 A try-out is visible to the user who requested it and, once shared, to everyone who has its
-address, until it expires. A viewer who may not see one of its adapters does not see it. A bound
+address, until it expires. A viewer who cannot see one of its adapters cannot see it. A bound
 token sees only its user's try-outs that include what it is bound to.
 """
 
@@ -32,7 +32,7 @@ Viewer = User | AnonymousUser | None
 class TryoutStatus:
     """A try-out with its progress; ``done`` and ``total`` count steps over all its pictures.
 
-    ``place`` is its position in the queue, None unless it is queued or running.
+    ``place`` is its position in the queue; None unless it is queued or running.
     """
 
     tryout: Tryout
@@ -43,7 +43,7 @@ class TryoutStatus:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not over."""
+        """Whether it is not finished."""
         return self.previews.state in OPEN_STATES
 
     @property
@@ -53,7 +53,7 @@ class TryoutStatus:
 
     @property
     def last(self) -> Picture | None:
-        """The picture of the stack, None until it is ready."""
+        """The picture of the stack; None until it is ready."""
         return self.previews.images[-1] if self.previews.images else None
 
     @property
@@ -63,14 +63,14 @@ class TryoutStatus:
 
 
 def triable_by(user: Viewer, versions: Iterable[Version] | None = None) -> QuerySet[Version]:
-    """Return the versions that a user may try, of those given or of all."""
+    """Return the versions that a user can try, of those given or of all."""
     adapters = Adapter.objects.visible_to(user).filter(blocked_reason="")
     rows = Version.objects.filter(adapters.among("adapter"), state__in=OUT_STATES)
     return rows if versions is None else rows.filter(pk__in=[one.pk for one in versions])
 
 
 def visible_to(user: Viewer) -> QuerySet[Tryout]:
-    """Return the try-outs that a user may see."""
+    """Return the try-outs that a user can see."""
     hidden = Layer.objects.filter(render=OuterRef("render")).exclude(
         version__in=triable_by(user).values("pk")
     )
@@ -109,7 +109,7 @@ def get(user: Viewer, key: UUID) -> Tryout:
 
 
 def require_visible(user: Viewer, tryout: Tryout) -> None:
-    """Raise ``NotFound`` unless the user may see a try-out's pictures."""
+    """Raise ``NotFound`` unless the user can see a try-out's pictures."""
     if not visible_to(user).filter(pk=tryout.pk).exists():
         raise NotFound(_("There is no such picture."))
 
@@ -127,7 +127,7 @@ def shown(tryout: Tryout) -> TryoutStatus:
 
 
 def version_named(user: Viewer, reference: str) -> Version:
-    """Return the version that ``owner/name@v1`` names; without ``@v1`` the latest one."""
+    """Return the version for ``owner/name@v1``; without ``@v1`` the latest one."""
     full_name, _at, version = reference.strip().partition("@")
     owner, _slash, name = full_name.partition("/")
     try:

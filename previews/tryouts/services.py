@@ -1,4 +1,4 @@
-"""Writes of try-outs: requesting, sharing, removing, expiry."""
+"""Creates, shares, removes and expires try-outs."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
 from registry.models import JobState, User
 
 DAY = timedelta(days=1)
-#: ``Retry-After`` when too many try-outs are open.
+#: ``Retry-After`` if too many try-outs are open.
 _RETRY_S = 10
 
 
 def create(*, actor: User, request: TryoutRequest) -> Tryout:
-    """Queue a try-out, which only its user sees until it is shared.
+    """Queue a try-out, which only its user can see until it is shared.
 
     Raises:
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
         Forbidden: the token is bound, and the stack does not include what it is bound to.
         Invalid, NotFound, StateConflict: see ``requests.require_stack`` and ``recipe_of``; also
-            without a base model for the family.
+            or there is no base model for the family.
         RateLimited: the user has too many open try-outs, or too many in 24 hours.
     """
     user = permissions.require_scope(actor, "write")
@@ -82,9 +82,9 @@ def _require_covered(user: User, request: TryoutRequest) -> None:
 def _require_room(user: User) -> None:
     """Raise ``RateLimited`` if the user has requested too many; call it in the transaction.
 
-    Removed try-outs count too, or the limit could be avoided by removing them.
+    Removed try-outs also count, because removing them would otherwise avoid the limit.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # two requests at once wait for each other
+    User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
     limits, now = settings.LORARY, timezone.now()
     mine = Tryout.objects.filter(user=user)
     if _unfinished(mine).count() >= limits.tryouts_open:
@@ -114,7 +114,7 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
     """Share a try-out with everyone who has its address, or stop sharing it.
 
     Raises:
-        NotFound: absent, or another user's.
+        NotFound: it does not exist, or is another user's.
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
@@ -129,10 +129,10 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
 def remove(*, actor: User, key: UUID) -> None:
     """Stop a try-out and delete its pictures; the row is kept while it counts for the limit.
 
-    A user may remove a try-out even if its adapters are hidden by now.
+    A user can remove a try-out even if its adapters have become hidden.
 
     Raises:
-        NotFound: absent, or another user's.
+        NotFound: it does not exist, or is another user's.
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
@@ -163,7 +163,7 @@ def expire() -> int:
     uncounted = list(over.filter(created_at__lte=now - DAY))
     used = [pk for tryout in uncounted if (pk := tryout.render.recipe_id) is not None]
     Render.objects.filter(tryout__in=uncounted).delete()
-    # Prompts are deleted too, unless another render has the same recipe, perhaps a new one.
+    # Prompts are deleted too, unless another (perhaps newer) render has the same recipe.
     with suppress(IntegrityError):
         Recipe.objects.filter(pk__in=used, renders__isnull=True).delete()
     return len(uncounted)

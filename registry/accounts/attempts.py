@@ -22,7 +22,7 @@ def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
     """Count one attempt.
 
     Args:
-        key: Who attempts it.
+        key: Identifies who attempts it.
         window_s: Length of a window in seconds; it starts with the first attempt.
 
     Raises:

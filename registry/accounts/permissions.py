@@ -1,4 +1,4 @@
-"""Who may write what. An access token can only narrow what its user may do."""
+"""Permissions to write. An access token can only restrict what its user may do."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def require_operator(actor: User | AnonymousUser | None) -> User:
     """Return the actor, who must be an administrator.
 
     Raises:
-        NotFound: the actor is not staff; others don't learn that the page exists.
+        NotFound: the actor is not staff; others must not learn that the page exists.
         ScopeMissing: the token lacks the scope “admin”.
     """
     if actor is None or not actor.is_authenticated or not actor.is_staff:

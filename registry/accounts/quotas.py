@@ -40,7 +40,7 @@ def limit_of(namespace: Namespace) -> int | None:
 
 
 def set_limit(*, namespace: Namespace, quota_bytes: int | None) -> None:
-    """Set the quota of a namespace. Administrators do this at the command line.
+    """Set the quota of a namespace. Administrators do this on the command line.
 
     Args:
         namespace: The namespace. It keeps everything it has, even above the quota.

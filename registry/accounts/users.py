@@ -21,10 +21,10 @@ from registry.tokens import services as tokens
 
 
 def sign_up(*, name: str, email: str, password: str) -> User:
-    """Open an account.
+    """Create an account.
 
     Raises:
-        Forbidden: the hub takes no sign-ups.
+        Forbidden: sign-ups are disabled on this hub.
         NameInvalid, NameTaken: see ``create_user``; raised when only the name is wrong.
         Invalid: a weak password or a malformed address; ``facts["fields"]`` has every error.
     """
@@ -138,8 +138,8 @@ def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
     """Make a user an administrator, or an ordinary user again.
 
     Args:
-        actor: Who did it; None at the command line, the only place that can do it.
-        is_staff: Whether the user is an administrator from now on.
+        actor: Who did it; None on the command line, the only place where it is possible.
+        is_staff: Whether the user becomes an administrator.
 
     Returns:
         Whether this changed anything.

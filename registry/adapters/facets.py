@@ -4,7 +4,7 @@ Without a filter, all figures are read from counters (``registry.facet_counters`
 and the facet of a single filter, because each facet ignores its own filter. All other figures are
 counted over at most ``LORARY_MAX_COUNTED`` matches.
 
-Several tags must all hold, so that their facet counts what another one would leave.
+Adapters must have all chosen tags, so the facet of tags counts the results with one more tag.
 
 Counters cover what everybody finds. Adapters that only the viewer finds are read and added.
 """
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 #: Fields of ``Query`` that are facets.
 FIELDS = (*COLUMNS, OWNER, TAG)
-#: Values of a facet, the most frequent ones.
+#: Maximum number of values of a facet, the most frequent ones.
 MAX_VALUES = 100
 #: Field → column of the adapter.
 _COLUMNS = {**COLUMNS, OWNER: "namespace_id"}
@@ -52,7 +52,7 @@ _MANY = frozenset({"licence", "lineage", "trainer", OWNER, TAG})
 
 
 class Total(NamedTuple):
-    """A number of adapters, or the least that there are."""
+    """A number of adapters, or a lower bound of it."""
 
     adapters: int
     is_capped: bool = False
@@ -143,7 +143,7 @@ def tags(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tuple
     changed = [value for _field, value in changes]
     before = dict(known.filter(value__in=changed).values_list("value", "count"))
     after = {value: before.get(value, 0) + changes[TAG, value] for value in changed}
-    # All that may be on the page: those that changed, and the most frequent of the others.
+    # All tags that may be on the page: changed ones, and the most frequent of the others.
     rest = (
         known.exclude(value__in=changed).order_by("-count", "value").values_list("value", "count")
     )
@@ -191,7 +191,7 @@ def _owners(user: Viewer, words: str) -> int:
 
 
 def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
-    """Return the most frequent values of a field that contain a text, whatever its case."""
+    """Return the most frequent values of a field that contain a text, ignoring case."""
     if name == TAG:
         return [value for value, _count in tags(user, words, begin=0, size=limit)[0]]
     if name == OWNER:
@@ -204,9 +204,9 @@ def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
 
 
 def _chosen(query: Query) -> dict[str, Sequence[str]]:
-    """Return the fields that a query filters by, with the values of which one must hold.
+    """Return the fields that a query filters by, each with alternative values.
 
-    Its tags must all hold.
+    Its tags must all be present.
     """
     chosen = query.columns
     if query.owner:
@@ -225,7 +225,7 @@ def _is_counted(query: Query) -> bool:
 def _found(
     user: Viewer, query: Query, conditions: Mapping[str, Q] | None = None
 ) -> QuerySet[Adapter]:
-    """Return the adapters that a query finds, one more than are counted at most."""
+    """Return the adapters that a query finds, at most one more than are counted."""
     if conditions is None:
         conditions = adapter_selectors.conditions(query)
     rows = adapter_selectors.filtered(user, conditions).filter(_PUBLISHED).order_by()
@@ -251,7 +251,7 @@ def _counted(user: Viewer, names: Collection[str]) -> dict[str, list[tuple[str, 
     """Return the most frequent values of fields among all adapters.
 
     The counters are read before their changes. If another process moves changes meanwhile, the
-    figures are those of a moment before; none is counted twice.
+    figures may be slightly out of date, but nothing is counted twice.
     """
     tallies = {name: Counter[str]() for name in names}
     few = FacetCount.objects.filter(field__in=[name for name in names if name not in _MANY])
@@ -310,7 +310,7 @@ def _tally(rows: QuerySet[Adapter], names: Collection[str] = (*FIELDS, TOTAL)) -
 def _tally_of(
     rows: QuerySet[Adapter], names: Collection[str], *, most: int | None = None
 ) -> tuple[Tally, int]:
-    """Count the values of at most so many adapters; return also how many there are."""
+    """Count the values of at most ``most`` adapters; return also how many there are."""
     columns = {name: column for name, column in _COLUMNS.items() if name in names}
     found = list(rows.values_list("pk", *columns.values()))
     tally: Tally = Counter({(TOTAL, ""): len(found)})
@@ -322,7 +322,7 @@ def _tally_of(
     if TAG in names:
         marks = Adapter.tags.through.objects.filter(adapter__in=listed(as_list(ids)))
         counts = dict(marks.values_list("tag").annotate(n=Count("pk")))
-        # By id first: a join would look a name up for each mark.
+        # By id first: a join would look up a name for each row.
         known = Tag.objects.filter(pk__in=listed(as_list(counts))).values_list("pk", "name")
         tally.update({(TAG, name): counts[pk] for pk, name in known})
     return tally, len(found)

@@ -15,11 +15,11 @@ YES, NO, CONDITIONS, SILENT = "yes", "no", "conditions", ""
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """A licence in short. Permissions are ``YES``, ``NO``, ``CONDITIONS`` or ``SILENT``.
+    """A summary of a licence. Permissions are ``YES``, ``NO``, ``CONDITIONS`` or ``SILENT``.
 
     Attributes:
         title: Its name.
-        url: Address of its text, "" without one.
+        url: Address of its text; "" if there is none.
         commercial: Use of the adapter in commercial products and services.
         pictures: Sale of pictures made with it.
         changes: Publication of changed versions and merges.
@@ -104,12 +104,12 @@ LICENCES: Mapping[str, Licence] = {key: licence for keys, licence in _ROWS for k
 
 
 def licence_of(text: str) -> Licence | None:
-    """Return the licence of an id in any case, None for an unknown text."""
+    """Return the licence for an id, ignoring case; None for an unknown text."""
     return LICENCES.get(text.strip().casefold())
 
 
 def permissions_of(text: str) -> str:
-    """Return what a licence permits, if only under conditions, as ``commercial+changes``.
+    """Return what a licence permits, even if only under conditions, as ``commercial+changes``.
 
     Adapters store the result: a changed table needs a migration like ``0030_fill_more_facets``.
     """

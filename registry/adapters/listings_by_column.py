@@ -1,7 +1,7 @@
 """Lists of adapters for Civitai clients, filtered by columns.
 
-Pages are read by key (``after``), so that no adapter is repeated or left out if one is published
-meanwhile, or by ``offset``, for clients that count pages.
+Pages are read by key (``after``), so that no adapter is repeated or skipped if one is published
+in the meantime, or by ``offset``, for clients that count pages.
 """
 
 from __future__ import annotations

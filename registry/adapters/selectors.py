@@ -1,4 +1,4 @@
-"""Finding adapters: by name, by search, page by page."""
+"""Finds adapters: by name, by search, page by page."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from registry.models import User
 
 MAX_RESULTS_PER_PAGE = 100
-#: Values of a filter that has several at once.
+#: Maximum number of values of a filter that accepts several.
 MAX_CHOSEN = 10
 
 #: Sort order → column; ties are broken by id, so a keyset page never skips or repeats.
 SORT_COLUMNS = {"new": "published_at", "updated": "updated_at", "downloads": "downloads"}
-#: By relevance only with words to search for; without, the newest come first.
+#: Sorting by relevance needs words to search for; otherwise the newest come first.
 RELEVANCE = "relevance"
 SORTS = (RELEVANCE, *SORT_COLUMNS)
 
@@ -60,7 +60,7 @@ class Query:
     Attributes:
         q: Words and fields, see ``registry.search.syntax``.
         tag: Tags that an adapter all has, at most ``MAX_CHOSEN``.
-        permission: What its licence permits, of ``licences.PERMISSIONS``.
+        permission: What its licence must permit, of ``licences.PERMISSIONS``.
         sort: One of ``SORTS``; "" for relevance.
         max_maturity: Highest content rating.
         lineages: Lineages of which an adapter has one; "" stands for none.
@@ -104,7 +104,7 @@ class Page:
 
     Attributes:
         matches: What the text finds; None if there is no text to search for.
-        corrected: The query that these are the results of, "" if it is the one asked for.
+        corrected: The corrected query, "" if the query was not corrected.
         snippets: Adapter id → where the words occur, as HTML.
     """
 
@@ -119,7 +119,7 @@ def namespace(name: str) -> Namespace:
     """Return a namespace by name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     known = NamespaceName.objects.select_related("namespace").filter(key=key_of(name)).first()
@@ -134,7 +134,7 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     """Return the adapter ``owner/name`` if the user may see it.
 
     Raises:
-        NotFound: there is none that the user may see.
+        NotFound: it does not exist, or the user cannot see it.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     names = AdapterName.objects.filter(
@@ -151,7 +151,7 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
 
 
 def unpublished(user: User | AnonymousUser | None, namespace: Namespace) -> QuerySet[Adapter]:
-    """Return the adapters without a public version that the user may see in a namespace."""
+    """Return the adapters in a namespace without a public version that the user can see."""
     rows = Adapter.objects.listed_for(user).filter(namespace=namespace, published_at__isnull=True)
     return _with_lists(rows).order_by("-updated_at", "-pk")
 
@@ -234,12 +234,12 @@ def matching(user: User | AnonymousUser | None, query: Query) -> QuerySet[Adapte
 
 
 def find(rows: QuerySet[Adapter], query: Query) -> Found:
-    """Return those of some rows that match the text of a query, or its correction."""
+    """Return the given rows that match the text of a query, or its correction."""
     return searching.find(rows, query.q, is_narrow=bool(query.tag or query.owner))
 
 
 def filtered(user: User | AnonymousUser | None, chosen: Mapping[str, Q]) -> QuerySet[Adapter]:
-    """Return the adapters that lists may show to a user, and for which some conditions hold."""
+    """Return the adapters that lists may show to a user and that meet conditions."""
     return Adapter.objects.listed_for(user).filter(*chosen.values())
 
 
@@ -269,10 +269,10 @@ def conditions(query: Query) -> dict[str, Q]:
 
 
 def tagged(*names: str) -> Q:
-    """Condition for adapters with all of some tags.
+    """Return the condition for adapters that have all given tags.
 
-    Those with a rare tag are read through the tag. If it is frequent, a list walks its own order
-    and looks the tag up, until the page is full.
+    A rare tag is read through its index. For a frequent tag, the database reads the list in its
+    sort order and looks up the tag until the page is full.
     """
     folded = {name.casefold() for name in names}
     ids = dict(Tag.objects.filter(name__in=folded).values_list("name", "pk"))
@@ -290,20 +290,20 @@ def tagged(*names: str) -> Q:
 
 
 def _id_of(rows: QuerySet[Any]) -> int:
-    """Return the id of the only row, 0 without one.
+    """Return the id of the only row; 0 if there is none.
 
-    Databases plan a filter by id better than a join with the name: they know how frequent it is.
+    Databases plan a filter by id better than a join with the name: they know its frequency.
     """
     return rows.values_list("pk", flat=True).first() or 0
 
 
 def id_of_owner(name: str) -> int:
-    """Return the id of the namespace that has a name now, 0 if there is none."""
+    """Return the id of the namespace that currently has a name; 0 if there is none."""
     return _id_of(Namespace.objects.filter(key=key_of(name)))
 
 
 def has_pictures() -> Q:
-    """Condition for adapters whose latest version has pictures."""
+    """Return the condition for adapters whose latest version has pictures."""
     found = [
         Q(Exists(rows.filter(version=OuterRef("latest_version")))) for rows in hooks.pictured()
     ]

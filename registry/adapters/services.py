@@ -30,7 +30,7 @@ from registry.search import documents
 
 MAX_TAGS = 30
 
-#: Longest value of each text, in characters.
+#: Maximum length of each text, in characters.
 LIMITS = {"title": 120, "summary": 280, "card": 200_000, "licence": 64}
 
 _CHOICES = {"kind": Kind, "visibility": Visibility, "access": Access, "maturity": Maturity}
@@ -77,7 +77,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
 
 
 def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa: ANN401 - see create
-    """Change card fields; what is left out stays. See ``cards.services`` for README.md.
+    """Change card fields; omitted ones are not changed. See ``cards.services`` for README.md.
 
     Raises:
         Invalid: an unknown field or an invalid value.
@@ -206,7 +206,7 @@ def _tags_fault(tags: Sequence[object]) -> str:
 
 
 def is_tag(word: str) -> bool:
-    """Whether a word can be a tag: letters, digits, spaces and a few symbols."""
+    """Return whether a word can be a tag: letters, digits, spaces and a few symbols."""
     return _TAG.match(" ".join(word.casefold().split())) is not None
 
 

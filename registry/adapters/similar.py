@@ -1,7 +1,7 @@
-"""Adapters that are similar to another: the same base model, and tags or the kind in common.
+"""Finds adapters similar to another one: same base model, and tags or the kind in common.
 
 The work is bounded whatever the size of the hub: candidates are the adapters that were tagged last
-with one of the adapter's rarest tags, which say the most.
+with one of the adapter's rarest tags, which are the most specific.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-#: Tags that candidates are read from, and the most candidates.
+#: Maximum number of tags from which candidates are read, and of candidates.
 RAREST, CANDIDATES = 4, 200
 
 

@@ -59,7 +59,7 @@ def by_version(adapter: Adapter) -> dict[int, list[str]]:
 
 
 def get(adapter: Adapter, name: str) -> Alias:
-    """Return an existing alias. Raises NotFound: there is none."""
+    """Return an existing alias. Raises NotFound: it does not exist."""
     found = listing(adapter).filter(name=name).first()
     if found is None:
         raise _absent(adapter, name)
@@ -70,7 +70,7 @@ def history(adapter: Adapter, name: str) -> QuerySet[AliasMove]:
     """Return the moves of an alias, which may have been removed, newest first.
 
     Raises:
-        NotFound: there never was such an alias.
+        NotFound: the alias never existed.
     """
     alias = (
         adapter.aliases.exclude(name__regex=version_selectors.VERSION_TAG).filter(name=name).first()
@@ -96,7 +96,7 @@ def refs(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[tuple[str, str
     """Return branches and tags, each as name and commit; ``vN`` are tags.
 
     Args:
-        snapshot: The one of ``main``.
+        snapshot: The snapshot of ``main``.
     """
     adapter = snapshot.adapter
     branches = [(MAIN, snapshot.revision.commit)]

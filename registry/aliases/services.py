@@ -1,7 +1,7 @@
 """Creates, moves and removes aliases.
 
 ``main`` and ``vN`` are refs too, but are not moved here: publication moves ``main``, and nothing
-moves ``vN``. Every move is recorded (``AliasMove``), also of aliases that were removed.
+moves ``vN``. Every move is recorded (``AliasMove``), also for aliases that were removed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def point(
     expected: Expected = ANYWHERE,
     is_branch: bool = False,
 ) -> Alias:
-    """Create or move an alias; if it points at the revision already, nothing is written.
+    """Create or move an alias; if it already points at the revision, nothing is written.
 
     Args:
         name: Valid by ``registry.names.check_alias``.
@@ -140,7 +140,7 @@ def _called(revision: Revision | None) -> str:
 
 
 def _require_open(revision: Revision) -> None:
-    """Refuse a draft or a withdrawn version, because others could not follow the alias."""
+    """Refuse a draft or a withdrawn version, because other users could not follow the alias."""
     version = Version.objects.filter(revision=revision).first()
     if version is None:
         return

@@ -35,7 +35,7 @@ class Listed(Protocol):
 
 #: Levels of confidence at which the tensors alone show the family.
 BY_TENSORS = frozenset({"proven", "narrowed"})
-#: Greatest rank that fits the column; a header can declare any number.
+#: Maximum rank that fits the column; a header can declare any number.
 MAX_RANK = 2**31 - 1
 MAX_ALGORITHM = 32
 MAX_TRAINER = 64
@@ -77,7 +77,7 @@ class Facts(NamedTuple):
 def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
     """Return the facts of an anatomy document, which may be empty, and a declared family.
 
-    The family is the one that the tensors show, else the declared or the claimed one, if the
+    The family is the one that the tensors show, or else the declared or the claimed one, if the
     tensors allow it.
     """
     base: Mapping[str, Any] = document.get("base") or {}
@@ -96,14 +96,14 @@ def facts_of(document: Mapping[str, Any], declared: str = "") -> Facts:
 
 
 def parts_of(document: Mapping[str, Any]) -> str:
-    """Return which of ``PARTS`` a document says are trained, "" for none."""
+    """Return the trained parts in a document, of ``PARTS``; "" for none."""
     parts: Mapping[str, Any] = document.get("parts") or {}
     found = {_DENOISER if part == _DENOISER else _ENCODER for part in parts}
     return _BOTH if len(found) > 1 else "".join(found)
 
 
 def trainer_of(document: Mapping[str, Any]) -> str:
-    """Return the program that the metadata of a document names, "" without one."""
+    """Return the program that the metadata of a document names; "" if there is none."""
     training: Mapping[str, Any] = document.get("training") or {}
     return str(training.get("trainer") or "")[:MAX_TRAINER]
 
@@ -120,7 +120,7 @@ def undecided_families(base: Mapping[str, Any]) -> Sequence[str]:
 
 
 def claimed_family(base: Mapping[str, Any]) -> str:
-    """Return the only candidate that the file's claim covers, "" if there is none or several."""
+    """Return the only candidate that the file's claim covers; "" if there is none or several."""
     claimed = (base.get("claimed") or {}).get("family") or ""
     named = [one for one in base.get("candidates") or () if covers(claimed, one)]
     return named[0] if len(named) == 1 else ""

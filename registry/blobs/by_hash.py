@@ -27,13 +27,13 @@ from registry.scan.hashes import Form
 
 Viewer = User | AnonymousUser | None
 
-#: Maximum matches of one hash (the earliest published ones), and of all hashes in a request.
+#: Maximum number of matches per hash (the earliest published ones), and per request.
 MAX_MATCHES, MAX_ROWS = 20, 10_000
 
-#: Hashes in one query: each has up to four forms, and a query has at most 32,766 parameters.
+#: Maximum hashes per query: each has up to four forms, and a query has at most 32,766 parameters.
 _BATCH = 500
 
-#: Hexadecimal digits of a whole digest, which cannot be guessed.
+#: Number of hexadecimal digits of a complete digest, which cannot be guessed.
 _WHOLE = 64
 
 

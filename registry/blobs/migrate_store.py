@@ -1,7 +1,7 @@
 """Copies blobs from one store to another, and verifies the copies.
 
 A blob is written under a private key of the target, read back, and promoted to its digest only if
-its sha256 is right. So every promoted blob of the target was verified: a run may be interrupted and
+its sha256 is correct. Every promoted blob of the target was thus verified: a run can be stopped and
 repeated, even while a hub runs. Nothing is deleted from the source.
 
 Memory: a few buffers for each thread, and about 120 bytes for each file that the target has.
@@ -24,9 +24,9 @@ from registry.storage import BlobStore
 Named = tuple[str, int]
 Progress = Callable[[int, int], None]
 
-#: Files copied at once: enough to hide the latency of a distant store.
+#: Number of files copied at once: enough to hide the latency of a distant store.
 THREADS = 4
-#: Rows in one query.
+#: Number of rows in one query.
 BATCH = 2000
 
 _DONE, _MISSING, _DAMAGED = "done", "missing", "damaged"
@@ -110,11 +110,11 @@ def copy(
     is_dry: bool = False,
     progress: Progress | None = None,
 ) -> Tally:
-    """Copy blobs to another store, except those that it has in full length.
+    """Copy blobs to another store, except those that it already has with their full size.
 
     Args:
         blobs: The blobs; by default all stored ones.
-        threads: Files copied at once.
+        threads: Number of files copied at once.
         is_dry: Only report what would be copied, and what is missing in the source.
         progress: Called with files and bytes copied so far, after each file.
 
@@ -190,7 +190,7 @@ def copy_one(named: Named, *, source: BlobStore, target: BlobStore) -> str:
         handle = source.open(sha256)
     except FileNotFoundError:
         return _MISSING
-    target.delete(key)  # left by an interrupted run
+    target.delete(key)  # left over from an interrupted run
     with handle:
         sent = storage.Measured(storage.chunks_of(handle))
         target.write(key, sent)

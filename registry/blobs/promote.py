@@ -9,7 +9,7 @@ other side has not marked it; of two such UPDATEs, the database lets one see the
 * the sweeper sets ``leaving_since`` unless ``is_stored`` or ``arriving_since`` is set. Then it
   deletes the bytes, and the mark.
 
-So nothing is promoted between the sweeper's check and its deletion: a promotion waits and then
+Thus nothing is promoted between the sweeper's check and its deletion: a promotion waits and then
 stores the bytes again. Nothing is deleted between a promotion and its commit. The mark of a process
 that died counts for a limited time, much longer than a promotion or deletion takes.
 """
@@ -92,7 +92,7 @@ def mark_stored(written: Written) -> Blob:
     """Mark promoted bytes as stored and return their row; in the transaction that refers to it.
 
     Raises:
-        Conflict: it took too long, and the bytes were deleted since.
+        Conflict: it took too long, and the bytes have been deleted.
     """
     mine = Blob.objects.filter(sha256=written.sha256, leaving_since=None)
     mine.filter(is_stored=False).update(created_at=timezone.now())  # stored now, or again
@@ -102,7 +102,7 @@ def mark_stored(written: Written) -> Blob:
 
 
 def is_deletable(sha256: str, *, is_released: bool = False) -> bool:
-    """Whether no row keeps the bytes of a digest, and no process is promoting them.
+    """Return whether no row refers to a digest, and no process is promoting its bytes.
 
     Args:
         is_released: Treat the row as released, as a sweep would do.
@@ -113,7 +113,7 @@ def is_deletable(sha256: str, *, is_released: bool = False) -> bool:
 
 @contextmanager
 def deleting(sha256: str, *, size_bytes: int) -> Iterator[bool]:
-    """Keep others from promoting a digest while its bytes are deleted.
+    """Prevent others from promoting a digest while its bytes are deleted.
 
     Args:
         size_bytes: Length of its bytes, for a new row if there is none.

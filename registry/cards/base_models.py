@@ -1,7 +1,7 @@
 """Base models and pipelines of a README, by their names on the Hugging Face Hub.
 
 A family is an architecture; a repo on the Hub is a checkpoint of it. The base model of an adapter
-is the repo of its lineage, else the first one of its family.
+is the repo of its lineage, or else the first one of its family.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _FROM_IMAGE = {"wan_14b_i2v": "image-to-video", "framepack": "image-to-video"}
 
 
 def base_model(family: str, lineage: str = "") -> str:
-    """Return the repo of the base model on the Hub, "" if unknown."""
+    """Return the repo of the base model on the Hub; "" if unknown."""
     return BY_LINEAGE.get((family, lineage)) or BY_FAMILY.get(family, "")
 
 

@@ -10,7 +10,7 @@ optional_trigger_words                                    optional trigger words
 text after the front matter   card
 ```
 
-Everything else, such as ``widget``, stays in the file, which clients of the Hub read unchanged.
+Other keys, such as ``widget``, stay in the file, which clients of the Hub read unchanged.
 Invalid values are left out with a warning; they never prevent a push.
 """
 
@@ -38,9 +38,9 @@ from registry.versions.details import Details
 NAME = contents.README
 #: Tag of the Hub for content that is not for all audiences.
 NOT_FOR_ALL = "not-for-all-audiences"
-#: Key of the front matter with the trigger words that are optional.
+#: Key of the front matter with the optional trigger words.
 OPTIONAL_WORDS = "optional_trigger_words"
-#: Bytes of a README that are read; the rest of a longer one is ignored.
+#: Number of bytes of a README that are read; the rest of a longer one is ignored.
 MAX_READ = 1024 * 1024
 
 #: Tags for a library or a task, which programs add by default.
@@ -54,7 +54,7 @@ _GENERIC_TAGS = frozenset(
 
 
 def is_generic_tag(tag: str) -> bool:
-    """Whether a tag of a README is for a library, a task or a trainer, so not the adapter's own."""
+    """Return whether a tag of a README is for a library, a task or a trainer, and so generic."""
     return tag.casefold() in _GENERIC_TAGS or ":" in tag
 
 
@@ -169,7 +169,7 @@ class _Reading:
         self.warnings.append(text % {"key": key, "reason": reason})
 
     def _texts(self, key: str) -> list[str] | None:
-        """Return the texts of a key, which has one or a list; None without a value."""
+        """Return the texts of a key, which has one text or a list; None if it is missing."""
         value = self.fields.get(key)
         if value is None:
             return None

@@ -42,7 +42,7 @@ _Loader.yaml_implicit_resolvers = {
 def split(text: str) -> tuple[str, str]:
     """Return the front matter of a README, "" without one, and the text after it.
 
-    It begins with the line break after the dashes, so that line numbers stay right.
+    It begins with the line break after the dashes, so that line numbers stay correct.
     """
     text = text.removeprefix(BOM).lstrip()
     opening = _FENCE.match(text)

@@ -69,7 +69,7 @@ _DEADLINE = "lorary.deadline"
 
 
 class Unrenderable(Exception):
-    """A text costs too much to format."""
+    """The text would take too long to format."""
 
     def __init__(self, problem: CardProblem) -> None:
         self.problem = problem
@@ -188,7 +188,7 @@ _parser = _build()
 
 # Cards as HTML, rendered after an edit, or at the next view if the stored HTML is outdated.
 #
-# So no command has to render all cards after an upgrade or a restore.
+# Therefore no command has to render all cards after an upgrade or a restore.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Edits of adapters and versions by people, which update README.md, and by a pushed README.md.
+"""Edits of adapters and versions by users, which update README.md, and by a pushed README.md.
 
 If README.md cannot be updated, that is logged and nothing is undone: the next edit updates it.
 """
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def edit_adapter(*, actor: User, adapter: Adapter, **fields: Any) -> Adapter:  # noqa: ANN401 - see adapters.create
-    """Change fields of an adapter and update README.md; fields that are left out stay."""
+    """Change fields of an adapter and update README.md; omitted fields are not changed."""
     with transaction.atomic():
         _describe(actor, adapter, fields)
         update_readme_on_commit(actor=actor, adapter=adapter)

@@ -1,4 +1,4 @@
-"""The changes of a commit: new and deleted files, and what is refused before reading any."""
+"""The changes of a commit: new and deleted files, and checks that need no file content."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from registry.scan import ignored_paths
 from registry.uploads import receive
 from registry.versions import contents
 
-#: Files that one commit may name; clients of the Hub send at most as many.
+#: Maximum number of files in one commit; clients of the Hub send at most this many.
 MAX_CHANGES = 1000
-#: Files that a revision may have.
+#: Maximum number of files in a revision.
 MAX_MANIFEST = 1000
-#: Maximum bytes of a file whose content is in the commit, and of all of them together.
+#: Maximum bytes of a file whose content is in the commit, and of all such files together.
 MAX_INLINE_BYTES = 16 * 2**20
 MAX_INLINE_TOTAL = 128 * 2**20
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A path for stored bytes, deposited before or readable by the committer.
+    """A path for stored bytes that were uploaded before or that the committer can read.
 
     Without ``size_bytes`` it is a copy; otherwise the length is compared.
     """
@@ -61,7 +61,7 @@ def checked(*, puts: Sequence[Put], inlines: Sequence[Inline], deletes: Sequence
         PathInvalid, Invalid: a path or a digest is invalid, a path occurs twice, there are too
             many changes, or the front matter of a README cannot be read.
         TooLarge: the commit contains too much content.
-        UploadRefused: a file is a pickle by its name.
+        UploadRefused: a file is a pickle, according to its name.
     """
     if len(puts) + len(inlines) + len(deletes) > MAX_CHANGES:
         text = _("A commit can change at most %(limit)d files. Send several commits.")
@@ -116,7 +116,7 @@ def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]
     """Return the files of a revision after changes.
 
     Args:
-        changes: The changes; a path that is deleted and new is replaced.
+        changes: The changes; a path that is both deleted and new is replaced.
 
     Raises:
         NotFound: there is no file to delete at ``facts["path"]``.
@@ -140,5 +140,5 @@ def applied(before: Mapping[str, T], changes: Changes, incoming: Mapping[str, T]
 
 
 def _inside(folder: str, paths: Iterable[str]) -> list[str]:
-    """Return the paths in a folder; none if the name has no slash at its end."""
+    """Return the paths in a folder; an empty list if the name has no trailing slash."""
     return [path for path in paths if folder.endswith("/") and path.startswith(folder)]

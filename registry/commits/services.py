@@ -1,16 +1,16 @@
-"""Commits: a revision of an adapter from the one before it and what changes.
+"""Commits: create a revision of an adapter from the previous one and a list of changes.
 
-All protocols use it. Its files are checked like every upload (``wait_for_checks``). Then one
+All protocols use this module. Files are checked like other uploads (``wait_for_checks``). Then one
 transaction writes the revision, moves the branch, and on ``main`` may publish a version:
 
 * if weights, or configuration in their folder or above it, differ from the parent's: a version,
-  published at once, as from the web form;
+  published immediately, like one from the web form;
 * otherwise (cards, samples, notes, or all weights deleted): a revision, and ``main`` moves;
 * on other branches: a revision.
 
-A commit does not know whether another follows. So a folder that a client sends in several commits
-(“(part 2)”) makes a version for each that has weights or their configuration, and none for the
-others. Files of a withdrawn version are left out; that alone makes no version.
+A commit does not know whether another follows. Therefore a folder that a client sends in several
+commits (“(part 2)”) gets a version for each commit with weights or their configuration, and none
+for the others. Files of a withdrawn version are left out; that alone does not create a version.
 
 A commit that changes nothing, or was made before, returns the existing revision.
 """
@@ -45,9 +45,9 @@ __all__ = ["WAIT_S", "Committed", "Inline", "Put", "commit"]
 
 #: Seconds that a commit waits for its checks.
 WAIT_S = 60.0
-#: Maximum attempts if other commits move the branch meanwhile.
+#: Maximum attempts if other commits move the branch in the meantime.
 TRIES = 10
-#: Minimum hex digits of the expected parent.
+#: Minimum number of hex digits of the expected parent.
 MIN_DIGITS = 5
 MAX_MESSAGE = 500
 
@@ -110,11 +110,11 @@ def commit(  # noqa: PLR0913 - what a commit is made of, by keyword
 
     Raises:
         Conflict: the branch does not point at ``facts["expected"]``, or moved during each attempt.
-        NotFound: no such branch (``facts["revision"]``), or nothing to delete (``facts["path"]``).
+        NotFound: no such branch (``facts["revision"]``), or no file to delete (``facts["path"]``).
         StateConflict: the ref is not a branch.
         UploadNotReady: checks still run: repeat the commit after ``facts["retry_after"]`` seconds.
         UploadRefused, UploadIncomplete: see ``wait_for_checks.accepted_blobs``; or weights were
-            taken down here.
+            withdrawn in this adapter.
         Invalid, PathInvalid, TooLarge: see ``changes.checked``.
         QuotaExceeded: the new bytes exceed the quota.
         NotFound, Gone, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
@@ -162,7 +162,7 @@ def _clean(message: str) -> str:
 
 
 def _attempt(request: _Request) -> Committed | None:
-    """Plan and write a commit; return None if the branch moved meanwhile."""
+    """Plan and write a commit; return None if the branch moved in the meantime."""
     tip = tip_of(request.adapter, request.ref)
     _require_expected(request, tip)
     withheld = frozenset(blob_selectors.withheld_in(request.adapter))
@@ -202,9 +202,10 @@ def _stale(request: _Request, tip: Revision) -> Conflict:
 
 
 def _is_repeated(request: _Request, tip: Revision, withheld: frozenset[int]) -> bool:
-    """Whether the tip is the result of this very commit, sent before.
+    """Return whether the tip is the result of the same commit, sent earlier.
 
-    Sent again, its deletions would find no file, and its expected parent would not match.
+    If it were processed again, its deletions would find no file and its expected parent would
+    differ.
     """
     parent = tip.parent
     if parent is None or tip.author_id != request.user.pk or tip.message != request.message:
@@ -220,7 +221,7 @@ def _is_repeated(request: _Request, tip: Revision, withheld: frozenset[int]) -> 
 
 
 def _version_of(revision: Revision) -> Version | None:
-    """Return the version of a revision, None for a draft or none."""
+    """Return the version of a revision; None if there is none or it is a draft."""
     return revision.versions.exclude(state=VersionState.DRAFT).first()
 
 
@@ -243,12 +244,12 @@ def _make_plan(request: _Request, tip: Revision, withheld: frozenset[int]) -> _P
 
 
 def _old_card(readme: Blob | None) -> Card:
-    """Return the card of an existing README, an empty one if it cannot be read."""
+    """Return the card of an existing README; an empty one if it cannot be read."""
     if readme is None:
         return Card()
     try:
         return fields.read_blob(readme)
-    except (Invalid, FileNotFoundError):  # uploads do not require that it can be read
+    except (Invalid, FileNotFoundError):  # uploads do not require it to be readable
         return Card()
 
 
@@ -285,7 +286,7 @@ def _write(request: _Request, plan: _Plan) -> Committed | None:
     """Write a plan in the caller's transaction; return None if the branch moved."""
     adapter, user = request.adapter, request.user
     adapters.refresh(adapter)
-    permissions.require_adapter(user, adapter)  # the checks may have taken a minute
+    permissions.require_adapter(user, adapter)  # permissions may have changed during the checks
     if (
         tip_of(adapter, request.ref) != plan.tip
         or blob_selectors.withheld_in(adapter) != plan.withheld

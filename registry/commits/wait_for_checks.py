@@ -1,7 +1,7 @@
 """Waits for the checks of a commit's files, outside of any transaction.
 
 Each file becomes an upload of the committer. If the checks take too long, the client is asked to
-repeat the commit: the uploads stay, so the next try finds the checks done or waits for the same
+repeat the commit: the uploads stay, so the next attempt finds the checks done or waits for the same
 ones.
 """
 
@@ -21,12 +21,13 @@ from registry.models import Blob, Upload, UploadState, User
 from registry.scan import checks
 from registry.uploads import by_digest, check, receive
 
-#: Files of a commit that are checked at once, so that other uploads are not held up.
+#: Maximum number of files of a commit in the checks at a time, so that other uploads are not
+#: blocked.
 WAVE = 64
-#: Companions up to this size are checked in the request: reading one takes milliseconds, and a
-#: README does not wait behind gigabytes.
+#: Companions up to this size are checked in the request: this takes milliseconds, and a
+#: README does not have to wait behind gigabytes.
 SMALL_BYTES = 4 * 2**20
-#: Seconds between two polls, at first and at most.
+#: Initial and maximum seconds between two polls.
 FIRST_POLL_S, LAST_POLL_S = 0.05, 0.5
 #: Seconds after which a client should repeat the commit.
 RETRY_S = 5
@@ -40,8 +41,8 @@ def accepted_blobs(*, user: User, files: Sequence[Put | Inline], wait_s: float) 
         wait_s: Maximum seconds to wait for checks.
 
     Raises:
-        UploadNotReady: checks still run; ``facts["retry_after"]`` is seconds.
-        UploadRefused: files were refused; has the findings of all that are known by then.
+        UploadNotReady: checks are still running; ``facts["retry_after"]`` is in seconds.
+        UploadRefused: files were refused; contains all findings that are known so far.
         UploadIncomplete: bytes are missing.
     """
     waiting = _Waiting(user, time.monotonic() + wait_s, deque(files))
@@ -83,7 +84,7 @@ def start_checks(*, user: User, file: Put | Inline, checks_now: bool = True) -> 
         raise UploadNotReady(busy.detail, retry_after=RETRY_S, paths=[file.path]) from busy
     is_small = upload.size_bytes <= SMALL_BYTES and not checks.is_weights(upload.path)
     if checks_now and is_small and upload.state == UploadState.CHECKING:
-        with suppress(Conflict, FileNotFoundError):  # it is queued as well
+        with suppress(Conflict, FileNotFoundError):  # the queued check still runs
             check.run_checks(upload=upload)
     return upload
 
@@ -133,7 +134,7 @@ class _Waiting:
                 raise receive.closed(upload) if upload else _removed(path)
             elif upload.path == path:
                 self.blobs[path] = upload.blob
-            else:  # the same bytes were checked under another path
+            else:  # the upload was for the same bytes at another path
                 self.left.append(file)
         if refused:
             raise _refusal(refused)

@@ -1,1 +1,1 @@
-"""Background work: the queue, its workers, and the use of Celery."""
+"""Background work: the queue, its workers, and how Celery is used."""

@@ -1,4 +1,4 @@
-"""Background work: rows are the queue, and Celery only wakes workers.
+"""Background work: the queue is a table, and Celery only wakes workers.
 
 ``enqueue`` writes a Job in the transaction that requires the work, and sends a wake-up after the
 commit. A lost wake-up only delays work until a worker next looks for jobs. A worker owns a row by a
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WAKE = "registry.wake"
 
-#: Priorities: somebody is watching; an owner asked for it; it follows from something else, such as
+#: Priorities: a user is waiting; an owner requested it; it follows from something else, such as
 #: a publication; it renews existing results.
 INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
 
@@ -44,7 +44,7 @@ LONGEST_PAUSE_S = 120.0
 
 #: Ended jobs are kept for this time, for the operator's page and estimates of durations.
 KEPT_FOR = timedelta(days=30)
-#: Ended jobs that are deleted in one transaction.
+#: Maximum number of ended jobs deleted in one transaction.
 FORGOTTEN_AT_ONCE = 500
 
 _OPEN = [JobState.QUEUED, JobState.RUNNING]
@@ -64,11 +64,11 @@ class Retry(Exception):
 
 
 class Fail(Exception):
-    """The job can't succeed; the text is the reason that people see."""
+    """The job cannot succeed; the text is the reason that users see."""
 
 
 class Cancelled(Exception):
-    """The job stopped because somebody asked for it."""
+    """The job stopped because somebody cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class JobRun:
 
     @property
     def args(self) -> dict[str, Any]:
-        """The ids in the job."""
+        """The arguments of the job."""
         return dict(self.job.args)
 
     def progress(self, done: int, total: int) -> None:
@@ -87,14 +87,14 @@ class JobRun:
         Job.objects.filter(pk=self.job.pk).update(done=done, total=total)
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled if somebody asked for it."""
+        """Raise Cancelled if the job was cancelled."""
         if Job.objects.filter(pk=self.job.pk, is_cancel_asked=True).exists():
             raise Cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A task's function, and what follows its failures.
+    """The function of a task, and its error handling.
 
     Attributes:
         transient: Errors after which the job is retried; other errors end it.
@@ -167,15 +167,15 @@ def enqueue(
 def _turn(queue: str, priority: int, owner: str) -> int:
     """Return the turn of a new job, by start-time fair queueing: Goyal, Vin, Cheng 1996.
 
-    A job comes after the current turn and after its owner's last job. So an owner with 500 open
-    jobs and one with a single job take turns. The current turn is that of the running job or,
+    A job comes after the current turn and after its owner's last job. An owner with 500 open
+    jobs and one with a single job thus take turns. The current turn is that of the running job or,
     without one, that of the head of the queue. Turns are compared in all queues of a kind, because
     one process serves them. Two jobs that an owner writes at the same moment may get the same turn.
     """
     kind = queue.partition(".")[0]
     jobs = Job.objects.filter(priority=priority)
     peers = jobs.filter(Q(queue=kind) | Q(queue__startswith=f"{kind}."))
-    # Each is a look-up in an index of its own; one query for all would read every open job.
+    # Each query uses its own index; a single query would read every open job.
     now = _first_turn(peers.filter(state=JobState.RUNNING).order_by("-turn"))
     if now is None:
         now = _first_turn(jobs.filter(queue=queue, state=JobState.QUEUED).order_by("turn"))
@@ -201,10 +201,10 @@ def worker_name() -> str:
 
 
 def _claimable() -> tuple[Q, Q]:
-    """Return the conditions for jobs that wait, and for those that a dead worker left.
+    """Return the conditions for jobs that wait, and for those left by a dead worker.
 
-    No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` comes from a clock that
-    was ahead, and is due.
+    No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` was set by a clock that
+    was ahead, and counts as due.
     """
     now = timezone.now()
     beyond = now + timedelta(seconds=LONGEST_PAUSE_S)
@@ -215,9 +215,9 @@ def _claimable() -> tuple[Q, Q]:
 
 
 def _heads(queues: Sequence[str], *, locks: bool = False) -> QuerySet[Job]:
-    """Return the first waiting job of each queue, and the first that a dead worker left.
+    """Return the first waiting job of each queue, and the first one left by a dead worker.
 
-    Each is the first in an index; an order over all queues would sort every waiting job.
+    Each is the first in an index; sorting across all queues would read every waiting job.
     """
     waiting, abandoned = _claimable()
     each = [Job.objects.filter(waiting, queue=queue) for queue in queues]
@@ -236,7 +236,7 @@ def next_queue(queues: Iterable[str]) -> str | None:
 def claim(*queues: str, after: str = "") -> Job | None:
     """Claim the next job of these queues, or return None.
 
-    Urgent jobs come first, whatever their queue. Of jobs with the same turn, one of the queue that
+    Urgent jobs come first, in all queues. Among jobs with the same turn, one of the queue that
     this worker served last (``after``) comes first, because it is prepared for them.
     """
     other = Case(When(queue=after, then=0), default=1)
@@ -282,7 +282,7 @@ def finish(
 
 
 def cancel(key: str) -> None:
-    """Stop the open job of a key: at once if queued, at its next check if running."""
+    """Stop the open job of a key: immediately if queued, at its next check if running."""
     Job.objects.filter(key=key, state=JobState.RUNNING).update(is_cancel_asked=True)
     Job.objects.filter(key=key, state=JobState.QUEUED).update(
         state=JobState.CANCELLED, finished_at=timezone.now(), is_cancel_asked=True
@@ -315,8 +315,8 @@ def release_dead() -> int:
 def release_own(*, is_polite: bool = False) -> int:
     """Release jobs under this process's name; return their number.
 
-    Call it before work begins, because of a dead worker with the same name, and after a polite
-    stop, which doesn't count as an attempt.
+    Call it before work begins, because of a dead worker with the same name, and after a graceful
+    stop, which does not count as an attempt.
     """
     mine = Job.objects.filter(state=JobState.RUNNING, worker=worker_name())
     if is_polite:
@@ -329,7 +329,7 @@ def _free(jobs: QuerySet[Job]) -> int:
 
 
 def is_dead(worker: str) -> bool:
-    """Whether a worker of this name is known to be dead. Nothing is known about other hosts."""
+    """Whether a worker of this name is known to be dead. Unknown for other hosts."""
     is_here = worker.startswith(f"{_host()}:") and worker != worker_name()
     return is_here and not _is_alive(worker)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Seconds after its last heartbeat after which a worker counts as gone.
+#: Seconds after the last heartbeat after which a worker counts as gone.
 ALIVE_S = 30
-#: Prefix of the reason with which a worker returns a job whose task it doesn't know.
+#: Prefix of the reason with which a worker returns a job whose task it does not know.
 UNKNOWN = "this worker knows no task"
 #: Maximum duration of an update, during which only some workers know a task.
 UPDATE_TIME = timedelta(hours=1)

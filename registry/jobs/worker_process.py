@@ -1,4 +1,4 @@
-"""The work of a worker process between two wake-ups."""
+"""The work of a worker process after each wake-up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLEAN_S = 3600.0
 
 log = logging.getLogger(__name__)
 
-#: Queues that this process serves, empty outside of workers.
+#: Queues that this process serves; empty outside of workers.
 _SERVED: list[str] = []
 #: Set while this process runs a job.
 _AT_WORK = threading.Event()
@@ -44,7 +44,7 @@ def wake(name: str) -> int:
 def drain(*queues: str) -> int:
     """Run all claimable jobs of these queues, the most urgent first; return their number.
 
-    It ends early if the operator wants this worker to pause or to end.
+    It returns early if the operator wants this worker to pause or to exit.
     """
     count, last = 0, ""
     while workers.requested_state() == WorkerWish.WORK and (
@@ -87,7 +87,7 @@ def _run(job: Job) -> None:
         queue.finish(job, state=JobState.CANCELLED)
     except queue.Fail as reason:
         _close_failed(job, str(reason))
-    except Exception as error:  # process edge: one bad job must not stop the worker
+    except Exception as error:  # one failing job must not stop the worker
         log.exception("job %s (%s) failed", job.pk, job.task)
         _retry_or_fail(job, error, is_over=not isinstance(error, handler.transient))
     else:
@@ -103,7 +103,7 @@ def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
 
 
 def _close_failed(job: Job, reason: str) -> None:
-    """End the job and its subject in one transaction, so that both end or none."""
+    """End the job and its subject in one transaction."""
     with transaction.atomic():
         if not queue.finish(job, state=JobState.FAILED, reason=reason):
             return
@@ -160,12 +160,12 @@ class Poller(threading.Thread):
         facts: Callable[[], dict[str, Any]] = dict,
         on_drain: Callable[[], object] = lambda: None,
     ) -> None:
-        """Serve queues.
+        """Prepare the thread.
 
         Args:
             queues: Queues of this process.
             facts: Returns what this process reports about itself.
-            on_drain: Called repeatedly while it should end and runs no job.
+            on_drain: Called repeatedly while this process should exit and runs no job.
         """
         super().__init__(name="poller", daemon=True)
         self.queues = list(queues)
@@ -173,9 +173,9 @@ class Poller(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Check at once, then every few seconds, until stopped."""
+        """Check immediately, then every few seconds, until stopped."""
         _SERVED[:] = self.queues
-        if uploads.CHECKS_QUEUE in self.queues:  # the workers of one queue are enough
+        if uploads.CHECKS_QUEUE in self.queues:  # the workers of one queue are sufficient
             Cleaner(self.stopping).start()
         self._check()
         while not self.stopping.wait(POLL_S):
@@ -196,13 +196,13 @@ class Poller(threading.Thread):
             workers.drop_gone()
             if not _AT_WORK.is_set():
                 self._obey(workers.requested_state())
-        except Exception:  # process edge: an unreachable database must not end the thread
+        except Exception:  # an unreachable database must not end the thread
             log.exception("polling failed")
         finally:
             close_old_connections()
 
     def _obey(self, wish: str) -> None:
-        """Wake this idle worker if there is work, or end it."""
+        """Wake this idle worker if there is work, or stop it."""
         if wish == WorkerWish.DRAIN:
             self.on_drain()
         elif wish == WorkerWish.WORK and (name := queue.next_queue(self.queues)):
@@ -213,7 +213,7 @@ class Cleaner(threading.Thread):
     """Deletes unreferenced rows and bytes every hour.
 
     It is a separate thread, because a sweep of a large store takes minutes and the worker must send
-    heartbeats. A sweep can be cut off at any time, so nothing waits for its end.
+    heartbeats. A sweep can be interrupted at any time, so nothing waits for its end.
     """
 
     def __init__(self, stopping: threading.Event) -> None:
@@ -227,7 +227,7 @@ class Cleaner(threading.Thread):
             pause_s = CLEAN_S
             try:
                 log.info("swept: %s", sweep.run_alone() or "another worker is sweeping")
-            except Exception:  # process edge: the database or store may return
+            except Exception:  # the database or store may become available again
                 log.exception("sweep failed")
             finally:
                 connection.close()

@@ -1,7 +1,7 @@
 """Worker processes: their heartbeats, and the state that the operator requests.
 
 A worker has a row while it lives and updates ``seen_at`` every few seconds. Other workers delete
-the rows of those that are gone.
+the rows of workers that are gone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def count_job() -> None:
 
 
 def requested_state() -> str:
-    """Return the state that the operator requests of this process; without a row, to work."""
+    """Return the state that the operator requests of this process; the default if it has no row."""
     return str(_mine().values_list("wish", flat=True).first() or WorkerWish.WORK)
 
 
@@ -79,7 +79,7 @@ def request_state(*, actor: User | AnonymousUser | None, worker_id: int, wish: s
     """Request a state of a worker.
 
     Raises:
-        NotFound: there is no such worker, or the actor is no operator.
+        NotFound: there is no such worker, or the actor is not an operator.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
@@ -92,7 +92,7 @@ def request_state(*, actor: User | AnonymousUser | None, worker_id: int, wish: s
 
 
 def set_wish(workers: Iterable[Worker], wish: str) -> None:
-    """Request a state of workers; those that resume work are woken at once."""
+    """Request a state of workers; workers that resume are woken immediately."""
     rows = list(workers)
     Worker.objects.filter(pk__in=[one.pk for one in rows]).update(wish=wish)
     if wish == WorkerWish.WORK:

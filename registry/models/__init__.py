@@ -1,4 +1,4 @@
-"""Rows of the catalogue, one noun a file."""
+"""Database models of the catalogue, one module per noun."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Maturity(models.TextChoices):
 
     @property
     def is_for_all(self) -> bool:
-        """Whether everybody sees such pictures who has not chosen otherwise."""
+        """Whether such pictures are shown to users who have not chosen otherwise."""
         return self.rank <= Maturity.SUGGESTIVE.rank
 
     @property
@@ -88,7 +88,8 @@ class VersionState(models.TextChoices):
     WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
-#: States of public versions: everybody who sees the adapter sees them, with bytes and pictures.
+#: States of public versions: everyone who can see the adapter can see them, with bytes and
+#: pictures.
 OUT_STATES = (VersionState.PUBLISHED, VersionState.YANKED)
 
 
@@ -135,7 +136,7 @@ class Severity(models.TextChoices):
 
 
 class HashKind(models.TextChoices):
-    """Kinds of hashes by which people look for weights (``registry.scan.hashes``)."""
+    """Kinds of hashes by which users look up weights (``registry.scan.hashes``)."""
 
     SHA256 = "sha256", "SHA-256"
     AUTOV1 = "autov1", "AutoV1"

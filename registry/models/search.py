@@ -1,4 +1,4 @@
-"""What searches look through: the words of each adapter, and how words may be misspelt."""
+"""Search documents: the words of each adapter, and how words may be misspelt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 from registry.models.adapter import Adapter
 
-#: Longest word that is indexed, in characters.
+#: Maximum length of an indexed word, in characters.
 MAX_WORD = 64
 
 
@@ -18,7 +18,7 @@ class SearchDocument(models.Model):
 
     Attributes:
         exact: Title and name, each as one word.
-        form: Which normalisation wrote it, see ``registry.search.documents.FORM``.
+        form: Version of the normalisation that wrote it, see ``registry.search.documents.FORM``.
     """
 
     adapter = models.OneToOneField(

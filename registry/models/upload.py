@@ -34,7 +34,7 @@ class Upload(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     part_bytes = models.PositiveIntegerField()
     declared_sha256 = models.CharField(max_length=64, blank=True)
-    # Computed while a whole body was received, else by the checks.
+    # Computed while a whole body was received, otherwise by the checks.
     sha256 = models.CharField(max_length=64, blank=True)
     # Anatomy from the quick checks; stored until the file is accepted or refused.
     anatomy = models.JSONField(null=True, blank=True)
@@ -80,13 +80,13 @@ class Upload(models.Model):
 
     @property
     def state_now(self) -> str:
-        """The state, but ``expired`` from the deadline on, before the sweeper has run."""
+        """The state; from the deadline on ``expired``, even before the sweeper has run."""
         is_late = self.state == UploadState.RECEIVING and self.expires_at <= timezone.now()
         return UploadState.EXPIRED if is_late else self.state
 
     @property
     def digest(self) -> str:
-        """The computed digest, the declared one until then, "" without either."""
+        """The computed digest, or the declared one until then; "" without either."""
         return self.sha256 or self.declared_sha256
 
     @property

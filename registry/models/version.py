@@ -92,7 +92,7 @@ class Version(models.Model):
 
     @property
     def dial(self) -> float:
-        """The recommended strength, or 1 without one."""
+        """The recommended strength, or 1 if there is none."""
         return 1.0 if self.strength is None else self.strength
 
     @property

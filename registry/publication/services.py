@@ -7,8 +7,8 @@ Which README.md a version gets:
     there is none               a new one, written from the fields
 
 The store is used before the transaction of the publication. So a version and its README.md become
-public together, and no lock waits for the store. Only if README.md cannot be written in time, or
-its sources change meanwhile, is it updated after the commit (``cards.services``).
+public together, and no lock waits for the store. If README.md cannot be written in time, or
+its sources change in the meantime, it is updated after the commit (``cards.services``).
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Subject:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """Hashes by kind, by which people search weights; {} for other files.
+        """Hashes by kind, by which users search weights; empty for other files.
 
         A licence or a configuration accompanies many adapters and identifies none of them.
         """
@@ -330,19 +330,19 @@ def digest(chunks: Iterable[bytes]) -> str:
 
 
 def comes_from_header(code: str) -> bool:
-    """Whether a header alone decides a finding, so that reading it again renews the finding."""
+    """Return whether a finding depends on the header alone, so that reading it again renews it."""
     return code in finding_codes() - _OF_BYTES
 
 
 def is_uploaders(code: str) -> bool:
-    """Whether only the uploader may see a finding."""
+    """Return whether only the uploader can see a finding."""
     return code == "weights_known"
 
 
 def is_public(code: str, severity: str) -> bool:
-    """Whether everyone who can see a version sees a finding.
+    """Return whether everyone who can see a version can see a finding.
 
-    Notes are for those who can act on them. Findings about private data are not public: their list
+    Notes are for users who can act on them. Findings about private data are not public: their list
     would lead strangers to files with passwords.
     """
     return severity != "info" and not code.startswith("privacy_")

@@ -1,4 +1,4 @@
-"""Hashes by which people search weights.
+"""Hashes by which users search weights.
 
 ```
  │ length │ header │ tensor │ tensor │ … │

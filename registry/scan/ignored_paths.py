@@ -2,7 +2,7 @@
 
 Trainers save the state of a run beside the weights: optimiser moments, schedulers, random numbers,
 logs. Most are pickles, which run code when they are loaded, so none is accepted. Clients that ask
-before they send are told to leave them out; other pickles are refused by name.
+before they send are asked to leave them out; other pickles are refused because of their name.
 
 Source: transformers ``Trainer``, accelerate ``save_state``, DeepSpeed ``save_checkpoint``, torch
 ``SummaryWriter``, kohya sd-scripts ``--save_state``, ai-toolkit, SimpleTuner.
@@ -54,7 +54,7 @@ def is_trainer_state(path: str) -> bool:
 
 
 def is_pickle(path: str) -> bool:
-    """Whether a path has the suffix of a pickle."""
+    """Return whether a path has the suffix of a pickle."""
     _stem, dot, suffix = path.rpartition("/")[2].rpartition(".")
     return bool(dot) and suffix.casefold() in PICKLES
 
@@ -80,7 +80,7 @@ def named_pickle(path: str) -> Finding | None:
 
 
 def is_left_out(path: str) -> bool:
-    """Whether clients should not send a file: state of a trainer, hidden, or a system's own.
+    """Return whether clients should not send a file: state of a trainer, hidden, or a system file.
 
     Manifests do not allow names of hidden files (``.gitattributes``, ``.job_config.json``).
     """

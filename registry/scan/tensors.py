@@ -1,4 +1,4 @@
-"""Checks every number of a file as it streams by: is it finite, and is it zero.
+"""Checks every number of a file while it is read: whether it is finite, and whether it is zero.
 
 NaN, infinity and zero are recognised by their bits, so that types that numpy doesn't have (bf16,
 fp8) need no conversion. Without the sign bit, floats sort like their bits: 0 is zero, and

@@ -1,4 +1,4 @@
-"""What people call base models, for searches: titles, ids and usual short names."""
+"""Common names of base models for searches: titles, ids and usual short names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lorary.anatomy import family_title
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Family → further names; its id and title are always searched.
+#: Family to further names; its id and title are always searched.
 _FAMILIES: Mapping[str, str] = {
     "sd1": "SD 1.5, SD1.5, SD15, SD 1.x, Stable Diffusion 1.5",
     "sd2": "SD 2.1, SD2.1, SD21, SD 2.x, Stable Diffusion 2.1",
@@ -39,7 +39,7 @@ _FAMILIES: Mapping[str, str] = {
     "cogvideox_5b": "CogVideo",
 }
 
-#: Part of a lineage, in lower case → further names.
+#: Part of a lineage, in lower case, to further names.
 _LINEAGES: Mapping[str, str] = {
     "pony": "Pony, PonyXL, Pony Diffusion, PDXL",
     "illustrious": "Illustrious, IllustriousXL, ILXL",

@@ -14,9 +14,10 @@ from registry.search.schema import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Raise it when documents are composed differently; ``manage.py search rebuild`` renews the others.
+#: Increase it when documents are composed differently; ``manage.py search rebuild`` updates old
+#: ones.
 FORM = 2
-#: Characters of a card that are searched.
+#: Maximum number of characters of a card that are searched.
 MAX_CARD = 12_000
 
 _CODE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*+|`", re.MULTILINE)
@@ -35,7 +36,7 @@ _YAML = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The fields of an adapter that its document is made of."""
+    """The fields of an adapter that its search document contains."""
 
     name: str
     title: str
@@ -73,7 +74,7 @@ class Described:
 
 
 def plain_text(markdown: str) -> str:
-    """Return the text of a card without its marks, addresses, HTML and YAML, up to ``MAX_CARD``."""
+    """Return the text of a card without markup, URLs, HTML and YAML, up to ``MAX_CARD``."""
     text = markdown[: 2 * MAX_CARD].replace("\r\n", "\n").lstrip()
     text = _COMMENT.sub(" ", _YAML.sub("", text))
     text = _ADDRESS.sub(" ", _LINK.sub(r"\1", text))
@@ -117,7 +118,7 @@ def store(documents: Sequence[SearchDocument]) -> None:
 
 
 def spelled_words(given: Iterable[Described]) -> set[str]:
-    """Return the words that misspelt queries are compared with: all but those of cards."""
+    """Return the words that misspelt queries are compared with: all except those of cards."""
     found = set[str]()
     for one in given:
         texts = [one.title, one.name, one.summary, one.kind, *one.tags, *one.trigger_words]

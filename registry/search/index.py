@@ -1,4 +1,4 @@
-"""Words of a query as expressions of the full-text index (``registry.search.schema``)."""
+"""Translates query words into expressions of the full-text index (``registry.search.schema``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.models import Adapter
     from registry.search.syntax import Word
 
-#: SQL of the ids of some rows with its parameters, None for no rows.
+#: SQL that selects ids of rows, with its parameters; None for no rows.
 Among = tuple[str, tuple[Any, ...]] | None
 
 # Expressions are parameters; the rest of the statements are constants and Django's own SQL.
@@ -42,18 +42,18 @@ MANY, MARGIN = 10 * SAMPLE, 1.25
 def expression(
     wanted: Sequence[Word], unwanted: Sequence[Word] = (), columns: Sequence[str] = COLUMNS
 ) -> str:
-    """Return the expression for adapters in which words occur.
+    """Return the expression for adapters that contain words.
 
     Args:
-        wanted: The words that all must occur, at least one.
-        unwanted: Words that must not occur, wherever.
-        columns: Where to look for words without a column of their own.
+        wanted: Words that must all occur, at least one.
+        unwanted: Words that must not occur in any column.
+        columns: Columns to search for words that have no column of their own.
     """
     return _without([_one(word, columns) for word in wanted], unwanted)
 
 
 def as_exact(text: str, unwanted: Sequence[Word] = ()) -> str:
-    """Return the expression for adapters whose title or name is a text."""
+    """Return the expression for adapters whose title or name equals a text."""
     word = words.as_one(words.split(text))
     is_sqlite = connection.vendor == "sqlite"
     found = f'exact : "{word}"' if is_sqlite else f"'{LETTERS['exact']}{word}'"
@@ -72,12 +72,12 @@ def _one(word: Word, columns: Sequence[str]) -> str:
 
 
 def subquery(text: str) -> RawSQL:
-    """Return the ids of adapters that match an expression, as a subquery."""
+    """Return a subquery for the ids of adapters that match an expression."""
     return RawSQL(_MATCHES[connection.vendor], [text])  # noqa: S611 - the text is a parameter
 
 
 def among(rows: QuerySet[Adapter]) -> Among:
-    """Return the SQL of some rows and its parameters: it is written once for several searches."""
+    """Return the SQL of a queryset and its parameters, so that several searches can use it."""
     try:
         return rows.order_by().values("id").query.sql_with_params()
     except EmptyResultSet:
@@ -90,7 +90,7 @@ def ids(rows: Among, text: str, limit: int) -> list[int]:
     Args:
         rows: Result of ``among``.
         text: The expression.
-        limit: How many ids.
+        limit: Maximum number of ids.
     """
     if rows is None:
         return []
@@ -142,7 +142,7 @@ def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int)
 
 
 def ids_among(known: Sequence[int], text: str) -> list[int]:
-    """Return which of some ids match an expression, the highest first."""
+    """Return the given ids that match an expression, highest first."""
     if not known:
         return []
     matches = _MATCHES[connection.vendor]
@@ -165,7 +165,7 @@ def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def count(text: str, most: int) -> int:
-    """Return how many adapters match an expression, at most so many."""
+    """Return how many adapters match an expression, up to a maximum."""
     with connection.cursor() as cursor:
         inner = f"{_MATCHES[connection.vendor]} LIMIT %s"
         cursor.execute(f"SELECT COUNT(*) FROM ({inner}) AS found", [text, most])  # noqa: S608 - constants
@@ -173,7 +173,7 @@ def count(text: str, most: int) -> int:
 
 
 def ways(word: Word) -> list[tuple[Sequence[str], bool]]:
-    """Return the sequences of words that satisfy a word, and whether their last is unfinished."""
+    """Return the word sequences that match a word, and whether the last one is a prefix."""
     *before, last = word.parts
     ends = words.unfinished(word.raw) if word.is_unfinished else (last,)
     found: list[tuple[Sequence[str], bool]] = [((*before, end), word.is_unfinished) for end in ends]
@@ -186,7 +186,7 @@ def _fts(word: Word, columns: Sequence[str]) -> str:
     each = [f'"{" ".join(parts)}"{" *" if is_open else ""}' for parts, is_open in ways(word)]
     text = f"({' OR '.join(each)})"
     if not word.column and columns == COLUMNS:
-        return text  # everywhere, which is faster than a list of all columns
+        return text  # all columns; faster than listing them
     return f"({{{word.column or ' '.join(columns)}}} : {text})"
 
 

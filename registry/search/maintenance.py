@@ -1,4 +1,4 @@
-"""Checks of the search documents against their adapters, and their renewal."""
+"""Checks and rebuilds the search documents and the full-text index."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-#: Adapters read and written at a time.
+#: Number of adapters read and written at a time.
 BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         adapters: Number of adapters.
         missing: Adapters without a document.
-        stale: Documents that an older release wrote, or that differ from their adapters.
-        has_index: Whether the full-text index agrees with the documents.
+        stale: Documents from an older release, or that differ from their adapters.
+        has_index: Whether the full-text index matches the documents.
     """
 
     adapters: int
@@ -38,7 +38,7 @@ class Checked:
 
     @property
     def is_well(self) -> bool:
-        """Whether every adapter is found by its current words."""
+        """Whether all documents and the index are up to date."""
         return self.has_index and not self.missing and not self.stale
 
 
@@ -46,7 +46,7 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
     """Compare documents and index with the adapters.
 
     Args:
-        is_quick: Only look for documents that are missing or of another form.
+        is_quick: Only look for documents that are missing or have an older ``FORM``.
         progress: Called with (checked, all).
     """
     total = Adapter.objects.count()
@@ -75,12 +75,12 @@ def _is_current(document: SearchDocument, wanted: Mapping[str, Any]) -> bool:
 
 
 def _is_index_right() -> bool:
-    """Whether SQLite's index agrees with the documents; PostgreSQL's always does."""
+    """Return whether SQLite's index matches the documents; PostgreSQL's always does."""
     if connection.vendor != "sqlite":
         return True
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            # With rank 1 the check includes the table that the index was made of.
+            # With rank 1 the check includes the table that the index is built from.
             cursor.execute(schema.CHECK)
     except DatabaseError:
         return False
@@ -88,7 +88,7 @@ def _is_index_right() -> bool:
 
 
 def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write all documents and the index again; return how many documents changed.
+    """Rewrite all documents and rebuild the index; return how many documents changed.
 
     Searches work meanwhile if the index exists. Each batch locks its adapters, so no edit is lost.
     """
@@ -123,7 +123,7 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
 
 
 def _described() -> QuerySet[Adapter]:
-    """Return adapters with what their documents are made of."""
+    """Return adapters with the related rows that their documents need."""
     rows = Adapter.objects.select_related("namespace", "latest_version")
     return rows.prefetch_related("tags").order_by("pk")
 

@@ -1,4 +1,4 @@
-"""Which adapters match a query: how many, in which order, and for which corrected query."""
+"""Finds the adapters that match a query: their number, their order, and the corrected query."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from registry.search.index import Among
     from registry.search.syntax import Limit, Owner
 
-#: Adapters from which on a tag or a value is frequent.
+#: Number of adapters from which a tag or a value counts as frequent.
 FREQUENT = 5000
-#: Misspelt words of a query that are corrected.
+#: Maximum number of misspelt words of a query that are corrected.
 MAX_CORRECTED = 3
 
 
 def max_matches() -> int:
-    """Return the number of matches that are counted and ranked; of more, a page says “1,000+”."""
+    """Return the maximum number of matches to count and rank; beyond it, pages show “1,000+”."""
     most: int = settings.LORARY.max_counted
     return most
 
@@ -44,12 +44,12 @@ class Found:
     """The adapters that match a query.
 
     Attributes:
-        rows: They, unordered.
-        parsed: The query that matched: the one asked for, or the corrected one.
-        candidates: The rows without the condition that the words occur, for ``index.ids``.
+        rows: The matching adapters, unordered.
+        parsed: The query that matched: the original or the corrected one.
+        candidates: The rows without the condition on words, for ``index.ids``.
         plain: The words that must occur and are not hashes.
         newest: The highest ids of matches, at most ``max_matches()`` + 1.
-        corrected: Text of the corrected query, "" if the query is as asked for.
+        corrected: Text of the corrected query; "" if the query was not corrected.
     """
 
     rows: QuerySet[Adapter]
@@ -61,7 +61,7 @@ class Found:
 
     @property
     def total(self) -> int:
-        """How many there are, at most ``max_matches()`` + 1."""
+        """Number of matches, at most ``max_matches()`` + 1."""
         return len(self.newest)
 
     @property
@@ -71,14 +71,15 @@ class Found:
 
 
 def find(rows: QuerySet[Adapter], text: str, *, is_narrow: bool = False) -> Found:
-    """Return the adapters among some rows that match a query.
+    """Return the given adapters that match a query.
 
     If nothing matches because of misspelt words, the query is corrected.
 
     Args:
-        rows: The adapters that a viewer may see.
+        rows: The adapters that the user can see.
         text: The query.
-        is_narrow: Whether there may be few rows, which an index finds: those of a tag or an owner.
+        is_narrow: Whether the rows may be few and found by an index, such as those of a tag or an
+            owner.
     """
     parsed = parse(text)
     found = _matches(rows, parsed, is_narrow=is_narrow)
@@ -93,7 +94,7 @@ def find(rows: QuerySet[Adapter], text: str, *, is_narrow: bool = False) -> Foun
 
 def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Found:
     if parsed.is_empty:
-        # Signs without a word match nothing; an empty query is no search at all.
+        # A query of signs without words matches nothing; an empty query is not a search.
         kept = rows.none() if parsed.text.strip() else rows
         return Found(kept, parsed, None, tuple(_first_ids(kept)))
     limited, plain = _limited(rows, parsed), list[Word]()
@@ -123,8 +124,8 @@ def _walked(
     matching = index.subquery(index.expression(plain, unwanted))
     if connection.vendor != "sqlite":
         return rows.filter(pk__in=matching)
-    # SQLite would look up every match by its id and sort them. A sum hides the id from it, so that
-    # it reads the index of the order until the page is full.
+    # SQLite would look up every match by its id and sort them. Writing the id as a sum prevents
+    # this: SQLite then reads the index of the sort order until the page is full.
     hidden = rows.alias(pk_plus_nothing=F("pk") + 0)
     return hidden.filter(pk_plus_nothing__in=matching)
 
@@ -132,11 +133,11 @@ def _walked(
 def _newest(
     candidates: Among, few: list[int] | None, plain: Sequence[Word], unwanted: Sequence[Word]
 ) -> tuple[Sequence[Word], list[int]]:
-    """Return the words that were looked for, and up to ``max_matches()`` + 1 of the highest ids.
+    """Return the words that were searched, and up to ``max_matches()`` + 1 of the highest ids.
 
     Args:
-        candidates: The rows without the condition that the words occur.
-        few: The first ids of these rows, if they may be few.
+        candidates: The rows without the condition on words.
+        few: The first ids of these rows, if there may be few.
         plain: The words.
         unwanted: Words that must not occur.
     """
@@ -146,7 +147,8 @@ def _newest(
     if few is not None and len(few) < most:
         return plain, index.ids_among(few, index.expression(plain, unwanted))
     if any(word.is_unfinished for word in plain):
-        # Whole words are faster to find, and come first. If they are enough, no others are ranked.
+        # Whole words are faster to find, and rank higher. If there are enough, no others are
+        # ranked.
         whole = [replace(word, is_unfinished=False) for word in plain]
         found = index.ids(candidates, index.expression(whole, unwanted), most)
         if len(found) == most:
@@ -175,8 +177,8 @@ def _limited(rows: QuerySet[Adapter], parsed: Parsed) -> QuerySet[Adapter]:
 def within(limit: Limit, *, has_words: bool) -> Q:
     """Return the condition for a range.
 
-    With words, they are found first, and the version of each match is looked up; without, the index
-    of the range is read.
+    With words, the words are found first, and the version of each match is looked up; without, the
+    index of the range is read.
     """
     column = "rank" if limit.field == "rank" else "size_bytes"
     ends = {f"{column}__gte": limit.low, f"{column}__lte": limit.high}
@@ -187,16 +189,16 @@ def within(limit: Limit, *, has_words: bool) -> Q:
 
 
 def _ratings(limit: Limit) -> list[Maturity]:
-    """Return the content ratings of a range, or the others if it is excluded."""
+    """Return the content ratings inside a range, or those outside if it is excluded."""
     low, high = limit.low or 0, len(Maturity) if limit.high is None else limit.high
     return [one for one in Maturity if (low <= one.rank <= high) != limit.is_excluded]
 
 
 def one_of(field: str, values: Sequence[str]) -> Q:
-    """Return the condition for adapters that have one of some values in a field of ``COLUMNS``.
+    """Return the condition for adapters that have one of these values in a field of ``COLUMNS``.
 
-    Rare values are read through the index of the column. If they are frequent, a list walks its own
-    order and looks at the column, until the page is full.
+    Rare values are read through the index of the column. If they are frequent, the database reads
+    the list in its sort order and filters by the column until the page is full.
     """
     column = COLUMNS[field]
     known = FacetCount.objects.filter(field=field, value__in=values).aggregate(n=Sum("count"))
@@ -204,7 +206,7 @@ def one_of(field: str, values: Sequence[str]) -> Q:
         return Q(pk__in=Adapter.objects.filter(**{f"{column}__in": values}).values("pk"))
     if connection.vendor != "sqlite":
         return Q(**{f"{column}__in": values})
-    # SQLite would read all of them through the index and sort them; see ``_walked``.
+    # SQLite would read all rows through the index and sort them; see ``_walked``.
     return Q(In(Concat(F(column), Value("")), values))
 
 
@@ -219,11 +221,11 @@ def _with_hash(word: Word) -> list[int]:
 
 
 def correction(parsed: Parsed) -> str | None:
-    """Return the text of a query with its misspelt words corrected, None without any."""
+    """Return the text of a query with corrected words; None if there is nothing to correct."""
     text, is_changed = parsed.text, False
     spelt = [word for word in parsed.wanted if any(map(spelling.is_spelt, word.parts))]
     unknown = [word for word in spelt if not _occurs(word)][:MAX_CORRECTED]
-    for word in reversed(unknown):  # from the end, so that the places before stay valid
+    for word in reversed(unknown):  # from the end, so that earlier positions stay valid
         parts = [_corrected(part) for part in word.parts]
         if parts != list(word.parts):
             between = " " if word.is_phrase else "-"
@@ -233,12 +235,13 @@ def correction(parsed: Parsed) -> str | None:
 
 
 def _occurs(word: Word) -> bool:
-    # PostgreSQL reads all rows for the first match of a word that has none; not for a thousand.
+    # For a word without matches, PostgreSQL reads all rows to find the first, but not to find a
+    # thousand.
     return index.count(index.expression([word]), max_matches()) > 0
 
 
 def _corrected(part: str) -> str:
-    """Return the known word that a word is most likely a misspelling of, or the word itself."""
+    """Return the most likely correction of a word, or the word itself."""
     if _occurs(_plain(part)):
         return part
     best = min(_ranked(part), default=None)
@@ -246,7 +249,7 @@ def _corrected(part: str) -> str:
 
 
 def _ranked(part: str) -> Iterator[tuple[int, bool, int, str]]:
-    """Yield the candidates: fewer errors first, then the same first letter, then frequent ones."""
+    """Yield the candidates: fewest errors first, then same first letter, then most frequent."""
     for distance, other in spelling.similar(part):
         documents = index.count(index.expression([_plain(other)]), max_matches())
         if documents:

@@ -1,10 +1,10 @@
-"""The order of matches by relevance, page by page.
+"""Ranks matches by relevance, page by page.
 
-A match scores by the most telling place in which all words occur: title or name as a whole, in the
-name, trigger words, tags and base model, summary, card. Downloads and a recent publication add to
-it, at most as much as a step and a half. ``LORARY_MAX_COUNTED`` matches are all ranked. Of more,
-``MAX_RANKED`` are, so that a frequent word takes no longer than a rare one: those from the most
-telling places, the newest first. Other orders list all matches.
+A match scores by the most significant place in which all words occur: whole title or name, part of
+the name, trigger words, tags and base model, summary, card. Downloads and a recent publication add
+points, at most one and a half steps between places. Up to ``LORARY_MAX_COUNTED`` matches are all
+ranked. If there are more, ``MAX_RANKED`` of them are, so that a frequent word takes no longer than
+a rare one: those in the most significant places, newest first. Other orders list all matches.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from registry.search.matching import Found
     from registry.search.syntax import Word
 
-#: Candidates that are ranked if there are more than ``LORARY_MAX_COUNTED`` matches.
+#: Number of candidates that are ranked if there are more than ``LORARY_MAX_COUNTED`` matches.
 MAX_RANKED = 240
-#: Points of a title or name that is the query.
+#: Points if the title or name equals the query.
 EXACT = 7.0
-#: Columns that may hold a word → points; what is in none of them is in the card.
+#: Columns that may contain a word → points; a word in none of them is in the card.
 LEVELS = (
     (5.0, ("exact", "name")),
     (4.0, ("triggers",)),
@@ -47,18 +47,18 @@ LEVELS = (
 )
 IN_NAME, IN_CARD = LEVELS[0][0], 1.0
 _OF_ADAPTER = [f"adapter__{field}" for field in ("title", "name", "downloads", "published_at")]
-#: Vendor → functions that find a text in another, and the least of several numbers.
+#: Vendor → functions that find a text in another one, and that return the smallest number.
 _FUNCTIONS = {"sqlite": ("instr", "MIN"), "postgresql": ("strpos", "LEAST")}
-#: Points that an unfinished word costs where it is only the beginning of a word.
+#: Points deducted for an unfinished word that only matches the beginning of a word.
 UNFINISHED = 0.5
-#: Most points of a name without further words, of downloads (reached at 10,000), of being new.
+#: Maximum points for a name without further words, for downloads (reached at 10,000), for recency.
 BREVITY, POPULARITY, FRESHNESS = 0.5, 1.0, 0.5
 MOST_DOWNLOADS, HALF_LIFE_DAYS = 10_000, 180
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page starts: after this score and id, as ranked on a day."""
+    """The start of a page: after this score and id, as ranked on a day."""
 
     score: float
     pk: int
@@ -66,7 +66,7 @@ class Place:
 
 
 def page(found: Found, *, cursor: str, limit: int) -> tuple[list[int], str]:
-    """Return the ids of a page, best first, and the cursor of the next page, "" on the last one.
+    """Return the ids of a page, best first, and the cursor of the next page; "" on the last page.
 
     Raises:
         CursorInvalid: the cursor is not from this list.
@@ -92,7 +92,7 @@ def _scored(found: Found, day: int) -> Iterator[tuple[float, int]]:
 
 
 def _points(found: Found) -> RawSQL:
-    """Return the points of a document, computed where its words are: they need not be read."""
+    """Return the points of a document, computed in SQL, so that the words are not fetched."""
     each, values = list[str](), list[str]()
     for word in found.plain:
         case, texts = _points_of(word)
@@ -107,7 +107,7 @@ def _points(found: Found) -> RawSQL:
 
 
 def _points_of(word: Word) -> tuple[str, list[str]]:
-    """Return the expression for the most telling place of a word, and its parameters."""
+    """Return the expression for the most significant place of a word, and its parameters."""
     ways = [" ".join(parts) for parts, _is_open in index.ways(word)]
     whole = [f" {text} " for text in ways]
     beginnings = [f" {text}" for text in ways] if word.is_unfinished else []
@@ -123,7 +123,7 @@ def _points_of(word: Word) -> tuple[str, list[str]]:
 
 
 def _holds(columns: Sequence[str]) -> str:
-    """Return the condition that one of some columns holds a text with the spaces around it."""
+    """Return the condition that one of some columns contains a text surrounded by spaces."""
     between = f" || ' {words.BOUNDARY} ' || "
     text = between.join(f'"{TABLE}"."{column}"' for column in columns)
     return f"{_FUNCTIONS[connection.vendor][0]}(' ' || {text} || ' ', %s) > 0"
@@ -141,7 +141,7 @@ def _freshness(published: datetime | None, day: int) -> float:
 
 
 def _candidates(found: Found) -> list[int]:
-    """Return the ids to rank: all matches, or of too many those in the most telling places."""
+    """Return the ids to rank: all matches, or the most significant ones if too many."""
     if not found.is_cut:
         return list(found.newest)
     unwanted, ids = found.parsed.unwanted, dict[int, None]()

@@ -1,11 +1,11 @@
-"""The full-text index, which the database derives from the search documents itself.
+"""The full-text index, which the database derives from the search documents.
 
-SQLite: an FTS5 table whose content is the table of documents; triggers keep it. Changing a table of
+SQLite: an FTS5 table on the table of documents; triggers update it. Changing a table in
 SQLite drops its triggers, so they are removed before migrations run; afterwards they are created
 again and the index is rebuilt (``pre_migrate`` and ``post_migrate``, see ``registry.apps``).
 
-PostgreSQL: a generated column of the type tsvector with a GIN index. Each word begins with the
-letter of its column, so that a search of one column reads the index alone.
+PostgreSQL: a generated column of type tsvector with a GIN index. Each word begins with the
+letter of its column, so that a search of one column only reads the index.
 
 Sources: https://www.sqlite.org/fts5.html; PostgreSQL's manual, chapter 12.
 """
@@ -20,14 +20,14 @@ from django.db import transaction
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: Where words occur, the most telling place first.
+#: Columns of words, the most significant one first.
 COLUMNS = ("exact", "name", "triggers", "tags", "base", "kind", "owner", "summary", "card")
 TABLE = "registry_searchdocument"
 #: The FTS5 table of SQLite, and the prefix of names on PostgreSQL.
 INDEX = "registry_search"
 
-# The words are normalised before, so a word is what stands between spaces: `ascii` takes every
-# other character than ASCII's for a letter.
+# The words are already normalised, so words are whatever stands between spaces: `ascii` treats all
+# non-ASCII characters as letters.
 _FTS = (
     f"CREATE VIRTUAL TABLE \"{INDEX}\" USING fts5({', '.join(COLUMNS)}, content='{TABLE}', "
     "content_rowid='adapter_id', tokenize='ascii', prefix='2 3', columnsize=0)"
@@ -52,10 +52,10 @@ _TRIGGERS = {
     f"{INDEX}_removed": f"AFTER DELETE ON {TABLE} BEGIN {_TAKE} END",
 }
 
-#: Column → the letter before its words in the tsvector. Where a word occurs in a summary or a card
-#: is not searched by itself.
+#: Column → the letter before its words in the tsvector. Searches in only the summary or the card
+#: are not supported.
 LETTERS = dict(zip(COLUMNS[:-2], "abcdefg", strict=True))
-#: The letter before words of any column: one word to look for instead of one for each column, which
+#: The letter before words of any column: one word to look up instead of one for each column, which
 #: also lets PostgreSQL estimate how many rows it will find.
 ANYWHERE = "z"
 _TEXTS = {
@@ -66,13 +66,13 @@ _VECTOR = " || ".join(
     f"to_tsvector('simple'::regconfig, regexp_replace({text}, '(\\S+)', '{letter}\\1', 'g'))"
     for letter, text in _TEXTS.items()
 )
-#: Frequent words that PostgreSQL counts, times ten. Of the others it knows that they are rare.
+#: How many frequent words PostgreSQL counts, times ten. It assumes that all others are rare.
 _STATISTICS = 500
 _GIN = f"{INDEX}_{hashlib.sha256(_VECTOR.encode()).hexdigest()[:8]}"
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the index where it is missing, incomplete or of another form."""
+    """Create the index if it is missing, incomplete or outdated."""
     if TABLE not in connection.introspection.table_names():
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
@@ -133,7 +133,7 @@ def is_installed(connection: BaseDatabaseWrapper) -> bool:
 
 
 def rebuild(connection: BaseDatabaseWrapper) -> None:
-    """Derive the index from the documents again."""
+    """Rebuild the index from the documents."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute(_REBUILD)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from registry.models import Adapter
     from registry.search.syntax import Word
 
-#: Characters of a snippet, and those before its first match.
+#: Maximum characters of a snippet, and before its first match.
 LENGTH, BEFORE = 180, 60
 
 _TOKEN = re.compile(r"[^\W_]+")
@@ -27,8 +27,8 @@ _Span = tuple[int, int]
 def snippet(adapter: Adapter, wanted: Sequence[Word]) -> SafeString:
     """Return escaped HTML with ``<mark>`` around the words of a query, "" if there is no text.
 
-    The summary if a word occurs in it or all words are in the title and the name, or else the card
-    if one occurs there, or else the beginning of the summary.
+    This is the summary if a word occurs in it or all words are in the title and the name, otherwise
+    the card if a word occurs there, otherwise the beginning of the summary.
     """
     matches = _matcher(wanted)
     found = _spans(adapter.summary, matches)
@@ -56,7 +56,7 @@ def _matcher(wanted: Iterable[Word]) -> Callable[[str], bool]:
 
 
 def _spans(text: str, is_match: Callable[[str], bool]) -> list[_Span]:
-    """Return the places of matching words, as far as one snippet reaches."""
+    """Return the positions of matching words, as far as one snippet reaches."""
     found: list[_Span] = []
     for token in _TOKEN.finditer(text):
         if found and token.end() > found[0][0] + LENGTH - BEFORE:

@@ -1,9 +1,9 @@
-"""Words similar to a misspelt one.
+"""Finds words similar to a misspelt one.
 
 Each known word is stored under its *keys*: the word itself and the word without one letter, for
 each letter. A misspelling by one letter (wrong, missing, added, or two swapped) shares a key with
-its word, so an ordinary index finds all candidates, of short words too, on both databases.
-Words with two errors are found if their first letters are right.
+its word, so an ordinary index finds all candidates, including short words, on both databases.
+Words with two errors are found if their first letters are correct.
 
 Source: the symmetric deletion of SymSpell (Wolf Garbe, 2012).
 """
@@ -20,11 +20,12 @@ from registry.models import SpellingKey
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Lengths of words that have keys; shorter ones have too many neighbours.
+#: Minimum and maximum length of words that have keys; shorter ones have too many neighbours.
 MIN_LETTERS, MAX_LETTERS = 4, 24
-#: Letters from which on two errors are forgiven, and how many letters at the start are right then.
+#: Minimum length of words in which two errors are corrected, and how many first letters must be
+#: correct.
 LONG, HEAD = 7, 4
-#: Candidates that are compared, and that are returned.
+#: Maximum number of candidates that are compared, and that are returned.
 MAX_COMPARED, MAX_SIMILAR = 2_000, 5
 
 _SPELT = re.compile(r"[^\W\d_]++\Z")
@@ -42,23 +43,23 @@ def keys_of(word: str) -> set[str]:
 
 
 def all_keys(word: str) -> set[str]:
-    """Return the keys under which a word is stored; long ones also under their beginning."""
+    """Return the keys under which a word is stored; a long word also has one for its beginning."""
     return keys_of(word) | ({_head(word)} if len(word) >= LONG - 1 else set())
 
 
 def _head(word: str) -> str:
-    """Return the key that words with the same beginning share; no word has a hyphen."""
+    """Return the key shared by words with the same beginning; words never contain a hyphen."""
     return f"{word[:HEAD]}-"
 
 
 def learn(words: Iterable[str]) -> None:
-    """Store the keys of words that are not known yet."""
+    """Store the keys of words that are not yet known."""
     spelt = sorted({word for word in words if is_spelt(word)})
     for start in range(0, len(spelt), _BATCH):
         batch = spelt[start : start + _BATCH]
         same = SpellingKey.objects.filter(key__in=batch, word__in=batch)
         known = {word for key, word in same.values_list("key", "word") if key == word}
-        # In order, so that two transactions do not wait for each other.
+        # Sorted, so that two transactions do not deadlock.
         rows = [
             SpellingKey(key=key, word=word)
             for word in batch
@@ -69,7 +70,7 @@ def learn(words: Iterable[str]) -> None:
 
 
 def forget_all_but(words: set[str]) -> int:
-    """Delete the keys of words that no document has; return how many words that were."""
+    """Delete the keys of words that no document contains; return the number of these words."""
     known = SpellingKey.objects.values_list("word", flat=True).distinct().order_by("word")
     gone = [word for word in known.iterator() if word not in words]
     for start in range(0, len(gone), _BATCH):
@@ -78,7 +79,7 @@ def forget_all_but(words: set[str]) -> int:
 
 
 def similar(word: str) -> list[tuple[int, str]]:
-    """Return (errors, word) of known words that a word may be a misspelling of, best first."""
+    """Return (errors, word) for known words that a word may be a misspelling of, best first."""
     if not is_spelt(word):
         return []
     most = 2 if len(word) >= LONG else 1

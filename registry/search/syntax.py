@@ -1,16 +1,16 @@
 """The query language.
 
-noir light          both words, the last one perhaps unfinished
+noir light          both words, the last one may be unfinished
 "film noir"         a phrase
 -anime              not this word; also before a phrase or a field
 owner:ada           of this owner
-tag:film            in the tags; so ``base:`` and ``trigger:``
+tag:film            in the tags; ``base:`` and ``trigger:`` work the same way
 rank:8..32          rank from 8 to 32; ``rank:16``, ``rank:>=16``, ``rank:..8``
 size:<100mb         size of the files; kB, MB, GB as on the pages
 rating:general      content rating; ``rating:<=suggestive`` and other ranges of levels
 
-Nothing is an error: an unknown field, a field without a valid value and a quote without its pair
-are plain words.
+There are no errors: unknown fields, fields without a valid value and unpaired quotes
+are treated as plain words.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from registry.models import Maturity
 from registry.search import words
 
-#: Characters of a query that count.
+#: Maximum number of characters of a query that are used.
 MAX_TEXT = 400
-#: Words and filters that count; further ones are ignored.
+#: Maximum number of words and filters; further ones are ignored.
 MAX_TERMS = 12
-#: Letters that an unfinished word must have.
+#: Minimum number of letters of an unfinished word.
 MIN_UNFINISHED = 2
 
 #: Field → column of the search document.
@@ -45,7 +45,7 @@ _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)(b|kb|mb|gb|tb|k|m|g|t)?\Z")
 #: Content ratings in a range.
 _LEVEL = re.compile(rf"\b(?:{'|'.join(Maturity.values)})\b")
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-#: A size without a sign means about that size.
+#: A size without an operator means approximately that size.
 _ABOUT = 0.05
 _LARGEST = 2**62
 
@@ -55,11 +55,12 @@ class Word:
     """A word or a phrase that must occur, or must not.
 
     Attributes:
-        text: As it was typed, without its field and quotes.
-        start, end: Where ``text`` is in the query.
-        parts: Its folded words: one, or those of a phrase or of a word such as ``semi-realistic``.
-        raw: The last part, not folded.
-        column: The only column to look in, "" for all.
+        text: The text as typed, without field and quotes.
+        start, end: Position of ``text`` in the query.
+        parts: Its normalised words: one, or those of a phrase or of a word such as
+            ``semi-realistic``.
+        raw: The last part, not normalised.
+        column: The only column to search; "" for all columns.
     """
 
     text: str
@@ -77,7 +78,7 @@ class Word:
 class Limit:
     """A range of ranks, of sizes in bytes or of content ratings (0 is the lowest).
 
-    Both ends are included, None is open.
+    Both ends are included; None means no limit.
     """
 
     field: str
@@ -96,7 +97,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A query in its parts."""
+    """A parsed query."""
 
     text: str
     words: tuple[Word, ...] = ()
@@ -115,12 +116,12 @@ class Parsed:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it limits nothing."""
+        """Whether the query has no conditions."""
         return not (self.words or self.limits or self.owners)
 
 
 def parse(text: str) -> Parsed:
-    """Return the parts of a query."""
+    """Parse a query."""
     text = text[:MAX_TEXT]
     found = [part for piece in _PIECE.finditer(text) if (part := _part(piece)) is not None]
     found = found[:MAX_TERMS]
@@ -151,7 +152,7 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     if limit is not None:
         return limit
     start = piece.start(group)
-    if name and name not in COLUMNS:  # an unknown field is a word like others
+    if name and name not in COLUMNS:  # an unknown field is treated as a word
         start = piece.start("field")
         value = piece.string[start : piece.end()]
     raw = [word for word in words.raw_words(value) if words.fold(word)]
@@ -170,7 +171,7 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
 
 
 def limit_of(field: str, text: str, *, is_excluded: bool = False) -> Limit | None:
-    """Return the range that a text such as ``8..32`` or ``<100mb`` means for a field, if any."""
+    """Return the range that ``8..32`` or ``<100mb`` means for a field; None if invalid."""
     if field not in LIMITED:
         return None
     value = text.lower().replace(" ", "")

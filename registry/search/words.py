@@ -1,7 +1,7 @@
-"""Words as searches compare them: without accents, case and differences of British spelling.
+"""Normalises words for searches: removes accents, case and British spelling.
 
-Documents and queries go through the same functions, so a rule only has to treat both alike; that it
-makes “noize” of “noise” does not matter.
+Documents and queries go through the same functions, so a rule only has to treat both alike; it does
+not matter that it turns “noise” into “noize”. A new rule needs a higher ``documents.FORM``.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from registry.models.search import MAX_WORD
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Stands between texts, so that no phrase goes from one into the next. It is no word of a query.
+#: Separates texts, so that no phrase spans two of them. It never occurs in a query.
 BOUNDARY = "¦"
-#: Words of a name that are also indexed together with the next one.
+#: Maximum number of words of a name that are also indexed together with the next word.
 MAX_PAIRS = 12
-#: Parts of ``a-b-c`` that are also indexed as one word.
+#: Maximum number of parts of ``a-b-c`` that are also indexed as one word.
 MAX_PARTS = 4
 
 _MARKS = re.compile("[\u0300-\u036f]")
 _PLAIN_LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "ı": "i"})
-#: Letters of languages that put no space between words: each is a word.
+#: Characters of languages that put no space between words: each one is a word.
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CHUNK = re.compile(r"[^\W_]++(?:[-_.'’+][^\W_]++)*+")
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W_{_IDEOGRAPH}]+")
 _CAMEL = re.compile(r"(?<=[a-z]{3})(?=[A-Z][a-z]{2})")
 
-# British spellings, each with its American one. Source: Oxford, Webster.
+# British spellings with their American equivalents. Source: Oxford, Webster.
 _OUR = (
     "arb|ard|arm|behavi|cand|clam|col|demean|discol|dol|endeav|fav|ferv|flav|glam|harb|hon|hum|"
     "lab|misdemean|neighb|od|parl|ranc|rig|rum|sav|savi|splend|succ|tum|val|vap|vig"
@@ -70,7 +70,7 @@ _UNFINISHED = (
 
 
 def without_accents(text: str) -> str:
-    """Return a text in compatibility form without accents."""
+    """Return a text without accents, in Unicode compatibility form."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", text)))
@@ -78,7 +78,7 @@ def without_accents(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def fold(word: str) -> str:
-    """Return the form of a word in which all its spellings are equal."""
+    """Return the normalised form of a word, which is the same for all its spellings."""
     found = without_accents(word.casefold()).translate(_PLAIN_LETTERS)[:MAX_WORD]
     if found in _WHOLE:
         return _WHOLE[found]
@@ -88,7 +88,7 @@ def fold(word: str) -> str:
 
 
 def unfinished(word: str) -> tuple[str, ...]:
-    """Return the forms that an unfinished, unfolded word can begin with."""
+    """Return the normalised forms with which an unfinished word can begin."""
     plain = without_accents(word.casefold()).translate(_PLAIN_LETTERS)[:MAX_WORD]
     found = dict.fromkeys((fold(word), plain))
     for rule, instead in _UNFINISHED:
@@ -97,7 +97,7 @@ def unfinished(word: str) -> tuple[str, ...]:
 
 
 def raw_words(text: str) -> Iterator[str]:
-    """Yield the words of a text as they are written; ``FilmNoir`` is two."""
+    """Yield the words of a text as they are written; ``FilmNoir`` is two words."""
     for chunk in _CHUNK.finditer(without_accents(text)):
         yield from _parts(chunk.group())
 
@@ -107,15 +107,15 @@ def _parts(chunk: str) -> list[str]:
 
 
 def split(text: str) -> list[str]:
-    """Return the folded words of a text, in order."""
+    """Return the normalised words of a text, in order."""
     return [fold(word) for word in raw_words(text)]
 
 
 def indexed(*texts: str, has_pairs: bool = False) -> str:
-    """Return the words of some texts for the index.
+    """Return the words of texts for the index.
 
-    The words of each text in order, so that phrases are found within it; then those joined by a
-    hyphen and the like as one word each, and with ``has_pairs`` each word with the next one.
+    It contains the words of each text in order, so that phrases are found within it, then words
+    joined by hyphens as single words and, with ``has_pairs``, each word joined with the next one.
     """
     pieces, whole = list[str](), dict[str, None]()
     for text in texts:
@@ -133,5 +133,5 @@ def indexed(*texts: str, has_pairs: bool = False) -> str:
 
 
 def as_one(words: Iterable[str]) -> str:
-    """Return some words written as one."""
+    """Return words joined into one text."""
     return fold("".join(words))

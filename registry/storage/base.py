@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from registry.errors import StorageFull
 
-#: Bytes moved at once. The allocator reuses buffers of this size, so that their pages are not
+#: Bytes moved at a time. The allocator reuses buffers of this size, so that their pages are not
 #: faulted in again for each chunk (measured: a third of the CPU of 1 MiB).
 CHUNK = 256 * 1024
 
@@ -124,7 +124,7 @@ class BlobStore(Protocol):
     @overload
     def link(self, name: str, way: Part) -> str | None: ...
     def link(self, name: str, way: Fetch | Part) -> Path | str | None:
-        """Return where others fetch a file, or send a part of one, without this process.
+        """Return where other programs fetch a file, or send a part of one, without this process.
 
         To fetch: a path on this machine, or a temporary URL. To send a part: a URL to PUT exactly
         its bytes to. None if everything goes through this process. The file may not exist: nothing

@@ -105,7 +105,7 @@ class LocalStore:
         """Yield all files; parts are not separate."""
         found = [self._private(key)] if key else self._files()
         for path in found:
-            with suppress(FileNotFoundError):  # promoted or cancelled meanwhile
+            with suppress(FileNotFoundError):  # promoted or cancelled in the meantime
                 status = path.stat()
                 yield Entry(path.name, status.st_mtime, status.st_size)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 #: First range after opening or seeking, enough for most headers.
 FIRST = 64 * 1024
-#: Longest range. A broken connection loses at most this; shorter ones mean more requests.
+#: Maximum length of a range. A broken connection loses at most this; shorter ones need more
+#: requests.
 LONGEST = 16 * 1024 * 1024
 GROWTH = 4
 

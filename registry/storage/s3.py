@@ -99,7 +99,7 @@ class S3Store:
             if (upload := self._found(key)) is not None:
                 self._complete(key, upload, _chosen_of(parts, self._listed(key, upload)))
                 return
-        except (FileNotFoundError, FileExistsError):  # another process was first
+        except (FileNotFoundError, FileExistsError):  # another process was faster
             pass
         except UploadIncomplete as refusal:
             absent = refusal
@@ -199,7 +199,7 @@ class S3Store:
         parameters = {"UploadId": upload, "PartNumber": number, "ContentLength": body.size}
         try:
             done = self._call("upload_part", Key=self._private(key), Body=body.file, **parameters)
-        except FileNotFoundError as error:  # joined or aborted meanwhile
+        except FileNotFoundError as error:  # joined or aborted in the meantime
             raise FileExistsError(key) from error
         return str(done["ETag"])
 

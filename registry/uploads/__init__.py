@@ -1,1 +1,1 @@
-"""Uploads: bytes on their way in, until they are accepted or refused."""
+"""Uploads: files that are being received and checked."""

@@ -6,7 +6,7 @@ refused under that path. Only its owner can use a deposit.
 
 ```
 begin ─▶ receiving ─receive_body, receive_part─▶ whole ─assign_path─▶ checking ─▶ accepted, refused
- └─ None: the bytes are stored already             └─ no path in time: expired, bytes deleted
+ └─ None: the bytes are already stored             └─ no path in time: expired, bytes deleted
 ```
 """
 
@@ -66,7 +66,7 @@ def begin(*, actor: User, sha256: str, size_bytes: int) -> Upload | None:
 def receive_body(*, actor: User, upload: Upload, stream: Readable) -> None:
     """Receive the whole body of a deposit; may be repeated until it has a path.
 
-    If the connection breaks, the received parts are kept. If the digest differs, none is.
+    If the connection breaks, the received parts are kept. If the digest differs, none are kept.
 
     Raises:
         SizeMismatch: the length differs from the announced one.
@@ -152,7 +152,7 @@ def _digest(sha256: str) -> str:
 
 
 def _need_not_send(user: User, digest: str, size_bytes: int) -> bool:
-    """Whether the user can read stored bytes, or their own upload of them is being checked."""
+    """Return whether the user can read stored bytes, or has an upload of them in the checks."""
     blob = _stored(user, digest)
     if blob is not None:
         receive.require_length(digest, size_bytes, blob.size_bytes)

@@ -1,7 +1,7 @@
-"""The verdict on an upload: its findings, and whether it becomes a blob.
+"""The result of an upload's checks: its findings, and whether it becomes a blob.
 
 Runs on the ``checks`` queue and may be repeated at any point: each change is conditional on the
-state it starts from. The bytes lie under the upload's private key until their digest is computed;
+state it starts from. The bytes have the upload's private key until their digest is computed;
 the digest is written to the upload before the bytes are renamed to it, and the bytes are renamed
 before the row that refers to them is written.
 """
@@ -37,14 +37,14 @@ def run_checks(*, upload: Upload, progress: Callable[[int, int], None] | None = 
         subject, results = _examine(upload, progress)
     except FileNotFoundError:
         upload.refresh_from_db()
-        if upload.state != UploadState.CHECKING:  # another worker was faster, or it was cancelled
+        if upload.state != UploadState.CHECKING:  # finished by another worker, or cancelled
             return upload
         raise
     if checks.is_refused(results):
         refuse(upload, results, from_state=UploadState.CHECKING)
     else:
         owner = upload.owner
-        owner.access_token = upload.token  # so that a bound token sees nothing else
+        owner.access_token = upload.token  # so that a bound token sees only its own adapters
         _accept(upload, subject, [*results, *_published_already(owner, subject.hashes)])
     upload.refresh_from_db()
     return upload
@@ -76,7 +76,7 @@ def document_of(subject: checks.Subject) -> dict[str, Any] | None:
 
 
 def _published_already(owner: User, hashes: Mapping[str, str]) -> list[Result]:
-    """Return a finding if the same weights are published where the uploader's token may look."""
+    """Return a finding if the same weights are published where the uploader's token can read."""
     places = blobs_by_hash.places_of_weights(owner, hashes)
     return [checks.weights_known(places)] if places else []
 
@@ -86,7 +86,7 @@ def _stored_name(upload: Upload) -> str:
     try:
         storage.store().open(upload.storage_key).close()
     except FileNotFoundError:
-        upload.refresh_from_db(fields=["sha256"])  # another worker may have written it meanwhile
+        upload.refresh_from_db(fields=["sha256"])  # maybe written by another worker
         return upload.sha256 or upload.storage_key
     return upload.storage_key
 
@@ -123,7 +123,7 @@ def _record(
 
 
 def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) -> None:
-    """Save the findings and delete the bytes, unless the upload's state changed meanwhile."""
+    """Save the findings and delete the bytes, unless the upload's state has changed."""
     is_mine = False
     with transaction.atomic():
         mine = Upload.objects.filter(pk=upload.pk, state=from_state)
@@ -141,7 +141,7 @@ def refuse(upload: Upload, results: list[Result], *, from_state: UploadState) ->
 def save_findings(upload: Upload, results: Iterable[Result], blob: Blob | None = None) -> None:
     """Replace the findings of an upload; call it in the transaction that changes its state.
 
-    Findings for the uploader alone have no blob, because others may publish the same blob.
+    Findings that only the uploader may see have no blob, because others may publish the same blob.
     """
     upload.findings.all().delete()
     Finding.objects.bulk_create(
@@ -181,5 +181,5 @@ def headline(results: list[Result]) -> str:
 
 
 def fail_check(*, upload: Upload, reason: str) -> None:
-    """End an upload whose checks could not be run; the file may be sent again."""
+    """End an upload whose checks could not run; the file may be sent again."""
     refuse(upload, [checks.check_failed(reason)], from_state=UploadState.CHECKING)

@@ -1,7 +1,7 @@
-"""Parts of an upload: through the hub, or straight to the bucket.
+"""Parts of an upload: through the hub, or directly to the bucket.
 
-A part has a row once its bytes are stored. A part that goes through the hub gets it at once. A part
-that goes straight to the bucket gets it when the bucket lists it with the right length; a client's
+A part has a row once its bytes are stored. A part sent through the hub gets it immediately. A part
+that goes directly to the bucket gets it when the bucket lists it with the right length; a client's
 claim is not enough.
 """
 
@@ -19,24 +19,24 @@ from registry.models import Upload, UploadPart, User
 from registry.uploads import receive
 from registry.uploads.receive import Readable
 
-#: Maximum parts of an upload in S3 and here; longer files have longer parts.
+#: Maximum number of parts of an upload in S3 and here; longer files have longer parts.
 MOST_PARTS = 10_000
-#: Links handed out by one request.
+#: Maximum number of links per request.
 LINKS_AT_ONCE = 1000
 MIB = 2**20
 
 
 def part_size(size_bytes: int, wanted: int) -> int:
-    """Return the wanted length of parts, or a greater one that keeps their number in bounds."""
+    """Return the wanted length of parts, or a greater one if there would be too many parts."""
     least = -(-size_bytes // MOST_PARTS)
     return wanted if wanted >= least else -(-least // MIB) * MIB
 
 
 def part_of(upload: Upload, number: int) -> storage.Part:
-    """Return where a part lies in its file and how many bytes it must have.
+    """Return the position and the required length of a part.
 
     Raises:
-        Invalid: there is no such part.
+        Invalid: the part does not exist.
     """
     if not 1 <= number <= upload.part_count:
         raise Invalid(_("Parts are numbered 1 to %(n)d.") % {"n": upload.part_count})
@@ -68,7 +68,7 @@ def receive_part(
 ) -> UploadPart:
     """Store one part; parts may come in any order and repeatedly.
 
-    A stored part is replaced only by a complete one, because an abandoned request may still be read
+    A stored part is replaced only by a complete one, as an abandoned request may still be running
     after the next one was answered.
 
     Args:
@@ -81,7 +81,7 @@ def receive_part(
         Invalid: no such part.
         SizeMismatch: the part has the wrong length.
         DigestMismatch: the part is damaged; it counts as missing.
-        StateConflict: the upload is not open, or was ended while the bytes came.
+        StateConflict: the upload is not open, or ended while the bytes arrived.
     """
     receive.require_own(actor, upload)
     part = part_of(upload, number)
@@ -128,7 +128,7 @@ def record(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> Uplo
     """Write the row of a stored part."""
     facts = {"size_bytes": part.size, "sha256": sha256, "tag": tag}
     row = UploadPart(upload=upload, number=part.number, **facts)
-    UploadPart.objects.bulk_create(  # one statement, of many parts a second
+    UploadPart.objects.bulk_create(  # one statement, as many parts arrive per second
         [row],
         update_conflicts=True,
         unique_fields=["upload", "number"],
@@ -138,7 +138,7 @@ def record(upload: Upload, part: storage.Part, *, tag: str, sha256: str) -> Uplo
 
 
 def links(*, actor: User, upload: Upload, numbers: Sequence[int]) -> dict[int, str]:
-    """Return number → URL to PUT that part to, {} if parts go through the hub.
+    """Return number → URL to PUT that part to, empty if parts go through the hub.
 
     A URL accepts only as many bytes as its part has.
 
@@ -159,7 +159,7 @@ def links(*, actor: User, upload: Upload, numbers: Sequence[int]) -> dict[int, s
 
 
 def record_sent(*, actor: User, upload: Upload) -> None:
-    """Record the parts that were sent straight to the bucket.
+    """Record the parts that were sent directly to the bucket.
 
     Raises:
         StateConflict: the upload is not open.
@@ -182,12 +182,12 @@ def record_listed(upload: Upload) -> list[storage.Entry]:
     newest: dict[int, storage.Entry] = {}
 
     def rank(entry: storage.Entry) -> tuple[float, bool]:
-        """Prefer the latest; within a second, the recorded one."""
+        """Prefer the latest; within the same second, the recorded one."""
         return entry.changed, entry.tag == known.get(entry.number)
 
     for entry in storage.store().names(
         upload.storage_key
-    ):  # may list a part that was sent twice twice
+    ):  # a part that was sent twice may be listed twice
         if 1 <= entry.number <= upload.part_count:
             rival = newest.get(entry.number)
             if rival is None or rank(entry) >= rank(rival):
@@ -205,10 +205,10 @@ def record_listed(upload: Upload) -> list[storage.Entry]:
 
 
 def _record_listed(upload: Upload, part: storage.Part, tag: str, *, before: str | None) -> None:
-    """Record a listed part, unless another came through the hub during the listing.
+    """Record a listed part, unless another one arrived through the hub during the listing.
 
     Args:
-        before: Tag of the row before the listing, None without a row.
+        before: Tag of the row before the listing; None without a row.
     """
     facts = {"size_bytes": part.size, "sha256": "", "tag": tag}
     if before is None:

@@ -1,4 +1,4 @@
-"""Checks of all requests that send bytes: ownership, state, length, digest, ended uploads."""
+"""Checks for all requests that send bytes: ownership, state, length, digest, ended uploads."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from registry.errors import DigestMismatch, Invalid, SizeMismatch, StateConflict
 from registry.models import Upload, UploadState, User
 from registry.scan import checks
 
-# Refusals for uploads that have ended, and deletion of their bytes.
+# Errors for uploads that have ended, and deletion of their bytes.
 #
-# Cancelling takes no lock: the state changes and the bytes are deleted at once. A request that is
-# writing reads the state again after each part, and deletes what it wrote too late.
+# Cancelling takes no lock: the state changes and the bytes are deleted immediately. A request that
+# is writing reads the state again after each part, and deletes what it wrote too late.
 
-#: States of uploads whose bytes were deleted, or never belonged to a blob.
+#: States of uploads whose bytes were deleted, or never became a blob.
 OVER_STATES = (UploadState.CANCELLED, UploadState.EXPIRED, UploadState.REFUSED)
 
 
 def closed(upload: Upload) -> StateConflict:
-    """Return the refusal of bytes for an ended upload; ``facts["state"]`` is for programs."""
+    """Return the error for sending bytes to an ended upload; ``facts["state"]`` is for programs."""
     return StateConflict(sentence(upload), state=upload.state_now)
 
 
 def sentence(upload: Upload) -> str:
-    """Return a sentence that says how an upload ended, and what to do."""
+    """Return a sentence that explains how an upload ended, and what to do."""
     state = upload.state_now
     if state == UploadState.EXPIRED and upload.blob_id is not None:
         return _("It was not published in time, and its data was deleted. Start a new upload.")
@@ -48,7 +48,7 @@ def sentence(upload: Upload) -> str:
 
 @contextmanager
 def writing(upload: Upload) -> Iterator[None]:
-    """Delete what the block writes if the upload ends meanwhile.
+    """Delete the bytes that the block writes if the upload ends in the meantime.
 
     Raises:
         StateConflict: it ended, whether the block succeeded or not.
@@ -88,7 +88,7 @@ def discard(upload: Upload) -> None:
 
 
 class Readable(Protocol):
-    """What a request body offers."""
+    """The interface of a request body."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, b"" at the end."""
@@ -102,12 +102,12 @@ class Body:
     """
 
     def __init__(self, stream: Readable, size: int, *, declared: str = "") -> None:
-        """Prepare; nothing is read yet.
+        """Set the source and the expected values; nothing is read yet.
 
         Args:
             stream: Source of the bytes.
             size: Expected number of bytes.
-            declared: Expected sha256, "" for any.
+            declared: Expected sha256; "" to accept any.
         """
         self.stream, self.size, self.declared = stream, size, declared
         self.left = size
@@ -122,7 +122,7 @@ class Body:
         """Yield the next ``size`` bytes.
 
         Raises:
-            SizeMismatch: there are too few or too many.
+            SizeMismatch: there are too few or too many bytes.
             DigestMismatch: the digest differs from the declared one.
         """
         wanted = size
@@ -157,7 +157,7 @@ def _size_fault(expected: int, got: int) -> SizeMismatch:
 
 
 def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
-    """Return a declared digest in lower case, "" if there is none.
+    """Return a declared digest in lower case; "" if there is none.
 
     Raises:
         Invalid: it is not a digest.
@@ -170,7 +170,7 @@ def digest_of(sha256: str | None, *, field: str = "sha256") -> str:
 
 
 def require_length(name: str, announced: int, size_bytes: int) -> None:
-    """Require that the announced length is that of the stored bytes.
+    """Require that the stored bytes have the announced length.
 
     Raises:
         SizeMismatch: ``expected`` is the announced length, ``received`` the actual one.
@@ -182,7 +182,7 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
 
 
 def require_own(actor: User, upload: Upload) -> User:
-    """Return the user if they own the upload. Raises StateConflict: they do not."""
+    """Return the user if they own the upload, otherwise raise StateConflict."""
     user = permissions.require_scope(actor, "write")
     if upload.owner_id != user.pk:
         raise StateConflict(_("This upload belongs to another user."), state=upload.state)

@@ -1,6 +1,6 @@
 """Expires uploads that were not used in time, and deletes old rows; called by the sweeper.
 
-Every upload leaves a row, its findings and its job, even if it was cancelled at once. They are kept
+Every upload leaves a row, its findings and its job, even if it was soon cancelled. They are kept
 for ``LORARY_UPLOAD_LOG_DAYS``, so that users can read how the upload ended. After that a row stays
 only while its bytes are stored: its findings are shown with every file that has these bytes, the
 bytes count against the uploader's quota, and the uploader may use them again. If a user has several
@@ -25,7 +25,7 @@ from registry.models import Finding, Job, JobState, Upload, UploadState
 from registry.uploads import receive
 from registry.uploads.services import CHECK_TASK
 
-#: Rows in one transaction; on SQLite it blocks other writers.
+#: Number of rows per transaction, which blocks other writers on SQLite.
 BATCH = 500
 
 
@@ -33,7 +33,7 @@ def forget(*, is_dry: bool = False) -> int:
     """Delete old uploads with their findings and jobs; return how many.
 
     Args:
-        is_dry: Only count.
+        is_dry: Only count the uploads.
     """
     rows = _forgettable()
     if is_dry:
@@ -54,7 +54,7 @@ def _remove(rows: QuerySet[Upload], ids: Sequence[int]) -> int:
 
 
 def _forgettable() -> QuerySet[Upload]:
-    """Return old uploads that have ended, without bytes or replaced by a later row."""
+    """Return old uploads that have ended and whose bytes are deleted or belong to a later row."""
     days = max(settings.LORARY.upload_log_days, settings.LORARY.upload_days)
     decided = Upload.objects.exclude(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     has_findings = Finding.objects.filter(upload=OuterRef("pk"), blob=OuterRef("blob"))
@@ -70,7 +70,7 @@ def _forgettable() -> QuerySet[Upload]:
 def _later() -> QuerySet[Upload]:
     """Return later uploads of the same bytes by the same user, which replace an upload.
 
-    An accepted upload lets its owner use the bytes again; a cancelled one replaces only its like.
+    An accepted upload lets its owner use the bytes again; a cancelled one, only cancelled ones.
     """
     order = Q(updated_at__gt=OuterRef("updated_at"))
     order |= Q(updated_at=OuterRef("updated_at"), pk__gt=OuterRef("pk"))
@@ -79,7 +79,7 @@ def _later() -> QuerySet[Upload]:
 
 
 def expire(*, is_dry: bool = False) -> list[storage.Usage]:
-    """Expire unfinished uploads past their deadline; return what the store had of each.
+    """Expire unfinished uploads past their deadline; return the stored files and bytes of each.
 
     A locked upload is left to the next sweep, because a body that began in time may end late.
 
@@ -102,7 +102,7 @@ def expire_unpublished(*, is_dry: bool = False) -> int:
     The owner has to send the bytes again, even if they stay because somebody else uses them.
 
     Args:
-        is_dry: Only count.
+        is_dry: Only count the uploads.
     """
     oldest = timezone.now() - timedelta(days=settings.LORARY.upload_days)
     late = Upload.objects.filter(

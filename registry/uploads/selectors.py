@@ -1,4 +1,4 @@
-"""A user's own uploads, and bytes that the user need not send."""
+"""A user's own uploads, and stored bytes that the user can use without sending them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from registry.models import (
     VersionState,
 )
 
-#: Versions with one of the weights that ``published_as`` compares.
+#: Maximum number of versions with one of the weights that ``published_as`` compares.
 MOST_COMPARED = 20
 
 
@@ -67,7 +67,7 @@ def resumable(user: User, path: str, size_bytes: int) -> QuerySet[Upload]:
 
 
 def waiting(user: User) -> QuerySet[Upload]:
-    """Return uploads that can be continued or published: accepted ones that no version has."""
+    """Return uploads that can be continued or published: accepted ones that no version uses."""
     is_kept = Q(state=UploadState.ACCEPTED, blob__is_stored=True) & ~Exists(kept_for_owner())
     return _own(user).filter(_is_receiving() | is_kept)
 
@@ -79,7 +79,7 @@ def deposits(user: User, sha256: str) -> QuerySet[Upload]:
 
 
 def _is_receiving() -> Q:
-    """Condition for open uploads; those past their deadline wait for the sweeper."""
+    """Return the condition for open uploads; those past their deadline wait for the sweeper."""
     return Q(state=UploadState.RECEIVING, expires_at__gt=timezone.now())
 
 
@@ -99,7 +99,7 @@ def checking(user: User, sha256: str) -> Upload | None:
 
 
 def _is_checking(sha256: str) -> Q:
-    """Condition for uploads in the checks that have this digest, declared or computed."""
+    """Return the condition for uploads in the checks with this digest, declared or computed."""
     has_digest = Q(sha256=sha256) | Q(sha256="", declared_sha256=sha256)
     return Q(has_digest, state=UploadState.CHECKING)
 
@@ -129,9 +129,9 @@ def readable_by(user: User, sha256: str) -> Blob | None:
 
 
 def holding(user: User, uploads: Iterable[Upload]) -> dict[int, Version]:
-    """Return upload id → the user's version that has its bytes; one query.
+    """Return upload id → the user's version that uses its bytes; one query.
 
-    It is the first version since the upload was created, else the first of all, for files that were
+    It is the first version since the upload was created, or the first of all, for files that were
     published before and sent again.
     """
     sent = [upload for upload in uploads if upload.blob_id is not None]
@@ -169,7 +169,7 @@ def published_as(user: User, namespace: Namespace, uploads: Sequence[Upload]) ->
 
 
 def _own_versions(user: User) -> QuerySet[Version]:
-    """Return versions where the user may publish, and visible ones they published elsewhere."""
+    """Return versions that the user may publish, and visible ones that they published elsewhere."""
     is_own = Q(adapter__namespace__in=writable_by(user))
     is_out = Q(author=user) & ~Q(state=VersionState.DRAFT)
     seen = Adapter.objects.visible_to(user).among("adapter")
@@ -182,7 +182,7 @@ def _first_since(upload: Upload, versions: list[Version]) -> Version:
 
 
 def get(user: User, public_id: str | UUID) -> Upload:
-    """Return one of the user's uploads. Raises NotFound: no such upload, or another user's."""
+    """Return one of the user's uploads. Raises NotFound: it does not exist or is another user's."""
     return many(user, [public_id])[0]
 
 
@@ -190,7 +190,7 @@ def without_parts(user: User, public_id: str | UUID) -> Upload:
     """Return one of the user's uploads without reading its parts; there may be thousands.
 
     Raises:
-        NotFound: no such upload, or another user's.
+        NotFound: it does not exist or is another user's.
     """
     try:
         return _own(user).get(public_id=UUID(str(public_id)))

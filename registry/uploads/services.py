@@ -1,7 +1,7 @@
 """Uploads: receive → complete → check → accepted or refused.
 
 No transaction spans reading, hashing or checking: rows change before and after, each change is
-conditional on the state it starts from, and every step may be repeated.
+conditional on the state it starts from, and every step can be repeated.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
     """Create an upload; bytes that the actor can already read are accepted without being sent.
 
     Args:
-        path: File name in the manifest, by the rules of ``registry.names.check_path``.
+        path: File name in the manifest; see ``registry.names.check_path``.
         sha256: Its digest, if known; the checks refuse other bytes.
 
     Raises:
@@ -82,7 +82,7 @@ def create(*, actor: User, path: str, size_bytes: int, sha256: str | None = None
 
 
 def _require_kind(path: str, size_bytes: int) -> None:
-    """Refuse what the checks would refuse, before gigabytes are sent."""
+    """Refuse files that the checks would refuse, before gigabytes are sent."""
     findings = checks.check_declared(path, size_bytes)
     if checks.is_refused(findings):
         raise UploadRefused(check.headline(findings), findings=findings)
@@ -104,7 +104,7 @@ def open_deposit(user: User, digest: str, size_bytes: int, *, most: int) -> Uplo
 
 
 def _new_upload(user: User, path: str, size_bytes: int, declared: str) -> Upload:
-    """Return an upload that is not saved yet."""
+    """Return an unsaved upload."""
     token = user.access_token
     return Upload(
         owner=user,
@@ -138,7 +138,7 @@ def _open(upload: Upload, *, most: int) -> Upload:
 
 
 def _accept_stored(upload: Upload, blob: Blob) -> bool:
-    """Accept an upload whose bytes are stored; False if the sweeper released them."""
+    """Accept an upload whose bytes are stored; return False if the sweeper released them."""
     with transaction.atomic():
         stored = Blob.objects.filter(pk=blob.pk, is_stored=True)
         if not stored.update(unreferenced_since=None):
@@ -150,7 +150,7 @@ def _accept_stored(upload: Upload, blob: Blob) -> bool:
 
 
 def _readable_blob(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
-    """Return the stored blob of a declared digest if the user may read it, else None.
+    """Return the stored blob of a declared digest if the user may read it, otherwise None.
 
     The quick checks run again, because the same bytes may be invalid under another name.
     """
@@ -223,7 +223,7 @@ def fill(upload: Upload, body: receiving.Body) -> list[storage.Part]:
 
     Raises:
         SizeMismatch, DigestMismatch: see ``receive.Body``; earlier parts are kept.
-        StateConflict: the upload is not open, or was ended while the bytes came.
+        StateConflict: the upload is not open, or ended while the bytes arrived.
     """
     if upload.parts.exists():
         parts.record_listed(upload)
@@ -261,7 +261,7 @@ def _write(upload: Upload, chunks: Iterator[bytes], part: storage.Part) -> str:
     """
     try:
         return storage.store().write(upload.storage_key, chunks, part=part)
-    except FileExistsError:  # nothing of the chunks was read
+    except FileExistsError:  # none of the chunks were read
         if part.number > 1:
             raise
     _replace_key(upload)
@@ -287,7 +287,7 @@ def _replace_key(upload: Upload) -> None:
 def complete(*, actor: User, upload: Upload) -> Upload:
     """Join the parts, run the quick checks and queue the deep checks, which compute the digest.
 
-    Does nothing if the upload is complete already.
+    Does nothing if the upload is already complete.
 
     Raises:
         UploadIncomplete: ``facts["missing"]`` lists the part numbers.
@@ -388,5 +388,5 @@ def cancel(*, actor: User, upload: Upload) -> None:
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
     if mine.update(**ended):
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
-        upload.refresh_from_db(fields=["storage_key"])  # may have been replaced meanwhile
+        upload.refresh_from_db(fields=["storage_key"])  # may have been replaced in the meantime
         receiving.discard(upload)

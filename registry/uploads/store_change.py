@@ -1,4 +1,4 @@
-"""Open uploads when the hub moves to another store, or its database is restored.
+"""Moves open uploads when the hub changes its store, and reopens them after a restore.
 
 Call these only while no hub runs. If bytes cannot be moved, the upload stays open and its parts
 count as missing, so that the client sends them again.
@@ -24,11 +24,11 @@ from registry.uploads import services as uploads
 
 @dataclass(slots=True)
 class MovedUploads:
-    """What happened to open uploads.
+    """The result for open uploads.
 
     Attributes:
         whole: Number of uploads that lost nothing.
-        asked_again: Ids of uploads of which some bytes have to be sent again.
+        asked_again: Ids of uploads whose bytes must partly or completely be sent again.
         cancelled: Ids of uploads with parts that are too short for the other store.
     """
 
@@ -50,10 +50,10 @@ def move_uploads(
     """Move the bytes of open uploads to another store; may be repeated.
 
     Args:
-        least_part_bytes: Length of the shortest part that the target can join.
+        least_part_bytes: Minimum length of a part that the target can join.
 
     Raises:
-        LoraryError, OSError: a store is unreachable or full; no upload is reset because of that.
+        LoraryError, OSError: a store is unreachable or full; no upload is reset then.
     """
     moved = MovedUploads()
     for upload in _open():
@@ -102,7 +102,7 @@ def _has(store: BlobStore, name: str) -> bool:
 def _move_file(upload: Upload, source: BlobStore, target: BlobStore) -> bool:
     """Copy a file that waits for its checks; return whether the copy is correct.
 
-    The file may be promoted already, if a worker died before it wrote the row.
+    The file may already be promoted if a worker died before it wrote the row.
     """
     target.delete(upload.storage_key)
     try:

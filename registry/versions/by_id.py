@@ -32,7 +32,7 @@ from registry.versions.files import SERVED, Served, require_access, served_of
 
 Viewer = User | AnonymousUser | None
 
-#: Digests in one query.
+#: Number of digests per query.
 _BATCH = 1000
 
 
@@ -92,12 +92,12 @@ def versions_of(rows: Iterable[Adapter]) -> dict[int, list[Version]]:
 def manifests_of(rows: Collection[Version], roles: Sequence[str] = ()) -> dict[int, list[File]]:
     """Return revision id → files with their blobs, the primary one first; one query.
 
-    Each file has ``dtypes``: number format → number of tensors, None without an anatomy.
+    Each file has ``dtypes``: number format → number of tensors, None if there is no anatomy.
     """
     files = File.objects.filter(revision__in={row.revision_id for row in rows})
     if roles:
         files = files.filter(role__in=roles)
-    # `F` would end in an error inside Django that keeps all objects of the request alive.
+    # `F` would raise an error inside Django that keeps all objects of the request alive.
     dtypes = KeyTransform("dtypes", "blob__anatomy__document")
     found: dict[int, list[File]] = {}
     listed = files.select_related("blob").annotate(dtypes=dtypes)
@@ -127,7 +127,7 @@ def served(user: Viewer, version_id: int, file_id: int) -> Served:
 def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, int]]:
     """Return (sha256, version id, adapter id) for the weights of published versions.
 
-    If several versions have a digest, the one published first counts. Unknown digests are left out;
+    If several versions have a digest, the one published first is used. Unknown digests are omitted;
     the others keep the order of ``digests``.
     """
     first: dict[str, tuple[int, int]] = {}

@@ -21,7 +21,7 @@ README = "README.md"
 
 
 def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> list[Entry]:
-    """Return manifest lines of uploads, with the primary one and the halves of a pair.
+    """Return manifest entries for uploads, with the primary file and the halves of a pair marked.
 
     Args:
         uploads: One for each path.
@@ -29,7 +29,7 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
 
     Raises:
         UploadIncomplete, UploadNotReady, UploadRefused: an upload is not accepted.
-        Invalid: no weights, too many files, another user's upload, or a path twice.
+        Invalid: no weights, too many files, another user's upload, or a duplicate path.
     """
     if not 1 <= len(uploads) <= MAX_FILES:
         raise Invalid(_("A version must have 1 to %(n)d files.") % {"n": MAX_FILES})
@@ -44,7 +44,7 @@ def entries_of_uploads(user: User, uploads: Sequence[Upload], family: str) -> li
 
 
 def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
-    """Return manifest lines of files, with the primary one and the halves of a pair.
+    """Return manifest entries for files, with the primary file and the halves of a pair marked.
 
     Args:
         family: Declared base model, or empty.
@@ -66,10 +66,10 @@ def arranged(files: Mapping[str, Blob], family: str = "") -> list[Entry]:
 
 
 def _primary(weights: Mapping[str, Blob], variants: Mapping[str, str]) -> str:
-    """Return the path of the largest weights, or of the first half of a pair; "" without weights.
+    """Return the path of the largest weights, or of the first half of a pair; "" if there are none.
 
-    Only the last checkpoint of a run counts. Of files of the same size, the one in the fewest
-    folders counts, because trainers put their checkpoints into folders beside the result.
+    Only the last checkpoint of a run is considered. Among files of the same size, the one in the
+    fewest folders is chosen, because trainers put their checkpoints into folders beside the result.
     """
     is_pair = {HIGH, LOW} <= set(variants.values())
     return max(
@@ -181,7 +181,7 @@ def readme_on(tip: Revision) -> Entry | None:
 
 
 def takes_readme(entries: Iterable[Entry]) -> bool:
-    """Whether a card can be added: there is neither one nor a name like ``readme.md``."""
+    """Return whether a card can be added: there is neither one nor a name like ``readme.md``."""
     try:
         require_distinct([*(entry.path for entry in entries), README])
     except Invalid:
@@ -207,6 +207,6 @@ def require_distinct(paths: Iterable[str]) -> None:
 
 
 def _folders(path: str) -> Iterator[str]:
-    """Yield every folder that a path is in."""
+    """Yield every folder that contains a path."""
     while path := path.rpartition("/")[0]:
         yield path

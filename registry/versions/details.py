@@ -36,7 +36,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """A person's description of a version; None means not given, strengths are multipliers.
+    """A user's description of a version; None means not given, strengths are multipliers.
 
     If no trigger words are given, they are read from the file, or copied from the latest version if
     the file has none. Optional ones are copied from the latest version. An empty list means that
@@ -84,7 +84,7 @@ def _cleaned(words: Iterable[str]) -> list[str]:
 
 
 def _words_of_file(version: Version) -> list[str]:
-    """Return the trigger words from the primary file's metadata, without guesses."""
+    """Return the trigger words from the primary file's metadata, without guessed ones."""
     document = document_of(version)
     stated = [word for word in document.get("trigger_words", ()) if word["confidence"] != "low"]
     return [word["text"] for word in stated][:MAX_TRIGGER_WORDS]
@@ -97,12 +97,12 @@ def _words_before(version: Version) -> list[str]:
 
 
 def document_of(version: Version) -> dict[str, Any]:
-    """Return the anatomy of the primary file, {} without one."""
+    """Return the anatomy of the primary file; empty if there is none."""
     return version_selectors.document_of(version, version.primary_file)
 
 
 def measure(version: Version) -> None:
-    """Set the columns that lists filter and show, from the anatomy."""
+    """Copy the values that lists filter by and show from the anatomy to the version's columns."""
     files: list[File] = list(version.files)
     version.size_bytes = sum(file.size_bytes for file in files)
     primary = next(file for file in files if file.is_primary)
@@ -120,7 +120,7 @@ def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str)
 
 
 def check(details: Details) -> None:
-    """Refuse invalid details. Raises Invalid: ``facts["fields"]`` has a sentence for each."""
+    """Raise Invalid for invalid details; ``facts["fields"]`` has a sentence for each."""
     faults: dict[str, str] = {}
     if len(details.label) > 48:
         faults["label"] = _("A label can have at most 48 characters.")
@@ -157,5 +157,5 @@ def _strength_fault(details: Details) -> str:
         return _("Enter a strength from -10 to 10.")
     low, high = details.strength_min, details.strength_max
     if low is not None and high is not None and low > high:
-        return _("The lowest strength is above the highest.")
+        return _("The minimum strength is above the maximum.")
     return ""

@@ -1,4 +1,4 @@
-"""Counts downloads without a write during the request.
+"""Counts downloads without a database write during the request.
 
 A request adds to a count in memory; a thread of the process writes the counts every ``WRITE_S``
 seconds and when the process ends. A killed process loses the counts of these seconds. If the
@@ -24,7 +24,7 @@ Key = tuple[int, date]
 
 #: Maximum seconds until a count is written.
 WRITE_S = 2.0
-#: Versions in one transaction, which blocks other writers.
+#: Number of versions per transaction, which blocks other writers.
 AT_ONCE = 200
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class _Writer(threading.Thread):
 
 
 class _Process:
-    """The counts of this process that are not written yet, and the thread that writes them."""
+    """The unwritten counts of this process, and the thread that writes them."""
 
     def __init__(self) -> None:
         self.tally = _Tally()
@@ -80,7 +80,7 @@ class _Process:
         self._starting = threading.Lock()
 
     def wake(self) -> None:
-        """Make the thread write soon; start it if necessary, as threads do not survive a fork."""
+        """Make the thread write soon; start it if needed, because forks have no threads."""
         with self._starting:
             if self._writer is None or not self._writer.is_alive():
                 if self._writer is None:
@@ -110,13 +110,13 @@ def count(*, version_id: int, is_primary: bool) -> None:
 
 
 def write() -> bool:
-    """Write all counts; return False if the database failed and the rest is kept for later."""
+    """Write all counts; return False if the database failed and the others are kept for later."""
     while taken := _process.tally.take(AT_ONCE):
         try:
             _add(taken)
         except Error as error:
             _process.tally.add(taken)
-            log.warning("downloads are counted later: %s", error)
+            log.warning("download counts will be written later: %s", error)
             return False
     return True
 
@@ -148,7 +148,7 @@ def _add_to_days(counts: Mapping[Key, int]) -> None:
     """Add to existing rows and insert the others.
 
     An upsert would use up an id each time. The locks of the adapters keep other processes from
-    inserting the same rows meanwhile.
+    inserting the same rows in the meantime.
     """
     for day in {day for _version, day in counts}:
         of_day = {version: n for (version, other), n in counts.items() if other == day}

@@ -1,4 +1,4 @@
-"""The file for an address: one compiled query for most requests, else several queries."""
+"""Returns the file for an address: one compiled query for most requests, several for others."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def is_for_everybody(visibility: str, access: str) -> bool:
 
 
 def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:
-    """Require that the user may download from an adapter that they may see.
+    """Require that the user may download files of an adapter that they can see.
 
     Raises:
         Forbidden: it is gated; ``facts["access"]`` is the kind of gate.

@@ -1,4 +1,4 @@
-"""The latest version of an adapter, and the adapter's columns that lists show."""
+"""The latest version of an adapter, and the columns of the adapter that lists show."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from registry.names import has_control
 from registry.search import documents
 from registry.versions import selectors as version_selectors
 
-#: Longest reason of a yank or a withdrawal, in characters.
+#: Maximum length of the reason of a yank or a withdrawal, in characters.
 MAX_REASON = 280
-#: Columns that an adapter has from its latest version.
+#: Columns that an adapter copies from its latest version.
 _COPIED = ("family", "lineage", "algorithm", "parts", "trainer")
 
 
@@ -21,7 +21,7 @@ def lock(version: Version) -> None:
     """Lock the adapter and read the version again; call it first in a transaction.
 
     Raises:
-        NotFound: it was a draft that was discarded meanwhile.
+        NotFound: it was a draft that was discarded in the meantime.
     """
     Adapter.objects.select_for_update().get(pk=version.adapter_id)
     try:
@@ -39,8 +39,8 @@ def latest_described_by_card(adapter: Adapter, tip: Revision) -> Version | None:
     """Return the version that the card on ``main`` describes.
 
     A card belongs to the adapter. Its base model and trigger words describe the weights in the same
-    revision, even if that version was yanked. Without such weights, they describe the latest
-    published version.
+    revision, even if that version was yanked. If the revision has no weights, they describe the
+    latest published version.
     """
     out = adapter.versions.filter(state__in=OUT_STATES)
     return version_selectors.versions_for(out, [tip]).get(tip.pk) or newest(adapter)
@@ -65,7 +65,7 @@ def show_newest(adapter: Adapter) -> None:
 def update_lists(adapter: Adapter, version: Version | None, *, is_edit: bool = True) -> None:
     """Save the adapter's columns that lists show of its latest version.
 
-    If nobody edited anything, the date of its last change stays.
+    If nothing was edited, the date of the last change stays.
     """
     set_columns(adapter, version)
     if version is not None:
@@ -95,10 +95,10 @@ def delete_draft(version: Version) -> None:
 
 
 def checked_reason(reason: str) -> str:
-    """Return a reason on one line.
+    """Return a reason, on one line.
 
     Raises:
-        Invalid: it is empty, too long, or has control characters.
+        Invalid: it is empty, too long, or contains control characters.
     """
     text = " ".join(reason.split())
     fault = ""

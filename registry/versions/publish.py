@@ -1,4 +1,4 @@
-"""Steps of drafting, publishing and committing: numbering a revision and making it public."""
+"""Steps of drafting, publishing and committing: number a revision and make it public."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from registry.versions.details import Details
 
 
 def require_not_taken_down(user: User, adapter: Adapter, entries: Sequence[Entry]) -> None:
-    """Refuse weights that an administrator took down from this adapter. Administrators may publish.
+    """Refuse weights that an administrator withdrew from this adapter, except to administrators.
 
     Raises:
-        UploadRefused: a file was taken down.
+        UploadRefused: a file was withdrawn by an administrator.
     """
     taken = blob_selectors.taken_down_in(adapter)
     found = next((entry for entry in entries if entry.blob.pk in taken), None)
@@ -94,7 +94,7 @@ def make_public(*, user: User, version: Version) -> None:
 
 
 def name_after_file(adapter: Adapter, version: Version) -> None:
-    """Give an adapter without a title the one in its file's metadata."""
+    """Set the title of an adapter without one from its file's metadata."""
     notes = version_details.document_of(version).get("metadata") or {}
     title = notes.get("title") or ""
     if not adapter.title and title.isprintable():

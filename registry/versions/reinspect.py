@@ -1,7 +1,7 @@
 """Reads headers again, so that published files get anatomies of the current release.
 
-Bytes, digests and people's descriptions don't change. Each blob is updated in its own transaction
-and a second run changes nothing, so a run may be interrupted at any point.
+Bytes, digests and users' descriptions do not change. Each blob is updated in its own transaction
+and a second run changes nothing, so a run can be interrupted at any point.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _renew(blob: Blob, result: Reinspected, *, is_dry: bool) -> None:
 
 
 def _path(blob: Blob) -> str:
-    """Return a file name, preferably a published one, as some claims come from names."""
+    """Return a file name, preferably a published one, because some claims come from names."""
     names = (rows.order_by("pk").values_list("path", flat=True).first()
              for rows in (blob.files, blob.uploads))  # fmt: skip
     return next((name for name in names if name and checks.is_weights(name)), _NAMELESS)

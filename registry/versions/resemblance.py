@@ -1,8 +1,9 @@
-"""Which of a user's adapters a file looks like a new version of.
+"""Finds out which of a user's adapters a file looks like a new version of.
 
-Compared are the name, the base model, the training run and the structure of the weights, all from
-the header, so that the answer is there before the file is sent. A name or the training run must be
-the same, and the base model must not differ; the rest only decides between several adapters.
+The name, the base model, the training run and the structure of the weights are compared. All of
+them come from the header, so the result is available before the file is sent. The name or the
+training run must be the same, and the base model must not differ; the structure only decides
+between several adapters.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from registry.versions.variants import is_generic, run_of
 
 Document = Mapping[str, Any]
 
-#: Adapters that a file is compared with; those that changed last.
+#: Maximum number of adapters that a file is compared with; the most recently changed ones.
 MOST_COMPARED = 200
 #: A version at the end of a name: ``noir-v2``, ``noir_1.5``, ``noir final``.
 _VERSION = re.compile(r" (?:(?:v|ver|version) ?)?[0-9]{1,3}(?: [0-9]{1,3})?$| final$")
@@ -44,16 +45,16 @@ class Resemblance:
 
     @property
     def weight(self) -> int:
-        """Return a number that is higher the more is the same; names and runs count most."""
+        """Return a number that grows with the number of matches; names and runs count most."""
         strong, weak = (self.is_same_run, self.is_same_name), (self.is_same_base,)
         return 4 * sum(strong) + 2 * sum(weak) + self.is_same_structure
 
 
 def find(user: User, path: str, document: Document) -> Resemblance | None:
-    """Return the adapter that a file resembles most, None if it resembles none.
+    """Return the adapter that a file resembles most; None if there is none.
 
     Args:
-        user: Only adapters that the user may write to are compared.
+        user: Only adapters to which the user may publish are compared.
         path: Name of the file.
         document: Its anatomy document.
     """
@@ -118,7 +119,7 @@ def _modules(document: Document) -> str:
 
 
 def _names(document: Document, path: str, *others: object) -> set[str]:
-    """Return the names of a work without versions, epochs and punctuation; no generic ones."""
+    """Return the names of a work without versions, epochs and punctuation; no generic names."""
     paths = [path, *(f"{text}.safetensors" for text in others if text)]
     names = {_VERSION.sub("", run_of(one, document)).strip() for one in paths}
     return {name for name in names if len(name) > 2 and not is_generic(name)}

@@ -25,7 +25,8 @@ Viewer = User | AnonymousUser | None
 
 MAIN = "main"
 
-#: Revisions that are searched for the last change of a file; older changes count as this old.
+#: Maximum number of revisions that are searched for the last change of a file; older changes count
+#: as this old.
 MAX_BACK = 1000
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
@@ -47,7 +48,7 @@ def at(user: Viewer, adapter: Adapter, name: str = MAIN) -> Snapshot:
     """Return the revision named by ``main``, ``v3``, an alias, ``latest`` or 40 hex digits.
 
     Raises:
-        NotFound: nothing has this name, or it is a draft that the user may not see.
+        NotFound: nothing has this name, or it is a draft that the user is not allowed to see.
         Gone: the version or the whole adapter was withdrawn.
     """
     if adapter.withdrawn_reason:
@@ -87,7 +88,7 @@ def revision_named(adapter: Adapter, name: str) -> Revision:
 
 
 def nothing_named(adapter: Adapter, name: str) -> NotFound:
-    """Return the refusal of an unknown name of a version, alias or revision."""
+    """Return the error for an unknown name of a version, alias or revision."""
     text = _("“%(adapter)s” has no version, alias or revision “%(version)s”.")
     return version_selectors.absent(adapter, name, text)
 
@@ -100,7 +101,7 @@ def _may_write(user: Viewer, adapter: Adapter) -> bool:
 def longest_alias(adapter: Adapter, text: str) -> str:
     """Return the longest alias that a path begins with: ``feat/rain`` for ``feat/rain/a.txt``.
 
-    Returns "" if there is none with a slash.
+    Returns "" if no alias with a slash matches.
     """
     parts = text.split("/")
     names = ["/".join(parts[:n]) for n in range(2, len(parts) + 1)]
@@ -109,7 +110,7 @@ def longest_alias(adapter: Adapter, text: str) -> str:
 
 
 def default_revisions(rows: Sequence[Adapter]) -> dict[int, tuple[Revision, Version | None]]:
-    """Return adapter id → the revision and version that ``main`` means.
+    """Return adapter id → the revision and version that ``main`` refers to.
 
     Takes two queries, three more if a tip is not a version, and more if a tip is skipped.
     """
@@ -170,7 +171,7 @@ def files_of(revisions: Iterable[Revision]) -> dict[int, list[File]]:
 
 
 def file(snapshot: Snapshot, path: str) -> File | None:
-    """Return a file of a revision, None without this path.
+    """Return a file of a revision; None if the path does not exist.
 
     Raises:
         Gone: its bytes were withdrawn with a version.
@@ -223,7 +224,7 @@ def _chain(revision: Revision) -> Iterator[int]:
 def last_changes(revision: Revision, paths: Iterable[str]) -> dict[str, Revision]:
     """Return path → the revision that last changed it; three queries.
 
-    Searches ``MAX_BACK`` revisions.
+    Searches at most ``MAX_BACK`` revisions.
     """
     names = set(paths)
     chain = list(islice(_chain(revision), MAX_BACK))

@@ -28,10 +28,10 @@ from registry.scan import checks
 
 LATEST = "latest"
 
-#: Maximum versions that a refusal lists.
+#: Maximum number of versions that an error message lists.
 NAMED = 5
 
-#: Names of aliases that publishing makes, one for each version.
+#: Names of aliases that publishing creates, one for each version.
 VERSION_TAG = r"^v[0-9]+$"
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -46,7 +46,7 @@ def listing(user: User | AnonymousUser | None, adapter: Adapter) -> QuerySet[Ver
 
 
 def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
-    """Whether a user who may see the adapter may see this version of it."""
+    """Return whether a user who can see the adapter can see this version of it."""
     return listing(user, version.adapter).filter(pk=version.pk).exists()
 
 
@@ -60,7 +60,7 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
 
 
 def absent(adapter: Adapter, name: str, text: str) -> NotFound:
-    """Return the refusal of an unknown version, with a list of existing ones.
+    """Return the error for an unknown version, with a list of existing ones.
 
     Args:
         text: Message with ``%(adapter)s`` and ``%(version)s``.
@@ -70,9 +70,9 @@ def absent(adapter: Adapter, name: str, text: str) -> NotFound:
 
 
 def _existing(adapter: Adapter) -> str:
-    """Return sentences that list the newest public versions and some aliases, "" without any.
+    """Return sentences that list the newest public versions and some aliases; "" if there are none.
 
-    Drafts and withdrawn versions are left out, so that everybody who sees the adapter may read it.
+    Drafts and withdrawn versions are omitted, so that everyone who can see the adapter may read it.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES).order_by("-number")
     names = [f"v{number}" for number in rows.values_list("number", flat=True)[: NAMED + 1]]
@@ -130,7 +130,7 @@ def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict
 
 
 def _weights(revisions: Iterable[int]) -> dict[int, frozenset[tuple[str, int]]]:
-    """Return revision id → path and blob of its weights; those without weights are left out."""
+    """Return revision id → path and blob of its weights; revisions without weights are omitted."""
     rows = File.objects.filter(revision__in=list(revisions), role=FileRole.WEIGHTS)
     held: dict[int, set[tuple[str, int]]] = {}
     for pk, path, blob in rows.values_list("revision", "path", "blob"):
@@ -139,20 +139,20 @@ def _weights(revisions: Iterable[int]) -> dict[int, frozenset[tuple[str, int]]]:
 
 
 def _latest(rows: QuerySet[Version], adapter: Adapter) -> Version | None:
-    """Return the latest version, else the newest one, preferably not withdrawn."""
+    """Return the latest version, otherwise the newest one, preferably not withdrawn."""
     if adapter.latest_version_id is not None:
         return rows.filter(pk=adapter.latest_version_id).first()
     return rows.exclude(state=VersionState.WITHDRAWN).first() or rows.first()
 
 
 def newest_yanked(adapters: Iterable[int]) -> dict[int, Version]:
-    """Return adapter id → its newest yanked version, of those adapters that have one."""
+    """Return adapter id → its newest yanked version; adapters without one are omitted."""
     rows = Version.objects.filter(adapter__in=list(adapters), state=VersionState.YANKED)
     return {version.adapter_id: version for version in rows.order_by("number")}
 
 
 def gone(version: Version, requested: str = "") -> Gone:
-    """Return the refusal of a withdrawn version, with the reason and what its tombstone shows.
+    """Return the error for a withdrawn version, with the reason and the contents of its tombstone.
 
     Args:
         requested: The requested name, if it is an alias or a revision.
@@ -191,7 +191,7 @@ def file(version: Version, path: str) -> File:
     """Return a file of a version.
 
     Raises:
-        NotFound: no such path; ``facts["adapter"]`` as with ``get``.
+        NotFound: the path does not exist; ``facts["adapter"]`` as with ``get``.
         Gone: the version was withdrawn.
     """
     if version.state == VersionState.WITHDRAWN:
@@ -205,7 +205,7 @@ def file(version: Version, path: str) -> File:
 
 
 def document_of(version: Version, primary: File | None) -> dict[str, Any]:
-    """Return the anatomy of a version's primary file, {} without one."""
+    """Return the anatomy of a version's primary file; empty if there is none."""
     own = _pair_document(version)
     if own:
         return {key: part for key, part in own.items() if key != "findings"}
@@ -220,7 +220,7 @@ def findings_of(
     Findings of the header with its configuration replace those of the header alone.
 
     Args:
-        is_owner: Whether to include findings that only its owner sees.
+        is_owner: Whether to include findings that only the owner sees.
     """
     found: list[Finding | Result] = list(primary.blob.findings.all()) if primary else []
     if own := _pair_document(version):

@@ -44,7 +44,7 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
 
 
 def _preview_inputs(version: Version) -> tuple[object, ...]:
-    """Return the part of a description that previews depend on."""
+    """Return the details that previews depend on."""
     return (
         version.trigger_words, version.strength, version.strength_min, version.strength_max,
     )  # fmt: skip
@@ -53,7 +53,8 @@ def _preview_inputs(version: Version) -> tuple[object, ...]:
 def remeasure(*, version: Version) -> bool:
     """Copy the columns that lists show from a new anatomy; return whether they changed.
 
-    Descriptions stay. If a published version has a new family, its previews are rendered again.
+    Descriptions are not changed. If a published version has a new family, its previews are rendered
+    again.
     """
     with transaction.atomic():
         latest.lock(version)
@@ -116,7 +117,7 @@ def _not_out(version: Version) -> str:
 
 
 def discard(*, actor: User, version: Version) -> None:
-    """Delete a draft; its number is not used again. Raises AlreadyPublished: it is not a draft."""
+    """Delete a draft; its number is not reused. Raises AlreadyPublished: it is not a draft."""
     user = permissions.require_adapter(actor, version.adapter)
     with transaction.atomic():
         latest.lock(version)

@@ -25,7 +25,7 @@ HIGH, LOW = "high-noise", "low-noise"
 #: The last checkpoint of a run, beside earlier ones.
 FINAL = "final"
 
-#: Families that include base models with two halves, and the family of those base models.
+#: Families that include base models with two halves → the family of those base models.
 FAMILIES = frozenset({"wan_14b", "wan_14b_i2v"})
 _OF_HALVES = "wan_14b"
 
@@ -37,10 +37,10 @@ _FOLDER = re.compile(r"(?:^|/)checkpoint-([0-9]{1,9})/")
 #: Words that name a half, and words that do so only if another file has the opposite word.
 _EXPLICIT = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
 _HINT = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
-#: Those without abbreviations, which are parts of other names as well.
+#: The same without abbreviations, which also occur in other names.
 _HALF = re.compile(r"(?<![a-z])(?:high|low)(?![a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-#: What browsers add to the second download of a file.
+#: Suffix that browsers add to the second download of a file.
 _COPY = re.compile(r" ?\([0-9]{1,9}\)$")
 _BETWEEN = re.compile(r"[-_. ]+")
 #: Versions at the end of a name: ``_v1``, ``-v2.1``, `` version 3``, ``-final``.
@@ -48,7 +48,7 @@ _VERSION = re.compile(
     r"(?:[-_. ](?:v|ver|version)[-_. ]?[0-9]{1,3}(?:[._][0-9]{1,3}){0,2}|[-_. ]final){1,3}$",
     re.IGNORECASE,
 )
-#: Names of works, besides those of files, that say nothing about what is in them.
+#: Generic names, besides those of files, that say nothing about the contents.
 _GENERIC = frozenset({"", "my_first_lora", "my_lora", "test", "unet"})
 _NUMBER = re.compile(r"_?[0-9]{1,9}$")
 
@@ -77,9 +77,9 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
 
 
 def run_of(path: str, document: Document) -> str:
-    """Return what the names of a training run's files share: without epoch, step and half.
+    """Return the common part of the file names of a training run, without epoch, step and half.
 
-    ``Noir_ink-000008 (1).safetensors`` is of ``noir ink``, and ``noir-ink_HIGH.safetensors`` too
+    ``Noir_ink-000008 (1).safetensors`` belongs to ``noir ink``, like ``noir-ink_HIGH.safetensors``
     if it can be half of a pair.
     """
     name = _COPY.sub("", path.rpartition("/")[2].rpartition(".")[0])
@@ -99,14 +99,14 @@ def without_version(name: str) -> str:
 
 
 def is_generic(name: str) -> bool:
-    """Whether programs give this name to any adapter: ``checkpoint-500``, ``lora``."""
+    """Return whether programs give this name to any adapter: ``checkpoint-500``, ``lora``."""
     stem = _BETWEEN.sub("_", name.casefold()).strip("_")
     bare = _NUMBER.sub("", stem)
     return bare in _GENERIC or any(generic_rest(one) is not None for one in (stem, bare))
 
 
 def half_family(variant: str, candidates: Iterable[str]) -> str:
-    """Return the family of a half, "" if it is not a half or its family is known."""
+    """Return the family of a half; "" if it is not a half or its family is known."""
     possible = set(candidates)
     is_open = len(possible) > 1 and possible <= FAMILIES
     return _OF_HALVES if variant in {HIGH, LOW} and is_open else ""
@@ -137,7 +137,7 @@ def _place_of(path: str) -> _Place:
 
 
 def _runs(paths: Iterable[str]) -> Iterator[dict[str, _Place]]:
-    """Yield the runs of which there are several checkpoints."""
+    """Yield the runs that have several checkpoints."""
     runs: defaultdict[str, dict[str, _Place]] = defaultdict(dict)
     for path in paths:
         place = _place_of(path)
@@ -152,7 +152,7 @@ def _checkpoints(paths: Iterable[str]) -> dict[str, str]:
 
 
 def superseded_in(paths: Iterable[str]) -> set[str]:
-    """Return the checkpoints of which there is a later one."""
+    """Return the checkpoints that are superseded by a later one."""
     found = set()
     for run in _runs(paths):
         last = max(run, key=lambda path: _order(run[path]))
@@ -165,7 +165,7 @@ def _order(place: _Place) -> float:
 
 
 def _earlier(paths: Iterable[str], halves: Mapping[str, str]) -> dict[str, str]:
-    """Return variants of the earlier checkpoints of halves, as only one file can be the half."""
+    """Return variants of the earlier checkpoints of halves, since only one file can be the half."""
     names, earlier = _checkpoints(paths), superseded_in(paths)
     return {path: f"{halves[path]}-{names[path]}" for path in earlier if path in halves}
 
@@ -181,13 +181,13 @@ def _variant(word: str) -> str:
 
 
 def _stated(name: str) -> str:
-    """Return the half that a name states, "" if it states both or none."""
+    """Return the half that a name states; "" if it states both or none."""
     halves = {_variant(match[0]) for match in _EXPLICIT.finditer(name)}
     return halves.pop() if len(halves) == 1 else ""
 
 
 def _hints(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield path and half for names that differ in one word only, as noir_HIGH and noir_LOW."""
+    """Yield path and half for names that differ in one word only: noir_HIGH and noir_LOW."""
     places: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, name in names.items():
         for match in _HINT.finditer(name):
@@ -199,6 +199,6 @@ def _hints(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _claimed(document: Document) -> str:
-    """Return the half that the header states by the trained timesteps."""
+    """Return the half that the header indicates by the trained timesteps."""
     expert = str((document.get("training") or {}).get("expert") or "")
     return {"high_noise": HIGH, "low_noise": LOW}.get(expert, "")

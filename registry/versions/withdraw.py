@@ -1,12 +1,12 @@
-"""Withdraws versions and adapters for good; a tombstone stays.
+"""Withdraws versions and adapters permanently; a tombstone remains.
 
 ```
 published, yanked ──▶ withdrawn      page, number, reason, digests and revision stay (410)
-                          │          bytes and pictures are no longer served, at once
+                          │          bytes and pictures are immediately no longer served
                           └────────▶ the sweeper deletes bytes that nothing else uses
 ```
 
-A withdrawal cannot be undone. What the owner withdrew may be published again, under a new number.
+A withdrawal cannot be undone. Weights that the owner withdrew can be published again as a version.
 After a withdrawal by an administrator (``is_takedown``), only administrators can publish the same
 weights in this adapter.
 """
@@ -38,7 +38,7 @@ from registry.versions import latest
 
 
 def withdraw(*, actor: User, version: Version, reason: str) -> Version:
-    """Withdraw a version for good; does nothing if it was withdrawn for the same reason.
+    """Withdraw a version permanently; does nothing if it was already withdrawn for the same reason.
 
     Args:
         reason: Public reason, at most ``latest.MAX_REASON`` characters.
@@ -71,9 +71,9 @@ def _why_not(version: Version) -> str:
 
 
 def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
-    """Withdraw an adapter for good: all versions and drafts; it accepts no new ones.
+    """Withdraw an adapter permanently, with all versions and drafts; it accepts no new ones.
 
-    Its name stays taken, and its page shows the reason. May be repeated with the same reason.
+    Its name stays reserved, and its page shows the reason. Can be repeated with the same reason.
 
     Raises:
         Invalid: the reason is missing or invalid.
@@ -143,7 +143,7 @@ def _take_down(user: User, version: Version, reason: str) -> None:
 
 
 def _forget_uploads(version: Version) -> None:
-    """Cancel the uploads that it was made from, which would keep its bytes for days."""
+    """Cancel the uploads that a version was made from, which would keep its bytes for days."""
     Upload.objects.filter(
         owner=version.author,
         state=UploadState.ACCEPTED,

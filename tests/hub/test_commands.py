@@ -161,7 +161,7 @@ def test_doctor_looks_at_a_sample_of_many_files_and_deep_at_all(
     monkeypatch.setattr(doctor, "SAMPLE", 4)
     blobs = [blob_of(b"%d" % number) for number in range(9)]
     reports = {one.probe: one for one in doctor.examine()}
-    assert reports["bytes"].message == "Of 9 files, 4 were looked at and are in full length."
+    assert reports["bytes"].message == "4 of 9 files checked; none is missing or incomplete."
     assert "--deep" in reports["bytes"].hint
     assert "--deep" in reports["orphans"].hint
     storage.store().delete(blobs[-1].sha256)
@@ -172,7 +172,7 @@ def test_doctor_looks_at_a_sample_of_many_files_and_deep_at_all(
         storage.store().delete(blob.sha256)
     *named, last = doctor.PROBES["bytes"](is_deep=True)
     assert len(named) == doctor.NAMED
-    assert last.message == "9 of 9 files in all missing or short."
+    assert last.message == "9 of 9 files missing or incomplete."
     deep = {one.probe: one for one in doctor.examine(is_deep=True)}
     assert deep["orphans"].state == "ok"  # within the grace period
 
@@ -185,13 +185,13 @@ def test_doctor_and_sweep_count_what_hub_clients_left() -> None:
     report = diagnose()[1]["pieces"][0]
     assert report["state"] == "ok"
     assert report["message"].startswith(
-        "1 piece (1.2 kB) of uploads from Hugging Face clients, none"
+        "1 piece (1.2 kB) of uploads from Hugging Face clients, all"
     )
     for path in (folder / "piece", folder):
         os.utime(path, (0, 0))
     report = diagnose()[1]["pieces"][0]
     assert report["state"] == "warning"
-    assert "1 (1.2 kB) of them left over" in report["message"]
+    assert "1 (1.2 kB) of them no longer needed" in report["message"]
     told = "0 files, 1 piece left by Hugging Face clients; "
     assert f"{told}would free 1.2 kB" in run("sweep", "--dry-run")
     assert folder.exists()
@@ -218,7 +218,7 @@ def test_doctor_does_not_ask_for_a_worker_where_one_is_at_it() -> None:
     Job.objects.filter(pk=waiting.pk).update(created_at=timezone.now() - timedelta(hours=1))
     Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
     (report,) = diagnose()[1]["jobs"]
-    assert report["hint"].startswith("box:1 is at it; another one helps:")
+    assert report["hint"].startswith("box:1 is working on them; start another one:")
 
 
 def test_doctor_names_a_task_that_no_worker_has_known_for_long() -> None:
@@ -240,12 +240,12 @@ def test_doctor_names_a_task_that_no_worker_has_known_for_long() -> None:
 
 
 def test_doctor_names_families_whose_renders_nobody_makes() -> None:
-    assert "Workers that gave a sign lately: none." in diagnose()[1]["workers"][0]["message"]
+    assert "Workers seen recently: none." in diagnose()[1]["workers"][0]["message"]
     for n, name in enumerate(["render.flux1", "render.flux1", "render.miniature", "render.sdxl"]):
         Job.objects.create(queue=name, task="x", key=f"k{n}")
     Worker.objects.create(name="box:1", queues=["render.sdxl"], seen_at=timezone.now())
     here, flux, miniature = diagnose()[1]["workers"]
-    assert here["message"] == "Workers that gave a sign lately: box:1."
+    assert here["message"] == "Workers seen recently: box:1."
     assert flux["message"] == "Renders that wait for a worker for FLUX.1 (flux1): 2."
     assert "bases file" in flux["hint"]
     assert miniature["message"] == "Renders that wait for a worker for Miniature (miniature): 1."
@@ -305,7 +305,7 @@ def test_doctor_sees_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch)
 def test_doctor_sees_migrations_that_were_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_: ["one", "two"])
     code, found = diagnose()
-    assert (code, found["database"][0]["message"]) == (1, "2 migrations not applied yet.")
+    assert (code, found["database"][0]["message"]) == (1, "2 migrations not yet applied.")
 
 
 def test_doctor_stops_where_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +326,7 @@ def test_doctor_sees_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("kombu.Connection.ensure_connection", fail)
     code, found = diagnose()
     assert (code, found["broker"][0]["state"]) == (1, "error")
-    assert "sweep" in found["broker"][0]["hint"]
+    assert "a few seconds" in found["broker"][0]["hint"]
 
 
 def test_up_refuses_a_port_that_is_taken() -> None:

@@ -22,16 +22,19 @@ def run(action: str) -> str:
 
 
 def test_wrong_counters_are_reported_and_rebuilt() -> None:
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     assert [report.state for report in doctor.PROBES["facets"]()] == ["ok"]
     FacetCount.objects.create(field="tag", value="ink", count=3)
     [report] = doctor.PROBES["facets"]()
-    assert (report.state, report.message) == ("error", "1 counter wrong, such as tag 'ink' by +3.")
+    assert (report.state, report.message) == (
+        "error",
+        "1 counter wrong, such as tag 'ink', off by +3.",
+    )
     assert report.hint == "Run `manage.py facets rebuild`."
     with pytest.raises(SystemExit, match="1"):
         run("check")
     assert run("rebuild") == "1 counter corrected\n"
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     assert not FacetCount.objects.exists()
     assert not FacetChange.objects.exists()
 

@@ -78,7 +78,7 @@ def test_one_that_takes_long_is_waited_for_aloud_and_announced_once(
     started: subprocess.Popen[str],
 ) -> None:
     waits, worker, ready = lines(started, 3)
-    assert waits == "The web server does not answer after 1 s: still waiting."
+    assert waits == "The web server has not responded after 1 s; still waiting."
     assert worker == "worker"
     assert ready.startswith("Lorary is ready at http://127.0.0.1:")
     time.sleep(0.5)  # of looks in which it might say so again

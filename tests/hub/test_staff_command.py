@@ -50,7 +50,7 @@ def test_what_is_so_already_is_said_and_not_recorded(ada: User) -> None:
 
 
 def test_it_lists_who_is_staff_by_name(ada: User, bob: User) -> None:
-    assert run().startswith("There is no staff. `manage.py staff NAME`")
+    assert run().startswith("There are no administrators. `manage.py staff NAME`")
     bob.last_login = datetime(2026, 5, 4, tzinfo=UTC)
     bob.is_active = False
     bob.save()

@@ -117,7 +117,7 @@ def test_child_that_dies_is_started_again() -> None:
         first = read_pid(process)
         os.kill(first, signal.SIGKILL)
         assert process.stdout is not None
-        assert process.stdout.readline() == "a ended (signal SIGKILL): restart in 1 s.\n"
+        assert process.stdout.readline() == "a ended (signal SIGKILL): restarting in 1 s.\n"
         second = read_pid(process)
         assert second != first
         process.terminate()

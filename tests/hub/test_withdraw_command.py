@@ -51,8 +51,8 @@ def test_it_takes_a_whole_adapter_down(version: Version) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("ada/noir", "--by", "ada"), "is not staff"),
-        (("ada/noir", "--by", "nobody"), "is not staff"),
+        (("ada/noir", "--by", "ada"), "is not an administrator"),
+        (("ada/noir", "--by", "nobody"), "is not an administrator"),
         (("ada/never", "--by", "bob"), "no adapter"),
         (("noir", "--by", "bob"), "no adapter"),
         (("ada/noir@v9", "--by", "bob"), "no version"),

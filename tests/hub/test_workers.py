@@ -48,7 +48,7 @@ def test_the_list_says_what_each_is_and_does() -> None:
     text = run()
     assert "gpu:7  at work, seen 0 s ago" in text
     assert "NVIDIA RTX 4090, 24 GB · serves sdxl" in text
-    assert "sdxl: 1.25 s a picture" in text
+    assert "sdxl: 1.25 s per picture" in text
     assert f"at paint (job {job.pk}, 3 of 20)" in text
     [told] = json.loads(run("--json"))["workers"]
     assert (told["name"], told["device"], told["job"]["done"]) == ("gpu:7", FACTS["device"], 3)

@@ -72,7 +72,7 @@ def test_prompt_seed_and_sides_can_be_chosen(client: Client, v1: Version, v2: Ve
 @pytest.mark.parametrize("query", ["", "?prompt=9&seed=x", "?a=&b=&prompt=²"])
 def test_what_is_not_said_is_the_newest_two(client: Client, v2: Version, query: str) -> None:
     page = page_of(client, query)
-    assert "Noir, v1 beside v2" in page
+    assert "Noir: v1 and v2 side by side" in page
     assert len(ids(page)) == 10
 
 

@@ -234,7 +234,7 @@ def test_anothers_upload_cannot_be_published(
         ({"name": "a--b"}, "must not contain “--”"),
         ({"tags": "<b>"}, "is not a valid tag"),
         ({"strength": "99"}, "less than or equal to 10"),
-        ({"strength_min": "2", "strength_max": "1"}, "above the highest"),
+        ({"strength_min": "2", "strength_max": "1"}, "above the maximum"),
         ({"upload": ""}, "has not arrived"),
     ],
 )
@@ -292,7 +292,7 @@ def test_pictures_are_not_added_to_a_version_that_was_published_before(
 
     for page in (publish(), publish(accept="application/json")):
         assert "This file is already v1 of Noir" in page
-        assert "The pictures were not added to it." in page
+        assert "The pictures were not added to that version." in page
     assert not Sample.objects.exists()
     assert noir.versions.count() == 1
 

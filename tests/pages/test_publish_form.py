@@ -123,7 +123,7 @@ def test_an_address_that_is_taken_gets_a_number(as_ada: Client, ada: User, noir:
 @pytest.mark.parametrize(
     ("path", "kind", "source"),
     [
-        ("hard_noir.safetensors", "style", "Style is selected because most adapters are one."),
+        ("hard_noir.safetensors", "style", "Style is selected because most adapters are styles."),
         ("AnnaCharacter_v3.safetensors", "character", "“character”"),
         ("detail-slider.safetensors", "tool", "“slider”"),
         ("portrait-style.safetensors", "style", "“style”"),
@@ -175,7 +175,7 @@ def test_a_file_that_looks_like_the_next_version_is_offered_as_one(
 ) -> None:
     Adapter.objects.update(name="dark-noir", key="dark-noir")
     page = read(as_ada, lora(8), "noir-v2.safetensors")
-    assert "Looks like version 2 of Noir" in page
+    assert "This looks like version 2 of Noir" in page
     reasons = "ada/dark-noir has the same name (apart from versions and steps) and base model."
     assert reasons in page
     assert 'data-version-of="ada/dark-noir"' in page
@@ -204,11 +204,11 @@ def test_a_file_that_is_clearly_the_next_version_gets_its_form(
     ):
         assert "This becomes version 2 of <b>Noir</b>" in page
         assert "ada/noir has the same name (apart from versions and steps)" in page
-        assert "visibility (Public) stay as they are" in page
+        assert "visibility (Public) do not change" in page
         assert fields_of(page)["to"] == ["ada/noir"]
     own = as_ada.get("/publish", {"upload": str(upload.public_id), "to": ""}).content.decode()
-    assert "Looks like version 2 of Noir" in own
-    assert f"{last}. Without a choice" in own
+    assert "This looks like version 2 of Noir" in own
+    assert f"{last}. If you do not choose this" in own
     assert fields_of(own)["name"][0].casefold() == "noir-2"
 
 

@@ -55,7 +55,7 @@ def read(client: Client, data: bytes, name: str = "n.safetensors") -> Any:
 def test_a_header_alone_is_not_called_clear(as_ada: Client) -> None:
     page = read(as_ada, kohya(SD1)).content.decode()
     assert "No findings" not in page
-    assert "The rest is checked when the whole file has arrived." in page
+    assert "The whole file is checked when it has arrived." in page
 
 
 def test_an_alpha_of_the_metadata_is_not_called_proven(as_ada: Client) -> None:

@@ -184,7 +184,7 @@ def test_what_is_not_there_is_named(folder: Path, gone: str, why: str) -> None:
     with pytest.raises(SystemExit):
         call_command("bases", *asked, stdout=out)
     assert why in out.getvalue()
-    assert f"model.safetensors, built as {folder / 'built'}" in out.getvalue()
+    assert f"model.safetensors, configuration {folder / 'built'}" in out.getvalue()
     assert refused(folder)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TokenAuth(BaseAuthentication):
     """``Authorization: Bearer lor_…``; other schemes are ignored, as a proxy may use them."""
 
-    #: Whether ``?token=`` is accepted, too.
+    #: Whether ``?token=`` is accepted as well.
     is_query_allowed = False
 
     def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:

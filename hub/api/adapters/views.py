@@ -116,7 +116,7 @@ class AdapterFoundOut(AdapterOut):
 
 
 class LicenceOut(serializers.Serializer[Licence]):
-    """A licence in short: `yes`, `no`, `conditions`, or empty where it is silent."""
+    """A summary of a licence: `yes`, `no`, `conditions`, or empty if the licence does not say."""
 
     commercial = serializers.CharField(help_text="Use in commercial products and services.")
     pictures = serializers.CharField(help_text="Sale of pictures made with the adapter.")

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from hub.operations.backup import Backup
 
 EPILOG = """\
-You can run this while the hub runs. Files that are already in the folder are not copied again;
-each file is verified by its sha256 when it is written.
+You can run this while the hub runs. Files that are already in the folder are not copied again; each
+file is verified by its sha256 when it is written.
 
-A folder belongs to the first hub that writes to it. Other hubs are refused, also an empty one that
+A folder belongs to the first hub that writes to it. Other hubs are refused, even an empty one that
 a wrong LORARY_DATA creates. A restored hub keeps its folder.
 
-Exit code 1: the listed files could not be copied; the backup has all others.
+Exit code 1: the listed files could not be copied; all other files are in the backup.
 Exit code 3: the backup was made, but older ones were not removed; the output says why.
 
 Example: manage.py backup --to /mnt/backup/lorary --keep 14
@@ -46,7 +46,7 @@ REFUSALS = (
 )
 NO_LOCKS = (
     "This folder is on a file system without locks: make sure that no other process makes or "
-    "restores a backup there meanwhile."
+    "restores a backup there at the same time."
 )
 #: Exit codes.
 NOT_WHOLE, NOT_PRUNED = 1, 3
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             "--keep",
             type=whole_number(1),
             metavar="N",
-            help="then remove all sets except the newest N and the newest N complete ones",
+            help="remove all sets except the newest N and the newest N complete ones",
         )
         parser.add_argument(
             "--prune-anyway",
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         try:
             make_folder(folder)
             if is_open(folder):
-                self.stderr.write(f"Others on this machine can look into it: chmod o= {folder}")
+                self.stderr.write(f"Other users of this machine can read it: chmod o= {folder}")
             with process_lock.one_copy_only(), process_lock.writing(folder) as is_alone:
                 if not is_alone:
                     self.stderr.write(NO_LOCKS)
@@ -107,7 +107,9 @@ class Command(BaseCommand):
             message = f"Cannot use {error.filename or folder}: {error.strerror or error}."
             raise CommandError(message) from error
         except DatabaseError as error:
-            message = f"The database refuses: {error}. Is it this hub's? Run `manage.py migrate`."
+            message = (
+                f"Database error: {error}. Is it this hub's database? Run `manage.py migrate`."
+            )
             raise CommandError(missing_hub() or message) from error
         meter.end()
         code = NOT_WHOLE if not made.is_whole else NOT_PRUNED if reason else 0
@@ -126,9 +128,9 @@ class Command(BaseCommand):
             f"{files.done:,} ({size_text(files.bytes_done)}) new and verified"
         )
         if pruned:
-            self.stdout.write(f"{counted(pruned, 'file')} removed that no kept backup refers to")
+            self.stdout.write(f"{counted(pruned, 'file')} removed (not in any kept backup)")
         if reason:
-            self.stdout.write(f"Older backups are left as they were: {reason}")
+            self.stdout.write(f"Older backups were not removed: {reason}")
         for line in problem_lines(files):
             self.stdout.write(line)
 
@@ -136,10 +138,10 @@ class Command(BaseCommand):
 def _require_sensible(options: dict[str, Any]) -> None:
     keep = options["keep"]
     if options["prune_anyway"] and not keep:
-        message = "--prune-anyway goes with --keep N."
+        message = "--prune-anyway requires --keep N."
         raise CommandError(message)
     if keep and options["adopt"]:
-        message = "--adopt removes nothing: look at the folder afterwards, then say --keep."
+        message = "--adopt removes nothing: check the folder afterwards, then use --keep."
         raise CommandError(message)
 
 

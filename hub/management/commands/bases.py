@@ -22,11 +22,11 @@ Document = dict[str, Any]
 EPILOG = """\
 list     the settings of each base, and whether its files exist (default)
 verify   folder, model_index.json, pipeline and the header of every weights file; of a checkpoint
-         in a single file its family, too; loads nothing
+         in a single file also its family; loads nothing
 warm     open each base and render one picture
 measure  seconds and memory, with the lines for the bases file
 
-Exit code 1: the file is wrong, a name is unknown, or a base cannot be used.
+Exit code 1: the file is invalid, a name is unknown, or a base cannot be used.
 
 Example: manage.py bases measure sdxl
 """
@@ -36,14 +36,16 @@ COLUMNS = ("id", "family", "size", "steps", "device", "dtype", "offload", "here"
 
 class Command(BaseCommand):
     help = "List the base models that previews are rendered with; check, open, measure them."
-    requires_system_checks: list[str] = []  # no database; a broken bases file is told here
+    requires_system_checks: list[str] = []  # no database; an invalid bases file is reported here
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
         verbs = ("list", "verify", "warm", "measure")
         parser.add_argument("verb", nargs="?", default="list", choices=verbs, help="see below")
         parser.add_argument("names", nargs="*", metavar="NAME", help="names of bases; default: all")
-        parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
+        parser.add_argument(
+            "--bases", metavar="FILE", help="read this file instead of LORARY_BASES"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
@@ -68,7 +70,7 @@ class Command(BaseCommand):
         sys.exit(0 if is_well or verb == "list" else 1)
 
     def _one(self, verb: str, base: Base, *, is_quiet: bool) -> Document:
-        """Apply the verb to a base, and print the result at once."""
+        """Apply the verb to a base, and print the result immediately."""
         if verb == "list":
             return _listed(base)
         if verb == "verify":
@@ -93,7 +95,7 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(padded).rstrip())
             if document is not None:
                 title = f"{document['title']} · " if document["title"] else ""
-                built = f", built as {document['config']}" if document["config"] else ""
+                built = f", configuration {document['config']}" if document["config"] else ""
                 self.stdout.write(f"    {title}{document['location']}{built}")
                 if not document["ok"]:
                     self.stdout.write(f"    {document['why']}. {document['hint']}")
@@ -187,7 +189,7 @@ def _warmed(result: Document) -> list[str]:
 
 def _measured(result: Document) -> list[str]:
     vram = "" if result["vram_gb"] is None else f", GPU memory {result['vram_gb']:.2f} GB"
-    many = f"{result['batch_picture_s']:.2f} in a call for {result['batch_tried']}"
+    many = f"{result['batch_picture_s']:.2f} per picture in a batch of {result['batch_tried']}"
     ram = f"main memory {result['ram_gb']:.2f} GB ({result['ram_added_gb']:.2f} GB by this base)"
     return [
         f"ok      {result['id']} on {result['device']}",

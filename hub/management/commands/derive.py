@@ -15,7 +15,7 @@ from previews.renders import contact_sheets
 
 EPILOG = """\
 The checks workers do this after each render, and for a few hundred renders at each start. This
-command does all of it at once, in this process. It can be stopped and started again.
+command creates all of them now, in this process. It can be stopped and started again.
 
 Example: manage.py derive --dry-run
 """
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Make what is missing, and report."""
+        """Create missing contact sheets, and report."""
         if options["dry_run"]:
             sheets, verb = contact_sheets.missing().count(), "are missing"
         else:

@@ -21,12 +21,12 @@ class Command(BaseCommand):
     """Examines settings, storage, broker, workers and rows."""
 
     help = "Report problems of this hub and how to fix them."
-    requires_system_checks: list[str] = []  # the doctor reports them
+    requires_system_checks: list[str] = []  # the doctor reports their results
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument(
-            "--deep", action="store_true", help="look at all files, not at a sample of them"
+            "--deep", action="store_true", help="check all files instead of a sample"
         )
         parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-The database keeps the counters with every change, so that they only need this command if rows were
-changed without its triggers. Both actions read all adapters; the hub may run meanwhile.
+The database updates the counters with every change. This command is only needed if rows were
+changed without its triggers. Both actions read all adapters; the hub can run at the same time.
 
 Example: manage.py facets rebuild
 """
@@ -45,4 +45,4 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if wrong:
             sys.exit(1)
-        self.stdout.write("All counters are right")
+        self.stdout.write("All counters are correct")

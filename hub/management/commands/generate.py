@@ -47,10 +47,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--seed", type=whole_number(0), default=1, metavar="S", help="default 1"
         )
-        parser.add_argument("--yes", action="store_true", help="also if the hub has adapters")
+        parser.add_argument(
+            "--yes", action="store_true", help="continue even if the hub has adapters"
+        )
 
     def handle(self, *_args: str, **options: Any) -> None:
-        """Add the adapters, and print how many rows that made."""
+        """Add the adapters, and print the number of rows."""
         if Adapter.objects.exists() and not options["yes"]:
             msg = (
                 "This hub has adapters. Generated ones cannot be removed again; "

@@ -25,7 +25,7 @@ The adapters are looked up in the store by sha256; files given with --adapter ta
 PEFT's adapter_config.json from the same folder. The base model is the one with the recipe's id in
 the bases file; the command cannot check that it is the same model.
 
-Exit code: 0 it matches (no value differs by more than 1 of 255), 1 it differs, 2 it cannot be
+Exit code: 0 it matches (no value differs by more than 1 out of 255), 1 it differs, 2 it cannot be
 rendered: the picture has no recipe or a changed one, or an adapter or a base is missing.
 
 Example: manage.py render --recipe picture.png --out again.png
@@ -38,7 +38,7 @@ SENTENCES = {
     "different": "It differs: by up to {difference} of 255.",
 }
 
-#: Characters of an untrusted text that are printed.
+#: Maximum number of characters of an untrusted text that are printed.
 SHOWN = 400
 
 
@@ -52,7 +52,9 @@ class Command(BaseCommand):
             "--recipe", required=True, metavar="PICTURE", help="a PNG that a hub rendered"
         )
         parser.add_argument("--out", metavar="FILE", help="write the new picture to this file")
-        parser.add_argument("--bases", metavar="FILE", help="read this file, not LORARY_BASES")
+        parser.add_argument(
+            "--bases", metavar="FILE", help="read this file instead of LORARY_BASES"
+        )
         parser.add_argument(
             "--adapter", action="append", default=[], metavar="FILE", help="once for each adapter"
         )

@@ -60,7 +60,7 @@ class Command(BaseCommand):
         for found in result.begun:
             why = "; ".join(found.changes)
             self.stdout.write(f"{_name(found)}: {found.pictures} pictures ({why})")
-        looked_at = f"{result.looked_at:,} version{'' if result.looked_at == 1 else 's'} looked at"
+        looked_at = f"{result.looked_at:,} version{'' if result.looked_at == 1 else 's'} checked"
         pictures = sum(found.pictures for found in result.begun)
         self.stdout.write(
             f"{looked_at}, {len(result.begun):,} {verb} rendered again: {pictures:,} pictures"

@@ -29,7 +29,7 @@ Exit code 1: the listed files are not in the backup; all others are restored.
 Example: LORARY_DATA=/srv/lorary manage.py restore --from /mnt/backup/lorary
 """
 
-#: Descriptions of files. They do not advise another restore, as the rows are restored.
+#: Descriptions of files. They do not advise another restore, because the database is restored.
 BESIDE = "Or restore to another data directory: set LORARY_DATA."
 MISSING = f"not in this backup; {MEND}"
 DAMAGED = f"damaged in this backup; {MEND}"
@@ -101,7 +101,9 @@ class Command(BaseCommand):
             f"copied to {settings.LORARY.storage} and verified, {files.present:,} already there"
         )
         if not taken.is_whole:
-            self.stdout.write(f"This backup is {_state(taken)}. --list shows the complete ones.")
+            self.stdout.write(
+                f"This backup is {_state(taken)}. --list shows which sets are complete."
+            )
         if again := result.uploads.asked_again:
             self.stdout.write(f"{counted(len(again), 'open upload')} to be sent again")
         for line in problem_lines(files, missing=MISSING, damaged=DAMAGED, failed=FAILED):

@@ -1,4 +1,4 @@
-"""``manage.py search``: checks and renews what searches look through."""
+"""``manage.py search``: checks and rebuilds the search documents and the full-text index."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Compares search documents with their adapters, or writes all of them again."""
+    """Compares search documents with their adapters, or rebuilds all of them."""
 
-    help = "Check or rebuild what searches look through."
+    help = "Check or rebuild the search documents."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the actions and the options."""
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         progress = None if options["json"] else partial(report_step, "adapters", step=LARGE_STEP)
         if options["action"] == "rebuild":
             changed = maintenance.rebuild(progress=progress)
-            text = f"{counted(changed, 'search document')} changed; the index was built again."
+            text = f"{counted(changed, 'search document')} changed; the index was rebuilt."
             self.stdout.write(json.dumps({"changed": changed}) if options["json"] else text)
             return
         checked = maintenance.check(progress=progress)

@@ -24,7 +24,7 @@ Exit code 1: there is no user with that name.
 Example: manage.py staff ada
 """
 
-NOBODY = "There is no staff. `manage.py staff NAME` adds a user."
+NOBODY = "There are no administrators. `manage.py staff NAME` adds a user."
 
 
 class Command(BaseCommand):

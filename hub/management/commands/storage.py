@@ -46,7 +46,7 @@ Exit code 1: something is missing or damaged, or could not be copied.
 Example: manage.py storage copy --to 's3://studio/lorary?endpoint=https://s3.studio.example'
 """
 
-#: Files that are verified when nothing else is said.
+#: Number of files that are verified by default.
 SAMPLE = 100
 
 

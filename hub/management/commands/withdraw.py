@@ -23,13 +23,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("target", metavar="OWNER/NAME[@VERSION]")
         parser.add_argument("--reason", required=True, help="reason, shown to everyone")
-        parser.add_argument("--by", required=True, metavar="NAME", help="a user who is staff")
+        parser.add_argument("--by", required=True, metavar="NAME", help="an administrator")
 
     def handle(self, *_args: str, **options: Any) -> None:
         """Find and withdraw it, and print the result."""
         actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
         if actor is None:
-            message = f"{options['by']!r} is not staff; `manage.py staff` lists all staff."
+            message = (
+                f"{options['by']!r} is not an administrator; `manage.py staff` lists all of them."
+            )
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")
         adapter = adapter_named(full_name)

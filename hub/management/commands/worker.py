@@ -104,7 +104,7 @@ def _end_when_idle() -> None:
 
 
 class _Worker(Worker):
-    """Celery's worker, which the first signal ends at once.
+    """Celery's worker, which the first signal stops immediately.
 
     Celery's handlers would wait for the end of a job, possibly minutes, and restart the process on
     SIGHUP. Jobs can be interrupted anywhere, so the handler raises an exception.

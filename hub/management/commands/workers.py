@@ -69,7 +69,7 @@ class Command(BaseCommand):
     def _say(self, statuses: Sequence[WorkerStatus]) -> None:
         if not statuses:
             self.stdout.write(
-                "No worker is active. `manage.py worker` starts one; this takes some seconds."
+                "No worker is active. `manage.py worker` starts one; this takes a few seconds."
             )
         for one in statuses:
             self.stdout.write(f"{one.name}  {_state(one)}, seen {_ago(one.seen_at)}")
@@ -78,7 +78,7 @@ class Command(BaseCommand):
             self.stdout.write(f"    {one.device or 'checks'}{memory} · serves {serves}")
             for base in one.bases:
                 if base.seconds:
-                    self.stdout.write(f"    {base.id}: {base.seconds:g} s a picture")
+                    self.stdout.write(f"    {base.id}: {base.seconds:g} s per picture")
             if one.job:
                 what = f"{one.job.adapter} {one.job.version}".strip() or one.job.task
                 done = f", {one.job.done} of {one.job.total}" if one.job.total else ""

@@ -21,7 +21,7 @@ from registry.models import User
 from registry.tokens import selectors as token_selectors
 from registry.tokens import services as tokens
 
-# A secret that is passed from a form to the page after it, which shows it once.
+# A secret that is passed from a form to the next page, which shows it once.
 #
 # The session stores it encrypted with a one-time pad, and a cookie stores the pad. So neither the
 # table of sessions nor its backups contain the secret, even if the page is never opened.

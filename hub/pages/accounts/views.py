@@ -31,12 +31,13 @@ from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken, RateLi
 from registry.models import User
 from registry.names import MAX_NAME, key_of
 
-#: Sign-ins for one name from one address, and from one address in total, in ``WINDOW_S``.
+#: Maximum number of sign-ins for one name from one address, and from one address in total, in
+#: ``WINDOW_S``.
 SIGN_IN_TRIES, SIGN_IN_TRIES_PER_ADDRESS = 10, 60
-#: Password changes of one account from one address, in ``WINDOW_S``.
+#: Maximum number of password changes of one account from one address, in ``WINDOW_S``.
 PASSWORD_TRIES = 10
 WINDOW_S = 900
-#: New accounts from one address in an hour.
+#: Maximum number of new accounts from one address per hour.
 SIGNUPS, SIGNUP_WINDOW_S = 20, 3600
 
 PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class, not a secret
@@ -172,7 +173,7 @@ def _sign_in_page(
 
 
 def _cover_cards(request: HttpRequest) -> list[list[Card]]:
-    """Return up to nine cards of public adapters that are for all viewers, three per row."""
+    """Return up to nine cards of public adapters suitable for all viewers, three per row."""
     newest = adapter_selectors.search(None, adapter_selectors.Query(), limit=9).results
     cards = cards_of(request, newest)
     cards = [card for card in cards if not card.rating]
@@ -182,7 +183,7 @@ def _cover_cards(request: HttpRequest) -> list[list[Card]]:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def content(request: HttpRequest) -> HttpResponse:
-    """Show and save up to which rating the user sees pictures without a blur."""
+    """Show and save the highest rating of pictures that the user sees without a blur."""
     user = require_user(request.user)
     data = request.POST if request.method == "POST" else None
     form = ContentForm(data, initial={"level": user.shows_up_to})

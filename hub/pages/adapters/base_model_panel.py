@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason of the verdict: a sentence, and the tensors or keys that show it."""
+    """A reason for the verdict: a sentence, and the tensors or keys that show it."""
 
     text: str
     keys: Sequence[str] = ()
@@ -68,7 +68,7 @@ class Verdict:
 
     Attributes:
         sentence: The answer.
-        conflict: A sentence about a contradicting declaration or claim, else empty.
+        conflict: A sentence about a contradicting declaration or claim, otherwise empty.
         how: A sentence about the confidence.
         rows: Rows with three answers each.
         reasons: The reasons, in the order of the evidence.
@@ -174,7 +174,7 @@ def refuted_lineages(base: Document) -> list[Document]:
 
 
 def lineage_of(base: Document) -> str:
-    """Return the checkpoint that the file was trained on, "" without a credible claim."""
+    """Return the checkpoint that the file was trained on; "" without a credible claim."""
     lineage = base.get("lineage") or ""
     return "" if lineage in {one["lineage"] for one in refuted_lineages(base)} else lineage
 
@@ -219,7 +219,7 @@ def _agreement(base: Document) -> str:
 
 
 def conflict_of(base: Document) -> str:
-    """Return a sentence if the file's claim contradicts its tensors, else ""."""
+    """Return a sentence if the file's claim contradicts its tensors, otherwise ""."""
     if base.get("agreement") != "conflict":
         return ""
     claimed = base["claimed"]

@@ -116,7 +116,7 @@ def _is_shown(version: Version) -> bool:
 def _chosen(
     adapter: Adapter, listing: Sequence[Version], wanted: Mapping[str, str]
 ) -> tuple[Version, Version]:
-    """Return the two requested versions, by default the newest and the one before.
+    """Return the two requested versions, by default the newest and the previous one.
 
     Raises:
         NotFound: a version does not exist or was withdrawn.

@@ -1,7 +1,7 @@
 """Content rating: pictures above a viewer's level are blurred until the viewer asks to see them.
 
 A blurred picture is the placeholder of the real one, so the page does not contain the URL of the
-full picture. Users choose their level under “Blurred pictures”; strangers see pictures up to
+full picture. Users choose their level under “Blurred pictures”; anonymous users see pictures up to
 “suggestive”. Anyone can open a single page with ``?show=LEVEL``. A user's own adapters are never
 blurred.
 """
@@ -30,7 +30,7 @@ class Rating:
     Attributes:
         level: The highest rating of the pictures.
         is_blurred: Whether they are blurred for the viewer.
-        asked: Level up to which the URL asks to see pictures, "" if it does not.
+        asked: Level up to which the URL asks to see pictures; "" if it does not.
         show_url: URL of the page with its pictures.
         placeholder: The blurred picture as a ``data:`` URL, empty if there is none.
     """
@@ -48,17 +48,17 @@ class Rating:
 
     @property
     def query(self) -> str:
-        """Return the query parameter that URLs of parts of the page need to show the same."""
+        """Return the query parameter with which parts of the page show the same pictures."""
         return f"&{urlencode({SHOW: self.asked})}" if self.asked else ""
 
 
 def level_of(adapter: Adapter, own: str = "") -> Maturity:
-    """Return the rating of a picture: its own, else that of its adapter."""
+    """Return the rating of a picture: its own, or that of its adapter."""
     return Maturity(own or adapter.maturity)
 
 
 def asked_level(request: HttpRequest) -> str:
-    """Return the level up to which the URL asks to see pictures, "" if it does not."""
+    """Return the level up to which the URL asks to see pictures; "" if it does not."""
     asked = request.GET.get(SHOW, "")
     return asked if asked in Maturity.values else ""
 
@@ -82,7 +82,7 @@ def is_blurred(
 def rating_of(
     request: HttpRequest, adapter: Adapter, *, page: str = "", pictures: Iterable[Picture] = ()
 ) -> Rating:
-    """Return the rating of pictures of an adapter, without pictures that of the adapter.
+    """Return the rating of an adapter's pictures; without pictures, that of the adapter.
 
     Args:
         page: Path of the page, if the request is for a part of it.
@@ -110,6 +110,6 @@ def show_url(request: HttpRequest, level: Maturity, *, page: str = "") -> str:
 
 
 def placeholder_of(pictures: Iterable[Picture]) -> str:
-    """Return the placeholder of the last picture that has one, else ""."""
+    """Return the placeholder of the last picture that has one, otherwise ""."""
     found = [one.placeholder for one in pictures if one.placeholder]
     return found[-1] if found else ""

@@ -1,7 +1,7 @@
-"""Edits of an adapter's card: on a page of their own, and in place on the page of the adapter.
+"""Edits of an adapter's card: on a separate page, and in place on the page of the adapter.
 
 The form contains a digest of the values that it was filled with. If others changed the card
-meanwhile, nothing is saved and the form says so.
+in the meantime, nothing is saved and the form says so.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def _is_saved(user: User, adapter: Adapter, form: EditForm, seen: str) -> bool:
-    """Save the form, or add its faults to it."""
+    """Save the form, or add its errors to it."""
     card = {**form.cleaned_data}
     name, before = card.pop("name"), adapter.name
     try:

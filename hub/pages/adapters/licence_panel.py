@@ -19,7 +19,7 @@ PERMISSION_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a licence says about one thing; ``icon`` is of the sprite."""
+    """What a licence says about one aspect; ``icon`` is the name of an icon."""
 
     title: str
     answer: str
@@ -37,7 +37,7 @@ class LicencePanel:
 
 
 def licence_panel(text: str) -> LicencePanel | None:
-    """Return the licence as the page shows it, None if none is stated."""
+    """Return the licence as the page shows it; None if none is stated."""
     if not text:
         return None
     licence = licence_of(text)

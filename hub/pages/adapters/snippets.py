@@ -26,8 +26,8 @@ class Snippet:
         tool: Its id.
         title: Name of the tool.
         text: What is copied: a path, a part of a prompt, code or a command.
-        powershell: The command in PowerShell if it differs, else "".
-        note: What else to do, "" for nothing.
+        powershell: The command in PowerShell if it differs, otherwise "".
+        note: What else to do; "" for nothing.
         is_place: Whether it is about putting the file into a tool's folder.
     """
 
@@ -40,7 +40,7 @@ class Snippet:
 
 
 def shell_of(request: HttpRequest) -> str:
-    """Return the shell of the visitor's platform: ``powershell`` on Windows, else ``posix``."""
+    """Return the shell of the visitor's platform: ``powershell`` on Windows, or ``posix``."""
     is_windows = "Windows" in request.headers.get("User-Agent", "")
     return POWERSHELL if is_windows else POSIX
 

@@ -51,7 +51,7 @@ class Remark:
     """A finding as shown on the page.
 
     Attributes:
-        places: Name and URL of each version that has these weights already.
+        places: Name and URL of each version that already has these weights.
     """
 
     level: str
@@ -112,7 +112,7 @@ def _hashes_of(blob: Blob) -> Iterator[HashLine]:
 
 
 def partner_of(files: Iterable[FileLine]) -> FileLine | None:
-    """Return the low-noise file of a pair whose primary file is for high noise, else None."""
+    """Return the low-noise file of a pair whose primary file is for high noise, otherwise None."""
     listed = list(files)
     is_half = any(file.is_primary and file.variant == HIGH for file in listed)
     lows = [file for file in listed if file.variant == LOW]

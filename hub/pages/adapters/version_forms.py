@@ -58,7 +58,7 @@ class DetailsForm(forms.Form):
     optional_trigger_words = forms.CharField(
         label=_("Optional trigger words"),
         required=False,
-        help_text=_("One phrase per line. They change the effect, which is there without them."),
+        help_text=_("One phrase per line. They change the effect, but are not needed for it."),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     strength_min = _strength(_("Lowest strength"))
@@ -134,7 +134,7 @@ class EditVersionForm(DetailsForm):
     )  # fmt: skip
 
     def trigger_phrases(self) -> tuple[str, ...]:
-        """Return the trigger phrases, one a line."""
+        """Return the trigger phrases, one per line."""
         return _phrases(str(self.cleaned_data["words"]).splitlines())
 
 

@@ -68,7 +68,7 @@ class Card:
         number: Its position in the list. An id would reveal how many adapters are hidden from the
             viewer.
         visibility: Label of a visibility other than public.
-        rating: Label of a rating that is not for all viewers, empty for others.
+        rating: Label of a rating that is not for all viewers; empty for others.
         blur: Placeholder to show instead of the picture, empty if there is none, or if the picture
             may be shown.
         reveal: Level to ask for to see the blurred picture, empty if no picture is blurred.
@@ -127,8 +127,8 @@ def cards_of(
         adapters: The adapters.
         snippets: Adapter id → where searched words occur, as HTML.
         known: Their covers, if they were read before.
-        after: Number of cards on the pages before.
-        doubt: Returns why an adapter may not work for the viewer, "" if nothing is known.
+        after: Number of cards on the previous pages.
+        doubt: Returns why an adapter may not work for the viewer; "" if nothing is known.
     """
     found = covers_of(adapters) if known is None else known
     covers = {pk: one for pk, one in found.items() if one is not None}
@@ -156,9 +156,9 @@ class _Blur(NamedTuple):
     """How the picture of a card is blurred.
 
     Attributes:
-        rating: Label of the rating, empty if it is for all viewers.
-        level: Level of a blurred picture, empty if none is blurred.
-        placeholder: What is shown instead of it.
+        rating: Label of the rating; empty if it is for all viewers.
+        level: Level of a blurred picture; empty if none is blurred.
+        placeholder: The picture that is shown instead.
     """
 
     rating: str
@@ -237,7 +237,7 @@ def _card(
 def _columns(
     adapter: Adapter, version: Version | None, titles: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Return what ``COLUMNS`` of wide lists show of an adapter."""
+    """Return the values of an adapter for the ``COLUMNS`` of wide lists."""
     texts = (
         adapter.owner,
         family_label(adapter.family) or _("unknown"),

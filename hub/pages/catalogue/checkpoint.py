@@ -1,7 +1,7 @@
 """“Works with my checkpoint”: a remembered choice of base model and lineage that narrows lists.
 
-The choice is a cookie of this browser. URLs do not carry it, and filters in a URL win over it. The
-API and the protocols of other hubs do not know it.
+The choice is a cookie of this browser. URLs do not contain it, and filters in a URL win. The
+API and the protocols of other hubs ignore it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_FILE_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A base model, and perhaps a lineage, that adapters are to work with."""
+    """A base model, and optionally a lineage, with which adapters should work."""
 
     family: str
     lineage: str = ""
@@ -63,7 +63,7 @@ class Choice:
         return f"{self.lineage} ({family})" if self.lineage else family
 
     def applies_to(self, query: Query) -> bool:
-        """Whether a query leaves the base model open."""
+        """Whether a query does not choose a base model."""
         return not query.family and not query.lineage
 
     def narrow(self, query: Query) -> Query:
@@ -97,7 +97,7 @@ class Row:
 
 
 def choice_of(request: HttpRequest) -> Choice | None:
-    """Return the remembered choice, None if there is none or it is invalid."""
+    """Return the remembered choice; None if there is none or it is invalid."""
     return _parsed(unquote(request.COOKIES.get(COOKIE, "")))
 
 
@@ -110,10 +110,10 @@ def _parsed(value: str) -> Choice | None:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def picker(request: HttpRequest) -> HttpResponse:
-    """Show the choices, or remember one and go back to the list.
+    """Show the choices, or remember one and return to the list.
 
     Raises:
-        Invalid: the choice is none.
+        Invalid: the choice is not valid.
     """
     if request.method == "POST":
         return _remember(request)
@@ -168,7 +168,7 @@ def _rows(user: User | AnonymousUser) -> list[Row]:
 @never_cache
 @require_POST
 def read(request: HttpRequest) -> HttpResponse:
-    """Say which checkpoint a header (raw body) is from, and offer to choose it."""
+    """Report which checkpoint a header (raw body) belongs to, and offer to choose it."""
     name = request.GET.get("name", "")[:MAX_FILE_NAME]
     try:
         most = limits.max_head_bytes(request.user)

@@ -1,4 +1,4 @@
-"""``/robots.txt`` and the sitemap: what search engines may read, and where they find all of it.
+"""``/robots.txt`` and the sitemap: what search engines may read, and where they find it.
 
 ```
 /robots.txt
@@ -33,15 +33,16 @@ from hub.pages import links
 from registry.errors import NotFound
 from registry.models import Adapter, Namespace
 
-#: Ids in a file; the protocol allows 50,000 URLs.
+#: Number of ids in a file; the protocol allows 50,000 URLs.
 IDS_PER_FILE = 10_000
 #: Ids have at most ten digits.
 _NUMBER = re.compile("[0-9]{1,6}")
 
-#: Lists with filters have endless addresses, and the sitemap has every adapter; downloads are not
+#: Lists with filters have endless addresses, and the sitemap contains every adapter; downloads are
+#: not
 #: for search engines.
 DISALLOWED = ("/api/", "/browse?", "/xet/", "/*/resolve/", "/*.git/")
-#: Pages that need an account or are of no use without one. Names of owners can begin alike.
+#: Pages that need an account or are useless without one. Names of owners can begin the same way.
 FORMS = ("operator", "publish", "settings", "signin", "signout", "signup", "try", "uploads")
 
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -51,7 +52,7 @@ Entry = tuple[str, datetime | None]
 
 @require_safe
 def robots(request: HttpRequest) -> HttpResponse:
-    """Send ``robots.txt``; with ``LORARY_SEARCH_ENGINES=no`` it forbids everything."""
+    """Send ``robots.txt``; with ``LORARY_SEARCH_ENGINES=no`` it disallows everything."""
     lines = ["User-agent: *"]
     if settings.LORARY.search_engines:
         forms = [f"/{name}{end}" for name in FORMS for end in ("$", "?", "/")]
@@ -67,7 +68,7 @@ def sitemap(request: HttpRequest) -> HttpResponse:
     """Send the index of the sitemap, or one of its files.
 
     Raises:
-        NotFound: there is no such file, or search engines are not welcome.
+        NotFound: the file does not exist, or search engines are disabled.
     """
     if not settings.LORARY.search_engines:
         raise NotFound

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from registry.adapters.selectors import Query
 
 MAX_WORD = 200
-#: Values that are shown of filters with any number of values.
+#: Maximum number of values that are shown for filters with any number of values.
 MAX_SHOWN = 12
-#: Options of a filter that are shown; the rest is collapsed.
+#: Number of options of a filter that are shown; the others are collapsed.
 MAX_OPEN = 10
 
-#: Options from which on a filter has a field that finds others.
+#: Number of options from which a filter has a field that finds others.
 MIN_SEARCHED = 8
 
 #: Filters in the order of the page, with their titles; the owner has no list of choices.
@@ -54,13 +54,13 @@ TITLES = {
 UP_TO = {level: label for level, label in RATING_LIMITS.items() if level != Maturity.EXPLICIT}
 #: Filters with any number of values.
 MANY = frozenset({"lineage", "tag", "trainer", "licence", "owner"})
-#: Filters of which several values can be chosen, which must all hold.
+#: Filters of which several values can be chosen, which must all match.
 SEVERAL = frozenset({"tag", "permission"})
 #: Filters that are shown with a single value as well.
 ALWAYS = frozenset({"family", "kind", "tag"})
-#: Filters that are folded unless they are in use.
+#: Filters that are collapsed unless they are in use.
 FOLDED = frozenset({"method", "parts", "trainer", "permission", "licence", "owner"})
-#: Value of the filter by pictures.
+#: Value of the filter for pictures.
 WITH_PICTURES = "yes"
 #: Trained parts, as the page of an adapter names them.
 PARTS = {
@@ -132,12 +132,12 @@ class Facet:
 
     @property
     def is_searched(self) -> bool:
-        """Whether there may be values that are not shown, to be found by a part of them."""
+        """Whether there may be values that are not shown and can be found by a part of them."""
         return self.name in MANY and len(self.options) >= MIN_SEARCHED
 
     @property
     def is_useful(self) -> bool:
-        """Whether it is in use, or has a choice that its name alone does not tell."""
+        """Whether it is in use, or has a choice that is not obvious from its name."""
         least = 1 if self.chosen or self.name in ALWAYS else 2
         return len(self.options) >= least
 
@@ -215,7 +215,7 @@ def ranges(query: Query) -> list[Range]:
 
 
 def _ends(name: str, text: str) -> tuple[str, str]:
-    """Return both ends of a range in the unit of its fields, "" for an open one."""
+    """Return both ends of a range in the unit of its fields; "" for an open end."""
     limit, unit = limit_of(name, text), RANGES[name][2]
     ends = (limit.low, limit.high) if limit else (None, None)
     low, high = ("" if end is None else f"{end / unit:.6g}" for end in ends)
@@ -321,12 +321,12 @@ _SPECIAL = {PERMISSION: _permissions, RATING: _up_to}
 def values_with(
     text: str, name: str, query: Query, found: facets.Facet, known: Sequence[str]
 ) -> Facet:
-    """Return a filter whose values contain a text: those of results first, with their numbers.
+    """Return a filter whose values contain a text: those of the results first, with their counts.
 
     Args:
         text: Part of the values; "" for the most frequent ones.
         name: The filter.
-        query: What is searched for.
+        query: The current search.
         found: Values of the results.
         known: Values of all adapters that contain the text.
     """

@@ -1,4 +1,4 @@
-"""Adapters that are similar to another, and those that are used together with it."""
+"""Adapters that are similar to another one, and those that are used together with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from previews.samples.selectors import companions
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.similar import similar
 
-#: Adapters of each list.
+#: Number of adapters in each list.
 SHOWN = 6
 
 
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show both lists; ``part`` sends them alone, for the page of the adapter."""
+    """Show both lists; ``part`` sends only the lists, for the page of the adapter."""
     adapter = adapter_selectors.get(request.user, owner, name)
     if adapter.withdrawn_reason:
         raise adapter_selectors.gone(adapter)

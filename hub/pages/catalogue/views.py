@@ -1,6 +1,6 @@
 """The home page, search with filters, and profiles.
 
-htmx requests get only what changes: filters and results, or the next page of a list.
+htmx requests only get the changed parts: filters and results, or the next page of a list.
 """
 
 from __future__ import annotations
@@ -107,11 +107,12 @@ def _is_shown(request: HttpRequest, adapter: Adapter, picture: Picture | None) -
 
 
 ADAPTERS_PER_PAGE = 24
-#: Pages that scrolling adds until “Show more” has to be pressed, so that the footer is reachable.
+#: Number of pages that scrolling adds until “Show more” must be pressed, so that the footer is
+#: reachable.
 PAGES_AT_ONCE = 5
-#: The largest number of a card that a URL may ask for.
+#: Maximum card number that a URL may request.
 MAX_NUMBER = 10**7
-#: Adapters without a public version that a profile lists.
+#: Maximum number of adapters without a public version that a profile lists.
 MAX_UNPUBLISHED = 50
 
 
@@ -174,14 +175,14 @@ def _wants_part(request: HttpRequest) -> bool:
 
 
 def _next_page(request: HttpRequest, found: Page) -> HttpResponse:
-    """Return the cards that scrolling adds to a list, and the link to those after them."""
+    """Return the cards that scrolling adds to a list, and the link to the following ones."""
     return render(request, "includes/more.html", _page(request, found))
 
 
 def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
     """Return the cards of a page, and the URLs of the next page and, on later ones, of the first.
 
-    Cards go on counting: ``after`` in the URL is the number of cards on the pages before.
+    Numbering continues: ``after`` in the URL is the number of cards on the previous pages.
     """
     wanted = request.GET.copy()
     cursor, after = wanted.pop("cursor", [""])[-1], wanted.pop("after", ["0"])[-1]
@@ -207,7 +208,7 @@ def _doubt(choice: Choice | None) -> Callable[[Adapter], str] | None:
 @require_safe
 @vary_on_headers("HX-Request", "HX-History-Restore-Request")
 def profile(request: HttpRequest, owner: str) -> HttpResponse:
-    """Show an owner's adapters; private and unpublished ones only to those who own them."""
+    """Show an owner's adapters; private and unpublished ones only to users who own them."""
     namespace = adapter_selectors.namespace(owner)
     query, choice = adapter_selectors.Query(owner=namespace.name), choice_of(request)
     query = choice.narrow(query) if choice else query

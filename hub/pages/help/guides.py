@@ -67,7 +67,7 @@ def _with_id(found: re.Match[str]) -> str:
 
 
 def _link(found: re.Match[str]) -> str:
-    """Return links to the web, the same page and other help pages; only the text of others."""
+    """Return links to the web, the same page and other help pages; other links become text."""
     place, inner = found.groups()
     path, _hash, anchor = place.partition("#")
     if path.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""The licences of the parts of a hub: vendored files and installed packages."""
+"""The licences of the components of a hub: vendored files and installed packages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCK, BESIDES_LOCK = "requirements/worker.txt", ("torch",)
 
 
 class Part(NamedTuple):
-    """A part with its licence; ``text`` is the URL of the licence's text, "" without one."""
+    """A component with its licence; ``text`` is the URL of the licence's text, or ""."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """Show what a hub is made of, and under which licences."""
+    """Show the components of a hub and their licences."""
     own = Part("Lorary", lorary.__version__, "Apache-2.0")
     files = [
         Part("Lora", "3.008", "OFL-1.1", static("fonts/OFL-Lora.txt")),
@@ -51,7 +51,7 @@ def _packages() -> list[Part]:
     for name in names:
         try:
             package = metadata.metadata(name)
-        except metadata.PackageNotFoundError:  # of a renderer, on a machine without one
+        except metadata.PackageNotFoundError:  # a renderer's, on a machine without one
             continue
         found.append(Part(package["Name"], package["Version"], _licence(package)))
     return found

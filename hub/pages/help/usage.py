@@ -17,7 +17,7 @@ from hub.templatetags.lorary import strength
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, Namespace, Version
 
-#: Number of newest adapters among which to find one that anyone may pull.
+#: Number of newest adapters among which to find one that anyone can pull.
 NEWEST = 10
 
 _DIFFUSERS = """\
@@ -111,7 +111,7 @@ def _filled(texts: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str
 
 
 def _example() -> tuple[Version, FileLine]:
-    """Return a version that anyone may pull, or an invented one."""
+    """Return a version that anyone can pull, or an invented one."""
     for adapter in adapter_selectors.search(None, adapter_selectors.Query(), limit=NEWEST).results:
         version = adapter.latest_version
         if version is None or adapter.access != Access.OPEN:

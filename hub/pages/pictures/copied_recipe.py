@@ -1,4 +1,4 @@
-"""The recipe of one preview as text that people copy: for A1111's prompt field, and for the API."""
+"""The recipe of one preview as text to copy: for A1111's prompt field, and for the API."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _infotext(version: Version, file: File, recipe: Mapping[str, Any], picture: 
 
 
 def infotext(facts: Mapping[str, Any]) -> str:
-    """Return settings as A1111 and others read them from the clipboard, "" without any.
+    """Return settings as A1111 and others read them from the clipboard; "" without any.
 
     Args:
         facts: ``prompt``, ``negative`` and the keys of ``_NAMES``, as far as they are known.

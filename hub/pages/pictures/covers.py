@@ -24,7 +24,7 @@ MAX_ID = 2**62
 
 
 class CoverForm(forms.Form):
-    """The chosen picture, none to have the hub choose; ``back`` is the page that asked."""
+    """The chosen picture, or none for an automatic choice; ``back`` is the requesting page."""
 
     image = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID)
     sample = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID)
@@ -34,16 +34,16 @@ class CoverForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class CoverControls:
-    """What an owner sees of the cover."""
+    """An owner's view of the cover."""
 
     url: str  # where a choice is sent
-    image: int | None  # id of the rendered picture that is the cover, None if another one is
-    sample: int | None  # id of the uploaded picture that is the cover, None if another one is
+    image: int | None  # id of the rendered picture that is the cover, or None
+    sample: int | None  # id of the uploaded picture that is the cover, or None
     is_chosen: bool  # whether the owner chose it
 
 
 def controls_of(user: User | AnonymousUser, adapter: Adapter) -> CoverControls | None:
-    """Return the controls of an adapter's cover, None for users who may not change it."""
+    """Return the controls of an adapter's cover; None for users who may not change it."""
     if not user.is_authenticated or not adapter.namespace.is_writable_by(user):
         return None
     cover = covers_of([adapter])[adapter.pk]
@@ -58,7 +58,7 @@ def controls_of(user: User | AnonymousUser, adapter: Adapter) -> CoverControls |
 
 @require_POST
 def choose(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Make a picture the cover; without one, have the hub choose again."""
+    """Make a picture the cover; without one, let the hub choose again."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     form = CoverForm(request.POST)

@@ -42,7 +42,7 @@ from registry.errors import Invalid, LoraryError, NotFound
 from registry.models import Adapter, Blob, Maturity, User, Version
 from registry.versions import selectors as version_selectors
 
-#: Images on the page of an adapter; the gallery's own page has all.
+#: Number of images on the page of an adapter; the gallery's own page has all.
 FIRST = 10
 #: Seconds between refreshes while an image is being checked.
 POLL_S = 2
@@ -53,7 +53,7 @@ class Used:
     """A file named in the metadata.
 
     Attributes:
-        url: That of an adapter with it, "" for none.
+        url: URL of an adapter that contains it; "" for none.
         is_absent: Whether no file here has its hash; without a hash, nothing is known.
     """
 
@@ -67,10 +67,10 @@ class Used:
 class GalleryImage:
     """A gallery image with its texts.
 
-    Attributes:
+    rating: Label of its content rating; empty for “general”.
         rating: Label of its content rating, empty for “general”.
-        show_url: URL of the page with the blurred image, empty if it is not blurred.
-        level: Level to ask for to see the blurred image.
+        show_url: URL of the page with the image unblurred; empty if it is not blurred.
+        level: Level to request to see the blurred image.
         try_url: URL of the try page with its settings, "" if they are unknown or nothing renders
             them.
         recipe: The settings as other tools read them.
@@ -108,8 +108,8 @@ class Gallery:
         can_upload: Whether the viewer may add and remove images.
         url: URL of the gallery's page.
         api: URL for uploads.
-        covering: The owner's controls of the cover, None for others.
-        poll_s: Seconds until the next refresh, 0 if no image is being checked.
+        covering: The owner's controls of the cover; None for other users.
+        poll_s: Seconds until the next refresh; 0 if no image is being checked.
     """
 
     images: list[GalleryImage]

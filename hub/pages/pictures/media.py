@@ -1,6 +1,6 @@
 """Files of rendered previews, and covers drawn from weights.
 
-API responses contain the URLs of private pictures, so access tokens are accepted here, too.
+API responses contain the URLs of private pictures, so access tokens are accepted here as well.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def thumbnail(
 def send_thumbnail(
     request: HttpRequest, source: Stored, form: tuple[str, int], whole: str, *, is_open: bool
 ) -> HttpResponseBase:
-    """Answer with a thumbnail; redirect to the picture while others are being encoded.
+    """Respond with a thumbnail; redirect to the picture while others are being encoded.
 
     Args:
         source: The picture.
@@ -133,7 +133,7 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'W/"{drawing.FORM}-{version.revision.commit}"'  # of any compression
+    etag = f'W/"{drawing.FORM}-{version.revision.commit}"'  # weak, as compression may vary
     is_open = is_public(version)
     if _is_known(request, etag.removeprefix("W/")):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
@@ -158,7 +158,7 @@ def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
 def send_picture(
     request: HttpRequest, blob: Stored, content_type: str, *, is_open: bool
 ) -> HttpResponseBase:
-    """Answer with a stored picture or video that pages show.
+    """Respond with a stored picture or video that pages show.
 
     Args:
         is_open: Whether caches may store it.
@@ -176,7 +176,7 @@ def send_picture(
 
 
 def viewer_of(request: HttpRequest) -> User | AnonymousUser:
-    """Return the viewer: the token's user, else the session's.
+    """Return the viewer: the token's user, or the session's.
 
     Raises:
         Unauthenticated: the token is invalid, expired or revoked.
@@ -202,7 +202,7 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
-    """Return the version if the viewer may see it; drafts are only visible to their owner."""
+    """Return the version if the viewer can see it; drafts are only visible to their owner."""
     version = (
         Version.objects.select_related("adapter__namespace", "revision")
         .filter(pk=version_id)

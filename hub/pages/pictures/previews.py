@@ -156,7 +156,7 @@ def previews_context(
 
 
 def _brought(request: HttpRequest, version: Version) -> Picture | None:
-    """Return the uploaded picture to show: the first that is not blurred, else the first."""
+    """Return the uploaded picture to show: the first that is not blurred, otherwise the first."""
     found = uploaded_pictures_of(version)
     levels = [level_of(version.adapter, one.maturity) for one in found]
     asked = asked_level(request)
@@ -169,7 +169,7 @@ def _brought(request: HttpRequest, version: Version) -> Picture | None:
 
 
 def _unserved(version: Version) -> str:
-    """Return the reason why no worker can render a version, else ""."""
+    """Return the reason why no worker can render a version, otherwise ""."""
     return "" if worker_bases.base_for(version.family) else no_renderer(version.family)
 
 
@@ -192,7 +192,7 @@ def _nothing() -> Panel:
 
 
 def _strip(pictures: Sequence[Picture], total: int) -> list[Frame | dict[str, str]]:
-    """Return the newest pictures, and blanks for missing ones."""
+    """Return the newest pictures, and placeholders for missing ones."""
     here: list[Frame | dict[str, str]] = [frame_of(picture) for picture in pictures[-STRIP:]]
     blanks = max(0, min(STRIP, total or STRIP) - len(here))
     return here + [{} for _blank in range(blanks)]
@@ -248,7 +248,7 @@ class PromptsForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def recipe(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show the recipe; POST changes the owner's prompts, without any it restores the defaults."""
+    """Show the recipe; POST changes the owner's prompts; without any it restores the defaults."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
     shown = recipes.of_adapter(adapter)

@@ -1,4 +1,4 @@
-"""What a viewer of a picture needs to make it again: a link to the try page, or text to paste."""
+"""Settings to reproduce a picture: a link to the try page, or text to paste."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TAG = re.compile(r"\s{0,99}<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 
 @dataclass(frozen=True, slots=True)
 class PictureRecipe:
-    """The settings of a picture: ``url`` of the try page, "" if that cannot render it; ``text``."""
+    """The settings of a picture: ``url`` of the try page, "" if it cannot render it; ``text``."""
 
     prompt: str
     negative: str
@@ -58,7 +58,7 @@ def try_url(version: Version, facts: Mapping[str, Any], *, strength: float, is_p
 
     Args:
         facts: ``prompt``, ``negative`` and ``seed``, as far as they are known.
-        is_plain: Whether the prompt contains the trigger words already.
+        is_plain: Whether the prompt already contains the trigger words.
     """
     fields = {
         "prompt": _TAG.sub("", str(facts.get("prompt", "")))[:MAX_PROMPT_CHARACTERS].strip(),

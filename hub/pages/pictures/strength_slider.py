@@ -1,7 +1,7 @@
 """Previews as a sweep: one prompt and seed at rising strengths, next to its control.
 
-Of all pictures (prompts x seeds x strengths) one prompt and one seed are chosen, which leaves a row
-of frames by strength. The frame at 0 is the control; another one is live.
+One prompt and one seed are chosen from all pictures (prompts x seeds x strengths), leaving a row
+of frames by strength. The frame at 0 is the control; another one is shown.
 
 Strength advice (``previews.render.output.strength_advice``) is shown as text and as ranges.
 """
@@ -263,7 +263,7 @@ def ranges(advice: Document) -> list[tuple[float, float, float]]:
 
 
 def in_words(advice: Document) -> str:
-    """Return the advice as one phrase, "" if there is none."""
+    """Return the advice as one phrase; "" if there is none."""
     sides = {
         sign: ", ".join(_phrases(advice[sign], advice["distances"]))
         for sign in ("positive", "negative")

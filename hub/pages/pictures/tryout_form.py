@@ -215,7 +215,7 @@ class TryoutForm:
 
 
 def form_of(user: Viewer, tryout_input: TryoutInput, *, is_asked: bool = False) -> TryoutForm:
-    """Return the form for an input; missing versions are listed as faults.
+    """Return the form for an input; missing versions are reported as errors.
 
     Args:
         is_asked: Whether a picture was requested, so that the fields are validated.

@@ -33,7 +33,7 @@ from registry.errors import LoraryError, NotFound, Unauthenticated
 POLL_S = {"queued": 2, "running": 1, "waiting": 15}
 #: Minimum number of seconds between refreshes of the strip.
 STRIP_S = 2
-#: Number of the user's try-outs in the strip.
+#: Maximum number of the user's try-outs in the strip.
 HISTORY = 12
 
 
@@ -133,7 +133,7 @@ def _rating(request: HttpRequest, found: TryoutStatus, path: str) -> Rating | No
 
 @require_POST
 def stack(request: HttpRequest) -> HttpResponse:
-    """Add, drop or move a version, or search: answers the stack for a script, else the page."""
+    """Add, drop or move a version, or search: sends the stack to a script, otherwise the page."""
     tryout_input = input_from_query(request.POST).changed_by(request.POST)
     if "HX-Request" not in request.headers:
         return _redirect_to_page(tryout_input)

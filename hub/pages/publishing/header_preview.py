@@ -113,13 +113,13 @@ class Reading:
 
     @property
     def is_base_open(self) -> bool:
-        """Whether neither tensors nor metadata suggest a base model, so that only the user can."""
+        """Whether neither tensors nor metadata suggest a base model, so the user must choose it."""
         base = self.document.get("base") or {}
         return not (base.get("family") or base.get("likely"))
 
     @property
     def base_text(self) -> str:
-        """Return the base model and how sure it is, as a phrase."""
+        """Return the base model and its certainty, as a phrase."""
         base = self.document.get("base") or {}
         if self.is_base_open:
             return _("base model unknown")
@@ -194,7 +194,7 @@ def of_document(path: str, remarks: list[Remark], document: Document) -> Reading
 
 
 def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
-    """Return a warning if a file does not fit the base model of the previous version, else "".
+    """Return a warning if a file does not fit the base model of the previous version, otherwise "".
 
     Args:
         target: The adapter of a new version, None for a new adapter.
@@ -216,17 +216,17 @@ def other_base(target: Adapter | None, allowed: Sequence[str]) -> str:
 
 
 def address_of(path: str, document: Document) -> str:
-    """Return a valid name for the adapter, "" if neither file nor metadata has one."""
+    """Return a valid name for the adapter; "" if neither file nor metadata has one."""
     return _name_of(path, document)[0]
 
 
 def title_of(path: str, document: Document) -> str:
-    """Return a title for the adapter, "" if neither file nor metadata has one."""
+    """Return a title for the adapter; "" if neither file nor metadata has one."""
     return _title_of(path, document)[0]
 
 
 def _name_of(path: str, document: Document) -> tuple[str, Proof]:
-    """Return a name with its source: by default the file's, which the user may have chosen."""
+    """Return a name with its source: preferably the file's, which the user may have chosen."""
     trainer_name, title = document["training"].get("output_name"), document["metadata"]["title"]
     for text, proof in (_of_file(path), _of_header(trainer_name), _of_header(title)):
         if slug(text):
@@ -235,7 +235,7 @@ def _name_of(path: str, document: Document) -> tuple[str, Proof]:
 
 
 def _title_of(path: str, document: Document) -> tuple[str, Proof]:
-    """Return a title with its source: by default the one in the metadata."""
+    """Return a title with its source: preferably the one in the metadata."""
     for text, proof in (_of_header(document["metadata"]["title"]), _of_file(path)):
         if text:
             return display_names.title_of("", text), proof
@@ -251,7 +251,7 @@ def _of_header(name: str | None) -> tuple[str, Proof]:
 
 
 def _own_name(name: str) -> str:
-    """Return a name without its version, "" if programs give it to any adapter."""
+    """Return a name without its version; "" if programs give it to any adapter."""
     own = without_version(name)
     return "" if is_generic(own) else own
 
@@ -307,7 +307,7 @@ def _family_proof(base: Document) -> Proof:
 
 
 def _title_by(source: str, name: str) -> str:
-    """Return the sentence about the source of a claim: the header, or the file's name."""
+    """Return the sentence about the source of a claim: the header or the file's name."""
     if source == FILE_NAME:
         return _("The file's name says %(name)s") % {"name": name}
     return _("The header says %(name)s") % {"name": name}

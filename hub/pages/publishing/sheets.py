@@ -1,4 +1,4 @@
-"""One filled form of the publish page: its values, its folded part, and what the file resembles.
+"""A filled form of the publish page: its values, its closed section, and what the file resembles.
 
 The page can have several forms at once, one for each adapter; ``number`` keeps their ids apart.
 """
@@ -26,20 +26,21 @@ from registry.versions import resemblance
 from registry.versions.resemblance import Resemblance
 from registry.versions.variants import run_of
 
-#: Fields that are always visible; all others are folded until one of them has an error.
+#: Fields that are always visible; the others are in a closed section until one of them has an
+#: error.
 FRONT = frozenset(
     {"title", "name", "tags", "licence", "more_words", "optional_trigger_words", "upload"}
 )
-#: Fields that the folded part names, in this order.
+#: Fields whose values the heading of the closed section shows, in this order.
 _NAMED = ("kind", "family", "visibility", "maturity")
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A value in the line that stands for the folded part.
+    """A value in the heading of the closed section.
 
     Attributes:
-        field: The field that it is the value of, or ``structure``.
+        field: The field that has this value, or ``structure``.
     """
 
     text: str
@@ -51,8 +52,8 @@ class Offer:
     """An adapter that the file looks like a new version of.
 
     Attributes:
-        reasons: What is the same, as a phrase.
-        url: The page of an uploaded file with the form for a version.
+        reasons: What matches, as a phrase.
+        url: The page of an uploaded file with the form for a new version.
     """
 
     found: Resemblance
@@ -91,8 +92,8 @@ def opened(
 
     Args:
         target: The adapter of a new version, None for a new adapter.
-        is_chosen: Whether the user chose that. Else a file that is clearly the next version of
-            one of the user's adapters gets the form for a version.
+        is_chosen: Whether the user chose ``target``. If not, a file that is clearly the next
+            version of one of the user's adapters gets the form for a new version.
         number: Number of the form on the page.
         **more: Further initial values.
     """
@@ -107,7 +108,7 @@ def opened(
 
 
 def _is_next_version(user: User, found: Resemblance, reading: Reading) -> bool:
-    """Whether name and base model are those of an own adapter, and its structure or address too."""
+    """Return whether name and base model match an own adapter, and structure or address too."""
     is_own = found.adapter.namespace == user.namespace
     address = header_preview.address_of(reading.path, reading.document)
     is_closest = found.is_same_structure or key_of(address) == found.adapter.key
@@ -115,13 +116,13 @@ def _is_next_version(user: User, found: Resemblance, reading: Reading) -> bool:
 
 
 def submitted(data: QueryDict, target: Adapter | None) -> VersionForm:
-    """Return the form that was sent."""
+    """Return the submitted form."""
     kind = VersionForm if target else PublishForm
     return kind(data, auto_id=f"f{number_of(data)}-%s")
 
 
 def number_of(data: QueryDict) -> str:
-    """Return the number of the form that a request is about."""
+    """Return the number of the form that a request refers to."""
     number = data.get("sheet", "1")
     return number if number.isascii() and number.isdigit() and len(number) <= 4 else "1"
 
@@ -162,7 +163,7 @@ def context_of(
 
 
 def _with_words_before(reading: Reading, target: Adapter | None) -> Reading:
-    """Return the reading with the trigger words of the previous version if the file lists none."""
+    """Return the reading, with the previous version's trigger words if the file lists none."""
     latest = target.latest_version if target else None
     if latest is None or reading.words or not latest.trigger_words:
         return reading
@@ -190,7 +191,7 @@ def _offer(found: Resemblance, reading: Reading) -> Offer:
 
 
 def _folded(form: VersionForm, reading: Reading) -> list[Said]:
-    """Return the values that stand for the folded part of a form."""
+    """Return the values for the heading of the closed section."""
     said = [_said(form, field, reading) for field in _NAMED if field in form.fields]
     if reading.structure:
         at = next((n + 1 for n, one in enumerate(said) if one.field == "family"), len(said))
@@ -209,6 +210,6 @@ def _said(form: VersionForm, name: str, reading: Reading) -> Said:
 
 
 def _choices(field: forms.ChoiceField) -> dict[str, Any]:
-    """Return value → label of a field, whose choices may be in groups."""
+    """Return value → label of a field's choices, which may be in groups."""
     choices: Any = field.choices
     return dict(flatten_choices(choices))

@@ -1,4 +1,4 @@
-"""What the publish page shows of an uploaded file, from its stored checks."""
+"""What the publish page shows about an uploaded file, from its stored checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DECIDED = {UploadState.ACCEPTED, UploadState.REFUSED}
 
 
 def of_upload(upload: Upload) -> Reading | None:
-    """Return the reading of accepted weights, None for other files."""
+    """Return the reading of accepted weights; None for other files."""
     return of_uploads([upload]) if blob_selectors.document_of(upload.blob) else None
 
 
@@ -37,7 +37,7 @@ def of_uploads(sent: Sequence[Upload], *, is_all: bool = True) -> Reading:
 
 
 def _remarks(upload: Upload, *, is_main: bool) -> list[Remark]:
-    """Return the remarks; those of files other than the main one begin with the path."""
+    """Return the remarks; those about other files than the main one begin with the path."""
     remarks = remarks_of(upload.findings.all())
     if is_main:
         return remarks
@@ -45,7 +45,7 @@ def _remarks(upload: Upload, *, is_main: bool) -> list[Remark]:
 
 
 def of_form(user: User, form: VersionForm) -> Reading:
-    """Return the reading of a submitted form: its words, and the findings of its uploads."""
+    """Return the reading of a submitted form: trigger words, and findings of its uploads."""
     words = [Word(text, "", is_taken=True) for text in form.words]
     try:
         sent = upload_selectors.many(user, form.uploads)

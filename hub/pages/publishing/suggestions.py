@@ -1,4 +1,4 @@
-"""Values that the publish form opens with: read from the file, or guessed and easy to change."""
+"""Initial values of the publish form: read from the file, or guessed and easy to change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from registry.blobs.anatomies import claimed_family
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
 
-#: Words in names and titles that tell what an adapter teaches; the first that is found decides.
+#: Words in names and titles that indicate the type of an adapter; the first one found decides.
 _KINDS = {
     Kind.CHARACTER: "character person portrait face girl boy woman man hero",
     Kind.CLOTHING: "clothing clothes outfit dress uniform costume armor armour",
@@ -64,7 +64,7 @@ def suggest(user: User, reading: Reading, target: Adapter | None) -> dict[str, A
 
 
 def _names(user: User, reading: Reading) -> tuple[str, str]:
-    """Return title and address: the file's, or the base model's with a number."""
+    """Return title and address: those of the file, or those of the base model with a number."""
     title = header_preview.title_of(reading.path, reading.document)
     name = header_preview.address_of(reading.path, reading.document)
     if title:
@@ -79,7 +79,7 @@ def _names(user: User, reading: Reading) -> tuple[str, str]:
 
 
 def free_name(user: User, wanted: str) -> str:
-    """Return the name, with a number if the user has or had an adapter of that name."""
+    """Return the name, with a number if the user has or had an adapter with that name."""
     name = wanted.removesuffix(".git") or "adapter"
     if is_device(name):
         name = f"adapter-{name}"[:MAX_NAME]
@@ -90,9 +90,9 @@ def free_name(user: User, wanted: str) -> str:
 
 
 def kind_of(reading: Reading) -> tuple[str, str]:
-    """Return the type that a word of the file's name or title tells, and that word.
+    """Return the type indicated by a word of the file's name or title, and that word.
 
-    Without such a word it is a style, which most adapters are.
+    Without such a word the type is style, the most frequent one.
     """
     title = header_preview.title_of(reading.path, reading.document)
     words = set(_WORD.findall(_HUMP.sub(" ", f"{reading.path} {title}").casefold()))
@@ -108,7 +108,7 @@ def kind_proof(reading: Reading) -> Proof:
     _kind, word = kind_of(reading)
     if word:
         return Proof("claimed", _("From the name"), f"“{word}”")
-    text = _("Style is selected because most adapters are one.")
+    text = _("Style is selected because most adapters are styles.")
     return Proof("declared", _("Not in the file"), text)
 
 
@@ -123,7 +123,7 @@ def tags_of(reading: Reading) -> list[Word]:
 
 
 def licence_of(claimed: str | None) -> str:
-    """Return the licence to choose from that the metadata names, "" if it names none of them."""
+    """Return the licence choice that the metadata names; "" if it names none of them."""
     wanted = (claimed or "").strip().casefold()
     return next((value for value, _label in LICENCES if value and value.casefold() == wanted), "")
 
@@ -131,7 +131,7 @@ def licence_of(claimed: str | None) -> str:
 def _family_of(base: Document, latest: Version | None) -> str:
     """Return the base model to select: the previous version's if it fits, or the likely one.
 
-    One that is proven or stated is not selected: the field shows it as read from the file.
+    A proven or stated base model is not selected: the field shows it as read from the file.
     """
     if not base["likely"]:
         return ""

@@ -34,10 +34,11 @@ class UploadRow:
         upload: The upload.
         state: Label of its state.
         text: A sentence with the next step.
-        percent: Received bytes, or checked ones during the checks; None if it has ended.
+        percent: Percentage of received bytes, or of checked ones during the checks; None if it has
+            ended.
         remarks: Findings of the checks.
         version: The version with the file.
-        go_on: URL of the next step, empty if there is none.
+        go_on: URL of the next step; empty if there is none.
         can_cancel: Whether it can be cancelled.
     """
 
@@ -71,8 +72,8 @@ class Limits:
     """Limits of uploads.
 
     Attributes:
-        room: Text about the used quota, empty without a quota.
-        pickles: Suffixes of files that are refused by name, separated by spaces.
+        room: Text about the used quota; empty without a quota.
+        pickles: Suffixes of files that are refused because of their name, separated by spaces.
     """
 
     file_bytes: int

@@ -20,7 +20,7 @@ from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
 
 PER_PAGE = 20
-#: Number of uploads with the same name and size that a browser compares its file with.
+#: Maximum number of uploads with the same name and size that a browser compares its file with.
 MOST_ALIKE = 5
 
 

@@ -1,6 +1,6 @@
 """The page “Publish”: it reads a file's header, fills the form from it, then uploads the file.
 
-``static/js/sending.js`` uploads through the REST API; this page reads the header, has the form and
+``static/js/sending.js`` uploads through the REST API; this page reads headers, fills the form and
 publishes once the uploads are accepted. ``?upload=ID`` opens it for an existing upload.
 """
 
@@ -39,9 +39,9 @@ from registry.scan import checks
 from registry.uploads import selectors as upload_selectors
 from registry.uploads import services as uploads
 
-#: Headers that a user may have read per minute.
+#: Maximum number of headers per user and minute.
 READS, READ_WINDOW_S = 60, 60
-#: Files of a version in one request of the page.
+#: Maximum number of files of a version in one request.
 MAX_FILES = 100
 
 
@@ -50,8 +50,8 @@ MAX_FILES = 100
 def publish(request: HttpRequest) -> HttpResponse:
     """Show the page; POST publishes.
 
-    The script of the page accepts JSON: it gets the address of the adapter, the version that the
-    files are already, or the form again with its errors.
+    The script of the page accepts JSON: it gets the address of the adapter, the existing version of
+    the same files, or the form again with its errors.
     """
     user = require_user(request.user)
     target = _target(request)
@@ -95,7 +95,7 @@ def _published(request: HttpRequest, version: Version) -> HttpResponse:
 
 
 def _known(request: HttpRequest, version: Version, *, has_pictures: bool) -> HttpResponse:
-    """Say that the files were published before; the pictures chosen now are not added to it."""
+    """Report that the files were published before; the newly chosen pictures are not added."""
     if _is_script(request):
         context = {"known": version, "has_pictures": has_pictures}
         return render(request, "publish/known.html", context)
@@ -103,7 +103,7 @@ def _known(request: HttpRequest, version: Version, *, has_pictures: bool) -> Htt
     text = _("This file is already %(version)s of %(title)s.")
     messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if has_pictures:
-        messages.warning(request, _("The pictures were not added to it."))
+        messages.warning(request, _("The pictures were not added to that version."))
     return redirect("adapter", adapter.owner, adapter.name)
 
 
@@ -142,7 +142,7 @@ def _target(request: HttpRequest) -> Adapter | None:
 
 
 def _published_before(user: User, target: Adapter | None, sent: Sequence[Upload]) -> Version | None:
-    """Return the version of the same owner that these files are already."""
+    """Return the version of the same owner that already has these files."""
     return upload_selectors.published_as(user, (target or user).namespace, sent)
 
 
@@ -169,10 +169,10 @@ def _publish(user: User, form: VersionForm, target: Adapter | None) -> Version:
 
 
 def _own_or_new(user: User, form: VersionForm) -> Adapter:
-    """Return the user's adapter of that name; create it if there is none.
+    """Return the user's adapter with that name; create it if there is none.
 
     Raises:
-        Conflict: its visibility differs from that in the form; a file that is meant to be private
+        Conflict: its visibility differs from that of the form; a file that is meant to be private
             must not become public as a version of a public adapter.
     """
     assert isinstance(form, PublishForm)  # noqa: S101 - true without a target
@@ -189,7 +189,7 @@ def _own_or_new(user: User, form: VersionForm) -> Adapter:
 
 def _visibility_fault(adapter: Adapter, chosen: Visibility) -> str:
     sentence = _(
-        "You have %(name)s already, with the visibility “%(present)s”, not “%(chosen)s”. Nothing "
+        "You already have %(name)s, with the visibility “%(present)s”, not “%(chosen)s”. Nothing "
         "was published. Choose “%(present)s” or another address, or change the adapter first."
     )
     present = adapter.get_visibility_display()
@@ -204,7 +204,7 @@ def _faults(error: LoraryError) -> dict[str, Any]:
 
 @require_POST
 def read(request: HttpRequest) -> HttpResponse:
-    """Read a header (raw body), and send the form filled from it, or the reason of a refusal."""
+    """Read a header (raw body), and send the filled form, or the reason for a refusal."""
     user = require_user(request.user)
     attempts.require("read", str(user.pk), limit=READS, window_s=READ_WINDOW_S)
     reading = header_preview.read(request, request.GET.get("name", ""), request.GET.get("size", ""))
@@ -218,7 +218,7 @@ def read(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def send(request: HttpRequest) -> HttpResponse:
-    """Receive one file as a form sends it, without a script; the filled form follows."""
+    """Receive one file from a form without a script; then show the filled form."""
     user = require_user(request.user)
     target, file = _target(request), request.FILES.get("file")
     try:
@@ -250,7 +250,7 @@ def _received(user: User, file: UploadedFile[Any] | None) -> Upload:
 def checked(request: HttpRequest) -> HttpResponse:
     """Send the parts of the form that depend on the stored checks of uploads.
 
-    If these files are a version already, that is sent in place of the form.
+    If these files are already a version, the version is sent instead of the form.
     """
     user = require_user(request.user)
     sent = upload_selectors.many(user, request.GET.getlist("upload")[:MAX_FILES])
@@ -275,7 +275,7 @@ def name(request: HttpRequest) -> HttpResponse:
 
 
 def _own_named(user: User, wanted: str) -> Adapter | None:
-    """Return the user's adapter of that name, None if the name is available.
+    """Return the user's adapter with that name; None if the name is available.
 
     Raises:
         NameInvalid: the name is invalid.

@@ -5,7 +5,7 @@ original weight in float32, and the sum is rounded once to the base's type. This
 the steps of the pipeline and works for all methods, and the order of adapters does not matter.
 
 The original weights are kept in the base's type until strength 0 or ``MountedStack.restore`` puts
-the same bytes back: on the graphics card if there is room, else in main memory. A change itself
+the same bytes back: on the graphics card if there is room, or else in main memory. A change itself
 takes three more copies of one weight in float32, one weight after the other.
 """
 
@@ -44,7 +44,8 @@ class _ChangedTensor:
     def tensor(self) -> Tensor:
         """The tensor of the base.
 
-        With sequential offloading the module has a placeholder, and accelerate's hook the numbers.
+        With sequential offloading the module has a placeholder, and accelerate's hook has the
+        values.
         """
         held: Tensor = getattr(self.module, self.name).data
         if held.is_meta:
@@ -80,14 +81,14 @@ class _ChangedTensor:
         tensor.copy_(rounded)
 
     def free_device_memory(self) -> bool:
-        """Move the original to main memory; return whether it was elsewhere."""
+        """Move the original to main memory; return whether it was on the device."""
         if self.original is None or self.original.device.type == "cpu":
             return False
         self.original = self.original.to("cpu")
         return True
 
     def restore(self) -> None:
-        """Write the original."""
+        """Restore the original."""
         if self.original is not None:
             self.tensor.copy_(self.original)
             self.original = None
@@ -141,7 +142,7 @@ class MountedStack:
         self._strength = strength
 
     def free_device_memory(self) -> bool:
-        """Keep originals in main memory from now on; return whether any were elsewhere."""
+        """Keep originals in main memory from now on; return whether any were on the device."""
         self._is_memory_short = True
         moved = [one.free_device_memory() for one in self._tensors.values()]
         return any(moved)
@@ -155,7 +156,7 @@ class MountedStack:
         return has_room(on_card[0].device, sum(tensor.nbytes for tensor in on_card))
 
     def restore(self) -> None:
-        """Write all originals, whatever happened before."""
+        """Restore all originals, whatever happened before."""
         self._strength = 0.0
         with torch.no_grad():
             # Backwards: if two entries share their bytes, the first has the original.
@@ -164,7 +165,7 @@ class MountedStack:
 
 
 def mount(pipeline: Any, table: Table, stack: Sequence[Layer]) -> MountedStack:  # noqa: ANN401
-    """Read a stack and check it against the base, which stays unchanged at first.
+    """Read a stack and check it against the base, which is not changed yet.
 
     Raises:
         CannotRender: a file cannot be read or does not fit.

@@ -41,7 +41,7 @@ _OUTSIDE = {
 
 
 def ldm_names(unet: Any) -> dict[str, str]:  # noqa: ANN401 - diffusers is untyped
-    """Return original names by diffusers' names, empty for other architectures."""
+    """Return original names by diffusers' names; empty for other architectures."""
     if not all(hasattr(unet, part) for part in ("down_blocks", "mid_block", "up_blocks")):
         return {}
     blocks = dict(_blocks(unet))
@@ -140,15 +140,15 @@ class Table:
     fused: Mapping[str, tuple[BaseModule, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> BaseModule | None:
-        """Return the module of a name, None if there is none."""
+        """Return the module with a name; None if there is none."""
         return self.by_alias.get(name.removeprefix("base_model.model."))
 
     def find_fused(self, name: str) -> tuple[BaseModule, ...]:
-        """Return the modules of a fused name in order, empty if there are none."""
+        """Return the modules of a fused name in order; empty if there are none."""
         return self.fused.get(name.removeprefix("base_model.model."), ())
 
     def into(self, part: str) -> Table:
-        """Return a table in which names of the main model stand for another component.
+        """Return a table in which names of the main model refer to another component.
 
         Raises:
             CannotRender: ``modules``, the base has no such component.
@@ -237,7 +237,7 @@ def _spellings(component: str, name: str, foreign: str | None) -> Iterator[str]:
 def native_names(
     native: Mapping[str, tuple[str, ...]], modules: Collection[str]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield names of the original code, each with the modules that it stands for.
+    """Yield names of the original code, each with the modules that it represents.
 
     Args:
         native: Patterns of original names and of diffusers' names; “*” is a number.

@@ -1,4 +1,4 @@
-"""Names of tensors in adapter files: which module, and which part of its update.
+"""Names of tensors in adapter files: which module they belong to, and which part of its update.
 
 ```
 lora_unet_down_blocks_0_…_to_q.lora_down.weight          kohya: module path flattened with “_”
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from previews.render.errors import CannotRender, Why
 
-#: Files of some tools have PEFT's adapter name after the parameter's.
+#: Some tools put PEFT's adapter name after the parameter's name.
 _NAMED = r"(?:\.[^.]+)?"
 _PARTS = tuple(
     (re.compile(rf"\.(?:{pattern})\Z"), part)

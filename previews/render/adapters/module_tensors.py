@@ -27,12 +27,12 @@ class AdapterFile:
 
 @dataclass(frozen=True, slots=True)
 class ModuleTensors:
-    """Tensors of one module by part, and the module of the base they are for.
+    """Tensors of one module by part, and the module of the base that they change.
 
     Indexing returns float32. Use ``tensors`` for large parts, to keep them in the stored type.
 
     Raises:
-        CannotRender: ``numbers``, one of them is not finite.
+        CannotRender: ``numbers``: a value is not finite.
     """
 
     name: str
@@ -61,21 +61,21 @@ class ModuleTensors:
         return scale_of(self.name, self.tensors.get("alpha"), rank, self.config, self.slot)
 
     def configured_rank(self) -> int | None:
-        """Return the rank from PEFT's configuration, None without one."""
+        """Return the rank from PEFT's configuration; None without one."""
         config = _config_of(self.config, self.slot)
         if "r" not in config:
             return None
         return int(_by_pattern(config.get("rank_pattern") or {}, self.slot.name, config["r"]))
 
     def fit(self, part: str, size: int) -> Tensor:
-        """Return a part as a vector, which must have ``size`` numbers."""
+        """Return a part as a vector, which must have ``size`` values."""
         value = self[part]
         if value.numel() != size:
             self.refuse(part)
         return value.flatten()
 
     def refuse(self, part: str) -> NoReturn:
-        """Raise ``CannotRender``: a part has another size than the base's module."""
+        """Raise ``CannotRender``: a part does not have the size of the base's module."""
         shape = tuple(self.tensors[part].shape)
         msg = (
             f"This file was made for another base model: {self.name[:120]} has {part} of "
@@ -108,7 +108,7 @@ def _config_of(config: Mapping[str, Any], slot: BaseModule | None) -> Mapping[st
     """Return the configuration of a component; diffusers prefixes each key with its name."""
     if slot is None or config.keys() & {"lora_alpha", "alpha", "peft_type"}:
         return config
-    # The trainer of a file for the second transformer knew only one.
+    # Files for the second transformer may have the prefix of the first.
     parts = (slot.component, "transformer") if slot.component == "transformer_2" else None
     for prefix in (f"{part}." for part in parts or (slot.component,)):
         ours = {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}

@@ -1,7 +1,7 @@
-"""Reads any adapter file into one form: an update for each module of the base.
+"""Normalises adapter files: returns an update for each module of the base.
 
 diffusers converts names of the original authors' code that the table does not know. diffusers 0.42
-scales kohya files with mixed alphas wrongly, so every alpha is folded in before:
+scales kohya files with mixed alphas wrongly, so every alpha is folded in first:
 
     W' = W + (alpha / rank) · B A   becomes   B' = (alpha / rank) · B,   W' = W + B' A
 
@@ -63,11 +63,11 @@ def normalise(
     """Return the update for each module of the base that a file changes.
 
     Args:
-        file: What ``read`` returned.
+        file: The file returned by ``read``.
         convert: Converts names that the table does not have.
 
     Raises:
-        CannotRender: unknown methods or modules, wrong shapes, numbers that are not finite.
+        CannotRender: unknown methods or modules, wrong shapes, values that are not finite.
     """
     file = replace(file, tensors=unfused(file.tensors, table))
     modules = group(file.tensors)
@@ -117,7 +117,7 @@ def _whole(slots: tuple[BaseModule, ...]) -> BaseModule:
 def _with_known_names(
     file: AdapterFile, modules: dict[str, Module], table: Table, convert: Convert
 ) -> tuple[AdapterFile, dict[str, Module]]:
-    """Convert all low-rank pairs if the table does not know the name of one."""
+    """Convert all low-rank pairs if the table lacks the name of any of them."""
     pairs = {name: module for name, module in modules.items() if module.algorithm == "lora"}
     if all(table.find(name) for name in pairs):
         return file, modules
@@ -165,10 +165,10 @@ def unfused(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
     """Return the tensors with low-rank pairs of fused modules split into their parts.
 
     Raises:
-        CannotRender: ``shape``, the number of rows differs from that of the parts.
+        CannotRender: ``shape``: the number of rows differs from that of the parts.
     """
     result: dict[str, Tensor] = {}
-    # Updates of other methods, which have an alpha too, are split later.
+    # Updates of other methods, which may also have an alpha, are split later.
     pairs = {name[: up.start()] for name in tensors if (up := _UP.search(name))}
     for name, tensor in tensors.items():
         found = _SHARED.search(name) or _ROWS.search(name)
@@ -215,12 +215,12 @@ _TYPES = {
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and metadata of a file.
 
-    It is not read with safetensors 0.8, which leaks a tenth of a megabyte for each adapter of a
+    safetensors 0.8 is not used, because it leaks a tenth of a megabyte for each adapter of a
     large model.
 
     Raises:
         HeaderError: not a valid safetensors file.
-        ValueError: a number format that torch does not have, or the file is incomplete.
+        ValueError: a number format that torch does not support, or the file is incomplete.
         OSError: it cannot be read.
     """
     tensors: dict[str, Tensor] = {}

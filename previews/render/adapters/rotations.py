@@ -9,9 +9,9 @@ PEFT            oft_R (n, b (b − 1) / 2)  rotates columns, W' = W Rᵀ
 PEFT            boft_R (m, n, b, b)       the same in stages; boft_s scales the rows
 ```
 
-``alpha`` is not a scale here: times the number of rows it is the greatest norm of q. LyCORIS
+``alpha`` is not a scale here: times the number of rows, it is the maximum norm of q. LyCORIS
 applies the strength to each stage of BOFT, and ``rescale`` fully at every strength but zero. PEFT
-has no strength for these; here it is ``W + s (W' − W)``.
+has no strength for these methods; here it is ``W + s (W' − W)``.
 
 Source: LyCORIS 4.1 ``functional/diag_oft.py`` and ``functional/boft.py``; sd-scripts
 ``networks/oft.py``; PEFT 0.21 ``tuners/oft/layer.py`` and ``tuners/boft/layer.py``.
@@ -38,7 +38,7 @@ def oft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of LyCORIS' and kohya's OFT and LyCORIS' BOFT.
 
     Raises:
-        CannotRender: blocks that do not divide the rows of the base's weight.
+        CannotRender: the block size does not divide the rows of the base's weight.
     """
     blocks = module["oft_blocks"]
     rows = module.slot.shape[0]
@@ -104,7 +104,7 @@ def peft_oft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of PEFT's OFT.
 
     Raises:
-        CannotRender: blocks that do not divide the columns of the base's weight.
+        CannotRender: the block size does not divide the columns of the base's weight.
     """
     upper, columns = module["oft_R"], math.prod(module.slot.shape[1:])
     size = (1 + math.isqrt(1 + 8 * upper.shape[-1])) // 2
@@ -159,7 +159,7 @@ def peft_boft(module: ModuleTensors) -> Callable[[Tensor, float], Tensor]:
     """Return ΔW of PEFT's BOFT.
 
     Raises:
-        CannotRender: blocks that do not divide the columns of the base's weight.
+        CannotRender: the block size does not divide the columns of the base's weight.
     """
     blocks, columns = module["boft_R"], math.prod(module.slot.shape[1:])
     if blocks.ndim != 4 or blocks.shape[2] != blocks.shape[3]:

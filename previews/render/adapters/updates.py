@@ -1,4 +1,4 @@
-"""The update by each method: ``ΔW(W, strength)``, in float32.
+"""The update of each method: ``ΔW(W, strength)``, in float32.
 
 ```
 lora    ΔW = s · α/r · B A                    down, up; mid between them (Tucker)
@@ -13,8 +13,8 @@ DoRA    ΔW = (W + s Δ) m / ‖W + s Δ‖ − W      of lora, loha and lokr; n
 ```
 
 For LyCORIS, the strength is that of the modules' ``forward``; its ``merge_to`` applies α/r of LoHa
-and LoKr twice. DoRA has PEFT's strength, which is inside the norm. LyCORIS' own strength of DoRA
-gives ``W + Δ`` at 0, not the base. At 1 all of them agree.
+and LoKr twice. DoRA uses PEFT's strength, which is inside the norm. LyCORIS' own strength of DoRA
+gives ``W + Δ`` at 0 instead of the base. At 1 all of them agree.
 
 Source: LyCORIS 4.1 ``lycoris/modules``; PEFT 0.21 ``peft/tuners``.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from previews.render.adapters.base_modules import BaseModule
     from previews.render.adapters.module_tensors import ModuleTensors
 
-#: Maps the base's weight or bias and a strength to what is added, on the weight's device.
+#: Maps the base's weight or bias and a strength to the addend, on the weight's device.
 Delta = Callable[["Tensor", float], "Tensor"]
 #: Returns ΔW at strength 1 for a method that does not depend on W.
 Dense = Callable[["torch.device"], "Tensor"]
@@ -76,7 +76,7 @@ def update_of(algorithm: str, module: ModuleTensors) -> Update:
 
 
 def part_of(update: Update, whole: BaseModule, rows: slice, name: str) -> Update:
-    """Return the rows of a fused module's update that are for one module of the base.
+    """Return the rows of a fused module's update that belong to one module of the base.
 
     Raises:
         CannotRender: they depend on rows of other modules.
@@ -163,7 +163,7 @@ def _lora_bias(module: ModuleTensors, scale: float) -> Delta | None:
 def _product(high: Tensor, low: Tensor, core: Tensor | None, device: torch.device) -> Tensor:
     """Return ``high @ low`` in float32; with a core (Tucker form) ``high`` is transposed.
 
-    Factors stay in the stored type until then, which usually halves the memory.
+    Factors keep the stored type until then, which usually halves the memory.
     """
     high, low = high.to(device).float(), low.to(device).float()
     if core is None:
@@ -247,7 +247,7 @@ def _decomposed(module: ModuleTensors, dense: Dense, bias: Delta | None = None) 
 def _magnitude(module: ModuleTensors) -> tuple[Tensor, int] | None:
     """Return DoRA's magnitudes and their axis.
 
-    PEFT has them for rows. LyCORIS and OneTrainer have ``(out, 1)`` or ``(1, in)``.
+    PEFT stores them for rows, LyCORIS and OneTrainer as ``(out, 1)`` or ``(1, in)``.
     """
     if "magnitude" in module:
         return module.fit("magnitude", module.slot.shape[0]), 0

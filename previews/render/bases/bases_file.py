@@ -34,7 +34,7 @@ from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 
-#: The file that comes with Lorary; it has only the miniature.
+#: The bases file that is part of Lorary; it only has the miniature.
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
@@ -44,7 +44,7 @@ _CHOICES = {
     "offload": {"none", "model", "sequential"},
     "trigger": set(get_args(TriggerPlace)),
 }
-#: Lowest and highest value, both allowed.
+#: Minimum and maximum value, both allowed.
 _RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 200),
     "guidance": (0, 50),
@@ -117,7 +117,7 @@ class Bases:
         return iter(self.by_id.values())
 
     def get(self, base_id: str) -> Base:
-        """Return a base. Raises BaseUnavailable: no base of this id."""
+        """Return a base. Raises BaseUnavailable: the id is unknown."""
         try:
             return self.by_id[base_id]
         except KeyError:
@@ -125,20 +125,20 @@ class Bases:
             raise BaseUnavailable(msg) from None
 
     def serving(self, family: str) -> Base | None:
-        """Return the first base of a family that is present, None without one."""
+        """Return the first available base of a family; None if there is none."""
         return next((base for base in self if base.family == family and base.is_present), None)
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Families with a base that is present, sorted."""
+        """Families with an available base, sorted."""
         return tuple(sorted({base.family for base in self if base.is_present}))
 
 
 def load_bases(path: Path | str | None = None) -> Bases:
-    """Read and check a bases file, by default the one that comes with Lorary.
+    """Read and check a bases file, by default the one that is part of Lorary.
 
     Raises:
-        BasesInvalid: missing, not TOML, or invalid; the text lists all faults.
+        BasesInvalid: missing, not TOML, or invalid; the text lists all errors.
     """
     file = Path(path) if path else DEFAULT_FILE
     try:
@@ -185,7 +185,7 @@ def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     return Base(id=name, is_local=is_local, **settings)
 
 
-#: Keys for the location; a base has one of them.
+#: Keys for the location; a base has exactly one of them.
 _PLACES = ("path", "file", "repo")
 _COMPUTED = {"id", "location", "is_local"}
 _FIELDS = {item.name: str(item.type) for item in fields(Base) if item.name not in _COMPUTED}

@@ -16,7 +16,7 @@ from previews.render.errors import BaseUnavailable
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence diffusers, transformers and PEFT: they warn about files that are fine."""
+    """Silence diffusers, transformers and PEFT, which warn about valid files."""
     before = (diffusers_log.get_verbosity(), transformers_log.get_verbosity())
     transformers_log.disable_progress_bar()  # type: ignore[no-untyped-call]
     diffusers_log.disable_progress_bar()

@@ -86,9 +86,9 @@ def measure(base: Base, say: Callable[[str], None]) -> Measurement:
     engine, open_s = _opened(base)
     say("rendering a picture to warm up")
     _timed(engine, base, 1)
-    say("rendering one picture a call")
+    say("rendering one picture per call")
     single_s = _timed(engine, base, 1)
-    say(f"rendering {base.batch} pictures a call")
+    say(f"rendering {base.batch} pictures per call")
     all_s = _timed(engine, base, base.batch)
     fits = min(base.batch, engine.bases.get(base.id).batch)
     is_cuda = device.startswith("cuda")
@@ -135,7 +135,7 @@ def _timed(engine: Engine, base: Base, count: int) -> float:
 
 
 def _recipe(base: Base, count: int) -> Recipe:
-    """Return a recipe of at least so many pictures.
+    """Return a recipe with at least this number of pictures.
 
     Its strength is not 0, because the engine renders those pictures one by one.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: File that a pipeline folder of diffusers has.
 INDEX = "model_index.json"
 
-#: Suffix of the only checkpoints that are opened.
+#: Suffix of checkpoints; others are never opened.
 SUFFIX = ".safetensors"
 
 #: Libraries that can change a picture.
@@ -24,7 +24,7 @@ LIBRARIES = ("diffusers", "torch", "transformers")
 
 @cache
 def installed() -> dict[str, str]:
-    """Return the versions of these libraries, empty if one is missing."""
+    """Return the versions of these libraries; empty if one is missing."""
     return {name: _version(name) for name in LIBRARIES}
 
 
@@ -37,7 +37,7 @@ def _version(name: str) -> str:
 
 @cache
 def pipelines_known() -> frozenset[str]:
-    """Return the names that the installed diffusers exports, empty without diffusers.
+    """Return the names that the installed diffusers exports; empty without diffusers.
 
     They are read from its source text, because importing it imports torch.
     """
@@ -49,7 +49,7 @@ def pipelines_known() -> frozenset[str]:
 
 
 def folder_of(base: Base) -> Path | None:
-    """Return the folder with a base's index, None if there is none yet."""
+    """Return the folder with a base's index; None if there is none yet."""
     if base.is_local:
         folder = Path(base.config or base.location)
         return folder if (folder / INDEX).is_file() else None
@@ -57,7 +57,7 @@ def folder_of(base: Base) -> Path | None:
 
 
 def absence(base: Base) -> tuple[str, str]:
-    """Return why a base cannot be opened and what to do, empty if it can be opened."""
+    """Return why a base cannot be opened and what to do; empty strings if it can be opened."""
     if base.is_single_file and not Path(base.location).is_file():
         return "no such file", "Correct “file”. It is relative to the bases file."
     if folder_of(base) is not None:

@@ -1,4 +1,4 @@
-"""Opens base models and keeps the last used ones."""
+"""Opens base models and keeps the most recently used ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class BaseCache:
         """Return an opened base.
 
         Raises:
-            BaseUnavailable: unknown, missing, or it cannot be opened.
+            BaseUnavailable: it is unknown or missing, or cannot be opened.
         """
         if base_id not in self._opened:
             base = self.bases.get(base_id)
@@ -99,7 +99,7 @@ class BaseCache:
 
 
 def device_of(base: Base) -> str:
-    """Return the device for a base; ``auto`` is the best one."""
+    """Return the device for a base; ``auto`` selects the best one."""
     if base.device != "auto":
         return base.device
     if torch.cuda.is_available():
@@ -155,7 +155,7 @@ def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
     """Open a checkpoint in a single file with the configuration of its folder.
 
     Checkpoints with a UNet contain the whole pipeline. Those with a transformer usually contain
-    only that; the rest is read from the folder.
+    only that; other parts are read from the folder.
     """
     if parts := pickled(Path(base.config)):
         msg = f"{', '.join(parts)} in {base.config}: only pickle files, which are never loaded"
@@ -201,7 +201,7 @@ def _move(pipeline: Any, base: Base, device: str) -> None:  # noqa: ANN401
                 part.to(memory_format=torch.channels_last)
 
 
-#: Bytes read at either end of a large file; reading 30 GB would take a minute.
+#: Bytes read at each end of a large file; reading 30 GB would take a minute.
 END_BYTES = 256 * 1024
 
 
@@ -254,7 +254,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def has_room(device: torch.device, size_bytes: int) -> bool:
-    """Return whether a graphics card has room for this and the same again for rendering."""
+    """Return whether a graphics card has room for this and as much again for rendering."""
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)

@@ -15,7 +15,7 @@ from previews.render.bases.bases_file import Base
 from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known
 from previews.render.families import family_of
 
-#: Longest JSON file that is read; the index of a large model has a few hundred kilobytes.
+#: Maximum size of a JSON file that is read; the index of a large model has a few hundred kilobytes.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
 #: Files that can run code when loaded; they are never opened.
@@ -24,7 +24,7 @@ PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 #: Names of the weights files of diffusers and transformers.
 STEMS = ("diffusion_pytorch_model", "model")
 
-#: Ends of class names of components without weights.
+#: Suffixes of class names of components without weights.
 WEIGHTLESS = (
     "Scheduler", "Tokenizer", "TokenizerFast", "TokenizersBackend", "Processor", "Extractor",
 )  # fmt: skip
@@ -35,7 +35,7 @@ _AGAIN = "Download it again."
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of a base; the base can be used unless it is fatal."""
+    """A problem of a base; the base can be used unless it is fatal."""
 
     message: str
     hint: str
@@ -56,7 +56,7 @@ def verify(base: Base) -> list[Fault]:
         return [index]
     if not base.is_single_file:
         return [*_pipeline(base, index), *_components(folder, index, base.variant)]
-    # A checkpoint with a transformer contains only that; the folder has the rest.
+    # A checkpoint with a transformer contains only that; the folder has the other parts.
     held = {"transformer"} if "transformer" in index else set(index)
     components = _components(folder, index, base.variant, held)
     return [*_pipeline(base, index), *_checkpoint(base), *components]

@@ -1,1 +1,1 @@
-"""Pictures and videos that rendering makes, and the recipes inside them."""
+"""Rendered pictures and videos, and the recipes inside them."""

@@ -1,7 +1,7 @@
 """Encodes pictures as PNG files with their recipe, and videos as a grid of frames and a WebP.
 
 A PNG has two text chunks: ``parameters``, in the format that A1111, Civitai and most viewers read,
-and ``lorary``, a JSON document from which the picture can be made again.
+and ``lorary``, a JSON document from which the picture can be reproduced.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from previews.render.bases.model_paths import installed
 from previews.render.pictures import control_document
 from previews.render.recipe import Layer, Recipe, Shot, digest_of
 
-#: zlib level; a change of the library's default would change all digests.
+#: zlib level; if it followed the library's default, a change would alter all digests.
 COMPRESSION = 4
 
-#: Longest text chunk that is read; a recipe has a few kilobytes.
+#: Maximum length of a text chunk that is read; a recipe has a few kilobytes.
 MAX_TEXT_BYTES = 1024 * 1024
 
 
@@ -102,9 +102,9 @@ def decode(png: bytes) -> Caption:
     return Caption(texts.get("parameters", ""), json.loads(texts["lorary"]))
 
 
-#: Frames in the grid of a video, spread evenly.
+#: Maximum number of frames in the grid of a video, spread evenly.
 CELLS = 9
-#: Widest frame in a grid.
+#: Maximum width of a frame in a grid.
 CELL_WIDTH = 384
 #: Frames per second if the recipe has none.
 FPS = 8
@@ -129,7 +129,7 @@ def contact_sheet(frames: Sequence[Image.Image]) -> Image.Image:
 
 
 def animation(frames: Sequence[Image.Image], fps: int) -> bytes:
-    """Return an animated WebP in a loop, empty for a single frame."""
+    """Return an animated WebP in a loop; empty for a single frame."""
     if len(frames) == 1:
         return b""
     first, *rest = (frame.convert("RGB") for frame in frames)

@@ -20,7 +20,7 @@ from previews.png_chunks import MAX_CHUNKS, PICTURE, SIGNATURE, TEXTS, Broken, F
 from previews.render.errors import PictureInvalid
 from previews.render.recipe import MAX_SIDE
 
-#: The largest picture has 50 MB uncompressed.
+#: Maximum file size; the largest picture has 50 MB uncompressed.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 _NAME = re.compile(rb"[A-Za-z]{4}\Z")

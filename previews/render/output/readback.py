@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from previews.render.output.png_parsing import Png
 
 MAX_ADAPTERS = 16
-#: Highest strength of an adapter times that of the recipe.
+#: Maximum strength of an adapter times that of the recipe.
 MAX_STRENGTH = 100.0
 
 _BASE = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
@@ -43,7 +43,7 @@ class UsedAdapter:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture with everything that its file says about how it was made."""
+    """A picture with all data in its file about how it was made."""
 
     png: Png
     document: Mapping[str, Any]

@@ -1,9 +1,9 @@
-"""Measures a finished sweep: the strengths where the change begins, saturates and breaks.
+"""Measures a finished sweep: the strengths at which the effect begins, saturates and breaks.
 
 There are three measures. Each is a mean over prompts and seeds, on pictures of 128 x 128 pixels:
 
-* **distance**: mean absolute difference to the picture at strength 0 over all RGB values, of 255;
-* **seed distance**: the same between two seeds at strength 0. It says how different two pictures of
+* **distance**: mean absolute difference to the picture at strength 0 over all RGB values, 0 to 255;
+* **seed distance**: the same between two seeds at strength 0. It is how different two pictures of
   a prompt are without an adapter, and is the unit for a change;
 * **likeness** of outlines: correlation of local changes in brightness, 1 for pictures with edges in
   the same places.
@@ -26,12 +26,12 @@ from PIL import Image
 
 Measure = Callable[["_Reduced", "_Reduced"], float]
 
-#: Version of the rules; advice by another version is made again.
+#: Version of the rules; advice by other versions is computed again.
 METHOD = 1
 
-#: The change begins at this share of the seed distance.
+#: The effect begins at this share of the seed distance.
 SHOWS = 0.2
-#: The change saturates where it grows at this share of its highest rate.
+#: The effect saturates where it grows at this share of its maximum rate.
 SLOWS = 0.5
 #: The suggested range starts at this share of the saturated change.
 HALF = 0.5
@@ -39,7 +39,7 @@ HALF = 0.5
 #: between 1 and the likeness of two seeds if that is lower.
 ALIKE = 0.7
 
-#: Fewer strengths on a side of 0 are not enough for advice.
+#: Minimum number of strengths on a side of 0 for advice.
 LEAST = 2
 
 #: Sizes of a picture for its distance, for its edges, and for the cells in which edges are summed.

@@ -29,7 +29,7 @@ _JSON = {"Hashes": dict, "Civitai resources": list}
 
 
 def read(text: str) -> Facts | None:
-    """Return the facts of a text, None if it has another format."""
+    """Return the facts in a text; None if it has another format."""
     text = text[:MAX_CHARS]
     starts = [match.start() for match in _SETTINGS.finditer(text)]
     if not starts:
@@ -64,7 +64,7 @@ def _halves(words: str) -> tuple[str, str, str]:
 
 
 def _documents(settings: str) -> tuple[dict[str, Any], str]:
-    """Return JSON values in the settings, and the settings without them."""
+    """Return the JSON values in the settings, and the settings without them."""
     documents: dict[str, Any] = {}
     for name, kind in _JSON.items():
         place = settings.find(f"{name}: ")

@@ -29,7 +29,7 @@ _WORDS = (
 _SEEDS = ("seed", "noise_seed")
 _MODELS = ("ckpt_name", "unet_name", "model_name")
 
-#: Widgets of nodes in order; None stands for one that is not used here.
+#: Widgets of nodes, in order; None stands for one that is not used here.
 _WIDGETS: dict[str, tuple[str | None, ...]] = {
     "KSampler": ("seed", None, "steps", "cfg", "sampler_name", "scheduler"),
     "KSamplerAdvanced": (None, "noise_seed", None, "steps", "cfg", "sampler_name", "scheduler"),
@@ -50,7 +50,7 @@ Node = dict[str, Any]
 
 
 def read(prompt: str, workflow: str = "") -> Facts | None:
-    """Return the facts of a graph, None without one."""
+    """Return the facts in a graph; None if there are none."""
     nodes = _nodes(_json(prompt)) or _drawn(_json(workflow))
     if not nodes:
         return None

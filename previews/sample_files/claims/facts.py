@@ -12,7 +12,7 @@ from lorary.anatomy.claims.metadata import public_name, public_text
 
 MAX_PROMPT, MAX_NAME = 4000, 120
 MAX_RESOURCES = 32
-#: Most hashes of a resource; each is looked up in the database.
+#: Maximum number of hashes of a resource; each is looked up in the database.
 MAX_HASHES = 8
 
 _HASH = re.compile(r"(?:sha256:|0x)?([0-9a-f]{10,64})\Z", re.IGNORECASE)
@@ -29,7 +29,7 @@ class Resource:
     hashes: tuple[object, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the valid values, empty without a name and hashes."""
+        """Return the valid values; empty without a name and hashes."""
         name = public_name(self.name, MAX_NAME) if isinstance(self.name, str) else ""
         found = [_HASH.match(text.strip()) for text in self.hashes if isinstance(text, str)]
         hashes = sorted({match[1].casefold() for match in found if match})[:MAX_HASHES]
@@ -80,7 +80,7 @@ def _text(value: object, most: int) -> str:
 
 
 def _number(value: object, most: float) -> float | None:
-    """Return a finite number up to ``most`` with three decimals, else None."""
+    """Return a finite number up to ``most`` with three decimals, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -91,7 +91,7 @@ def _number(value: object, most: float) -> float | None:
 
 
 def _whole(value: object, most: int) -> int | None:
-    """Return an integer from 0 to ``most``, else None."""
+    """Return an integer from 0 to ``most``, otherwise None."""
     if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) <= 24:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

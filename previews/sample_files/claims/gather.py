@@ -1,4 +1,4 @@
-"""Reads the claims of a file: texts of a PNG, Exif or a video, in the first known format."""
+"""Reads the claims of a file from texts of a PNG, Exif or a video, in the first known format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _read(texts: Mapping[str, str]) -> Facts | None:
 
 
 def _nested(*texts: str) -> dict[str, str]:
-    """Return a graph in a JSON table, which videos and some JPEGs have in a comment."""
+    """Return a graph from a JSON table, which videos and some JPEGs have in a comment."""
     for text in texts:
         try:
             document = json.loads(text) if text.lstrip().startswith("{") else None
@@ -93,7 +93,7 @@ def _order(text: bytes) -> str:
 
 
 def _invokeai(text: str) -> Facts | None:
-    """Return the facts of ``invokeai_metadata``, a JSON table, None if it is not one."""
+    """Return the facts of ``invokeai_metadata``, a JSON table; None if it is not one."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ def _loras(found: Any) -> Iterator[Resource]:  # noqa: ANN401 - JSON
 
 
 def _lorary(text: str) -> Facts | None:
-    """Return the facts of the ``lorary`` document, None if it is not one."""
+    """Return the facts of the ``lorary`` document; None if it is not one."""
     try:
         document = json.loads(text)
         recipe, image = dict(document["recipe"]), dict(document["image"])

@@ -1,6 +1,6 @@
-"""Connections to servers, by the proxies and the certificates that this computer is set up with.
+"""Connections to servers, with the proxies and certificates that are configured on this computer.
 
-Both the client of a hub and the reader of headers behind URLs connect through here.
+The client of a hub and the reader of headers behind URLs both connect through this module.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _SOCKET_OPTIONS = [
 
 
 class ProxyInvalid(ValueError):
-    """The environment names a proxy that cannot be used."""
+    """The environment specifies a proxy that cannot be used."""
 
 
 class Origin(NamedTuple):
-    """Where a request goes: scheme, host and port."""
+    """The target of a request: scheme, host and port."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ class Origin(NamedTuple):
     @classmethod
     def of(cls, url: str) -> Origin:
         """Return the origin of an absolute http or https URL. Raises ValueError: it is not one."""
-        parts = parse_url(url)  # as urllib3 does, which connects by it
+        parts = parse_url(url)  # parsed like in urllib3, which connects to it
         if parts.scheme not in {"http", "https"} or not parts.host:
             raise ValueError(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -58,7 +58,7 @@ class Origin(NamedTuple):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name means this computer, by itself and whatever a name server says."""
+    """Whether a host name always refers to this computer, whatever a name server says."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -66,17 +66,17 @@ def is_loopback(host: str) -> bool:
 
 
 class Proxy(NamedTuple):
-    """A proxy that the environment names."""
+    """A proxy that the environment specifies."""
 
-    url: str  # its address, which may hold a password
-    setting: str  # the variable that names it
+    url: str  # its address, which may contain a password
+    setting: str  # the environment variable
 
     @classmethod
     def of(cls, origin: Origin) -> Proxy | None:
         """Return the proxy on the way to an origin, if there is one.
 
-        This computer is reached without: a proxy would be shown what is meant for a server here,
-        or send it to itself.
+        Requests to this computer bypass proxies: a proxy would see data that is meant for a local
+        server, or would send the request to itself.
         """
         if is_loopback(origin.host) or proxy_bypass(f"{origin.host}:{origin.port}"):
             return None
@@ -93,15 +93,15 @@ class Proxy(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
-    """Check certificates by the system's store; on Linux reading it takes a while, so once."""
+    """Return a TLS context with the system's certificates; cached, because reading them is slow."""
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Connections:
-    """Connections that are kept open between requests; safe to use from several threads.
+    """Connections that are kept open between requests; thread-safe.
 
     Args:
-        timeout_s: Longest silence of the other side.
+        timeout_s: Maximum time without data from the server, in seconds.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -118,15 +118,15 @@ class Connections:
         body: Iterable[bytes | memoryview] | None = None,
         size_bytes: int = 0,
     ) -> BaseHTTPResponse:
-        """Send a request once, and return its answer with a body that has not been read.
+        """Send a request once, and return the response with an unread body.
 
-        The connection is kept when the body has been read to its end.
+        The connection is kept open if the body is read to its end.
 
         Raises:
-            ProxyInvalid: the environment names a proxy that cannot be used.
-            HTTPError: of urllib3; there is no answer.
+            ProxyInvalid: the environment specifies a proxy that cannot be used.
+            HTTPError: of urllib3; there is no response.
         """
-        # urllib3 bounds the sending of each block by the limit for connecting.
+        # urllib3 applies the connect timeout to each block that is sent.
         connect_s = CONNECT_TIMEOUT_S if size_bytes <= BLOCK_BYTES else self._timeout_s
         return self._manager(Origin.of(url)).urlopen(
             method,
@@ -142,7 +142,7 @@ class Connections:
         )
 
     def abort(self) -> None:
-        """End what is under way: whoever waits for the other side fails at once."""
+        """End all running requests: threads that wait for a response fail immediately."""
         with self._lock:
             opened = list(self._opened)
         for connection in opened:
@@ -150,7 +150,7 @@ class Connections:
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close idle connections."""
         with self._lock:
             managers, self._managers = self._managers, {}
         for manager in managers.values():
@@ -180,7 +180,7 @@ class Connections:
     def _tracking(
         self, make: Callable[..., HTTPConnectionPool]
     ) -> Callable[..., HTTPConnectionPool]:
-        """Return a maker of pools whose connections `abort` finds."""
+        """Return a pool manager whose connections `abort` can find."""
 
         def tracking(*arguments: object, **options: object) -> HTTPConnectionPool:
             pool = make(*arguments, **options)
@@ -199,7 +199,7 @@ class Connections:
 
 
 def _maker(proxy: Proxy) -> Callable[..., urllib3.PoolManager]:
-    """Return what makes a manager of connections through a proxy."""
+    """Return the factory of managers for connections through a proxy."""
     parts = urlsplit(proxy.url)
     if parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
         msg = f"{proxy.setting} must be an http://, https:// or socks5:// address."
@@ -223,7 +223,7 @@ def _maker(proxy: Proxy) -> Callable[..., urllib3.PoolManager]:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """Return what an error of urllib3 was raised for, such as the system's."""
+    """Return the error that caused an error of urllib3, such as one of the system."""
     while isinstance(error, urllib3.exceptions.HTTPError):
         inner = error.__cause__ or error.__context__
         if inner is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lorary.anatomy.modules.alphas import Alphas
 
 _MOST_NAMES = 100
-_MOST_BLOCKS = 1_000  # the deepest models have a few hundred
+_MOST_BLOCKS = 1_000  # maximum number of blocks; the deepest models have a few hundred
 _FILE_NAME_CHARS = 500
 
 

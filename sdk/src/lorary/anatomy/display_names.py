@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: Characters of an adapter's title.
+#: Maximum number of characters of an adapter's title.
 MAX_TITLE = 120
 
 _DIGITS = re.compile(r"([0-9]+)")

@@ -1,7 +1,7 @@
 """Parses arguments, runs a command, and maps errors to exit codes.
 
-The modules of commands, and what they need, are loaded when one of their commands is called:
-``lorary --help`` loads none.
+The module of a command, and its dependencies, are imported only when the command is called:
+``lorary --help`` imports none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import lorary
 from lorary.cli.command import Command, Parser, UsageError
 
-#: Command to the module that has it, and what it does.
+#: Command to its module and its help text.
 COMMANDS = {
     "login": ("account", "sign in to a hub and store the token"),
     "logout": ("account", "delete the stored token of a hub"),
@@ -37,7 +37,7 @@ COMMANDS = {
     "try": ("tryouts", "render a stack of versions without downloading them"),
 }
 
-#: What others call a command.
+#: Aliases that other tools use for a command.
 _SYNONYMS = {
     "clone": "pull", "delete": "withdraw", "download": "pull", "fetch": "pull", "get": "pull",
     "list": "search", "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: What follows the program's name; those of the process when left out.
+        arguments: The arguments without the program's name; by default those of the process.
 
     Returns:
         Exit code, see ``lorary --help``.
@@ -115,7 +115,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _unknown(name: str) -> str:
-    """Return that there is no such command, and which one may be meant."""
+    """Return a message for an unknown command, with the most similar one."""
     difflib = importlib.import_module("difflib")
     close = difflib.get_close_matches(name.lower(), [*COMMANDS, *_SYNONYMS], 1)
     meant = _SYNONYMS.get(close[0], close[0]) if close else ""
@@ -144,27 +144,27 @@ def _parser() -> Parser:
 
 
 def _fail(error: Exception, words: Sequence[str]) -> int:
-    """Report on both channels; what it takes is loaded only now."""
+    """Report an error on both channels; the reporting code is imported only now."""
     if os.environ.get("LORARY_DEBUG") == "1":
         raise error
     messages = importlib.import_module("lorary.cli.output.messages")
     try:
         code: int = messages.report(error, wants_json="--json" in words)
-    except OSError:  # one of the channels takes nothing
+    except OSError:  # one of the channels cannot be written to
         return 1
     return code
 
 
 def _hang_up(error: BrokenPipeError, words: Sequence[str]) -> int:
-    """Whoever read the output has left (``lorary search | head``), which is no failure."""
-    if error.errno is None:  # one of the client's own, not the system's
+    """Handle a closed output pipe (``lorary search | head``), which is not an error."""
+    if error.errno is None:  # raised by the client, not by the system
         return _fail(error, words)
     _drop_output()
     return 0
 
 
 def _finish(code: int) -> int:
-    """Write what is left of the output; a device that is full is a failure of its own."""
+    """Flush the output; a full device is an error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -178,7 +178,7 @@ def _finish(code: int) -> int:
 
 
 def _drop_output() -> None:
-    """Let what was not written go, or Python would try again at its end and complain."""
+    """Discard unwritten output; otherwise Python would try again at exit and print an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""What a command is."""
+"""The definition of a command."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-#: Where descriptions are broken; a line that is shorter stays as it is.
+#: Width at which descriptions are wrapped; shorter lines are kept as they are.
 _COLUMNS = 88
 
 
 class UsageError(Exception):
-    """The arguments cannot be understood."""
+    """The arguments are invalid."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises instead of ending the process, and takes no abbreviations."""
+    """A parser that raises UsageError instead of exiting, and accepts no abbreviated options."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
+        """Raise UsageError for invalid arguments."""
         msg = f"{message} (see {self.prog} --help)"
         raise UsageError(msg)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        """Write help or version; argparse would hide that it cannot be written."""
+        """Write help or version; argparse would hide write errors."""
         (file or sys.stderr).write(message)
 
 
@@ -58,10 +58,10 @@ def _wrapped(text: str) -> list[str]:
 class Command:
     """A command of the command line."""
 
-    description: str  # what it does, in a sentence or two
-    example: str  # lines to copy
+    description: str  # one or two sentences
+    example: str  # example command lines
     configure: Callable[[Parser], None]  # adds its options
-    run: Callable[[argparse.Namespace], int]  # does it and returns the exit code
+    run: Callable[[argparse.Namespace], int]  # runs it and returns the exit code
 
 
 def add_endpoint(parser: Parser) -> None:

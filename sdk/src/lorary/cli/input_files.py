@@ -1,4 +1,4 @@
-"""Finds the files that arguments of the command line name."""
+"""Finds the files that command-line arguments refer to."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import NamedTuple
 from lorary.cli.command import UsageError
 
 SUFFIX = ".safetensors"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of any kind: what cannot be read says so
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # any scheme; read errors come later
 
 
 class Found(NamedTuple):
-    """A place to look into.
+    """A file or URL to inspect.
 
     Attributes:
-        place: Path of a file, or an address.
-        name: Its name in results: of a folder's file the path below the folder, else the last
-            part.
-        is_url: It is an address.
-        is_listed: It is one of a folder's.
-        error: Why it cannot be looked into, None when nothing is known against it.
+        place: Path of a file, or a URL.
+        name: Its name in results: for a file of a folder the path below the folder, otherwise the
+            last part.
+        is_url: Whether it is a URL.
+        is_listed: Whether it was found in a folder.
+        error: Why it cannot be read; None if no error is known.
     """
 
     place: str
@@ -33,13 +33,13 @@ class Found(NamedTuple):
 
 
 def find(place: str) -> list[Found]:
-    """Return what a word of the command line stands for.
+    """Return the files and URLs that an argument refers to.
 
     Args:
-        place: A file, a folder (every .safetensors file in it and below, sorted), or an address.
+        place: A file, a folder (every .safetensors file in it and below, sorted), or a URL.
 
     Raises:
-        UsageError: It is standard input.
+        UsageError: it is standard input.
     """
     if place == "-":
         message = "standard input cannot be inspected: save it as a file first"
@@ -52,7 +52,7 @@ def find(place: str) -> list[Found]:
 
 
 def _walk(root: Path) -> list[Found]:
-    """Look through a folder and all below, through links too, into each folder once."""
+    """Walk through a folder and its subfolders, following links, and visit each folder once."""
     found: list[Found] = []
     seen: set[tuple[int, int]] = set()
     waiting = [(root, "")]

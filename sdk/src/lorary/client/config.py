@@ -33,7 +33,7 @@ class Credentials:
     """The credentials file."""
 
     path: Path  # where it is
-    endpoint: str = ""  # address used when nothing else names one; empty when never set
+    endpoint: str = ""  # the default address; empty when never set
     tokens: dict[str, str] = field(default_factory=dict)  # address to token
 
     @classmethod
@@ -58,7 +58,7 @@ class Credentials:
             raise SettingInvalid(msg) from error
 
     def save(self) -> None:
-        """Replace the file in one step; nobody else can read it at any moment.
+        """Replace the file in one step; it is never readable by other users.
 
         Raises:
             SettingInvalid: it cannot be written.
@@ -81,12 +81,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class FoundToken:
-    """A token, and where it was.
+    """A token, and where it was found.
 
     Attributes:
-        secret: What is sent; empty for none.
-        place: Where it was and what to do when the hub refuses it: sentences, without the secret.
-            Where there is none, how to sign in; empty for a server that is no hub of ours.
+        secret: The token; empty if there is none.
+        place: Where it was found and what to do if the hub refuses it, without the
+            secret.
+            Without a token, how to sign in; empty for a server that is not a known hub.
     """
 
     secret: str = field(default="", repr=False)
@@ -94,7 +95,7 @@ class FoundToken:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request says by it."""
+        """Return the headers that authenticate a request with this token."""
         return {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
 
 
@@ -113,22 +114,22 @@ def home_of(home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def endpoint_of(home: Path, endpoint: str | None = None) -> str:
-    """Return the hub's address. Raises SettingInvalid: what was given is not an address."""
+    """Return the hub's address. Raises SettingInvalid: it is not an address."""
     given = endpoint or os.environ.get("LORARY_ENDPOINT", "").strip()
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 
 
 def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
-    """Return the token for an address, with a warning where others can read it on its way.
+    """Return the token for an address; warn if it would be sent unencrypted.
 
     Raises:
-        SettingInvalid: it holds characters that no token has.
+        SettingInvalid: the token contains invalid characters.
     """
     return _checked_token(_found(home, endpoint, token), endpoint)
 
 
 def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
-    """Return a token that may be sent to an address."""
+    """Return a token that may be sent to an address, or raise SettingInvalid."""
     secret = found.secret
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         msg = f"The token contains invalid characters. {found.place}"
@@ -136,7 +137,7 @@ def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
     origin = Origin.of(endpoint)
     if secret and origin.scheme == "http" and not is_loopback(origin.host):
         message = f"{endpoint} is not encrypted: your token can be read on its way there."
-        warnings.warn(message, InsecureTransport, stacklevel=4)  # who asked `Hub` or `inspect`
+        warnings.warn(message, InsecureTransport, stacklevel=4)  # the caller of `Hub` or `inspect`
     return found
 
 
@@ -167,13 +168,13 @@ def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
 
 
 def token_for(url: str) -> FoundToken:
-    """Return the token of the hub that a URL lies on; none for the URL of any other server.
+    """Return the token for a URL; an empty one if the URL is not of a known hub.
 
-    LORARY_TOKEN is for the hub in use alone; others that were signed in to have their stored one.
-    Where the address of the hub in use cannot be understood, none is in use.
+    LORARY_TOKEN is used only for the hub in use; other hubs use their stored tokens.
+    If the address of the hub in use is invalid, no hub is in use.
 
     Raises:
-        SettingInvalid: the stored tokens cannot be read, or the one that was found is none.
+        SettingInvalid: the stored tokens cannot be read, or the token is invalid.
     """
     origin = _origin_of(url.strip())
     if origin is None:

@@ -1,4 +1,4 @@
-"""What an owner does to things that are published: aliases, yanks, withdrawals."""
+"""What owners do with published versions: move aliases, yank, withdraw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Anywhere:
-    """Stands for: wherever the alias points now."""
+    """The type of ``ANYWHERE``: the alias may point to any version."""
 
 
 ANYWHERE: Final = _Anywhere()
@@ -29,7 +29,7 @@ Expected: TypeAlias = "str | _Anywhere | None"
 class Alias:
     """A name that moves from version to version.
 
-    ``version`` is empty where no version names the revision; ``state`` is that of the version.
+    ``version`` is empty if no version has the revision; ``state`` is the version's state.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of an alias, from version (or revision) to version; empty: there was, or is, none."""
+    """A move of an alias between versions or revisions; empty means "no alias"."""
 
     before: str
     after: str
@@ -70,29 +70,29 @@ def _place(record: Record, key: str) -> str:
 
 
 class Curating:
-    """Methods of `Hub` for those who own an adapter."""
+    """Methods of `Hub` for the owners of an adapter."""
 
     _session: Session
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
-        """Return where the aliases of an adapter point, ``main`` among them."""
+        """Return the aliases of an adapter and their targets, including ``main``."""
         path = f"{Reference.parse(adapter).api_path}/aliases"
         return tuple(Alias.read(item) for item in self._session.items(path))
 
     def set_alias(
         self, adapter: str | Reference, name: str, to: str, *, expected: Expected = ANYWHERE
     ) -> Alias:
-        """Make an alias or move it.
+        """Create or move an alias.
 
         Args:
             adapter: ``owner/name``.
-            name: Of the alias.
+            name: Name of the alias.
             to: ``v3``, another alias, ``latest`` or a revision.
-            expected: Only if it points there now; None: only if there is none.
+            expected: Change it only if it points there now; None: only if it does not exist.
 
         Raises:
-            Conflict: it points somewhere else than expected.
-            NameInvalid, NameTaken: the name means something else.
+            Conflict: it points to another version than expected.
+            NameInvalid, NameTaken: the name is invalid, or has another meaning.
             Gone, StateConflict: the version was withdrawn, or is a draft.
         """
         data: dict[str, object] = {"to": to}
@@ -103,22 +103,22 @@ class Curating:
     def remove_alias(
         self, adapter: str | Reference, name: str, *, expected: str | None = None
     ) -> None:
-        """Remove an alias; its history stays.
+        """Remove an alias; its history is kept.
 
         Raises:
-            NotFound: there is none.
-            Conflict: it points somewhere else than expected.
+            NotFound: the alias does not exist.
+            Conflict: it points to another version than expected.
         """
         query = {"expected": expected}
         self._session.json("DELETE", _alias_path(adapter, name), query=query)
 
     def alias_history(self, adapter: str | Reference, name: str) -> tuple[Move, ...]:
-        """Return the moves of an alias, newest first, also of one that was removed."""
+        """Return the moves of an alias, newest first; works for removed aliases as well."""
         items = self._session.items(f"{_alias_path(adapter, name)}/history", {"limit": 100})
         return tuple(Move.read(item) for item in items)
 
     def yank(self, reference: str | Reference, reason: str) -> Version:
-        """Keep a version but stop offering it; whoever looks at it reads why.
+        """Keep a version available but stop offering it; its page shows the reason.
 
         Raises:
             StateConflict: it is a draft, or was withdrawn.
@@ -131,7 +131,7 @@ class Curating:
         return Version.read(self._session.json("DELETE", path))
 
     def withdraw(self, reference: str | Reference, reason: str) -> Version:
-        """Take a version down for good: it is `Gone` from now on, for this reason.
+        """Withdraw a version permanently: requests for it raise `Gone` with this reason.
 
         Raises:
             StateConflict: it is a draft, or was withdrawn for another reason.
@@ -139,7 +139,7 @@ class Curating:
         return self._change(reference, "withdraw", {"reason": reason})
 
     def withdraw_adapter(self, adapter: str | Reference, reason: str) -> Adapter:
-        """Take an adapter down for good, with all its versions; its name stays taken."""
+        """Withdraw an adapter and all its versions permanently; its name stays reserved."""
         path = f"{Reference.parse(adapter).api_path}/withdraw"
         answer = self._session.json("POST", path, data={"reason": reason}, is_repeatable=True)
         return Adapter.read(answer)

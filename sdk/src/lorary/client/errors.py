@@ -41,7 +41,7 @@ LoraryError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
 └── SettingInvalid         setting_invalid      of this client; also a ValueError
 
-Leaves that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
+Classes that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
 compares the two. A code that this client does not know becomes the class of its HTTP status, with
 the server's code kept in ``error.code``.
 """
@@ -59,10 +59,10 @@ class LoraryError(Exception):
     """Base of all errors.
 
     Attributes:
-        code: Stable slug; the server's, if it sent one.
+        code: Stable slug; the server's if it sent one.
         detail: One or two sentences for a person.
         status: HTTP status, None without a response.
-        findings: Results of checks that led to it, errors first.
+        findings: Results of the checks that caused the error, most severe first.
         facts: JSON values that a program may need (sizes, names, missing parts).
     """
 
@@ -136,7 +136,7 @@ class Moved(LoraryError):
 
 
 class Invalid(LoraryError, ValueError):
-    """A value does not fit; ``facts["fields"]`` maps field to sentences."""
+    """A value is invalid; ``facts["fields"]`` maps field names to sentences."""
 
     code = "validation_failed"
     title = "Some values are invalid."
@@ -157,7 +157,7 @@ class PathInvalid(Invalid):
 
 
 class CursorInvalid(Invalid):
-    """A page cursor that the hub did not write."""
+    """A page cursor that the hub did not issue."""
 
     code = "cursor_invalid"
     title = "The page cursor is invalid."
@@ -199,7 +199,7 @@ class AlreadyPublished(Conflict):
 
 
 class UploadIncomplete(Conflict):
-    """``facts["missing"]`` lists part numbers that have not arrived."""
+    """``facts["missing"]`` lists the part numbers that have not arrived."""
 
     code = "upload_incomplete"
     title = "Parts of the file are missing."
@@ -220,14 +220,14 @@ class VisibilityDiffers(Conflict):
 
 
 class TargetTaken(Conflict, FileExistsError):
-    """Another file exists at the path of a pulled one."""
+    """Another file exists where a pulled file would be written."""
 
     code = "target_taken"
     title = "Another file is already there."
 
 
 class UploadRefused(LoraryError, ValueError):
-    """A check failed; ``findings`` say which, and what to do."""
+    """A check failed; ``findings`` say which one, and what to do."""
 
     code = "upload_refused"
     title = "The file was refused."
@@ -311,7 +311,7 @@ class ServerFault(Unreachable):
 
 
 class BadAnswer(LoraryError):
-    """The response is not one of a hub."""
+    """The response does not come from a Lorary hub."""
 
     code = "bad_answer"
     title = "This server is not a Lorary hub."
@@ -360,7 +360,7 @@ class SettingInvalid(LoraryError, ValueError):
 
 
 def every_class(root: type[LoraryError] = LoraryError) -> Iterator[type[LoraryError]]:
-    """Yield the classes of the tree, ``root`` first."""
+    """Yield the classes of the hierarchy, ``root`` first."""
     yield root
     for child in root.__subclasses__():
         yield from every_class(child)

@@ -1,4 +1,4 @@
-"""Which adapter a file is: asking a hub by hashes."""
+"""Identifies files by asking a hub for their hashes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     _Hashed = tuple[str, ...] | LoraryError
 
-#: Hashes in one request that a hub takes unless it was set otherwise.
+#: Maximum number of hashes per request, unless the hub is configured otherwise.
 MAX_HASHES = 2000
 _FORMS = 2  # hashes of one file
 _PATIENCE_S = 1.0
@@ -36,18 +36,18 @@ _HASH = re.compile(
     r"(?:[0-9a-f]{8}|[0-9a-f]{10}|[0-9a-f]{12}|[0-9a-f]{64})",
     re.IGNORECASE,
 )
-#: Kinds of hashes that stay the same under another header.
+#: Kinds of hashes that do not depend on the header.
 _OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A file of a version that has a hash.
+    """A file of a version that matches a hash.
 
     Attributes:
         kind: Kind of the hash: ``sha256``, ``autov1``, ``autov2``, ``autov3``, ``data_sha256``,
             ``tensors``, ``weights_f16``, ``weights_bf16``, ``crc32`` or ``blake3``.
-        hash: The hash of that kind, as the hub keeps it.
+        hash: The hash of that kind, as the hub stores it.
         version: The version, without its files.
         file: The file.
     """
@@ -67,17 +67,17 @@ class Match:
 
     @property
     def is_same_file(self) -> bool:
-        """Whether the hash is of the whole file; else the tensors are the same."""
+        """Whether the hash covers the whole file; otherwise only the tensors are the same."""
         return self.kind not in _OF_TENSORS
 
 
 def is_hash(text: str) -> bool:
-    """Tell whether a text has the form of a hash that can be looked up."""
+    """Return whether a text has the form of a hash that can be looked up."""
     return _HASH.fullmatch(text.strip()) is not None
 
 
 def wanted(what: str | os.PathLike[str]) -> str | Path:
-    """Return a hash as text and a file as a path; what could be both is the file that is there."""
+    """Return a hash as text and a file as a path; an existing file takes precedence."""
     if isinstance(what, str) and is_hash(what) and not Path(what).exists():
         return what
     return Path(what)
@@ -85,12 +85,12 @@ def wanted(what: str | os.PathLike[str]) -> str | Path:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a hub knows of one of several files or hashes.
+    """What a hub knows about one of several files or hashes.
 
     Attributes:
         what: The file or the hash.
-        matches: Where the hub has it, the versions that were published first at the front.
-        error: Why the file could not be read; None when it was.
+        matches: Where the hub has it, the earliest published versions first.
+        error: Why the file could not be read; None if it was read.
     """
 
     what: str | Path
@@ -99,17 +99,17 @@ class Found:
 
 
 def find(session: Session, hashes: tuple[str, ...]) -> tuple[Match, ...]:
-    """Return the files that have one of these hashes; those of the first hash come first."""
+    """Return the files that match any of these hashes; matches of the first hash come first."""
     return _joined(hashes, _HashFinder(session).ask(hashes))
 
 
 def find_all(
     session: Session, wanted: Sequence[str | Path], on_progress: OnProgress
 ) -> Generator[Found, None, None]:
-    """Yield what the hub knows of each, in their order, as answers come.
+    """Yield what the hub knows about each item, in order, as responses arrive.
 
     Files are hashed on all processors. A request is sent when it is full, or when the next file
-    takes long. A file that cannot be read does not end the others.
+    takes long. A file that cannot be read does not stop the others.
     """
     finder, stop = _HashFinder(session), threading.Event()
 
@@ -141,7 +141,7 @@ class _Stopped(Exception):
 def _batches(
     jobs: Sequence[tuple[str | Path, Future[_Hashed]]], finder: _HashFinder
 ) -> Iterator[list[tuple[str | Path, _Hashed]]]:
-    """Yield what was read in batches that fill a request, or that took long to come."""
+    """Yield batches of hashed files: full ones, or earlier if the next file takes long."""
     batch: list[tuple[str | Path, _Hashed]] = []
     count, since = 0, time.monotonic()
     for what, job in jobs:
@@ -157,14 +157,14 @@ def _batches(
 
 
 class _HashFinder:
-    """Looks hashes up at a hub, as many per request as it accepts."""
+    """Looks up hashes on a hub, as many per request as it accepts."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.limit = MAX_HASHES
 
     def answer(self, batch: Sequence[tuple[str | Path, _Hashed]]) -> Iterator[Found]:
-        """Yield what the hub knows of files that were read."""
+        """Yield what the hub knows about hashed files."""
         hashes = [one for _, read in batch if not isinstance(read, LoraryError) for one in read]
         known = self.ask(hashes)
         for what, read in batch:
@@ -174,9 +174,9 @@ class _HashFinder:
                 yield Found(what, _joined(read, known))
 
     def ask(self, hashes: Sequence[str]) -> dict[str, list[Match]]:
-        """Return hash → matches.
+        """Return a mapping of hash to matches.
 
-        A hub that is older, or was set so, takes fewer at once; it is asked for half as many then.
+        An older or differently configured hub accepts fewer per request; then the batch is halved.
         """
         unique = list(dict.fromkeys(hashes))
         found: dict[str, list[Match]] = {}
@@ -204,7 +204,7 @@ class _HashFinder:
 
 
 def _joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Match, ...]:
-    """Return the matches of several hashes of one file, each place once."""
+    """Return the matches of several hashes of one file, without duplicates."""
     found: dict[tuple[str, str, str], Match] = {}
     for text in hashes:
         for match in known.get(text, ()):
@@ -220,7 +220,7 @@ def _processors() -> int:
 
 
 def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
-    """Return the hashes by which to ask for a file: of it all, and of what follows its header.
+    """Return the hashes that identify a file: of the whole file, and of the data after its header.
 
     Raises:
         FileMissing: the file cannot be read.
@@ -228,7 +228,7 @@ def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
     try:
         with FileIO(path, "r") as file:
             return _hashes(path, file, on_progress)
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # a null byte in a name raises ValueError
         reason = getattr(error, "strerror", None) or error
         message = f"{path} cannot be read: {reason}."
         raise FileMissing(message) from error
@@ -238,7 +238,7 @@ def _hashes(path: Path, file: FileIO, on_progress: OnProgress) -> tuple[str, ...
     size = path.stat().st_size
     try:
         start = read_header(path).data_start
-    except HeaderError:  # no weights, or damaged: the whole file may be known all the same
+    except HeaderError:  # no weights, or damaged: the hub may still know the whole file
         start = size
     whole, data = hashlib.sha256(), hashlib.sha256()
     view, done = memoryview(bytearray(BLOCK_BYTES)), 0

@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from lorary.client.transfers.pulling import Pulled
     from lorary.client.tryouts import Layer, Tryout
 
-_PAGE = 100  # the longest that a hub gives
+_PAGE = 100  # maximum page size of a hub
 _MAX_HEADER_BYTES = 15 * 1024 * 1024
-_MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be
+_MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain alphas
 
 StrPath = str | os.PathLike[str]
 
 
 class Hub(Curating):
-    """A Lorary hub. Methods raise `lorary.client.errors.LoraryError` and nothing else of HTTP.
+    """A Lorary hub. Methods raise `lorary.client.errors.LoraryError`, no HTTP errors.
 
-    Usable as a context manager, which closes its connections; several threads may share one.
+    It is a context manager, which closes its connections; it may be shared by several threads.
 
     Args:
-        endpoint: Address; else LORARY_ENDPOINT, else the one last signed in to, else
+        endpoint: Address; by default LORARY_ENDPOINT, then the hub last signed in to, then
             http://127.0.0.1:8000.
-        token: Access token; else LORARY_TOKEN, else the stored one for this address.
-        home: Folder of tokens and cache; else LORARY_HOME, else ~/.lorary.
-        timeout_s: Longest silence of the hub.
+        token: Access token; by default LORARY_TOKEN, then the stored token for this address.
+        home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
+        timeout_s: Maximum time without data from the hub, in seconds.
 
     Raises:
-        SettingInvalid: one of these cannot be understood.
+        SettingInvalid: one of these values is invalid.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Hub(Curating):
         return f"Hub({self.endpoint!r})"
 
     def close(self) -> None:
-        """Close open connections; the hub stays usable."""
+        """Close open connections; the hub can still be used."""
         self._session.close()
 
     def whoami(self) -> Account:
-        """Return who the token belongs to.
+        """Return the account that the token belongs to.
 
         Raises:
-            Unauthenticated: there is no token, or it is not valid.
+            Unauthenticated: there is no token, or it is invalid.
         """
         return Account.read(self._session.json("GET", "me"))
 
@@ -105,18 +105,18 @@ class Hub(Curating):
         max_rating: str = "",
         limit: int | None = None,
     ) -> Iterator[Adapter]:
-        """Yield adapters, asking for further pages as they are needed.
+        """Yield adapters, requesting further pages as needed.
 
         Args:
-            query: Words, phrases and fields to look for.
+            query: Words, phrases and fields to search for.
             family: Base-model family, such as ``sdxl``.
             kind: style, character, concept, …
-            tag: A tag, or several that an adapter must all have.
+            tag: A tag, or several tags that an adapter must all have.
             owner: A namespace.
             sort: ``relevance``, ``new``, ``updated`` or ``downloads``.
             max_rating: Highest content rating: ``general``, ``suggestive``, ``mature`` or
                 ``explicit``.
-            limit: At most so many; None for all.
+            limit: Maximum number; None for all.
         """
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
@@ -132,17 +132,17 @@ class Hub(Curating):
         return Adapter.read(self._session.json("GET", Reference.parse(adapter).api_path))
 
     def versions(self, adapter: str | Reference) -> tuple[Version, ...]:
-        """Return the versions of an adapter, as the hub orders them."""
+        """Return the versions of an adapter, in the hub's order."""
         path = f"{Reference.parse(adapter).api_path}/versions"
         items = self._session.items(path, {"limit": _PAGE})
         return tuple(Version.read(item) for item in items)
 
     def version(self, reference: str | Reference) -> Version:
-        """Return one version: ``owner/name@v3``, an alias or a revision; the latest without."""
+        """Return one version: ``owner/name@v3``, an alias or a revision; by default the latest."""
         return pulling.read_version(self._session, Reference.parse(reference))
 
     def inspect(self, path: StrPath) -> Look:
-        """Ask the hub what it thinks of a file, sending its first bytes only.
+        """Have the hub inspect a file; only its first bytes are sent.
 
         `lorary.inspect` does the same without a hub.
 
@@ -162,15 +162,15 @@ class Hub(Curating):
         return Look.read(self._session.ask(request))
 
     def find(self, what: StrPath, *, on_progress: OnProgress = silent) -> tuple[Match, ...]:
-        """Return where the hub has a file, the versions that were published first at the front.
+        """Return the matches of a file on the hub, the earliest published versions first.
 
-        A file stays here: the hub is asked by the SHA-256 of it all, and of what follows its
-        header, which stays when metadata change.
+        The file is not sent: the hub is asked for the SHA-256 of the whole file, and of the data
+        after its header, which does not change when the metadata is edited.
 
         Args:
-            what: A file, or a hash of any kind, in full or in its customary short form; a text
-                that could be both is the file where there is one.
-            on_progress: Told of every block.
+            what: A file, or a hash of any kind, in full or in its usual short form; if it could be
+                both, an existing file takes precedence.
+            on_progress: Called for every block.
 
         Raises:
             FileMissing: the file cannot be read.
@@ -183,14 +183,14 @@ class Hub(Curating):
     def find_all(
         self, wanted: Sequence[StrPath], *, on_progress: OnProgress = silent
     ) -> Generator[Found, None, None]:
-        """Yield where the hub has each of several files, in their order, as answers come.
+        """Yield the matches of several files, in order, as responses arrive.
 
-        They are hashed on all processors, and many are asked for in one request.
+        Files are hashed on all processors, and one request asks for many hashes.
 
         Args:
-            wanted: Files and hashes, as `find` takes them. What cannot be read is yielded with its
-                ``error`` and does not end the others.
-            on_progress: Told of every block, from several threads.
+            wanted: Files and hashes, as `find` takes them. An item that cannot be read is yielded
+                with its ``error`` and does not stop the others.
+            on_progress: Called for every block, from several threads.
         """
         asked = [find_by_hash.wanted(one) for one in wanted]
         return find_by_hash.find_all(self._session, asked, on_progress)
@@ -205,26 +205,26 @@ class Hub(Curating):
         all_files: bool = False,
         on_progress: OnProgress = silent,
     ) -> Pulled:
-        """Bring a version here: resumed, verified, cached.
+        """Download a version: resumable, verified and cached.
 
         Args:
             reference: ``owner/name[@version]``.
             to: Folder for the weights. A file with a generic name, such as
                 ``pytorch_lora_weights.safetensors``, is written as ``owner--name.safetensors``;
-                a further version gets ``--v2``. When left out, all files go into the cache's own
+                another version gets ``--v2``. By default, all files go into the cache's own
                 folder, under their own names.
-            verify: Read files that are here again instead of trusting size and time.
-            force: Replace files in ``to`` that Lorary did not write, and the same file of another
-                version.
-            all_files: Write companions (README.md, samples) to ``to`` as well, into
+            verify: Hash existing files again instead of trusting size and time.
+            force: Replace files in ``to`` that Lorary did not write, and files of another version
+                with the same name.
+            all_files: Write companions (README.md, samples) to ``to`` as well, in
                 ``owner--name--v3/``.
-            on_progress: Told of every block.
+            on_progress: Called for every block.
 
         Raises:
-            NotFound: there is none, or it is not yours to see.
-            Corrupt: other bytes arrived than the version lists; nothing was kept.
-            TargetTaken: another file is in the place of one; nothing was fetched.
-            TargetUnusable: files cannot be written to ``to``; nothing was fetched.
+            NotFound: the version does not exist, or you are not allowed to see it.
+            Corrupt: the received bytes differ from the version's digest; nothing was kept.
+            TargetTaken: another file is in the way; nothing was downloaded.
+            TargetUnusable: files cannot be written to ``to``; nothing was downloaded.
         """
         return pulling.pull(
             self._session,
@@ -250,23 +250,23 @@ class Hub(Curating):
         on_progress: OnProgress = silent,
         on_checked: OnChecked = publishing.accept_findings,
     ) -> Pushed:
-        """Publish files as a version; the adapter is created when it is new.
+        """Publish files as a version; the adapter is created if it is new.
 
-        The same files again return the version that exists; they publish it if it is a draft.
+        Pushing the same files again returns the existing version; a draft is then published.
 
         Args:
             files: One file, or several that belong together.
             to: ``owner/name``.
-            details: What to say about it.
-            draft: Leave it unpublished, seen by those alone who may publish it.
-            wait: Return only when the pictures are there, or cannot be made; a draft has none.
-            on_progress: Told of every block.
-            on_checked: Told, before anything is sent, what was found in the files here, and of the
-                adapter, None for a new one; what it raises ends the push.
+            details: Details of the adapter and the version.
+            draft: Do not publish it; only users who may publish it can see it.
+            wait: Return only when the previews are ready or have failed; a draft has none.
+            on_progress: Called for every block.
+            on_checked: Called before anything is sent, with the findings for the local files and
+                the adapter, None for a new one; an exception that it raises cancels the push.
 
         Raises:
             UploadRefused: a check found an error, here or on the hub.
-            Unauthenticated, Forbidden: the token may not write there.
+            Unauthenticated, Forbidden: the token may not publish there.
         """
         target = Reference.parse(to)
         places = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(f) for f in files]
@@ -295,27 +295,27 @@ class Hub(Curating):
         compare: bool = False,
         on_progress: OnProgress = silent,
     ) -> Tryout:
-        """Have a stack of versions rendered, and return it with its picture.
+        """Render a stack of versions, and return it with its picture.
 
-        Only you see it until it is shared. Interrupting this (Ctrl-C) also stops the hub.
+        Only you can see it until you share it. Ctrl-C also cancels the render on the hub.
 
         Args:
-            layers: Up to five of ``owner/name[@version][:strength]``, all of one base model.
+            layers: Up to five of ``owner/name[@version][:strength]``, all for one base model.
             prompt: What the picture shows.
-            negative: What it must not show.
-            seed: Drawn by the hub when left out.
-            width: In pixels, a multiple of 8; the base's own when left out.
-            height: The same.
-            steps: The base's own when left out.
-            triggers: Put the trigger words of the stack into the prompt.
+            negative: What the picture must not show.
+            seed: Chosen by the hub by default.
+            width: In pixels, a multiple of 8; by default that of the base model.
+            height: As ``width``.
+            steps: By default those of the base model.
+            triggers: Insert the trigger words of the stack into the prompt.
             compare: Also render it without the stack, as the first picture.
-            on_progress: Told of steps.
+            on_progress: Called for every step.
 
         Raises:
-            Invalid: something does not fit, such as two base models.
-            NotFound: a version is not there, or not yours to see.
-            RateLimited: too many are open, or were asked for today.
-            LoraryError: ``render_failed``: there is no picture, and why.
+            Invalid: a value is invalid, such as layers for two base models.
+            NotFound: a version does not exist, or you are not allowed to see it.
+            RateLimited: too many are queued, or were requested today.
+            LoraryError: ``render_failed``: rendering failed, with the reason.
         """
         settings = {
             "prompt": prompt, "negative": negative, "seed": seed, "width": width,
@@ -333,21 +333,21 @@ class Hub(Curating):
         return tryouts.picture(self._session, image)
 
     def uploads(self, limit: int | None = None) -> Iterator[Upload]:
-        """Yield your uploads, the newest first, asking for further pages as they are needed.
+        """Yield your uploads, newest first, requesting further pages as needed.
 
         Args:
-            limit: At most so many; None for all.
+            limit: Maximum number; None for all.
         """
         page = _PAGE if limit is None else min(max(limit, 1), _PAGE)
         items = self._session.items("uploads", {"limit": page})
         return islice((Upload.read(item) for item in items), limit)
 
     def cancel_upload(self, upload: Upload | str) -> None:
-        """Drop an upload and what has arrived of it; cancelling twice is no error.
+        """Cancel an upload and delete its received bytes; cancelling it twice is not an error.
 
         Raises:
             NotFound: you have no such upload.
-            StateConflict: a version holds its file.
+            StateConflict: a version uses its file.
         """
         number = upload.id if isinstance(upload, Upload) else upload
         self._session.json("DELETE", f"uploads/{quote(number, safe='')}")
@@ -364,15 +364,15 @@ class Hub(Curating):
         days: int | None = None,
         bound_to: str = "",
     ) -> Token:
-        """Make an access token; its ``secret`` is never shown again.
+        """Create an access token; its ``secret`` is never shown again.
 
-        It expires no later than the token of this client, and is revoked with that.
+        It expires no later than this client's token, and is revoked with it.
 
         Args:
             name: What it is for.
-            scopes: What it may do.
-            days: After how many days it expires; 0 for never, None for what the hub decides.
-            bound_to: ``owner`` or ``owner/name``, to limit it to that.
+            scopes: Its permissions.
+            days: Days until it expires; 0 for never, None for the hub's default.
+            bound_to: ``owner`` or ``owner/name`` to which it is limited.
         """
         data: dict[str, object] = {"name": name, "scopes": list(scopes)}
         if days is not None:
@@ -382,7 +382,7 @@ class Hub(Curating):
         return Token.read(self._session.json("POST", "tokens", data=data))
 
     def revoke_token(self, token: Token | int) -> None:
-        """Revoke an access token, and those that it made.
+        """Revoke an access token, and the tokens that were created with it.
 
         Raises:
             NotFound: you have no such token.
@@ -391,5 +391,5 @@ class Hub(Curating):
         self._session.json("DELETE", f"tokens/{number}")
 
     def revoke_tokens(self) -> int:
-        """Revoke all your access tokens, this client's too; return how many worked until now."""
+        """Revoke all your access tokens, including this client's; return how many were valid."""
         return Record(self._session.json("DELETE", "tokens"), "answer").whole("revoked")

@@ -1,6 +1,6 @@
-"""What a hub tells about its things, as immutable values.
+"""The objects that a hub returns, as immutable values.
 
-Each value keeps the answer it was read from in ``data``, so that nothing a newer hub says is lost.
+Each value keeps its JSON in ``data``, so that fields of a newer hub are not lost.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ JSON = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a token belongs to; ``scopes`` is None when all are allowed.
+    """The owner of a token; ``scopes`` is None if all are allowed.
 
-    ``bound_to`` is the owner or adapter that the token is limited to, ``expires_at`` the moment at
-    which it expires (ISO 8601); empty for no limit.
+    ``bound_to`` is the owner or adapter that the token is limited to, ``expires_at`` the time at
+    which it expires (ISO 8601); empty means no limit.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Account:
 
     @classmethod
     def read(cls, value: object) -> Account:
-        """Read the answer of ``GET me``."""
+        """Read the response of ``GET me``."""
         record = Record(value, "account")
         scopes = None if record.data.get("scopes") is None else record.texts("scopes")
         return record.into(cls, scopes=scopes)
@@ -46,7 +46,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter as the catalogue lists it; ``aliases`` and ``card`` only when asked for alone."""
+    """An adapter of the catalogue; ``aliases`` and ``card`` are set only by `Hub.info`."""
 
     full_name: str
     title: str
@@ -75,7 +75,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a version; ``path`` has been read, not judged: see `names.check_paths`."""
+    """A file of a version; ``path`` is not validated: see `names.check_paths`."""
 
     path: str
     role: str
@@ -87,7 +87,7 @@ class File:
 
     @property
     def is_weights(self) -> bool:
-        """Whether it is an adapter, not a companion such as README.md or a sample."""
+        """Whether it is an adapter rather than a companion such as README.md or a sample."""
         return self.role == "weights"
 
     @classmethod
@@ -119,7 +119,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """State of a version's pictures: queued, running, ready, waiting, failed or none."""
+    """State of a version's previews: queued, running, ready, waiting, failed or none."""
 
     state: str
     reason: str
@@ -167,7 +167,7 @@ class Version:
 
     @classmethod
     def read(cls, value: object) -> Version:
-        """Read a VERSION, brief or whole."""
+        """Read a VERSION, in its short or its full form."""
         record = Record(value, "version")
         return record.into(
             cls,
@@ -202,7 +202,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The version that has the bytes of an upload."""
+    """The version that uses the bytes of an upload."""
 
     adapter: str
     name: str
@@ -218,15 +218,15 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Bytes on their way in.
+    """A file that is being uploaded or checked.
 
     Attributes:
-        parts: What of them is there; () in a list, which does not tell them.
-        received_bytes: What is there and need not be sent again.
-        done: Of ``total`` bytes, how much the checks have read.
-        expires_at: When it is given up, unless it is finished before.
-        version: Which of your versions has these bytes, the first since the upload was announced;
-            None while none has, and of hubs that do not say.
+        parts: The parts that have arrived; () in a list, which omits them.
+        received_bytes: Bytes that the hub has and that need not be sent again.
+        done: Number of bytes, out of ``total``, that the checks have read.
+        expires_at: When it expires unless it is finished.
+        version: Your first version with these bytes since the upload was announced; None if there
+            is none, or if the hub does not report it.
     """
 
     id: str
@@ -266,10 +266,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token; ``secret`` only at the moment of its making.
+    """An access token; ``secret`` is set only when it is created.
 
-    Times are ISO 8601. ``bound_to`` is the owner or adapter that the token is limited to. Empty:
-    no limit, never.
+    Times are ISO 8601. ``bound_to`` is the owner or adapter that the token is limited to. An empty
+    value means no limit, or never.
     """
 
     id: int
@@ -292,11 +292,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a hub says of a file by its first bytes.
+    """What a hub reports about a file from its first bytes.
 
     Attributes:
-        anatomy: The document without its findings (`docs/anatomy.md`); None of a refused header.
-        findings: Results of the checks; of a refused header, why.
+        anatomy: The document without its findings (`docs/anatomy.md`); None if the header was
+            refused.
+        findings: Results of the checks; the reason if the header was refused.
         data: The whole document.
     """
 
@@ -306,7 +307,7 @@ class Look:
 
     @classmethod
     def read(cls, value: object) -> Look:
-        """Read the answer of ``POST inspect``."""
+        """Read the response of ``POST inspect``."""
         record = Record(value, "inspection")
         error = record.mapping("error")
         if error:

@@ -1,4 +1,4 @@
-"""Names that come from people and paths that come from a hub."""
+"""Parses names that users type, and checks paths that a hub returns."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")
-#: How Windows may call a name with a leading dot as well: GIT~1 is .git.
+#: Short names on Windows can stand for names with a leading dot: GIT~1 is .git.
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")
-#: Names that tools give to any adapter, with a counter or a precision after them.
+#: Generic names that tools write, optionally followed by a counter or a precision.
 _GENERIC = re.compile(
     r"(?i)(?:(?:diffusion_)?pytorch_(?:lora_)?(?:weights|model)|adapter(?:_model|_weights)?|model"
     r"|lora(?:_weights|_model|_adapter)?|weights|checkpoint|output|last|final|default|untitled)"
     r"(?P<rest>(?:[._ -]+(?:[0-9]+|s(?:tep)?s?[0-9]*|e(?:poch)?[0-9]*|b?fp?[0-9]+|float[0-9]+"
     r"|high|low|noise|unet|ema|of))*)\Z"
 )
-#: What follows the adapter's name in place of a generic one.
+#: What may follow a generic name.
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._+]+")
 _MAX_MARK = 24
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
-MAX_SEGMENT_BYTES = 255  # of ext4, APFS and NTFS
+MAX_SEGMENT_BYTES = 255  # limit of ext4, APFS and NTFS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Reference:
 
     Attributes:
         owner: The namespace.
-        name: The adapter's name in it.
+        name: The adapter's name in the namespace.
         rev: ``v3``, an alias or a 40-hex revision; empty for the latest version.
     """
 
@@ -47,7 +47,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str | Reference) -> Reference:
-        """Read ``owner/name`` or ``owner/name@rev``. Raises ReferenceInvalid: it is neither."""
+        """Read ``owner/name`` or ``owner/name@rev``. Raises ReferenceInvalid for anything else."""
         if isinstance(text, Reference):
             return text
         full_name, at, rev = text.partition("@")
@@ -93,7 +93,8 @@ def generic_rest(stem: str, variant: str = "") -> str | None:
 
     Args:
         stem: Name of a file without its suffix.
-        variant: Its variant if it is not the primary file; returned if nothing follows the name.
+        variant: The file's variant, empty for the primary file; returned if nothing follows
+            the name.
     """
     match = _GENERIC.match(stem)
     if match is None:
@@ -106,9 +107,9 @@ def saved_name(owner: str, name: str, path: str, variant: str = "") -> str:
 
     Args:
         owner: The namespace.
-        name: The adapter's name in it.
+        name: The adapter's name in the namespace.
         path: The file's path in the version.
-        variant: Its variant if it is not the primary file.
+        variant: The file's variant, empty for the primary file.
     """
     own = path.rpartition("/")[2]
     stem = own.removesuffix(".safetensors")
@@ -119,17 +120,17 @@ def saved_name(owner: str, name: str, path: str, variant: str = "") -> str:
 
 
 def safe_segment(name: str) -> str:
-    """Return the name of a folder for an owner or an adapter that every system can create.
+    """Return a folder name for an owner or an adapter that is valid on every system.
 
-    Windows keeps some names for devices, whatever follows their first dot. Those get a ``_`` before
-    it: ``con`` becomes ``con_``, and ``con_`` becomes ``con__``, so that no two names meet.
+    Windows reserves device names, with any extension. They get a ``_`` before the first dot:
+    ``con`` becomes ``con_``, and ``con_`` becomes ``con__``, so that no two names collide.
     """
     stem, dot, rest = name.partition(".")
     return f"{stem}_{dot}{rest}" if _WINDOWS_DEVICE.match(stem.rstrip("_")) else name
 
 
 def check_endpoint(text: str) -> str:
-    """Return a hub's address in its one form: scheme, host, port, path without a slash at its end.
+    """Return a hub's address in canonical form: scheme, host, port, path without a trailing slash.
 
     Raises:
         SettingInvalid: it is not an http or https address.
@@ -153,13 +154,14 @@ def check_endpoint(text: str) -> str:
 
 
 def check_paths(paths: Iterable[str]) -> None:
-    """Make sure that files may be written under these names, in one folder, on any system.
+    """Make sure that files can be written under these names, in one folder, on any system.
 
-    A hub is not trusted with names: it could be hostile or broken.
+    The names come from a hub, which could be hostile or broken.
 
     Raises:
-        UnsafePath: a path is absolute, climbs, hides something, is hidden itself (.git/config,
-            .bashrc), names a device, or collides with another where case does not count.
+        UnsafePath: a path is absolute, leaves its folder, contains hidden characters, is a hidden
+            file (.git/config, .bashrc), names a device, or collides with another when case
+            is ignored.
     """
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
@@ -179,7 +181,7 @@ def check_paths(paths: Iterable[str]) -> None:
 
 
 def collision_key(path: str) -> str:
-    """Return what is equal for paths that some system takes for one (Unicode, D145)."""
+    """Return a key that is equal for paths that file systems may treat as equal (Unicode, D145)."""
     decomposed = unicodedata.normalize("NFD", path)
     return unicodedata.normalize("NFD", decomposed.casefold())
 

@@ -1,4 +1,4 @@
-"""What a long operation reports while it runs."""
+"""Progress reports of long operations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Progress:
     """One report.
 
     Attributes:
-        stage: What is being done; ``hash``, ``send`` and ``fetch`` count bytes, ``check`` and
-            ``render`` whatever the hub counts, ``wait`` nothing.
-        name: The file or version it is done to; what is waited for.
-        done: How much is done.
-        total: How much there is; 0 while unknown.
+        stage: The current activity; ``hash``, ``send`` and ``fetch`` count bytes, ``check`` and
+            ``render`` use the hub's units, ``wait`` counts nothing.
+        name: The file or version being processed, or what is being waited for.
+        done: Amount done.
+        total: Total amount; 0 while unknown.
     """
 
     stage: Stage
@@ -31,4 +31,4 @@ OnProgress = Callable[[Progress], None]
 
 
 def silent(_progress: Progress) -> None:
-    """Report to nobody."""
+    """Ignore a report."""

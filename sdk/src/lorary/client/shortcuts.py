@@ -1,4 +1,4 @@
-"""The everyday calls, with the hub taken from the environment."""
+"""The most common calls, with the hub taken from the environment."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 def inspect(
     place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
 ) -> Inspection:
-    """Return anatomy and findings of a file; no hub is asked what it thinks.
+    """Return anatomy and findings of a file, without a hub.
 
     Args:
-        place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https``
-            address, of which only the header is fetched; one of your hub with your token.
+        place: A path, the bytes of a file, a seekable binary file, or an ``http`` or ``https`` URL,
+            of which only the header is fetched; for a URL of your hub, your token is sent.
 
     Raises:
-        OSError: the file cannot be read, or the address does not answer; of an address it is a
+        OSError: the file cannot be read, or the URL does not answer; for a URL it is a
             `lorary.safetensors.SourceError`.
-        SettingInvalid: of an address: the settings of this computer, which would tell whether it
-            lies on a hub of yours, cannot be understood.
+        SettingInvalid: for a URL: the settings of this computer are invalid, so it is unknown
+            whether the URL belongs to one of your hubs.
     """
     if isinstance(place, (bytes, bytearray, memoryview)):
         return inspect_bytes(bytes(place))
@@ -46,12 +46,12 @@ def pull(
     force: bool = False,
     all_files: bool = False,
 ) -> Path:
-    """Bring ``owner/name[@version]`` here and return where it is; see `Hub.pull`.
+    """Download ``owner/name[@version]`` and return its path; see `Hub.pull`.
 
-    In a folder ``to`` a file with a generic name is written as ``owner--name.safetensors``.
+    In the folder ``to``, a file with a generic name is written as ``owner--name.safetensors``.
 
     Returns:
-        Its primary weights file, ready for ``load_lora_weights``; the folder when it has none.
+        The primary weights file, ready for ``load_lora_weights``; the folder if it has none.
     """
     with Hub() as hub:
         return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path

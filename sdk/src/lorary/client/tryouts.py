@@ -1,4 +1,4 @@
-"""Stacks of versions, rendered by the hub before anything is downloaded."""
+"""Try-outs: stacks of versions that the hub renders without a download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPEN = frozenset({"queued", "running", "waiting"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A version of a stack; without a strength the one that its creator recommends."""
+    """A version in a stack; without a strength, the recommended one is used."""
 
     reference: Reference
     strength: float | None = None
@@ -31,7 +31,7 @@ class Layer:
         """Read ``owner/name[@version][:strength]``.
 
         Raises:
-            ReferenceInvalid: it is not of this form.
+            ReferenceInvalid: the text does not have this form.
         """
         if isinstance(text, Layer):
             return text
@@ -55,19 +55,19 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Tryout:
-    """A stack at a hub and its pictures; ``done`` and ``total`` count steps.
+    """A try-out and its pictures; ``done`` and ``total`` count steps.
 
     Attributes:
-        key: Names it at the hub.
-        url: Its page, which opens for others once it is shared.
+        key: Its id on the hub.
+        url: Its page; other users can open it only if it is shared.
         state: queued, running, waiting, ready or failed.
         reason: Why it waits or failed.
-        seed: The seed, also of one that the hub drew.
-        prompt: The prompt as it was sent, trigger words included.
-        images: The pictures that are there.
+        seed: The seed, given or chosen by the hub.
+        prompt: The full prompt, including trigger words.
+        images: The pictures that are ready.
         done: Steps done.
-        total: Steps in all.
-        data: The whole answer.
+        total: Total number of steps.
+        data: The whole JSON document.
     """
 
     key: str
@@ -99,12 +99,12 @@ class Tryout:
 
     @property
     def is_open(self) -> bool:
-        """Whether something will still come of it."""
+        """Whether it is still queued, waiting or running."""
         return self.state in _OPEN
 
     @property
     def waits_for(self) -> str:
-        """What it waits for besides its turn (“for a worker …”), empty when that is all."""
+        """What it waits for besides its turn (“for a worker …”); empty if nothing."""
         queue = self.data.get("queue")
         if self.state == "queued" and isinstance(queue, dict) and queue.get("workers") == 0:
             return "for a worker for its base model"
@@ -112,18 +112,18 @@ class Tryout:
 
 
 def ask(session: Session, layers: Sequence[str | Layer], settings: Mapping[str, object]) -> Tryout:
-    """Ask for the picture of a stack; what is None, the hub decides."""
+    """Request a picture of a stack; the hub chooses values that are None."""
     stack = [Layer.parse(layer).to_json() for layer in layers]
     data = {"layers": stack} | {key: value for key, value in settings.items() if value is not None}
     return Tryout.read(session.json("POST", "tryouts", data=data))
 
 
 def wait(session: Session, tryout: Tryout, on_progress: OnProgress) -> Tryout:
-    """Ask until the picture is there.
+    """Poll until the picture is ready.
 
     Raises:
         LoraryError: ``render_failed``, with the hub's reason.
-        TimedOut: it took half an hour; it goes on at the hub.
+        TimedOut: not ready after half an hour; the hub continues to render it.
     """
     deadline, pause = time.monotonic() + _TIMEOUT_S, _POLL_S
     while tryout.is_open:
@@ -146,12 +146,12 @@ def _progress(tryout: Tryout) -> Progress:
 
 
 def remove(session: Session, tryout: Tryout) -> None:
-    """Stop a try-out and let its pictures go."""
+    """Cancel a try-out and delete its pictures."""
     session.json("DELETE", f"tryouts/{tryout.key}")
 
 
 def picture(session: Session, image: Image) -> bytes:
-    """Return the bytes of a picture, asked for at the address that the hub is known by here."""
+    """Return the bytes of a picture, requested at the hub address that this client uses."""
     _root, mark, rest = image.url.partition("/media/")
     url = f"{session.endpoint}/media/{rest}" if mark else image.url
     return session.read(Request("GET", url))

@@ -1,6 +1,6 @@
 """Strict, bounded reader of safetensors headers.
 
-`UrlSource` is loaded at its first use: it needs HTTP.
+`UrlSource` is imported on first use, because it needs HTTP.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class HeaderError(ValueError):
     Attributes:
         code: One of `HEADER_CODES`.
         message: One sentence for people.
-        offset: Byte of the file where the fault is, when known.
+        offset: Byte of the file at which the error is, if known.
         facts: JSON values that support the message.
     """
 
@@ -72,8 +72,8 @@ class SourceError(OSError):
 
     Attributes:
         code: A key of `SOURCE_CODES`.
-        message: One sentence for people; it holds neither headers nor the query of the URL.
-        status: Status of the server's answer, when there was one.
+        message: One sentence for people; it contains neither headers nor the query of the URL.
+        status: HTTP status of the response, if there was one.
     """
 
     def __init__(self, code: str, message: str, status: int | None = None) -> None:

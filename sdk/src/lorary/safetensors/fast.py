@@ -1,11 +1,11 @@
-"""Headers without a fault, read in few passes over all tensors at once.
+"""Reads valid headers in a few passes over all tensors at once.
 
-Nothing is refused here: whatever is not plainly right is left to `strict`, which takes six times as
-long, finds the byte and words the error. Both accept the same headers.
+Nothing is refused here: any header that is not clearly valid is passed to `strict`, which takes six
+times as long, finds the byte and writes the error. Both accept the same headers.
 
-JSON parsers keep the last of two equal names silently, so the texts in the raw bytes are counted
-and compared with those of a header that lost nothing. `orjson` parses when it is installed, else
-the standard library.
+JSON parsers silently keep the last of two equal names, so the strings in the raw bytes are counted
+and compared with those of the parsed header. If `orjson` is
+installed, it parses the header, otherwise the standard library.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _begin, _end = itemgetter(0), itemgetter(1)
 
 
 def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
-    """The content of a header, or None when it has to be read carefully."""
+    """Return the content of a header, or None if it must be read by `strict`."""
     if data_bytes > MOST_BYTES:
         return None
     texts = count_texts(raw)
@@ -58,9 +58,9 @@ def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
 
 
 def _may_hold_negative_zero(raw: bytes) -> bool:
-    """Tell whether a -0 stands where numbers do: parsers read it as 0, the official one refuses it.
+    """Tell whether a number is -0: parsers read it as 0, but the official reader refuses it.
 
-    Names and texts hold a few ("v1-0"). A pattern would take as long as parsing everything.
+    Names and texts may also contain it ("v1-0"). A regular expression is as slow as parsing.
     """
     place = raw.find(b"-0")
     while place > 0:
@@ -71,7 +71,7 @@ def _may_hold_negative_zero(raw: bytes) -> bool:
 
 
 def _tensors(parsed: dict[str, Any], data_bytes: int, limits: Limits) -> Tensors | None:
-    """The tensors, column by column: a loop over them costs twice as much."""
+    """Return the tensors as columns; a loop over the tensors would cost twice as much."""
     if not parsed:
         return Tensors() if data_bytes == 0 else None
     entries = parsed.values()
@@ -85,12 +85,12 @@ def _tensors(parsed: dict[str, Any], data_bytes: int, limits: Limits) -> Tensors
         begins, ends = list(map(_begin, spans)), list(map(_end, spans))
         counts = list(map(prod, shapes))
         sizes = map((8).__mul__, map(sub, ends, begins))
-        # A product of zero may hide an overflow before its zero.
+        # A product of zero may hide an overflow that occurs before the zero.
         if not 0 < min(counts) <= max(counts) <= MOST_ELEMENTS or not all(
             map(eq, map(mul, counts, bits), sizes)
         ):
             return None
-    except (KeyError, TypeError):  # a field is missing, a number format unknown or no text
+    except (KeyError, TypeError):  # a field is missing, or a format is unknown or not a string
         return None
     if not is_gapless(begins, ends, data_bytes):
         return None
@@ -125,17 +125,17 @@ else:
     orjson_loads = orjson.loads
 
 _ORJSON_BYTES = 1024 * 1024
-"""It is the faster one, but takes twelve times the text's room before it begins."""
+"""Maximum size for orjson, which is faster but allocates twelve times the size of the text."""
 
-# Digits that no size can have. The standard library takes quadratic time for them.
+# Numbers with so many digits that no size can have them; the standard library is quadratic there.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _TOO_MANY_DIGITS = b"0" * 21
 
 
 def parse(raw: bytes) -> object | None:
-    """The value of a JSON text, or None when something about it is unusual.
+    """Return the value of a JSON text, or None if anything about it is unusual.
 
-    Of equal names in an object the last is kept, and -0 is read as 0.
+    If an object has equal names, the last one is kept; -0 is read as 0.
     """
     if orjson_loads is not None and len(raw) <= _ORJSON_BYTES:
         try:

@@ -33,7 +33,7 @@ class Header:
 
     Attributes:
         tensors: Name to tensor, in the header's order.
-        metadata: The `__metadata__` map; empty when the file has none.
+        metadata: The `__metadata__` map; empty if the file has none.
         header_bytes: Length of the JSON with its padding.
         size_bytes: Size of the whole file.
     """
@@ -133,8 +133,8 @@ def _bad_start(head: bytes) -> str:
 
 # Reads scalar tensors, such as the alphas of an adapter's modules.
 #
-# A scalar has a few bytes, and usually two matrices lie between one and the next. So each is read
-# by itself; only scalars that are close together are read at once.
+# A scalar has a few bytes, and there are usually two matrices between two scalars. Each is read
+# separately; only scalars that are close together are read at once.
 
 _CODES = {
     "F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "I16": "h", "I8": "b",
@@ -144,7 +144,7 @@ _FORMATS = {dtype: struct.Struct(f"<{code}") for dtype, code in _CODES.items()}
 _BYTES = {dtype: layout.size for dtype, layout in _FORMATS.items()} | {"BF16": 2}
 
 _NEIGHBOURS_BYTES = 1024
-"""Gaps up to this size are read too: a call costs as much as copying a few kilobytes."""
+"""Gaps up to this size are read as well: a call costs as much as copying a few kilobytes."""
 
 _RUN_BYTES = 64 * 1024
 
@@ -174,7 +174,7 @@ def read_scalars(
         tensors: Tensors of one element each.
 
     Returns:
-        The value of each tensor (which may be NaN or infinity), or None where the tensor has more
+        The value of each tensor (which may be NaN or infinity), or None if the tensor has more
         than one element or `source` lacks its bytes.
     """
     if not tensors:
@@ -190,7 +190,7 @@ def read_scalars(
 
 
 def _pieces(source: Source, start: int, tensors: Sequence[TensorInfo]) -> list[bytes]:
-    """Return the bytes of each tensor, empty where it isn't a scalar."""
+    """Return the bytes of each tensor; empty if it is not a scalar."""
     spans = sorted(
         (begin, end, index)
         for index, (dtype, _, begin, end) in enumerate(tensors)

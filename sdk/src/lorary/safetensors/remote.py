@@ -1,8 +1,8 @@
-"""A file behind a URL, of which only the header is read: one range request, or two.
+"""Reads the header of a file behind a URL with one or two range requests.
 
-The first takes the length and a little more, which holds the whole header of a small file; the
-second takes exactly the rest of the header. A server that ignores ranges sends the file from its
-beginning; as much of it is read as is needed, then the connection is closed.
+The first request fetches the length and a little more, which is the whole header of a small file;
+the second fetches the rest of the header. If a server ignores ranges and sends the whole file, only
+the necessary part is read, then the connection is closed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _STEP_BYTES = 64 * 1024
 class UrlSource:
     """The beginning of a file on the web; the first request is made when it is created.
 
-    Only reads that begin in the file's first eight bytes or right after them, as those of a header
-    do, can make a request; all others give what is at hand. Use it in a `with` block.
+    Only reads that begin in the file's first eight bytes or right after them, like a header,
+    make a request; other reads return what is available. Use it in a `with` block.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class UrlSource:
         first_bytes: int = 64 * 1024,
         most_bytes: int = DEFAULT_LIMITS.header_bytes + 8,
     ) -> None:
-        """Ask for the file's beginning.
+        """Request the beginning of the file.
 
         Args:
             url: `http` or `https`.
-            headers: Sent along, such as `Authorization`; never to another server that the first
-                one redirects to, and never shown.
-            timeout_s: Longest silence of the server; the whole reading may take three times that.
+            headers: Request headers, such as `Authorization`; never shown, nor sent to another
+                server on redirects.
+            timeout_s: Maximum time without data; reading everything may take three times as long.
             first_bytes: Size of the first request.
-            most_bytes: More than that is never fetched.
+            most_bytes: Maximum number of bytes to fetch.
 
         Raises:
             SourceError: The file cannot be read.
@@ -92,11 +92,11 @@ class UrlSource:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the whole file, as the server tells it."""
+        """Return the size of the whole file, as reported by the server."""
         return self._size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Bytes at `offset`, fewer where they are not at hand and belong to no header.
+        """Return bytes at `offset`; fewer if they are not available and not part of the header.
 
         Raises:
             SourceError: They cannot be fetched.
@@ -107,7 +107,7 @@ class UrlSource:
         return self._data[offset:end]
 
     def close(self) -> None:
-        """Close the connection, when one is still open."""
+        """Close the connection if it is open."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -144,14 +144,14 @@ class UrlSource:
         return size
 
     def _begin_stream(self, response: BaseHTTPResponse, count: int) -> int:
-        """Take the first bytes of a file that is sent whole; the rest can be read on from there."""
+        """Use the first bytes of a whole file; more can be read from the response."""
         length = response.headers.get("Content-Length", "")
         self._data = self._take(response, count)
         if length.isdecimal() and len(length) < 20:
             self._expect(min(int(length), count))
             return int(length)
         is_whole = len(self._data) < count
-        if is_whole or sniff(self._data[:SNIFF_BYTES]) is not None:  # such as a page of any length
+        if is_whole or sniff(self._data[:SNIFF_BYTES]) is not None:  # such as a web page
             return len(self._data)
         raise self._error(code="size_unknown", what="does not report the size of the file")
 
@@ -188,7 +188,7 @@ class UrlSource:
             if url.startswith("https:") and not target.startswith("https:"):
                 raise self._error(code="bad_redirect", what="redirects to an unencrypted address")
             if Origin.of(target) != Origin.of(url):
-                headers = {}  # a token is for one server
+                headers = {}  # a token is for one server only
             url = target
         raise self._error(code="bad_redirect", what="redirects too many times")
 
@@ -201,7 +201,7 @@ class UrlSource:
             raise self._failed(error) from None
 
     def _check(self, response: BaseHTTPResponse) -> None:
-        """Refuse answers that hold no bytes of the file."""
+        """Refuse responses that do not contain bytes of the file."""
         status = response.status
         if status not in {200, 206}:
             fallback = "server_failed" if status >= 500 else "refused"

@@ -53,10 +53,10 @@ DEFAULT_LIMITS = Limits()
 
 
 _HARMLESS_BYTES = 512 * 1024
-"""JSON of this size takes at most about 25 MiB once parsed, whatever is in it."""
+"""JSON of this size takes at most about 25 MiB when parsed, whatever its content."""
 
 _SLACK = 1_000
-"""Surplus marks that are left to the checks of the fields."""
+"""Number of surplus marks that are left to the checks of the fields."""
 
 _STEP_BYTES = 64 * 1024
 _MARKS_WALKED = 1_000_000  # a header with more brackets exceeds its budget anyway
@@ -67,7 +67,7 @@ _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 
 
 def count_texts(raw: bytes) -> int:
-    """Return the number of strings in valid JSON, names included.
+    """Return the number of strings in valid JSON, including names.
 
     Escaped quotes don't count. A quote after two backslashes isn't escaped.
     """

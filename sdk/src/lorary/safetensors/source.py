@@ -1,7 +1,7 @@
-"""Where bytes come from: memory or an open file, read at any place.
+"""Sources of bytes: memory or an open file, read at any offset.
 
-The header reader needs two reads only (the length and the header), so anything that answers
-`read_at` will do, a ranged URL included.
+The header reader needs only two reads (the length and the header), so any object with `read_at`
+works, including a URL that supports ranges.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Source(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Size of the whole file, whether or not all of it is at hand."""
+        """Return the size of the whole file, whether or not all of it is available."""
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Bytes `[offset, offset + size)`, fewer where they are not at hand."""
+        """Return the bytes `[offset, offset + size)`; fewer if they are not available."""
 
 
 class BytesSource:
-    """The first bytes of a file, or all of them, in memory."""
+    """The first bytes of a file, or the whole file, in memory."""
 
     __slots__ = ("_data", "_size")
 
@@ -38,16 +38,16 @@ class BytesSource:
 
     @property
     def size_bytes(self) -> int:
-        """Declared size of the whole file."""
+        """Return the declared size of the whole file."""
         return self._size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Bytes at `offset`, fewer past the end of what is in memory."""
+        """Return bytes at `offset`; fewer at the end of the data in memory."""
         return self._data[offset : offset + size]
 
 
 class FileSource:
-    """A seekable binary file; its position is moved."""
+    """A seekable binary file; reading moves its position."""
 
     __slots__ = ("_file", "_size")
 
@@ -57,17 +57,17 @@ class FileSource:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the file when it was wrapped."""
+        """Return the size of the file when it was wrapped."""
         return self._size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Bytes at `offset`, fewer past the end of the file."""
+        """Return bytes at `offset`; fewer at the end of the file."""
         self._file.seek(offset)
         return self._file.read(size)
 
 
 class _OpenSource:
-    """A file that was opened here: read without moving a position, one system call a read."""
+    """A file opened by this module; each read is one system call and moves no position."""
 
     __slots__ = ("_descriptor", "_size")
 
@@ -88,7 +88,7 @@ class _OpenSource:
 
 @contextmanager
 def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[Source]:
-    """Give random access to a path, an open binary file or a source.
+    """Return random access to a path, an open binary file or a source.
 
     Args:
         place: A path is opened and closed again; anything else is left open.
@@ -97,7 +97,7 @@ def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[S
         OSError: The path cannot be opened.
     """
     if isinstance(place, (str, os.PathLike)):
-        # Unbuffered: the reads are few and large, and a buffer would read 8 KiB per alpha.
+        # Unbuffered: there are few large reads, and a buffer would read 8 KiB per alpha.
         with Path(place).open("rb", buffering=0) as raw:
             # Windows has no positioned read.
             yield _OpenSource(raw.fileno()) if hasattr(os, "pread") else FileSource(raw)
@@ -108,11 +108,11 @@ def open_source(place: str | os.PathLike[str] | BinaryIO | Source) -> Iterator[S
 
 
 def read_each(source: Source, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-    """Bytes at many places, fewer where they are not at hand.
+    """Return bytes at many offsets; fewer if they are not available.
 
     Args:
-        sizes: How much to read at each.
+        sizes: Number of bytes to read at each offset.
     """
     if isinstance(source, _OpenSource):
-        return source.read_each(offsets, sizes)  # a call of ours takes as long as the system's
+        return source.read_each(offsets, sizes)  # a Python call takes as long as a system call
     return list(map(source.read_at, offsets, sizes))

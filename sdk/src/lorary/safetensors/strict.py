@@ -1,9 +1,9 @@
-"""Headers read member by member: every rule, with the place of the fault in the file.
+"""Reads headers member by member: checks every rule, and finds the position of the error.
 
-Slower than `fast`, and only run where that one sees something unusual. The JSON is walked by hand
-on its two outer levels; what lies inside a tensor's entry is left to the standard library.
+This is slower than `fast`, and is only used if `fast` finds something unusual. The two outer levels
+of the JSON are parsed here; the contents of a tensor's entry by the standard library.
 
-Stricter than the official reader (safetensors 0.8.0), which accepts repeated names, unknown
+It is stricter than the official reader (safetensors 0.8.0), which accepts repeated names, unknown
 fields, `null` metadata, foreign white space and names that are paths.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOREIGN_PADDING = re.compile(rb"[\t\n\r\x00 ]+")
-_LONGEST_NUMBER = 20  # digits of 2**64, so longer ones cannot be sizes
-_SHOWN = 80  # characters of a name in a message
+_LONGEST_NUMBER = 20  # digits of 2**64; longer numbers cannot be sizes
+_SHOWN = 80  # maximum characters of a name in a message
 
 
 def read_careful(raw: bytes, data_bytes: int, limits: Limits) -> Content:
-    """The content of a header. Raises HeaderError: a rule is broken."""
+    """Return the content of a header. Raises HeaderError: a rule is broken."""
     check_budget(raw, limits)
     _check_padding(raw)
     return _Reader(raw, limits).read(data_bytes)
@@ -45,7 +45,7 @@ def _check_padding(raw: bytes) -> None:
 
 
 class _Fault(Exception):
-    """A fault inside a value, whose place is looked for only when it is told."""
+    """An error inside a value; its position is only determined when it is reported."""
 
     def __init__(self, code: str, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class _Fault(Exception):
 
 
 class _Reader:
-    """The text of a header, with the places of its members."""
+    """The text of a header, with the positions of its members."""
 
     def __init__(self, raw: bytes, limits: Limits) -> None:
         self._limits = limits
@@ -67,7 +67,7 @@ class _Reader:
             ) from None
 
     def read(self, data_bytes: int) -> Content:
-        """Check everything, in the order of the text and then of the data."""
+        """Check everything, first the text and then the data, in order."""
         tensors: dict[str, TensorInfo] = {}
         places: dict[str, int] = {}
         metadata: Mapping[str, str] | None = None
@@ -111,7 +111,7 @@ class _Reader:
     def _check_layout(
         self, tensors: Mapping[str, TensorInfo], places: Mapping[str, int], data_bytes: int
     ) -> None:
-        """Every byte of the data section belongs to exactly one tensor."""
+        """Check that every byte of the data section belongs to exactly one tensor."""
         cursor = 0
         for begin, end, name in sorted((t.begin, t.end, name) for name, t in tensors.items()):
             if begin != cursor:
@@ -132,9 +132,9 @@ class _Reader:
             raise HeaderError(code="file_truncated", message=message, offset=offset, facts=facts)
 
     def _members(self, place: int) -> Iterator[tuple[str, int, object, int]]:
-        """Name, its place, value and its place, of each member of the object that begins there.
+        """Yield name, its position, value and its position of each member of an object.
 
-        The outermost object has to be followed by padding alone.
+        The outermost object must be followed only by padding.
         """
         text, index = self._text, self._skip(place + 1)
         is_first = True
@@ -161,7 +161,7 @@ class _Reader:
             self._refuse(_Fault("header_invalid_json", _MORE), index)
 
     def _value(self, place: int) -> tuple[Any, int]:
-        """The value that begins at a place, and the place after it."""
+        """Return the value at a position, and the position after it."""
         try:
             value, after = _DECODER.raw_decode(self._text, place)
             if isinstance(value, str):
@@ -175,10 +175,10 @@ class _Reader:
         return value, after
 
     def _locate(self, fault: _Fault, place: int) -> NoReturn:
-        """Tell a fault inside a value, at the member that it is in."""
+        """Report an error inside a value, at the member that contains it."""
         if self._text.startswith("{", place):
             seen = set()
-            for name, at, _, _ in self._members(place):  # a deeper fault is told from here
+            for name, at, _, _ in self._members(place):  # deeper errors are reported from here
                 if name in seen:
                     self._refuse(_repeated(name), at)
                 seen.add(name)
@@ -188,7 +188,7 @@ class _Reader:
         raise HeaderError(fault.code, fault.message, self._at(index), fault.facts) from None
 
     def _at(self, index: int) -> int:
-        """Byte of the file at which a character stands."""
+        """Return the byte offset in the file of a character."""
         return 8 + len(self._text[:index].encode())
 
     def _skip(self, index: int) -> int:
@@ -237,7 +237,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _whole_number(digits: str) -> int | float:
-    """The number, or a float for what cannot be a size, which the checks of the fields refuse."""
+    """Return the number, or a float if it cannot be a size; the field checks refuse floats."""
     if len(digits) > _LONGEST_NUMBER or digits == "-0":
         return 0.0
     return int(digits)
@@ -247,7 +247,7 @@ _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique,
     parse_constant=_no_constant,
     parse_int=_whole_number,
-    parse_float=lambda _: 0.0,  # no field takes one
+    parse_float=lambda _: 0.0,  # no field accepts a float
 )
 
 
@@ -287,7 +287,7 @@ _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
 def _elements(name: str, shape: object, limits: Limits) -> int:
-    """Product of a shape, checked at every step: 2**63 x 4 x 0 overflows in other readers."""
+    """Return the product of a shape, checked at every step: 2**63 x 4 x 0 overflows elsewhere."""
     count = 1
     if type(shape) is list and len(shape) <= limits.dimensions:
         for length in shape:

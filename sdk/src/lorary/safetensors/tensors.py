@@ -35,16 +35,16 @@ DTYPE_BITS: Final[dict[str, int]] = {
     "U64": 64,
     "C64": 64,
 }
-"""Format name to bits per element. Names are case sensitive."""
+"""Format name to bits per element. Names are case-sensitive."""
 
 FLOAT_DTYPES = frozenset(
     {"F64", "F32", "F16", "BF16", "F8_E5M2", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2FNUZ"}
 )
-"""Formats that adapter weights are stored in."""
+"""Formats in which adapter weights are stored."""
 
 
 MOST_ELEMENTS = MOST_BYTES = 2**64 - 1
-"""The largest number of elements or bytes that fits the 64-bit integers of other readers."""
+"""The maximum number of elements or bytes that fits the 64-bit integers of other readers."""
 
 
 class TensorInfo(NamedTuple):
@@ -153,7 +153,7 @@ class Tensors(Mapping[str, TensorInfo]):
 
 
 class Content(NamedTuple):
-    """Checked tensors and metadata of a header. `metadata` is empty when the header has none."""
+    """The checked tensors and metadata of a header. `metadata` is empty if the header has none."""
 
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]

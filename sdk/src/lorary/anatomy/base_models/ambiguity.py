@@ -1,4 +1,4 @@
-"""Doubts a family even if no other known family fits.
+"""Decides whether a family is certain, even if no other known family fits.
 
 Base models exist that have no table. A family is certain only if an unknown model can't look the
 same: one with the same names, the same width, or fewer of the same blocks.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Confidence = Literal["proven", "narrowed", "claimed", "unknown"]
 _Answer = tuple[Confidence, "Evidence | None"]
 
-_FEW_NAMES = 20  # modules without shapes; the names of fewer prove nothing
-_NEARLY_ALL = 0.9  # of the layers that the same targets select
-_COMMON = 5  # families; so many share a name by convention, not by descent
-_DEEP = 8  # blocks; only a stack with more can be recognised as too short
+_FEW_NAMES = 20  # minimum number of modules without shapes; fewer names prove nothing
+_NEARLY_ALL = 0.9  # minimum share of the layers that the same targets select
+_COMMON = 5  # families; a name that this many share is a convention, not a sign of descent
+_DEEP = 8  # blocks; only deeper stacks can be recognised as too short
 
 
 def doubt(
@@ -59,7 +59,7 @@ def doubt_all(
         evidence: Reasons; if each family is doubted, that for the nearest one is appended.
 
     Returns:
-        `unknown` if each of the families would have more layers, else `narrowed`.
+        `unknown` if each of the families would have more layers, otherwise `narrowed`.
     """
     known = families()
     answers = {name: _is_cut_short(known[name], seen) for name in found}

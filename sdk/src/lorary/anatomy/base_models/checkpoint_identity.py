@@ -1,4 +1,4 @@
-"""Which family and lineage a whole model (checkpoint) has, by its header.
+"""Determines the family and lineage of a whole model (checkpoint) from its header.
 
 The tensors prove the family. Nothing in them shows the lineage, so it is taken from a hash, the
 metadata or the file's name, if it fits the family.
@@ -22,8 +22,8 @@ from lorary.safetensors import Header, TensorInfo
 
 # Families of base models that a whole model (checkpoint) can belong to.
 #
-# Asked of the base models that a hub renders with. Uploads take adapters alone, and are told only
-# that a file is a checkpoint.
+# Used for the base models that a hub renders with. Uploads must be adapters; for checkpoints they
+# only get an error that says so.
 #
 #     model.diffusion_model.input_blocks.1.0.in_layers.2.weight
 #     └outer names──┘└──────────path────────────────┘
@@ -37,7 +37,7 @@ _OTHER_PARTS = re.compile(
     r"(?:first_stage_model|vae|cond_stage_model|conditioner|text_encoders?(?:_\d)?|image_encoder"
     r"|clip_vision|model_ema|denoiser)\."
 )
-# Layers of an animation that stand between those of the base model, and bare parameters under the
+# Layers of animation models between those of the base model, and bare parameters under the
 # name of a layer, such as HiDream's router.
 _BETWEEN = re.compile(r"(?:^|\.)motion_modules\.|\.ff_i\.gate$")
 # The first and the last layer follow the number of channels: inpainting, depth, control.
@@ -46,7 +46,7 @@ _EDGES = re.compile(
     r"(?:ding)?|proj)|pos_embed\.proj|proj_(?:in|out)|visual_embeddings|(?:all_)?final_layer"
     r"|head\.head|out_layer)(?:\.|$)"
 )
-# Two numbers, or a few, in one byte: the shape of the tensor is not that of the weight.
+# Two or more numbers in one byte: the tensor does not have the shape of the weight.
 _PACKED = frozenset({"U8", "F4"})
 
 
@@ -56,7 +56,7 @@ def checkpoint_families(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
     The first and the last layers are not compared.
 
     Returns:
-        Family id to the number of its layers that the checkpoint lacks; {} where none fits.
+        Family id to the number of its layers that the checkpoint lacks; empty if none fits.
     """
     seen = survey(list(_layers(tensors)))
     total = len(seen.denoiser)
@@ -94,7 +94,7 @@ class Checkpoint(NamedTuple):
     """What is known about a checkpoint.
 
     Attributes:
-        families: Families that the tensors allow; () if it is no checkpoint of a known family.
+        families: Families that the tensors allow; () if it is not a checkpoint of a known family.
         lineage: The lineage that a hash or a name claims; None if unknown.
     """
 
@@ -103,7 +103,7 @@ class Checkpoint(NamedTuple):
 
     @property
     def family(self) -> str | None:
-        """The only family that is possible, None if there are several or none."""
+        """Return the only possible family; None if there are several or none."""
         return self.families[0] if len(self.families) == 1 else None
 
 
@@ -128,7 +128,7 @@ def identify_checkpoint(header: Header, *, name: str = "", autov1: str = "") -> 
 
 
 def _claimed(header: Header, name: str, autov1: str) -> Iterator[str]:
-    """Yield the lineages that are claimed, the most trusted first."""
+    """Yield the claimed lineages, the most trusted first."""
     table = lineages()
     known = table.by_hash(autov1) if autov1 else None
     if known is not None:

@@ -384,7 +384,7 @@ def config_beside(path: Path) -> bytes | None:
     That is so if the file has PEFT's name, or is the only weights file in its folder.
 
     Returns:
-        Its bytes, one more than the limit if it is too large; None without a configuration.
+        Its bytes, one more than the limit if it is too large; None if there is none.
     """
     place = path.with_name(CONFIG_NAME)
     try:

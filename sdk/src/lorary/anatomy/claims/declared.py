@@ -31,8 +31,8 @@ def metadata_rank_findings(
     """Yield findings if rank or alpha in the metadata are wrong, as after a merge or resize.
 
     Args:
-        rank: Most common rank of the tensors, None if they show none.
-        alpha: Most common alpha that was read from the file, None without one.
+        rank: Most common rank of the tensors; None if they show none.
+        alpha: Most common alpha that was read from the file; None if there is none.
     """
     found = set(ranks) or ({rank} if rank is not None else set())
     declared = _declared_ranks(metadata)
@@ -119,7 +119,7 @@ def config_findings(config: AdapterConfig | None, modules: Sequence[Module]) -> 
     """Yield a finding if `adapter_config.json` contradicts the tensors.
 
     Args:
-        config: The configuration beside the file, None without one.
+        config: The configuration beside the file; None if there is none.
     """
     if config is None or not modules:
         return

@@ -49,7 +49,7 @@ _TRAITS = re.compile(
     r"|boots|bikini|swimsuit|underwear|panties|bra|bodysuit|leotard|kimono|uniform|armor|cape"
     r"|cloak|necktie|belt|nails|background|sky|view|profile|shot|angle|lighting|quality)"
 )
-"""An adjective and its noun: what somebody has or wears, not their name."""
+"""An adjective and its noun: what a person has or wears, not a name."""
 
 
 def is_generic(tag: str) -> bool:

@@ -94,7 +94,7 @@ class TriggerWord:
     Attributes:
         text: The phrase, without invisible characters.
         source: Metadata key that it was found in.
-        confidence: `high` if somebody wrote it as a trigger, `medium` if the trainer used it as one
+        confidence: `high` if a person wrote it as a trigger, `medium` if the trainer used it as one
             or good statistics suggest it, `low` if weak ones do.
     """
 

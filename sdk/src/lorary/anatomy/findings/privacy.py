@@ -1,4 +1,4 @@
-"""Finds private data in metadata, and reports where it is but never what it is.
+"""Finds private data in metadata, and reports its position but never its value.
 
 Trainers write their arguments into the file: paths with the name of a user, whole configurations,
 and sometimes a token. The rules are in `privacy_rules.py`; e-mail addresses are found here.

@@ -1,7 +1,7 @@
-"""What a safetensors file is, told by the names of its tensors.
+"""Determines what a safetensors file is from the names of its tensors.
 
-Sources: the file layouts of the projects that write them; a name decides nothing for an adapter,
-only tensors that play an adapter's roles do.
+Sources: the file layouts of the projects that write them. A file is an adapter only if it
+has tensors with an adapter's roles; names alone do not make it one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _VAE_HALF = re.compile(r"(?:(?:first_stage_model|vae)\.)?(?:encoder|decoder)\.")
 _STACK_OF_LANGUAGE = re.compile(
     r"(?:encoder|decoder)\.(?:layers?|block)\.\d{1,9}\.(?:self_attn|attention|layer\.)"
 )
-# Image encoders are built of the same layers, but embed patches and no tokens.
+# Image encoders are built of the same layers, but embed patches instead of tokens.
 _PATCHES = re.compile(r"(?:^|\.)patch_embedding\.")
 _TOKENS = re.compile(r"(?:^|\.)(?:token_embedding|word_embeddings|embed_tokens|shared)\.")
 _TEXT_ENCODER = re.compile(
@@ -81,7 +81,7 @@ _MOST_VECTORS = 256
 _MOST_KEYS_WITHOUT_PAIRS = 0.5
 _MODEL_TENSORS = 100
 _MODEL_SHARE = 0.8
-_MOST_KEPT = 6_000  # names
+_MOST_KEPT = 6_000  # maximum number of cached names
 
 
 def file_kind(scan: Scan, *, has_pairs: bool) -> str:
@@ -109,14 +109,14 @@ def file_kind(scan: Scan, *, has_pairs: bool) -> str:
 
 
 def _borrowers(names: tuple[str, ...]) -> frozenset[str | None]:
-    """Kinds that single names decide."""
+    """Return the kinds that single names decide."""
     return (_borrowed_kinds if len(names) <= _MOST_KEPT else _borrowed_kinds.__wrapped__)(names)
 
 
 @lru_cache(maxsize=16)
 def _borrowed_kinds(names: tuple[str, ...]) -> frozenset[str | None]:
-    """Kept as `plan` keeps its groups, for the names that come again and again."""
-    # All names at once come first: nearly always nothing is in them.
+    """Cached like the groups of `plan`, because many files have the same names."""
+    # All names are searched at once first, because usually none matches.
     text = "\n".join(names)
     if not any(mark in text for mark in ("_ip", "ip_", "age_p", "ra_c", "llite")):
         return frozenset()
@@ -124,8 +124,8 @@ def _borrowed_kinds(names: tuple[str, ...]) -> frozenset[str | None]:
 
 
 def _borrower(name: str) -> str | None:
-    """Kind that a name alone decides, None for nearly all."""
-    # Plain tests come first: they are a tenth of the pattern's cost, and nearly always enough.
+    """Return the kind that a name alone decides; None for most names."""
+    # Plain tests come first: they cost a tenth of the pattern, and usually suffice.
     if "_ip" in name or "ip_" in name or "image_proj" in name or name.startswith("lora_c"):
         found = _BORROWERS.search(name)
         return None if found is None else found.lastgroup

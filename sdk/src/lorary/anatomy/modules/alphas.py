@@ -37,7 +37,7 @@ class Alphas:
 
     Attributes:
         mode: Most frequent alpha, the larger one of a tie; of linear modules if there are any.
-            Read from the file, else declared by a configuration or the metadata, else None.
+            Read from the file, or declared by a configuration or the metadata, or None.
     """
 
     mode: float | None
@@ -156,7 +156,7 @@ def _is_rs_lora(metadata: Mapping[str, str]) -> bool:
 def _declared(
     modules: Sequence[Module], metadata: Mapping[str, str], configs: Sequence[AdapterConfig]
 ) -> float | None:
-    """Return the alpha that the configurations, or else the trainer's settings, declare."""
+    """Return the alpha that the configurations or, failing that, the trainer's settings declare."""
     declared = {config.declared_alpha for config in configs}
     if declared - {None}:
         if len(declared) == 1 and not any(config.alpha_pattern for config in configs):

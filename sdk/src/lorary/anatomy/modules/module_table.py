@@ -37,7 +37,7 @@ class Module(NamedTuple):
     algorithms: tuple[str, ...]  # its algorithms, the leading one first
     dims: Dims  # sizes of the base weight
     roles: Mapping[str, TensorInfo]  # role to tensor
-    place: Place | None  # its entry in the tables of base models, None without one
+    place: Place | None  # its entry in the tables of base models, or None
     layer: str = "other"  # kind of layer, one of `lorary.anatomy.keys.tensor_names.LAYERS`
     parameters: int = 0  # number of trained parameters, without alphas, flags and indices
 

@@ -1,1 +1,1 @@
-"""The commands: one module for a command or a few related ones."""
+"""The commands: one module for each command or for a few related ones."""

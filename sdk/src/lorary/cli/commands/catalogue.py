@@ -195,7 +195,7 @@ def _versions(args: Namespace) -> int:
 
 
 def _named(hub: client.Hub, adapter: str) -> dict[str, list[str]]:
-    """Return revision → the aliases that name it."""
+    """Return a mapping of revision to the aliases that point to it."""
     named: dict[str, list[str]] = {}
     for alias in hub.aliases(adapter):
         named.setdefault(alias.revision, []).append(alias.name)

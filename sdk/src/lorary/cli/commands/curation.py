@@ -59,7 +59,7 @@ def _list_aliases(hub: client.Hub, args: Namespace) -> int:
 
 
 def _check_alias(args: Namespace) -> None:
-    """Refuse words that do not go together."""
+    """Reject combinations of arguments that are invalid."""
     reference = client.Reference.parse(args.adapter)
     message = ""
     if reference.rev:
@@ -210,7 +210,7 @@ def _withdraw(args: Namespace) -> int:
 
 
 def _is_sure(name: str) -> bool:
-    """Ask on the terminal. Raises UsageError: there is none."""
+    """Ask for confirmation on the terminal. Raises UsageError: there is no terminal."""
     if not sys.stdin.isatty():
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)

@@ -55,7 +55,7 @@ def _find(args: Namespace) -> int:
 
 @contextlib.contextmanager
 def _progress_bars(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProgress]]:
-    """Draw a bar for one file, and count several."""
+    """Show a progress bar for a single file, or a counter for several."""
     with counting("Looking up", len(wanted)) as count:
         if len(wanted) > 1:
             count.step(0)
@@ -66,7 +66,7 @@ def _progress_bars(wanted: Sequence[_Wanted]) -> Iterator[tuple[Counting, OnProg
 
 
 class _Wanted(NamedTuple):
-    """What is looked for, and how it is called in results; ``path`` is None of a hash."""
+    """An item to look up and its name in results; ``path`` is None for a hash."""
 
     name: str
     what: str | Path
@@ -110,7 +110,7 @@ def _match(match: Match) -> dict[str, object]:
 
 
 def _reason(one: _Wanted, error: LoraryError) -> str:
-    """Return why something could not be looked up."""
+    """Return why an item could not be looked up."""
     if one.path and os.path.lexists(one.path):
         return error.detail
     return f"“{one.name}” is neither an existing file nor a hash of 8, 10, 12 or 64 hex digits."
@@ -138,8 +138,8 @@ COMMANDS = {
         "the SHA-256 of the file and of its data section, so that a file with other metadata is\n"
         "found too.\n\n"
         "exit codes:\n"
-        "  0   all were found\n"
-        "  3   one was not found, or cannot be read",
+        "  0   everything was found\n"
+        "  3   at least one was not found, or cannot be read",
         "  lorary find noir.safetensors\n"
         "  lorary find 67AB2FD8EC\n"
         "  lorary find loras/ --json | jq -r 'select(.matches == []) | .path'",

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK = 1, 2, 3, 4, 5
-#: Exit codes of results; of several the first one counts.
+#: Exit codes of results, by priority: the first one that occurs is returned.
 CODES = (REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK)
 _URL_CODES = {"bad_url": NOT_FOUND, "denied": DENIED, "not_found": NOT_FOUND}
 
-_FIRST_ALONE = 16  # fills the tables that the other processes inherit
-_WORTH_IT = 200  # files, below which starting processes takes longer than they save
+_FIRST_ALONE = 16  # files to inspect first, to fill the tables that other processes inherit
+_WORTH_IT = 200  # minimum number of files for which several processes are faster
 _MOST_PROCESSES = 8
 _CHUNK = 8
 _OBJECTS_OF_SEVERAL_FILES = 50_000
@@ -49,13 +49,13 @@ _OBJECTS_OF_SEVERAL_FILES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How results are written."""
+    """The output format of results."""
 
-    is_json: bool  # as documents, a line each
-    columns: Columns  # what has room in lines for people
+    is_json: bool  # JSON documents, one per line
+    columns: Columns  # the columns of the text output
 
     def text(self, one: Found, inspection: Inspection) -> str:
-        """Return a result as it is written, without its last line break."""
+        """Return a result in this format, without the trailing line break."""
         if self.is_json:
             document = {**inspection.to_dict(), "path": one.place}
             return json.dumps(document, separators=(",", ":"))
@@ -67,7 +67,7 @@ class Form:
 def inspect_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
     """Yield result and exit code of each file or URL, in order.
 
-    Tokens are looked up at once and here, so that a warning about one is given a single time.
+    Tokens are looked up first and in this process, so that a warning about one is shown once.
     """
     return _results(found, [_token_for(one) for one in found], form)
 
@@ -89,20 +89,20 @@ def _results(found: Sequence[Found], tokens: Sequence[Access], form: Form) -> It
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    # A fork starts at once and has the tables; elsewhere it is not safe or not there.
+    # Forked processes start fast and inherit the tables; elsewhere fork is unsafe or missing.
     method = "fork" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
     return ProcessPoolExecutor(processes, context, initializer=_prepare)
 
 
 def _prepare() -> None:
-    """Make a process ready for its share of the files."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process answers the keyboard for all
+    """Prepare a process for its share of the files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     _collect_seldom()
 
 
 def _collect_seldom() -> None:
-    """Save the collector work that finds nothing: the tables stay, and results hold no cycles."""
+    """Reduce garbage collection: the tables are permanent, and results contain no cycles."""
     gc.freeze()
     gc.set_threshold(_OBJECTS_OF_SEVERAL_FILES)
 
@@ -132,7 +132,7 @@ def _result_of(form: Form, one: Found, token: Access) -> Result:
 
 
 def _token_for(one: Found) -> Access:
-    """Return what an address is shown, or why nobody knows; None for a file."""
+    """Return the token for a URL, or why there is none; None for a file."""
     if not one.is_url:
         return None
     from lorary.client.config import token_for  # noqa: PLC0415 - takes 40 ms, for addresses alone
@@ -161,7 +161,7 @@ def _unread(one: Found, message: str) -> Inspection:
 
 
 def _way_in(error: SourceError, token: FoundToken | None) -> str:
-    """Return what to do about a file that is not for everyone."""
+    """Return advice for a file that is not public."""
     if token is not None and token.place:
         helps = {401} if token.secret else {401, 403, 404}
         if error.status in helps:
@@ -209,14 +209,14 @@ def _inspect(args: Namespace) -> int:
 
 
 def _summary(count: int, failures: int) -> str:
-    """Return what a long list adds up to."""
+    """Return the summary line of a long list."""
     files = "One file" if count == 1 else f"{count:,} files"
     rest = f"{failures:,} refused or unreadable" if failures else "none refused"
     return f"{files}, {rest}."
 
 
 def _require_lineages() -> None:
-    """Refuse to work with a table of lineages that would silently be left out."""
+    """Raise an error if the file of lineages is invalid; otherwise it would be ignored silently."""
     try:
         load_lineages()
     except LineageError as error:

@@ -72,7 +72,7 @@ def _pull(args: Namespace) -> int:
 
 
 def _kept(progress: Progress) -> str:
-    """Return what an interrupted pull leaves, and how to resume it."""
+    """Return what an interrupted pull keeps, and how to resume it."""
     here = share_of_bytes(progress.done, progress.total)
     return f"{here} of {plain(progress.name)} were kept. Run the same command again to resume."
 

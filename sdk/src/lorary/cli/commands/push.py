@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KINDS = (
     "style", "character", "concept", "clothing", "pose", "object", "lighting", "tool", "other",
 )  # fmt: skip
-"""What an adapter may teach."""
+"""Kinds of adapters."""
 
 
 def _configure(parser: Parser) -> None:
@@ -146,7 +146,7 @@ def _push(args: Namespace) -> int:
 
 
 def _kept(progress: Progress) -> str:
-    """Return what an interrupted push leaves, and how to resume it."""
+    """Return what an interrupted push keeps, and how to resume it."""
     if progress.stage == "hash":
         return "Nothing was sent."
     if progress.stage == "render":
@@ -159,7 +159,7 @@ def _kept(progress: Progress) -> str:
 
 
 def _repeated(pushed: Pushed, details: client.Details) -> str:
-    """Return that nothing was published, and which details of the push were not applied."""
+    """Return that nothing was published, and which details were not applied."""
     version = pushed.version
     given = {
         "trigger": (tuple(details.trigger_words), version.trigger_words),
@@ -181,14 +181,14 @@ def _repeated(pushed: Pushed, details: client.Details) -> str:
 
 
 class _Resumptions:
-    """Reports, once for each file, that a push resumes an earlier one."""
+    """Reports, once per file, that an interrupted upload is resumed."""
 
     def __init__(self, draw: OnProgress) -> None:
         self._draw = draw
         self._begun: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
-        """Check the first report of each file, and pass on all of them."""
+        """Check the first report of each file, and pass on all reports."""
         if progress.stage in {"send", "check"} and progress.name not in self._begun:
             self._begun.add(progress.name)
             here = progress.total if progress.stage == "check" else progress.done

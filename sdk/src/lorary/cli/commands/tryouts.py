@@ -41,7 +41,7 @@ def _stopped(_told: Progress) -> str:
 
 
 def _require_place(place: Path) -> None:
-    """See before anything is rendered that a picture can be written."""
+    """Check that the picture can be written, before anything is rendered."""
     probe = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
         if place.is_dir():

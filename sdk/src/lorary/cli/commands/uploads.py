@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = 50
 OPEN = ("receiving", "checking")
-"""States in which an upload is neither accepted nor over."""
+"""States of unfinished uploads."""
 
 _NEXT = {
     "receiving": "push it again to resume",

@@ -1,1 +1,1 @@
-"""What commands show: text and tables, pages about files, progress, messages."""
+"""The output of commands: text and tables, pages about files, progress, messages."""

@@ -1,4 +1,4 @@
-"""What `lorary inspect` shows to people about many files: a line for each."""
+"""The output of `lorary inspect` for many files: one line each."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SHORT_TITLES = (
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What has room on a line, and where it stands."""
+    """The columns of a line and their widths."""
 
     name: int
-    is_cut: bool = False  # longer texts are cut; in a pipe they are whole
-    has_method: bool = True  # method and rank are shown
-    has_size: bool = True  # the size is shown
+    is_cut: bool = False  # whether longer texts are cut; in a pipe they are complete
+    has_method: bool = True  # whether method and rank are shown
+    has_size: bool = True  # whether the size is shown
 
     def fit(self, text: str, wide: int, mark: str = "") -> str:
-        """Return a text and its mark in so many columns."""
+        """Return a text and its mark, padded or cut to this many columns."""
         room = wide - len(mark)
         if self.is_cut and cell_len(text) > room:
             return f"{set_cell_size(text, room - 1)}…{mark}"
@@ -38,11 +38,11 @@ class Columns:
 
 
 def columns_for(longest_name: int, terminal: int | None) -> Columns:
-    """Share out a line; the base model is the last thing to go without room.
+    """Distribute the width of a line; the base model is dropped last.
 
     Args:
-        longest_name: Columns that the longest name takes.
-        terminal: Columns of the terminal, None where there is none.
+        longest_name: Width of the longest name, in columns.
+        terminal: Width of the terminal in columns; None without a terminal.
     """
     if terminal is None:
         return Columns(longest_name)
@@ -69,7 +69,7 @@ def line_of(name: str, inspection: Inspection, columns: Columns) -> str:
 
 
 def _columns(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list[str]:
-    """Return verdict and method; of what is no adapter its kind in the place of both."""
+    """Return the base model and the method; for other kinds of files, the kind instead."""
     if anatomy.kind != "adapter":
         wide = _VERDICT + (len(_GAP) + _METHOD if columns.has_method else 0)
         kind = anatomy.kind.replace("_", " ")
@@ -88,7 +88,7 @@ def _columns(anatomy: Anatomy, inspection: Inspection, columns: Columns) -> list
 
 
 def _title(base: Base) -> str:
-    """Return the base model as people write it, with a question mark where nothing proves it."""
+    """Return the display name of the base model, with a question mark if it is not proven."""
     if is_only_claimed(base):
         return f"{_short(claimed_title(base))}?"
     titles = [_short(family_title(name)) for name in base.candidates]

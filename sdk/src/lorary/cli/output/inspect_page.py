@@ -1,4 +1,4 @@
-"""The page that `lorary inspect` shows about one file."""
+"""The output of `lorary inspect` for one file."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _MOST_WORDS = 12
 _MOST_TAGS = 8
 _MOST_RANKS = 6
 _MOST_REASONS = 8
-_MOST_AGAINST = 3  # related models that are ruled out; the document has them all
+_MOST_AGAINST = 3  # maximum number of excluded related models shown; the JSON document has all
 _AGAINST = frozenset({"absent", "shape"})
 CONFIDENCE_STYLES = {"proven": "green", "narrowed": "yellow", "claimed": "yellow"}
-"""Confidence to the style of a verdict."""
+"""Confidence to the style of the base model."""
 _SAID_AT_THE_TOP = frozenset(
     {"family_ambiguous", "family_unknown", "metadata_conflict", "not_an_adapter"}
 )
@@ -66,7 +66,7 @@ _TRUST = {
 
 
 def page_of(name: str, inspection: Inspection) -> Iterator[str]:
-    """Yield the lines of a page about one file."""
+    """Yield the lines about one file."""
     anatomy = inspection.anatomy
     if anatomy is None:
         yield strong(_heading(name))
@@ -87,7 +87,7 @@ def page_of(name: str, inspection: Inspection) -> Iterator[str]:
 
 
 def _heading(name: str) -> str:
-    """Return the name as given; a URL without its query, which may contain a signature."""
+    """Return the name as given; for a URL without its query, which may contain a signature."""
     return plain(name.partition("?")[0] if "://" in name else name)
 
 
@@ -115,7 +115,7 @@ def _verdict(base: Base) -> Iterator[str]:
 
 
 def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
-    """Yield the claims of the file, and the evidence for the verdict."""
+    """Yield what the file claims, and the evidence for the base model."""
     claim = "" if is_only_claimed(base) else _claim(base)
     if base.agreement == "conflict":
         yield from _indented(f"CONFLICT: {claim}", 2, "bold", "red")
@@ -132,7 +132,7 @@ def _grounds(base: Base, title: str, how: str) -> Iterator[str]:
 
 
 def _refuted(base: Base) -> Iterator[str]:
-    """Yield the checkpoints that the file names and the tensors rule out."""
+    """Yield the checkpoints that the file names but the tensors rule out."""
     lineages = base.claimed.get("lineages")
     for one in lineages if isinstance(lineages, list) else ():
         if one["is_refuted"]:
@@ -146,14 +146,14 @@ def _place(source: object) -> str:
 
 
 def _reasons(base: Base) -> list[Evidence]:
-    """Return the reasons to show; only the first few that rule out related models."""
+    """Return the reasons to show; only the first few that exclude related models."""
     against = [reason for reason in base.evidence if reason.rule in _AGAINST]
     left_out = against[_MOST_AGAINST:]
     return [reason for reason in base.evidence if reason not in left_out][:_MOST_REASONS]
 
 
 def _headline(base: Base) -> tuple[str, str]:
-    """Return the base model, and how it is known."""
+    """Return the base model, and how it was determined."""
     titles = [family_title(name) for name in base.candidates]
     first = base.evidence[0].text if base.evidence else ""
     if base.family is not None:
@@ -187,7 +187,7 @@ def is_only_claimed(base: Base) -> bool:
 
 
 def claimed_title(base: Base) -> str:
-    """Return the title of the claimed base model, also of one without a table."""
+    """Return the name of the claimed base model, even if it is not a known one."""
     claimed = str(base.claimed["family"])
     if claimed in FAMILIES:
         return family_title(claimed)

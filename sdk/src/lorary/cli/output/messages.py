@@ -1,4 +1,4 @@
-"""Messages on standard error: failures, with their exit codes, and why the client waits."""
+"""Messages on standard error: errors with their exit codes, and why the client waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REFUSED, USAGE, NOT_FOUND, AUTH, NETWORK = 1, 2, 3, 4, 5
 
-#: Class to exit code, the first that fits; everything else is a refusal.
+#: Class to exit code; the first match counts, everything else is a refusal.
 CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, USAGE),
     (errors.ReferenceInvalid, USAGE),
@@ -34,12 +34,12 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code of a failure."""
+    """Return the exit code for an error."""
     return next((code for cls, code in CODES if isinstance(error, cls)), REFUSED)
 
 
 def report(error: Exception, *, wants_json: bool) -> int:
-    """Write a failure to standard error, and as JSON to standard output where asked for.
+    """Write an error to standard error and, if requested, as JSON to standard output.
 
     Returns:
         The exit code.
@@ -58,7 +58,7 @@ def report(error: Exception, *, wants_json: bool) -> int:
 
 
 def _advice(error: Exception) -> str:
-    """Return what to do about it on a command line, where nothing has said it yet."""
+    """Return advice for the command line, if the message does not contain it yet."""
     is_open = isinstance(error, errors.Unauthenticated) and "lorary login" not in error.detail
     return " See lorary login --help." if is_open else ""
 
@@ -76,7 +76,7 @@ def _details(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
 
 
 def _with_fields(error: errors.LoraryError) -> str:
-    """Return the detail; where values did not fit, which and why."""
+    """Return the detail; for invalid values, with the fields and reasons."""
     fields = error.facts.get("fields")
     if not isinstance(fields, dict):
         return error.detail
@@ -89,15 +89,15 @@ def _with_fields(error: errors.LoraryError) -> str:
 
 
 class _Lines(logging.Handler):
-    """Writes each record as a note."""
+    """Writes each log record as a note."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
+        """Write a log record."""
         note(f"lorary: {plain(record.getMessage())}")
 
 
 def show_log() -> None:
-    """Write what the client logs of level INFO and above, such as that it waits."""
+    """Show the client's log messages of level INFO and above, such as waits."""
     log = logging.getLogger("lorary")
     log.handlers, log.propagate = [_Lines()], False
     log.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""What a file tells of its maker, said before it is published."""
+"""Reports private data in files before they are published."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from lorary.client import Adapter, Hub, Reference
 
-#: States of versions whose files are handed out.
+#: States of versions whose files can be downloaded.
 _OUT = frozenset({"published", "yanked"})
 
 
 class Leaks:
-    """Says what is private in files before they are sent, and asks where others will see it.
+    """Reports private data before an upload, and asks for confirmation if others will see it.
 
-    Nobody is asked without a terminal, nor about what stays private, a draft, or is out already.
+    It does not ask without a terminal, nor for private adapters, drafts, or files that are already
+    published.
 
     Attributes:
         findings: The findings that were printed.
@@ -56,17 +57,17 @@ class Leaks:
         return seen_by != "private" and (adapter is None or not self._are_out())
 
     def _are_out(self) -> bool:
-        """Whether all the files are already published in the adapter."""
+        """Return whether all files are already published in the adapter."""
         versions = [one for one in self._hub.versions(self._target) if one.state in _OUT]
         out = {file.sha256: file.size_bytes for one in versions for file in one.files}
         places = [Path(file) for file in self._args.files]
         if not {place.stat().st_size for place in places} <= set(out.values()):
-            return False  # hashing takes a while
+            return False  # hashing would take a while
         return all(digest_file(place) in out for place in places)
 
 
 def _advice(adapter: Adapter | None) -> str:
-    """Return what to do instead; an existing adapter keeps its visibility."""
+    """Return the alternatives; an existing adapter keeps its visibility."""
     is_new = adapter is None
     private = "--private so that only the owner sees the new adapter, or " if is_new else ""
     return (
@@ -76,7 +77,7 @@ def _advice(adapter: Adapter | None) -> str:
 
 
 def _is_meant() -> bool:
-    """Ask on the terminal."""
+    """Ask for confirmation on the terminal."""
     sys.stderr.write("Anyone who downloads the file can read this data. Publish anyway? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in {"y", "yes"}

@@ -1,4 +1,4 @@
-"""Progress on a terminal, silence elsewhere."""
+"""Shows progress on a terminal; prints nothing otherwise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _REDRAW_S = 0.1
 def meter(
     kept: Callable[[Progress], str] = lambda _: "", *, is_resumable: bool = False
 ) -> Iterator[OnProgress]:
-    """Give a function that draws what it is told on standard error, if that is a terminal.
+    """Yield a function that draws progress on standard error, if that is a terminal.
 
     Args:
-        kept: What to say to whoever interrupts, by the last report.
-        is_resumable: Whether to say it as well if the hub does not answer.
+        kept: Returns the text to show after an interruption, given the last report.
+        is_resumable: Whether to show it also if the hub does not respond.
     """
     last: list[Progress] = []
 
@@ -56,7 +56,7 @@ def _drawing() -> Iterator[OnProgress]:
 
 
 class Counting:
-    """One line on standard error that counts, and makes room for results."""
+    """A counter on one line of standard error, which can be cleared for other output."""
 
     def __init__(self, verb: str, total: int, *, is_drawn: bool) -> None:
         self._verb = verb
@@ -66,7 +66,7 @@ class Counting:
         self._next_s = 0.0
 
     def step(self, done: int) -> None:
-        """Say how many are done; drawn a few times a second at most."""
+        """Update the count; it is drawn a few times per second at most."""
         if not self._is_drawn or time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + _REDRAW_S
@@ -75,7 +75,7 @@ class Counting:
         sys.stderr.flush()
 
     def clear(self) -> None:
-        """Take the line away, before something else is written to the terminal."""
+        """Erase the line, before other output is written to the terminal."""
         if self._is_visible:
             self._is_visible = False
             sys.stderr.write("\r\x1b[K")
@@ -84,7 +84,7 @@ class Counting:
 
 @contextlib.contextmanager
 def counting(verb: str, total: int) -> Iterator[Counting]:
-    """Count on standard error, if that is a terminal and there is more than one thing."""
+    """Show a counter on standard error, if that is a terminal and there are several items."""
     count = Counting(verb, total, is_drawn=total > 1 and sys.stderr.isatty())
     try:
         yield count

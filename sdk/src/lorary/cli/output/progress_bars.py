@@ -1,4 +1,4 @@
-"""Bars of what is under way; imports rich, which takes 0.1 s, so only terminals come here."""
+"""Progress bars; imports rich, which takes 0.1 s, so this module is used on terminals only."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _VERBS = {
     "render": "Rendering",
     "wait": "Waiting",
 }
-_WIDE = 70  # columns from which on there is room for bar, speed and time
-_AMOUNT = 16  # columns of “999.9/999.9 MB”, and a gap
+_WIDE = 70  # minimum columns to show bar, speed and time
+_AMOUNT = 16  # width of “999.9/999.9 MB” and a gap
 _BYTES = {"hash", "send", "fetch"}
 
 
 class _Amount(DownloadColumn):
-    """Bytes as bytes, other things as a count, and nothing of what nobody can count."""
+    """Bytes as a size, other units as a count, and nothing if the total is unknown."""
 
     def render(self, task: Task) -> Text:
         if task.fields["stage"] in _BYTES:
@@ -47,14 +47,14 @@ class _Amount(DownloadColumn):
 
 
 class _Speed(TransferSpeedColumn):
-    """Bytes a second, where it is bytes."""
+    """Bytes per second, for tasks that count bytes."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.fields["stage"] in _BYTES else Text("")
 
 
 def bars() -> Progress:
-    """Return an empty display on standard error, of one line for each thing."""
+    """Return an empty display on standard error, with one line per task."""
     console = Console(stderr=True)
     is_wide = console.width >= _WIDE
     room = console.width // 2 if is_wide else console.width - _AMOUNT
@@ -70,9 +70,9 @@ def bars() -> Progress:
 
 
 class Drawing:
-    """Draws one bar for each thing that is done to each file, and none of a wait that is over.
+    """Draws one bar for each stage of each file; a finished wait is removed.
 
-    The terminal is left alone until there is something to draw: a question may come before.
+    The display starts with the first report, because a question may have to be asked before.
     """
 
     def __init__(self, shown: Progress) -> None:
@@ -81,7 +81,7 @@ class Drawing:
 
     def __call__(self, update: progress.Progress) -> None:
         """Draw an update."""
-        self._shown.start()  # nothing where it was
+        self._shown.start()  # no effect if it is running
         key = (update.stage, update.name)
         for other in [other for other in self._tasks if other[0] == "wait" and other != key]:
             self._shown.remove_task(self._tasks.pop(other))
@@ -92,6 +92,6 @@ class Drawing:
         self._shown.update(self._tasks[key], completed=update.done, total=total)
 
     def clear(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         if self._tasks:
             self._shown.stop()

@@ -1,6 +1,6 @@
-"""Writing to standard output and standard error.
+"""Writes to standard output and standard error.
 
-Text that comes from a hub or a file is hostile: what could steer a terminal is made visible.
+Text from hubs and files is untrusted: control and invisible characters are made visible.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def document(version: Version) -> dict[str, float | None]:
-    """Return recommended, least and most strength as JSON values."""
+    """Return recommended, minimum and maximum strength as JSON values."""
     values = Record(Record(version.data, "version").mapping("strength"), "strength")
     return {key: values.number(key) for key in ("recommended", "min", "max")}
 
 
 def recommended(version: Version) -> str:
-    """Return ``0.9 (0.7 to 1)``, or what there is of it."""
+    """Return a text such as ``0.9 (0.7 to 1)``, as far as the values are set."""
     values = document(version)
     best, low, high = values["recommended"], values["min"], values["max"]
     between = f"{low:g} to {high:g}" if low is not None and high is not None else ""
@@ -40,9 +40,9 @@ def recommended(version: Version) -> str:
 
 
 def measured(version: Version) -> str:
-    """Return where the change begins, is full and comes apart, empty where nobody knows.
+    """Return the measured strengths of first effect, full effect and artefacts; empty if unknown.
 
-    Where strengths go below 0 as well, each side has its sentence.
+    If negative strengths were measured, there is one sentence for each side.
     """
     advice = Record(Record(version.previews.data, "previews").mapping("advice"), "advice")
     sides = [advice.mapping(sign) for sign in ("positive", "negative")]
@@ -159,29 +159,29 @@ _WIDEST = 100_000  # nothing is folded
 
 
 def emit(result: Mapping[str, object]) -> None:
-    """Write a result as one compact line of JSON, in ASCII so that no terminal setting matters."""
+    """Write a result as one compact line of JSON, in ASCII to be independent of the locale."""
     sys.stdout.write(f"{json.dumps(result, separators=(',', ':'))}\n")
 
 
 def show(lines: str | Iterable[str]) -> None:
-    """Write lines for people."""
+    """Write lines of text."""
     for line in [lines] if isinstance(lines, str) else lines:
         sys.stdout.write(f"{_writable(line, sys.stdout.encoding or 'utf-8')}\n")
 
 
 def _writable(text: str, encoding: str) -> str:
-    """Return text that an encoding has, as of an old console or the C locale."""
+    """Return text that an encoding supports, e.g. of an old console or in the C locale."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        # A question mark would say something else where it stands for a sign of ours.
+        # A question mark would change the meaning of the symbols that this program prints.
         known = "".join(_PLAIN_SIGNS.get(char, char) for char in text)
         return known.encode(encoding, "replace").decode(encoding)
     return text
 
 
 def note(text: str) -> None:
-    """Write a line that is no result."""
+    """Write a message to standard error."""
     sys.stderr.write(f"{text}\n")
 
 
@@ -192,12 +192,12 @@ def plain(value: object) -> str:
 
 
 def strong(text: str) -> str:
-    """Return text in bold, on a terminal that wants it."""
+    """Return bold text, if the terminal supports it."""
     return styled(text, "bold")
 
 
 def styled(text: str, *styles: str) -> str:
-    """Return text in styles, on a terminal that wants them (https://no-color.org)."""
+    """Return styled text, if the terminal supports it (https://no-color.org)."""
     if not text or not styles or not _has_colour():
         return text
     return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
@@ -209,19 +209,19 @@ def _has_colour() -> bool:
 
 
 def terminal_columns() -> int | None:
-    """Return how wide the terminal is, None where there is none."""
+    """Return the width of the terminal; None without a terminal."""
     if not sys.stdout.isatty():
         return None
     return max(_LEAST_COLUMNS, shutil.get_terminal_size().columns)
 
 
 def columns() -> int:
-    """Return how wide lines for people to read may be; 80 in a pipe."""
+    """Return the maximum width of text lines; 80 in a pipe."""
     return min(_MOST_COLUMNS, terminal_columns() or 80)
 
 
 def count_bytes(size: int) -> str:
-    """Return a size for people, in powers of 1000 as shops and file managers write them."""
+    """Return a human-readable size in powers of 1000, as in file managers."""
     amount = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
         if amount < 1000:
@@ -231,7 +231,7 @@ def count_bytes(size: int) -> str:
 
 
 def share_of_bytes(part: int, whole: int) -> str:
-    """Return ``3.2 of 5.0 GB``; both units where they differ."""
+    """Return ``3.2 of 5.0 GB``; with both units if they differ."""
     had, total = count_bytes(part), count_bytes(whole)
     amount, _, unit = had.partition(" ")
     return f"{amount if total.endswith(f' {unit}') else had} of {total}"
@@ -245,7 +245,7 @@ def pairs(facts: Iterable[tuple[str, object]]) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with aligned columns, folded where the terminal is too narrow for them."""
+    """Return rows with aligned columns, wrapped if the terminal is too narrow."""
     from rich.table import Table  # noqa: PLC0415 - takes 0.05 s, for tables alone
 
     wide = terminal_columns()
@@ -261,7 +261,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def wrap(text: str, wide: int) -> list[str]:
-    """Return text on lines of at most so many columns, broken between words where it can be."""
+    """Return text wrapped to this many columns, between words if possible."""
     from rich.text import Text  # noqa: PLC0415 - takes 0.05 s, for pages alone
 
     lines = Text(plain(text), overflow="fold").wrap(_console(), wide)
@@ -270,17 +270,17 @@ def wrap(text: str, wide: int) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _console() -> Console:
-    """Return what lays text out; it writes nothing itself."""
+    """Return a rich console for layout; it writes nothing."""
     from rich.console import Console  # noqa: PLC0415 - as above
 
     return Console(color_system=None, width=_WIDEST, markup=False, emoji=False, highlight=False)
 
 
 def finding_lines(findings: Iterable[Finding], *, shown: str = "") -> list[str]:
-    """Return a line for each finding: what it is, and what to do about an error.
+    """Return a line for each finding: its message, and for an error what to do about it.
 
     Args:
-        shown: Text that was printed before; messages in it are not repeated.
+        shown: Text that was printed before; its messages are not repeated.
     """
     return [
         f"  {styled(f'{found.severity:7}', SEVERITY_STYLES.get(found.severity, 'dim'))}  "

@@ -1,1 +1,1 @@
-"""Requests to a hub: sent, repeated, redirected, and their JSON answers."""
+"""HTTP requests to a hub: retries, redirects and JSON responses."""

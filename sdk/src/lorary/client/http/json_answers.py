@@ -1,4 +1,4 @@
-"""Reading JSON that a hub sent: typed, and never trusted to be what it should be."""
+"""Typed and validated access to the JSON that a hub sends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Record:
     """A JSON object with typed access to its members.
 
     Raises:
-        BadAnswer: it is not an object.
+        BadAnswer: the value is not an object.
     """
 
     def __init__(self, value: object, what: str) -> None:
@@ -49,12 +49,12 @@ class Record:
         self._what = what
 
     def text(self, key: str) -> str:
-        """Return a string member; an absent or null one is empty."""
+        """Return a string member; empty if it is absent or null."""
         value = self.data.get(key)
         return "" if value is None else self._typed(key, value, str)
 
     def whole(self, key: str) -> int:
-        """Return a member that counts something, 0 when absent."""
+        """Return a member that is a count; 0 if absent."""
         value = self.data.get(key)
         number = 0 if value is None else self._typed(key, value, int)
         if number < 0:
@@ -69,19 +69,19 @@ class Record:
         return float(value) if isinstance(value, int) else self._typed(key, value, float)
 
     def hexadecimal(self, key: str, digits: int) -> str:
-        """Return a digest. Raises BadAnswer: it has another length or other characters."""
+        """Return a digest. Raises BadAnswer: its length or characters are wrong."""
         value = self.text(key)
         if len(value) != digits or set(value) - set("0123456789abcdef"):
             self._odd(key)
         return value
 
     def mapping(self, key: str) -> dict[str, object]:
-        """Return an object member; an absent or null one is empty."""
+        """Return an object member; empty if it is absent or null."""
         value = self.data.get(key)
         return {} if value is None else cast("dict[str, object]", self._typed(key, value, dict))
 
     def items(self, key: str) -> list[object]:
-        """Return an array member; an absent or null one is empty."""
+        """Return an array member; empty if it is absent or null."""
         value = self.data.get(key)
         return [] if value is None else cast("list[object]", self._typed(key, value, list))
 
@@ -90,7 +90,7 @@ class Record:
         return tuple(self._typed(key, value, str) for value in self.items(key))
 
     def into(self, cls: type[T], **given: object) -> T:
-        """Return a dataclass; a field that is not given is the member of its name, by its type."""
+        """Return a dataclass; fields that are not given are read from members of that name."""
         values: dict[str, object] = {"data": self.data, **given}
         for one in fields(cls):  # type: ignore[arg-type]  # always a dataclass
             if one.name not in values:
@@ -107,7 +107,7 @@ class Record:
         raise BadAnswer(msg)
 
 
-#: How a field of a dataclass is read, by its annotation.
+#: How to read a field of a dataclass, by its annotation.
 _READERS: dict[str, Callable[[Record, str], object]] = {
     "str": Record.text,
     "int": Record.whole,
@@ -118,7 +118,7 @@ _READERS: dict[str, Callable[[Record, str], object]] = {
 
 
 def findings_of(values: object) -> tuple[Finding, ...]:
-    """Read findings; what is none is left out, for they only explain."""
+    """Read findings; invalid ones are skipped because they are only explanatory."""
     if not isinstance(values, list):
         return ()
     return tuple(
@@ -155,7 +155,7 @@ _BY_STATUS: dict[int, type[LoraryError]] = {
 
 
 def _class_of(code: str, status: int) -> type[LoraryError]:
-    """Return the class of a server's code, or else that of its HTTP status."""
+    """Return the class for a server's code, or for the HTTP status if the code is unknown."""
     for cls in every_class():
         if cls.code == code and cls is not LoraryError:
             return cls
@@ -172,13 +172,13 @@ def failure_of(
     token_place: str = "",
     sign_in: str = "",
 ) -> LoraryError:
-    """Return the exception of an ``application/problem+json`` answer, or of whatever else came.
+    """Return the exception for an ``application/problem+json`` or other error response.
 
     Args:
-        token_place: Where the token was that came with the request; told of one that is refused.
-        sign_in: How to sign in, where no token came with it; told of what is not found, for a hub
-            does not say whether something private is there. Not where the fact ``adapter`` tells
-            that it is seen, and lacks what was asked for; hubs that are older tell no such fact.
+        token_place: Where the token of the request was found; added if the token was refused.
+        sign_in: How to sign in, if the request had no token; added to "not found" errors, since
+            the hub does not reveal whether a private object exists. It is not added if the fact
+            ``adapter`` shows that the adapter is visible; older hubs do not send this fact.
     """
     try:
         document = json.loads(body)

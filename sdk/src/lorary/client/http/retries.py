@@ -1,4 +1,4 @@
-"""When to try again, how long to wait before, and what to say when nothing helped."""
+"""Decides whether to retry, how long to wait, and which error to raise in the end."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NOTICED_S = 1.0
 
 
 class Again(Exception):
-    """An attempt that failed and may be repeated.
+    """An attempt failed and may be repeated.
 
     Attributes:
-        error: What to raise when it is not.
-        at_least_s: How long the hub asks to wait.
+        error: The error to raise if there is no further attempt.
+        at_least_s: Minimum wait that the hub asked for, in seconds.
     """
 
     def __init__(self, error: LoraryError, at_least_s: float = 0.0) -> None:
@@ -42,15 +42,15 @@ class Again(Exception):
 
 @dataclass(slots=True)
 class Backoff:
-    """How often and how long to wait before trying again.
+    """How often to retry, and how long to wait before each attempt.
 
     Attributes:
-        announced: The thread whose wait was logged last, and when that wait ends.
+        announced: The thread whose wait was logged last, and the time at which that wait ends.
     """
 
-    attempts: int = 5  # attempts in a row without progress, the first included
-    first_s: float = 0.25  # wait after the first; doubles, with some chance in it
-    longest_s: float = 8.0  # longest wait of its own accord
+    attempts: int = 5  # maximum attempts in a row without progress, including the first
+    first_s: float = 0.25  # wait after the first failure; doubles each time, with jitter
+    longest_s: float = 8.0  # longest wait unless the hub asks for more
     sleep: Callable[[float], None] = time.sleep  # replaced in tests
     announced: tuple[int, float] = (0, 0.0)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -59,11 +59,11 @@ class Backoff:
         """Return what ``attempt`` returns, trying again while it raises ``Again``.
 
         Args:
-            attempt: Tried at least once.
-            progress: How far it has come; only failures in a row without progress count.
+            attempt: Called at least once.
+            progress: Returns how far the transfer has come; only failures without progress count.
 
         Raises:
-            LoraryError: that of the last attempt.
+            LoraryError: the error of the last attempt.
         """
         failures = 0
         while True:
@@ -78,7 +78,7 @@ class Backoff:
             self._wait(failures, last)
 
     def _wait(self, failures: int, last: Again) -> None:
-        """Wait after the ``failures``-th failure in a row, and log a wait that people notice."""
+        """Wait after the ``failures``-th failure in a row; log long waits."""
         pause = min(self.longest_s, self.first_s * 2 ** (failures - 1))
         pause = max(last.at_least_s, pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         if pause >= _NOTICED_S and self._may_announce(pause):
@@ -87,7 +87,7 @@ class Backoff:
         self.sleep(pause)
 
     def _may_announce(self, pause_s: float) -> bool:
-        """Return whether to log a wait; False while another thread waits and has said so."""
+        """Return whether to log a wait; False while a logged one of another thread runs."""
         me, now = threading.get_ident(), time.monotonic()
         with self._lock:
             thread, until = self.announced
@@ -98,17 +98,17 @@ class Backoff:
 
 
 def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Exception:
-    """Return what to raise where an attempt got no answer, or not all of it.
+    """Return the exception to raise if a response did not arrive or is incomplete.
 
     Args:
         error: What urllib3 raised.
-        may_repeat: Whether the request may be sent again although the other side may have acted.
+        may_repeat: Whether the request may be sent again even if the server may have processed it.
 
     Returns:
-        ``Again``, or a ``LoraryError`` where trying again is not safe or of no use.
+        ``Again``, or a ``LoraryError`` if a retry is unsafe or useless.
     """
     root = root_of(error)
-    if isinstance(root, LoraryError):  # of the body's maker; some are OSErrors
+    if isinstance(root, LoraryError):  # raised while the body was produced; some are OSErrors
         return root
     failure = _unreachable(root, origin)
     is_unknown = isinstance(root, socket.gaierror) and root.errno != socket.EAI_AGAIN
@@ -120,12 +120,12 @@ def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Excep
 
 
 def _is_plain_http(error: BaseException) -> bool:
-    """Whether the answer to a TLS handshake was not TLS."""
+    """Return whether the server answered a TLS handshake without TLS."""
     return isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
 
 
 def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
-    """Return what went wrong between here and a hub, or a proxy on the way to it."""
+    """Return the error for a failed connection to a hub, or to a proxy on the way to it."""
     place = f"{origin.host}:{origin.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
@@ -147,7 +147,7 @@ def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
 
 
 def pause_of(response: BaseHTTPResponse) -> float:
-    """Return how many seconds an answer asks to wait; 0 where it says nothing of use."""
+    """Return how many seconds the response asks to wait; 0 if it has no usable value."""
     try:
         return Retry().get_retry_after(response) or 0.0
     except (InvalidHeader, ValueError, OverflowError):

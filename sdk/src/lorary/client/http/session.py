@@ -1,4 +1,4 @@
-"""HTTP as this client needs it: retries, redirects, a token for one host only, whole bodies."""
+"""HTTP sessions: retries, redirects, complete bodies, a token for one origin only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_REDIRECTS = 5
 MAX_WAIT_S = 60.0
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _BUSY = frozenset({429, 502, 503, 504})
-_NOT_BEGUN = frozenset({429, 503})  # the hub says that it did nothing
+_NOT_BEGUN = frozenset({429, 503})  # the hub did not process the request
 _URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -37,8 +37,8 @@ class Request:
     """A request that can be sent again.
 
     Attributes:
-        body: Makes the body anew for each attempt; None for no body.
-        is_repeatable: Sending it twice does no harm; by default what HTTP says of the method.
+        body: Creates the body for each attempt; None for no body.
+        is_repeatable: Whether it is safe to send twice; by default this depends on the HTTP method.
     """
 
     method: str  # HTTP method
@@ -55,14 +55,14 @@ class Request:
 
 
 class Session:
-    """Requests to one hub and to where it redirects; safe to use from several threads.
+    """Requests to one hub and to the servers it redirects to; thread-safe.
 
     Args:
-        endpoint: The hub's address; only this origin is sent the token.
+        endpoint: The hub's address; the token is sent to this origin only.
         token: Bearer token, empty for none.
-        token_place: Where the token was and what to do when the hub refuses it, as sentences;
+        token_place: Where the token was found and what to do if the hub refuses it, as sentences;
             without a token, how to sign in.
-        timeout_s: Longest silence of the other side.
+        timeout_s: Maximum time without data from the server, in seconds.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Session:
         self._connections.close()
 
     def abort(self) -> None:
-        """End the requests that other threads have under way."""
+        """Cancel the running requests of other threads."""
         self._connections.abort()
 
     def locate(self, url: str) -> str:
-        """Return the URL to ask for something the hub named.
+        """Return the URL to request for a URL that the hub returned.
 
-        A hub behind a proxy or in a container may know itself by another address, so what lies
-        below its API is asked for at the address that it is known by here.
+        A hub behind a proxy or in a container may use another address for itself, so URLs below its
+        API are rewritten to the address that this client uses.
         """
         whole = quote(_joined(f"{self.api_root}/", url), safe=_URL_CHARACTERS)
         root, mark, rest = whole.partition("/api/v1/")
@@ -109,7 +109,7 @@ class Session:
         data: object = None,
         is_repeatable: bool = False,
     ) -> object:
-        """Ask the API and return its answer, None for an empty one.
+        """Call the API and return the JSON of its response; None if the response is empty.
 
         Args:
             path: Path below the API's root, or an absolute URL.
@@ -117,18 +117,18 @@ class Session:
             is_repeatable: Whether a POST may be sent twice.
 
         Raises:
-            LoraryError: what the hub answered, or that it did not.
+            LoraryError: an error response, or no response.
         """
         return self.ask(self._request(method, path, query, data, is_repeatable=is_repeatable))
 
     def create(self, path: str, data: object) -> tuple[object, bool]:
-        """Send a POST that may be repeated; return its answer, and whether its object existed.
+        """Send a repeatable POST; return its response, and whether the object existed before.
 
-        It existed if the first attempt is answered with 200; a later one may find what the first
-        made.
+        The object existed if the first attempt is answered with 200. After a retry, 200 may refer
+        to the object that the first attempt created.
 
         Raises:
-            LoraryError: what the hub answered, or that it did not.
+            LoraryError: an error response, or no response.
         """
         request = self._request("POST", path, None, data, is_repeatable=True)
         attempts = count()
@@ -169,10 +169,10 @@ class Session:
         )
 
     def items(self, path: str, query: Mapping[str, object] | None = None) -> Iterator[object]:
-        """Yield the members of a list, asking for further pages as they are needed.
+        """Yield the items of a list, requesting further pages as needed.
 
         Raises:
-            LoraryError: what the hub answered, or that it did not.
+            LoraryError: an error response, or no response.
         """
         answer = self.json("GET", path, query=query)
         seen = set()
@@ -190,30 +190,30 @@ class Session:
         yield from answer
 
     def ask(self, request: Request) -> object:
-        """Send a request until it is answered, and return the JSON of its answer.
+        """Send a request with retries and return the JSON of the response.
 
         Returns:
-            None for an empty answer.
+            None if the response is empty.
 
         Raises:
-            LoraryError: what the hub answered, or that it did not.
+            LoraryError: an error response, or no response.
         """
         return _json_of(self.read(request), request.url)
 
     def read(self, request: Request) -> bytes:
-        """Send a request until it is answered, and return the body of its answer.
+        """Send a request with retries and return the body of the response.
 
         Raises:
-            LoraryError: what the hub answered, or that it did not.
+            LoraryError: an error response, or no response.
         """
         return self.backoff.persist(lambda: self.attempt(request, _body_of))
 
     def attempt(self, request: Request, take: Callable[[BaseHTTPResponse], T]) -> T:
-        """Send a request once, following redirects, and return what ``take`` makes of its answer.
+        """Send a request once, follow redirects, and return what ``take`` returns for the response.
 
         Raises:
-            Again: there is no answer, or not all of it, or it says to try again.
-            LoraryError: an answer of 400 or more; no answer, and trying again would not help.
+            Again: the response is missing or incomplete, or asks for a retry.
+            LoraryError: a status of 400 or more; or no response, and a retry would not help.
         """
         for _ in range(MAX_REDIRECTS + 1):
             try:
@@ -246,9 +246,9 @@ class Session:
             raise SettingInvalid(str(error)) from error
 
     def _redirected(self, request: Request, response: BaseHTTPResponse) -> Request:
-        """Return the request that an answer points to.
+        """Return the request for the target of a redirect.
 
-        Only reading follows anywhere. Bodies follow inside one host, where the method is kept.
+        GET and HEAD follow redirects to any host; requests with a body only within the same host.
         """
         location = response.headers.get("Location") or ""
         url = quote(_joined(request.url, location), safe=_URL_CHARACTERS)
@@ -268,7 +268,7 @@ class Session:
         return replace(request, url=url)
 
     def _refusal(self, request: Request, response: BaseHTTPResponse) -> Exception:
-        """Read the refusal; a body that breaks off leaves the status to tell."""
+        """Return the error for a refusal; if its body is incomplete, use the status alone."""
         try:
             body = _body_of(response)
         except HTTPError:
@@ -298,9 +298,9 @@ def _no_url(url: str) -> BadAnswer:
 
 
 def _abroad(headers: Mapping[str, str], response: BaseHTTPResponse) -> dict[str, str]:
-    """Return headers for another server, which has ETags of its own.
+    """Return headers for another server, whose ETags differ.
 
-    Whether a range fits is decided here, by the ETag that came with the redirect.
+    ``If-Range`` is removed; the ETag of the redirect decides whether a range can be resumed.
     """
     kept = dict(headers)
     condition = kept.pop("If-Range", None)
@@ -318,12 +318,12 @@ def _joined(base: str, url: str) -> str:
 
 
 def _body_of(response: BaseHTTPResponse) -> bytes:
-    """Return a whole body."""
+    """Return the complete body."""
     body = response.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         msg = "The hub's response is too long."
         raise BadAnswer(msg, status=response.status)
-    return body + response.read(1)  # nothing, or the error that something is missing
+    return body + response.read(1)  # empty, or raises if data is missing
 
 
 def _json_of(body: bytes, url: str) -> object:

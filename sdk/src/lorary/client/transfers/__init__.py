@@ -1,1 +1,1 @@
-"""Files to and from a hub: uploads, downloads, the cache, folders of pulled files."""
+"""Transfers of files to and from a hub: uploads, downloads, the cache, folders of pulled files."""

@@ -1,19 +1,19 @@
-"""Files by their sha256, shared by every process and project of a user.
+"""The cache: files by their SHA-256, shared by all processes and projects of a user.
 
 <LORARY_HOME>/cache/
 ├── blobs/
 │   ├── <sha256>               whole and verified; read-only
-│   ├── <sha256>.incomplete    a download under way, or one that was killed and will go on
+│   ├── <sha256>.incomplete    a download that is running, or was interrupted and can be resumed
 │   └── <sha256>.seal          size and modification time of the blob when it was verified
 ├── locks/<sha256>.lock        held by the process that writes the blob
-├── versions/<hub>/<owner>/<name>/    what a hub said of a version, for when it does not answer:
-│   └── <revision>.json, v3.json      both names are for good; <hub> is a digest of its address
+├── versions/<hub>/<owner>/<name>/    version data, for use when the hub is unreachable:
+│   └── <revision>.json, v3.json      permanent names; <hub> is a digest of its address
 └── snapshots/<owner>/<name>/<revision>/<path>    hard links to blobs, copies where that fails
 
-Owners and adapters whose names are devices on Windows have a ``_`` after it: ``con_``.
+Owners and adapters whose names are devices on Windows get a trailing ``_``: ``con_``.
 
-A blob is known by its digest, so nothing needs to be invalidated. What was touched since it was
-sealed (hard links make that possible) is hashed again before it is handed out.
+A blob is identified by its digest, so the cache needs no invalidation. A file that was modified
+after it was sealed (hard links make that possible) is hashed again before it is used.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ BLOCK_BYTES = 1024 * 1024
 
 
 def feed(digest: _Hash, file: FileIO, on_bytes: Callable[[int], None] | None = None) -> int:
-    """Hash an open, unbuffered file from where it stands to its end.
+    """Hash an open, unbuffered file from its current position to its end.
 
     Args:
-        digest: Takes the bytes.
-        on_bytes: Told how many bytes have been read, after each block.
+        digest: Hash object to update.
+        on_bytes: Called after each block with the number of bytes read so far.
 
     Returns:
         Number of bytes read.
@@ -97,12 +97,12 @@ else:
 
 @contextlib.contextmanager
 def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock at ``path``; waits as long as another process holds it.
+    """Hold the lock at ``path``; wait while another process holds it.
 
-    The file stays: removing it would let two processes hold two files of one name.
+    The file is kept: removing it would let two processes lock two different files of one name.
 
     Args:
-        path: A file that is made where it is missing.
+        path: The lock file; created if it is missing.
         on_wait: Called once if another process holds the lock.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -116,7 +116,7 @@ def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         os.close(handle)
 
 
-#: Names of versions that never name another.
+#: Names of versions that never point to another version.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")
 _READ_ONLY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _WRITABLE = _READ_ONLY | stat.S_IWUSR
@@ -126,28 +126,28 @@ class Cache:
     """The cache below one folder.
 
     Args:
-        root: ``<LORARY_HOME>/cache``; made when first written to.
+        root: ``<LORARY_HOME>/cache``; created on the first write.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def blob(self, sha256: str) -> Path:
-        """Where a verified file is, or will be."""
+        """Return the path of a verified file, whether it exists or not."""
         return self.root / "blobs" / sha256
 
     def part(self, sha256: str) -> Path:
-        """Where a download under way is."""
+        """Return the path of an incomplete download."""
         return self.root / "blobs" / f"{sha256}.incomplete"
 
     def snapshot(self, owner: str, name: str, revision: str) -> Path:
-        """The folder of one revision."""
+        """Return the folder of one revision."""
         folder = self.root / "snapshots"
         return folder / safe_segment(owner) / safe_segment(name) / revision
 
     @contextlib.contextmanager
     def lock(self, sha256: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Be the only process that writes this blob; waits for the one that does.
+        """Lock a blob for writing; wait if another process is writing it.
 
         Args:
             on_wait: Called once before a wait.
@@ -158,17 +158,17 @@ class Cache:
             yield
 
     def missing_bytes(self, file: File) -> int:
-        """Return how many bytes of a file are not here, as far as sizes tell."""
+        """Return how many bytes of a file are missing, judging by sizes alone."""
         for place in (self.blob(file.sha256), self.part(file.sha256)):
             with contextlib.suppress(OSError):
                 return max(0, file.size_bytes - place.stat().st_size)
         return file.size_bytes
 
     def holds(self, sha256: str, size_bytes: int, *, rehash: bool = False) -> bool:
-        """Whether the blob is here and whole; one that is not is removed.
+        """Return whether the blob is cached and intact; a damaged blob is removed.
 
         Args:
-            rehash: Read all of it, whatever its seal says.
+            rehash: Read the whole file even if its seal is valid.
         """
         blob = self.blob(sha256)
         try:
@@ -184,7 +184,7 @@ class Cache:
         return False
 
     def remember(self, endpoint: str, version: Version, adapter: Reference) -> None:
-        """Keep what a hub said of a version; where that cannot be written it is left out."""
+        """Store version data for offline use; write errors are ignored."""
         folder = self._versions(endpoint, adapter)
         text = json.dumps(version.data)
         for name in (version.revision, version.name):
@@ -197,7 +197,7 @@ class Cache:
                 part.replace(folder / f"{name}.json")
 
     def recall(self, endpoint: str, reference: Reference) -> Version | None:
-        """Return what a hub said of a version whose name is for good: ``v3`` or a revision."""
+        """Return stored version data; only for names that never change (``v3`` or a revision)."""
         if not _FOR_GOOD.match(reference.rev):
             return None
         place = self._versions(endpoint, reference) / f"{reference.rev}.json"
@@ -213,20 +213,20 @@ class Cache:
         return folder / safe_segment(adapter.owner) / safe_segment(adapter.name)
 
     def open_part(self, sha256: str) -> FileIO:
-        """Open a download under way, or begin one, for reading and for writing at its end."""
+        """Open an incomplete download for reading and appending; create it if necessary."""
         part = self.part(sha256)
         try:
             return FileIO(part, "a+")
         except PermissionError:
-            # Made read-only, then killed before it was renamed. Its bytes will be hashed.
+            # Made read-only, then interrupted before the rename. Its bytes will be hashed again.
             try:
                 part.chmod(_WRITABLE)
-            except OSError:  # somebody else's
+            except OSError:  # owned by another user
                 part.unlink()
             return FileIO(part, "a+")
 
     def adopt(self, sha256: str) -> None:
-        """Turn a download that was verified into the blob, in one step."""
+        """Turn a verified download into the blob atomically."""
         part, blob = self.part(sha256), self.blob(sha256)
         part.replace(blob)
         _sync_folder(blob.parent)
@@ -241,10 +241,10 @@ class Cache:
         return self.root / "blobs" / f"{sha256}.seal"
 
     def _seal(self, sha256: str) -> None:
-        """Take down that a blob is whole, and guard it against writing by mistake."""
+        """Record that a blob is intact, and make it read-only against accidental writes."""
         blob = self.blob(sha256)
-        if os.name == "posix":  # elsewhere read-only files cannot be deleted
-            with contextlib.suppress(OSError):  # not on every disk, nor of another user's file
+        if os.name == "posix":  # on Windows, read-only files cannot be deleted
+            with contextlib.suppress(OSError):  # some disks, other users' files
                 blob.chmod(_READ_ONLY)
         found = blob.stat()
         self._seal_path(sha256).write_text(_mark(found), encoding="ascii")
@@ -263,8 +263,8 @@ def _mark(found: os.stat_result) -> str:
 def place(blob: Path, target: Path) -> None:
     """Make ``target`` the same file as ``blob``: a hard link, or a copy on another disk.
 
-    Whatever is at ``target`` is replaced in one step, a symbolic link itself and not what it
-    points to.
+    An existing ``target`` is replaced atomically; a symbolic link is replaced itself, not its
+    target.
     """
     with contextlib.suppress(OSError):
         if not target.is_symlink() and target.samefile(blob):
@@ -283,7 +283,7 @@ def place(blob: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut, where folders can be synced."""
+    """Make a rename survive a power failure, if folders can be synced."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

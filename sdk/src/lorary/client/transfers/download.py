@@ -1,10 +1,11 @@
-"""One file from a hub into the cache: resumed, hashed while it is written, verified, renamed.
+"""Downloads one file into the cache: resumed, hashed while it is written, verified, renamed.
 
-The order is what makes it safe to kill at any point:
+This order makes it safe to kill the process at any point:
 
-1. lock the blob; nobody else writes it;
+1. lock the blob, so that no other process writes it;
 2. hash what an earlier run left in ``<sha256>.incomplete``;
-3. ask for the rest (``Range`` with ``If-Range``, so that other bytes are never glued on);
+3. request the remaining bytes (``Range`` with ``If-Range``, so that parts of different files are
+   never combined);
 4. hash and write block by block, unbuffered: what was written survives ``kill -9``;
 5. compare size and sha256, sync, and only then rename.
 """
@@ -51,26 +52,26 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
 class _Transfer:
     """State of one download."""
 
-    file: File  # what is wanted
+    file: File  # the file to download
     out: FileIO  # the incomplete file, open and unbuffered
     report: Callable[[int], None]
-    digest: _Hash = field(default_factory=hashlib.sha256)  # of the bytes that are in ``out``
-    have: int = 0  # how many those are
-    fetched: int = 0  # bytes that came over the network in this run
-    restarts: int = 0  # how often the hub made it begin again
+    digest: _Hash = field(default_factory=hashlib.sha256)  # hash of the bytes in ``out``
+    have: int = 0  # number of bytes in ``out``
+    fetched: int = 0  # bytes received over the network in this run
+    restarts: int = 0  # how often the hub forced a restart
 
     @property
     def is_whole(self) -> bool:
         return self.have == self.file.size_bytes
 
     def resume(self) -> None:
-        """Hash what is there already; more than the whole file cannot be right."""
+        """Hash the existing bytes; discard them if there are more than the file has."""
         self.have = feed(self.digest, self.out)
         if self.have > self.file.size_bytes:
             self.restart()
 
     def restart(self) -> None:
-        """Forget what is there."""
+        """Discard the existing bytes."""
         self.out.seek(0)
         self.out.truncate()
         self.digest = hashlib.sha256()
@@ -78,7 +79,7 @@ class _Transfer:
         self.restarts += 1
 
     def add(self, block: bytes) -> None:
-        """Keep a block."""
+        """Append a block."""
         self.digest.update(block)
         rest = memoryview(block)
         while rest:
@@ -96,21 +97,21 @@ def fetch(
     rehash: bool = False,
     on_progress: OnProgress = silent,
 ) -> int:
-    """Bring a file into the cache.
+    """Download a file into the cache.
 
     Args:
-        session: How to reach the hub.
-        file: What is wanted; its size and digest are what the bytes are held to.
-        rehash: Read a cached file again before trusting it.
-        on_progress: Told of each block.
+        session: Session with the hub.
+        file: The file to download; its size and digest are verified.
+        rehash: Hash a cached file again before using it.
+        on_progress: Called for each block.
 
     Returns:
-        Bytes that came over the network; 0 when the cache had it.
+        Bytes received over the network; 0 if the file was cached.
 
     Raises:
-        Corrupt: other bytes arrived; they were removed.
-        DiskFull: no room.
-        LoraryError: what the hub answered, or that it did not.
+        Corrupt: the received bytes differ from the file; they were removed.
+        DiskFull: the disk has no room.
+        LoraryError: an error response, or no response.
     """
 
     def report(done: int) -> None:
@@ -163,7 +164,7 @@ def _disk_full(needed: int) -> DiskFull:
 
 
 def _persist(session: Session, transfer: _Transfer) -> None:
-    """Ask until all bytes are here; only failures in a row without progress count."""
+    """Send requests until all bytes are here; only failures without progress count as attempts."""
     if transfer.is_whole:
         return
     try:
@@ -174,7 +175,7 @@ def _persist(session: Session, transfer: _Transfer) -> None:
 
 
 def _ask(session: Session, transfer: _Transfer) -> None:
-    """Ask once for what is missing, and take what comes; again where the hub begins anew."""
+    """Request the missing bytes once, and store them; restart if the hub does."""
     url = session.locate(transfer.file.download_url)
     while not transfer.is_whole:
         headers = {}
@@ -188,7 +189,7 @@ def _ask(session: Session, transfer: _Transfer) -> None:
 
 
 def _take(response: BaseHTTPResponse, transfer: _Transfer) -> None:
-    """Take what an answer holds of the file."""
+    """Store the part of the file that a response contains."""
     _check_identity(response, transfer.file)
     if transfer.have and not _continues(response, transfer):
         _begin_again(transfer)
@@ -198,7 +199,7 @@ def _take(response: BaseHTTPResponse, transfer: _Transfer) -> None:
 
 
 def _check_identity(response: BaseHTTPResponse, file: File) -> None:
-    """Stop before reading when the hub itself says that these are other bytes."""
+    """Raise before reading if the hub's headers show that the file is a different one."""
     match = _ETAG.match(response.headers.get("ETag") or "")
     if match and match[1] != file.sha256:
         message = f"{file.path} changed on the hub while it was read. Pull again."
@@ -209,7 +210,7 @@ def _check_identity(response: BaseHTTPResponse, file: File) -> None:
 
 
 def _continues(response: BaseHTTPResponse, transfer: _Transfer) -> bool:
-    """Whether the body goes on exactly where the file ends."""
+    """Return whether the body continues exactly where the local file ends."""
     match = _RANGE.match(response.headers.get("Content-Range") or "")
     return (
         response.status == 206
@@ -227,7 +228,7 @@ def _begin_again(transfer: _Transfer) -> None:
 
 
 def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
-    """Read the body, in blocks of what has come, so that slow lines report often."""
+    """Read the body in the blocks in which it arrives, so that slow connections report often."""
     while block := response.read1(BLOCK_BYTES):
         if transfer.have + len(block) > transfer.file.size_bytes:
             message = f"{transfer.file.path}: the hub sends more bytes than the version lists."

@@ -1,16 +1,16 @@
-"""A folder that versions are pulled into: which name each file gets, and what is replaced.
+"""Folders that versions are pulled into: chooses file names and decides what may be replaced.
 
 <folder>/
-├── .lorary.json                    what Lorary wrote here, see `Entry`
+├── .lorary.json                    the record of what Lorary wrote here, see `Entry`
 ├── .lorary.lock                    held by the process that writes
 ├── noir.safetensors                weights under their own name
 ├── studio--ink.safetensors         weights whose own name is generic (pytorch_lora_weights)
-├── studio--ink--v2.safetensors     a further version
-├── studio--ink--fp16.safetensors   a further variant
-└── studio--ink--v2/README.md       companions, only where they are asked for
+├── studio--ink--v2.safetensors     another version
+├── studio--ink--fp16.safetensors   another variant
+└── studio--ink--v2/README.md       companions, only if requested
 
-Names of owners and adapters never contain ``--``, so no name stands for two adapters. A file that
-is not recorded, or that was edited since, is never replaced unless that is asked for.
+Names of owners and adapters never contain ``--``, so each name stands for one adapter only. Files
+that are not in the record, or that were edited since, are never replaced unless that is requested.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _State = Literal["here", "free", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The version that files come from.
+    """The version that files belong to.
 
     Attributes:
         hub: Address of the hub.
@@ -77,9 +77,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the record says of a file."""
+    """The record of one file."""
 
-    hub: str  # address of the hub that it came from
+    hub: str  # address of its hub
     adapter: str  # ``owner/name``
     version: str  # ``v3``
     revision: str  # 40 hex digits
@@ -90,22 +90,22 @@ class Entry:
 
     @classmethod
     def read(cls, value: object) -> Entry:
-        """Read an entry of the record. Raises BadAnswer: it is none."""
+        """Read an entry of the record. Raises BadAnswer if it is invalid."""
         record = Record(value, "entry")
         return record.into(cls, sha256=record.hexadecimal("sha256", 64))
 
     def fits(self, found: os.stat_result) -> bool:
-        """Whether the file is unchanged as far as size and time tell."""
+        """Return whether the file is unchanged, judging by size and time."""
         return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Where a file goes."""
+    """The target of a file."""
 
-    file: File  # what the version lists
-    target: Path  # its path here
-    is_here: bool  # it is there already, unchanged
+    file: File  # the file of the version
+    target: Path  # its local path
+    is_here: bool  # whether it is already there, unchanged
 
 
 @dataclass(slots=True)
@@ -113,12 +113,12 @@ class Folder:
     """A folder and its record.
 
     Attributes:
-        entries: Path below the folder to what the record says of it.
+        entries: Path below the folder to its record.
     """
 
-    root: Path  # the folder, which need not exist
+    root: Path  # the folder; it may be missing
     may_replace: bool = False  # whether files that Lorary did not write may be replaced
-    rehash: bool = False  # whether to read files that are there instead of trusting size and time
+    rehash: bool = False  # whether to hash existing files instead of trusting size and time
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def load(self) -> None:
@@ -139,7 +139,7 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that writes here, with a record that is up to date.
+        """Lock the folder for writing, with an up-to-date record.
 
         Raises:
             TargetUnusable: the folder cannot be written to.
@@ -158,7 +158,7 @@ class Folder:
             yield
 
     def check(self) -> None:
-        """See before anything is fetched that files can be written here.
+        """Check that files can be written here, before anything is downloaded.
 
         Raises:
             TargetUnusable: they cannot.
@@ -174,10 +174,10 @@ class Folder:
             raise _unusable(self.root, error.strerror) from error
 
     def plan(self, source: Source, files: Sequence[File]) -> tuple[Planned, ...]:
-        """Return where each file goes; nothing is written.
+        """Return the target of each file; nothing is written.
 
         Raises:
-            TargetTaken: another file is in the place of one.
+            TargetTaken: another file is in the way.
         """
         taken: set[str] = set()
         planned = []
@@ -188,7 +188,7 @@ class Folder:
         return tuple(planned)
 
     def add(self, source: Source, planned: Sequence[Planned]) -> None:
-        """Record files that are in their place; those that are gone are forgotten."""
+        """Record files that were placed; entries whose files are gone are removed."""
         for one in planned:
             found = one.target.stat()
             name = one.target.relative_to(self.root).as_posix()
@@ -230,7 +230,7 @@ class Folder:
         raise TargetTaken(msg, facts={"path": os.fspath(self.root)})
 
     def _state(self, name: str, source: Source, file: File) -> _State:
-        """Tell what is under a name: these bytes, nothing that counts, or another pulled file."""
+        """Return whether a name has these bytes, is free, or belongs to another pulled file."""
         place, entry = self._place(name), self._entry(name)
         if not os.path.lexists(place):
             return "free"
@@ -240,7 +240,7 @@ class Folder:
             is_same_path = (entry.adapter, entry.path) == (source.adapter.full_name, file.path)
             if entry.sha256 != file.sha256 and not (self.may_replace and is_same_path):
                 return "other"
-            if _fits(entry, place):  # damaged, with its size and time unchanged
+            if _fits(entry, place):  # damaged, although its size and time are unchanged
                 return "free"
         if self.may_replace and not place.is_dir():
             return "free"
@@ -251,7 +251,7 @@ class Folder:
         raise TargetTaken(message, facts={"path": os.fspath(place)})
 
     def _holds(self, place: Path, entry: Entry | None, file: File) -> bool:
-        """Whether these bytes are there; they are read only where the record cannot tell."""
+        """Return whether these bytes are there; the file is read only if necessary."""
         try:
             found = place.stat()
             if not place.is_file() or found.st_size != file.size_bytes:
@@ -263,7 +263,7 @@ class Folder:
             return False
 
     def _recorded(self, source: Source, file: File) -> Iterator[str]:
-        """Yield where this very file was written before."""
+        """Yield the names under which this file was written before."""
         wanted = (source.adapter.full_name, file.path, file.sha256)
         for name, entry in self.entries.items():
             if (entry.adapter, entry.path, entry.sha256) == wanted and self._place(name).exists():
@@ -274,7 +274,7 @@ class Folder:
         return next((e for other, e in self.entries.items() if collision_key(other) == key), None)
 
     def _names(self, source: Source, file: File) -> Iterator[str]:
-        """Yield the names that a file may get, in the order in which they are tried."""
+        """Yield possible names for a file, in order of preference."""
         parent, name = _split(file.path)
         if not file.is_weights:
             folder = f"{source.prefix}--{source.number}"
@@ -303,7 +303,7 @@ class Folder:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """Return folder with its slash, and name."""
+    """Return the folder with a trailing slash, and the name."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}", name
 
@@ -316,7 +316,7 @@ def _fits(entry: Entry, place: Path) -> bool:
 
 
 def existing(place: Path) -> Path:
-    """Return a path, or the nearest folder above it that exists."""
+    """Return the path itself, or its nearest existing parent folder."""
     while not place.exists() and place != place.parent:
         place = place.parent
     return place

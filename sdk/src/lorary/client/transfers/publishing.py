@@ -1,4 +1,4 @@
-"""From local files to a published version."""
+"""Publishes local files as a version."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from lorary.client.transfers.upload import Source, send
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
 
-#: Told of what was found in the files, each once, and of the adapter that there is.
+#: Called once with the findings for the files, and the existing adapter if there is one.
 OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
 
-#: Suffixes of files that may travel beside weights; everything else is inspected as weights.
+#: Suffixes of companion files; every other file is inspected as weights.
 COMPANIONS = frozenset(
     {
         ".csv", ".jpeg", ".jpg", ".json", ".md", ".png", ".toml", ".txt", ".webp", ".yaml", ".yml",
@@ -42,7 +42,7 @@ COMPANIONS = frozenset(
 
 _READY_TIMEOUT_S = 60.0
 _PREVIEWS_TIMEOUT_S = 900.0
-#: How long to stay with a state that may be the last one; the others always lead somewhere.
+#: How long to wait in a state that may be final; other states always change.
 _PATIENCE_S = {"ready": 0.0, "failed": 0.0, "none": 5.0, "waiting": 30.0}
 _POLL_S = 0.5
 _LONGEST_POLL_S = 3.0
@@ -50,15 +50,15 @@ _LONGEST_POLL_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a person says about an adapter and a version; None and empty mean: not said.
+    """Details of an adapter and a version that the user gives; None and empty mean "not given".
 
     Attributes:
-        title: Title of a new adapter; made from the file when there is none.
+        title: Title of a new adapter; derived from the file by default.
         kind: Kind of a new adapter: style, character, concept, …
-        visibility: public, unlisted or private; a new adapter is public unless told otherwise.
-        trigger_words: Phrases that wake it; the hub takes the file's own when there are none.
-        optional_trigger_words: Phrases that change the effect, which is there without them.
-        family: Base-model family, where the tensors cannot prove it.
+        visibility: public, unlisted or private; a new adapter is public by default.
+        trigger_words: Phrases that activate the adapter; by default those in the file.
+        optional_trigger_words: Phrases that change the effect, but are not needed for it.
+        family: Base-model family, if the tensors cannot prove it.
         lineage: Checkpoint that it was trained on.
         label: Short name of the version.
         notes: What is new in the version.
@@ -81,14 +81,14 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push led to.
+    """The result of a push.
 
     Attributes:
         version: The version, published or a draft.
-        uploads: What was sent, in the order given.
-        findings: Of the checks here and on the hub, each once.
-        is_new: The adapter was made by it.
-        is_repeated: The files were published as this version before; nothing was published.
+        uploads: The uploaded files, in the order given.
+        findings: Findings of the local checks and of the hub's, without duplicates.
+        is_new: Whether the push created the adapter.
+        is_repeated: Whether this version already existed with these files; nothing was published.
     """
 
     version: Version
@@ -99,10 +99,10 @@ class Pushed:
 
 
 def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
-    """Continue with every push."""
+    """Accept all findings."""
 
 
-def push(  # noqa: PLR0913 - two that are told, by keyword
+def push(  # noqa: PLR0913 - two callbacks, by keyword
     session: Session,
     target: Reference,
     places: Sequence[Path],
@@ -120,8 +120,9 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     is_new = adapter is None
     details = replace(details, title=details.title or title)
     if adapter is None and account.name.casefold() != target.owner.casefold():
-        # Under another's name a new adapter comes first: a no is better heard before the bytes
-        # have travelled. Under one's own it comes last, so that a refused file leaves none.
+        # In another user's namespace the adapter is created first, so that a refusal comes before
+        # the upload. In the user's own it is created last, so that a refused file leaves no
+        # adapter.
         adapter = _create(session, target, details)
     uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
     if adapter is None:
@@ -129,7 +130,7 @@ def push(  # noqa: PLR0913 - two that are told, by keyword
     version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
-    if is_repeated:  # the version would be warned about itself
+    if is_repeated:  # otherwise the version would be reported as its own duplicate
         everything = [found for found in everything if found.code != "weights_known"]
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated)
 
@@ -138,7 +139,7 @@ def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
     """Inspect files before anything is sent.
 
     Returns:
-        What was found, all of it less than an error, and a title by the first weights.
+        The findings, none of them an error, and a title taken from the first weights.
     """
     if not places:
         msg = "Name a file to push."
@@ -156,13 +157,13 @@ def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
 
 
 def _title(inspection: Inspection, place: Path) -> str:
-    """Return the title that a file gives itself, else one made from its name."""
+    """Return the title in the file's metadata, or one derived from its name."""
     notes = inspection.anatomy.metadata if inspection.anatomy else None
     return title_of(place.name, notes.title if notes else None)
 
 
 def _inspect(place: Path) -> Inspection | None:
-    """Return what weights are, None of a file that lies beside them."""
+    """Inspect weights; return None for a companion file."""
     try:
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
@@ -178,7 +179,7 @@ def _inspect(place: Path) -> Inspection | None:
 
 
 def _existing(session: Session, target: Reference, details: Details) -> Adapter | None:
-    """Return the adapter if there is one."""
+    """Return the adapter if it exists."""
     try:
         adapter = Adapter.read(session.json("GET", target.api_path))
     except Gone:
@@ -210,7 +211,7 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
     try:
         answer = session.json("POST", "adapters", data=data, is_repeatable=True)
     except NameTaken:
-        # Another push was faster, or the answer to an earlier attempt got lost.
+        # Another push created it, or the response to an earlier attempt was lost.
         existing = _existing(session, target, details)
         if existing is None:
             raise
@@ -226,7 +227,7 @@ def _publish(
     *,
     is_draft: bool,
 ) -> tuple[Version, bool]:
-    """Make a version; return it, and whether it was published with these files before."""
+    """Create a version; return it, and whether it already existed with these files."""
     values: dict[str, object] = {
         "label": details.label,
         "notes": details.notes,
@@ -254,10 +255,10 @@ def _publish(
 def await_previews(
     session: Session, reference: Reference, version: Version, on_progress: OnProgress
 ) -> Version:
-    """Ask until the pictures are there, cannot be made here, or time is up.
+    """Poll until the previews are ready, cannot be rendered, or time is up.
 
-    A state that may be left by itself, such as waiting for a worker that just starts, is given
-    some time.
+    A state that may change without action, such as waiting for a worker that is starting, gets a
+    grace period.
     """
     deadline = time.monotonic() + _PREVIEWS_TIMEOUT_S
     entered, state, pause = time.monotonic(), version.previews.state, _POLL_S
@@ -276,7 +277,7 @@ def await_previews(
 
 
 def _unique(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Leave out what was said before; errors first."""
+    """Return the findings without duplicates, errors first."""
     seen: dict[tuple[str, str], Finding] = {}
     for found in findings:
         seen.setdefault((found.code, found.message), found)

@@ -1,4 +1,4 @@
-"""From a version on a hub to verified files here."""
+"""Pulls a version from a hub into verified local files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PulledFile:
-    """A file that is here now.
+    """A pulled file.
 
     Attributes:
-        file: What the version lists.
-        local_path: Where it is.
-        bytes_fetched: Bytes that came over the network for it, 0 when the cache had it.
-        was_here: It was in its place already.
+        file: The file of the version.
+        local_path: Its local path.
+        bytes_fetched: Bytes received over the network for it; 0 if it was cached.
+        was_here: Whether it was already in its place.
     """
 
     file: File
@@ -41,15 +41,15 @@ class PulledFile:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A version that is here now.
+    """A pulled version.
 
     Attributes:
         adapter: ``owner/name``.
         version: The version.
-        folder: Where its files are.
-        files: The files that are there.
-        left_out: Companions that were not asked for.
-        is_offline: The hub did not answer: all of it, and what is known of it, is from the cache.
+        folder: The folder of its files.
+        files: The pulled files.
+        left_out: Companions that were not requested.
+        is_offline: Whether the hub was unreachable; all data then comes from the cache.
     """
 
     adapter: str
@@ -61,7 +61,7 @@ class Pulled:
 
     @property
     def path(self) -> Path:
-        """The primary weights file; the folder when the version has none."""
+        """The primary weights file; the folder if the version has none."""
         for pulled in self.files:
             if pulled.file.is_primary:
                 return pulled.local_path
@@ -69,22 +69,22 @@ class Pulled:
 
 
 def read_version(session: Session, reference: Reference) -> Version:
-    """Ask for a version; without a rev, for the latest."""
+    """Request a version; the latest if the reference has no rev."""
     return Version.read(session.json("GET", reference.version_path))
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where pulled files go.
+    """Where to put pulled files.
 
     Attributes:
-        folder: A folder, where `lorary.client.transfers.folders` chooses the names; None for the
-            cache's own, where files have the names of the version.
+        folder: A folder, in which `lorary.client.transfers.folders` chooses the names; None for the
+            cache's own folder, in which files keep their names.
     """
 
     folder: Path | None = None
-    may_replace: bool = False  # files of others in the folder may be replaced
-    has_companions: bool = False  # README.md, samples and the like go into the folder, too
+    may_replace: bool = False  # whether files that Lorary did not write may be replaced
+    has_companions: bool = False  # whether README.md, samples etc. go into the folder as well
 
 
 def pull(
@@ -115,7 +115,7 @@ def pull(
 def _resolve(
     session: Session, cache: Cache, reference: Reference
 ) -> tuple[Version, Unreachable | None]:
-    """Return a version; of a hub that does not answer what it said before, and why that was needed.
+    """Return a version; if the hub is unreachable, the stored version data and the error.
 
     Raises:
         Unreachable: the name may have moved since, or this version was never pulled here.
@@ -145,17 +145,17 @@ def _device(folder: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Transfer:
-    """Brings files of a version here."""
+    """Downloads and places the files of a version."""
 
     session: Session
     cache: Cache
     source: Source
-    failure: Unreachable | None  # why the hub cannot be asked; None when it can
+    failure: Unreachable | None  # why the hub is unreachable; None if it is not
     rehash: bool
     on_progress: OnProgress
 
     def to_cache(self, folder: Path) -> Pulled:
-        """Fetch all files; in the cache's own folder they have the names of the version."""
+        """Download all files; in the cache's own folder they keep their names."""
         planned = [
             Planned(file, folder.joinpath(*file.path.split("/")), is_here=False)
             for file in self.source.version.files
@@ -167,10 +167,10 @@ class _Transfer:
         return self._pulled(folder, planned, fetched)
 
     def to_folder(self, folder: Folder, files: Sequence[File]) -> Pulled:
-        """Fetch what is not there yet, and place it.
+        """Download the files that are missing, and place them.
 
-        Others may write to the folder while files are fetched, so names are chosen before, when
-        a refusal costs nothing, and again when the folder is locked.
+        Other processes may write to the folder meanwhile, so names are chosen twice: before the
+        download, when a refusal costs nothing, and again when the folder is locked.
         """
         folder.check()
         folder.load()
@@ -187,14 +187,14 @@ class _Transfer:
         return self._pulled(folder.root, planned, fetched)
 
     def _check_room(self, folder: Path, planned: Sequence[Planned]) -> None:
-        """See before anything is fetched that all files have room."""
+        """Check that there is room for all files, before anything is downloaded."""
         missing = [one.file for one in planned if not one.is_here]
         _require_room(self.cache.root, sum(map(self.cache.missing_bytes, missing)))
-        if _device(folder) != _device(self.cache.root):  # files are copied there, not linked
+        if _device(folder) != _device(self.cache.root):  # files are copied, not linked
             _require_room(folder, sum(file.size_bytes for file in missing))
 
     def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
-        """Bring files into the cache; returns path → bytes fetched."""
+        """Download files into the cache; return path → bytes received."""
         missing = [one.file for one in planned if not one.is_here]
         if self.failure is not None:
             self._require_cached(missing, self.failure)

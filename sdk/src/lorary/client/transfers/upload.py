@@ -1,7 +1,7 @@
-"""One file from this computer to a hub: announced, sent in whole or by parts, checked.
+"""Uploads one file to a hub: announced, sent in one request or in parts, checked.
 
-Only what is missing travels. A digest that the hub knows is accepted without a byte; an upload
-that an earlier run began is found again and goes on with the parts that have not arrived.
+Only missing bytes are sent. If the hub knows the digest, nothing is sent; an interrupted upload is
+found again and continues with the missing parts.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from lorary.client.transfers.cache import BLOCK_BYTES, digest_file
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-# Parts that are sent directly to the bucket, by links from the hub.
+# Parts that are sent directly to the bucket, with links from the hub.
 #
 # If a link does not work, that part and all later ones are sent through the hub.
 
 
-#: Links per request: few enough that none expires before it is used.
+#: Number of links per request: low enough that none expires before it is used.
 _AT_ONCE = 20
 
 
@@ -105,7 +105,7 @@ class DirectParts:
 
 PARALLEL_PARTS = 3
 _PART_TRIES = 3
-_RECENT = 100  # uploads among which an earlier run's is looked for
+_RECENT = 100  # how many recent uploads to search for an interrupted one
 _FIRST_POLL_S = 0.1
 _LONGEST_POLL_S = 2.0
 _CHECK_TIMEOUT_S = 1800.0
@@ -113,7 +113,7 @@ _CHECK_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A local file as it was when it was hashed."""
+    """The state of a local file when it was hashed."""
 
     place: Path
     path: str
@@ -123,12 +123,13 @@ class Source:
 
     @classmethod
     def of(cls, place: Path, on_progress: OnProgress = silent) -> Source:
-        """Hash a file; its path on the hub is its own name.
+        """Hash a file; its path on the hub is its file name.
 
-        The hub keeps names in NFC. Systems that do not would never find their uploads again.
+        The hub stores names in NFC. The name is normalised, or interrupted uploads
+        would not be found.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         found = place.stat()
 
@@ -140,7 +141,7 @@ class Source:
         return cls(place, path, found.st_size, found.st_mtime_ns, sha256)
 
     def require_unchanged(self) -> None:
-        """Make sure that it is still what was hashed. Raises Corrupt: somebody wrote to it."""
+        """Check that the file is unchanged. Raises Corrupt: it was modified after it was hashed."""
         found = self.place.stat()
         if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
             msg = f"{self.place} changed while it was sent. Push it again."
@@ -148,12 +149,12 @@ class Source:
 
 
 class _Stopped(Exception):
-    """Another part failed, or the user gave up."""
+    """Another part failed, or the user cancelled."""
 
 
 @dataclass(slots=True)
 class _Meter:
-    """How much of a file has left; its parts report from several threads."""
+    """Counts the bytes sent; parts report from several threads."""
 
     source: Source
     on_progress: OnProgress
@@ -162,13 +163,13 @@ class _Meter:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, done: int) -> None:
-        """Count from what the hub has already."""
+        """Start with the bytes that the hub already has."""
         self.is_stopped = False
         self.done = 0
         self.add(done)
 
     def add(self, count: int) -> None:
-        """Count bytes, or take them back. Raises _Stopped: nothing more should be sent."""
+        """Add bytes to the count, or subtract them. Raises _Stopped if sending should stop."""
         with self.lock:
             if self.is_stopped:
                 raise _Stopped
@@ -177,14 +178,14 @@ class _Meter:
             self.on_progress(report)
 
     def stop(self) -> None:
-        """End the parts under way at their next block."""
+        """Stop the running parts at their next block."""
         with self.lock:
             self.is_stopped = True
 
 
 @dataclass(slots=True)
 class _Feed:
-    """A section of the file as a request body, hashed while it leaves."""
+    """A section of the file as a request body, hashed while it is sent."""
 
     meter: _Meter
     offset: int
@@ -200,7 +201,7 @@ class _Feed:
         return digest.hexdigest()
 
     def blocks(self) -> Iterator[memoryview]:
-        """Yield the section from its start; a further attempt takes its bytes back first."""
+        """Yield the section from its start; a retry first subtracts its bytes from the count."""
         taken_back, self.sent = self.sent, 0
         self.digest = hashlib.sha256()
         self.meter.add(-taken_back)
@@ -228,21 +229,21 @@ class _Feed:
 def _opened(place: Path) -> FileIO:
     try:
         return FileIO(place, "r")
-    except OSError as error:  # not to be taken for a failure of the network
+    except OSError as error:  # must not be mistaken for a network error
         message = f"{place} cannot be read: {error.strerror}."
         raise FileMissing(message) from error
 
 
 def send(session: Session, source: Source, on_progress: OnProgress = silent) -> Upload:
-    """Bring a file to the hub and wait for its checks.
+    """Upload a file and wait for its checks.
 
     Returns:
         The accepted upload.
 
     Raises:
         UploadRefused: a check found an error; ``findings`` says which.
-        DigestMismatch: other bytes arrived than were announced.
-        LoraryError: what the hub answered, or that it did not.
+        DigestMismatch: the hub received different bytes.
+        LoraryError: an error response, or no response.
     """
     upload = _announce(session, source)
     if upload.state == "receiving":
@@ -251,7 +252,7 @@ def send(session: Session, source: Source, on_progress: OnProgress = silent) -> 
 
 
 def _announce(session: Session, source: Source) -> Upload:
-    """Find the upload that an earlier run began, or begin one."""
+    """Return an interrupted upload of the file, or announce a new one."""
     for item in islice(session.items("uploads", {"limit": _RECENT}), _RECENT):
         upload = Upload.read(item)
         is_same = (upload.path, upload.sha256) == (source.path, source.sha256)
@@ -285,13 +286,13 @@ def _transfer(session: Session, upload: Upload, meter: _Meter) -> Upload:
         except UploadIncomplete:
             upload = _with_direct_parts(session, _fresh(session, upload))
         except StateConflict:
-            # The answer to an earlier attempt got lost, and the checks have an answer already.
+            # The response to an earlier attempt was lost, and the checks have finished.
             return _fresh(session, upload)
     raise UploadIncomplete
 
 
 def _with_direct_parts(session: Session, upload: Upload) -> Upload:
-    """Let the hub look for parts in its bucket, if they were sent there; return the upload."""
+    """Let the hub register parts that were sent to its bucket; return the upload."""
     named = upload.urls.get("parts")
     if not upload.urls.get("links") or not isinstance(named, str):
         return upload
@@ -309,14 +310,14 @@ def _send_whole(session: Session, upload: Upload, meter: _Meter) -> Upload:
     try:
         answer = _put(session, url, _Feed(meter, 0, size))
     except StateConflict:
-        # The answer to an earlier attempt got lost: the hub has the bytes.
+        # The response to an earlier attempt was lost: the hub has the bytes.
         return _fresh(session, upload)
     meter.source.require_unchanged()
     return _fresh(session, upload) if answer is None else Upload.read(answer)
 
 
 def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
-    """Send the parts that are not there, a few at a time."""
+    """Send the missing parts, a few at a time."""
     here = {part.number: part for part in upload.parts}
     size, step = upload.size_bytes, upload.part_bytes
     count = -(-size // step)
@@ -348,14 +349,14 @@ def _send_parts(session: Session, upload: Upload, meter: _Meter) -> None:
 
 
 def _is_here(part: Part | None, feed: _Feed) -> bool:
-    """Whether the hub has this part of this very file."""
+    """Return whether the hub has this part of the same file."""
     if part is None or part.size_bytes != feed.length:
         return False
     return not part.sha256 or part.sha256 == feed.expected()
 
 
 def _raise_first(jobs: Sequence[Future[None]]) -> None:
-    """Raise what went wrong first; parts that were stopped because of it say nothing."""
+    """Raise the first error; parts that were stopped because of it are ignored."""
     errors = [job.exception() for job in jobs if not job.cancelled()]
     for error in errors:
         if error is not None and not isinstance(error, _Stopped):
@@ -382,13 +383,13 @@ def _put(session: Session, url: str, feed: _Feed) -> object:
 
 
 def _url(session: Session, upload: Upload, key: str, path: str) -> str:
-    """Return where to send to: what the hub named, else the usual place."""
+    """Return the URL to send to: the one that the hub returned, or the default."""
     named = upload.urls.get(key)
     return session.locate(named if isinstance(named, str) and named else path)
 
 
 def _wait_for_checks(session: Session, upload: Upload, on_progress: OnProgress) -> Upload:
-    """Wait until the checks have an answer."""
+    """Wait until the checks have finished."""
     deadline = time.monotonic() + _CHECK_TIMEOUT_S
     pause = _FIRST_POLL_S
     while upload.state in {"receiving", "checking"}:
