@@ -8,6 +8,7 @@ tag:film            in the tags; so ``base:`` and ``trigger:``
 rank:8..32          rank from 8 to 32; ``rank:16``, ``rank:>=16``, ``rank:..8``
 size:<100mb         size of the files; kB, MB, GB as on the pages
 rating:general      content rating; ``rating:<=suggestive`` and other ranges of levels
+noir.safetensors    a file of this name; the ending may be missing
 
 Nothing is an error: an unknown field, a field without a valid value and a quote without its pair
 are plain words.
@@ -25,6 +26,8 @@ from registry.search import words
 MAX_TEXT = 400
 #: Words and filters that count; further ones are ignored.
 MAX_TERMS = 12
+#: Ending of a query's word that is the name of a file.
+FILE_ENDING = ".safetensors"
 #: Letters that an unfinished word must have.
 MIN_UNFINISHED = 2
 
@@ -60,6 +63,7 @@ class Word:
         parts: Its folded words: one, or those of a phrase or of a word such as ``semi-realistic``.
         raw: The last part, not folded.
         column: The only column to look in, "" for all.
+        is_file: Whether it was typed with the ending of a file, which ``text`` lacks.
     """
 
     text: str
@@ -71,6 +75,7 @@ class Word:
     is_phrase: bool = False
     is_excluded: bool = False
     is_unfinished: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,8 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     if name and name not in COLUMNS:  # an unknown field is a word like others
         start = piece.start("field")
         value = piece.string[start : piece.end()]
+    is_file = value.lower().endswith(FILE_ENDING)
+    value = value[: -len(FILE_ENDING)] if is_file else value
     raw = [word for word in words.raw_words(value) if words.fold(word)]
     if not raw:
         return None
@@ -166,6 +173,7 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
         column=COLUMNS.get(name, ""),
         is_phrase=group == "quoted",
         is_excluded=is_excluded,
+        is_file=is_file,
     )
 
 
