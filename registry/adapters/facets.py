@@ -74,6 +74,17 @@ def overall(user: Viewer, names: Collection[str] = FIELDS) -> dict[str, Facet]:
     return {name: Facet(values) for name, values in _counted(user, names).items()}
 
 
+def with_choice() -> frozenset[str]:
+    """Return the fields with few values of which adapters have several, or recently had."""
+    few = Q(field__in=set(FIELDS) - _MANY) & ~Q(value="")
+    counted, changed = (
+        rows.objects.filter(few).values_list("field", "value").order_by()
+        for rows in (FacetCount, FacetChange)
+    )
+    values = Counter(name for name, _value in counted.union(changed))
+    return frozenset(name for name, number in values.items() if number > 1)
+
+
 def total(user: Viewer, query: Query, matches: Found | None = None) -> Total:
     """Return how many adapters a query finds.
 
