@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
+from registry.adapters.manifests import MAIN
 from registry.blobs import selectors as blob_selectors
 from registry.errors import Gone, NotFound
 from registry.models import (
@@ -27,6 +28,8 @@ from registry.models import (
 from registry.scan import checks
 
 LATEST = "latest"
+#: States of versions that ``main`` means only if no other one is published.
+NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
 
 #: Maximum versions that a refusal lists.
 NAMED = 5
@@ -102,7 +105,12 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     revisions = Revision.objects.filter(adapter=adapter)
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
-    return versions_for(rows, [revision]).get(revision.pk) if revision else None
+    found = versions_for(rows, [revision]).get(revision.pk) if revision else None
+    latest = adapter.latest_version_id
+    # As for clients of the Hugging Face Hub (``revisions.default_revisions``).
+    if name == MAIN and latest and found is not None and found.state in NOT_OFFERED:
+        return rows.filter(pk=latest).first()
+    return found
 
 
 def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
