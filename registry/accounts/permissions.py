@@ -133,6 +133,6 @@ def require_standing(adapter: Adapter) -> None:
 
 
 def require_owner_or_operator(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
-    """Return the actor, who must be allowed to withdraw parts of an adapter."""
+    """Return the actor, who must be allowed to change the adapter or an administrator."""
     user = require_user(actor)
     return user if is_operator(user) else _require_own(user, adapter)
