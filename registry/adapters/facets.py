@@ -190,15 +190,19 @@ def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tup
 def _owners(user: Viewer, words: str) -> int:
     """Return how many owners ``owners`` lists, without reading their adapters."""
     named = Namespace.objects.filter(key__contains=words.casefold())
-    known = FacetCount.objects.filter(field=OWNER)
-    ids = known.annotate(owner=Cast("value", IntegerField())).values("owner")
+    counters = FacetCount.objects.filter(field=OWNER)
+    counted = counters.annotate(owner=Cast("value", IntegerField())).values("owner")
+    number = named.filter(pk__in=counted).count()
+    # Counters lack the latest changes, and the adapters that only the viewer finds.
     changes = _changes(Q(field=OWNER))
-    changes.update({key: n for key, n in _tally(_own(user), (OWNER,)).items() if key[0] == OWNER})
-    changed = {value: delta for (_field, value), delta in changes.items()}
-    before = dict(known.filter(value__in=changed).values_list("value", "count"))
-    shown = {str(pk) for pk in named.filter(pk__in=changed).values_list("pk", flat=True)}
-    new = sum((before.get(one, 0) + changed[one] > 0) - (one in before) for one in shown)
-    return named.filter(pk__in=ids).count() + new
+    changes.update(_tally(_own(user), (OWNER,)))
+    ids = [value for name, value in changes if name == OWNER]
+    before = dict(counters.filter(value__in=ids).values_list("value", "count"))
+    for pk in named.filter(pk__in=ids).values_list("pk", flat=True):
+        value = str(pk)
+        is_listed = before.get(value, 0) + changes[OWNER, value] > 0
+        number += int(is_listed) - int(value in before)
+    return number
 
 
 def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:
