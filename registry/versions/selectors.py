@@ -235,14 +235,13 @@ def findings_of(
         of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
         found = [*(Result(**values) for values in own["findings"]), *of_bytes]
     if not is_owner:
-        found = [row for row in found if checks.is_public(row.code, row.severity)]
+        found = public_of(found)
     return list({(row.code, row.message): row for row in found}.values())
 
 
-def hidden_findings(version: Version, primary: File | None) -> int:
-    """Return the number of findings that only the owner sees."""
-    found = findings_of(version, primary, is_owner=True)
-    return sum(not checks.is_public(row.code, row.severity) for row in found)
+def public_of(found: Iterable[Finding | Result]) -> list[Finding | Result]:
+    """Return the findings that not only the owner sees."""
+    return [row for row in found if checks.is_public(row.code, row.severity)]
 
 
 def _pair_document(version: Version) -> dict[str, Any]:
