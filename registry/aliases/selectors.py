@@ -64,7 +64,11 @@ def by_version(adapter: Adapter, known: Iterable[Version] = ()) -> dict[int, lis
 
 
 def get(adapter: Adapter, name: str) -> Alias:
-    """Return an existing alias. Raises NotFound: there is none."""
+    """Return an existing alias.
+
+    Raises:
+        NotFound: there is none.
+    """
     found = listing(adapter).filter(name=name).first()
     if found is None:
         raise _absent(adapter, name)

@@ -49,7 +49,11 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Return the origin of an absolute http or https URL. Raises ValueError: it is not one."""
+        """Return the origin of an absolute http or https URL.
+
+        Raises:
+            ValueError: it is not one.
+        """
         parts = parse_url(url)  # as urllib3 does, which connects by it
         if parts.scheme not in {"http", "https"} or not parts.host:
             raise ValueError(url)
