@@ -86,9 +86,11 @@ class SignUpForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "username", "autocapitalize": "none"}),
     )
     email = forms.EmailField(
-        label=_("E-mail (required)"),
+        label=_("E-mail"),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-        help_text=_("For the administrator alone, who can help you if you lose your password."),
+        help_text=_(
+            "Required. For the administrator alone, who can help you if you lose your password."
+        ),
     )
     password = forms.CharField(
         label=_("Password"),
