@@ -19,6 +19,7 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from kombu.exceptions import ChannelError
@@ -27,6 +28,9 @@ from kombu.utils.json import dumps
 
 #: Prefix of the URLs of this broker.
 SCHEME = "embedded"
+#: Messages of a queue that wait at most. Each wakes a worker, which then runs all jobs that it can;
+#: of a queue that no worker serves, one for each version would wait.
+MOST_WAITING = 16
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,12 @@ class Channel(filesystem.Channel):
         message: object,
         **_kwargs: Any,  # noqa: ANN401 - kombu's
     ) -> None:
-        """Write a message to a temporary name, then rename it to one that readers look for."""
+        """Write a message to a temporary name, then rename it to one that readers look for.
+
+        Nothing is written if ``MOST_WAITING`` messages of the queue wait.
+        """
+        if self._waiting(self.data_folder_out, queue) >= MOST_WAITING:
+            return
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}.{queue}.msg"
         place = Path(self.data_folder_out) / name
         draft = place.with_name(f"{name}.new")
@@ -67,13 +76,29 @@ class Channel(filesystem.Channel):
             raise ChannelError(text) from error
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ANN401 - kombu's
-        """Return the next readable message; kombu raises Empty after the last one."""
+        """Return the next readable message.
+
+        Raises:
+            Empty: there is none. Looked for ten times a second: kombu would sort all messages.
+        """
         del timeout
+        if not self._waiting(self.data_folder_in, queue):
+            raise Empty
         while True:
             try:
                 return super()._get(queue)
             except (ChannelError, ValueError) as error:
                 log.warning("skipping a message of queue %s: %s", queue, error)
+
+    @staticmethod
+    def _waiting(folder: str, queue: str) -> int:
+        """Return how many messages of a queue a folder has."""
+        ending = f"{queue}.msg"
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - ten times a second, without paths
+        except OSError:
+            return 0
+        return sum(name.partition(".")[2] == ending for name in names)
 
 
 class Transport(filesystem.Transport):

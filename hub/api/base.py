@@ -112,7 +112,11 @@ class Endpoint(APIView):
         return self.request.user
 
     def signed_in(self) -> User:
-        """Return the signed-in user. Raises Unauthenticated: the user is anonymous."""
+        """Return the signed-in user.
+
+        Raises:
+            Unauthenticated: the user is anonymous.
+        """
         return permissions.require_user(self.viewer)
 
     def body(self, kind: type[S], *, is_partial: bool = False) -> dict[str, Any]:

@@ -50,7 +50,11 @@ class BoundedJSONParser(JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the document. Raises Malformed: the JSON is nested too deeply."""
+        """Return the document.
+
+        Raises:
+            Malformed: the JSON is nested too deeply.
+        """
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:

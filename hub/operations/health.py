@@ -75,7 +75,11 @@ def _is_locked(error: OperationalError) -> bool:
 
 
 def check_migrations() -> None:
-    """Require that all migrations are applied. Raises RuntimeError: some are not."""
+    """Require that all migrations are applied.
+
+    Raises:
+        RuntimeError: some are not.
+    """
     missing = _leaves() - set(MigrationRecorder(connection).applied_migrations())
     if missing:
         msg = f"migrations are not applied: {sorted(missing)}"
@@ -114,7 +118,11 @@ def _require_room(folder: Path) -> None:
 
 
 def check_broker() -> None:
-    """Connect to the broker. Raises Exception: it cannot be reached."""
+    """Connect to the broker.
+
+    Raises:
+        Exception: it cannot be reached.
+    """
     with current_app.connection_for_write() as link:
         link.ensure_connection(max_retries=1, timeout=math.ceil(PROBE_TIMEOUT_S))
 

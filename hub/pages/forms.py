@@ -88,7 +88,9 @@ class SignUpForm(forms.Form):
     email = forms.EmailField(
         label=_("E-mail"),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-        help_text=_("For the administrator alone, who can help you if you lose your password."),
+        help_text=_(
+            "Required. For the administrator alone, who can help you if you lose your password."
+        ),
     )
     password = forms.CharField(
         label=_("Password"),
@@ -205,9 +207,10 @@ class AdapterForm(forms.Form):
         label=_("Licence for pictures"),
         max_length=LIMITS["licence"],
         required=False,
+        widget=forms.TextInput(attrs={"list": "licences"}),
         help_text=_(
-            "What others may do with pictures that they make with it, for example “CC-BY-4.0” or "
-            "“personal use only”."
+            "What others may do with pictures that they make with it: one of the list, the id of "
+            "another licence, or your own words."
         ),
     )
     maturity = forms.ChoiceField(
@@ -245,7 +248,7 @@ class YankForm(forms.Form):
     """Reason for yanking a version."""
 
     reason = forms.CharField(
-        label=_("Reason"),
+        label=_("Reason (required)"),
         max_length=MAX_REASON,
         help_text=_("Public. Tell users of this version in one sentence why you yank it."),
     )

@@ -197,7 +197,11 @@ class ClientSocket(socket.socket):
             self.settimeout(wait_s)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Return received bytes. Raises TimeoutError: the client sends too slowly."""
+        """Return received bytes.
+
+        Raises:
+            TimeoutError: the client sends too slowly.
+        """
         if flags or self.gettimeout() == 0.0:
             return super().recv(size, flags)
         data = self._read_when_ready(partial(os.read, self.fileno(), size))
@@ -249,7 +253,11 @@ class ClientSocket(socket.socket):
         self._window_s, self._received, self._received_before = 0.0, 0, self._received
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 - any buffer
-        """Send all bytes. Raises TimeoutError: the client reads too slowly."""
+        """Send all bytes.
+
+        Raises:
+            TimeoutError: the client reads too slowly.
+        """
         del flags
         rest = memoryview(data)
         while rest:

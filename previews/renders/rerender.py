@@ -78,14 +78,15 @@ def run(
     return result
 
 
-def rerender_all(*, adapter: Adapter) -> None:
+def rerender_all(*, adapter: Adapter, apart_from: int = 0) -> None:
     """Begin renders of an adapter's outdated versions, the latest version first.
 
-    An invalid bases file is logged. Run ``manage.py rerender`` once it is corrected.
+    The version with the id ``apart_from`` is left out. A broken bases file is logged. Run
+    ``manage.py rerender`` once it is corrected.
     """
     by_family: dict[str, Recipe | None] = {}
     try:
-        for version in _candidates(adapter):
+        for version in _candidates(adapter).exclude(pk=apart_from):
             if version.family not in by_family:
                 by_family[version.family] = recipes.recipe_for(version)
             if _outdated(version, by_family[version.family]) is not None:
@@ -98,7 +99,7 @@ def rerender_all(*, adapter: Adapter) -> None:
 
 def on_version_published(version_id: int) -> None:
     """Render other versions again if the new one extends the strengths of the recipe."""
-    rerender_all(adapter=Adapter.objects.get(versions=version_id))
+    rerender_all(adapter=Adapter.objects.get(versions=version_id), apart_from=version_id)
 
 
 def _candidates(adapter: Adapter | None) -> QuerySet[Version]:

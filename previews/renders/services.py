@@ -28,6 +28,8 @@ from registry.models import OUT_STATES, JobState, User, Version, VersionState
 def rate(*, actor: User, image_id: int, maturity: str) -> Image:
     """Set the content rating of a rendered picture; "" means that of its adapter.
 
+    Its owner and administrators may do that.
+
     Raises:
         NotFound: the picture does not exist, or the actor cannot see its version.
         Forbidden, Unauthenticated, Gone: see ``permissions.require_adapter``.
@@ -40,7 +42,8 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
     version = render_selectors.render(user, image.render_id).version
     if version is None:
         raise NotFound(_("There is no such picture."))
-    permissions.require_adapter(user, version.adapter)
+    permissions.require_owner_or_operator(user, version.adapter)
+    permissions.require_standing(version.adapter)
     image.maturity = checked_rating(maturity)
     image.save(update_fields=["maturity"])
     return image

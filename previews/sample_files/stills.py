@@ -37,7 +37,11 @@ _TAKE_APART = {
 
 
 def take_apart(kind: Format, data: bytes) -> Parts:
-    """Parse a picture. Raises Refused: it is damaged or too large."""
+    """Parse a picture.
+
+    Raises:
+        Refused: it is damaged or too large.
+    """
     return _TAKE_APART[kind](data)
 
 

@@ -100,7 +100,11 @@ def _picture(frame: VideoFrame) -> Image.Image:
 
 
 def frames_of_webp(parts: Parts) -> Iterator[Moment]:
-    """Yield the frames of an animated WebP on white. Raises Refused: it cannot be decoded."""
+    """Yield the frames of an animated WebP on white.
+
+    Raises:
+        Refused: it cannot be decoded.
+    """
     ends = 0.0
     try:
         with Image.open(io.BytesIO(parts.picture), formats=["WEBP"]) as picture:
@@ -124,7 +128,11 @@ def _require_short(seconds: float) -> None:
 
 
 def save(frames: Iterable[Moment], file: Path) -> tuple[Image.Image, tuple[int, int]]:
-    """Write an MP4; return its first picture and its size. Raises Refused: there are no frames."""
+    """Write an MP4; return its first picture and its size.
+
+    Raises:
+        Refused: there are no frames.
+    """
     first: Image.Image | None = None
     size = (0, 0)
     with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}) as container:

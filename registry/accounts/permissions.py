@@ -30,7 +30,11 @@ def writable_by(user: User) -> QuerySet[Namespace]:
 
 
 def require_user(actor: User | AnonymousUser | None) -> User:
-    """Return the signed-in actor. Raises Unauthenticated: nobody is signed in."""
+    """Return the signed-in actor.
+
+    Raises:
+        Unauthenticated: nobody is signed in.
+    """
     if actor is None or not actor.is_authenticated:
         raise Unauthenticated(_("Sign in, or send an access token."))
     return actor
@@ -125,7 +129,11 @@ def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
 
 
 def require_standing(adapter: Adapter) -> None:
-    """Refuse an adapter that was withdrawn as a whole. Raises Gone: it was withdrawn."""
+    """Refuse an adapter that was withdrawn as a whole.
+
+    Raises:
+        Gone: it was withdrawn.
+    """
     if adapter.withdrawn_reason:
         text = _("“%(name)s” was withdrawn and accepts no changes: %(reason)s")
         facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
@@ -133,6 +141,6 @@ def require_standing(adapter: Adapter) -> None:
 
 
 def require_owner_or_operator(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
-    """Return the actor, who must be allowed to withdraw parts of an adapter."""
+    """Return the actor, who must be allowed to change the adapter or an administrator."""
     user = require_user(actor)
     return user if is_operator(user) else _require_own(user, adapter)

@@ -74,6 +74,17 @@ def overall(user: Viewer, names: Collection[str] = FIELDS) -> dict[str, Facet]:
     return {name: Facet(values) for name, values in _counted(user, names).items()}
 
 
+def with_choice() -> frozenset[str]:
+    """Return the fields with few values of which adapters have several, or recently had."""
+    few = Q(field__in=set(FIELDS) - _MANY) & ~Q(value="")
+    counted, changed = (
+        rows.objects.filter(few).values_list("field", "value").order_by()
+        for rows in (FacetCount, FacetChange)
+    )
+    values = Counter(name for name, _value in counted.union(changed))
+    return frozenset(name for name, number in values.items() if number > 1)
+
+
 def total(user: Viewer, query: Query, matches: Found | None = None) -> Total:
     """Return how many adapters a query finds.
 
@@ -179,15 +190,19 @@ def owners(user: Viewer, words: str, *, begin: int, size: int) -> tuple[list[tup
 def _owners(user: Viewer, words: str) -> int:
     """Return how many owners ``owners`` lists, without reading their adapters."""
     named = Namespace.objects.filter(key__contains=words.casefold())
-    known = FacetCount.objects.filter(field=OWNER)
-    ids = known.annotate(owner=Cast("value", IntegerField())).values("owner")
+    counters = FacetCount.objects.filter(field=OWNER)
+    counted = counters.annotate(owner=Cast("value", IntegerField())).values("owner")
+    number = named.filter(pk__in=counted).count()
+    # Counters lack the latest changes, and the adapters that only the viewer finds.
     changes = _changes(Q(field=OWNER))
-    changes.update({key: n for key, n in _tally(_own(user), (OWNER,)).items() if key[0] == OWNER})
-    changed = {value: delta for (_field, value), delta in changes.items()}
-    before = dict(known.filter(value__in=changed).values_list("value", "count"))
-    shown = {str(pk) for pk in named.filter(pk__in=changed).values_list("pk", flat=True)}
-    new = sum((before.get(one, 0) + changed[one] > 0) - (one in before) for one in shown)
-    return named.filter(pk__in=ids).count() + new
+    changes.update(_tally(_own(user), (OWNER,)))
+    ids = [value for name, value in changes if name == OWNER]
+    before = dict(counters.filter(value__in=ids).values_list("value", "count"))
+    for pk in named.filter(pk__in=ids).values_list("pk", flat=True):
+        value = str(pk)
+        is_listed = before.get(value, 0) + changes[OWNER, value] > 0
+        number += int(is_listed) - int(value in before)
+    return number
 
 
 def values(user: Viewer, name: str, words: str, *, limit: int) -> list[str]:

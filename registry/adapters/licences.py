@@ -111,7 +111,7 @@ def licence_of(text: str) -> Licence | None:
 def permissions_of(text: str) -> str:
     """Return what a licence permits, even if only under conditions, as ``commercial+changes``.
 
-    Adapters store the result: a changed table needs a migration like ``0030_fill_more_facets``.
+    Adapters store the result. After a change of the table, ``manage.py facets rebuild`` renews it.
     """
     licence = licence_of(text)
     if licence is None:

@@ -18,6 +18,7 @@ from registry.adapters import licences
 from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
 from registry.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.models import (
+    OUT_STATES,
     Adapter,
     AdapterName,
     FacetCount,
@@ -25,6 +26,7 @@ from registry.models import (
     Namespace,
     NamespaceName,
     Tag,
+    Version,
     Visibility,
 )
 from registry.names import key_of
@@ -32,7 +34,7 @@ from registry.search import matching as searching
 from registry.search import ranking
 from registry.search.matching import Found
 from registry.search.snippets import snippet
-from registry.search.syntax import limit_of
+from registry.search.syntax import FILE_ENDING, limit_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +108,7 @@ class Page:
         matches: What the text finds; None if there is no text to search for.
         corrected: The corrected query, "" if the query was not corrected.
         snippets: Adapter id → where the words occur, as HTML.
+        versions: Adapter id → name of the version that has the hash or the file asked for.
     """
 
     results: list[Adapter]
@@ -113,6 +116,7 @@ class Page:
     matches: Found | None = None
     corrected: str = ""
     snippets: Mapping[int, SafeString] = field(default_factory=dict)
+    versions: Mapping[int, str] = field(default_factory=dict)
 
 
 def namespace(name: str) -> Namespace:
@@ -211,7 +215,28 @@ def search(
     if found is None:
         return Page(results, following)
     snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
-    return Page(results, following, found, found.corrected, snippets)
+    versions = _versions(found, results)
+    return Page(results, following, found, found.corrected, snippets, versions)
+
+
+def _versions(found: Found, results: Sequence[Adapter]) -> dict[int, str]:
+    """Return adapter id → name of the version with the hash or the file that was asked for.
+
+    One more query if the name of a file was; published versions first, then the newest.
+    """
+    numbers = dict(found.holding)
+    files = [f"{word.text}{FILE_ENDING}" for word in found.plain if word.is_file]
+    if files:
+        paths = (
+            Q(**{f"revision__files__path__{match}": f"{before}{name}"})
+            for name in files
+            for match, before in (("iexact", ""), ("iendswith", "/"))
+        )
+        rows = Version.objects.filter(
+            reduce(or_, paths), adapter__in=results, state__in=OUT_STATES
+        ).order_by("-state", "number")
+        numbers |= dict(rows.values_list("adapter", "number"))
+    return {pk: f"v{number}" for pk, number in numbers.items()}
 
 
 def page(rows: QuerySet[Adapter], column: str, *, cursor: str, limit: int) -> Page:

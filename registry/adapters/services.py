@@ -214,3 +214,19 @@ def _set_tags(adapter: Adapter, tags: Sequence[str]) -> None:
     fold: Callable[[str], str] = str.casefold
     names = sorted({fold(" ".join(tag.split())) for tag in tags})
     adapter.tags.set([Tag.objects.get_or_create(name=name)[0] for name in names])
+
+
+def stale_permissions() -> list[tuple[str, str]]:
+    """Return licence and permissions of adapters that another release wrote; reads all adapters."""
+    pairs = Adapter.objects.order_by().values_list("licence", "permissions").distinct()
+    return [pair for pair in pairs if licences.permissions_of(pair[0]) != pair[1]]
+
+
+def renew_permissions() -> int:
+    """Set what licences permit where another release wrote them; return how many adapters."""
+    return sum(
+        Adapter.objects.filter(licence=licence, permissions=old).update(
+            permissions=licences.permissions_of(licence)
+        )
+        for licence, old in stale_permissions()
+    )

@@ -48,10 +48,15 @@ def _versions_of(aliases: Iterable[Alias]) -> dict[int, Version]:
     )
 
 
-def by_version(adapter: Adapter) -> dict[int, list[str]]:
-    """Return version id → names of the aliases that point at it."""
-    rows = list(listing(adapter))
-    found, named = _versions_of(rows), dict[int, list[str]]()
+def by_version(adapter: Adapter, known: Iterable[Version] = ()) -> dict[int, list[str]]:
+    """Return version id → names of the aliases that point at it.
+
+    Args:
+        known: Versions of the adapter that were read before.
+    """
+    rows, named = list(listing(adapter)), dict[int, list[str]]()
+    found = {one.revision_id: one for one in known if one.state != VersionState.DRAFT}
+    found |= _versions_of([row for row in rows if row.revision_id not in found])
     for alias in rows:
         if version := found.get(alias.revision_id or 0):
             named.setdefault(version.pk, []).append(alias.name)
@@ -59,7 +64,11 @@ def by_version(adapter: Adapter) -> dict[int, list[str]]:
 
 
 def get(adapter: Adapter, name: str) -> Alias:
-    """Return an existing alias. Raises NotFound: it does not exist."""
+    """Return an existing alias.
+
+    Raises:
+        NotFound: there is none.
+    """
     found = listing(adapter).filter(name=name).first()
     if found is None:
         raise _absent(adapter, name)

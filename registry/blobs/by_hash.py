@@ -117,11 +117,11 @@ def _forms(text: str, kind: str) -> list[Form]:
     return [form for form in forms if not kind or form.kind == kind]
 
 
-def adapters_with(text: str) -> QuerySet[Version, int] | None:
-    """Return a query of the ids of adapters whose weights have a hash, None if it is not one.
+def versions_with(text: str) -> QuerySet[Version] | None:
+    """Return the versions whose weights have a hash, None if it is not one.
 
     A hash is what ``by_hash`` accepts, or the beginning of a sha256. The query does not check who
-    may see the adapters: combine it with a condition that does.
+    may see the versions: combine it with a condition that does.
     """
     forms, beginning = file_hashes.forms_of(text), file_hashes.beginning_of(text)
     if not forms and not beginning:
@@ -132,7 +132,7 @@ def adapters_with(text: str) -> QuerySet[Version, int] | None:
         wanted |= Q(kind=HashKind.SHA256, value__gte=first, value__lt=after)
     blobs = BlobHash.objects.filter(wanted).values("blob")
     versions = Version.objects.exclude(state=VersionState.DRAFT)
-    return versions.filter(revision__files__blob__in=blobs).values_list("adapter", flat=True)
+    return versions.filter(revision__files__blob__in=blobs)
 
 
 def _having(forms: Iterable[Form]) -> Q:

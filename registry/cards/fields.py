@@ -100,7 +100,11 @@ def front_matter(text: str) -> dict[str, Any]:
 
 
 def decoded(data: bytes) -> str:
-    """Return the first ``MAX_READ`` bytes of a README as text. Raises Invalid: it is not UTF-8."""
+    """Return the first ``MAX_READ`` bytes of a README as text.
+
+    Raises:
+        Invalid: it is not UTF-8.
+    """
     is_whole = len(data) <= MAX_READ
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data[:MAX_READ], final=is_whole)

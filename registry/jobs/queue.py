@@ -127,7 +127,11 @@ def handler(
 
 
 def handler_of(task: str) -> Handler:
-    """Return the handler of a task. Raises KeyError: no installed app registered one."""
+    """Return the handler of a task.
+
+    Raises:
+        KeyError: no installed app registered one.
+    """
     return _HANDLERS[task]
 
 

@@ -16,14 +16,17 @@ def fill(apps, schema_editor):
     adapters = apps.get_model("registry", "Adapter").objects.select_related(
         "namespace", "latest_version"
     )
+    files = apps.get_model("registry", "File").objects
     names = {field.name for field in rows._meta.get_fields()}
     words = set()
     for start in _starts(adapters):
         made, batch = [], []
-        for one in adapters.filter(pk__gte=start).order_by("pk").prefetch_related("tags")[:STEP]:
+        described = adapters.filter(pk__gte=start).order_by("pk").prefetch_related("tags")[:STEP]
+        held = documents.files_of([one.pk for one in described], files.all())
+        for one in described:
             if one.latest_version is not None:
                 one.latest_version.optional_trigger_words = []  # the column comes with 0025
-            batch.append(Described.of(one))
+            batch.append(Described.of(one, held.get(one.pk, ())))
             columns = documents.compose(batch[-1])
             kept = {name: value for name, value in columns.items() if name in names}
             made.append(rows(adapter=one, **kept))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from registry.models import Adapter, SearchDocument
+from registry.models import OUT_STATES, Adapter, File, FileRole, SearchDocument
 from registry.search import spelling, words
 from registry.search.base_names import names_of
 from registry.search.schema import COLUMNS
@@ -14,11 +15,15 @@ from registry.search.schema import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from django.db.models import QuerySet
+
 #: Increase it when documents are composed differently; ``manage.py search rebuild`` updates old
 #: ones.
-FORM = 2
+FORM = 3
 #: Maximum number of characters of a card that are searched.
 MAX_CARD = 12_000
+#: Names of files that are searched, those of the newest versions.
+MAX_FILES = 50
 
 _CODE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*+|`", re.MULTILINE)
 _COMMENT = re.compile(r"<!--.{0,500}?-->|<[a-zA-Z/][^<>]{0,500}>", re.DOTALL)
@@ -48,12 +53,13 @@ class Described:
     lineage: str
     tags: Sequence[str] = ()
     trigger_words: Sequence[str] = ()
+    files: Sequence[str] = ()
     rank: int | None = None
     size_bytes: int | None = None
 
     @classmethod
-    def of(cls, adapter: Adapter) -> Described:
-        """Return the fields of an adapter."""
+    def of(cls, adapter: Adapter, files: Sequence[str]) -> Described:
+        """Return the fields of an adapter with the names of its files, see ``files_of``."""
         latest = adapter.latest_version
         return cls(
             name=adapter.name,
@@ -68,9 +74,31 @@ class Described:
             trigger_words=(
                 [*latest.trigger_words, *latest.optional_trigger_words] if latest else ()
             ),
+            files=files,
             rank=latest.rank if latest else None,
             size_bytes=latest.size_bytes if latest else None,
         )
+
+
+def files_of(adapters: Iterable[int], rows: QuerySet[File] | None = None) -> dict[int, list[str]]:
+    """Return adapter id → names of the weights of its public versions, without their ending.
+
+    The newest version comes first. Adapters without a public version are left out.
+
+    Args:
+        adapters: Their ids.
+        rows: All files, if a migration reads them.
+    """
+    rows = File.objects.all() if rows is None else rows
+    names: dict[int, dict[str, None]] = {}
+    found = rows.filter(
+        role=FileRole.WEIGHTS,
+        revision__versions__adapter__in=list(adapters),
+        revision__versions__state__in=OUT_STATES,
+    ).order_by("-revision__versions__number", "path")
+    for pk, path in found.values_list("revision__versions__adapter", "path"):
+        names.setdefault(pk, {})[PurePosixPath(path).stem] = None
+    return {pk: list(each)[:MAX_FILES] for pk, each in names.items()}
 
 
 def plain_text(markdown: str) -> str:
@@ -83,7 +111,10 @@ def plain_text(markdown: str) -> str:
 
 def compose(given: Described) -> dict[str, Any]:
     """Return the columns of a document."""
-    one = [words.as_one(words.split(text)) for text in (given.title, given.name) if text]
+    whole = [words.split(text) for text in (given.title, given.name)]
+    # A file name of one word, such as `lora`, tells less than a title with it.
+    whole += [name for name in map(words.split, given.files) if len(name) > 1]
+    one = [words.as_one(each) for each in whole]
     return {
         "exact": " ".join(dict.fromkeys(word for word in one if word)),
         "name": words.indexed(given.title, given.name, has_pairs=True),
@@ -93,7 +124,7 @@ def compose(given: Described) -> dict[str, Any]:
         "kind": words.indexed(given.kind),
         "owner": words.indexed(given.owner),
         "summary": words.indexed(given.summary),
-        "card": words.indexed(plain_text(given.card)),
+        "card": words.indexed(plain_text(given.card), *given.files),
         "rank": given.rank,
         "size_bytes": given.size_bytes,
         "form": FORM,
@@ -102,7 +133,7 @@ def compose(given: Described) -> dict[str, Any]:
 
 def save(adapter: Adapter) -> None:
     """Save the document of an adapter; call it in the transaction that changes the adapter."""
-    given = Described.of(adapter)
+    given = Described.of(adapter, files_of([adapter.pk]).get(adapter.pk, ()))
     store([SearchDocument(adapter=adapter, **compose(given))])
     spelling.learn(spelled_words([given]))
 
@@ -122,5 +153,6 @@ def spelled_words(given: Iterable[Described]) -> set[str]:
     found = set[str]()
     for one in given:
         texts = [one.title, one.name, one.summary, one.kind, *one.tags, *one.trigger_words]
-        found.update(words.split(", ".join([*texts, *names_of(one.family, one.lineage)])))
+        # With those of `ink-wash` as one word too, because people write `inkwash`.
+        found.update(words.indexed(*texts, *names_of(one.family, one.lineage)).split())
     return found

@@ -12,9 +12,7 @@ from registry.search import documents, schema, spelling
 from registry.search.documents import FORM, Described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from django.db.models import QuerySet
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: Number of adapters read and written at a time.
 BATCH = 500
@@ -57,12 +55,12 @@ def check(*, is_quick: bool = False, progress: Callable[[int, int], None] | None
         return Checked(total, missing, stale, schema.is_installed(connection))
     stale = done = 0
     for pks in _batches():
-        batch = list(_described().filter(pk__in=pks))
+        batch = _described(pks)
         there = SearchDocument.objects.in_bulk(pks)
         stale += sum(
-            not _is_current(there[one.pk], documents.compose(Described.of(one)))
-            for one in batch
-            if one.pk in there
+            not _is_current(there[pk], documents.compose(given))
+            for pk, given in batch.items()
+            if pk in there
         )
         done += len(batch)
         if progress is not None:
@@ -99,7 +97,7 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     for pks in _batches():
         with transaction.atomic():
             list(Adapter.objects.select_for_update().filter(pk__in=pks).values_list("pk"))
-            batch = {one.pk: Described.of(one) for one in _described().filter(pk__in=pks)}
+            batch = _described(pks)
             there = SearchDocument.objects.in_bulk(pks)
             composed = {pk: documents.compose(given) for pk, given in batch.items()}
             new = [
@@ -122,10 +120,11 @@ def rebuild(*, progress: Callable[[int, int], None] | None = None) -> int:
     return changed
 
 
-def _described() -> QuerySet[Adapter]:
-    """Return adapters with the related rows that their documents need."""
-    rows = Adapter.objects.select_related("namespace", "latest_version")
-    return rows.prefetch_related("tags").order_by("pk")
+def _described(pks: Sequence[int]) -> dict[int, Described]:
+    """Return adapter id → what its document is made of."""
+    rows = Adapter.objects.select_related("namespace", "latest_version").prefetch_related("tags")
+    files = documents.files_of(pks)
+    return {one.pk: Described.of(one, files.get(one.pk, ())) for one in rows.filter(pk__in=pks)}
 
 
 def _batches() -> Iterator[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from registry.search import index, spelling
 from registry.search.syntax import Parsed, Word, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -50,6 +50,7 @@ class Found:
         plain: The words that must occur and are not hashes.
         newest: The highest ids of matches, at most ``max_matches()`` + 1.
         corrected: Text of the corrected query; "" if the query was not corrected.
+        holding: Adapter id → number of its version that has a hash of the query.
     """
 
     rows: QuerySet[Adapter]
@@ -58,6 +59,7 @@ class Found:
     newest: tuple[int, ...]
     plain: tuple[Word, ...] = ()
     corrected: str = ""
+    holding: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -97,11 +99,11 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
         # A query of signs without words matches nothing; an empty query is not a search.
         kept = rows.none() if parsed.text.strip() else rows
         return Found(kept, parsed, None, tuple(_first_ids(kept)))
-    limited, plain = _limited(rows, parsed), list[Word]()
+    limited, plain, holding = _limited(rows, parsed), list[Word](), dict[int, int]()
     for word in parsed.wanted:
-        ids = _with_hash(word)
-        if ids:
-            limited, is_narrow = limited.filter(pk__in=ids), True
+        if held := _with_hash(word):
+            limited, is_narrow = limited.filter(pk__in=list(held)), True
+            holding |= held
         else:
             plain.append(word)
     if not plain:
@@ -111,7 +113,7 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
     candidates = index.among(limited)
     few = _first_ids(limited) if is_narrow or not plain else None
     words, newest = _newest(candidates, few, plain, parsed.unwanted)
-    found = Found(limited, parsed, candidates, tuple(newest), tuple(words))
+    found = Found(limited, parsed, candidates, tuple(newest), tuple(words), holding=holding)
     if not found.is_cut:
         return replace(found, rows=rows.filter(pk__in=listed(as_list(newest))))
     return replace(found, rows=_walked(limited, plain, parsed.unwanted)) if plain else found
@@ -215,9 +217,13 @@ def _of(owner: Owner) -> Q:
     return Q(namespace__in=list(names.values_list("namespace", flat=True)))
 
 
-def _with_hash(word: Word) -> list[int]:
-    found = None if word.column else by_hash.adapters_with(word.text)
-    return [] if found is None else list(found[: max_matches()])
+def _with_hash(word: Word) -> dict[int, int]:
+    """Return adapter id → number of its newest version with a hash, rather a published one."""
+    found = None if word.column else by_hash.versions_with(word.text)
+    if found is None:
+        return {}
+    rows = found.order_by("-state", "number").values_list("adapter", "number")
+    return dict(rows[: max_matches()])
 
 
 def correction(parsed: Parsed) -> str | None:

@@ -28,12 +28,13 @@ LONG, HEAD = 7, 4
 #: Maximum number of candidates that are compared, and that are returned.
 MAX_COMPARED, MAX_SIMILAR = 2_000, 5
 
-_SPELT = re.compile(r"[^\W\d_]++\Z")
+#: Trigger words often have digits, such as `mystl3`; numbers and `v2` are not spelt.
+_SPELT = re.compile(r"(?:\d{0,21}[^\W\d_]){3}[^\W_]*+\Z")
 _BATCH = 500
 
 
 def is_spelt(word: str) -> bool:
-    """Whether a word can be misspelt: letters only, neither very short nor very long."""
+    """Whether a word can be misspelt: three letters or more, neither very short nor very long."""
     return MIN_LETTERS <= len(word) <= MAX_LETTERS and _SPELT.match(word) is not None
 
 

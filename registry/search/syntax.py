@@ -8,6 +8,7 @@ tag:film            in the tags; ``base:`` and ``trigger:`` work the same way
 rank:8..32          rank from 8 to 32; ``rank:16``, ``rank:>=16``, ``rank:..8``
 size:<100mb         size of the files; kB, MB, GB as on the pages
 rating:general      content rating; ``rating:<=suggestive`` and other ranges of levels
+noir.safetensors    a file of this name; the ending may be missing
 
 There are no errors: unknown fields, fields without a valid value and unpaired quotes
 are treated as plain words.
@@ -25,6 +26,8 @@ from registry.search import words
 MAX_TEXT = 400
 #: Maximum number of words and filters; further ones are ignored.
 MAX_TERMS = 12
+#: Ending of a query's word that is the name of a file.
+FILE_ENDING = ".safetensors"
 #: Minimum number of letters of an unfinished word.
 MIN_UNFINISHED = 2
 
@@ -61,6 +64,7 @@ class Word:
             ``semi-realistic``.
         raw: The last part, not normalised.
         column: The only column to search; "" for all columns.
+        is_file: Whether it was typed with the ending of a file, which ``text`` lacks.
     """
 
     text: str
@@ -72,6 +76,7 @@ class Word:
     is_phrase: bool = False
     is_excluded: bool = False
     is_unfinished: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
     if name and name not in COLUMNS:  # an unknown field is treated as a word
         start = piece.start("field")
         value = piece.string[start : piece.end()]
+    is_file = value.lower().endswith(FILE_ENDING)
+    value = value[: -len(FILE_ENDING)] if is_file else value
     raw = [word for word in words.raw_words(value) if words.fold(word)]
     if not raw:
         return None
@@ -167,6 +174,7 @@ def _part(piece: re.Match[str]) -> Word | Limit | Owner | None:
         column=COLUMNS.get(name, ""),
         is_phrase=group == "quoted",
         is_excluded=is_excluded,
+        is_file=is_file,
     )
 
 

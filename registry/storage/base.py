@@ -173,7 +173,11 @@ def new_key() -> str:
 
 @contextmanager
 def refuse_when_full() -> Iterator[None]:
-    """Turn the errors of a full disk into StorageFull. Raises StorageFull: the disk has no room."""
+    """Turn the errors of a full disk into StorageFull.
+
+    Raises:
+        StorageFull: the disk has no room.
+    """
     try:
         yield
     except OSError as error:
@@ -193,7 +197,11 @@ def is_digest(name: str) -> bool:
 
 
 def check_key(key: str) -> str:
-    """Return a private key. Raises ValueError: it isn't one."""
+    """Return a private key.
+
+    Raises:
+        ValueError: it isn't one.
+    """
     if not is_key(key):
         msg = f"not a private key: {key[:80]!r}"
         raise ValueError(msg)
@@ -201,7 +209,11 @@ def check_key(key: str) -> str:
 
 
 def check_digest(sha256: str) -> str:
-    """Return a digest. Raises ValueError: it isn't one."""
+    """Return a digest.
+
+    Raises:
+        ValueError: it isn't one.
+    """
     if not is_digest(sha256):
         msg = f"not a sha256: {sha256[:80]!r}"
         raise ValueError(msg)

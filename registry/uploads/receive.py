@@ -74,7 +74,11 @@ def explaining(upload: Upload) -> Iterator[None]:
 
 
 def require_not_over(upload: Upload) -> None:
-    """Refuse an ended upload, and delete its bytes. Raises StateConflict: it ended."""
+    """Refuse an ended upload, and delete its bytes.
+
+    Raises:
+        StateConflict: it ended.
+    """
     upload.refresh_from_db(fields=["state"])
     if upload.state in OVER_STATES:
         discard(upload)
@@ -182,7 +186,11 @@ def require_length(name: str, announced: int, size_bytes: int) -> None:
 
 
 def require_own(actor: User, upload: Upload) -> User:
-    """Return the user if they own the upload, otherwise raise StateConflict."""
+    """Return the user if they own the upload.
+
+    Raises:
+        StateConflict: they do not.
+    """
     user = permissions.require_scope(actor, "write")
     if upload.owner_id != user.pk:
         raise StateConflict(_("This upload belongs to another user."), state=upload.state)

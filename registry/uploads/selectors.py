@@ -182,7 +182,11 @@ def _first_since(upload: Upload, versions: list[Version]) -> Version:
 
 
 def get(user: User, public_id: str | UUID) -> Upload:
-    """Return one of the user's uploads. Raises NotFound: it does not exist or is another user's."""
+    """Return one of the user's uploads.
+
+    Raises:
+        NotFound: no such upload, or another user's.
+    """
     return many(user, [public_id])[0]
 
 

@@ -120,7 +120,11 @@ def facts_of_file(document: Mapping[str, Any], file: File | None, declared: str)
 
 
 def check(details: Details) -> None:
-    """Raise Invalid for invalid details; ``facts["fields"]`` has a sentence for each."""
+    """Refuse invalid details.
+
+    Raises:
+        Invalid: ``facts["fields"]`` has a sentence for each.
+    """
     faults: dict[str, str] = {}
     if len(details.label) > 48:
         faults["label"] = _("A label can have at most 48 characters.")

@@ -94,10 +94,12 @@ def make_public(*, user: User, version: Version) -> None:
 
 
 def name_after_file(adapter: Adapter, version: Version) -> None:
-    """Set the title of an adapter without one from its file's metadata."""
+    """Give an adapter without a title the one in its file's metadata."""
+    if adapter.title:
+        return
     notes = version_details.document_of(version).get("metadata") or {}
     title = notes.get("title") or ""
-    if not adapter.title and title.isprintable():
+    if title.isprintable():
         adapter.title = title[: adapters.LIMITS["title"]]
 
 

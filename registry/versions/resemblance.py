@@ -34,6 +34,7 @@ class Resemblance:
 
     adapter: Adapter  # the adapter; its namespace is loaded
     is_same_name: bool  # whether the names differ at most in a version
+    is_name_in_header: bool  # whether that is a name in the header, and not that of the file
     is_same_base: bool  # whether both are known to be for the same base model
     is_same_run: bool  # whether both were saved by the same training run
     is_same_structure: bool  # whether method, rank and number of changed layers are the same
@@ -95,14 +96,16 @@ def _compared(
     if adapter.family and allowed and not is_same_base:
         return None
     title = (document.get("metadata") or {}).get("title")
-    mine = _names(document, path, training.get("output_name"), title)
+    of_file = _names(document, path)
+    in_header = _names(document, "", training.get("output_name"), title)
     theirs = _names(document, line["path"], line["output"], adapter.title, adapter.name)
     started = str(training.get("started_at") or "")
     structure = (document.get("algorithm"), _rank(document), _modules(document))
     other = (line["blob__anatomy__algorithm"], line["blob__anatomy__rank"], str(line["modules"]))
     found = Resemblance(
         adapter=adapter,
-        is_same_name=bool(mine & theirs),
+        is_same_name=bool((of_file | in_header) & theirs),
+        is_name_in_header=not of_file & theirs,
         is_same_base=is_same_base,
         is_same_run=bool(started) and started == line["started"],
         is_same_structure=structure == other,

@@ -31,7 +31,6 @@ MAX_BACK = 1000
 
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,9 @@ def _skipped(tips: Mapping[int, tuple[Revision, Version | None]]) -> set[int]:
     skipped = set()
     for adapter, (revision, version) in tips.items():
         shown = version or versions.get(revision.pk)
-        if revision.pk in withdrawn or (shown is not None and shown.state in _NOT_OFFERED):
+        if revision.pk in withdrawn or (
+            shown is not None and shown.state in version_selectors.NOT_OFFERED
+        ):
             skipped.add(adapter)
     return skipped
 

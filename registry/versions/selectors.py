@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
+from registry.adapters.manifests import MAIN
 from registry.blobs import selectors as blob_selectors
 from registry.errors import Gone, NotFound
 from registry.models import (
@@ -27,6 +28,8 @@ from registry.models import (
 from registry.scan import checks
 
 LATEST = "latest"
+#: States of versions that ``main`` means only if no other one is published.
+NOT_OFFERED = (VersionState.YANKED, VersionState.WITHDRAWN)
 
 #: Maximum number of versions that an error message lists.
 NAMED = 5
@@ -102,7 +105,12 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     revisions = Revision.objects.filter(adapter=adapter)
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
-    return versions_for(rows, [revision]).get(revision.pk) if revision else None
+    found = versions_for(rows, [revision]).get(revision.pk) if revision else None
+    latest = adapter.latest_version_id
+    # As for clients of the Hugging Face Hub (``revisions.default_revisions``).
+    if name == MAIN and latest and found is not None and found.state in NOT_OFFERED:
+        return rows.filter(pk=latest).first()
+    return found
 
 
 def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
@@ -227,14 +235,13 @@ def findings_of(
         of_bytes = [row for row in found if not checks.comes_from_header(row.code)]
         found = [*(Result(**values) for values in own["findings"]), *of_bytes]
     if not is_owner:
-        found = [row for row in found if checks.is_public(row.code, row.severity)]
+        found = public_of(found)
     return list({(row.code, row.message): row for row in found}.values())
 
 
-def hidden_findings(version: Version, primary: File | None) -> int:
-    """Return the number of findings that only the owner sees."""
-    found = findings_of(version, primary, is_owner=True)
-    return sum(not checks.is_public(row.code, row.severity) for row in found)
+def public_of(found: Iterable[Finding | Result]) -> list[Finding | Result]:
+    """Return the findings that not only the owner sees."""
+    return [row for row in found if checks.is_public(row.code, row.severity)]
 
 
 def _pair_document(version: Version) -> dict[str, Any]:

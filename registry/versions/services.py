@@ -117,7 +117,11 @@ def _not_out(version: Version) -> str:
 
 
 def discard(*, actor: User, version: Version) -> None:
-    """Delete a draft; its number is not reused. Raises AlreadyPublished: it is not a draft."""
+    """Delete a draft; its number is not used again.
+
+    Raises:
+        AlreadyPublished: it is not a draft.
+    """
     user = permissions.require_adapter(actor, version.adapter)
     with transaction.atomic():
         latest.lock(version)

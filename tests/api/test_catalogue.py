@@ -268,6 +268,11 @@ def test_a_yanked_version_is_kept_but_not_offered(
     assert (told.json()["state"], told.json()["reason"]) == ("yanked", "too strong")
     assert stranger.send("get", "adapters/ada/noir/versions/latest").json()["version"] == "v1"
     assert stranger.send("get", "adapters/ada/noir/versions/v2").json()["state"] == "yanked"
+    main = "adapters/ada/noir/versions/main"  # the same as for clients of the Hugging Face Hub
+    assert stranger.send("get", main).json()["version"] == "v1"
+    as_ada.send("post", "adapters/ada/noir/versions/v1/yank", {"reason": "too weak"})
+    assert stranger.send("get", main).json()["version"] == "v2"
+    as_ada.send("post", "adapters/ada/noir/versions/v1/yank", {"reason": ""})
     back = as_ada.send("post", "adapters/ada/noir/versions/v2/yank", {"reason": ""})
     assert back.json()["state"] == "published"
 

@@ -16,6 +16,7 @@ from kombu import Connection
 
 from hub import celery
 from hub.databases import broker, cache, database
+from hub.embedded_broker import MOST_WAITING
 
 
 def test_sqlite_takes_its_lock_at_the_start_and_waits() -> None:
@@ -78,6 +79,22 @@ def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() ->
     assert Path(options["processed_folder"]).is_relative_to(data)
     assert not list((data / "broker" / "messages").iterdir())
     assert len(list((data / "broker" / "taken").iterdir())) == 1
+
+
+def test_messages_of_a_queue_that_nobody_serves_do_not_pile_up() -> None:
+    url, options = broker(dataclasses.replace(settings.LORARY, broker_url=""))
+    folder, name = Path(options["data_folder_in"]), uuid.uuid4().hex
+    with Connection(url, transport_options=options) as connection:
+        queue, other = connection.SimpleQueue(name), connection.SimpleQueue(f"{name}.sdxl")
+        for number in range(MOST_WAITING + 5):
+            other.put({"wake": number})
+        assert len(list(folder.iterdir())) == MOST_WAITING
+        queue.put({"wake": "me"})  # whatever waits in others
+        message = queue.get(timeout=5)
+        assert message.payload == {"wake": "me"}
+        assert other.get(timeout=5).payload == {"wake": 0}
+        other.put({"wake": "again"})
+        assert len(list(folder.iterdir())) == MOST_WAITING
 
 
 def test_half_a_message_is_passed_over_by_who_reads_it() -> None:

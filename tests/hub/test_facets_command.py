@@ -10,7 +10,8 @@ from django.db import connection
 
 from hub.operations import doctor
 from registry import facet_counters, planner
-from registry.models import FacetChange, FacetCount
+from registry.adapters import services as adapters
+from registry.models import Adapter, FacetChange, FacetCount, User
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,18 @@ def test_wrong_counters_are_reported_and_rebuilt() -> None:
     assert run("check") == "All counters are correct\n"
     assert not FacetCount.objects.exists()
     assert not FacetChange.objects.exists()
+
+
+def test_permissions_that_another_release_wrote_are_renewed(ada: User) -> None:
+    for name, licence in (("one", "MIT"), ("two", "personal use only"), ("three", "mit")):
+        adapters.create(actor=ada, name=name, licence=licence)
+    assert run("check") == "All counters are right\n"
+    Adapter.objects.update(permissions="")
+    with pytest.raises(SystemExit, match="1"):
+        run("check")
+    assert "Permissions of the licence renewed: 2 adapters" in run("rebuild")
+    assert run("check") == "All counters are right\n"
+    assert Adapter.objects.exclude(permissions="").count() == 2
 
 
 def test_a_counting_trigger_that_is_missing_is_reported() -> None:

@@ -171,7 +171,7 @@ def test_queries_do_not_grow_with_the_results(
 ) -> None:
     with django_assert_max_num_queries(16):
         client.get("/browse")
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(21):
         client.get("/browse?kind=style&owner=ada&q=adapter")
 
 
@@ -249,6 +249,22 @@ def test_trained_parts_and_trainers_are_filters_that_are_folded_until_used(
         assert "2 adapters" in page
         assert re.search(r"<details open>\s*<summary[^>]*>Trained (parts|with)<", page)
     assert "30 adapters" in client.get("/browse?parts=odd").content.decode()
+
+
+def test_a_filter_stays_while_another_one_leaves_one_of_its_values(
+    client: Client, many: list[Adapter]
+) -> None:
+    rows = Adapter.objects.filter(pk=many[0].pk)
+    rows.update(family="sdxl", maturity="mature", parts="both", trainer="OneTrainer")
+    Adapter.objects.exclude(pk=many[0].pk).update(family="sd1", parts="denoiser", trainer="x")
+    titles = {"Trained parts", "Trained with", "Content rating", "Base model"}
+    for path in ("/browse", "/browse?family=sdxl", "/browse?family=sd1", "/browse?q=adapter"):
+        page = client.get(path).content.decode()
+        shown = {one for one in titles if f'<fieldset aria-label="{one}">' in page}
+        assert shown == titles, path
+    page = client.get("/browse?family=sdxl").content.decode()
+    assert 'name="family" value="sd1"' in re.sub(r"\s+", " ", page)
+    assert '<fieldset aria-label="Method">' not in page  # all adapters have the same
 
 
 def test_ratings_are_filtered_up_to_a_level(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.utils import timezone
 
 from previews.models import Sample
 from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.cards import services as cards
-from registry.models import Adapter, Namespace, Upload, UploadState, Version
+from registry.models import Adapter, Namespace, Upload, UploadState, Version, Worker
 from registry.publication import services as publication
 from registry.uploads import selectors
 from registry.uploads import services as uploads
@@ -25,9 +27,10 @@ from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from django.test import Client
-    from pytest_django import DjangoAssertNumQueries
+    from pytest_django import DjangoAssertNumQueries, Settings
 
     from registry.models import User
     from registry.storage import Written
@@ -62,6 +65,34 @@ def test_the_empty_page_offers_the_drop_and_the_command(as_ada: Client, ada: Use
     assert 'type="file"' in page
     assert "lorary push FILE.safetensors --to ada/NAME" in page
     assert "<noscript>" in page
+
+
+def test_the_page_names_the_base_models_that_are_rendered(
+    as_ada: Client, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "none.toml").write_text("")
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=tmp_path / "none.toml")
+    page = as_ada.get("/publish").content.decode()
+    assert "This hub has no renderer at present." in page
+    assert "Two prompts are rendered" not in page
+    base = {"id": "sdxl", "family": "sdxl", "title": "SDXL 1.0"}
+    Worker.objects.create(
+        name="box:7", queues=["render.sdxl"], facts={"bases": [base]}, seen_at=timezone.now()
+    )
+    page = " ".join(as_ada.get("/publish").content.decode().split())
+    assert "if this hub has a renderer for the base model: Stable Diffusion XL." in page
+
+
+def test_messages_of_several_files_do_not_pile_up(
+    as_ada: Client, ada: User, sent: Callable[..., Upload]
+) -> None:
+    for number in (1, 2):
+        form = said(sent(ada, rank=4 * number), name=f"noir-{number}", title=f"Noir {number}")
+        answer = as_ada.post("/publish", form, headers={"Accept": "application/json"})
+        assert answer.status_code == 201
+    page = as_ada.get("/").content.decode()
+    assert "v1 of Noir 2 is published." in page
+    assert "v1 of Noir 1 is published." not in page
 
 
 def test_a_header_fills_the_form(as_ada: Client, ada: User) -> None:

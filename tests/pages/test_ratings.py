@@ -258,6 +258,24 @@ def test_the_owner_rates_a_rendered_picture_on_the_page(as_ada: Client, v1: Vers
     assert picture.maturity == ""
 
 
+def test_an_administrator_rates_rendered_pictures_of_others(
+    client: Client, bob: User, v1: Version
+) -> None:
+    picture = render(v1, "ready", 5).images.exclude(strength=0).first()
+    assert picture is not None
+    client.force_login(bob)
+    sent = {"image": picture.pk, "maturity": "mature", "v": "v1"}
+    assert client.post(f"{PAGE}/rating", sent).status_code == 403
+    bob.is_staff = True
+    bob.save()
+    told = page(client, PAGE)
+    assert "Content rating of this picture" in told
+    assert "Use this picture as cover" not in told
+    assert client.post(f"{PAGE}/rating", sent).headers["Location"] == f"{PAGE}?v=v1"
+    picture.refresh_from_db()
+    assert picture.maturity == "mature"
+
+
 @pytest.mark.parametrize("sent", [{"image": "x"}, {"maturity": "odd"}, {"image": 2**70}, {}])
 def test_a_rating_that_is_none_is_refused_on_a_page(
     as_ada: Client, v1: Version, sent: dict[str, str]

@@ -65,6 +65,14 @@ def test_a_name_without_its_version_is_recognised(ada: User, ink: Adapter, path:
     assert (one.adapter, one.number) == (ink, 2)
     assert (one.is_same_name, one.is_same_base) == (True, True)
     assert (one.is_same_run, one.is_same_structure) == (False, False)
+    assert not one.is_name_in_header
+
+
+def test_a_name_in_the_header_is_told_from_that_of_the_file(ada: User, ink: Adapter) -> None:
+    metadata = OTHER_RUN | {"ss_output_name": "noir_ink"}
+    one = found(ada, "final-final.safetensors", kohya(SDXL, rank=8, metadata=metadata))
+    assert one is not None
+    assert (one.is_same_name, one.is_name_in_header) == (True, True)
 
 
 def test_the_training_run_is_recognised_under_any_name(ada: User, ink: Adapter) -> None:

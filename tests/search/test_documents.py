@@ -94,6 +94,16 @@ def test_versions(ada: User) -> None:
     assert words(noir, "triggers") == set()
 
 
+def test_names_of_files(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    first = catalogue.release(noir, LORA, path="old-grain-v1.safetensors")
+    catalogue.release(noir, OTHER, path="Rain_Style2.safetensors")
+    assert words(noir, "exact") == {"noir", "oldgrainv1", "rainstyle2"}
+    assert words(noir, "card") >= {"old", "grain", "rain"}
+    withdraw.withdraw(actor=ada, version=first, reason="Not mine")
+    assert words(noir, "exact") == {"noir", "rainstyle2"}
+
+
 def test_measuring_again(ada: User) -> None:
     noir = adapters.create(actor=ada, name="noir")
     version = catalogue.release(noir, LORA)

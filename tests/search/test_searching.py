@@ -14,6 +14,8 @@ from registry.errors import CursorInvalid
 from registry.models import Adapter
 from registry.search import index, ranking
 from registry.search.syntax import parse
+from tests import catalogue
+from tests.registry.files import LORA, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +43,9 @@ def several(published: Callable[..., Adapter], bob: User) -> None:
         size_bytes=400_000_000, card="Made for **watercolour** paper.",
     )  # fmt: skip
     published(
-        "thinker", "The thinker", kind="pose", owner=bob, family="flux1", rank=4, maturity="mature"
-    )
+        "thinker", "The thinker", kind="pose", owner=bob, family="flux1", rank=4, maturity="mature",
+        trigger_words=["gl3nstyl", "myx_style"],
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("several")
@@ -107,6 +110,10 @@ def test_queries(q: str, found: list[str]) -> None:
         ('"film nor"', '"film nor"', []),
         ("Ilustrious", "illustrious", ["film-noir"]),
         ("tag:shadwo", "tag:shadow", ["film-noir"]),
+        ("inkwhs", "inkwsh", ["ink"]),
+        ("gln3styl", "gl3nstyl", ["thinker"]),  # words with digits are spelt as well
+        ("trigger:myxstlye", "trigger:myxstyle", ["thinker"]),
+        ("sd16", "", []),
         ("qqqqqq", "", []),
     ],
 )
@@ -116,6 +123,42 @@ def test_misspelt_words_are_corrected(q: str, corrected: str, found: list[str]) 
     assert page.corrected == (corrected if found else "")
     assert page.matches is not None
     assert page.matches.total == len(found)
+
+
+def test_names_of_files_and_hashes_find_the_version_that_has_them(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    first = catalogue.release(noir, LORA, path="my-style-v1.safetensors")
+    catalogue.release(noir, OTHER, path="My Style (v2).safetensors")
+    for q, version in (
+        ("my-style-v1.safetensors", "v1"),
+        ("MY-STYLE-V1.safetensors", "v1"),
+        ("mystylev1", None),
+        ("my-style-v1", None),
+        ("my-style", None),
+        ("My Style (v2).safetensors", None),
+        ("my_style_v2", None),
+        ("noir my-style-v1.safetensors", "v1"),
+        (first.files[0].sha256, "v1"),
+        (first.files[0].sha256[:10], "v1"),
+    ):
+        page = search(None, Query(q=q))
+        assert [one.name for one in page.results] == ["noir"], q
+        assert page.versions.get(noir.pk) == version, q
+    for q in ("my-style-v3.safetensors", "my-sty.safetensors"):
+        assert search(None, Query(q=q)).results == []
+
+
+def test_a_result_opens_the_version_that_was_searched_for(client: Client, ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    first = catalogue.release(noir, LORA, path="my-style-v1.safetensors")
+    second = catalogue.release(noir, OTHER, path="my-style-v2.safetensors")
+    for q in (first.files[0].sha256, "my-style-v1.safetensors"):
+        page = client.get("/browse", {"q": q}).content.decode()
+        assert 'href="/ada/noir?v=v1"' in page, q
+        assert "found in v1" in page
+    page = client.get("/browse", {"q": second.files[0].sha256}).content.decode()
+    assert 'href="/ada/noir"' in page
+    assert "found in" not in page
 
 
 @pytest.mark.postgresql

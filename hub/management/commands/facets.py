@@ -11,13 +11,16 @@ from django.db import connection
 from hub.management.progress import Help, listed
 from hub.plurals import counted
 from registry import facet_counters
+from registry.adapters import services as adapters
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 EPILOG = """\
-The database updates the counters with every change. This command is only needed if rows were
-changed without its triggers. Both actions read all adapters; the hub can run at the same time.
+The database updates the counters with every change; they only need this command if rows were
+changed without its triggers. What licences permit is stored with each adapter: processes of an
+older release, during an update, do not write it. Both actions read all adapters; the hub may run
+meanwhile.
 
 Example: manage.py facets rebuild
 """
@@ -36,13 +39,21 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Report what is wrong (exit status 1), or repair it."""
         if options["action"] == "rebuild":
+            renewed = adapters.renew_permissions()
+            if renewed:
+                self.stdout.write(
+                    f"Permissions of the licence renewed: {counted(renewed, 'adapter')}"
+                )
             count = facet_counters.repair(connection)
             self.stdout.write(f"{counted(count, 'counter')} corrected")
             return
+        stale = adapters.stale_permissions()
+        for licence, _permissions in stale:
+            self.stdout.write(f"Permissions of the licence “{licence}” are of another release")
         wrong = facet_counters.lacking(connection)
         lines = [f"{field} {value}: {-lacks:+,}" for field, value, lacks in wrong]
         for line in listed(lines, "wrong", noun="counter"):
             self.stdout.write(line)
-        if wrong:
+        if wrong or stale:
             sys.exit(1)
         self.stdout.write("All counters are correct")

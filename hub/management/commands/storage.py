@@ -268,7 +268,11 @@ def _unmended_files(url: str, tally: Tally) -> Iterator[str]:
 
 
 def _at(url: str) -> BlobStore:
-    """Return the store of a URL. Raises CommandError: the URL is invalid."""
+    """Return the store of a URL.
+
+    Raises:
+        CommandError: the URL is invalid.
+    """
     _place(url)
     return storage.store_at(url)
 

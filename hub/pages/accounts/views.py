@@ -135,7 +135,11 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 def _checked_password_form(request: HttpRequest, user: User) -> PasswordForm:
-    """Return the validated form. Raises RateLimited: there were too many attempts."""
+    """Return the validated form.
+
+    Raises:
+        RateLimited: there were too many attempts.
+    """
     who = str(user.pk)
     attempts.require("password", who, limit=PASSWORD_TRIES, window_s=WINDOW_S)
     form = PasswordForm(user, request.POST)

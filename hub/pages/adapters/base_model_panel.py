@@ -197,8 +197,8 @@ def _confidence(base: Document) -> str:
     if is_chosen_by_claim(base):
         return _("Its tensors allow several base models; its metadata decides among them.")
     if len(base["candidates"]) > 1 and base["confidence"] != "unknown":
-        return _("In all of them the layers that this file changes have the same names and "
-                 "shapes, so its tensors cannot distinguish them.")  # fmt: skip
+        return _("The layers that this file changes have the same names and shapes in all of these "
+                 "base models, so its tensors cannot distinguish them.")  # fmt: skip
     if base["family"]:
         return _("Likely: several base models have these layers, but weaker evidence rules out "
                  "the others.")  # fmt: skip

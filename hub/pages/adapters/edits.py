@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from hub.pages.adapters.version_forms import LICENCES
 from hub.pages.forms import AdapterForm, accept_faults
 from registry.accounts.permissions import require_adapter
 from registry.adapters import selectors as adapter_selectors
@@ -61,7 +62,8 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         messages.success(request, _("The card is saved."))
         return _saved(request, adapter)
     context = {
-        "adapter": adapter, "form": form, "seen": seen, "preview": preview, "is_part": is_part
+        "adapter": adapter, "form": form, "seen": seen, "preview": preview, "is_part": is_part,
+        "licences": [(value, label) for value, label in LICENCES if value],
     }  # fmt: skip
     template = "adapter/edit_form.html" if is_part else "adapter/edit.html"
     is_bad = bool(form.errors) and not is_previewed

@@ -122,7 +122,7 @@ class WithdrawForm(forms.Form):
     """Reason and confirmation of a withdrawal, which cannot be undone."""
 
     reason = forms.CharField(
-        label=gettext_lazy("Reason"),
+        label=gettext_lazy("Reason (required)"),
         max_length=MAX_REASON,
         help_text=gettext_lazy("Users who open the page will see this reason."),
     )

@@ -66,7 +66,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),
-        "named": alias_selectors.by_version(adapter),
+        "named": alias_selectors.by_version(adapter, listing),
         "versions": listing,
         "version_links": listing,
     }
@@ -81,15 +81,15 @@ def _is_writable(request: HttpRequest, adapter: Adapter) -> bool:
 def _of_version(
     request: HttpRequest, adapter: Adapter, version: Version, listing: list[Version]
 ) -> dict[str, Any]:
-    """Return the context of one version; five queries, six if there are several versions."""
+    """Return the context of one version."""
     files = list(version.files)
     primary = next((file for file in files if file.is_primary), None)
     document = version_selectors.document_of(version, primary)
     lines = tabs.files_of(version, files)
     writable = _is_writable(request, adapter)
-    found = version_selectors.findings_of(version, primary, is_owner=writable)
-    remarks = tabs.remarks_of(found)
-    hidden = version_selectors.hidden_findings(version, primary) if not writable else 0
+    found = version_selectors.findings_of(version, primary, is_owner=True)
+    shown_findings = found if writable else version_selectors.public_of(found)
+    remarks, hidden = tabs.remarks_of(shown_findings), len(found) - len(shown_findings)
     finding_count = None if hidden and not remarks else len(remarks)
     counts = {"files": len(lines), "versions": None, "findings": finding_count}
     chosen = next((line for line in lines if line.is_primary), None)

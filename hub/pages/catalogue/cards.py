@@ -23,6 +23,7 @@ from hub.templatetags.lorary import size
 from previews.covers import drawing
 from previews.covers.selectors import covers_of
 from previews.pictures.selectors import Picture
+from registry.adapters.selectors import Page
 from registry.blobs.anatomies import BY_TENSORS
 from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import File, Kind, Visibility
@@ -75,6 +76,7 @@ class Card:
         snippet: HTML of the text in which searched words occur, empty without a search.
         columns: Titles and texts of the columns of wide lists.
         doubt: Why it may not work with the viewer's checkpoint, empty if nothing is known.
+        held_in: Name of the version that it opens, empty for the latest.
         is_yanked: Whether all its published versions were yanked, so that only its owner finds it.
     """
 
@@ -101,6 +103,7 @@ class Card:
     snippet: SafeString
     columns: tuple[tuple[str, str], ...]
     doubt: str = ""
+    held_in: str = ""
     is_yanked: bool = False
 
     @property
@@ -112,7 +115,7 @@ class Card:
 def cards_of(
     request: HttpRequest,
     adapters: Sequence[Adapter],
-    snippets: Mapping[int, SafeString] | None = None,
+    found: Page | None = None,
     *,
     known: Mapping[int, Picture | None] | None = None,
     after: int = 0,
@@ -125,13 +128,13 @@ def cards_of(
     Args:
         request: Of the viewer; its URL may ask to see pictures (``content_rating.asked_level``).
         adapters: The adapters.
-        snippets: Adapter id → where searched words occur, as HTML.
+        found: The search that found them.
         known: Their covers, if they were read before.
         after: Number of cards on the previous pages.
         doubt: Returns why an adapter may not work for the viewer; "" if nothing is known.
     """
-    found = covers_of(adapters) if known is None else known
-    covers = {pk: one for pk, one in found.items() if one is not None}
+    read = covers_of(adapters) if known is None else known
+    covers = {pk: one for pk, one in read.items() if one is not None}
     asked = asked_level(request)
     blurs = {one.pk: _blur(request.user, one, covers.get(one.pk), asked) for one in adapters}
     for pk, blur in blurs.items():
@@ -140,16 +143,24 @@ def cards_of(
     yanked, titles = _yanked(adapters), [str(title) for title in COLUMNS]
     versions = {one.pk: one.latest_version or yanked.get(one.pk) for one in adapters}
     proven = _proven(versions.values())
+    found = found or Page([], "")
     return [
         replace(
             _card(place, adapter, versions[adapter.pk], covers, proven, blurs[adapter.pk]),
             columns=_columns(adapter, versions[adapter.pk], titles),
-            snippet=(snippets or {}).get(adapter.pk, SafeString()),
+            snippet=found.snippets.get(adapter.pk, SafeString()),
             doubt=doubt(adapter) if doubt else "",
+            held_in=_held_in(adapter, found.versions),
             is_yanked=adapter.pk in yanked,
         )
         for place, adapter in enumerate(adapters, start=after + 1)
     ]
+
+
+def _held_in(adapter: Adapter, versions: Mapping[int, str]) -> str:
+    name = versions.get(adapter.pk, "")
+    is_latest = adapter.latest_version is not None and adapter.latest_version.name == name
+    return "" if is_latest else name
 
 
 class _Blur(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -113,12 +114,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One filter."""
+    """One filter; ``has_choice`` if it has one without the other filters."""
 
     name: str
     title: str
     chosen: str | tuple[str, ...]
     options: list[Option]
+    has_choice: bool = False
 
     @property
     def has_several(self) -> bool:
@@ -137,8 +139,11 @@ class Facet:
 
     @property
     def is_useful(self) -> bool:
-        """Whether it is in use, or has a choice that is not obvious from its name."""
-        least = 1 if self.chosen or self.name in ALWAYS else 2
+        """Whether it is in use, or has a choice that its name alone does not tell.
+
+        Another filter that leaves one of its values does not hide it.
+        """
+        least = 1 if self.chosen or self.has_choice or self.name in ALWAYS else 2
         return len(self.options) >= least
 
     @property
@@ -255,8 +260,14 @@ def chips(query: Query) -> list[Chip]:
 def facet_list(found: Mapping[str, facets.Facet], query: Query) -> list[Facet]:
     """Return the filters that have a choice, or that are in use."""
     special = {PERMISSION: _permissions} if query.maturity else _SPECIAL
+    with_choice = facets.with_choice() | MANY if chips(query) else frozenset[str]()
+    if RATING in with_choice and RATING in special:
+        special = {**special, RATING: partial(_up_to, has_choice=True)}
     shown = [
-        special[name](query, found[name]) if name in special else _facet(name, query, found[name])
+        replace(
+            special.get(name, partial(_facet, name))(query, found[name]),
+            has_choice=name in with_choice,
+        )
         for name in TITLES
         if name in found
     ]
@@ -295,10 +306,10 @@ def _permissions(query: Query, found: facets.Facet) -> Facet:
     return Facet(PERMISSION, str(TITLES[PERMISSION]), query.permission, options)
 
 
-def _up_to(query: Query, found: facets.Facet) -> Facet:
+def _up_to(query: Query, found: facets.Facet, *, has_choice: bool = False) -> Facet:
     """Return the filter by the highest content rating; without a choice, it has no options."""
     counts = dict(found.values)
-    levels = UP_TO if query.max_maturity or len(counts) > 1 else {}
+    levels = UP_TO if query.max_maturity or len(counts) > 1 or (has_choice and counts) else {}
     options = [
         Option(
             level.value,

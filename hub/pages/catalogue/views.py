@@ -193,7 +193,7 @@ def _page(request: HttpRequest, found: Page) -> dict[str, Any]:
     wanted["cursor"], wanted["after"] = found.next_cursor, str(end)
     return {
         "cards": cards_of(
-            request, found.results, found.snippets, after=begin, doubt=_doubt(choice_of(request))
+            request, found.results, found, after=begin, doubt=_doubt(choice_of(request))
         ),
         "older": f"{request.path}?{wanted.urlencode()}" if found.next_cursor else "",
         "newer": start if cursor else "",

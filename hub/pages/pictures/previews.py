@@ -36,7 +36,7 @@ from previews.renders import services as renders
 from previews.renders.messages import no_renderer
 from previews.renders.queue_position import position_of_id
 from previews.renders.selectors import Previews, previews_of
-from registry.accounts.permissions import require_adapter, require_user
+from registry.accounts.permissions import is_operator, require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
 from registry.models import Adapter, File, Version
@@ -151,6 +151,7 @@ def previews_context(
         "is_veiled": is_veiled,
         "recipe_shown": recipe_of_sweep(version, sweep, found.recipe) if sweep else None,
         "covering": controls_of(user, adapter),
+        "may_rate": is_owner or (user.is_authenticated and is_operator(user)),
         "picture_ratings": PICTURE_RATINGS,
     }
 
@@ -213,7 +214,7 @@ class RatingForm(forms.Form):
 def rate(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Give a rendered picture a content rating; the panel or the page shows the same picture."""
     adapter = adapter_selectors.get(request.user, owner, name)
-    user, form = require_adapter(request.user, adapter), RatingForm(request.POST)
+    user, form = require_user(request.user), RatingForm(request.POST)
     if not form.is_valid():
         raise Invalid(_("Choose a picture and its content rating."))
     data = form.cleaned_data

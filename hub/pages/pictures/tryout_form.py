@@ -197,7 +197,11 @@ class TryoutForm:
         return family_label(self.family)
 
     def tryout_request(self) -> TryoutRequest:
-        """Return the request of the valid form. Raises Invalid: a strength is not a number."""
+        """Return the request of the valid form.
+
+        Raises:
+            Invalid: a strength is not a number.
+        """
         fields = self.form.cleaned_data
         try:
             layers = [(row.version, float(row.strength.replace(",", "."))) for row in self.rows]

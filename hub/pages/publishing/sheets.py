@@ -178,7 +178,12 @@ def _offer(found: Resemblance, reading: Reading) -> Offer:
         query["upload"] = str(reading.upload.public_id)
     url = f"{reverse('publish')}?{urlencode(query)}"
     reasons = {
-        _("name (apart from versions and steps)"): found.is_same_name,
+        _("name (in the header of the file, apart from versions and steps)"): (
+            found.is_same_name and found.is_name_in_header
+        ),
+        _("name (apart from versions and steps)"): (
+            found.is_same_name and not found.is_name_in_header
+        ),
         _("base model"): found.is_same_base,
         _("training run"): found.is_same_run,
         _("structure (method, rank and layers)"): found.is_same_structure,

@@ -24,9 +24,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from hub.http import limits
 from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.forms import accept_faults
+from hub.pages.labels import family_label
 from hub.pages.pictures.gallery import add_files
 from hub.pages.publishing import header_preview, sheets, stored_checks, upload_rows
 from lorary.anatomy import FAMILIES
+from previews import worker_bases
 from registry.accounts import attempts, quotas
 from registry.accounts.permissions import require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
@@ -84,6 +86,9 @@ def _is_script(request: HttpRequest) -> bool:
 def _published(request: HttpRequest, version: Version) -> HttpResponse:
     adapter = version.adapter
     text = _("%(version)s of %(title)s is published.")
+    if _is_script(request):
+        # The page lists what it published; the next page need not repeat all but the last one.
+        list(messages.get_messages(request))
     messages.success(request, text % {"version": version.name, "title": adapter.display_title})
     if not _is_script(request):
         return redirect("adapter", adapter.owner, adapter.name)
@@ -127,7 +132,13 @@ def _opened(request: HttpRequest, user: User, target: Adapter | None) -> dict[st
 
 
 def _frame(target: Adapter | None) -> dict[str, Any]:
-    return {"target": target, "limits": upload_rows.limits(), "form_bytes": limits.MAX_FORM_BYTES}
+    rendered = sorted(family_label(family) for family in worker_bases.families())
+    return {
+        "target": target,
+        "limits": upload_rows.limits(),
+        "form_bytes": limits.MAX_FORM_BYTES,
+        "rendered": ", ".join(rendered),
+    }
 
 
 def _target(request: HttpRequest) -> Adapter | None:

@@ -75,7 +75,11 @@ def _after(cursor: str, order: str) -> int:
 
 
 def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
-    """Return the visible previews that match the parameters. Raises Invalid: a value is invalid."""
+    """Return the visible previews that match the parameters.
+
+    Raises:
+        Invalid: a value is invalid.
+    """
     ids = {column: value for name, column in _IDS.items() if (value := parameters.id(name))}
     states = OUT_STATES if {"pk", _VERSION} & ids.keys() else (VersionState.PUBLISHED,)
     adapters = by_id.adapters_for(request.user).filter(withdrawn_reason="")

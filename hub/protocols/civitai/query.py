@@ -33,7 +33,11 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def number(text: str, name: str = "id") -> int:
-    """Return an id. Raises Invalid: it is not an id."""
+    """Return an id.
+
+    Raises:
+        Invalid: it is not an id.
+    """
     return _within(text, name, 1, MAX_NUMBER)
 
 
@@ -52,7 +56,11 @@ class QueryParameters:
         return _sound(name, self._query.get(name, ""))
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
-        """Return a number. Raises Invalid: it is not a number, or out of range."""
+        """Return a number.
+
+        Raises:
+            Invalid: it is not a number, or out of range.
+        """
         text = self.text(name)
         return _within(text, name, least, most) if text else default
 
@@ -75,16 +83,28 @@ class QueryParameters:
         return _FLAGS[text]
 
     def one_of(self, name: str, choices: Collection[str], default: str = "") -> str:
-        """Return one of the choices, ignoring case. Raises Invalid: it is none of them."""
+        """Return one of the choices, ignoring case.
+
+        Raises:
+            Invalid: it is none of them.
+        """
         text = self.text(name)
         return _known(name, text, choices) if text else default
 
     def several(self, name: str, choices: Collection[str]) -> list[str]:
-        """Return a list of choices, [] if it is missing. Raises Invalid: one of them is unknown."""
+        """Return a list of choices, [] if it is missing.
+
+        Raises:
+            Invalid: one of them is unknown.
+        """
         return [_known(name, text, choices) for text in self._list(name)]
 
     def ids(self, name: str) -> list[int] | None:
-        """Return ids, None if they are missing. Raises Invalid: one is not an id."""
+        """Return ids, None if they are missing.
+
+        Raises:
+            Invalid: one is not an id.
+        """
         found = [number(text, name) for text in self._list(name)]
         return found or None
 

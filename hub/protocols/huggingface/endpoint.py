@@ -144,7 +144,11 @@ def _charge(request: HttpRequest) -> dict[str, str]:
 
 
 def charge_write(request: HttpRequest) -> None:
-    """Count a write of a user. Raises RateLimited: there were too many writes."""
+    """Count a write of a user.
+
+    Raises:
+        RateLimited: there were too many writes.
+    """
     throttle = WriteThrottle()
     if not throttle.allows(request):
         text = _("You sent too many changes in this minute. Wait a moment, then continue.")
@@ -176,18 +180,30 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 @endpoint(*METHODS, is_read=True)
 def unsupported_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Refuse a call that is not supported. Raises NotFound: always."""
+    """Refuse a call that is not supported.
+
+    Raises:
+        NotFound: always.
+    """
     raise NotFound(_("This hub does not offer this call of the Hugging Face API."))
 
 
 @endpoint(*METHODS, is_read=True)
 def models_only(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Refuse calls about datasets, spaces and buckets. Raises Refused: always."""
+    """Refuse calls about datasets, spaces and buckets.
+
+    Raises:
+        Refused: always.
+    """
     raise Refused(NotFound(_("This hub has only models, no datasets or spaces.")), REPO_NOT_FOUND)
 
 
 @endpoint(*METHODS, is_read=True)
 def owner_missing(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Refuse the name of a model without an owner. Raises Refused: always."""
+    """Refuse the name of a model without an owner.
+
+    Raises:
+        Refused: always.
+    """
     text = _("A model is named “owner/name” on this hub.")
     raise Refused(NotFound(text), REPO_NOT_FOUND)

@@ -28,7 +28,11 @@ def expanded(query: QueryDict) -> set[str]:
 
 
 def whole(query: QueryDict, name: str, *, default: int, most: int) -> int:
-    """Return a number from 1 to ``most``. Raises Invalid: it is not a number, or is 0."""
+    """Return a number from 1 to ``most``.
+
+    Raises:
+        Invalid: it is not a number, or is 0.
+    """
     text = query.get(name, "")
     if not text:
         return default
@@ -91,7 +95,11 @@ def _is_text(value: str) -> bool:
 
 
 def refuse_pull_request(request: HttpRequest) -> None:
-    """Refuse pull requests. Raises Forbidden: ``create_pr`` is set."""
+    """Refuse pull requests.
+
+    Raises:
+        Forbidden: ``create_pr`` is set.
+    """
     if is_on(request.GET, "create_pr"):
         raise Forbidden(
             _("This hub has no pull requests. Push without create_pr, or to a branch of your own.")

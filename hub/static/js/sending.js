@@ -23,8 +23,27 @@ export class Stopped extends Error {}
 export class OtherFile extends Error {}
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const digest = async (buffer) => [...new Uint8Array(await subtle.digest("SHA-256", buffer))]
+const hashed = async (blob) => [...new Uint8Array(await subtle.digest("SHA-256", await blob.arrayBuffer()))]
   .map((byte) => byte.toString(16).padStart(2, "0")).join("");
+// This module is its own worker: the page stays responsive while megabytes are read.
+if (!globalThis.document) {
+  globalThis.onmessage = async ({ data, ports: [port] }) => port.postMessage(await hashed(data).catch(() => ""));
+}
+let worker;
+const inWorker = (blob) => new Promise((done, fail) => {
+  worker ??= new Worker(import.meta.url, { type: "module" });
+  worker.addEventListener("error", fail, { once: true });
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = ({ data }) => {
+    worker.removeEventListener("error", fail);
+    port1.close();
+    if (data) done(data);
+    else fail();
+  };
+  worker.postMessage(blob, [port2]);
+});
+// Without a worker, or if the file cannot be read: the error is then that of reading.
+const digest = (blob) => inWorker(blob).catch(() => hashed(blob));
 // The hub may know itself by another name than this page does.
 const local = (url) => new URL(url, location.href).pathname;
 // Read anew each time: whoever signs in again in another tab gets another one.
@@ -118,7 +137,7 @@ export class Sending {
 
   async begun() {
     this.tell("starting");
-    const whole = subtle && this.file.size <= MOST_WHOLE ? await digest(await this.file.arrayBuffer()) : null;
+    const whole = subtle && this.file.size <= MOST_WHOLE ? await digest(this.file) : null;
     if (this.given) {
       const upload = await this.steadily(() => this.json("GET", this.given));
       if (upload.path !== this.name || upload.size !== this.file.size || !(await this.matches(upload, whole))) throw new OtherFile();
@@ -145,7 +164,7 @@ export class Sending {
     for (const part of known) {
       await this.clearance();
       this.tell("comparing", { done, total: bytes });
-      if (await digest(await this.slice(part.number, upload).arrayBuffer()) !== part.sha256) return false;
+      if (await digest(this.slice(part.number, upload)) !== part.sha256) return false;
       done += part.size;
     }
     return true;
@@ -181,14 +200,14 @@ export class Sending {
   }
 
   async part(number) {
-    const body = await this.slice(number).arrayBuffer();
+    const body = this.slice(number); // the browser reads it without a copy in the page
     const headers = { "Content-Type": "application/octet-stream" };
     if (subtle) headers["X-Part-SHA256"] = await digest(body);
     const url = `${local(this.upload.urls.self)}/parts/${number}`;
     for (let tries = 1; ; tries += 1) {
       try {
         await this.steadily(() => this.put(number, url, body, headers));
-        this.here += body.byteLength;
+        this.here += body.size;
         return;
       } catch (error) {
         if (error.code !== "digest_mismatch" || tries === TRIES) throw error;
@@ -202,6 +221,9 @@ export class Sending {
     const sent = (bytes) => { part.bytes = bytes; this.pace(); };
     try {
       await ask("PUT", url, { body, headers, sent, csrf: this.csrf, began: (xhr) => { part.xhr = xhr; } });
+    } catch (error) {
+      if (error instanceof Dropped) await body.slice(0, 1).arrayBuffer(); // throws if the file is gone or changed
+      throw error;
     } finally {
       this.flying.delete(number);
     }

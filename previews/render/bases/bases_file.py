@@ -117,7 +117,11 @@ class Bases:
         return iter(self.by_id.values())
 
     def get(self, base_id: str) -> Base:
-        """Return a base. Raises BaseUnavailable: the id is unknown."""
+        """Return a base.
+
+        Raises:
+            BaseUnavailable: no base of this id.
+        """
         try:
             return self.by_id[base_id]
         except KeyError:

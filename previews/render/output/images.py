@@ -89,7 +89,11 @@ def encode(picture: Image.Image, text: Caption) -> bytes:
 
 
 def decode(png: bytes) -> Caption:
-    """Return the texts of a picture made by Lorary. Raises ValueError: not such a picture."""
+    """Return the texts of a picture made by Lorary.
+
+    Raises:
+        ValueError: not such a picture.
+    """
     msg = "not a picture made by Lorary"
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:

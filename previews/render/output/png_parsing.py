@@ -41,7 +41,11 @@ class Png:
     bare: bytes  # the file with only the chunks of the picture
 
     def pixels(self) -> Image.Image:
-        """Return the picture in RGB. Raises PictureInvalid: it cannot be decoded."""
+        """Return the picture in RGB.
+
+        Raises:
+            PictureInvalid: it cannot be decoded.
+        """
         try:
             with Image.open(io.BytesIO(self.bare), formats=["PNG"]) as picture:
                 return picture.convert("RGB")
@@ -62,7 +66,11 @@ def read_png(file: Path) -> Png:
 
 
 def parse_png(data: bytes) -> Png:
-    """Parse a PNG. Raises PictureInvalid: not a PNG, damaged, or outside the limits."""
+    """Parse a PNG.
+
+    Raises:
+        PictureInvalid: not a PNG, damaged, or outside the limits.
+    """
     if len(data) > MAX_FILE_BYTES:
         _refuse(f"The file has more than {MAX_FILE_BYTES // 2**20} MiB.")
     if not data.startswith(SIGNATURE):

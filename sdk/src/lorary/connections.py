@@ -49,8 +49,12 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Return the origin of an absolute http or https URL. Raises ValueError: it is not one."""
-        parts = parse_url(url)  # parsed like in urllib3, which connects to it
+        """Return the origin of an absolute http or https URL.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        parts = parse_url(url)  # as urllib3 does, which connects by it
         if parts.scheme not in {"http", "https"} or not parts.host:
             raise ValueError(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

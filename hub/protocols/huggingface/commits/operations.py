@@ -124,7 +124,11 @@ def _too_long() -> TooLarge:
 
 
 def header_of(documents: Iterator[dict[str, Any]]) -> Header:
-    """Return the first document. Raises Invalid: it is not a header."""
+    """Return the first document.
+
+    Raises:
+        Invalid: it is not a header.
+    """
     first = next(documents, {})
     if first.get("key") != "header":
         raise Invalid(_("A commit must begin with its header."))

@@ -57,7 +57,11 @@ def _files_by_path(adapter: Adapter, revision: Revision) -> dict[str, File]:
 
 
 def _files(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return path, size and sample of each file. Raises Invalid: the body is invalid."""
+    """Return path, size and sample of each file.
+
+    Raises:
+        Invalid: the body is invalid.
+    """
     listed = document.get("files")
     if not isinstance(listed, list) or len(listed) > MAX_FILES:
         raise Invalid(

@@ -58,7 +58,11 @@ def delete(request: HttpRequest) -> JsonResponse:
 
 @endpoint("POST")
 def move(request: HttpRequest) -> JsonResponse:
-    """Rename an adapter; the old name redirects. Raises Forbidden: the owner would change."""
+    """Rename an adapter; the old name redirects.
+
+    Raises:
+        Forbidden: the owner would change.
+    """
     body, user = json_of(request), permissions.require_user(request.user)
     _require_model(body)
     owner, name = _parts(text_of(body, "fromRepo"))

@@ -48,7 +48,11 @@ def models(request: HttpRequest) -> JsonResponse:
 
 
 def _search_query(query: QueryDict) -> TagQuery:
-    """Return the search query. Raises Invalid: there are too many tags."""
+    """Return the search query.
+
+    Raises:
+        Invalid: there are too many tags.
+    """
     wanted = [part for value in query.getlist("filter") for part in value.split(",")]
     tags = dict.fromkeys(tag.strip() for tag in wanted if tag.strip() not in {*_EVERYTHING, ""})
     if len(tags) > MAX_TAGS:

@@ -80,7 +80,11 @@ def snapshot_of(request: HttpRequest, adapter: Adapter, ref: str) -> Snapshot:
 
 
 def revision_of(adapter: Adapter, ref: str) -> Revision:
-    """Return the revision of a ref for writing. Raises Refused: there is none."""
+    """Return the revision of a ref for writing.
+
+    Raises:
+        Refused: there is none.
+    """
     try:
         return revisions.revision_named(adapter, ref)
     except NotFound as error:

@@ -103,7 +103,11 @@ def telemetry(request: HttpRequest, /, **_named: str) -> JsonResponse:
 
 @endpoint("GET", "POST", "PUT", "DELETE", has_own_token=True)
 def unknown_call(_request: HttpRequest, /, **_named: str) -> NoReturn:
-    """Answer 404 to all other calls, such as queries for known chunks. Raises NotFound: always."""
+    """Answer 404 to all other calls, such as queries for known chunks.
+
+    Raises:
+        NotFound: always.
+    """
     raise NotFound(_("There is nothing at this address. Send xorbs, then a shard."))
 
 

@@ -150,7 +150,11 @@ def _require_room(user_id: int) -> None:
 
 @contextmanager
 def changing(session: Session) -> Iterator[None]:
-    """Lock a session exclusively. Raises Conflict: another request uses it."""
+    """Lock a session exclusively.
+
+    Raises:
+        Conflict: another request uses it.
+    """
     with locks.holding(session.name):
         yield
 
@@ -170,7 +174,11 @@ class Stored:
             self._close_oldest()
 
     def require(self, names: Iterable[str]) -> None:
-        """Require that all xorbs exist. Raises Invalid: one is missing."""
+        """Require that all xorbs exist.
+
+        Raises:
+            Invalid: one is missing.
+        """
         for name in set(names):
             if not (self._folder / name).exists():
                 raise _absent(name)

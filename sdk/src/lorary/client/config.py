@@ -114,7 +114,11 @@ def home_of(home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def endpoint_of(home: Path, endpoint: str | None = None) -> str:
-    """Return the hub's address. Raises SettingInvalid: it is not an address."""
+    """Return the hub's address.
+
+    Raises:
+        SettingInvalid: what was given is not an address.
+    """
     given = endpoint or os.environ.get("LORARY_ENDPOINT", "").strip()
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 

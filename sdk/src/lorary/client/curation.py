@@ -126,7 +126,11 @@ class Curating:
         return self._change(reference, "yank", {"reason": reason})
 
     def restore(self, reference: str | Reference) -> Version:
-        """Offer a yanked version again. Raises StateConflict: it is a draft, or was withdrawn."""
+        """Offer a yanked version again.
+
+        Raises:
+            StateConflict: it is a draft, or was withdrawn.
+        """
         path = f"{Reference.parse(reference).version_path}/yank"
         return Version.read(self._session.json("DELETE", path))
 

@@ -47,7 +47,11 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str | Reference) -> Reference:
-        """Read ``owner/name`` or ``owner/name@rev``. Raises ReferenceInvalid for anything else."""
+        """Read ``owner/name`` or ``owner/name@rev``.
+
+        Raises:
+            ReferenceInvalid: it is neither.
+        """
         if isinstance(text, Reference):
             return text
         full_name, at, rev = text.partition("@")

@@ -265,7 +265,11 @@ _MOST_REDIRECTS = 5
 
 
 def _checked(url: str) -> str:
-    """The URL as it can be sent. Raises SourceError: it is no web address, or holds a password."""
+    """The URL as it can be sent.
+
+    Raises:
+        SourceError: it is no web address, or holds a password.
+    """
     try:
         parts = urlsplit(url.strip())
         host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc

@@ -28,7 +28,11 @@ _SHOWN = 80  # maximum characters of a name in a message
 
 
 def read_careful(raw: bytes, data_bytes: int, limits: Limits) -> Content:
-    """Return the content of a header. Raises HeaderError: a rule is broken."""
+    """The content of a header.
+
+    Raises:
+        HeaderError: a rule is broken.
+    """
     check_budget(raw, limits)
     _check_padding(raw)
     return _Reader(raw, limits).read(data_bytes)

@@ -210,7 +210,11 @@ def _withdraw(args: Namespace) -> int:
 
 
 def _is_sure(name: str) -> bool:
-    """Ask for confirmation on the terminal. Raises UsageError: there is no terminal."""
+    """Ask on the terminal.
+
+    Raises:
+        UsageError: there is none.
+    """
     if not sys.stdin.isatty():
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)

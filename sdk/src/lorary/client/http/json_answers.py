@@ -69,7 +69,11 @@ class Record:
         return float(value) if isinstance(value, int) else self._typed(key, value, float)
 
     def hexadecimal(self, key: str, digits: int) -> str:
-        """Return a digest. Raises BadAnswer: its length or characters are wrong."""
+        """Return a digest.
+
+        Raises:
+            BadAnswer: it has another length or other characters.
+        """
         value = self.text(key)
         if len(value) != digits or set(value) - set("0123456789abcdef"):
             self._odd(key)

@@ -90,7 +90,11 @@ class Entry:
 
     @classmethod
     def read(cls, value: object) -> Entry:
-        """Read an entry of the record. Raises BadAnswer if it is invalid."""
+        """Read an entry of the record.
+
+        Raises:
+            BadAnswer: it is none.
+        """
         record = Record(value, "entry")
         return record.into(cls, sha256=record.hexadecimal("sha256", 64))
 
@@ -122,7 +126,11 @@ class Folder:
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def load(self) -> None:
-        """Read the record. Raises TargetUnusable: it is damaged."""
+        """Read the record.
+
+        Raises:
+            TargetUnusable: it is damaged.
+        """
         place = self.root / RECORD
         try:
             rows = Record(json.loads(place.read_bytes()), "record").mapping("files")

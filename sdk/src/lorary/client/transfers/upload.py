@@ -141,7 +141,11 @@ class Source:
         return cls(place, path, found.st_size, found.st_mtime_ns, sha256)
 
     def require_unchanged(self) -> None:
-        """Check that the file is unchanged. Raises Corrupt: it was modified after it was hashed."""
+        """Make sure that it is still what was hashed.
+
+        Raises:
+            Corrupt: somebody wrote to it.
+        """
         found = self.place.stat()
         if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
             msg = f"{self.place} changed while it was sent. Push it again."
