@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from training.miniature.drawing.scene import Facts
 
+#: Folder of the adapter in the work folder.
+FOLDER = "motion"
 FIRST_TIME = 20
 CLIP_SEED = 9_000_000
 MotionAdapter: Any = diffusers.MotionAdapter
@@ -112,7 +114,7 @@ class MotionTrainer:
             save_every=self.options.save_every,
             on_save=self.export,
         )
-        return self.export()
+        return self.work / FOLDER
 
     def step(self, step: int) -> float:
         """Take one step and return the velocity error."""
@@ -123,7 +125,8 @@ class MotionTrainer:
         )
         chosen = dice.below(len(self.latents), options.batch).tolist()
         clean = torch.stack([self._window(index, dice) for index in chosen])
-        captions = [clip_caption(*self.facts[index], dice.words) for index in chosen]
+        shown = [self.facts[index] for index in chosen]
+        captions = [clip_caption(facts, motion, dice.words) for facts, motion in shown]
         # One time step from each of `batch` equal intervals.
         share = (torch.arange(options.batch) + dice.uniform(options.batch)) / options.batch
         times = (FIRST_TIME + share * (1000 - FIRST_TIME)).long().clamp(max=999)
@@ -143,13 +146,12 @@ class MotionTrainer:
         error: Tensor = ((guess - _frames_last(velocity, count)) ** 2).mean()
         return error
 
-    def export(self) -> Path:
-        """Write the averaged adapter in half precision; return its folder."""
-        folder = self.work / "motion"
+    def export(self) -> None:
+        """Write the averaged adapter in half precision."""
         self.run.average.swap()
-        copy.deepcopy(self.unet).half().save_motion_modules(folder, safe_serialization=True)
+        half = copy.deepcopy(self.unet).half()
+        half.save_motion_modules(self.work / FOLDER, safe_serialization=True)
         self.run.average.swap()
-        return folder
 
     def _window(self, index: int, dice: Dice) -> Tensor:
         """Return frames of a clip: all of it in larger steps, or a part of it frame by frame."""
@@ -172,4 +174,4 @@ class MotionTrainer:
 
 def _frames_last(flat: Tensor, clips: int) -> Tensor:
     """Return frames (clips × frames, channels, …) as (clips, channels, frames, …)."""
-    return flat.unflatten(0, (clips, -1)).transpose(1, 2)
+    return flat.reshape(clips, -1, *flat.shape[1:]).transpose(1, 2)
