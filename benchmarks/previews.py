@@ -50,7 +50,7 @@ Pictures = list[bytes]
 def run(count: int = ADAPTERS) -> list[Result]:
     """Measure CPU seconds a picture; raises Absent without trained weights."""
     bases = load_bases(os.environ.get("LORARY_BASES"))
-    base = bases.serving("miniature")
+    base = next(iter(bases.serving("miniature")), None)
     demo = sorted(DEMO.glob("*.safetensors"))
     if base is None or not demo:
         msg = "the miniature and its adapters are not in previews/miniature"

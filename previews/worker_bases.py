@@ -27,7 +27,7 @@ KIND = "render"
 #: Announced fields of a base model: those that a recipe needs.
 _ANNOUNCED = (
     "id", "family", "title", "steps", "guidance", "width", "height", "frames", "fps", "negative",
-    "sampler", "trigger",
+    "sampler", "trigger", "output",
 )  # fmt: skip
 
 #: Weight of the newest render in the moving average of seconds per picture.
@@ -104,22 +104,36 @@ class Speed:
             workers.update_facts(facts())
 
 
-def base_for(family: str) -> Base | None:
-    """Return the base model for a family; None if there is none.
+def bases_for(family: str) -> list[Base]:
+    """Return the base models for a family, those for pictures before those for videos.
 
-    Base models of running workers take precedence over those of this process's bases file.
+    They are those that running workers have, without any those of this process's bases file. Its
+    order and settings come first.
     """
-    here = load_bases(settings.LORARY.bases).serving(family)
-    there = [base for base in _announced() if base.family == family]
-    if here is not None and (not there or here.id in {base.id for base in there}):
-        return here
-    return there[0] if there else None
+    here = {base.id: base for base in load_bases(settings.LORARY.bases).serving(family)}
+    there: dict[str, Base] = {}
+    for base in _announced():
+        if base.family == family:
+            there.setdefault(base.id, base)
+    found = [base for base in here.values() if not there or base.id in there]
+    found += [base for base in there.values() if base.id not in here]
+    return sorted(found, key=lambda base: base.output)  # "image" before "video"
+
+
+def base_for(family: str) -> Base | None:
+    """Return the first base model for a family, None if there is none."""
+    return next(iter(bases_for(family)), None)
 
 
 def families() -> set[str]:
     """Return the families that have a base model."""
     here = load_bases(settings.LORARY.bases).families
     return {*here, *(base.family for base in _announced())}
+
+
+def bases() -> list[Base]:
+    """Return the base models of all families."""
+    return [base for family in sorted(families()) for base in bases_for(family)]
 
 
 def is_elsewhere(base: str) -> bool:

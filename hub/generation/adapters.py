@@ -338,7 +338,7 @@ def _add_version(
 def _add_waiting(rows: Rows, one: _Adapter, version: int, known: Weights, when: object) -> None:
     """Add the render of a published version that waits for a worker."""
     rows.renders.add(
-        RenderKind.PREVIEW, version, None, RenderState.WAITING, waiting_for(known.family),
+        RenderKind.PREVIEW, version, None, "", RenderState.WAITING, waiting_for(known.family),
         as_json(one.triggers), when, None,
     )  # fmt: skip
 
@@ -358,7 +358,7 @@ def _add_pictures(rows: Rows, one: _Adapter, last: _Published) -> None:
     if random.random() < RENDERED:
         number, recipe = _recipe(rows, last.known.family, one.kind, when)
         render = rows.renders.add(
-            RenderKind.PREVIEW, last.version, number, RenderState.READY, "",
+            RenderKind.PREVIEW, last.version, number, recipe.base, RenderState.READY, "",
             as_json(one.triggers), when, when,
         )  # fmt: skip
         for shot in recipe.shots(one.triggers):

@@ -108,7 +108,7 @@ class Rows:
         self.events = Table(Event, "verb actor adapter subject facts created_at")
         self.recipes = Table(Recipe, "digest document created_at")
         self.renders = Table(
-            Render, "kind version recipe state reason trigger_words created_at finished_at"
+            Render, "kind version recipe base state reason trigger_words created_at finished_at"
         )
         self.images = Table(
             Image,

@@ -84,6 +84,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("help/licences", page(licences.show), name="licences"),
     path("help/<str:name>", page(guides.show), name="help"),
     path("media/images/<int:image_id>.png", page(media.image, throttle=None), name="image"),
+    path("media/images/<int:film_id>.mp4", page(media.film, throttle=None), name="film"),
     path(
         "media/images/<int:image_id>.webp", page(media.animation, throttle=None), name="animation"
     ),

@@ -29,14 +29,17 @@ def picture(
         sizes: Its width, in the syntax of the ``sizes`` attribute.
         when: ``first`` for the largest picture above the fold, ``now`` for others there,
             ``lazy`` for the rest.
-        is_moving: Whether a video is animated, unless the user prefers reduced motion.
+        is_moving: Whether a video plays, unless the user prefers reduced motion.
     """
+    animation = getattr(shown, "animation", "") if is_moving else ""
+    is_film = getattr(shown, "is_film", False)
     sources = groupby(getattr(shown, "sources", ()), key=attrgetter("type"))
     return {
         "shown": shown,
         "alt": alt,
         "sizes": sizes,
-        "moving": getattr(shown, "animation", "") if is_moving else "",
+        "moving": "" if is_film else animation,
+        "film": animation if is_film else "",
         "forms": [
             {"type": kind, "srcset": ", ".join(f"{one.url} {one.width}w" for one in forms)}
             for kind, forms in sources

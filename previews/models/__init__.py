@@ -6,6 +6,7 @@ from previews.models.image import Control, Cover, Image, Sheet, SheetKind
 from previews.models.render import (
     OPEN_STATES,
     Layer,
+    Output,
     PromptSet,
     Recipe,
     Render,
@@ -21,6 +22,7 @@ __all__ = [
     "Cover",
     "Image",
     "Layer",
+    "Output",
     "PromptSet",
     "Recipe",
     "Render",

@@ -12,9 +12,10 @@ from registry.models import Adapter, Blob, Maturity
 
 
 class Image(models.Model):
-    """One picture of a render; its PNG contains the recipe.
+    """One picture or video of a render; its PNG contains the recipe.
 
-    For a video ``blob`` is a grid of frames, and ``animation`` a WebP. ``placeholder`` is a tiny
+    For a video ``blob`` is the first frame, and ``animation`` the video, of ``media_type``. Videos
+    of older releases are WebP, and ``blob`` is a grid of their frames. ``placeholder`` is a tiny
     picture as a ``data:`` URL, shown while the picture loads. ``maturity`` is its own rating, empty
     if that of the adapter applies.
     """
@@ -24,6 +25,11 @@ class Image(models.Model):
     animation = models.ForeignKey(
         Blob, on_delete=models.PROTECT, related_name="preview_animations", null=True, blank=True
     )
+    media_type = models.CharField(
+        max_length=32, default="image/png", db_default="image/png", editable=False
+    )
+    frames = models.PositiveSmallIntegerField(default=1, db_default=1)
+    fps = models.PositiveSmallIntegerField(default=0, db_default=0)
     position = models.PositiveSmallIntegerField()
     prompt_index = models.PositiveSmallIntegerField()
     prompt = models.TextField()
@@ -52,11 +58,16 @@ class Image(models.Model):
     def __str__(self) -> str:
         return f"{self.render_id} #{self.position}"
 
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds of a video, None for a picture."""
+        return self.frames / self.fps if self.fps else None
+
 
 class Control(models.Model):
     """A picture at strength 0, shared by all adapters for the base model.
 
-    ``key`` is ``previews.render.pictures.control_key``.
+    ``key`` is ``previews.render.pictures.control_key``. Columns are those of ``Image``.
     """
 
     key = models.CharField(max_length=64, unique=True)
@@ -64,6 +75,11 @@ class Control(models.Model):
     animation = models.ForeignKey(
         Blob, on_delete=models.PROTECT, related_name="control_animations", null=True, blank=True
     )
+    media_type = models.CharField(
+        max_length=32, default="image/png", db_default="image/png", editable=False
+    )
+    frames = models.PositiveSmallIntegerField(default=1, db_default=1)
+    fps = models.PositiveSmallIntegerField(default=0, db_default=0)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)

@@ -94,12 +94,20 @@ class RenderState(models.TextChoices):
 OPEN_STATES = (RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING)
 
 
+class Output(models.TextChoices):
+    """What a base model makes; in this order, pictures come first."""
+
+    IMAGE = "image", _("Pictures")
+    VIDEO = "video", _("Video")
+
+
 class Render(models.Model):
     """A recipe applied to a version (a preview) or to a stack of ``layers`` (a try-out).
 
     A render that waits for a base model may have no recipe yet. ``advice`` is a document of
     ``previews.render.output.strength_advice``, or only its ``method`` if the sweep is too small; it
-    is empty until the sweep was measured.
+    is empty until the sweep was measured. ``base`` is the id of its base model, empty without a
+    recipe; ``rank`` is the place of that base among those of the family, from 0 for the first.
     """
 
     kind = models.CharField(
@@ -114,6 +122,11 @@ class Render(models.Model):
     job = models.ForeignKey(
         Job, on_delete=models.SET_NULL, related_name="renders", null=True, blank=True
     )
+    base = models.CharField(max_length=48, blank=True, default="", db_default="")
+    output = models.CharField(
+        max_length=8, choices=Output, default=Output.IMAGE, db_default=Output.IMAGE
+    )
+    rank = models.PositiveSmallIntegerField(default=0, db_default=0)
     state = models.CharField(max_length=16, choices=RenderState, default=RenderState.QUEUED)
     reason = models.TextField(blank=True)
     trigger_words = models.JSONField(default=list, blank=True)
@@ -122,16 +135,16 @@ class Render(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A version has at most one open render."""
+        """A version has at most one open render with each base model."""
 
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["version"],
+                fields=["version", "base"],
                 condition=Q(
                     state__in=[RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING]
                 ),
-                name="render_one_open_per_version",
+                name="render_one_open_per_base",
             ),
             models.CheckConstraint(
                 name="render_preview_is_of_a_version",

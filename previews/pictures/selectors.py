@@ -29,9 +29,10 @@ def public_picture(image_id: int) -> Bytes | None:
     return _first(_PICTURE, image_id)
 
 
-def public_animation(image_id: int) -> Bytes | None:
-    """Return the animation of a video; None if there is none or it is not public."""
-    return _first(_ANIMATION, image_id)
+def public_film(image_id: int) -> tuple[Bytes, str] | None:
+    """Return a video and its media type; None for a picture, and if it is not public."""
+    row = _first_row(_FILM, image_id)
+    return None if row is None else (_bytes(row), str(row[3]))
 
 
 def public_picture_and_width(image_id: int) -> tuple[Bytes, int] | None:
@@ -68,11 +69,14 @@ def _files_of(blob: str, image_id: int, *more: str) -> QuerySet[Image, Any]:
 
 _ID = integer(1)
 _PICTURE = Compiled(lambda image_id: _files_of("blob", image_id), image_id=_ID)
-_ANIMATION = Compiled(lambda image_id: _files_of("animation", image_id), image_id=_ID)
+_FILM = Compiled(lambda image_id: _files_of("animation", image_id, "media_type"), image_id=_ID)
 _PICTURE_AND_WIDTH = Compiled(lambda image_id: _files_of("blob", image_id, "width"), image_id=_ID)
 
 
-#: Number of digits of the picture's digest in the URL of a thumbnail.
+#: Media types of videos, with the end of their paths.
+FILMS = {"video/mp4": "mp4", "image/webp": "webp"}
+
+#: Digits of the picture's digest in the URL of a thumbnail.
 DIGITS = 12
 
 
@@ -95,7 +99,8 @@ class Picture:
     """A rendered picture, or the cover that was uploaded (``is_uploaded``).
 
     ``sources`` are its thumbnails, AVIF before WebP, narrow before wide. ``animation`` is the
-    path of the video whose frames this shows, empty for a picture. ``prompt`` includes the trigger
+    path of the video whose first frame this shows, empty for a picture; ``media_type``, ``frames``
+    and ``fps`` (0 for a picture) are its own. ``prompt`` includes the trigger
     words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
     rating: its own (``own_maturity``) or its adapter's; empty in a try-out. For an uploaded
     picture, ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
@@ -116,6 +121,19 @@ class Picture:
     own_maturity: str = ""
     is_uploaded: bool = False
     is_chosen: bool = False
+    media_type: str = "image/png"
+    frames: int = 1
+    fps: int = 0
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it is a video that browsers play; those of older releases are animated WebP."""
+        return self.media_type.startswith("video/")
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds of a video, None for a picture."""
+        return self.frames / self.fps if self.fps else None
 
     @property
     def url(self) -> str:
@@ -134,9 +152,15 @@ def uploaded_sources(sample_id: int, width: int) -> tuple[Source, ...]:
     return (*thumbnails, Source("webp", width, f"{path}.webp")) if thumbnails else ()
 
 
+def film_path(image_id: int, media_type: str) -> str:
+    """Return the path of the video of a picture, "" if it has none."""
+    suffix = FILMS.get(media_type)
+    return f"/media/images/{image_id}.{suffix}" if suffix else ""
+
+
 _COLUMNS = (
     "render__version_id", "pk", "prompt", "seed", "strength", "width", "height", "placeholder",
-    "animation_id", "prompt_index", "blob__sha256", "rating", "maturity",
+    "prompt_index", "blob__sha256", "rating", "maturity", "media_type", "frames", "fps",
 )  # fmt: skip
 
 
@@ -167,15 +191,15 @@ def _pictures(rows: Iterable[tuple[Any, ...]]) -> list[tuple[int | None, Picture
 
 
 def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, Picture]:  # noqa: ANN401 - see _COLUMNS
-    prompt, seed, strength, width, height, blur, moves, at, sha256, rated, own = columns
+    prompt, seed, strength, width, height, blur, at, sha256, rated, own, *film = columns
     sources = tuple(
         Source(kind, wide, f"/media/images/{pk}/{sha256[:DIGITS]}-{wide}.{kind}")
         for kind, wide in offered(width)
     )
-    moving = f"/media/images/{pk}.webp" if moves else ""
+    media_type, frames, fps = film
     picture = Picture(
-        pk, prompt, seed, strength, width, height, blur, moving, sources, at,
-        maturity=rated, own_maturity=own,
+        pk, prompt, seed, strength, width, height, blur, film_path(pk, media_type), sources, at,
+        maturity=rated, own_maturity=own, media_type=media_type, frames=frames, fps=fps,
     )  # fmt: skip
     return version, picture
 
@@ -183,8 +207,9 @@ def _picture(version: int | None, pk: int, *columns: Any) -> tuple[int | None, P
 def rendered_covers_of(adapters: Iterable[Adapter]) -> dict[int, Picture | None]:
     """Return the rendered picture that shows each adapter best; None if there is none; one query.
 
-    It shows the first prompt and seed of the latest version's newest render, at the strength
-    nearest to the recommended one. ``previews.covers.selectors`` has the complete rule for covers.
+    It shows the first prompt and seed of the latest version's newest render with the first base
+    model for pictures, at the strength nearest to the recommended one.
+    ``previews.covers.selectors`` has the whole rule of covers.
     """
     asked = {one.pk: one.latest_version_id for one in adapters}
     versions = as_list(version for version in asked.values() if version)
@@ -205,7 +230,13 @@ def _covers(versions: str) -> QuerySet[Image, Any]:
             place=Window(
                 RowNumber(),
                 partition_by=F("render__version"),
-                order_by=[F("render").desc(), Abs(F("strength") - wanted).asc(), "position"],
+                order_by=[
+                    "render__output",
+                    "render__rank",
+                    F("render").desc(),
+                    Abs(F("strength") - wanted).asc(),
+                    "position",
+                ],
             )
         )
     )

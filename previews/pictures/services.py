@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from previews.models import Control
-from previews.render.pictures import Picture
+from previews.render.pictures import Film, Picture
 from previews.render.recipe import Shot
 from registry import storage
 from registry.blobs import promote
@@ -37,16 +37,19 @@ _ANY_SHOT = Shot(position=0, prompt_index=0, prompt="", seed=0, strength=0.0)
 def store(picture: Picture) -> Callable[[], dict[str, Any]]:
     """Store the bytes of a picture.
 
-    Call it outside of any transaction. Call the returned function in the transaction that saves the
-    row: it returns the columns for blob, animation and size.
+    Call it outside of any transaction. Call what it returns in the transaction that writes the
+    row: it returns the columns for blob, size and video.
     """
-    moving = promote.put([picture.animation]) if picture.animation else None
+    film = picture.film
+    moving = promote.put([film.data]) if film else None
     still = promote.put([picture.png])
+    about = (film.media_type, film.frames, film.fps) if film else ("image/png", 1, 0)
     return lambda: {
         "blob": promote.mark_stored(still),
         "animation": promote.mark_stored(moving) if moving else None,
         "width": picture.width,
         "height": picture.height,
+        **dict(zip(("media_type", "frames", "fps"), about, strict=True)),
     }
 
 
@@ -70,9 +73,11 @@ class StoredControls:
             blobs = [blob for blob in (row.blob, row.animation) if blob is not None]
             if all(blob.is_stored for blob in blobs):
                 try:
+                    png, *film = (bytes_of(blob.sha256) for blob in blobs)
                     found[row.key] = Picture(
-                        _ANY_SHOT, row.width, row.height, *(bytes_of(blob.sha256) for blob in blobs)
-                    )
+                        _ANY_SHOT, row.width, row.height, png,
+                        Film(film[0], row.media_type, row.frames, row.fps) if film else None,
+                    )  # fmt: skip
                 except FileNotFoundError:
                     continue
         return found

@@ -1,6 +1,7 @@
 """Rendered pictures of many versions, for lists in the protocol of other hubs.
 
-They are the pictures of each version's newest finished render, without those at strength 0.
+They are the pictures and videos of each version's newest finished render with each base model,
+without those at strength 0.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import Any
 from django.db.models import Exists, F, FloatField, OuterRef, Q, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
-from previews.models import Image, Recipe, Render, RenderKind, RenderState
+from previews.models import Image, Output, Recipe, Render, RenderKind, RenderState
+from previews.pictures.selectors import film_path
 from registry.compiled_queries import Compiled, as_list, listed, text
 from registry.models import Version
 
-#: Maximum number of pictures of a version.
-MAX_PICTURES = 10
+#: Most pictures and videos of a version.
+MAX_PICTURES, MAX_VIDEOS = 10, 2
+#: Media types that other hubs call a video.
+VIDEOS = ("video/mp4",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,15 @@ class RenderedImage:
 
     @property
     def url(self) -> str:
-        """Path of the PNG."""
+        """Path of the PNG, or of the video."""
+        if self.is_film:
+            return film_path(self.image.pk, self.image.media_type)
         return f"/media/images/{self.image.pk}.png"
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it is a video; those of older releases are shown as pictures of their frames."""
+        return self.image.media_type in VIDEOS
 
 
 def pictures() -> QuerySet[Image]:
@@ -40,16 +51,20 @@ def pictures() -> QuerySet[Image]:
     many rows, but few from a subquery. ``Coalesce`` hides the share of stored blobs from it.
     """
     ready = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
-    newer = ready.filter(version=OuterRef("render__version"), pk__gt=OuterRef("render"))
+    newer = ready.filter(
+        version=OuterRef("render__version"),
+        base=OuterRef("render__base"),
+        pk__gt=OuterRef("render"),
+    )
     rows = Image.objects.filter(Exists(ready.filter(pk=OuterRef("render"))), ~Exists(newer))
     has_bytes = Coalesce("blob__is_stored", Value(value=False))
     return rows.alias(has_bytes=has_bytes).filter(has_bytes=True).exclude(strength=0)
 
 
 def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
-    """Return version id → at most ``MAX_PICTURES`` pictures; three queries.
+    """Return version id → at most ``MAX_PICTURES`` and ``MAX_VIDEOS``; three queries.
 
-    Pictures nearest to the recommended strength come first.
+    Pictures come before videos, and those nearest to the recommended strength first.
     """
     order = [pk for (pk,) in _FIRST.rows(versions=as_list(one.pk for one in versions))]
     if not order:
@@ -66,13 +81,19 @@ def of_versions(versions: Iterable[Version]) -> dict[int, list[RenderedImage]]:
 def _first(versions: str) -> QuerySet[Image, Any]:
     """Return the ids of the pictures to show, in order."""
     wanted = Coalesce("render__version__strength", Value(1.0), output_field=FloatField())
-    order = [Abs(F("strength") - wanted).asc(), F("position").asc()]
+    order = [F("render__rank").asc(), Abs(F("strength") - wanted).asc(), F("position").asc()]
     rows = pictures().filter(render__version__in=listed(versions))
     ranked = rows.annotate(
-        place=Window(RowNumber(), partition_by=F("render__version"), order_by=order),
+        place=Window(
+            RowNumber(), partition_by=[F("render__version"), F("render__output")], order_by=order
+        ),
         of=F("render__version"),
+        output=F("render__output"),
     )
-    return ranked.filter(place__lte=MAX_PICTURES).order_by("of", "place").values_list("pk")
+    first = Q(output=Output.VIDEO, place__lte=MAX_VIDEOS) | ~Q(output=Output.VIDEO) & Q(
+        place__lte=MAX_PICTURES
+    )
+    return ranked.filter(first).order_by("of", "output", "place").values_list("pk")
 
 
 _FIRST = Compiled(_first, versions=text("versions"))

@@ -1,12 +1,17 @@
-"""Reads recipes: what versions are rendered with, and whether a render is up to date."""
+"""Reads of recipes: what versions are rendered with, and whether a render is current.
+
+A version is rendered with each base model of its family that is served.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from previews import worker_bases
 from previews.models import PromptSet, Render
@@ -23,7 +28,7 @@ SLIDER = "slider"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How an adapter's versions for one family are rendered.
+    """How an adapter's versions for one family are rendered with one of its base models.
 
     Without a base model there is no recipe, and nothing is rendered. ``versions`` are the published
     and yanked ones, newest first.
@@ -67,8 +72,8 @@ class AdapterRecipe:
 
     @property
     def versions(self) -> int:
-        """Number of versions that are rendered."""
-        return sum(len(plan.versions) for plan in self.plans if plan.recipe)
+        """Versions that are rendered."""
+        return len({one.pk for plan in self.plans if plan.recipe for one in plan.versions})
 
     @property
     def pictures(self) -> int:
@@ -83,49 +88,92 @@ def of_adapter(adapter: Adapter) -> AdapterRecipe:
     return AdapterRecipe(adapter, number, own, plans_of(adapter), history)
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A base model with the recipe for a version; ``rank`` is its place in the family."""
+
+    base: Base
+    recipe: Recipe
+    rank: int
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Columns of a render with this base model."""
+        return {"base": self.base.id, "output": self.base.output, "rank": self.rank}
+
+
 def plans_of(adapter: Adapter) -> list[Plan]:
-    """Return a plan for each family of an adapter; one plan if nothing is published."""
+    """Return the plans for each family of an adapter, for that of the adapter if it has none."""
     rows = adapter.versions.filter(state__in=OUT_STATES).order_by("family", "-number")
     families = {family: tuple(each) for family, each in groupby(rows, key=attrgetter("family"))}
     own, plans = own_prompts(adapter), []
     for family, versions in (families or {adapter.family: ()}).items():
-        base, defaults = worker_bases.base_for(family), default_prompts(family, adapter.kind)
-        recipe = _default(base, adapter, own) if base else None
-        plans.append(Plan(family, base, recipe, tuple(defaults), versions))
+        bases = worker_bases.bases_for(family)
+        for one in _planned(bases, adapter, own):
+            defaults = default_prompts(family, adapter.kind, one.base.output)
+            plans.append(Plan(family, one.base, one.recipe, tuple(defaults), versions))
+        if not bases:
+            defaults = default_prompts(family, adapter.kind)
+            plans.append(Plan(family, None, None, tuple(defaults), versions))
     return plans
 
 
-def recipe_for(version: Version) -> Recipe | None:
-    """Return the recipe of a version; None if its family has no base model.
+def planned_for(version: Version) -> list[Planned]:
+    """Return the recipes of a version, one for each base model of its family that is served.
 
-    It depends on the adapter but not on the version, so that versions can be compared: default
-    prompts for the kind, then the owner's prompts, at strengths up to the range that any version
-    recommends.
+    They depend on the adapter but not on the version, so that versions can be compared: default
+    prompts for the kind, then the owner's prompts. Pictures have strengths as high and low as any
+    version recommends, videos the highest that a version recommends.
     """
-    base = worker_bases.base_for(version.family)
-    if base is None:
-        return None
-    return _default(base, version.adapter, own_prompts(version.adapter))
+    bases = worker_bases.bases_for(version.family)
+    return _planned(bases, version.adapter, own_prompts(version.adapter)) if bases else []
 
 
-def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
-    return default_recipe(base, adapter.kind, own, _reach_of(adapter))
+def recipe_for(version: Version) -> Recipe | None:
+    """Return the recipe of a version with the first base model, None without any."""
+    return next((one.recipe for one in planned_for(version)), None)
 
 
-def _reach_of(adapter: Adapter) -> tuple[float, float]:
-    """Return the minimum and maximum strength that any published version recommends, including 0.
+def _planned(bases: list[Base], adapter: Adapter, own: list[str]) -> list[Planned]:
+    if not bases:
+        return []
+    low, high, dial = _strengths_of(adapter)
+    recipes = (default_recipe(base, adapter.kind, own, (low, high), dial) for base in bases)
+    return [Planned(*pair, rank) for rank, pair in enumerate(zip(bases, recipes, strict=True))]
 
-    For an adapter tagged “slider” the range is symmetric, up to 1 if no version recommends any.
+
+def _strengths_of(adapter: Adapter) -> tuple[float, float, float]:
+    """Return the lowest and highest strength that any published version recommends, including 0.
+
+    An adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any. The
+    third value is the highest strength that a version recommends first, 1 without any.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES)
     found = rows.aggregate(
-        Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
-    ).values()
-    values = [value for value in found if value is not None]
+        Max("strength"), Min("strength"), Min("strength_min"), Max("strength_max")
+    )
+    values = [value for value in found.values() if value is not None]
     low, high = min([0.0, *values]), max([0.0, *values])
     if low == 0 and adapter.tags.filter(name=SLIDER).exists():
         low = -(high or 1.0)
-    return low, high
+    return low, high, found["strength__max"] or 1.0
+
+
+def renders_by(version: Version, planned: Planned, served: Collection[str]) -> list[Render]:
+    """Return the renders of a version with a base model, newest first.
+
+    Without any, they are those with base models for the same output that are no longer served:
+    this one takes their place.
+
+    Args:
+        served: Ids of the base models of the family.
+    """
+    rows = version.renders.select_related("job", "recipe")
+    own = Q(base=planned.base.id) | Q(base="")
+    found = list(rows.filter(own))
+    if found:
+        return found
+    return list(rows.filter(output=planned.base.output).exclude(base__in=served))
 
 
 def was_made_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
@@ -147,9 +195,13 @@ def is_outdated(render: Render, version: Version) -> bool:
     own = current_prompts(version.adapter)
     if own is not None and own.created_at > render.created_at:
         return True
-    recipe = recipe_for(version)
-    return bool(
-        recipe and render.recipe and render.recipe.document["strengths"] != list(recipe.strengths)
+    if render.recipe is None:
+        return False
+    strengths, base = render.recipe.document["strengths"], render.recipe.document["base"]
+    return any(
+        strengths != list(one.recipe.strengths)
+        for one in planned_for(version)
+        if one.base.id == base
     )
 
 

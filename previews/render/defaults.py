@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from previews.render.bases.bases_file import Base
+from previews.render.bases.bases_file import Base, Output
 from previews.render.recipe import Recipe
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
@@ -19,20 +19,25 @@ MAX_STRENGTH = 2.0
 
 
 def default_recipe(
-    base: Base, kind: str, own: Iterable[str] = (), reach: tuple[float, float] = (0.0, 1.0)
+    base: Base,
+    kind: str,
+    own: Iterable[str] = (),
+    reach: tuple[float, float] = (0.0, 1.0),
+    dial: float = 1.0,
 ) -> Recipe:
     """Return the default recipe for an adapter, the same for all its versions.
 
     Args:
         own: Prompts that follow the default ones; duplicates are left out.
-        reach: Minimum and maximum recommended strength.
+        reach: Lowest and highest recommended strength, for pictures.
+        dial: The strength of videos, besides 0.
     """
-    table = _read(_FILE)
+    dial = max(-MAX_STRENGTH, min(MAX_STRENGTH, dial)) or 1.0
     return recipe_of(
         base,
-        prompts=dict.fromkeys((*default_prompts(base.family, kind), *own)),
-        seeds=table["seeds"],
-        strengths=_strengths(*reach),
+        prompts=dict.fromkeys((*default_prompts(base.family, kind, base.output), *own)),
+        seeds=_table(base.output)["seeds"],
+        strengths=sorted((0.0, dial)) if base.output == "video" else _strengths(*reach),
     )
 
 
@@ -74,12 +79,17 @@ def recipe_of(
     )
 
 
-def default_prompts(family: str, kind: str) -> list[str]:
+def default_prompts(family: str, kind: str, output: Output = "image") -> list[str]:
     """Return the default prompts for a kind of adapter; some families have their own."""
-    table = _read(_FILE)
+    table = _table(output)
     own = table["files"].get(family)
     prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]
     return next(prompts[key] for key in (kind, "any", "style") if key in prompts)
+
+
+def _table(output: Output) -> dict[str, Any]:
+    table = _read(_FILE)
+    return table["video"] if output == "video" else table
 
 
 @cache

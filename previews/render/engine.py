@@ -15,7 +15,7 @@ from previews.render.adapters.applied import MountedStack, mount
 from previews.render.bases.bases_file import Bases
 from previews.render.bases.pipelines import BaseCache, OpenBase, is_out_of_memory, reduce_memory
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
-from previews.render.output import images
+from previews.render.output import films, images
 from previews.render.pictures import Callbacks, Picture, control_key
 from previews.render.recipe import Layer, Recipe, Shot
 
@@ -37,7 +37,7 @@ def arguments(
         # On the CPU, so that a seed gives the same noise on all devices.
         "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
         **_callback(takes, between_steps),
-        **(_video(recipe, takes) if family.medium == "video" else {}),
+        **(_video(recipe, takes) if opened.base.output == "video" else {}),
         **opened.base.call,
     }
     negative = recipe.negative or family.negative
@@ -259,6 +259,6 @@ class _Run:
 
     def _picture(self, shot: Shot, frames: list[Image.Image]) -> Picture:
         text = images.caption(self.recipe, shot, self.stack, self.sampler)
-        sheet = images.contact_sheet(frames)
-        moving = images.animation(frames, self.recipe.fps)
-        return Picture(shot, sheet.width, sheet.height, images.encode(sheet, text), moving)
+        still = images.poster(frames)
+        moving = films.encode(frames, self.recipe.fps, text) if self.recipe.frames else None
+        return Picture(shot, still.width, still.height, images.encode(still, text), moving)

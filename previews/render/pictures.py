@@ -12,14 +12,24 @@ Key = tuple[int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """An encoded video."""
+
+    data: bytes
+    media_type: str
+    frames: int
+    fps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture as PNG; for a video a grid of frames, with the video as WebP."""
+    """A finished picture as PNG; for a video its first frame, with the video."""
 
     shot: Shot
     width: int
     height: int
     png: bytes
-    animation: bytes = b""
+    film: Film | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +80,5 @@ def control_key(recipe: Recipe, shot: Shot, fingerprint: str) -> str:
 
     It includes the fingerprint of the base, because a base's name can be reused for another model.
     """
-    return digest_of({**control_document(recipe, shot), "fingerprint": fingerprint})
+    container = {"container": "mp4"} if recipe.frames else {}  # videos were WebP before
+    return digest_of({**control_document(recipe, shot), "fingerprint": fingerprint, **container})

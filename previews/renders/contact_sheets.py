@@ -100,6 +100,8 @@ def _facts(render: Render) -> list[str]:
         made_by.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
     if "width" in recipe:
         made_by.append(f"{recipe['width']} × {recipe['height']}")
+    if recipe.get("frames"):
+        made_by.append(_("first of %(n)d frames") % {"n": recipe["frames"]})
     primary = version.primary_file if version else None
     made_at = timezone.localtime(render.finished_at or render.created_at)
     identity = [

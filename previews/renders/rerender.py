@@ -7,12 +7,13 @@ recipe are not touched, so a run can be interrupted and started again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from previews.models import Render, RenderState
 from previews.recipes import selectors as recipes
+from previews.recipes.selectors import Planned
 from previews.render import Recipe, RenderError
 from previews.renders import services as renders
 from registry.jobs import queue
@@ -68,11 +69,10 @@ def run(
     result = Rerendered()
     for key in keys:
         version = rows.filter(pk=key).first()
-        found = _outdated(version, recipes.recipe_for(version)) if version else None
-        if found is not None:
-            result.begun.append(found)
-            if not is_dry:
-                renders.begin(version=found.version, priority=queue.RENEWAL)
+        found = list(_outdated(version, recipes.planned_for(version))) if version else []
+        result.begun += found
+        if found and not is_dry:
+            renders.begin(version=found[0].version, priority=queue.RENEWAL)
         result.looked_at += 1
         progress(result.looked_at, len(keys))
     return result
@@ -84,12 +84,12 @@ def rerender_all(*, adapter: Adapter, apart_from: int = 0) -> None:
     The version with the id ``apart_from`` is left out. A broken bases file is logged. Run
     ``manage.py rerender`` once it is corrected.
     """
-    by_family: dict[str, Recipe | None] = {}
+    by_family: dict[str, list[Planned]] = {}
     try:
         for version in _candidates(adapter).exclude(pk=apart_from):
             if version.family not in by_family:
-                by_family[version.family] = recipes.recipe_for(version)
-            if _outdated(version, by_family[version.family]) is not None:
+                by_family[version.family] = recipes.planned_for(version)
+            if any(_outdated(version, by_family[version.family])):
                 is_latest = version.pk == adapter.latest_version_id
                 priority = queue.ASKED if is_latest else queue.RENEWAL
                 renders.begin(version=version, priority=priority)
@@ -109,22 +109,25 @@ def _candidates(adapter: Adapter | None) -> QuerySet[Version]:
     return rows.filter(adapter=adapter) if adapter else rows
 
 
-def _outdated(version: Version, recipe: Recipe | None) -> Outdated | None:
-    """Return why a version must be rendered again.
+def _outdated(version: Version, planned: Sequence[Planned]) -> Iterator[Outdated]:
+    """Yield why a version must be rendered again, with each base model.
 
-    Return None without a base model, or if it was never rendered: publication and the start of a
-    worker start first renders.
+    Yield nothing if it was never rendered with it: publication and the start of a worker begin
+    first renders.
     """
-    last = _last(version, recipe) if recipe else None
-    if recipe is None or last is None:
-        return None
-    return Outdated(version, len(recipe.shots()), tuple(_changes(last, version, recipe)))
+    served = [one.base.id for one in planned]
+    for one in planned:
+        last = _last(version, one, served)
+        if last is not None:
+            changes = tuple(_changes(last, version, one.recipe))
+            yield Outdated(version, len(one.recipe.shots()), changes)
 
 
-def _last(version: Version, recipe: Recipe) -> Render | None:
-    """Return the last render with another recipe; None if one runs or was made with this recipe."""
+def _last(version: Version, planned: Planned, served: Collection[str]) -> Render | None:
+    """Return the last render by another recipe; None if one runs or was made by this recipe."""
     failed: Render | None = None
-    for render in version.renders.select_related("recipe"):
+    recipe = planned.recipe
+    for render in recipes.renders_by(version, planned, served):
         if render.state == RenderState.RUNNING or recipes.was_made_by(render, version, recipe):
             return None
         if render.state != RenderState.FAILED:

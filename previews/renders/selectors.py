@@ -11,7 +11,15 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Render, RenderKind, RenderState, Sheet, SheetKind
+from previews.models import (
+    OPEN_STATES,
+    Output,
+    Render,
+    RenderKind,
+    RenderState,
+    Sheet,
+    SheetKind,
+)
 from previews.pictures.selectors import Picture, pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
@@ -29,6 +37,9 @@ NONE = "none"
 #: Maximum time between the start of a worker and its announcement.
 STARTING = timedelta(seconds=20)
 
+#: Newest renders of a version that are read.
+MAX_RENDERS = 30
+
 _SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
 
 
@@ -39,7 +50,10 @@ def renders_with_pictures() -> QuerySet[Render]:
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """Pictures of a version, and the state of its newest render.
+    """Pictures of a version with one base model, and the state of its newest render.
+
+    ``output`` is "image" or "video". ``others`` are the previews with other base models of the
+    family, in the order of those.
 
     While a new render is running (``is_renewal``), pictures, recipe, advice and sheets are those
     of the previous render. ``advice`` is a document of ``previews.render.output.strength_advice``,
@@ -56,6 +70,9 @@ class Previews:
     advice: dict[str, Any] = field(default_factory=dict)
     is_renewal: bool = False
     sheets: dict[str, str] = field(default_factory=dict)
+    base: str = ""
+    output: str = Output.IMAGE
+    others: Sequence[Previews] = ()
 
     @property
     def progress(self) -> dict[str, int]:
@@ -64,11 +81,34 @@ class Previews:
 
 
 def previews_of(version: Version) -> Previews:
-    """Return the newest render of a version, with pictures in the order of its recipe."""
+    """Return the newest render of a version, with pictures in the order of its recipe.
+
+    If its family has several base models, it is that with the first one that made pictures, and
+    ``others`` has those of the others.
+    """
     rows = version.renders.select_related("recipe", "job", "version").annotate(**_SHEETS)
-    renders = list(rows[:10])
-    if not renders:
-        return Previews()
+    by_base: dict[str, list[Render]] = {}
+    for render in rows[:MAX_RENDERS]:
+        by_base.setdefault(render.base, []).append(render)
+    unknown = by_base.pop("", [])
+    groups = sorted(by_base.values(), key=_place)
+    if unknown:  # these waited for the first base model
+        first = groups[0] if groups else []
+        groups[:1] = [sorted([*unknown, *first], key=lambda render: -render.pk)]
+    found = [_of_base(renders) for renders in groups]
+    return replace(found[0], others=tuple(found[1:])) if found else Previews()
+
+
+def _place(renders: Sequence[Render]) -> tuple[Any, ...]:
+    """Return the sort key of a base model's renders, newest first.
+
+    Pictures come before videos. A base model that was renamed or removed had the same rank.
+    """
+    has_pictures = any(render.state == RenderState.READY for render in renders)
+    return renders[0].output, not has_pictures, renders[0].rank, -renders[0].pk
+
+
+def _of_base(renders: Sequence[Render]) -> Previews:
     newest = of_render(renders[0])
     if newest.state == RenderState.READY:
         return newest
@@ -103,6 +143,8 @@ def of_render(render: Render) -> Previews:
         recipe=render.recipe.document if render.recipe else {},
         advice=render.advice if "distances" in render.advice else {},
         sheets={SheetKind.PNG: f"/media/sheets/{render.pk}.png"} if has_sheet else {},
+        base=render.base,
+        output=render.output,
     )
 
 

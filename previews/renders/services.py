@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,6 +15,7 @@ from previews.derived import opened, placeholder
 from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
 from previews.pictures.services import checked_rating, store
 from previews.recipes import selectors
+from previews.recipes.selectors import Planned
 from previews.render import Recipe as RecipeValue
 from previews.render import RenderError
 from previews.render.pictures import Picture
@@ -72,39 +74,70 @@ def request(*, actor: User, version: Version) -> Render:
 
 
 def begin(*, version: Version, priority: int = queue.BATCH) -> Render:
-    """Return the render of a version with its current recipe, queued if it is new.
+    """Begin renders of a version by its current recipes; return that with the first base model.
 
-    An open render is returned instead; if it has not started, it gets the current recipe. Without
-    a base model the render waits for one.
+    With each base model, an open render is kept; if it has not started, it gets the current recipe.
+    Those of the first base model come before all others, unless they were asked for. Without a
+    base model the render waits for one.
     """
-    recipe = selectors.recipe_for(version)
-    existing = _existing(version, recipe, priority)
+    planned = selectors.planned_for(version)
+    if not planned:
+        return _begin_waiting(version)
+    served = [one.base.id for one in planned]
+    later = priority if priority == queue.ASKED else queue.RENEWAL
+    begun = [_begin(version, one, served, later if one.rank else priority) for one in planned]
+    return begun[0]
+
+
+def _begin(version: Version, planned: Planned, served: Collection[str], priority: int) -> Render:
+    existing = _existing(version, planned, served, priority)
     if existing is not None:
         return existing
     try:
         with transaction.atomic():
             render = Render.objects.create(
                 version=version,
-                recipe=store_recipe(recipe) if recipe else None,
-                state=RenderState.QUEUED if recipe else RenderState.WAITING,
-                reason="" if recipe else waiting_for(version.family),
+                recipe=store_recipe(planned.recipe),
+                state=RenderState.QUEUED,
                 trigger_words=version.trigger_words,
+                **planned.columns,
             )
-            if recipe:
-                _reuse_pictures(render=render)
-                enqueue(render=render, priority=priority)
-    except IntegrityError:  # simultaneous requests: the constraint allows one
-        return version.renders.get(state__in=OPEN_STATES)
+            _reuse_pictures(render=render)
+            enqueue(render=render, priority=priority)
+    except IntegrityError:  # two requests at once: the constraint lets one through
+        return version.renders.get(state__in=OPEN_STATES, base=planned.base.id)
     return render
 
 
-def _existing(version: Version, recipe: RecipeValue | None, priority: int) -> Render | None:
-    """Return the open render, or the last one if it is ready and has this recipe."""
+def _begin_waiting(version: Version) -> Render:
+    """Return the last render, or one that waits for a base model."""
     for render in version.renders.select_related("job", "recipe"):
         if render.state in OPEN_STATES and not _is_abandoned(render):
-            return _updated(render, version, recipe, priority) if recipe else render
+            return render
         if render.state == RenderState.READY:
-            return render if selectors.was_made_by(render, version, recipe) else None
+            break
+    try:
+        with transaction.atomic():
+            return Render.objects.create(
+                version=version,
+                state=RenderState.WAITING,
+                reason=waiting_for(version.family),
+                trigger_words=version.trigger_words,
+            )
+    except IntegrityError:  # as above
+        return version.renders.get(state__in=OPEN_STATES, base="")
+
+
+def _existing(
+    version: Version, planned: Planned, served: Collection[str], priority: int
+) -> Render | None:
+    """Return the open render, or the last one if it is ready and by this recipe."""
+    for render in selectors.renders_by(version, planned, served):
+        if render.state in OPEN_STATES and not _is_abandoned(render):
+            return _updated(render, version, planned, priority)
+        if render.state == RenderState.READY:
+            is_same = selectors.was_made_by(render, version, planned.recipe)
+            return render if is_same else None
     return None
 
 
@@ -117,12 +150,12 @@ def _is_abandoned(render: Render) -> bool:
     return True
 
 
-def _updated(render: Render, version: Version, recipe: RecipeValue, priority: int) -> Render:
+def _updated(render: Render, version: Version, planned: Planned, priority: int) -> Render:
     """Give a render that has not started the current recipe and trigger words.
 
     A running render is not changed; when it is done, ``finish`` starts another one.
     """
-    is_same = selectors.was_made_by(render, version, recipe)
+    is_same = selectors.was_made_by(render, version, planned.recipe)
     if render.state == RenderState.RUNNING or (is_same and render.state == RenderState.QUEUED):
         return render
     with transaction.atomic():
@@ -130,10 +163,11 @@ def _updated(render: Render, version: Version, recipe: RecipeValue, priority: in
             pk=render.pk, state__in=[RenderState.WAITING, RenderState.QUEUED]
         )
         if mine.update(
-            recipe=store_recipe(recipe),
+            recipe=store_recipe(planned.recipe),
             trigger_words=version.trigger_words,
             state=RenderState.QUEUED,
             reason="",
+            **planned.columns,
         ):
             render.refresh_from_db()
             if not is_same:
@@ -188,15 +222,18 @@ def wake_waiting(*, after: int = 0) -> int:
 def begin_missing(*, after: int = 0) -> int:
     """Start renders of the next published versions without one, in the order of ids.
 
-    These are versions whose publishing process was killed before it could. Returns the id of the
-    last one; 0 if there are no more.
+    The process that published them died before it could, or a base model was added since. Returns
+    the id of the last one, 0 if there are no more.
     """
-    without = Version.objects.filter(
-        state=VersionState.PUBLISHED, renders__isnull=True, pk__gt=after
-    )
+    own = Render.objects.filter(version=OuterRef("pk"))
+    is_missing = Q(~Exists(own))
+    for base in worker_bases.bases():
+        is_missing |= Q(~Exists(own.filter(base=base.id)), family=base.family)
+    without = Version.objects.filter(is_missing, state=VersionState.PUBLISHED, pk__gt=after)
     last = 0
     for version in without.select_related("adapter").order_by("pk")[:AT_ONCE]:
-        begin(version=version)
+        is_first = not version.renders.exists()
+        begin(version=version, priority=queue.BATCH if is_first else queue.RENEWAL)
         last = version.pk
     return last
 

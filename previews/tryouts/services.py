@@ -57,7 +57,11 @@ def create(*, actor: User, request: TryoutRequest) -> Tryout:
     with transaction.atomic():
         _require_room(user)
         render = Render.objects.create(
-            kind=RenderKind.TRYOUT, recipe=renders.store_recipe(recipe), trigger_words=words
+            kind=RenderKind.TRYOUT,
+            recipe=renders.store_recipe(recipe),
+            trigger_words=words,
+            base=base.id,
+            output=base.output,
         )
         Layer.objects.bulk_create(
             Layer(render=render, position=position, version=version, strength=strength)
@@ -173,11 +177,10 @@ def wake_waiting() -> int:
     """Queue waiting try-outs whose base model is available again; return how many."""
     rows = Render.objects.filter(kind=RenderKind.TRYOUT, state=RenderState.WAITING)
     waiting = list(rows.select_related("recipe"))
-    bases = {family: worker_bases.base_for(family) for family in {row.family for row in waiting}}
+    families = {row.family for row in waiting}
+    served = {base.id for family in families for base in worker_bases.bases_for(family)}
     return sum(
-        _requeue(row.pk)
-        for row in waiting
-        if row.recipe and (base := bases[row.family]) and row.recipe.document["base"] == base.id
+        _requeue(row.pk) for row in waiting if row.recipe and row.recipe.document["base"] in served
     )
 
 

@@ -27,7 +27,9 @@ def test_pictures_come_with_their_forms_and_sheets(
     plain = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
     assert plain["sheets"] is None
     assert [len(one["sources"]) for one in plain["images"]] == [1, 1]
-    Image.objects.filter(pk=image.pk).update(placeholder="data:x", animation=blob)
+    Image.objects.filter(pk=image.pk).update(
+        placeholder="data:x", animation=blob, media_type="video/mp4", frames=8, fps=4
+    )
     Sheet.objects.create(render=image.render, kind="png", blob=blob)
     told = stranger.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
     still, moving = told["images"]
@@ -39,7 +41,10 @@ def test_pictures_come_with_their_forms_and_sheets(
     }
     assert moving["sources"] == [form]
     assert (still["placeholder"], moving["placeholder"]) == ("", "data:x")
-    assert (still["animation"], moving["animation"]) == (None, f"{base}/images/{image.pk}.webp")
+    assert (still["animation"], moving["animation"]) == (None, f"{base}/images/{image.pk}.mp4")
+    about = ("media_type", "frames", "fps", "duration_s")
+    assert [still[key] for key in about] == ["image/png", 1, 0, None]
+    assert [moving[key] for key in about] == ["video/mp4", 8, 4, 2.0]
     assert told["sheets"] == {"png": f"{base}/sheets/{image.render_id}.png"}
     render_id = told["render_id"]
     assert stranger.send("get", f"renders/{render_id}").json()["sheets"] == told["sheets"]

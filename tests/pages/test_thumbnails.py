@@ -151,7 +151,7 @@ def test_a_video_moves_at_an_address_of_its_own(
 ) -> None:
     path = f"/media/images/{image.pk}.webp"
     assert client.get(path).status_code == 404
-    Image.objects.filter(pk=image.pk).update(animation=image.blob)
+    Image.objects.filter(pk=image.pk).update(animation=image.blob, media_type="image/webp")
     answer = client.get(path)
     assert b"".join(answer.streaming_content)[:4] == b"\x89PNG"  # type: ignore[attr-defined]  # it streams
     assert answer.headers["Content-Type"] == "image/webp"

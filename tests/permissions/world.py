@@ -179,13 +179,14 @@ class World:
         if state != "draft":
             version = publication.publish(actor=ada, version=version)
             aliases.point(actor=ada, adapter=adapter, name="stable", to=version.revision)
-        image, sheet, sample = _pictures(version, ada)
+        image, film, sheet, sample = _pictures(version, ada)
         _change(adapter, version, state, ada, otto)
         weights = version.revision.files.get(path="noir.safetensors")
         self.places[state] = {
             "owner": OWNER, "name": state, "version": version.name, "path": "noir.safetensors",
             "alias": "stable", "ref": "main", "rest": "main/noir.safetensors",
             "sample_id": sample.pk, "render_id": sheet.render_id, "image_id": image.pk,
+            "film_id": film.pk,
             "version_id": version.pk, "adapter_id": adapter.pk, "sha256": weights.blob.sha256,
             "digest": image.blob.sha256[:DIGITS], "width": 256,
         }  # fmt: skip
@@ -203,7 +204,7 @@ def _blob(color: int, kind: str) -> Blob:
     return blob_of(drawn.getvalue())
 
 
-def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample]:
+def _pictures(version: Version, ada: User) -> tuple[Image, Image, Sheet, Sample]:
     """Give a version what a worker would have made of it."""
     version.renders.all().delete()
     number = version.pk
@@ -211,13 +212,17 @@ def _pictures(version: Version, ada: User) -> tuple[Image, Sheet, Sample]:
     render = Render.objects.create(version=version, recipe=_recipe(), state="ready")
     image = Image.objects.create(
         render=render, blob=blob, animation=_blob(number, "WEBP"), position=0, prompt_index=0,
-        prompt="a", seed=1, strength=1.0, width=300, height=300,
+        prompt="a", seed=1, strength=1.0, width=300, height=300, media_type="image/webp",
+    )  # fmt: skip
+    film = Image.objects.create(
+        render=render, blob=blob, animation=blob, position=1, prompt_index=0, prompt="a", seed=2,
+        strength=1.0, width=300, height=300, media_type="video/mp4", frames=8, fps=8,
     )  # fmt: skip
     sheet = Sheet.objects.create(render=render, kind="png", blob=blob)
     sample = Sample.objects.create(
         version=version, author=ada, state="ready", blob=blob, width=300, height=300
     )
-    return image, sheet, sample
+    return image, film, sheet, sample
 
 
 def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: User) -> None:

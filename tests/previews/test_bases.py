@@ -40,11 +40,11 @@ def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_serves_nobody(tmp_path: Path) -> None:
     bases = load_bases(write(tmp_path, FOLDER))
-    assert bases.serving("sdxl") is None
+    assert bases.serving("sdxl") == []
     assert not bases.families
     (tmp_path / "models" / "a").mkdir(parents=True)
     (tmp_path / "models" / "a" / "model_index.json").write_text("{}")
-    assert bases.serving("sdxl") == bases.get("a")
+    assert bases.serving("sdxl") == [bases.get("a")]
     assert bases.families == ("sdxl",)
 
 
@@ -71,14 +71,14 @@ def test_a_hub_id_serves_when_it_is_in_the_cache_or_may_be_fetched(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     text = '[bases.a]\nfamily = "sd1"\nrepo = "some/model"\n'
     bases = load_bases(write(tmp_path, text))
-    assert bases.serving("sd1") is None
+    assert bases.serving("sd1") == []
     assert load_bases(write(tmp_path, text + "download = true\n")).families == ("sd1",)
     snapshot = tmp_path / "models--some--model" / "snapshots" / "c0ffee"
     snapshot.mkdir(parents=True)
     (snapshot / "model_index.json").write_text("{}")
     (tmp_path / "models--some--model" / "refs").mkdir()
     (tmp_path / "models--some--model" / "refs" / "main").write_text("c0ffee")
-    assert bases.serving("sd1") == bases.get("a")
+    assert bases.serving("sd1") == [bases.get("a")]
 
 
 def test_whole_numbers_do_for_numbers(tmp_path: Path) -> None:

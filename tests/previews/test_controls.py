@@ -14,7 +14,7 @@ import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
 from previews.pictures.services import StoredControls
 from previews.render import engine
-from previews.render.pictures import Picture
+from previews.render.pictures import Film, Picture
 from previews.render.recipe import Shot
 from previews.renders.selectors import previews_of
 from registry import storage, sweep
@@ -66,7 +66,8 @@ def at(version: Version, strength: float) -> dict[tuple[str, int], int]:
 
 
 def picture(data: bytes = b"a", moving: bytes = b"") -> Picture:
-    return Picture(Shot(3, 1, "a cat", 7, 0.0), 64, 32, data, moving)
+    film = Film(moving, "video/mp4", 8, 4) if moving else None
+    return Picture(Shot(3, 1, "a cat", 7, 0.0), 64, 32, data, film)
 
 
 def test_two_adapters_share_the_pictures_of_the_base_alone(
@@ -128,7 +129,8 @@ def test_a_key_has_one_row_whoever_adds_it(db: None) -> None:
 
 def test_a_video_is_found_with_its_animation(db: None) -> None:
     StoredControls().add({KEY: picture(b"sheet", b"moving")})
-    assert StoredControls().find([KEY])[KEY].animation == b"moving"
+    film = StoredControls().find([KEY])[KEY].film
+    assert film == Film(b"moving", "video/mp4", 8, 4)
 
 
 def test_the_sweeper_keeps_controls(db: None) -> None:

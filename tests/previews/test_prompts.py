@@ -284,7 +284,7 @@ def test_a_broken_bases_file_is_no_reason_to_lose_what_was_typed(
     from previews.render import BasesInvalid  # noqa: PLC0415 - only here
 
     recipes_broken = BasesInvalid("bases.toml: broken")
-    monkeypatch.setattr(recipes, "recipe_for", broken)
+    monkeypatch.setattr(recipes, "planned_for", broken)
     prompts.change(actor=ada, adapter=noir, prompts=[BICYCLE])
     assert recipes.own_prompts(noir) == [BICYCLE]
     assert version.renders.count() == 1

@@ -276,10 +276,11 @@ def test_private_renders_are_not_there_for_strangers(
 # --- What the database holds to, whoever writes ------------------------------------------------
 
 
-def test_a_version_has_one_open_render(version: Version) -> None:
-    recipe = version.renders.get().recipe
+def test_a_version_has_one_open_render_with_each_base(version: Version) -> None:
+    there = version.renders.get()
     with pytest.raises(IntegrityError), transaction.atomic():
-        Render.objects.create(version=version, recipe=recipe)
+        Render.objects.create(version=version, recipe=there.recipe, base=there.base)
+    Render.objects.create(version=version, recipe=there.recipe, base="another")
 
 
 def test_a_picture_is_there_once(version: Version) -> None:

@@ -107,6 +107,7 @@ def test_filters_filter(stranger: Client, ada: User, shown: Version) -> None:
         "nsfw=X": one | many, "nsfw=true": one | many, "browsingLevel=1": many,
         "browsingLevel=4": one, "browsingLevel=31&nsfw=None": one | many,
         "baseModels=SDXL%201.0": one, "baseModels=SD%201.5": many, "type=video": set(),
+        "type=image": one | many, "type=audio": set(),
         f"tags={tag}": one, "period=Day": one | many, f"userId={ada.pk}": one | many,
         f"userId={ada.pk + 1}": set(), "limit=0": set(),
     }.items():  # fmt: skip

@@ -42,7 +42,12 @@ SINCE = {
     "licence_permissions", "optional_trigger_words", "snippet",
 }  # fmt: skip
 #: The same of pictures; their thumbnails have other addresses now.
-SINCE_OF_PICTURES = {"maturity", "own_maturity", "small_url", "sources"}
+SINCE_OF_PICTURES = {
+    "duration_s", "fps", "frames", "maturity", "media_type", "own_maturity", "small_url", "sources",
+}  # fmt: skip
+#: The same of previews, and of the plans of a recipe, by a field that they had.
+SINCE_OF = {"placeholder": SINCE_OF_PICTURES, "render_id": {"base", "others", "output"},
+            "default_prompts": {"output"}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +98,7 @@ def lasting(value: Any) -> Any:
         return {name: value[name] for name in ("status", "code") if name in value}
     if value.get("state") in {"queued", "running", "waiting"}:
         return {"state": "to do"}
-    new = SINCE | SINCE_OF_PICTURES if "placeholder" in value else SINCE
+    new = SINCE.union(*(fields for known, fields in SINCE_OF.items() if known in value))
     return {
         name: lasting(entry)
         for name, entry in value.items()

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Choice, Endpoint, Input, paging, serialized
-from hub.api.previews.serializers import PictureOut, PlaceOut, PreviewsOut
+from hub.api.previews.serializers import BasePreviewsOut, PictureOut, PlaceOut
 from hub.operations.worker_status import (
     BaseStatus,
     JobStatus,
@@ -19,7 +19,7 @@ from hub.operations.worker_status import (
     worker_status,
     worker_statuses,
 )
-from previews.models import OPEN_STATES, Image, PromptSet, Render
+from previews.models import OPEN_STATES, Image, Output, PromptSet, Render
 from previews.pictures.selectors import pictures_of
 from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
@@ -115,7 +115,7 @@ class WorkerView(Endpoint):
         return self.answer(WorkerOut, worker_status(worker))
 
 
-class RenderOut(PreviewsOut):
+class RenderOut(BasePreviewsOut):
     """One render: a recipe applied to a version."""
 
     id = serializers.IntegerField(source="render_id")
@@ -217,7 +217,7 @@ class PromptSetOut(serializers.Serializer[PromptSet]):
 
 
 class PlanOut(serializers.Serializer[Plan]):
-    """Recipe of the versions for one base model."""
+    """Recipe of the versions for a family, with one of its base models."""
 
     family = serializers.CharField(help_text="Empty if unknown.")
     base = serializers.CharField(
@@ -226,6 +226,14 @@ class PlanOut(serializers.Serializer[Plan]):
         allow_null=True,
         default=None,
         help_text="null: no worker has one.",
+    )
+    output = serializers.ChoiceField(
+        choices=Output.choices,
+        source="base.output",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="What the base model makes.",
     )
     default_prompts = serializers.ListField(child=serializers.CharField(), source="defaults")
     recipe = serializers.SerializerMethodField(

@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hub.api.base import Link, ProgressOut, absolute
-from previews.models import RenderState
+from previews.models import Output, RenderState
 from previews.pictures.selectors import Picture, Source
 from previews.renders.queue_position import QueuePosition
 from previews.renders.selectors import Previews
@@ -29,10 +29,13 @@ class SourceOut(serializers.Serializer[Source]):
 
 
 class PictureOut(serializers.Serializer[Picture]):
-    """One preview; its PNG contains the whole recipe."""
+    """One preview, a picture or a video; its PNG contains the whole recipe."""
 
     id = serializers.IntegerField()
-    url = Link(attrgetter("url"), help_text="PNG; of a video a contact sheet.")
+    url = Link(attrgetter("url"), help_text="PNG; of a video its first frame.")
+    media_type = serializers.CharField(
+        help_text="`image/png`, `video/mp4`, or `image/webp` for a video of an older release."
+    )
     prompt = serializers.CharField()
     seed = serializers.IntegerField()
     strength = serializers.FloatField()
@@ -43,8 +46,11 @@ class PictureOut(serializers.Serializer[Picture]):
         help_text="Blurred placeholder as `data:` URL; empty until made."
     )
     animation = Link(
-        attrgetter("animation"), allow_null=True, help_text="WebP of a video; null for pictures."
+        attrgetter("animation"), allow_null=True, help_text="The video; null for pictures."
     )
+    frames = serializers.IntegerField(help_text="Number of frames; 1 for pictures.")
+    fps = serializers.IntegerField(help_text="Frames per second; 0 for pictures.")
+    duration_s = serializers.FloatField(allow_null=True, help_text="Null for pictures.")
     maturity = serializers.ChoiceField(
         choices=Maturity.choices,
         allow_blank=True,
@@ -99,8 +105,11 @@ class PlaceOut(serializers.Serializer[QueuePosition]):
     )
 
 
-class PreviewsOut(serializers.Serializer[Previews]):
-    """Previews of a version, and their progress."""
+class BasePreviewsOut(serializers.Serializer[Previews]):
+    """Previews of a version with one base model, and their progress."""
+
+    base = serializers.CharField(help_text="Id of the base model; empty until there is one.")
+    output = serializers.ChoiceField(choices=Output.choices)
 
     state = serializers.ChoiceField(choices=PREVIEW_STATES)
     reason = serializers.CharField(help_text="Why it waits or failed.")
@@ -121,3 +130,11 @@ class PreviewsOut(serializers.Serializer[Previews]):
     def get_advice(self, previews: Previews) -> Mapping[str, Any] | None:
         """Return the strength advice of the sweep."""
         return AdviceOut(previews.advice).data if previews.advice else None
+
+
+class PreviewsOut(BasePreviewsOut):
+    """Previews of a version with the first base model of its family."""
+
+    others = BasePreviewsOut(
+        many=True, help_text="With other base models of the family, such as those for videos."
+    )

@@ -48,17 +48,30 @@ def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
 
 
 @require_safe
+def film(request: HttpRequest, film_id: int) -> HttpResponseBase:
+    """Send a video, whose PNG is its first frame."""
+    return _film(request, film_id, "mp4")
+
+
+@require_safe
 def animation(request: HttpRequest, image_id: int) -> HttpResponseBase:
-    """Send the animation of a video, whose PNG is a contact sheet."""
-    blob: Stored | None = None
+    """Send a video that an older release made; its PNG is a grid of its frames."""
+    return _film(request, image_id, "webp")
+
+
+def _film(request: HttpRequest, image_id: int, kind: str) -> HttpResponseBase:
+    """Send the video of a picture. Raises NotFound: it has none of this kind."""
+    found: tuple[Stored | None, str] | None = None
+    is_open = True
     if bearer_secret(request) is None:  # a token has to be checked first
-        blob = selectors.public_animation(image_id)
-    if blob is not None:
-        return send_picture(request, blob, "image/webp", is_open=True)
-    picture, is_open = _picture(viewer_of(request), image_id)
-    if picture.animation is None:
+        found = selectors.public_film(image_id)
+    if found is None:
+        picture, is_open = _picture(viewer_of(request), image_id)
+        found = picture.animation, picture.media_type
+    blob, media_type = found
+    if blob is None or selectors.FILMS.get(media_type) != kind:
         raise NotFound(_("There is no such picture."))
-    return send_picture(request, picture.animation, "image/webp", is_open=is_open)
+    return send_picture(request, blob, media_type, is_open=is_open)
 
 
 @require_safe

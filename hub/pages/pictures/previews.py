@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django import forms
@@ -22,12 +22,13 @@ from hub.pages.adapters.content_rating import asked_level, is_blurred, level_of,
 from hub.pages.forms import PICTURE_RATINGS, accept_faults
 from hub.pages.labels import duration
 from hub.pages.pictures.covers import MAX_ID, controls_of
+from hub.pages.pictures.films import films_of
 from hub.pages.pictures.recipe_links import recipe_of_sweep
-from hub.pages.pictures.strength_slider import Frame, frame_of, sweep_of
+from hub.pages.pictures.strength_slider import Frame, Option, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
 from previews.covers.selectors import uploaded_pictures_of
-from previews.models import PromptSet
+from previews.models import Output, PromptSet
 from previews.pictures.selectors import Picture
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
@@ -45,7 +46,9 @@ from registry.versions import selectors as version_selectors
 #: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
 POLL_S = {"queued": 2, "running": 1, "waiting": 5}
 #: Parameters of the page that choose the picture to show.
-SHOWN = ("v", "prompt", "seed", "at")
+SHOWN = ("v", "base", "prompt", "seed", "at")
+#: Parts of the panel that refresh themselves, with their templates.
+PARTS = {"renewal": "adapter/new_previews.html", "films": "adapter/films.html"}
 #: Number of frames in the strip while pictures are missing.
 STRIP = 6
 
@@ -87,8 +90,7 @@ def previews(request: HttpRequest, owner: str, name: str) -> HttpResponseBase:
     )
     context = {"adapter": adapter, "version": version}
     context |= previews_context(request, adapter, version, version.primary_file)
-    is_part = request.GET.get("part") == "renewal"
-    template = "adapter/new_previews.html" if is_part else "adapter/previews.html"
+    template = PARTS.get(request.GET.get("part", ""), "adapter/previews.html")
     return render(request, template, context)
 
 
@@ -109,15 +111,19 @@ def previews_context(
     Args:
         primary: The primary file of the version, for recipes to copy.
 
-    ``sweep`` is None until the previews are complete, and if they are blurred by their ``rating``.
+    ``sweep`` is None until the previews are complete, if they are videos, and if they are blurred
+    by their ``rating``. ``films`` has the videos. Of several base models for pictures, the page
+    shows that which the request names.
     """
     if version is None:
         return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
-    found = previews_of(version)
+    found = _of_base(previews_of(version), request.GET.get("base", ""))
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
     brought = None if found.images else _brought(request, version)
-    pictures = [brought] if brought else found.images
+    pictures = [brought] if brought else list(found.images)
+    films = films_of(found)
+    pictures += [one.picture for group in films for row in group.rows for one in row.frames]
     rating = rating_of(request, adapter, page=page, pictures=pictures)
     user = request.user
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
@@ -142,11 +148,16 @@ def previews_context(
     )
     is_complete = found.state == "ready" or found.is_renewal
     is_veiled = bool(rating.is_blurred and pictures)
-    is_shown = is_complete and not is_veiled
+    is_film = found.output == Output.VIDEO and all(one.is_film for one in found.images)
+    is_shown = is_complete and not is_veiled and not is_film
     sweep = sweep_of(version, found, request.GET, primary) if is_shown else None
     return {
         "previews": panel,
         "sweep": sweep,
+        "bases": _base_options(version, found) if sweep else [],
+        "films": [] if is_veiled else films,
+        "films_poll_s": max((one.poll_s for one in films), default=0),
+        "is_all_films": is_film and is_complete,
         "rating": rating,
         "is_veiled": is_veiled,
         "recipe_shown": recipe_of_sweep(version, sweep, found.recipe) if sweep else None,
@@ -154,6 +165,29 @@ def previews_context(
         "may_rate": is_owner or (user.is_authenticated and is_operator(user)),
         "picture_ratings": PICTURE_RATINGS,
     }
+
+
+def _of_base(found: Previews, base: str) -> Previews:
+    """Return the previews with the base model of an id first, if it makes pictures."""
+    chosen = next(
+        (one for one in found.others if one.base == base and one.output == Output.IMAGE), None
+    )
+    if chosen is None:
+        return found
+    others = [one for one in found.others if one is not chosen]
+    return replace(chosen, others=(replace(found, others=()), *others))
+
+
+def _base_options(version: Version, found: Previews) -> list[Option]:
+    """Return the base models for pictures if there are several, by id."""
+    there = [one for one in (found, *found.others) if one.output == Output.IMAGE and one.images]
+    if len(there) < 2:
+        return []
+    titles = {base.id: base.title for base in worker_bases.bases_for(version.family)}
+    return [
+        Option(one, titles.get(one) or one, one == found.base)
+        for one in sorted(one.base for one in there)
+    ]
 
 
 def _brought(request: HttpRequest, version: Version) -> Picture | None:

@@ -95,8 +95,12 @@ def _rows(request: HttpRequest, parameters: QueryParameters) -> QuerySet[Image]:
         rows = rows.filter(of_base_models(names, **columns))
     if tags := parameters.ids("tags"):
         rows = rows.filter(pk__in=rows.filter(**{f"{_ADAPTER}__tags__in": tags}).values("pk"))
-    if parameters.one_of("type", ("image", "video", "audio"), "image") != "image":
+    kind = parameters.one_of("type", ("image", "video", "audio"), "")
+    if kind == "audio":
         rows = rows.none()
+    elif kind:
+        is_video = Q(media_type__in=showcase.VIDEOS)
+        rows = rows.filter(is_video if kind == "video" else ~is_video)
     return rows.filter(_level(parameters))
 
 
@@ -137,7 +141,7 @@ def _item(exhibit: RenderedImage, bundle: VersionBundle, *, has_meta: bool) -> d
         "hash": "",
         "width": image.width,
         "height": image.height,
-        "type": "image",
+        "type": shapes.type_of(exhibit),
         "nsfw": bit > 1,
         "nsfwLevel": level,
         "browsingLevel": bit,

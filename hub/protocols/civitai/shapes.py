@@ -298,10 +298,15 @@ def picture(
         "width": image.width,
         "height": image.height,
         "hash": "",
-        "type": "image",
+        "type": type_of(exhibit),
         "hasMeta": True,
         "meta": meta(exhibit, version, manifest.main_of(bundle.files(version))),
     }
+
+
+def type_of(exhibit: RenderedImage) -> str:
+    """Return the type of a rendered picture or video."""
+    return "video" if exhibit.is_film else "image"
 
 
 def _uploaded(sample: Sample, version: Version, bundle: VersionBundle) -> dict[str, Any]:

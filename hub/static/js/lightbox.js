@@ -39,6 +39,16 @@ const ofGallery = (link) => ({
     .querySelectorAll(":is(.cap, .label), .why > :not(summary)")].map((node) => node.cloneNode(true)),
 });
 
+// A video of the previews: its figure's caption, and the prompt of its row.
+const ofFilm = (player) => ({
+  link: player,
+  src: player.querySelector("video").src,
+  alt: player.querySelector("picture img").alt,
+  poster: player.querySelector("picture img").currentSrc || player.querySelector("picture img").src,
+  notes: () => [player.closest("figure").querySelector("figcaption"), player.closest("[data-row]").querySelector("[data-prompt]")]
+    .map((node) => node.cloneNode(true)),
+});
+
 // A frame of the sweep: the settings are those of all frames, but for the strength.
 const ofSweep = (frame) => ({
   link: frame,
@@ -70,7 +80,10 @@ document.addEventListener("click", (e) => {
   if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
   e.preventDefault();
   const frames = [...document.querySelectorAll("[data-sweep] .frame button")];
-  if (link.dataset.light === "sweep") {
+  if (link.dataset.light === "films") {
+    const players = [...document.querySelectorAll("#films [data-film-player]")];
+    open(players.map(ofFilm), [...link.closest("[data-row]").querySelectorAll("[data-film-player]")].at(-1));
+  } else if (link.dataset.light === "sweep") {
     open(frames.map(ofSweep), frames.find((frame) => frame.getAttribute("aria-current") === "true"));
   } else {
     open([...document.querySelectorAll("#prints a[data-light]")].map(ofGallery), link);

@@ -15,6 +15,14 @@ steps = 28
 guidance = 6.0
 width = 1024
 height = 1024
+
+[bases.sd15-motion]                 # a base of still pictures that makes videos
+family = "sd1"
+path = "/models/sd15"
+output = "video"
+motion = "/models/motion-adapter"   # ... with a MotionAdapter of diffusers
+frames = 16
+fps = 8
 ```
 
 Defaults are those of the family (``families/*.toml``). ``docs/previews.md`` lists all keys.
@@ -27,7 +35,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from previews.render.bases.model_paths import SUFFIX, absence
 from previews.render.errors import BasesInvalid, BaseUnavailable
@@ -39,7 +47,9 @@ DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
 _DEVICE = re.compile(r"(auto|cpu|mps|cuda(:\d+)?)\Z")
+Output = Literal["image", "video"]
 _CHOICES = {
+    "output": set(get_args(Output)),
     "dtype": {"float32", "float16", "bfloat16"},
     "offload": {"none", "model", "sequential"},
     "trigger": set(get_args(TriggerPlace)),
@@ -63,7 +73,8 @@ class Base:
     """One base model with its settings.
 
     ``location`` is a folder, a single file or a hub id; ``config`` is the folder with the
-    configuration of a single file.
+    configuration of a single file. ``motion`` is the folder of a ``MotionAdapter``, with which a
+    base of still pictures makes videos, "" without one.
     """
 
     id: str
@@ -71,6 +82,8 @@ class Base:
     location: str
     is_local: bool
     config: str = ""
+    output: Output = "image"
+    motion: str = ""
     title: str = ""
     revision: str = ""
     variant: str = ""
@@ -128,9 +141,9 @@ class Bases:
             msg = f"There is no base model “{base_id}”."
             raise BaseUnavailable(msg) from None
 
-    def serving(self, family: str) -> Base | None:
-        """Return the first available base of a family; None if there is none."""
-        return next((base for base in self if base.family == family and base.is_present), None)
+    def serving(self, family: str) -> list[Base]:
+        """Return the bases of a family that are present, in the order of the file."""
+        return [base for base in self if base.family == family and base.is_present]
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -165,10 +178,11 @@ def load_bases(path: Path | str | None = None) -> Bases:
 def announced_base(announced: Mapping[str, Any]) -> Base | None:
     """Return a base that another worker announced; None if it is invalid.
 
-    A worker of another release may announce unknown values.
+    A worker of another release may announce unknown values, and does not announce all.
     """
-    if not (isinstance(announced.get("id"), str) and announced.get("family")):
+    if not (isinstance(announced.get("id"), str) and isinstance(announced.get("family"), str)):
         return None
+    announced = {"output": family_of(announced["family"]).medium, **announced}
     if any(
         fault for key in announced.keys() - {"id"} for fault in _value_faults(key, announced[key])
     ):
@@ -178,11 +192,18 @@ def announced_base(announced: Mapping[str, Any]) -> Base | None:
 
 def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     family = family_of(table["family"])
-    settings = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
+    settings = {
+        "output": family.medium,
+        **family.defaults,
+        **table,
+        "call": {**family.call, **table.get("call", {})},
+    }
+    if settings["output"] == "video":
+        settings.setdefault("batch", 1)  # a video has as many pictures as frames
     is_local = "repo" not in settings
     settings["location"] = settings.pop(next(key for key in _PLACES if key in settings))
-    for key in ("location", "config") if is_local else ():
-        if key in settings:
+    for key in ("location", "config", "motion") if is_local else ("motion",):
+        if settings.get(key):
             settings[key] = str((folder / settings[key]).resolve())
     for key in _FLOATS & settings.keys():
         settings[key] = float(settings[key])
@@ -198,6 +219,7 @@ _FLOATS = {name for name, kind in _FIELDS.items() if kind == "float"}
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
     "TriggerPlace": ((str,), "text"),
+    "Output": ((str,), "text"),
     "bool": ((bool,), "true or false"),
     "int": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
@@ -211,6 +233,7 @@ def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
     if not table.get("family"):
         yield "“family” is missing"
     yield from _place_faults(table)
+    yield from _output_faults(table)
     for key, value in {**family_of(str(table.get("family"))).defaults, **table}.items():
         if key in _KNOWN:
             yield from _value_faults(key, value)
@@ -229,6 +252,18 @@ def _place_faults(table: dict[str, Any]) -> Iterator[str]:
         yield "a checkpoint needs “config”, a diffusers folder with its configuration"
     elif "config" in table and not is_file:
         yield "“config” is only for a checkpoint in a single “file”"
+
+
+def _output_faults(table: dict[str, Any]) -> Iterator[str]:
+    family = family_of(str(table.get("family")))
+    output = table.get("output", family.medium)
+    frames = table.get("frames", family.defaults.get("frames", 0))
+    if output == "image" and family.medium == "video":
+        yield f"{family.id} makes videos: “output” cannot be image"
+    elif table.get("motion") and (output == "image" or family.medium == "video"):
+        yield "“motion” is for bases of pictures with output = “video”"
+    elif output == "video" and family.medium == "image" and not frames:
+        yield "a video needs “frames”, the number of its frames"
 
 
 def _value_faults(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - TOML

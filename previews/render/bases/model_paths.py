@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 #: File that a pipeline folder of diffusers has.
 INDEX = "model_index.json"
 
-#: Suffix of checkpoints; others are never opened.
+#: File that the folder of any model of diffusers has.
+CONFIG = "config.json"
+
+#: Suffix of the only checkpoints that are opened.
 SUFFIX = ".safetensors"
 
 #: Libraries that can change a picture.
@@ -57,7 +60,12 @@ def folder_of(base: Base) -> Path | None:
 
 
 def absence(base: Base) -> tuple[str, str]:
-    """Return why a base cannot be opened and what to do; empty strings if it can be opened."""
+    """Return why a base cannot be opened and what to do, empty if it can be opened."""
+    if base.motion and not (Path(base.motion) / CONFIG).is_file():
+        return (
+            f"no {CONFIG} in the folder {base.motion}",
+            "Set “motion” to a folder written by save_pretrained of a MotionAdapter.",
+        )
     if base.is_single_file and not Path(base.location).is_file():
         return "no such file", "Correct “file”. It is relative to the bases file."
     if folder_of(base) is not None:

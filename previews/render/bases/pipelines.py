@@ -14,14 +14,14 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, MotionAdapter
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import Table, table_of
 from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
 from previews.render.bases.model_paths import folder_of, installed
-from previews.render.bases.verify import pickled
+from previews.render.bases.verify import MOTION_PIPELINES, pickled, pipelines_of
 from previews.render.errors import BaseUnavailable
 from previews.render.families import Family, family_of
 
@@ -115,14 +115,16 @@ def _open(base: Base) -> OpenBase:
     try:
         with quiet():
             pipeline = (_from_file if base.is_single_file else _from_folder)(base, device)
+            if base.motion:
+                pipeline = _moving(pipeline, base, device)
             _move(pipeline, base, device)
     except (*LIBRARY_ERRORS, SingleFileComponentError) as error:
         msg = f"The base model “{base.id}” cannot be opened: {error}"
         raise BaseUnavailable(msg) from error
     family = family_of(base.family)
-    kind = type(pipeline).__name__
-    if family.pipelines and kind not in family.pipelines:
-        expected = " or ".join(family.pipelines)
+    kind, wanted = type(pipeline).__name__, pipelines_of(base)
+    if wanted and kind not in wanted:
+        expected = " or ".join(wanted)
         msg = f"The base model “{base.id}” is a {kind}; {base.family} is rendered by {expected}."
         raise BaseUnavailable(msg)
     pipeline.set_progress_bar_config(disable=True)
@@ -175,6 +177,21 @@ def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
     )
 
 
+def _moving(pipeline: Any, base: Base, device: str) -> Any:  # noqa: ANN401
+    """Return a pipeline for videos, with the parts of one for pictures and a motion adapter."""
+    name = MOTION_PIPELINES.get(type(pipeline).__name__)
+    if name is None:
+        msg = f"a {type(pipeline).__name__} cannot be used with a motion adapter"
+        raise ValueError(msg)
+    dtype = _dtype(base, device)
+    opener: Any = MotionAdapter
+    adapter = opener.from_pretrained(
+        base.motion, torch_dtype=dtype, local_files_only=True, use_safetensors=True
+    )
+    kind: Any = getattr(diffusers, name)
+    return kind.from_pipe(pipeline, motion_adapter=adapter, torch_dtype=dtype)
+
+
 def _dtype(base: Base, device: str) -> torch.dtype:
     if device == "cpu" and base.dtype == "float16":
         return torch.float32  # slow on a CPU, and some layers do not support it
@@ -218,6 +235,8 @@ def fingerprint(base: Base, device: str) -> str:
         "vae_tiling": base.vae_tiling,
         "libraries": installed(),
     }
+    if base.motion:
+        settings["output"] = base.output
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, path in _files_of(base):
         digest.update(f"{name}\0{path.stat().st_size}\0".encode())
@@ -234,6 +253,10 @@ def _files_of(base: Base) -> Iterator[tuple[str, Path]]:
         for path in sorted(folder.rglob("*")):
             if path.suffix in {".json", ".safetensors", ".txt", ".model"} and path.is_file():
                 yield path.relative_to(folder).as_posix(), path
+    if base.motion:
+        for path in sorted(Path(base.motion).glob("*")):
+            if path.suffix in {".json", ".safetensors"}:
+                yield f"motion/{path.name}", path
 
 
 def _ends(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from lorary.anatomy import KIND_TITLES, family_title, inspect_file
 from lorary.anatomy.base_models.checkpoint_identity import checkpoint_families
 from lorary.safetensors import HeaderError, read_header
 from previews.render.bases.bases_file import Base
-from previews.render.bases.model_paths import INDEX, absence, folder_of, pipelines_known
+from previews.render.bases.model_paths import CONFIG, INDEX, absence, folder_of, pipelines_known
 from previews.render.families import family_of
 
 #: Maximum size of a JSON file that is read; the index of a large model has a few hundred kilobytes.
@@ -28,6 +28,12 @@ STEMS = ("diffusion_pytorch_model", "model")
 WEIGHTLESS = (
     "Scheduler", "Tokenizer", "TokenizerFast", "TokenizersBackend", "Processor", "Extractor",
 )  # fmt: skip
+
+#: Pipelines of pictures, and those that make videos of the same parts with a motion adapter.
+MOTION_PIPELINES = {
+    "StableDiffusionPipeline": "AnimateDiffPipeline",
+    "StableDiffusionXLPipeline": "AnimateDiffSDXLPipeline",
+}
 
 _CONVERT = "Convert them: load the pipeline and write it with save_pretrained."
 _AGAIN = "Download it again."
@@ -54,12 +60,43 @@ def verify(base: Base) -> list[Fault]:
     index = _json(folder / INDEX)
     if isinstance(index, Fault):
         return [index]
+    motion = list(_motion(base))
     if not base.is_single_file:
-        return [*_pipeline(base, index), *_components(folder, index, base.variant)]
-    # A checkpoint with a transformer contains only that; the folder has the other parts.
+        components = _components(folder, index, base.variant)
+        return [*_pipeline(base, index), *components, *motion]
+    # A checkpoint with a transformer contains only that; the folder has the rest.
     held = {"transformer"} if "transformer" in index else set(index)
     components = _components(folder, index, base.variant, held)
-    return [*_pipeline(base, index), *_checkpoint(base), *components]
+    return [*_pipeline(base, index), *_checkpoint(base), *components, *motion]
+
+
+def pipelines_of(base: Base) -> tuple[str, ...]:
+    """Return the classes of diffusers that can render a base; empty if any may.
+
+    With ``output = "video"``, a base of a family of pictures is one with a motion adapter, or a
+    folder of such a pipeline.
+    """
+    family = family_of(base.family)
+    if base.output == family.medium:
+        return family.pipelines
+    wanted = family.pipelines or tuple(MOTION_PIPELINES)
+    return tuple(MOTION_PIPELINES[name] for name in wanted if name in MOTION_PIPELINES)
+
+
+def _motion(base: Base) -> Iterator[Fault]:
+    """Check the folder of a motion adapter."""
+    if not base.motion:
+        return
+    place = Path(base.motion)
+    document = _json(place / CONFIG)
+    if isinstance(document, Fault):
+        yield document
+    elif document.get("_class_name") != "MotionAdapter":
+        yield Fault(
+            f"{place}: it is a {str(document.get('_class_name'))[:80]}, not a MotionAdapter",
+            "Correct “motion”.",
+        )
+    yield from _weights(place, "")
 
 
 def pickled(folder: Path) -> list[str]:
@@ -110,7 +147,9 @@ def _pipeline(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
         yield Fault(
             f"the installed diffusers has no {name[:80]}", "Update diffusers, or use another base."
         )
-    wanted = family_of(base.family).pipelines
+    wanted = pipelines_of(base)
+    if base.motion:  # the folder has the pipeline of pictures
+        wanted = tuple(name for name, moving in MOTION_PIPELINES.items() if moving in wanted)
     if wanted and name not in wanted:
         yield Fault(
             f"it is a {name[:80]}; {base.family} is rendered by {' or '.join(wanted)}",

@@ -1,4 +1,4 @@
-"""Encodes pictures as PNG files with their recipe, and videos as a grid of frames and a WebP.
+"""Encodes pictures as PNG files with their recipe.
 
 A PNG has two text chunks: ``parameters``, in the format that A1111, Civitai and most viewers read,
 and ``lorary``, a JSON document from which the picture can be reproduced.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,40 +105,6 @@ def decode(png: bytes) -> Caption:
     return Caption(texts.get("parameters", ""), json.loads(texts["lorary"]))
 
 
-#: Maximum number of frames in the grid of a video, spread evenly.
-CELLS = 9
-#: Maximum width of a frame in a grid.
-CELL_WIDTH = 384
-#: Frames per second if the recipe has none.
-FPS = 8
-#: WebP's effort (0 to 6) and quality.
-METHOD, QUALITY = 4, 80
-
-
-def contact_sheet(frames: Sequence[Image.Image]) -> Image.Image:
-    """Return a grid of up to nine frames; a single frame is returned as it is."""
-    if len(frames) == 1:
-        return frames[0]
-    count = min(CELLS, len(frames))
-    chosen = [frames[round(cell * (len(frames) - 1) / (count - 1))] for cell in range(count)]
-    columns = math.ceil(math.sqrt(count))
-    width = min(CELL_WIDTH, frames[0].width)
-    height = round(frames[0].height * width / frames[0].width)
-    sheet = Image.new("RGB", (columns * width, math.ceil(count / columns) * height))
-    for cell, frame in enumerate(chosen):
-        place = (cell % columns * width, cell // columns * height)
-        sheet.paste(frame.convert("RGB").resize((width, height), Image.Resampling.LANCZOS), place)
-    return sheet
-
-
-def animation(frames: Sequence[Image.Image], fps: int) -> bytes:
-    """Return an animated WebP in a loop; empty for a single frame."""
-    if len(frames) == 1:
-        return b""
-    first, *rest = (frame.convert("RGB") for frame in frames)
-    stream = io.BytesIO()
-    first.save(
-        stream, "WEBP", save_all=True, append_images=rest, loop=0,
-        duration=round(1000 / (fps or FPS)), method=METHOD, quality=QUALITY,
-    )  # fmt: skip
-    return stream.getvalue()
+def poster(frames: Sequence[Image.Image]) -> Image.Image:
+    """Return the still picture for some frames: the first."""
+    return frames[0]

@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image as Pictures
 
 from previews.render import Base, Bases, Recipe
 from previews.render.bases.libraries import quiet
 from previews.render.engine import Engine
 from previews.render.families import family_of
-from previews.render.output.images import contact_sheet
 from tests.previews.families import bases, conventions, videos
 from tests.previews.updates import pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from PIL.Image import Image
 
     from tests.previews.families.bases import Tiny
 
@@ -34,6 +37,11 @@ def case(family: str, *more: str) -> Any:
     return pytest.param(family, *more, marks=[pytest.mark.long] if family == LONG else [])
 
 
+def film_strip(frames: Sequence[Image]) -> Image:
+    """All frames side by side, which the tests compare instead of the first."""
+    return Pictures.fromarray(np.hstack([np.asarray(frame.convert("RGB")) for frame in frames]))
+
+
 class Scene:
     """A tiny base in a folder, its engine, and a pipeline of its own to change at will."""
 
@@ -42,7 +50,7 @@ class Scene:
         self.folder = bases.saved(tiny, folder)
         base = Base(
             id="tiny", family=tiny.family, location=str(folder), is_local=True, device="cpu",
-            call={**self.family.call, **tiny.call},
+            output=self.family.medium, call={**self.family.call, **tiny.call},
         )  # fmt: skip
         self.engine = Engine(Bases({"tiny": base}))
         opener: Any = DiffusionPipeline
@@ -72,7 +80,7 @@ class Scene:
                 said["frame_rate"] = FPS
         with torch.inference_mode():
             output = self.plain(**said)
-        image = contact_sheet(output.frames[0]) if self.tiny.frames else output.images[0]
+        image = film_strip(output.frames[0]) if self.tiny.frames else output.images[0]
         return np.asarray(image.convert("RGB")).astype(int)
 
     @cached_property

@@ -11,6 +11,7 @@ from PIL import Image as Pictures
 
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews.models import Control, Image
+from previews.pictures.services import bytes_of
 from previews.render.engine import Engine
 from previews.renders import services as renders
 from previews.renders.selectors import previews_of
@@ -21,6 +22,7 @@ from registry.publication import services as publication
 from registry.versions.details import Details
 from tests import catalogue
 from tests.previews.families import conventions
+from tests.previews.films import played
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +94,11 @@ def test_both_files_of_a_pair_are_rendered_and_the_videos_kept(
     high, low = given[0]
     assert high.sha256 == pair.primary_file.sha256 != low.sha256  # type: ignore[union-attr]
     for row in Image.objects.filter(render__version=pair).select_related("animation", "blob"):
-        moving, sheet = opened(row.animation), opened(row.blob)  # type: ignore[arg-type]
-        assert (moving.format, moving.n_frames, sheet.format) == ("WEBP", 5, "PNG")
-        assert sheet.size == (row.width, row.height) == (96, 64)
+        _tags, frames = played(bytes_of(row.animation.sha256))  # type: ignore[union-attr]
+        assert (len(frames), frames[0].shape) == (5, (32, 32, 3))
+        assert opened(row.blob).format == "PNG"
+        assert (row.media_type, row.frames, row.fps, row.duration_s) == ("video/mp4", 5, 8, 0.625)
     shown = found.images[0]
-    assert shown.animation == f"/media/images/{shown.id}.webp"
+    assert (found.output, found.base, found.others) == ("video", "tiny", ())
+    assert shown.animation == f"/media/images/{shown.id}.mp4"
     assert all(control.animation for control in Control.objects.all())

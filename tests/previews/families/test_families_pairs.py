@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from previews.render import CannotRender, Layer, Why
-from previews.render.output.images import decode
+from previews.render.output import images
+from previews.render.output.images import decode, poster
 from tests.previews.families import conventions
+from tests.previews.films import played
 from tests.previews.updates import pixels
 
 if TYPE_CHECKING:
@@ -67,10 +68,21 @@ def test_a_base_of_one_transformer_has_no_place_for_the_second_file(
     assert caught.value.why is Why.MODULES
 
 
-def test_a_video_is_a_sheet_and_an_animation(scenes: Callable[[str], Scene]) -> None:
+def test_a_video_is_its_first_frame_and_a_film(
+    scenes: Callable[[str], Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = scenes("wan_1_3b")
+    strip = pixels(scene.engine.render(scene.recipe(0.0))[0].png)
+    monkeypatch.setattr(images, "poster", poster)
     [picture] = scene.engine.render(scene.recipe(0.0))
-    assert (picture.width, picture.height) == (96, 64)  # five frames of 32 in rows of three
+    assert np.array_equal(pixels(picture.png), strip[:, :32])
     assert decode(picture.png).document["recipe"]["frames"] == 5
-    with Image.open(BytesIO(picture.animation)) as moving:
-        assert (moving.format, moving.n_frames, moving.size) == ("WEBP", 5, (32, 32))  # type: ignore[attr-defined]
+    film = picture.film
+    assert film is not None
+    assert (film.media_type, film.frames, film.fps) == ("video/mp4", 5, 8)
+    tags, frames = played(film.data)
+    assert json.loads(tags["lorary"]) == decode(picture.png).document
+    assert tags["parameters"] == decode(picture.png).parameters
+    assert [frame.shape for frame in frames] == [(32, 32, 3)] * 5
+    again = scene.engine.render(scene.recipe(0.0))[0]
+    assert (again.png, again.film) == (picture.png, film)

@@ -38,8 +38,8 @@ SKINS: tuple[Color, ...] = ((255, 220, 190), (240, 190, 146), (190, 130, 90), (1
 SIDES = (-1, 1)
 
 
-def cat(chance: Random) -> Scene:
-    """A sitting cat seen from the front."""
+def cat(chance: Random, wag: float = 0.0) -> Scene:
+    """A sitting cat seen from the front; its tail is to the side, from -1 to 1."""
     fur = pick(chance, "orange gray black white brown")
     iris = pick(chance, "green yellow blue")
     scene = anywhere("cat", chance, 0.4, fur)
@@ -47,7 +47,7 @@ def cat(chance: Random) -> Scene:
     pen = scene.pen(chance, 258 if near else 242, 1.0 if near else 0.9)
     color = paint(chance, fur)
     pale = blend(color, WHITE, 0.55)
-    tail = [(60, 30), (100, 44), (98, 96)]
+    tail = [(60, 30), (100 + 8 * wag, 44), (98 + 26 * wag, 96)]
     pen.line(tail, INK, 32)
     pen.line(tail, color, 18)
     pen.oval(0, 34, 66, 64, color)
