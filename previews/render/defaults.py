@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.render.bases.bases_file import Base
-from previews.render.recipe import Recipe
+from previews.render.recipe import Recipe, TriggerPlace
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
@@ -54,9 +54,14 @@ def _strengths(low: float, high: float) -> list[float]:
 
 
 def recipe_of(
-    base: Base, *, prompts: Iterable[str], seeds: Iterable[int], strengths: Iterable[float]
+    base: Base,
+    *,
+    prompts: Iterable[str],
+    seeds: Iterable[int],
+    strengths: Iterable[float],
+    trigger: TriggerPlace | None = None,
 ) -> Recipe:
-    """Return a recipe with the base's settings."""
+    """Return a recipe with the base's settings; ``trigger`` replaces its place of trigger words."""
     return Recipe(
         base=base.id,
         prompts=tuple(prompts),
@@ -68,7 +73,7 @@ def recipe_of(
         height=base.height,
         negative=base.negative,
         sampler=base.sampler,
-        trigger=base.trigger,
+        trigger=trigger or base.trigger,
         frames=base.frames,
         fps=base.fps,
     )
@@ -76,10 +81,22 @@ def recipe_of(
 
 def default_prompts(family: str, kind: str) -> list[str]:
     """Return the default prompts for a kind of adapter; some families have their own."""
-    table = _read(_FILE)
-    own = table["files"].get(family)
-    prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]
+    prompts: dict[str, list[str]] = _table(family, "prompts")
     return next(prompts[key] for key in (kind, "any", "style") if key in prompts)
+
+
+def report_table(family: str) -> dict[str, Any]:
+    """Return the prompts and seeds of look reports; some families have their own."""
+    return _table(family, "report")
+
+
+def _table(family: str, name: str) -> dict[str, Any]:
+    """Return a table of the family's own file, or of the one for all."""
+    common = _read(_FILE)
+    own = common["files"].get(family)
+    found = _read(_FILE.parent / own) if own else common
+    table: dict[str, Any] = found[name]
+    return table
 
 
 @cache
