@@ -9,6 +9,7 @@ file = "/models/sdxl.safetensors"   # a checkpoint, with
 config = "/models/sdxl"             # ... a diffusers folder with its configuration; or
 repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache
 download = true                     # ... or, with this, from the network
+encoder = "/models/dinov2-small"    # measures look reports; without it there are none
 dtype = "float16"
 device = "cuda"
 steps = 28
@@ -63,7 +64,8 @@ class Base:
     """One base model with its settings.
 
     ``location`` is a folder, a single file or a hub id; ``config`` is the folder with the
-    configuration of a single file.
+    configuration of a single file. ``encoder`` is the folder of the image encoder that measures
+    look reports, its name alone of a base that another worker announced; empty without one.
     """
 
     id: str
@@ -94,6 +96,7 @@ class Base:
     sampler: str = ""
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)
+    encoder: str = ""
 
     @property
     def is_single_file(self) -> bool:
@@ -177,8 +180,8 @@ def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     settings = {**family.defaults, **table, "call": {**family.call, **table.get("call", {})}}
     is_local = "repo" not in settings
     settings["location"] = settings.pop(next(key for key in _PLACES if key in settings))
-    for key in ("location", "config") if is_local else ():
-        if key in settings:
+    for key in ("location", "config", "encoder") if is_local else ("encoder",):
+        if settings.get(key):
             settings[key] = str((folder / settings[key]).resolve())
     for key in _FLOATS & settings.keys():
         settings[key] = float(settings[key])
