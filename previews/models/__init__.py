@@ -13,9 +13,11 @@ from previews.models.render import (
     RenderState,
     Tryout,
 )
+from previews.models.report import OPEN_REPORTS, Report, ReportPart, ReportPicture, ReportState
 from previews.models.sample import Sample, SampleKind, SampleState
 
 __all__ = [
+    "OPEN_REPORTS",
     "OPEN_STATES",
     "Control",
     "Cover",
@@ -26,6 +28,10 @@ __all__ = [
     "Render",
     "RenderKind",
     "RenderState",
+    "Report",
+    "ReportPart",
+    "ReportPicture",
+    "ReportState",
     "Sample",
     "SampleKind",
     "SampleState",
