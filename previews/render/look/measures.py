@@ -5,9 +5,10 @@ the same prompt and seed with the adapter at its recommended strength and withou
 the difference of such a pair, *with* minus *without*. There are three parts: the *look* (with
 trigger words), the *plain* prompts (the same subjects without them), and *unrelated* prompts.
 
-The unit of distances is the **seed distance**: the mean distance between the features of two seeds
-of a prompt without the adapter. It depends on the encoder and the base, and so do all figures: they
-are comparable only for the same base, recipe and encoder.
+The unit of distances is the **prompt distance**: the mean distance between the features of two
+prompts without the adapter. The distance of two seeds is no good unit, because some bases give
+nearly the same picture for every seed. It depends on the encoder and the base, and so do all
+figures: they are comparable only for the same base, recipe and encoder.
 
 Errors are jackknife estimates over prompts: how much a figure would vary with other prompts.
 """
@@ -28,8 +29,8 @@ Pairs = Sequence["Pair"]
 #: Version of the measures; a report by another version is made again.
 METHOD = 1
 
-#: A look that changes less than this share of the seed distance is too faint to be judged.
-FAINT = 0.2
+#: A look that changes less than this share of the prompt distance is too faint to be judged.
+FAINT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def measure(look: Pairs, plain: Pairs, unrelated: Pairs) -> Figures:
     Args:
         plain: Empty for an adapter without trigger words, which cannot leak.
     """
-    unit = seed_distance(look, plain, unrelated)
+    unit = prompt_distance(look, plain, unrelated)
     if not unit:
         return Figures(None, None, None, None, None)
     is_faint = effect(look, unit) < FAINT
@@ -93,24 +94,24 @@ def measure(look: Pairs, plain: Pairs, unrelated: Pairs) -> Figures:
     )
 
 
-def seed_distance(*parts: Pairs) -> float:
-    """Return the mean distance between seeds of a prompt without the adapter, 0 with one seed.
+def prompt_distance(*parts: Pairs) -> float:
+    """Return the mean distance between two prompts without the adapter, 0 with a single prompt.
 
-    ``mean |without(p, s) - without(p, t)|`` over prompts p and pairs of seeds s, t; 0 or more.
+    ``mean |without(p, s) - without(q, s)|`` over seeds s and pairs of prompts p, q of one part.
     """
     distances = [
         _norm(one.without - other.without)
         for part in parts
         for one, other in combinations(part, 2)
-        if one.prompt == other.prompt and one.seed != other.seed
+        if one.prompt != other.prompt and one.seed == other.seed
     ]
     return float(np.mean(distances)) if distances else 0.0
 
 
 def effect(look: Pairs, unit: float) -> float:
-    """Return how much the adapter changes with its trigger words, in seed distances; 0 or more.
+    """Return how much the adapter changes with its trigger words; 0 or more.
 
-    ``mean |change| / seed distance``; at 1 it changes as much as another seed does.
+    ``mean |change| / prompt distance``; at 1 it changes as much as another prompt does.
     """
     return _mean_size(look) / unit
 
@@ -135,9 +136,9 @@ def leak(look: Pairs, plain: Pairs) -> float:
 
 
 def drift(unrelated: Pairs, unit: float) -> float:
-    """Return how much unrelated prompts change: 0 (not at all) to 1 (as another seed, or more).
+    """Return how much unrelated prompts change: 0 (not at all) to 1 (as another prompt, or more).
 
-    ``mean |change| / seed distance``, at most 1.
+    ``mean |change| / prompt distance``, at most 1.
     """
     return _share(_mean_size(unrelated) / unit)
 
