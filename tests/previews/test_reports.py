@@ -325,3 +325,6 @@ def test_the_recipe_survives_its_document_and_its_digest_has_no_strength(bases_f
     assert other is not None
     assert other.digest != recipe.digest
     assert report_recipe(dataclasses.replace(base, frames=8, fps=8), "style") is None
+    wordless = report_recipe(dataclasses.replace(base, trigger="none"), "style")
+    assert wordless is not None
+    assert wordless.plain == 0

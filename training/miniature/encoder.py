@@ -160,7 +160,7 @@ class EncoderTrainer:
             self.encoder = Encoder()
         self.optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=0.02)
         # The running statistics of the norms are averaged with the weights.
-        averaged = [*self.encoder.parameters()]
+        averaged: list[Tensor] = [*self.encoder.parameters()]
         averaged += [one for one in self.encoder.buffers() if one.is_floating_point()]
         self.run = Run(
             {"encoder": self.encoder},
@@ -234,7 +234,7 @@ def accuracies(encoder: Encoder, sets: Sets) -> list[str]:
         (PLAIN, sets.plain, sets.plain_labels),
         ("styled", sets.styled, sets.styled_labels),
     ):
-        parts = [encoder(as_input(part.float() / 255)) for part in pictures.split(128)]
+        parts = [encoder(as_input(part.float() / 255)) for part in torch.split(pictures, 128)]
         named = {name: torch.cat([part[name] for part in parts]).argmax(1) for name in VALUES}
         shares = []
         for at, name in enumerate(VALUES):

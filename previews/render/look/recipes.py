@@ -83,6 +83,8 @@ def report_recipe(
     table = report_table(base.family)
     own = next(table[key] for key in (kind, "any", "style") if key in table)
     look: list[str] = own["look"]
+    # A base may want no trigger words where a prompt has no place for them.
+    has_triggers = has_triggers and (base.trigger != "none" or any(SLOT in one for one in look))
     plain = own.get("plain", look) if has_triggers else []
     common = {"seeds": table["seeds"], "strengths": (0.0, strength)}
     others = recipe_of(base, prompts=[*plain, *table["unrelated"]], trigger="none", **common)
