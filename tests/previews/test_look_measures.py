@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def subjects(first: int = 0) -> dict[tuple[int, int], Vector]:
     }
 
 
-def pairs(change: object, first: int = 0) -> list[Pair]:
+def pairs(change: Any, first: int = 0) -> list[Pair]:
     """Pairs whose change is a vector, or a function of the prompt."""
     return [
         Pair(prompt, seed, vector, vector + (change(prompt) if callable(change) else change))
@@ -29,7 +31,7 @@ def pairs(change: object, first: int = 0) -> list[Pair]:
     ]
 
 
-def figures(look: object, plain: object = 0, unrelated: object = 0) -> dict[str, float | None]:
+def figures(look: Any, plain: Any = 0, unrelated: Any = 0) -> dict[str, float | None]:
     found = measure(pairs(look), pairs(plain), pairs(unrelated, 9)).to_dict()
     return {key: one["value"] if one else None for key, one in found.items() if key != "method"}
 

@@ -130,7 +130,7 @@ def test_the_recipe_trains_resumes_and_exports(tmp_path: Path) -> None:
 
 
 def test_pairs_are_counted_where_their_order_is_known() -> None:
-    values = {
+    values: dict[str, dict[str, dict[str, float | None]]] = {
         "a": {ORIGINAL: {"leak": 0.1}, "leaker-0.5": {"leak": 0.4}, "leaker-1": {"leak": 0.3}},
         "b": {ORIGINAL: {"leak": 0.2}, "leaker-0.5": {"leak": None}, "leaker-1": {"leak": 0.9}},
     }

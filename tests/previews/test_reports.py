@@ -42,7 +42,7 @@ def write_encoder(folder: Path) -> Path:
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        ResNetModel(config).eval().save_pretrained(folder)
+        ResNetModel(config).save_pretrained(folder)
     settings = {
         "size": {"height": 32, "width": 32},
         "image_mean": [0.5] * 3,
