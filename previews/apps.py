@@ -23,6 +23,7 @@ class PreviewsConfig(AppConfig):
         from previews.renders import rerender  # noqa: PLC0415 - see above
         from previews.renders import services as renders  # noqa: PLC0415 - see above
         from previews.renders.selectors import renders_with_pictures  # noqa: PLC0415 - see above
+        from previews.reports import services as reports  # noqa: PLC0415 - see above
         from previews.samples.selectors import shown_samples, stored_bytes  # noqa: PLC0415 - see above
         from previews.tryouts import services as tryouts  # noqa: PLC0415 - see above
         from registry import hooks  # noqa: PLC0415 - see above
@@ -30,6 +31,7 @@ class PreviewsConfig(AppConfig):
         def published(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             renders.on_version_published(version_id)
             rerender.on_version_published(version_id)
+            reports.on_version_published(version_id)
 
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             withdrawals.on_version_withdrawn(version_id)

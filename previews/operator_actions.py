@@ -6,8 +6,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from previews.models import Render, RenderKind, RenderState, Sample
+from previews.models import Render, RenderKind, RenderState, Report, ReportState, Sample
 from previews.renders import services as renders
+from previews.reports import services as reports
 from previews.samples import services as samples
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
@@ -29,6 +30,10 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     if render is not None:
         renders.cancel(render=render, reason=reason)
         return
+    report = Report.objects.filter(job=job).first()
+    if report is not None:
+        reports.cancel(report=report, reason=reason)
+        return
     with transaction.atomic():
         queue.cancel(job.key)
         for sample in Sample.objects.filter(job=job):
@@ -36,15 +41,19 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
 
 
 def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
-    """Retry a failed render; pictures with the same recipe are kept.
+    """Retry a failed render or look report; pictures by the same recipe are kept.
 
     Raises:
         NotFound: no such job, or the actor is not an operator.
-        StateConflict: the job has not failed, or is not a render.
+        StateConflict: the job has not failed, or is neither a render nor a look report.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
     job = _job(job_id)
+    report = Report.objects.filter(job=job, state=ReportState.FAILED).first()
+    if report is not None and job.state == JobState.FAILED:
+        reports.retry(report=report)
+        return
     render = Render.objects.filter(job=job, state=RenderState.FAILED).first()
     if job.state != JobState.FAILED or render is None:
         raise StateConflict(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import lru_cache
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from previews import local_weights, worker_bases
-from previews.models import Render, RenderKind, Sample
-from previews.pictures.services import StoredControls
+from previews.models import Render, RenderKind, Report, Sample
+from previews.pictures.services import StoredControls, bytes_of
 from previews.render import (
     BaseUnavailable,
     Cancelled,
@@ -26,10 +27,13 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
+from previews.render.look.measures import Pair, measure
+from previews.render.look.recipes import Part, ReportRecipe
 from previews.render.pictures import Callbacks, Picture
 from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
+from previews.reports import services as reports
 from previews.sample_files.formats import Interrupted
 from previews.samples import messages as sample_messages
 from previews.samples import services as samples
@@ -39,6 +43,7 @@ from registry.models import Job, VersionState
 
 if TYPE_CHECKING:
     from previews.render.engine import Engine
+    from previews.render.look.encoder import Encoder
 
 
 log = logging.getLogger(__name__)
@@ -47,8 +52,9 @@ log = logging.getLogger(__name__)
 CANCEL_S = 1.0
 #: Seconds between two reports of progress.
 REPORT_S = 0.5
-#: Jobs that start missing renders and waiting renders; ``Job.done`` is the last id.
+#: Jobs that start missing and waiting renders and missing reports; ``Job.done`` is the last id.
 BEGIN_TASK, WAKE_TASK = "begin_missing_renders", "wake_waiting_renders"
+BEGIN_REPORTS_TASK = "begin_missing_reports"
 #: Seconds until a job that needs another worker's base model is retried.
 ELSEWHERE_S = 15
 
@@ -57,7 +63,7 @@ ELSEWHERE_S = 15
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or that was never queued, when the worker starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
-    for task in (BEGIN_TASK, WAKE_TASK):
+    for task in (BEGIN_TASK, WAKE_TASK, BEGIN_REPORTS_TASK):
         key = f"{task}:{name}"
         queue.enqueue(queue=name, task=task, args={}, key=key, priority=queue.RENEWAL)
     tryouts.wake_waiting()
@@ -76,6 +82,12 @@ def begin_missing(run: queue.JobRun) -> None:
 def wake_waiting(run: queue.JobRun) -> None:
     """Queue renders that waited for this worker, a batch in each attempt."""
     _go_on(run, renders.wake_waiting(after=run.job.done))
+
+
+@queue.handler(BEGIN_REPORTS_TASK)
+def begin_missing_reports(run: queue.JobRun) -> None:
+    """Begin look reports of versions without one, a batch in each attempt."""
+    _go_on(run, reports.begin_missing(after=run.job.done))
 
 
 def _go_on(run: queue.JobRun, last: int) -> None:
@@ -104,24 +116,105 @@ def render_version(run: queue.JobRun) -> None:
     render.refresh_from_db()  # its recipe could change before it started
     if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
         raise queue.Fail(_("This version was withdrawn."))
-    try:
+    base = render.recipe.document["base"]
+    with _outcome_of(f"render {render.pk}", base, partial(renders.wait, render=render)):
         _make(run, render, RecipeValue.from_dict(render.recipe.document))
+        strength_advice.measure(render=render)
+        renders.finish(render=render)
+        contact_sheets.begin(render=render)
+        if render.kind == RenderKind.PREVIEW and render.version is not None:
+            reports.begin_or_log(render.version)
+
+
+@contextmanager
+def _outcome_of(what: str, base: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Turn errors of the renderer into outcomes of the job.
+
+    Args:
+        wait: Called if no running worker has the base.
+    """
+    try:
+        yield
     except Cancelled:
         raise queue.Cancelled from None
     except BaseUnavailable as error:
-        log.warning("render %s waits: %s", render.pk, error)
-        if worker_bases.is_elsewhere(render.recipe.document["base"]):
+        log.warning("%s waits: %s", what, error)
+        if worker_bases.is_elsewhere(base):
             text = render_messages.reason(error)
             raise queue.Retry(text, after_s=ELSEWHERE_S, is_attempt=False) from error
-        renders.wait(render=render)
+        wait()
     except OutOfMemory as error:
         raise queue.Retry(render_messages.reason(error), after_s=60) from error
     except RenderError as error:
         raise queue.Fail(render_messages.reason(error)) from error
-    else:
-        strength_advice.measure(render=render)
-        renders.finish(render=render)
-        contact_sheets.begin(render=render)
+
+
+def _report_failed(job: Job) -> None:
+    for report in Report.objects.filter(pk=job.args["report_id"]):
+        reports.fail(report=report, reason=job.reason)
+
+
+@queue.handler(reports.REPORT_TASK, on_failed=_report_failed)
+def report_look(run: queue.JobRun) -> None:
+    """Make the missing pictures of a look report and measure them; safe to run again."""
+    rows = Report.objects.select_related("version__adapter__namespace")
+    report = rows.filter(pk=run.args["report_id"]).first()
+    if report is None or not reports.start(report=report):
+        return
+    if report.version.state == VersionState.WITHDRAWN:
+        raise queue.Fail(_("This version was withdrawn."))
+    wait = partial(reports.give_up, report=report)
+    with _outcome_of(f"look report {report.pk}", report.base, wait):
+        base = load_bases(settings.LORARY.bases).get(report.base)
+        encoder = _encoder(base.encoder)  # before the pictures, which take long
+        recipe = ReportRecipe.from_dict(report.recipe)
+        _make_pictures(run, report, recipe)
+        reports.finish(
+            report=report,
+            figures=_figures(report, encoder),
+            encoder=Path(base.encoder).name,
+            encoder_digest=encoder.digest,
+        )
+
+
+def _make_pictures(run: queue.JobRun, report: Report, recipe: ReportRecipe) -> None:
+    """Render the pictures that a report lacks, first those with trigger words."""
+    deadline_s = load_bases(settings.LORARY.bases).get(report.base).deadline_s
+    with ExitStack() as files:
+        layers = files.enter_context(local_weights.layers_of(report.version, 1.0))
+        for part, words in ((recipe.look, report.trigger_words), (recipe.others, [])):
+            is_look = part is recipe.look
+            rows = report.pictures.all()
+            rows = rows.filter(part=Part.LOOK) if is_look else rows.exclude(part=Part.LOOK)
+            have = {(row.prompt_index, row.seed, row.strength) for row in rows}
+
+            def keep(made: Sequence[Picture], *, is_look: bool = is_look) -> None:
+                reports.keep_pictures(report=report, recipe=recipe, is_look=is_look, pictures=made)
+                run.progress(report.pictures.count(), recipe.total)
+
+            callbacks = Callbacks(
+                on_pictures=keep,
+                is_cancelled=_Canceller(run),
+                deadline_s=deadline_s,
+                have=frozenset(have),
+                controls=StoredControls(),
+            )
+            if len(have) < len(part.shots()):
+                engine = _engine(settings.LORARY.bases)
+                engine.render(part, layers, triggers=words, callbacks=callbacks)
+
+
+def _figures(report: Report, encoder: Encoder) -> dict[str, Any]:
+    """Return what the pictures of a report measure."""
+    rows = list(report.pictures.select_related("blob"))
+    features = encoder.features([bytes_of(row.blob.sha256) for row in rows])
+    seen: dict[tuple[str, int, int], dict[bool, Any]] = defaultdict(dict)
+    for row, vector in zip(rows, features, strict=True):
+        seen[row.part, row.prompt_index, row.seed][row.strength != 0] = vector
+    pairs: dict[str, list[Pair]] = {part: [] for part in Part}
+    for (part, prompt, seed), two in seen.items():
+        pairs[part].append(Pair(prompt, seed, without=two[False], applied=two[True]))
+    return measure(pairs[Part.LOOK], pairs[Part.PLAIN], pairs[Part.UNRELATED]).to_dict()
 
 
 @queue.handler(strength_advice.ADVISE_TASK)
@@ -229,6 +322,22 @@ class _Canceller:
         except queue.Cancelled:
             return True
         return False
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: str) -> Encoder:
+    """Return the encoder of a base.
+
+    Raises:
+        BaseUnavailable: the bases file names none here.
+        EncoderUnavailable: it cannot be opened.
+    """
+    if not folder:
+        msg = "The bases file of this worker names no encoder."
+        raise BaseUnavailable(msg)
+    from previews.render.look.encoder import Encoder  # noqa: PLC0415 - imports torch
+
+    return Encoder(Path(folder))
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Deletes pictures, sheets, samples and try-outs of a withdrawn version.
+"""Deletes pictures, sheets, look reports, samples and try-outs of a withdrawn version.
 
 Selectors and ``/media`` stop showing them instantly. The rows are deleted here; the sweeper deletes
 their bytes.
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Image, Render, Sheet
 from previews.renders import services as renders
+from previews.reports import services as reports
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.models import Version, VersionState
@@ -25,6 +26,7 @@ def on_version_withdrawn(version_id: int) -> None:
             renders.cancel(render=render, reason=reason)
         Image.objects.filter(render__version=version).delete()
         Sheet.objects.filter(render__version=version).delete()
+        reports.delete_all(version=version)
         samples.delete_all(version=version)
         for render in Render.objects.filter(layers__version=version):
             tryouts.discard(render=render, reason=reason)
@@ -40,6 +42,7 @@ def delete_missed() -> int:
         Q(renders__images__isnull=False)
         | Q(renders__sheets__isnull=False)
         | Q(renders__state__in=OPEN_STATES)
+        | Q(reports__isnull=False)
         | Q(samples__isnull=False)
         | Q(layers__render__images__isnull=False)
         | Q(layers__render__state__in=OPEN_STATES)

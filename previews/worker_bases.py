@@ -30,6 +30,9 @@ _ANNOUNCED = (
     "sampler", "trigger", "output",
 )  # fmt: skip
 
+#: Fields that are read of an announced base: also whether it has an encoder for look reports.
+_READ = (*_ANNOUNCED, "encoder")
+
 #: Weight of the newest render in the moving average of seconds per picture.
 _NEWEST = 0.3
 
@@ -68,7 +71,8 @@ def facts() -> dict[str, Any]:
         "memory_gb": memory_gb,
         "families": list(bases.families),
         "bases": [
-            {key: getattr(base, key) for key in _ANNOUNCED} | {"seconds": _SECONDS.get(base.id)}
+            {key: getattr(base, key) for key in _ANNOUNCED}
+            | {"encoder": Path(base.encoder).name, "seconds": _SECONDS.get(base.id)}
             for base in bases
             if base.is_present
         ],
@@ -144,7 +148,7 @@ def is_elsewhere(base: str) -> bool:
 def _announced(*, apart_from: str = "") -> list[Base]:
     """Return the base models of running workers, from the longest running to the newest."""
     found = (
-        announced_base({key: announced[key] for key in _ANNOUNCED if key in announced})
+        announced_base({key: announced[key] for key in _READ if key in announced})
         for worker in job_selectors.alive()
         if worker.name != apart_from
         for announced in worker.facts.get("bases", [])

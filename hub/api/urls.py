@@ -21,6 +21,7 @@ from hub.api.previews.renders import (
     Workers,
     WorkerView,
 )
+from hub.api.previews.reports import VersionReport
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
 from hub.api.uploads.views import (
     Complete,
@@ -72,6 +73,7 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/yank", Yank.as_view(), name="api-version-yank"),
     path(f"{VERSION}/withdraw", VersionWithdraw.as_view(), name="api-version-withdraw"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
+    path(f"{VERSION}/report", VersionReport.as_view(), name="api-version-report"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),

@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews import worker_bases
-from previews.models import Render, RenderState
+from previews.models import Render, RenderState, Report
 from previews.render import BasesInvalid
 from registry.jobs import selectors as job_selectors
 from registry.jobs.selectors import WorkerView
-from registry.models import Job, JobState, Worker
+from registry.models import Job, JobState, Version, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +123,16 @@ def _worker_status(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
 def job_statuses(jobs: Iterable[Job]) -> list[JobStatus]:
     """Return jobs with their adapters and versions, in the same order."""
     rows = list(jobs)
-    renders = {
-        row.job_id: row
-        for row in Render.objects.filter(job__in=rows).select_related("version__adapter__namespace")
+    versions: dict[int, Version | None] = {
+        row.job_id: row.version
+        for model in (Report, Render)
+        for row in model.objects.filter(job__in=rows).select_related("version__adapter__namespace")
+        if row.job_id is not None
     }
-    return [_job_status(row, renders.get(row.pk)) for row in rows]
+    return [_job_status(row, versions.get(row.pk), can_retry=row.pk in versions) for row in rows]
 
 
-def _job_status(job: Job, render: Render | None) -> JobStatus:
-    version = render.version if render else None
+def _job_status(job: Job, version: Version | None, *, can_retry: bool) -> JobStatus:
     return JobStatus(
         id=job.pk,
         task=job.task,
@@ -145,7 +146,7 @@ def _job_status(job: Job, render: Render | None) -> JobStatus:
         version=version.name if version else "",
         started_at=job.started_at,
         finished_at=job.finished_at,
-        can_retry=render is not None,
+        can_retry=can_retry,
     )
 
 

@@ -15,13 +15,14 @@ from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
-from hub.pages.pictures import covers, gallery, media, previews, tryouts
+from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
 OF_ADAPTER = [
     path("edit", page(edits.edit), name="adapter-edit"),
     path("recipe", page(previews.recipe), name="adapter-recipe"),
+    path("report", page(reports.show), name="adapter-report"),
     path("related", page(related.show), name="adapter-related"),
     path("compare", page(comparison.show), name="compare"),
     path("cover", page(covers.choose), name="adapter-cover"),
@@ -103,6 +104,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         page(gallery.thumbnail, throttle=None),
     ),
     path("media/sheets/<int:render_id>.png", page(media.sheet, throttle=None), name="sheet"),
+    path(
+        "media/reports/<int:picture_id>.png",
+        page(media.report_picture, throttle=None),
+        name="report-picture",
+    ),
     path(
         "media/cards/<int:version_id>.png",
         page(media.card, throttle=DrawnImageThrottle),

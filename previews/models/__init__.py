@@ -14,9 +14,11 @@ from previews.models.render import (
     RenderState,
     Tryout,
 )
+from previews.models.report import OPEN_REPORTS, Report, ReportPart, ReportPicture, ReportState
 from previews.models.sample import Sample, SampleKind, SampleState
 
 __all__ = [
+    "OPEN_REPORTS",
     "OPEN_STATES",
     "Control",
     "Cover",
@@ -28,6 +30,10 @@ __all__ = [
     "Render",
     "RenderKind",
     "RenderState",
+    "Report",
+    "ReportPart",
+    "ReportPicture",
+    "ReportState",
     "Sample",
     "SampleKind",
     "SampleState",

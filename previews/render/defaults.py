@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.render.bases.bases_file import Base, Output
-from previews.render.recipe import Recipe
+from previews.render.recipe import Recipe, TriggerPlace
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
@@ -59,9 +59,14 @@ def _strengths(low: float, high: float) -> list[float]:
 
 
 def recipe_of(
-    base: Base, *, prompts: Iterable[str], seeds: Iterable[int], strengths: Iterable[float]
+    base: Base,
+    *,
+    prompts: Iterable[str],
+    seeds: Iterable[int],
+    strengths: Iterable[float],
+    trigger: TriggerPlace | None = None,
 ) -> Recipe:
-    """Return a recipe with the base's settings."""
+    """Return a recipe with the base's settings; ``trigger`` replaces its place of trigger words."""
     return Recipe(
         base=base.id,
         prompts=tuple(prompts),
@@ -73,7 +78,7 @@ def recipe_of(
         height=base.height,
         negative=base.negative,
         sampler=base.sampler,
-        trigger=base.trigger,
+        trigger=trigger or base.trigger,
         frames=base.frames,
         fps=base.fps,
     )
@@ -81,10 +86,21 @@ def recipe_of(
 
 def default_prompts(family: str, kind: str, output: Output = "image") -> list[str]:
     """Return the default prompts for a kind of adapter; some families have their own."""
-    table = _table(output)
-    own = table["files"].get(family)
-    prompts: dict[str, list[str]] = (_read(_FILE.parent / own) if own else table)["prompts"]
+    prompts: dict[str, list[str]] = _table_of(family, "prompts", output)
     return next(prompts[key] for key in (kind, "any", "style") if key in prompts)
+
+
+def report_table(family: str) -> dict[str, Any]:
+    """Return the prompts and seeds of look reports; some families have their own."""
+    return _table_of(family, "report")
+
+
+def _table_of(family: str, name: str, output: Output = "image") -> dict[str, Any]:
+    """Return a table of the family's own file, or of the one for all."""
+    common = _table(output)
+    own = common["files"].get(family)
+    found: dict[str, Any] = (_read(_FILE.parent / own) if own else common)[name]
+    return found
 
 
 def _table(output: Output) -> dict[str, Any]:

@@ -56,6 +56,12 @@ class BaseUnavailable(RenderError):
     code = "base_unavailable"
 
 
+class EncoderUnavailable(RenderError):
+    """The image encoder of a base was not found or cannot be opened."""
+
+    code = "encoder_unavailable"
+
+
 class CannotRender(RenderError):
     """This adapter cannot be rendered on this base model; ``why`` is for translated messages."""
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from lorary.anatomy import family_title
-from previews.render import CannotRender, OutOfMemory, RenderError, TooSlow, Why
+from previews.render import CannotRender, EncoderUnavailable, OutOfMemory, RenderError, TooSlow, Why
 
 _TEXTS = {
     Why.UNREADABLE: gettext_lazy("The file cannot be read as safetensors."),
@@ -29,6 +29,8 @@ def reason(error: RenderError) -> str:
         return _("The worker does not have enough memory for a single picture.")
     if isinstance(error, TooSlow):
         return _("Rendering took too long and was stopped.")
+    if isinstance(error, EncoderUnavailable):
+        return _("The pictures cannot be measured: %(error)s") % {"error": error}
     return _("The pictures could not be rendered: %(error)s") % {"error": error}
 
 

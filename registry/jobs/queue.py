@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 WAKE = "registry.wake"
 
-#: Priorities: a user is waiting; an owner requested it; it follows from something else, such as
-#: a publication; it renews existing results.
-INTERACTIVE, ASKED, BATCH, RENEWAL = 10, 5, 0, -10
+#: Priorities: somebody is watching; an owner asked for it; it follows from something else, such as
+#: a publication; it renews existing results; it adds to results that are there, such as a report.
+INTERACTIVE, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 5, 0, -10, -20
 
 #: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0

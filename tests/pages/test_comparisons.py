@@ -187,5 +187,5 @@ def test_questions_do_not_grow_with_pictures(
 ) -> None:
     with django_assert_max_num_queries(14):
         page_of(client)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         client.get("/ada/noir")

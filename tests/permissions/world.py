@@ -23,12 +23,15 @@ from previews.models import (
     Layer,
     Recipe,
     Render,
+    Report,
+    ReportPicture,
     Sample,
     Sheet,
     Tryout,
 )
 from previews.pictures.selectors import DIGITS
 from previews.render.defaults import default_recipe
+from previews.render.look.recipes import report_recipe
 from previews.renders import services as renders
 from previews.worker_bases import base_for
 from registry.accounts import users
@@ -180,6 +183,7 @@ class World:
             version = publication.publish(actor=ada, version=version)
             aliases.point(actor=ada, adapter=adapter, name="stable", to=version.revision)
         image, film, sheet, sample = _pictures(version, ada)
+        reported = _report(version)
         _change(adapter, version, state, ada, otto)
         weights = version.revision.files.get(path="noir.safetensors")
         self.places[state] = {
@@ -188,7 +192,7 @@ class World:
             "sample_id": sample.pk, "render_id": sheet.render_id, "image_id": image.pk,
             "film_id": film.pk,
             "version_id": version.pk, "adapter_id": adapter.pk, "sha256": weights.blob.sha256,
-            "digest": image.blob.sha256[:DIGITS], "width": 256,
+            "digest": image.blob.sha256[:DIGITS], "width": 256, "picture_id": reported.pk,
         }  # fmt: skip
 
 
@@ -223,6 +227,21 @@ def _pictures(version: Version, ada: User) -> tuple[Image, Image, Sheet, Sample]
         version=version, author=ada, state="ready", blob=blob, width=300, height=300
     )
     return image, film, sheet, sample
+
+
+def _report(version: Version) -> ReportPicture:
+    """Give a version a look report with one picture."""
+    base = base_for("miniature")
+    recipe = report_recipe(base, "style") if base else None
+    assert recipe is not None
+    report = Report.objects.create(
+        version=version, state="ready", base="miniature", recipe=recipe.to_dict(),
+        recipe_digest=recipe.digest, strength=1.0, encoder="small", encoder_digest="a" * 64,
+    )  # fmt: skip
+    return ReportPicture.objects.create(
+        report=report, blob=_blob(version.pk, "PNG"), part="look", position=0, prompt_index=0,
+        prompt="a", seed=1, strength=1.0, width=300, height=300,
+    )  # fmt: skip
 
 
 def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: User) -> None:

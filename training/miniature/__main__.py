@@ -20,6 +20,8 @@ from training.miniature.base.export import export_base, load_parts
 from training.miniature.base.refine import STEPS as REFINE_STEPS
 from training.miniature.base.refine import Refiner
 from training.miniature.base.trainer import BaseOptions, BaseTrainer
+from training.miniature.encoder import EncoderTrainer
+from training.miniature.encoder import Options as EncoderOptions
 from training.miniature.prepare import prepare
 from training.miniature.reports.figures import Figures, seed_distance, table
 from training.miniature.reports.grids import (
@@ -66,6 +68,12 @@ def _adapters(arguments: argparse.Namespace) -> None:
         report(f"{path.name} {path.stat().st_size} bytes")
 
 
+def _encoder(arguments: argparse.Namespace) -> None:
+    steps = arguments.steps or EncoderOptions.steps
+    folder = EncoderTrainer(arguments.work, EncoderOptions(steps=steps)).train()
+    report(f"exported {sum(file.stat().st_size for file in folder.iterdir())} bytes")
+
+
 def _grids(arguments: argparse.Namespace) -> None:
     work, names = arguments.work, arguments.names or list(PLANS)
     pipeline = load_base(work / "base")
@@ -98,6 +106,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "refine": _refine,
     "export": _export,
     "adapters": _adapters,
+    "encoder": _encoder,
     "grids": _grids,
     "figures": _figures,
 }

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from hub.pages.adapters.content_rating import rating_of
 from hub.pages.labels import strength_range
+from hub.pages.pictures.reports import sentences_of
 from hub.pages.pictures.strength_slider import Option
 from hub.templatetags.lorary import size, strength
 from previews.pictures.selectors import Picture
@@ -91,6 +92,7 @@ def _context(versions: tuple[Version, Version], wanted: Mapping[str, str]) -> di
         "sides": (first, second),
         "facts": _facts(*versions),
         "remarks": _remarks(comparison),
+        "looks": sentences_of(versions),
         **_pairs(comparison, versions, wanted),
     }
 

@@ -21,6 +21,7 @@ from hub.pages.labels import facts_line, family_label, recommendation
 from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
+from hub.pages.pictures.reports import report_context
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.cards import markdown
@@ -113,6 +114,7 @@ def _of_version(
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),
         "gallery": gallery_of(request, adapter, version, shown["covering"], first=FIRST),
+        **report_context(adapter, version, shown["previews"]),
         **shown,
     }
 

@@ -24,7 +24,7 @@ from hub.http.middleware import FOR_A_YEAR, FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews.covers import drawing
 from previews.derived import Unreadable, offered
-from previews.models import Image, Sheet, SheetKind
+from previews.models import Image, ReportPicture, Sheet, SheetKind
 from previews.pictures import selectors, thumbnails
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
@@ -140,6 +140,17 @@ def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
     name = f"{version.adapter.name}-{version.name}.png"
     response.headers["Content-Disposition"] = content_disposition(name, kind="inline")
     return response
+
+
+@require_safe
+def report_picture(request: HttpRequest, picture_id: int) -> HttpResponseBase:
+    """Send a picture of a look report."""
+    rows = ReportPicture.objects.select_related("blob", "report")
+    found = rows.filter(pk=picture_id).first()
+    if found is None:
+        raise NotFound(_("There is no such picture."))
+    version = _shown(viewer_of(request), found.report.version_id)
+    return send_picture(request, found.blob, "image/png", is_open=is_public(version))
 
 
 @require_safe

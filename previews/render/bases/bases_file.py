@@ -9,6 +9,7 @@ file = "/models/sdxl.safetensors"   # a checkpoint, with
 config = "/models/sdxl"             # ... a diffusers folder with its configuration; or
 repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache
 download = true                     # ... or, with this, from the network
+encoder = "/models/dinov2-small"    # measures look reports; without it there are none
 dtype = "float16"
 device = "cuda"
 steps = 28
@@ -74,7 +75,9 @@ class Base:
 
     ``location`` is a folder, a single file or a hub id; ``config`` is the folder with the
     configuration of a single file. ``motion`` is the folder of a ``MotionAdapter``, with which a
-    base of still pictures makes videos, "" without one.
+    base of still pictures makes videos; ``encoder`` is the folder of the image encoder that
+    measures look reports, only its name for a base that another worker announced. Both are empty if
+    there is none.
     """
 
     id: str
@@ -107,6 +110,7 @@ class Base:
     sampler: str = ""
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)
+    encoder: str = ""
 
     @property
     def is_single_file(self) -> bool:
@@ -202,7 +206,7 @@ def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
         settings.setdefault("batch", 1)  # a video has as many pictures as frames
     is_local = "repo" not in settings
     settings["location"] = settings.pop(next(key for key in _PLACES if key in settings))
-    for key in ("location", "config", "motion") if is_local else ("motion",):
+    for key in ("location", "config", "motion", "encoder") if is_local else ("motion", "encoder"):
         if settings.get(key):
             settings[key] = str((folder / settings[key]).resolve())
     for key in _FLOATS & settings.keys():

@@ -21,6 +21,9 @@ CONFIG = "config.json"
 #: Suffix of the only checkpoints that are opened.
 SUFFIX = ".safetensors"
 
+#: Files of an image encoder, as transformers writes them; they decide its features.
+ENCODER_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
 #: Libraries that can change a picture.
 LIBRARIES = ("diffusers", "torch", "transformers")
 

@@ -12,7 +12,15 @@ from lorary.anatomy import KIND_TITLES, family_title, inspect_file
 from lorary.anatomy.base_models.checkpoint_identity import checkpoint_families
 from lorary.safetensors import HeaderError, read_header
 from previews.render.bases.bases_file import Base
-from previews.render.bases.model_paths import CONFIG, INDEX, absence, folder_of, pipelines_known
+from previews.render.bases.model_paths import (
+    CONFIG,
+    ENCODER_FILES,
+    INDEX,
+    SUFFIX,
+    absence,
+    folder_of,
+    pipelines_known,
+)
 from previews.render.families import family_of
 
 #: Maximum size of a JSON file that is read; the index of a large model has a few hundred kilobytes.
@@ -50,6 +58,10 @@ class Fault:
 
 def verify(base: Base) -> list[Fault]:
     """Check folder, index, pipeline and the headers of all weights files; read no weights."""
+    return [*_base(base), *(_encoder(Path(base.encoder)) if base.encoder else ())]
+
+
+def _base(base: Base) -> list[Fault]:
     why, hint = absence(base)
     if why:
         return [Fault(f"{base.location}: {why}", hint)]
@@ -97,6 +109,19 @@ def _motion(base: Base) -> Iterator[Fault]:
             "Correct “motion”.",
         )
     yield from _weights(place, "")
+
+
+def _encoder(folder: Path) -> Iterator[Fault]:
+    """Check the files of an encoder; without it the base renders, but nothing is measured."""
+    if not folder.is_dir():
+        message = f"encoder: no folder {folder}"
+        yield Fault(message, "Correct “encoder”, or leave it out.", is_fatal=False)
+        return
+    for name in ENCODER_FILES:
+        file = folder / name
+        fault = _header(file) if name.endswith(SUFFIX) else next(_config(file), None)
+        if fault is not None:
+            yield Fault(f"encoder: {fault.message}", fault.hint, is_fatal=False)
 
 
 def pickled(folder: Path) -> list[str]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "search": ("catalogue", "find adapters"),
     "info": ("catalogue", "show an adapter or one of its versions"),
     "versions": ("catalogue", "list the versions of an adapter"),
+    "report": ("report", "show what a version does to pictures, as the hub measured it"),
     "find": ("find", "look up the adapter of a file or a hash"),
     "alias": ("curation", "show the aliases of an adapter, or move one"),
     "yank": ("curation", "yank a version, or restore it"),

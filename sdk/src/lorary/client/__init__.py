@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from lorary.client.names import Reference
     from lorary.client.progress import OnProgress, Progress
+    from lorary.client.reports import Figure, Report
     from lorary.client.shortcuts import inspect, pull, push, search
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
@@ -38,6 +39,7 @@ __all__ = [
     "Adapter",
     "Alias",
     "Details",
+    "Figure",
     "File",
     "Found",
     "Holder",
@@ -55,6 +57,7 @@ __all__ = [
     "PulledFile",
     "Pushed",
     "Reference",
+    "Report",
     "Token",
     "Tryout",
     "Upload",
@@ -70,6 +73,7 @@ _HOMES = {
     "Adapter": "lorary.client.models",
     "Alias": "lorary.client.curation",
     "Details": "lorary.client.transfers.publishing",
+    "Figure": "lorary.client.reports",
     "File": "lorary.client.models",
     "Found": "lorary.client.find_by_hash",
     "Holder": "lorary.client.models",
@@ -87,6 +91,7 @@ _HOMES = {
     "PulledFile": "lorary.client.transfers.pulling",
     "Pushed": "lorary.client.transfers.publishing",
     "Reference": "lorary.client.names",
+    "Report": "lorary.client.reports",
     "Token": "lorary.client.models",
     "Tryout": "lorary.client.tryouts",
     "Upload": "lorary.client.models",

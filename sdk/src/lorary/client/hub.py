@@ -19,6 +19,7 @@ from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
+from lorary.client.reports import Report, read_report
 from lorary.client.transfers import publishing, pulling
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
@@ -140,6 +141,14 @@ class Hub(Curating):
     def version(self, reference: str | Reference) -> Version:
         """Return one version: ``owner/name@v3``, an alias or a revision; by default the latest."""
         return pulling.read_version(self._session, Reference.parse(reference))
+
+    def report(self, reference: str | Reference) -> Report:
+        """Return the look report of a version, whose figures may not be measured yet.
+
+        Raises:
+            NotFound: there is no such version, or it has no report yet.
+        """
+        return read_report(self._session, Reference.parse(reference))
 
     def inspect(self, path: StrPath) -> Look:
         """Have the hub inspect a file; only its first bytes are sent.

@@ -46,10 +46,12 @@ def measured(version: Version) -> str:
     """
     advice = Record(Record(version.previews.data, "previews").mapping("advice"), "advice")
     sides = [advice.mapping(sign) for sign in ("positive", "negative")]
-    return "; ".join(_side(Record(side, "advice")) for side in sides if side)
+    return "; ".join(side_line(side) for side in sides if side)
 
 
-def _side(side: Record) -> str:
+def side_line(document: Mapping[str, object]) -> str:
+    """Return where the change on one side of 0 begins, is full and comes apart."""
+    side = Record(dict(document), "advice")
     ends = side.number("ends") or 0.0
     if side.number("begins") is None:
         return f"hardly any change up to {ends:g}"

@@ -1,0 +1,1 @@
+"""Look reports of versions: requests, states, pictures, and comparison of two versions."""
