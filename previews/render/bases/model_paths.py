@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 #: File that a pipeline folder of diffusers has.
 INDEX = "model_index.json"
 
-#: Suffix of the only checkpoints that are opened.
-SUFFIX = ".safetensors"
+#: Suffixes of the only single files that are opened: checkpoints, and quantised denoisers.
+SUFFIX, GGUF = ".safetensors", ".gguf"
 
 #: Libraries that can change a picture.
 LIBRARIES = ("diffusers", "torch", "transformers")
+
+
+def quantizer_of(base: Base) -> str:
+    """Return the library that a quantised base needs, "" for others."""
+    return "gguf" if base.is_gguf else base.quantization.partition("-")[0]
 
 
 @cache
@@ -77,7 +82,7 @@ def _no_folder(place: Path, key: str) -> tuple[str, str]:
     if place.is_file():
         return (
             f"“{key}” is a single file, not a folder",
-            f"Use “file” for a checkpoint. It must end in {SUFFIX}.",
+            f"Use “file” for a checkpoint. It must end in {SUFFIX} or {GGUF}.",
         )
     if not place.exists():
         what = "no such folder" if key == "path" else f"no folder {place}"
