@@ -41,8 +41,8 @@ class Plan:
         return with_triggers(prompt, words, self.base.trigger if self.base else "front")
 
     @property
-    def each(self) -> int:
-        """Pictures of one prompt and version."""
+    def swept(self) -> int:
+        """Pictures of a version with the first prompt, which has all seeds and strengths."""
         return len(self.recipe.seeds) * len(self.recipe.strengths) if self.recipe else 0
 
     @property
@@ -109,23 +109,25 @@ def recipe_for(version: Version) -> Recipe | None:
 
 
 def _default(base: Base, adapter: Adapter, own: list[str]) -> Recipe:
-    return default_recipe(base, adapter.kind, own, _reach_of(adapter))
+    reach, recommended = _strengths_of(adapter)
+    return default_recipe(base, adapter.kind, own, reach, recommended)
 
 
-def _reach_of(adapter: Adapter) -> tuple[float, float]:
-    """Return the lowest and highest strength that any published version recommends, including 0.
+def _strengths_of(adapter: Adapter) -> tuple[tuple[float, float], float | None]:
+    """Return the reach of the sweep, and the highest strength that a version recommends as best.
 
-    An adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any.
+    The reach is from the lowest to the highest strength of any recommended range, including 0. An
+    adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES)
     found = rows.aggregate(
         Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
-    ).values()
-    values = [value for value in found if value is not None]
+    )
+    values = [value for value in found.values() if value is not None]
     low, high = min([0.0, *values]), max([0.0, *values])
     if low == 0 and adapter.tags.filter(name=SLIDER).exists():
         low = -(high or 1.0)
-    return low, high
+    return (low, high), found["strength__max"]
 
 
 def was_made_by(render: Render, version: Version, recipe: Recipe | None) -> bool:
@@ -148,8 +150,11 @@ def is_outdated(render: Render, version: Version) -> bool:
     if own is not None and own.created_at > render.created_at:
         return True
     recipe = recipe_for(version)
+    if recipe is None or render.recipe is None:
+        return False
+    before = render.recipe.document
     return bool(
-        recipe and render.recipe and render.recipe.document["strengths"] != list(recipe.strengths)
+        before["strengths"] != list(recipe.strengths) or before.get("at", recipe.at) != recipe.at
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,33 @@ MAX_STRENGTH = 2.0
 
 
 def default_recipe(
-    base: Base, kind: str, own: Iterable[str] = (), reach: tuple[float, float] = (0.0, 1.0)
+    base: Base,
+    kind: str,
+    own: Iterable[str] = (),
+    reach: tuple[float, float] = (0.0, 1.0),
+    recommended: float | None = None,
 ) -> Recipe:
     """Return the default recipe for an adapter, the same for all its versions.
 
     Args:
         own: Prompts that follow the default ones; duplicates are left out.
         reach: Lowest and highest recommended strength.
+        recommended: Strength at which prompts are rendered that are not swept; the nearest of the
+            sweep is used. None: 1.
     """
-    table = _read(_FILE)
-    return recipe_of(
+    table, strengths = _read(_FILE), _strengths(*reach)
+    wanted = 1.0 if recommended is None else recommended
+    recipe = recipe_of(
         base,
         prompts=dict.fromkeys((*default_prompts(base.family, kind), *own)),
         seeds=table["seeds"],
-        strengths=_strengths(*reach),
+        strengths=strengths,
+    )
+    return replace(
+        recipe,
+        swept=table["swept"],
+        at=min(filter(None, strengths), key=lambda one: abs(one - wanted)),
+        edition=table["edition"],
     )
 
 

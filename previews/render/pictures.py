@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from previews.render.recipe import Recipe, Shot, digest_of
@@ -56,8 +56,9 @@ class Controls(Protocol):
 
 def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     """Return the recipe of one picture at strength 0, without other prompts and seeds."""
+    plain = replace(recipe, swept=0, at=0.0, edition=0)
     return {
-        **recipe.to_dict(),
+        **plain.to_dict(),
         "prompts": [shot.prompt],
         "seeds": [shot.seed],
         "strengths": [0.0],
