@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from previews.render.recipe import Recipe, Shot, digest_of
 
 Key = tuple[int, int, float]
+#: Number of pictures in the call that renders a picture, and its index among them.
+Place = tuple[int, int]
+ALONE: Place = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Callbacks:
         deadline_s: Seconds after which rendering is stopped.
         have: Keys of pictures that exist. A strength is skipped if all its pictures exist, else all
             are made again, because the last bits of a picture can depend on the others in a batch.
-        controls: Store of pictures at strength 0. Missing ones are rendered one by one and added.
+        controls: Store of pictures at strength 0. If one is missing, all are rendered and added.
     """
 
     on_pictures: Callable[[Sequence[Picture]], None] = lambda _: None
@@ -66,9 +69,11 @@ def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     }
 
 
-def control_key(recipe: Recipe, shot: Shot, fingerprint: str) -> str:
+def control_key(recipe: Recipe, shot: Shot, fingerprint: str, place: Place = ALONE) -> str:
     """Return the key of a picture at strength 0, 64 hex digits.
 
-    It includes the fingerprint of the base, because a base's name can be reused for another model.
+    It includes the fingerprint of the base, because a base's name can be reused for another model,
+    and the place in the call, because the last bits of a picture can depend on it.
     """
-    return digest_of({**control_document(recipe, shot), "fingerprint": fingerprint})
+    document = {**control_document(recipe, shot), "fingerprint": fingerprint}
+    return digest_of(document | ({} if place == ALONE else {"call": list(place)}))

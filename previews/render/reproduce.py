@@ -92,6 +92,11 @@ def _recipe_of(original: Original) -> Recipe:
         swept=0,
         at=0.0,
     )
+    count, place = original.place
+    if 1 < count <= MAX_BATCH:  # a control, which says nothing of the others
+        others = [f"picture {number}" for number in range(count)]
+        others[place] = shot.prompt
+        return replace(plain, prompts=tuple(others)) if len(set(others)) == count else plain
     if len(set(prompts)) < len(prompts) or shot.prompt not in prompts:
         return plain
     at = strength if recipe.swept else 0.0
