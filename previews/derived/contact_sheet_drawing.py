@@ -44,10 +44,11 @@ COLOURS = Colours()
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Pictures of one prompt and seed by strength."""
+    """Pictures of one prompt and seed by strength; without ``strengths``, those of the sheet."""
 
     seed: int
     cells: dict[float, Pixels]
+    strengths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +156,15 @@ def _strip(contact: Contact, strip: Strip, fonts: Fonts, room: int) -> _Block:
     cell = max(8, min(cell, round(TALLEST / ratio), 2 * CELL))
     tall = max(1, round(cell * ratio))
     small, bold = fonts.sans_at(19), fonts.sans_at(21, 600)
-    width = 2 * PAD + count * cell + (count - 1) * GAP
+    strengths = strip.strengths or contact.strengths
+    width = 2 * PAD + len(strengths) * cell + (len(strengths) - 1) * GAP
     height = EDGE + tall + FOOT
 
     def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
         pen.rectangle((MARGIN, y, MARGIN + width, y + height), COLOURS.film)
         seed = f"{contact.seed_label} {strip.seed}"
         pen.text((MARGIN + PAD, y + 9), seed, COLOURS.film_ink, small)
-        for index, strength in enumerate(contact.strengths):
+        for index, strength in enumerate(strengths):
             x = MARGIN + PAD + index * (cell + GAP)
             picture = strip.cells.get(strength)
             if picture is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from uuid import uuid4
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from previews.render.recipe import picture_count
 from registry.models import Adapter, Job, Version
 
 
@@ -35,8 +35,7 @@ class Recipe(models.Model):
     @property
     def count(self) -> int:
         """Number of pictures."""
-        lists = (self.document[key] for key in ("prompts", "seeds", "strengths"))
-        return math.prod(map(len, lists))
+        return picture_count(self.document)
 
     @property
     def steps(self) -> int:

@@ -46,8 +46,8 @@ class Plan:
         return with_triggers(prompt, words, self.base.trigger if self.base else "front")
 
     @property
-    def each(self) -> int:
-        """Number of pictures per prompt and version."""
+    def swept(self) -> int:
+        """Pictures of a version with a swept prompt, which has all seeds and strengths."""
         return len(self.recipe.seeds) * len(self.recipe.strengths) if self.recipe else 0
 
     @property
@@ -130,33 +130,33 @@ def planned_for(version: Version) -> list[Planned]:
 
 
 def recipe_for(version: Version) -> Recipe | None:
-    """Return the recipe of a version with the first base model, None without any."""
+    """Return the recipe of a version with the first base model; None if there is none."""
     return next((one.recipe for one in planned_for(version)), None)
 
 
 def _planned(bases: list[Base], adapter: Adapter, own: list[str]) -> list[Planned]:
     if not bases:
         return []
-    low, high, dial = _strengths_of(adapter)
-    recipes = (default_recipe(base, adapter.kind, own, (low, high), dial) for base in bases)
+    reach, recommended = _strengths_of(adapter)
+    recipes = (default_recipe(base, adapter.kind, own, reach, recommended) for base in bases)
     return [Planned(*pair, rank) for rank, pair in enumerate(zip(bases, recipes, strict=True))]
 
 
-def _strengths_of(adapter: Adapter) -> tuple[float, float, float]:
-    """Return the lowest and highest strength that any published version recommends, including 0.
+def _strengths_of(adapter: Adapter) -> tuple[tuple[float, float], float | None]:
+    """Return the reach of the sweep, and the highest strength that a version recommends as best.
 
-    An adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any. The
-    third value is the highest strength that a version recommends first, 1 without any.
+    The reach is from the lowest to the highest strength of any recommended range, including 0. An
+    adapter tagged “slider” goes as far below 0 as above, to 1 if no version recommends any.
     """
     rows = adapter.versions.filter(state__in=OUT_STATES)
     found = rows.aggregate(
-        Max("strength"), Min("strength"), Min("strength_min"), Max("strength_max")
+        Min("strength"), Min("strength_min"), Max("strength"), Max("strength_max")
     )
     values = [value for value in found.values() if value is not None]
     low, high = min([0.0, *values]), max([0.0, *values])
     if low == 0 and adapter.tags.filter(name=SLIDER).exists():
         low = -(high or 1.0)
-    return low, high, found["strength__max"] or 1.0
+    return (low, high), found["strength__max"]
 
 
 def renders_by(version: Version, planned: Planned, served: Collection[str]) -> list[Render]:
@@ -197,11 +197,12 @@ def is_outdated(render: Render, version: Version) -> bool:
         return True
     if render.recipe is None:
         return False
-    strengths, base = render.recipe.document["strengths"], render.recipe.document["base"]
+    before = render.recipe.document
     return any(
-        strengths != list(one.recipe.strengths)
+        before["strengths"] != list(one.recipe.strengths)
+        or before.get("at", one.recipe.at) != one.recipe.at
         for one in planned_for(version)
-        if one.base.id == base
+        if one.base.id == before["base"]
     )
 
 

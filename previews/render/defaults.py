@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,21 +24,32 @@ def default_recipe(
     kind: str,
     own: Iterable[str] = (),
     reach: tuple[float, float] = (0.0, 1.0),
-    dial: float = 1.0,
+    recommended: float | None = None,
 ) -> Recipe:
     """Return the default recipe for an adapter, the same for all its versions.
 
     Args:
         own: Prompts that follow the default ones; duplicates are left out.
         reach: Lowest and highest recommended strength, for pictures.
-        dial: The strength of videos, besides 0.
+        recommended: Strength of videos, and of prompts of pictures that are not swept, for which
+            the nearest strength of the sweep is used. None: 1.
     """
-    dial = max(-MAX_STRENGTH, min(MAX_STRENGTH, dial)) or 1.0
-    return recipe_of(
+    table = _table(base.output)
+    wanted = 1.0 if recommended is None else recommended
+    strength = max(-MAX_STRENGTH, min(MAX_STRENGTH, wanted)) or 1.0
+    strengths = sorted((0.0, strength)) if base.output == "video" else _strengths(*reach)
+    recipe = recipe_of(
         base,
         prompts=dict.fromkeys((*default_prompts(base.family, kind, base.output), *own)),
-        seeds=_table(base.output)["seeds"],
-        strengths=sorted((0.0, dial)) if base.output == "video" else _strengths(*reach),
+        seeds=table["seeds"],
+        strengths=strengths,
+    )
+    swept = table["swept"]
+    return replace(
+        recipe,
+        swept=swept,
+        at=min(filter(None, strengths), key=lambda one: abs(one - wanted)) if swept else 0.0,
+        edition=table["edition"],
     )
 
 

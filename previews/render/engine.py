@@ -16,7 +16,7 @@ from previews.render.bases.bases_file import Bases
 from previews.render.bases.pipelines import BaseCache, OpenBase, is_out_of_memory, reduce_memory
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
 from previews.render.output import films, images
-from previews.render.pictures import Callbacks, Picture, control_key
+from previews.render.pictures import Callbacks, Picture, Place, control_key
 from previews.render.recipe import Layer, Recipe, Shot
 
 if TYPE_CHECKING:
@@ -135,11 +135,13 @@ class _Run:
             None if callbacks.deadline_s is None else time.monotonic() + callbacks.deadline_s
         )
         self.done = self.to_do = 0  # steps, over all pictures
+        self.keys: dict[Shot, str] = {}  # of pictures at strength 0
 
     def sweep(self, shots: Sequence[Shot]) -> list[Picture]:
         """Render all shots that do not exist yet."""
         groups = list(self._missing(shots))
-        shared = self._shared([shot for group in groups for shot in group if not shot.strength])
+        self.keys = self._control_keys([s for group in groups for s in group if not s.strength])
+        shared = self._shared()
         count = sum(len(group) for group in groups) - len(shared)
         self.to_do = count * self.recipe.steps
         pictures: list[Picture] = []
@@ -157,13 +159,27 @@ class _Run:
             if not all(shot.key in self.callbacks.have for shot in wanted):
                 yield wanted
 
-    def _shared(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
-        """Return existing pictures at strength 0."""
-        if self.callbacks.controls is None or not shots:
+    def _control_keys(self, shots: Sequence[Shot]) -> dict[Shot, str]:
+        """Return the keys of pictures at strength 0, which include their places in their calls."""
+        size, known, keys = self.opened.batch, self.opened.fingerprint, {}
+        for start in range(0, len(shots), size):
+            call = shots[start : start + size]
+            for index, shot in enumerate(call):
+                keys[shot] = control_key(self.recipe, shot, known, (len(call), index))
+        return keys
+
+    def _shared(self) -> dict[Shot, Picture]:
+        """Return the pictures at strength 0 if all of them exist.
+
+        If one is missing, all are made again: the last bits of a picture can depend on its place in
+        its call, and shared pictures must have the same bytes.
+        """
+        if self.callbacks.controls is None or not self.keys:
             return {}
-        keys = {shot: self._key(shot) for shot in shots}
-        found = self.callbacks.controls.find(set(keys.values()))
-        return {shot: replace(found[key], shot=shot) for shot, key in keys.items() if key in found}
+        found = self.callbacks.controls.find(set(self.keys.values()))
+        if not found.keys() >= set(self.keys.values()):
+            return {}
+        return {shot: replace(found[key], shot=shot) for shot, key in self.keys.items()}
 
     def _render(self, shots: Sequence[Shot]) -> dict[Shot, Picture]:
         """Render shots of one strength; those at 0 are shared."""
@@ -172,12 +188,9 @@ class _Run:
         self._set_strength(shots[0].strength)
         made = dict(zip(shots, self._batches(shots), strict=True))
         if self.callbacks.controls is not None and not shots[0].strength:
-            keyed = {self._key(shot): picture for shot, picture in made.items()}
+            keyed = {self.keys[shot]: picture for shot, picture in made.items()}
             self.callbacks.controls.add(keyed)
         return made
-
-    def _key(self, shot: Shot) -> str:
-        return control_key(self.recipe, shot, self.opened.fingerprint)
 
     def _set_strength(self, strength: float) -> None:
         while True:
@@ -193,21 +206,19 @@ class _Run:
                 return
 
     def _batches(self, shots: Sequence[Shot]) -> list[Picture]:
-        """Render shots of one strength, in as few calls as memory allows.
-
-        Shots at 0 are rendered one by one, because the last bits of a picture can depend on the
-        others in a batch, and shared pictures must have the same bytes.
-        """
+        """Render shots of one strength, in as few calls as memory allows."""
         taken: list[Picture] = []
         while len(taken) < len(shots):
-            size = self.opened.batch if shots[0].strength else 1
-            batch = shots[len(taken) : len(taken) + size]
+            batch = shots[len(taken) : len(taken) + self.opened.batch]
             results = self._call_or_none(batch)
             if results is None:
                 self._reduce(len(batch))
                 continue
             self.done += len(batch) * self.recipe.steps
-            taken += [self._picture(*pair) for pair in zip(batch, results, strict=True)]
+            taken += [
+                self._picture(shot, frames, (len(batch), index))
+                for index, (shot, frames) in enumerate(zip(batch, results, strict=True))
+            ]
         return taken
 
     def _call_or_none(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
@@ -257,8 +268,8 @@ class _Run:
             msg = f"Rendering took longer than {self.callbacks.deadline_s:g} s."
             raise TooSlow(msg)
 
-    def _picture(self, shot: Shot, frames: list[Image.Image]) -> Picture:
-        text = images.caption(self.recipe, shot, self.stack, self.sampler)
+    def _picture(self, shot: Shot, frames: list[Image.Image], place: Place) -> Picture:
+        text = images.caption(self.recipe, shot, self.stack, self.sampler, place)
         still = images.poster(frames)
         moving = films.encode(frames, self.recipe.fps, text) if self.recipe.frames else None
         return Picture(shot, still.width, still.height, images.encode(still, text), moving)

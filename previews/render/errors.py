@@ -17,6 +17,7 @@ class Why(StrEnum):
     SHAPE = "shape"  # modules of another size
     NUMBERS = "numbers"  # NaN or infinity
     INCOMPLETE = "incomplete"  # parts of a module are missing
+    QUANTIZED = "quantized"  # the base's layer is quantised, and is not a linear one
     FLAGGED = "flagged"  # the base model's safety checker blacked out a picture
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from previews.render.recipe import Recipe, Shot, digest_of
 
 Key = tuple[int, int, float]
+#: Number of pictures in the call that renders a picture, and its index among them.
+Place = tuple[int, int]
+ALONE: Place = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,9 @@ class Callbacks:
         on_step: Called between steps with the steps done and to do, over all pictures to make.
         is_cancelled: Called between steps.
         deadline_s: Seconds after which rendering is stopped.
-        have: Keys of pictures that exist. A strength is skipped if all its pictures exist; else all
-            are rendered again, as the last bits of a picture can depend on the others in a batch.
-        controls: Store of pictures at strength 0. Missing ones are rendered one by one and added.
+        have: Keys of pictures that exist. A strength is skipped if all its pictures exist, else all
+            are made again, because the last bits of a picture can depend on the others in a batch.
+        controls: Store of pictures at strength 0. If one is missing, all are rendered and added.
     """
 
     on_pictures: Callable[[Sequence[Picture]], None] = lambda _: None
@@ -66,8 +69,9 @@ class Controls(Protocol):
 
 def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     """Return the recipe of one picture at strength 0, without other prompts and seeds."""
+    plain = replace(recipe, swept=0, at=0.0, edition=0)
     return {
-        **recipe.to_dict(),
+        **plain.to_dict(),
         "prompts": [shot.prompt],
         "seeds": [shot.seed],
         "strengths": [0.0],
@@ -75,10 +79,13 @@ def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     }
 
 
-def control_key(recipe: Recipe, shot: Shot, fingerprint: str) -> str:
+def control_key(recipe: Recipe, shot: Shot, fingerprint: str, place: Place = ALONE) -> str:
     """Return the key of a picture at strength 0, 64 hex digits.
 
-    It includes the fingerprint of the base, because a base's name can be reused for another model.
+    It includes the fingerprint of the base, because a base's name can be reused for another model,
+    and the place in the call, because the last bits of a picture can depend on it.
     """
+    document = {**control_document(recipe, shot), "fingerprint": fingerprint}
     container = {"container": "mp4"} if recipe.frames else {}  # videos were WebP before
-    return digest_of({**control_document(recipe, shot), "fingerprint": fingerprint, **container})
+    call = {} if place == ALONE else {"call": list(place)}
+    return digest_of(document | container | call)

@@ -36,7 +36,8 @@ MAX_STRENGTH = 10.0
 MAX_SIDE = 4096
 MAX_FRAMES, MAX_FPS = 257, 60
 
-_OF_VIDEOS = {"frames", "fps"}
+#: Fields that a document leaves out if they are 0; recipes of earlier releases have none of them.
+_OPTIONAL = {"frames", "fps", "swept", "at", "edition"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,12 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A base model, settings, and the prompts, seeds and strengths whose product is rendered.
+    """A base model, settings, and the prompts, seeds and strengths that are rendered.
 
-    ``frames`` and ``fps`` are 0 except for videos; the document then omits them.
+    The first ``swept`` prompts are rendered with all seeds at all strengths. The others are
+    rendered with the first seed at strength 0, if it is one of the strengths, and ``at``. If
+    ``swept`` is 0, all prompts are swept. ``edition`` is that of the default prompts, 0 if the
+    prompts are others or older. ``frames`` and ``fps`` are 0 except for videos.
     """
 
     base: str
@@ -88,6 +92,9 @@ class Recipe:
     renderer: str = RENDERER
     frames: int = 0
     fps: int = 0
+    swept: int = 0
+    at: float = 0.0
+    edition: int = 0
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))
@@ -99,7 +106,7 @@ class Recipe:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
-            if value or key not in _OF_VIDEOS
+            if value or key not in _OPTIONAL
         }
 
     @property
@@ -119,6 +126,7 @@ class Recipe:
             for key, kind in (("prompts", str), ("seeds", int), ("strengths", float)):
                 values[key] = tuple(kind(value) for value in values[key])
             values["guidance"] = float(values["guidance"])
+            values["at"] = float(values.get("at", 0.0))
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             msg = f"not a recipe: {error}"
@@ -135,8 +143,22 @@ class Recipe:
             for strength in self.strengths
             for index, prompt in enumerate(prompts)
             for seed in self.seeds
+            if self._has(index, seed, strength)
         )
         return tuple(Shot(position, *cell) for position, cell in enumerate(grid))
+
+    def _has(self, prompt_index: int, seed: int, strength: float) -> bool:
+        if not self.swept or prompt_index < self.swept:
+            return True
+        return seed == self.seeds[0] and strength in {0.0, self.at}
+
+
+def picture_count(document: Mapping[str, Any]) -> int:
+    """Return the number of pictures of a recipe's document."""
+    prompts, seeds, strengths = (document[key] for key in ("prompts", "seeds", "strengths"))
+    swept = document.get("swept") or len(prompts)
+    others = sum(strength in {0.0, document.get("at", 0.0)} for strength in strengths)
+    return swept * len(seeds) * len(strengths) + (len(prompts) - swept) * others
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
@@ -188,8 +210,18 @@ def _faults(recipe: Recipe) -> Iterator[str]:
     if not (math.isfinite(recipe.guidance) and 0 <= recipe.guidance <= 50):
         yield "guidance must be between 0 and 50"
     yield from _size_faults(recipe)
+    yield from _sweep_faults(recipe)
     if recipe.trigger not in {"front", "end", "none"}:
         yield "trigger must be front, end or none"
+
+
+def _sweep_faults(recipe: Recipe) -> Iterator[str]:
+    if not 0 <= recipe.swept <= len(recipe.prompts):
+        yield "swept must be at most the number of prompts"
+    if (recipe.at not in recipe.strengths) if recipe.swept else recipe.at:
+        yield "at must be one of the strengths, and is only for recipes with swept prompts"
+    if recipe.edition < 0:
+        yield "edition must not be below 0"
 
 
 def _size_faults(recipe: Recipe) -> Iterator[str]:

@@ -78,12 +78,30 @@ def _recipe_of(original: Original) -> Recipe:
     The other prompts have no trigger words; only their number matters.
     """
     recipe, shot = original.recipe, original.shot
-    prompts, seeds = list(recipe.prompts), recipe.seeds
+    prompts = list(recipe.prompts)
     prompts[_index(prompts, shot.prompt)] = shot.prompt
-    if len(set(prompts)) * len(seeds) > MAX_BATCH or len(set(prompts)) < len(prompts):
-        prompts, seeds = [shot.prompt], (shot.seed,)
-    strengths = (1.0 if shot.strength else 0.0,)
-    return replace(recipe, prompts=tuple(prompts), seeds=seeds, strengths=strengths, trigger="none")
+    if recipe.swept and shot.strength not in {0.0, recipe.at}:
+        prompts = prompts[: recipe.swept]
+    strength = 1.0 if shot.strength else 0.0
+    plain = replace(
+        recipe,
+        prompts=(shot.prompt,),
+        seeds=(shot.seed,),
+        strengths=(strength,),
+        trigger="none",
+        swept=0,
+        at=0.0,
+    )
+    count, place = original.place
+    if 1 < count <= MAX_BATCH:  # a control, which says nothing of the others
+        others = [f"picture {number}" for number in range(count)]
+        others[place] = shot.prompt
+        return replace(plain, prompts=tuple(others)) if len(set(others)) == count else plain
+    if len(set(prompts)) < len(prompts) or shot.prompt not in prompts:
+        return plain
+    at = strength if recipe.swept else 0.0
+    whole = replace(plain, prompts=tuple(prompts), seeds=recipe.seeds, swept=recipe.swept, at=at)
+    return whole if len(whole.shots()) <= MAX_BATCH else plain
 
 
 def _index(prompts: Sequence[str], prompt: str) -> int:

@@ -131,4 +131,4 @@ def _strip(seed: int, images: Sequence[Image], count: int) -> Strip:
             cells[image.strength] = thumbnail(opened(bytes_of(image.blob.sha256)), count)
         except (FileNotFoundError, Unreadable) as error:
             log.warning("picture %s is not on the sheet: %s", image.pk, error)
-    return Strip(seed, cells)
+    return Strip(seed, cells, tuple(sorted(image.strength for image in images)))

@@ -17,6 +17,9 @@ _TEXTS = {
     Why.SHAPE: gettext_lazy("The file was made for a base model of another size."),
     Why.NUMBERS: gettext_lazy("The file contains numbers that are not finite."),
     Why.INCOMPLETE: gettext_lazy("Parts of the file are missing."),
+    Why.QUANTIZED: gettext_lazy(
+        "The file changes quantised layers of the base model that cannot be changed."
+    ),
     Why.FLAGGED: gettext_lazy("The base model's safety checker blacked out a picture."),
 }
 

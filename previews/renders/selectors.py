@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -216,16 +216,21 @@ class Comparison:
     """Pairs in the order of the first version's recipe.
 
     ``differences`` are the settings that differ, ``gaps`` the lists (prompts, seeds, strengths)
-    that differ.
+    that differ. If the recipes have different editions of the default prompts (``editions``, from
+    1), there are no pairs.
     """
 
     pairs: tuple[Pair, ...]
     differences: tuple[str, ...]
     gaps: tuple[str, ...]
+    editions: tuple[int, int] | None = None
 
 
 def compare(first: Previews, second: Previews) -> Comparison:
-    """Match the pictures of two versions."""
+    """Match the pictures of two versions, if both were made by the same edition."""
+    one, other = (edition_of(found.recipe) for found in (first, second))
+    if first.recipe and second.recipe and one != other:
+        return Comparison((), (), (), (one, other))
     others = _keyed(second)
     pairs = tuple(
         Pair(*key, (picture, others[key]))
@@ -237,6 +242,11 @@ def compare(first: Previews, second: Previews) -> Comparison:
         tuple(name for name in _SETTINGS if first.recipe.get(name) != second.recipe.get(name)),
         tuple(name for name in _LISTS if first.recipe.get(name) != second.recipe.get(name)),
     )
+
+
+def edition_of(recipe: Mapping[str, Any]) -> int:
+    """Return the edition of a recipe's default prompts; documents before the second lack it."""
+    return int(recipe.get("edition", 1))
 
 
 def _keyed(previews: Previews) -> dict[_Key, Picture]:

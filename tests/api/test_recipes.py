@@ -52,6 +52,7 @@ def test_everyone_reads_what_the_previews_are_made_by(stranger: Caller, v1: Vers
     assert (plan["family"], plan["base"], plan["versions"]) == ("sd1", "sd1-base", ["v1"])
     assert plan["recipe"]["prompts"] == plan["default_prompts"]
     assert (plan["recipe"]["seeds"], plan["recipe"]["strengths"][0]) == ([7, 21], 0.0)
+    assert (plan["recipe"]["edition"], plan["recipe"]["swept"], plan["recipe"]["at"]) == (2, 1, 1.0)
     assert plan["pictures"] == 20
 
 
@@ -66,10 +67,10 @@ def test_prompts_are_put_and_told_with_their_history(as_ada: Caller, v1: Version
     ]
     [plan] = said["plans"]
     assert plan["recipe"]["prompts"] == [*plan["default_prompts"], KITE]
-    assert plan["pictures"] == 30
+    assert plan["pictures"] == 22
     assert as_ada.send("get", ADDRESS).json() == said
     render = as_ada.send("get", "adapters/ada/noir/versions/v1").json()["previews"]
-    assert render["progress"]["total"] == 30
+    assert render["progress"]["total"] == 22
 
 
 def test_the_newest_sets_are_told(stranger: Caller, ada: User, v1: Version) -> None:
@@ -121,4 +122,4 @@ def test_only_owners_write(as_bob: Caller, v1: Version) -> None:
 def test_without_a_base_there_is_no_recipe(stranger: Caller, noir: Adapter) -> None:
     [plan] = stranger.send("get", ADDRESS).json()["plans"]
     assert (plan["family"], plan["base"], plan["recipe"], plan["pictures"]) == ("", None, None, 0)
-    assert len(plan["default_prompts"]) == 2
+    assert len(plan["default_prompts"]) == 6

@@ -89,6 +89,13 @@ def test_other_settings_are_told(client: Client, v2: Version) -> None:
     assert "The recipes have different seeds; only common ones are shown." in page
 
 
+def test_other_editions_are_not_compared(client: Client, v2: Version) -> None:
+    other_recipe(v2, edition=2)
+    page = page_of(client)
+    assert not ids(page)
+    assert "The versions were rendered with editions 1 and 2 of the recipe." in page
+
+
 def test_pictures_that_only_one_has_are_left_out(client: Client, v2: Version) -> None:
     other_recipe(v2, prompts=["c", "b"])
     page = page_of(client)

@@ -49,7 +49,9 @@ def test_owners_see_default_prompts_with_their_words_in_place(
 ) -> None:
     page = shown(as_ada)
     assert "a small house by a lake, mountains in the distance, noir light" in page
+    assert "edition 2 of the recipe." in page
     assert "2 seeds at 5 strengths: 10 pictures." in page
+    assert "without the adapter and at strength 1: 2 pictures." in page
     assert "A change renders 1 version again with all its prompts, currently 20" in page
     assert fields(page) == [""] * 3
     assert "History" not in page
@@ -70,7 +72,7 @@ def test_prompts_are_kept_and_shown_with_who_and_when(
     page = shown(as_ada)
     assert fields(page) == [KITE, "a dog", "", ""]
     assert "No. 1, by ada, " in page
-    assert "currently 40" in page
+    assert "currently 24" in page
 
 
 def test_six_prompts_have_six_fields(served: None, as_ada: Client, noir: Adapter) -> None:
@@ -163,7 +165,7 @@ def panel(client: Client, **query: Any) -> str:
 def test_the_slider_stays_while_new_pictures_are_made(client: Client, renewed: Version) -> None:
     page = panel(client)
     assert 'type="range" min="0" max="4"' in page
-    assert "New pictures are being rendered, 0 of 30 so far." in page
+    assert "New pictures are being rendered, 0 of 22 so far." in page
     assert 'data-hx-get="/ada/noir/previews?v=v1&amp;part=renewal"' in page
     assert page.count('data-hx-trigger="every') == 1
 

@@ -70,6 +70,27 @@ def test_many_prompts_are_chosen_from_a_list_that_tells_them_in_full() -> None:
     assert [option.full for option in many.prompts if option.is_chosen] == [texts[2]]
 
 
+def test_every_prompt_is_shown_at_the_recommended_strength() -> None:
+    """The first prompt is swept, the others have a picture without and one with the adapter."""
+    swept = [Picture(at, "a cat", 1, at / 4, 128, 128) for at in range(5)]
+    others = [
+        Picture(number * 10 + bool(value), f"prompt {number}", 1, value, 128, 128)
+        for number in range(1, 6)
+        for value in (0.0, 0.25)
+    ]
+    found = Previews("ready", images=[*swept, *others], recipe={"edition": 2})
+    sweep = sweep_of(version(strength=0.1), found, {"prompt": "2"})
+    assert sweep is not None
+    assert [look.frame.picture.id for look in sweep.looks] == [1, 11, 21, 31, 41, 51]
+    assert [look.is_chosen for look in sweep.looks] == [False, False, True, False, False, False]
+    assert sweep.live.picture.id == 21
+    assert sweep.control.picture.id == 20
+    assert sweep.settings.endswith("recipe edition 2")
+    few = sweep_of(version(), previews(), {})
+    assert few is not None
+    assert not few.looks
+
+
 @pytest.mark.parametrize("nonsense", ["9", "-1", "x", "²", "9" * 40, ""])
 def test_nonsense_falls_back(nonsense: str) -> None:
     sweep = sweep_of(version(), previews(), {"prompt": nonsense, "seed": nonsense, "at": nonsense})

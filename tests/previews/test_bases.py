@@ -48,6 +48,7 @@ def test_a_folder_that_is_not_there_serves_nobody(tmp_path: Path) -> None:
     assert bases.families == ("sdxl",)
 
 
+INT8 = 'quantization = "torchao-int8"\n'
 CHECKPOINT = '[bases.a]\nfamily = "sdxl"\nfile = "a.safetensors"\nconfig = "built"\n'
 
 
@@ -100,7 +101,7 @@ def test_an_unknown_base_is_named(tmp_path: Path) -> None:
         (FOLDER + 'file = "x.safetensors"\n', "one of “path”"),
         (FOLDER + 'config = "x"\n', "“config” is only for a checkpoint"),
         (CHECKPOINT.replace("config", "title"), "a checkpoint needs “config”"),
-        (CHECKPOINT.replace(".safetensors", ".ckpt"), "“file” must end in .safetensors"),
+        (CHECKPOINT.replace(".safetensors", ".ckpt"), "“file” must end in .safetensors or .gguf"),
         (FOLDER + "steps = 0\n", "“steps” must be between 1 and 200, not 0"),
         (FOLDER + "steps = true\n", "“steps” must be a whole number, not True"),
         (FOLDER + 'steps = "8"\n', "“steps” must be a whole number, not '8'"),
@@ -108,6 +109,16 @@ def test_an_unknown_base_is_named(tmp_path: Path) -> None:
         (FOLDER + 'dtype = "fp16"\n', "“dtype” must be one of bfloat16, float16, float32"),
         (FOLDER + 'device = "gpu"\n', "“device” must be auto, cpu, mps, cuda or cuda:N"),
         (FOLDER + 'trigger = "middle"\n', "“trigger” must be one of end, front, none"),
+        (FOLDER + 'quantization = "int8"\n', "“quantization” must be one of bitsandbytes-4bit"),
+        (FOLDER + 'quantized_parts = ["unet"]\n', "“quantized_parts” needs “quantization”"),
+        (FOLDER + f"{INT8}quantized_parts = []\n", "“quantized_parts” must be a list of names"),
+        (FOLDER + f"{INT8}quantized_parts = [3]\n", "“quantized_parts” must be a list of names"),
+        (FOLDER + INT8 + 'offload = "sequential"\n', "“offload” must be none or model"),
+        (FOLDER + INT8 + "compile = true\n", "“compile” is for bases that are neither"),
+        (FOLDER + 'offload = "model"\ncompile = true\n', "“compile” is for bases that are neither"),
+        (FOLDER + 'quantization = "bitsandbytes-4bit"\ndevice = "cpu"\n', "needs an NVIDIA card"),
+        (CHECKPOINT + INT8, "“quantization” needs a folder or “repo”"),
+        (CHECKPOINT.replace(".safetensors", ".gguf") + INT8, "is quantised already"),
         (FOLDER + "stepps = 3\n", "unknown key “stepps”; known are batch,"),
         (
             "[bases.A]\nfamily = 'sd1'\npath = 'x'\n",

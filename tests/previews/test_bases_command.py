@@ -230,6 +230,9 @@ def test_measure_says_what_to_write_into_the_file(file: Path) -> None:
     assert code == 0
     assert "    memory_gb = " in out
     assert "    batch = " in out
+    assert "    weights: " in out
+    assert "    copy of the weights that an adapter changes: at most 0." in out
+    assert "beside quantised layers" not in out
     code, document = asked("measure", "--bases", str(file))
     [told] = document["bases"]
     assert code == 0
@@ -238,6 +241,10 @@ def test_measure_says_what_to_write_into_the_file(file: Path) -> None:
     assert told["vram_gb"] is None
     assert told["ram_gb"] > told["ram_added_gb"] >= 0
     assert 0 < told["picture_s"] < 60
+    plan = told["plan"]
+    assert plan["parts"].keys() == {"unet", "vae", "text_encoder"}
+    assert 0 <= plan["originals_gb"] <= sum(plan["parts"].values())
+    assert (plan["quantized"], plan["pairs_gb"], plan["matrices_gb"]) == ([], 0, 0)
 
 
 @pytest.mark.parametrize(

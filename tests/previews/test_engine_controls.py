@@ -74,18 +74,32 @@ def test_a_second_adapter_gets_the_controls_of_the_first(engine: Engine, lora: P
     assert second == render(engine, SWEEP, [Layer(lora, -1.0, "blanc")])[0]
 
 
-def test_only_the_missing_controls_are_made(engine: Engine, lora: Path) -> None:
+def test_controls_of_a_call_are_shared_or_made_together(engine: Engine, lora: Path) -> None:
+    """The last bits of a picture can depend on its place in its call."""
     controls = ControlsInMemory()
     render(engine, recipe(strengths=(0.0,)), controls=controls)
     heard: list[Sequence[Picture]] = []
     mixed = recipe(prompts=("a cat in the snow", "a tree"), strengths=(1.0, 0.0))
     made, steps = render(engine, mixed, [Layer(lora)], controls=controls, on_pictures=heard.append)
-    assert steps[-1] == (6, 6)
+    assert steps[-1] == (8, 8)
     assert [[picture.shot.position for picture in told] for told in heard] == [[0, 1], [2, 3]]
     assert [picture.shot for picture in made] == list(mixed.shots())
     assert [one.png for one in made] == [one.png for one in render(engine, mixed, [Layer(lora)])[0]]
-    base = engine.bases.get("tiny").fingerprint
-    assert len(controls.find([control_key(mixed, shot, base) for shot in mixed.shots()[2:]])) == 2
+    base, call = engine.bases.get("tiny").fingerprint, mixed.shots()[2:]
+    keys = [control_key(mixed, shot, base, (2, index)) for index, shot in enumerate(call)]
+    assert controls.find(keys).keys() == set(keys)
+    lost = controls.pop(keys[0])
+    again, steps = render(engine, mixed, [Layer(lora)], controls=controls)
+    assert steps[-1] == (8, 8)
+    assert (again[2].png, controls[keys[0]].png) == (lost.png, lost.png)
+    assert render(engine, mixed, [Layer(lora)], controls=controls)[1][-1] == (4, 4)
+
+
+def test_the_place_in_its_call_is_part_of_a_controls_key() -> None:
+    shot = recipe().shots()[0]
+    keys = {control_key(recipe(), shot, FINGERPRINT, place) for place in ((2, 0), (2, 1), (3, 0))}
+    assert len(keys | {key(recipe())}) == 4
+    assert control_key(recipe(), shot, FINGERPRINT, (1, 0)) == key(recipe())
 
 
 def test_another_model_under_the_same_name_gets_controls_of_its_own(
@@ -138,6 +152,6 @@ def test_steps_count_all_that_is_still_to_do(tiny_folder: Path) -> None:
 def test_schedulers_that_take_more_steps_do_not_count_beyond_the_end(engine: Engine) -> None:
     asked = dataclasses.replace(SWEEP, sampler="HeunDiscreteScheduler", strengths=(0.0,), steps=4)
     steps = render(engine, asked)[1]
-    assert steps[0] == (1, 16)
+    assert steps[0] == (4, 16)
     assert steps[-1] == (16, 16)
     assert len(steps) > 4

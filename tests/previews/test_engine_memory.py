@@ -121,9 +121,9 @@ def test_a_base_that_failed_for_want_of_memory_is_plain_again(
     with pytest.raises(OutOfMemory):
         engine.render(FOUR, [Layer(path)])
     monkeypatch.undo()
-    assert [one.png for one in engine.render(recipe(strengths=(0.0,)))] == [
-        one.png for one in before
-    ]
+    after = engine.render(recipe(strengths=(0.0,)))  # each alone: the batch was reduced
+    for one, other in zip(after, before, strict=True):
+        assert np.abs(pixels(one.png) - pixels(other.png)).max() <= 1
 
 
 def test_another_error_is_no_want_of_memory(

@@ -77,6 +77,21 @@ def test_a_control_was_made_without_adapters() -> None:
     assert read(png(0)).adapters == ()
 
 
+def test_a_control_tells_its_place_in_its_call() -> None:
+    shot = RECIPE.shots(["ink"])[0]
+    alone = encode(picture(), caption(RECIPE, shot, [], "DDIM"))
+    of_seven = encode(picture(), caption(RECIPE, shot, [], "DDIM", (7, 2)))
+    assert (read(alone).place, read(of_seven).place) == ((1, 0), (7, 2))
+
+
+@pytest.mark.parametrize(
+    "call", [[7, 7], [7, -1], [0, 0], [300, 0], [7], [7, 1, 1], "77", [7, 0.5]]
+)
+def test_a_place_outside_its_call_is_refused(call: Any) -> None:
+    with pytest.raises(PictureInvalid, match="Its recipe"):
+        read(change("image.call", call)())
+
+
 def test_versions_that_differ_are_told() -> None:
     document = said()
     document["made_with"]["torch"] = "1.0"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from previews.render import Recipe, RecipeInvalid, load_bases
-from previews.render.defaults import default_recipe
-from previews.render.recipe import MAX_TRIGGERS, with_triggers
+from previews.render.defaults import default_prompts, default_recipe
+from previews.render.pictures import control_document
+from previews.render.recipe import MAX_TRIGGERS, digest_of, picture_count, with_triggers
 from registry.models import Kind
 
 
@@ -56,6 +57,10 @@ def test_the_digest_never_changes() -> None:
         {"width": 100},
         {"height": 8192},
         {"trigger": "middle"},
+        {"swept": 3, "at": 1.0},
+        {"swept": 1, "at": 0.5},
+        {"at": 1.0},
+        {"edition": -1},
     ],
 )
 def test_values_outside_the_limits_are_refused(changes: dict[str, Any]) -> None:
@@ -80,6 +85,39 @@ def test_pictures_come_strength_by_strength_with_the_same_words() -> None:
     for control, full in zip(shots[:4], shots[4:], strict=True):
         assert dataclasses.replace(full, strength=0.0, position=control.position) == control
     assert shots[0].prompt == "ink, a cat"
+
+
+def test_prompts_after_the_swept_ones_have_one_seed_and_two_strengths() -> None:
+    strengths = (0.0, 0.5, 1.0)
+    one = recipe(prompts=("a", "b", "c"), strengths=strengths, swept=1, at=0.5)
+    keys = [shot.key for shot in one.shots()]
+    swept = {(0, seed, strength) for seed in (1, 2) for strength in strengths}
+    assert set(keys) == swept | {(n, 1, at) for n in (1, 2) for at in (0.0, 0.5)}
+    assert [shot.strength for shot in one.shots()] == sorted(key[2] for key in keys)
+    assert [shot.position for shot in one.shots()] == list(range(10))
+    assert Recipe.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"frames": 9},
+        {"swept": 1, "at": 1.0},
+        {"swept": 2, "at": 1.0},
+        {"swept": 1, "at": 0.5, "strengths": (0.5, 1.0)},
+    ],
+)
+def test_a_document_tells_the_number_of_its_pictures(changes: dict[str, Any]) -> None:
+    one = recipe(**changes)
+    assert picture_count(one.to_dict()) == len(one.shots())
+
+
+def test_a_control_is_the_same_in_every_recipe() -> None:
+    one, other = recipe(), recipe(swept=1, at=1.0, edition=2)
+    documents = [control_document(each, each.shots()[0]) for each in (one, other)]
+    assert documents[0] == documents[1]
+    assert len(Recipe.from_dict(documents[0]).shots()) == 1
 
 
 @pytest.mark.parametrize(
@@ -123,5 +161,33 @@ def test_every_kind_has_a_default_recipe_of_twenty_pictures(kind: str, family: s
     base = dataclasses.replace(load_bases().get("miniature"), family=family)
     one = default_recipe(base, kind)
     assert len(one.shots()) == 20
+    assert len(one.prompts) == 6
+    assert (one.swept, one.at) == (1, 1.0)
     assert one.strengths == (0.0, 0.25, 0.5, 0.75, 1.0)
     assert default_recipe(base, kind).digest == one.digest
+
+
+@pytest.mark.parametrize(
+    ("recommended", "at"), [(None, 1.0), (0.8, 0.75), (0.05, 0.25), (1.0, 1.0), (3.0, 1.0)]
+)
+def test_other_prompts_are_rendered_near_the_recommended_strength(
+    recommended: float | None, at: float
+) -> None:
+    base = load_bases().get("miniature")
+    assert default_recipe(base, "style", recommended=recommended).at == at
+
+
+#: Digest of the default prompts and the form of the recipe, by edition.
+EDITIONS = {2: "08324d54d8ecfd05ca1affe8bab82191c776b1544fe39119bb9b76e272710b8e"}
+
+
+def test_other_prompts_are_another_edition() -> None:
+    """Pictures of one edition are compared: raise ``edition`` in recipes.toml with any change."""
+    base = load_bases().get("miniature")
+    one = default_recipe(base, "style")
+    prompts = {
+        family: {kind: default_prompts(family, kind) for kind in Kind.values}
+        for family in ("miniature", "sdxl")
+    }
+    form = {"seeds": one.seeds, "strengths": one.strengths, "swept": one.swept}
+    assert digest_of({"prompts": prompts, **form}) == EDITIONS[one.edition]

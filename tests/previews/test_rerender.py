@@ -85,11 +85,18 @@ def test_another_renderer_means_other_pictures(version: Version) -> None:
 
 
 def test_every_change_is_named(version: Version) -> None:
-    age(version, steps=3, seeds=[1], prompts=["a cat"], base="old")
+    age(version, steps=3, seeds=[1], prompts=["a cat"], base="old", edition=1)
     version.trigger_words = ["ink"]
     version.save()
     [(_name, _count, changes)] = told()
-    assert changes == ["base: old → tiny", "prompts", "seeds", "steps: 3 → 2", "trigger words"]
+    assert changes == [
+        "base: old → tiny",
+        "edition: 1 → 2",
+        "prompts",
+        "seeds",
+        "steps: 3 → 2",
+        "trigger words",
+    ]
 
 
 def test_a_dry_run_begins_nothing(version: Version) -> None:
@@ -113,7 +120,7 @@ def test_changed_prompts_are_followed_once_the_bases_file_is_mended(
     with monkeypatch.context() as patch:
         patch.setattr("previews.renders.rerender.rerender_all", lambda **_: None)
         prompts.change(actor=ada, adapter=noir, prompts=["a kite"])
-    assert told() == [("ada/noir v1", 30, ["prompts"])]
+    assert told() == [("ada/noir v1", 22, ["prompts"])]
 
 
 def test_a_publication_looks_once_at_each_version_of_the_adapter(

@@ -68,7 +68,9 @@ def test_the_worker_makes_every_picture(version: Version) -> None:
     for row in pictures_of(version):
         with storage.store().open(row.blob.sha256) as handle:
             said = decode(handle.read()).document
-        assert said["image"] == {"prompt": row.prompt, "seed": row.seed, "strength": row.strength}
+        call = {} if row.strength else {"call": [7, row.position]}
+        image = {"prompt": row.prompt, "seed": row.seed, "strength": row.strength}
+        assert said["image"] == image | call
         assert (said["digest"] == Recipe.objects.get().digest) == (row.strength != 0)
         assert bool(said["adapters"]) == (row.strength != 0)
 
@@ -98,8 +100,8 @@ def test_a_worker_killed_midway_is_continued(
     with pytest.raises(SystemExit):
         worker_process.drain("render.miniature")
     first = {row.pk for row in pictures_of(version)}
-    assert len(first) == 8
-    assert previews_of(version).done == 8
+    assert len(first) == 9  # seven controls, and two pictures at the next strength
+    assert previews_of(version).done == 9
 
     monkeypatch.setattr(renders, "keep_pictures", keep)
     Job.objects.filter(state=JobState.RUNNING).update(state=JobState.QUEUED, lease_until=None)

@@ -120,6 +120,24 @@ def test_another_recommendation_is_followed(
 
 
 @pytest.mark.django_db
+def test_other_prompts_follow_the_recommended_strength(
+    release: Callable[..., Version], ada: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    first = release(1, strength=0.6)
+    render = first.renders.get()
+    assert render.recipe is not None
+    assert render.recipe.document["at"] == 0.5
+    worker_process.drain("render.miniature")
+    with django_capture_on_commit_callbacks(execute=True):
+        details = Details(declared_family="miniature", strength=0.9)
+        cards.edit_version(actor=ada, version=first, details=details)
+    newest = first.renders.select_related("recipe").first()
+    assert newest is not None
+    assert newest.recipe is not None
+    assert newest.recipe.document["at"] == 1.0
+
+
+@pytest.mark.django_db
 def test_a_signed_sweep_is_rendered_measured_and_covered(
     release: Callable[..., Version], noir: Adapter
 ) -> None:

@@ -175,6 +175,8 @@ def _opened(verb: str, base: Base, say: Callable[[str], None]) -> tuple[Document
 
 
 def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
     return round(value, 3) if isinstance(value, float) else value
 
 
@@ -199,4 +201,22 @@ def _measured(result: Document) -> list[str]:
         "  for the bases file:",
         f"    memory_gb = {result['memory_gb']}",
         f"    batch = {result['batch']}",
+        "  memory plan:",
+        *_planned(result["plan"]),
     ]
+
+
+def _planned(plan: Document) -> list[str]:
+    parts = ", ".join(f"{name} {size:.2f} GB" for name, size in plan["parts"].items())
+    lines = [
+        f"    weights: {parts}",
+        f"    pictures of a call: {plan['pictures_gb']:.2f} GB",
+        f"    copy of the weights that an adapter changes: at most {plan['originals_gb']:.2f} GB",
+    ]
+    if plan["quantized"]:
+        where = ", ".join(plan["quantized"])
+        lines.append(
+            f"    beside quantised layers of {where}: {plan['pairs_gb']:.2f} GB for LoRA of rank "
+            f"32, at most {plan['matrices_gb']:.2f} GB for other methods"
+        )
+    return lines

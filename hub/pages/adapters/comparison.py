@@ -165,6 +165,14 @@ def _date(version: Version) -> str:
 def _remarks(comparison: Comparison) -> list[str]:
     """Return sentences about the differences between the recipes."""
     sentences = []
+    if comparison.editions:
+        sentences.append(
+            _(
+                "The versions were rendered with editions %(one)d and %(other)d of the recipe. "
+                "Pictures are compared only within one edition: render both again."
+            )
+            % dict(zip(("one", "other"), comparison.editions, strict=True))
+        )
     if any(one.prompt != other.prompt for one, other in _pictures(comparison)):
         sentences.append(
             _("The trigger words differ, so the prompts differ too, even without the adapter.")

@@ -9,7 +9,7 @@ Strength advice (``previews.render.output.strength_advice``) is shown as text an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.utils.text import capfirst
@@ -64,6 +64,15 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A prompt to choose by its picture at the recommended strength."""
+
+    value: str
+    frame: Frame
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Band:
     """A range on the slider, in percent; ``lead`` is the start of a measured one."""
 
@@ -88,6 +97,7 @@ class Sweep:
     measured: list[Band]
     advice: str
     settings: str
+    looks: list[Look] = field(default_factory=list)
 
     @property
     def control(self) -> Frame:
@@ -152,7 +162,23 @@ def sweep_of(
         measured=_measured(row, found.advice),
         advice=in_words(found.advice),
         settings=_settings(seed, found.recipe),
+        looks=_looks(pictures, prompts, number, version),
     )
+
+
+def _looks(
+    pictures: Sequence[Picture], prompts: Sequence[str], chosen: int, version: Version
+) -> list[Look]:
+    """Return a picture of each prompt with its first seed, none if there are few prompts."""
+    if len(prompts) <= PROMPTS_BESIDE:
+        return []
+    looks = []
+    for number, prompt in enumerate(prompts):
+        of_prompt = [picture for picture in pictures if picture.prompt == prompt]
+        row = [picture for picture in of_prompt if picture.seed == of_prompt[0].seed]
+        frame = frame_of(row[_nearest(row, version.dial)], number)
+        looks.append(Look(str(number), frame, number == chosen))
+    return looks
 
 
 def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
@@ -161,6 +187,8 @@ def _settings(seed: int, recipe: Mapping[str, Any]) -> str:
         parts.append(_("%(steps)d steps") % {"steps": recipe["steps"]})
     if "guidance" in recipe:
         parts.append(_("guidance %(guidance)s") % {"guidance": f"{recipe['guidance']:g}"})
+    if "edition" in recipe:
+        parts.append(_("recipe edition %(edition)d") % {"edition": recipe["edition"]})
     return " · ".join(parts)
 
 
@@ -198,7 +226,9 @@ def _says(row: Sequence[Picture], index: int, version: Version) -> str:
 
 
 def _nearest(row: Sequence[Picture], value: float) -> int:
-    return min(range(len(row)), key=lambda index: abs(row[index].strength - value))
+    """Return the index of the nearest strength; 0 is no strength, if there are others."""
+    distances = [(not one.strength and bool(value), abs(one.strength - value)) for one in row]
+    return min(range(len(row)), key=distances.__getitem__)
 
 
 def _number(text: str | None, count: int, default: int = 0) -> int:

@@ -4,6 +4,8 @@ The weights of the base are changed in place, ``W + Σ ΔW(strength)``. Each ΔW
 original weight in float32, and the sum is rounded once to the base's type. This costs nothing in
 the steps of the pipeline and works for all methods, and the order of adapters does not matter.
 
+Weights of quantised layers cannot be changed in place; see ``beside.py``.
+
 The original weights are kept in the base's type until strength 0 or ``MountedStack.restore`` puts
 the same bytes back: on the graphics card if there is room, or else in main memory. A change itself
 takes three more copies of one weight in float32, one weight after the other.
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from previews.render.adapters.beside import BesideLayer, is_quantized
 from previews.render.adapters.normalise import normalise, read
-from previews.render.adapters.updates import Delta, Update
+from previews.render.adapters.updates import Delta, Update, is_finite
 from previews.render.bases.libraries import quiet
 from previews.render.bases.pipelines import has_room
 from previews.render.errors import CannotRender, Why
@@ -75,7 +78,7 @@ class _ChangedTensor:
         for factor, delta in active:
             result += delta(original, factor)
         rounded = result.to(tensor.dtype)
-        if not torch.isfinite(rounded).all():
+        if not is_finite(rounded):
             msg = f"With this file, weights of the base are no longer finite: {self.path[:120]}"
             raise CannotRender(Why.NUMBERS, msg)
         tensor.copy_(rounded)
@@ -104,24 +107,38 @@ class MountedStack:
         weights: Sequence[float],
     ) -> None:
         self._tensors: dict[tuple[BaseModule, str], _ChangedTensor] = {}
+        self._beside: dict[BaseModule, BesideLayer] = {}
         self._strength: float | None = 0.0  # None: a change was interrupted
         self._is_memory_short = False
         for updates, weight in zip(adapters, weights, strict=True):
             for slot, update in updates.items():
-                for name, delta in (("weight", update.weight), ("bias", update.bias)):
-                    if delta is not None:
-                        self._tensor(pipeline, slot, name).deltas.append((weight, delta))
+                module = getattr(pipeline, slot.component).get_submodule(slot.name)
+                self._add(slot, module, weight, update)
 
-    def _tensor(self, pipeline: Any, slot: BaseModule, name: str) -> _ChangedTensor:  # noqa: ANN401
-        if (slot, name) not in self._tensors:
-            module = getattr(pipeline, slot.component).get_submodule(slot.name)
-            self._tensors[slot, name] = _ChangedTensor(f"{slot.path}.{name}", module, name, [])
-        return self._tensors[slot, name]
+    def _add(self, slot: BaseModule, module: nn.Module, weight: float, update: Update) -> None:
+        """Add an update of a module, with the weight of its adapter.
+
+        Raises:
+            CannotRender: the module is quantised and not a linear layer.
+        """
+        for name, delta in (("weight", update.weight), ("bias", update.bias)):
+            if delta is None:
+                continue
+            if not is_quantized(module, name):
+                new = _ChangedTensor(f"{slot.path}.{name}", module, name, [])
+                self._tensors.setdefault((slot, name), new).deltas.append((weight, delta))
+            elif name == "weight":
+                new_layer = BesideLayer(slot, module)
+                self._beside.setdefault(slot, new_layer).updates.append((weight, update))
+            else:
+                msg = f"The base's bias is quantised: {slot.path}"
+                raise CannotRender(Why.QUANTIZED, msg)
 
     @property
     def is_unchanged(self) -> bool:
         """Whether the pipeline has the original weights."""
-        return all(one.original is None for one in self._tensors.values())
+        is_plain = all(one.original is None for one in self._tensors.values())
+        return is_plain and not any(layer.is_active for layer in self._beside.values())
 
     def set_strength(self, strength: float) -> None:
         """Apply every adapter with its own weight times ``strength``; 0 restores the base.
@@ -139,6 +156,8 @@ class MountedStack:
         with torch.no_grad():
             for one in self._tensors.values():
                 one.set_strength(strength, on_device=on_device)
+            for layer in self._beside.values():
+                layer.set_strength(strength)
         self._strength = strength
 
     def free_device_memory(self) -> bool:
@@ -158,6 +177,8 @@ class MountedStack:
     def restore(self) -> None:
         """Restore all originals, whatever happened before."""
         self._strength = 0.0
+        for layer in self._beside.values():
+            layer.restore()
         with torch.no_grad():
             # Backwards: if two entries share their bytes, the first has the original.
             for one in reversed(self._tensors.values()):

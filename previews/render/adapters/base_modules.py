@@ -210,9 +210,11 @@ def _slots(component: str, model: nn.Module) -> Iterator[tuple[BaseModule, set[s
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if "weight" in own:
+            shape = tuple(own["weight"].shape)
+            if isinstance(module, nn.Linear):  # packed weights have other shapes
+                shape = (module.out_features, module.in_features)
             bias = own["bias"].numel() if "bias" in own else 0
-            is_layer = isinstance(module, _LAYERS)
-            slot = BaseModule(component, name, tuple(own["weight"].shape), bias, is_layer)
+            slot = BaseModule(component, name, shape, bias, isinstance(module, _LAYERS))
             yield slot, set(_spellings(component, name, foreign.get(name)))
 
 

@@ -22,7 +22,7 @@ Source: LyCORIS 4.1 ``lycoris/modules``; PEFT 0.21 ``peft/tuners``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 Delta = Callable[["Tensor", float], "Tensor"]
 #: Returns ΔW at strength 1 for a method that does not depend on W.
 Dense = Callable[["torch.device"], "Tensor"]
+#: Returns B ``(out, rank)`` and A ``(rank, in)`` of ΔW = s · B A, in float32.
+Factors = Callable[["torch.device"], "tuple[Tensor, Tensor]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,18 @@ class Update:
     """What a file adds to a module of the base.
 
     If ``mixes_rows``, a row of ΔW depends on other rows of W, so that it cannot be computed for a
-    part of a fused module.
+    part of a fused module. ``factors`` are those of ``weight``, for plain low-rank pairs.
     """
 
     weight: Delta | None = None
     bias: Delta | None = None
     mixes_rows: bool = False
+    factors: Factors | None = None
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether all numbers are finite, in one pass: both extremes of a NaN are NaN."""
+    return not tensor.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
 
 
 class _Misfit(Exception):
@@ -151,7 +159,12 @@ def _lora(module: ModuleTensors) -> Update:
     def dense(device: torch.device) -> Tensor:
         return scale * _product(high, down.flatten(1), mid, device)
 
-    return _decomposed(module, dense, _lora_bias(module, scale))
+    def factors(device: torch.device) -> tuple[Tensor, Tensor]:
+        return scale * up.flatten(1).to(device).float(), down.flatten(1).to(device).float()
+
+    update = _decomposed(module, dense, _lora_bias(module, scale))
+    is_plain = mid is None and _magnitude(module) is None
+    return replace(update, factors=factors) if is_plain else update
 
 
 def _lora_bias(module: ModuleTensors, scale: float) -> Delta | None:

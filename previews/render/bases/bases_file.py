@@ -5,7 +5,7 @@
 title = "Stable Diffusion XL 1.0"
 family = "sdxl"                     # as lorary.anatomy names it
 path = "/models/sdxl"               # a diffusers folder, relative to this file; or
-file = "/models/sdxl.safetensors"   # a checkpoint, with
+file = "/models/sdxl.safetensors"   # a checkpoint, or a denoiser as .gguf, with
 config = "/models/sdxl"             # ... a diffusers folder with its configuration; or
 repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache
 download = true                     # ... or, with this, from the network
@@ -38,7 +38,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from previews.render.bases.model_paths import SUFFIX, absence
+from previews.render.bases.model_paths import GGUF, SUFFIX, absence
 from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
@@ -54,7 +54,10 @@ _CHOICES = {
     "dtype": {"float32", "float16", "bfloat16"},
     "offload": {"none", "model", "sequential"},
     "trigger": set(get_args(TriggerPlace)),
-}
+    "quantization": {
+        "bitsandbytes-4bit", "bitsandbytes-8bit", "torchao-float8", "torchao-int8",
+    },
+}  # fmt: skip
 #: Minimum and maximum value, both allowed.
 _RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 200),
@@ -94,6 +97,9 @@ class Base:
     dtype: str = "float32"
     device: str = "auto"
     offload: str = "none"
+    quantization: str = ""
+    quantized_parts: tuple[str, ...] = ()
+    compile: bool = False
     memory_gb: float = 0.0
     batch: int = 8
     vae_slicing: bool = True
@@ -116,6 +122,11 @@ class Base:
     def is_single_file(self) -> bool:
         """Whether it is a checkpoint in a single file."""
         return bool(self.config)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the denoiser is a quantised single file."""
+        return self.is_single_file and self.location.endswith(GGUF)
 
     @property
     def is_present(self) -> bool:
@@ -209,6 +220,8 @@ def _base(name: str, table: dict[str, Any], folder: Path) -> Base:
     for key in ("location", "config", "motion", "encoder") if is_local else ("motion", "encoder"):
         if settings.get(key):
             settings[key] = str((folder / settings[key]).resolve())
+    if "quantized_parts" in settings:
+        settings["quantized_parts"] = tuple(settings["quantized_parts"])
     for key in _FLOATS & settings.keys():
         settings[key] = float(settings[key])
     return Base(id=name, is_local=is_local, **settings)
@@ -227,6 +240,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "bool": ((bool,), "true or false"),
     "int": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
+    "tuple[str, ...]": ((list,), "a list of names"),
     "Mapping[str, Any]": ((dict,), "a table"),
 }
 
@@ -238,6 +252,7 @@ def _faults(name: str, table: dict[str, Any]) -> Iterator[str]:
         yield "“family” is missing"
     yield from _place_faults(table)
     yield from _output_faults(table)
+    yield from _quantization_faults(table)
     for key, value in {**family_of(str(table.get("family"))).defaults, **table}.items():
         if key in _KNOWN:
             yield from _value_faults(key, value)
@@ -249,9 +264,9 @@ def _place_faults(table: dict[str, Any]) -> Iterator[str]:
     if sum(key in table for key in _PLACES) != 1:
         yield "set one of “path” (a folder), “file” (a checkpoint) or “repo” (a hub id)"
         return
-    is_file = any(str(table.get(key)).endswith(SUFFIX) for key in ("path", "file"))
+    is_file = any(str(table.get(key)).endswith((SUFFIX, GGUF)) for key in ("path", "file"))
     if "file" in table and not is_file:
-        yield f"“file” must end in {SUFFIX}"
+        yield f"“file” must end in {SUFFIX} or {GGUF}"
     elif is_file and not table.get("config"):
         yield "a checkpoint needs “config”, a diffusers folder with its configuration"
     elif "config" in table and not is_file:
@@ -270,6 +285,24 @@ def _output_faults(table: dict[str, Any]) -> Iterator[str]:
         yield "a video needs “frames”, the number of its frames"
 
 
+def _quantization_faults(table: dict[str, Any]) -> Iterator[str]:
+    """Yield settings that exclude each other."""
+    kind = table.get("quantization", "")
+    is_gguf = any(str(table.get(key)).endswith(GGUF) for key in ("path", "file"))
+    if "quantized_parts" in table and not kind:
+        yield "“quantized_parts” needs “quantization”"
+    if kind and is_gguf:
+        yield f"a {GGUF} file is quantised already; leave out “quantization”"
+    elif kind and ("file" in table or "config" in table):
+        yield "“quantization” needs a folder or “repo”"
+    if str(kind).startswith("bitsandbytes") and table.get("device") in {"cpu", "mps"}:
+        yield "bitsandbytes needs an NVIDIA card, not the “device” of this base"
+    if (kind or is_gguf) and table.get("offload") == "sequential":
+        yield "“offload” must be none or model for a quantised base"
+    if table.get("compile") and (kind or is_gguf or table.get("offload", "none") != "none"):
+        yield "“compile” is for bases that are neither quantised nor offloaded"
+
+
 def _value_faults(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - TOML
     types, words = _TYPES[_KNOWN[key]]
     if type(value) not in types:
@@ -281,5 +314,7 @@ def _value_faults(key: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - TOML
         yield f"“{key}” must be a multiple of 8, not {value!r}"
     elif key in _CHOICES and value not in _CHOICES[key]:
         yield f"“{key}” must be one of {', '.join(sorted(_CHOICES[key]))}, not {value!r}"
+    elif key == "quantized_parts" and not (value and all(type(name) is str for name in value)):
+        yield f"“{key}” must be a list of names, not {value!r}"
     elif key == "device" and not _DEVICE.match(value):
         yield f"“device” must be auto, cpu, mps, cuda or cuda:N, not {value!r}"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
+from previews.render.adapters.beside import is_quantized, type_of
 from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import as_unavailable
-from previews.render.bases.pipelines import device_of
+from previews.render.bases.pipelines import OpenBase, device_of
 from previews.render.defaults import recipe_of
 from previews.render.engine import Engine
 from previews.render.errors import BaseUnavailable
@@ -24,6 +25,28 @@ from previews.render.recipe import MAX_PROMPTS, MAX_SEEDS, Recipe
 MARGIN = 1.1
 
 PROMPT = "a small house by a lake, mountains in the distance"
+
+
+#: Rank of the adapter that the plan counts with beside quantised layers.
+RANK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What takes memory, in GB.
+
+    ``parts`` are the weights by component. While an adapter is applied, a copy of the weights that
+    it changes takes at most ``originals_gb``, in main or GPU memory. Beside quantised layers (in
+    ``quantized``), a plain pair of rank 32 for all of them takes ``pairs_gb``, and another method
+    up to ``matrices_gb``. ``pictures_gb`` is the rest of the measured peak: the pictures of a call.
+    """
+
+    parts: dict[str, float]
+    quantized: tuple[str, ...]
+    originals_gb: float
+    pairs_gb: float
+    matrices_gb: float
+    pictures_gb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,7 @@ class Measurement:
     vram_gb: float | None
     memory_gb: float
     batch: int
+    plan: MemoryPlan
 
 
 def warm(base: Base, say: Callable[[str], None]) -> WarmUp:
@@ -90,7 +114,8 @@ def measure(base: Base, say: Callable[[str], None]) -> Measurement:
     single_s = _timed(engine, base, 1)
     say(f"rendering {base.batch} pictures per call")
     all_s = _timed(engine, base, base.batch)
-    fits = min(base.batch, engine.bases.get(base.id).batch)
+    opened = engine.bases.get(base.id)
+    fits = min(base.batch, opened.batch)
     is_cuda = device.startswith("cuda")
     vram = torch.cuda.max_memory_reserved(device) / 1e9 if is_cuda else None
     added = max(0.0, _peak_ram() - before)
@@ -106,7 +131,45 @@ def measure(base: Base, say: Callable[[str], None]) -> Measurement:
         vram_gb=vram,
         memory_gb=math.ceil((added if vram is None else vram) * MARGIN * 10) / 10,
         batch=fits if all_s < single_s else 1,
+        plan=plan_of(opened, added if vram is None else vram),
     )
+
+
+def plan_of(opened: OpenBase, peak_gb: float) -> MemoryPlan:
+    """Return what takes memory while a base renders."""
+    modules = {
+        name: part
+        for name, part in opened.pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+    }
+    parts = {name: sum(map(_bytes, part.parameters())) / 1e9 for name, part in modules.items()}
+    plain = packed = rows_and_columns = 0
+    quantized: set[str] = set()
+    for slot in set(opened.table.by_alias.values()):
+        module = modules[slot.component].get_submodule(slot.name)
+        if not is_quantized(module, "weight"):
+            plain += sum(map(_bytes, module.parameters(recurse=False)))
+        elif len(slot.shape) == 2:
+            size = type_of(module).itemsize
+            packed += size * slot.shape[0] * slot.shape[1]
+            rows_and_columns += size * sum(slot.shape)
+            quantized.add(slot.component)
+    return MemoryPlan(
+        parts={name: part for name, part in parts.items() if part},
+        quantized=tuple(sorted(quantized)),
+        originals_gb=plain / 1e9,
+        pairs_gb=RANK * rows_and_columns / 1e9,
+        matrices_gb=packed / 1e9,
+        pictures_gb=max(0.0, peak_gb - sum(parts.values())),
+    )
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    """Return the bytes of a weight; of a packed one, those of its parts."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        names, _rest = tensor.__tensor_flatten__()
+        return sum(_bytes(getattr(tensor, name)) for name in names)
+    return tensor.nbytes
 
 
 def _device(base: Base) -> str:
@@ -135,10 +198,7 @@ def _timed(engine: Engine, base: Base, count: int) -> float:
 
 
 def _recipe(base: Base, count: int) -> Recipe:
-    """Return a recipe with at least this number of pictures.
-
-    Its strength is not 0, because the engine renders those pictures one by one.
-    """
+    """Return a recipe with at least this number of pictures."""
     prompts = min(MAX_PROMPTS, math.ceil(count / MAX_SEEDS))
     seeds = min(MAX_SEEDS, math.ceil(count / prompts))
     return recipe_of(

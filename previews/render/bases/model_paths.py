@@ -18,14 +18,19 @@ INDEX = "model_index.json"
 #: File that the folder of any model of diffusers has.
 CONFIG = "config.json"
 
-#: Suffix of the only checkpoints that are opened.
-SUFFIX = ".safetensors"
+#: Suffixes of the only single files that are opened: checkpoints, and quantised denoisers.
+SUFFIX, GGUF = ".safetensors", ".gguf"
 
 #: Files of an image encoder, as transformers writes them; they decide its features.
 ENCODER_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 #: Libraries that can change a picture.
 LIBRARIES = ("diffusers", "torch", "transformers")
+
+
+def quantizer_of(base: Base) -> str:
+    """Return the library that a quantised base needs, "" for others."""
+    return "gguf" if base.is_gguf else base.quantization.partition("-")[0]
 
 
 @cache
@@ -88,7 +93,7 @@ def _no_folder(place: Path, key: str) -> tuple[str, str]:
     if place.is_file():
         return (
             f"“{key}” is a single file, not a folder",
-            f"Use “file” for a checkpoint. It must end in {SUFFIX}.",
+            f"Use “file” for a checkpoint. It must end in {SUFFIX} or {GGUF}.",
         )
     if not place.exists():
         what = "no such folder" if key == "path" else f"no folder {place}"

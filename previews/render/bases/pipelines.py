@@ -8,20 +8,23 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers import DiffusionPipeline, MotionAdapter
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import Table, table_of
 from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
-from previews.render.bases.model_paths import folder_of, installed
-from previews.render.bases.verify import MOTION_PIPELINES, pickled, pipelines_of
+from previews.render.bases.model_paths import folder_of, installed, quantizer_of
+from previews.render.bases.verify import MOTION_PIPELINES, held_by_file, pickled, pipelines_of
 from previews.render.errors import BaseUnavailable
 from previews.render.families import Family, family_of
 
@@ -118,6 +121,8 @@ def _open(base: Base) -> OpenBase:
             if base.motion:
                 pipeline = _moving(pipeline, base, device)
             _move(pipeline, base, device)
+            if base.compile:
+                compile_denoisers(pipeline)
     except (*LIBRARY_ERRORS, SingleFileComponentError) as error:
         msg = f"The base model “{base.id}” cannot be opened: {error}"
         raise BaseUnavailable(msg) from error
@@ -142,22 +147,76 @@ def _open(base: Base) -> OpenBase:
     )
 
 
+#: Components that are quantised and compiled, those of them that a pipeline has.
+DENOISERS = ("unet", "transformer", "transformer_2")
+
+
+def compile_denoisers(pipeline: Any) -> None:  # noqa: ANN401
+    """Compile the denoisers in place, so that their modules keep names and weights.
+
+    Weights that are changed in place need no new compilation. The first call of each number of
+    pictures takes minutes.
+    """
+    for name in DENOISERS:
+        if part := getattr(pipeline, name, None):
+            part.compile()
+
+
 def _from_folder(base: Base, device: str) -> Any:  # noqa: ANN401
     opener: Any = DiffusionPipeline
-    return opener.from_pretrained(
+    pipeline = opener.from_pretrained(
         base.location,
         dtype=_dtype(base, device),
         local_files_only=base.is_local or not base.download,
         use_safetensors=True,
         **{key: value for key in ("revision", "variant") if (value := getattr(base, key))},
+        **({"quantization_config": _quantization(base, device)} if base.quantization else {}),
     )
+    if absent := set(base.quantized_parts) - set(pipeline.components):
+        msg = f"it has no part “{min(absent)}”; correct “quantized_parts”"
+        raise ValueError(msg)
+    return pipeline
+
+
+def _quantization(base: Base, device: str) -> Any:  # noqa: ANN401
+    """Return diffusers' configuration to quantise a pipeline while it is read.
+
+    Raises:
+        ImportError: the library for it is not installed.
+    """
+    _require(base)
+    dtype, parts = _dtype(base, device), base.quantized_parts or DENOISERS
+    mapping = {part: _config_of(base.quantization, part, dtype) for part in parts}
+    library: Any = diffusers
+    return library.PipelineQuantizationConfig(quant_mapping=mapping)
+
+
+def _config_of(kind: str, part: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
+    """Return the configuration of one part; text encoders are of transformers."""
+    library: Any = transformers if part.startswith("text_encoder") else diffusers
+    if kind == "bitsandbytes-8bit":
+        return library.BitsAndBytesConfig(load_in_8bit=True)
+    if kind == "bitsandbytes-4bit":
+        return library.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    quantization = import_module("torchao.quantization")  # optional
+    name = {"torchao-int8": "Int8", "torchao-float8": "Float8"}[kind]
+    return library.TorchAoConfig(getattr(quantization, f"{name}WeightOnlyConfig")())
+
+
+def _require(base: Base) -> None:
+    library = quantizer_of(base)
+    if find_spec(library) is None:
+        msg = f"{library} is not installed. Run: pip install {library}"
+        raise ImportError(msg)
 
 
 def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
-    """Open a checkpoint in a single file with the configuration of its folder.
+    """Open a single file with the configuration of its folder.
 
     Checkpoints with a UNet contain the whole pipeline. Those with a transformer usually contain
-    only that; other parts are read from the folder.
+    only that, and GGUF files contain a denoiser; the rest is read from the folder.
     """
     if parts := pickled(Path(base.config)):
         msg = f"{', '.join(parts)} in {base.config}: only pickle files, which are never loaded"
@@ -165,16 +224,21 @@ def _from_file(base: Base, device: str) -> Any:  # noqa: ANN401
     opener: Any = DiffusionPipeline
     index = opener.load_config(base.config, local_files_only=True)
     options = {"dtype": _dtype(base, device), "local_files_only": True}
-    if "transformer" not in index:
+    held = held_by_file(base, index)
+    if len(held) > 1:
         kind: Any = getattr(diffusers, index["_class_name"])
         return kind.from_single_file(base.location, config=base.config, **options)
-    part: Any = getattr(diffusers, index["transformer"][1])
-    transformer = part.from_single_file(
-        base.location, config=base.config, subfolder="transformer", **options
+    more: dict[str, Any] = {}
+    if base.is_gguf:
+        _require(base)
+        library: Any = diffusers
+        more["quantization_config"] = library.GGUFQuantizationConfig(compute_dtype=options["dtype"])
+    [name] = held
+    part: Any = getattr(diffusers, index[name][1])
+    denoiser = part.from_single_file(
+        base.location, config=base.config, subfolder=name, **options, **more
     )
-    return opener.from_pretrained(
-        base.config, transformer=transformer, use_safetensors=True, **options
-    )
+    return opener.from_pretrained(base.config, **{name: denoiser}, use_safetensors=True, **options)
 
 
 def _moving(pipeline: Any, base: Base, device: str) -> Any:  # noqa: ANN401
@@ -237,6 +301,12 @@ def fingerprint(base: Base, device: str) -> str:
     }
     if base.motion:
         settings["output"] = base.output
+    # Not for other bases, whose stored controls stay valid.
+    if library := quantizer_of(base):
+        kind = [library, version(library), base.quantization, *base.quantized_parts]
+        settings["quantization"] = kind
+    if base.compile:
+        settings["compile"] = True
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, path in _files_of(base):
         digest.update(f"{name}\0{path.stat().st_size}\0".encode())

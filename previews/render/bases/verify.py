@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from previews.render.bases.model_paths import (
     absence,
     folder_of,
     pipelines_known,
+    quantizer_of,
 )
 from previews.render.families import family_of
 
@@ -72,14 +74,21 @@ def _base(base: Base) -> list[Fault]:
     index = _json(folder / INDEX)
     if isinstance(index, Fault):
         return [index]
-    motion = list(_motion(base))
+    about = [*_pipeline(base, index), *_quantization(base, index), *_motion(base)]
     if not base.is_single_file:
-        components = _components(folder, index, base.variant)
-        return [*_pipeline(base, index), *components, *motion]
-    # A checkpoint with a transformer contains only that; the folder has the rest.
-    held = {"transformer"} if "transformer" in index else set(index)
-    components = _components(folder, index, base.variant, held)
-    return [*_pipeline(base, index), *_checkpoint(base), *components, *motion]
+        return [*about, *_components(folder, index, base.variant)]
+    components = _components(folder, index, base.variant, held_by_file(base, index))
+    return [*about, *(_gguf(base) if base.is_gguf else _checkpoint(base)), *components]
+
+
+def held_by_file(base: Base, index: Collection[str]) -> set[str]:
+    """Return the components that a single file contains; the folder has the others.
+
+    A checkpoint with a transformer, and every GGUF file, contains only the denoiser.
+    """
+    if "transformer" in index:
+        return {"transformer"}
+    return {"unet"} if base.is_gguf else set(index)
 
 
 def pipelines_of(base: Base) -> tuple[str, ...]:
@@ -128,6 +137,29 @@ def pickled(folder: Path) -> list[str]:
     """Return the components in a folder that have pickle files and no safetensors."""
     places = (place for place in folder.iterdir() if place.is_dir())
     return sorted(place.name for place in places if any(_pickles_alone(place)))
+
+
+def _quantization(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
+    library = quantizer_of(base)
+    if library and find_spec(library) is None:
+        hint = f"Install it for the worker: pip install {library}"
+        yield Fault(f"{library} is not installed, which this base needs", hint)
+    for part in base.quantized_parts:
+        if part not in index:
+            yield Fault(f"the pipeline has no part “{part[:80]}”", "Correct “quantized_parts”.")
+
+
+def _gguf(base: Base) -> Iterator[Fault]:
+    """Check the first bytes of a GGUF file: its mark, version and number of tensors.
+
+    Source: ggml ``docs/gguf.md``.
+    """
+    file = Path(base.location)
+    with file.open("rb") as handle:
+        head = handle.read(16)
+    version, count = (int.from_bytes(part, "little") for part in (head[4:8], head[8:]))
+    if head[:4] != b"GGUF" or len(head) < 16 or version not in {2, 3} or not count:
+        yield Fault(f"{_shown(file)} is not a GGUF file of version 2 or 3 with tensors", _AGAIN)
 
 
 def _checkpoint(base: Base) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from previews.render.bases.model_paths import installed
-from previews.render.pictures import control_document
+from previews.render.pictures import ALONE, Place, control_document
 from previews.render.recipe import Layer, Recipe, Shot, digest_of
 
 #: zlib level; if it followed the library's default, a change would alter all digests.
@@ -34,11 +34,13 @@ class Caption:
     document: dict[str, Any]
 
 
-def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) -> Caption:
+def caption(
+    recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str, place: Place = ALONE
+) -> Caption:
     """Return the texts for a picture.
 
     At strength 0 they name no adapter, and the recipe is for this picture only, so that its bytes
-    do not depend on the render that made it.
+    do not depend on the render that made it, except for its place in its call.
     """
     used = [layer for layer in stack if layer.weight * shot.strength]
     adapters = [
@@ -47,10 +49,17 @@ def caption(recipe: Recipe, shot: Shot, stack: Sequence[Layer], sampler: str) ->
         for layer in used
     ]
     recipe_document = recipe.to_dict() if shot.strength else control_document(recipe, shot)
+    picture: dict[str, Any] = {
+        "prompt": shot.prompt,
+        "seed": shot.seed,
+        "strength": shot.strength,
+    }
+    if not shot.strength and place != ALONE:
+        picture["call"] = list(place)
     document = {
         "recipe": recipe_document,
         "digest": digest_of(recipe_document),
-        "image": {"prompt": shot.prompt, "seed": shot.seed, "strength": shot.strength},
+        "image": picture,
         "adapters": adapters,
         "made_with": installed(),
     }

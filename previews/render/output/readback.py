@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from previews.render.bases.model_paths import installed
 from previews.render.errors import PictureInvalid, RecipeInvalid
 from previews.render.output.images import MAX_TEXT_BYTES
+from previews.render.pictures import ALONE, Place
 from previews.render.recipe import RENDERER, Recipe, Shot
 
 if TYPE_CHECKING:
     from previews.render.output.png_parsing import Png
 
 MAX_ADAPTERS = 16
+#: Maximum number of pictures in a call.
+MAX_CALL = 256
 #: Maximum strength of an adapter times that of the recipe.
 MAX_STRENGTH = 100.0
 
@@ -43,7 +46,10 @@ class UsedAdapter:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A picture with all data in its file about how it was made."""
+    """A picture with all data in its file about how it was made.
+
+    ``place`` is its place in its call, known only at strength 0.
+    """
 
     png: Png
     document: Mapping[str, Any]
@@ -51,6 +57,7 @@ class Original:
     shot: Shot
     adapters: tuple[UsedAdapter, ...]
     made_with: Mapping[str, str]
+    place: Place = ALONE
 
     def versions(self) -> dict[str, tuple[str, str]]:
         """Return name and both versions of libraries that differ here; empty if unknown."""
@@ -83,6 +90,7 @@ def read_back(png: Png) -> Original:
         shot=shot,
         adapters=_adapters(document["adapters"], shot.strength),
         made_with=_made_with(document.get("made_with", {})),
+        place=_place(document["image"]),
     )
 
 
@@ -147,11 +155,19 @@ def _fits(kind: str, value: Any) -> bool:  # noqa: ANN401 - JSON
 
 def _shot(value: Any, recipe: Recipe) -> Shot:  # noqa: ANN401 - JSON
     kinds = {"prompt": "str", "seed": "int", "strength": "float"}
-    if not _is_table(value, kinds):
+    has_call = isinstance(value, dict) and "call" in value
+    if not _is_table(value, kinds | ({"call": "tuple[int, ...]"} if has_call else {})):
         _refuse("Its recipe is damaged: prompt, seed or strength is missing.")
     if value["seed"] not in recipe.seeds or value["strength"] not in recipe.strengths:
         _refuse("Its recipe was changed: the picture's seed or strength is not in it.")
     return Shot(0, 0, value["prompt"], value["seed"], float(value["strength"]))
+
+
+def _place(image: Mapping[str, Any]) -> Place:
+    call = image.get("call", list(ALONE))
+    if len(call) != 2 or not 0 <= call[1] < call[0] <= MAX_CALL:
+        _refuse("Its recipe was changed: the place in its call is invalid.")
+    return call[0], call[1]
 
 
 def _adapters(value: Any, strength: float) -> tuple[UsedAdapter, ...]:  # noqa: ANN401 - JSON
@@ -190,7 +206,7 @@ def _is_table(value: Any, kinds: Mapping[str, str]) -> bool:  # noqa: ANN401 - J
     return (
         isinstance(value, dict)
         and value.keys() == kinds.keys()
-        and all(_TYPES[kind](value[name]) for name, kind in kinds.items())
+        and all(_fits(kind, value[name]) for name, kind in kinds.items())
     )
 
 
