@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import facet_counters, guards, statistics
+from registry import facet_counters, guards, hooks, statistics
 from registry.search import schema as search_schema
 
 
@@ -22,6 +22,10 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         """Keep the triggers out of the way of migrations, and put them back after."""
+        # Models can be imported from here on.
+        from registry.packs.selectors import stored_bytes  # noqa: PLC0415
+
+        hooks.stored_bytes.add(stored_bytes)
         pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
         post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
 
