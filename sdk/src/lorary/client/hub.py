@@ -18,6 +18,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
+from lorary.client.packs import Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers import publishing, pulling
 from lorary.client.transfers.cache import Cache
@@ -35,7 +36,7 @@ _MORE_BYTES = 1024 * 1024  # of what follows the header, where alphas may be
 StrPath = str | os.PathLike[str]
 
 
-class Hub(Curating):
+class Hub(Curating, Packing):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError` and nothing else of HTTP.
 
     Usable as a context manager, which closes its connections; several threads may share one.

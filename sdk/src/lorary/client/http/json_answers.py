@@ -177,8 +177,9 @@ def failure_of(
     Args:
         token_place: Where the token was that came with the request; told of one that is refused.
         sign_in: How to sign in, where no token came with it; told of what is not found, for a hub
-            does not say whether something private is there. Not where the fact ``adapter`` tells
-            that it is seen, and lacks what was asked for; hubs that are older tell no such fact.
+            does not say whether something private is there. Not where the fact ``adapter`` or
+            ``pack`` tells that it is seen, and lacks what was asked for; hubs that are older tell
+            no such fact.
     """
     try:
         document = json.loads(body)
@@ -198,7 +199,7 @@ def failure_of(
     detail = detail[:_MAX_DETAIL]
     if token_place and issubclass(cls, Unauthenticated):
         detail = f"{detail.rstrip('.')}. {token_place}"
-    if sign_in and cls is NotFound and "adapter" not in facts:
+    if sign_in and cls is NotFound and not {"adapter", "pack"} & facts.keys():
         detail = f"{detail.rstrip('.')}. {sign_in}"
     return cls(
         detail,
