@@ -187,6 +187,9 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
     "POST settings/content": _form(lambda _: {"level": "mature"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
+    f"POST packs/{PAGE}/edit": _form(
+        lambda _: {"kind": "style", "maturity": "general", "visibility": "unlisted"}
+    ),
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),
