@@ -10,7 +10,7 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import facet_counters, guards, planner
+from registry import facet_counters, guards, hooks, planner
 from registry.search import schema as search_schema
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ class RegistryConfig(AppConfig):
     def ready(self) -> None:
         """Prepare connections; remove the triggers before migrations, and put them back after."""
         connection_created.connect(_prepare, dispatch_uid="registry.planner")
+        # Models can be imported from here on.
+        from registry.packs.selectors import stored_bytes  # noqa: PLC0415
+
+        hooks.stored_bytes.add(stored_bytes)
         pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
         post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry.models import Adapter, Event, User
+from registry.models import Adapter, Event, Pack, User
 
 
 def record(
@@ -18,4 +18,18 @@ def record(
     """Write one event; call it inside the transaction of the change that it describes."""
     return Event.objects.create(
         actor=actor, verb=verb, adapter=adapter, subject=subject[:120], facts=facts
+    )
+
+
+def record_of_pack(
+    *,
+    actor: User,
+    verb: str,
+    pack: Pack,
+    subject: str = "",
+    **facts: Any,  # noqa: ANN401 - JSON
+) -> Event:
+    """Write one event about a pack; call it inside the transaction of the change it tells of."""
+    return Event.objects.create(
+        actor=actor, verb=verb, pack=pack, subject=subject[:120], facts=facts
     )

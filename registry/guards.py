@@ -88,7 +88,65 @@ def _sealed(row: str) -> str:
 
 _FILE = ("revision_id", "path", "role", "variant", "is_primary", "blob_id")
 _REVISION = ("adapter_id", "commit", "manifest_sha256", "message", "author_id", "created_at")
-_NAMES = ("registry_adaptername", "registry_namespacename")
+_NAMES = ("registry_adaptername", "registry_namespacename", "registry_packname")
+_HISTORIES = (
+    ("move", "registry_aliasmove", "revision_id"),
+    ("pack_move", "registry_packaliasmove", "after_id"),
+)
+
+
+def _of_standing_pack(variant: str) -> str:
+    """Whether the version of a pack's variant was not withdrawn."""
+    return (
+        'EXISTS (SELECT 1 FROM "registry_packvariant" AS "w" '  # noqa: S608 - words of this module
+        'JOIN "registry_packversion" AS "v" ON "v"."id" = "w"."version_id" '
+        f'WHERE "w"."id" = {variant} AND "v"."state" <> \'withdrawn\')'
+    )
+
+
+_OF_PACK = (
+    Rule(
+        "pack_version_named", "registry_packversion", "UPDATE",
+        _differs("pack_id", "number", "manifest_sha256"),
+        "the number and the manifest's digest of a pack's version",
+        ("pack_id", "number", "manifest_sha256"),
+    ),
+    Rule(
+        "pack_manifest", "registry_packversion", "UPDATE",
+        "NEW.\"state\" <> 'withdrawn' AND (NEW.\"manifest\" <> OLD.\"manifest\" OR "
+        'COALESCE(NEW."blob_id", 0) <> COALESCE(OLD."blob_id", 0))',
+        "the manifest of a pack's version until it is withdrawn", ("manifest", "blob_id"),
+    ),
+    Rule(
+        "pack_version_state", "registry_packversion", "UPDATE",
+        "OLD.\"state\" = 'withdrawn' AND NEW.\"state\" <> 'withdrawn'",
+        "withdrawn versions of packs withdrawn", ("state",),
+    ),
+    Rule(
+        "pack_version_removed", "registry_packversion", "DELETE", "1 = 1",
+        "every version of a pack; withdraw it instead",
+    ),
+    Rule(
+        "pack_number_given", "registry_pack", "UPDATE", 'NEW."last_number" < OLD."last_number"',
+        "numbers of packs' versions from being given twice", ("last_number",),
+    ),
+    Rule(
+        "pack_part_changed", "registry_packpart", "UPDATE", "1 = 1",
+        "the parts of packs: none is changed",
+    ),
+    Rule(
+        "pack_part_removed", "registry_packpart", "DELETE", _of_standing_pack('OLD."variant_id"'),
+        "the parts of a pack until its version is withdrawn",
+    ),
+    Rule(
+        "pack_variant_changed", "registry_packvariant", "UPDATE", "1 = 1",
+        "the variants of packs: none is changed",
+    ),
+    Rule(
+        "pack_variant_removed", "registry_packvariant", "DELETE", _of_standing_pack('OLD."id"'),
+        "the variants of a pack until its version is withdrawn",
+    ),
+)  # fmt: skip
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -134,14 +192,21 @@ RULES: tuple[Rule, ...] = (
         "number_given", "registry_adapter", "UPDATE", 'NEW."last_number" < OLD."last_number"',
         "numbers of versions from being given twice", ("last_number",),
     ),
-    Rule(
-        "move_changed", "registry_aliasmove", "UPDATE", "1 = 1",
-        "the history of aliases: no move is changed",
-        ("alias_id", "revision_id", "actor_id", "created_at"),
+    *_OF_PACK,
+    *(
+        Rule(
+            f"{prefix}_changed", table, "UPDATE", "1 = 1",
+            "the history of aliases: no move is changed",
+            ("alias_id", target, "actor_id", "created_at"),
+        )
+        for prefix, table, target in _HISTORIES
     ),
-    Rule(
-        "move_removed", "registry_aliasmove", "DELETE", "1 = 1",
-        "the history of aliases: no move is removed",
+    *(
+        Rule(
+            f"{prefix}_removed", table, "DELETE", "1 = 1",
+            "the history of aliases: no move is removed",
+        )
+        for prefix, table, _target in _HISTORIES
     ),
     *(
         Rule(

@@ -11,6 +11,9 @@ from hub.api.adapters.hashes import Hashes, HashView
 from hub.api.adapters.views import Adapters, AdapterView
 from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
+from hub.api.packs.aliases import PackAliases, PackAliasHistory, PackAliasView
+from hub.api.packs.versions import PackVersions, PackVersionView, PackVersionWithdraw, PackYank
+from hub.api.packs.views import Packs, PackView, PackWithdraw
 from hub.api.previews.covers import CoverView
 from hub.api.previews.gallery import SampleView, VersionSamples
 from hub.api.previews.renders import (
@@ -45,6 +48,8 @@ from hub.api.versions.views import (
 
 ADAPTER = "adapters/<str:owner>/<str:name>"
 VERSION = "adapters/<str:owner>/<str:name>/versions/<str:version>"
+PACK = "packs/<str:owner>/<str:name>"
+PACK_VERSION = f"{PACK}/versions/<str:version>"
 
 v1: list[URLPattern] = [
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
@@ -75,6 +80,22 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/report", VersionReport.as_view(), name="api-version-report"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
+    path("packs", Packs.as_view(), name="api-packs"),
+    path(PACK, PackView.as_view(), name="api-pack"),
+    path(f"{PACK}/withdraw", PackWithdraw.as_view(), name="api-pack-withdraw"),
+    path(f"{PACK}/aliases", PackAliases.as_view(), name="api-pack-aliases"),
+    path(
+        f"{PACK}/aliases/<path:alias>/history",
+        PackAliasHistory.as_view(),
+        name="api-pack-alias-moves",
+    ),
+    path(f"{PACK}/aliases/<path:alias>", PackAliasView.as_view(), name="api-pack-alias"),
+    path(f"{PACK}/versions", PackVersions.as_view(), name="api-pack-versions"),
+    path(PACK_VERSION, PackVersionView.as_view(), name="api-pack-version"),
+    path(f"{PACK_VERSION}/yank", PackYank.as_view(), name="api-pack-yank"),
+    path(
+        f"{PACK_VERSION}/withdraw", PackVersionWithdraw.as_view(), name="api-pack-version-withdraw"
+    ),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),

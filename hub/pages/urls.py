@@ -15,6 +15,8 @@ from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
+from hub.pages.packs import edits as pack_edits
+from hub.pages.packs import views as packs
 from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
@@ -79,6 +81,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
+    path("packs", page(packs.index), name="packs"),
+    path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),
+    path("packs/<str:owner>/<str:name>/edit", page(pack_edits.edit), name="pack-edit"),
     path("help/client/<str:file>", page(client.send), name="client"),
     path("help/use", page(usage.show), name="use"),
     path("styleguide", page(styleguide.show), name="styleguide"),

@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.errors import Forbidden, Gone, NotFound, ScopeMissing, Unauthenticated
-from registry.models import WRITING_ROLES, Adapter, Membership, Namespace, User
+from registry.models import WRITING_ROLES, Adapter, Membership, Namespace, Pack, User
 
 
 def memberships(user: User) -> QuerySet[Membership]:
@@ -86,20 +86,20 @@ def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) 
 
 
 def _require_writable(
-    actor: User | AnonymousUser | None, namespace: Namespace, adapter: Adapter | None
+    actor: User | AnonymousUser | None, namespace: Namespace, thing: Adapter | Pack | None
 ) -> User:
     user = require_scope(actor, "write")
     if not namespace.is_writable_by(user):
-        text = (
-            _("You cannot publish under “%(name)s”.")
-            if adapter is None
-            else _("You cannot change adapters of “%(name)s”.")
-        )
+        text = _("You cannot publish under “%(name)s”.")
+        if isinstance(thing, Adapter):
+            text = _("You cannot change adapters of “%(name)s”.")
+        elif isinstance(thing, Pack):
+            text = _("You cannot change packs of “%(name)s”.")
         raise Forbidden(text % {"name": namespace.name}, owner=namespace.name)
-    token = user.access_token
+    token, adapter = user.access_token, thing if isinstance(thing, Adapter) else None
     if token is not None and not token.covers(namespace, adapter):
         text = _("This token is limited to “%(bound)s”. Use a token for “%(name)s”.")
-        name = adapter.full_name if adapter is not None else namespace.name
+        name = thing.full_name if thing is not None else namespace.name
         raise Forbidden(
             text % {"bound": token.bound_to, "name": name},
             owner=namespace.name,
@@ -121,26 +121,36 @@ def require_adapter(actor: User | AnonymousUser | None, adapter: Adapter) -> Use
     return user
 
 
-def _require_own(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
+def require_pack(actor: User | AnonymousUser | None, pack: Pack) -> User:
+    """Return the actor, who must be allowed to change the pack; see ``require_adapter``."""
+    user = _require_own(actor, pack)
+    require_standing(pack)
+    return user
+
+
+def _require_own(actor: User | AnonymousUser | None, thing: Adapter | Pack) -> User:
     user = require_user(actor)
-    if not Adapter.objects.visible_to(user).filter(pk=adapter.pk).exists():
-        raise NotFound(_("There is no such adapter."))
-    return _require_writable(user, adapter.namespace, adapter)
+    is_pack = isinstance(thing, Pack)
+    rows = Pack.objects.visible_to(user) if is_pack else Adapter.objects.visible_to(user)
+    if not rows.filter(pk=thing.pk).exists():
+        raise NotFound(_("There is no such pack.") if is_pack else _("There is no such adapter."))
+    return _require_writable(user, thing.namespace, thing)
 
 
-def require_standing(adapter: Adapter) -> None:
-    """Refuse an adapter that was withdrawn as a whole.
+def require_standing(thing: Adapter | Pack) -> None:
+    """Refuse an adapter or a pack that was withdrawn as a whole.
 
     Raises:
         Gone: it was withdrawn.
     """
-    if adapter.withdrawn_reason:
+    if thing.withdrawn_reason:
         text = _("“%(name)s” was withdrawn and accepts no changes: %(reason)s")
-        facts = {"name": adapter.full_name, "reason": adapter.withdrawn_reason}
-        raise Gone(text % facts, adapter=adapter.full_name, reason=adapter.withdrawn_reason)
+        facts = {"name": thing.full_name, "reason": thing.withdrawn_reason}
+        noun = "pack" if isinstance(thing, Pack) else "adapter"
+        raise Gone(text % facts, reason=thing.withdrawn_reason, **{noun: thing.full_name})
 
 
-def require_owner_or_operator(actor: User | AnonymousUser | None, adapter: Adapter) -> User:
-    """Return the actor, who must be allowed to change the adapter or an administrator."""
+def require_owner_or_operator(actor: User | AnonymousUser | None, thing: Adapter | Pack) -> User:
+    """Return the actor, who must be allowed to withdraw an adapter or a pack or its versions."""
     user = require_user(actor)
-    return user if is_operator(user) else _require_own(user, adapter)
+    return user if is_operator(user) else _require_own(user, thing)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -21,6 +22,7 @@ from registry.models import (
     Kind,
     Maturity,
     Namespace,
+    Pack,
     Tag,
     User,
     Visibility,
@@ -33,7 +35,12 @@ MAX_TAGS = 30
 #: Maximum length of each text, in characters.
 LIMITS = {"title": 120, "summary": 280, "card": 200_000, "licence": 64}
 
-_CHOICES = {"kind": Kind, "visibility": Visibility, "access": Access, "maturity": Maturity}
+_CHOICES: dict[str, type[TextChoices]] = {
+    "kind": Kind,
+    "visibility": Visibility,
+    "access": Access,
+    "maturity": Maturity,
+}
 _TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
 
 EDITABLE = frozenset({*LIMITS, *_CHOICES, "tags"})
@@ -62,7 +69,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             adapter = Adapter(namespace=namespace, name=name, key=key_of(name), **fields)
             adapter.save()
             AdapterName.objects.create(namespace=namespace, adapter=adapter, key=adapter.key)
-            _set_tags(adapter, tags or [])
+            set_tags(adapter, tags or [])
             root = manifests.commit(
                 actor=user, adapter=adapter, parent=None, entries=[], message="Create adapter"
             )
@@ -72,7 +79,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
                 actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
             )
     except IntegrityError as error:
-        raise _taken(namespace, name) from error
+        raise taken(namespace, name) from error
     return adapter
 
 
@@ -91,7 +98,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
             setattr(adapter, field, value)
         adapter.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
-            _set_tags(adapter, tags)
+            set_tags(adapter, tags)
         documents.save(adapter)
         facet_counters.fold_soon()
         events.record(
@@ -117,7 +124,7 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
             if known is None:
                 AdapterName.objects.create(namespace=adapter.namespace, adapter=adapter, key=key)
             elif known.adapter_id != adapter.pk:
-                raise _taken(adapter.namespace, name)
+                raise taken(adapter.namespace, name)
             adapter.name, adapter.key = name, key
             adapter.save(update_fields=["name", "key", "updated_at"])
             documents.save(adapter)
@@ -129,7 +136,7 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
                 before=before,
             )
     except IntegrityError as error:
-        raise _taken(adapter.namespace, name) from error
+        raise taken(adapter.namespace, name) from error
     return adapter
 
 
@@ -142,7 +149,8 @@ def refresh(adapter: Adapter) -> None:
     adapter.refresh_from_db()
 
 
-def _taken(namespace: Namespace, name: str) -> NameTaken:
+def taken(namespace: Namespace, name: str) -> NameTaken:
+    """Return the refusal of a name that is or was in use."""
     full = f"{namespace.name}/{name}"
     text = _("“%(name)s” is in use or was used before. Choose another name.")
     return NameTaken(text % {"name": full}, name=full)
@@ -150,42 +158,65 @@ def _taken(namespace: Namespace, name: str) -> NameTaken:
 
 def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
     """Return checked card fields and tags; a refusal lists all invalid fields."""
-    faults = {field: _("There is no such field.") for field in card.keys() - EDITABLE}
-    fields: dict[str, str] = {}
-    for field in card.keys() & EDITABLE - {"tags"}:
-        value = card[field]
-        check = _choice_fault if field in _CHOICES else _text_fault
-        if fault := check(field, value):
-            faults[field] = fault
-        fields[field] = value
+    fields, tags, faults = checked_fields(card, limits=LIMITS, choices=_CHOICES)
     if "licence" in fields and "licence" not in faults:
         fields["permissions"] = licences.permissions_of(fields["licence"])
     if fields.get("access", Access.OPEN) != Access.OPEN and "access" not in faults:
         faults["access"] = _("Gated access is not supported yet. Make the adapter private instead.")
-    tags = card.get("tags")
-    if tags is not None and (fault := _tags_fault(tags)):
-        faults["tags"] = fault
-    if faults:
-        raise Invalid(" ".join(str(fault) for fault in faults.values()), fields=faults)
+    refuse(faults)
     return fields, tags
 
 
-def _choice_fault(field: str, value: object) -> str:
-    if value in _CHOICES[field].values:
+def checked_fields(
+    card: dict[str, Any], *, limits: Mapping[str, int], choices: Mapping[str, type[TextChoices]]
+) -> tuple[dict[str, str], list[str] | None, dict[str, str]]:
+    """Return the fields of a card, its tags (None if left out), and the faults by field.
+
+    Args:
+        card: Texts, choices and ``tags`` by name.
+        limits: Texts, with their longest length in characters.
+        choices: Choices, with their values.
+    """
+    known = {*limits, *choices, "tags"}
+    faults = {field: _("There is no such field.") for field in card.keys() - known}
+    fields: dict[str, str] = {}
+    for field in card.keys() & known - {"tags"}:
+        value = card[field]
+        if field in choices:
+            fault = _choice_fault(field, value, choices[field])
+        else:
+            fault = _text_fault(field, value, limits[field])
+        if fault:
+            faults[field] = fault
+        fields[field] = value
+    tags = card.get("tags")
+    if tags is not None and (fault := _tags_fault(tags)):
+        faults["tags"] = fault
+    return fields, tags, faults
+
+
+def refuse(faults: Mapping[str, str]) -> None:
+    """Raise Invalid with all faults, if there are any."""
+    if faults:
+        raise Invalid(" ".join(str(fault) for fault in faults.values()), fields=dict(faults))
+
+
+def _choice_fault(field: str, value: object, choices: type[TextChoices]) -> str:
+    if value in choices.values:
         return ""
     return _("%(field)s must be one of: %(all)s.") % {
         "field": field,
-        "all": ", ".join(_CHOICES[field].values),
+        "all": ", ".join(choices.values),
     }
 
 
-def _text_fault(field: str, value: object) -> str:
+def _text_fault(field: str, value: object, limit: int) -> str:
     if not isinstance(value, str):
         return _("%(field)s must be text.") % {"field": field}
-    if len(value) > LIMITS[field]:
+    if len(value) > limit:
         return _("%(field)s can have at most %(limit)d characters.") % {
             "field": field,
-            "limit": LIMITS[field],
+            "limit": limit,
         }
     if has_control(value):
         return _("%(field)s must not contain control characters.") % {"field": field}
@@ -210,10 +241,11 @@ def is_tag(word: str) -> bool:
     return _TAG.match(" ".join(word.casefold().split())) is not None
 
 
-def _set_tags(adapter: Adapter, tags: Sequence[str]) -> None:
+def set_tags(thing: Adapter | Pack, tags: Sequence[str]) -> None:
+    """Set the tags, in lower case."""
     fold: Callable[[str], str] = str.casefold
     names = sorted({fold(" ".join(tag.split())) for tag in tags})
-    adapter.tags.set([Tag.objects.get_or_create(name=name)[0] for name in names])
+    thing.tags.set([Tag.objects.get_or_create(name=name)[0] for name in names])
 
 
 def stale_permissions() -> list[tuple[str, str]]:

@@ -13,8 +13,11 @@ from registry.models.choices import (
     HashKind,
     JobState,
     Kind,
+    LookKind,
     Maturity,
     NamespaceKind,
+    Output,
+    PartRole,
     Role,
     Severity,
     UploadState,
@@ -25,6 +28,16 @@ from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
 from registry.models.job import Job, Worker, WorkerWish
 from registry.models.namespace import Membership, Namespace, NamespaceName
+from registry.models.pack import (
+    Pack,
+    PackAlias,
+    PackAliasMove,
+    PackName,
+    PackPart,
+    PackVariant,
+    PackVersion,
+    PackWord,
+)
 from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.search import SearchDocument, SpellingKey
 from registry.models.token import AccessToken
@@ -60,11 +73,22 @@ __all__ = [
     "Job",
     "JobState",
     "Kind",
+    "LookKind",
     "Maturity",
     "Membership",
     "Namespace",
     "NamespaceKind",
     "NamespaceName",
+    "Output",
+    "Pack",
+    "PackAlias",
+    "PackAliasMove",
+    "PackName",
+    "PackPart",
+    "PackVariant",
+    "PackVersion",
+    "PackWord",
+    "PartRole",
     "Revision",
     "Role",
     "SearchDocument",

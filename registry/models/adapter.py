@@ -40,35 +40,39 @@ class AdapterQuerySet(models.QuerySet["Adapter"]):
     def visible_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters whose page the user may open (unlisted ones included)."""
         visible = ~Q(visibility=Visibility.PRIVATE) & Q(blocked_reason="")
-        return self.filter(visible | _in_own_namespace(user))
+        return self.filter(visible | _of_own(user))
 
     def open_to(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Visible adapters whose files the user may download."""
-        return self.visible_to(user).filter(Q(access=Access.OPEN) | _in_own_namespace(user))
+        return self.visible_to(user).filter(Q(access=Access.OPEN) | _of_own(user))
 
     def listed_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters that searches and listings may show to the user."""
-        return self.filter(_LISTED | _in_own_namespace(user), withdrawn_reason="")
+        return self.filter(_LISTED | _of_own(user), withdrawn_reason="")
 
     def listed_only_for(self, user: User | AnonymousUser | None) -> AdapterQuerySet:
         """Adapters of ``listed_for`` that are not listed for everybody."""
-        return self.filter(~_LISTED, _in_own_namespace(user), withdrawn_reason="")
+        return self.filter(~_LISTED, _of_own(user), withdrawn_reason="")
 
 
 #: Condition for adapters that are listed for everybody, if they were not withdrawn.
 _LISTED = Q(visibility=Visibility.PUBLIC, blocked_reason="", latest_version__isnull=False)
 
 
-def _in_own_namespace(user: User | AnonymousUser | None) -> Q:
-    """Condition for adapters of namespaces the user owns or belongs to.
-
-    A bound token limits it to what the token is bound to.
-    """
+def in_own_namespace(user: User | AnonymousUser | None) -> Q:
+    """Condition for rows of namespaces the user owns or belongs to, whatever the token."""
     if user is None or not user.is_authenticated:
         return Q(pk__in=[])
     mine = Namespace.objects.filter(Q(user=user) | Q(memberships__user=user))
-    own, token = Q(namespace__in=mine.values("pk")), user.access_token
-    return own if token is None else own & token.covered()
+    return Q(namespace__in=mine.values("pk"))
+
+
+def _of_own(user: User | AnonymousUser | None) -> Q:
+    """Condition for own adapters. A bound token limits it to what the token is bound to."""
+    own = in_own_namespace(user)
+    if user is None or not user.is_authenticated or user.access_token is None:
+        return own
+    return own & user.access_token.covered()
 
 
 class Adapter(models.Model):

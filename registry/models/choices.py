@@ -39,12 +39,44 @@ class Kind(models.TextChoices):
     OTHER = "other", _("Other")
 
 
+class LookKind(models.TextChoices):
+    """What the look of a pack is about."""
+
+    STYLE = "style", _("Style")
+    LIGHTING = "lighting", _("Lighting")
+    CHARACTER = "character", _("Character")
+    SCENE = "scene", _("Scene")
+    DETAIL = "detail", _("Detail")
+    OTHER = "other", _("Other")
+
+
+class PartRole(models.TextChoices):
+    """What a part of a pack contributes to the look."""
+
+    STYLE = "style", _("Style")
+    LIGHTING = "lighting", _("Lighting")
+    CHARACTER = "character", _("Character")
+    DETAIL = "detail", _("Detail")
+
+
+class Output(models.TextChoices):
+    """What a variant of a pack makes."""
+
+    IMAGE = "image", _("Image")
+    VIDEO = "video", _("Video")
+
+
 class Visibility(models.TextChoices):
-    """Who can find and see an adapter."""
+    """Who can find and see an adapter or a pack."""
 
     PUBLIC = "public", _("Public")
     UNLISTED = "unlisted", _("Unlisted")
     PRIVATE = "private", _("Private")
+
+    @property
+    def rank(self) -> int:
+        """How many can see it: 0 for private."""
+        return len(Visibility) - 1 - list(Visibility).index(self)
 
 
 class Access(models.TextChoices):

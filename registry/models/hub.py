@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from registry.models.adapter import Adapter
+from registry.models.pack import Pack
 
 
 class Hub(models.Model):
@@ -44,12 +45,15 @@ class Event(models.Model):
     adapter = models.ForeignKey(
         Adapter, on_delete=models.SET_NULL, related_name="events", null=True, blank=True
     )
+    pack = models.ForeignKey(
+        Pack, on_delete=models.SET_NULL, related_name="events", null=True, blank=True
+    )
     subject = models.CharField(max_length=120, blank=True)
     facts = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """Feeds are read by adapter and by time."""
+        """Feeds are read by adapter, by pack and by time."""
 
         ordering = ["-id"]
         indexes = [models.Index(fields=["adapter", "-id"], name="event_by_adapter")]

@@ -107,6 +107,12 @@ class AccessToken(models.Model):
             return models.Q(**{f"{path}__namespace" if path else "namespace": self.namespace_id})
         return models.Q()
 
+    def covered_packs(self) -> models.Q:
+        """Return the condition for packs that the token may be used for."""
+        if self.adapter_id is not None:
+            return models.Q(pk__in=[])
+        return models.Q() if self.namespace_id is None else models.Q(namespace=self.namespace_id)
+
     def covers(self, namespace: Namespace, adapter: Adapter | None = None) -> bool:
         """Whether the token may be used for an adapter, or if None, for the whole namespace."""
         if self.adapter_id is not None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.packs import services as packs
 from tests.whole import IS_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, Version
+    from registry.models import Adapter, User, Version
     from tests.api.conftest import Caller
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -23,7 +24,7 @@ FIELDS = (
     "name", "owner", "title", "kind", "summary", "card", "tags", "licence", "maturity",
     "visibility", "access", "path", "size", "sha256", "scopes", "uploads", "label", "notes",
     "family", "lineage", "trigger_words", "strength", "strength_min", "strength_max", "publish",
-    "reason", "to", "expected", "hashes",
+    "reason", "to", "expected", "hashes", "manifest",
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -34,12 +35,14 @@ ADDRESSES = (
     ("post", "adapters"), ("patch", "adapters/ada/noir"), ("post", "uploads"), ("post", "tokens"),
     ("post", "adapters/ada/noir/versions"), ("patch", "adapters/ada/noir/versions/v1"),
     ("post", "adapters/ada/noir/versions/v1/yank"), ("post", "hashes"),
-    ("put", "adapters/ada/noir/aliases/a"),
+    ("put", "adapters/ada/noir/aliases/a"), ("post", "packs"), ("patch", "packs/ada/dusk"),
+    ("post", "packs/ada/dusk/versions"), ("put", "packs/ada/dusk/aliases/a"),
 )  # fmt: skip
 
 
 @pytest.fixture
-def shelf(noir: Adapter, released: Callable[..., Version], lora: bytes) -> Version:
+def shelf(ada: User, noir: Adapter, released: Callable[..., Version], lora: bytes) -> Version:
+    packs.create(actor=ada, name="dusk")
     return released(noir, lora)
 
 
@@ -74,5 +77,6 @@ def test_no_body_breaks_the_server(
     )
 )
 def test_no_query_breaks_the_search(stranger: Caller, shelf: Version, query: Any) -> None:
-    answer = stranger.get("/api/v1/adapters", query)
-    assert answer.status_code < 500, answer.content
+    for noun in ("adapters", "packs"):
+        answer = stranger.get(f"/api/v1/{noun}", query)
+        assert answer.status_code < 500, answer.content

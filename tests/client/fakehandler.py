@@ -29,6 +29,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body_bytes: int
+    body: bytes = b""  # of JSON alone
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,11 +47,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_GET  # noqa: N815 - names of http.server
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - http.server's
 
     def _answer(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        seen = Seen(self.command, self.path, dict(self.headers), len(self.body))
+        said = self.body if self.headers.get("Content-Type") == "application/json" else b""
+        seen = Seen(self.command, self.path, dict(self.headers), len(self.body), said)
         self.hub = self.state
         with self.hub.lock:
             self.hub.seen.append(seen)

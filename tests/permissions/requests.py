@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from hub.pages.help.client import wheel
 from tests.builders.adapters import DENOISERS, kohya
+from tests.packs import manifest, part, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,6 +107,8 @@ DEFAULTS: dict[str, Any] = {
 
 ADAPTER = "api/v1/adapters/<str:owner>/<str:name>"
 VERSION = f"{ADAPTER}/versions/<str:version>"
+PACK = "api/v1/packs/<str:owner>/<str:name>"
+PACK_VERSION = f"{PACK}/versions/<str:version>"
 MODEL = "api/models/<str:owner>/<str:name>"
 PAGE = "<str:owner>/<str:name>"
 REASON: Any = _json(lambda _: {"reason": "Copied"})
@@ -128,6 +131,15 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {VERSION}/yank": REASON,
     f"POST {VERSION}/withdraw": REASON,
     f"POST {VERSION}/samples": _bytes,
+    "POST api/v1/packs": _json(lambda _: {"name": "fresh"}),
+    f"PATCH {PACK}": _json(lambda _: {"title": "Other"}),
+    f"POST {PACK}/withdraw": REASON,
+    f"PUT {PACK}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
+    f"POST {PACK}/versions": _json(
+        lambda _: {"manifest": manifest(variant(part("studio/public", strength=0.5)))}
+    ),
+    f"POST {PACK_VERSION}/yank": REASON,
+    f"POST {PACK_VERSION}/withdraw": REASON,
     "POST api/v1/hashes": _json(lambda at: {"hashes": [at["sha256"]]}),
     "GET api/v1/hashes/<str:value>": _with(value="sha256"),
     "POST api/v1/tryouts": _json(
@@ -175,6 +187,9 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
     "POST settings/content": _form(lambda _: {"level": "mature"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
+    f"POST packs/{PAGE}/edit": _form(
+        lambda _: {"kind": "style", "maturity": "general", "visibility": "unlisted"}
+    ),
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),

@@ -1,8 +1,9 @@
-"""A hub with an adapter in every state, and every kind of caller.
+"""A hub with an adapter and a pack in every state, and every kind of caller.
 
-The adapters belong to the organisation ``studio``; ``ada`` may write there, ``rita`` is a member
-who may only read, ``bob`` is somebody else and ``otto`` runs the hub. What belongs to a person (an
-upload, a token, a try-out) is ada's.
+A pack is called like the adapter that is its only part; “gated” ones have a gated part, and a
+“draft” has no version. All belong to the organisation ``studio``; ``ada`` may write there, ``rita``
+is a member who may only read, ``bob`` is somebody else and ``otto`` runs the hub. What belongs to a
+person (an upload, a token, a try-out) is ada's.
 """
 
 from __future__ import annotations
@@ -47,11 +48,16 @@ from registry.models import (
     Namespace,
     NamespaceKind,
     NamespaceName,
+    Pack,
+    PackVersion,
     Role,
     User,
     Version,
     Worker,
 )
+from registry.packs import aliases as pack_aliases
+from registry.packs import publish, states
+from registry.packs import services as packs
 from registry.publication import services as publication
 from registry.tokens import services as tokens
 from registry.uploads import services as uploads
@@ -59,6 +65,7 @@ from registry.versions import services as versions
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
+from tests.packs import manifest, part, variant
 from tests.stored import blob_of
 
 #: What an adapter can be like; each is the name of one.
@@ -184,7 +191,8 @@ class World:
             aliases.point(actor=ada, adapter=adapter, name="stable", to=version.revision)
         image, film, sheet, sample = _pictures(version, ada)
         reported = _report(version)
-        _change(adapter, version, state, ada, otto)
+        pack = packs.create(actor=ada, owner=studio, name=state)
+        _change(adapter, version, state, ada, otto, pack)
         weights = version.revision.files.get(path="noir.safetensors")
         self.places[state] = {
             "owner": OWNER, "name": state, "version": version.name, "path": "noir.safetensors",
@@ -244,7 +252,14 @@ def _report(version: Version) -> ReportPicture:
     )  # fmt: skip
 
 
-def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: User) -> None:
+def _change(
+    adapter: Adapter, version: Version, state: str, ada: User, otto: User, pack: Pack
+) -> None:
+    if state != "draft":
+        document = manifest(variant(part(adapter)))
+        pack_version = publish.publish(actor=ada, pack=pack, manifest=document)
+        pack_aliases.point(actor=ada, pack=pack, name="stable", to=pack_version)
+        _change_pack(pack_version, state, ada, otto)
     if state in {"unlisted", "private"}:
         cards.edit_adapter(actor=ada, adapter=adapter, visibility=state)
     elif state.startswith("gated"):
@@ -257,3 +272,17 @@ def _change(adapter: Adapter, version: Version, state: str, ada: User, otto: Use
         withdraw.withdraw(actor=ada, version=version, reason="Copied")
     elif state == "withdrawn":
         withdraw.withdraw_adapter(actor=otto, adapter=adapter, reason="Copied")
+
+
+def _change_pack(version: PackVersion, state: str, ada: User, otto: User) -> None:
+    pack = version.pack
+    if state in {"unlisted", "private"}:
+        packs.describe(actor=ada, pack=pack, visibility=state)
+    elif state == "blocked":
+        Pack.objects.filter(pk=pack.pk).update(blocked_reason="Rights")
+    elif state == "yanked":
+        states.yank(actor=ada, version=version, reason="Blurred")
+    elif state == "version-withdrawn":
+        states.withdraw(actor=ada, version=version, reason="Copied")
+    elif state == "withdrawn":
+        states.withdraw_pack(actor=otto, pack=pack, reason="Copied")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,12 +22,20 @@ from registry.models import (
     Blob,
     File,
     NamespaceName,
+    Pack,
+    PackAliasMove,
+    PackName,
+    PackPart,
+    PackVariant,
+    PackVersion,
     Revision,
     Upload,
     User,
     Version,
 )
+from registry.packs import aliases, states
 from registry.publication import services as publication
+from tests import packs
 from tests.registry.files import LORA, OTHER
 
 pytestmark = pytest.mark.django_db
@@ -217,6 +226,30 @@ def test_the_history_of_aliases_stays(version: Version, noir: Adapter) -> None:
     refused(lambda: sql("UPDATE registry_aliasmove SET created_at = created_at"))
     refused(AliasMove.objects.all().delete)
     refused(lambda: sql("DELETE FROM registry_aliasmove"))
+
+
+def test_a_version_of_a_pack_keeps_its_manifest_and_parts(
+    version: Version, ada: User, noir: Adapter
+) -> None:
+    pack_version = packs.published(ada, noir)
+    aliases.point(actor=ada, pack=pack_version.pack, name="stable", to=pack_version)
+    rows = PackVersion.objects.all()
+    changes: list[dict[str, Any]] = [
+        {"number": 2}, {"manifest_sha256": "0" * 64}, {"manifest": {}}, {"blob": None},
+    ]  # fmt: skip
+    for change in changes:
+        refused(partial(rows.update, **change))
+    refused(lambda: sql("DELETE FROM registry_packversion"))
+    refused(lambda: Pack.objects.update(last_number=0))
+    refused(lambda: PackPart.objects.update(strength=2))
+    refused(PackPart.objects.all().delete)
+    refused(lambda: PackVariant.objects.update(name="x"))
+    refused(lambda: sql("DELETE FROM registry_packvariant"))
+    refused(PackName.objects.all().delete)
+    refused(lambda: PackAliasMove.objects.update(after=None))
+    refused(PackAliasMove.objects.all().delete)
+    states.withdraw(actor=ada, version=pack_version, reason="Copied")
+    refused(lambda: rows.update(state="published"))
 
 
 def test_every_rule_is_held_after_migrations() -> None:

@@ -154,3 +154,14 @@ def test_what_waited_for_the_worker_is_done(ada: Caller, before: dict[str, Any])
     for picture in (sample["url"], image["url"]):
         answer = bob.get(picture.removeprefix(f"http://127.0.0.1:{ada.port}"))
         assert (answer.status, answer.headers["content-type"][:6]) == (200, "image/")
+
+
+def test_a_pack_is_made_of_what_was_there(ada: Caller) -> None:
+    noir = ada.get("/api/v1/adapters/ada/noir").document
+    assert ada.post("/api/v1/packs", {"name": "dusk", "visibility": "private"}).status == 201
+    variant = {
+        "name": "one", "family": noir["family"], "prompt": "noir, {prompt}",
+        "parts": [{"adapter": "ada/noir", "version": noir["latest_version"], "role": "style"}],
+    }  # fmt: skip
+    made = ada.post("/api/v1/packs/ada/dusk/versions", {"manifest": {"variants": [variant]}})
+    assert (made.status, made.document["variants"][0]["complete"]) == (201, True)

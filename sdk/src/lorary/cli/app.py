@@ -32,9 +32,10 @@ COMMANDS = {
     "yank": ("curation", "yank a version, or restore it"),
     "withdraw": ("curation", "withdraw a version or an adapter permanently"),
     "inspect": ("inspect", "inspect files, without a hub"),
-    "pull": ("pull", "download a version and verify it"),
+    "pull": ("pull", "download a version or a pack and verify it"),
     "push": ("push", "publish files as a version"),
     "uploads": ("uploads", "list your uploads, or cancel them"),
+    "pack": ("packs", "list, show, create, edit or publish packs"),
     "try": ("tryouts", "render a stack of versions without downloading them"),
 }
 

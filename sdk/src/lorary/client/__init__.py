@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         Version,
     )
     from lorary.client.names import Reference
+    from lorary.client.packs import Pack, PackPart, PackVariant, PackVersion
     from lorary.client.progress import OnProgress, Progress
     from lorary.client.reports import Figure, Report
     from lorary.client.shortcuts import inspect, pull, push, search
+    from lorary.client.transfers.pack_pulling import PulledPack
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
     from lorary.client.tryouts import Layer, Tryout
@@ -51,10 +53,15 @@ __all__ = [
     "Match",
     "Move",
     "OnProgress",
+    "Pack",
+    "PackPart",
+    "PackVariant",
+    "PackVersion",
     "Previews",
     "Progress",
     "Pulled",
     "PulledFile",
+    "PulledPack",
     "Pushed",
     "Reference",
     "Report",
@@ -85,10 +92,15 @@ _HOMES = {
     "Match": "lorary.client.find_by_hash",
     "Move": "lorary.client.curation",
     "OnProgress": "lorary.client.progress",
+    "Pack": "lorary.client.packs",
+    "PackPart": "lorary.client.packs",
+    "PackVariant": "lorary.client.packs",
+    "PackVersion": "lorary.client.packs",
     "Previews": "lorary.client.models",
     "Progress": "lorary.client.progress",
     "Pulled": "lorary.client.transfers.pulling",
     "PulledFile": "lorary.client.transfers.pulling",
+    "PulledPack": "lorary.client.transfers.pack_pulling",
     "Pushed": "lorary.client.transfers.publishing",
     "Reference": "lorary.client.names",
     "Report": "lorary.client.reports",

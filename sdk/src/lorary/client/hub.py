@@ -18,6 +18,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
+from lorary.client.packs import Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
 from lorary.client.transfers import publishing, pulling
@@ -36,7 +37,7 @@ _MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain al
 StrPath = str | os.PathLike[str]
 
 
-class Hub(Curating):
+class Hub(Curating, Packing):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError`, no HTTP errors.
 
     It is a context manager, which closes its connections; it may be shared by several threads.

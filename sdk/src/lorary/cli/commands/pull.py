@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands import packs
 from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
+from lorary.client.packs import PREFIX
 
 if TYPE_CHECKING:
     from lorary.client import Progress, Pulled, PulledFile
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def _configure(parser: Parser) -> None:
     parser.add_argument(
         "reference",
-        metavar="OWNER/NAME[@VERSION]",
+        metavar="[pack:]OWNER/NAME[@VERSION]",
         help="v3, an alias or a revision after the @; default: the latest version",
     )
     parser.add_argument(
@@ -42,10 +44,22 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="replace files that Lorary did not write, and files of another version",
     )
+    parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
+    parser.add_argument(
+        "--partial", action="store_true", help="pack: leave out parts that are gone"
+    )
     add_endpoint(parser)
 
 
 def _pull(args: Namespace) -> int:
+    if args.reference.startswith(PREFIX):
+        if args.all_files:
+            message = "--all-files is for adapters"
+            raise UsageError(message)
+        return packs.pull(args, _kept)
+    if args.variant or args.partial:
+        message = "--variant and --partial are for packs: lorary pull pack:OWNER/NAME"
+        raise UsageError(message)
     with client.Hub(args.endpoint) as hub, meter(_kept) as draw:
         pulled = hub.pull(
             args.reference,
@@ -135,9 +149,11 @@ COMMANDS = {
         "In DIR a file keeps its own name. A generic name, such as\n"
         "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; another version or\n"
         "variant gets --v2 or --fp16. DIR/.lorary.json records what Lorary wrote; other files are\n"
-        "not replaced without --force.",
+        "not replaced without --force.\n\n"
+        "Of a pack, all files are downloaded, and OWNER--NAME.pack.json says how to use them.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
-        "  lorary pull studio/noir --json | jq -r '.files[].local_path'",
+        "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
+        "  lorary pull pack:studio/dusk@v2 --variant sdxl --to ComfyUI/models/loras",
         _configure,
         _pull,
     ),

@@ -182,7 +182,7 @@ def failure_of(
         token_place: Where the token of the request was found; added if the token was refused.
         sign_in: How to sign in, if the request had no token; added to "not found" errors, since
             the hub does not reveal whether a private object exists. It is not added if the fact
-            ``adapter`` shows that the adapter is visible; older hubs do not send this fact.
+            ``adapter`` or ``pack`` shows that the object is visible; older hubs do not send it.
     """
     try:
         document = json.loads(body)
@@ -202,7 +202,7 @@ def failure_of(
     detail = detail[:_MAX_DETAIL]
     if token_place and issubclass(cls, Unauthenticated):
         detail = f"{detail.rstrip('.')}. {token_place}"
-    if sign_in and cls is NotFound and "adapter" not in facts:
+    if sign_in and cls is NotFound and not {"adapter", "pack"} & facts.keys():
         detail = f"{detail.rstrip('.')}. {sign_in}"
     return cls(
         detail,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.client.errors import DiskFull, Gone, TargetUnusable, Unreachable
+from lorary.client.errors import BadAnswer, DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
 from lorary.client.transfers.cache import Cache, place
@@ -80,11 +80,19 @@ class Destination:
     Attributes:
         folder: A folder, in which `lorary.client.transfers.folders` chooses the names; None for the
             cache's own folder, in which files keep their names.
+        only_sha256: Digest of the only file to pull; empty for all files.
     """
 
     folder: Path | None = None
     may_replace: bool = False  # whether files that Lorary did not write may be replaced
     has_companions: bool = False  # whether README.md, samples etc. go into the folder as well
+    only_sha256: str = ""
+
+    def wants(self, file: File) -> bool:
+        """Whether a file of a version goes there."""
+        if self.only_sha256:
+            return file.sha256 == self.only_sha256
+        return self.folder is None or file.is_weights or self.has_companions
 
 
 def pull(
@@ -105,10 +113,13 @@ def pull(
     adapter = Reference.parse(version.adapter or reference.full_name)
     source = Source(session.endpoint, adapter, version)
     transfer = _Transfer(session, cache, source, failure, rehash, on_progress)
+    files = [file for file in version.files if to.wants(file)]
+    if to.only_sha256 and not files:
+        msg = f"{adapter.full_name} {version.name} has no file with sha256 {to.only_sha256}."
+        raise BadAnswer(msg)
     if to.folder is None:
         folder = cache.snapshot(adapter.owner, adapter.name, version.revision)
-        return transfer.to_cache(folder)
-    files = [file for file in version.files if file.is_weights or to.has_companions]
+        return transfer.to_cache(folder, files)
     return transfer.to_folder(Folder(to.folder, may_replace=to.may_replace, rehash=rehash), files)
 
 
@@ -154,11 +165,10 @@ class _Transfer:
     rehash: bool
     on_progress: OnProgress
 
-    def to_cache(self, folder: Path) -> Pulled:
-        """Download all files; in the cache's own folder they keep their names."""
+    def to_cache(self, folder: Path, files: Sequence[File]) -> Pulled:
+        """Download files; in the cache's own folder they keep their names."""
         planned = [
-            Planned(file, folder.joinpath(*file.path.split("/")), is_here=False)
-            for file in self.source.version.files
+            Planned(file, folder.joinpath(*file.path.split("/")), is_here=False) for file in files
         ]
         self._check_room(folder, planned)
         fetched = self._fetch(planned)

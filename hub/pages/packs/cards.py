@@ -1,0 +1,214 @@
+"""Packs and their variants as pages show them, with a fixed number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.pages.catalogue.cards import Card, cards_of
+from hub.pages.labels import family_label
+from registry.models import LookKind, Output, PartRole, Visibility
+from registry.packs import parts as pack_parts
+from registry.packs.parts import Part, PartState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from django.http import HttpRequest
+
+    from registry.models import Adapter, Pack, PackVariant, PackVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PackCard:
+    """A pack in a list.
+
+    Attributes:
+        cover: Card of the first part that the viewer sees, for its picture; None without any.
+        variants: Name and base model of each variant.
+        rating: Label of a rating that is not for all viewers, empty for others.
+        visibility: Label of a visibility other than public.
+        is_incomplete: Whether parts are gone.
+    """
+
+    number: str
+    pack: Pack
+    url: str
+    kind: str
+    cover: Card | None
+    variants: tuple[tuple[str, str], ...]
+    rating: str
+    visibility: str
+    is_incomplete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPart:
+    """A part on the page of a pack; ``url`` is empty if the viewer does not see the adapter."""
+
+    name: str
+    version: str
+    url: str
+    strength: float
+    role: str
+    trigger_words: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownVariant:
+    """A variant on the page of a pack.
+
+    Attributes:
+        before, after: The prompt template around the place of the subject.
+        settings: What it sets, as label and value; the base model's own settings are left out.
+        missing: Number of parts that are gone.
+    """
+
+    name: str
+    family: str
+    output: str
+    before: str
+    after: str
+    negative: str
+    settings: tuple[tuple[str, str], ...]
+    parts: tuple[ShownPart, ...]
+    missing: int
+
+
+def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -> list[PackCard]:
+    """Return cards in the order of the packs, as ``selectors.with_lists`` reads them.
+
+    Args:
+        request: Of the viewer.
+        packs: The packs.
+        after: Number of packs on the pages before.
+    """
+    variants = {pack.pk: _variants(pack.latest_version) for pack in packs}
+    every = [variant for found in variants.values() for variant in found]
+    parts = pack_parts.parts_for(request.user, every)
+    lead = {pk: _first(found, parts) for pk, found in variants.items()}
+    covers = covers_of(request, (adapter for adapter in lead.values() if adapter is not None))
+    return [
+        _card(f"{place:03d}", pack, variants[pack.pk], parts, covers.get(_pk(lead[pack.pk])))
+        for place, pack in enumerate(packs, start=after + 1)
+    ]
+
+
+def _variants(version: PackVersion | None) -> list[PackVariant]:
+    return list(version.variants.all()) if version is not None else []
+
+
+def _first(variants: Iterable[PackVariant], parts: Mapping[int, Sequence[Part]]) -> Adapter | None:
+    """Return the adapter of the first part that the viewer sees."""
+    every = (part for variant in variants for part in parts[variant.pk] if part.is_at_hand)
+    found = next(every, None)
+    return found.row.adapter_version.adapter if found is not None else None
+
+
+def _pk(adapter: Adapter | None) -> int:
+    return adapter.pk if adapter is not None else 0
+
+
+def covers_of(request: HttpRequest, adapters: Iterable[Adapter]) -> dict[int, Card]:
+    """Return adapter id → card."""
+    unique = list({adapter.pk: adapter for adapter in adapters}.values())
+    return dict(zip((one.pk for one in unique), cards_of(request, unique), strict=True))
+
+
+def _card(
+    number: str,
+    pack: Pack,
+    variants: Sequence[PackVariant],
+    parts: Mapping[int, Sequence[Part]],
+    cover: Card | None,
+) -> PackCard:
+    rating = pack_parts.rating_of(pack, variants)
+    is_public = pack.visibility == Visibility.PUBLIC
+    return PackCard(
+        number=number,
+        pack=pack,
+        url=reverse("pack", args=[pack.owner, pack.name]),
+        kind=str(LookKind(pack.kind).label),
+        cover=cover,
+        variants=tuple((one.name, _made_for(one)) for one in variants),
+        rating="" if rating.is_for_all else str(rating.label),
+        visibility="" if is_public else str(Visibility(pack.visibility).label),
+        is_incomplete=any(not part.is_at_hand for one in variants for part in parts[one.pk]),
+    )
+
+
+def _made_for(variant: PackVariant) -> str:
+    """Return the base model, and the output if it is not a picture."""
+    family = family_label(variant.family)
+    if variant.output == Output.VIDEO:
+        return _("%(family)s, video") % {"family": family}
+    return family
+
+
+def variants_of(version: PackVersion, parts: Mapping[int, Sequence[Part]]) -> list[ShownVariant]:
+    """Return the variants of a version with their parts for the viewer.
+
+    Args:
+        version: As ``selectors.version`` reads it.
+        parts: Of ``parts.parts_for``.
+    """
+    return [
+        _variant(variant, version.manifest["variants"][variant.position], parts[variant.pk])
+        for variant in version.variants.all()
+    ]
+
+
+def _variant(
+    variant: PackVariant, written: Mapping[str, Any], parts: Sequence[Part]
+) -> ShownVariant:
+    before, _placeholder, after = written["prompt"].partition("{prompt}")
+    return ShownVariant(
+        name=variant.name,
+        family=family_label(variant.family),
+        output=str(Output(variant.output).label),
+        before=before,
+        after=after,
+        negative=written["negative"],
+        settings=tuple(_settings(written)),
+        parts=tuple(_part(part, said) for part, said in zip(parts, written["parts"], strict=True)),
+        missing=sum(not part.is_at_hand for part in parts),
+    )
+
+
+def _settings(written: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    labels = {
+        "steps": _("Steps"), "guidance": _("Guidance"), "frames": _("Frames"),
+        "fps": _("Frames per second"),
+    }  # fmt: skip
+    for name, label in labels.items():
+        if name in written:
+            yield label, f"{written[name]:g}"
+    if "width" in written:
+        yield _("Size"), f"{written['width']} × {written['height']}"
+
+
+def _part(part: Part, written: Mapping[str, Any]) -> ShownPart:
+    version = part.row.adapter_version
+    is_seen = part.state is not PartState.PRIVATE
+    place = [version.adapter.owner, version.adapter.name]
+    states = {
+        PartState.AVAILABLE: "",
+        PartState.YANKED: _("Yanked"),
+        PartState.WITHDRAWN: _("Withdrawn"),
+        PartState.PRIVATE: _("Not available"),
+    }
+    return ShownPart(
+        name=written["adapter"],
+        version=written["version"],
+        url=f"{reverse('adapter', args=place)}?v={version.name}" if is_seen else "",
+        strength=part.row.strength,
+        role=str(PartRole(part.row.role).label),
+        trigger_words=", ".join(version.trigger_words) if is_seen else "",
+        state=states[part.state],
+        reason=part.reason,
+    )

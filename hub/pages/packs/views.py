@@ -1,0 +1,114 @@
+"""The list of packs, and the page of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from hub.pages.packs.cards import covers_of, pack_cards, variants_of
+from registry.cards import markdown
+from registry.errors import Moved
+from registry.models import LookKind, Maturity, Pack, PackVersion, VersionState
+from registry.names import MAX_NAME
+from registry.packs import parts as pack_parts
+from registry.packs import selectors as pack_selectors
+from registry.packs.selectors import PackQuery
+
+PACKS_PER_PAGE = 24
+#: Packs without a version that the list shows to their owner.
+MAX_UNPUBLISHED = 50
+#: The largest number of a card that a URL may ask for.
+MAX_NUMBER = 10**7
+
+
+def pack_of(request: HttpRequest, owner: str, name: str) -> Pack:
+    """Return a pack that the viewer may see.
+
+    Raises:
+        NotFound: there is none.
+        Moved: it was renamed; with the path of its page.
+    """
+    try:
+        return pack_selectors.get(request.user, owner, name)
+    except Moved as moved:
+        raise Moved(full_name=f"packs/{moved.facts['full_name']}") from moved
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """Show a page of packs, perhaps those that match some words."""
+    sent = request.GET
+    kind = sent.get("kind", "")
+    query = PackQuery(
+        q=sent.get("q", "").strip()[:200],
+        kind=kind if kind in LookKind.values else "",
+        tag=sent.get("tag", "")[:48],
+        owner=sent.get("owner", "")[:MAX_NAME],
+    )
+    cursor, after = sent.get("cursor", ""), sent.get("after", "0")
+    begin = min(int(after), MAX_NUMBER) if after.isdecimal() and len(after) < 9 and cursor else 0
+    rows = pack_selectors.search(request.user, query)
+    found, following = pack_selectors.page(rows, cursor=cursor, limit=PACKS_PER_PAGE)
+    wanted = sent.copy()
+    wanted["cursor"], wanted["after"] = following, str(begin + len(found))
+    context = {
+        "query": query,
+        "is_narrow": query != PackQuery(),
+        "kinds": LookKind.choices,
+        "cards": pack_cards(request, found, after=begin),
+        "older": f"?{wanted.urlencode()}" if following else "",
+        "is_later": bool(cursor),
+        "unpublished": pack_selectors.unpublished(request.user)[:MAX_UNPUBLISHED],
+    }
+    return render(request, "packs/index.html", context)
+
+
+@require_safe
+def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """Show a pack with the parts of one version.
+
+    Raises:
+        Gone: the pack or the version was withdrawn.
+    """
+    pack = pack_of(request, owner, name)
+    if pack.withdrawn_reason:
+        raise pack_selectors.gone(pack)
+    wanted, listing = request.GET.get("v", ""), list(pack_selectors.versions(pack))
+    context: dict[str, Any] = {
+        "pack": pack,
+        "tags": list(pack.tags.order_by("name").values_list("name", flat=True)),
+        "card": markdown.preview(pack.card) if pack.card.strip() else None,
+        "is_writable": request.user.is_authenticated and pack.is_writable_by(request.user),
+        "versions": listing,
+        "aliases": pack_selectors.aliases(pack),
+        "rating": Maturity(pack.maturity),
+        "publish_command": f"lorary pack publish {pack.full_name} manifest.json",
+    }
+    if listing:
+        version = pack_selectors.version(pack, wanted or pack_selectors.LATEST)
+        if version.state == VersionState.WITHDRAWN:
+            raise pack_selectors.gone_version(version)
+        context |= _of_version(request, pack, version)
+    return render(request, "packs/page.html", context)
+
+
+def _of_version(request: HttpRequest, pack: Pack, version: PackVersion) -> dict[str, Any]:
+    rows = list(version.variants.all())
+    parts = pack_parts.parts_for(request.user, rows)
+    every = [part for found in parts.values() for part in found]
+    adapters = (part.row.adapter_version.adapter for part in every if part.is_at_hand)
+    latest = pack.latest_version
+    is_latest = latest is not None and latest.pk == version.pk
+    return {
+        "version": version,
+        "variants": variants_of(version, parts),
+        "covers": list(covers_of(request, adapters).values()),
+        "missing": sum(not part.is_at_hand for part in every),
+        "rating": pack_parts.rating_of(pack, rows),
+        "newer": None if is_latest else latest,
+        "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"
+        " --to loras",
+    }

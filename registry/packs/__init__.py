@@ -1,0 +1,1 @@
+"""Packs: ready-made looks made of adapter versions."""

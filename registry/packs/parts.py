@@ -1,0 +1,83 @@
+"""What a user can get of a pack's parts now, and how the pack is rated with them.
+
+A version of a pack never changes, but its parts do: they are yanked or withdrawn, or become
+private. Then the pack says so and offers what remains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from registry.models import Adapter, Maturity, Pack, PackPart, PackVariant, VersionState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import User
+
+
+class PartState(StrEnum):
+    """What became of a part; the first two can be downloaded."""
+
+    AVAILABLE = "available"
+    YANKED = "yanked"
+    WITHDRAWN = "withdrawn"
+    PRIVATE = "private"
+
+
+#: States of parts that can be downloaded.
+AT_HAND = frozenset({PartState.AVAILABLE, PartState.YANKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part as a user gets it; ``reason`` says what became of it."""
+
+    row: PackPart
+    state: PartState
+    reason: str
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the user can download it."""
+        return self.state in AT_HAND
+
+
+def parts_for(
+    user: User | AnonymousUser | None, variants: Iterable[PackVariant]
+) -> dict[int, list[Part]]:
+    """Return variant id → its parts in order; one query.
+
+    Args:
+        user: Who asks.
+        variants: As ``selectors.with_parts`` reads them.
+    """
+    rows = {variant.pk: list(variant.parts.all()) for variant in variants}
+    adapters = {part.adapter_version.adapter_id for parts in rows.values() for part in parts}
+    seen = Adapter.objects.open_to(user).filter(pk__in=adapters)
+    open_ids = set(seen.values_list("pk", flat=True)) if adapters else set()
+    return {pk: [_part(part, open_ids) for part in parts] for pk, parts in rows.items()}
+
+
+def _part(row: PackPart, open_ids: set[int]) -> Part:
+    version = row.adapter_version
+    if version.adapter_id not in open_ids:
+        text = _("The adapter is private now, or was blocked.")
+        return Part(row, PartState.PRIVATE, text)
+    if version.state == VersionState.WITHDRAWN:
+        return Part(row, PartState.WITHDRAWN, version.withdrawn_reason)
+    if version.state == VersionState.YANKED:
+        return Part(row, PartState.YANKED, version.yanked_reason)
+    return Part(row, PartState.AVAILABLE, "")
+
+
+def rating_of(pack: Pack, variants: Iterable[PackVariant]) -> Maturity:
+    """Return the highest content rating of a pack and the adapters in some variants."""
+    parts = (part for variant in variants for part in variant.parts.all())
+    ratings = [pack.maturity, *(part.adapter_version.adapter.maturity for part in parts)]
+    return max(map(Maturity, ratings), key=lambda rating: rating.rank)

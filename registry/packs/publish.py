@@ -1,0 +1,141 @@
+"""Publishes versions of packs.
+
+The manifest is checked, and its parts are looked up; its bytes are stored before the transaction
+that refers to them (``blobs.promote``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import events
+from registry.accounts import permissions, quotas
+from registry.blobs import promote
+from registry.errors import Invalid
+from registry.models import (
+    OUT_STATES,
+    Namespace,
+    Pack,
+    PackPart,
+    PackVariant,
+    PackVersion,
+    User,
+    VersionState,
+)
+from registry.names import has_control
+from registry.packs import manifest as manifests
+from registry.packs import resolve, services
+from registry.packs.resolve import Resolved
+from registry.storage import Written
+
+MAX_NOTES = 20_000
+
+
+def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> PackVersion:
+    """Publish a manifest as the next version; one with the same manifest is returned instead.
+
+    Args:
+        manifest: JSON by the rules of ``registry.packs.manifest``.
+        notes: What is new, as plain text.
+
+    Raises:
+        Invalid: with the faults by JSON path, see ``manifest`` and ``resolve``.
+        QuotaExceeded: the namespace has no room for the manifest.
+        NotFound, Forbidden, Unauthenticated, Gone: see ``permissions.require_pack``.
+    """
+    user = permissions.require_pack(actor, pack)
+    faults = manifests.Faults()
+    if len(notes) > MAX_NOTES or has_control(notes):
+        faults.add("notes", _("Enter at most %(n)d visible characters.") % {"n": MAX_NOTES})
+    document = manifests.checked(manifest, faults)
+    files = resolve.resolve(user, pack, document, faults)
+    faults.refuse()
+    data = manifests.canonical(document)
+    if len(data) > manifests.MAX_BYTES:
+        text = _("The manifest can have at most %(n)d bytes; it has %(size)d.")
+        facts = {"n": manifests.MAX_BYTES, "size": len(data)}
+        raise Invalid(text % facts, fields={"manifest": [text % facts]})
+    written = promote.put([data])
+    with transaction.atomic():
+        services.refresh(pack)
+        permissions.require_standing(pack)
+        known = pack.versions.filter(state__in=OUT_STATES, manifest_sha256=written.sha256).first()
+        if known is not None:
+            promote.mark_stored(written)
+            return known
+        _require_still_fitting(pack, files)
+        version = _write(user, pack, document, written, notes)
+        _write_parts(version, document, files)
+        show_newest(pack)
+        events.record_of_pack(
+            actor=user,
+            verb="pack_version_published",
+            pack=pack,
+            subject=version.name,
+            manifest_sha256=version.manifest_sha256,
+        )
+    return version
+
+
+def _require_still_fitting(pack: Pack, files: list[list[Resolved]]) -> None:
+    """Check visibility and rating again, under the lock: the pack may have changed meanwhile."""
+    parts = [(part.path, part.adapter) for variant in files for part in variant]
+    resolve.require_fitting(pack, parts)
+
+
+def _write(
+    user: User, pack: Pack, document: dict[str, Any], written: Written, notes: str
+) -> PackVersion:
+    namespace = Namespace.objects.select_for_update().get(pk=pack.namespace_id)
+    quotas.require_room_to_send(namespace=namespace, size_bytes=written.size)
+    pack.last_number += 1
+    version = PackVersion.objects.create(
+        pack=pack,
+        number=pack.last_number,
+        manifest=document,
+        manifest_sha256=written.sha256,
+        blob=promote.mark_stored(written),
+        notes=notes.strip(),
+        author=user,
+    )
+    pack.save(update_fields=["last_number"])
+    version.is_new = True
+    return version
+
+
+def _write_parts(
+    version: PackVersion, document: dict[str, Any], files: list[list[Resolved]]
+) -> None:
+    for position, (variant, parts) in enumerate(zip(document["variants"], files, strict=True)):
+        row = PackVariant.objects.create(
+            version=version,
+            position=position,
+            name=variant["name"],
+            family=variant["family"],
+            output=variant["output"],
+        )
+        PackPart.objects.bulk_create(
+            PackPart(
+                variant=row,
+                position=index,
+                adapter_version=found.version,
+                file=found.file,
+                strength=part["strength"],
+                role=part["role"],
+            )
+            for index, (part, found) in enumerate(zip(variant["parts"], parts, strict=True))
+        )
+
+
+def show_newest(pack: Pack) -> None:
+    """Make the newest version that is offered the latest one; the pack is locked."""
+    rows = pack.versions.filter(state=VersionState.PUBLISHED)
+    pack.latest_version = rows.order_by("-number").first()
+    if pack.latest_version is not None:
+        pack.published_at = pack.latest_version.published_at
+    pack.updated_at = timezone.now()
+    pack.save(update_fields=["latest_version", "published_at", "updated_at"])

@@ -1,0 +1,239 @@
+"""Finding packs and their versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from registry.adapters.selectors import id_of_owner
+from registry.errors import CursorInvalid, Gone, Moved, NotFound
+from registry.models import (
+    OUT_STATES,
+    Namespace,
+    Pack,
+    PackAlias,
+    PackAliasMove,
+    PackName,
+    PackPart,
+    PackVariant,
+    PackVersion,
+    PackWord,
+    VersionState,
+)
+from registry.names import key_of
+from registry.search import words
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models import User
+
+LATEST = "latest"
+#: Most words of a query that are looked up.
+MAX_WORDS = 12
+_NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PackQuery:
+    """Filters of a list; empty fields do not filter.
+
+    Attributes:
+        q: Words of name, title, summary or tags that must all occur; each may be unfinished.
+        tag: A tag.
+        family: Base family of a variant of the latest version.
+        output: Output of a variant; with ``family``, of the same one.
+    """
+
+    q: str = ""
+    owner: str = ""
+    kind: str = ""
+    tag: str = ""
+    family: str = ""
+    output: str = ""
+
+
+def search(user: User | AnonymousUser | None, query: PackQuery) -> QuerySet[Pack]:
+    """Return the published packs that match a query and that lists may show to a user."""
+    rows = Pack.objects.listed_for(user).filter(published_at__isnull=False)
+    for word in dict.fromkeys(words.raw_words(query.q[:500])):
+        folded = [words.fold(word), *words.unfinished(word)]
+        starts = [Q(word__startswith=one) for one in dict.fromkeys(folded)]
+        found = PackWord.objects.filter(_any(starts))
+        rows = rows.filter(pk__in=found.values("pack"))
+    if query.owner:
+        rows = rows.filter(namespace=id_of_owner(query.owner))
+    if query.kind:
+        rows = rows.filter(kind=query.kind)
+    if query.tag:
+        rows = rows.filter(tags__name=query.tag.casefold())
+    limits = {"family": query.family, "output": query.output}
+    if chosen := {name: value for name, value in limits.items() if value}:
+        variants = PackVariant.objects.filter(version=OuterRef("latest_version"), **chosen)
+        rows = rows.filter(Exists(variants))
+    return rows
+
+
+def page(rows: QuerySet[Pack], *, cursor: str, limit: int) -> tuple[list[Pack], str]:
+    """Return a page of packs with what lists show, the newest first, and the next cursor.
+
+    Raises:
+        CursorInvalid: the cursor is not from this server.
+    """
+    if cursor:
+        if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 18:
+            raise CursorInvalid(_("Start again from the first page."))
+        rows = rows.filter(pk__lt=int(cursor))
+    found = list(with_lists(rows).order_by("-pk")[: limit + 1])
+    return found[:limit], str(found[limit - 1].pk) if len(found) > limit else ""
+
+
+def _any(conditions: Iterable[Q]) -> Q:
+    found = Q()
+    for condition in conditions:
+        found |= condition
+    return found
+
+
+def with_lists(rows: QuerySet[Pack]) -> QuerySet[Pack]:
+    """Return packs with what lists show: namespace, tags, and the latest version with its parts."""
+    return rows.select_related("namespace", "latest_version").prefetch_related(
+        "tags", Prefetch("latest_version__variants", with_parts())
+    )
+
+
+def with_parts() -> QuerySet[PackVariant]:
+    """Return variants with their parts, files and adapters."""
+    parts = PackPart.objects.select_related(
+        "adapter_version__adapter__namespace",
+        "adapter_version__adapter__latest_version",
+        "file__blob",
+    )
+    return PackVariant.objects.prefetch_related(Prefetch("parts", parts))
+
+
+def unpublished(user: User | AnonymousUser | None) -> QuerySet[Pack]:
+    """Return the user's packs that never had a version, the last changed first."""
+    rows = Pack.objects.listed_for(user).filter(published_at__isnull=True)
+    return rows.select_related("namespace").order_by("-updated_at", "-pk")
+
+
+def get(user: User | AnonymousUser | None, owner: str, name: str) -> Pack:
+    """Return the pack ``owner/name`` if the user may see it.
+
+    Raises:
+        NotFound: there is none that the user may see.
+        Moved: it was renamed; ``facts["full_name"]`` is the current name.
+    """
+    names = PackName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    rows = Pack.objects.visible_to(user).select_related("namespace", "latest_version")
+    pack = rows.filter(pk__in=names.values("pack")).first()
+    if pack is None:
+        full = f"{owner[:96]}/{name[:96]}"
+        raise NotFound(_("There is no pack “%(name)s”.") % {"name": full})
+    if (pack.namespace.key, pack.key) != (key_of(owner), key_of(name)):
+        raise Moved(full_name=pack.full_name)
+    return pack
+
+
+def gone(pack: Pack) -> Gone:
+    """Return the refusal of a withdrawn pack, with its reason."""
+    facts = {"name": pack.full_name, "reason": pack.withdrawn_reason}
+    return Gone(
+        _("“%(name)s” was withdrawn: %(reason)s") % facts,
+        pack=pack.full_name,
+        reason=pack.withdrawn_reason,
+    )
+
+
+def versions(pack: Pack) -> QuerySet[PackVersion]:
+    """Return the versions of a pack, newest first."""
+    return pack.versions.select_related("pack__namespace", "author").order_by("-number")
+
+
+def version(pack: Pack, name: str = LATEST) -> PackVersion:
+    """Return the version named by ``v3``, an alias or ``latest``. Raises NotFound: there is none.
+
+    ``latest`` is the newest one that is offered, else the newest one, preferably not withdrawn.
+    """
+    rows = versions(pack).prefetch_related(Prefetch("variants", with_parts()))
+    if name == LATEST:
+        found = rows.filter(state=VersionState.PUBLISHED).first()
+        found = found or rows.exclude(state=VersionState.WITHDRAWN).first() or rows.first()
+    elif number := _NUMBER.match(name):
+        found = rows.filter(number=int(number[1])).first()
+    else:
+        found = rows.filter(aliases__name=name).first()
+    if found is None:
+        facts = {"pack": pack.full_name, "version": name[:96]}
+        numbers = versions(pack).filter(state__in=OUT_STATES).values_list("number", flat=True)[:5]
+        text = _("The pack “%(pack)s” has no version “%(version)s”.") % facts
+        if numbers:
+            listed = ", ".join(f"v{number}" for number in numbers)
+            text = f"{text} {_('Its newest versions are %(names)s.') % {'names': listed}}"
+        raise NotFound(text, **facts)
+    return found
+
+
+def gone_version(version: PackVersion) -> Gone:
+    """Return the refusal of a withdrawn version, with its reason and digest."""
+    pack = version.pack
+    text = _("%(version)s was withdrawn: %(reason)s")
+    latest = pack.latest_version.name if pack.latest_version else None
+    facts = {"version": version.name, "reason": version.withdrawn_reason}
+    detail = text % facts
+    if latest:
+        detail = f"{detail.rstrip('.')}. {_('Use %(latest)s instead.') % {'latest': latest}}"
+    when = version.withdrawn_at
+    return Gone(
+        detail,
+        **facts,
+        pack=pack.full_name,
+        state=version.state,
+        manifest_sha256=version.manifest_sha256,
+        withdrawn_at=when.isoformat() if when else None,
+        latest_version=latest,
+    )
+
+
+def aliases(pack: Pack) -> QuerySet[PackAlias]:
+    """Return the existing aliases by name, with their versions and, as ``moves``, their moves."""
+    moves = PackAliasMove.objects.select_related("actor").order_by("-pk")
+    rows = pack.aliases.filter(version__isnull=False).select_related("version")
+    return rows.prefetch_related(Prefetch("moves", moves)).order_by("name")
+
+
+def alias(pack: Pack, name: str) -> PackAlias:
+    """Return an existing alias. Raises NotFound: there is none."""
+    found = aliases(pack).filter(name=name).first()
+    if found is None:
+        raise _no_alias(pack, name)
+    return found
+
+
+def alias_history(pack: Pack, name: str) -> QuerySet[PackAliasMove]:
+    """Return the moves of an alias, newest first, also of a removed one.
+
+    Raises:
+        NotFound: there never was such an alias.
+    """
+    found = pack.aliases.filter(name=name).first()
+    if found is None:
+        raise _no_alias(pack, name)
+    return found.moves.select_related("actor", "before", "after")
+
+
+def _no_alias(pack: Pack, name: str) -> NotFound:
+    facts = {"pack": pack.full_name, "alias": name[:96]}
+    return NotFound(_("The pack “%(pack)s” has no alias “%(alias)s”.") % facts, **facts)
+
+
+def stored_bytes(namespace: Namespace) -> int:
+    """Return the bytes of the manifests of a namespace's packs."""
+    rows = PackVersion.objects.filter(pack__namespace=namespace)
+    return rows.aggregate(size=Sum("blob__size_bytes"))["size"] or 0

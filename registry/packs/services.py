@@ -1,0 +1,154 @@
+"""Packs: creating, editing, renaming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import TextChoices
+
+from registry import events
+from registry.accounts import permissions
+from registry.adapters.services import checked_fields, refuse, set_tags, taken
+from registry.models import (
+    OUT_STATES,
+    Adapter,
+    LookKind,
+    Maturity,
+    Namespace,
+    Pack,
+    PackName,
+    PackPart,
+    PackWord,
+    User,
+    Visibility,
+)
+from registry.models.search import MAX_WORD
+from registry.names import check_new_name, key_of
+from registry.packs import resolve
+from registry.search import words
+
+#: Longest value of each text, in characters.
+LIMITS = {"title": 120, "summary": 280, "card": 20_000}
+
+_CHOICES: dict[str, type[TextChoices]] = {
+    "kind": LookKind, "visibility": Visibility, "maturity": Maturity,
+}  # fmt: skip
+
+EDITABLE = frozenset({*LIMITS, *_CHOICES, "tags"})
+
+
+def create(*, actor: User, owner: Namespace | None = None, name: str, **card: Any) -> Pack:  # noqa: ANN401 - card fields are checked one by one
+    """Create a pack without versions.
+
+    Args:
+        owner: Its namespace; by default the actor's own.
+        name: A name by the rules of ``registry.names``. An adapter may have the same.
+        **card: Any of ``EDITABLE``.
+
+    Raises:
+        NameInvalid, NameTaken: the name is invalid, or was used before.
+        Invalid: a card field is invalid.
+        Forbidden, ScopeMissing, Unauthenticated: see ``permissions.require_namespace``.
+    """
+    user = permissions.require_user(actor)
+    namespace = owner or user.namespace
+    permissions.require_namespace(user, namespace)
+    check_new_name(name)
+    fields, tags = _clean(card)
+    try:
+        with transaction.atomic():
+            pack = Pack.objects.create(namespace=namespace, name=name, key=key_of(name), **fields)
+            PackName.objects.create(namespace=namespace, pack=pack, key=pack.key)
+            set_tags(pack, tags or [])
+            _save_words(pack)
+            _record(user, "pack_created", pack)
+    except IntegrityError as error:
+        raise taken(namespace, name) from error
+    return pack
+
+
+def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 - see create
+    """Change card fields; what is left out stays.
+
+    Raises:
+        Invalid: an unknown field, an invalid value, or one that does not fit the parts.
+        NotFound, Forbidden, Unauthenticated, Gone: see ``permissions.require_pack``.
+    """
+    user = permissions.require_pack(actor, pack)
+    fields, tags = _clean(card)
+    with transaction.atomic():
+        refresh(pack)
+        for field, value in fields.items():
+            setattr(pack, field, value)
+        if fields.keys() & {"visibility", "maturity"}:
+            resolve.require_fitting(pack, _parts_of(pack))
+        pack.save(update_fields=[*fields, "updated_at"])
+        if tags is not None:
+            set_tags(pack, tags)
+        _save_words(pack)
+        _record(user, "pack_updated", pack, fields=sorted(card))
+    return pack
+
+
+def rename(*, actor: User, pack: Pack, name: str) -> Pack:
+    """Rename a pack; the old name redirects forever."""
+    user = permissions.require_pack(actor, pack)
+    check_new_name(name)
+    key = key_of(name)
+    try:
+        with transaction.atomic():
+            refresh(pack)
+            before = pack.full_name
+            known = PackName.objects.filter(namespace=pack.namespace, key=key).first()
+            if known is None:
+                PackName.objects.create(namespace=pack.namespace, pack=pack, key=key)
+            elif known.pack_id != pack.pk:
+                raise taken(pack.namespace, name)
+            pack.name, pack.key = name, key
+            pack.save(update_fields=["name", "key", "updated_at"])
+            _save_words(pack)
+            _record(user, "pack_renamed", pack, before=before)
+    except IntegrityError as error:
+        raise taken(pack.namespace, name) from error
+    return pack
+
+
+def refresh(pack: Pack) -> None:
+    """Lock the pack's row and read it again; call it first in a transaction that changes it."""
+    Pack.objects.select_for_update().get(pk=pack.pk)
+    pack.refresh_from_db()
+
+
+def _parts_of(pack: Pack) -> list[tuple[str, Adapter]]:
+    """Return the adapters of the versions that people see, each once, and where they are."""
+    rows = PackPart.objects.filter(variant__version__in=pack.versions.filter(state__in=OUT_STATES))
+    rows = rows.select_related("variant__version", "adapter_version__adapter__namespace")
+    found = {
+        part.adapter_version.adapter_id: (
+            part.variant.version.name,
+            part.adapter_version.adapter,
+        )
+        for part in rows.order_by("-variant__version__number")
+    }
+    return list(found.values())
+
+
+def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
+    """Return checked card fields and tags; a refusal lists all invalid fields."""
+    fields, tags, faults = checked_fields(card, limits=LIMITS, choices=_CHOICES)
+    refuse(faults)
+    return fields, tags
+
+
+def _save_words(pack: Pack) -> None:
+    """Write the words by which a pack is found; only those that changed."""
+    texts = [pack.name, pack.title, pack.summary, *pack.tags.values_list("name", flat=True)]
+    wanted = {word[:MAX_WORD] for text in texts for word in words.split(text)}
+    there = set(pack.words.values_list("word", flat=True))
+    pack.words.filter(word__in=there - wanted).delete()
+    PackWord.objects.bulk_create(PackWord(pack=pack, word=word) for word in wanted - there)
+
+
+def _record(user: User, verb: str, pack: Pack, **facts: Any) -> None:  # noqa: ANN401 - JSON
+    events.record_of_pack(actor=user, verb=verb, pack=pack, subject=pack.full_name, **facts)

@@ -1,0 +1,305 @@
+"""pack, and the part of pull that is about packs."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import client
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands.catalogue import RATINGS
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
+from lorary.client import packs
+from lorary.client.errors import FileMissing, Invalid
+
+if TYPE_CHECKING:
+    from lorary.client.packs import Pack, PackPart, PackVariant, PackVersion
+    from lorary.client.transfers.pack_pulling import PulledPack
+
+_LIMIT = 50
+KINDS = ("style", "lighting", "character", "scene", "detail", "other")
+_VISIBILITIES = ("public", "unlisted", "private")
+#: Options of create and edit, as fields of the API.
+_FIELDS = ("title", "summary", "kind", "tags", "maturity", "visibility")
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("verb", choices=["list", "show", "create", "edit", "publish"])
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD|OWNER/NAME|FILE",
+        help="list: words to search for; else the pack, and for publish its manifest (JSON)",
+    )
+    parser.add_argument("--title", help="create, edit: the title")
+    parser.add_argument("--summary", help="create, edit: one or two sentences")
+    parser.add_argument("--card", metavar="FILE", help="create, edit: the card (Markdown)")
+    parser.add_argument("--kind", choices=KINDS, help="create, edit, list: what the look is about")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        dest="tags",
+        metavar="TAG",
+        help="create, edit: a tag; repeat it for more; list: packs with this tag",
+    )
+    parser.add_argument(
+        "--rating", choices=RATINGS, dest="maturity", help="create, edit: the content rating"
+    )
+    parser.add_argument("--visibility", choices=_VISIBILITIES, help="create, edit: who can see it")
+    parser.add_argument("--rename", metavar="NAME", help="edit: the new name")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="publish: what is new")
+    parser.add_argument("--owner", default="", help="list: a user or an organisation")
+    parser.add_argument("--family", default="", help="list: base-model family, such as sdxl")
+    parser.add_argument(
+        "--output", choices=["image", "video"], default="", help="list: output of that variant"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
+    )
+    add_endpoint(parser)
+
+
+def _pack(args: Namespace) -> int:
+    with client.Hub(args.endpoint) as hub:
+        return _VERBS[args.verb](hub, args)
+
+
+def _list(hub: client.Hub, args: Namespace) -> int:
+    tags = args.tags or [""]
+    if args.limit < 0 or len(tags) > 1:
+        message = "--limit cannot be negative, and list takes one --tag"
+        raise UsageError(message)
+    found = hub.packs(
+        " ".join(args.words),
+        owner=args.owner,
+        kind=args.kind or "",
+        tag=tags[0],
+        family=args.family,
+        output=args.output,
+        limit=args.limit + 1 if args.limit else None,
+    )
+    shown = list(islice(found, args.limit or None))
+    if args.json:
+        for pack in shown:
+            emit(_line_of(pack))
+    elif shown:
+        show(table([["PACK", "LATEST", "KIND", "VARIANTS", "TITLE"], *map(_row, shown)]))
+    else:
+        note("lorary: nothing found")
+    if args.limit and next(found, None) is not None:
+        note(f"lorary: there are more than {args.limit}; --limit 0 shows all")
+    return 0
+
+
+def _line_of(pack: Pack) -> dict[str, object]:
+    return {"pack": pack.full_name, **pack.data}
+
+
+def _row(pack: Pack) -> list[str]:
+    variants = ", ".join(f"{name} ({output})" for name, _family, output in pack.variants)
+    return [pack.full_name, pack.latest_version or "-", pack.kind, variants or "-", pack.title]
+
+
+def _show(hub: client.Hub, args: Namespace) -> int:
+    reference = packs.parse(_only(args, "show needs OWNER/NAME[@VERSION]"))
+    pack = None if reference.rev else hub.pack(reference)
+    if pack is not None and args.json:
+        emit(_line_of(pack))
+        return 0
+    if pack is not None:
+        _show_pack(pack)
+        if not pack.latest_version:
+            note("lorary: it has no version yet; publish one with lorary pack publish")
+            return 0
+    version = hub.pack_version(reference)
+    if args.json:
+        emit(version.data)
+    else:
+        _show_version(version)
+    return 0
+
+
+def _show_pack(pack: Pack) -> None:
+    show(strong(plain(pack.full_name)))
+    facts = [
+        ("title", pack.title),
+        ("kind", pack.kind),
+        ("summary", pack.summary),
+        ("tags", ", ".join(pack.tags)),
+        ("rating", pack.maturity),
+        ("visibility", pack.visibility),
+        ("aliases", ", ".join(f"{name} → {version}" for name, version in pack.aliases.items())),
+        ("page", pack.url),
+    ]
+    show(pairs(facts))
+
+
+def _show_version(version: PackVersion) -> None:
+    show(strong(plain(f"{version.pack} {version.name}")))
+    show(pairs([("state", version.state), ("reason", version.reason), ("notes", version.notes)]))
+    for variant in version.variants:
+        show(strong(plain(f"{variant.name}: {variant.family}, {variant.output}")))
+        show(pairs(_variant_facts(variant)))
+        show(table([_part_row(part) for part in variant.parts]))
+
+
+def _variant_facts(variant: PackVariant) -> list[tuple[str, object]]:
+    settings = {name: value for name, value in variant.settings.items() if value is not None}
+    return [
+        ("prompt", variant.prompt),
+        ("negative", variant.negative),
+        ("settings", ", ".join(f"{name} {value}" for name, value in settings.items())),
+    ]
+
+
+def _part_row(part: PackPart) -> list[str]:
+    state = "" if part.state == "available" else f"{part.state}: {part.reason}"
+    name = f"{part.adapter}@{part.version}"
+    return [f"  {name}", f"{part.strength:g}", part.role, count_bytes(part.size_bytes), state]
+
+
+def _create(hub: client.Hub, args: Namespace) -> int:
+    name = _only(args, "create needs OWNER/NAME")
+    return _told(hub.create_pack(name, **_fields(args)), args)
+
+
+def _edit(hub: client.Hub, args: Namespace) -> int:
+    name, fields = _only(args, "edit needs OWNER/NAME"), _fields(args)
+    if args.rename:
+        fields["name"] = args.rename
+    if not fields:
+        message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
+        raise UsageError(message)
+    return _told(hub.edit_pack(name, **fields), args)
+
+
+def _told(pack: Pack, args: Namespace) -> int:
+    if args.json:
+        emit(_line_of(pack))
+    else:
+        show(plain(pack.url))
+    return 0
+
+
+def _fields(args: Namespace) -> dict[str, str]:
+    values = {name: getattr(args, name) for name in _FIELDS}
+    if args.card is not None:
+        values["card"] = _read(args.card).decode("utf-8", "replace")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _publish(hub: client.Hub, args: Namespace) -> int:
+    if len(args.words) != 2:
+        message = "publish needs OWNER/NAME and the manifest's FILE"
+        raise UsageError(message)
+    name, place = args.words
+    try:
+        manifest = json.loads(_read(place))
+    except ValueError as error:
+        message = f"{plain(place)} is not JSON: {error}"
+        raise Invalid(message) from error
+    version = hub.publish_pack(name, manifest, notes=args.notes)
+    if args.json:
+        emit(version.data)
+    else:
+        show(plain(version.url))
+        _show_version(version)
+    return 0
+
+
+def _read(place: str) -> bytes:
+    try:
+        return Path(place).read_bytes()
+    except OSError as error:
+        message = f"{plain(place)} cannot be read: {error.strerror or error}"
+        raise FileMissing(message) from error
+
+
+def _only(args: Namespace, message: str) -> str:
+    if len(args.words) != 1:
+        raise UsageError(message)
+    return str(args.words[0])
+
+
+_VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
+    "list": _list, "show": _show, "create": _create, "edit": _edit, "publish": _publish,
+}  # fmt: skip
+
+
+def pull(args: Namespace, kept: Callable[[client.Progress], str]) -> int:
+    """Pull a pack, for ``lorary pull pack:…``."""
+    with client.Hub(args.endpoint) as hub, meter(kept) as draw:
+        pulled = hub.pull_pack(
+            args.reference,
+            to=args.to,
+            variant=args.variant or "",
+            partial=args.partial,
+            verify=args.verify,
+            force=args.force,
+            on_progress=draw,
+        )
+    version = pulled.version
+    if version.state == "yanked":
+        note(f"lorary: {version.pack} {version.name} was yanked: {plain(version.reason)}")
+    for part in pulled.missing:
+        reason = f"is {part.state} and was left out: {plain(part.reason)}"
+        note(f"lorary: {part.adapter}@{part.version} {reason}")
+    if args.json:
+        emit(_pulled_document(pulled))
+    else:
+        show(_pulled_lines(pulled))
+    return 0
+
+
+def _pulled_document(pulled: PulledPack) -> dict[str, object]:
+    version = pulled.version
+    return {
+        "pack": version.pack,
+        "version": version.name,
+        "state": version.state,
+        "manifest_sha256": version.manifest_sha256,
+        "variants": [variant.name for variant in pulled.variants],
+        "description": str(pulled.description),
+        "files": [
+            {
+                "local_path": str(one.local_path),
+                "size": one.file.size_bytes,
+                "sha256": one.file.sha256,
+                "bytes_fetched": one.bytes_fetched,
+            }
+            for one in pulled.files.values()
+        ],
+        "missing": [f"{part.adapter}@{part.version}" for part in pulled.missing],
+    }
+
+
+def _pulled_lines(pulled: PulledPack) -> list[str]:
+    lines = [
+        f"{plain(one.local_path)}  {count_bytes(one.file.size_bytes)}, verified"
+        for one in pulled.files.values()
+    ]
+    lines.append(plain(pulled.description))
+    for variant in pulled.variants:
+        parts = ", ".join(f"{part.adapter} × {part.strength:g}" for part in variant.parts)
+        lines += pairs([(variant.name, parts), ("prompt", variant.prompt)])
+    return lines
+
+
+COMMANDS = {
+    "pack": Command(
+        "List packs, show one, create or edit one, or publish a version of it. A pack is a\n"
+        "ready-made look: adapter versions with strengths, a prompt template and settings.\n"
+        "Download one with lorary pull pack:OWNER/NAME.",
+        "  lorary pack list evening --family sdxl\n"
+        "  lorary pack show studio/dusk@v2\n"
+        '  lorary pack create studio/dusk --title "Dusk" --kind lighting --tag evening\n'
+        '  lorary pack publish studio/dusk dusk.json --notes "Less grain."',
+        _configure,
+        _pack,
+    ),
+}

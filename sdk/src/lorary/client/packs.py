@@ -1,0 +1,293 @@
+"""Packs: ready-made looks of adapter versions, with a prompt template and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lorary.client.errors import BadAnswer
+from lorary.client.http.json_answers import Record
+from lorary.client.models import JSON
+from lorary.client.names import Reference
+from lorary.client.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from lorary.client.http.session import Session
+    from lorary.client.transfers.cache import Cache
+    from lorary.client.transfers.pack_pulling import PulledPack
+
+#: What stands before the name of a pack where adapters are meant otherwise.
+PREFIX = "pack:"
+#: What stands for the subject in a prompt template.
+PLACEHOLDER = "{prompt}"
+#: States of parts that can be downloaded.
+AT_HAND = frozenset({"available", "yanked"})
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PackPart:
+    """An adapter's file in a variant; ``state`` is available, yanked, withdrawn or private."""
+
+    adapter: str
+    version: str
+    file: str
+    sha256: str
+    size_bytes: int
+    strength: float
+    role: str
+    trigger_words: tuple[str, ...]
+    state: str
+    reason: str
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether it can be downloaded."""
+        return self.state in AT_HAND
+
+    @classmethod
+    def read(cls, value: object) -> PackPart:
+        """Read a part of a variant."""
+        record = Record(value, "part")
+        strength = record.number("strength")
+        return record.into(
+            cls,
+            sha256=record.hexadecimal("sha256", 64),
+            size_bytes=record.whole("size"),
+            strength=1.0 if strength is None else strength,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PackVariant:
+    """A variant: for one family of base models, with one kind of output (image or video)."""
+
+    name: str
+    family: str
+    output: str
+    prompt: str
+    negative: str
+    settings: Mapping[str, object]
+    tested_with: Mapping[str, object]
+    parts: tuple[PackPart, ...]
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> PackVariant:
+        """Read a variant of a version."""
+        record = Record(value, "variant")
+        return record.into(cls, parts=tuple(map(PackPart.read, record.items("parts"))))
+
+    def prompt_for(self, subject: str) -> str:
+        """Return the prompt for a subject."""
+        return self.prompt.replace(PLACEHOLDER, subject)
+
+
+@dataclass(frozen=True, slots=True)
+class PackVersion:
+    """A version of a pack; it never changes, but its parts may have gone."""
+
+    pack: str
+    name: str
+    state: str
+    reason: str
+    manifest: Mapping[str, object]
+    manifest_sha256: str
+    notes: str
+    variants: tuple[PackVariant, ...]
+    url: str
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, value: object) -> PackVersion:
+        """Read a version. Raises BadAnswer: the manifest has another digest."""
+        record = Record(value, "version of a pack")
+        found = record.into(
+            cls,
+            name=record.text("version"),
+            manifest_sha256=record.hexadecimal("manifest_sha256", 64),
+            variants=tuple(map(PackVariant.read, record.items("variants"))),
+        )
+        if found.manifest and digest_of(found.manifest) != found.manifest_sha256:
+            msg = f"The manifest of {found.pack} {found.name} does not have the sha256 it should."
+            raise BadAnswer(msg)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as lists show it; ``card`` and ``aliases`` only when asked for alone."""
+
+    full_name: str
+    title: str
+    kind: str
+    summary: str
+    tags: tuple[str, ...]
+    maturity: str
+    visibility: str
+    latest_version: str
+    url: str
+    card: str = ""
+    aliases: Mapping[str, object] = field(default_factory=dict)
+    data: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def variants(self) -> tuple[tuple[str, str, str], ...]:
+        """Name, family and output of each variant of the latest version."""
+        rows = (Record(row, "variant") for row in Record(self.data, "pack").items("variants"))
+        return tuple((row.text("name"), row.text("family"), row.text("output")) for row in rows)
+
+    @classmethod
+    def read(cls, value: object) -> Pack:
+        """Read a PACK."""
+        return Record(value, "pack").into(cls)
+
+
+def digest_of(manifest: Mapping[str, object]) -> str:
+    """Return the sha256 of a manifest's canonical JSON: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse(text: str | Reference) -> Reference:
+    """Read ``owner/name[@version]``, with ``pack:`` before it or not.
+
+    Raises:
+        ReferenceInvalid: it is neither.
+    """
+    return Reference.parse(text.removeprefix(PREFIX) if isinstance(text, str) else text)
+
+
+def path_of(reference: Reference) -> str:
+    """Return the path of a pack below the API's root, quoted."""
+    return f"packs/{quote(reference.owner, safe='')}/{quote(reference.name, safe='')}"
+
+
+def read_version(session: Session, reference: Reference) -> PackVersion:
+    """Ask for a version of a pack; without a rev, for the latest."""
+    rev = quote(reference.rev or "latest", safe="")
+    return PackVersion.read(session.json("GET", f"{path_of(reference)}/versions/{rev}"))
+
+
+class Packing:
+    """Methods of `Hub` for packs. References are ``owner/name[@version]``."""
+
+    _session: Session
+    _cache: Cache
+
+    def packs(  # noqa: PLR0913 - the filters of the list, by keyword
+        self,
+        query: str = "",
+        *,
+        owner: str = "",
+        kind: str = "",
+        tag: str = "",
+        family: str = "",
+        output: str = "",
+        limit: int | None = None,
+    ) -> Iterator[Pack]:
+        """Yield packs, the newest first, asking for further pages as they are needed.
+
+        Args:
+            query: Words of name, title, summary or tags that must all occur.
+            owner: A namespace.
+            kind: style, lighting, character, scene, detail or other.
+            tag: A tag.
+            family: Base-model family of a variant, such as ``sdxl``.
+            output: ``image`` or ``video``, of that variant.
+            limit: At most so many; None for all.
+        """
+        parameters = {
+            "q": query, "owner": owner, "kind": kind, "tag": tag, "family": family,
+            "output": output, "limit": _PAGE if limit is None else min(max(limit, 1), _PAGE),
+        }  # fmt: skip
+        items = self._session.items("packs", parameters)
+        return islice((Pack.read(item) for item in items), limit)
+
+    def pack(self, pack: str | Reference) -> Pack:
+        """Return a pack with its card and aliases."""
+        return Pack.read(self._session.json("GET", path_of(parse(pack))))
+
+    def pack_version(self, reference: str | Reference) -> PackVersion:
+        """Return one version with its variants and parts; the latest without a version."""
+        return read_version(self._session, parse(reference))
+
+    def create_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
+        """Create a pack without versions.
+
+        Args:
+            pack: ``owner/name``.
+            **fields: Any of title, kind, summary, card, tags, maturity, visibility.
+
+        Raises:
+            NameTaken, NameInvalid: it cannot be called so.
+            Invalid: a field has a value that it cannot have.
+        """
+        name = parse(pack)
+        data = {"owner": name.owner, "name": name.name, **fields}
+        return Pack.read(self._session.json("POST", "packs", data=data))
+
+    def edit_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
+        """Change fields of a pack, as `create_pack` takes them, or its ``name``."""
+        return Pack.read(self._session.json("PATCH", path_of(parse(pack)), data=fields))
+
+    def publish_pack(
+        self, pack: str | Reference, manifest: Mapping[str, object], *, notes: str = ""
+    ) -> PackVersion:
+        """Publish a manifest as the next version; the same one again returns its version.
+
+        Raises:
+            Invalid: the manifest has faults; ``facts["fields"]`` names them by JSON path.
+        """
+        path = f"{path_of(parse(pack))}/versions"
+        data = {"manifest": manifest, "notes": notes}
+        return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
+
+    def pull_pack(  # noqa: PLR0913 - how to go about it, by keyword
+        self,
+        reference: str | Reference,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        variant: str = "",
+        partial: bool = False,
+        verify: bool = False,
+        force: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> PulledPack:
+        """Bring the files of a pack here, as `Hub.pull` does, and describe them in a file.
+
+        Args:
+            reference: ``owner/name[@version]``.
+            to: Folder for the weights and ``owner--name.pack.json``; the cache when left out.
+            variant: Name of one variant; all of them when left out.
+            partial: Bring what there is if some parts are gone.
+            verify: Read files that are here again instead of trusting size and time.
+            force: Replace files in ``to`` that Lorary did not write.
+            on_progress: Told of every block.
+
+        Raises:
+            NotFound: there is no such pack, version or variant, or parts of it are gone.
+            TargetTaken, TargetUnusable: files cannot be written to ``to``.
+        """
+        from lorary.client.transfers import pack_pulling  # noqa: PLC0415 - it imports this module
+
+        return pack_pulling.pull(
+            self._session,
+            self._cache,
+            parse(reference),
+            pack_pulling.Wanted(
+                None if to is None else Path(to).expanduser().absolute(),
+                variant=variant,
+                is_partial=partial,
+                may_replace=force,
+                rehash=verify,
+            ),
+            on_progress,
+        )

@@ -1,0 +1,199 @@
+"""From a version of a pack to verified files here, and a file that describes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.client.errors import Gone, NotFound, TargetTaken, TargetUnusable
+from lorary.client.names import Reference, safe_segment
+from lorary.client.packs import PackPart, PackVariant, PackVersion, read_version
+from lorary.client.transfers import pulling
+from lorary.client.transfers.folders import existing
+
+if TYPE_CHECKING:
+    from lorary.client.http.session import Session
+    from lorary.client.progress import OnProgress
+    from lorary.client.transfers.cache import Cache
+    from lorary.client.transfers.pulling import PulledFile
+
+SUFFIX = ".pack.json"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a pack, see `lorary.client.packs.Packing.pull_pack`."""
+
+    to: Path | None = None
+    variant: str = ""
+    is_partial: bool = False
+    may_replace: bool = False
+    rehash: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PulledPack:
+    """A version of a pack that is here now.
+
+    Attributes:
+        version: The version.
+        variants: The variants that were asked for.
+        files: sha256 to the file here; each once, also if several variants have it.
+        missing: Parts that are gone.
+        description: The file that describes it, ``owner--name.pack.json``.
+    """
+
+    version: PackVersion
+    variants: tuple[PackVariant, ...]
+    files: dict[str, PulledFile]
+    missing: tuple[PackPart, ...]
+    description: Path
+
+
+def pull(
+    session: Session,
+    cache: Cache,
+    reference: Reference,
+    wanted: Wanted,
+    on_progress: OnProgress,
+) -> PulledPack:
+    """Fetch, place and describe; see `lorary.client.packs.Packing.pull_pack`."""
+    version = read_version(session, reference)
+    if version.state == "withdrawn":
+        msg = f"{version.pack} {version.name} was withdrawn: {version.reason}"
+        raise Gone(msg)
+    variants = _chosen(version, wanted.variant)
+    parts = {part.sha256: part for variant in variants for part in variant.parts}
+    missing = tuple(part for part in parts.values() if not part.is_at_hand)
+    if missing and not wanted.is_partial:
+        raise _incomplete(version, missing, len(parts))
+    name = Reference.parse(version.pack)
+    folder = wanted.to or cache.root / "packs" / safe_segment(name.owner)
+    place = folder / f"{name.owner}--{name.name}{SUFFIX}"
+    _require_place(place, version, may_replace=wanted.may_replace or wanted.to is None)
+    files = {
+        part.sha256: _file(session, cache, part, wanted, on_progress)
+        for part in parts.values()
+        if part.is_at_hand
+    }
+    pulled = PulledPack(version, variants, files, missing, place)
+    _write(place, _document(pulled, session.endpoint, wanted.to))
+    return pulled
+
+
+def _chosen(version: PackVersion, name: str) -> tuple[PackVariant, ...]:
+    """Return all variants, or the one of a name. Raises NotFound: there is none."""
+    found = tuple(one for one in version.variants if name in ("", one.name))
+    if not found:
+        names = ", ".join(one.name for one in version.variants)
+        msg = f"{version.pack} {version.name} has no variant “{name[:100]}”. It has {names}."
+        raise NotFound(msg)
+    return found
+
+
+def _incomplete(version: PackVersion, missing: Sequence[PackPart], count: int) -> NotFound:
+    listed = "; ".join(
+        f"{part.adapter}@{part.version} is {part.state} ({part.reason.rstrip('.')})"
+        for part in missing
+    )
+    detail = (
+        f"{len(missing)} of {count} files of {version.pack} {version.name} are gone: {listed}. "
+        "Nothing was fetched. Pull the others with --partial (partial=True)."
+    )
+    return NotFound(detail, facts={"missing": [part.sha256 for part in missing]})
+
+
+def _file(
+    session: Session, cache: Cache, part: PackPart, wanted: Wanted, on_progress: OnProgress
+) -> PulledFile:
+    adapter = Reference.parse(part.adapter)
+    pulled = pulling.pull(
+        session,
+        cache,
+        Reference(adapter.owner, adapter.name, part.version),
+        to=pulling.Destination(wanted.to, wanted.may_replace, only_sha256=part.sha256),
+        rehash=wanted.rehash,
+        on_progress=on_progress,
+    )
+    return pulled.files[0]
+
+
+def _require_place(place: Path, version: PackVersion, *, may_replace: bool) -> None:
+    """See before anything is fetched that the description can be written.
+
+    Raises:
+        TargetTaken: a file is there that does not describe this pack.
+    """
+    if may_replace or not os.path.lexists(place):
+        return
+    try:
+        is_own = json.loads(place.read_bytes()).get("pack") == version.pack
+    except (OSError, ValueError, AttributeError):
+        is_own = False
+    if not is_own:
+        msg = f"{place} does not describe {version.pack}. Move it, or pull with --force."
+        raise TargetTaken(msg, facts={"path": os.fspath(place)})
+
+
+def _document(pulled: PulledPack, endpoint: str, folder: Path | None) -> dict[str, object]:
+    """Return what the description says; ``local_file`` is relative to its folder if it can be."""
+    version = pulled.version
+    return {
+        "schema": _SCHEMA,
+        "hub": endpoint,
+        "pack": version.pack,
+        "version": version.name,
+        "manifest_sha256": version.manifest_sha256,
+        "variants": [
+            {
+                "name": variant.name,
+                "family": variant.family,
+                "output": variant.output,
+                "prompt": variant.prompt,
+                "negative": variant.negative,
+                "settings": dict(variant.settings),
+                "tested_with": dict(variant.tested_with),
+                "parts": [_part(part, pulled, folder) for part in variant.parts],
+            }
+            for variant in pulled.variants
+        ],
+    }
+
+
+def _part(part: PackPart, pulled: PulledPack, folder: Path | None) -> dict[str, object]:
+    found = pulled.files.get(part.sha256)
+    path = found.local_path if found else None
+    if path is not None and folder is not None:
+        path = path.relative_to(folder)
+    return {
+        "adapter": part.adapter,
+        "version": part.version,
+        "file": part.file,
+        "sha256": part.sha256,
+        "strength": part.strength,
+        "role": part.role,
+        "trigger_words": list(part.trigger_words),
+        "state": part.state,
+        "local_file": path.as_posix() if path is not None else None,
+    }
+
+
+def _write(place: Path, document: dict[str, object]) -> None:
+    """Write the description in one step. Raises TargetUnusable: it cannot be written."""
+    draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        draft.write_text(f"{text}\n", encoding="utf-8")
+        draft.replace(place)
+    except OSError as error:
+        msg = f"{place} cannot be written: {error.strerror or error}."
+        raise TargetUnusable(msg, facts={"path": os.fspath(existing(place))}) from error
+    finally:
+        draft.unlink(missing_ok=True)
