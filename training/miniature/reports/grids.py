@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from training.miniature.adapters.plans import Stack
     from training.miniature.stock import Pipeline
 
-PICTURE_PX = 128
 # A sheet of an adapter is for a glance: four of its six prompts, reduced.
 ROWS = 4
 REDUCED = 0.75
@@ -59,7 +58,7 @@ SHARES = (0.5, 1.0)
 
 def sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
     """Return the pictures in rows on one dark sheet."""
-    side = PICTURE_PX + 2
+    side = images[0].width + 2
     rows = -(-len(images) // columns)
     whole = Image.new("RGB", (columns * side, rows * side), (20, 20, 20))
     for index, image in enumerate(images):
