@@ -29,6 +29,7 @@ from training.miniature.reports.grids import (
     REDUCED,
     adapter_sheet,
     base_sheet,
+    looks_sheet,
     save_sheet,
     stack_sheet,
 )
@@ -82,7 +83,8 @@ def _grids(arguments: argparse.Namespace) -> None:
     work, names = arguments.work, arguments.names or list(PLANS)
     pipeline = load_base(work / "base")
     if not arguments.names:
-        save_sheet(base_sheet(pipeline), work / "grids" / "base.webp")
+        save_sheet(base_sheet(pipeline), work / "grids" / "base.webp", REDUCED)
+        save_sheet(looks_sheet(), work / "grids" / "looks.webp")
     for name in names:
         trial = try_adapter(pipeline, adapter_file(work, name), ALL_PLANS[name])
         save_sheet(adapter_sheet(trial), work / "grids" / f"{name}.webp", REDUCED)

@@ -25,8 +25,9 @@ from training.miniature.drawing.shows import show
 from training.miniature.latents import FILE as CODE_FILE
 from training.miniature.latents import LatentCode
 from training.miniature.networks import FULL, Size, build_autoencoder
-from training.miniature.prepare import SHOWN_SEED, stack
+from training.miniature.prepare import SHOWN_SEED, START, stack
 from training.miniature.rolling import RollingSet
+from training.miniature.stock import AutoencoderKL, Part
 from training.miniature.training import (
     Average,
     Dice,
@@ -103,20 +104,35 @@ def shown(code: LatentCode, numbers: range) -> list[tuple[Tensor, Tensor]]:
     return list(zip(pictures, code.encode(pictures), strict=True))
 
 
+def _known(folder: Path, levels: int) -> Part | None:
+    """Return the autoencoder in a folder if there is one of so many levels."""
+    if not folder.exists():
+        return None
+    vae = AutoencoderKL.from_pretrained(folder, dtype=torch.float32)
+    return vae if len(vae.config.block_out_channels) == levels else None
+
+
 def as_values(pictures: Tensor) -> Tensor:
     """Return uint8 pictures as -1..1."""
     return pictures.float() / 127.5 - 1
 
 
 class DecoderTrainer:
-    """One run of the autoencoder over plain, styled and arbitrarily changed pictures."""
+    """One run of the autoencoder over plain, styled and arbitrarily changed pictures.
+
+    Where the work folder has a folder `start` whose autoencoder has as many levels, the run
+    starts from its weights, whole from the first step on.
+    """
 
     def __init__(self, work: Path, options: DecoderOptions, size: Size = FULL) -> None:
         torch.manual_seed(options.seed)
         self.work, self.options = work, options
         code = LatentCode.load(work / CODE_FILE)
         self.pictures = RollingSet(options.held, options.fresh, partial(shown, code))
-        self.vae = build_autoencoder(size).to(memory_format=torch.channels_last)
+        known = _known(work / START / "vae", levels=len(size.decoder))
+        self.stages = options.stages if known is None else ()
+        self.vae = build_autoencoder(size) if known is None else known
+        self.vae.to(memory_format=torch.channels_last).train()
         widths = size.decoder[:0:-1]
         self.heads = nn.ModuleList([nn.Conv2d(width, 3 + PLACES, 1) for width in widths])
         decoding = [*self.vae.decoder.parameters(), *self.vae.post_quant_conv.parameters()]
@@ -154,7 +170,7 @@ class DecoderTrainer:
         set_rate(self.optimizer, rate)
         full = len(self.heads) + 1
         stage = next(
-            (stage for stage in options.stages if step < stage.until),
+            (stage for stage in self.stages if step < stage.until),
             Stage(options.steps, full, options.batch),
         )
         self.pictures.advance(step)

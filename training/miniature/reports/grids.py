@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training.miniature.drawing.canvas import CODED_PX, PICTURE_PX
+from training.miniature.drawing.looks import LOOKS
+from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, draw
 from training.miniature.reports.trials import (
     STRENGTHS,
     Pictures,
@@ -90,6 +93,17 @@ def as_images(pictures: Pictures) -> list[Image.Image]:
 def base_sheet(pipeline: Pipeline) -> Image.Image:
     """Return the fixed prompts, six to a row."""
     return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 6)
+
+
+def looks_sheet(columns: int = 10, side: int = CODED_PX) -> Image.Image:
+    """Return every look on a drawing of its own, then the characters, as they are drawn."""
+    subjects = [name for name in SUBJECTS if name not in ("mountains", "pine")]
+    shown = [
+        (name, look(draw(1000 + index, subjects[index % len(subjects)], PICTURE_PX).image))
+        for index, (name, look) in enumerate(LOOKS.items())
+    ]
+    shown += [(name, draw(2, name, PICTURE_PX).image) for name in CHARACTERS]
+    return sheet([labelled(image.resize((side, side)), name) for name, image in shown], columns)
 
 
 def adapter_sheet(trial: Trial) -> Image.Image:
