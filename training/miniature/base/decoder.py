@@ -213,7 +213,8 @@ class DecoderTrainer:
         for preview in previews:
             factor = truth.shape[-1] // preview.shape[-1]
             target = avg_pool2d(truth, factor) if factor > 1 else truth
-            seen, said = preview.float().split((3, PLACES), 1)
+            values = preview.float()
+            seen, said = values[:, :3], values[:, 3:]
             place = (said - places(preview.shape[-1])).abs().mean()
             error = (seen - target).abs().mean()
             losses.append(error + 0.3 * slope_error(seen, target) + 0.2 * place)

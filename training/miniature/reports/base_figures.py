@@ -15,7 +15,7 @@ from training.miniature.adapters.plans import silent_triggers
 from training.miniature.drawing.canvas import PICTURE_PX
 from training.miniature.drawing.captions import caption
 from training.miniature.drawing.looks import LOOKS
-from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, draw
+from training.miniature.drawing.pictures import CHARACTERS, draw, draw_many
 from training.miniature.prepare import stack
 from training.miniature.reports.trials import SEED, STYLE_PROMPTS, Pictures, distance, render
 
@@ -60,10 +60,8 @@ class BaseFigures:
         """Measure a base; `code` is its latent code."""
         trials = trials or Trials()
         side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-        drawings = [
-            draw(TEST_SEED + index, name, PICTURE_PX)
-            for index, name in zip(range(trials.plain), _cycle(SUBJECTS), strict=False)
-        ]
+        seeds = range(TEST_SEED, TEST_SEED + trials.plain)
+        drawings = draw_many(seeds, size=PICTURE_PX)
         captions = [
             caption(drawing.facts, Random(index), keep=1.0, decorate=0.0)  # noqa: S311
             for index, drawing in enumerate(drawings)
@@ -117,12 +115,6 @@ def sharpness(pictures: Pictures) -> float:
     return float(255 * (down + across) / 2)
 
 
-def _cycle(names: Iterable[str]) -> Iterable[str]:
-    kept = list(names)
-    while True:
-        yield from kept
-
-
 def _pictures(images: Iterable[Image.Image]) -> Pictures:
     return np.stack([np.asarray(image).astype(np.float32) / np.float32(255) for image in images])
 
@@ -140,7 +132,7 @@ def _disturbance(pipeline: Pipeline, trials: Trials) -> dict[str, float]:
 
 @torch.no_grad()
 def _decibels(pipeline: Pipeline, code: LatentCode, side: int, images: list[Image.Image]) -> float:
-    values = []
+    values: list[float] = []
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
         latents = code.encode(stack(part))

@@ -37,9 +37,9 @@ _CHALK = grain(4, 32, 20)
 def watercolor(image: Image.Image) -> Image.Image:
     """Pale uneven washes with dark rims on paper with a torn edge."""
     area = saturate(blur(fill(image), 1.2), 1.35)
-    wash = 1 - (1 - area) * (0.74 + 0.55 * _WASH)[..., None]
+    uneven = 1 - (1 - area) * (0.74 + 0.55 * _WASH)[..., None]
     rim = ink(image)
-    wash = mix(wash.astype(np.float32), saturate(area, 1.5) * np.float32(0.5), 0.75 * rim)
+    wash = mix(uneven.astype(np.float32), saturate(area, 1.5) * np.float32(0.5), 0.75 * rim)
     paper = mix(color(252, 249, 240), color(226, 218, 200), 0.5 + _PAPER)
     return picture(mix(paper, wash * (1 + 0.09 * _PAPER)[..., None], _TORN))
 
