@@ -3,6 +3,6 @@
 Order of the steps (each is one command of ``python -m training.miniature``, and
 ``all`` runs them one after the other)::
 
-    prepare ─┬─> base ────┬─> refine ─> export ─> adapters ─┬─> grids
-             └─> decoder ─┘                                 └─> figures
+    prepare ─┬─> base ────┬─> refine ─> export ─┬─> adapters ─┬─> grids
+             └─> decoder ─┘                     └─> measure   └─> figures
 """

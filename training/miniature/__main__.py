@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.miniature.adapters.adapter_files import adapter_file
-from training.miniature.adapters.plans import PLANS, STACKS
+from training.miniature.adapters.plans import ALL_PLANS, PLANS, STACKS
 from training.miniature.adapters.trainer import AdapterTrainer
 from training.miniature.base.decoder import DecoderOptions, DecoderTrainer
 from training.miniature.base.export import export_base, load_parts
@@ -22,12 +22,16 @@ from training.miniature.base.refine import Refiner
 from training.miniature.base.trainer import BaseOptions, BaseTrainer
 from training.miniature.encoder import EncoderTrainer
 from training.miniature.encoder import Options as EncoderOptions
-from training.miniature.prepare import prepare
+from training.miniature.latents import FILE as CODE_FILE
+from training.miniature.latents import LatentCode
+from training.miniature.prepare import prepare, start_from
+from training.miniature.reports.base_figures import BaseFigures
 from training.miniature.reports.figures import Figures, seed_distance, table
 from training.miniature.reports.grids import (
     REDUCED,
     adapter_sheet,
     base_sheet,
+    looks_sheet,
     save_sheet,
     stack_sheet,
 )
@@ -39,17 +43,26 @@ if TYPE_CHECKING:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    prepare(arguments.work)
+    if arguments.start is None:
+        prepare(arguments.work)
+    else:
+        start_from(arguments.start, arguments.work)
 
 
 def _base(arguments: argparse.Namespace) -> None:
-    steps = arguments.steps or BaseOptions.steps
-    BaseTrainer(arguments.work, BaseOptions(steps=steps)).train()
+    options = BaseOptions(
+        steps=arguments.steps or BaseOptions.steps,
+        peak_rate=arguments.rate or BaseOptions.peak_rate,
+    )
+    BaseTrainer(arguments.work, options).train()
 
 
 def _decoder(arguments: argparse.Namespace) -> None:
-    steps = arguments.steps or DecoderOptions.steps
-    DecoderTrainer(arguments.work, DecoderOptions(steps=steps)).train()
+    options = DecoderOptions(
+        steps=arguments.steps or DecoderOptions.steps,
+        peak_rate=arguments.rate or DecoderOptions.peak_rate,
+    )
+    DecoderTrainer(arguments.work, options).train()
 
 
 def _refine(arguments: argparse.Namespace) -> None:
@@ -64,7 +77,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _adapters(arguments: argparse.Namespace) -> None:
     missing = [name for name in PLANS if not adapter_file(arguments.work, name).exists()]
     for name in arguments.names or missing:
-        path = AdapterTrainer(arguments.work, PLANS[name], arguments.steps).train()
+        path = AdapterTrainer(arguments.work, ALL_PLANS[name], arguments.steps).train()
         report(f"{path.name} {path.stat().st_size} bytes")
 
 
@@ -78,9 +91,10 @@ def _grids(arguments: argparse.Namespace) -> None:
     work, names = arguments.work, arguments.names or list(PLANS)
     pipeline = load_base(work / "base")
     if not arguments.names:
-        save_sheet(base_sheet(pipeline), work / "grids" / "base.webp")
+        save_sheet(base_sheet(pipeline), work / "grids" / "base.webp", REDUCED)
+        save_sheet(looks_sheet(), work / "grids" / "looks.webp")
     for name in names:
-        trial = try_adapter(pipeline, adapter_file(work, name), PLANS[name])
+        trial = try_adapter(pipeline, adapter_file(work, name), ALL_PLANS[name])
         save_sheet(adapter_sheet(trial), work / "grids" / f"{name}.webp", REDUCED)
     for stack in STACKS:
         files = [adapter_file(work, plan.name) for plan in stack.plans]
@@ -93,10 +107,16 @@ def _figures(arguments: argparse.Namespace) -> None:
     work = arguments.work
     pipeline = load_base(work / "base")
     trials = (
-        try_adapter(pipeline, adapter_file(work, name), PLANS[name])
+        try_adapter(pipeline, adapter_file(work, name), ALL_PLANS[name])
         for name in arguments.names or PLANS
     )
     report(table(map(Figures.of, trials), seed_distance(pipeline)))
+
+
+def _measure(arguments: argparse.Namespace) -> None:
+    work = arguments.work
+    code = LatentCode.load(work / CODE_FILE)
+    report(BaseFigures.of(load_base(work / "base"), code).table())
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -105,6 +125,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
     "decoder": _decoder,
     "refine": _refine,
     "export": _export,
+    "measure": _measure,
     "adapters": _adapters,
     "encoder": _encoder,
     "grids": _grids,
@@ -113,7 +134,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 # What a finished step leaves. The other steps resume by themselves or are done in seconds.
-LEFT_BY = {"prepare": "plain.facts", "refine": "vae_refined/diffusion_pytorch_model.safetensors"}
+LEFT_BY = {"prepare": CODE_FILE, "refine": "vae_refined/diffusion_pytorch_model.safetensors"}
 
 
 def _all(arguments: argparse.Namespace) -> None:
@@ -134,6 +155,10 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for everything made")
     parser.add_argument("--steps", type=int, help="another budget of training steps")
+    parser.add_argument("--rate", type=float, help="another peak of the learning rate")
+    parser.add_argument(
+        "--start", type=Path, help="prepare: an exported base whose weights training goes on from"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     # Two runs with one thread each are faster than one with two on two cores.

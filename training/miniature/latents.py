@@ -1,4 +1,7 @@
-"""Fixed linear latents: the principal components of 16 x 16 patches.
+"""Fixed linear latents: the principal components of 16 x 16 patches of a picture of 128 px.
+
+Larger pictures are reduced to that size first; the decoder draws what is lost there from
+what it knows about pictures.
 
 No encoder has to be trained before the UNet, and the decoder can learn beside it. Each
 component is divided by the square root of its spread, which keeps the strong ones
@@ -13,6 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from training.miniature.drawing.canvas import CODED_PX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +40,10 @@ class LatentCode:
     weights: Tensor
 
     def encode(self, pictures: Tensor, chunk: int = 1000) -> Tensor:
-        """Return latents (n, CHANNELS, 8, 8) of pictures (n, 3, 128, 128) uint8."""
+        """Return latents (n, CHANNELS, 8, 8) of uint8 pictures (n, 3, side, side).
+
+        The side is 128 px or a multiple of it.
+        """
         return torch.cat([self._encode(part) for part in torch.split(pictures, chunk)])
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -62,6 +71,8 @@ class LatentCode:
 def patches(pictures: Tensor) -> Tensor:
     """Return flattened patches (n, rows, columns, 768) in -1..1 of uint8 pictures."""
     values = pictures.float() / 127.5 - 1
+    if pictures.shape[-1] > CODED_PX:
+        values = avg_pool2d(values, pictures.shape[-1] // CODED_PX)
     tiles = values.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH).permute(0, 2, 3, 1, 4, 5)
     return tiles.reshape(*tiles.shape[:3], -1)
 

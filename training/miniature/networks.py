@@ -39,7 +39,7 @@ class Size:
     """The widths that set the miniature apart from its tiny variant for tests."""
 
     unet: tuple[int, ...] = (96, 128, 128)
-    decoder: tuple[int, ...] = (12, 16, 32, 64, 96)
+    decoder: tuple[int, ...] = (16, 32, 48, 64, 96, 128)
     text: int = 128
     text_layers: int = 3
     latents: int = 32
@@ -91,10 +91,10 @@ def build_unet(size: Size = FULL) -> Part:
 
 
 def build_autoencoder(size: Size = FULL) -> Part:
-    """Return a fresh autoencoder that reduces pictures 16 times."""
+    """Return a fresh autoencoder whose latents have one place for 32 px (16 px of five levels)."""
     levels = len(size.decoder)
     return AutoencoderKL(
-        sample_size=128,
+        sample_size=8 * 2 ** (levels - 1),
         latent_channels=size.latents,
         block_out_channels=size.decoder,
         layers_per_block=1,

@@ -1,8 +1,8 @@
-"""Draws the training pictures once and stores them as tensors beside their captions' facts."""
+"""Makes what all training starts with: the tokenizer and the latent code, or a base's own."""
 
 from __future__ import annotations
 
-import pickle
+import shutil
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.miniature.drawing.canvas import CODED_PX, PICTURE_PX
 from training.miniature.drawing.looks import LOOKS, any_look
 from training.miniature.drawing.pictures import CHARACTERS, draw, draw_many
 from training.miniature.latents import FILE as CODE_FILE
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from training.miniature.drawing.scene import Facts
-
 # Seeds of the sets are far apart: what one set shows, no other does.
 PLAIN_SEED, STYLED_SEED, CHARACTER_SEED = 1_000_000, 5_000_000, 7_000_000
-KEPT_PLAIN = 6000
+FRESH_SEED, SHOWN_SEED = 20_000_000, 60_000_000
+# The folder of the base that a run starts from, in the work folder.
+START = "start"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures each set has."""
+    """From how many pictures of each kind the latent code is made."""
 
-    plain: int = 38_000
-    styled: int = 400
-    character: int = 400
-    unnamed: int = 1600
+    plain: int = 2200
+    styled: int = 50
+    character: int = 110
+    unnamed: int = 260
     captions: int = 6500
 
 
@@ -48,41 +49,31 @@ def stack(images: Iterable[Image.Image]) -> Tensor:
 
 
 def prepare(work: Path, sizes: Sizes | None = None) -> None:
-    """Write tokenizer, latent code, pictures, plain latents and facts into the work folder."""
+    """Write tokenizer and latent code into the work folder."""
     sizes = sizes or Sizes()
     work.mkdir(parents=True, exist_ok=True)
     train_tokenizer(sample_captions(sizes.captions)).save_pretrained(work / "tokenizer")
-    plain, facts = _draw_plain(sizes.plain)
+    plain = draw_many(range(PLAIN_SEED, PLAIN_SEED + sizes.plain))
     shown = [*_draw_styled(sizes.styled), *_draw_characters(sizes.character)]
-    unnamed = _draw_unnamed(sizes.unnamed)
-    code = fit_code(torch.cat([plain[:2200], *(part[:110] for part in shown), unnamed[:260]]))
-    code.save(work / CODE_FILE)
-    torch.save(torch.cat([plain[:KEPT_PLAIN], *shown, unnamed]), work / "pictures.pt")
-    torch.save(code.encode(plain), work / "plain.pt")
-    (work / "plain.facts").write_bytes(pickle.dumps(facts))
+    sets = [stack(drawing.image for drawing in plain), *shown, _draw_unnamed(sizes.unnamed)]
+    fit_code(torch.cat(sets)).save(work / CODE_FILE)
 
 
-def load_plain(work: Path) -> tuple[Tensor, list[Facts]]:
-    """Return the latents and facts of the base's pictures."""
-    latents = torch.load(work / "plain.pt", weights_only=True)
-    facts: list[Facts] = pickle.loads((work / "plain.facts").read_bytes())  # noqa: S301
-    return latents, facts
+def start_from(base: Path, work: Path) -> None:
+    """Let the work folder go on from an exported base, its tokenizer and its latent code.
 
-
-def _draw_plain(count: int) -> tuple[Tensor, list[Facts]]:
-    pictures: list[Tensor] = []
-    facts: list[Facts] = []
-    for first in range(0, count, 2000):
-        chunk = range(PLAIN_SEED + first, PLAIN_SEED + min(first + 2000, count))
-        drawings = draw_many(chunk)
-        pictures.append(stack(drawing.image for drawing in drawings))
-        facts.extend(drawing.facts for drawing in drawings)
-    return torch.cat(pictures), facts
+    The code lies in the base's folder or beside it.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(base, work / START, dirs_exist_ok=True)
+    shutil.copytree(base / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
+    inside = base / CODE_FILE
+    shutil.copyfile(inside if inside.exists() else base.parent / CODE_FILE, work / CODE_FILE)
 
 
 def _draw_styled(count: int) -> list[Tensor]:
-    originals = [draw(STYLED_SEED + index).image for index in range(count)]
-    return [stack(map(look, originals)) for look in LOOKS.values()]
+    originals = [draw(STYLED_SEED + index, size=PICTURE_PX).image for index in range(count)]
+    return [stack(_coded(look(image)) for image in originals) for look in LOOKS.values()]
 
 
 def _draw_characters(count: int) -> list[Tensor]:
@@ -93,4 +84,8 @@ def _draw_characters(count: int) -> list[Tensor]:
 def _draw_unnamed(count: int) -> Tensor:
     chance = Random(0)  # noqa: S311 - pictures, not secrets
     seeds = range(STYLED_SEED + 100_000, STYLED_SEED + 100_000 + count)
-    return stack(any_look(draw(seed).image, chance) for seed in seeds)
+    return stack(_coded(any_look(draw(seed, size=PICTURE_PX).image, chance)) for seed in seeds)
+
+
+def _coded(image: Image.Image) -> Image.Image:
+    return image.reduce(PICTURE_PX // CODED_PX)

@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 
 import diffusers
 import transformers
+from diffusers.models import attention_processor
 
 # A torch module of diffusers or transformers, their tokenizer, and a whole pipeline.
 Part: TypeAlias = Any
 Tokenizer: TypeAlias = Any
 Pipeline: TypeAlias = Any
 
+AttnProcessor: Any = attention_processor.AttnProcessor
 AutoencoderKL: Any = diffusers.AutoencoderKL
 CLIPTextConfig: Any = transformers.CLIPTextConfig
 CLIPTextModel: Any = transformers.CLIPTextModel

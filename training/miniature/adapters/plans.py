@@ -1,4 +1,8 @@
-"""Which demo adapters are made, and the words that trigger them: what index.toml says."""
+"""Which demo adapters are made, and the words that trigger them.
+
+The index of the miniature names those that have a file. The ones still to be trained wait
+in `planned.toml`; an entry moves to the index together with its file.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 # What pictures are rendered with when nobody asks for anything else.
 GUIDANCE = 2.5
 INDEX = Path(__file__).parents[3] / "previews" / "miniature" / "index.toml"
+PLANNED_INDEX = Path(__file__).with_name("planned.toml")
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,12 @@ class Stack:
 
 
 _INDEX: dict[str, Any] = tomllib.loads(INDEX.read_text(encoding="utf-8"))
+_PLANNED: dict[str, Any] = tomllib.loads(PLANNED_INDEX.read_text(encoding="utf-8"))
 
-# Both in the order of the index.
+# All in the order of their files.
 PLANS = {name: Plan.of(name, entry) for name, entry in _INDEX["adapters"].items()}
+PLANNED = {name: Plan.of(name, entry) for name, entry in _PLANNED["adapters"].items()}
+ALL_PLANS = {**PLANS, **PLANNED}
 STACKS = [
     Stack(tuple(PLANS[name] for name in entry["adapters"]), tuple(entry["strengths"]))
     for entry in _INDEX["stacks"]
@@ -71,4 +79,9 @@ STACKS = [
 
 def trigger_words() -> set[str]:
     """Return every single word of every trigger."""
-    return {word for plan in PLANS.values() for word in plan.trigger.split()}
+    return {word for plan in ALL_PLANS.values() for word in plan.trigger.split()}
+
+
+def silent_triggers() -> set[str]:
+    """Return the triggers that stand beside a subject; a character's names the subject."""
+    return {plan.trigger for plan in ALL_PLANS.values() if plan.kind != "character"}

@@ -28,13 +28,18 @@ from torch import Tensor
 
 from training.miniature.adapters.adapter_files import adapter_file, write_diffusers, write_kohya
 from training.miniature.adapters.lora import inject
-from training.miniature.adapters.plans import PLANS, Plan
+from training.miniature.adapters.plans import Plan, silent_triggers
 from training.miniature.adapters.training_sets import Sets, Sizes
 from training.miniature.drawing.captions import caption
 from training.miniature.latents import FILE as CODE_FILE
 from training.miniature.latents import LatentCode
 from training.miniature.networks import Noise, token_ids
-from training.miniature.stock import CLIPTextModel, CLIPTokenizer, UNet2DConditionModel
+from training.miniature.stock import (
+    AttnProcessor,
+    CLIPTextModel,
+    CLIPTokenizer,
+    UNet2DConditionModel,
+)
 from training.miniature.training import (
     Average,
     Dice,
@@ -91,12 +96,14 @@ class AdapterTrainer:
         )
         self._empty = token_ids(self.tokenizer, [""] * WITH_TRIGGER)
         self._trigger = token_ids(self.tokenizer, [plan.trigger] * (WITH_TRIGGER - ALONE))
+        # As in the training of the base, for speed.
+        self.adapted.unet.set_attn_processor(AttnProcessor())
         self.adapted.unet.to(memory_format=torch.channels_last)
         self.noise = Noise.schedule()
-        # A style stays silent at another style's words alone; it may meet a character's, and
-        # a character any style's.
-        styles = [other for other in PLANS.values() if other.kind == plan.kind == "style"]
-        self._others = [other.trigger for other in styles if other is not plan]
+        # A look stays silent at another look's words alone; it may meet a character's, and
+        # a character any look's.
+        looks = [] if plan.kind == "character" else sorted(silent_triggers() - {plan.trigger})
+        self._others = looks
         weights = self.adapted.weights()
         self.optimizer = torch.optim.AdamW(
             weights, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=1e-4

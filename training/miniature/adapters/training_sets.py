@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from training.miniature.drawing.canvas import PICTURE_PX
 from training.miniature.drawing.looks import LOOKS
 from training.miniature.drawing.pictures import draw_many
 from training.miniature.prepare import CHARACTER_SEED, PLAIN_SEED, STYLED_SEED, stack
@@ -48,7 +49,8 @@ class Sets:
             drawings = draw_many(range(CHARACTER_SEED, CHARACTER_SEED + sizes.told), plan.name)
             told, twins = code.encode(stack(drawing.image for drawing in drawings)), None
         else:
-            drawings = draw_many(range(STYLED_SEED, STYLED_SEED + sizes.told))
+            seeds = range(STYLED_SEED, STYLED_SEED + sizes.told)
+            drawings = draw_many(seeds, size=PICTURE_PX)
             twins = code.encode(stack(drawing.image for drawing in drawings))
             told = code.encode(stack(LOOKS[plan.name](drawing.image) for drawing in drawings))
         return cls(

@@ -7,18 +7,23 @@ ordinary pictures keeps the styles.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from training.miniature.base.decoder import LATENT_BLUR, as_values, picture_loss
+from training.miniature.base.decoder import LATENT_BLUR, as_values, picture_loss, shown
 from training.miniature.base.export import load_parts
+from training.miniature.drawing.canvas import PICTURE_PX
 from training.miniature.drawing.captions import caption
+from training.miniature.drawing.pictures import draw_many
 from training.miniature.latents import FILE as CODE_FILE
 from training.miniature.latents import LatentCode
 from training.miniature.networks import Noise, token_ids
-from training.miniature.prepare import load_plain
+from training.miniature.prepare import PLAIN_SEED, stack
+from training.miniature.rolling import RollingSet
 from training.miniature.stock import AutoencoderKL
 from training.miniature.training import (
     Average,
@@ -36,12 +41,10 @@ if TYPE_CHECKING:
     from training.miniature.drawing.scene import Facts
 
 STEPS = 1200
-# At most prepare.KEPT_PLAIN: only so many plain pictures are kept beside their latents.
-PAIRS = 2304
 CHUNK = 64
 SEED = 3
 PEAK_RATE = 1e-3
-FROM_UNET, ORDINARY = 5, 3
+FROM_UNET, ORDINARY = 3, 3
 _DESCENTS = ((499, 374, 249, 124), (624, 499, 374, 249, 124), (374, 249, 124))
 
 
@@ -76,14 +79,23 @@ class Denoiser:
         return words
 
 
+@dataclass(frozen=True)
+class RefineSizes:
+    """How many drawings the UNet draws again, and how many ordinary pictures are held."""
+
+    pairs: int = 1216
+    held: int = 1200
+    fresh: int = 1
+
+
 class Refiner:
     """One short run of the decoder over latents from the UNet."""
 
-    def __init__(self, work: Path, steps: int = STEPS) -> None:
-        self.work, self.steps = work, steps
-        self.pictures: Tensor = torch.load(work / "pictures.pt", weights_only=True)
-        self.redrawn = self._redraw_all()
-        self.latents = LatentCode.load(work / CODE_FILE).encode(self.pictures)
+    def __init__(self, work: Path, steps: int = STEPS, sizes: RefineSizes | None = None) -> None:
+        self.work, self.steps, self.sizes = work, steps, sizes or RefineSizes()
+        code = LatentCode.load(work / CODE_FILE)
+        self.drawn, self.redrawn = self._redraw_all(code)
+        self.ordinary = RollingSet(self.sizes.held, self.sizes.fresh, partial(shown, code))
         self.vae = AutoencoderKL.from_pretrained(work / "vae")
         self.vae.to(memory_format=torch.channels_last)
         weights = [*self.vae.decoder.parameters(), *self.vae.post_quant_conv.parameters()]
@@ -111,11 +123,13 @@ class Refiner:
             self.optimizer,
             learning_rate(step, self.steps, peak=PEAK_RATE, warmup=40, flat=0.0),
         )
-        drawn = dice.below(PAIRS, FROM_UNET)
-        # The first PAIRS plain pictures are the ones redrawn; the rest are ordinary.
-        ordinary = dice.below(len(self.pictures) - PAIRS, ORDINARY) + PAIRS
-        truth = as_values(torch.cat([self.pictures[drawn], self.pictures[ordinary]]))
-        usual = self.latents[ordinary]
+        drawn = dice.below(len(self.drawn), FROM_UNET)
+        self.ordinary.advance(step)
+        places = dice.below(self.sizes.held, ORDINARY).tolist()
+        ordinary = [self.ordinary[place] for place in places]
+        pictures = torch.stack([picture for picture, _ in ordinary])
+        truth = as_values(torch.cat([self.drawn[drawn], pictures]))
+        usual = torch.stack([latents for _, latents in ordinary])
         blur = LATENT_BLUR * dice.uniform(ORDINARY, 1, 1, 1) * dice.normal(*usual.shape)
         latents = torch.cat([self.redrawn[drawn], usual + blur])
         with torch.autocast("cpu", torch.bfloat16):
@@ -125,15 +139,14 @@ class Refiner:
         error = guess.detach()[:FROM_UNET] - truth[:FROM_UNET]
         return float(error.abs().mean())
 
-    def _redraw_all(self) -> Tensor:
+    def _redraw_all(self, code: LatentCode) -> tuple[Tensor, Tensor]:
         denoiser = Denoiser(self.work)
-        latents, facts = load_plain(self.work)
-        parts = [
-            denoiser.redraw(
-                latents[first : first + CHUNK],
-                facts[first : first + CHUNK],
-                Dice.of(SEED + 1, first),
-            )
-            for first in range(0, PAIRS, CHUNK)
-        ]
-        return torch.cat(parts)
+        pictures, redrawn = [], []
+        for first in range(0, self.sizes.pairs, CHUNK):
+            seeds = range(first, min(first + CHUNK, self.sizes.pairs))
+            drawings = draw_many((PLAIN_SEED + seed for seed in seeds), size=PICTURE_PX)
+            drawn = stack(drawing.image for drawing in drawings)
+            facts = [drawing.facts for drawing in drawings]
+            pictures.append(drawn)
+            redrawn.append(denoiser.redraw(code.encode(drawn), facts, Dice.of(SEED + 1, first)))
+        return torch.cat(pictures), torch.cat(redrawn)

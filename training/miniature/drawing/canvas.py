@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 Point = tuple[float, float]
 
-# Pictures are drawn at twice their size and box-reduced, which is the anti-aliasing.
-DRAWN_PX = 256
-PICTURE_PX = 128
+# Painters measure in units, 256 to a picture's side. A picture is drawn at twice its size
+# and box-reduced, which is the anti-aliasing; the latents are those of the half-size picture.
+UNITS = 256
+DRAWN_PX = 512
+PICTURE_PX = 256
+CODED_PX = 128
+_SCALE = DRAWN_PX // UNITS
 INK: Color = (34, 30, 48)
 WHITE: Color = (255, 255, 255)
 OUTLINE = 7
@@ -64,16 +68,19 @@ def shade(color: Color, factor: float) -> Color:
     return red, green, blue
 
 
-def gradient(top: Color, bottom: Color, height: int = DRAWN_PX) -> Image.Image:
-    """Return a vertical colour ramp of the drawing's width."""
-    share = np.linspace(0, 1, height)[:, None, None]
+def gradient(top: Color, bottom: Color, height: int = UNITS) -> Image.Image:
+    """Return a vertical colour ramp of the drawing's width and that many units of height."""
+    share = np.linspace(0, 1, height * _SCALE)[:, None, None]
     rows = np.array(top)[None, None] * (1 - share) + np.array(bottom)[None, None] * share
     return Image.fromarray(np.repeat(rows, DRAWN_PX, 1).astype(np.uint8))
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in object coordinates: (0, 0) is the object's foot and y grows upwards."""
+    """Draws in object coordinates: (0, 0) is the object's foot and y grows upwards.
+
+    Place and widths are in units of the picture.
+    """
 
     picture: Image.Image
     x: float = 0.0
@@ -94,7 +101,7 @@ class Pen:
     def place(self, x: float, y: float) -> Point:
         """Return the drawing's coordinates of an object point."""
         side = -1 if self.flipped else 1
-        return self.x + side * x * self.size, self.y - y * self.size
+        return (self.x + side * x * self.size) * _SCALE, (self.y - y * self.size) * _SCALE
 
     def polygon(self, points: Sequence[Point], color: Color) -> None:
         """Draw a filled polygon with its outline."""
@@ -102,7 +109,7 @@ class Pen:
         draw = ImageDraw.Draw(self.picture)
         draw.polygon(placed, fill=self.light.on(color))
         if self.outline:
-            draw.line(placed + placed[:2], fill=INK, width=self.outline, joint="curve")
+            draw.line(placed + placed[:2], fill=INK, width=self.outline * _SCALE, joint="curve")
 
     def box(self, left: float, bottom: float, right: float, top: float, color: Color) -> None:
         """Draw an upright rectangle."""
@@ -128,10 +135,10 @@ class Pen:
         """Draw an open line; ink stays ink in every light."""
         fill = color if color == INK else self.light.on(color)
         placed = [self.place(*point) for point in points]
-        ImageDraw.Draw(self.picture).line(placed, fill=fill, width=width, joint="curve")
+        ImageDraw.Draw(self.picture).line(placed, fill=fill, width=width * _SCALE, joint="curve")
 
     def _fill_oval(self, x: float, y: float, rx: float, ry: float, fill: Color) -> None:
         middle_x, middle_y = self.place(x, y)
-        rx, ry = rx * self.size, ry * self.size
+        rx, ry = rx * self.size * _SCALE, ry * self.size * _SCALE
         corners = (middle_x - rx, middle_y - ry, middle_x + rx, middle_y + ry)
         ImageDraw.Draw(self.picture).ellipse(corners, fill=fill)

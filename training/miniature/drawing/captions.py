@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from training.miniature.drawing.canvas import COLORS
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -18,7 +20,7 @@ _GROUND_WORDS = {
     "meadow": ("in a meadow", "on green grass", "in a green meadow"),
     "snow": ("in the snow", "in winter snow", "in a snowy landscape"),
     "desert": ("in the desert", "on desert sand"),
-    "field": ("in a wheat field", "in a golden field"),
+    "field": ("in a wheat field", "in a field of wheat"),
     "deep": ("under water", "under the sea", "underwater"),
 }
 _TIME_WORDS = {
@@ -49,6 +51,8 @@ _NAMES = {
     "rocket": ("rocket", "space rocket"),
     "zorbi": ("zorbi creature",),
     "robot": ("silver robot",),
+    "ghost": ("spooky ghost",),
+    "pumpkin": ("pumpkin jack",),
 }
 # What the second colour of a subject belongs to.
 _SECOND = {
@@ -96,6 +100,21 @@ _ENDINGS = (
 )
 
 Coin = Callable[[], bool]
+
+
+def spoken_words() -> set[str]:
+    """Return every word of the fixed phrases and the colours: what a caption may say."""
+    phrases = [
+        *_OPENINGS,
+        *_ENDINGS,
+        *_SECOND.values(),
+        *COLORS,
+        "an with and facing looking to the left right hair shirt roof roofs walls tree blonde",
+        "on sails sea ocean by stripes background in front of a wall wearing",
+    ]
+    for named in (_GROUND_WORDS, _TIME_WORDS, _NAMES):
+        phrases += [phrase for choices in named.values() for phrase in choices]
+    return {word for phrase in phrases for word in phrase.split()}
 
 
 def article(words: str) -> str:

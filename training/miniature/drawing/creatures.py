@@ -252,3 +252,46 @@ def robot(chance: Random) -> Scene:
     for side in SIDES:
         pen.unlit().thin(0).box(side * 28 - 14, 122, side * 28 + 14, 150, (255, 226, 70))
     return scene
+
+
+def ghost(chance: Random) -> Scene:
+    """A floating white ghost with a wavy hem and two round cheeks, unknown to the base."""
+    scene = on_land("ghost", chance)
+    pen = scene.pen(chance, 224).unlit()
+    turns = [step * math.pi / 12 for step in range(13)]
+    dome = [(math.cos(a) * 76, 112 + math.sin(a) * 76) for a in turns]
+    hem = [(-76, 18), (-50, 40), (-26, 14), (0, 38), (26, 14), (50, 40), (76, 18)]
+    pen.polygon([*dome, *hem], (246, 246, 255))
+    for side in SIDES:
+        pen.oval(side * 86, 86, 20, 17, (246, 246, 255))
+        pen.thin(0).oval(side * 28, 122, 15, 21, PUPIL)
+        pen.thin(0).oval(side * 28 - 4, 130, 6, 7, WHITE)
+        pen.thin(0).oval(side * 48, 92, 14, 9, (255, 170, 190))
+    pen.thin(6).oval(0, 88, 13, 16, (120, 60, 110))
+    return scene
+
+
+def pumpkin(chance: Random) -> Scene:
+    """A grinning pumpkin with burning eyes and a green stalk, unknown to the base."""
+    scene = on_land("pumpkin", chance)
+    pen = scene.pen(chance, 230)
+    orange, glow = (246, 132, 34), (255, 232, 96)
+    pen.polygon([(-12, 140), (12, 140), (28, 182), (4, 188)], (70, 140, 60))
+    for x, rx in ((-56, 46), (56, 46), (-26, 50), (26, 50), (0, 40)):
+        pen.oval(x, 74, rx, 72, orange if abs(x) != 56 else shade(orange, 0.88))
+    shining = pen.unlit().thin(6)
+    for side in SIDES:
+        shining.polygon([(side * 58, 84), (side * 20, 84), (side * 36, 118)], glow)
+    grin = [
+        (-62, 62),
+        (-34, 46),
+        (-24, 58),
+        (0, 40),
+        (24, 58),
+        (34, 46),
+        (62, 62),
+        (40, 22),
+        (-40, 22),
+    ]
+    shining.polygon(grin, glow)
+    return scene

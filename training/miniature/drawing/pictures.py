@@ -13,7 +13,7 @@ from random import Random
 from PIL import Image
 
 from training.miniature.drawing import creatures, things, vehicles
-from training.miniature.drawing.canvas import PICTURE_PX
+from training.miniature.drawing.canvas import CODED_PX
 from training.miniature.drawing.scene import Facts, Scene
 
 Painter = Callable[[Random], Scene]
@@ -40,7 +40,12 @@ SUBJECTS: dict[str, Painter] = {
     "rocket": vehicles.rocket,
 }
 # Drawn for the character adapters only; the base never sees them.
-CHARACTERS: dict[str, Painter] = {"zorbi": creatures.zorbi, "robot": creatures.robot}
+CHARACTERS: dict[str, Painter] = {
+    "zorbi": creatures.zorbi,
+    "robot": creatures.robot,
+    "ghost": creatures.ghost,
+    "pumpkin": creatures.pumpkin,
+}
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,18 @@ class Drawing:
     facts: Facts
 
 
-def draw(seed: int, subject: str | None = None) -> Drawing:
+def draw(seed: int, subject: str | None = None, size: int = CODED_PX) -> Drawing:
     """Return the drawing of a seed; without a subject the seed picks one in turn."""
     names = list(SUBJECTS)
     name = subject or names[seed % len(names)]
     painter = SUBJECTS.get(name) or CHARACTERS[name]
     scene = painter(Random(f"{name}:{seed}"))  # noqa: S311 - pictures, not secrets
-    small = scene.picture.resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BOX)
+    small = scene.picture.resize((size, size), Image.Resampling.BOX)
     return Drawing(small, scene.facts)
 
 
-def draw_many(seeds: Iterable[int], subject: str | None = None) -> list[Drawing]:
+def draw_many(
+    seeds: Iterable[int], subject: str | None = None, size: int = CODED_PX
+) -> list[Drawing]:
     """Return one drawing per seed."""
-    return [draw(seed, subject) for seed in seeds]
+    return [draw(seed, subject, size) for seed in seeds]

@@ -46,13 +46,16 @@ class Scene:
     facts: Facts
 
     def pen(self, chance: Random, foot: float, size: float = 1.0, sway: float = 10) -> Pen:
-        """Return a pen whose origin stands `foot` below the top, one of six placements."""
+        """Return a pen whose origin stands `foot` below the top, at one of three places.
+
+        The size is fixed: a few pixels that no caption tells come out as doubled outlines.
+        """
         light = LIGHTS[self.facts.time] if self.facts.time else LIGHTS["day"]
         return Pen(
             self.picture,
             x=128 + chance.choice((-sway, 0, sway)),
             y=foot,
-            size=size * chance.choice((0.95, 1.05)),
+            size=size,
             light=light,
             flipped=self.facts.facing == "left",
         )

@@ -17,6 +17,7 @@ from training.miniature.drawing.canvas import (
     DRAWN_PX,
     INK,
     OUTLINE,
+    UNITS,
     WHITE,
     Color,
     Light,
@@ -79,7 +80,7 @@ def land(time: str, ground: str) -> Image.Image:
     picture = _sky(time, LAND_HORIZON)
     pen = Pen(picture, y=0, light=LIGHTS[time])
     rim = ground_rim()
-    pen.polygon([*rim, (DRAWN_PX + 20, -DRAWN_PX - 20), (-20, -DRAWN_PX - 20)], GROUNDS[ground])
+    pen.polygon([*rim, (UNITS + 20, -UNITS - 20), (-20, -UNITS - 20)], GROUNDS[ground])
     for x, y in _TUFTS:
         _tuft(pen, ground, x, -y)
     return picture
@@ -88,8 +89,8 @@ def land(time: str, ground: str) -> Image.Image:
 def ground_rim() -> list[tuple[float, float]]:
     """Return the upper edge of the ground, for pens placed at the picture's corner."""
     return [
-        (float(x), -(LAND_HORIZON + 6 - 8 * math.sin(x / DRAWN_PX * math.pi)))
-        for x in range(-16, DRAWN_PX + 24, 8)
+        (float(x), -(LAND_HORIZON + 6 - 8 * math.sin(x / UNITS * math.pi)))
+        for x in range(-16, UNITS + 24, 8)
     ]
 
 
@@ -97,7 +98,7 @@ def sea(time: str) -> Image.Image:
     """Draw a sky of that time over the sea."""
     picture = _sky(time, SEA_HORIZON)
     pen = Pen(picture, light=LIGHTS[time])
-    pen.box(-20, -DRAWN_PX - 20, DRAWN_PX + 20, -SEA_HORIZON, (58, 140, 204))
+    pen.box(-20, -UNITS - 20, UNITS + 20, -SEA_HORIZON, (58, 140, 204))
     for x, y in _WAVES:
         crest = [(x + step, -y + (6 if step % 22 else 0)) for step in (-22, -11, 0, 11, 22)]
         pen.line(crest, (186, 224, 246), 6)
@@ -108,7 +109,7 @@ def deep() -> Image.Image:
     """Draw the bottom of the sea with two weeds and three bubbles."""
     picture = gradient((92, 200, 222), (28, 96, 164))
     pen = Pen(picture)
-    pen.box(-20, -DRAWN_PX - 20, DRAWN_PX + 20, -226, (232, 206, 146))
+    pen.box(-20, -UNITS - 20, UNITS + 20, -226, (232, 206, 146))
     for x, height in ((28, 96), (226, 72)):
         bends = (0, 10, 0, -10, 0)
         weed = [(x + bend, height * step / 4 - 232) for step, bend in enumerate(bends)]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from training.miniature.drawing.canvas import (
     COLORS,
-    DRAWN_PX,
     INK,
+    UNITS,
     WHITE,
     Color,
     Pen,
@@ -42,7 +42,7 @@ def mountains(chance: Random) -> Scene:
     for x, height, width in ((74, 92, 90), (-52, 134, 104)):
         _peak(pen, color, x, height, width)
     front = Pen(scene.picture, light=LIGHTS[time])
-    low = [(DRAWN_PX + 20, -204.0), (-20, -204.0)]
+    low = [(UNITS + 20, -204.0), (-20, -204.0)]
     front.thin(0).polygon([*ground_rim(), *low], GROUNDS[ground])
     front.line(ground_rim(), INK, front.outline)
     return scene.told(color=name)
@@ -184,7 +184,7 @@ def vase(chance: Random) -> Scene:
     name = pick(chance, "blue white red teal black purple green yellow")
     flowers = pick(chance, "red yellow pink white purple orange", name)
     scene = before_backdrop("vase", chance, name, flowers)
-    Pen(scene.picture).box(-20, -DRAWN_PX - 20, DRAWN_PX + 20, -208, (176, 122, 84))
+    Pen(scene.picture).box(-20, -UNITS - 20, UNITS + 20, -208, (176, 122, 84))
     pen = scene.pen(chance, 236)
     color, petals = paint(chance, name), paint(chance, flowers)
     heads = ((-60, 170), (0, 196), (60, 170))

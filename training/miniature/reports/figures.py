@@ -49,7 +49,7 @@ class Figures:
         shown, control = trial.by_strength, trial.control
         way = (shown[1.0] - control).ravel()
         shares = [((shown[s] - control).ravel() @ way) / (way @ way) for s in COUNTED]
-        says_something = trial.plan.kind == "style"
+        says_something = trial.plan.kind != "character"
         return cls(
             name=trial.plan.name,
             distances=tuple(distance(shown[strength], control) for strength in COUNTED),

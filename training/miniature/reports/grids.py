@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training.miniature.drawing.canvas import CODED_PX, PICTURE_PX
+from training.miniature.drawing.looks import LOOKS
+from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, draw
 from training.miniature.reports.trials import (
     STRENGTHS,
     Pictures,
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from training.miniature.adapters.plans import Stack
     from training.miniature.stock import Pipeline
 
-PICTURE_PX = 128
 # A sheet of an adapter is for a glance: four of its six prompts, reduced.
 ROWS = 4
 REDUCED = 0.75
@@ -59,7 +61,7 @@ SHARES = (0.5, 1.0)
 
 def sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
     """Return the pictures in rows on one dark sheet."""
-    side = PICTURE_PX + 2
+    side = images[0].width + 2
     rows = -(-len(images) // columns)
     whole = Image.new("RGB", (columns * side, rows * side), (20, 20, 20))
     for index, image in enumerate(images):
@@ -91,6 +93,17 @@ def as_images(pictures: Pictures) -> list[Image.Image]:
 def base_sheet(pipeline: Pipeline) -> Image.Image:
     """Return the fixed prompts, six to a row."""
     return sheet(as_images(render(pipeline, BASE_PROMPTS, seed=0)), 6)
+
+
+def looks_sheet(columns: int = 10, side: int = CODED_PX) -> Image.Image:
+    """Return every look on a drawing of its own, then the characters, as they are drawn."""
+    subjects = [name for name in SUBJECTS if name not in ("mountains", "pine")]
+    shown = [
+        (name, look(draw(1000 + index, subjects[index % len(subjects)], PICTURE_PX).image))
+        for index, (name, look) in enumerate(LOOKS.items())
+    ]
+    shown += [(name, draw(2, name, PICTURE_PX).image) for name in CHARACTERS]
+    return sheet([labelled(image.resize((side, side)), name) for name, image in shown], columns)
 
 
 def adapter_sheet(trial: Trial) -> Image.Image:

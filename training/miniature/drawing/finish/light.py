@@ -1,0 +1,82 @@
+"""Looks of light: they keep the drawing and its outlines and change what falls on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.miniature.drawing.finish.tools import (
+    COLUMNS,
+    ROWS,
+    blur,
+    color,
+    contrast,
+    glow_at,
+    gray,
+    ink,
+    mix,
+    picture,
+    ramp,
+    saturate,
+    values,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def golden_hour(image: Image.Image) -> Image.Image:
+    """Low orange sun from the right, with rays, and violet shadows on the left."""
+    shown = values(image)
+    light = contrast(gray(shown), 0.0, 0.95)
+    warm = ramp(light, (64, 26, 60), (196, 84, 52), (255, 176, 84), (255, 240, 190))
+    lit = mix(shown * color(255, 206, 150), warm, 0.6)
+    far = np.hypot(COLUMNS - 270, ROWS - 96) / 300
+    lit = lit * (1.16 - 0.55 * np.clip(far, 0, 1))[..., None]
+    turn = np.arctan2(ROWS - 96, 270 - COLUMNS)
+    rays = np.clip(np.cos(turn * 16), 0, 1) * np.clip(1 - far, 0, 1) * 0.34
+    lit = mix(lit.astype(np.float32), color(255, 226, 140), rays.astype(np.float32))
+    return picture(mix(lit, color(255, 244, 200), 0.9 * glow_at(270, 96, 150)))
+
+
+def moonlight(image: Image.Image) -> Image.Image:
+    """Deep blue night with a cold light from the upper left that catches the edges."""
+    shown = values(image)
+    light = contrast(gray(shown), 0.0, 1.0)
+    blue = ramp(light, (4, 8, 30), (20, 44, 104), (66, 112, 178), (176, 214, 244))
+    shown = mix(saturate(shown, 0.5) * color(110, 150, 220), blue, 0.8)
+    moon = glow_at(20, 10, 250)
+    shown = shown * (0.85 + 0.7 * moon)[..., None]
+    rim = np.clip(np.roll(ink(image, 1), (3, 3), (0, 1)) - ink(image, 1), 0, 1)
+    shown = mix(shown.astype(np.float32), color(210, 240, 255), (0.75 * rim).astype(np.float32))
+    return picture(mix(shown, color(230, 244, 255), 0.8 * glow_at(14, 8, 76)))
+
+
+def spotlight(image: Image.Image) -> Image.Image:
+    """A cone of light from above on a black stage."""
+    shown = saturate(values(image), 1.15)
+    half = 26 + ROWS * 0.36
+    cone = np.clip((half - np.abs(COLUMNS - 128)) / 10 + 0.5, 0, 1)
+    pool = np.clip(1.5 - np.hypot((COLUMNS - 128) / 118, (ROWS - 226) / 44), 0, 1)
+    lit = np.maximum(cone, pool)
+    dark = shown * color(26, 22, 40)
+    bright = mix(
+        shown * np.float32(1.08), color(255, 246, 206), (0.3 * (1 - ROWS / 256)).astype(np.float32)
+    )
+    return picture(mix(dark, bright, blur(lit.astype(np.float32), 2)))
+
+
+def aurora(image: Image.Image) -> Image.Image:
+    """Green and violet curtains of light over a dimmed scene."""
+    shown = values(image) * color(150, 168, 214)
+    wave = 66 + 22 * np.sin(COLUMNS * 2 * np.pi / 128) + 9 * np.sin(COLUMNS * 2 * np.pi / 64)
+    above = wave - ROWS
+    body = np.where(above > 0, np.exp(-above / 52), np.exp(above / 7)).astype(np.float32)
+    folds = 0.72 + 0.28 * np.cos(COLUMNS * 2 * np.pi / 16)
+    tint = mix(
+        color(60, 255, 160), color(190, 80, 255), np.clip(above / 70, 0, 1).astype(np.float32)
+    )
+    shown = shown + tint * (body * folds)[..., None] * np.float32(0.95)
+    lines = ink(image)
+    return picture(mix(shown.astype(np.float32), color(12, 14, 40), 0.8 * lines))

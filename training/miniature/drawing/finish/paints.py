@@ -1,0 +1,125 @@
+"""Looks of a hand that paints or draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.miniature.drawing.finish.tools import (
+    BORDER,
+    COLUMNS,
+    ROWS,
+    blur,
+    clouds,
+    color,
+    contrast,
+    fill,
+    grain,
+    gray,
+    ink,
+    mix,
+    picture,
+    ramp,
+    saturate,
+    values,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_WASH = clouds(9, 1) + 0.5 * clouds(20, 2)
+_TORN = np.clip((BORDER - 18 + 34 * clouds(10, 3)) / 6, 0, 1).astype(np.float32)
+_PAPER = grain(3, 32, 16)
+_CHALK = grain(4, 32, 20)
+
+
+def watercolor(image: Image.Image) -> Image.Image:
+    """Pale uneven washes with dark rims on paper with a torn edge."""
+    area = saturate(blur(fill(image), 1.2), 1.35)
+    uneven = 1 - (1 - area) * (0.74 + 0.55 * _WASH)[..., None]
+    rim = ink(image)
+    wash = mix(uneven.astype(np.float32), saturate(area, 1.5) * np.float32(0.5), 0.75 * rim)
+    paper = mix(color(252, 249, 240), color(226, 218, 200), 0.5 + _PAPER)
+    return picture(mix(paper, wash * (1 + 0.09 * _PAPER)[..., None], _TORN))
+
+
+def pastel(image: Image.Image) -> Image.Image:
+    """Light chalky colours between white lines."""
+    area = 1 - (1 - saturate(fill(image), 1.1)) * np.float32(0.58)
+    chalk = area + 0.17 * _CHALK[..., None]
+    return picture(mix(chalk.astype(np.float32), color(255, 252, 248), ink(image, 1)))
+
+
+def charcoal(image: Image.Image) -> Image.Image:
+    """Black strokes on white paper that the drawing does not quite fill."""
+    area = contrast(gray(blur(fill(image), 2)), 0.0, 0.85)
+    strokes = 0.5 + 0.5 * np.cos((COLUMNS + ROWS) * 2 * np.pi / 8)
+    dark = (1 - area) * (0.4 + 0.45 * strokes) + 0.35 * _CHALK * (1 - area)
+    dark = np.maximum(dark, ink(image, 1) * (0.92 + 0.3 * _CHALK))
+    dark = dark * np.clip((BORDER - 6 + 26 * clouds(12, 8)) / 20, 0, 1)
+    paper = color(250, 248, 243) - np.float32(0.05) * (0.5 + _PAPER)[..., None]
+    return picture(mix(paper, color(28, 26, 28), np.clip(dark, 0, 1).astype(np.float32)))
+
+
+def gold(image: Image.Image) -> Image.Image:
+    """Gold lines and gilded lights on black lacquer."""
+    light = gray(fill(image)) ** 1.6
+    area = ramp(light, (10, 8, 12), (44, 26, 12), (120, 76, 20), (200, 148, 46))
+    shine = 0.5 + 0.5 * np.sin((COLUMNS - ROWS) * 2 * np.pi / 128)
+    leaf = ramp(shine.astype(np.float32), (206, 150, 44), (255, 232, 150))
+    away = np.abs(COLUMNS % 32 - 15.5) + np.abs(ROWS % 32 - 15.5)
+    damask = np.clip(1.2 - np.abs(away - 9), 0, 1) * (light < 0.5) * 0.35
+    area = mix(area, color(190, 140, 50), damask.astype(np.float32))
+    return picture(mix(area, leaf, ink(image)))
+
+
+def papercut(image: Image.Image) -> Image.Image:
+    """Layers of coloured paper with white edges and soft shadows."""
+    edges = ink(image)
+    shadow = blur(np.roll(ink(image, 2), (7, 6), (0, 1)), 4)
+    area = saturate(fill(image), 1.05) * (1 + 0.08 * _PAPER)[..., None]
+    area = area * (1 - 0.5 * shadow)[..., None]
+    return picture(mix(area.astype(np.float32), color(255, 255, 255), edges))
+
+
+def fire(image: Image.Image) -> Image.Image:
+    """Scarlet and gold from black to white, with flames rising from below."""
+    warmth = contrast(gray(fill(image)), 0.06, 0.92)
+    heat = ramp(warmth, (26, 4, 12), (120, 10, 20), (222, 38, 24), (252, 120, 24), (255, 214, 84))
+    heat = mix(heat, color(26, 4, 12), ink(image))
+    tongue = np.abs((COLUMNS % 64) - 32) / 32
+    other = np.abs(((COLUMNS + 32) % 64) - 32) / 32
+    for peak, height, tint in (
+        (tongue, 74, color(255, 122, 20)),
+        (other, 52, color(255, 178, 40)),
+        (tongue, 34, color(255, 238, 150)),
+    ):
+        top = 256 - height * (1 - peak) ** 1.3 - 12
+        heat = mix(heat, tint, np.clip((ROWS - top) / 3, 0, 1).astype(np.float32))
+    return picture(heat)
+
+
+def neon(image: Image.Image) -> Image.Image:
+    """Dark areas that glow towards their outlines, which stay dark."""
+    area = fill(image)
+    high, low = area.max(-1, keepdims=True), area.min(-1, keepdims=True)
+    hue = (area - low) / np.maximum(high - low, 0.06)
+    hue = np.where(high - low < 0.12, color(60, 230, 255), hue).astype(np.float32)
+    lines = ink(image)
+    near = np.clip(2.4 * blur(ink(image, 2), 7), 0, 1)
+    night = color(10, 6, 34) + np.float32(0.16) * area
+    shown = mix(night.astype(np.float32), np.clip(0.25 + 0.9 * hue, 0, 1), 0.92 * near)
+    core = np.clip(1 - np.abs(blur(ink(image, 3), 1.5) - 0.55) / 0.25, 0, 1)
+    shown = mix(shown, np.clip(hue + 0.55, 0, 1), (0.8 * core).astype(np.float32))
+    return picture(mix(shown, color(14, 6, 40), lines))
+
+
+def xray(image: Image.Image) -> Image.Image:
+    """Light for dark, in the cold blue of an X-ray film, with shining outlines."""
+    light = 1 - contrast(gray(values(image)), 0.1, 1)
+    lines = ink(image)
+    shine = np.clip(0.62 * light**1.3 + 0.55 * blur(lines, 5) + 0.5 * lines, 0, 1)
+    return picture(
+        ramp(shine.astype(np.float32), (4, 8, 16), (26, 60, 92), (110, 180, 214), (240, 252, 255))
+    )
