@@ -9,6 +9,8 @@ import pytest
 
 from tests.browsing import DESK, PHONE, Visit
 from tests.builders.adapters import DENOISERS, kohya
+from tests.e2e.talk import caller
+from tests.packs import manifest, part, variant
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
@@ -237,6 +239,7 @@ def test_filters_are_a_drawer_on_a_phone(phone: Visit) -> None:
     [
         "/",
         "/browse",
+        "/packs",
         "/signin",
         "/signup",
         "/nobody",
@@ -279,6 +282,12 @@ def test_nothing_on_any_page_keeps_people_out(
     visit.page.click("[data-publish-button]")
     visit.page.wait_for_url(f"**/{name}/{name}")
     own = f"/{name}/{name}"
+    pack = f"/packs{own}"
+    owner = caller(hub, name)
+    owner.post("/api/v1/packs", {"name": name, "title": "Dusk", "tags": ["evening"]})
+    document = manifest(variant(part(own.removeprefix("/"))))
+    published = owner.post(f"/api/v1{pack}/versions", {"manifest": document})
+    assert published.status == 201, published.body
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
     forms = [
         "/publish",
@@ -294,10 +303,11 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/withdraw",
         f"{own}/aliases",
         f"{own}/related",
+        f"{pack}/edit",
         "/styleguide",
     ]
     reads = ["/browse?q=none&kind=pose", "/browse/checkpoint", f"/{name}", "/nobody", *HELP]
-    for path in ["/", "/browse", *reads, *tabs, *forms]:
+    for path in ["/", "/browse", "/packs", pack, *reads, *tabs, *forms]:
         visit.go(path).evaluate(OPEN)
         results = axe.run(visit.page)
         found[path] = results.generate_report() if results.violations_count else ""

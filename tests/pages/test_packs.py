@@ -89,6 +89,9 @@ def test_what_is_missing_is_said(
     assert "Not available" in page
     assert 'href="/ada/noir' not in page
     assert "Parts are missing" in text(client, "/packs")
+    client.force_login(ada)
+    assert "Others cannot download a part" in text(client)
+    client.logout()
     adapters.describe(actor=ada, adapter=noir, visibility="public")
     assert "A part of this version is gone" not in text(client)
     withdraw.withdraw(actor=ada, version=first, reason="Copied")

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from hub.pages.packs.cards import covers_of, pack_cards, variants_of
 from registry.cards import markdown
 from registry.errors import Moved
-from registry.models import LookKind, Maturity, Pack, PackVersion, VersionState
+from registry.models import (
+    LookKind,
+    Maturity,
+    Pack,
+    PackVariant,
+    PackVersion,
+    VersionState,
+    Visibility,
+)
 from registry.names import MAX_NAME
 from registry.packs import parts as pack_parts
 from registry.packs import selectors as pack_selectors
@@ -40,19 +48,11 @@ def pack_of(request: HttpRequest, owner: str, name: str) -> Pack:
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """Show a page of packs, perhaps those that match some words."""
-    sent = request.GET
-    kind = sent.get("kind", "")
-    query = PackQuery(
-        q=sent.get("q", "").strip()[:200],
-        kind=kind if kind in LookKind.values else "",
-        tag=sent.get("tag", "")[:48],
-        owner=sent.get("owner", "")[:MAX_NAME],
-    )
-    cursor, after = sent.get("cursor", ""), sent.get("after", "0")
-    begin = min(int(after), MAX_NUMBER) if after.isdecimal() and len(after) < 9 and cursor else 0
+    query, cursor = _query_of(request.GET), request.GET.get("cursor", "")
+    begin = _number_of(request.GET.get("after", "")) if cursor else 0
     rows = pack_selectors.search(request.user, query)
     found, following = pack_selectors.page(rows, cursor=cursor, limit=PACKS_PER_PAGE)
-    wanted = sent.copy()
+    wanted = request.GET.copy()
     wanted["cursor"], wanted["after"] = following, str(begin + len(found))
     context = {
         "query": query,
@@ -66,6 +66,21 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "packs/index.html", context)
 
 
+def _query_of(sent: QueryDict) -> PackQuery:
+    """Return the filters in an address; an unknown kind does not filter."""
+    kind = sent.get("kind", "")
+    return PackQuery(
+        q=sent.get("q", "").strip()[:200],
+        kind=kind if kind in LookKind.values else "",
+        tag=sent.get("tag", "")[:48],
+        owner=sent.get("owner", "")[:MAX_NAME],
+    )
+
+
+def _number_of(text: str) -> int:
+    return min(int(text), MAX_NUMBER) if text.isdecimal() and len(text) < 9 else 0
+
+
 @require_safe
 def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show a pack with the parts of one version.
@@ -76,39 +91,54 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     pack = pack_of(request, owner, name)
     if pack.withdrawn_reason:
         raise pack_selectors.gone(pack)
-    wanted, listing = request.GET.get("v", ""), list(pack_selectors.versions(pack))
-    context: dict[str, Any] = {
+    context = _about(request, pack)
+    if context["versions"]:
+        wanted = request.GET.get("v", "") or pack_selectors.LATEST
+        version = pack_selectors.version(pack, wanted)
+        if version.state == VersionState.WITHDRAWN:
+            raise pack_selectors.gone_version(version)
+        context |= _of_version(request, pack, version, is_writable=context["is_writable"])
+    return render(request, "packs/page.html", context)
+
+
+def _about(request: HttpRequest, pack: Pack) -> dict[str, Any]:
+    """Return the context that all versions share."""
+    return {
         "pack": pack,
         "tags": list(pack.tags.order_by("name").values_list("name", flat=True)),
         "card": markdown.preview(pack.card) if pack.card.strip() else None,
         "is_writable": request.user.is_authenticated and pack.is_writable_by(request.user),
-        "versions": listing,
+        "versions": list(pack_selectors.versions(pack)),
         "aliases": pack_selectors.aliases(pack),
         "rating": Maturity(pack.maturity),
         "publish_command": f"lorary pack publish {pack.full_name} manifest.json",
     }
-    if listing:
-        version = pack_selectors.version(pack, wanted or pack_selectors.LATEST)
-        if version.state == VersionState.WITHDRAWN:
-            raise pack_selectors.gone_version(version)
-        context |= _of_version(request, pack, version)
-    return render(request, "packs/page.html", context)
 
 
-def _of_version(request: HttpRequest, pack: Pack, version: PackVersion) -> dict[str, Any]:
+def _of_version(
+    request: HttpRequest, pack: Pack, version: PackVersion, *, is_writable: bool
+) -> dict[str, Any]:
     rows = list(version.variants.all())
     parts = pack_parts.parts_for(request.user, rows)
     every = [part for found in parts.values() for part in found]
-    adapters = (part.row.adapter_version.adapter for part in every if part.is_at_hand)
+    at_hand = [part for part in every if part.is_at_hand]
+    adapters = (part.row.adapter_version.adapter for part in at_hand)
+    is_told = is_writable and pack.visibility != Visibility.PRIVATE
     latest = pack.latest_version
     is_latest = latest is not None and latest.pk == version.pk
     return {
         "version": version,
         "variants": variants_of(version, parts),
         "covers": list(covers_of(request, adapters).values()),
-        "missing": sum(not part.is_at_hand for part in every),
+        "missing": len(every) - len(at_hand),
+        "hidden": len(at_hand) - _at_hand_for_strangers(rows) if is_told else 0,
         "rating": pack_parts.rating_of(pack, rows),
         "newer": None if is_latest else latest,
         "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"
         " --to loras",
     }
+
+
+def _at_hand_for_strangers(rows: list[PackVariant]) -> int:
+    found = pack_parts.parts_for(None, rows).values()
+    return sum(part.is_at_hand for parts in found for part in parts)
