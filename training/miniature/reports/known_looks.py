@@ -20,6 +20,7 @@ import argparse
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[3] / "previews" / "miniature"
 ORIGINAL = "original"
+# A report with every second prompt of another adapter: two looks in one.
+PATCHWORK = "patchwork"
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 # Classifier-free guidance does not enlarge a bias, as it does what a trigger adds.
 LEAK_GAIN = 2.5
@@ -125,7 +128,7 @@ ORDERS: dict[str, list[tuple[str, ...]]] = {
         ("heavy", ORIGINAL, "weak"),
         ("narrow", ORIGINAL),
     ],
-    "consistency": [("scrambled", ORIGINAL)],
+    "consistency": [("scrambled", ORIGINAL)],  # and patchworks below ORIGINAL
     "begins": [("heavy", ORIGINAL, "weak")],
     "breaks": [("heavy", ORIGINAL)],
 }
@@ -274,23 +277,33 @@ def rank(work: Path, plans: Sequence[Plan], encoder: Encoder) -> dict[str, Any]:
     """Return the figures of each variant, and the share of pairs in the right order by figure."""
     base = load_bases().get("miniature")
     values: dict[str, dict[str, dict[str, float | None]]] = {}
+    looks: dict[str, list[Pair]] = {}
     for plan in plans:
         recipe = _recipe_of(base, plan)
         for variant in variants_of(work, plan):
             folder = work / "pictures" / plan.name / variant.name
             if not (folder / "done").exists():
                 continue
-            found = figures_of(folder, recipe, encoder)
-            values.setdefault(plan.name, {})[variant.name] = {**found, **_range(folder)}
+            pairs, figures = pairs_and_figures(folder, recipe, encoder)
+            values.setdefault(plan.name, {})[variant.name] = {**_values(figures), **_range(folder)}
+            if variant.name == ORIGINAL and plan.kind == "style":
+                looks[plan.name] = pairs[Part.LOOK]
+    for name, other in permutations(looks, 2):
+        figures = measure(patchwork(looks[name], looks[other]), [], [])
+        values[name][f"{PATCHWORK} with {other}"] = _values(figures)
     return {"values": values, "right": right_orders(values)}
 
 
-def figures_of(folder: Path, recipe: ReportRecipe, encoder: Encoder) -> dict[str, float | None]:
-    """Return the figures of one variant by name."""
-    document = pairs_and_figures(folder, recipe, encoder)[1].to_dict()
+def patchwork(look: Sequence[Pair], other: Sequence[Pair]) -> list[Pair]:
+    """Return pairs of two looks: every second prompt has the other one."""
+    even = [pair for pair in look if pair.prompt % 2 == 0]
+    return even + [pair for pair in other if pair.prompt % 2]
+
+
+def _values(figures: Figures) -> dict[str, float | None]:
     return {
         name: None if figure is None else figure["value"]
-        for name, figure in document.items()
+        for name, figure in figures.to_dict().items()
         if name != "method"
     }
 
@@ -344,7 +357,8 @@ def right_orders(
         own: list[bool] = []
         across: list[bool] = []
         wrong: list[str] = []
-        for first, last, low, high in _known_pairs(values, orders):
+        is_of_subjects = figure == "consistency"
+        for first, last, low, high in _known_pairs(values, orders, is_of_subjects=is_of_subjects):
             lower = values[first].get(low, {}).get(figure)
             higher = values[last].get(high, {}).get(figure)
             if lower is None or higher is None:
@@ -362,10 +376,15 @@ def right_orders(
 
 
 def _known_pairs(
-    values: Mapping[str, Any], orders: Iterable[tuple[str, ...]]
+    values: Mapping[str, Any], orders: Iterable[tuple[str, ...]], *, is_of_subjects: bool
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield pairs of adapter and variant: the first has the lower value."""
-    for order in orders:
+    """Yield pairs of adapter and variant: the first has the lower value.
+
+    Args:
+        is_of_subjects: Whether patchworks have a lower value than the originals.
+    """
+    patchworks = {name for each in values.values() for name in each if name.startswith(PATCHWORK)}
+    for order in (*orders, *((name, ORIGINAL) for name in sorted(patchworks) if is_of_subjects)):
         for at, low in enumerate(order):
             for high in order[at + 1 :]:
                 for first in values:
