@@ -23,7 +23,9 @@ def forget_videos(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
     def forget(name: str, **where: object) -> None:
         # One table after the other: models of a migration know no cascade across their states.
-        apps.get_model("previews", name).objects.filter(**where)._raw_delete(editor.connection.alias)
+        apps.get_model("previews", name).objects.filter(**where)._raw_delete(
+            editor.connection.alias
+        )
 
     render, image = apps.get_model("previews", "Render"), apps.get_model("previews", "Image")
     of_films = image.objects.filter(**FILM).values("render")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,22 @@ def test_prompt_and_seed_are_chosen_on_the_server_too(client: Client, v1: Versio
     page = client.get("/ada/noir?prompt=1&seed=2&at=2").content.decode()
     assert 'alt="a house, strength 0.5"' in page
     assert 'name="at" type="range" min="0" max="4" step="1" value="2"' in page
+
+
+def test_many_prompts_are_chosen_by_their_pictures(client: Client, v1: Version) -> None:
+    row = render(v1, "ready", 20)
+    for number, image in enumerate(row.images.filter(prompt_index=1)[:4]):
+        image.prompt, image.prompt_index, image.strength = f"prompt {number}", number + 2, 1.0
+        image.save()
+    page = " ".join(panel(client, "&prompt=2").split())
+    assert "All prompts, with the adapter" in page
+    links = re.findall(r'href="/ada/noir\?v=v1&amp;prompt=(\d)" title="([^"]+)"', page)
+    assert [number for number, _prompt in links] == [str(number) for number in range(len(links))]
+    assert [prompt for _number, prompt in links][:1] == ["a cat"]
+    assert {f"prompt {number}" for number in range(4)} < {prompt for _number, prompt in links}
+    assert page.count('aria-current="true"') == 2  # the prompt, and the strength
+    render(v1, "ready", 20)
+    assert "All prompts, with the adapter" not in panel(client)
 
 
 def test_running_pictures_are_asked_for_again(client: Client, v1: Version) -> None:

@@ -96,7 +96,7 @@ def test_the_index_and_the_folder_name_the_same_adapters() -> None:
 
 @every_adapter
 def test_default_prompts_have_a_place_for_the_trigger(plan: Plan) -> None:
-    assert len(INDEX["prompts"][plan.kind]) == 2
+    assert len(INDEX["prompts"][plan.kind]) == 6
     for prompt in INDEX["prompts"][plan.kind]:
         assert plan.trigger in prompt.format(trigger=plan.trigger)
     entry = INDEX["adapters"][plan.name]
