@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "render",
             "output",
-            column("image", max_length=8, choices=[("image", "Pictures"), ("video", "Video")]),
+            column("image", max_length=8, choices=[("image", "Image"), ("video", "Video")]),
         ),
         migrations.AddField("render", "rank", column(0)),
         migrations.RunPython(describe, migrations.RunPython.noop),

@@ -6,7 +6,6 @@ from previews.models.image import Control, Cover, Image, Sheet, SheetKind
 from previews.models.render import (
     OPEN_STATES,
     Layer,
-    Output,
     PromptSet,
     Recipe,
     Render,
@@ -24,7 +23,6 @@ __all__ = [
     "Cover",
     "Image",
     "Layer",
-    "Output",
     "PromptSet",
     "Recipe",
     "Render",

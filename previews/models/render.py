@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from previews.render.recipe import picture_count
-from registry.models import Adapter, Job, Version
+from registry.models import Adapter, Job, Output, Version
 
 
 class Recipe(models.Model):
@@ -91,13 +91,6 @@ class RenderState(models.TextChoices):
 
 #: States of renders that are not over.
 OPEN_STATES = (RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING)
-
-
-class Output(models.TextChoices):
-    """What a base model makes; in this order, pictures come first."""
-
-    IMAGE = "image", _("Pictures")
-    VIDEO = "video", _("Video")
 
 
 class Render(models.Model):

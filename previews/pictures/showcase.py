@@ -13,10 +13,10 @@ from typing import Any
 from django.db.models import Exists, F, FloatField, OuterRef, Q, QuerySet, Value, Window
 from django.db.models.functions import Abs, Coalesce, RowNumber
 
-from previews.models import Image, Output, Recipe, Render, RenderKind, RenderState
+from previews.models import Image, Recipe, Render, RenderKind, RenderState
 from previews.pictures.selectors import film_path
 from registry.compiled_queries import Compiled, as_list, listed, text
-from registry.models import Version
+from registry.models import Output, Version
 
 #: Most pictures and videos of a version.
 MAX_PICTURES, MAX_VIDEOS = 10, 2

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from previews.models import (
     OPEN_STATES,
-    Output,
     Render,
     RenderKind,
     RenderState,
@@ -24,7 +23,7 @@ from previews.pictures.selectors import Picture, pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
-from registry.models import Adapter, Job, JobState, User, Version, VersionState, WorkerWish
+from registry.models import Adapter, Job, JobState, Output, User, Version, VersionState, WorkerWish
 from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:

@@ -178,14 +178,14 @@ def keep_pictures(
         for shot, columns in stored:
             part = ReportPart.LOOK if is_look else ReportPart(recipe.part_of(shot.prompt_index))
             made = columns()
-            made.pop("animation")
+            about = {name: made[name] for name in ("blob", "width", "height")}
             ReportPicture.objects.get_or_create(
                 report=report,
                 part=part,
                 prompt_index=shot.prompt_index,
                 seed=shot.seed,
                 strength=shot.strength,
-                defaults={**made, "position": before + shot.position, "prompt": shot.prompt},
+                defaults={**about, "position": before + shot.position, "prompt": shot.prompt},
             )
 
 

@@ -60,7 +60,7 @@ class PartRole(models.TextChoices):
 
 
 class Output(models.TextChoices):
-    """What a variant of a pack makes."""
+    """What a base model or a variant of a pack makes; sorted by value, pictures come first."""
 
     IMAGE = "image", _("Image")
     VIDEO = "video", _("Video")

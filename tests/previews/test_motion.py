@@ -47,7 +47,7 @@ def recipe_of(base: Base, **said: Any) -> Recipe:
 def test_the_same_adapter_file_changes_a_video(
     bases_file: Path, base: Base, plain: Any, tmp_path: Path
 ) -> None:
-    recipe = recipe_of(base, dial=0.8)
+    recipe = recipe_of(base, recommended=0.8)
     assert (recipe.strengths, recipe.seeds, recipe.frames) == ((0.0, 0.8), (7,), moving.FRAMES)
     layer = Layer(write_tiny_lora(tmp_path / "a.safetensors"), name="a", sha256="a" * 64)
     pictures = Engine(load_bases(bases_file)).render(recipe, [layer])

@@ -187,7 +187,7 @@ def test_people_read_what_was_begun_and_why(version: Version) -> None:
     call_command("rerender", "--dry-run", stdout=out)
     assert out.getvalue().splitlines() == [
         "ada/noir v1: 20 pictures (renderer: lorary-0 → lorary-1)",
-        "1 version looked at, 1 would be rendered again: 20 pictures",
+        "1 version checked, 1 would be rendered again: 20 pictures",
     ]
 
 

@@ -19,7 +19,7 @@ from hub.operations.worker_status import (
     worker_status,
     worker_statuses,
 )
-from previews.models import OPEN_STATES, Image, Output, PromptSet, Render
+from previews.models import OPEN_STATES, Image, PromptSet, Render
 from previews.pictures.selectors import pictures_of
 from previews.recipes import prompts
 from previews.recipes import selectors as recipe_selectors
@@ -30,7 +30,7 @@ from previews.renders.selectors import Previews
 from registry.accounts import permissions
 from registry.adapters import selectors as adapter_selectors
 from registry.jobs import workers
-from registry.models import Adapter, JobState, Maturity, WorkerWish
+from registry.models import Adapter, JobState, Maturity, Output, WorkerWish
 from registry.versions import selectors as version_selectors
 
 

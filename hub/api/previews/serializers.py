@@ -10,11 +10,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hub.api.base import Link, ProgressOut, absolute
-from previews.models import Output, RenderState
+from previews.models import RenderState
 from previews.pictures.selectors import Picture, Source
 from previews.renders.queue_position import QueuePosition
 from previews.renders.selectors import Previews
-from registry.models import Maturity
+from registry.models import Maturity, Output
 
 #: States of a version's previews; ``none``: not requested.
 PREVIEW_STATES = [*RenderState.values, "none"]

@@ -28,7 +28,7 @@ from hub.pages.pictures.strength_slider import Frame, Option, frame_of, sweep_of
 from lorary.anatomy import family_title
 from previews import worker_bases
 from previews.covers.selectors import uploaded_pictures_of
-from previews.models import Output, PromptSet
+from previews.models import PromptSet
 from previews.pictures.selectors import Picture
 from previews.recipes import prompts
 from previews.recipes import selectors as recipes
@@ -40,7 +40,7 @@ from previews.renders.selectors import Previews, previews_of
 from registry.accounts.permissions import is_operator, require_adapter, require_user
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Invalid
-from registry.models import Adapter, File, Version
+from registry.models import Adapter, File, Output, Version
 from registry.versions import selectors as version_selectors
 
 #: Seconds between refreshes, by state; a render that waits for a worker changes rarely.
