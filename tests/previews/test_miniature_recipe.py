@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -16,8 +18,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
+import training.miniature  # noqa: E402
 from training.miniature.__main__ import STEPS, main  # noqa: E402
-from training.miniature.adapters.plans import ALL_PLANS, PLANS, trigger_words  # noqa: E402
+from training.miniature.adapters.plans import (  # noqa: E402
+    ALL_PLANS,
+    PLANNED,
+    PLANNED_INDEX,
+    PLANS,
+    trigger_words,
+)
 from training.miniature.adapters.trainer import AdapterTrainer  # noqa: E402
 from training.miniature.adapters.training_sets import Sets  # noqa: E402
 from training.miniature.adapters.training_sets import Sizes as AdapterSizes  # noqa: E402
@@ -27,6 +36,7 @@ from training.miniature.base.decoder import (  # noqa: E402
     Stage,
     places,
 )
+from training.miniature.base.export import folder_bytes  # noqa: E402
 from training.miniature.base.trainer import BaseOptions, BaseTrainer  # noqa: E402
 from training.miniature.base.unused_words import with_unused_words  # noqa: E402
 from training.miniature.drawing.captions import (  # noqa: E402
@@ -38,7 +48,7 @@ from training.miniature.drawing.looks import LOOKS  # noqa: E402
 from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, draw  # noqa: E402
 from training.miniature.latents import FILE as CODE_FILE  # noqa: E402
 from training.miniature.latents import LatentCode  # noqa: E402
-from training.miniature.networks import TINY, Size  # noqa: E402
+from training.miniature.networks import FULL, TINY, Size  # noqa: E402
 from training.miniature.prepare import Sizes, prepare, stack, start_from  # noqa: E402
 from training.miniature.reports.base_figures import (  # noqa: E402
     BaseFigures,
@@ -58,6 +68,7 @@ from training.miniature.training import learning_rate  # noqa: E402
 Copier = Callable[[str], Path]
 
 TOY = Sizes(plain=38, styled=1, character=4, unnamed=4, captions=200)
+CHECKPOINT = Path(training.miniature.__file__).parent / "checkpoints" / "base-256"
 GROWING = replace(TINY, decoder=(8,) * 6)
 FEW = AdapterSizes(told=8, plain=19)
 
@@ -163,6 +174,35 @@ def test_every_planned_look_is_drawn_and_every_drawn_look_is_planned() -> None:
     looks = {name for name, plan in ALL_PLANS.items() if plan.kind != "character"}
     assert looks == set(LOOKS)
     assert set(ALL_PLANS) - looks == set(CHARACTERS)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_planned_adapters_say_all_that_the_index_will(name: str) -> None:
+    entry = tomllib.loads(PLANNED_INDEX.read_text())["adapters"][name]
+    (trigger,) = entry["trigger_words"]
+    assert entry["summary"]
+    assert entry["tags"]
+    assert len(entry["prompts"]) == 2
+    assert all(trigger in prompt for prompt in entry["prompts"])
+    low, high = entry["range"]
+    assert 0 < low <= entry["strength"] <= high
+
+
+def test_triggers_are_distinct_words() -> None:
+    words = [word for plan in ALL_PLANS.values() for word in plan.trigger.split()]
+    assert len(words) == len(set(words))
+
+
+def test_the_checkpoint_shows_256_px_and_takes_every_prompt() -> None:
+    unet, vae = (json.loads((CHECKPOINT / p / "config.json").read_text()) for p in ("unet", "vae"))
+    assert unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1) == 256
+    assert tuple(vae["block_out_channels"]) == FULL.decoder
+    assert not list(CHECKPOINT.rglob("*.bin")), "no pickles"
+    assert folder_bytes(CHECKPOINT) <= 30_000_000
+    tokenizer = CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer")
+    planned = tomllib.loads(PLANNED_INDEX.read_text())["adapters"].values()
+    prompts = [prompt for entry in planned for prompt in entry["prompts"]]
+    assert max(len(tokenizer(prompt).input_ids) for prompt in prompts) <= 40
 
 
 def test_no_two_looks_are_alike() -> None:
