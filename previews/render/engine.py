@@ -186,11 +186,13 @@ class _Run:
         if not shots:
             return {}
         self._set_strength(shots[0].strength)
-        made = dict(zip(shots, self._batches(shots), strict=True))
+        pictures, places = self._batches(shots)
         if self.callbacks.controls is not None and not shots[0].strength:
-            keyed = {self.keys[shot]: picture for shot, picture in made.items()}
-            self.callbacks.controls.add(keyed)
-        return made
+            known = self.opened.fingerprint
+            keyed = zip(shots, places, strict=True)
+            keys = (control_key(self.recipe, shot, known, place) for shot, place in keyed)
+            self.callbacks.controls.add(dict(zip(keys, pictures, strict=True)))
+        return dict(zip(shots, pictures, strict=True))
 
     def _set_strength(self, strength: float) -> None:
         while True:
@@ -205,9 +207,13 @@ class _Run:
             else:
                 return
 
-    def _batches(self, shots: Sequence[Shot]) -> list[Picture]:
-        """Render shots of one strength, in as few calls as memory allows."""
+    def _batches(self, shots: Sequence[Shot]) -> tuple[list[Picture], list[Place]]:
+        """Render shots of one strength, in as few calls as memory allows.
+
+        Returns the pictures and their places, which are others than expected if memory ran out.
+        """
         taken: list[Picture] = []
+        places: list[Place] = []
         while len(taken) < len(shots):
             batch = shots[len(taken) : len(taken) + self.opened.batch]
             results = self._call_or_none(batch)
@@ -215,11 +221,10 @@ class _Run:
                 self._reduce(len(batch))
                 continue
             self.done += len(batch) * self.recipe.steps
-            taken += [
-                self._picture(shot, frames, (len(batch), index))
-                for index, (shot, frames) in enumerate(zip(batch, results, strict=True))
-            ]
-        return taken
+            at = [(len(batch), index) for index in range(len(batch))]
+            taken += map(self._picture, batch, results, at)
+            places += at
+        return taken, places
 
     def _call_or_none(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
         """Return the frames of pictures; None if memory ran out.

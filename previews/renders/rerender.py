@@ -28,12 +28,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """A version to render again: the number of pictures, and the changed fields of the recipe.
+    """A version to render again with a base: the number of pictures, and the changed fields.
 
     An entry of ``changes`` contains both values if they are short.
     """
 
     version: Version
+    base: str
     pictures: int
     changes: tuple[str, ...]
 
@@ -44,6 +45,11 @@ class Rerendered:
 
     looked_at: int = 0
     begun: list[Outdated] = field(default_factory=list)
+
+    @property
+    def versions(self) -> int:
+        """Number of versions that are rendered again, with one base or several."""
+        return len({one.version.pk for one in self.begun})
 
 
 def run(
@@ -120,7 +126,7 @@ def _outdated(version: Version, planned: Sequence[Planned]) -> Iterator[Outdated
         last = _last(version, one, served)
         if last is not None:
             changes = tuple(_changes(last, version, one.recipe))
-            yield Outdated(version, len(one.recipe.shots()), changes)
+            yield Outdated(version, one.base.id, len(one.recipe.shots()), changes)
 
 
 def _last(version: Version, planned: Planned, served: Collection[str]) -> Render | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,6 +25,7 @@ from previews.models import (
 )
 from previews.pictures.services import store
 from previews.render import RenderError
+from previews.render.look.measures import METHOD
 from previews.render.look.recipes import ReportRecipe, report_recipe
 from previews.render.pictures import Picture
 from registry.jobs import queue
@@ -58,7 +59,9 @@ class Wanted:
         }
 
     def is_of(self, report: Report) -> bool:
-        """Return whether a report was made, or is being made, with the same."""
+        """Return whether a report was made, or is being made, with the same and these measures."""
+        if report.state == ReportState.READY and report.figures.get("method") != METHOD:
+            return False
         return all(getattr(report, name) == value for name, value in self.columns.items())
 
 
@@ -127,19 +130,21 @@ def _key(report: Report) -> str:
 
 
 def begin_missing(*, after: int = 0) -> int:
-    """Begin the reports of the next versions with previews that never had one, by id.
+    """Begin the reports of the next versions with previews, by id.
 
-    Returns the id of the last one, 0 if there are no more.
+    They are those that never had one, or have one by other measures. Returns the id of the last
+    one, 0 if there are no more.
     """
     bases = {family: worker_bases.base_for(family) for family in worker_bases.families()}
     measured = [family for family, base in bases.items() if base and base.encoder]
+    is_kept = ~Q(state=ReportState.READY) | Q(figures__method=METHOD)
     rows = Version.objects.filter(
         Exists(
             Render.objects.filter(
                 version=OuterRef("pk"), kind=RenderKind.PREVIEW, state=RenderState.READY
             )
         ),
-        ~Exists(Report.objects.filter(version=OuterRef("pk"))),
+        ~Exists(Report.objects.filter(is_kept, version=OuterRef("pk"))),
         state__in=OUT_STATES,
         family__in=measured,
         pk__gt=after,

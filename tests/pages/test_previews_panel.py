@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
 
 from hub.pages.labels import duration
-from previews.models import Recipe, Render
-from registry.models import Job, Version, Worker
+from previews.models import Image, Recipe, Render
+from registry.models import Blob, Job, Version, Worker
 from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:
@@ -56,6 +57,40 @@ def test_many_prompts_are_chosen_by_their_pictures(client: Client, v1: Version) 
     assert page.count('aria-current="true"') == 2  # the prompt, and the strength
     render(v1, "ready", 20)
     assert "All prompts, with the adapter" not in panel(client)
+
+
+def several_bases(version: Version, states: dict[str, str]) -> None:
+    """Give a version pictures of four prompts with each base, and its newest render a state."""
+    version.renders.all().delete()
+    blob, _made = Blob.objects.get_or_create(sha256="1" * 64, defaults={"size_bytes": 1})
+    for rank, (base, state) in enumerate(states.items()):
+        document = {**DOCUMENT, "base": base, "prompts": list("abcd")}
+        recipe = Recipe.objects.create(digest=str(rank + 1) * 64, document=document)
+        columns = {"version": version, "recipe": recipe, "base": base, "rank": rank}
+        row = Render.objects.create(state="ready", **columns)
+        for position, (strength, prompt) in enumerate(product((0, 1), range(4))):
+            Image.objects.create(
+                render=row, blob=blob, position=position, seed=1, strength=strength, width=128,
+                height=128, prompt_index=prompt, prompt="abcd"[prompt],
+            )  # fmt: skip
+        if state != "ready":
+            Render.objects.create(state=state, **columns)
+
+
+def test_links_and_refreshes_keep_the_chosen_base(client: Client, v1: Version) -> None:
+    several_bases(v1, {"first": "ready", "second": "running"})
+    plain, chosen = panel(client), panel(client, "&base=second")
+    assert "base=" not in plain
+    assert "New pictures are being rendered" not in plain
+    assert chosen.count('href="/ada/noir?v=v1&amp;prompt=3&amp;base=second"') == 1
+    assert 'data-hx-get="/ada/noir/previews?v=v1&amp;base=second&amp;prompt=3"' in chosen
+    renewal = "/ada/noir/previews?v=v1&amp;base=second&amp;part=renewal"
+    assert f'data-hx-get="{renewal}"' in chosen
+    part = client.get(renewal.replace("&amp;", "&")).content.decode()
+    assert "New pictures are being rendered" in part
+    Render.objects.filter(state="running").update(state="ready")
+    part = client.get(renewal.replace("&amp;", "&")).content.decode()
+    assert 'href="/ada/noir?v=v1&amp;base=second"' in part
 
 
 def test_running_pictures_are_asked_for_again(client: Client, v1: Version) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partialmethod
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from previews.render.bases.pipelines import compile_denoisers
 from previews.render.engine import Engine
 from tests.previews.methods import changes, write
 from tests.previews.updates import bases_at, layer, pixels, recipe, some_updates, write_kohya
@@ -43,3 +45,11 @@ def test_adapters_and_strengths_need_no_new_compilation(
     assert not counters["frames"]
     assert not counters["stats"]
     torch._dynamo.reset()
+
+
+def test_a_denoiser_that_is_quantised_in_its_folder_is_not_compiled() -> None:
+    """Hooks that are added afterwards, for adapters, would have no effect."""
+    packed = torch.nn.Linear(4, 4)
+    packed.weight = torch.nn.Parameter(packed.weight.to(torch.int8), requires_grad=False)
+    with pytest.raises(ValueError, match="unet"):
+        compile_denoisers(SimpleNamespace(unet=torch.nn.Sequential(packed)))

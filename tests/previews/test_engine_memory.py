@@ -11,8 +11,16 @@ import torch
 from previews.render import Layer, OutOfMemory
 from previews.render.adapters.applied import mount
 from previews.render.bases.pipelines import has_room, is_out_of_memory
-from previews.render.engine import Engine
-from tests.previews.updates import bases_at, pixels, recipe, some_updates, write_kohya
+from previews.render.engine import Callbacks, Engine
+from previews.render.pictures import control_key
+from tests.previews.updates import (
+    ControlsInMemory,
+    bases_at,
+    pixels,
+    recipe,
+    some_updates,
+    write_kohya,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +87,22 @@ def test_fewer_pictures_then_tiles_then_offloading(
     assert (opened.batch, opened.pipeline.vae.use_tiling, asked) == (1, True, ["cuda:1"])
     for picture, other in zip(made, expected, strict=True):
         assert np.abs(pixels(picture.png) - other).max() <= 1
+
+
+def test_controls_are_kept_under_the_places_that_memory_left(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _tight = tighten(engine, monkeypatch, 1)
+    asked, controls = recipe(seeds=(1, 2), strengths=(0.0,), steps=1), ControlsInMemory()
+    made = engine.render(asked, callbacks=Callbacks(controls=controls))
+    assert opened.batch == 2
+    keys = [
+        control_key(asked, picture.shot, opened.fingerprint, (2, index % 2))
+        for index, picture in enumerate(made)
+    ]
+    assert {key: picture.png for key, picture in controls.items()} == {
+        key: picture.png for key, picture in zip(keys, made, strict=True)
+    }
 
 
 def test_what_was_spared_stays_spared(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

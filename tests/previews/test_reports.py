@@ -15,6 +15,7 @@ from previews import operator_actions, tasks, withdrawals
 from previews.models import Control, Report, ReportPicture, ReportState
 from previews.render import BaseUnavailable, EncoderUnavailable, load_bases
 from previews.render.look.encoder import Encoder
+from previews.render.look.measures import METHOD
 from previews.render.look.recipes import Part, ReportRecipe, report_recipe
 from previews.reports import selectors, services
 from registry.adapters import services as adapters
@@ -127,6 +128,18 @@ def test_the_api_tells_it(version: Version) -> None:
     assert len(told["pictures"]) == told["progress"]["done"] == told["progress"]["total"] == 24
     picture = client.get(told["pictures"][0]["url"])
     assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/png")
+
+
+def test_a_report_by_other_measures_is_made_again(reported: Version) -> None:
+    old = reported.reports.get()
+    Report.objects.update(figures={**old.figures, "method": METHOD - 1})
+    assert services.begin_missing() == reported.pk
+    assert services.begin_missing() == 0
+    assert selectors.report_of(reported) == old
+    worker_process.drain(QUEUE)
+    new = reported.reports.get()
+    assert (new.state, new.figures) == (ReportState.READY, old.figures)
+    assert new != old
 
 
 def test_begun_twice_it_is_made_once(reported: Version) -> None:

@@ -186,7 +186,7 @@ def test_people_read_what_was_begun_and_why(version: Version) -> None:
     out = StringIO()
     call_command("rerender", "--dry-run", stdout=out)
     assert out.getvalue().splitlines() == [
-        "ada/noir v1: 20 pictures (renderer: lorary-0 → lorary-1)",
+        "ada/noir v1: 20 pictures with tiny (renderer: lorary-0 → lorary-1)",
         "1 version checked, 1 would be rendered again: 20 pictures",
     ]
 

@@ -153,10 +153,11 @@ def test_only_what_changed_is_rendered_again(version: Version) -> None:
     worker_process.drain("render.miniature")
     version.strength = 0.5
     version.save(update_fields=["strength"])
-    found = rerender.run(is_dry=True).begun
-    assert [(one.pictures, one.changes) for one in found] == [
-        (20, ("at: 1.0 → 0.5",)), (4, ("strengths",)),
+    found = rerender.run(is_dry=True)
+    assert [(one.base, one.pictures, one.changes) for one in found.begun] == [
+        ("tiny", 20, ("at: 1.0 → 0.5",)), ("tiny-motion", 4, ("strengths",)),
     ]  # fmt: skip
+    assert found.versions == 1
     [still, film] = recipes.planned_for(version)
     assert (still.recipe.strengths, film.recipe.strengths) == ((0, 0.25, 0.5, 0.75, 1), (0, 0.5))
 

@@ -59,11 +59,13 @@ class Command(BaseCommand):
     def _report(self, result: Rerendered, verb: str) -> None:
         for found in result.begun:
             why = "; ".join(found.changes)
-            self.stdout.write(f"{_name(found)}: {found.pictures} pictures ({why})")
+            self.stdout.write(
+                f"{_name(found)}: {found.pictures} pictures with {found.base} ({why})"
+            )
         looked_at = f"{result.looked_at:,} version{'' if result.looked_at == 1 else 's'} checked"
-        pictures = sum(found.pictures for found in result.begun)
+        count = sum(found.pictures for found in result.begun)
         self.stdout.write(
-            f"{looked_at}, {len(result.begun):,} {verb} rendered again: {pictures:,} pictures"
+            f"{looked_at}, {result.versions:,} {verb} rendered again: {count:,} pictures"
         )
 
 
@@ -83,6 +85,7 @@ def _document(result: Rerendered, *, is_dry: bool) -> dict[str, Any]:
             {
                 "adapter": found.version.adapter.full_name,
                 "version": found.version.name,
+                "base": found.base,
                 "pictures": found.pictures,
                 "changes": list(found.changes),
             }

@@ -67,8 +67,8 @@ class Used:
 class GalleryImage:
     """A gallery image with its texts.
 
-    rating: Label of its content rating; empty for “general”.
-        rating: Label of its content rating, empty for “general”.
+    Attributes:
+        rating: Label of its content rating; empty for “general”.
         show_url: URL of the page with the image unblurred; empty if it is not blurred.
         level: Level to request to see the blurred image.
         try_url: URL of the try page with its settings, "" if they are unknown or nothing renders

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -113,11 +114,12 @@ def previews_context(
 
     ``sweep`` is None until the previews are complete, if they are videos, and if they are blurred
     by their ``rating``. ``films`` has the videos. Of several base models for pictures, the page
-    shows that which the request names.
+    shows that which the request names, and its links and refreshes keep it (``chosen_base``).
     """
     if version is None:
         return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
-    found = _of_base(previews_of(version), request.GET.get("base", ""))
+    whole = previews_of(version)
+    found = _of_base(whole, request.GET.get("base", ""))
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
     brought = None if found.images else _brought(request, version)
@@ -129,13 +131,14 @@ def previews_context(
     is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
     can_request = bool(is_owner and found.state in {"failed", "none"})
     recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
+    chosen = "" if found is whole else f"&{urlencode({'base': found.base})}"
     panel = Panel(
         state=found.state,
         reason=found.reason,
         done=found.done,
         total=found.total,
         cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}{rating.query}",
+        url=f"{address}?v={version.name}{rating.query}{chosen}",
         request_url=f"{address}?v={version.name}",
         poll_s=POLL_S.get(found.state, 0),
         can_request=can_request,
@@ -155,6 +158,7 @@ def previews_context(
         "previews": panel,
         "sweep": sweep,
         "bases": _base_options(version, found) if sweep else [],
+        "chosen_base": chosen,
         "films": [] if is_veiled else films,
         "films_poll_s": max((one.poll_s for one in films), default=0),
         "is_all_films": is_film and is_complete,

@@ -36,7 +36,11 @@ _AT_ONCE = 1024
 
 def is_quantized(module: nn.Module, name: str) -> bool:
     """Return whether a weight or bias is packed: of a class of its library, or of whole numbers."""
-    held: Tensor = getattr(module, name)
+    return is_packed(getattr(module, name))
+
+
+def is_packed(held: Tensor) -> bool:
+    """Return whether a tensor is of a class of its library, or of whole numbers."""
     return type(held) not in (nn.Parameter, torch.Tensor) or not held.is_floating_point()
 
 

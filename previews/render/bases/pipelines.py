@@ -21,6 +21,7 @@ from diffusers import DiffusionPipeline, MotionAdapter
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from previews.render.adapters.base_modules import Table, table_of
+from previews.render.adapters.beside import is_packed
 from previews.render.bases.bases_file import Base, Bases
 from previews.render.bases.libraries import LIBRARY_ERRORS, quiet
 from previews.render.bases.model_paths import folder_of, installed, quantizer_of
@@ -156,9 +157,16 @@ def compile_denoisers(pipeline: Any) -> None:  # noqa: ANN401
 
     Weights that are changed in place need no new compilation. The first call of each number of
     pictures takes minutes.
+
+    Raises:
+        ValueError: one is quantised in its folder; compiled code does not see hooks added later,
+            with which adapters are applied beside its layers.
     """
     for name in DENOISERS:
         if part := getattr(pipeline, name, None):
+            if any(is_packed(weight) for weight in part.parameters()):
+                msg = f"“compile” is for bases that are not quantised, and its {name} is"
+                raise ValueError(msg)
             part.compile()
 
 
