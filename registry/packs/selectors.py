@@ -25,6 +25,7 @@ from registry.models import (
     PackWord,
     VersionState,
 )
+from registry.models.search import MAX_WORD
 from registry.names import key_of
 from registry.search import words
 
@@ -61,9 +62,9 @@ class PackQuery:
 def search(user: User | AnonymousUser | None, query: PackQuery) -> QuerySet[Pack]:
     """Return the published packs that match a query and that lists may show to a user."""
     rows = Pack.objects.listed_for(user).filter(published_at__isnull=False)
-    for word in dict.fromkeys(words.raw_words(query.q[:500])):
+    for word in list(dict.fromkeys(words.raw_words(query.q[:500])))[:MAX_WORDS]:
         folded = [words.fold(word), *words.unfinished(word)]
-        starts = [Q(word__startswith=one) for one in dict.fromkeys(folded)]
+        starts = [Q(word__startswith=one[:MAX_WORD]) for one in dict.fromkeys(folded)]
         found = PackWord.objects.filter(_any(starts))
         rows = rows.filter(pk__in=found.values("pack"))
     if query.owner:

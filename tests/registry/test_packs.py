@@ -285,6 +285,11 @@ def test_packs_are_found_by_words_and_facets(ada: User, bob: User, dusk: PackVer
     for query in ("", "dusk", "gray", "even film", "GRAIN"):
         assert found(q=query) == ["ada/dusk"], query
     assert found(q="dusk dawn") == []
+    services.describe(actor=ada, pack=dusk.pack, title="x" * 80)
+    assert found(q="x" * 80) == ["ada/dusk"]
+    many = [f"{'dusk'[:n]} " for n in range(1, 5)] + ["even ", "grey ", "film ", "grain "]
+    many += ["eve ", "wit ", "fil ", "gra "]
+    assert found(q="".join([*many, "dawn"])) == ["ada/dusk"]  # the 13th word is left out
     assert found(owner="Ada", tag="evening", kind="style", family="sd1", output="image")
     assert not found(family="sd1", output="video")
     assert not found(owner="bob")
