@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
 from registry.adapters.selectors import id_of_owner
@@ -203,10 +203,13 @@ def gone_version(version: PackVersion) -> Gone:
 
 
 def aliases(pack: Pack) -> QuerySet[PackAlias]:
-    """Return the existing aliases by name, with their versions and, as ``moves``, their moves."""
-    moves = PackAliasMove.objects.select_related("actor").order_by("-pk")
+    """Return the existing aliases by name, with their versions and, as ``mover``, who moved them.
+
+    ``mover`` is the name of the user who moved an alias last.
+    """
+    moves = PackAliasMove.objects.filter(alias=OuterRef("pk")).order_by("-pk")
     rows = pack.aliases.filter(version__isnull=False).select_related("version")
-    return rows.prefetch_related(Prefetch("moves", moves)).order_by("name")
+    return rows.annotate(mover=Subquery(moves.values("actor__username")[:1])).order_by("name")
 
 
 def alias(pack: Pack, name: str) -> PackAlias:

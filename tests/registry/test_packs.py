@@ -313,7 +313,12 @@ def test_manifests_count_for_the_quota(
     assert Pack.objects.get().last_number == 1
 
 
-def test_aliases_move_and_keep_their_history(ada: User, bob: User, dusk: PackVersion) -> None:
+def test_aliases_move_and_keep_their_history(
+    ada: User,
+    bob: User,
+    dusk: PackVersion,
+    django_assert_num_queries: Callable[..., object],
+) -> None:
     pack = dusk.pack
     other = packs.manifest(variant(part("ada/noir", strength=0.5)))
     second = publish.publish(actor=ada, pack=pack, manifest=other)
@@ -321,6 +326,9 @@ def test_aliases_move_and_keep_their_history(ada: User, bob: User, dusk: PackVer
     aliases.point(actor=ada, pack=pack, name="stable", to=dusk)
     aliases.point(actor=ada, pack=pack, name="stable", to=second, expected=dusk)
     assert selectors.version(pack, "stable") == second
+    with django_assert_num_queries(1):  # type: ignore[attr-defined]
+        found = [(one.name, one.version, one.mover) for one in selectors.aliases(pack)]
+    assert found == [("stable", second, "ada")]
     for expected in (None, dusk):
         with pytest.raises(Conflict) as refusal:
             aliases.point(actor=ada, pack=pack, name="stable", to=dusk, expected=expected)
