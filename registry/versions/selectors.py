@@ -118,7 +118,7 @@ def _by_name(
     if name != MAIN or at_tip or found is None or found.state not in NOT_OFFERED:
         return found
     # As for clients of the Hugging Face Hub (``revisions.default_revisions``).
-    return rows.filter(pk=adapter.latest_version_id).first() or found
+    return rows.filter(pk=adapter.latest_version_id or 0).first() or found
 
 
 def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:
