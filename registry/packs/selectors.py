@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
 from registry.adapters.selectors import id_of_owner
@@ -25,6 +25,7 @@ from registry.models import (
     PackWord,
     VersionState,
 )
+from registry.models.search import MAX_WORD
 from registry.names import key_of
 from registry.search import words
 
@@ -61,9 +62,9 @@ class PackQuery:
 def search(user: User | AnonymousUser | None, query: PackQuery) -> QuerySet[Pack]:
     """Return the published packs that match a query and that lists may show to a user."""
     rows = Pack.objects.listed_for(user).filter(published_at__isnull=False)
-    for word in dict.fromkeys(words.raw_words(query.q[:500])):
+    for word in list(dict.fromkeys(words.raw_words(query.q[:500])))[:MAX_WORDS]:
         folded = [words.fold(word), *words.unfinished(word)]
-        starts = [Q(word__startswith=one) for one in dict.fromkeys(folded)]
+        starts = [Q(word__startswith=one[:MAX_WORD]) for one in dict.fromkeys(folded)]
         found = PackWord.objects.filter(_any(starts))
         rows = rows.filter(pk__in=found.values("pack"))
     if query.owner:
@@ -202,10 +203,13 @@ def gone_version(version: PackVersion) -> Gone:
 
 
 def aliases(pack: Pack) -> QuerySet[PackAlias]:
-    """Return the existing aliases by name, with their versions and, as ``moves``, their moves."""
-    moves = PackAliasMove.objects.select_related("actor").order_by("-pk")
+    """Return the existing aliases by name, with their versions and, as ``mover``, who moved them.
+
+    ``mover`` is the name of the user who moved an alias last.
+    """
+    moves = PackAliasMove.objects.filter(alias=OuterRef("pk")).order_by("-pk")
     rows = pack.aliases.filter(version__isnull=False).select_related("version")
-    return rows.prefetch_related(Prefetch("moves", moves)).order_by("name")
+    return rows.annotate(mover=Subquery(moves.values("actor__username")[:1])).order_by("name")
 
 
 def alias(pack: Pack, name: str) -> PackAlias:

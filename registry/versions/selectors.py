@@ -53,10 +53,17 @@ def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
     return listing(user, version.adapter).filter(pk=version.pk).exists()
 
 
-def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST) -> Version:
-    """Return the version named by ``v3``, an alias, a revision or ``latest``."""
+def get(
+    user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST, *, at_tip: bool = False
+) -> Version:
+    """Return the version named by ``v3``, an alias, a revision or ``latest``.
+
+    Args:
+        at_tip: Whether ``main`` also means a yanked or withdrawn version at its tip, so that a
+            repeated withdrawal does not continue with the version before.
+    """
     rows = listing(user, adapter).select_related("anatomy")
-    version = _by_name(rows, adapter, name)
+    version = _by_name(rows, adapter, name, at_tip=at_tip)
     if version is None:
         raise absent(adapter, name, _("“%(adapter)s” has no version “%(version)s”."))
     return version
@@ -97,7 +104,9 @@ def _existing(adapter: Adapter) -> str:
     return " ".join(sentences)
 
 
-def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | None:
+def _by_name(
+    rows: QuerySet[Version], adapter: Adapter, name: str, *, at_tip: bool
+) -> Version | None:
     if name == LATEST:
         return _latest(rows, adapter)
     if number := _NUMBER.match(name):
@@ -106,11 +115,10 @@ def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | 
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
     found = versions_for(rows, [revision]).get(revision.pk) if revision else None
-    latest = adapter.latest_version_id
+    if name != MAIN or at_tip or found is None or found.state not in NOT_OFFERED:
+        return found
     # As for clients of the Hugging Face Hub (``revisions.default_revisions``).
-    if name == MAIN and latest and found is not None and found.state in NOT_OFFERED:
-        return rows.filter(pk=latest).first()
-    return found
+    return rows.filter(pk=adapter.latest_version_id or 0).first() or found
 
 
 def versions_for(rows: QuerySet[Version], revisions: Iterable[Revision]) -> dict[int, Version]:

@@ -72,6 +72,23 @@ def test_an_alias_of_a_withdrawn_version_explains_itself(
     assert stranger.send("get", f"{ADAPTER}/aliases/stable").json()["state"] == "withdrawn"
 
 
+def test_a_change_of_main_can_be_repeated_and_undone(
+    as_ada: Caller,
+    noir: Adapter,
+    version: Version,
+    released: Callable[..., Version],
+) -> None:
+    released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=8))
+    main = f"{ADAPTER}/versions/main"
+    for _ in range(2):
+        assert as_ada.send("post", f"{main}/yank", WHY).json()["version"] == "v2"
+    assert as_ada.send("delete", f"{main}/yank").json()["state"] == "published"
+    assert as_ada.send("get", main).json()["version"] == "v2"
+    for _ in range(2):
+        assert as_ada.send("post", f"{main}/withdraw", WHY).json()["version"] == "v2"
+    assert as_ada.send("get", V1).json()["state"] == "published"
+
+
 BODIES = [
     {}, {"reason": ""}, {"reason": "  "}, {"reason": "x" * 281}, {"reason": None},
     {"reason": "a\x00"}, {"reason": ["x"]}, {"why": "x"},

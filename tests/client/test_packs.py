@@ -143,6 +143,18 @@ def test_parts_that_are_gone_are_told_and_the_rest_is_pulled_on_request(
     ]  # fmt: skip
 
 
+def test_a_file_that_another_adapter_still_has_is_not_missing(
+    hub: Hub, fake: FakeHub, answer: Callable[..., None]
+) -> None:
+    fake.publish("studio/noir", {"noir.safetensors": NOIR})
+    kept = variant("sd1", part("studio/noir", NOIR))
+    gone = variant("b", part("studio/copy", NOIR, state="private", reason="Private."))
+    for variants in ((kept, gone), (gone, kept)):
+        answer("packs/", version(*variants))
+        pulled = hub.pull_pack("studio/dusk")
+        assert (list(pulled.files), pulled.missing) == ([sha(NOIR)], ())
+
+
 @pytest.mark.usefixtures("dusk")
 def test_a_file_that_describes_something_else_is_kept(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "studio--dusk.pack.json"

@@ -285,6 +285,11 @@ def test_packs_are_found_by_words_and_facets(ada: User, bob: User, dusk: PackVer
     for query in ("", "dusk", "gray", "even film", "GRAIN"):
         assert found(q=query) == ["ada/dusk"], query
     assert found(q="dusk dawn") == []
+    services.describe(actor=ada, pack=dusk.pack, title="x" * 80)
+    assert found(q="x" * 80) == ["ada/dusk"]
+    many = [f"{'dusk'[:n]} " for n in range(1, 5)] + ["even ", "grey ", "film ", "grain "]
+    many += ["eve ", "wit ", "fil ", "gra "]
+    assert found(q="".join([*many, "dawn"])) == ["ada/dusk"]  # the 13th word is left out
     assert found(owner="Ada", tag="evening", kind="style", family="sd1", output="image")
     assert not found(family="sd1", output="video")
     assert not found(owner="bob")
@@ -308,7 +313,12 @@ def test_manifests_count_for_the_quota(
     assert Pack.objects.get().last_number == 1
 
 
-def test_aliases_move_and_keep_their_history(ada: User, bob: User, dusk: PackVersion) -> None:
+def test_aliases_move_and_keep_their_history(
+    ada: User,
+    bob: User,
+    dusk: PackVersion,
+    django_assert_num_queries: Callable[..., object],
+) -> None:
     pack = dusk.pack
     other = packs.manifest(variant(part("ada/noir", strength=0.5)))
     second = publish.publish(actor=ada, pack=pack, manifest=other)
@@ -316,6 +326,9 @@ def test_aliases_move_and_keep_their_history(ada: User, bob: User, dusk: PackVer
     aliases.point(actor=ada, pack=pack, name="stable", to=dusk)
     aliases.point(actor=ada, pack=pack, name="stable", to=second, expected=dusk)
     assert selectors.version(pack, "stable") == second
+    with django_assert_num_queries(1):  # type: ignore[attr-defined]
+        found = [(one.name, one.version, one.mover) for one in selectors.aliases(pack)]
+    assert found == [("stable", second, "ada")]
     for expected in (None, dusk):
         with pytest.raises(Conflict) as refusal:
             aliases.point(actor=ada, pack=pack, name="stable", to=dusk, expected=expected)

@@ -299,11 +299,7 @@ class PackAliasOut(serializers.Serializer[PackAlias]):
     version = serializers.CharField(source="version.name")
     state = serializers.ChoiceField(source="version.state", choices=VersionState.choices)
     moved_at = serializers.DateTimeField(source="updated_at")
-    moved_by = serializers.SerializerMethodField()
-
-    def get_moved_by(self, alias: PackAlias) -> str:
-        """Return who moved it last."""
-        return str(next(iter(alias.moves.all())).actor.username)
+    moved_by = serializers.CharField(source="mover")
 
 
 class PackMoveOut(serializers.Serializer[PackAliasMove]):

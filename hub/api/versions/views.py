@@ -89,10 +89,10 @@ class YankIn(Input):
 class _OfVersion(Endpoint):
     """Mixin of views that answer with a version."""
 
-    def version(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL."""
+    def version(self, owner: str, name: str, version: str, *, at_tip: bool = False) -> Version:
+        """Return the version in the URL; ``at_tip`` as for ``version_selectors.get``."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.get(self.viewer, adapter, version)
+        return version_selectors.get(self.viewer, adapter, version, at_tip=at_tip)
 
 
 class Versions(Endpoint):
@@ -178,7 +178,7 @@ class Yank(_OfVersion):
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Yank a version: keep it, but do not recommend it. An empty reason restores it."""
-        row = self.version(owner, name, version)
+        row = self.version(owner, name, version, at_tip=True)
         if reason := self.body(YankIn)["reason"]:
             row = versions.yank(actor=self.actor, version=row, reason=reason)
         else:
@@ -188,7 +188,7 @@ class Yank(_OfVersion):
     @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Restore a yanked version."""
-        row = self.version(owner, name, version)
+        row = self.version(owner, name, version, at_tip=True)
         return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))
 
 
@@ -240,7 +240,7 @@ REASON_EXAMPLE = OpenApiExample(
 )
 
 
-class VersionWithdraw(Endpoint):
+class VersionWithdraw(_OfVersion):
     """Withdrawal of a version."""
 
     @extend_schema(
@@ -255,9 +255,7 @@ class VersionWithdraw(Endpoint):
 
         For its owner and for administrators. This cannot be undone.
         """
-        row = version_selectors.get(
-            self.viewer, adapter_selectors.get(self.viewer, owner, name), version
-        )
+        row = self.version(owner, name, version, at_tip=True)
         reason = self.body(WithdrawIn)["reason"]
         row = withdraw.withdraw(actor=self.actor, version=row, reason=reason)
         return self.answer(VersionOut, row)

@@ -31,16 +31,21 @@ if (!globalThis.document) {
 }
 let worker;
 const inWorker = (blob) => new Promise((done, fail) => {
-  worker ??= new Worker(import.meta.url, { type: "module" });
-  worker.addEventListener("error", fail, { once: true });
+  const used = worker ??= new Worker(import.meta.url, { type: "module" });
   const { port1, port2 } = new MessageChannel();
+  const broken = () => {
+    if (worker === used) worker = undefined; // it would never answer again
+    port1.close();
+    fail();
+  };
+  used.addEventListener("error", broken, { once: true });
   port1.onmessage = ({ data }) => {
-    worker.removeEventListener("error", fail);
+    used.removeEventListener("error", broken);
     port1.close();
     if (data) done(data);
     else fail();
   };
-  worker.postMessage(blob, [port2]);
+  used.postMessage(blob, [port2]);
 });
 // Without a worker, or if the file cannot be read: the error is then that of reading.
 const digest = (blob) => inWorker(blob).catch(() => hashed(blob));

@@ -245,10 +245,10 @@ def pull(args: Namespace, kept: Callable[[client.Progress], str]) -> int:
         )
     version = pulled.version
     if version.state == "yanked":
-        note(f"lorary: {version.pack} {version.name} was yanked: {plain(version.reason)}")
+        note(plain(f"lorary: {version.pack} {version.name} was yanked: {version.reason}"))
     for part in pulled.missing:
-        reason = f"is {part.state} and was left out: {plain(part.reason)}"
-        note(f"lorary: {part.adapter}@{part.version} {reason}")
+        reason = f"is {part.state} and was left out: {part.reason}"
+        note(plain(f"lorary: {part.adapter}@{part.version} {reason}"))
     if args.json:
         emit(_pulled_document(pulled))
     else:

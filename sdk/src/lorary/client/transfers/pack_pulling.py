@@ -69,7 +69,7 @@ def pull(
         msg = f"{version.pack} {version.name} was withdrawn: {version.reason}"
         raise Gone(msg)
     variants = _chosen(version, wanted.variant)
-    parts = {part.sha256: part for variant in variants for part in variant.parts}
+    parts = _parts(variants)
     missing = tuple(part for part in parts.values() if not part.is_at_hand)
     if missing and not wanted.is_partial:
         raise _incomplete(version, missing, len(parts))
@@ -94,6 +94,15 @@ def _chosen(version: PackVersion, name: str) -> tuple[PackVariant, ...]:
         names = ", ".join(one.name for one in version.variants)
         msg = f"{version.pack} {version.name} has no variant “{name[:100]}”. It has {names}."
         raise NotFound(msg)
+    return found
+
+
+def _parts(variants: Sequence[PackVariant]) -> dict[str, PackPart]:
+    """Return the parts by sha256; of several with the same file, one that can be downloaded."""
+    found: dict[str, PackPart] = {}
+    for part in (part for variant in variants for part in variant.parts):
+        if part.sha256 not in found or not found[part.sha256].is_at_hand:
+            found[part.sha256] = part
     return found
 
 
