@@ -43,12 +43,12 @@ def test_wrong_counters_are_reported_and_rebuilt() -> None:
 def test_permissions_that_another_release_wrote_are_renewed(ada: User) -> None:
     for name, licence in (("one", "MIT"), ("two", "personal use only"), ("three", "mit")):
         adapters.create(actor=ada, name=name, licence=licence)
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     Adapter.objects.update(permissions="")
     with pytest.raises(SystemExit, match="1"):
         run("check")
     assert "Permissions of the licence renewed: 2 adapters" in run("rebuild")
-    assert run("check") == "All counters are right\n"
+    assert run("check") == "All counters are correct\n"
     assert Adapter.objects.exclude(permissions="").count() == 2
 
 

@@ -118,7 +118,7 @@ def test_a_database_without_tables_is_told_as_such(folder: Path) -> None:
     with connection.schema_editor() as editor:
         editor.delete_model(Hub)
     try:
-        assert "Is it this hub's? Run `manage.py migrate`" in refused(folder)
+        assert "Is it this hub's database? Run `manage.py migrate`" in refused(folder)
     finally:
         with connection.schema_editor() as editor:
             editor.create_model(Hub)

@@ -367,5 +367,5 @@ def test_a_step_whose_work_is_there_is_not_repeated(
     main()
     assert ran == [
         *("base", "decoder", "refine", "export", "measure"),
-        *("adapters", "grids", "figures"),
+        *("adapters", "encoder", "grids", "figures"),
     ]

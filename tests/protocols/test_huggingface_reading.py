@@ -275,7 +275,7 @@ def test_lists_are_searched_filtered_and_sorted(
     stranger: Client, noir: Adapter, ada: User, lora: bytes
 ) -> None:
     other = adapters.create(actor=ada, name="rain", kind="pose", tags=["wet"], licence="MIT")
-    catalogue.release(other, kohya(DENOISERS["sd1", "diffusers"], rank=3))
+    catalogue.release(other, kohya(DENOISERS["sd1", "diffusers"], rank=3), path="rain.safetensors")
     Adapter.objects.filter(pk=other.pk).update(downloads=5)
     base = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     for query, names in {
