@@ -29,7 +29,7 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
 def expect_short_queries(connection: BaseDatabaseWrapper) -> None:
     """Have PostgreSQL neither compile queries nor share them among processes.
 
-    Both pay off for queries of seconds. Those of pages and lists take milliseconds, also where
+    Both pay off for queries that take seconds. Those of pages and lists take milliseconds, even if
     PostgreSQL expects much more: compiling one took longer than the query, and a second process
     doubled the CPU time.
 

@@ -42,7 +42,7 @@ def cpu_of_tree_s(root: int) -> float:
     for pid in tree(root)[1:]:
         try:
             total += cpu_s([pid])
-        except FileNotFoundError:  # it ended meanwhile, and counts from the next time on
+        except FileNotFoundError:  # it has ended; the next call counts it
             continue
     return total
 
@@ -53,8 +53,8 @@ def spent_by(pids: Iterable[int], act: Callable[[], object], *, roots: Iterable[
     Args:
         pids: Processes that live on.
         act: What is done.
-        roots: Processes that count with their children, such as a database server whose connections
-            end. Of ended children, hundredths of a second are known.
+        roots: Processes that count with their children, such as a database server, which has
+            a process for each connection. The time of ended children is known to 0.01 s.
     """
     watched, trees = list(pids), list(roots)
 

@@ -81,15 +81,13 @@ def install(connection: BaseDatabaseWrapper) -> None:
     if is_installed(connection):
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        remove(connection)
         if connection.vendor == "sqlite":
-            _drop_triggers(connection)
-            cursor.execute(f'DROP TABLE IF EXISTS "{INDEX}"')
             cursor.execute(_FTS)
             for name, body in _TRIGGERS.items():
                 cursor.execute(f'CREATE TRIGGER "{name}" {body}')
             cursor.execute(_REBUILD)
             return
-        cursor.execute(f"ALTER TABLE {TABLE} DROP COLUMN IF EXISTS words")
         cursor.execute(
             f"ALTER TABLE {TABLE} ADD COLUMN words tsvector GENERATED ALWAYS AS ({_VECTOR}) STORED"
         )
