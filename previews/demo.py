@@ -1,4 +1,4 @@
-"""Publishes the demo adapters for the miniature through the usual services."""
+"""Publishes the demo adapters for the miniature, and packs of them, through the usual services."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from previews import demo_packs
 from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.models import Adapter, Upload, UploadState, User
@@ -100,8 +101,8 @@ def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
             yield f"- [{OWNER}/{other}](/{OWNER}/{other}) at {strength}, with this at {own}"
 
 
-def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
-    """Publish demo adapters that were never published; return the number of new versions."""
+def publish(*, say: Callable[[str], None] = lambda _text: None) -> tuple[int, int]:
+    """Publish what was never published; return the number of new adapters and packs."""
     user = _owner()
     new = 0
     for one in catalogue():
@@ -114,7 +115,7 @@ def publish(*, say: Callable[[str], None] = lambda _text: None) -> int:
             publication.release(actor=user, adapter=adapter, uploads=sent, details=one.details)
             say(f"published {adapter.full_name}")
             new += 1
-    return new
+    return new, demo_packs.publish(user, say=say)
 
 
 def _owner() -> User:

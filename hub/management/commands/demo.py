@@ -1,4 +1,4 @@
-"""``manage.py demo``: publishes demo adapters."""
+"""``manage.py demo``: publishes demo adapters and packs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from previews import demo
 
 
 class Command(BaseCommand):
-    help = "Publish the demo styles that were trained with the miniature. Safe to run again."
+    help = "Publish the demo adapters of the miniature and packs of them. Safe to run again."
 
     def handle(self, *_args: str, **_options: Any) -> None:
-        """Publish, and print how many are new."""
-        new = demo.publish(say=self.stdout.write)
+        """Publish, and print how many adapters and packs are new."""
+        adapters, packs = demo.publish(say=self.stdout.write)
         self.stdout.write(
-            f"{new} demo adapters published; their previews render in the background."
+            f"{adapters} demo adapters and {packs} packs published; their pictures render in the "
+            "background."
         )
