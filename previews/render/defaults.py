@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.render.bases.bases_file import Base, Output
-from previews.render.recipe import Recipe, TriggerPlace
+from previews.render.recipe import Recipe, TriggerRule
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
@@ -76,7 +76,7 @@ def recipe_of(
     prompts: Iterable[str],
     seeds: Iterable[int],
     strengths: Iterable[float],
-    trigger: TriggerPlace | None = None,
+    trigger: TriggerRule | None = None,
 ) -> Recipe:
     """Return a recipe with the base's settings; ``trigger`` replaces its place of trigger words."""
     return Recipe(
@@ -105,6 +105,11 @@ def default_prompts(family: str, kind: str, output: Output = "image") -> list[st
 def report_table(family: str) -> dict[str, Any]:
     """Return the prompts and seeds of look reports; some families have their own."""
     return _table_of(family, "report")
+
+
+def sheet_table(base: Base) -> dict[str, Any]:
+    """Return edition, seed and subjects of the cover sheets of packs; some families have others."""
+    return _table_of(base.family, "packs", base.output)
 
 
 def _table_of(family: str, name: str, output: Output = "image") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from previews.models import (
     Render,
     RenderKind,
     RenderState,
+    Sheet,
     Tryout,
 )
 from previews.renders import services as renders
@@ -152,9 +153,10 @@ def remove(*, actor: User, key: UUID) -> None:
 
 
 def discard(*, render: Render, reason: str) -> None:
-    """Cancel a render and delete its pictures."""
+    """Cancel the render of a stack, and delete its pictures and its sheet."""
     renders.cancel(render=render, reason=reason)
     Image.objects.filter(render=render).delete()
+    Sheet.objects.filter(render=render).delete()
 
 
 def expire() -> int:
