@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 WAKE = "registry.wake"
 
-#: Priorities: a user is watching; a visitor without an account is; an owner asked for it; it follows
-#: from something else, such as a publication; it renews existing results; it adds to results that
-#: are there, such as a report.
+#: Priorities: a user is watching; a visitor without an account is; an owner asked for it; it
+#: follows from something else, such as a publication; it renews existing results; it adds to
+#: results that are there, such as a report.
 INTERACTIVE, VISITOR, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 8, 5, 0, -10, -20
 
 #: Maximum seconds between two attempts at a job.
