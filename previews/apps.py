@@ -19,6 +19,7 @@ class PreviewsConfig(AppConfig):
         """Connect to the catalogue's signals and hooks."""
         # Models can be imported from here on.
         from previews import withdrawals  # noqa: PLC0415 - see above
+        from previews.packs import services as packs  # noqa: PLC0415 - see above
         from previews.pictures import thumbnails  # noqa: PLC0415 - see above
         from previews.renders import rerender  # noqa: PLC0415 - see above
         from previews.renders import services as renders  # noqa: PLC0415 - see above
@@ -36,6 +37,12 @@ class PreviewsConfig(AppConfig):
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             withdrawals.on_version_withdrawn(version_id)
 
+        def pack_published(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - as above
+            packs.on_version_published(version_id)
+
+        def pack_withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - as above
+            withdrawals.on_pack_version_withdrawn(version_id)
+
         def sweep(*, is_dry: bool) -> tuple[int, int]:
             if not is_dry:
                 tryouts.expire()
@@ -44,6 +51,12 @@ class PreviewsConfig(AppConfig):
 
         hooks.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         hooks.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
+        hooks.pack_version_published.connect(
+            pack_published, weak=False, dispatch_uid="previews.pack_published"
+        )
+        hooks.pack_version_withdrawn.connect(
+            pack_withdrawn, weak=False, dispatch_uid="previews.pack_withdrawn"
+        )
         hooks.stored_bytes.add(stored_bytes)
         hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)

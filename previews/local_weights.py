@@ -34,8 +34,10 @@ COMPONENTS = {HIGH: "", LOW: "transformer_2"}
 
 
 @contextmanager
-def layers_of(version: Version, strength: float) -> Iterator[list[Layer]]:
-    """Yield the weights of a version: its primary file, or a pair of files.
+def layers_of(
+    version: Version, strength: float, chosen: File | None = None
+) -> Iterator[list[Layer]]:
+    """Yield the weights of a version: its primary file or a pair of files, or the chosen file.
 
     Raises:
         NotFound: it has no weights.
@@ -52,7 +54,7 @@ def layers_of(version: Version, strength: float) -> Iterator[list[Layer]]:
                 config=_config_of_file(file),
                 part=COMPONENTS.get(file.variant, ""),
             )
-            for file in _weights_of(version)
+            for file in ([chosen] if chosen else _weights_of(version))
         ]
 
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from previews import local_weights, worker_bases
 from previews.models import Render, RenderKind, Report, Sample
+from previews.packs import services as packs
 from previews.pictures.services import StoredControls, bytes_of
 from previews.render import (
     BaseUnavailable,
@@ -39,7 +40,7 @@ from previews.samples import messages as sample_messages
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.jobs import queue
-from registry.models import Job, VersionState
+from registry.models import Job, PackVersion, Version, VersionState
 
 if TYPE_CHECKING:
     from previews.render.engine import Engine
@@ -52,9 +53,9 @@ log = logging.getLogger(__name__)
 CANCEL_S = 1.0
 #: Seconds between two reports of progress.
 REPORT_S = 0.5
-#: Jobs that start missing and waiting renders and missing reports; ``Job.done`` is the last id.
+#: Jobs that start missing and waiting renders, reports and sheets; ``Job.done`` is the last id.
 BEGIN_TASK, WAKE_TASK = "begin_missing_renders", "wake_waiting_renders"
-BEGIN_REPORTS_TASK = "begin_missing_reports"
+BEGIN_REPORTS_TASK, BEGIN_PACKS_TASK = "begin_missing_reports", "begin_missing_packs"
 #: Seconds until a job that needs another worker's base model is retried.
 ELSEWHERE_S = 15
 
@@ -63,7 +64,7 @@ ELSEWHERE_S = 15
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or that was never queued, when the worker starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
-    for task in (BEGIN_TASK, WAKE_TASK, BEGIN_REPORTS_TASK):
+    for task in (BEGIN_TASK, WAKE_TASK, BEGIN_REPORTS_TASK, BEGIN_PACKS_TASK):
         key = f"{task}:{name}"
         queue.enqueue(queue=name, task=task, args={}, key=key, priority=queue.RENEWAL)
     tryouts.wake_waiting()
@@ -90,6 +91,12 @@ def begin_missing_reports(run: queue.JobRun) -> None:
     _go_on(run, reports.begin_missing(after=run.job.done))
 
 
+@queue.handler(BEGIN_PACKS_TASK)
+def begin_missing_packs(run: queue.JobRun) -> None:
+    """Begin cover sheets of packs without one, a batch in each attempt."""
+    _go_on(run, packs.begin_missing(after=run.job.done))
+
+
 def _go_on(run: queue.JobRun, last: int) -> None:
     """Run a job again from an id, unless it is 0.
 
@@ -106,15 +113,16 @@ def _failed(job: Job) -> None:
         renders.fail(render=render, reason=job.reason)
 
 
+@queue.handler(renders.LITERAL_TASK, on_failed=_failed)
 @queue.handler(renders.RENDER_TASK, on_failed=_failed)
 def render_version(run: queue.JobRun) -> None:
     """Make the missing pictures of a render; safe to run again at any point."""
-    rows = Render.objects.select_related("recipe", "version__adapter__namespace")
+    rows = Render.objects.select_related("recipe", "version__adapter__namespace", "pack_version")
     render = rows.filter(pk=run.args["render_id"]).first()
     if render is None or render.recipe is None or not renders.start(render=render):
         return
     render.refresh_from_db()  # its recipe could change before it started
-    if any(version.state == VersionState.WITHDRAWN for version, _strength in render.stack):
+    if any(version.state == VersionState.WITHDRAWN for version in _versions_of(render)):
         raise queue.Fail(_("This version was withdrawn."))
     base = render.recipe.document["base"]
     with _outcome_of(f"render {render.pk}", base, partial(renders.wait, render=render)):
@@ -124,6 +132,13 @@ def render_version(run: queue.JobRun) -> None:
         contact_sheets.begin(render=render)
         if render.kind == RenderKind.PREVIEW and render.version is not None:
             reports.begin_or_log(render.version)
+
+
+def _versions_of(render: Render) -> Iterator[Version | PackVersion]:
+    """Yield what a render is made with."""
+    if render.pack_version is not None:
+        yield render.pack_version
+    yield from (layer.version for layer in render.stack)
 
 
 @contextmanager
@@ -230,7 +245,9 @@ def advise(run: queue.JobRun) -> None:
 @queue.handler(contact_sheets.SHEET_TASK)
 def draw_sheets(run: queue.JobRun) -> None:
     """Make the contact sheet of a finished render."""
-    rows = Render.objects.select_related("recipe", "version__adapter__namespace")
+    rows = Render.objects.select_related(
+        "recipe", "version__adapter__namespace", "pack_version__pack__namespace"
+    )
     for render in rows.filter(pk=run.args["render_id"]):
         contact_sheets.make(render=render)
 
@@ -279,13 +296,15 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         deadline_s=load_bases(settings.LORARY.bases).get(recipe.base).deadline_s,
         have=frozenset(have),
         # The prompts of try-outs are deleted when they expire; controls are kept.
-        controls=StoredControls() if render.kind == RenderKind.PREVIEW else None,
+        controls=None if render.kind == RenderKind.TRYOUT else StoredControls(),
     )
     with ExitStack() as files:
         layers = [
             layer
-            for version, strength in render.stack
-            for layer in files.enter_context(local_weights.layers_of(version, strength))
+            for part in render.stack
+            for layer in files.enter_context(
+                local_weights.layers_of(part.version, part.strength, part.file)
+            )
         ]
         engine = _engine(settings.LORARY.bases)
         engine.render(recipe, layers, triggers=render.trigger_words, callbacks=callbacks)

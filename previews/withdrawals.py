@@ -1,4 +1,6 @@
-"""Deletes pictures, sheets, look reports, samples and try-outs of a withdrawn version.
+"""Deletes pictures, sheets, look reports, samples and try-outs of withdrawn versions.
+
+A withdrawn version of an adapter takes the cover sheets of packs with it that it is a part of.
 
 Selectors and ``/media`` stop showing them instantly. The rows are deleted here; the sweeper deletes
 their bytes.
@@ -15,7 +17,7 @@ from previews.renders import services as renders
 from previews.reports import services as reports
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
-from registry.models import Version, VersionState
+from registry.models import PackVersion, Version, VersionState
 
 
 def on_version_withdrawn(version_id: int) -> None:
@@ -28,8 +30,15 @@ def on_version_withdrawn(version_id: int) -> None:
         Sheet.objects.filter(render__version=version).delete()
         reports.delete_all(version=version)
         samples.delete_all(version=version)
-        for render in Render.objects.filter(layers__version=version):
+        for render in Render.objects.filter(layers__version=version).distinct():
             tryouts.discard(render=render, reason=reason)
+
+
+def on_pack_version_withdrawn(version_id: int) -> None:
+    """Delete the cover sheets of a pack's version; can be repeated."""
+    with transaction.atomic():
+        for render in Render.objects.filter(pack_version=version_id):
+            tryouts.discard(render=render, reason=_("This version was withdrawn."))
 
 
 def delete_missed() -> int:
@@ -45,9 +54,18 @@ def delete_missed() -> int:
         | Q(reports__isnull=False)
         | Q(samples__isnull=False)
         | Q(layers__render__images__isnull=False)
+        | Q(layers__render__sheets__isnull=False)
         | Q(layers__render__state__in=OPEN_STATES)
     )
     left = list(gone.filter(has_left).distinct().values_list("pk", flat=True))
     for version_id in left:
         on_version_withdrawn(version_id)
-    return len(left)
+    of_packs = PackVersion.objects.filter(state=VersionState.WITHDRAWN).filter(
+        Q(renders__images__isnull=False)
+        | Q(renders__sheets__isnull=False)
+        | Q(renders__state__in=OPEN_STATES)
+    )
+    packs_left = list(of_packs.distinct().values_list("pk", flat=True))
+    for version_id in packs_left:
+        on_pack_version_withdrawn(version_id)
+    return len(left) + len(packs_left)

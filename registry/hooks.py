@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 version_published = Signal()
 version_withdrawn = Signal()
+pack_version_published = Signal()
+pack_version_withdrawn = Signal()
 
 
 class Sweeper(Protocol):

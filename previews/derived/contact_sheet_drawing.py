@@ -1,5 +1,7 @@
 """Draws contact sheets: all pictures of a render, with a strip for each prompt and seed.
 
+Scenes are below each other, or in columns.
+
 ```
 ┌────────────────────────────────┐
 │ Noir v1                        │  title
@@ -15,8 +17,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
@@ -33,7 +36,7 @@ MAX_STRIPS = 32
 CELL, MAX_WIDTH, MIN_WIDTH = 256, 4096, 1100
 #: Up to this number of strengths, pictures are larger.
 FEW = 3
-MARGIN, PAD, GAP = 56, 20, 10
+MARGIN, PAD, GAP, GUTTER = 56, 20, 10, 24
 #: Height of the text above and below the pictures of a strip.
 EDGE, FOOT = 40, 40
 #: Maximum height of a picture.
@@ -61,7 +64,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Contents of a sheet."""
+    """Contents of a sheet; ``labels`` name strengths that are not shown as numbers."""
 
     title: str
     facts: tuple[str, ...]
@@ -69,14 +72,16 @@ class Contact:
     strengths: tuple[float, ...]
     seed_label: str = "seed"
     control_label: str = "no adapter"
+    labels: Mapping[float, str] = field(default_factory=dict)
+    columns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A full-width part of a sheet; ``draw`` takes the pen, the sheet and the top edge."""
+    """A part of a sheet; ``draw`` takes the pen, the sheet, and the left and the top edge."""
 
     height: int
-    draw: Callable[[ImageDraw.ImageDraw, Pixels, int], None]
+    draw: Callable[[ImageDraw.ImageDraw, Pixels, int, int], None]
 
 
 def thumbnail(picture: Pixels, count: int) -> Pixels:
@@ -90,7 +95,8 @@ def thumbnail(picture: Pixels, count: int) -> Pixels:
 def png(contact: Contact, fonts: Fonts) -> bytes:
     """Return the sheet as PNG, the same bytes for the same contents."""
     count = max(1, len(contact.strengths))
-    width = 2 * MARGIN + 2 * PAD + count * CELL + (count - 1) * GAP
+    column = 2 * PAD + count * CELL + (count - 1) * GAP
+    width = 2 * MARGIN + contact.columns * (column + GUTTER) - GUTTER
     width = min(MAX_WIDTH, max(MIN_WIDTH, width))
     blocks = list(_blocks(contact, fonts, width))
     height = 2 * MARGIN + sum(block.height for block in blocks)
@@ -104,7 +110,7 @@ def _drawn(blocks: list[_Block], size: tuple[int, int]) -> Pixels:
     draw = ImageDraw.Draw(page)
     y = MARGIN
     for block in blocks:
-        block.draw(draw, page, y)
+        block.draw(draw, page, MARGIN, y)
         y += block.height
     return page
 
@@ -114,14 +120,33 @@ def _blocks(contact: Contact, fonts: Fonts, width: int) -> Iterator[_Block]:
     yield _words(contact.title, fonts, room, is_title=True)
     for fact in contact.facts:
         yield _line(fact, fonts, room)
+    across = (room + GUTTER) // contact.columns
     left = MAX_STRIPS
-    for scene in contact.scenes:
-        strips = scene.strips[:left]
-        if strips:
-            yield _words(scene.prompt, fonts, room)
-        for strip in strips:
-            yield _strip(contact, strip, fonts, room)
-        left -= len(strips)
+    for first in range(0, len(contact.scenes), contact.columns):
+        columns = []
+        for scene in contact.scenes[first : first + contact.columns]:
+            columns.append(list(_scene(contact, scene, left, fonts, across - GUTTER)))
+            left -= min(left, len(scene.strips))
+        yield from (_beside(level, across) for level in zip_longest(*columns))
+
+
+def _scene(contact: Contact, scene: Scene, left: int, fonts: Fonts, room: int) -> Iterator[_Block]:
+    strips = scene.strips[:left]
+    if strips:
+        yield _words(scene.prompt, fonts, room)
+    for strip in strips:
+        yield _strip(contact, strip, fonts, room)
+
+
+def _beside(blocks: Sequence[_Block | None], across: int) -> _Block:
+    """Return blocks beside each other, each ``across`` pixels to the right of the one before."""
+    there = [(place * across, block) for place, block in enumerate(blocks) if block is not None]
+
+    def draw(pen: ImageDraw.ImageDraw, page: Pixels, x: int, y: int) -> None:
+        for offset, block in there:
+            block.draw(pen, page, x + offset, y)
+
+    return _Block(max(block.height for _offset, block in there), draw)
 
 
 def _words(text: str, fonts: Fonts, room: int, *, is_title: bool = False) -> _Block:
@@ -131,9 +156,9 @@ def _words(text: str, fonts: Fonts, room: int, *, is_title: bool = False) -> _Bl
     step = round(size * 1.25)
     above, below = (0, 12) if is_title else (30, 12)
 
-    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
+    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, x: int, y: int) -> None:
         for index, line in enumerate(text_lines):
-            pen.text((MARGIN, y + above + index * step), line, COLOURS.ink, font)
+            pen.text((x, y + above + index * step), line, COLOURS.ink, font)
 
     return _Block(above + step * len(text_lines) + below, draw)
 
@@ -142,8 +167,8 @@ def _line(text: str, fonts: Fonts, room: int) -> _Block:
     font = fonts.sans_at(21)
     text_lines = fitted(text, font, room)
 
-    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, y: int) -> None:
-        pen.text((MARGIN, y), text_lines, COLOURS.caption, font)
+    def draw(pen: ImageDraw.ImageDraw, _page: Pixels, x: int, y: int) -> None:
+        pen.text((x, y), text_lines, COLOURS.caption, font)
 
     return _Block(31, draw)
 
@@ -160,12 +185,12 @@ def _strip(contact: Contact, strip: Strip, fonts: Fonts, room: int) -> _Block:
     width = 2 * PAD + len(strengths) * cell + (len(strengths) - 1) * GAP
     height = EDGE + tall + FOOT
 
-    def draw(pen: ImageDraw.ImageDraw, page: Pixels, y: int) -> None:
-        pen.rectangle((MARGIN, y, MARGIN + width, y + height), COLOURS.film)
+    def draw(pen: ImageDraw.ImageDraw, page: Pixels, edge: int, y: int) -> None:
+        pen.rectangle((edge, y, edge + width, y + height), COLOURS.film)
         seed = f"{contact.seed_label} {strip.seed}"
-        pen.text((MARGIN + PAD, y + 9), seed, COLOURS.film_ink, small)
+        pen.text((edge + PAD, y + 9), seed, COLOURS.film_ink, small)
         for index, strength in enumerate(strengths):
-            x = MARGIN + PAD + index * (cell + GAP)
+            x = edge + PAD + index * (cell + GAP)
             picture = strip.cells.get(strength)
             if picture is not None:
                 scaled = picture.resize((cell, tall), Image.Resampling.LANCZOS)
@@ -173,6 +198,7 @@ def _strip(contact: Contact, strip: Strip, fonts: Fonts, room: int) -> _Block:
             else:
                 pen.rectangle((x, y + EDGE, x + cell, y + EDGE + tall), outline=COLOURS.film_ink)
             label = f"{strength:g}" + ("" if strength else f"  {contact.control_label}")
+            label = contact.labels.get(strength, label)
             pen.text((x, y + EDGE + tall + 6), fitted(label, bold, cell), COLOURS.film_ink, bold)
 
     return _Block(height + 12, draw)

@@ -104,11 +104,13 @@ class SheetKind(models.TextChoices):
 
 
 class Sheet(models.Model):
-    """All pictures of a finished render in one file."""
+    """All pictures of a finished render in one file; sizes are 0 on those of older releases."""
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="sheets")
     kind = models.CharField(max_length=8, choices=SheetKind)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="preview_sheets")
+    width = models.PositiveIntegerField(default=0, db_default=0)
+    height = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Renders of versions and stacks, and try-outs."""
+"""Renders of versions, stacks and packs, and try-outs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from previews.render.recipe import picture_count
-from registry.models import Adapter, Job, Output, PackVersion, Version
+from registry.models import Adapter, File, Job, Output, PackVersion, Version
 
 
 class Recipe(models.Model):
@@ -73,10 +73,11 @@ MAX_STRENGTH = 2.0
 
 
 class RenderKind(models.TextChoices):
-    """Purpose of a render: previews of a version, or a try-out of a stack."""
+    """Purpose of a render: previews of a version, a try-out of a stack, a pack's cover sheet."""
 
     PREVIEW = "preview", _("Preview")
     TRYOUT = "tryout", _("Try-out")
+    PACK = "pack", _("Cover sheet")
 
 
 class RenderState(models.TextChoices):
@@ -94,12 +95,14 @@ OPEN_STATES = (RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING)
 
 
 class Render(models.Model):
-    """A recipe applied to a version (a preview) or to a stack of ``layers`` (a try-out).
+    """A recipe applied to a version (a preview) or to a stack of ``layers``.
 
+    A stack is that of a try-out, or the parts of a ``variant`` of a pack's version (a cover sheet).
     A render that waits for a base model may have no recipe yet. ``advice`` is a document of
     ``previews.render.output.strength_advice``, or only its ``method`` if the sweep is too small; it
     is empty until the sweep was measured. ``base`` is the id of its base model, empty without a
-    recipe; ``rank`` is the place of that base among those of the family, from 0 for the first.
+    recipe; ``rank`` is the place of that base among those of the family, or that of the variant
+    in its version, from 0 for the first.
     """
 
     kind = models.CharField(
@@ -108,6 +111,10 @@ class Render(models.Model):
     version = models.ForeignKey(
         Version, on_delete=models.CASCADE, related_name="renders", null=True, blank=True
     )
+    pack_version = models.ForeignKey(
+        PackVersion, on_delete=models.CASCADE, related_name="renders", null=True, blank=True
+    )
+    variant = models.CharField(max_length=48, blank=True, default="", db_default="")
     recipe = models.ForeignKey(
         Recipe, on_delete=models.PROTECT, related_name="renders", null=True, blank=True
     )
@@ -127,7 +134,7 @@ class Render(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A version has at most one open render with each base model."""
+        """At most one render is open of a version with each base model, and of a variant."""
 
         ordering = ["-id"]
         constraints = [
@@ -138,10 +145,21 @@ class Render(models.Model):
                 ),
                 name="render_one_open_per_base",
             ),
+            models.UniqueConstraint(
+                fields=["pack_version", "variant"],
+                condition=Q(
+                    state__in=[RenderState.QUEUED, RenderState.RUNNING, RenderState.WAITING]
+                ),
+                name="render_one_open_per_variant",
+            ),
             models.CheckConstraint(
-                name="render_preview_is_of_a_version",
-                condition=Q(kind=RenderKind.PREVIEW, version__isnull=False)
-                | Q(kind=RenderKind.TRYOUT, version__isnull=True),
+                name="render_is_of_its_kind",
+                condition=Q(
+                    kind=RenderKind.PREVIEW, version__isnull=False, pack_version__isnull=True
+                )
+                | Q(kind=RenderKind.TRYOUT, version__isnull=True, pack_version__isnull=True)
+                | Q(kind=RenderKind.PACK, version__isnull=True, pack_version__isnull=False)
+                & ~Q(variant=""),
             ),
             models.CheckConstraint(
                 name="render_has_a_recipe",
@@ -158,17 +176,16 @@ class Render(models.Model):
         return f"{self.kind} {self.version_id or self.pk}: {self.state}"
 
     @property
-    def stack(self) -> list[tuple[Version, float]]:
+    def stack(self) -> list[Layer]:
         """Versions with their strengths, in order."""
         if self.version is not None:
-            return [(self.version, 1.0)]
-        layers = self.layers.select_related("version__adapter__namespace")
-        return [(layer.version, layer.strength) for layer in layers]
+            return [Layer(render=self, position=0, version=self.version)]
+        return list(self.layers.select_related("version__adapter__namespace", "file__blob"))
 
     @property
     def family(self) -> str:
         """Base-model family of its versions, empty if unknown."""
-        return next((version.family for version, _strength in self.stack), "")
+        return next((layer.version.family for layer in self.stack), "")
 
     @property
     def total(self) -> int:
@@ -177,20 +194,31 @@ class Render(models.Model):
 
 
 class Layer(models.Model):
-    """A version in the stack of a try-out, with its strength."""
+    """A version in a stack, with its strength.
+
+    ``file`` are the weights that a part of a pack names. Without it, they are those of previews.
+    """
 
     render = models.ForeignKey(Render, on_delete=models.CASCADE, related_name="layers")
     position = models.PositiveSmallIntegerField()
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="layers")
+    file = models.ForeignKey(
+        File, on_delete=models.CASCADE, related_name="layers", null=True, blank=True
+    )
     strength = models.FloatField(default=1.0)
 
     class Meta:
-        """A version is at most once in a stack."""
+        """A version is at most once in a stack, or each of its files."""
 
         ordering = ["position"]
         constraints = [
             models.UniqueConstraint(fields=["render", "position"], name="layer_position_once"),
-            models.UniqueConstraint(fields=["render", "version"], name="layer_version_once"),
+            models.UniqueConstraint(
+                fields=["render", "version"],
+                condition=Q(file__isnull=True),
+                name="layer_version_once_without_file",
+            ),
+            models.UniqueConstraint(fields=["render", "file"], name="layer_file_once"),
             models.CheckConstraint(
                 name="layer_strength_in_range",
                 condition=Q(strength__gte=-MAX_STRENGTH, strength__lte=MAX_STRENGTH),

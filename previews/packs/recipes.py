@@ -103,14 +103,15 @@ def document_of(variant: PackVariant) -> Mapping[str, Any]:
 def layers_of(variant: PackVariant, render: Render) -> list[Layer]:
     """Return the layers of a render of a variant, not yet saved: its parts in order.
 
-    Each has ``version`` and ``strength``.
+    Each has ``version``, ``file`` and ``strength``.
     """
-    parts = variant.parts.select_related("adapter_version__adapter__namespace")
+    parts = variant.parts.select_related("adapter_version__adapter__namespace", "file__blob")
     return [
         Layer(
             render=render,
             position=part.position,
             version=part.adapter_version,
+            file=part.file,
             strength=part.strength,
         )
         for part in parts

@@ -107,6 +107,11 @@ def report_table(family: str) -> dict[str, Any]:
     return _table_of(family, "report")
 
 
+def sheet_table(base: Base) -> dict[str, Any]:
+    """Return edition, seed and subjects of the cover sheets of packs; some families have others."""
+    return _table_of(base.family, "packs", base.output)
+
+
 def _table_of(family: str, name: str, output: Output = "image") -> dict[str, Any]:
     """Return a table of the family's own file, or of the one for all."""
     common = _table(output)

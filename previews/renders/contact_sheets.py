@@ -1,4 +1,7 @@
-"""Makes contact sheets: a PNG with all pictures of a finished render."""
+"""Makes contact sheets: a PNG with all pictures of a finished render.
+
+That of a pack shows each subject without and with it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,10 @@ from registry.jobs import queue
 from registry.uploads.services import CHECKS_QUEUE
 
 SHEET_TASK = "sheet"
+#: Renders that have sheets.
+KINDS = (RenderKind.PREVIEW, RenderKind.PACK)
+#: Columns of the sheet of a pack.
+COLUMNS = 4
 #: Maximum number of renders without a sheet that are queued when a worker starts.
 MAX_MISSING = 50
 
@@ -30,7 +37,7 @@ log = logging.getLogger(__name__)
 
 def begin(*, render: Render) -> None:
     """Queue the sheet of a finished render; try-outs have none."""
-    if render.kind == RenderKind.PREVIEW:
+    if render.kind in KINDS:
         queue.enqueue(
             queue=CHECKS_QUEUE,
             task=SHEET_TASK,
@@ -42,7 +49,7 @@ def begin(*, render: Render) -> None:
 
 def missing() -> QuerySet[Render]:
     """Return finished renders without a sheet, newest first."""
-    done = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
+    done = Render.objects.filter(kind__in=KINDS, state=RenderState.READY)
     drawn = Sheet.objects.filter(kind=SheetKind.PNG, render=OuterRef("pk"))
     return done.filter(~Exists(drawn), images__blob__is_stored=True).distinct()
 
@@ -60,15 +67,17 @@ def make(*, render: Render) -> None:
     contact = contact_of(render)
     if not contact.scenes:
         return
-    stored = promote.put([png(contact, fonts())])
+    drawn = png(contact, fonts())
+    width, height = opened(drawn).size
+    stored = promote.put([drawn])
     with transaction.atomic():
-        blob = promote.mark_stored(stored)
-        Sheet.objects.get_or_create(render=render, kind=SheetKind.PNG, defaults={"blob": blob})
+        columns = {"blob": promote.mark_stored(stored), "width": width, "height": height}
+        Sheet.objects.get_or_create(render=render, kind=SheetKind.PNG, defaults=columns)
 
 
 def contact_of(render: Render) -> Contact:
     """Return the contents of a render's sheet; pictures that cannot be read are blank."""
-    version = render.version
+    of_pack = render.pack_version is not None
     images = list(render.images.select_related("blob").order_by("position"))
     pairs = dict.fromkeys((image.prompt_index, image.seed) for image in images)
     shown = set(list(pairs)[:MAX_STRIPS])
@@ -78,21 +87,35 @@ def contact_of(render: Render) -> Contact:
         facts.append(_("The first %(shown)d of %(all)d rows.") % rows)
     kept = [image for image in images if (image.prompt_index, image.seed) in shown]
     strengths = tuple(sorted({image.strength for image in kept}))
+    scenes = tuple(_scenes(kept, len(strengths)))
     return Contact(
-        title=f"{version.adapter.display_title} {version.name}" if version else "",
+        title=_names(render)[0],
         facts=tuple(facts),
-        scenes=tuple(_scenes(kept, len(strengths))),
+        scenes=scenes,
         strengths=strengths,
         seed_label=_("seed"),
         control_label=_("no adapter"),
+        labels={0.0: _("without the pack"), 1.0: _("with the pack")} if of_pack else {},
+        columns=max(1, min(COLUMNS, len(scenes))) if of_pack else 1,
     )
+
+
+def _names(render: Render) -> tuple[str, str]:
+    """Return the title of what was rendered, and its name."""
+    if render.pack_version is not None:
+        pack, version = render.pack_version.pack, render.pack_version
+        return f"{pack.display_title} {version.name}", f"packs/{pack.full_name}@{version.name}"
+    if render.version is not None:
+        adapter, name = render.version.adapter, render.version.name
+        return f"{adapter.display_title} {name}", f"{adapter.full_name}@{name}"
+    return "", ""
 
 
 def _facts(render: Render) -> list[str]:
     """Return two lines that describe how the pictures were made."""
     recipe = render.recipe.document if render.recipe else {}
     version = render.version
-    made_by = [f"{version.adapter.full_name}@{version.name}"] if version else []
+    made_by = [name] if (name := _names(render)[1]) else []
     made_by.append(family_title(render.family) or recipe.get("base", ""))
     if "steps" in recipe:
         made_by.append(_("%(steps)d steps") % {"steps": recipe["steps"]})

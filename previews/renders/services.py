@@ -52,6 +52,9 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
 
 
 RENDER_TASK = "render_version"
+#: The same for recipes with literal prompts, which workers of an earlier release cannot read: they
+#: leave jobs of tasks that they do not know to others.
+LITERAL_TASK = "render_literally"
 #: Maximum number of renders that one attempt of a job starts.
 AT_ONCE = 200
 
@@ -179,7 +182,7 @@ def _updated(render: Render, version: Version, planned: Planned, priority: int) 
 
 
 def enqueue(*, render: Render, priority: int = queue.BATCH, owner: str = "") -> None:
-    """Queue a render; try-outs run before all previews, because somebody waits for them.
+    """Queue a render; try-outs run before all others, because somebody waits for them.
 
     Args:
         render: The render.
@@ -189,7 +192,7 @@ def enqueue(*, render: Render, priority: int = queue.BATCH, owner: str = "") -> 
     is_tryout = render.kind == RenderKind.TRYOUT
     job = queue.enqueue(
         queue=worker_bases.queue_of(render.family),
-        task=RENDER_TASK,
+        task=_task_of(render),
         args={"render_id": render.pk},
         key=_key(render),
         priority=_tryout_priority(render.tryout) if is_tryout else priority,
@@ -203,15 +206,22 @@ def _tryout_priority(tryout: Tryout) -> int:
     return queue.VISITOR if tryout.user_id is None else queue.INTERACTIVE
 
 
+def _task_of(render: Render) -> str:
+    is_literal = render.recipe is not None and render.recipe.document.get("trigger") == "literal"
+    return LITERAL_TASK if is_literal else RENDER_TASK
+
+
 def _key(render: Render) -> str:
     return f"{RENDER_TASK}:{render.pk}"
 
 
 def _owner(render: Render) -> str:
-    """Return the owner for fair queueing: the user of a try-out, or the adapter's namespace."""
+    """Return the owner for fair queueing: the user of a try-out, else the owner's namespace."""
     if render.kind == RenderKind.TRYOUT:
         user = render.tryout.user
         return user.username if user is not None else ""
+    if render.pack_version is not None:
+        return render.pack_version.pack.owner
     return render.version.adapter.owner if render.version else ""
 
 

@@ -23,6 +23,7 @@ from previews.models import (
     Render,
     RenderKind,
     RenderState,
+    Sheet,
     Tryout,
 )
 from previews.render import Base
@@ -180,9 +181,10 @@ def end(*, tryout: Tryout) -> None:
 
 
 def discard(*, render: Render, reason: str) -> None:
-    """Cancel a render and delete its pictures."""
+    """Cancel the render of a stack, and delete its pictures and its sheet."""
     renders.cancel(render=render, reason=reason)
     Image.objects.filter(render=render).delete()
+    Sheet.objects.filter(render=render).delete()
 
 
 def expire() -> int:

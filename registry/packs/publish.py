@@ -16,6 +16,7 @@ from registry import events
 from registry.accounts import permissions, quotas
 from registry.blobs import promote
 from registry.errors import Invalid
+from registry.hooks import pack_version_published
 from registry.models import (
     OUT_STATES,
     Namespace,
@@ -77,6 +78,9 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
             pack=pack,
             subject=version.name,
             manifest_sha256=version.manifest_sha256,
+        )
+        transaction.on_commit(
+            lambda: pack_version_published.send_robust(sender=PackVersion, version_id=version.pk)
         )
     return version
 

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from registry import events
 from registry.accounts import permissions
 from registry.errors import StateConflict
+from registry.hooks import pack_version_withdrawn
 from registry.models import OUT_STATES, Pack, PackVersion, User, VersionState
 from registry.packs import publish, services
 from registry.versions.latest import checked_reason
@@ -123,6 +124,9 @@ def _take_down(user: User, version: PackVersion, reason: str) -> None:
         user, "pack_version_withdrawn", version.pack, version.name, reason,
         sha256=version.manifest_sha256,
     )  # fmt: skip
+    transaction.on_commit(
+        lambda: pack_version_withdrawn.send_robust(sender=PackVersion, version_id=version.pk)
+    )
 
 
 def _lock(version: PackVersion) -> None:

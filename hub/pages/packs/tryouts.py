@@ -175,10 +175,8 @@ def _video_beside(variant: PackVariant, variants: Iterable[PackVariant]) -> Pack
 
 def _rating(request: HttpRequest, variant: PackVariant, found: TryoutStatus, path: str) -> Rating:
     """Return the rating of a try-out that somebody else requested."""
-    level, asked = (
-        pack_parts.rating_of(_version_of(found.tryout).pack, [variant]),
-        asked_level(request),
-    )
+    level = pack_parts.rating_of(_version_of(found.tryout).pack, [variant])
+    asked = asked_level(request)
     adapter = found.layers[0].version.adapter
     return Rating(
         level=level,

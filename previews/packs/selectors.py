@@ -1,0 +1,122 @@
+"""Reads cover sheets: who may see them, the sheets of a version, the covers of packs.
+
+A sheet is visible to those who can see its pack, its version and all adapters in it. Pictures are
+rated like their pack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Exists, F, OuterRef, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.utils.translation import gettext as _
+
+from previews.models import Image, Layer, Render, RenderKind, RenderState, Sheet, SheetKind
+from previews.pictures.selectors import Picture, pictures_of
+from previews.renders.selectors import Previews, of_render
+from previews.tryouts.selectors import triable_by
+from registry.errors import NotFound
+from registry.models import (
+    OUT_STATES,
+    Maturity,
+    Pack,
+    PackVersion,
+    User,
+    VersionState,
+    Visibility,
+)
+
+Viewer = User | AnonymousUser | None
+
+_SHEETS = {"has_sheets": Exists(Sheet.objects.filter(render=OuterRef("pk"), kind=SheetKind.PNG))}
+
+
+def visible_to(viewer: Viewer) -> QuerySet[Render]:
+    """Return the renders of packs that a viewer can see."""
+    hidden = Layer.objects.filter(render=OuterRef("pk")).exclude(
+        version__in=triable_by(viewer).values("pk")
+    )
+    packs = Pack.objects.visible_to(viewer).filter(withdrawn_reason="")
+    return Render.objects.filter(
+        ~Exists(hidden),
+        kind=RenderKind.PACK,
+        pack_version__state__in=OUT_STATES,
+        pack_version__pack__in=packs,
+    )
+
+
+def require_visible(viewer: Viewer, render_id: int) -> bool:
+    """Return whether a render of a pack is public.
+
+    Raises:
+        NotFound: the viewer cannot see it.
+    """
+    public = visible_to(None).filter(pack_version__pack__visibility=Visibility.PUBLIC)
+    if public.filter(pk=render_id).exists():
+        return True
+    if not visible_to(viewer).filter(pk=render_id).exists():
+        raise NotFound(_("There is no such picture."))
+    return False
+
+
+def sheets_of(viewer: Viewer, version: PackVersion, rating: Maturity) -> dict[str, Previews]:
+    """Return the newest sheet of each variant by its name, as a viewer sees it.
+
+    Args:
+        rating: That of the pack.
+    """
+    rows = visible_to(viewer).filter(pack_version=version)
+    rows = rows.select_related("recipe", "job").annotate(**_SHEETS).order_by("-pk")
+    newest: dict[str, Render] = {}
+    for render in rows:
+        newest.setdefault(render.variant, render)
+    found = {name: of_render(render) for name, render in newest.items()}
+    return {
+        name: replace(one, images=tuple(_rated(picture, rating) for picture in one.images))
+        for name, one in found.items()
+    }
+
+
+def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:
+    """Return pack id → cover, for packs that have one that the viewer can see; two queries.
+
+    It is the first subject with the pack, of the first variant, of the newest version with a
+    sheet. Pictures come before videos.
+    """
+    ids = [pack.pk for pack in packs]
+    if not ids:
+        return {}
+    ready = visible_to(viewer).filter(
+        state=RenderState.READY,
+        pack_version__pack__in=ids,
+        pack_version__state=VersionState.PUBLISHED,
+    )
+    ranked = (
+        Image.objects.filter(render__in=ready, blob__is_stored=True)
+        .exclude(strength=0)
+        .annotate(
+            place=Window(
+                RowNumber(),
+                partition_by=F("render__pack_version__pack"),
+                order_by=[
+                    F("render__pack_version__number").desc(),
+                    "render__output",
+                    "render__rank",
+                    F("render").desc(),
+                    "position",
+                ],
+            )
+        )
+    )
+    chosen = dict(ranked.filter(place=1).values_list("pk", "render__pack_version__pack"))
+    pictures = pictures_of(Image.objects.filter(pk__in=chosen)) if chosen else []
+    return {chosen[picture.id]: picture for picture in pictures}
+
+
+def _rated(picture: Picture, rating: Maturity) -> Picture:
+    own = [Maturity(picture.own_maturity)] if picture.own_maturity else []
+    highest = max([rating, *own], key=lambda one: one.rank)
+    return replace(picture, maturity=highest.value)
