@@ -88,8 +88,11 @@ def create(*, actor: Viewer, request: PackTryoutRequest) -> Tryout:
         StateConflict: nothing of the variant can be had, or it has no base model here.
         RateLimited: the user or the visitor has requested too many.
     """
-    user = _user_of(actor)
-    variant, at_hand = request.variant, _at_hand(actor, request.variant)
+    user, variant = _user_of(actor), request.variant
+    if user is not None:
+        parts = variant.parts.select_related("adapter_version__adapter__namespace")
+        tryouts.require_covered(user, [part.adapter_version.adapter for part in parts])
+    at_hand = _at_hand(actor, variant)
     base = base_of(variant)
     if base is None:
         raise StateConflict(no_renderer(variant.family), state=RenderState.WAITING)
@@ -97,9 +100,7 @@ def create(*, actor: Viewer, request: PackTryoutRequest) -> Tryout:
         recipes.document_of(variant), base,
         prompts=[request.subject], seed=_seed(request.seed), compares=True,
     )  # fmt: skip
-    if user is not None:
-        tryouts.require_covered(user, [part.version.adapter for part in at_hand])
-    else:
+    if user is None:
         _require_room(request.address)
     owner = "" if user is not None else _turn_of(request.address)
     with transaction.atomic():

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from hub.http.callers import address_of
 from hub.http.cross_site import protect_sessions
@@ -205,7 +205,7 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def state(request: HttpRequest, key: UUID) -> HttpResponse:
     """Send the result; for a deleted try-out, one that does not refresh itself."""
     try:
