@@ -24,7 +24,7 @@ SUBJECT = "a fox in the snow"
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub that renders, with two packs whose previews and sheets are queued."""
     data = tmp_path_factory.mktemp("hub") / "data"
-    with RunningHub(data, "--workers", "1", BASES=str(BASES), TRY_STRANGERS="4") as running:
+    with RunningHub(data, "--workers", "1", BASES=str(BASES)) as running:
         person = caller(running, "dora")
         adapter = str(person.publish(trained().path.read_bytes(), "noir").document["adapter"])
         for name, strength in (("soft", 0.5), ("strong", 1.0)):
@@ -72,11 +72,11 @@ def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: Runn
         friend.close()
         page.wait_for_selector("#tried button:has-text('Remove')", timeout=90_000)
         page.click("#tried button:has-text('Remove')")
-        page.wait_for_function("document.querySelectorAll('#tries .frame').length === 1")
+        page.locator("#tries .frame").nth(1).wait_for(state="detached")
         visit.close()
 
 
-def test_it_works_without_a_script_and_the_quota_says_when_to_come_back(hub: RunningHub) -> None:
+def test_it_works_without_a_script(hub: RunningHub) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)
         page = visit.go("/packs/dora/strong")
@@ -87,13 +87,4 @@ def test_it_works_without_a_script_and_the_quota_says_when_to_come_back(hub: Run
         assert page.input_value("#subject") == SUBJECT
         page.click("#tried button:has-text('Remove')")
         page.wait_for_url("**/packs/dora/strong")
-        for _ in range(2):  # the other test had two of the four
-            page.fill("#subject", SUBJECT)
-            page.press("#subject", "Enter")
-            page.wait_for_load_state()
-            if page.get_by_role("alert").count():
-                break
-            page.go_back()
-        assert "Sign in, or try again in" in page.get_by_role("alert").inner_text()
-        assert page.input_value("#subject") == SUBJECT
         visit.close()

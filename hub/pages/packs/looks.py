@@ -81,6 +81,8 @@ def choice_of_looks(request: HttpRequest) -> TryField | None:
     """Return the form of the home page; None if there are no packs that it could show."""
     rows = pack_selectors.search(request.user, PackQuery())
     newest, _more = pack_selectors.page(rows, cursor="", limit=NEWEST)
+    if not newest:
+        return None
     cards = [card for card in pack_cards(request, newest) if _is_shown(card)]
     if not cards:
         return None
