@@ -205,7 +205,10 @@ def _make_pictures(run: queue.JobRun, report: Report, recipe: ReportRecipe) -> N
 
             def keep(made: Sequence[Picture], *, is_look: bool = is_look) -> None:
                 reports.keep_pictures(report=report, recipe=recipe, is_look=is_look, pictures=made)
-                run.progress(report.pictures.count(), recipe.total)
+                count = report.pictures.count()
+                run.progress(count, recipe.total)
+                if count < recipe.total:
+                    run.give_way()
 
             callbacks = Callbacks(
                 on_pictures=keep,
@@ -281,7 +284,10 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
 
     def keep(made: Sequence[Picture]) -> None:
         renders.keep_pictures(render=render, pictures=made)
-        steps.report(render.images.count() * recipe.steps)
+        count = render.images.count()
+        steps.report(count * recipe.steps)
+        if count < render.total:
+            run.give_way()
 
     callbacks = Callbacks(
         on_pictures=keep,

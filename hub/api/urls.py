@@ -12,6 +12,7 @@ from hub.api.adapters.views import Adapters, AdapterView
 from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
 from hub.api.packs.aliases import PackAliases, PackAliasHistory, PackAliasView
+from hub.api.packs.tryouts import PackTry, PackTryoutView
 from hub.api.packs.versions import PackVersions, PackVersionView, PackVersionWithdraw, PackYank
 from hub.api.packs.views import Packs, PackView, PackWithdraw
 from hub.api.previews.covers import CoverView
@@ -81,7 +82,9 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/report", VersionReport.as_view(), name="api-version-report"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path("packs", Packs.as_view(), name="api-packs"),
+    path("packs/try/<uuid:key>", PackTryoutView.as_view(), name="api-pack-tryout"),
     path(PACK, PackView.as_view(), name="api-pack"),
+    path(f"{PACK}/try", PackTry.as_view(), name="api-pack-try"),
     path(f"{PACK}/withdraw", PackWithdraw.as_view(), name="api-pack-withdraw"),
     path(f"{PACK}/aliases", PackAliases.as_view(), name="api-pack-aliases"),
     path(

@@ -154,6 +154,7 @@ def _lines(living: list[Worker]) -> list[QueueRow]:
     found = []
     for length in job_selectors.queue_lengths():
         waiting = [length.waiting.get(priority, 0) for priority in PRIORITIES]
+        waiting[0] += length.waiting.get(queue.VISITOR, 0)
         waiting[-1] += length.waiting.get(queue.BACKGROUND, 0)
         waiting[PRIORITIES.index(queue.BATCH)] += length.total - sum(waiting)  # other numbers
         is_served = bool(job_selectors.serving(length.name, living))

@@ -16,6 +16,7 @@ from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
 from hub.pages.packs import edits as pack_edits
+from hub.pages.packs import tryouts as pack_tryouts
 from hub.pages.packs import views as packs
 from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
 from hub.pages.publishing import uploads
@@ -81,6 +82,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
+    path("packs/try", page(pack_tryouts.begin), name="pack-try"),
+    path("packs/try/<uuid:key>", page(pack_tryouts.show), name="pack-tryout"),
+    path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),
+    path("packs/try/<uuid:key>/<str:verb>", page(pack_tryouts.act), name="pack-tryout-act"),
     path("packs", page(packs.index), name="packs"),
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),
     path("packs/<str:owner>/<str:name>/edit", page(pack_edits.edit), name="pack-edit"),

@@ -217,6 +217,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "HashKindEnum": "registry.models.HashKind",
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
+        "RenderStateEnum": "previews.models.RenderState",
         "PreviewStateEnum": "hub.api.previews.serializers.PREVIEW_STATES",
         "FileKindEnum": "hub.api.versions.anatomy.KINDS",
         "ConfidenceEnum": "hub.api.versions.anatomy.CONFIDENCES",

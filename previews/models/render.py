@@ -230,24 +230,41 @@ class Layer(models.Model):
 
 
 class Tryout(models.Model):
-    """A render of a stack for one user, private until shared and deleted when it expires.
+    """A render of a stack or a pack, private until shared and deleted when it expires.
 
-    ``key`` is random, so that the address of a shared one cannot be guessed.
+    ``key`` is random, so that the address of a shared one cannot be guessed. Without a ``user`` it
+    is a visitor's, who had no account, and whoever has the key sees it. One of a pack has the name
+    of the ``variant`` and the ``subject`` that was entered.
     """
 
     key = models.UUIDField(default=uuid4, unique=True, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tryouts"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="tryouts",
+        null=True,
+        blank=True,
     )
+    pack_version = models.ForeignKey(
+        PackVersion, on_delete=models.CASCADE, related_name="tryouts", null=True, blank=True
+    )
+    variant = models.CharField(max_length=48, blank=True, default="", db_default="")
+    subject = models.TextField(blank=True, default="", db_default="")
     render = models.OneToOneField(Render, on_delete=models.CASCADE, related_name="tryout")
     is_shared = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        """Newest first."""
+        """Newest first; visitors try packs only."""
 
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="tryout_without_user_is_of_a_pack",
+                condition=Q(user__isnull=False) | Q(pack_version__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.key)

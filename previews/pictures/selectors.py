@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import F, FloatField, QuerySet, Value, Window
@@ -104,7 +104,7 @@ class Picture:
     words; the prompt without them is at ``prompt_index`` in the recipe. ``maturity`` is its content
     rating: its own (``own_maturity``) or its adapter's; empty in a try-out. For an uploaded
     picture, ``id`` is that of the sample, ``prompt`` its caption, and seed and strength are 0.
-    ``is_chosen`` is true for a cover that the owner chose.
+    ``is_chosen`` is true for a cover that the owner chose. ``query`` is what its URLs end with.
     """
 
     id: int
@@ -124,6 +124,7 @@ class Picture:
     media_type: str = "image/png"
     frames: int = 1
     fps: int = 0
+    query: str = ""
 
     @property
     def is_film(self) -> bool:
@@ -140,7 +141,17 @@ class Picture:
         """Path of the PNG, or of the WebP of an uploaded picture."""
         if self.is_uploaded:
             return f"/media/samples/{self.id}.webp"
-        return f"/media/images/{self.id}.png"
+        return f"/media/images/{self.id}.png{self.query}"
+
+
+def with_query(picture: Picture, query: str) -> Picture:
+    """Return a rendered picture whose files have a query string in their URLs."""
+    return replace(
+        picture,
+        query=f"?{query}",
+        animation=picture.animation and f"{picture.animation}?{query}",
+        sources=tuple(replace(one, url=f"{one.url}?{query}") for one in picture.sources),
+    )
 
 
 def uploaded_sources(sample_id: int, width: int) -> tuple[Source, ...]:

@@ -153,11 +153,14 @@ class _Run:
         return pictures
 
     def _missing(self, shots: Sequence[Shot]) -> Iterator[list[Shot]]:
-        """Yield the shots of each strength that is incomplete."""
+        """Yield the shots of each call that is incomplete, strength by strength."""
+        size = self.opened.batch
         for _, group in groupby(shots, key=lambda shot: shot.strength):
             wanted = list(group)
-            if not all(shot.key in self.callbacks.have for shot in wanted):
-                yield wanted
+            for start in range(0, len(wanted), size):
+                call = wanted[start : start + size]
+                if not all(shot.key in self.callbacks.have for shot in call):
+                    yield call
 
     def _control_keys(self, shots: Sequence[Shot]) -> dict[Shot, str]:
         """Return the keys of pictures at strength 0, which include their places in their calls."""

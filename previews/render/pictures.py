@@ -40,12 +40,12 @@ class Callbacks:
     """Callbacks and options for a render.
 
     Args:
-        on_pictures: Called with the pictures of a strength when all of them are done.
+        on_pictures: Called with the pictures of a call, of one strength, when all are done.
         on_step: Called between steps with the steps done and to do, over all pictures to make.
         is_cancelled: Called between steps.
         deadline_s: Seconds after which rendering is stopped.
-        have: Keys of pictures that exist. A strength is skipped if all its pictures exist, else all
-            are made again, because the last bits of a picture can depend on the others in a batch.
+        have: Keys of pictures that exist. A call is skipped if all its pictures exist, else all are
+            made again, because the last bits of a picture can depend on the others in a call.
         controls: Store of pictures at strength 0. If one is missing, all are rendered and added.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count, F, Q, QuerySet
 
 from previews.models import Recipe, Render, RenderState
+from registry.jobs import queue
 from registry.jobs.selectors import serving
 from registry.models import Job, JobState
 
@@ -49,7 +50,7 @@ def position_of(render: Render) -> QueuePosition:
     if per_step_s is not None and workers:
         rows = Render.objects.filter(job__in=first).select_related("job", "recipe")
         rows = rows.annotate(there=Count("images"))
-        before = sum(_steps_left(row, row.there) for row in rows[:_MAX_AHEAD]) / workers
+        before = sum(_steps_before(job, row, row.there) for row in rows[:_MAX_AHEAD]) / workers
         left_s = round(per_step_s * (before + _steps_left(render, render.images.count())))
     return QueuePosition(first.count(), workers, left_s)
 
@@ -71,6 +72,15 @@ def _before(job: Job, queues: set[str]) -> QuerySet[Job]:
     )
     rows = Job.objects.filter(queue__in=queues)
     return rows.filter(Q(state=JobState.RUNNING) | Q(state=JobState.QUEUED) & earlier)
+
+
+def _steps_before(job: Job, other: Render, there: int) -> int:
+    """Return the steps of another render before a job starts: others give way to urgent jobs."""
+    left = _steps_left(other, there)
+    if other.job is not None and other.recipe is not None:
+        gives_way = job.priority >= queue.VISITOR > other.job.priority
+        return min(left, other.recipe.steps) if gives_way else left
+    return left
 
 
 def _steps_left(render: Render, there: int) -> int:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from previews import worker_bases
 from previews.derived import opened, placeholder
-from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState
+from previews.models import OPEN_STATES, Image, Recipe, Render, RenderKind, RenderState, Tryout
 from previews.pictures.services import checked_rating, store
 from previews.recipes import selectors
 from previews.recipes.selectors import Planned
@@ -181,18 +181,29 @@ def _updated(render: Render, version: Version, planned: Planned, priority: int) 
     return render
 
 
-def enqueue(*, render: Render, priority: int = queue.BATCH) -> None:
-    """Queue a render; try-outs run before all others, because a user waits for them."""
+def enqueue(*, render: Render, priority: int = queue.BATCH, owner: str = "") -> None:
+    """Queue a render; try-outs run before all others, because somebody waits for them.
+
+    Args:
+        render: The render.
+        priority: Of a preview.
+        owner: Whose turn it takes; by default that of its user or namespace.
+    """
+    is_tryout = render.kind == RenderKind.TRYOUT
     job = queue.enqueue(
         queue=worker_bases.queue_of(render.family),
         task=_task_of(render),
         args={"render_id": render.pk},
         key=_key(render),
-        priority=queue.INTERACTIVE if render.kind == RenderKind.TRYOUT else priority,
-        owner=_owner(render),
+        priority=_tryout_priority(render.tryout) if is_tryout else priority,
+        owner=owner or _owner(render),
     )
     Render.objects.filter(pk=render.pk).update(job=job)
     render.job = job
+
+
+def _tryout_priority(tryout: Tryout) -> int:
+    return queue.VISITOR if tryout.user_id is None else queue.INTERACTIVE
 
 
 def _task_of(render: Render) -> str:
@@ -207,7 +218,8 @@ def _key(render: Render) -> str:
 def _owner(render: Render) -> str:
     """Return the owner for fair queueing: the user of a try-out, else the owner's namespace."""
     if render.kind == RenderKind.TRYOUT:
-        return render.tryout.user.username
+        user = render.tryout.user
+        return user.username if user is not None else ""
     if render.pack_version is not None:
         return render.pack_version.pack.owner
     return render.version.adapter.owner if render.version else ""

@@ -1,14 +1,15 @@
 """Reads try-outs: who can see them, and which versions can be tried.
 
 A try-out is visible to the user who requested it and, once shared, to everyone who has its
-address, until it expires. A viewer who cannot see one of its adapters cannot see it. A bound
-token sees only its user's try-outs that include what it is bound to.
+address, until it expires; one of a visitor without an account to everyone who has its address.
+A viewer who cannot see one of its adapters, or its pack, cannot see it. A bound token sees only its
+user's try-outs that include what it is bound to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -17,12 +18,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from previews.models import OPEN_STATES, Layer, RenderState, Tryout
-from previews.pictures.selectors import Picture
+from previews.pictures.selectors import Picture, with_query
 from previews.renders.queue_position import QueuePosition, position_of, steps_of
 from previews.renders.selectors import Previews, of_render
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import Moved, NotFound
-from registry.models import OUT_STATES, Adapter, User, Version
+from registry.models import OUT_STATES, Adapter, Pack, User, Version
 from registry.versions import selectors as version_selectors
 
 Viewer = User | AnonymousUser | None
@@ -74,10 +75,18 @@ def visible_to(user: Viewer) -> QuerySet[Tryout]:
     hidden = Layer.objects.filter(render=OuterRef("render")).exclude(
         version__in=triable_by(user).values("pk")
     )
-    who = Q(is_shared=True)
+    who = Q(is_shared=True) | Q(user=None)
     if user is not None and user.is_authenticated:
         who |= own(user)
-    return Tryout.objects.filter(who, ~Exists(hidden), expires_at__gt=timezone.now())
+    rows = Tryout.objects.filter(who, _has_pack(user), ~Exists(hidden))
+    return rows.filter(expires_at__gt=timezone.now())
+
+
+def _has_pack(user: Viewer) -> Q:
+    """Return the condition for try-outs without a pack, or with one that a user can see."""
+    packs = Pack.objects.visible_to(user).filter(withdrawn_reason="")
+    of_pack = Q(pack_version__state__in=OUT_STATES, pack_version__pack__in=packs)
+    return Q(pack_version=None) | of_pack
 
 
 def own(user: User) -> Q:
@@ -94,10 +103,15 @@ def listing(user: User) -> QuerySet[Tryout]:
     return _with_all(visible_to(user).filter(own(user)))
 
 
+def visitors(keys: Iterable[UUID]) -> QuerySet[Tryout]:
+    """Return those of these try-outs that visitors without an account requested, newest first."""
+    return _with_all(visible_to(None).filter(user=None, key__in=list(keys)))
+
+
 def _with_all(rows: QuerySet[Tryout]) -> QuerySet[Tryout]:
-    return rows.select_related("user", "render__recipe", "render__job").prefetch_related(
-        "render__images", "render__layers__version__adapter__namespace"
-    )
+    return rows.select_related(
+        "user", "render__recipe", "render__job", "pack_version__pack__namespace"
+    ).prefetch_related("render__images", "render__layers__version__adapter__namespace")
 
 
 def get(user: Viewer, key: UUID) -> Tryout:
@@ -108,9 +122,25 @@ def get(user: Viewer, key: UUID) -> Tryout:
     return found
 
 
-def require_visible(user: Viewer, tryout: Tryout) -> None:
-    """Raise ``NotFound`` unless the user can see a try-out's pictures."""
-    if not visible_to(user).filter(pk=tryout.pk).exists():
+def of_pack(user: Viewer, key: UUID) -> Tryout:
+    """Return a try-out of a pack."""
+    found = get(user, key)
+    if found.pack_version_id is None:
+        raise NotFound(_("There is no such try-out. It may have expired."))
+    return found
+
+
+def require_visible(user: Viewer, tryout: Tryout, *, key: str) -> None:
+    """Raise ``NotFound`` unless the user can see a try-out's pictures.
+
+    Args:
+        user: The viewer.
+        tryout: The try-out.
+        key: Key in the address of the picture. Those of visitors need it, because the ids of
+            pictures can be guessed.
+    """
+    is_named = tryout.user_id is not None or key == str(tryout.key)
+    if not is_named or not visible_to(user).filter(pk=tryout.pk).exists():
         raise NotFound(_("There is no such picture."))
 
 
@@ -118,6 +148,9 @@ def shown(tryout: Tryout) -> TryoutStatus:
     """Return a try-out with its pictures and progress."""
     render = tryout.render
     previews = of_render(render)
+    if tryout.user_id is None:
+        images = [with_query(image, f"key={tryout.key}") for image in previews.images]
+        previews = replace(previews, images=images)
     total = steps_of(render.recipe) if render.recipe else 0
     done = total if previews.state == RenderState.READY else 0
     if previews.state == RenderState.RUNNING and render.job is not None:

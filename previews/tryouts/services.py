@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
@@ -25,13 +26,15 @@ from previews.models import (
     Sheet,
     Tryout,
 )
+from previews.render import Base
+from previews.render import Recipe as RecipeValue
 from previews.renders import services as renders
 from previews.renders.messages import no_renderer
 from previews.tryouts import requests, selectors
 from previews.tryouts.requests import TryoutRequest
 from registry.accounts import permissions
 from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
-from registry.models import JobState, User
+from registry.models import Adapter, JobState, User
 
 DAY = timedelta(days=1)
 #: ``Retry-After`` if too many try-outs are open.
@@ -49,42 +52,62 @@ def create(*, actor: User, request: TryoutRequest) -> Tryout:
         RateLimited: the user has too many open try-outs, or too many in 24 hours.
     """
     user = permissions.require_scope(actor, "write")
-    _require_covered(user, request)
+    require_covered(user, [version.adapter for version, _strength in request.layers])
     family = requests.require_stack(user, request.layers)
     base = worker_bases.base_for(family)
     if base is None:
         raise StateConflict(no_renderer(family), state=RenderState.WAITING)
     recipe, words = requests.recipe_of(request, base)
+    layers = [
+        Layer(position=position, version=version, strength=strength)
+        for position, (version, strength) in enumerate(request.layers)
+    ]
     with transaction.atomic():
-        _require_room(user)
-        render = Render.objects.create(
-            kind=RenderKind.TRYOUT,
-            recipe=renders.store_recipe(recipe),
-            trigger_words=words,
-            base=base.id,
-            output=base.output,
-        )
-        Layer.objects.bulk_create(
-            Layer(render=render, position=position, version=version, strength=strength)
-            for position, (version, strength) in enumerate(request.layers)
-        )
-        ends = timezone.now() + timedelta(days=settings.LORARY.tryout_days)
-        tryout = Tryout.objects.create(user=user, render=render, expires_at=ends)
-        renders.enqueue(render=render)
+        require_room(user)
+        render = render_of(recipe, base, layers, words)
+        return begin(tryout=Tryout(user=user, render=render))
+
+
+def render_of(
+    recipe: RecipeValue, base: Base, layers: Sequence[Layer], words: Sequence[str] = ()
+) -> Render:
+    """Create the render of a try-out with layers, which are not saved yet."""
+    render = Render.objects.create(
+        kind=RenderKind.TRYOUT,
+        recipe=renders.store_recipe(recipe),
+        trigger_words=list(words),
+        base=base.id,
+        output=base.output,
+    )
+    for layer in layers:
+        layer.render = render
+    Layer.objects.bulk_create(layers)
+    return render
+
+
+def begin(*, tryout: Tryout, owner: str = "") -> Tryout:
+    """Save a try-out that has its render, and queue that; call it in a transaction.
+
+    Args:
+        tryout: It is not saved yet.
+        owner: See ``renders.enqueue``.
+    """
+    tryout.expires_at = timezone.now() + timedelta(days=settings.LORARY.tryout_days)
+    tryout.save()
+    renders.enqueue(render=tryout.render, owner=owner)
     return tryout
 
 
-def _require_covered(user: User, request: TryoutRequest) -> None:
+def require_covered(user: User, adapters: Iterable[Adapter]) -> None:
     """Raise ``Forbidden`` for a stack that a bound token could not see afterwards."""
     token = user.access_token
-    adapters = [version.adapter for version, _strength in request.layers]
     if token is not None and not any(token.covers(one.namespace, one) for one in adapters):
         text = _("This token is limited to “%(bound)s”. Add an adapter that it covers to the "
                  "stack, or use another token.")  # fmt: skip
         raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 
 
-def _require_room(user: User) -> None:
+def require_room(user: User) -> None:
     """Raise ``RateLimited`` if the user has requested too many; call it in the transaction.
 
     Removed try-outs also count, because removing them would otherwise avoid the limit.
@@ -141,14 +164,19 @@ def remove(*, actor: User, key: UUID) -> None:
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
-    now = timezone.now()
     rows = Tryout.objects.select_related("render")
-    mine = rows.filter(selectors.own(user), expires_at__gt=now)
+    mine = rows.filter(selectors.own(user), expires_at__gt=timezone.now())
     tryout = mine.filter(key=key).first()
     if tryout is None:
         raise NotFound(_("There is no such try-out. It may have expired."))
+    end(tryout=tryout)
+
+
+def end(*, tryout: Tryout) -> None:
+    """Stop a try-out and delete its pictures."""
     with transaction.atomic():
-        Tryout.objects.filter(pk=tryout.pk).update(expires_at=now, is_shared=False)
+        rows = Tryout.objects.filter(pk=tryout.pk)
+        rows.update(expires_at=timezone.now(), is_shared=False)
         discard(render=tryout.render, reason=_("Removed."))
 
 

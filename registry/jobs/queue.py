@@ -24,6 +24,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, F, Q, Subquery, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
 from registry.models import Job, JobState
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 WAKE = "registry.wake"
 
-#: Priorities: somebody is watching; an owner asked for it; it follows from something else, such as
-#: a publication; it renews existing results; it adds to results that are there, such as a report.
-INTERACTIVE, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 5, 0, -10, -20
+#: Priorities: a user is watching; a visitor without an account is; an owner asked for it; it
+#: follows from something else, such as a publication; it renews existing results; it adds to
+#: results that are there, such as a report.
+INTERACTIVE, VISITOR, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 8, 5, 0, -10, -20
 
 #: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0
@@ -73,9 +75,10 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One attempt at a job, as its handler sees it."""
+    """One attempt at a job, as its handler sees it; ``queues`` are those that the worker serves."""
 
     job: Job
+    queues: tuple[str, ...] = ()
 
     @property
     def args(self) -> dict[str, Any]:
@@ -90,6 +93,15 @@ class JobRun:
         """Raise Cancelled if the job was cancelled."""
         if Job.objects.filter(pk=self.job.pk, is_cancel_asked=True).exists():
             raise Cancelled
+
+    def give_way(self) -> None:
+        """Raise Retry if somebody waits for a job that this worker could run instead of this one.
+
+        Handlers of long jobs that nobody watches call it where they can go on later.
+        """
+        if self.job.priority < VISITOR and _heads(self.queues).filter(priority__gte=VISITOR):
+            text = _("Jobs that somebody waits for come first.")
+            raise Retry(text, after_s=0, is_attempt=False)
 
 
 @dataclass(frozen=True, slots=True)

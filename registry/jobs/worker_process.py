@@ -52,7 +52,7 @@ def drain(*queues: str) -> int:
     ):
         _AT_WORK.set()
         try:
-            _run(job)
+            _run(job, queues)
         finally:
             _AT_WORK.clear()
         workers.count_job()
@@ -60,7 +60,7 @@ def drain(*queues: str) -> int:
     return count
 
 
-def _run(job: Job) -> None:
+def _run(job: Job, queues: tuple[str, ...]) -> None:
     try:
         handler = queue.handler_of(job.task)
     except KeyError:  # during an update: a worker of the next release has it
@@ -74,7 +74,7 @@ def _run(job: Job) -> None:
         return
     try:
         with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
-            handler.run(queue.JobRun(job))
+            handler.run(queue.JobRun(job, queues))
     except queue.Retry as retry:
         queue.finish(
             job,

@@ -181,6 +181,21 @@ def version(pack: Pack, name: str = LATEST) -> PackVersion:
     return found
 
 
+def variants_to_try(pack: Pack, name: str = LATEST) -> list[PackVariant]:
+    """Return the variants of a version that is offered or yanked.
+
+    Raises:
+        Gone: the pack or the version was withdrawn.
+        NotFound: there is no such version.
+    """
+    if pack.withdrawn_reason:
+        raise gone(pack)
+    found = version(pack, name)
+    if found.state == VersionState.WITHDRAWN:
+        raise gone_version(found)
+    return list(found.variants.all())
+
+
 def gone_version(version: PackVersion) -> Gone:
     """Return the refusal of a withdrawn version, with its reason and digest."""
     pack = version.pack

@@ -52,7 +52,7 @@ def test_its_queries_do_not_grow_with_the_shelf(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     render(v1, "ready", 20)
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         client.get("/")
 
 

@@ -134,6 +134,15 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST api/v1/packs": _json(lambda _: {"name": "fresh"}),
     f"PATCH {PACK}": _json(lambda _: {"title": "Other"}),
     f"POST {PACK}/withdraw": REASON,
+    f"POST {PACK}/try": _json(lambda _: {"prompt": "a cat"}),
+    "GET api/v1/packs/try/<uuid:key>": _with(key="pack_key"),
+    "DELETE api/v1/packs/try/<uuid:key>": _with(key="pack_key"),
+    "POST packs/try": _form(
+        lambda at: {"pack": f"{at['owner']}/{at['name']}", "prompt": "a cat"}
+    ),
+    "GET packs/try/<uuid:key>": _with(key="pack_key"),
+    "GET packs/try/<uuid:key>/state": _with(key="pack_key"),
+    "POST packs/try/<uuid:key>/<str:verb>": _with(key="pack_key"),
     f"PUT {PACK}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
     f"POST {PACK}/versions": _json(
         lambda _: {"manifest": manifest(variant(part("studio/public", strength=0.5)))}

@@ -174,10 +174,15 @@ class World:
         tryout = Tryout.objects.create(
             user=ada, render=render, expires_at=timezone.now() + timedelta(days=1)
         )
+        render = Render.objects.create(kind="tryout", recipe=_recipe(), state="ready")
+        pack = PackVersion.objects.get(pack__name="public")
+        of_pack = Tryout.objects.create(
+            user=ada, render=render, expires_at=tryout.expires_at, pack_version=pack, variant="sd1"
+        )
         self.own = {
             "upload_id": upload.public_id, "accepted_id": accepted.public_id,
             "token_id": token.pk, "worker_id": worker.pk, "job_id": job.pk,
-            "key": tryout.key,
+            "key": tryout.key, "pack_key": of_pack.key,
         }  # fmt: skip
 
     def _add_adapter(self, ada: User, otto: User, studio: Namespace, state: str, rank: int) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from previews import tasks
 from previews.models import Image, RenderState, Tryout
+from previews.renders import services as renders
 from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from registry import sweep
@@ -198,6 +199,19 @@ def test_seconds_left_are_those_that_others_took(ada: User, bob: User, v1: Versi
     assert place is not None
     # two steps took 42 s, two and four are left
     assert (place.ahead, place.workers, place.left_s) == (1, 1, 126)
+
+
+def test_previews_that_give_way_take_no_longer_than_a_picture(ada: User, v1: Version) -> None:
+    finished(tryouts.create(actor=ada, request=stack_of((v1, 1.0))))
+    now = timezone.now()
+    Job.objects.update(started_at=now - timedelta(seconds=42), finished_at=now)
+    Worker.objects.create(name="box:1", queues=["render.miniature"], seen_at=now)
+    renders.begin(version=v1)
+    assert queue.claim("render.miniature") is not None
+    asked = tryouts.create(actor=ada, request=stack_of((v1, 1.0), seed=9))
+    place = selectors.shown(selectors.get(ada, asked.key)).place
+    assert place is not None
+    assert (place.ahead, place.left_s) == (1, 84)  # two steps of each
 
 
 def test_pictures_that_are_there_take_no_more_time(ada: User, v1: Version) -> None:

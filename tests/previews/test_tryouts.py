@@ -23,7 +23,7 @@ from registry.errors import (
     StateConflict,
     Unauthenticated,
 )
-from registry.jobs import queue
+from registry.jobs import queue, worker_process
 from registry.models import Job, JobState, Version, VersionState
 from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, stack_of
@@ -112,6 +112,28 @@ def test_each_version_has_a_trigger_word_in_and_none_is_there_twice(
     asked = tryouts.create(actor=ada, request=stack_of(*stack))
     assert asked.render.recipe is not None
     assert asked.render.recipe.document["prompts"] == ["a red boat, ink, snow, neon, rust"]
+
+
+def test_running_previews_give_way_to_a_try_out_and_go_on_after_it(
+    ada: User, v1: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previews, keep, asked = renders.begin(version=v1), renders.keep_pictures, list[Tryout]()
+
+    def keep_and_ask(**kept: Any) -> None:
+        keep(**kept)
+        if not asked:
+            asked.append(tryouts.create(actor=ada, request=stack_of((v1, 1.0))))
+
+    monkeypatch.setattr(renders, "keep_pictures", keep_and_ask)
+    worker_process.drain("render.miniature")
+    previews.refresh_from_db()
+    assert previews.state == RenderState.READY
+    assert previews.images.count() == previews.total
+    assert previews.job is not None
+    assert previews.job.attempt == 1
+    tried = asked[0].render.images.get().pk
+    before = previews.images.filter(pk__lt=tried).count()
+    assert 0 < before < previews.total - before
 
 
 def test_a_try_out_goes_before_previews(ada: User, v1: Version) -> None:

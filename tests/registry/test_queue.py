@@ -304,6 +304,33 @@ def test_urgent_jobs_take_turns_among_themselves() -> None:
     assert ask("anna", 3, priority=queue.INTERACTIVE).turn == 0
 
 
+@pytest.mark.parametrize(
+    ("running", "waiting", "gives_way"),
+    [
+        (queue.BATCH, queue.VISITOR, True),
+        (queue.ASKED, queue.INTERACTIVE, True),
+        (queue.BATCH, queue.ASKED, False),
+        (queue.VISITOR, queue.INTERACTIVE, False),
+    ],
+)
+def test_a_job_gives_way_to_one_that_somebody_waits_for(
+    running: int, waiting: int, *, gives_way: bool
+) -> None:
+    ask("anna", 0, priority=running)
+    job = queue.claim("render.a")
+    assert job is not None
+    run = queue.JobRun(job, ("render.a", "render.b"))
+    run.give_way()
+    ask("bert", 0, name="render.b", priority=waiting)
+    queue.JobRun(job, ("render.a",)).give_way()  # this worker could not run it
+    if not gives_way:
+        run.give_way()
+        return
+    with pytest.raises(queue.Retry) as caught:
+        run.give_way()
+    assert (caught.value.after_s, caught.value.is_attempt) == (0, False)
+
+
 #: Four people ask at once, each for three jobs, one after the other.
 ASK_AT_ONCE = """
 import threading

@@ -8,7 +8,9 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from hub.pages.packs.asked import history
 from hub.pages.packs.cards import covers_of, pack_cards, variants_of
+from hub.pages.packs.looks import field_of
 from hub.pages.packs.sheets import sheets_context
 from registry.cards import markdown
 from registry.errors import Moved
@@ -128,7 +130,12 @@ def _of_version(
     latest = pack.latest_version
     is_latest = latest is not None and latest.pk == version.pk
     rating = pack_parts.rating_of(pack, rows)
+    tried = [one for one in rows if any(part.is_at_hand for part in parts[one.pk])]
     return {
+        **history(request),
+        "field": field_of(request, pack, tried, version=None if is_latest else version)
+        if tried
+        else None,
         **sheets_context(request, version, parts, rating),
         "version": version,
         "variants": variants_of(version, parts),

@@ -44,7 +44,7 @@ def image(request: HttpRequest, image_id: int) -> HttpResponseBase:
         blob = selectors.public_picture(image_id)
     if blob is not None:
         return send_picture(request, blob, "image/png", is_open=True)
-    picture, is_open = _picture(viewer_of(request), image_id)
+    picture, is_open = _picture(request, image_id)
     return send_picture(request, picture.blob, "image/png", is_open=is_open)
 
 
@@ -67,7 +67,7 @@ def _film(request: HttpRequest, image_id: int, kind: str) -> HttpResponseBase:
     if bearer_secret(request) is None:  # a token has to be checked first
         found = selectors.public_film(image_id)
     if found is None:
-        picture, is_open = _picture(viewer_of(request), image_id)
+        picture, is_open = _picture(request, image_id)
         found = picture.animation, picture.media_type
     blob, media_type = found
     if blob is None or selectors.FILMS.get(media_type) != kind:
@@ -85,7 +85,7 @@ def thumbnail(
         found = selectors.public_picture_and_width(image_id)
     is_open = found is not None
     if found is None:
-        picture, is_open = _picture(viewer_of(request), image_id)
+        picture, is_open = _picture(request, image_id)
         found = picture.blob, picture.width
     blob, own_width = found
     if digest != blob.sha256[:DIGITS] or (kind, width) not in offered(own_width):
@@ -242,8 +242,9 @@ def viewer_of(request: HttpRequest) -> User | AnonymousUser:
     return require_scope(tokens.authenticate(secret=secret).user, "read")
 
 
-def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
+def _picture(request: HttpRequest, image_id: int) -> tuple[Image, bool]:
     """Return a picture that the viewer may see, and whether it is public."""
+    viewer = viewer_of(request)
     rows = Image.objects.select_related("blob", "animation", "render__tryout")
     picture = rows.filter(pk=image_id).first()
     if picture is None:
@@ -253,7 +254,7 @@ def _picture(viewer: User | AnonymousUser, image_id: int) -> tuple[Image, bool]:
         return picture, is_public(_shown(viewer, render.version_id))
     if render.kind == RenderKind.PACK:
         return picture, packs.require_visible(viewer, render.pk)
-    tryouts.require_visible(viewer, render.tryout)
+    tryouts.require_visible(viewer, render.tryout, key=request.GET.get("key", ""))
     return picture, False
 
 

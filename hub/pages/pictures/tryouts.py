@@ -113,7 +113,7 @@ def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
         "shown": found,
         "key": found.tryout.key,
         "poll_s": POLL_S.get(found.previews.state, 0),
-        "is_mine": found.tryout.user_id == request.user.pk,
+        "is_mine": request.user.is_authenticated and found.tryout.user_id == request.user.pk,
         "address": url,
         "prompt": found.previews.recipe["prompts"][0],
     }
@@ -157,7 +157,10 @@ def search(request: HttpRequest) -> HttpResponse:
 @require_safe
 def show(request: HttpRequest, key: UUID) -> HttpResponse:
     """Show a try-out with its form."""
-    found = selectors.shown(selectors.get(request.user, key))
+    tryout = selectors.get(request.user, key)
+    if tryout.pack_version_id is not None:
+        return redirect("pack-tryout", key)
+    found = selectors.shown(tryout)
     return _page(request, form_of(request.user, input_from_tryout(found)), found=found)
 
 

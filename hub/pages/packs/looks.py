@@ -1,0 +1,110 @@
+"""The form in which visitors try packs: one text field, and on the home page a choice of looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from hub.pages.packs.cards import PackCard, pack_cards
+from previews.renders.messages import no_renderer
+from previews.tryouts import packs as pack_tryouts
+from registry.packs import selectors as pack_selectors
+from registry.packs.selectors import PackQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest
+
+    from registry.models import Pack, PackVariant, PackVersion
+
+#: Looks to choose from on the home page, and the newest packs that they are among.
+LOOKS, NEWEST = 6, 24
+
+
+@dataclass(frozen=True, slots=True)
+class TryField:
+    """The form.
+
+    Attributes:
+        pack: Full name of the pack; empty with a choice of ``looks``.
+        version: Name of a version other than the latest.
+        prompt: What was entered.
+        unserved: Why nothing can be rendered, empty if something can.
+        is_closed: Whether the viewer has to sign in first.
+        looks: Packs to choose from.
+    """
+
+    pack: str = ""
+    version: str = ""
+    prompt: str = ""
+    unserved: str = ""
+    is_closed: bool = False
+    looks: Sequence[PackCard] = ()
+
+
+def is_closed_for(request: HttpRequest) -> bool:
+    """Whether the viewer needs an account to try packs."""
+    return not request.user.is_authenticated and not settings.LORARY.try_strangers
+
+
+def field_of(
+    request: HttpRequest,
+    pack: Pack,
+    variants: Sequence[PackVariant],
+    *,
+    version: PackVersion | None = None,
+    prompt: str = "",
+) -> TryField:
+    """Return the form of a pack.
+
+    Args:
+        request: Of the viewer.
+        pack: The pack.
+        variants: Those of the version.
+        version: If it is not the latest.
+        prompt: What was entered.
+    """
+    is_served = any(pack_tryouts.base_of(one) is not None for one in variants)
+    return TryField(
+        pack=pack.full_name,
+        version=version.name if version is not None else "",
+        prompt=prompt,
+        unserved="" if is_served or not variants else no_renderer(variants[0].family),
+        is_closed=is_closed_for(request),
+    )
+
+
+def choice_of_looks(request: HttpRequest) -> TryField | None:
+    """Return the form of the home page; None if there are no packs that it could show."""
+    rows = pack_selectors.search(request.user, PackQuery())
+    newest, _more = pack_selectors.page(rows, cursor="", limit=NEWEST)
+    if not newest:
+        return None
+    cards = [card for card in pack_cards(request, newest) if _is_shown(card)]
+    if not cards:
+        return None
+    served = [card for card in cards if _is_served(card.pack)]
+    return TryField(
+        unserved="" if served else no_renderer(_variants(cards[0].pack)[0].family),
+        is_closed=is_closed_for(request),
+        looks=(served or cards)[:LOOKS],
+    )
+
+
+def _is_shown(card: PackCard) -> bool:
+    """Whether the first page shows a pack: complete, for everybody, with a picture."""
+    cover = card.cover
+    is_blurred = cover is None or bool(cover.blur)
+    return not (card.is_incomplete or card.rating or card.visibility or is_blurred)
+
+
+def _is_served(pack: Pack) -> bool:
+    return any(pack_tryouts.base_of(one) is not None for one in _variants(pack))
+
+
+def _variants(pack: Pack) -> list[PackVariant]:
+    version = pack.latest_version
+    return list(version.variants.all()) if version is not None else []
