@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from previews.render.bases.bases_file import Base, Output
-from previews.render.recipe import Recipe, TriggerPlace
+from previews.render.recipe import Recipe, TriggerRule
 
 _FILE = Path(__file__).resolve().parents[1] / "recipes.toml"
 
@@ -76,7 +76,7 @@ def recipe_of(
     prompts: Iterable[str],
     seeds: Iterable[int],
     strengths: Iterable[float],
-    trigger: TriggerPlace | None = None,
+    trigger: TriggerRule | None = None,
 ) -> Recipe:
     """Return a recipe with the base's settings; ``trigger`` replaces its place of trigger words."""
     return Recipe(

@@ -69,7 +69,7 @@ class Controls(Protocol):
 
 def control_document(recipe: Recipe, shot: Shot) -> dict[str, Any]:
     """Return the recipe of one picture at strength 0, without other prompts and seeds."""
-    plain = replace(recipe, swept=0, at=0.0, edition=0)
+    plain = replace(recipe, swept=0, at=0.0, edition=0, plain=())
     return {
         **plain.to_dict(),
         "prompts": [shot.prompt],

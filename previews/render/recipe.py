@@ -28,6 +28,8 @@ MAX_TRIGGERS = 3
 SLOT = "{trigger}"
 
 TriggerPlace = Literal["front", "end", "none"]
+#: Place of trigger words in a recipe; a ``literal`` prompt gets none and is not changed at all.
+TriggerRule = Literal[TriggerPlace, "literal"]
 
 MAX_PROMPTS, MAX_SEEDS, MAX_STRENGTHS = 16, 16, 17
 MAX_PROMPT_CHARACTERS = 2000
@@ -37,7 +39,7 @@ MAX_SIDE = 4096
 MAX_FRAMES, MAX_FPS = 257, 60
 
 #: Fields that a document leaves out if they are 0; recipes of earlier releases have none of them.
-_OPTIONAL = {"frames", "fps", "swept", "at", "edition"}
+_OPTIONAL = {"frames", "fps", "swept", "at", "edition", "plain"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Recipe:
     The first ``swept`` prompts are rendered with all seeds at all strengths. The others are
     rendered with the first seed at strength 0, if it is one of the strengths, and ``at``. If
     ``swept`` is 0, all prompts are swept. ``edition`` is that of the default prompts, 0 if the
-    prompts are others or older. ``frames`` and ``fps`` are 0 except for videos.
+    prompts are others or older. ``frames`` and ``fps`` are 0 except for videos. ``plain`` has the
+    prompts at strength 0 if those are others, one for each prompt.
     """
 
     base: str
@@ -88,13 +91,14 @@ class Recipe:
     height: int
     negative: str = ""
     sampler: str = ""
-    trigger: TriggerPlace = "front"
+    trigger: TriggerRule = "front"
     renderer: str = RENDERER
     frames: int = 0
     fps: int = 0
     swept: int = 0
     at: float = 0.0
     edition: int = 0
+    plain: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))
@@ -127,6 +131,7 @@ class Recipe:
                 values[key] = tuple(kind(value) for value in values[key])
             values["guidance"] = float(values["guidance"])
             values["at"] = float(values.get("at", 0.0))
+            values["plain"] = tuple(map(str, values.get("plain", ())))
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             msg = f"not a recipe: {error}"
@@ -135,13 +140,17 @@ class Recipe:
     def shots(self, triggers: Sequence[str] = ()) -> tuple[Shot, ...]:
         """Return all pictures with trigger words, strength by strength.
 
-        The words are also added at strength 0, so that only the strength differs.
+        The words are also added at strength 0, so that only the strength differs, unless the recipe
+        has other prompts there.
         """
-        prompts = [with_triggers(prompt, triggers, self.trigger) for prompt in self.prompts]
+        full, plain = (
+            [with_triggers(prompt, triggers, self.trigger) for prompt in prompts]
+            for prompts in (self.prompts, self.plain or self.prompts)
+        )
         grid = (
             (index, prompt, seed, strength)
             for strength in self.strengths
-            for index, prompt in enumerate(prompts)
+            for index, prompt in enumerate(full if strength else plain)
             for seed in self.seeds
             if self._has(index, seed, strength)
         )
@@ -168,12 +177,14 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 
 def with_triggers(
-    prompt: str, triggers: Sequence[str], place: TriggerPlace, *, limit: int = MAX_TRIGGERS
+    prompt: str, triggers: Sequence[str], place: TriggerRule, *, limit: int = MAX_TRIGGERS
 ) -> str:
     """Return the prompt with those of the first ``limit`` trigger words that it does not contain.
 
     They replace ``{trigger}`` in the prompt; without it, ``place`` decides.
     """
+    if place == "literal":
+        return prompt
     phrases: list[str] = []
     for phrase in (" ".join(word.split()).strip(" ,") for word in triggers[:limit]):
         if phrase and not _has(", ".join([*phrases, prompt]), phrase):
@@ -199,7 +210,8 @@ def _faults(recipe: Recipe) -> Iterator[str]:
     ):
         if not 1 <= len(values) <= most or len(set(values)) != len(values):
             yield f"{name} must be 1 to {most} different values"
-    if any(len(prompt) > MAX_PROMPT_CHARACTERS for prompt in (*recipe.prompts, recipe.negative)):
+    texts = (*recipe.prompts, *recipe.plain, recipe.negative)
+    if any(len(text) > MAX_PROMPT_CHARACTERS for text in texts):
         yield f"prompts must have at most {MAX_PROMPT_CHARACTERS} characters"
     if any(not 0 <= seed <= MAX_SEED for seed in recipe.seeds):
         yield f"seeds must be between 0 and {MAX_SEED}"
@@ -211,8 +223,10 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         yield "guidance must be between 0 and 50"
     yield from _size_faults(recipe)
     yield from _sweep_faults(recipe)
-    if recipe.trigger not in {"front", "end", "none"}:
-        yield "trigger must be front, end or none"
+    if recipe.trigger not in {"front", "end", "none", "literal"}:
+        yield "trigger must be front, end, none or literal"
+    if recipe.plain and len(recipe.plain) != len(recipe.prompts):
+        yield "plain must have as many prompts as prompts"
 
 
 def _sweep_faults(recipe: Recipe) -> Iterator[str]:

@@ -88,7 +88,8 @@ def _recipe_of(original: Original) -> Recipe:
         prompts=(shot.prompt,),
         seeds=(shot.seed,),
         strengths=(strength,),
-        trigger="none",
+        trigger="literal",
+        plain=(),
         swept=0,
         at=0.0,
     )

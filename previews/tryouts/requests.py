@@ -218,13 +218,23 @@ def _faults(request: TryoutRequest, prompt: str, limits: Limits) -> Faults:
 
 def _text_faults(request: TryoutRequest, prompt: str) -> Iterator[tuple[str, str]]:
     for name, text in (("prompt", request.prompt), ("negative", request.negative or "")):
-        if len(text) > MAX_PROMPT_CHARACTERS:
-            message = _("Enter at most %(n)d characters; you entered %(got)d.")
-            yield name, message % {"n": MAX_PROMPT_CHARACTERS, "got": len(text)}
-        elif has_control(text):
-            yield name, _("This text contains invisible control characters.")
+        if fault := text_fault(text):
+            yield name, fault
     if not prompt:
-        yield "prompt", _("Describe the picture.")
+        yield "prompt", nothing_described()
+
+
+def text_fault(text: str) -> str:
+    """Return what is wrong with a prompt that somebody entered, "" if nothing is."""
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        message = _("Enter at most %(n)d characters; you entered %(got)d.")
+        return message % {"n": MAX_PROMPT_CHARACTERS, "got": len(text)}
+    return _("This text contains invisible control characters.") if has_control(text) else ""
+
+
+def nothing_described() -> str:
+    """Return the message for an empty prompt."""
+    return _("Describe the picture.")
 
 
 def _size_faults(request: TryoutRequest, limits: Limits) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,8 @@ def test_the_digest_never_changes() -> None:
         {"width": 100},
         {"height": 8192},
         {"trigger": "middle"},
+        {"plain": ("a cat",)},
+        {"plain": ("x" * 2001, "a")},
         {"swept": 3, "at": 1.0},
         {"swept": 1, "at": 0.5},
         {"at": 1.0},

@@ -122,7 +122,7 @@ def _no_constant(name: str) -> float:
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
-    "TriggerPlace": lambda value: isinstance(value, str),
+    "TriggerRule": lambda value: isinstance(value, str),
     "int": lambda value: type(value) is int,
     "float": lambda value: type(value) in {int, float},
 }

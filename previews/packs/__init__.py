@@ -1,0 +1,1 @@
+"""Renders of packs: recipes of their variants, and the cover sheets of their versions."""
