@@ -12,6 +12,7 @@ from rest_framework import serializers
 from hub.api.base import Link, absolute, serialized
 from hub.api.previews.covers import cover_document
 from previews.covers.selectors import covers_of
+from previews.packs.settings import Settings
 from registry.models import (
     Adapter,
     LookKind,
@@ -88,6 +89,9 @@ class PackPartOut(serializers.Serializer[Part]):
     strength = serializers.FloatField()
     role = serializers.ChoiceField(choices=PartRole.choices)
     trigger_words = serializers.ListField(child=serializers.CharField())
+    file_variant = serializers.CharField(
+        help_text="The file's variant, such as `fp16`; empty for the primary file."
+    )
     state = serializers.ChoiceField(
         choices=[(state.value, state.name) for state in PartState],
         help_text="Parts that are `available` or `yanked` can be downloaded.",
@@ -107,6 +111,7 @@ def part_document(part: Part, written: Mapping[str, Any], context: Any) -> dict[
         **written,
         "size": row.file.size_bytes,
         "trigger_words": list(version.trigger_words) if page else [],
+        "file_variant": "" if row.file.is_primary else row.file.variant,
         "state": part.state.value,
         "reason": part.reason,
         "url": absolute(context, f"{page}?v={version.name}") if page else None,
@@ -123,6 +128,9 @@ class PackVariantOut(PackVariantBriefOut):
     negative = serializers.SerializerMethodField()
     settings = serializers.SerializerMethodField()
     tested_with = serializers.SerializerMethodField()
+    rendered_with = serializers.SerializerMethodField(
+        help_text="What this hub renders it with, so that others can do the same."
+    )
     parts = serializers.SerializerMethodField()
 
     def _written(self, variant: PackVariant) -> dict[str, Any]:
@@ -160,6 +168,35 @@ class PackVariantOut(PackVariantBriefOut):
     def get_tested_with(self, variant: PackVariant) -> dict[str, Any]:
         """Return the recipe that it was tested with."""
         return dict(self._written(variant).get("tested_with", {}))
+
+    @extend_schema_field(
+        inline_serializer(
+            "PackRenderedWith",
+            {
+                "base": serializers.CharField(
+                    help_text="The base model; empty if this hub has none of the family. "
+                    "Then settings that the variant leaves open are the usual ones."
+                ),
+                "steps": serializers.IntegerField(),
+                "guidance": serializers.FloatField(),
+                "width": serializers.IntegerField(),
+                "height": serializers.IntegerField(),
+                "frames": serializers.IntegerField(help_text="0 for pictures, as `fps`."),
+                "fps": serializers.IntegerField(),
+                "negative": serializers.CharField(),
+                "sampler": serializers.CharField(
+                    help_text="A scheduler class of diffusers; empty for the base model's own."
+                ),
+                "arguments": serializers.DictField(
+                    help_text="Arguments of diffusers' pipeline except the prompt."
+                ),
+            },
+        )
+    )
+    def get_rendered_with(self, variant: PackVariant) -> dict[str, Any]:
+        """Return what this hub renders it with."""
+        found: dict[str, Any] = self.context["rendered_with"].of(self._written(variant))
+        return found
 
     @extend_schema_field(PackPartOut(many=True))
     def get_parts(self, variant: PackVariant) -> list[dict[str, Any]]:
@@ -205,7 +242,11 @@ class PackVersionOut(PackVersionBriefOut):
     @extend_schema_field(PackVariantOut(many=True))
     def get_variants(self, version: PackVersion) -> list[dict[str, Any]]:
         """Return the variants in order."""
-        context = {**self.context, "manifest": version.manifest}
+        context = {
+            **self.context,
+            "manifest": version.manifest,
+            "rendered_with": Settings(),
+        }
         return serialized(PackVariantOut, version.variants.all(), context)
 
 

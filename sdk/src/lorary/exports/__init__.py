@@ -19,6 +19,6 @@ them.
 from __future__ import annotations
 
 from lorary.exports.look import Look, LookPart, look_of
-from lorary.exports.tools import FORMS, TOOLS, Export, export
+from lorary.exports.tools import FORMS, TOOLS, Export, export, tools_for
 
-__all__ = ["FORMS", "TOOLS", "Export", "Look", "LookPart", "export", "look_of"]
+__all__ = ["FORMS", "TOOLS", "Export", "Look", "LookPart", "export", "look_of", "tools_for"]

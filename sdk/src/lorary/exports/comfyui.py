@@ -1,9 +1,9 @@
 """ComfyUI: a workflow in API form, which ``POST /prompt`` takes.
 
 ```
-loaders ─ LoRA 1 ─ … ─ LoRA n ─┬─ prompt (template with the subject in it) ─┐
-                               ├─ negative prompt ──────────────────────────┼─ KSampler ─ decode ─ save
-                               └─ model, perhaps with a sampling node ──────┘
+loaders ─ LoRA 1 ─ … ─ LoRA n ─┬─ prompt (subject in template) ─┐
+                               ├─ negative prompt ──────────────┼─ KSampler ─ decode ─ save
+                               └─ model with sampling node ─────┘
 ```
 
 The node titled “Subject” has the subject. File names of base models are those that ComfyUI's own
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import family_title
-from lorary.client.errors import Invalid
 from lorary.exports import prompts
 from lorary.exports.samplers import sampler_of
 
@@ -122,7 +121,7 @@ _MOVING = frozenset({"wan_1_3b", "wan_14b"})
 class _Graph:
     nodes: Graph = field(default_factory=dict)
 
-    def add(self, kind: str, title: str = "", **inputs: object) -> str:
+    def add(self, kind: str, title: str = "", /, **inputs: object) -> str:
         """Add a node; return its id."""
         name = str(len(self.nodes) + 1)
         self.nodes[name] = {
@@ -133,13 +132,18 @@ class _Graph:
         return name
 
 
-def workflow(look: Look) -> Graph:
-    """Return the workflow of a variant.
+def refusal(family: str, output: str) -> str:
+    """Return why there is no workflow for such variants; empty if there is one."""
+    if family not in _BASES:
+        return f"There is no ComfyUI workflow for {family_title(family)} yet."
+    if output == "video" and family not in _MOVING:
+        return f"ComfyUI has no nodes of its own for videos of {family_title(family)}."
+    return ""
 
-    Raises:
-        Invalid: there is none for its base model, or for videos of it.
-    """
-    base, graph = _base_of(look), _Graph()
+
+def workflow(look: Look) -> Graph:
+    """Return the workflow of a variant that is not refused."""
+    base, graph = _BASES[look.family], _Graph()
     model, clip, vae = _loaders(graph, base)
     for part in look.parts:
         model, clip = _lora(graph, base, part, model, clip)
@@ -164,17 +168,6 @@ def workflow(look: Look) -> Graph:
     pictures = [graph.add("VAEDecode", samples=[latents, 0], vae=vae), 0]
     _save(graph, look, pictures)
     return graph.nodes
-
-
-def _base_of(look: Look) -> _Base:
-    base = _BASES.get(look.family)
-    if base is None:
-        msg = f"There is no ComfyUI workflow for {family_title(look.family)} yet."
-        raise Invalid(msg)
-    if look.is_video and look.family not in _MOVING:
-        msg = f"ComfyUI has no nodes of its own for videos of {family_title(look.family)}."
-        raise Invalid(msg)
-    return base
 
 
 def _loaders(graph: _Graph, base: _Base) -> tuple[Output, Output, Output]:

@@ -83,7 +83,7 @@ _WIDTH, _HEIGHT, _GAP = 340, 240, 60
 
 
 def workflow(look: Look) -> dict[str, Any]:
-    """Return the workflow of a variant. Raises Invalid: see `comfyui.workflow`."""
+    """Return the workflow of a variant that is not refused."""
     graph = comfyui.workflow(look)
     links = list(_links(graph))
     columns = _columns(graph)

@@ -5,7 +5,6 @@ The script needs diffusers and PEFT, but not lorary.
 
 from __future__ import annotations
 
-from pprint import pformat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ _MOTION = {
     "sd1": "AnimateDiffPipeline", "sdxl": "AnimateDiffSDXLPipeline",
     "miniature": "AnimateDiffPipeline",
 }  # fmt: skip
+
+#: Families that are published in float16; the others in bfloat16.
+_HALF = frozenset({"sd1", "sd2", "sdxl", "miniature"})
 
 _SCRIPT = '''\
 """{title}
@@ -38,6 +40,7 @@ from pathlib import Path
 import diffusers
 import torch
 
+PULL = {pull_literal}
 #: Files in the order of the pack, with their strengths.
 PARTS = {parts}
 TEMPLATE = {template}
@@ -53,7 +56,7 @@ def main():
     for number, (file, _strength) in enumerate(PARTS):
         path = options.loras / file
         if not path.is_file():
-            sys.exit(f"{{path}} is missing. Fetch it: {pull} --to {{options.loras}}")
+            sys.exit(f"{{path}} is missing. Fetch it: {{PULL}} --to {{options.loras}}")
         names.append(f"part_{{number}}")
         pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=names[-1])
     pipe.set_adapters(names, [strength for _file, strength in PARTS])
@@ -114,20 +117,24 @@ def script(look: Look) -> str:
     """Return the script."""
     motion = _MOTION.get(look.family, "") if look.is_video else ""
     name = f"{look.pack.replace('/', '--')}.{look.variant}.py"
+    pull = look.pull_command
     return _SCRIPT.format(
-        title=f"{look.title}: {', '.join(part.adapter for part in look.parts)}.",
-        pull=look.pull_command,
-        name=name,
-        family=look.family,
+        title=_comment(f"{look.title}: {', '.join(part.adapter for part in look.parts)}."),
+        pull=_comment(pull),
+        pull_literal=_literal(pull),
+        name=_comment(name),
+        family=_comment(look.family),
         out="out.webp" if look.is_video else "out.png",
-        parts=_literal([(part.file_name, part.strength) for part in look.parts]),
+        parts=_lines("[", [repr((part.file_name, part.strength)) for part in look.parts], "]"),
         template=_literal(look.template),
-        arguments=_literal(arguments_of(look)),
+        arguments=_lines(
+            "{", [f"{name!r}: {value!r}" for name, value in arguments_of(look).items()], "}"
+        ),
         sampler=_literal(look.sampler),
         constants=f"FPS = {look.fps}\n" if look.is_video else "",
         save=_SAVE_VIDEO if look.is_video else "output.images[0].save(options.out)",
         description=_literal(f"Render a subject in the look of {look.pack}."),
-        dtype="float16" if look.family in {"sd1", "sd2", "sdxl", "miniature"} else "bfloat16",
+        dtype="float16" if look.family in _HALF else "bfloat16",
         motion_usage=" --motion MOTION" if motion else "",
         motion_option=_MOTION_OPTION if motion else "",
         motion_pipe=_MOTION_PIPE.format(pipeline=motion) if motion else "",
@@ -151,7 +158,17 @@ def arguments_of(look: Look) -> Mapping[str, object]:
     return found
 
 
-def _literal(value: object) -> str:
-    """Return the Python source of a value, in ASCII."""
-    source = pformat(value, width=96, sort_dicts=False)
+def _literal(value: str) -> str:
+    """Return the Python source of a text, in ASCII."""
+    return repr(value).encode("ascii", "backslashreplace").decode()
+
+
+def _lines(start: str, rows: list[str], end: str) -> str:
+    """Return the Python source of a list or dictionary, in ASCII, with a row for each entry."""
+    source = "".join([f"{start}\n", *(f"    {row},\n" for row in rows), end])
     return source.encode("ascii", "backslashreplace").decode()
+
+
+def _comment(text: str) -> str:
+    """Return a text that does not end a docstring."""
+    return "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)

@@ -1,7 +1,7 @@
 """InvokeAI: a workflow, as “Upload Workflow” in its workflow library takes it.
 
-InvokeAI calls models by keys of its own. Those in the workflow are unknown to it, so it asks for the
-base model and the LoRAs; each node is labelled with the file that it wants.
+InvokeAI gives models keys of its own. It does not know those of the workflow, so it asks for the
+base model and the LoRAs; each node is labelled with its file.
 
 ```
 model ─ LoRA 1 ─ … ─ LoRA n ─┬─ prompt ──────────┐
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from lorary.anatomy import family_title
-from lorary.client.errors import Invalid
 from lorary.exports import prompts
 from lorary.exports.samplers import sampler_of
 
@@ -107,13 +106,18 @@ class _Canvas:
         self.edges.append(edge)
 
 
-def workflow(look: Look) -> dict[str, Any]:
-    """Return the workflow of a variant.
+def refusal(family: str, output: str) -> str:
+    """Return why there is no workflow for such variants; empty if there is one."""
+    if output == "video":
+        return "There is no InvokeAI workflow for videos, and the variant is one."
+    return (
+        "" if family in _BASES else f"There is no InvokeAI workflow for {family_title(family)} yet."
+    )
 
-    Raises:
-        Invalid: there is none for its base model, or for videos.
-    """
-    base, canvas = _base_of(look), _Canvas(look.title)
+
+def workflow(look: Look) -> dict[str, Any]:
+    """Return the workflow of a variant that is not refused."""
+    base, canvas = _BASES[look.family], _Canvas(look.title)
     model = canvas.add(base.loader, "Base model", 0, model=None)
     holder = model
     for part in look.parts:
@@ -146,17 +150,6 @@ def workflow(look: Look) -> dict[str, Any]:
     return _document(look, canvas, [(model, "model"), (subject, "value"), (noise, "seed")])
 
 
-def _base_of(look: Look) -> _Base:
-    if look.is_video:
-        msg = f"There is no InvokeAI workflow for videos, and “{look.variant}” is one."
-        raise Invalid(msg)
-    base = _BASES.get(look.family)
-    if base is None:
-        msg = f"There is no InvokeAI workflow for {family_title(look.family)} yet."
-        raise Invalid(msg)
-    return base
-
-
 def _lora(canvas: _Canvas, base: _Base, part: LookPart, holder: str) -> str:
     identifier = {
         "key": part.sha256,
@@ -175,7 +168,7 @@ def _lora(canvas: _Canvas, base: _Base, part: LookPart, holder: str) -> str:
 
 def _conditions(canvas: _Canvas, base: _Base, look: Look, holder: str) -> tuple[str, str, str]:
     """Add the prompts; return the subject, and what guides the denoising."""
-    before, after = (prompts.invokeai(text) for text in look.around)
+    before, after = map(prompts.invokeai, look.around)
     subject = canvas.add("string", "Subject", 1, value=SUBJECT)
     prompt = canvas.add(
         "string_join_three",

@@ -22,15 +22,15 @@ _DISTILLED = frozenset({"flux1", "flux2_dev", "hunyuan_video"})
 _STILL = frozenset({"sd1", "sd2", "sdxl", "miniature"})
 
 
-def presets(look: Look) -> dict[str, object]:
-    """Return a file with one preset.
+def refusal(family: str, output: str) -> str:
+    """Return why there is no preset for such variants; empty if there is one."""
+    if output == "video" and family in _STILL:
+        return f"SwarmUI makes no videos with {family_title(family)}."
+    return ""
 
-    Raises:
-        Invalid: the variant is a video of a base model for pictures, or a file cannot be named.
-    """
-    if look.is_video and look.family in _STILL:
-        msg = f"SwarmUI makes no videos with {family_title(look.family)}."
-        raise Invalid(msg)
+
+def presets(look: Look) -> dict[str, object]:
+    """Return a file with one preset. Raises Invalid: the name of a file has a comma."""
     for part in look.parts:
         if "," in part.file_name:
             msg = f"SwarmUI takes no commas in names of LoRAs: {part.file_name}"
@@ -48,7 +48,7 @@ def presets(look: Look) -> dict[str, object]:
 
 
 def _parameters(look: Look) -> dict[str, str]:
-    before, after = (prompts.swarmui(text) for text in look.around)
+    before, after = map(prompts.swarmui, look.around)
     sampler, scheduler = sampler_of(look.family, look.sampler).comfyui
     guidance = prompts.strength(look.guidance)
     is_distilled = look.family in _DISTILLED

@@ -31,6 +31,7 @@ class _Kind:
     write: Callable[[Look], str | Mapping[str, object]]
     suffix: str
     media_type: str
+    refusal: Callable[[str, str], str] = lambda _family, _output: ""
 
 
 #: Id to the tool's name.
@@ -46,13 +47,13 @@ TOOLS = {
 FORMS = ("api", "ui")
 
 _KINDS: Mapping[tuple[str, str], _Kind] = {
-    ("comfyui", "api"): _Kind(comfyui.workflow, "comfyui-api.json", _JSON),
-    ("comfyui", "ui"): _Kind(comfyui_canvas.workflow, "comfyui.json", _JSON),
-    ("a1111", ""): _Kind(webui.for_a1111, "a1111.txt", _TEXT),
-    ("forge", ""): _Kind(webui.for_forge, "forge.txt", _TEXT),
+    ("comfyui", "api"): _Kind(comfyui.workflow, "comfyui-api.json", _JSON, comfyui.refusal),
+    ("comfyui", "ui"): _Kind(comfyui_canvas.workflow, "comfyui.json", _JSON, comfyui.refusal),
+    ("a1111", ""): _Kind(webui.text, "a1111.txt", _TEXT, webui.a1111_refusal),
+    ("forge", ""): _Kind(webui.text, "forge.txt", _TEXT, webui.forge_refusal),
     ("diffusers", ""): _Kind(diffusers.script, "py", _PYTHON),
-    ("invokeai", ""): _Kind(invokeai.workflow, "invokeai.json", _JSON),
-    ("swarmui", ""): _Kind(swarmui.presets, "swarmui.json", _JSON),
+    ("invokeai", ""): _Kind(invokeai.workflow, "invokeai.json", _JSON, invokeai.refusal),
+    ("swarmui", ""): _Kind(swarmui.presets, "swarmui.json", _JSON, swarmui.refusal),
 }
 
 
@@ -68,25 +69,29 @@ def export(look: Look, tool: str, form: str = "") -> Export:
         Invalid: there is no such tool or form, or the tool has none for this base model or for
             videos.
     """
-    if tool not in TOOLS:
-        msg = f"There is no export for “{tool[:100]}”. Choose one of {', '.join(TOOLS)}."
-        raise Invalid(msg)
-    if tool == "comfyui":
-        form = form or FORMS[0]
-    kind = _KINDS.get((tool, form))
-    if kind is None:
-        msg = f"{TOOLS[tool]} has no form “{form[:100]}”. Only ComfyUI has forms: api and ui."
-        raise Invalid(msg)
+    kind = _kind(tool, form)
+    if refusal := kind.refusal(look.family, look.output):
+        raise Invalid(refusal)
     made = kind.write(look)
     text = made if isinstance(made, str) else json.dumps(made, indent=2, ensure_ascii=False)
     name = f"{look.pack.replace('/', '--')}.{look.variant}.{kind.suffix}"
     return Export(tool, name, kind.media_type, text.rstrip("\n") + "\n")
 
 
-def has_export(look: Look, tool: str) -> bool:
-    """Return whether a tool has an export for a variant."""
-    try:
-        export(look, tool)
-    except Invalid:
-        return False
-    return True
+def tools_for(family: str, output: str) -> list[str]:
+    """Return the tools that have an export for variants of a family with an output."""
+    return [tool for tool in TOOLS if not _kind(tool, "").refusal(family, output)]
+
+
+def _kind(tool: str, form: str) -> _Kind:
+    if tool not in TOOLS:
+        msg = f"There is no export for “{tool[:100]}”. Choose one of: {', '.join(TOOLS)}."
+        raise Invalid(msg)
+    if tool != "comfyui" and form:
+        msg = f"There is only one form for {TOOLS[tool]}. Leave it out."
+        raise Invalid(msg)
+    found = _KINDS.get((tool, (form or FORMS[0]) if tool == "comfyui" else ""))
+    if found is None:
+        msg = f"There is no form “{form[:100]}”. Choose one of: {', '.join(FORMS)}."
+        raise Invalid(msg)
+    return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import family_title
-from lorary.client.errors import Invalid
 from lorary.exports import prompts
 from lorary.exports.samplers import sampler_of
 
@@ -25,24 +24,25 @@ _A1111 = _STABLE | {"sd3", "sd35_medium", "sd35_large"}
 _FORGE = _STABLE | {"flux1"}
 
 
-def for_a1111(look: Look) -> str:
-    """Return the text for A1111. Raises Invalid: it does not render the base model or videos."""
-    return _text(look, "A1111", _A1111)
+def a1111_refusal(family: str, output: str) -> str:
+    """Return why A1111 renders no such variants; empty if it does."""
+    return _refusal("A1111", _A1111, family, output)
 
 
-def for_forge(look: Look) -> str:
-    """Return the text for Forge. Raises Invalid: it does not render the base model or videos."""
-    return _text(look, "Forge", _FORGE)
+def forge_refusal(family: str, output: str) -> str:
+    """Return why Forge renders no such variants; empty if it does."""
+    return _refusal("Forge", _FORGE, family, output)
 
 
-def _text(look: Look, tool: str, families: frozenset[str]) -> str:
-    if look.is_video:
-        msg = f"{tool} renders no videos, and the variant “{look.variant}” is one."
-        raise Invalid(msg)
-    if look.family not in families:
-        msg = f"{tool} does not render {family_title(look.family)}."
-        raise Invalid(msg)
-    before, after = (prompts.webui(text) for text in look.around)
+def _refusal(tool: str, families: frozenset[str], family: str, output: str) -> str:
+    if output == "video":
+        return f"{tool} renders no videos, and the variant is one."
+    return "" if family in families else f"{tool} does not render {family_title(family)}."
+
+
+def text(look: Look) -> str:
+    """Return the text."""
+    before, after = map(prompts.webui, look.around)
     tags = " ".join(f"<lora:{part.stem}:{prompts.strength(part.strength)}>" for part in look.parts)
     lines = [f"{before}{prompts.PLACEHOLDER}{after} {tags}"]
     if look.negative.strip() and look.family != "flux1":
