@@ -90,7 +90,11 @@ class Interpreter:
         pipe, encoder = clip
         literal = text.replace("\\(", "(").replace("\\)", ")")
         tokens = pipe.tokenizer(
-            literal, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+            literal,
+            padding="max_length",
+            max_length=pipe.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
         )
         with torch.no_grad():
             return (encoder(tokens.input_ids)[0],)

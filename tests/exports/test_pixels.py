@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +25,10 @@ from lorary.integrations.diffusers import load_pack  # noqa: E402
 from tests.exports.comfy_nodes import Interpreter  # noqa: E402
 from tests.exports.conftest import BASE, PACK, SEED, SUBJECT, VARIANTS, Fair  # noqa: E402
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 Pictures = dict[str, np.ndarray[Any, Any]]
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 NAMES = [variant["name"] for variant in VARIANTS]
 
 
@@ -78,6 +78,7 @@ def test_a_pulled_pack_and_its_script_give_the_picture_elsewhere(
     assert difference(pixels(Image.open(tmp_path / "out.png")), pictures[name]) <= 1
 
 
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`")  # the second part
 def test_load_pack_gives_the_pictures_one_after_the_other(
     fair: Fair, pictures: Pictures, pipe: Any
 ) -> None:
@@ -105,3 +106,24 @@ def test_the_comfyui_workflow_gives_the_picture(
     subject["inputs"]["value"], sampler["inputs"]["seed"] = SUBJECT, SEED
     ran = Interpreter({"miniature.safetensors": BASE}, tmp_path).run(workflow)
     assert difference(ran, pictures[name]) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`")  # the second part
+def test_the_code_of_the_documents_gives_the_picture(
+    fair: Fair, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = DOCS.read_text(encoding="utf-8").partition("\n## Packs\n")[2]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    for written, here in (
+        ("studio/dusk@v2", f"{PACK}@v1"), ("sdxl", NAMES[0]), ("a lighthouse", SUBJECT),
+        ("manual_seed(7)", f"manual_seed({SEED})"),
+    ):  # fmt: skip
+        assert written in code
+        code = code.replace(written, here)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LORARY_ENDPOINT", fair.hub.url)
+    monkeypatch.setenv("LORARY_HOME", str(tmp_path / "home"))
+    (tmp_path / "base").symlink_to(BASE)
+    exec(compile(code, DOCS, "exec"), {})
+    with Image.open(tmp_path / "lighthouse.png") as made:
+        assert difference(pixels(made), pictures[NAMES[0]]) <= 1
