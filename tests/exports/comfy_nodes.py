@@ -117,14 +117,18 @@ class Interpreter:
         scheduler: str,
         denoise: float,
     ) -> tuple[Any]:
-        """Return the denoised latent; the noise of a seed is made on the CPU."""
+        """Return the denoised latent; the noise of a seed is made on the CPU.
+
+        An empty latent gets as many channels as the model has.
+        """
         assert (sampler_name, denoise) == ("ddim", 1.0)
         pipe, options = model
         spacing = SPACINGS[scheduler]
         pipe.scheduler = DDIMScheduler.from_config(
             {**pipe.scheduler.config, **options, "timestep_spacing": spacing}
         )
-        noise = torch.randn(latent_image.shape, generator=torch.manual_seed(seed))
+        shape = (len(latent_image), pipe.unet.config.in_channels, *latent_image.shape[2:])
+        noise = torch.randn(shape, generator=torch.manual_seed(seed))
         output = pipe(
             prompt_embeds=positive,
             negative_prompt_embeds=negative,
