@@ -119,15 +119,18 @@ class Interpreter:
     ) -> tuple[Any]:
         """Return the denoised latent; the noise of a seed is made on the CPU.
 
-        An empty latent gets as many channels as the model has.
+        An empty latent gets the channels and the scale of the model's latents.
         """
         assert (sampler_name, denoise) == ("ddim", 1.0)
         pipe, options = model
         spacing = SPACINGS[scheduler]
-        pipe.scheduler = DDIMScheduler.from_config(
+        opener: Any = DDIMScheduler
+        pipe.scheduler = opener.from_config(
             {**pipe.scheduler.config, **options, "timestep_spacing": spacing}
         )
-        shape = (len(latent_image), pipe.unet.config.in_channels, *latent_image.shape[2:])
+        width, height = latent_image.shape[3] * 8, latent_image.shape[2] * 8
+        scale, channels = pipe.vae_scale_factor, pipe.unet.config.in_channels
+        shape = (len(latent_image), channels, height // scale, width // scale)
         noise = torch.randn(shape, generator=torch.manual_seed(seed))
         output = pipe(
             prompt_embeds=positive,
@@ -135,8 +138,8 @@ class Interpreter:
             latents=noise,
             num_inference_steps=steps,
             guidance_scale=cfg,
-            width=latent_image.shape[3] * 8,
-            height=latent_image.shape[2] * 8,
+            width=width,
+            height=height,
             output_type="latent",
         )
         return (output.images,)

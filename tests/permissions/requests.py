@@ -134,6 +134,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST api/v1/packs": _json(lambda _: {"name": "fresh"}),
     f"PATCH {PACK}": _json(lambda _: {"title": "Other"}),
     f"POST {PACK}/withdraw": REASON,
+    f"GET {PACK_VERSION}/export": lambda _: Asked(query="for=diffusers"),
     f"PUT {PACK}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
     f"POST {PACK}/versions": _json(
         lambda _: {"manifest": manifest(variant(part("studio/public", strength=0.5)))}

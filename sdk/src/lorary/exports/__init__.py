@@ -2,7 +2,8 @@
 
 ```
 look.py         a variant with the names that `pull` gives its files
-tools.py        the tools, `export`
+kinds.py        names of the tools
+tools.py        their exports, `export`
 prompts.py      templates in the prompt syntax of each tool
 samplers.py     names of samplers in each tool
 comfyui.py      a workflow in API form, and from it the UI form (comfyui_canvas.py)
@@ -18,7 +19,24 @@ them.
 
 from __future__ import annotations
 
-from lorary.exports.look import Look, LookPart, look_of
-from lorary.exports.tools import FORMS, TOOLS, Export, export, tools_for
+from typing import TYPE_CHECKING
+
+from lorary.exports.kinds import FORMS, TOOLS
+from lorary.lazy import names_of
+
+if TYPE_CHECKING:
+    from lorary.exports.look import Look, LookPart, look_of
+    from lorary.exports.tools import Export, export, tools_for
 
 __all__ = ["FORMS", "TOOLS", "Export", "Look", "LookPart", "export", "look_of", "tools_for"]
+
+_HOMES = {
+    "Export": "lorary.exports.tools",
+    "Look": "lorary.exports.look",
+    "LookPart": "lorary.exports.look",
+    "export": "lorary.exports.tools",
+    "look_of": "lorary.exports.look",
+    "tools_for": "lorary.exports.tools",
+}
+
+__getattr__, __dir__ = names_of(__name__, _HOMES)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary.client.errors import Invalid
 from lorary.exports import comfyui, comfyui_canvas, diffusers, invokeai, swarmui, webui
+from lorary.exports.kinds import FORMS, TOOLS
 
 if TYPE_CHECKING:
     from lorary.exports.look import Look
@@ -33,18 +34,6 @@ class _Kind:
     media_type: str
     refusal: Callable[[str, str], str] = lambda _family, _output: ""
 
-
-#: Id to the tool's name.
-TOOLS = {
-    "comfyui": "ComfyUI",
-    "a1111": "A1111",
-    "forge": "Forge",
-    "diffusers": "diffusers",
-    "invokeai": "InvokeAI",
-    "swarmui": "SwarmUI",
-}
-#: Forms of a ComfyUI workflow: for ``POST /prompt``, and as the canvas opens it.
-FORMS = ("api", "ui")
 
 _KINDS: Mapping[tuple[str, str], _Kind] = {
     ("comfyui", "api"): _Kind(comfyui.workflow, "comfyui-api.json", _JSON, comfyui.refusal),
