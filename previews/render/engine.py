@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from previews.render.adapters.applied import MountedStack, mount
+from previews.render.arguments import shared_arguments
 from previews.render.bases.bases_file import Bases
 from previews.render.bases.pipelines import BaseCache, OpenBase, is_out_of_memory, reduce_memory
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
@@ -22,27 +23,26 @@ from previews.render.recipe import Layer, Recipe, Shot
 if TYPE_CHECKING:
     from PIL import Image
 
+#: Arguments that are left out if a pipeline does not take them.
+_OPTIONAL = {"frame_rate", "negative_prompt"}
+
 
 def arguments(
     opened: OpenBase, recipe: Recipe, shots: Sequence[Shot], between_steps: Callable[[], None]
 ) -> dict[str, Any]:
     """Return the arguments for shots of one strength; each step calls ``between_steps``."""
     family, takes = opened.family, set(inspect.signature(opened.pipeline.__call__).parameters)
+    shared = shared_arguments(opened.base, family, recipe)
     result: dict[str, Any] = {
         "prompt": [shot.prompt for shot in shots],
-        "num_inference_steps": recipe.steps,
-        family.guidance_as: recipe.guidance,
-        "width": recipe.width,
-        "height": recipe.height,
         # On the CPU, so that a seed gives the same noise on all devices.
         "generator": [torch.Generator("cpu").manual_seed(shot.seed) for shot in shots],
         **_callback(takes, between_steps),
-        **(_video(recipe, takes) if opened.base.output == "video" else {}),
-        **opened.base.call,
+        **({"output_type": "pil"} if opened.base.output == "video" else {}),
+        **{name: value for name, value in shared.items() if name not in _OPTIONAL - takes},
     }
-    negative = recipe.negative or family.negative
-    if negative and family.negative_as in takes:
-        result[family.negative_as] = [negative] * len(shots)
+    if family.negative_as in result:
+        result[family.negative_as] = [result[family.negative_as]] * len(shots)
     return result
 
 
@@ -63,12 +63,6 @@ def _callback(takes: set[str], between_steps: Callable[[], None]) -> dict[str, A
         return values
 
     return {"callback_on_step_end": step}
-
-
-def _video(recipe: Recipe, takes: set[str]) -> dict[str, Any]:
-    arguments = {"num_frames": recipe.frames or 1, "output_type": "pil"}
-    # Only LTX-Video uses the frame rate.
-    return arguments | ({"frame_rate": recipe.fps} if recipe.fps and "frame_rate" in takes else {})
 
 
 __all__ = ["Callbacks", "Engine", "Picture"]

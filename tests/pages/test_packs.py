@@ -98,6 +98,29 @@ def test_what_is_missing_is_said(
     assert "Copied" in text(client)
 
 
+def test_each_variant_is_offered_to_the_tools_that_render_it(
+    client: Client, ada: User, noir: Adapter, dusk: PackVersion
+) -> None:
+    film = variant(part("ada/noir"), name="film", output="video")
+    publish.publish(
+        actor=ada, pack=dusk.pack, manifest=packs.manifest(variant(part("ada/noir")), film)
+    )
+    links = re.findall(r'href="([^"]*/export[^"]*)"', text(client))
+    place = "/api/v1/packs/ada/dusk/versions/v2/export"
+    assert links == [
+        f"{place}?for={query}"
+        for query in (
+            "comfyui&amp;variant=sd1&amp;form=ui", "comfyui&amp;variant=sd1&amp;form=api",
+            "a1111&amp;variant=sd1", "forge&amp;variant=sd1", "diffusers&amp;variant=sd1",
+            "invokeai&amp;variant=sd1", "swarmui&amp;variant=sd1", "diffusers&amp;variant=film",
+        )
+    ]  # fmt: skip
+    for link in links:
+        assert "film grain" in text(client, link.replace("&amp;", "&"))
+    adapters.describe(actor=ada, adapter=noir, visibility="private")
+    assert "/export" not in text(client)
+
+
 def test_pictures_above_the_level_of_the_viewer_have_their_rating(
     client: Client, ada: User, noir: Adapter, dusk: PackVersion
 ) -> None:

@@ -143,6 +143,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET packs/try/<uuid:key>": _with(key="pack_key"),
     "GET packs/try/<uuid:key>/state": _with(key="pack_key"),
     "POST packs/try/<uuid:key>/<str:verb>": _with(key="pack_key"),
+    f"GET {PACK_VERSION}/export": lambda _: Asked(query="for=diffusers"),
     f"PUT {PACK}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
     f"POST {PACK}/versions": _json(
         lambda _: {"manifest": manifest(variant(part("studio/public", strength=0.5)))}

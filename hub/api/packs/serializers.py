@@ -15,6 +15,7 @@ from hub.api.previews.serializers import BasePreviewsOut
 from previews.covers.selectors import covers_of
 from previews.packs.selectors import covers_of as pack_covers_of
 from previews.packs.selectors import sheets_of
+from previews.packs.settings import Settings
 from registry.models import (
     Adapter,
     LookKind,
@@ -102,6 +103,9 @@ class PackPartOut(serializers.Serializer[Part]):
     strength = serializers.FloatField()
     role = serializers.ChoiceField(choices=PartRole.choices)
     trigger_words = serializers.ListField(child=serializers.CharField())
+    file_variant = serializers.CharField(
+        help_text="The file's variant, such as `fp16`; empty for the primary file."
+    )
     state = serializers.ChoiceField(
         choices=[(state.value, state.name) for state in PartState],
         help_text="Parts that are `available` or `yanked` can be downloaded.",
@@ -121,6 +125,7 @@ def part_document(part: Part, written: Mapping[str, Any], context: Any) -> dict[
         **written,
         "size": row.file.size_bytes,
         "trigger_words": list(version.trigger_words) if page else [],
+        "file_variant": "" if row.file.is_primary else row.file.variant,
         "state": part.state.value,
         "reason": part.reason,
         "url": absolute(context, f"{page}?v={version.name}") if page else None,
@@ -137,6 +142,9 @@ class PackVariantOut(PackVariantBriefOut):
     negative = serializers.SerializerMethodField()
     settings = serializers.SerializerMethodField()
     tested_with = serializers.SerializerMethodField()
+    rendered_with = serializers.SerializerMethodField(
+        help_text="What this hub renders it with, so that others can do the same."
+    )
     parts = serializers.SerializerMethodField()
     previews = serializers.SerializerMethodField(
         help_text="Its cover sheet: each subject without (strength 0) and with the pack (1). "
@@ -178,6 +186,35 @@ class PackVariantOut(PackVariantBriefOut):
     def get_tested_with(self, variant: PackVariant) -> dict[str, Any]:
         """Return the recipe that it was tested with."""
         return dict(self._written(variant).get("tested_with", {}))
+
+    @extend_schema_field(
+        inline_serializer(
+            "PackRenderedWith",
+            {
+                "base": serializers.CharField(
+                    help_text="The base model; empty if this hub has none of the family. "
+                    "Then settings that the variant leaves open are the usual ones."
+                ),
+                "steps": serializers.IntegerField(),
+                "guidance": serializers.FloatField(),
+                "width": serializers.IntegerField(),
+                "height": serializers.IntegerField(),
+                "frames": serializers.IntegerField(help_text="0 for pictures, as `fps`."),
+                "fps": serializers.IntegerField(),
+                "negative": serializers.CharField(),
+                "sampler": serializers.CharField(
+                    help_text="A scheduler class of diffusers; empty for the base model's own."
+                ),
+                "arguments": serializers.DictField(
+                    help_text="Arguments of diffusers' pipeline except the prompt."
+                ),
+            },
+        )
+    )
+    def get_rendered_with(self, variant: PackVariant) -> dict[str, Any]:
+        """Return what this hub renders it with."""
+        found: dict[str, Any] = self.context["rendered_with"].of(self._written(variant))
+        return found
 
     @extend_schema_field(PackPartOut(many=True))
     def get_parts(self, variant: PackVariant) -> list[dict[str, Any]]:
@@ -229,7 +266,11 @@ class PackVersionOut(PackVersionBriefOut):
     @extend_schema_field(PackVariantOut(many=True))
     def get_variants(self, version: PackVersion) -> list[dict[str, Any]]:
         """Return the variants in order."""
-        context = {**self.context, "manifest": version.manifest}
+        context = {
+            **self.context,
+            "manifest": version.manifest,
+            "rendered_with": Settings(),
+        }
         return serialized(PackVariantOut, version.variants.all(), context)
 
 

@@ -53,7 +53,7 @@ class PackVersionIn(Input):
     notes = serializers.CharField(default="", allow_blank=True, max_length=MAX_NOTES)
 
 
-class _OfVersion(PackEndpoint):
+class PackVersionEndpoint(PackEndpoint):
     """Base of views that answer with a version of a pack."""
 
     def version(self, owner: str, name: str, version: str) -> PackVersion:
@@ -67,7 +67,7 @@ class _OfVersion(PackEndpoint):
         return Response(PackVersionOut(row, context=context).data, status=status)
 
 
-class PackVersions(_OfVersion):
+class PackVersions(PackVersionEndpoint):
     """Versions of a pack."""
 
     @extend_schema(
@@ -99,7 +99,7 @@ class PackVersions(_OfVersion):
         return self.answered(version, status=201 if version.is_new else 200)
 
 
-class PackVersionView(_OfVersion):
+class PackVersionView(PackVersionEndpoint):
     """One version, by `v3`, an alias or `latest`."""
 
     @extend_schema(operation_id="pack_versions_get", tags=["packs"], responses=PackVersionOut)
@@ -111,7 +111,7 @@ class PackVersionView(_OfVersion):
         return self.answered(row)
 
 
-class PackYank(_OfVersion):
+class PackYank(PackVersionEndpoint):
     """Yanking of a version."""
 
     @extend_schema(
@@ -131,7 +131,7 @@ class PackYank(_OfVersion):
         return self.answered(states.restore(actor=self.actor, version=row))
 
 
-class PackVersionWithdraw(_OfVersion):
+class PackVersionWithdraw(PackVersionEndpoint):
     """Withdrawal of a version."""
 
     @extend_schema(

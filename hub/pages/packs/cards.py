@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import asked_level, is_blurred
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import family_label
+from hub.pages.packs.exports import ToolLine, tool_lines
 from previews.packs.selectors import covers_of as pack_covers_of
 from registry.models import LookKind, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts
@@ -82,6 +83,8 @@ class ShownVariant:
         before, after: The prompt template around the place of the subject.
         settings: What it sets, as label and value; the base model's own settings are left out.
         missing: Number of parts that are gone.
+        pull: The command that fetches the files.
+        tools: Tools that it can be exported for; none if all parts are gone.
     """
 
     name: str
@@ -93,6 +96,8 @@ class ShownVariant:
     settings: tuple[tuple[str, str], ...]
     parts: tuple[ShownPart, ...]
     missing: int
+    pull: str
+    tools: tuple[ToolLine, ...]
 
 
 def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -> list[PackCard]:
@@ -191,15 +196,13 @@ def variants_of(version: PackVersion, parts: Mapping[int, Sequence[Part]]) -> li
         version: As ``selectors.version`` reads it.
         parts: Of ``parts.parts_for``.
     """
-    return [
-        _variant(variant, version.manifest["variants"][variant.position], parts[variant.pk])
-        for variant in version.variants.all()
-    ]
+    return [_variant(version, variant, parts[variant.pk]) for variant in version.variants.all()]
 
 
-def _variant(
-    variant: PackVariant, written: Mapping[str, Any], parts: Sequence[Part]
-) -> ShownVariant:
+def _variant(version: PackVersion, variant: PackVariant, parts: Sequence[Part]) -> ShownVariant:
+    written: Mapping[str, Any] = version.manifest["variants"][variant.position]
+    missing = sum(not part.is_at_hand for part in parts)
+    pull = f"lorary pull pack:{version.pack.full_name}@{version.name} --variant {variant.name}"
     before, _placeholder, after = written["prompt"].partition("{prompt}")
     return ShownVariant(
         name=variant.name,
@@ -210,7 +213,9 @@ def _variant(
         negative=written["negative"],
         settings=tuple(_settings(written)),
         parts=tuple(_part(part, said) for part, said in zip(parts, written["parts"], strict=True)),
-        missing=sum(not part.is_at_hand for part in parts),
+        missing=missing,
+        pull=f"{pull} --partial --to loras" if missing else f"{pull} --to loras",
+        tools=tuple(tool_lines(version, variant)) if missing < len(parts) else (),
     )
 
 

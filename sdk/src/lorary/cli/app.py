@@ -35,7 +35,7 @@ COMMANDS = {
     "pull": ("pull", "download a version or a pack and verify it"),
     "push": ("push", "publish files as a version"),
     "uploads": ("uploads", "list your uploads, or cancel them"),
-    "pack": ("packs", "list, show, create, edit or publish packs"),
+    "pack": ("packs", "list, show, create, edit, publish or export packs"),
     "try": ("tryouts", "render a stack of versions without downloading them"),
 }
 

@@ -46,6 +46,7 @@ class PackPart:
     trigger_words: tuple[str, ...]
     state: str
     reason: str
+    file_variant: str = ""  # the file's variant, such as fp16; empty for the primary file
 
     @property
     def is_at_hand(self) -> bool:
@@ -67,7 +68,11 @@ class PackPart:
 
 @dataclass(frozen=True, slots=True)
 class PackVariant:
-    """A variant: for one family of base models, with one kind of output (image or video)."""
+    """A variant: for one family of base models, with one kind of output (image or video).
+
+    ``settings`` are its own, null where it leaves one to the base model; ``rendered_with`` are
+    those that the hub renders it with.
+    """
 
     name: str
     family: str
@@ -76,6 +81,7 @@ class PackVariant:
     negative: str
     settings: Mapping[str, object]
     tested_with: Mapping[str, object]
+    rendered_with: Mapping[str, object]
     parts: tuple[PackPart, ...]
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands import exports
 from lorary.cli.commands.catalogue import RATINGS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
@@ -29,7 +30,7 @@ _FIELDS = ("title", "summary", "kind", "tags", "maturity", "visibility")
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("verb", choices=["list", "show", "create", "edit", "publish"])
+    parser.add_argument("verb", choices=list(_VERBS))
     parser.add_argument(
         "words",
         nargs="*",
@@ -52,6 +53,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--visibility", choices=_VISIBILITIES, help="create, edit: who can see it")
     parser.add_argument("--rename", metavar="NAME", help="edit: the new name")
+    exports.configure(parser)
     parser.add_argument("--notes", default="", metavar="TEXT", help="publish: what is new")
     parser.add_argument("--owner", default="", help="list: a user or an organisation")
     parser.add_argument("--family", default="", help="list: base-model family, such as sdxl")
@@ -228,6 +230,7 @@ def _only(args: Namespace, message: str) -> str:
 
 _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
     "list": _list, "show": _show, "create": _create, "edit": _edit, "publish": _publish,
+    "export": exports.export,
 }  # fmt: skip
 
 
@@ -292,13 +295,15 @@ def _pulled_lines(pulled: PulledPack) -> list[str]:
 
 COMMANDS = {
     "pack": Command(
-        "List packs, show one, create or edit one, or publish a version of it. A pack is a\n"
-        "ready-made look: adapter versions with strengths, a prompt template and settings.\n"
-        "Download one with lorary pull pack:OWNER/NAME.",
+        "List packs, show one, create or edit one, publish a version of it, or export one for\n"
+        "another tool. A pack is a ready-made look: adapter versions with strengths, a prompt\n"
+        "template and settings. Download its files with lorary pull pack:OWNER/NAME.",
         "  lorary pack list evening --family sdxl\n"
         "  lorary pack show studio/dusk@v2\n"
         '  lorary pack create studio/dusk --title "Dusk" --kind lighting --tag evening\n'
-        '  lorary pack publish studio/dusk dusk.json --notes "Less grain."',
+        '  lorary pack publish studio/dusk dusk.json --notes "Less grain."\n'
+        "  lorary pack export studio/dusk@v2 --for comfyui --form ui --out dusk.json\n"
+        "  lorary pack export studio/dusk --for diffusers --variant sdxl > dusk.py",
         _configure,
         _pack,
     ),

@@ -98,6 +98,20 @@ class Entry:
         record = Record(value, "entry")
         return record.into(cls, sha256=record.hexadecimal("sha256", 64))
 
+    @classmethod
+    def of(cls, source: Source, file: File, *, mtime_ns: int) -> Entry:
+        """Return the entry of a file that was written and verified."""
+        return cls(
+            hub=source.hub,
+            adapter=source.adapter.full_name,
+            version=source.version.name,
+            revision=source.version.revision,
+            path=file.path,
+            sha256=file.sha256,
+            size=file.size_bytes,
+            mtime_ns=mtime_ns,
+        )
+
     def fits(self, found: os.stat_result) -> bool:
         """Return whether the file is unchanged, judging by size and time."""
         return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
@@ -200,16 +214,7 @@ class Folder:
         for one in planned:
             found = one.target.stat()
             name = one.target.relative_to(self.root).as_posix()
-            self.entries[name] = Entry(
-                hub=source.hub,
-                adapter=source.adapter.full_name,
-                version=source.version.name,
-                revision=source.version.revision,
-                path=one.file.path,
-                sha256=one.file.sha256,
-                size=found.st_size,
-                mtime_ns=found.st_mtime_ns,
-            )
+            self.entries[name] = Entry.of(source, one.file, mtime_ns=found.st_mtime_ns)
         rows = {
             name: asdict(entry)
             for name, entry in sorted(self.entries.items())
@@ -228,7 +233,7 @@ class Folder:
         return self.root.joinpath(*name.split("/"))
 
     def _plan(self, source: Source, file: File, taken: set[str]) -> Planned:
-        for name in (*self._recorded(source, file), *self._names(source, file)):
+        for name in (*self._recorded(source, file), *self.names(source, file)):
             if collision_key(name) in taken:
                 continue
             state = self._state(name, source, file)
@@ -281,7 +286,7 @@ class Folder:
         key = collision_key(name)
         return next((e for other, e in self.entries.items() if collision_key(other) == key), None)
 
-    def _names(self, source: Source, file: File) -> Iterator[str]:
+    def names(self, source: Source, file: File) -> Iterator[str]:
         """Yield possible names for a file, in order of preference."""
         parent, name = _split(file.path)
         if not file.is_weights:
@@ -308,6 +313,25 @@ class Folder:
         yield f"{base}{mark}"
         yield f"{base}--{source.number}{mark}"
         yield f"{source.prefix}--{source.number}--{file.sha256[:12]}"
+
+
+def names_in_empty(files: Sequence[tuple[Source, File]]) -> tuple[str, ...]:
+    """Return the names that files get if they are pulled one after the other into an empty folder.
+
+    Raises:
+        TargetTaken: there is no free name for one of them.
+    """
+    folder, taken, found = Folder(Path()), set[str](), list[str]()
+    for source, file in files:
+        free = (one for one in folder.names(source, file) if collision_key(one) not in taken)
+        name = next(free, None)
+        if name is None:
+            msg = f"There is no free name for {file.path}."
+            raise TargetTaken(msg)
+        taken.add(collision_key(name))
+        folder.entries[name] = Entry.of(source, file, mtime_ns=0)
+        found.append(name)
+    return tuple(found)
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -168,6 +168,7 @@ def _document(pulled: PulledPack, endpoint: str, folder: Path | None) -> dict[st
                 "negative": variant.negative,
                 "settings": dict(variant.settings),
                 "tested_with": dict(variant.tested_with),
+                "rendered_with": dict(variant.rendered_with),
                 "parts": [_part(part, pulled, folder) for part in variant.parts],
             }
             for variant in pulled.variants
