@@ -28,6 +28,7 @@ from registry.models import (
 from registry.models.search import MAX_WORD
 from registry.names import key_of
 from registry.search import words
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -178,6 +179,19 @@ def version(pack: Pack, name: str = LATEST) -> PackVersion:
             listed = ", ".join(f"v{number}" for number in numbers)
             text = f"{text} {_('Its newest versions are %(names)s.') % {'names': listed}}"
         raise NotFound(text, **facts)
+    return found
+
+
+def exact_version(pack: Pack, name: str) -> PackVersion:
+    """Return the version with this number, for requests that take versions down.
+
+    Raises:
+        NotFound: there is no such version.
+        Invalid: the name can move; see ``registry.versions.selectors.exact``.
+    """
+    found = version(pack, name)
+    if name != found.name:
+        raise version_selectors.not_exact(found, name)
     return found
 
 

@@ -36,9 +36,9 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     """Yank a version, or restore it."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version)
+    found = version_selectors.exact(request.user, adapter, version)
     form = YankForm(request.POST if request.method == "POST" else None)
-    takes_back = found.state == VersionState.YANKED
+    takes_back = "restore" in request.POST
     if request.method == "POST" and (takes_back or form.is_valid()):
         if takes_back:
             versions.restore(actor=user, version=found)
@@ -96,7 +96,7 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
     """Publish or discard a draft."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version)
+    found = version_selectors.exact(request.user, adapter, version)
     if found.state != VersionState.DRAFT:
         raise StateConflict(_("%(version)s is no longer a draft.") % {"version": found.name})
     place = reverse("adapter", args=[adapter.owner, adapter.name])
@@ -160,7 +160,7 @@ def withdraw(request: HttpRequest, owner: str, name: str, version: str = "") -> 
     """Withdraw a version, or an adapter with all its versions."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version) if version else None
+    found = version_selectors.exact(request.user, adapter, version) if version else None
     data = request.POST if request.method == "POST" else None
     form = WithdrawForm(data, name=found.name if found else adapter.full_name)
     if form.is_bound and form.is_valid():

@@ -120,7 +120,12 @@ class Curating:
     def yank(self, reference: str | Reference, reason: str) -> Version:
         """Keep a version available but stop offering it; its page shows the reason.
 
+        Args:
+            reference: ``owner/name@v3`` or a revision; names that can move are refused.
+            reason: One sentence for everybody.
+
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn.
         """
         return self._change(reference, "yank", {"reason": reason})
@@ -129,6 +134,7 @@ class Curating:
         """Offer a yanked version again.
 
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn.
         """
         path = f"{Reference.parse(reference).version_path}/yank"
@@ -137,7 +143,12 @@ class Curating:
     def withdraw(self, reference: str | Reference, reason: str) -> Version:
         """Withdraw a version permanently: requests for it raise `Gone` with this reason.
 
+        Args:
+            reference: ``owner/name@v3`` or a revision; names that can move are refused.
+            reason: One sentence for everybody.
+
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn for another reason.
         """
         return self._change(reference, "withdraw", {"reason": reason})

@@ -129,7 +129,9 @@ def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
 
 
 def _configure_yank(parser: Parser) -> None:
-    parser.add_argument("reference", metavar="OWNER/NAME@VERSION", help="the version")
+    parser.add_argument(
+        "reference", metavar="OWNER/NAME@VERSION", help="the version: v3 or a revision"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--reason", metavar="TEXT", help="reason, shown to everyone")
     what.add_argument("--undo", action="store_true", help="restore a yanked version")
@@ -160,7 +162,7 @@ def _yank(args: Namespace) -> int:
 def _exact(text: str) -> client.Reference:
     reference = client.Reference.parse(text)
     if not reference.rev:
-        message = "specify the version: OWNER/NAME@VERSION"
+        message = "specify the version by its number: OWNER/NAME@v3"
         raise UsageError(message)
     return reference
 
@@ -174,7 +176,9 @@ def _reason(args: Namespace) -> str:
 
 def _configure_withdraw(parser: Parser) -> None:
     parser.add_argument(
-        "reference", metavar="OWNER/NAME[@VERSION]", help="the version, or with --all the adapter"
+        "reference",
+        metavar="OWNER/NAME[@VERSION]",
+        help="the version (v3 or a revision), or with --all the adapter",
     )
     parser.add_argument(
         "--reason", metavar="TEXT", required=True, help="reason, shown to everyone permanently"
