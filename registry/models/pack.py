@@ -230,7 +230,10 @@ class PackVariant(models.Model):
 
 
 class PackPart(models.Model):
-    """An adapter's file in a variant. A withdrawal of the adapter's version deletes its bytes."""
+    """An adapter's file in a variant. A withdrawal of the adapter's version deletes its bytes.
+
+    ``maturity`` is the adapter's content rating when the pack's version was published.
+    """
 
     variant = models.ForeignKey(PackVariant, on_delete=models.CASCADE, related_name="parts")
     position = models.PositiveSmallIntegerField()
@@ -240,6 +243,7 @@ class PackPart(models.Model):
     file = models.ForeignKey(File, on_delete=models.PROTECT, related_name="pack_parts")
     strength = models.FloatField()
     role = models.CharField(max_length=16, choices=PartRole)
+    maturity = models.CharField(max_length=16, choices=Maturity, default=Maturity.GENERAL)
 
     class Meta:
         """In the manifest's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -12,7 +13,6 @@ from registry.accounts import permissions
 from registry.adapters.services import checked_fields, refuse, set_tags, taken
 from registry.models import (
     OUT_STATES,
-    Adapter,
     LookKind,
     Maturity,
     Namespace,
@@ -25,7 +25,8 @@ from registry.models import (
 )
 from registry.models.search import MAX_WORD
 from registry.names import check_new_name, key_of
-from registry.packs import resolve
+from registry.packs import parts, resolve
+from registry.packs.parts import Part
 from registry.search import words
 
 #: Longest value of each text, in characters.
@@ -79,10 +80,11 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
     fields, tags = _clean(card)
     with transaction.atomic():
         refresh(pack)
+        loosened = _loosened(pack, fields)
         for field, value in fields.items():
             setattr(pack, field, value)
-        if fields.keys() & {"visibility", "maturity"}:
-            resolve.require_fitting(pack, _parts_of(pack))
+        if loosened:
+            resolve.require_fitting(pack, _parts_of(user, pack), loosened)
         pack.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
             set_tags(pack, tags)
@@ -120,18 +122,24 @@ def refresh(pack: Pack) -> None:
     pack.refresh_from_db()
 
 
-def _parts_of(pack: Pack) -> list[tuple[str, Adapter]]:
-    """Return the adapters of the versions that people see, each once, and where they are."""
-    rows = PackPart.objects.filter(variant__version__in=pack.versions.filter(state__in=OUT_STATES))
-    rows = rows.select_related("variant__version", "adapter_version__adapter__namespace")
-    found = {
-        part.adapter_version.adapter_id: (
-            part.variant.version.name,
-            part.adapter_version.adapter,
-        )
-        for part in rows.order_by("-variant__version__number")
+def _loosened(pack: Pack, fields: Mapping[str, str]) -> set[str]:
+    """Return the changes by which more people would see the pack; others fit all parts."""
+    visibility = Visibility(fields.get("visibility", pack.visibility))
+    maturity = Maturity(fields.get("maturity", pack.maturity))
+    changes = {
+        "visibility": visibility.rank > Visibility(pack.visibility).rank,
+        "maturity": maturity.rank < Maturity(pack.maturity).rank,
     }
-    return list(found.values())
+    return {field for field, is_looser in changes.items() if is_looser}
+
+
+def _parts_of(user: User, pack: Pack) -> list[Part]:
+    """Return the parts of the versions that people see."""
+    shown = pack.versions.filter(state__in=OUT_STATES)
+    rows = PackPart.objects.filter(variant__version__in=shown).select_related(
+        "variant__version", "adapter_version__adapter__namespace"
+    )
+    return parts.as_seen_by(user, rows.order_by("variant__version__number", "pk"))
 
 
 def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:

@@ -190,6 +190,8 @@ def test_a_rating_below_a_parts_is_refused_at_its_field(
 ) -> None:
     adapters.describe(actor=ada, adapter=noir, maturity="mature", visibility="unlisted")
     sent = {"kind": "style", "maturity": "general", "visibility": "public"}
+    assert as_ada.post(f"{PLACE}/edit", sent).status_code == 302  # neither of them changes
+    services.describe(actor=ada, pack=dusk.pack, maturity="mature", visibility="unlisted")
     answer = as_ada.post(f"{PLACE}/edit", sent)
     assert answer.status_code == 400
     assert answer.content.count(b'class="err"') == 2

@@ -127,7 +127,8 @@ def _card(
     parts: Mapping[int, Sequence[Part]],
     cover: Card | None,
 ) -> PackCard:
-    rating = pack_parts.rating_of(pack, variants)
+    own = [part for variant in variants for part in parts[variant.pk]]
+    rating = pack_parts.rating_of(pack, own)
     is_public = pack.visibility == Visibility.PUBLIC
     return PackCard(
         number=number,
@@ -138,7 +139,7 @@ def _card(
         variants=tuple((one.name, _made_for(one)) for one in variants),
         rating="" if rating.is_for_all else str(rating.label),
         visibility="" if is_public else str(Visibility(pack.visibility).label),
-        is_incomplete=any(not part.is_at_hand for one in variants for part in parts[one.pk]),
+        is_incomplete=any(not part.is_at_hand for part in own),
     )
 
 

@@ -132,7 +132,7 @@ def _of_version(
         "covers": list(covers_of(request, adapters).values()),
         "missing": len(every) - len(at_hand),
         "hidden": len(at_hand) - _at_hand_for_strangers(rows) if is_told else 0,
-        "rating": pack_parts.rating_of(pack, rows),
+        "rating": pack_parts.rating_of(pack, every),
         "newer": None if is_latest else latest,
         "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"
         " --to loras",
