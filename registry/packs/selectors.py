@@ -246,6 +246,12 @@ def alias_history(pack: Pack, name: str) -> QuerySet[PackAliasMove]:
     return found.moves.select_related("actor", "before", "after")
 
 
+def alias_moves(pack: Pack) -> QuerySet[PackAliasMove]:
+    """Return the moves of all aliases, newest first."""
+    rows = PackAliasMove.objects.filter(alias__pack=pack)
+    return rows.select_related("alias", "actor", "before", "after")
+
+
 def _no_alias(pack: Pack, name: str) -> NotFound:
     facts = {"pack": pack.full_name, "alias": name[:96]}
     return NotFound(_("The pack “%(pack)s” has no alias “%(alias)s”.") % facts, **facts)

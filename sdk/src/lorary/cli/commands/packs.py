@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.commands import pack_curation
 from lorary.cli.commands.catalogue import RATINGS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
@@ -29,12 +30,13 @@ _FIELDS = ("title", "summary", "kind", "tags", "maturity", "visibility")
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("verb", choices=["list", "show", "create", "edit", "publish"])
+    parser.add_argument("verb", choices=list(_VERBS))
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="WORD|OWNER/NAME|FILE",
-        help="list: words to search for; else the pack, and for publish its manifest (JSON)",
+        metavar="WORD|OWNER/NAME[@VERSION]|FILE|ALIAS",
+        help="list: words to search for; else the pack, perhaps @VERSION; for publish its "
+        "manifest (JSON), for alias an alias and its new VERSION",
     )
     parser.add_argument("--title", help="create, edit: the title")
     parser.add_argument("--summary", help="create, edit: one or two sentences")
@@ -61,6 +63,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
     )
+    pack_curation.configure(parser)
     add_endpoint(parser)
 
 
@@ -228,6 +231,8 @@ def _only(args: Namespace, message: str) -> str:
 
 _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
     "list": _list, "show": _show, "create": _create, "edit": _edit, "publish": _publish,
+    "yank": pack_curation.yank, "restore": pack_curation.restore,
+    "withdraw": pack_curation.withdraw, "alias": pack_curation.alias,
 }  # fmt: skip
 
 
@@ -292,13 +297,15 @@ def _pulled_lines(pulled: PulledPack) -> list[str]:
 
 COMMANDS = {
     "pack": Command(
-        "List packs, show one, create or edit one, or publish a version of it. A pack is a\n"
-        "ready-made look: adapter versions with strengths, a prompt template and settings.\n"
+        "List packs, show one, create or edit one, publish, yank or withdraw a version of it, or\n"
+        "move its aliases. A pack is a ready-made look: adapter versions with strengths, a prompt\n"
+        "template and settings.\n"
         "Download one with lorary pull pack:OWNER/NAME.",
         "  lorary pack list evening --family sdxl\n"
         "  lorary pack show studio/dusk@v2\n"
         '  lorary pack create studio/dusk --title "Dusk" --kind lighting --tag evening\n'
-        '  lorary pack publish studio/dusk dusk.json --notes "Less grain."',
+        '  lorary pack publish studio/dusk dusk.json --notes "Less grain."\n'
+        "  lorary pack alias studio/dusk stable v3 --expect v2",
         _configure,
         _pack,
     ),
