@@ -19,15 +19,12 @@ from registry.models import (
     Pack,
     PackName,
     PackPart,
-    PackWord,
     User,
     Visibility,
 )
-from registry.models.search import MAX_WORD
 from registry.names import check_new_name, key_of
-from registry.packs import parts, resolve
+from registry.packs import parts, resolve, words
 from registry.packs.parts import Part
-from registry.search import words
 
 #: Longest value of each text, in characters.
 LIMITS = {"title": 120, "summary": 280, "card": 20_000}
@@ -62,7 +59,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             pack = Pack.objects.create(namespace=namespace, name=name, key=key_of(name), **fields)
             PackName.objects.create(namespace=namespace, pack=pack, key=pack.key)
             set_tags(pack, tags or [])
-            _save_words(pack)
+            words.save(pack)
             _record(user, "pack_created", pack)
     except IntegrityError as error:
         raise taken(namespace, name) from error
@@ -88,7 +85,7 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
         pack.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
             set_tags(pack, tags)
-        _save_words(pack)
+        words.save(pack)
         _record(user, "pack_updated", pack, fields=sorted(card))
     return pack
 
@@ -109,7 +106,7 @@ def rename(*, actor: User, pack: Pack, name: str) -> Pack:
                 raise taken(pack.namespace, name)
             pack.name, pack.key = name, key
             pack.save(update_fields=["name", "key", "updated_at"])
-            _save_words(pack)
+            words.save(pack)
             _record(user, "pack_renamed", pack, before=before)
     except IntegrityError as error:
         raise taken(pack.namespace, name) from error
@@ -147,15 +144,6 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
     fields, tags, faults = checked_fields(card, limits=LIMITS, choices=_CHOICES)
     refuse(faults)
     return fields, tags
-
-
-def _save_words(pack: Pack) -> None:
-    """Write the words by which a pack is found; only those that changed."""
-    texts = [pack.name, pack.title, pack.summary, *pack.tags.values_list("name", flat=True)]
-    wanted = {word[:MAX_WORD] for text in texts for word in words.split(text)}
-    there = set(pack.words.values_list("word", flat=True))
-    pack.words.filter(word__in=there - wanted).delete()
-    PackWord.objects.bulk_create(PackWord(pack=pack, word=word) for word in wanted - there)
 
 
 def _record(user: User, verb: str, pack: Pack, **facts: Any) -> None:  # noqa: ANN401 - JSON

@@ -14,6 +14,7 @@ from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.errors import (
     Conflict,
+    CursorInvalid,
     Forbidden,
     Gone,
     Invalid,
@@ -353,12 +354,39 @@ def test_packs_are_found_by_words_and_facets(ada: User, bob: User, dusk: PackVer
     assert found(owner="Ada", tag="evening", kind="style", family="sd1", output="image")
     assert not found(family="sd1", output="video")
     assert not found(owner="bob")
+    for query in (
+        "tag:even", "tag:evening dusk", "base:sd1", 'base:"stable diffusion"', "owner:ada dusk",
+        '"grey evenings"', "-anime", "-base:sdxl", "-owner:bob", "rating:general", "rating:<mature",
+        "rank:8 dusk", "FilmGrain",
+    ):  # fmt: skip
+        assert found(q=query) == ["ada/dusk"], query
+    for query in (
+        "tag:noon", "base:sdxl", "owner:bob", "-dusk", '"grey even"', "rating:>=mature",
+        "-rating:general", "-owner:ada", "-tag:evening",
+    ):  # fmt: skip
+        assert found(q=query) == [], query
     services.describe(actor=ada, pack=dusk.pack, visibility="unlisted", tags=[])
     assert found() == []
     assert not PackWord.objects.filter(word="evening", pack=dusk.pack).exists()
     assert selectors.get(bob, "ada", "dusk") == dusk.pack
     assert [one.name for one in selectors.unpublished(ada)] == ["empty"]
     assert not selectors.unpublished(bob)
+
+
+def test_packs_that_a_search_names_come_first(ada: User, noir: Adapter, dusk: PackVersion) -> None:
+    for name in ("dawn", "noon", "night"):
+        packs.published(ada, noir, name=name, title="", summary="Between dusk and dawn")
+    rows = selectors.search(None, PackQuery(q="dusk"))
+    seen, cursor = [], ""
+    while len(seen) < 5 and (cursor or not seen):
+        found, cursor = selectors.page(rows, cursor=cursor, limit=1)
+        seen += [pack.name for pack in found]
+    assert seen == ["dusk", "night", "noon", "dawn"]
+    for strange in ("x", "7", "n", "n1x"):
+        with pytest.raises(CursorInvalid):
+            selectors.page(rows, cursor=strange, limit=1)
+    with pytest.raises(CursorInvalid):
+        selectors.page(selectors.search(None, PackQuery()), cursor="n7", limit=1)
 
 
 def test_manifests_count_for_the_quota(
