@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions, quotas
+from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.errors import Invalid
 from registry.models import (
@@ -31,7 +32,7 @@ from registry.models import (
 )
 from registry.names import has_control, key_of
 from registry.packs import manifest as manifests
-from registry.packs import resolve, services
+from registry.packs import resolve
 from registry.packs.resolve import Resolved
 from registry.storage import Written
 
@@ -64,7 +65,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
         raise Invalid(text % facts, fields={"manifest": [text % facts]})
     written = promote.put([data])
     with transaction.atomic():
-        services.refresh(pack)
+        adapters.refresh(pack)
         permissions.require_standing(pack)
         known = pack.versions.filter(state__in=OUT_STATES, manifest_sha256=written.sha256).first()
         if known is not None:

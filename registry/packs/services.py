@@ -10,7 +10,14 @@ from django.db.models import TextChoices
 
 from registry import events
 from registry.accounts import permissions
-from registry.adapters.services import checked_fields, refuse, set_tags, taken
+from registry.adapters.services import (
+    checked_fields,
+    refresh,
+    refuse,
+    renaming,
+    set_tags,
+    taken,
+)
 from registry.models import (
     OUT_STATES,
     LookKind,
@@ -93,30 +100,10 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
 def rename(*, actor: User, pack: Pack, name: str) -> Pack:
     """Rename a pack; the old name redirects forever."""
     user = permissions.require_pack(actor, pack)
-    check_new_name(name)
-    key = key_of(name)
-    try:
-        with transaction.atomic():
-            refresh(pack)
-            before = pack.full_name
-            known = PackName.objects.filter(namespace=pack.namespace, key=key).first()
-            if known is None:
-                PackName.objects.create(namespace=pack.namespace, pack=pack, key=key)
-            elif known.pack_id != pack.pk:
-                raise taken(pack.namespace, name)
-            pack.name, pack.key = name, key
-            pack.save(update_fields=["name", "key", "updated_at"])
-            words.save(pack)
-            _record(user, "pack_renamed", pack, before=before)
-    except IntegrityError as error:
-        raise taken(pack.namespace, name) from error
+    with renaming(pack, name) as before:
+        words.save(pack)
+        _record(user, "pack_renamed", pack, before=before)
     return pack
-
-
-def refresh(pack: Pack) -> None:
-    """Lock the pack's row and read it again; call it first in a transaction that changes it."""
-    Pack.objects.select_for_update().get(pk=pack.pk)
-    pack.refresh_from_db()
 
 
 def _loosened(pack: Pack, fields: Mapping[str, str]) -> set[str]:

@@ -377,7 +377,7 @@ def test_packs_that_a_search_names_come_first(ada: User, noir: Adapter, dusk: Pa
     for name in ("dawn", "noon", "night"):
         packs.published(ada, noir, name=name, title="", summary="Between dusk and dawn")
     rows = selectors.search(None, PackQuery(q="dusk"))
-    seen, cursor = [], ""
+    seen, cursor = list[str](), ""
     while len(seen) < 5 and (cursor or not seen):
         found, cursor = selectors.page(rows, cursor=cursor, limit=1)
         seen += [pack.name for pack in found]
