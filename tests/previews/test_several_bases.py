@@ -180,6 +180,13 @@ def test_bases_of_other_workers_are_known_with_their_output(
     assert not Image.objects.exists()
 
 
+def test_a_new_order_of_bases_is_written_to_renders(version: Version) -> None:
+    version.renders.filter(base="tiny").update(rank=1)
+    assert renders.rank_bases() == 1
+    assert dict(version.renders.values_list("base", "rank")) == {"tiny": 0, "tiny-motion": 1}
+    assert renders.rank_bases() == 0
+
+
 def test_versions_are_compared_with_a_base_that_both_were_rendered_with() -> None:
     picture = Picture(id=1, prompt="a cat", seed=0, strength=1.0, width=8, height=8)
     small, large = (
