@@ -75,7 +75,9 @@ def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
 
 @queue.handler(BEGIN_TASK)
 def begin_missing(run: queue.JobRun) -> None:
-    """Start renders that were never queued, a batch in each attempt."""
+    """Start renders that were never queued, a batch in each attempt; first, rank the bases."""
+    if not run.job.done:
+        renders.rank_bases()
     _go_on(run, renders.begin_missing(after=run.job.done))
 
 

@@ -15,8 +15,11 @@ from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
+from hub.pages.packs import aliases as pack_aliases
 from hub.pages.packs import edits as pack_edits
+from hub.pages.packs import publishing as pack_publishing
 from hub.pages.packs import tryouts as pack_tryouts
+from hub.pages.packs import versions as pack_versions
 from hub.pages.packs import views as packs
 from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
 from hub.pages.publishing import uploads
@@ -42,6 +45,20 @@ OF_VERSION = [
     path("publish", page(versions.decide), name="version-publish"),
     path("edit", page(versions.edit), name="version-edit"),
     path("yank", page(versions.yank), name="version-yank"),
+]
+
+OF_PACK = [
+    path("edit", page(pack_edits.edit), name="pack-edit"),
+    path("publish", page(pack_publishing.publish), name="pack-publish"),
+    path("aliases", page(pack_aliases.index), name="pack-aliases"),
+    path("aliases/<path:alias>/remove", page(pack_aliases.remove), name="pack-alias-remove"),
+    path("withdraw", page(pack_versions.withdraw), name="pack-withdraw"),
+    path(
+        "versions/<str:version>/withdraw",
+        page(pack_versions.withdraw),
+        name="pack-version-withdraw",
+    ),
+    path("versions/<str:version>/yank", page(pack_versions.yank), name="pack-version-yank"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -87,8 +104,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),
     path("packs/try/<uuid:key>/<str:verb>", page(pack_tryouts.act), name="pack-tryout-act"),
     path("packs", page(packs.index), name="packs"),
+    path("packs/new", page(pack_publishing.create), name="pack-create"),
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),
-    path("packs/<str:owner>/<str:name>/edit", page(pack_edits.edit), name="pack-edit"),
+    path("packs/<str:owner>/<str:name>/", include(OF_PACK)),
     path("help/client/<str:file>", page(client.send), name="client"),
     path("help/use", page(usage.show), name="use"),
     path("styleguide", page(styleguide.show), name="styleguide"),

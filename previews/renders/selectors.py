@@ -226,7 +226,12 @@ class Comparison:
 
 
 def compare(first: Previews, second: Previews) -> Comparison:
-    """Match the pictures of two versions, if both were made by the same edition."""
+    """Match the pictures of two versions, if both were made by the same edition.
+
+    They are those of the first base model that made pictures of both. Without one, they are those
+    of each version's first, and ``base`` is among the differences.
+    """
+    first, second = _with_common_base(first, second)
     one, other = (edition_of(found.recipe) for found in (first, second))
     if first.recipe and second.recipe and one != other:
         return Comparison((), (), (), (one, other))
@@ -241,6 +246,13 @@ def compare(first: Previews, second: Previews) -> Comparison:
         tuple(name for name in _SETTINGS if first.recipe.get(name) != second.recipe.get(name)),
         tuple(name for name in _LISTS if first.recipe.get(name) != second.recipe.get(name)),
     )
+
+
+def _with_common_base(first: Previews, second: Previews) -> tuple[Previews, Previews]:
+    made = {one.base: one for one in (second, *second.others) if one.images}
+    common = (one for one in (first, *first.others) if one.images and one.base in made)
+    one = next(common, None)
+    return (one, made[one.base]) if one else (first, second)
 
 
 def edition_of(recipe: Mapping[str, Any]) -> int:

@@ -241,6 +241,17 @@ def wake_waiting(*, after: int = 0) -> int:
     return last
 
 
+def rank_bases() -> int:
+    """Write the current places of the served base models to renders; return how many changed."""
+    return sum(
+        Render.objects.filter(base=base.id, version__family=family)
+        .exclude(rank=rank)
+        .update(rank=rank)
+        for family in sorted(worker_bases.families())
+        for rank, base in enumerate(worker_bases.bases_for(family))
+    )
+
+
 def begin_missing(*, after: int = 0) -> int:
     """Start renders of the next published versions without one, in the order of ids.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -114,39 +115,51 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
 def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
     """Rename an adapter; the old name redirects forever."""
     user = permissions.require_adapter(actor, adapter)
+    with renaming(adapter, name) as before:
+        documents.save(adapter)
+        events.record(
+            actor=user,
+            verb="adapter_renamed",
+            adapter=adapter,
+            subject=adapter.full_name,
+            before=before,
+        )
+    return adapter
+
+
+@contextmanager
+def renaming(thing: Adapter | Pack, name: str) -> Iterator[str]:
+    """Give an adapter or a pack a name, then run the block in the same transaction.
+
+    Yields:
+        The full name until now.
+
+    Raises:
+        NameInvalid, NameTaken: the name is invalid, or another one has or had it.
+    """
     check_new_name(name)
     key = key_of(name)
     try:
         with transaction.atomic():
-            refresh(adapter)
-            before = adapter.full_name
-            known = AdapterName.objects.filter(namespace=adapter.namespace, key=key).first()
-            if known is None:
-                AdapterName.objects.create(namespace=adapter.namespace, adapter=adapter, key=key)
-            elif known.adapter_id != adapter.pk:
-                raise taken(adapter.namespace, name)
-            adapter.name, adapter.key = name, key
-            adapter.save(update_fields=["name", "key", "updated_at"])
-            documents.save(adapter)
-            events.record(
-                actor=user,
-                verb="adapter_renamed",
-                adapter=adapter,
-                subject=adapter.full_name,
-                before=before,
-            )
+            refresh(thing)
+            before = thing.full_name
+            if not thing.names.filter(key=key).exists():
+                thing.names.create(namespace=thing.namespace, key=key)
+            thing.name, thing.key = name, key
+            thing.save(update_fields=["name", "key", "updated_at"])
+            yield before
     except IntegrityError as error:
-        raise taken(adapter.namespace, name) from error
-    return adapter
+        raise taken(thing.namespace, name) from error
 
 
-def refresh(adapter: Adapter) -> None:
-    """Lock the adapter's row and read it again; call it first in a transaction that changes it.
+def refresh(thing: Adapter | Pack) -> None:
+    """Lock the row of an adapter or a pack and read it again; call it first in a transaction.
 
     Otherwise, saving could undo changes made since the caller read the row.
     """
-    Adapter.objects.select_for_update().get(pk=adapter.pk)
-    adapter.refresh_from_db()
+    rows = Pack.objects.all() if isinstance(thing, Pack) else Adapter.objects.all()
+    rows.select_for_update().get(pk=thing.pk)
+    thing.refresh_from_db()
 
 
 def taken(namespace: Namespace, name: str) -> NameTaken:

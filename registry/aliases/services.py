@@ -6,6 +6,7 @@ moves ``vN``. Every move is recorded (``AliasMove``), also for aliases that were
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from django.db import transaction
@@ -24,15 +25,15 @@ from registry.versions import selectors as version_selectors
 MAX_ALIASES = 100
 
 
-class _Anywhere:
+class Anywhere:
     """Type of ``ANYWHERE``: the alias may point at any revision."""
 
 
 #: A revision, None for no alias, or ``ANYWHERE``.
-Expected: TypeAlias = "Revision | _Anywhere | None"
+Expected: TypeAlias = "Revision | Anywhere | None"
 
 
-ANYWHERE: Final = _Anywhere()
+ANYWHERE: Final = Anywhere()
 
 
 def point(
@@ -109,26 +110,35 @@ def _record(user: User, verb: str, alias: Alias, before: Revision | None) -> Non
 
 
 def _require_expected(name: str, now: Alias | None, expected: Expected) -> None:
-    if isinstance(expected, _Anywhere):
+    if isinstance(expected, Anywhere):
         return
     current = now.revision if now else None
     if current == expected:
         return
-    facts = {"name": name, "current": _called(current), "expected": _called(expected)}
-    if current is None:
-        text = _("There is no alias “%(name)s”; it was expected at %(expected)s.")
-    elif expected is None:
-        text = _("“%(name)s” already exists and points to %(current)s.")
-    else:
-        text = _("“%(name)s” now points to %(current)s, not to %(expected)s.")
-    advice = "" if expected is None else f" {_('Check it before you move it.')}"
-    detail = f"{text % facts}{advice}"
     raise Conflict(
-        detail,
+        elsewhere(name, _called(current), _called(expected)),
         alias=name,
         current=current.commit if current else None,
         expected=expected.commit if expected else None,
     )
+
+
+def elsewhere(name: str, current: str, expected: str) -> str:
+    """Return the refusal of an alias that does not point where it was expected.
+
+    Args:
+        name: The alias.
+        current: What it points to; empty without one.
+        expected: What it was expected to point to; empty: it was expected not to exist.
+    """
+    if not current:
+        text = _("There is no alias “%(name)s”; it was expected at %(expected)s.")
+    elif not expected:
+        text = _("“%(name)s” already exists and points to %(current)s.")
+    else:
+        text = _("“%(name)s” now points to %(current)s, not to %(expected)s.")
+    advice = f" {_('Check it before you move it.')}" if expected else ""
+    return f"{text % {'name': name, 'current': current, 'expected': expected}}{advice}"
 
 
 def _called(revision: Revision | None) -> str:
@@ -157,6 +167,11 @@ def _require_room(adapter: Adapter, name: str) -> None:
     if len(names) > MAX_ALIASES:  # main is one of them and does not count
         text = _("An adapter can have at most %(limit)d aliases. Remove one first.")
         raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
+    require_distinct(name, names)
+
+
+def require_distinct(name: str, names: Iterable[str]) -> None:
+    """Refuse an alias that differs from another only in case. Raises NameTaken."""
     twin = next((one for one in names if key_of(one) == key_of(name)), None)
     if twin is not None:
         text = _("“%(twin)s” already exists, and “%(name)s” differs only in case.")

@@ -14,6 +14,7 @@ from registry.names import MAX_NAME
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+    from registry.models.token import AccessToken
     from registry.models.user import User
 
 
@@ -75,7 +76,49 @@ def _of_own(user: User | AnonymousUser | None) -> Q:
     return own & user.access_token.covered()
 
 
-class Adapter(models.Model):
+class Named(models.Model):
+    """What adapters and packs are called, and who may write them."""
+
+    namespace: models.ForeignKey[Namespace, Namespace]
+    name = models.CharField(max_length=MAX_NAME)
+    key = models.CharField(max_length=MAX_NAME)
+    title = models.CharField(max_length=120, blank=True)
+
+    class Meta:
+        """Each has its own table."""
+
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.full_name
+
+    @property
+    def owner(self) -> str:
+        """Name of the namespace."""
+        return self.namespace.name
+
+    @property
+    def full_name(self) -> str:
+        """``owner/name``."""
+        return f"{self.namespace.name}/{self.name}"
+
+    @property
+    def display_title(self) -> str:
+        """The title, or the name if there is none."""
+        return self.title or self.name
+
+    def is_writable_by(self, user: User) -> bool:
+        """Whether the user may publish versions of it, with the token of the request."""
+        token = user.access_token
+        is_covered = token is None or self.is_covered_by(token)
+        return is_covered and self.namespace.is_writable_by(user)
+
+    def is_covered_by(self, token: AccessToken) -> bool:
+        """Whether a token may be used for it; one that is bound to an adapter covers no pack."""
+        return token.covers(self.namespace)
+
+
+class Adapter(Named):
     """``owner/name`` with its card, and columns for lists.
 
     ``permissions`` are those of its licence (``registry.adapters.licences``).
@@ -83,9 +126,6 @@ class Adapter(models.Model):
     """
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapters")
-    name = models.CharField(max_length=MAX_NAME)
-    key = models.CharField(max_length=MAX_NAME)
-    title = models.CharField(max_length=120, blank=True)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.STYLE)
     summary = models.CharField(max_length=280, blank=True)
     card = models.TextField(blank=True)
@@ -138,29 +178,9 @@ class Adapter(models.Model):
             models.Index(fields=["licence", "-published_at"], name="adapter_by_licence"),
         ]
 
-    def __str__(self) -> str:
-        return self.full_name
-
-    @property
-    def owner(self) -> str:
-        """Name of the namespace."""
-        return self.namespace.name
-
-    @property
-    def full_name(self) -> str:
-        """``owner/name``."""
-        return f"{self.namespace.name}/{self.name}"
-
-    def is_writable_by(self, user: User) -> bool:
-        """Whether the user may publish versions of it, with the token of the request."""
-        token = user.access_token
-        is_covered = token is None or token.covers(self.namespace, self)
-        return is_covered and self.namespace.is_writable_by(user)
-
-    @property
-    def display_title(self) -> str:
-        """The title, or the name if there is none."""
-        return self.title or self.name
+    def is_covered_by(self, token: AccessToken) -> bool:
+        """Whether a token may be used for it."""
+        return token.covers(self.namespace, self)
 
 
 class AdapterName(models.Model):

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from registry.models.adapter import Tag, in_own_namespace
+from registry.models.adapter import Named, Tag, in_own_namespace
 from registry.models.blob import SHA256, Blob
 from registry.models.choices import (
     LookKind,
@@ -52,7 +52,7 @@ def _of_own(user: User | AnonymousUser | None) -> Q:
     return own & user.access_token.covered_packs()
 
 
-class Pack(models.Model):
+class Pack(Named):
     """``packs/owner/name`` with its card, and columns for lists.
 
     ``maturity`` is what the owner chose; people see the highest one of that and the parts'
@@ -60,9 +60,6 @@ class Pack(models.Model):
     """
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="packs")
-    name = models.CharField(max_length=MAX_NAME)
-    key = models.CharField(max_length=MAX_NAME)
-    title = models.CharField(max_length=120, blank=True)
     kind = models.CharField(max_length=16, choices=LookKind, default=LookKind.STYLE)
     summary = models.CharField(max_length=280, blank=True)
     card = models.TextField(blank=True)
@@ -91,30 +88,6 @@ class Pack(models.Model):
             models.Index(fields=["-published_at", "-id"], name="pack_by_date"),
             models.Index(fields=["namespace", "-published_at"], name="pack_by_owner"),
         ]
-
-    def __str__(self) -> str:
-        return self.full_name
-
-    @property
-    def owner(self) -> str:
-        """Name of the namespace."""
-        return self.namespace.name
-
-    @property
-    def full_name(self) -> str:
-        """``owner/name``."""
-        return f"{self.namespace.name}/{self.name}"
-
-    @property
-    def display_title(self) -> str:
-        """The title, or the name if there is none."""
-        return self.title or self.name
-
-    def is_writable_by(self, user: User) -> bool:
-        """Whether the user may publish versions of it, with the token of the request."""
-        token = user.access_token
-        is_covered = token is None or token.covers(self.namespace)
-        return is_covered and self.namespace.is_writable_by(user)
 
 
 class PackName(models.Model):
@@ -230,7 +203,10 @@ class PackVariant(models.Model):
 
 
 class PackPart(models.Model):
-    """An adapter's file in a variant. A withdrawal of the adapter's version deletes its bytes."""
+    """An adapter's file in a variant. A withdrawal of the adapter's version deletes its bytes.
+
+    ``maturity`` is the adapter's content rating when the pack's version was published.
+    """
 
     variant = models.ForeignKey(PackVariant, on_delete=models.CASCADE, related_name="parts")
     position = models.PositiveSmallIntegerField()
@@ -240,6 +216,7 @@ class PackPart(models.Model):
     file = models.ForeignKey(File, on_delete=models.PROTECT, related_name="pack_parts")
     strength = models.FloatField()
     role = models.CharField(max_length=16, choices=PartRole)
+    maturity = models.CharField(max_length=16, choices=Maturity, default=Maturity.GENERAL)
 
     class Meta:
         """In the manifest's order."""

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
-from registry.errors import Conflict, NameTaken, QuotaExceeded
+from registry.adapters import services as adapters
+from registry.aliases.services import ANYWHERE, Anywhere, elsewhere, require_distinct
+from registry.errors import Conflict, QuotaExceeded
 from registry.models import Pack, PackAlias, PackAliasMove, PackVersion, User, VersionState
-from registry.names import check_alias, key_of
-from registry.packs import selectors, services
+from registry.names import check_alias
+from registry.packs import selectors
 
 MAX_ALIASES = 100
 
 
-class _Anywhere:
-    """Type of ``ANYWHERE``: the alias may point at any version."""
-
-
 #: A version, None for no alias, or ``ANYWHERE``.
-Expected: TypeAlias = "PackVersion | _Anywhere | None"
-
-ANYWHERE: Final = _Anywhere()
+Expected: TypeAlias = "PackVersion | Anywhere | None"
 
 
 def point(
@@ -47,7 +43,7 @@ def point(
     user = permissions.require_pack(actor, pack)
     check_alias(name)
     with transaction.atomic():
-        services.refresh(pack)
+        adapters.refresh(pack)
         permissions.require_standing(pack)
         alias = PackAlias.objects.select_related("version").filter(pack=pack, name=name).first()
         before = alias.version if alias else None
@@ -78,7 +74,7 @@ def remove(*, actor: User, pack: Pack, name: str, expected: Expected = ANYWHERE)
     user = permissions.require_pack(actor, pack)
     check_alias(name)
     with transaction.atomic():
-        services.refresh(pack)
+        adapters.refresh(pack)
         alias = selectors.alias(pack, name)
         _require_expected(name, alias.version, expected)
         before, alias.version = alias.version, None
@@ -100,20 +96,10 @@ def _record(user: User, verb: str, alias: PackAlias, before: PackVersion | None)
 
 
 def _require_expected(name: str, current: PackVersion | None, expected: Expected) -> None:
-    if isinstance(expected, _Anywhere) or current == expected:
+    if isinstance(expected, Anywhere) or current == expected:
         return
-    facts = {
-        "name": name,
-        "current": current.name if current else None,
-        "expected": expected.name if expected else None,
-    }
-    if current is None:
-        text = _("There is no alias “%(name)s”; it was expected at %(expected)s.")
-    elif expected is None:
-        text = _("“%(name)s” already exists and points to %(current)s.")
-    else:
-        text = _("“%(name)s” now points to %(current)s, not to %(expected)s.")
-    raise Conflict(text % facts, alias=name, current=facts["current"], expected=facts["expected"])
+    now, then = current.name if current else None, expected.name if expected else None
+    raise Conflict(elsewhere(name, now or "", then or ""), alias=name, current=now, expected=then)
 
 
 def _require_room(pack: Pack, name: str) -> None:
@@ -122,7 +108,4 @@ def _require_room(pack: Pack, name: str) -> None:
     if len(names) >= MAX_ALIASES:
         text = _("A pack can have at most %(limit)d aliases. Remove one first.")
         raise QuotaExceeded(text % {"limit": MAX_ALIASES}, limit=MAX_ALIASES)
-    twin = next((one for one in names if key_of(one) == key_of(name)), None)
-    if twin is not None:
-        text = _("“%(twin)s” already exists, and “%(name)s” differs only in case.")
-        raise NameTaken(text % {"twin": twin, "name": name}, name=name)
+    require_distinct(name, names)

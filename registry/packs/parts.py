@@ -2,6 +2,10 @@
 
 A version of a pack never changes, but its parts do: they are yanked or withdrawn, or become
 private. Then the pack says so and offers what remains.
+
+The rating that a user sees is the highest one of the pack's, of each part's when the version was
+published, and of each part's now if the user can see the part. It therefore never falls below what
+was published, and tells nothing of what became of a part that the user cannot see.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
@@ -47,6 +52,18 @@ class Part:
         """Whether the user can download it."""
         return self.state in AT_HAND
 
+    @property
+    def rating(self) -> Maturity:
+        """Content rating: as published, or the adapter's now if the user can see it."""
+        published = Maturity(self.row.maturity)
+        if self.state is PartState.PRIVATE:
+            return published
+        return max(published, Maturity(self.row.adapter_version.adapter.maturity), key=_rank)
+
+
+def _rank(rating: Maturity) -> int:
+    return rating.rank
+
 
 def parts_for(
     user: User | AnonymousUser | None, variants: Iterable[PackVariant]
@@ -58,10 +75,17 @@ def parts_for(
         variants: As ``selectors.with_parts`` reads them.
     """
     rows = {variant.pk: list(variant.parts.all()) for variant in variants}
-    adapters = {part.adapter_version.adapter_id for parts in rows.values() for part in parts}
+    found = iter(as_seen_by(user, [part for parts in rows.values() for part in parts]))
+    return {pk: list(islice(found, len(parts))) for pk, parts in rows.items()}
+
+
+def as_seen_by(user: User | AnonymousUser | None, rows: Iterable[PackPart]) -> list[Part]:
+    """Return parts, in their order, as a user gets them; one query for their adapters."""
+    rows = list(rows)
+    adapters = {row.adapter_version.adapter_id for row in rows}
     seen = Adapter.objects.open_to(user).filter(pk__in=adapters)
     open_ids = set(seen.values_list("pk", flat=True)) if adapters else set()
-    return {pk: [_part(part, open_ids) for part in parts] for pk, parts in rows.items()}
+    return [_part(row, open_ids) for row in rows]
 
 
 def _part(row: PackPart, open_ids: set[int]) -> Part:
@@ -76,8 +100,6 @@ def _part(row: PackPart, open_ids: set[int]) -> Part:
     return Part(row, PartState.AVAILABLE, "")
 
 
-def rating_of(pack: Pack, variants: Iterable[PackVariant]) -> Maturity:
-    """Return the highest content rating of a pack and the adapters in some variants."""
-    parts = (part for variant in variants for part in variant.parts.all())
-    ratings = [pack.maturity, *(part.adapter_version.adapter.maturity for part in parts)]
-    return max(map(Maturity, ratings), key=lambda rating: rating.rank)
+def rating_of(pack: Pack, parts: Iterable[Part]) -> Maturity:
+    """Return the content rating of a pack and the parts as a user gets them."""
+    return max([Maturity(pack.maturity), *(part.rating for part in parts)], key=_rank)

@@ -1,7 +1,8 @@
 """Publishes versions of packs.
 
 The manifest is checked, and its parts are looked up; its bytes are stored before the transaction
-that refers to them (``blobs.promote``).
+that refers to them (``blobs.promote``). In the transaction the parts are looked up again, because
+they may have been withdrawn or become private meanwhile.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions, quotas
+from registry.adapters import services as adapters
 from registry.blobs import promote
 from registry.errors import Invalid
 from registry.hooks import pack_version_published
 from registry.models import (
     OUT_STATES,
+    Adapter,
     Namespace,
     Pack,
     PackPart,
@@ -27,9 +31,9 @@ from registry.models import (
     User,
     VersionState,
 )
-from registry.names import has_control
+from registry.names import has_control, key_of
 from registry.packs import manifest as manifests
-from registry.packs import resolve, services
+from registry.packs import resolve
 from registry.packs.resolve import Resolved
 from registry.storage import Written
 
@@ -53,7 +57,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
     if len(notes) > MAX_NOTES or has_control(notes):
         faults.add("notes", _("Enter at most %(n)d visible characters.") % {"n": MAX_NOTES})
     document = manifests.checked(manifest, faults)
-    files = resolve.resolve(user, pack, document, faults)
+    resolve.resolve(user, pack, document, faults)
     faults.refuse()
     data = manifests.canonical(document)
     if len(data) > manifests.MAX_BYTES:
@@ -62,13 +66,13 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
         raise Invalid(text % facts, fields={"manifest": [text % facts]})
     written = promote.put([data])
     with transaction.atomic():
-        services.refresh(pack)
+        adapters.refresh(pack)
         permissions.require_standing(pack)
         known = pack.versions.filter(state__in=OUT_STATES, manifest_sha256=written.sha256).first()
         if known is not None:
             promote.mark_stored(written)
             return known
-        _require_still_fitting(pack, files)
+        files = _resolve_again(user, pack, document)
         version = _write(user, pack, document, written, notes)
         _write_parts(version, document, files)
         show_newest(pack)
@@ -85,10 +89,18 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
     return version
 
 
-def _require_still_fitting(pack: Pack, files: list[list[Resolved]]) -> None:
-    """Check visibility and rating again, under the lock: the pack may have changed meanwhile."""
-    parts = [(part.path, part.adapter) for variant in files for part in variant]
-    resolve.require_fitting(pack, parts)
+def _resolve_again(user: User, pack: Pack, document: dict[str, Any]) -> list[list[Resolved]]:
+    """Look up the parts with their adapters locked; the pack is locked."""
+    names = {part["adapter"] for variant in document["variants"] for part in variant["parts"]}
+    keys = Q()
+    for owner, _slash, name in (full.partition("/") for full in names):
+        keys |= Q(namespace__key=key_of(owner), key=key_of(name))
+    # In one order, so that two publications with the same parts do not wait for each other.
+    list(Adapter.objects.select_for_update(of=("self",)).filter(keys).order_by("pk"))
+    faults = manifests.Faults()
+    files = resolve.resolve(user, pack, document, faults)
+    faults.refuse()
+    return files
 
 
 def _write(
@@ -130,6 +142,7 @@ def _write_parts(
                 file=found.file,
                 strength=part["strength"],
                 role=part["role"],
+                maturity=found.adapter.maturity,
             )
             for index, (part, found) in enumerate(zip(variant["parts"], parts, strict=True))
         )

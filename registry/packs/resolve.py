@@ -6,7 +6,7 @@ the pack, and are rated no higher than the pack.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from registry.models import (
     Visibility,
 )
 from registry.packs.manifest import MAX_STRENGTH, Faults
+from registry.packs.parts import Part, PartState
 from registry.versions import selectors as version_selectors
 
 
@@ -164,21 +165,36 @@ def _file(version: Version, part: dict[str, Any]) -> File:
     return file
 
 
-def require_fitting(pack: Pack, parts: Iterable[tuple[str, Adapter]]) -> None:
+def require_fitting(pack: Pack, parts: Iterable[Part], fields: Container[str]) -> None:
     """Refuse a visibility or a content rating that does not fit some parts.
 
     Args:
         pack: The pack as it would be.
-        parts: What to call a part, and its adapter.
+        parts: Its parts as who changes it gets them.
+        fields: Those of ``visibility`` and ``maturity`` that are checked.
 
     Raises:
-        Invalid: with the faults of ``visibility`` and ``maturity``.
+        Invalid: with the faults of these fields.
     """
     faults = Faults()
-    for name, adapter in parts:
-        for field, text in _misfits(pack, adapter):
-            faults.add(field, f"{name}: {text}")
+    for part in parts:
+        if part.state is PartState.PRIVATE:
+            found = _misfits_unseen(pack, part)
+        else:
+            found = _misfits(pack, part.row.adapter_version.adapter)
+        for field, text in found:
+            if field in fields:
+                faults.add(field, f"{part.row.variant.version.name}: {text}")
     faults.refuse()
+
+
+def _misfits_unseen(pack: Pack, part: Part) -> Iterator[tuple[str, str]]:
+    """Yield the misfits of a part that became private, without what it is now."""
+    if pack.visibility != Visibility.PRIVATE:
+        yield "visibility", _("A part became private, or was blocked. The pack can be private.")
+    if part.rating.rank > Maturity(pack.maturity).rank:
+        text = _("A part was published with the rating %(its)s. Rate the pack %(its)s or higher.")
+        yield "maturity", text % {"its": part.rating}
 
 
 def _excesses(pack: Pack, parts: Iterable[Resolved]) -> Iterator[tuple[str, str]]:

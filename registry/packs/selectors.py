@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,11 @@ from registry.models import (
     PackPart,
     PackVariant,
     PackVersion,
-    PackWord,
     VersionState,
 )
-from registry.models.search import MAX_WORD
 from registry.names import key_of
-from registry.search import words
+from registry.packs import words
+from registry.versions import selectors as version_selectors
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -35,8 +33,8 @@ if TYPE_CHECKING:
     from registry.models import User
 
 LATEST = "latest"
-#: Most words of a query that are looked up.
-MAX_WORDS = 12
+#: Id of the last pack of a page; of a search by words, whether it names the pack or not.
+_CURSOR = re.compile(r"(?P<named>[no]?)(?P<pk>[0-9]{1,18})")
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
 
@@ -45,7 +43,7 @@ class PackQuery:
     """Filters of a list; empty fields do not filter.
 
     Attributes:
-        q: Words of name, title, summary or tags that must all occur; each may be unfinished.
+        q: What is searched, see ``registry.packs.words``.
         tag: A tag.
         family: Base family of a variant of the latest version.
         output: Output of a variant; with ``family``, of the same one.
@@ -61,12 +59,8 @@ class PackQuery:
 
 def search(user: User | AnonymousUser | None, query: PackQuery) -> QuerySet[Pack]:
     """Return the published packs that match a query and that lists may show to a user."""
-    rows = Pack.objects.listed_for(user).filter(published_at__isnull=False)
-    for word in list(dict.fromkeys(words.raw_words(query.q[:500])))[:MAX_WORDS]:
-        folded = [words.fold(word), *words.unfinished(word)]
-        starts = [Q(word__startswith=one[:MAX_WORD]) for one in dict.fromkeys(folded)]
-        found = PackWord.objects.filter(_any(starts))
-        rows = rows.filter(pk__in=found.values("pack"))
+    listed = Pack.objects.listed_for(user).filter(published_at__isnull=False)
+    rows = words.matching(listed, query.q)
     if query.owner:
         rows = rows.filter(namespace=id_of_owner(query.owner))
     if query.kind:
@@ -81,24 +75,37 @@ def search(user: User | AnonymousUser | None, query: PackQuery) -> QuerySet[Pack
 
 
 def page(rows: QuerySet[Pack], *, cursor: str, limit: int) -> tuple[list[Pack], str]:
-    """Return a page of packs with what lists show, the newest first, and the next cursor.
+    """Return a page of packs with what lists show, and the next cursor.
+
+    The newest come first; of a search by words, those that it names come before the others.
 
     Raises:
         CursorInvalid: the cursor is not from this server.
     """
+    is_ranked = "is_named" in rows.query.annotations
     if cursor:
-        if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 18:
+        place = _CURSOR.fullmatch(cursor)
+        if place is None or bool(place["named"]) != is_ranked:
             raise CursorInvalid(_("Start again from the first page."))
-        rows = rows.filter(pk__lt=int(cursor))
-    found = list(with_lists(rows).order_by("-pk")[: limit + 1])
-    return found[:limit], str(found[limit - 1].pk) if len(found) > limit else ""
+        following = Q(pk__lt=int(place["pk"]))
+        if is_ranked:
+            following &= Q(is_named=place["named"] == "n")
+        if place["named"] == "n":
+            following |= Q(is_named=False)
+        rows = rows.filter(following)
+    found = list(ranked(with_lists(rows))[: limit + 1])
+    return found[:limit], _cursor_after(found[limit - 1]) if len(found) > limit else ""
 
 
-def _any(conditions: Iterable[Q]) -> Q:
-    found = Q()
-    for condition in conditions:
-        found |= condition
-    return found
+def ranked(rows: QuerySet[Pack]) -> QuerySet[Pack]:
+    """Return the results of a search in the order of ``page``."""
+    is_ranked = "is_named" in rows.query.annotations
+    return rows.order_by(*(["-is_named"] if is_ranked else []), "-pk")
+
+
+def _cursor_after(pack: Pack) -> str:
+    is_named = vars(pack).get("is_named")
+    return f"{'' if is_named is None else 'n' if is_named else 'o'}{pack.pk}"
 
 
 def with_lists(rows: QuerySet[Pack]) -> QuerySet[Pack]:
@@ -196,6 +203,19 @@ def variants_to_try(pack: Pack, name: str = LATEST) -> list[PackVariant]:
     return list(found.variants.all())
 
 
+def exact_version(pack: Pack, name: str) -> PackVersion:
+    """Return the version with this number, for requests that take versions down.
+
+    Raises:
+        NotFound: there is no such version.
+        Invalid: the name can move; see ``registry.versions.selectors.exact``.
+    """
+    found = version(pack, name)
+    if name != found.name:
+        raise version_selectors.not_exact(found, name)
+    return found
+
+
 def gone_version(version: PackVersion) -> Gone:
     """Return the refusal of a withdrawn version, with its reason and digest."""
     pack = version.pack
@@ -245,6 +265,12 @@ def alias_history(pack: Pack, name: str) -> QuerySet[PackAliasMove]:
     if found is None:
         raise _no_alias(pack, name)
     return found.moves.select_related("actor", "before", "after")
+
+
+def alias_moves(pack: Pack) -> QuerySet[PackAliasMove]:
+    """Return the moves of all aliases, newest first."""
+    rows = PackAliasMove.objects.filter(alias__pack=pack)
+    return rows.select_related("alias", "actor", "before", "after")
 
 
 def _no_alias(pack: Pack, name: str) -> NotFound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -9,24 +10,28 @@ from django.db.models import TextChoices
 
 from registry import events
 from registry.accounts import permissions
-from registry.adapters.services import checked_fields, refuse, set_tags, taken
+from registry.adapters.services import (
+    checked_fields,
+    refresh,
+    refuse,
+    renaming,
+    set_tags,
+    taken,
+)
 from registry.models import (
     OUT_STATES,
-    Adapter,
     LookKind,
     Maturity,
     Namespace,
     Pack,
     PackName,
     PackPart,
-    PackWord,
     User,
     Visibility,
 )
-from registry.models.search import MAX_WORD
 from registry.names import check_new_name, key_of
-from registry.packs import resolve
-from registry.search import words
+from registry.packs import parts, resolve, words
+from registry.packs.parts import Part
 
 #: Longest value of each text, in characters.
 LIMITS = {"title": 120, "summary": 280, "card": 20_000}
@@ -61,7 +66,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             pack = Pack.objects.create(namespace=namespace, name=name, key=key_of(name), **fields)
             PackName.objects.create(namespace=namespace, pack=pack, key=pack.key)
             set_tags(pack, tags or [])
-            _save_words(pack)
+            words.save(pack)
             _record(user, "pack_created", pack)
     except IntegrityError as error:
         raise taken(namespace, name) from error
@@ -79,14 +84,15 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
     fields, tags = _clean(card)
     with transaction.atomic():
         refresh(pack)
+        loosened = _loosened(pack, fields)
         for field, value in fields.items():
             setattr(pack, field, value)
-        if fields.keys() & {"visibility", "maturity"}:
-            resolve.require_fitting(pack, _parts_of(pack))
+        if loosened:
+            resolve.require_fitting(pack, _parts_of(user, pack), loosened)
         pack.save(update_fields=[*fields, "updated_at"])
         if tags is not None:
             set_tags(pack, tags)
-        _save_words(pack)
+        words.save(pack)
         _record(user, "pack_updated", pack, fields=sorted(card))
     return pack
 
@@ -94,44 +100,30 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
 def rename(*, actor: User, pack: Pack, name: str) -> Pack:
     """Rename a pack; the old name redirects forever."""
     user = permissions.require_pack(actor, pack)
-    check_new_name(name)
-    key = key_of(name)
-    try:
-        with transaction.atomic():
-            refresh(pack)
-            before = pack.full_name
-            known = PackName.objects.filter(namespace=pack.namespace, key=key).first()
-            if known is None:
-                PackName.objects.create(namespace=pack.namespace, pack=pack, key=key)
-            elif known.pack_id != pack.pk:
-                raise taken(pack.namespace, name)
-            pack.name, pack.key = name, key
-            pack.save(update_fields=["name", "key", "updated_at"])
-            _save_words(pack)
-            _record(user, "pack_renamed", pack, before=before)
-    except IntegrityError as error:
-        raise taken(pack.namespace, name) from error
+    with renaming(pack, name) as before:
+        words.save(pack)
+        _record(user, "pack_renamed", pack, before=before)
     return pack
 
 
-def refresh(pack: Pack) -> None:
-    """Lock the pack's row and read it again; call it first in a transaction that changes it."""
-    Pack.objects.select_for_update().get(pk=pack.pk)
-    pack.refresh_from_db()
-
-
-def _parts_of(pack: Pack) -> list[tuple[str, Adapter]]:
-    """Return the adapters of the versions that people see, each once, and where they are."""
-    rows = PackPart.objects.filter(variant__version__in=pack.versions.filter(state__in=OUT_STATES))
-    rows = rows.select_related("variant__version", "adapter_version__adapter__namespace")
-    found = {
-        part.adapter_version.adapter_id: (
-            part.variant.version.name,
-            part.adapter_version.adapter,
-        )
-        for part in rows.order_by("-variant__version__number")
+def _loosened(pack: Pack, fields: Mapping[str, str]) -> set[str]:
+    """Return the changes by which more people would see the pack; others fit all parts."""
+    visibility = Visibility(fields.get("visibility", pack.visibility))
+    maturity = Maturity(fields.get("maturity", pack.maturity))
+    changes = {
+        "visibility": visibility.rank > Visibility(pack.visibility).rank,
+        "maturity": maturity.rank < Maturity(pack.maturity).rank,
     }
-    return list(found.values())
+    return {field for field, is_looser in changes.items() if is_looser}
+
+
+def _parts_of(user: User, pack: Pack) -> list[Part]:
+    """Return the parts of the versions that people see."""
+    shown = pack.versions.filter(state__in=OUT_STATES)
+    rows = PackPart.objects.filter(variant__version__in=shown).select_related(
+        "variant__version", "adapter_version__adapter__namespace"
+    )
+    return parts.as_seen_by(user, rows.order_by("variant__version__number", "pk"))
 
 
 def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
@@ -139,15 +131,6 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
     fields, tags, faults = checked_fields(card, limits=LIMITS, choices=_CHOICES)
     refuse(faults)
     return fields, tags
-
-
-def _save_words(pack: Pack) -> None:
-    """Write the words by which a pack is found; only those that changed."""
-    texts = [pack.name, pack.title, pack.summary, *pack.tags.values_list("name", flat=True)]
-    wanted = {word[:MAX_WORD] for text in texts for word in words.split(text)}
-    there = set(pack.words.values_list("word", flat=True))
-    pack.words.filter(word__in=there - wanted).delete()
-    PackWord.objects.bulk_create(PackWord(pack=pack, word=word) for word in wanted - there)
 
 
 def _record(user: User, verb: str, pack: Pack, **facts: Any) -> None:  # noqa: ANN401 - JSON

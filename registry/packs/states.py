@@ -18,10 +18,11 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import permissions
+from registry.adapters import services as adapters
 from registry.errors import StateConflict
 from registry.hooks import pack_version_withdrawn
 from registry.models import OUT_STATES, Pack, PackVersion, User, VersionState
-from registry.packs import publish, services
+from registry.packs import publish
 from registry.versions.latest import checked_reason
 
 
@@ -90,7 +91,7 @@ def withdraw_pack(*, actor: User, pack: Pack, reason: str) -> Pack:
     user = permissions.require_owner_or_operator(actor, pack)
     text = checked_reason(reason)
     with transaction.atomic():
-        services.refresh(pack)
+        adapters.refresh(pack)
         if pack.withdrawn_reason:
             _require_same(pack.full_name, pack.withdrawn_reason, text)
             return pack

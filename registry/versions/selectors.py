@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import Finding as Result
 from registry.adapters.manifests import MAIN
 from registry.blobs import selectors as blob_selectors
-from registry.errors import Gone, NotFound
+from registry.errors import Gone, Invalid, NotFound
 from registry.models import (
     OUT_STATES,
     Adapter,
     File,
     FileRole,
     Finding,
+    PackVersion,
     Revision,
     User,
     Version,
@@ -53,20 +54,38 @@ def is_shown(user: User | AnonymousUser | None, version: Version) -> bool:
     return listing(user, version.adapter).filter(pk=version.pk).exists()
 
 
-def get(
-    user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST, *, at_tip: bool = False
-) -> Version:
-    """Return the version named by ``v3``, an alias, a revision or ``latest``.
-
-    Args:
-        at_tip: Whether ``main`` also means a yanked or withdrawn version at its tip, so that a
-            repeated withdrawal does not continue with the version before.
-    """
+def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST) -> Version:
+    """Return the version named by ``v3``, an alias, a revision or ``latest``."""
     rows = listing(user, adapter).select_related("anatomy")
-    version = _by_name(rows, adapter, name, at_tip=at_tip)
+    version = _by_name(rows, adapter, name)
     if version is None:
         raise absent(adapter, name, _("“%(adapter)s” has no version “%(version)s”."))
     return version
+
+
+def exact(user: User | AnonymousUser | None, adapter: Adapter, name: str) -> Version:
+    """Return the version with this number or revision, for requests that take versions down.
+
+    ``latest`` and aliases move on to another version, which a repeated request would take down too.
+
+    Raises:
+        NotFound: there is no such version.
+        Invalid: the name can move; ``facts["version"]`` is the version that it means now.
+    """
+    version = get(user, adapter, name)
+    if name not in {version.name, version.revision.commit}:
+        raise not_exact(version, name)
+    return version
+
+
+def not_exact(version: Version | PackVersion, requested: str) -> Invalid:
+    """Return the refusal of a name that can move, with the version that it means now."""
+    text = _(
+        "“%(requested)s” means %(version)s now and can come to mean another version. "
+        "Use %(version)s here."
+    )
+    detail = text % {"requested": requested[:96], "version": version.name}
+    return Invalid(detail, version=version.name, fields={"version": detail})
 
 
 def absent(adapter: Adapter, name: str, text: str) -> NotFound:
@@ -104,9 +123,7 @@ def _existing(adapter: Adapter) -> str:
     return " ".join(sentences)
 
 
-def _by_name(
-    rows: QuerySet[Version], adapter: Adapter, name: str, *, at_tip: bool
-) -> Version | None:
+def _by_name(rows: QuerySet[Version], adapter: Adapter, name: str) -> Version | None:
     if name == LATEST:
         return _latest(rows, adapter)
     if number := _NUMBER.match(name):
@@ -115,7 +132,7 @@ def _by_name(
     named = {"commit": name} if _COMMIT.match(name) else {"aliases__name": name}
     revision = revisions.filter(**named).first()
     found = versions_for(rows, [revision]).get(revision.pk) if revision else None
-    if name != MAIN or at_tip or found is None or found.state not in NOT_OFFERED:
+    if name != MAIN or found is None or found.state not in NOT_OFFERED:
         return found
     # As for clients of the Hugging Face Hub (``revisions.default_revisions``).
     return rows.filter(pk=adapter.latest_version_id or 0).first() or found

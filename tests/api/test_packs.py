@@ -9,6 +9,7 @@ import pytest
 
 from registry.adapters import services as adapters
 from registry.models import Adapter, Pack, PackVersion
+from registry.packs import aliases
 from registry.packs import manifest as manifests
 from registry.versions import withdraw
 from tests.packs import drawn, manifest, part, sheet, variant
@@ -133,6 +134,22 @@ def test_versions_are_yanked_restored_and_withdrawn(
     assert (gone.status_code, gone.json()["reason"]) == (410, "Copied")
     assert gone.json()["manifest_sha256"] == dusk["manifest_sha256"]
     assert as_ada.send("post", f"{PLACE}/withdraw", {"reason": "Copied"}).status_code == 200
+
+
+def test_a_version_is_taken_down_by_its_number_only(
+    as_ada: Caller, ada: User, dusk: dict[str, Any]
+) -> None:
+    pack = Pack.objects.get()
+    aliases.point(actor=ada, pack=pack, name="stable", to=pack.versions.get())
+    for name in ("latest", "stable"):
+        place = f"{PLACE}/versions/{name}"
+        for method, request in (
+            ("post", f"{place}/withdraw"), ("post", f"{place}/yank"), ("delete", f"{place}/yank"),
+        ):  # fmt: skip
+            body = {"reason": "Copied"} if method == "post" else None
+            refused = as_ada.send(method, request, body)
+            assert (refused.status_code, refused.json()["code"]) == (400, "validation_failed")
+            assert (refused.json()["version"], pack.versions.get().state) == ("v1", "published")
 
 
 def test_a_part_that_goes_is_said_without_its_address(

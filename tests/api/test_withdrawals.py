@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.aliases import services as aliases
+from registry.models import Version
 from registry.tokens import services as tokens
 from tests.api.conftest import Caller
 from tests.builders.adapters import DENOISERS, kohya
@@ -14,7 +15,7 @@ from tests.builders.adapters import DENOISERS, kohya
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import Adapter, User, Version
+    from registry.models import Adapter, User
 
 pytestmark = pytest.mark.django_db
 
@@ -72,20 +73,29 @@ def test_an_alias_of_a_withdrawn_version_explains_itself(
     assert stranger.send("get", f"{ADAPTER}/aliases/stable").json()["state"] == "withdrawn"
 
 
-def test_a_change_of_main_can_be_repeated_and_undone(
+def test_a_version_is_taken_down_by_number_or_revision_only(
     as_ada: Caller,
+    ada: User,
     noir: Adapter,
     version: Version,
     released: Callable[..., Version],
 ) -> None:
-    released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=8))
-    main = f"{ADAPTER}/versions/main"
+    newest = released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=8))
+    aliases.point(actor=ada, adapter=noir, name="stable", to=newest.revision)
+    for name in ("latest", "main", "stable"):
+        place = f"{ADAPTER}/versions/{name}"
+        for method, request in (
+            ("post", f"{place}/withdraw"), ("post", f"{place}/yank"), ("delete", f"{place}/yank"),
+            ("delete", place),
+        ):  # fmt: skip
+            refused = as_ada.send(method, request, WHY if method == "post" else None)
+            assert (refused.status_code, refused.json()["code"]) == (400, "validation_failed")
+            assert refused.json()["version"] == "v2"
+            assert f"“{name}” means v2 now" in refused.json()["detail"]
+    assert not Version.objects.exclude(state="published").exists()
+    exact = f"{ADAPTER}/versions/{newest.revision.commit}"
     for _ in range(2):
-        assert as_ada.send("post", f"{main}/yank", WHY).json()["version"] == "v2"
-    assert as_ada.send("delete", f"{main}/yank").json()["state"] == "published"
-    assert as_ada.send("get", main).json()["version"] == "v2"
-    for _ in range(2):
-        assert as_ada.send("post", f"{main}/withdraw", WHY).json()["version"] == "v2"
+        assert as_ada.send("post", f"{exact}/withdraw", WHY).json()["version"] == "v2"
     assert as_ada.send("get", V1).json()["state"] == "published"
 
 

@@ -95,6 +95,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._publish(full_name)
             case ("GET", "versions", rev):
                 self._one(self._rendered(self._version(full_name, rev)))
+            case (_, "versions", "latest", "yank" | "withdraw"):
+                self._refuse(400, "validation_failed", "Use v2 here.")
             case (method, "versions", rev, ("yank" | "withdraw") as verb):
                 self._take_back(method, verb, self._version(full_name, rev))
             case ("POST", "withdraw"):

@@ -128,6 +128,13 @@ def test_the_yank_command(run: Run) -> None:
     assert run("yank", f"{NAME}@v9", "--undo").code == 3
 
 
+def test_commands_that_take_a_version_down_need_its_number(run: Run) -> None:
+    for words in (["yank"], ["withdraw", "--yes"]):
+        ran = run(words[0], f"{NAME}@latest", *words[1:], "--reason", "copied", "--json")
+        assert (ran.code, ran.document["error"]["code"]) == (1, "validation_failed")
+        assert "Use v2 here." in ran.err
+
+
 def test_the_withdraw_command_asks_before_it_acts(
     run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

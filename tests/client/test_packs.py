@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,6 +224,9 @@ def test_a_pack_is_created_edited_and_published(
     [
         ("pack",), ("pack", "show"), ("pack", "create"), ("pack", "edit", "a/b"),
         ("pack", "publish", "a/b"), ("pack", "list", "--limit", "-1"),
+        ("pack", "yank", "a/b", "--reason", "x"), ("pack", "yank", "a/b@v1"),
+        ("pack", "restore", "a/b"), ("pack", "withdraw", "a/b", "--reason", "x"),
+        ("pack", "alias"), ("pack", "alias", "a/b@v1", "x"), ("pack", "restore"),
         ("pull", "a/b", "--variant", "x"), ("pull", "pack:a/b", "--all-files"),
     ],
 )  # fmt: skip
@@ -245,3 +249,52 @@ def test_faults_of_a_manifest_are_shown(
     answer("versions", {"code": "validation_failed", "detail": detail}, 400)
     ran = run("pack", "publish", "studio/dusk", place)
     assert (ran.code, detail in ran.err) == (1, True)
+
+
+def test_versions_are_yanked_restored_and_withdrawn(
+    run: Run, answer: Callable[..., None], fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"pack": "studio/dusk", "version": "v1", "state": "yanked", "reason": "Too dark"}
+    answer("yank", version(state="yanked", reason="Too dark"))
+    words = ("studio/dusk@v1", "--reason", "Too dark")
+    assert run("pack", "yank", *words, "--json").document == told
+    assert fake.seen[-1].path.endswith("packs/studio/dusk/versions/v1/yank")
+    answer("yank", version())
+    assert run("pack", "restore", "studio/dusk@v1").out == "studio/dusk v1 was restored\n"
+    assert fake.seen[-1].method == "DELETE"
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    asked = run("pack", "withdraw", *words)
+    assert (asked.code, "confirm it with --yes" in asked.err) == (2, True)
+    answer("withdraw", version(state="withdrawn", reason="Too dark", manifest={}))
+    done = run("pack", "withdraw", *words, "--yes")
+    assert done.out == "studio/dusk v1 was withdrawn: Too dark\n"
+    answer("packs/studio/dusk/withdraw", PACK)
+    everything = run("pack", "withdraw", "studio/dusk", "--all", "--reason", "x", "--yes", "--json")
+    assert (everything.code, everything.document["version"]) == (0, None)
+    answer("packs/studio/dusk/withdraw", PACK)
+    everything = run("pack", "withdraw", "studio/dusk", "--all", "--reason", "x", "--yes")
+    assert "(all of it) was withdrawn: x" in everything.out
+
+
+def test_aliases_are_moved_listed_and_removed(
+    run: Run, answer: Callable[..., None], fake: FakeHub
+) -> None:
+    row = {
+        "name": "stable", "version": "v1", "state": "published",
+        "moved_at": "2026-01-02T03:04:05Z", "moved_by": "ada",
+    }  # fmt: skip
+    answer("aliases/stable", row)
+    moved = run("pack", "alias", "studio/dusk", "stable", "v1", "--expect", "none", "--json")
+    assert (moved.document["pack"], moved.document["alias"]) == ("studio/dusk", "stable")
+    assert json.loads(fake.seen[-1].body) == {"to": "v1", "expected": None}
+    answer("aliases", {"results": [row], "next": None})
+    listed = run("pack", "alias", "pack:studio/dusk").out
+    assert "stable  v1" in listed
+    assert "REVISION" not in listed
+    step = {"before": None, "after": "v1", "moved_at": row["moved_at"], "moved_by": "ada"}
+    answer("history", {"results": [step], "next": None})
+    history = run("pack", "alias", "studio/dusk", "stable", "--history", "--json").document
+    assert (history["before"], history["after"]) == (None, "v1")
+    answer("aliases/stable", None, 204)
+    removed = run("pack", "alias", "studio/dusk", "stable", "--remove", "--json")
+    assert removed.document == {"pack": "studio/dusk", "alias": "stable", "removed": True}

@@ -33,8 +33,8 @@ def run(*words: str) -> str:
     return out.getvalue()
 
 
-def test_it_reaches_private_versions_by_any_name(version: Version, bob: User) -> None:
-    said = run("ADA/Noir@main", "--reason", "Copied.", "--by", "BOB")
+def test_it_reaches_private_versions(version: Version, bob: User) -> None:
+    said = run("ADA/Noir@v1", "--reason", "Copied.", "--by", "BOB")
     assert said.startswith("ada/noir@v1 was withdrawn.")
     version.refresh_from_db()
     assert (version.state, version.withdrawn_by, version.is_takedown) == ("withdrawn", bob, True)
@@ -56,6 +56,7 @@ def test_it_takes_a_whole_adapter_down(version: Version) -> None:
         (("ada/never", "--by", "bob"), "no adapter"),
         (("noir", "--by", "bob"), "no adapter"),
         (("ada/noir@v9", "--by", "bob"), "no version"),
+        (("ada/noir@main", "--by", "bob"), "Use v1 here"),
     ],
 )
 def test_what_it_cannot_do_is_said(version: Version, words: tuple[str, ...], text: str) -> None:

@@ -356,8 +356,21 @@ def test_a_version_is_yanked_with_a_reason_and_taken_back(
     assert "@main (yanked)" in stranger
     assert "Undo: restore" not in stranger
     assert "You can restore it." not in stranger
-    page = as_ada.post(address, follow=True).content.decode()
+    assert as_ada.post(address, {"reason": "Burnt highlights"}).status_code == 302
+    v1.refresh_from_db()
+    assert v1.state == "yanked"  # a second click does not restore it
+    page = as_ada.post(address, {"restore": "1"}, follow=True).content.decode()
     assert "v1 is restored." in page
+    v1.refresh_from_db()
+    assert v1.state == "published"
+
+
+def test_pages_that_take_a_version_down_need_its_number(as_ada: Client, v1: Version) -> None:
+    for deed in ("yank", "withdraw", "publish"):
+        for name in ("latest", "main"):
+            answer = as_ada.post(f"/ada/noir/versions/{name}/{deed}", {"reason": "x", "name": "v1"})
+            assert answer.status_code == 400
+            assert "Use v1 here." in answer.content.decode()
     v1.refresh_from_db()
     assert v1.state == "published"
 

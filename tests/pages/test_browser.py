@@ -304,6 +304,12 @@ def test_nothing_on_any_page_keeps_people_out(
         f"{own}/aliases",
         f"{own}/related",
         f"{pack}/edit",
+        f"{pack}/publish",
+        f"{pack}/aliases",
+        f"{pack}/versions/v1/yank",
+        f"{pack}/versions/v1/withdraw",
+        f"{pack}/withdraw",
+        "/packs/new",
         "/styleguide",
     ]
     reads = ["/browse?q=none&kind=pose", "/browse/checkpoint", f"/{name}", "/nobody", *HELP]

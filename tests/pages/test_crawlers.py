@@ -12,6 +12,8 @@ from hub.http.middleware import FOR_AN_HOUR
 from hub.pages.catalogue import crawlers
 from registry.adapters import services as adapters
 from registry.models import Adapter, Namespace
+from registry.packs import services
+from tests import packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,13 @@ def test_the_sitemap_has_public_adapters_and_their_owners(
         in client.get(f"/sitemap.xml?adapters={noir.pk // crawlers.IDS_PER_FILE}").text
     )
     client.force_login(ada)
+    assert everything(client) == {"/ada/noir", "/ada"}
+
+
+def test_the_sitemap_has_public_packs(client: Client, ada: User, v1: Version) -> None:
+    dusk = packs.published(ada, v1.adapter)
+    assert everything(client) == {"/ada/noir", "/packs/ada/dusk", "/ada"}
+    services.describe(actor=ada, pack=dusk.pack, visibility="unlisted")
     assert everything(client) == {"/ada/noir", "/ada"}
 
 

@@ -168,16 +168,32 @@ def test_the_list_is_searched_narrowed_and_paged(
     text(client, "/packs?cursor=x", 400)
 
 
+def test_a_search_of_the_site_shows_packs(
+    client: Client, ada: User, noir: Adapter, dusk: PackVersion
+) -> None:
+    page = text(client, "/browse?q=grey")
+    assert f'<a class="chip" href="{PLACE}">Dusk</a>' in page
+    assert "All matching packs" not in page
+    assert PLACE not in text(client, "/browse?q=nothing")
+    assert PLACE not in text(client, "/browse")
+    for number in range(5):
+        packs.published(ada, noir, name=f"grey-{number}")
+    assert 'href="/packs?q=grey"' in text(client, "/browse?q=grey")
+
+
 def test_a_pack_without_a_version_is_listed_for_its_owner_alone(
     client: Client, ada: User, bob: User
 ) -> None:
     services.create(actor=ada, name="dusk")
-    assert "lorary pack publish ada/dusk" in text(client)
+    assert "Its owner has not published one." in text(client)
     assert "ada/dusk" not in text(client, "/packs")
     client.force_login(bob)
     assert "ada/dusk" not in text(client, "/packs")
     client.force_login(ada)
     assert "ada/dusk" in text(client, "/packs")
+    page = text(client)
+    assert "lorary pack publish ada/dusk" in page
+    assert f'href="{PLACE}/publish"' in page
 
 
 def test_an_empty_hub_says_how_to_make_a_pack(client: Client) -> None:
@@ -213,6 +229,8 @@ def test_a_rating_below_a_parts_is_refused_at_its_field(
 ) -> None:
     adapters.describe(actor=ada, adapter=noir, maturity="mature", visibility="unlisted")
     sent = {"kind": "style", "maturity": "general", "visibility": "public"}
+    assert as_ada.post(f"{PLACE}/edit", sent).status_code == 302  # neither of them changes
+    services.describe(actor=ada, pack=dusk.pack, maturity="mature", visibility="unlisted")
     answer = as_ada.post(f"{PLACE}/edit", sent)
     assert answer.status_code == 400
     assert answer.content.count(b'class="err"') == 2

@@ -200,6 +200,26 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST packs/{PAGE}/edit": _form(
         lambda _: {"kind": "style", "maturity": "general", "visibility": "unlisted"}
     ),
+    "POST packs/new": _form(
+        lambda _: {
+            "name": "fresh", "kind": "style", "maturity": "general", "visibility": "public",
+        }
+    ),
+    f"POST packs/{PAGE}/publish": _form(
+        lambda _: {
+            "publish": "1", "count": "1", "0-name": "sd1", "0-family": "sd1", "0-output": "image",
+            "0-prompt": "{prompt}", "0-part0_adapter": "studio/public", "0-part0_role": "style",
+            **{f"0-part{n}_role": "style" for n in range(5)},
+        }
+    ),
+    f"POST packs/{PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),
+    f"POST packs/{PAGE}/withdraw": _form(
+        lambda at: {"reason": "Copied", "name": f"{at['owner']}/{at['name']}"}
+    ),
+    f"POST packs/{PAGE}/versions/<str:version>/withdraw": _form(
+        lambda at: {"reason": "Copied", "name": at["version"]}
+    ),
+    f"POST packs/{PAGE}/versions/<str:version>/yank": _form(lambda _: {"reason": "Blurred"}),
     f"POST {PAGE}/edit": _form(lambda _: {"kind": "style", "maturity": "general"}),
     f"POST {PAGE}/recipe": _form(lambda _: {"prompts": "a red house"}),
     f"POST {PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),

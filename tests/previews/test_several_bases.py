@@ -14,10 +14,11 @@ from previews import worker_bases
 from previews.covers.selectors import covers_of
 from previews.models import Control, Image, RenderState
 from previews.pictures import showcase
+from previews.pictures.selectors import Picture
 from previews.recipes import selectors as recipes
 from previews.renders import rerender
 from previews.renders import services as renders
-from previews.renders.selectors import previews_of
+from previews.renders.selectors import Previews, compare, previews_of
 from registry.jobs import queue, worker_process
 from registry.models import Job, Worker
 from tests.previews import moving
@@ -177,3 +178,25 @@ def test_bases_of_other_workers_are_known_with_their_output(
     base: Any = worker_bases.base_for("miniature")
     assert base.output == "image"
     assert not Image.objects.exists()
+
+
+def test_a_new_order_of_bases_is_written_to_renders(version: Version) -> None:
+    version.renders.filter(base="tiny").update(rank=1)
+    assert renders.rank_bases() == 1
+    assert dict(version.renders.values_list("base", "rank")) == {"tiny": 0, "tiny-motion": 1}
+    assert renders.rank_bases() == 0
+
+
+def test_versions_are_compared_with_a_base_that_both_were_rendered_with() -> None:
+    picture = Picture(id=1, prompt="a cat", seed=0, strength=1.0, width=8, height=8)
+    small, large = (
+        Previews(base=base, images=[picture], recipe={"base": base, "prompts": ["a cat"]})
+        for base in ("small", "large")
+    )
+    both = dataclasses.replace(small, others=(large,))
+    for pair in ((both, large), (large, both), (both, both)):
+        found = compare(*pair)
+        assert (len(found.pairs), found.differences) == (1, ())
+    waiting = dataclasses.replace(small, images=[], others=(large,))
+    assert compare(waiting, both).differences == ()
+    assert compare(small, large).differences == ("base",)

@@ -11,8 +11,10 @@ import pytest
 from registry import storage, sweep
 from registry.accounts import quotas
 from registry.adapters import services as adapters
+from registry.blobs import promote
 from registry.errors import (
     Conflict,
+    CursorInvalid,
     Forbidden,
     Gone,
     Invalid,
@@ -71,6 +73,12 @@ def states_of(user: User | None, version: PackVersion) -> list[str]:
     found = selectors.version(version.pack, version.name)
     (rows,) = parts.parts_for(user, found.variants.all()).values()
     return [one.state.value for one in rows]
+
+
+def rating_for(user: User | None, version: PackVersion) -> Maturity:
+    found = selectors.version(version.pack, version.name)
+    (rows,) = parts.parts_for(user, found.variants.all()).values()
+    return parts.rating_of(version.pack, rows)
 
 
 def faults_of(refusal: pytest.ExceptionInfo[Invalid]) -> dict[str, list[str]]:
@@ -173,8 +181,61 @@ def test_no_pack_is_rated_lower_or_seen_wider_than_its_parts(
         assert set(faults_of(refusal)) == set(card)
     pack.refresh_from_db()
     assert (pack.visibility, pack.maturity) == ("unlisted", "explicit")
-    found = selectors.version(dusk.pack)
-    assert parts.rating_of(dusk.pack, found.variants.all()) == Maturity.MATURE
+    assert rating_for(None, dusk) == Maturity.MATURE
+    services.describe(actor=ada, pack=dusk.pack, visibility="private", maturity="suggestive")
+
+
+def test_a_part_that_nobody_sees_tells_nothing_of_its_rating(
+    ada: User, bob: User, grain: Adapter
+) -> None:
+    """Neither to those who look at the pack nor to its owner; what was published stays."""
+    theirs = adapters.create(actor=bob, name="noir", maturity="suggestive")
+    packs.release(theirs, LORA)
+    pack = services.create(actor=ada, name="dusk", maturity="suggestive")
+    document = packs.manifest(variant(part(theirs), part(grain)))
+    version = publish.publish(actor=ada, pack=pack, manifest=document)
+    adapters.rename(actor=bob, adapter=theirs, name="secret")
+    adapters.describe(actor=bob, adapter=theirs, maturity="explicit", visibility="private")
+    assert rating_for(ada, version) == rating_for(None, version) == Maturity.SUGGESTIVE
+    assert rating_for(bob, version) == Maturity.EXPLICIT
+    services.describe(actor=ada, pack=pack, title="Dusk", maturity="suggestive")
+    services.describe(actor=ada, pack=pack, visibility="unlisted")
+    cards = {"with the rating suggestive": {"maturity": "general"},
+             "became private": {"visibility": "public"}}  # fmt: skip
+    for text, card in cards.items():
+        with pytest.raises(Invalid, match=text) as refusal:
+            services.describe(actor=ada, pack=pack, **card)
+        assert "secret" not in str(refusal.value.detail)
+    pack.refresh_from_db()
+    services.describe(actor=ada, pack=pack, visibility="private", maturity="mature")
+
+
+@pytest.mark.parametrize("change", ["withdrawn", "private", "yanked", "rated"])
+def test_a_part_that_changes_during_a_publication_is_refused(
+    ada: User, noir: Adapter, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = services.create(actor=ada, name="dusk")
+    latest = noir.latest_version
+    assert latest is not None
+    put = promote.put
+
+    def put_late(chunks: list[bytes]) -> object:
+        written = put(chunks)
+        if change == "withdrawn":
+            withdraw.withdraw(actor=ada, version=latest, reason="Copied")
+        elif change == "yanked":
+            versions.yank(actor=ada, version=latest, reason="Blurred")
+        else:
+            card = {"visibility": "private"} if change == "private" else {"maturity": "explicit"}
+            adapters.describe(actor=ada, adapter=noir, **card)
+        return written
+
+    monkeypatch.setattr(promote, "put", put_late)
+    with pytest.raises(Invalid) as refusal:
+        publish.publish(actor=ada, pack=pack, manifest=packs.manifest(variant(part(noir))))
+    (path,) = faults_of(refusal)
+    assert path.startswith("variants[0].parts[0].")
+    assert not PackVersion.objects.exists()
 
 
 def test_a_private_part_needs_a_private_pack_of_its_owner(
@@ -293,12 +354,39 @@ def test_packs_are_found_by_words_and_facets(ada: User, bob: User, dusk: PackVer
     assert found(owner="Ada", tag="evening", kind="style", family="sd1", output="image")
     assert not found(family="sd1", output="video")
     assert not found(owner="bob")
+    for query in (
+        "tag:even", "tag:evening dusk", "base:sd1", 'base:"stable diffusion"', "owner:ada dusk",
+        '"grey evenings"', "-anime", "-base:sdxl", "-owner:bob", "rating:general", "rating:<mature",
+        "rank:8 dusk", "FilmGrain",
+    ):  # fmt: skip
+        assert found(q=query) == ["ada/dusk"], query
+    for query in (
+        "tag:noon", "base:sdxl", "owner:bob", "-dusk", '"grey even"', "rating:>=mature",
+        "-rating:general", "-owner:ada", "-tag:evening",
+    ):  # fmt: skip
+        assert found(q=query) == [], query
     services.describe(actor=ada, pack=dusk.pack, visibility="unlisted", tags=[])
     assert found() == []
     assert not PackWord.objects.filter(word="evening", pack=dusk.pack).exists()
     assert selectors.get(bob, "ada", "dusk") == dusk.pack
     assert [one.name for one in selectors.unpublished(ada)] == ["empty"]
     assert not selectors.unpublished(bob)
+
+
+def test_packs_that_a_search_names_come_first(ada: User, noir: Adapter, dusk: PackVersion) -> None:
+    for name in ("dawn", "noon", "night"):
+        packs.published(ada, noir, name=name, title="", summary="Between dusk and dawn")
+    rows = selectors.search(None, PackQuery(q="dusk"))
+    seen, cursor = list[str](), ""
+    while len(seen) < 5 and (cursor or not seen):
+        found, cursor = selectors.page(rows, cursor=cursor, limit=1)
+        seen += [pack.name for pack in found]
+    assert seen == ["dusk", "night", "noon", "dawn"]
+    for strange in ("x", "7", "n", "n1x"):
+        with pytest.raises(CursorInvalid):
+            selectors.page(rows, cursor=strange, limit=1)
+    with pytest.raises(CursorInvalid):
+        selectors.page(selectors.search(None, PackQuery()), cursor="n7", limit=1)
 
 
 def test_manifests_count_for_the_quota(

@@ -13,6 +13,7 @@ from hub.api.adapters.aliases import ExpectedQuery
 from hub.api.base import PAGING, Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.packs.serializers import PackAliasOut, PackMoveOut
 from hub.api.packs.views import PackEndpoint
+from registry.aliases.services import ANYWHERE
 from registry.models import Pack
 from registry.names import MAX_NAME
 from registry.packs import aliases
@@ -101,7 +102,7 @@ class PackAliasView(PackEndpoint):
 def _expected(pack: Pack, data: dict[str, Any]) -> aliases.Expected:
     """Return the expected version of an alias."""
     if "expected" not in data:
-        return aliases.ANYWHERE
+        return ANYWHERE
     name = data["expected"]
     return None if name is None else pack_selectors.version(pack, name)
 

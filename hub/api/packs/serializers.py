@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from django.urls import reverse
@@ -307,7 +308,8 @@ class PackOut(serializers.Serializer[Pack]):
     @extend_schema_field(serializers.ChoiceField(choices=Maturity.choices))
     def get_maturity(self, pack: Pack) -> str:
         """Return the rating with the parts."""
-        return pack_parts.rating_of(pack, variants_of(pack.latest_version)).value
+        parts = (self.context["parts"][one.pk] for one in variants_of(pack.latest_version))
+        return pack_parts.rating_of(pack, chain.from_iterable(parts)).value
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_cover(self, pack: Pack) -> str | None:

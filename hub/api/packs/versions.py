@@ -60,6 +60,10 @@ class PackVersionEndpoint(PackEndpoint):
         """Return the version in the URL."""
         return pack_selectors.version(self.pack(owner, name), version)
 
+    def exact(self, owner: str, name: str, version: str) -> PackVersion:
+        """Return the version in the URL; refuse names that can move."""
+        return pack_selectors.exact_version(self.pack(owner, name), version)
+
     def answered(self, version: PackVersion, *, status: int = 200) -> Response:
         """Return a response with the document of a version."""
         row = pack_selectors.version(version.pack, version.name)
@@ -118,8 +122,11 @@ class PackYank(PackVersionEndpoint):
         operation_id="pack_versions_yank", tags=["packs"], request=YankIn, responses=PackVersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Yank a version: keep it, but do not recommend it. An empty reason restores it."""
-        row = self.version(owner, name, version)
+        """Yank a version: keep it, but do not recommend it. An empty reason restores it.
+
+        Use `v3`: `latest` and aliases move.
+        """
+        row = self.exact(owner, name, version)
         if reason := self.body(YankIn)["reason"]:
             return self.answered(states.yank(actor=self.actor, version=row, reason=reason))
         return self.answered(states.restore(actor=self.actor, version=row))
@@ -127,7 +134,7 @@ class PackYank(PackVersionEndpoint):
     @extend_schema(operation_id="pack_versions_restore", tags=["packs"], responses=PackVersionOut)
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Restore a yanked version."""
-        row = self.version(owner, name, version)
+        row = self.exact(owner, name, version)
         return self.answered(states.restore(actor=self.actor, version=row))
 
 
@@ -144,8 +151,9 @@ class PackVersionWithdraw(PackVersionEndpoint):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Withdraw a version for good: it answers `gone` (410) with the reason from now on.
 
-        For its owner and for administrators. This cannot be undone.
+        For its owner and for administrators. This cannot be undone. Use `v3`: `latest`
+        and aliases move.
         """
-        row = self.version(owner, name, version)
+        row = self.exact(owner, name, version)
         reason = self.body(WithdrawIn)["reason"]
         return self.answered(states.withdraw(actor=self.actor, version=row, reason=reason))

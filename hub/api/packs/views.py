@@ -48,7 +48,10 @@ class PackSearchQuery(PageQuery):
 
 SEARCH = [
     OpenApiParameter(
-        "q", str, description="Words of name, title, summary or tags that must all occur."
+        "q",
+        str,
+        description="Words of name, title, summary or tags that must all occur; also phrases, "
+        "`-word`, `tag:`, `base:`, `owner:` and `rating:`.",
     ),
     OpenApiParameter("owner", str, description="Name of a user or an organisation."),
     OpenApiParameter("kind", str, enum=LookKind.values),

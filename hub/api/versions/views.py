@@ -89,10 +89,15 @@ class YankIn(Input):
 class _OfVersion(Endpoint):
     """Mixin of views that answer with a version."""
 
-    def version(self, owner: str, name: str, version: str, *, at_tip: bool = False) -> Version:
-        """Return the version in the URL; ``at_tip`` as for ``version_selectors.get``."""
+    def version(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL."""
         adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.get(self.viewer, adapter, version, at_tip=at_tip)
+        return version_selectors.get(self.viewer, adapter, version)
+
+    def exact(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL; refuse names that can move."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.exact(self.viewer, adapter, version)
 
 
 class Versions(Endpoint):
@@ -154,7 +159,7 @@ class VersionView(_OfVersion):
     @extend_schema(operation_id="versions_discard", tags=["versions"], responses={204: None})
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Discard a draft."""
-        versions.discard(actor=self.actor, version=self.version(owner, name, version))
+        versions.discard(actor=self.actor, version=self.exact(owner, name, version))
         return Response(status=204)
 
 
@@ -177,8 +182,11 @@ class Yank(_OfVersion):
         operation_id="versions_yank", tags=["versions"], request=YankIn, responses=VersionOut
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
-        """Yank a version: keep it, but do not recommend it. An empty reason restores it."""
-        row = self.version(owner, name, version, at_tip=True)
+        """Yank a version: keep it, but do not recommend it. An empty reason restores it.
+
+        Use `v3` or a revision: `latest` and aliases move.
+        """
+        row = self.exact(owner, name, version)
         if reason := self.body(YankIn)["reason"]:
             row = versions.yank(actor=self.actor, version=row, reason=reason)
         else:
@@ -188,7 +196,7 @@ class Yank(_OfVersion):
     @extend_schema(operation_id="versions_restore", tags=["versions"], responses=VersionOut)
     def delete(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Restore a yanked version."""
-        row = self.version(owner, name, version, at_tip=True)
+        row = self.exact(owner, name, version)
         return self.answer(VersionOut, versions.restore(actor=self.actor, version=row))
 
 
@@ -253,9 +261,10 @@ class VersionWithdraw(_OfVersion):
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Withdraw a version for good: it answers `gone` (410) with the reason from now on.
 
-        For its owner and for administrators. This cannot be undone.
+        For its owner and for administrators. This cannot be undone. Use `v3` or a revision:
+        `latest` and aliases move.
         """
-        row = self.version(owner, name, version, at_tip=True)
+        row = self.exact(owner, name, version)
         reason = self.body(WithdrawIn)["reason"]
         row = withdraw.withdraw(actor=self.actor, version=row, reason=reason)
         return self.answer(VersionOut, row)

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         adapter = adapter_named(full_name)
         try:
             if name:
-                version = version_selectors.get(None, adapter, name)
+                version = version_selectors.exact(None, adapter, name)
                 withdraw.withdraw(actor=actor, version=version, reason=options["reason"])
                 name = f"@{version.name}"
             else:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.adapters.tabs import Remark, remarks_of
 from hub.pages.adapters.version_forms import EditVersionForm
-from hub.pages.forms import YankForm, accept_faults
-from registry.accounts.permissions import is_operator, require_adapter, require_owner_or_operator
+from hub.pages.forms import accept_faults
+from hub.pages.versioned import takedowns
+from registry.accounts.permissions import require_adapter, require_owner_or_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs.anatomies import undecided_families
 from registry.cards import services as cards
@@ -28,7 +26,26 @@ from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions import withdraw as withdrawal
 from registry.versions.details import document_of
-from registry.versions.latest import MAX_REASON
+
+
+def _withdraw_all(user: User, adapter: Adapter, reason: str) -> None:
+    withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
+
+
+#: Adapters on the pages of ``takedowns``.
+NOUN = takedowns.Noun(
+    names={
+        "page": "adapter",
+        "edit": "adapter-edit",
+        "yank": "version-yank",
+        "withdraw": "version-withdraw",
+        "withdraw_all": "adapter-withdraw",
+    },
+    yank=versions.yank,
+    restore=versions.restore,
+    withdraw=withdrawal.withdraw,
+    withdraw_all=_withdraw_all,
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -36,22 +53,8 @@ def yank(request: HttpRequest, owner: str, name: str, version: str) -> HttpRespo
     """Yank a version, or restore it."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version)
-    form = YankForm(request.POST if request.method == "POST" else None)
-    takes_back = found.state == VersionState.YANKED
-    if request.method == "POST" and (takes_back or form.is_valid()):
-        if takes_back:
-            versions.restore(actor=user, version=found)
-            done = _("%(version)s is restored.")
-        else:
-            versions.yank(actor=user, version=found, reason=form.cleaned_data["reason"])
-            done = _("%(version)s is yanked.")
-        messages.success(request, done % {"version": found.name})
-        place = reverse("adapter", args=[adapter.owner, adapter.name])
-        return redirect(f"{place}?v={found.name}")
-    others = adapter.versions.filter(state=VersionState.PUBLISHED).exclude(pk=found.pk)
-    context = {"adapter": adapter, "version": found, "form": form, "is_last": not others.exists()}
-    return render(request, "adapter/yank.html", context, status=400 if form.is_bound else 200)
+    found = version_selectors.exact(request.user, adapter, version)
+    return takedowns.yank(request, NOUN, user, adapter, found)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -96,7 +99,7 @@ def decide(request: HttpRequest, owner: str, name: str, version: str) -> HttpRes
     """Publish or discard a draft."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_adapter(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version)
+    found = version_selectors.exact(request.user, adapter, version)
     if found.state != VersionState.DRAFT:
         raise StateConflict(_("%(version)s is no longer a draft.") % {"version": found.name})
     place = reverse("adapter", args=[adapter.owner, adapter.name])
@@ -118,68 +121,13 @@ def _remarks(version: Version) -> list[Remark]:
     return [remark for remark in remarks_of(found) if remark.is_loud]
 
 
-class WithdrawForm(forms.Form):
-    """Reason and confirmation of a withdrawal, which cannot be undone."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason (required)"),
-        max_length=MAX_REASON,
-        help_text=gettext_lazy("Users who open the page will see this reason."),
-    )
-    name = forms.CharField(label=gettext_lazy("Confirmation"), max_length=200)
-
-    def __init__(self, data: QueryDict | None, *, name: str) -> None:
-        super().__init__(data)
-        self.fields["name"].help_text = _("Type “%(name)s” to confirm. This cannot be undone.") % {
-            "name": name
-        }
-        self.fields["name"].widget.attrs["autocomplete"] = "off"
-        self._name = name
-
-    def clean_name(self) -> str:
-        """Require the exact name.
-
-        Raises:
-            ValidationError: the name differs.
-        """
-        typed = str(self.cleaned_data["name"])
-        if typed.strip() != self._name:
-            raise forms.ValidationError(_("Type “%(name)s” exactly.") % {"name": self._name})
-        return typed
-
-
-def may_withdraw(user: User | AnonymousUser, adapter: Adapter) -> bool:
-    """Whether a user may withdraw an adapter and its versions."""
-    if not user.is_authenticated or adapter.withdrawn_reason:
-        return False
-    return adapter.namespace.is_writable_by(user) or is_operator(user)
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw(request: HttpRequest, owner: str, name: str, version: str = "") -> HttpResponse:
     """Withdraw a version, or an adapter with all its versions."""
     adapter = adapter_selectors.get(request.user, owner, name)
     user = require_owner_or_operator(request.user, adapter)
-    found = version_selectors.get(request.user, adapter, version) if version else None
-    data = request.POST if request.method == "POST" else None
-    form = WithdrawForm(data, name=found.name if found else adapter.full_name)
-    if form.is_bound and form.is_valid():
-        reason = form.cleaned_data["reason"]
-        try:
-            if found is None:
-                withdrawal.withdraw_adapter(actor=user, adapter=adapter, reason=reason)
-                return redirect(_place(adapter))
-            withdrawal.withdraw(actor=user, version=found, reason=reason)
-            messages.success(request, _("%(version)s is withdrawn.") % {"version": found.name})
-            return redirect(f"{_place(adapter)}?v={found.name}")
-        except (Invalid, StateConflict) as error:
-            accept_faults(form, error.facts.get("fields", {}), str(error.detail))
-    context = {"adapter": adapter, "version": found, "form": form}
-    return render(request, "adapter/withdraw.html", context, status=400 if form.errors else 200)
-
-
-def _place(adapter: Adapter) -> str:
-    return reverse("adapter", args=[adapter.owner, adapter.name])
+    found = version_selectors.exact(request.user, adapter, version) if version else None
+    return takedowns.withdraw(request, NOUN, user, adapter, found)
 
 
 def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:

@@ -16,12 +16,13 @@ from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.snippets import shell_of, snippets_of
-from hub.pages.adapters.versions import adapter_gone, may_withdraw
+from hub.pages.adapters.versions import adapter_gone
 from hub.pages.labels import facts_line, family_label, recommendation
 from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
 from hub.pages.pictures.reports import report_context
+from hub.pages.versioned.takedowns import may_withdraw
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.cards import markdown

@@ -5,6 +5,7 @@
 /sitemap.xml              an index of
 ├── /sitemap.xml?adapters=0   listed adapters with the ids 0 to 9,999
 ├── /sitemap.xml?adapters=1   … 10,000 to 19,999
+├── /sitemap.xml?packs=0      listed packs
 └── /sitemap.xml?owners=0     owners of listed adapters
 ```
 
@@ -22,7 +23,7 @@ from datetime import datetime
 from xml.sax.saxutils import escape
 
 from django.conf import settings
-from django.db.models import Exists, Max, Model, OuterRef
+from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -31,7 +32,7 @@ from django.views.decorators.http import require_safe
 from hub.http.middleware import FOR_AN_HOUR
 from hub.pages import links
 from registry.errors import NotFound
-from registry.models import Adapter, Namespace
+from registry.models import Adapter, Namespace, Pack
 
 #: Number of ids in a file; the protocol allows 50,000 URLs.
 IDS_PER_FILE = 10_000
@@ -77,7 +78,7 @@ def sitemap(request: HttpRequest) -> HttpResponse:
         files = [(f"{root}{request.path}?{one}", None) for one in _files()]
         return _xml("sitemapindex", "sitemap", files)
     name, number = next(iter(request.GET.dict().items()))
-    entries = {"adapters": _adapters, "owners": _owners}.get(name)
+    entries = {"adapters": _adapters, "packs": _packs, "owners": _owners}.get(name)
     if entries is None or not _NUMBER.fullmatch(number):
         raise NotFound(_("There is no such sitemap."))
     found = entries(int(number) * IDS_PER_FILE)
@@ -87,8 +88,8 @@ def sitemap(request: HttpRequest) -> HttpResponse:
 
 def _files() -> Iterator[str]:
     """Yield the query strings of all files."""
-    kinds: tuple[tuple[str, type[Model]], ...] = (("adapters", Adapter), ("owners", Namespace))
-    for name, model in kinds:
+    kinds: dict[str, type[Model]] = {"adapters": Adapter, "packs": Pack, "owners": Namespace}
+    for name, model in kinds.items():
         largest = model._default_manager.aggregate(id=Max("pk"))["id"]  # noqa: SLF001 - Django's API
         if largest is not None:
             yield from (f"{name}={number}" for number in range(largest // IDS_PER_FILE + 1))
@@ -96,10 +97,19 @@ def _files() -> Iterator[str]:
 
 def _adapters(first: int) -> Iterator[Entry]:
     """Yield path and time of change of the listed adapters from an id on."""
-    rows = Adapter.objects.listed_for(None).filter(pk__gte=first, pk__lt=first + IDS_PER_FILE)
+    return _listed(Adapter.objects.listed_for(None), "adapter", first)
+
+
+def _packs(first: int) -> Iterator[Entry]:
+    """Yield path and time of change of the listed packs from an id on."""
+    return _listed(Pack.objects.listed_for(None), "pack", first)
+
+
+def _listed(rows: QuerySet[Adapter] | QuerySet[Pack], page: str, first: int) -> Iterator[Entry]:
+    rows = rows.filter(pk__gte=first, pk__lt=first + IDS_PER_FILE)
     columns = ("namespace__name", "name", "updated_at")
     for owner, name, changed_at in rows.order_by("pk").values_list(*columns):
-        yield reverse("adapter", args=[owner, name]), changed_at
+        yield reverse(page, args=[owner, name]), changed_at
 
 
 def _owners(first: int) -> Iterator[Entry]:

@@ -25,6 +25,8 @@ from previews.renders.selectors import previews_of
 from registry.adapters import facets
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
+from registry.packs import selectors as pack_selectors
+from registry.packs.selectors import PackQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from previews.pictures.selectors import Picture
     from registry.adapters.selectors import Page
-    from registry.models import Adapter
+    from registry.models import Adapter, Pack
 
 NEWEST = 10
 
@@ -109,6 +111,8 @@ def _is_shown(request: HttpRequest, adapter: Adapter, picture: Picture | None) -
 
 
 ADAPTERS_PER_PAGE = 24
+#: Number of packs above the results of a search.
+PACKS = 5
 #: Number of pages that scrolling adds until “Show more” must be pressed, so that the footer is
 #: reachable.
 PAGES_AT_ONCE = 5
@@ -139,6 +143,7 @@ def browse(request: HttpRequest) -> HttpResponse:
         "corrected": found.corrected,
         "sorts": filters.sorts(query),
         "count_text": filters.count_text(total),
+        "packs": _packs(request, query.q),
         "facets": filters.facet_list(values, query),
         "ranges": filters.ranges(query),
         **_page(request, found),
@@ -149,6 +154,14 @@ def browse(request: HttpRequest) -> HttpResponse:
     if SHOW not in request.GET:  # to reveal one picture is not another search
         response.headers["HX-Push-Url"] = filters.address(query)
     return response
+
+
+def _packs(request: HttpRequest, text: str) -> list[Pack]:
+    """Return the first packs that match a search by words, and one more."""
+    if not text:
+        return []
+    rows = pack_selectors.search(request.user, PackQuery(q=text)).select_related("namespace")
+    return list(pack_selectors.ranked(rows)[: PACKS + 1])
 
 
 @require_safe

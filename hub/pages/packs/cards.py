@@ -166,7 +166,8 @@ def _card(
     parts: Mapping[int, Sequence[Part]],
     cover: Card | PackCover | None,
 ) -> PackCard:
-    rating = pack_parts.rating_of(pack, variants)
+    own = [part for variant in variants for part in parts[variant.pk]]
+    rating = pack_parts.rating_of(pack, own)
     is_public = pack.visibility == Visibility.PUBLIC
     return PackCard(
         number=number,
@@ -177,7 +178,7 @@ def _card(
         variants=tuple((one.name, _made_for(one)) for one in variants),
         rating="" if rating.is_for_all else str(rating.label),
         visibility="" if is_public else str(Visibility(pack.visibility).label),
-        is_incomplete=any(not part.is_at_hand for one in variants for part in parts[one.pk]),
+        is_incomplete=any(not part.is_at_hand for part in own),
     )
 
 

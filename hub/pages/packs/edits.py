@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from hub.pages.forms import AdapterForm, accept_faults
 from hub.pages.packs.views import pack_of
 from registry.accounts.permissions import require_pack
+from registry.adapters import services as adapters
 from registry.errors import Invalid, NameInvalid, NameTaken
 from registry.models import LookKind, Pack, User
 from registry.names import MAX_NAME
@@ -71,7 +72,7 @@ def _is_saved(user: User, pack: Pack, form: PackForm) -> bool:
     name, seen, before = card.pop("name"), card.pop("seen"), pack.name
     try:
         with transaction.atomic():
-            packs.refresh(pack)
+            adapters.refresh(pack)
             if seen and seen != pack.updated_at.isoformat():
                 text = _(
                     "The pack was changed since you opened this form. Copy your text, then reload."

@@ -12,6 +12,7 @@ from hub.pages.packs.asked import history
 from hub.pages.packs.cards import covers_of, pack_cards, variants_of
 from hub.pages.packs.looks import field_of
 from hub.pages.packs.sheets import sheets_context
+from hub.pages.versioned.takedowns import may_withdraw
 from registry.cards import markdown
 from registry.errors import Moved
 from registry.models import (
@@ -31,7 +32,9 @@ from registry.packs.selectors import PackQuery
 PACKS_PER_PAGE = 24
 #: Packs without a version that the list shows to their owner.
 MAX_UNPUBLISHED = 50
-#: The largest number of a card that a URL may ask for.
+#: Versions on a page of the list.
+VERSIONS_PER_PAGE = 20
+#: The largest number of a card or a version that a URL may ask for.
 MAX_NUMBER = 10**7
 
 
@@ -94,7 +97,7 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     pack = pack_of(request, owner, name)
     if pack.withdrawn_reason:
         raise pack_selectors.gone(pack)
-    context = _about(request, pack)
+    context = _about(request, pack) | _versions(request, pack)
     if context["versions"]:
         wanted = request.GET.get("v", "") or pack_selectors.LATEST
         version = pack_selectors.version(pack, wanted)
@@ -111,10 +114,26 @@ def _about(request: HttpRequest, pack: Pack) -> dict[str, Any]:
         "tags": list(pack.tags.order_by("name").values_list("name", flat=True)),
         "card": markdown.preview(pack.card) if pack.card.strip() else None,
         "is_writable": request.user.is_authenticated and pack.is_writable_by(request.user),
-        "versions": list(pack_selectors.versions(pack)),
+        "may_withdraw": may_withdraw(request.user, pack),
         "aliases": pack_selectors.aliases(pack),
         "rating": Maturity(pack.maturity),
         "publish_command": f"lorary pack publish {pack.full_name} manifest.json",
+    }
+
+
+def _versions(request: HttpRequest, pack: Pack) -> dict[str, Any]:
+    """Return a page of the versions, newest first, and the address of the next one."""
+    rows = pack_selectors.versions(pack)
+    before = _number_of(request.GET.get("before", ""))
+    later = rows.filter(number__lt=before) if before else rows
+    found = list(later[: VERSIONS_PER_PAGE + 1]) or list(rows[: VERSIONS_PER_PAGE + 1])
+    wanted = request.GET.copy()
+    wanted["before"] = str(found[:VERSIONS_PER_PAGE][-1].number) if found else ""
+    return {
+        "versions": found[:VERSIONS_PER_PAGE],
+        "older_versions": (
+            f"?{wanted.urlencode()}#versions" if len(found) > VERSIONS_PER_PAGE else ""
+        ),
     }
 
 
@@ -129,7 +148,7 @@ def _of_version(
     is_told = is_writable and pack.visibility != Visibility.PRIVATE
     latest = pack.latest_version
     is_latest = latest is not None and latest.pk == version.pk
-    rating = pack_parts.rating_of(pack, rows)
+    rating = pack_parts.rating_of(pack, every)
     tried = [one for one in rows if any(part.is_at_hand for part in parts[one.pk])]
     return {
         **history(request),

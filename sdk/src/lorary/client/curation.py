@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
+from lorary.client import packs
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON, Adapter, Version
 from lorary.client.names import Reference
@@ -30,6 +31,7 @@ class Alias:
     """A name that moves from version to version.
 
     ``version`` is empty if no version has the revision; ``state`` is the version's state.
+    ``revision`` is empty for packs.
     """
 
     name: str
@@ -44,7 +46,8 @@ class Alias:
     def read(cls, value: object) -> Alias:
         """Read an ALIAS."""
         record = Record(value, "alias")
-        return record.into(cls, revision=record.hexadecimal("revision", 40))
+        revision = record.hexadecimal("revision", 40) if "revision" in record.data else ""
+        return record.into(cls, revision=revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,23 @@ class Move:
 
 
 def _place(record: Record, key: str) -> str:
+    if isinstance(record.data.get(key), str):
+        return record.text(key)
     place = Record(record.mapping(key), key)
     return place.text("version") or place.text("revision")
 
 
 class Curating:
-    """Methods of `Hub` for the owners of an adapter."""
+    """Methods of `Hub` for the owners of an adapter.
+
+    Those for aliases also take ``pack:owner/name``. `Packing` has the others for packs.
+    """
 
     _session: Session
 
     def aliases(self, adapter: str | Reference) -> tuple[Alias, ...]:
         """Return the aliases of an adapter and their targets, including ``main``."""
-        path = f"{Reference.parse(adapter).api_path}/aliases"
+        path = f"{_api_path(adapter)}/aliases"
         return tuple(Alias.read(item) for item in self._session.items(path))
 
     def set_alias(
@@ -120,7 +128,12 @@ class Curating:
     def yank(self, reference: str | Reference, reason: str) -> Version:
         """Keep a version available but stop offering it; its page shows the reason.
 
+        Args:
+            reference: ``owner/name@v3`` or a revision; names that can move are refused.
+            reason: One sentence for everybody.
+
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn.
         """
         return self._change(reference, "yank", {"reason": reason})
@@ -129,6 +142,7 @@ class Curating:
         """Offer a yanked version again.
 
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn.
         """
         path = f"{Reference.parse(reference).version_path}/yank"
@@ -137,7 +151,12 @@ class Curating:
     def withdraw(self, reference: str | Reference, reason: str) -> Version:
         """Withdraw a version permanently: requests for it raise `Gone` with this reason.
 
+        Args:
+            reference: ``owner/name@v3`` or a revision; names that can move are refused.
+            reason: One sentence for everybody.
+
         Raises:
+            Invalid: the reference can move to another version.
             StateConflict: it is a draft, or was withdrawn for another reason.
         """
         return self._change(reference, "withdraw", {"reason": reason})
@@ -154,4 +173,10 @@ class Curating:
 
 
 def _alias_path(adapter: str | Reference, name: str) -> str:
-    return f"{Reference.parse(adapter).api_path}/aliases/{quote(name, safe='')}"
+    return f"{_api_path(adapter)}/aliases/{quote(name, safe='')}"
+
+
+def _api_path(name: str | Reference) -> str:
+    if isinstance(name, str) and name.startswith(packs.PREFIX):
+        return packs.path_of(packs.parse(name))
+    return Reference.parse(name).api_path

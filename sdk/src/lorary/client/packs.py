@@ -178,8 +178,11 @@ def path_of(reference: Reference) -> str:
 
 def read_version(session: Session, reference: Reference) -> PackVersion:
     """Ask for a version of a pack; without a rev, for the latest."""
-    rev = quote(reference.rev or "latest", safe="")
-    return PackVersion.read(session.json("GET", f"{path_of(reference)}/versions/{rev}"))
+    return PackVersion.read(session.json("GET", _version_path(reference)))
+
+
+def _version_path(reference: Reference) -> str:
+    return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
 
 class Packing:
@@ -254,6 +257,39 @@ class Packing:
         """
         path = f"{path_of(parse(pack))}/versions"
         data = {"manifest": manifest, "notes": notes}
+        return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
+
+    def yank_pack(self, reference: str | Reference, reason: str) -> PackVersion:
+        """Keep a version available but stop offering it; its page shows the reason.
+
+        Args:
+            reference: ``owner/name@v3``; names that can move are refused.
+            reason: One sentence for everybody.
+
+        Raises:
+            Invalid: the reference can move to another version.
+            StateConflict: it was withdrawn.
+        """
+        return self._take_down(reference, "yank", reason)
+
+    def restore_pack(self, reference: str | Reference) -> PackVersion:
+        """Offer a yanked version again. Raises as `yank_pack`."""
+        path = f"{_version_path(parse(reference))}/yank"
+        return PackVersion.read(self._session.json("DELETE", path))
+
+    def withdraw_pack_version(self, reference: str | Reference, reason: str) -> PackVersion:
+        """Withdraw a version permanently: its manifest is deleted. Raises as `yank_pack`."""
+        return self._take_down(reference, "withdraw", reason)
+
+    def withdraw_pack(self, pack: str | Reference, reason: str) -> Pack:
+        """Withdraw a pack and all its versions permanently; its name stays reserved."""
+        path = f"{path_of(parse(pack))}/withdraw"
+        data = {"reason": reason}
+        return Pack.read(self._session.json("POST", path, data=data, is_repeatable=True))
+
+    def _take_down(self, reference: str | Reference, verb: str, reason: str) -> PackVersion:
+        path = f"{_version_path(parse(reference))}/{verb}"
+        data = {"reason": reason}
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
     def pull_pack(  # noqa: PLR0913 - how to go about it, by keyword

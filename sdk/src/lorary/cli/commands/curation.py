@@ -8,6 +8,7 @@ from argparse import Namespace
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.client import packs
 from lorary.client.curation import ANYWHERE, Alias, Expected, Move
 from lorary.client.errors import NotFound
 
@@ -31,7 +32,8 @@ def _configure_alias(parser: Parser) -> None:
     add_endpoint(parser)
 
 
-def _alias(args: Namespace) -> int:
+def run_alias(args: Namespace) -> int:
+    """Show, move, remove or trace aliases of ``args.adapter``, which may be ``pack:…``."""
     _check_alias(args)
     with client.Hub(args.endpoint) as hub:
         if args.history:
@@ -60,11 +62,12 @@ def _list_aliases(hub: client.Hub, args: Namespace) -> int:
 
 def _check_alias(args: Namespace) -> None:
     """Reject combinations of arguments that are invalid."""
-    reference = client.Reference.parse(args.adapter)
+    reference = packs.parse(args.adapter)
     message = ""
     if reference.rev:
         words = " ".join([reference.full_name, args.alias or "ALIAS", args.to or reference.rev])
-        message = f"put the version last: lorary alias {words}"
+        command = "pack alias" if _is_pack(args) else "alias"
+        message = f"put the version last: lorary {command} {words}"
     elif (args.remove or args.history) and not args.alias:
         message = "specify the alias"
     elif (args.remove or args.history) and args.to:
@@ -77,19 +80,29 @@ def _check_alias(args: Namespace) -> None:
         raise UsageError(message)
 
 
+def _is_pack(args: Namespace) -> bool:
+    return str(args.adapter).startswith(packs.PREFIX)
+
+
+def _named(args: Namespace) -> dict[str, str]:
+    """Return what a line of JSON begins with: whose aliases these are."""
+    noun = "pack" if _is_pack(args) else "adapter"
+    return {noun: args.adapter.removeprefix(packs.PREFIX)}
+
+
 def _remove(hub: client.Hub, args: Namespace) -> None:
     hub.remove_alias(args.adapter, args.alias, expected=args.expect)
     if args.json:
-        emit({"adapter": args.adapter, "alias": args.alias, "removed": True})
+        emit({**_named(args), "alias": args.alias, "removed": True})
     else:
-        show(f"{plain(args.adapter)}@{plain(args.alias)} was removed.")
+        show(f"{plain(packs.parse(args.adapter).full_name)}@{plain(args.alias)} was removed.")
 
 
 def _show_aliases(args: Namespace, found: list[Alias]) -> None:
     if args.json:
         for one in found:
             data = {key: value for key, value in one.data.items() if key != "name"}
-            emit({"adapter": args.adapter, "alias": one.name, **data})
+            emit({**_named(args), "alias": one.name, **data})
         return
     if not found:
         note("lorary: no aliases")
@@ -98,13 +111,14 @@ def _show_aliases(args: Namespace, found: list[Alias]) -> None:
         [
             one.name,
             f"{one.version} ({one.state})" if one.state == "withdrawn" else one.version or "-",
-            one.revision[:12],
+            *([] if _is_pack(args) else [one.revision[:12]]),
             one.moved_at[:10],
             one.moved_by,
         ]
         for one in found
     ]
-    show(table([["ALIAS", "VERSION", "REVISION", "SINCE", "BY"], *rows]))
+    revision = [] if _is_pack(args) else ["REVISION"]
+    show(table([["ALIAS", "VERSION", *revision, "SINCE", "BY"], *rows]))
 
 
 def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
@@ -112,7 +126,7 @@ def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
         for move in moves:
             emit(
                 {
-                    "adapter": args.adapter,
+                    **_named(args),
                     "alias": args.alias,
                     "before": move.before or None,
                     "after": move.after or None,
@@ -129,7 +143,9 @@ def _show_moves(args: Namespace, moves: tuple[Move, ...]) -> None:
 
 
 def _configure_yank(parser: Parser) -> None:
-    parser.add_argument("reference", metavar="OWNER/NAME@VERSION", help="the version")
+    parser.add_argument(
+        "reference", metavar="OWNER/NAME@VERSION", help="the version: v3 or a revision"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--reason", metavar="TEXT", help="reason, shown to everyone")
     what.add_argument("--undo", action="store_true", help="restore a yanked version")
@@ -140,7 +156,7 @@ def _yank(args: Namespace) -> int:
     reference = _exact(args.reference)
     with client.Hub(args.endpoint) as hub:
         was_yanked = not args.undo or hub.version(reference).state == "yanked"
-        version = hub.restore(reference) if args.undo else hub.yank(reference, _reason(args))
+        version = hub.restore(reference) if args.undo else hub.yank(reference, reason_of(args))
     if args.json:
         emit(
             {
@@ -160,13 +176,14 @@ def _yank(args: Namespace) -> int:
 def _exact(text: str) -> client.Reference:
     reference = client.Reference.parse(text)
     if not reference.rev:
-        message = "specify the version: OWNER/NAME@VERSION"
+        message = "specify the version by its number: OWNER/NAME@v3"
         raise UsageError(message)
     return reference
 
 
-def _reason(args: Namespace) -> str:
-    if not args.reason.strip():
+def reason_of(args: Namespace) -> str:
+    """Return ``--reason``. Raises UsageError: there is none."""
+    if not (args.reason or "").strip():
         message = "--reason needs a sentence"
         raise UsageError(message)
     return str(args.reason)
@@ -174,7 +191,9 @@ def _reason(args: Namespace) -> str:
 
 def _configure_withdraw(parser: Parser) -> None:
     parser.add_argument(
-        "reference", metavar="OWNER/NAME[@VERSION]", help="the version, or with --all the adapter"
+        "reference",
+        metavar="OWNER/NAME[@VERSION]",
+        help="the version (v3 or a revision), or with --all the adapter",
     )
     parser.add_argument(
         "--reason", metavar="TEXT", required=True, help="reason, shown to everyone permanently"
@@ -189,11 +208,11 @@ def _configure_withdraw(parser: Parser) -> None:
 
 
 def _withdraw(args: Namespace) -> int:
-    reference, reason = client.Reference.parse(args.reference), _reason(args)
+    reference, reason = client.Reference.parse(args.reference), reason_of(args)
     if args.all == bool(reference.rev):
         message = "specify a version, or the adapter alone with --all"
         raise UsageError(message)
-    if not args.yes and not _is_sure(str(reference)):
+    if not args.yes and not is_sure(str(reference), "its files and pictures"):
         note("lorary: nothing was changed")
         return 1
     with client.Hub(args.endpoint) as hub:
@@ -209,8 +228,8 @@ def _withdraw(args: Namespace) -> int:
     return 0
 
 
-def _is_sure(name: str) -> bool:
-    """Ask on the terminal.
+def is_sure(name: str, what: str) -> bool:
+    """Ask on the terminal whether something and ``what`` it has are to be deleted.
 
     Raises:
         UsageError: there is none.
@@ -218,7 +237,7 @@ def _is_sure(name: str) -> bool:
     if not sys.stdin.isatty():
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)
-    note(f"{plain(name)} and its files and pictures will be deleted. This cannot be undone.")
+    note(f"{plain(name)} and {what} will be deleted. This cannot be undone.")
     sys.stderr.write(f"Type {plain(name)} to continue: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == name
@@ -232,7 +251,7 @@ COMMANDS = {
         "  lorary alias studio/noir stable v3 --expect v2\n"
         "  lorary alias studio/noir stable --history",
         _configure_alias,
-        _alias,
+        run_alias,
     ),
     "yank": Command(
         "Yank a version: it stays available, but is no longer offered by default.",

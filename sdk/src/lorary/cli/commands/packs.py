@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands import exports
+from lorary.cli.commands import exports, pack_curation
 from lorary.cli.commands.catalogue import RATINGS
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
@@ -34,8 +34,9 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="WORD|OWNER/NAME|FILE",
-        help="list: words to search for; else the pack, and for publish its manifest (JSON)",
+        metavar="WORD|OWNER/NAME[@VERSION]|FILE|ALIAS",
+        help="list: words to search for; else the pack, perhaps @VERSION; for publish its "
+        "manifest (JSON), for alias an alias and its new VERSION",
     )
     parser.add_argument("--title", help="create, edit: the title")
     parser.add_argument("--summary", help="create, edit: one or two sentences")
@@ -63,6 +64,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
     )
+    pack_curation.configure(parser)
     add_endpoint(parser)
 
 
@@ -231,6 +233,8 @@ def _only(args: Namespace, message: str) -> str:
 _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
     "list": _list, "show": _show, "create": _create, "edit": _edit, "publish": _publish,
     "export": exports.export,
+    "yank": pack_curation.yank, "restore": pack_curation.restore,
+    "withdraw": pack_curation.withdraw, "alias": pack_curation.alias,
 }  # fmt: skip
 
 
@@ -295,15 +299,17 @@ def _pulled_lines(pulled: PulledPack) -> list[str]:
 
 COMMANDS = {
     "pack": Command(
-        "List packs, show one, create or edit one, publish a version of it, or export one for\n"
-        "another tool. A pack is a ready-made look: adapter versions with strengths, a prompt\n"
-        "template and settings. Download its files with lorary pull pack:OWNER/NAME.",
+        "List packs, show one, create or edit one, publish, yank or withdraw a version of it,\n"
+        "move its aliases, or export it for another tool. A pack is a ready-made look: adapter\n"
+        "versions with strengths, a prompt template and settings.\n"
+        "Download one with lorary pull pack:OWNER/NAME.",
         "  lorary pack list evening --family sdxl\n"
         "  lorary pack show studio/dusk@v2\n"
         '  lorary pack create studio/dusk --title "Dusk" --kind lighting --tag evening\n'
         '  lorary pack publish studio/dusk dusk.json --notes "Less grain."\n'
         "  lorary pack export studio/dusk@v2 --for comfyui --form ui --out dusk.json\n"
-        "  lorary pack export studio/dusk --for diffusers --variant sdxl > dusk.py",
+        "  lorary pack export studio/dusk --for diffusers --variant sdxl > dusk.py\n"
+        "  lorary pack alias studio/dusk stable v3 --expect v2",
         _configure,
         _pack,
     ),

@@ -1,0 +1,1 @@
+"""Pages that adapters and packs share, because both have versions."""
