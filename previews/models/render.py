@@ -204,7 +204,10 @@ class Layer(models.Model):
 class Tryout(models.Model):
     """A render of a stack for one user, private until shared and deleted when it expires.
 
-    ``key`` is random, so that the address of a shared one cannot be guessed.
+    ``key`` is random, so that the address of a shared one cannot be guessed. Try-outs that were
+    requested together, such as the cells of a grid, are a group: ``first`` is the first of them,
+    which has none itself. ``mix`` is the query string of the mixer for the first of a group, empty
+    if it was requested elsewhere.
     """
 
     key = models.UUIDField(default=uuid4, unique=True, editable=False)
@@ -212,6 +215,10 @@ class Tryout(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tryouts"
     )
     render = models.OneToOneField(Render, on_delete=models.CASCADE, related_name="tryout")
+    first = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, related_name="others", null=True, blank=True
+    )
+    mix = models.TextField(blank=True, default="", db_default="")
     is_shared = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(db_index=True)

@@ -26,6 +26,8 @@ from registry.names import has_control
 #: Maximum number of versions in a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
 
+MAX_GUIDANCE = 50
+
 _STEP = 8
 #: Limits as factors of the base's own sides, pixels (time and memory grow with them) and steps.
 _LEAST_SIDE, _MOST_SIDE = 0.5, 1.5
@@ -49,6 +51,7 @@ class TryoutRequest:
     width: int | None = None
     height: int | None = None
     steps: int | None = None
+    guidance: float | None = None
     uses_triggers: bool = True
     compares: bool = False
 
@@ -177,6 +180,7 @@ def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
             steps=request.steps or own.steps,
             width=request.width or own.width,
             height=request.height or own.height,
+            guidance=own.guidance if request.guidance is None else request.guidance,
             negative=own.negative if request.negative is None else request.negative,
             trigger="none",
         )
@@ -245,3 +249,5 @@ def _number_faults(request: TryoutRequest, limits: Limits) -> Iterator[tuple[str
         yield "seed", _("Enter a whole number from 0 to %(n)d.") % {"n": MAX_SEED}
     if request.steps is not None and not 1 <= request.steps <= limits.most_steps:
         yield "steps", _("Enter a number from 1 to %(n)d.") % {"n": limits.most_steps}
+    if request.guidance is not None and not 0 <= request.guidance <= MAX_GUIDANCE:
+        yield "guidance", _("Enter a number from 0 to %(n)d.") % {"n": MAX_GUIDANCE}
