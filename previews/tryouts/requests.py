@@ -117,11 +117,17 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
         raise _refused(_("Enter a strength from −%(n)s to %(n)s.") % {"n": limit})
     may_see = set(selectors.triable_by(user, versions).values_list("pk", flat=True))
     for version in versions:
-        _require_triable(version, is_visible=version.pk in may_see)
+        require_triable(version, is_visible=version.pk in may_see)
     return _family_of(versions)
 
 
-def _require_triable(version: Version, *, is_visible: bool) -> None:
+def require_triable(version: Version, *, is_visible: bool) -> None:
+    """Raise NotFound or StateConflict unless a version can be tried.
+
+    Args:
+        version: The version.
+        is_visible: Whether it is one of ``selectors.triable_by``.
+    """
     if not is_visible and version.state in OUT_STATES:
         raise NotFound(_("There is no such adapter."))
     if not is_visible:

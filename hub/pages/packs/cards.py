@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import family_label
+from hub.pages.pictures.mixer_packs import mixer_address
 from registry.models import LookKind, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts
 from registry.packs.parts import Part, PartState
@@ -67,6 +68,7 @@ class ShownVariant:
         before, after: The prompt template around the place of the subject.
         settings: What it sets, as label and value; the base model's own settings are left out.
         missing: Number of parts that are gone.
+        mixer: URL of the mixer with it; empty if the mixer cannot render it.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ShownVariant:
     settings: tuple[tuple[str, str], ...]
     parts: tuple[ShownPart, ...]
     missing: int
+    mixer: str
 
 
 def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -> list[PackCard]:
@@ -177,6 +180,7 @@ def _variant(
         settings=tuple(_settings(written)),
         parts=tuple(_part(part, said) for part, said in zip(parts, written["parts"], strict=True)),
         missing=sum(not part.is_at_hand for part in parts),
+        mixer=mixer_address(variant, written, parts),
     )
 
 

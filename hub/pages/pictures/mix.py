@@ -103,7 +103,8 @@ class Mix:
         pairs += [("strength", row.strength) for row in self.rows]
         pairs += [("mute", row.name) for row in self.rows if row.is_muted]
         if self.mode == AB:
-            pairs += [("b", row.b) for row in self.rows]
+            has_own = any(row.b for row in self.rows)
+            pairs += [("b", row.b) for row in self.rows if has_own]
             pairs += [("mute_b", row.name) for row in self.rows if row.is_muted_in_b]
         axes = ("x", "y", "xs", "ys") if self.mode == GRID else ()
         rest = {name: getattr(self, name) for name in ("mode", *axes, "q")}
