@@ -106,7 +106,7 @@ def advice_of(versions: Iterable[int]) -> dict[int, dict[str, Any]]:
 
 
 def unrenderable(versions: Iterable[int]) -> set[int]:
-    """Return the versions whose files the renderer refused: their renders failed, and none is ready."""
+    """Return the versions whose renders all failed, because the renderer refuses their files."""
     rows = Render.objects.filter(kind=RenderKind.PREVIEW, version__in=list(versions))
     states: dict[int, set[str]] = {}
     for version, state in rows.values_list("version", "state"):

@@ -190,16 +190,20 @@ class Mix:
         Raises:
             MixInvalid: there is nothing to render, or a value is not valid.
         """
-        found = [self._stack()]
-        if self.mode == AB:
-            found.append(self._stack(is_b=True))
-            if found[0] == found[1]:
-                raise MixInvalid(Fault.SAME)
-        elif self.mode == GRID:
-            found = self._cells()
+        found = self._cells() if self.mode == GRID else self.sides()
         if not found or not all(found):
             raise MixInvalid(Fault.EMPTY)
+        if self.mode == AB and found[0] == found[1]:
+            raise MixInvalid(Fault.SAME)
         return found
+
+    def sides(self) -> list[Stack]:
+        """Return the stack of A, and that of B if they are compared.
+
+        Raises:
+            MixInvalid: a strength is not a number.
+        """
+        return [self._stack(), self._stack(is_b=True)] if self.mode == AB else [self._stack()]
 
     def _stack(self, *, is_b: bool = False) -> Stack:
         if is_b:

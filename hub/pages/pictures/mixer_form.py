@@ -197,7 +197,7 @@ class Mixer:
         if self.mix.mode == GRID:
             return []
         try:
-            stacks = self.mix.stacks()
+            stacks = self.mix.sides()
         except MixInvalid:
             return []
         names = ("A", "B") if self.mix.mode == AB else ("",)
@@ -237,7 +237,9 @@ class Mixer:
             Invalid: the mix cannot be rendered.
         """
         if self.faults:
-            raise Invalid(_("Remove what cannot be rendered, or render without it."))
+            text = _("Nothing was rendered, because adapters were left out of the mix. The reasons "
+                     "are above it. Render again to go on without them.")  # fmt: skip
+            raise Invalid(text)
         try:
             stacks = self.mix.stacks()
         except MixInvalid as error:

@@ -95,7 +95,8 @@ def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
         manifest = manifest_of(found)
         card = _card_of(found)
         _check(user, manifest, card)
-        pack = packs.create(actor=user, **form.cleaned_data, **card)
+        title, name = form.cleaned_data["title"], form.cleaned_data["name"]
+        pack = packs.create(actor=user, owner=None, name=name, title=title, **card)
         publish.publish(actor=user, pack=pack, manifest=manifest)
     except (NameInvalid, NameTaken) as error:
         accept_faults(form, {"name": str(error.detail)}, "")
@@ -130,8 +131,8 @@ def manifest_of(found: Mixer) -> dict[str, Any]:
         Invalid: the mix cannot be rendered, or a setting is not valid.
     """
     if not found.form.is_valid():
-        texts = (f"{name}: {' '.join(said)}" for name, said in found.form.errors.items())
-        raise Invalid(" ".join(map(str, texts)))
+        texts = (f"{name}: {' '.join(map(str, said))}" for name, said in found.form.errors.items())
+        raise Invalid(" ".join(texts))
     fields = found.form.cleaned_data
     versions = {row.name: row.version for row in found.rows}
     parts = [
