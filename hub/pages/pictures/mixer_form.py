@@ -38,7 +38,7 @@ Viewer = User | AnonymousUser
 FOUND, SUGGESTED = 6, 3
 #: Number of adapters that a search looks through.
 _LOOKED_THROUGH = 24
-#: Two adapters of one of these kinds fight if both have at least this strength.
+#: Two adapters of one of these kinds fight if both are stronger than this.
 _FIGHTING, HIGH = (Kind.STYLE, Kind.CHARACTER), 0.6
 #: Above this sum of strengths, pictures often lose their subject.
 MUDDY = 1.5
@@ -213,13 +213,13 @@ class Mixer:
             alike = [
                 row.title
                 for row in rows
-                if row.version.adapter.kind == kind and abs(strengths[row.name]) >= HIGH
+                if row.version.adapter.kind == kind and abs(strengths[row.name]) > HIGH
             ]
             if len(alike) > 1:
                 facts = {"one": alike[0], "other": alike[1], "kind": str(kind.label).lower()}
                 text = _(
                     "“%(one)s” and “%(other)s” fight: both are of the type “%(kind)s” and strong. "
-                    "Lower one below 0.6, or mute it."
+                    "Lower one to 0.6 or less, or mute it."
                 )
                 yield text % facts
         total = sum(map(abs, strengths.values()))
