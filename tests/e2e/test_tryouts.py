@@ -142,7 +142,7 @@ def test_a_mix_is_put_together_and_its_pictures_come(
         page.click("label:has([value=xy])")
         page.fill("[name=xs]", "0 1")
         page.click("button[value=render]")
-        page.wait_for_function("document.querySelectorAll('.grid img:not(.blur)').length == 2")
+        page.locator(".grid picture img").nth(1).wait_for(timeout=90_000)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.click("button[name=drop]")
         page.wait_for_selector("#mixer:has-text('The mix is empty')")
