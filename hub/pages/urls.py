@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
@@ -21,9 +24,15 @@ from hub.pages.packs import publishing as pack_publishing
 from hub.pages.packs import tryouts as pack_tryouts
 from hub.pages.packs import versions as pack_versions
 from hub.pages.packs import views as packs
-from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
+from hub.pages.pictures import covers, gallery, media, mixer, mixer_packs, previews, reports
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
+
+
+def _moved(name: str) -> Callable[..., HttpResponseBase]:
+    """Return a view that redirects an earlier address for good, with its query."""
+    return RedirectView.as_view(pattern_name=name, permanent=True, query_string=True)
+
 
 OF_ADAPTER = [
     path("edit", page(edits.edit), name="adapter-edit"),
@@ -92,17 +101,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operator/panel", page(operator.panel), name="operator-panel"),
     path("operator/workers/<int:worker_id>", page(operator.worker), name="operator-worker"),
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
-    path("try", page(tryouts.tryout_page), name="try"),
-    path("try/stack", page(tryouts.stack), name="try-stack"),
-    path("try/strip", page(tryouts.strip), name="try-strip"),
-    path("try/search", page(tryouts.search), name="try-search"),
-    path("try/<uuid:key>", page(tryouts.show), name="tryout"),
-    path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
-    path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
     path("packs/try", page(pack_tryouts.begin), name="pack-try"),
     path("packs/try/<uuid:key>", page(pack_tryouts.show), name="pack-tryout"),
     path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),
     path("packs/try/<uuid:key>/<str:verb>", page(pack_tryouts.act), name="pack-tryout-act"),
+    path("mixer", page(mixer.mixer), name="mixer"),
+    path("mixer/pack", page(mixer_packs.save), name="mixer-pack"),
+    path("mixer/strip", page(mixer.strip), name="mixer-strip"),
+    path("mixer/<uuid:key>", page(mixer.show), name="tryout"),
+    path("mixer/<uuid:key>/state", page(mixer.state), name="tryout-state"),
+    path("mixer/<uuid:key>/<str:verb>", page(mixer.act), name="tryout-act"),
+    path("try", page(_moved("mixer"))),
+    path("try/<uuid:key>", page(_moved("tryout"))),
     path("packs", page(packs.index), name="packs"),
     path("packs/new", page(pack_publishing.create), name="pack-create"),
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),

@@ -234,7 +234,9 @@ class Tryout(models.Model):
 
     ``key`` is random, so that the address of a shared one cannot be guessed. Without a ``user`` it
     is a visitor's, who had no account, and whoever has the key sees it. One of a pack has the name
-    of the ``variant`` and the ``subject`` that was entered.
+    of the ``variant`` and the ``subject`` that was entered. Try-outs that were requested together, such as the cells of a grid, are a group: ``first`` is the first of them,
+    which has none itself. ``mix`` is the query string of the mixer for the first of a group, empty
+    if it was requested elsewhere.
     """
 
     key = models.UUIDField(default=uuid4, unique=True, editable=False)
@@ -251,6 +253,10 @@ class Tryout(models.Model):
     variant = models.CharField(max_length=48, blank=True, default="", db_default="")
     subject = models.TextField(blank=True, default="", db_default="")
     render = models.OneToOneField(Render, on_delete=models.CASCADE, related_name="tryout")
+    first = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, related_name="others", null=True, blank=True
+    )
+    mix = models.TextField(blank=True, default="", db_default="")
     is_shared = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(db_index=True)

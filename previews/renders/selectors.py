@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,22 @@ def previews_of(version: Version) -> Previews:
         groups[:1] = [sorted([*unknown, *first], key=lambda render: -render.pk)]
     found = [_of_base(renders) for renders in groups]
     return replace(found[0], others=tuple(found[1:])) if found else Previews()
+
+
+def advice_of(versions: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return version id → the strength advice of its newest finished render of pictures."""
+    rows = renders_with_pictures().filter(version__in=list(versions), output=Output.IMAGE)
+    pairs = rows.order_by("-rank", "pk").values_list("version", "advice")
+    return {pk: advice for pk, advice in pairs if pk and "distances" in advice}
+
+
+def unrenderable(versions: Iterable[int]) -> set[int]:
+    """Return the versions whose renders all failed, because the renderer refuses their files."""
+    rows = Render.objects.filter(kind=RenderKind.PREVIEW, version__in=list(versions))
+    states: dict[int, set[str]] = {}
+    for version, state in rows.values_list("version", "state"):
+        states.setdefault(version or 0, set()).add(state)
+    return {pk for pk, found in states.items() if found == {RenderState.FAILED}}
 
 
 def _place(renders: Sequence[Render]) -> tuple[Any, ...]:

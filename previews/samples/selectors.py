@@ -44,7 +44,9 @@ def companions(user: User | AnonymousUser | None, adapter: Adapter, limit: int) 
 
 def _of_tryouts(adapter: Adapter) -> list[int]:
     """Return the adapter of each other layer in shared try-outs that include this adapter."""
-    mine = Layer.objects.filter(version__adapter=adapter, render__tryout__is_shared=True)
+    mine = Layer.objects.filter(
+        version__adapter=adapter, render__tryout__is_shared=True, render__tryout__first=None
+    )
     renders = list(mine.order_by("-id").values_list("render", flat=True)[:NEWEST])
     layers = Layer.objects.filter(render__in=renders).exclude(version__adapter=adapter)
     return list(layers.values_list("version__adapter", flat=True))

@@ -26,6 +26,8 @@ from registry.names import has_control
 #: Maximum number of versions in a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
 
+MAX_GUIDANCE = 50
+
 _STEP = 8
 #: Limits as factors of the base's own sides, pixels (time and memory grow with them) and steps.
 _LEAST_SIDE, _MOST_SIDE = 0.5, 1.5
@@ -49,6 +51,7 @@ class TryoutRequest:
     width: int | None = None
     height: int | None = None
     steps: int | None = None
+    guidance: float | None = None
     uses_triggers: bool = True
     compares: bool = False
 
@@ -114,11 +117,17 @@ def require_stack(user: User, layers: Sequence[tuple[Version, float]]) -> str:
         raise _refused(_("Enter a strength from −%(n)s to %(n)s.") % {"n": limit})
     may_see = set(selectors.triable_by(user, versions).values_list("pk", flat=True))
     for version in versions:
-        _require_triable(version, is_visible=version.pk in may_see)
+        require_triable(version, is_visible=version.pk in may_see)
     return _family_of(versions)
 
 
-def _require_triable(version: Version, *, is_visible: bool) -> None:
+def require_triable(version: Version, *, is_visible: bool) -> None:
+    """Raise NotFound or StateConflict unless a version can be tried.
+
+    Args:
+        version: The version.
+        is_visible: Whether it is one of ``selectors.triable_by``.
+    """
     if not is_visible and version.state in OUT_STATES:
         raise NotFound(_("There is no such adapter."))
     if not is_visible:
@@ -177,6 +186,7 @@ def recipe_of(request: TryoutRequest, base: Base) -> tuple[Recipe, list[str]]:
             steps=request.steps or own.steps,
             width=request.width or own.width,
             height=request.height or own.height,
+            guidance=own.guidance if request.guidance is None else request.guidance,
             negative=own.negative if request.negative is None else request.negative,
             trigger="none",
         )
@@ -255,3 +265,5 @@ def _number_faults(request: TryoutRequest, limits: Limits) -> Iterator[tuple[str
         yield "seed", _("Enter a whole number from 0 to %(n)d.") % {"n": MAX_SEED}
     if request.steps is not None and not 1 <= request.steps <= limits.most_steps:
         yield "steps", _("Enter a number from 1 to %(n)d.") % {"n": limits.most_steps}
+    if request.guidance is not None and not 0 <= request.guidance <= MAX_GUIDANCE:
+        yield "guidance", _("Enter a number from 0 to %(n)d.") % {"n": MAX_GUIDANCE}

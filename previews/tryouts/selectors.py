@@ -70,6 +70,21 @@ def triable_by(user: Viewer, versions: Iterable[Version] | None = None) -> Query
     return rows if versions is None else rows.filter(pk__in=[one.pk for one in versions])
 
 
+def group_of(tryout: Tryout) -> QuerySet[Tryout]:
+    """Return the try-outs that were requested together with one, itself included, in order."""
+    first = tryout.first_id or tryout.pk
+    return Tryout.objects.filter(Q(pk=first) | Q(first=first)).order_by("pk")
+
+
+def get_group(user: Viewer, key: UUID) -> list[Tryout]:
+    """Return the group of a try-out; all of it is visible, or nothing."""
+    rows = group_of(get(user, key))
+    found = list(_with_all(rows.filter(pk__in=visible_to(user).values("pk"))))
+    if len(found) < rows.count():
+        raise NotFound(_("There is no such try-out. It may have expired."))
+    return found
+
+
 def visible_to(user: Viewer) -> QuerySet[Tryout]:
     """Return the try-outs that a user can see."""
     hidden = Layer.objects.filter(render=OuterRef("render")).exclude(
@@ -144,8 +159,12 @@ def require_visible(user: Viewer, tryout: Tryout, *, key: str) -> None:
         raise NotFound(_("There is no such picture."))
 
 
-def shown(tryout: Tryout) -> TryoutStatus:
-    """Return a try-out with its pictures and progress."""
+def shown(tryout: Tryout, *, has_place: bool = True) -> TryoutStatus:
+    """Return a try-out with its pictures and progress.
+
+    Args:
+        has_place: Whether to look up its position in the queue, which takes several queries.
+    """
     render = tryout.render
     previews = of_render(render)
     if tryout.user_id is None:
@@ -155,7 +174,7 @@ def shown(tryout: Tryout) -> TryoutStatus:
     done = total if previews.state == RenderState.READY else 0
     if previews.state == RenderState.RUNNING and render.job is not None:
         done = min(total, render.job.done)
-    has_place = previews.state in {RenderState.QUEUED, RenderState.RUNNING}
+    has_place = has_place and previews.state in {RenderState.QUEUED, RenderState.RUNNING}
     return TryoutStatus(tryout, previews, done, total, position_of(render) if has_place else None)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -28,12 +32,14 @@ from previews.models import (
 )
 from previews.render import Base
 from previews.render import Recipe as RecipeValue
+from previews.render.recipe import MAX_SEED
 from previews.renders import services as renders
 from previews.renders.messages import no_renderer
-from previews.tryouts import requests, selectors
+from previews.tryouts import requests as checks
+from previews.tryouts import selectors
 from previews.tryouts.requests import TryoutRequest
 from registry.accounts import permissions
-from registry.errors import Forbidden, NotFound, RateLimited, StateConflict
+from registry.errors import Forbidden, Invalid, NotFound, RateLimited, StateConflict
 from registry.models import Adapter, JobState, User
 
 DAY = timedelta(days=1)
@@ -41,31 +47,67 @@ DAY = timedelta(days=1)
 _RETRY_S = 10
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A checked request."""
+
+    request: TryoutRequest
+    base: Base
+    recipe: RecipeValue
+    words: list[str]
+
+
 def create(*, actor: User, request: TryoutRequest) -> Tryout:
-    """Queue a try-out, which only its user can see until it is shared.
+    """Queue a try-out; see ``create_group``."""
+    return create_group(actor=actor, requests=[request])
+
+
+def create_group(*, actor: User, requests: Sequence[TryoutRequest], mix: str = "") -> Tryout:
+    """Queue try-outs with the same seed, which only their user can see until they are shared.
+
+    Args:
+        actor: Who requests them.
+        requests: One for each stack.
+        mix: Query string of the mixer that shows them.
+
+    Returns:
+        The first one. All of them are shown, shared and removed together.
 
     Raises:
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
         Forbidden: the token is bound, and the stack does not include what it is bound to.
         Invalid, NotFound, StateConflict: see ``requests.require_stack`` and ``recipe_of``; also
-            or there is no base model for the family.
+            if there is no base model for the family, or a day does not allow so many.
         RateLimited: the user has too many open try-outs, or too many in 24 hours.
     """
     user = permissions.require_scope(actor, "write")
+    seed = secrets.randbelow(MAX_SEED + 1)
+    seeded = [replace(one, seed=seed) if one.seed is None else one for one in requests]
+    prepared = [_prepare(user, request) for request in seeded]
+    with transaction.atomic():
+        require_room(user, len(prepared))
+        first = _queue(user, prepared[0], mix=mix)
+        for one in prepared[1:]:
+            _queue(user, one, first=first)
+    return first
+
+
+def _prepare(user: User, request: TryoutRequest) -> _Prepared:
     require_covered(user, [version.adapter for version, _strength in request.layers])
-    family = requests.require_stack(user, request.layers)
+    family = checks.require_stack(user, request.layers)
     base = worker_bases.base_for(family)
     if base is None:
         raise StateConflict(no_renderer(family), state=RenderState.WAITING)
-    recipe, words = requests.recipe_of(request, base)
+    return _Prepared(request, base, *checks.recipe_of(request, base))
+
+
+def _queue(user: User, one: _Prepared, **group: Any) -> Tryout:  # noqa: ANN401 - columns
     layers = [
         Layer(position=position, version=version, strength=strength)
-        for position, (version, strength) in enumerate(request.layers)
+        for position, (version, strength) in enumerate(one.request.layers)
     ]
-    with transaction.atomic():
-        require_room(user)
-        render = render_of(recipe, base, layers, words)
-        return begin(tryout=Tryout(user=user, render=render))
+    render = render_of(one.recipe, one.base, layers, one.words)
+    return begin(tryout=Tryout(user=user, render=render, **group))
 
 
 def render_of(
@@ -107,15 +149,20 @@ def require_covered(user: User, adapters: Iterable[Adapter]) -> None:
         raise Forbidden(text % {"bound": token.bound_to}, bound_to=token.bound_to)
 
 
-def require_room(user: User) -> None:
+def require_room(user: User, count: int = 1) -> None:
     """Raise ``RateLimited`` if the user has requested too many; call it in the transaction.
 
-    Removed try-outs also count, because removing them would otherwise avoid the limit.
+    A group counts once as open, and with all its try-outs for 24 hours. Removed try-outs also
+    count, because removing them would otherwise avoid the limit.
     """
     User.objects.select_for_update().get(pk=user.pk)  # concurrent requests wait here
     limits, now = settings.LORARY, timezone.now()
+    per_day = limits.tryouts_per_day
+    if count > per_day:
+        text = _("These are %(count)d pictures; at most %(n)d are possible in 24 hours.")
+        raise Invalid(text % {"count": count, "n": per_day})
     mine = Tryout.objects.filter(user=user)
-    if _unfinished(mine).count() >= limits.tryouts_open:
+    if _open_groups(mine) >= limits.tryouts_open:
         n = limits.tryouts_open
         text = ngettext(
             "One try-out at a time. Wait until yours is done, or remove it.",
@@ -123,23 +170,24 @@ def require_room(user: User) -> None:
             n,
         )
         raise RateLimited(text % {"n": n}, retry_after=_RETRY_S, limit=n)
-    per_day = limits.tryouts_per_day
-    today = mine.filter(created_at__gt=now - DAY).order_by("-created_at")[per_day - 1 : per_day]
-    oldest = today.values_list("created_at", flat=True).first()
-    if oldest is not None:
-        wait = max(1, round((oldest + DAY - now).total_seconds()))
+    today = mine.filter(created_at__gt=now - DAY).order_by("-created_at")
+    # The try-out that must be older than a day before so many fit.
+    oldest = today[per_day - count : per_day - count + 1].values_list("created_at", flat=True)
+    if (began := oldest.first()) is not None:
+        wait = max(1, round((began + DAY - now).total_seconds()))
         text = _("You have reached the limit of %(n)d try-outs in 24 hours. Try again later.")
         raise RateLimited(text % {"n": per_day}, retry_after=wait, limit=per_day)
 
 
-def _unfinished(tryouts: QuerySet[Tryout]) -> QuerySet[Tryout]:
-    """Return the open try-outs, without those whose job failed or was cancelled."""
+def _open_groups(tryouts: QuerySet[Tryout]) -> int:
+    """Return how many groups are open, without those whose jobs failed or were cancelled."""
     ended = [JobState.FAILED, JobState.CANCELLED]
-    return tryouts.filter(render__state__in=OPEN_STATES).exclude(render__job__state__in=ended)
+    rows = tryouts.filter(render__state__in=OPEN_STATES).exclude(render__job__state__in=ended)
+    return rows.order_by().values(group=Coalesce("first_id", "pk")).distinct().count()
 
 
 def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
-    """Share a try-out with everyone who has its address, or stop sharing it.
+    """Share a try-out and its group with everyone who has its address, or stop sharing it.
 
     Raises:
         NotFound: it does not exist, or is another user's.
@@ -149,13 +197,15 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
     tryout = selectors.get(user, key)
     if tryout.user_id != user.pk:
         raise NotFound(_("Only the user who requested a try-out can share it."))
+    selectors.group_of(tryout).update(is_shared=is_shared)
     tryout.is_shared = is_shared
-    tryout.save(update_fields=["is_shared"])
     return tryout
 
 
 def remove(*, actor: User, key: UUID) -> None:
-    """Stop a try-out and delete its pictures; the row is kept while it counts for the limit.
+    """Stop a try-out and its group, and delete their pictures.
+
+    The rows are kept while they count for the limit.
 
     A user can remove a try-out even if its adapters have become hidden.
 
@@ -164,8 +214,7 @@ def remove(*, actor: User, key: UUID) -> None:
         Unauthenticated, ScopeMissing: see ``permissions.require_scope``.
     """
     user = permissions.require_scope(actor, "write")
-    rows = Tryout.objects.select_related("render")
-    mine = rows.filter(selectors.own(user), expires_at__gt=timezone.now())
+    mine = Tryout.objects.filter(selectors.own(user), expires_at__gt=timezone.now())
     tryout = mine.filter(key=key).first()
     if tryout is None:
         raise NotFound(_("There is no such try-out. It may have expired."))
@@ -173,11 +222,12 @@ def remove(*, actor: User, key: UUID) -> None:
 
 
 def end(*, tryout: Tryout) -> None:
-    """Stop a try-out and delete its pictures."""
+    """Stop a try-out and its group, and delete their pictures."""
+    group = selectors.group_of(tryout)
     with transaction.atomic():
-        rows = Tryout.objects.filter(pk=tryout.pk)
-        rows.update(expires_at=timezone.now(), is_shared=False)
-        discard(render=tryout.render, reason=_("Removed."))
+        group.update(expires_at=timezone.now(), is_shared=False)
+        for one in group.select_related("render"):
+            discard(render=one.render, reason=_("Removed."))
 
 
 def discard(*, render: Render, reason: str) -> None:

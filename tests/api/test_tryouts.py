@@ -90,7 +90,7 @@ def test_asking_answers_where_to_look_and_when(as_ada: Caller, stack: dict[str, 
     assert answer.status_code == 202
     assert answer["Location"].endswith(f"/api/v1/tryouts/{document['key']}")
     assert answer["Retry-After"] == "2"
-    assert document["url"].endswith(f"/try/{document['key']}")
+    assert document["url"].endswith(f"/mixer/{document['key']}")
     assert document["layers"] == stack["layers"]
     assert (document["state"], document["images"], document["shared"]) == ("queued", [], False)
     assert document["queue"]["workers"] == 0
@@ -230,8 +230,8 @@ def seen(caller: Caller, document: dict[str, Any], picture: Image) -> set[int]:
     answers = [
         caller.send("get", f"tryouts/{key}"),
         caller.get(f"/media/images/{picture.pk}.png"),
-        caller.get(f"/try/{key}"),
-        caller.get(f"/try/{key}/state"),
+        caller.get(f"/mixer/{key}"),
+        caller.get(f"/mixer/{key}/state"),
     ]
     return {200 if answer.status_code in {200, 410} else answer.status_code for answer in answers}
 

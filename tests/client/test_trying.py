@@ -28,7 +28,7 @@ WORDS = ("try", "studio/noir@v3:0.8", "--prompt", "a lighthouse")
 def tryout(fake: FakeHub, state: str, **more: Any) -> dict[str, Any]:
     images = [{"id": 9, "url": "http://inside:8000/media/images/9.png", "prompt": "x", "seed": 7}]
     return {
-        "key": "0b1f", "url": f"{fake.url}/try/0b1f", "state": state, "reason": "",
+        "key": "0b1f", "url": f"{fake.url}/mixer/0b1f", "state": state, "reason": "",
         "progress": {"done": 2, "total": 8}, "queue": {"ahead": 0, "workers": 1},
         "layers": [{"adapter": "studio/noir", "version": "v3", "strength": 0.8}],
         "recipe": {"seeds": [7], "prompts": ["a lighthouse, noir style"]},
@@ -69,7 +69,7 @@ def test_a_stack_becomes_a_file(ready: FakeHub, run: Run, tmp_path: Path) -> Non
 def test_without_a_file_the_page_is_shown(ready: FakeHub, run: Run) -> None:
     ran = run(*WORDS)
     assert ran.code == 0
-    assert ran.out.splitlines()[0] == f"{ready.url}/try/0b1f"
+    assert ran.out.splitlines()[0] == f"{ready.url}/mixer/0b1f"
     assert not ready.requests("/media/")
 
 
@@ -175,7 +175,7 @@ def test_patience_ends_and_says_where_it_goes_on(
 ) -> None:
     monkeypatch.setattr("lorary.client.tryouts._TIMEOUT_S", -1.0)
     answer(fake, "tryouts$", tryout(fake, "queued"), 202)
-    with pytest.raises(TimedOut, match="/try/0b1f"):
+    with pytest.raises(TimedOut, match="/mixer/0b1f"):
         hub.try_stack(["studio/noir"], "a lighthouse")
     assert not fake.requests("^DELETE")
 

@@ -108,23 +108,29 @@ def test_many_at_once_do_not_pass_the_limit(quiet_hub: RunningHub) -> None:
     assert len(keys(person)) == 3
 
 
-def test_a_stack_is_put_together_and_its_picture_comes(
+def test_a_mix_is_put_together_and_its_pictures_come(
     hub: RunningHub, dora: tuple[Caller, str]
 ) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **PHONE)
-        visit.join("eve", next_="/try")
+        visit.join("eve", next_="/mixer")
         page = visit.page
         page.fill("#more", "noir")
         page.click(f"#found button[value='{dora[1]}@v1']")
-        page.wait_for_selector("[data-row]")
-        page.locator("[data-dial]").fill("0.6")
+        page.wait_for_url("**/mixer?layer=*")
+        slider = "[data-dial=A] [type=range]"
+        page.locator(slider).fill("0.6")
         assert page.input_value("[name=strength]") == "0.6"
         page.fill("[name=strength]", "-0.5")
-        assert page.input_value("[data-dial]") == "-0.5"
+        assert page.input_value(slider) == "-0.5"
         page.fill("[name=prompt]", PROMPT)
         page.fill("[name=width]", "160")
+        page.press("[name=width]", "Tab")
+        assert "strength=-0.5" in page.url  # before anything is rendered
+        assert "width=160" in page.url
+        page.evaluate("window.kept = true")
         page.click("button[value=render]")
+        page.wait_for_url("**/mixer/*-*")
         page.wait_for_selector("#result figure img", timeout=90_000)
         picture = page.locator("#result picture img")
         assert picture.get_attribute("width") == "160"
@@ -133,8 +139,14 @@ def test_a_stack_is_put_together_and_its_picture_comes(
         page.wait_for_selector("#own .frame.on picture img")  # without a reload
         assert page.locator("#own .frame.on .blank").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.click("label:has([value=xy])")
+        page.fill("[name=xs]", "0 1")
+        page.click("button[value=render]")
+        page.locator(".grid picture img").nth(1).wait_for(timeout=90_000)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.click("button[name=drop]")
-        page.wait_for_selector("#stack:has-text('The stack is empty')")
+        page.wait_for_selector("#mixer:has-text('The mix is empty')")
+        assert page.evaluate("window.kept")  # without a reload
         assert not visit.faults
         visit.close()
 
@@ -143,7 +155,7 @@ def test_a_stack_is_put_together_and_its_picture_comes(
 def test_it_works_without_a_script(hub: RunningHub, dora: tuple[Caller, str]) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)
-        visit.join("frank", next_="/try")
+        visit.join("frank", next_="/mixer")
         page = visit.page
         page.fill("#more", "noir")
         page.press("#more", "Enter")
@@ -151,7 +163,7 @@ def test_it_works_without_a_script(hub: RunningHub, dora: tuple[Caller, str]) ->
         page.fill("[name=prompt]", PROMPT)
         page.fill("[name=strength]", "0.4")
         page.press("[name=strength]", "Enter")  # the first button of the form takes nothing out
-        page.wait_for_url("**/try/*-*")
+        page.wait_for_url("**/mixer/*-*")
         page.wait_for_selector("#result figure img", timeout=90_000)
         page.click("button:has-text('Remove')")
         assert page.input_value("[name=prompt]") == PROMPT

@@ -41,7 +41,7 @@ ABOUT_ONE = [
     "/api/v1/adapters/ada/noir/versions/v1/files/noir.safetensors",
     "/media/covers/{version}.svg", "/media/cards/{version}.png", "/media/images/{image}.png",
     "/media/images/{image}/{digest}-128.webp",
-    "/api/v1/adapters", "/api/v1/me", "/settings/tokens", "/uploads", "/publish", "/try",
+    "/api/v1/adapters", "/api/v1/me", "/settings/tokens", "/uploads", "/publish", "/mixer",
     "/", "/browse", "/ada", "/help/use", "/nobody/nothing", "/signin",
 ]  # fmt: skip
 

@@ -378,7 +378,7 @@ def test_a_wide_list_has_columns(client: Client, noir: Adapter) -> None:
 def test_pages_without_a_search_of_their_own_have_one_in_their_head(
     client: Client, noir: Adapter
 ) -> None:
-    for path in ("/ada", "/ada/noir", "/help/use", "/signin", "/try"):
+    for path in ("/ada", "/ada/noir", "/help/use", "/signin", "/mixer"):
         assert client.get(path).content.decode().count('type="search"') >= 1, path
     for path in ("/", "/browse"):
         assert client.get(path).content.decode().count('name="q"') == 1, path

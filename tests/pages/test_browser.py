@@ -154,7 +154,7 @@ render(Version.objects.latest("id"), "ready", 20)
 
 #: What the page has where a worker has the base model.
 ADD_RECIPE_LINK = """document.querySelector("[data-about-sweep]").content.querySelector("p")
-  .insertAdjacentHTML("afterend", "<p><a data-use-recipe href='/try?steps=8'>Use it</a></p>")"""
+  .insertAdjacentHTML("afterend", "<p><a data-use-recipe href='/mixer?steps=8'>Use it</a></p>")"""
 
 
 def test_slider_film_and_choosers_are_one_control(
@@ -294,7 +294,7 @@ def test_nothing_on_any_page_keeps_people_out(
         "/uploads",
         "/settings/password",
         "/settings/tokens",
-        f"/try?add={name}/{name}@v1&q=none",
+        f"/mixer?add={name}/{name}@v1&q=none",
         f"{own}/edit",
         f"{own}/recipe",
         f"{own}/versions/v1/edit",

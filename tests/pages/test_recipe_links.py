@@ -57,7 +57,7 @@ def test_the_try_page_is_filled_in(
     client: Client, v1: Version, settings: Settings, tmp_path: Path
 ) -> None:
     serve(settings, tmp_path, "sd1")
-    url = recipe_links.try_url(v1, FACTS, strength=-0.5, is_plain=False)
+    url = recipe_links.mixer_url(v1, FACTS, strength=-0.5, is_plain=False)
     page = client.get(url).content.decode()
     assert "a harbour, fog</textarea>" in page
     assert 'value="-0.5"' in page

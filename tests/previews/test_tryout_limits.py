@@ -16,7 +16,7 @@ from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from registry import sweep
 from registry.adapters import services as adapters
-from registry.errors import NotFound, RateLimited
+from registry.errors import Invalid, NotFound, RateLimited
 from registry.jobs import queue, worker_process
 from registry.models import Job, Version, Worker
 from tests import catalogue
@@ -238,3 +238,53 @@ def test_pictures_that_were_taken_over_tell_nothing_of_the_pace(ada: User, v1: V
     place = selectors.shown(selectors.get(ada, asked.key)).place
     assert place is not None
     assert place.left_s is None
+
+
+# --- Groups -------------------------------------------------------------------------------------
+
+
+def test_a_group_has_one_seed_and_is_shared_and_removed_together(
+    ada: User, bob: User, v1: Version
+) -> None:
+    asked = [stack_of((v1, strength), seed=None) for strength in (0.4, 0.8)]
+    first = tryouts.create_group(actor=ada, requests=asked, mix="layer=x")
+    group = selectors.get_group(ada, first.key)
+    assert [one.first_id for one in group] == [None, first.pk]
+    assert [one.mix for one in group] == ["layer=x", ""]
+    assert len({one.render.recipe and one.render.recipe.digest for one in group}) == 1
+    assert selectors.get_group(ada, group[1].key) == group
+    for shared in (True, False):
+        tryouts.set_shared(actor=ada, key=first.key, is_shared=shared)
+        assert {one.is_shared for one in selectors.get_group(ada, first.key)} == {shared}
+    with pytest.raises(NotFound):
+        selectors.get_group(bob, first.key)
+    tryouts.remove(actor=ada, key=group[1].key)
+    assert not selectors.listing(ada)
+    with pytest.raises(NotFound):
+        selectors.get_group(ada, first.key)
+
+
+def test_a_group_is_seen_as_a_whole_or_not_at_all(
+    ada: User, bob: User, v1: Version, other: Version
+) -> None:
+    asked = [stack_of((v1, 1.0)), stack_of((other, 1.0))]
+    first = tryouts.create_group(actor=ada, requests=asked)
+    assert len(selectors.get_group(ada, first.key)) == 2
+    adapters.describe(actor=bob, adapter=other.adapter, visibility="private")
+    with pytest.raises(NotFound):
+        selectors.get_group(ada, first.key)
+
+
+def test_a_group_is_open_once_and_counts_fully_for_the_day(
+    ada: User, v1: Version, own_settings: Own
+) -> None:
+    own_settings(tryouts_open=2, tryouts_per_day=5)
+    three = [stack_of((v1, strength)) for strength in (0.2, 0.4, 0.6)]
+    tryouts.create_group(actor=ada, requests=three)
+    with pytest.raises(RateLimited) as caught:
+        tryouts.create_group(actor=ada, requests=three)
+    assert caught.value.facts["limit"] == 5
+    tryouts.create_group(actor=ada, requests=three[:2])
+    assert refusal(ada, stack_of((v1, 1.0))).facts["limit"] == 2  # of open ones
+    with pytest.raises(Invalid, match="6 pictures"):
+        tryouts.create_group(actor=ada, requests=[*three, *three])

@@ -44,7 +44,9 @@ _NUMBER = re.compile("[0-9]{1,6}")
 #: for search engines.
 DISALLOWED = ("/api/", "/browse?", "/xet/", "/*/resolve/", "/*.git/")
 #: Pages that need an account or are useless without one. Names of owners can begin the same way.
-FORMS = ("operator", "publish", "settings", "signin", "signout", "signup", "try", "uploads")
+FORMS = (
+    "mixer", "operator", "publish", "settings", "signin", "signout", "signup", "try", "uploads",
+)  # fmt: skip
 
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 

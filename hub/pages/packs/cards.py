@@ -12,6 +12,7 @@ from hub.pages.adapters.content_rating import asked_level, is_blurred
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import family_label
 from hub.pages.packs.exports import ToolLine, tool_lines
+from hub.pages.pictures.mixer_packs import mixer_address
 from previews.packs.selectors import covers_of as pack_covers_of
 from registry.models import LookKind, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts
@@ -85,6 +86,7 @@ class ShownVariant:
         missing: Number of parts that are gone.
         pull: The command that fetches the files.
         tools: Tools that it can be exported for; none if all parts are gone.
+        mixer: URL of the mixer with it; empty if the mixer cannot render it.
     """
 
     name: str
@@ -98,6 +100,7 @@ class ShownVariant:
     missing: int
     pull: str
     tools: tuple[ToolLine, ...]
+    mixer: str
 
 
 def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -> list[PackCard]:
@@ -217,6 +220,7 @@ def _variant(version: PackVersion, variant: PackVariant, parts: Sequence[Part]) 
         missing=missing,
         pull=f"{pull} --partial --to loras" if missing else f"{pull} --to loras",
         tools=tuple(tool_lines(version, variant)) if missing < len(parts) else (),
+        mixer=mixer_address(variant, written, parts),
     )
 
 

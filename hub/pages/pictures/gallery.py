@@ -71,7 +71,7 @@ class GalleryImage:
         rating: Label of its content rating; empty for “general”.
         show_url: URL of the page with the image unblurred; empty if it is not blurred.
         level: Level to request to see the blurred image.
-        try_url: URL of the try page with its settings, "" if they are unknown or nothing renders
+        mixer_url: URL of the mixer with its settings, "" if they are unknown or nothing renders
             them.
         recipe: The settings as other tools read them.
     """
@@ -83,7 +83,7 @@ class GalleryImage:
     rating: str = ""
     show_url: str = ""
     level: str = ""
-    try_url: str = ""
+    mixer_url: str = ""
     recipe: str = ""
 
     @property
@@ -199,12 +199,12 @@ def gallery_image_of(sample: ShownSample, *, can_render: bool = False) -> Galler
         alt=f"{title}: {words[:160]}" if words else title,
         settings=", ".join(_settings(facts)),
         used=[_used(item) for item in facts.get("resources", []) if item["kind"] != "checkpoint"],
-        try_url=_try_url(sample) if can_render and "prompt" in facts else "",
+        mixer_url=_mixer_url(sample) if can_render and "prompt" in facts else "",
         recipe=infotext(facts),
     )
 
 
-def _try_url(sample: ShownSample) -> str:
+def _mixer_url(sample: ShownSample) -> str:
     """Return the try page with the settings of an image, at the strength it claims to have."""
     version = sample.row.version
     own = f"{version.adapter.full_name}@"
@@ -214,7 +214,7 @@ def _try_url(sample: ShownSample) -> str:
         if "strength" in item and (item["matched"] or "").startswith(own)
     )
     strength = next((one for one in claimed if abs(one) <= MAX_STRENGTH), version.dial)
-    return recipe_links.try_url(version, sample.facts, strength=strength, is_plain=True)
+    return recipe_links.mixer_url(version, sample.facts, strength=strength, is_plain=True)
 
 
 def _settings(facts: dict[str, Any]) -> Iterator[str]:

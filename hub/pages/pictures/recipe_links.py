@@ -1,4 +1,4 @@
-"""Settings to reproduce a picture: a link to the try page, or text to paste."""
+"""Settings to reproduce a picture: a link to the mixer, or text to paste."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 from django.urls import reverse
 
+from hub.pages.pictures.mix import Mix, MixRow
 from hub.pages.pictures.strength_slider import Sweep
-from hub.pages.pictures.tryout_form import TryoutInput
 from hub.templatetags.lorary import strength as written
 from previews import worker_bases
 from previews.render.recipe import MAX_PROMPT_CHARACTERS
 from previews.tryouts import selectors as tryouts
 from registry.models import OUT_STATES, Version
 
-#: How other tools name adapters inside a prompt; the try page lists them apart from it.
+#: How other tools name adapters inside a prompt; the mixer lists them apart from it.
 _TAG = re.compile(r"\s{0,99}<(?:lora|lyco|hypernet):[^<>]{1,200}>")
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRecipe:
-    """The settings of a picture: ``url`` of the try page, "" if it cannot render it; ``text``."""
+    """The settings of a picture: ``url`` of the mixer, "" if it cannot render it; ``text``."""
 
     prompt: str
     negative: str
@@ -38,7 +38,7 @@ def recipe_of_sweep(version: Version, sweep: Sweep, recipe: Mapping[str, Any]) -
     facts = {"negative": recipe.get("negative"), "seed": picture.seed}
     prompts = recipe.get("prompts") or []
     bare = dict(enumerate(prompts)).get(picture.prompt_index, picture.prompt)
-    url = try_url(version, {**facts, "prompt": bare}, strength=picture.strength, is_plain=False)
+    url = mixer_url(version, {**facts, "prompt": bare}, strength=picture.strength, is_plain=False)
     return PictureRecipe(
         prompt=picture.prompt,
         negative=str(recipe.get("negative") or ""),
@@ -49,12 +49,14 @@ def recipe_of_sweep(version: Version, sweep: Sweep, recipe: Mapping[str, Any]) -
 
 
 def can_render(version: Version) -> bool:
-    """Return whether the try page can render a version here."""
+    """Return whether the mixer can render a version here."""
     return version.state in OUT_STATES and worker_bases.base_for(version.family) is not None
 
 
-def try_url(version: Version, facts: Mapping[str, Any], *, strength: float, is_plain: bool) -> str:
-    """Return the URL of the try page with the settings of a picture.
+def mixer_url(
+    version: Version, facts: Mapping[str, Any], *, strength: float, is_plain: bool
+) -> str:
+    """Return the URL of the mixer with the settings of a picture.
 
     Args:
         facts: ``prompt``, ``negative`` and ``seed``, as far as they are known.
@@ -66,5 +68,5 @@ def try_url(version: Version, facts: Mapping[str, Any], *, strength: float, is_p
         "seed": str(facts.get("seed", "")),
         "plain": "on" if is_plain else "",
     }
-    layers = ((tryouts.name_of(version), written(strength)),)
-    return f"{reverse('try')}?{TryoutInput(layers, '', fields).query}"
+    row = MixRow(tryouts.name_of(version), written(strength))
+    return f"{reverse('mixer')}?{Mix((row,), fields).query}"

@@ -1,0 +1,308 @@
+"""The mixer: adapters with strengths on one side, their pictures on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from hub.http.problems import status_of
+from hub.pages.adapters.content_rating import Rating, rating_of
+from hub.pages.catalogue.cards import cards_of
+from hub.pages.forms import accept_faults
+from hub.pages.pictures import mix as mixes
+from hub.pages.pictures.mix import AB, GRID, Mix
+from hub.pages.pictures.mixer_form import Mixer, mix_of_tryout, mixer_of
+from previews.models import Tryout
+from previews.renders.queue_position import QueuePosition, position_of
+from previews.tryouts import selectors
+from previews.tryouts import services as tryouts
+from previews.tryouts.selectors import TryoutStatus
+from registry.accounts.permissions import require_user
+from registry.errors import LoraryError, NotFound, Unauthenticated
+
+#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
+POLL_S = {"queued": 2, "running": 1, "waiting": 15}
+#: States with a place in the queue.
+PLACED = {"queued", "running"}
+#: Minimum number of seconds between refreshes of the strip.
+STRIP_S = 2
+#: Maximum number of the user's try-outs in the strip.
+HISTORY = 12
+#: Fields of the closed part of the form, which is open if one is used.
+_MORE = ("template", "negative", "steps", "guidance")
+#: Fields that are buttons: they change the rows.
+_VERBS = ("add", "drop", "up", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A try-out of a group, and what it is called there."""
+
+    status: TryoutStatus
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A group of try-outs: one mix, A and B, or a grid.
+
+    Attributes:
+        cells: In order; the rows of a grid follow each other.
+        place: Position of the first unfinished one in the queue, and the time until all are done.
+        columns: Strengths above a grid; empty if there is none.
+        axes: Names of the adapters on its axes.
+        rows: Strengths beside the grid, each with its cells.
+    """
+
+    cells: list[Cell]
+    place: QueuePosition | None
+    columns: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...] = ()
+
+    @property
+    def first(self) -> TryoutStatus:
+        """The first try-out, by which the group is called."""
+        return self.cells[0].status
+
+    @property
+    def current(self) -> TryoutStatus:
+        """The first that is not finished, else the first that failed, else the first."""
+        unfinished = (cell.status for cell in self.cells if cell.status.is_open)
+        failed = (cell.status for cell in self.cells if cell.status.previews.state == "failed")
+        return next(unfinished, None) or next(failed, None) or self.first
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one is not finished."""
+        return any(cell.status.is_open for cell in self.cells)
+
+    @property
+    def done(self) -> int:
+        """Steps that are done, over all pictures."""
+        return sum(cell.status.done for cell in self.cells)
+
+    @property
+    def total(self) -> int:
+        """Steps of all pictures."""
+        return sum(cell.status.total for cell in self.cells)
+
+
+def result_of(group: Sequence[Tryout], mix: Mix) -> Result:
+    """Return a group as it was requested by a mix."""
+    statuses = [selectors.shown(one, has_place=False) for one in group]
+    unfinished = [one.tryout.render for one in statuses if one.previews.state in PLACED]
+    place = position_of(unfinished[0]) if unfinished else None
+    if place is not None and len(unfinished) > 1:
+        place = replace(place, left_s=position_of(unfinished[-1]).left_s)
+    labels = ("A", "B") if mix.mode == AB and len(group) > 1 else ("",) * len(group)
+    cells = [Cell(status, label) for status, label in zip(statuses, labels, strict=True)]
+    if mix.mode != GRID:
+        return Result(cells, place)
+    axes = mix.axes
+    columns = tuple(map(mixes.written, mix.axis(0)))
+    beside = tuple(map(mixes.written, mix.axis(1))) if len(axes) > 1 else ("",)
+    wide = len(columns)
+    rows = tuple(
+        (text, tuple(cells[at * wide : (at + 1) * wide])) for at, text in enumerate(beside)
+    )
+    return Result(cells, place, columns, axes, rows)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def mixer(request: HttpRequest) -> HttpResponse:
+    """Show the mixer; POST presses a button, and redirects to the URL with the new state."""
+    sent = request.POST if request.method == "POST" else request.GET
+    data = dict(sent.lists())
+    mix = mixes.parse(data)
+    has_verbs = any(name in data for name in _VERBS)
+    is_sent = request.method == "POST"
+    is_search = bool(mix.q) and "do" not in data  # Enter in the search field
+    if is_sent and not has_verbs and not is_search and sent.get("do") != "search":
+        return _pressed(request, mix, sent.get("do", ""))
+    found = mixer_of(request.user, mix, data if has_verbs else None)
+    if (is_sent or has_verbs) and not found.faults:
+        return _redirect_to(found.mix)
+    return _page(request, found, status=400 if is_sent else 200)
+
+
+def _pressed(request: HttpRequest, mix: Mix, do: str) -> HttpResponse:
+    """Do what a button for the whole mix says: save it as a pack, or request its pictures."""
+    if do == "pack":
+        return redirect(f"{reverse('mixer-pack')}?{mix.query}")
+    if do == "fresh":
+        mix = replace(mix, fields={**mix.fields, "seed": ""})
+    return _request_pictures(request, mixer_of(request.user, mix, is_asked=True))
+
+
+def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
+    """Request the pictures; errors are shown at their fields."""
+    status, wait = 400, None
+    if found.form.is_valid():
+        try:
+            user = require_user(request.user)
+            wanted = found.tryout_requests()
+            seeded = {**found.mix.fields, "seed": str(wanted[0].seed)}
+            query = replace(found.mix, fields=seeded, q="").query
+            first = tryouts.create_group(actor=user, requests=wanted, mix=query)
+            return redirect("tryout", first.key)
+        except Unauthenticated:
+            return redirect(f"{reverse('signin')}?{_next(found.mix)}")
+        except LoraryError as error:
+            accept_faults(found.form, error.facts.get("fields", {}), str(error.detail))
+            status = status_of(error)
+            wait = error.facts.get("retry_after")
+    response = _page(request, found, status=status)
+    if wait is not None:
+        response.headers["Retry-After"] = str(wait)
+    return response
+
+
+def _next(mix: Mix) -> str:
+    query = QueryDict(mutable=True)
+    query["next"] = _address(mix)
+    return query.urlencode()
+
+
+def _address(mix: Mix) -> str:
+    return f"{reverse('mixer')}?{mix.query}" if mix.query else reverse("mixer")
+
+
+def _redirect_to(mix: Mix) -> HttpResponse:
+    return HttpResponseRedirect(_address(mix))
+
+
+def _page(
+    request: HttpRequest, found: Mixer, *, group: Sequence[Tryout] = (), status: int = 200
+) -> HttpResponse:
+    context = {
+        "mixer": found,
+        "modes": [("", _("One mix")), (AB, _("A and B")), (GRID, _("Grid of strengths"))],
+        "has_more": any(
+            found.form.errors.get(name) or found.mix.fields.get(name) for name in _MORE
+        ),
+        "cards": _cards(request, found),
+        **_history(request),
+    }
+    if group:
+        context |= _result(request, group, found.mix)
+    response = render(request, "mixer/page.html", context, status=status)
+    if status != 200:  # a script shows the state of what was refused
+        response.headers["HX-Push-Url"] = _address(found.mix)
+    return response
+
+
+def _cards(request: HttpRequest, found: Mixer) -> dict[int, Any]:
+    """Return adapter id → card, for the pictures of rows and of what can be added."""
+    adapters = {row.version.adapter_id: row.version.adapter for row in found.rows}
+    adapters |= {one.pk: one for one in found.found}
+    return dict(zip(adapters, cards_of(request, list(adapters.values())), strict=True))
+
+
+def _history(request: HttpRequest) -> dict[str, Any]:
+    if not request.user.is_authenticated:
+        return {"history": []}
+    rows = selectors.listing(request.user).filter(first=None)[:HISTORY]
+    shown = [selectors.shown(row, has_place=False) for row in rows]
+    waits = [POLL_S[one.previews.state] for one in shown if one.previews.state in POLL_S]
+    return {
+        "history": shown,
+        "strip_s": max(STRIP_S, min(waits)) if waits else 0,
+        "blanks": range(HISTORY - len(shown)),
+    }
+
+
+def _result(request: HttpRequest, group: Sequence[Tryout], mix: Mix) -> dict[str, Any]:
+    """Return the context of the result."""
+    result = result_of(group, mix)
+    first = group[0]
+    path = reverse("tryout", args=[first.key])
+    states = [cell.status.previews.state for cell in result.cells]
+    return {
+        "rating": _rating(request, result, path),
+        "result": result,
+        "shown": result.current,
+        "key": first.key,
+        "poll_s": min((POLL_S[one] for one in states if one in POLL_S), default=0),
+        "is_mine": request.user.is_authenticated and first.user_id == request.user.pk,
+        "address": request.build_absolute_uri(path),
+        "prompt": result.first.previews.recipe["prompts"][0],
+    }
+
+
+def _rating(request: HttpRequest, result: Result, path: str) -> Rating | None:
+    """Return the rating of another user's mix; a user's own is never blurred."""
+    if result.first.tryout.user_id == request.user.pk:
+        return None
+    ratings = [
+        rating_of(request, layer.version.adapter, page=path, pictures=cell.status.previews.images)
+        for cell in result.cells
+        for layer in cell.status.layers
+    ]
+    return max(ratings, key=lambda one: (one.is_blurred, one.level.rank), default=None)
+
+
+def _group(request: HttpRequest, key: UUID) -> tuple[list[Tryout], Mix]:
+    """Return the group of a try-out, and its mix as the viewer may see it."""
+    group = selectors.get_group(request.user, key)
+    mix = mix_of_tryout(selectors.shown(group[0], has_place=False))
+    is_mine = group[0].user_id == request.user.pk
+    return group, mix if is_mine else mix.without_muted()
+
+
+@never_cache
+@require_safe
+def show(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Show a try-out and its group, with the form that requests them again."""
+    if selectors.get(request.user, key).pack_version_id is not None:
+        return redirect("pack-tryout", key)
+    group, mix = _group(request, key)
+    return _page(request, mixer_of(request.user, mix), group=group)
+
+
+@never_cache
+@require_safe
+def state(request: HttpRequest, key: UUID) -> HttpResponse:
+    """Send the result; for a deleted try-out, one that does not refresh itself."""
+    try:
+        group, mix = _group(request, key)
+    except NotFound:
+        return render(request, "mixer/nothing.html", status=404)
+    return render(request, "mixer/result.html", _result(request, group, mix))
+
+
+@never_cache
+@require_safe
+def strip(request: HttpRequest) -> HttpResponse:
+    """Send the strip of the user's try-outs, which refreshes itself."""
+    require_user(request.user)
+    try:
+        key: UUID | str = UUID(request.GET.get("key", ""))
+    except ValueError:
+        key = ""
+    context = {"key": key, **_history(request)}
+    return render(request, "mixer/strip.html", context)
+
+
+@require_POST
+def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
+    """Share, unshare or delete a try-out with its group."""
+    user = require_user(request.user)
+    if verb not in {"share", "close", "remove"}:
+        raise NotFound
+    if verb == "remove":
+        mix = _group(request, key)[1]
+        tryouts.remove(actor=user, key=key)
+        return _redirect_to(mix)
+    tryouts.set_shared(actor=user, key=key, is_shared=verb == "share")
+    return redirect("tryout", key)

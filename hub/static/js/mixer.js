@@ -1,0 +1,39 @@
+// The mixer: slider and number of a strength are one control, and the address is the form.
+// Everything else is the server's.
+const form = () => document.querySelector("[data-mixer]");
+const dial = (el) => el.closest("[data-dial]");
+const inputs = (row) => row.querySelectorAll("[type=range], [type=number]");
+const set = (row, value) => { for (const one of inputs(row)) one.value = value; };
+
+document.addEventListener("input", ({ target }) => {
+  const row = target.closest("[data-mixer]") && dial(target);
+  if (!row || target.type === "checkbox") return;
+  for (const one of inputs(row)) if (one !== target) one.value = target.value;
+  // B begins as A is: it follows until the two are compared.
+  if (row.dataset.dial === "A" && !form().querySelector("[value=ab]:checked")) {
+    set(row.parentElement.querySelector("[data-dial=B]"), target.value);
+  }
+});
+
+const OF_MODE = { b: "ab", mute_b: "ab", x: "xy", y: "xy", xs: "xy", ys: "xy" };
+const LISTED = ["strength", "b"]; // have a value for each row, also an empty one
+document.addEventListener("change", ({ target }) => {
+  if (!target.form?.matches("[data-mixer]")) return;
+  const all = new FormData(target.form);
+  const mode = all.get("mode") ?? "";
+  const kept = [...all].filter(([name, value]) => name !== "csrfmiddlewaretoken"
+    && (value || LISTED.includes(name)) && (OF_MODE[name] ?? mode) === mode);
+  const query = new URLSearchParams(kept);
+  history.replaceState(history.state, "", `/mixer${kept.length ? `?${query}` : ""}`);
+});
+
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  const { name, value } = ctx.sourceElement;
+  const search = document.getElementById("more");
+  // The page keeps what is in a field with the focus, but this search has been of use.
+  if (name === "add" && search) search.value = "";
+  // On a phone the result is above the form.
+  if (name === "do" && value !== "search") {
+    document.getElementById("result")?.scrollIntoView({ block: "nearest" });
+  }
+});
