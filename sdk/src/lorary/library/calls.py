@@ -9,12 +9,12 @@ from pathlib import Path
 
 from lorary.client.errors import FileMissing, Incomplete, LockOutdated, ProjectInvalid
 from lorary.client.progress import OnProgress, silent
-from lorary.client.transfers.parallel import JOBS
 from lorary.library.hubs import Hubs
 from lorary.library.lockfile import Lock
 from lorary.library.locking import Locked, make
 from lorary.library.project import LOCK, PROJECT, Project, Wish
 from lorary.library.syncing import Options, Step, Sync, failures
+from lorary.limits import JOBS
 
 _TEMPLATE = """\
 # The adapters and packs of this folder. `lorary sync` downloads them; lorary.lock pins them.

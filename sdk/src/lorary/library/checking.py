@@ -13,12 +13,13 @@ from lorary.client.errors import FileMissing, LoraryError, NotFound
 from lorary.client.http.session import Session
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
-from lorary.client.transfers.parallel import JOBS, each
+from lorary.client.transfers.parallel import each
 from lorary.client.transfers.pulling import read_version
 from lorary.library.hubs import Hubs
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.locking import Brief, brief_versions, newest
 from lorary.library.project import Project, Wish, number_of
+from lorary.limits import JOBS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from lorary.client.names import Reference, check_paths, collision_key
 from lorary.client.packs import PackVersion
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.folders import Folder, Source
-from lorary.client.transfers.parallel import JOBS, each
+from lorary.client.transfers.parallel import each
 from lorary.client.transfers.pulling import read_version
 from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile, LockedPack
 from lorary.library.project import Project, Wish, number_of
+from lorary.limits import JOBS
 
 Change = Literal["added", "changed", "kept", "removed", "failed"]
 _PAGE = 100

@@ -27,7 +27,7 @@ from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.download import fetch
 from lorary.client.transfers.folders import RECORD, Entry, Folder, existing
-from lorary.client.transfers.parallel import JOBS, each
+from lorary.client.transfers.parallel import each
 from lorary.client.transfers.pulling import place_blob, require_room
 from lorary.library.checking import hashed
 from lorary.library.descriptions import Description, description_name
@@ -35,6 +35,7 @@ from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.project import Project
+from lorary.limits import JOBS
 
 Action = Literal["here", "add", "replace", "remove", "leave", "failed"]
 _BATCH_S = 1.0  # how long finished downloads wait, so that the record is not written for each

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import library
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.messages import exit_code
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
 from lorary.client.progress import OnProgress, Progress
-from lorary.client.transfers.parallel import JOBS, MAX_JOBS
 from lorary.library.layouts import FLAT, LAYOUTS
 
 if TYPE_CHECKING:
@@ -30,25 +28,11 @@ _DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove"
 _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
 
 
-def jobs(text: str) -> int:
-    """Read ``--jobs``."""
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_JOBS:
-        message = f"a number from 1 to {MAX_JOBS}"
-        raise ArgumentTypeError(message)
-    return int(text)
-
-
-def _add_jobs(parser: Parser) -> None:
-    parser.add_argument(
-        "--jobs", type=jobs, default=JOBS, metavar="N", help=f"at the same time; default: {JOBS}"
-    )
-
-
 def _configure_lock(parser: Parser) -> None:
     parser.add_argument("--init", action="store_true", help=f"write a {PROJECT} to begin with")
     parser.add_argument("--layout", choices=LAYOUTS, help=f"with --init; default: {FLAT}")
     parser.add_argument("--root", metavar="DIR", help="with --init: the program's folder")
-    _add_jobs(parser)
+    add_jobs(parser)
     add_endpoint(parser)
 
 
@@ -72,7 +56,7 @@ def _init(args: Namespace) -> int:
 
 def _configure_update(parser: Parser) -> None:
     parser.add_argument("names", nargs="*", metavar="[pack:]OWNER/NAME", help="default: all")
-    _add_jobs(parser)
+    add_jobs(parser)
     add_endpoint(parser)
 
 
@@ -157,7 +141,7 @@ def _configure_sync(parser: Parser) -> None:
         "--verify", action="store_true", help="hash existing files instead of trusting their time"
     )
     parser.add_argument("--force", action="store_true", help="replace files of other origin")
-    _add_jobs(parser)
+    add_jobs(parser)
     add_endpoint(parser)
 
 
@@ -308,7 +292,7 @@ def _checked_document(one: Checked) -> dict[str, object]:
 
 
 def _configure_outdated(parser: Parser) -> None:
-    _add_jobs(parser)
+    add_jobs(parser)
     add_endpoint(parser)
 
 

@@ -9,12 +9,10 @@ from typing import TypeVar
 
 from lorary.client.errors import LoraryError
 from lorary.client.progress import OnProgress, Progress
+from lorary.limits import JOBS, MAX_JOBS
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-JOBS = 8  # connections to a hub; more are hardly faster, and hubs limit requests
-MAX_JOBS = 32
 
 
 class _Stopped(Exception):
