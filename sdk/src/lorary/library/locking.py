@@ -96,7 +96,8 @@ def make(
     kept = [one for wish in project.wishes if wish not in answers and wish.kind == "pack"
             for one in old.rows_of(wish) if isinstance(one, LockedPack)]  # fmt: skip
     lock = Lock(project.layout, (*kept, *found), _placed(project, old, rows))
-    check_paths(row.path for row in lock.files)
+    if asked:
+        check_paths(row.path for row in lock.files)
     return lock, tuple(sorted(outcomes, key=lambda one: one.wish))
 
 

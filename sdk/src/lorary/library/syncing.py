@@ -296,15 +296,18 @@ class Sync:
         """Yield files of former locks, in the folder of any layout; remove them if asked to."""
         seen: set[tuple[int, int]] = set()
         for base in dict.fromkeys((self._base, *LAYOUTS.values())):
-            folder = Folder(self._project.root.joinpath(*base.split("/")))
+            is_own = base == self._base
+            place = self._project.root.joinpath(*base.split("/"))
+            folder = self._folder if is_own else Folder(place)
             if not (folder.root / RECORD).is_file():
                 continue
             found = folder.root.stat()
             if (found.st_dev, found.st_ino) in seen:  # names of one folder, where case is ignored
                 continue
             seen.add((found.st_dev, found.st_ino))
-            folder.load()
-            kept = {*self._rows, *self._packs} if base == self._base else set()
+            if not is_own:  # it was loaded
+                folder.load()
+            kept = {*self._rows, *self._packs} if is_own else set()
             names = [
                 name
                 for name, entry in folder.entries.items()
