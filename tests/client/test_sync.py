@@ -284,6 +284,33 @@ def test_two_adapters_with_the_same_bytes_are_downloaded_once(
     assert len(fake.requests("files/")) == 1
 
 
+def test_a_root_that_is_missing_is_pointed_out_and_one_that_is_a_file_refused(
+    project: Folder, run: Run
+) -> None:
+    project.want({NOIR: "*"}, layout="comfyui", root="ConfyUI")
+    assert "ConfyUI does not exist yet" in run("sync", "--dry-run").err
+    (project.path / "ConfyUI").write_bytes(b"")
+    done = run("sync", "--json")
+    assert (done.code, done.document["error"]["code"]) == (1, "target_unusable")
+
+
+def test_syncs_at_the_same_time_do_not_get_in_each_others_way(
+    fake: FakeHub, project: Folder, environment: dict[str, str]
+) -> None:
+    names = [f"studio/b{number}" for number in range(8)]
+    for name in names:
+        fake.publish(name, {"lora.safetensors": name.encode() * 40_000})
+    project.want(dict.fromkeys(names, "*"))
+    running = [sync_in(project, environment) for _ in range(3)]
+    for process in running:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert {name: sha(data) for name, data in project.files.items()} == {
+        row["path"]: row["sha256"] for row in project.lock["file"]
+    }
+    assert fake.file_bytes_sent == sum(row["size"] for row in project.lock["file"])
+
+
 def test_verify_hashes_every_file(project: Folder, run: Run) -> None:
     assert run("verify").code == 3
     run("sync")

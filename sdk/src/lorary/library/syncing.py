@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from lorary.client.errors import Incomplete, LoraryError, TargetTaken
 from lorary.client.models import File
-from lorary.client.progress import OnProgress, silent
+from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.download import fetch
 from lorary.client.transfers.folders import RECORD, Entry, Folder, existing
@@ -171,6 +171,9 @@ class Sync:
         same: dict[str, list[Step]] = {}
         for step in wanted:
             same.setdefault(_row(step).sha256, []).append(step)
+        for steps in same.values():  # announces the whole amount
+            row = _row(steps[0])
+            on_progress(Progress("fetch", row.path, 0, row.size))
         batch: list[Step] = []
         due = time.monotonic() + _BATCH_S
         results = each(

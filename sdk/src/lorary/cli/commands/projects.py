@@ -154,6 +154,8 @@ def _sync(args: Namespace) -> int:
         verify=args.verify,
         jobs=args.jobs,
     )
+    if project.layout != FLAT and not project.root.exists():
+        note(plain(f"lorary: {project.root} does not exist yet; is “root” in {PROJECT} right?"))
     steps: list[Step] = []
     with library.Hubs(args.endpoint) as hubs, meter(lambda _: _KEPT, is_resumable=True) as draw:
         if args.frozen:
@@ -165,8 +167,8 @@ def _sync(args: Namespace) -> int:
             _tell_locked(changes)
             if library.unlocked(changes):
                 return _refuse(args, [one for one in changes if one.error])
-        sizes = {row.path: row.size for row in locked.files}
-        for step in library.steps_of(project, locked, hubs, options, together(draw, sizes)):
+        report = together(draw, len(locked.files))
+        for step in library.steps_of(project, locked, hubs, options, report):
             steps.append(step)
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
@@ -193,7 +195,8 @@ def _tell_steps(args: Namespace, steps: list[Step]) -> None:
     if args.json:
         return
     words = _PLANNED if args.dry_run else _DONE
-    show(_step_line(step) for step in steps if step.action not in {"here", "failed"})
+    changed = [step for step in steps if step.action not in {"here", "failed"}]
+    show(map(_step_line, sorted(changed, key=lambda step: step.path)))
     counts = Counter(step.action for step in steps)
     listed = ", ".join(f"{count:,} {words[key]}" for key, count in counts.items())
     show(f"{listed or 'Nothing is locked'}.")
@@ -230,24 +233,23 @@ def _step_document(step: Step, *, planned: bool) -> dict[str, object]:
     }
 
 
-def together(draw: OnProgress, sizes: dict[str, int]) -> OnProgress:
-    """Return a function that draws the progress of many files as one."""
-    done: dict[str, int] = {}
-    lock, state = threading.Lock(), {"sum": 0, "total": 0}
+def together(draw: OnProgress, count: int) -> OnProgress:
+    """Return a function that draws the progress of several files as one."""
+    if count <= 1:
+        return draw
+    seen: dict[tuple[str, str], Progress] = {}
+    sums: Counter[str] = Counter()
+    lock = threading.Lock()
 
     def report(update: Progress) -> None:
-        if update.stage not in {"fetch", "hash"}:
-            draw(update)
-            return
-        key = f"{update.stage} {update.name}"
+        key = (update.stage, update.name)
         with lock:
-            if key not in done:
-                state["total"] += sizes.get(update.name, update.total)
-            state["sum"] += update.done - done.get(key, 0)
-            done[key] = update.done
-            count = len(done)
-            whole = Progress(update.stage, "files", state["sum"], state["total"])
-        draw(whole if count > 1 else update)
+            before = seen.get(key, Progress(update.stage, update.name, 0, 0))
+            seen[key] = update
+            sums[f"{update.stage} done"] += update.done - before.done
+            sums[f"{update.stage} total"] += update.total - before.total
+            done, total = sums[f"{update.stage} done"], sums[f"{update.stage} total"]
+        draw(Progress(update.stage, "files", done, total))
 
     return report
 
@@ -259,7 +261,7 @@ def _configure_verify(_parser: Parser) -> None:
 def _verify(args: Namespace) -> int:
     project, locked = library.load(Path.cwd())
     with meter() as draw:
-        found = list(library.verify(project, locked, together(draw, {})))
+        found = list(library.verify(project, locked, together(draw, len(locked.files))))
     for one in found:
         if args.json:
             emit(_checked_document(one))
