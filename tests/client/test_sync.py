@@ -231,6 +231,20 @@ def test_a_project_does_not_prune_the_files_of_another_one(
     assert sorted(Folder(tmp_path / "shared").files) == [PATH, "studio--ink.safetensors"]
 
 
+def test_a_project_that_was_moved_keeps_its_files(
+    fake: FakeHub, project: Folder, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.want({NOIR: "*", INK: "*"}, root=str(tmp_path / "UI"))
+    run("sync")
+    fake.publish(NOIR, {PATH: b"noir v2"})
+    moved = Folder(project.path.rename(tmp_path / "moved"))
+    monkeypatch.chdir(moved.path)
+    run("update")
+    assert run("sync").out.endswith("1 here already, 1 replaced.\n")
+    moved.want({}, root=str(tmp_path / "UI"))
+    assert run("sync", "--prune").out.endswith("2 removed.\n")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="uses symbolic links")
 def test_layouts_in_one_folder_are_one_folder(project: Folder, run: Run) -> None:
     """Where case is ignored, Models/Lora and models/Lora are the same; a link stands for that."""

@@ -34,7 +34,7 @@ from lorary.library.descriptions import Description, description_name
 from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
-from lorary.library.project import Project
+from lorary.library.project import LOCK, Project
 from lorary.limits import JOBS
 
 Action = Literal["here", "add", "replace", "remove", "leave", "failed"]
@@ -87,7 +87,7 @@ class Sync:
         self._project = project
         self._hubs = hubs
         self._options = options
-        self._owner = os.fspath(project.lock_path)
+        self._owner = os.fspath(project.folder.resolve() / LOCK)
         self._base = LAYOUTS[lock.layout]
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._rows = {self._name(row): row for row in lock.files}
@@ -148,13 +148,20 @@ class Sync:
         if digest == row.sha256:
             return Step("here", row.path, place, row)
         if entry is not None:
-            is_own = entry.lock == self._owner and digest in {entry.sha256, entry.replaces}
+            is_own = entry.lock == self._owner or self._has_moved(entry, row)
+            is_own = is_own and digest in {entry.sha256, entry.replaces}
             is_damaged = is_as_recorded and entry.sha256 == row.sha256
             if digest and (is_own or is_damaged):
                 return Step("replace", row.path, place, row, entry.version, digest)
         if self._options.force and not place.is_dir():
             return Step("replace", row.path, place, row)
         return Step("failed", row.path, place, row, error=_taken(place, entry, self._owner))
+
+    def _has_moved(self, entry: Entry, row: LockedFile) -> bool:
+        """Return whether a file of this adapter was written for a lock that is no longer there."""
+        if entry.lock in {"", self._owner} or entry.adapter != row.name:
+            return False
+        return not Path(entry.lock).exists()
 
     def _check(self, wanted: Sequence[Step]) -> None:
         """Check folder and disks before anything is downloaded."""
@@ -251,9 +258,11 @@ class Sync:
         """Record files that were there, so that they are not hashed again next time."""
         new = {}
         for step in here:
-            name = self._name(_row(step))
+            row = _row(step)
+            name = self._name(row)
             entry = self._folder.entries.get(name)
-            if entry is None or not _fits(entry, step.local_path):
+            is_known = entry is not None and _fits(entry, step.local_path)
+            if not is_known or (entry is not None and self._has_moved(entry, row)):
                 new[name] = step
         if not new:
             return
@@ -261,11 +270,12 @@ class Sync:
             for name, step in new.items():
                 entry = self._folder.entries.get(name)
                 row = self._rows[name]
-                is_own = entry is not None and (entry.sha256, entry.lock) == (
-                    row.sha256, self._owner,
-                )  # fmt: skip
                 fresh = self._entry(row, step.local_path.stat().st_mtime_ns)
-                self._folder.entries[name] = fresh if is_own else replace(fresh, lock="")
+                if entry is None or entry.sha256 != row.sha256:
+                    fresh = replace(fresh, lock="")  # written by somebody else
+                elif not self._has_moved(entry, row):
+                    fresh = replace(fresh, lock=entry.lock)
+                self._folder.entries[name] = fresh
             self._folder.save()
 
     def _describe(self) -> Iterator[Step]:
