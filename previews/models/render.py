@@ -234,9 +234,10 @@ class Tryout(models.Model):
 
     ``key`` is random, so that the address of a shared one cannot be guessed. Without a ``user`` it
     is a visitor's, who had no account, and whoever has the key sees it. One of a pack has the name
-    of the ``variant`` and the ``subject`` that was entered. Try-outs that were requested together, such as the cells of a grid, are a group: ``first`` is the first of them,
-    which has none itself. ``mix`` is the query string of the mixer for the first of a group, empty
-    if it was requested elsewhere.
+    of the ``variant`` and the ``subject`` that was entered. Try-outs that were requested together,
+    such as the cells of a grid, are a group: ``first`` is the first of them, which has none itself.
+    ``mix`` is the query string of the mixer for the first of a group, empty if it was requested
+    elsewhere.
     """
 
     key = models.UUIDField(default=uuid4, unique=True, editable=False)

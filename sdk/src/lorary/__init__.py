@@ -12,6 +12,7 @@ from lorary.lazy import names_of
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Finding, Inspection
     from lorary.client import Hub, LoraryError, inspect, pull, push, search
+    from lorary.library import lock, sync
 
 __version__ = "0.1.0"
 
@@ -23,9 +24,11 @@ __all__ = [
     "LoraryError",
     "__version__",
     "inspect",
+    "lock",
     "pull",
     "push",
     "search",
+    "sync",
 ]
 
 _HOMES = {
@@ -38,6 +41,8 @@ _HOMES = {
     "pull": "lorary.client",
     "push": "lorary.client",
     "search": "lorary.client",
+    "lock": "lorary.library",
+    "sync": "lorary.library",
 }
 
 __getattr__, __dir__ = names_of(__name__, _HOMES)

@@ -18,16 +18,19 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
-from lorary.client.packs import Packing
+from lorary.client.packs import PREFIX, Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
-from lorary.client.transfers import publishing, pulling
+from lorary.client.transfers import publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
+from lorary.limits import JOBS
 
 if TYPE_CHECKING:
     from lorary.client.find_by_hash import Found, Match
+    from lorary.client.transfers.pack_pulling import PulledPack
     from lorary.client.transfers.pulling import Pulled
+    from lorary.client.transfers.several import Outcome
     from lorary.client.tryouts import Layer, Tryout
 
 _PAGE = 100  # maximum page size of a hub
@@ -218,7 +221,7 @@ class Hub(Curating, Packing):
         """Download a version: resumable, verified and cached.
 
         Args:
-            reference: ``owner/name[@version]``.
+            reference: ``owner/name[@version]``, or a hash of one of its files, of any kind.
             to: Folder for the weights. A file with a generic name, such as
                 ``pytorch_lora_weights.safetensors``, is written as ``owner--name.safetensors``;
                 another version gets ``--v2``. By default, all files go into the cache's own
@@ -239,7 +242,7 @@ class Hub(Curating, Packing):
         return pulling.pull(
             self._session,
             self._cache,
-            Reference.parse(reference),
+            find_by_hash.reference_of(self._session, reference),
             to=pulling.Destination(
                 None if to is None else Path(to).expanduser().absolute(),
                 may_replace=force,
@@ -247,6 +250,50 @@ class Hub(Curating, Packing):
             ),
             rehash=verify,
             on_progress=on_progress,
+        )
+
+    def pull_all(  # noqa: PLR0913 - how to go about it, by keyword
+        self,
+        references: Sequence[str],
+        *,
+        to: StrPath | None = None,
+        variant: str = "",
+        partial: bool = False,
+        verify: bool = False,
+        force: bool = False,
+        all_files: bool = False,
+        jobs: int = JOBS,
+        on_progress: OnProgress = silent,
+    ) -> Iterator[Outcome]:
+        """Download several versions and packs, and yield the outcome of each, in order.
+
+        One that fails does not stop the others: its outcome has the ``error``.
+
+        Args:
+            references: As `pull` takes them; for a pack, ``pack:owner/name[@version]``.
+            to: Folder for the weights, as in `pull`.
+            variant: Name of one variant of the packs; by default all of them.
+            partial: Of packs, download what there is if some parts are gone.
+            verify: Hash existing files again instead of trusting size and time.
+            force: Replace files in ``to``, as in `pull`.
+            all_files: Of adapters, write companions to ``to`` as well.
+            jobs: Number of downloads at the same time.
+            on_progress: Called for every block, from several threads.
+        """
+
+        def one(reference: str, report: OnProgress) -> Pulled | PulledPack:
+            if reference.startswith(PREFIX):
+                return self.pull_pack(
+                    reference, to=to, variant=variant, partial=partial, verify=verify,
+                    force=force, on_progress=report,
+                )  # fmt: skip
+            return self.pull(
+                reference, to=to, verify=verify, force=force, all_files=all_files,
+                on_progress=report,
+            )  # fmt: skip
+
+        return several.pull_all(
+            references, one, on_progress=on_progress, jobs=jobs, abort=self._session.abort
         )
 
     def push(  # noqa: PLR0913 - how to go about it, by keyword
