@@ -12,7 +12,7 @@ from django.test import Client
 
 from hub.api.previews.tryouts import TryoutIn
 from previews.models import Recipe
-from previews.sample_files.claims import a1111
+from lorary.pictures.claims import a1111
 from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:
