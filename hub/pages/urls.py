@@ -17,7 +17,7 @@ from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
 from hub.pages.packs import edits as pack_edits
 from hub.pages.packs import views as packs
-from hub.pages.pictures import covers, gallery, media, previews, reports, tryouts
+from hub.pages.pictures import covers, gallery, media, previews, reports, resolve, tryouts
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
@@ -81,6 +81,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("try/<uuid:key>", page(tryouts.show), name="tryout"),
     path("try/<uuid:key>/state", page(tryouts.state), name="tryout-state"),
     path("try/<uuid:key>/<str:verb>", page(tryouts.act), name="tryout-act"),
+    path("resolve", page(resolve.show), name="resolve"),
     path("packs", page(packs.index), name="packs"),
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),
     path("packs/<str:owner>/<str:name>/edit", page(pack_edits.edit), name="pack-edit"),

@@ -155,5 +155,5 @@ def test_exif_that_points_anywhere_is_empty() -> None:
 
 
 def test_limits_are_those_of_the_documentation() -> None:
-    limits = (metadata.MAX_PICTURE_BYTES, metadata.MAX_DOCUMENT_BYTES, metadata.MAX_TEXT_BYTES)
-    assert [limit // metadata.MIB for limit in limits] == [256, 16, 16]
+    limits = (metadata.MAX_PICTURE_BYTES, metadata.MAX_TEXT_BYTES)
+    assert [limit // metadata.MIB for limit in limits] == [256, 16]

@@ -11,7 +11,7 @@ from lorary.lazy import names_of
 
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Finding, Inspection
-    from lorary.client import Hub, LoraryError, inspect, pull, push, search
+    from lorary.client import Hub, LoraryError, inspect, pull, push, resolve, search
 
 __version__ = "0.1.0"
 
@@ -25,6 +25,7 @@ __all__ = [
     "inspect",
     "pull",
     "push",
+    "resolve",
     "search",
 ]
 
@@ -37,6 +38,7 @@ _HOMES = {
     "inspect": "lorary.client",
     "pull": "lorary.client",
     "push": "lorary.client",
+    "resolve": "lorary.client",
     "search": "lorary.client",
 }
 

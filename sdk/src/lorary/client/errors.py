@@ -39,6 +39,7 @@ LoraryError
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
+├── FileUnreadable         file_unreadable      of this client; also a ValueError
 └── SettingInvalid         setting_invalid      of this client; also a ValueError
 
 Classes that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
@@ -350,6 +351,13 @@ class FileMissing(LoraryError, FileNotFoundError):
 
     code = "file_missing"
     title = "The file cannot be read."
+
+
+class FileUnreadable(LoraryError, ValueError):
+    """The metadata of a local file are damaged, too large or of an unknown type."""
+
+    code = "file_unreadable"
+    title = "The file cannot be understood."
 
 
 class SettingInvalid(LoraryError, ValueError):

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from lorary.client import find_by_hash, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
+from lorary.client.errors import NotFound
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
@@ -21,13 +22,16 @@ from lorary.client.names import Reference
 from lorary.client.packs import Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
+from lorary.client.resolving import resolve as resolving
 from lorary.client.transfers import publishing, pulling
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
 
 if TYPE_CHECKING:
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.transfers.pulling import Pulled
+    from lorary.client.resolving.references import LoraReference
+    from lorary.client.resolving.resolve import Answer
+    from lorary.client.transfers.pulling import Pulled, PulledFile
     from lorary.client.tryouts import Layer, Tryout
 
 _PAGE = 100  # maximum page size of a hub
@@ -248,6 +252,62 @@ class Hub(Curating, Packing):
             rehash=verify,
             on_progress=on_progress,
         )
+
+    def resolve(
+        self,
+        files: StrPath | Sequence[StrPath],
+        *,
+        folders: Sequence[StrPath] = (),
+        on_progress: OnProgress = silent,
+    ) -> Answer:
+        """Return the adapters that pictures, workflows and texts name, and where their files are.
+
+        Hashes are looked up first, on the hub, in the cache and in the folders; names only where
+        no hash is known. A file that cannot be read has an ``error``, and an unreachable hub is
+        the ``failure`` of the answer.
+
+        Args:
+            files: PNG, JPEG, WebP, MP4 or WebM, workflows and metadata in JSON, A1111's texts.
+            folders: Folders with adapters, searched with their subfolders.
+            on_progress: Called for every block of a file that is hashed, from several threads.
+        """
+        places = [files] if isinstance(files, str | os.PathLike) else files
+        return resolving.resolve(
+            self._session,
+            self._cache,
+            [Path(place) for place in places],
+            [Path(folder).expanduser() for folder in folders],
+            on_progress,
+        )
+
+    def pull_reference(
+        self,
+        reference: LoraReference,
+        *,
+        to: StrPath | None = None,
+        on_progress: OnProgress = silent,
+    ) -> PulledFile:
+        """Download the file of a resolved reference: only that file of its version.
+
+        Raises:
+            NotFound: the hub has no version for it, or no longer.
+        """
+        if reference.version is None or reference.file is None:
+            message = f"No version is known for “{reference.name}”."
+            raise NotFound(message)
+        target = Reference.parse(f"{reference.version.adapter}@{reference.version.name}")
+        pulled = pulling.pull(
+            self._session,
+            self._cache,
+            target,
+            to=pulling.Destination(
+                None if to is None else Path(to).expanduser().absolute(),
+                only_sha256=reference.file.sha256,
+            ),
+            rehash=False,
+            on_progress=on_progress,
+        )
+        return pulled.files[0]
 
     def push(  # noqa: PLR0913 - how to go about it, by keyword
         self,

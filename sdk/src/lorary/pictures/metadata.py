@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lorary.pictures.claims.facts import Resource
 
 MIB = 1024 * 1024
-#: Maximum size of a picture, of a workflow or text, and of all texts of a file, decompressed.
-MAX_PICTURE_BYTES, MAX_DOCUMENT_BYTES, MAX_TEXT_BYTES = 256 * MIB, 16 * MIB, 16 * MIB
+#: Maximum size of a picture; and of a workflow or text, and of all texts of a file, decompressed.
+MAX_PICTURE_BYTES, MAX_TEXT_BYTES = 256 * MIB, 16 * MIB
 
 _REASONS = {
     Fault.CUT: "The file is incomplete.",
@@ -46,12 +46,18 @@ def loras_of(place: str | os.PathLike[str]) -> list[Resource]:
         return read(file)
 
 
-def read(file: BinaryIO, *, max_bytes: int = MAX_PICTURE_BYTES) -> list[Resource]:
+def read(
+    file: BinaryIO,
+    *,
+    max_bytes: int = MAX_PICTURE_BYTES,
+    max_text_bytes: int = MAX_TEXT_BYTES,
+) -> list[Resource]:
     """Return the adapters that an open file names, each once.
 
     Args:
         file: A seekable binary file.
         max_bytes: Maximum size of a picture. Of videos only the metadata are read.
+        max_text_bytes: Maximum size of a document, and of all texts of a file.
 
     Raises:
         Unreadable: it is damaged, too large or of another type.
@@ -62,23 +68,23 @@ def read(file: BinaryIO, *, max_bytes: int = MAX_PICTURE_BYTES) -> list[Resource
     kind = format_of(head)
     try:
         if kind is None:
-            return _of_document(file, head, size)
-        return loras_in(_texts(kind, file, size, max_bytes))
+            return _of_document(file, head, size, max_text_bytes)
+        return loras_in(_texts(kind, file, size, max_bytes, max_text_bytes))
     except Broken as fault:
         raise Unreadable(_REASONS[fault.why]) from fault
     except MemoryError as error:
         raise Unreadable(_REASONS[Fault.TEXTS]) from error
 
 
-def _texts(kind: Format, file: BinaryIO, size: int, max_bytes: int) -> dict[str, str]:
+def _texts(kind: Format, file: BinaryIO, size: int, max_bytes: int, room: int) -> dict[str, str]:
     """Return the texts of a picture or a video by keyword."""
     if kind == Format.MP4:
-        return mp4.texts_in(file, size, MAX_TEXT_BYTES)
+        return mp4.texts_in(file, size, room)
     if kind == Format.WEBM:
-        return webm.texts_in(file, size, MAX_TEXT_BYTES)
+        return webm.texts_in(file, size, room)
     data = _whole(file, size, max_bytes)
     if kind == Format.PNG:
-        return png.texts_in(data, MAX_TEXT_BYTES)
+        return png.texts_in(data, room)
     return exif.texts_of(jpeg.exif_in(data) if kind == Format.JPEG else webp.exif_in(data))
 
 
@@ -90,13 +96,13 @@ def _whole(file: BinaryIO, size: int, max_bytes: int) -> bytes:
     return file.read(max_bytes)
 
 
-def _of_document(file: BinaryIO, head: bytes, size: int) -> list[Resource]:
+def _of_document(file: BinaryIO, head: bytes, size: int, limit: int) -> list[Resource]:
     """Return the adapters that a workflow or a text names."""
     what = named(head)
     if what or (b"\0" in head.strip(b"\0")[:HEAD_BYTES] and not head.startswith(_UTF16)):
         msg = f"This is {'a file of an unknown type' if not what else f'no picture, but: {what}'}."
         raise Unreadable(msg)
-    data = _whole(file, size, MAX_DOCUMENT_BYTES)
+    data = _whole(file, size, limit)
     try:
         text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,177 @@
+"""resolve."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lorary import client
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.client import Answer, Hub, LoraReference, LoraryError, Resolved
+
+#: Exit codes: a file cannot be read, something is not here, the hub did not answer.
+UNREADABLE, NOT_HERE, UNREACHABLE = 1, 3, 5
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="pictures, videos, workflows or metadata in JSON, A1111's texts",
+    )
+    parser.add_argument(
+        "--dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with your LoRAs; repeat it for several (the cache is always searched)",
+    )
+    parser.add_argument(
+        "--pull",
+        action="store_true",
+        help="download what the hub has, to the first --dir; without one, to the cache",
+    )
+    add_endpoint(parser)
+
+
+def _resolve(args: Namespace) -> int:
+    for folder in args.dir:
+        if not Path(folder).expanduser().is_dir():
+            message = f"--dir {folder} is not a folder"
+            raise UsageError(message)
+    refused: list[LoraryError] = []
+    with client.Hub(args.endpoint) as hub:
+        with meter() as draw:
+            answer = hub.resolve(args.files, folders=args.dir, on_progress=draw)
+        if args.pull:
+            refused = _pull(hub, answer.references, args.dir[0] if args.dir else None)
+    _report(answer, args)
+    if any(file.error for file in answer.files) or refused:
+        return UNREADABLE
+    if all(one.state == "here" for one in answer.references):
+        return 0
+    return NOT_HERE if answer.failure is None else UNREACHABLE
+
+
+def _report(answer: Answer, args: Namespace) -> None:
+    for file in answer.files:
+        if args.json:
+            for document in _documents(file):
+                emit(document)
+        else:
+            show(_lines(file))
+    if answer.failure is not None:
+        note(f"lorary: only this computer was searched: {plain(answer.failure.detail)}")
+    if not args.json:
+        _advise(answer.references, args)
+
+
+def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
+    """Download what the hub has, each file once; return the errors."""
+    errors: list[LoraryError] = []
+    known: dict[str, Path] = {}
+    for one in references:
+        if one.state != "hub" or one.file is None:
+            continue
+        if one.sha256 not in known:
+            try:
+                with meter() as draw:
+                    pulled = hub.pull_reference(one, to=to, on_progress=draw)
+            except LoraryError as error:
+                note(f"lorary: {plain(one.name)}: {plain(error.detail)}")
+                errors.append(error)
+                continue
+            known[one.sha256] = pulled.local_path
+        one.state, one.path = "here", known[one.sha256]
+    return errors
+
+
+def _documents(file: Resolved) -> Iterator[dict[str, object]]:
+    if file.error is not None:
+        error = {"code": file.error.code, "message": file.error.detail}
+        yield {"file": str(file.path), "error": error}
+    for one in file.references:
+        yield {
+            "file": str(file.path),
+            "name": one.name,
+            "strength": one.strength,
+            "hashes": dict(one.hashes),
+            "state": one.state,
+            "adapter": one.adapter or None,
+            "version": one.version.name if one.version else None,
+            "sha256": one.sha256 or None,
+            "evidence": one.evidence,
+            "path": str(one.path) if one.path else None,
+            "candidates": list(one.candidates),
+            "reason": one.reason or None,
+        }
+
+
+def _lines(file: Resolved) -> list[str]:
+    if file.error is not None:
+        return [plain(file.error.detail), ""]
+    if not file.references:
+        return [f"{plain(file.path)}: no LoRA is named", ""]
+    rows = [_row(one) for one in file.references]
+    return [plain(file.path), *(f"  {line}" for line in table(rows)), ""]
+
+
+def _row(one: LoraReference) -> list[str]:
+    strength = "" if one.strength is None else f"{one.strength:g}"
+    name = one.name or next(iter(one.hashes.values()), "")
+    return [one.state, plain(name), strength, " · ".join(_facts(one))]
+
+
+def _facts(one: LoraReference) -> Iterator[str]:
+    if one.version is not None:
+        yield plain(f"{one.adapter}@{one.version.name}")
+    if one.evidence is not None:
+        yield f"by {one.evidence}"
+    if one.path is not None:
+        yield plain(one.path)
+    if one.candidates and one.version is None:
+        yield "one of " + ", ".join(map(plain, one.candidates))
+    if one.state == "missing" and one.reason:
+        yield f"withdrawn: {plain(one.reason)}"
+    elif one.state == "missing" and one.hashes:
+        yield "no file has its " + ", ".join(f"{kind} {one.hashes[kind]}" for kind in one.hashes)
+
+
+def _advise(references: Sequence[LoraReference], args: Namespace) -> None:
+    """Say what is missing, and how to get it."""
+    on_hub = [one for one in references if one.state == "hub" and not one.candidates]
+    missing = [one for one in references if one.state == "missing"]
+    unsure = [one for one in references if one.state == "hub" and one.candidates]
+    if on_hub:
+        note(f"{len(on_hub)} on the hub: run the command again with --pull to download.")
+    if unsure:
+        note(f"{len(unsure)} may be several files: choose one, and run “lorary pull” with it.")
+    if missing:
+        where = "" if args.dir else " Name your folders with --dir to search them too."
+        note(f"{len(missing)} missing.{where}")
+
+
+COMMANDS = {
+    "resolve": Command(
+        "Find the LoRAs that pictures and workflows use: here, on the hub, or missing. Reads "
+        "workflows of ComfyUI, A1111's and Forge's texts, metadata of InvokeAI, SwarmUI and "
+        "Fooocus, and Civitai's lists of resources, in JSON and text files and in PNG, JPEG, "
+        "WebP, MP4 and WebM. Files are not uploaded.\n\n"
+        "A hash decides: a file of the same name with another hash is another file. Names count\n"
+        "only where no hash is known.\n\n"
+        "exit codes:\n"
+        "  0   all are here\n"
+        "  1   a file cannot be read, or a download failed\n"
+        "  3   at least one is not here\n"
+        "  5   at least one is not here, and the hub did not answer",
+        "  lorary resolve workflow.json --dir ComfyUI/models/loras\n"
+        "  lorary resolve *.png --dir ComfyUI/models/loras --pull\n"
+        "  lorary resolve picture.png --json | jq -r 'select(.state == \"missing\") | .name'",
+        _configure,
+        _resolve,
+    ),
+}
