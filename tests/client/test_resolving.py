@@ -177,6 +177,21 @@ def test_without_a_folder_they_are_pulled_into_the_cache(
     assert published.file_bytes_sent == sent
 
 
+def test_cached_files_are_linked_into_the_folder(
+    run: Run, published: FakeHub, tmp_path: Path
+) -> None:
+    source = text(tmp_path, ("noir", sha(NOIR)[:10]))
+    assert run("resolve", source, "--pull").code == 0
+    sent = published.file_bytes_sent
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    ran = run("resolve", source, "--dir", folder, "--pull", "--json")
+    assert (ran.code, ran.document["path"]) == (0, str(folder / "noir.safetensors"))
+    assert published.file_bytes_sent == sent
+    ran = run("resolve", source, "--dir", folder, "--json")
+    assert ran.document["path"] == str(folder / "noir.safetensors")
+
+
 def test_several_files_of_a_name_are_not_chosen_from(
     run: Run, published: FakeHub, workflow: Path
 ) -> None:

@@ -280,6 +280,10 @@ class Hub(Curating, Packing):
             on_progress,
         )
 
+    def is_cached(self, reference: LoraReference) -> bool:
+        """Return whether the local file of a resolved reference is that of the cache."""
+        return reference.path is not None and reference.path == self._cache.blob(reference.sha256)
+
     def pull_reference(
         self,
         reference: LoraReference,

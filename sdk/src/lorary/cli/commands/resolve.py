@@ -71,11 +71,15 @@ def _report(answer: Answer, args: Namespace) -> None:
 
 
 def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
-    """Download what the hub has, each file once; return the errors."""
+    """Bring what the hub has, each file once; return the errors.
+
+    A cached file is linked into the folder as well, because tools do not read the cache.
+    """
     errors: list[LoraryError] = []
     known: dict[str, Path] = {}
     for one in references:
-        if one.state != "hub" or one.file is None:
+        is_only_cached = to is not None and hub.is_cached(one)
+        if one.file is None or not (one.state == "hub" or is_only_cached):
             continue
         if one.sha256 not in known:
             try:
@@ -143,9 +147,9 @@ def _facts(one: LoraReference) -> Iterator[str]:
 
 def _advise(references: Sequence[LoraReference], args: Namespace) -> None:
     """Say what is missing, and how to get it."""
-    on_hub = [one for one in references if one.state == "hub" and not one.candidates]
-    missing = [one for one in references if one.state == "missing"]
-    unsure = [one for one in references if one.state == "hub" and one.candidates]
+    on_hub = {one.sha256 for one in references if one.state == "hub" and not one.candidates}
+    missing = {_row(one)[1] for one in references if one.state == "missing"}
+    unsure = {_row(one)[1] for one in references if one.state == "hub" and one.candidates}
     if on_hub:
         note(f"{len(on_hub)} on the hub: run the command again with --pull to download.")
     if unsure:

@@ -151,8 +151,8 @@ def _find_here(local: LocalFiles, references: Sequence[LoraReference]) -> None:
 def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
     """Look at the cache, and at files of the same name or size."""
     if one.file is not None:
-        cached = local.cached(one.file.sha256, one.file.size_bytes)
-        here = cached or _of_digest(local, one.file.sha256, one.file.size_bytes)
+        here = _of_digest(local, one.file.sha256, one.file.size_bytes)
+        here = here or local.cached(one.file.sha256, one.file.size_bytes)
         if here is not None:
             one.state, one.path = "here", here
             return
