@@ -252,7 +252,9 @@ class Handler(BaseHTTPRequestHandler):
     def _version(self, full_name: str, rev: str) -> dict[str, Any] | None:
         versions = self.hub.versions.get(full_name, [])
         if rev == "latest":
-            return versions[-1] if versions else None
+            published = [v for v in versions if v["state"] == "published"]
+            return (published or versions)[-1] if versions else None
+        rev = self.hub.aliases.get((full_name, rev), [rev])[-1]
         return next((v for v in versions if rev in {v["version"], v["revision"]}), None)
 
     def _rendered(self, version: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from lorary.lazy import names_of
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Finding, Inspection
     from lorary.client import Hub, LoraryError, inspect, pull, push, resolve, search
+    from lorary.library import lock, sync
 
 __version__ = "0.1.0"
 
@@ -23,10 +24,12 @@ __all__ = [
     "LoraryError",
     "__version__",
     "inspect",
+    "lock",
     "pull",
     "push",
     "resolve",
     "search",
+    "sync",
 ]
 
 _HOMES = {
@@ -40,6 +43,8 @@ _HOMES = {
     "push": "lorary.client",
     "resolve": "lorary.client",
     "search": "lorary.client",
+    "lock": "lorary.library",
+    "sync": "lorary.library",
 }
 
 __getattr__, __dir__ = names_of(__name__, _HOMES)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+
+from lorary.limits import JOBS, MAX_JOBS
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -62,6 +65,31 @@ class Command:
     example: str  # example command lines
     configure: Callable[[Parser], None]  # adds its options
     run: Callable[[argparse.Namespace], int]  # runs it and returns the exit code
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code for an error; the module that knows them is imported only now."""
+    messages = importlib.import_module("lorary.cli.output.messages")
+    code: int = messages.exit_code(error)
+    return code
+
+
+def add_jobs(parser: Parser) -> None:
+    """Add ``--jobs``."""
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=JOBS,
+        metavar="N",
+        help=f"work on so many at the same time; default: {JOBS}",
+    )
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_JOBS:
+        message = f"“{text}” is not a number from 1 to {MAX_JOBS}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def add_endpoint(parser: Parser) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lorary.client.transfers.pack_pulling import PulledPack
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
+    from lorary.client.transfers.several import Outcome
     from lorary.client.tryouts import Layer, Tryout
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Match",
     "Move",
     "OnProgress",
+    "Outcome",
     "Pack",
     "PackPart",
     "PackVariant",
@@ -100,6 +102,7 @@ _HOMES = {
     "Match": "lorary.client.find_by_hash",
     "Move": "lorary.client.curation",
     "OnProgress": "lorary.client.progress",
+    "Outcome": "lorary.client.transfers.several",
     "Pack": "lorary.client.packs",
     "PackPart": "lorary.client.packs",
     "PackVariant": "lorary.client.packs",

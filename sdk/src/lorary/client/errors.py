@@ -40,6 +40,9 @@ LoraryError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
 ├── FileUnreadable         file_unreadable      of this client; also a ValueError
+├── ProjectInvalid         project_invalid      of this client; also a ValueError
+├── LockOutdated           lock_outdated        of this client
+├── Incomplete             incomplete           of this client: the others were done
 └── SettingInvalid         setting_invalid      of this client; also a ValueError
 
 Classes that are not marked "of this client" mirror ``registry/errors.py`` of the server; a test
@@ -50,6 +53,7 @@ the server's code kept in ``error.code``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -358,6 +362,40 @@ class FileUnreadable(LoraryError, ValueError):
 
     code = "file_unreadable"
     title = "The file cannot be understood."
+
+
+class ProjectInvalid(LoraryError, ValueError):
+    """``lorary.toml`` or ``lorary.lock`` cannot be used."""
+
+    code = "project_invalid"
+    title = "The project file cannot be used."
+
+
+class LockOutdated(LoraryError):
+    """``lorary.lock`` does not satisfy ``lorary.toml``, and may not be changed."""
+
+    code = "lock_outdated"
+    title = "lorary.lock does not satisfy lorary.toml."
+
+
+class Incomplete(LoraryError):
+    """Some of several items failed, and the others were done.
+
+    Attributes:
+        errors: What failed, by the name of the item.
+    """
+
+    code = "incomplete"
+    title = "Some of this failed."
+    errors: Mapping[str, LoraryError] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, detail: str, errors: Mapping[str, LoraryError]) -> Incomplete:
+        """Return the error for these failures."""
+        facts = {name: {"code": one.code, "message": one.detail} for name, one in errors.items()}
+        error = cls(detail, facts={"errors": facts})
+        error.errors = MappingProxyType(dict(errors))
+        return error
 
 
 class SettingInvalid(LoraryError, ValueError):

@@ -14,9 +14,10 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorary.client.errors import FileMissing, Invalid, LoraryError
+from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound
 from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version
+from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.transfers.cache import BLOCK_BYTES
 from lorary.safetensors import HeaderError, read_header
@@ -216,6 +217,29 @@ def _joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Ma
             place = (match.version.adapter, match.version.name, match.file.path)
             found.setdefault(place, match)
     return tuple(found.values())
+
+
+def reference_of(session: Session, text: str | Reference) -> Reference:
+    """Return the version that a reference or the hash of a file stands for.
+
+    Raises:
+        NotFound: no version that can be downloaded has the hash, or different files have it.
+        ReferenceInvalid: it is neither a reference nor a hash.
+    """
+    if isinstance(text, Reference) or not is_hash(text):
+        return Reference.parse(text)
+    matches = [match for match in find(session, (text,)) if match.version.state != "withdrawn"]
+    if not matches:
+        msg = f"No version has a file with the hash {text.strip()}."
+        raise NotFound(msg)
+    files = {match.file.sha256: match.version for match in matches}
+    if len(files) > 1:
+        listed = ", ".join(f"{one.adapter}@{one.name}" for one in files.values())
+        msg = f"The hash {text.strip()} stands for several files: {listed}. Name one of them."
+        raise NotFound(msg)
+    best = min(matches, key=lambda match: match.version.state != "published").version
+    adapter = Reference.parse(best.adapter)
+    return Reference(adapter.owner, adapter.name, best.name)
 
 
 def _processors() -> int:

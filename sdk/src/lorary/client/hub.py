@@ -14,24 +14,24 @@ from urllib.parse import quote
 from lorary.client import find_by_hash, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
-from lorary.client.errors import NotFound
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
-from lorary.client.packs import Packing
+from lorary.client.packs import PREFIX, Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
-from lorary.client.resolving import resolve as resolving
-from lorary.client.transfers import publishing, pulling
+from lorary.client.resolving.calls import Resolving
+from lorary.client.transfers import publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
+from lorary.limits import JOBS
 
 if TYPE_CHECKING:
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.resolving.references import LoraReference
-    from lorary.client.resolving.resolve import Answer
-    from lorary.client.transfers.pulling import Pulled, PulledFile
+    from lorary.client.transfers.pack_pulling import PulledPack
+    from lorary.client.transfers.pulling import Pulled
+    from lorary.client.transfers.several import Outcome
     from lorary.client.tryouts import Layer, Tryout
 
 _PAGE = 100  # maximum page size of a hub
@@ -41,7 +41,7 @@ _MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain al
 StrPath = str | os.PathLike[str]
 
 
-class Hub(Curating, Packing):
+class Hub(Curating, Packing, Resolving):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError`, no HTTP errors.
 
     It is a context manager, which closes its connections; it may be shared by several threads.
@@ -222,7 +222,7 @@ class Hub(Curating, Packing):
         """Download a version: resumable, verified and cached.
 
         Args:
-            reference: ``owner/name[@version]``.
+            reference: ``owner/name[@version]``, or a hash of one of its files, of any kind.
             to: Folder for the weights. A file with a generic name, such as
                 ``pytorch_lora_weights.safetensors``, is written as ``owner--name.safetensors``;
                 another version gets ``--v2``. By default, all files go into the cache's own
@@ -243,7 +243,7 @@ class Hub(Curating, Packing):
         return pulling.pull(
             self._session,
             self._cache,
-            Reference.parse(reference),
+            find_by_hash.reference_of(self._session, reference),
             to=pulling.Destination(
                 None if to is None else Path(to).expanduser().absolute(),
                 may_replace=force,
@@ -253,65 +253,49 @@ class Hub(Curating, Packing):
             on_progress=on_progress,
         )
 
-    def resolve(
+    def pull_all(  # noqa: PLR0913 - how to go about it, by keyword
         self,
-        files: StrPath | Sequence[StrPath],
-        *,
-        folders: Sequence[StrPath] = (),
-        on_progress: OnProgress = silent,
-    ) -> Answer:
-        """Return the adapters that pictures, workflows and texts name, and where their files are.
-
-        Hashes are looked up first, on the hub, in the cache and in the folders; names only where
-        no hash is known. A file that cannot be read has an ``error``, and an unreachable hub is
-        the ``failure`` of the answer.
-
-        Args:
-            files: PNG, JPEG, WebP, MP4 or WebM, workflows and metadata in JSON, A1111's texts.
-            folders: Folders with adapters, searched with their subfolders.
-            on_progress: Called for every block of a file that is hashed, from several threads.
-        """
-        places = [files] if isinstance(files, str | os.PathLike) else files
-        return resolving.resolve(
-            self._session,
-            self._cache,
-            [Path(place) for place in places],
-            [Path(folder).expanduser() for folder in folders],
-            on_progress,
-        )
-
-    def is_cached(self, reference: LoraReference) -> bool:
-        """Return whether the local file of a resolved reference is that of the cache."""
-        return reference.path is not None and reference.path == self._cache.blob(reference.sha256)
-
-    def pull_reference(
-        self,
-        reference: LoraReference,
+        references: Sequence[str],
         *,
         to: StrPath | None = None,
+        variant: str = "",
+        partial: bool = False,
+        verify: bool = False,
+        force: bool = False,
+        all_files: bool = False,
+        jobs: int = JOBS,
         on_progress: OnProgress = silent,
-    ) -> PulledFile:
-        """Download the file of a resolved reference: only that file of its version.
+    ) -> Iterator[Outcome]:
+        """Download several versions and packs, and yield the outcome of each, in order.
 
-        Raises:
-            NotFound: the hub has no version for it, or no longer.
+        One that fails does not stop the others: its outcome has the ``error``.
+
+        Args:
+            references: As `pull` takes them; for a pack, ``pack:owner/name[@version]``.
+            to: Folder for the weights, as in `pull`.
+            variant: Name of one variant of the packs; by default all of them.
+            partial: Of packs, download what there is if some parts are gone.
+            verify: Hash existing files again instead of trusting size and time.
+            force: Replace files in ``to``, as in `pull`.
+            all_files: Of adapters, write companions to ``to`` as well.
+            jobs: Number of downloads at the same time.
+            on_progress: Called for every block, from several threads.
         """
-        if reference.version is None or reference.file is None:
-            message = f"No version is known for “{reference.name}”."
-            raise NotFound(message)
-        target = Reference.parse(f"{reference.version.adapter}@{reference.version.name}")
-        pulled = pulling.pull(
-            self._session,
-            self._cache,
-            target,
-            to=pulling.Destination(
-                None if to is None else Path(to).expanduser().absolute(),
-                only_sha256=reference.file.sha256,
-            ),
-            rehash=False,
-            on_progress=on_progress,
+
+        def one(reference: str, report: OnProgress) -> Pulled | PulledPack:
+            if reference.startswith(PREFIX):
+                return self.pull_pack(
+                    reference, to=to, variant=variant, partial=partial, verify=verify,
+                    force=force, on_progress=report,
+                )  # fmt: skip
+            return self.pull(
+                reference, to=to, verify=verify, force=force, all_files=all_files,
+                on_progress=report,
+            )  # fmt: skip
+
+        return several.pull_all(
+            references, one, on_progress=on_progress, jobs=jobs, abort=self._session.abort
         )
-        return pulled.files[0]
 
     def push(  # noqa: PLR0913 - how to go about it, by keyword
         self,

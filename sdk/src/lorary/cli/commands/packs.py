@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.commands.catalogue import RATINGS
-from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
 from lorary.client import packs
 from lorary.client.errors import FileMissing, Invalid
@@ -231,29 +230,18 @@ _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
 }  # fmt: skip
 
 
-def pull(args: Namespace, kept: Callable[[client.Progress], str]) -> int:
-    """Pull a pack, for ``lorary pull pack:…``."""
-    with client.Hub(args.endpoint) as hub, meter(kept) as draw:
-        pulled = hub.pull_pack(
-            args.reference,
-            to=args.to,
-            variant=args.variant or "",
-            partial=args.partial,
-            verify=args.verify,
-            force=args.force,
-            on_progress=draw,
-        )
+def show_pulled(pulled: PulledPack, *, as_json: bool) -> None:
+    """Show a pulled pack, for ``lorary pull pack:…``."""
     version = pulled.version
     if version.state == "yanked":
         note(plain(f"lorary: {version.pack} {version.name} was yanked: {version.reason}"))
     for part in pulled.missing:
         reason = f"is {part.state} and was left out: {part.reason}"
         note(plain(f"lorary: {part.adapter}@{part.version} {reason}"))
-    if args.json:
+    if as_json:
         emit(_pulled_document(pulled))
     else:
         show(_pulled_lines(pulled))
-    return 0
 
 
 def _pulled_document(pulled: PulledPack) -> dict[str, object]:

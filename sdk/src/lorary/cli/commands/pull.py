@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from lorary import client
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.commands import packs
 from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.client.packs import PREFIX
+from lorary.library.layouts import LAYOUTS
 
 if TYPE_CHECKING:
-    from lorary.client import Progress, Pulled, PulledFile
+    from lorary.client import Hub, OnProgress, Outcome, Progress, Pulled, PulledFile, PulledPack
 
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "reference",
-        metavar="[pack:]OWNER/NAME[@VERSION]",
+        "references",
+        nargs="+",
+        metavar="[pack:]OWNER/NAME[@VERSION]|HASH",
         help="v3, an alias or a revision after the @; default: the latest version",
     )
     parser.add_argument(
         "--to",
         metavar="DIR",
         help="write the weights to this folder; default: all files go to the cache",
+    )
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, help="write the weights to the folder of this program"
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", help="folder of the program; default: the current one"
     )
     parser.add_argument(
         "--all-files",
@@ -48,27 +57,85 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--partial", action="store_true", help="pack: leave out parts that are gone"
     )
+    add_jobs(parser)
     add_endpoint(parser)
 
 
 def _pull(args: Namespace) -> int:
-    if args.reference.startswith(PREFIX):
-        if args.all_files:
-            message = "--all-files is for adapters"
-            raise UsageError(message)
-        return packs.pull(args, _kept)
-    if args.variant or args.partial:
+    args.to = _folder(args)
+    are_packs = [reference.startswith(PREFIX) for reference in args.references]
+    if args.all_files and any(are_packs):
+        message = "--all-files is for adapters"
+        raise UsageError(message)
+    if (args.variant or args.partial) and not any(are_packs):
         message = "--variant and --partial are for packs: lorary pull pack:OWNER/NAME"
         raise UsageError(message)
-    with client.Hub(args.endpoint) as hub, meter(_kept) as draw:
-        pulled = hub.pull(
-            args.reference,
-            to=args.to,
-            verify=args.verify,
-            force=args.force,
-            all_files=args.all_files,
-            on_progress=draw,
-        )
+    with client.Hub(args.endpoint) as hub:
+        if len(args.references) > 1:
+            return _pull_all(hub, args)
+        with meter(_kept) as draw:
+            (outcome,) = _outcomes(hub, args, draw)
+        if outcome.error is not None:
+            raise outcome.error
+        _show(hub, args, outcome.pulled)
+    return 0
+
+
+def _folder(args: Namespace) -> str | None:
+    """Return the folder to write to; None for the cache."""
+    if args.layout is None:
+        if args.root is not None:
+            message = "--root goes with --layout"
+            raise UsageError(message)
+        return cast("str | None", args.to)
+    if args.to is not None:
+        message = "use --to or --layout, not both"
+        raise UsageError(message)
+    return str(Path(args.root or ".", LAYOUTS[args.layout]))
+
+
+def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
+    return hub.pull_all(
+        args.references,
+        to=args.to,
+        variant=args.variant or "",
+        partial=args.partial,
+        verify=args.verify,
+        force=args.force,
+        all_files=args.all_files,
+        jobs=args.jobs,
+        on_progress=draw,
+    )
+
+
+def _pull_all(hub: Hub, args: Namespace) -> int:
+    """Pull several references; show results as they come, and failures at the end."""
+    failed = []
+    with meter(_kept) as draw:
+        for outcome in _outcomes(hub, args, draw):
+            if outcome.error is None:
+                _show(hub, args, outcome.pulled)
+                continue
+            failed.append((outcome.reference, outcome.error))
+            if args.json:
+                error = {"code": outcome.error.code, "message": outcome.error.detail}
+                emit({"asked": outcome.reference, "error": error})
+    for reference, reason in failed:
+        note(plain(f"lorary: {reference}: {reason.detail}"))
+    if failed:
+        count = len(set(args.references))
+        note(f"lorary: {len(failed):,} of {count:,} failed, the others are done")
+    return exit_code(failed[0][1]) if failed else 0
+
+
+def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> None:
+    if isinstance(pulled, client.PulledPack):
+        packs.show_pulled(pulled, as_json=args.json)
+    elif pulled is not None:
+        _show_version(hub, pulled, as_json=args.json)
+
+
+def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:
     version = pulled.version
     if version.state == "yanked":
         reason = version.reason or "no reason given"
@@ -78,11 +145,10 @@ def _pull(args: Namespace) -> int:
             f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} comes from "
             "the cache, as it was when it was last pulled"
         )
-    if args.json:
+    if as_json:
         emit(_document(pulled))
     else:
         show(_lines(pulled))
-    return 0
 
 
 def _kept(progress: Progress) -> str:
@@ -144,7 +210,7 @@ def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
 
 COMMANDS = {
     "pull": Command(
-        "Download the files of a version. Interrupted downloads resume where they stopped; a file "
+        "Download the files of versions. Interrupted downloads resume where they stopped; a file "
         "appears in its place only after its sha256 is verified.\n\n"
         "In DIR a file keeps its own name. A generic name, such as\n"
         "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; another version or\n"
@@ -153,6 +219,7 @@ COMMANDS = {
         "Of a pack, all files are downloaded, and OWNER--NAME.pack.json says how to use them.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
+        "  lorary pull studio/noir studio/ink@v2 pack:studio/dusk --layout comfyui --root ComfyUI\n"
         "  lorary pull pack:studio/dusk@v2 --variant sdxl --to ComfyUI/models/loras",
         _configure,
         _pull,

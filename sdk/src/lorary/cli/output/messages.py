@@ -21,6 +21,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, USAGE),
     (errors.ReferenceInvalid, USAGE),
     (errors.SettingInvalid, USAGE),
+    (errors.ProjectInvalid, USAGE),
     (errors.NotFound, NOT_FOUND),
     (errors.FileMissing, NOT_FOUND),
     (errors.Unauthenticated, AUTH),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -34,6 +35,7 @@ _VERBS = {
 }
 _WIDE = 70  # minimum columns to show bar, speed and time
 _AMOUNT = 16  # width of “999.9/999.9 MB” and a gap
+_MOST = 8  # lines; beyond that, finished ones are removed
 _BYTES = {"hash", "send", "fetch"}
 
 
@@ -70,7 +72,7 @@ def bars() -> Progress:
 
 
 class Drawing:
-    """Draws one bar for each stage of each file; a finished wait is removed.
+    """Draws one bar for each stage of each file; a finished wait is removed. Thread-safe.
 
     The display starts with the first report, because a question may have to be asked before.
     """
@@ -78,9 +80,14 @@ class Drawing:
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
         self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._lock = Lock()
 
     def __call__(self, update: progress.Progress) -> None:
         """Draw an update."""
+        with self._lock:
+            self._draw(update)
+
+    def _draw(self, update: progress.Progress) -> None:
         self._shown.start()  # no effect if it is running
         key = (update.stage, update.name)
         for other in [other for other in self._tasks if other[0] == "wait" and other != key]:
@@ -90,6 +97,8 @@ class Drawing:
             text = f"{_VERBS[update.stage]} {plain(update.name)}"
             self._tasks[key] = self._shown.add_task(text, total=total, stage=update.stage)
         self._shown.update(self._tasks[key], completed=update.done, total=total)
+        if update.done == total and len(self._tasks) > _MOST:
+            self._shown.remove_task(self._tasks.pop(key))
 
     def clear(self) -> None:
         """Remove the bars."""

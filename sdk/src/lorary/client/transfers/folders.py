@@ -21,7 +21,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -87,6 +87,8 @@ class Entry:
     sha256: str  # digest of its bytes
     size: int  # number of bytes
     mtime_ns: int  # time of its last change when it was verified
+    lock: str = ""  # the lorary.lock that it was written for; empty if it was pulled
+    replaces: str = ""  # digest of the bytes that it was about to replace, if that was not finished
 
     @classmethod
     def read(cls, value: object) -> Entry:
@@ -200,6 +202,8 @@ class Folder:
         for one in planned:
             found = one.target.stat()
             name = one.target.relative_to(self.root).as_posix()
+            former = self.entries.get(name)
+            is_same = former is not None and former.sha256 == one.file.sha256
             self.entries[name] = Entry(
                 hub=source.hub,
                 adapter=source.adapter.full_name,
@@ -209,11 +213,20 @@ class Folder:
                 sha256=one.file.sha256,
                 size=found.st_size,
                 mtime_ns=found.st_mtime_ns,
+                lock=former.lock if former is not None and is_same else "",
             )
+        self.save()
+
+    def save(self, announced: Collection[str] = ()) -> None:
+        """Write the record, without entries whose files are gone.
+
+        Args:
+            announced: Entries to keep although their files are not there yet.
+        """
         rows = {
-            name: asdict(entry)
+            name: {key: value for key, value in asdict(entry).items() if value != ""}
             for name, entry in sorted(self.entries.items())
-            if self._place(name).is_file()
+            if name in announced or self.place(name).is_file()
         }
         text = json.dumps({"schema": _SCHEMA, "files": rows}, indent=1)
         part = self.root / f"{RECORD}.{secrets.token_hex(6)}.part"
@@ -224,22 +237,23 @@ class Folder:
             part.unlink(missing_ok=True)
             raise
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
+        """Return the path of an entry."""
         return self.root.joinpath(*name.split("/"))
 
     def _plan(self, source: Source, file: File, taken: set[str]) -> Planned:
-        for name in (*self._recorded(source, file), *self._names(source, file)):
+        for name in (*self._recorded(source, file), *self.names(source, file)):
             if collision_key(name) in taken:
                 continue
             state = self._state(name, source, file)
             if state != "other":
-                return Planned(file, self._place(name), is_here=state == "here")
+                return Planned(file, self.place(name), is_here=state == "here")
         msg = f"{self.root} has no free name for {file.path}. Pull to another folder."
         raise TargetTaken(msg, facts={"path": os.fspath(self.root)})
 
     def _state(self, name: str, source: Source, file: File) -> _State:
         """Return whether a name has these bytes, is free, or belongs to another pulled file."""
-        place, entry = self._place(name), self._entry(name)
+        place, entry = self.place(name), self._entry(name)
         if not os.path.lexists(place):
             return "free"
         if self._holds(place, entry, file):
@@ -274,14 +288,14 @@ class Folder:
         """Yield the names under which this file was written before."""
         wanted = (source.adapter.full_name, file.path, file.sha256)
         for name, entry in self.entries.items():
-            if (entry.adapter, entry.path, entry.sha256) == wanted and self._place(name).exists():
+            if (entry.adapter, entry.path, entry.sha256) == wanted and self.place(name).exists():
                 yield name
 
     def _entry(self, name: str) -> Entry | None:
         key = collision_key(name)
         return next((e for other, e in self.entries.items() if collision_key(other) == key), None)
 
-    def _names(self, source: Source, file: File) -> Iterator[str]:
+    def names(self, source: Source, file: File) -> Iterator[str]:
         """Yield possible names for a file, in order of preference."""
         parent, name = _split(file.path)
         if not file.is_weights:

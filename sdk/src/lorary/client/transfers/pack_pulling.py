@@ -76,14 +76,14 @@ def pull(
     name = Reference.parse(version.pack)
     folder = wanted.to or cache.root / "packs" / safe_segment(name.owner)
     place = folder / f"{name.owner}--{name.name}{SUFFIX}"
-    _require_place(place, version, may_replace=wanted.may_replace or wanted.to is None)
+    require_place(place, version.pack, may_replace=wanted.may_replace or wanted.to is None)
     files = {
         part.sha256: _file(session, cache, part, wanted, on_progress)
         for part in parts.values()
         if part.is_at_hand
     }
     pulled = PulledPack(version, variants, files, missing, place)
-    _write(place, _document(pulled, session.endpoint, wanted.to))
+    write(place, document(pulled, session.endpoint, wanted.to))
     return pulled
 
 
@@ -133,7 +133,7 @@ def _file(
     return pulled.files[0]
 
 
-def _require_place(place: Path, version: PackVersion, *, may_replace: bool) -> None:
+def require_place(place: Path, pack: str, *, may_replace: bool) -> None:
     """See before anything is fetched that the description can be written.
 
     Raises:
@@ -142,15 +142,15 @@ def _require_place(place: Path, version: PackVersion, *, may_replace: bool) -> N
     if may_replace or not os.path.lexists(place):
         return
     try:
-        is_own = json.loads(place.read_bytes()).get("pack") == version.pack
+        is_own = json.loads(place.read_bytes()).get("pack") == pack
     except (OSError, ValueError, AttributeError):
         is_own = False
     if not is_own:
-        msg = f"{place} does not describe {version.pack}. Move it, or pull with --force."
+        msg = f"{place} does not describe {pack}. Move it, or pull with --force."
         raise TargetTaken(msg, facts={"path": os.fspath(place)})
 
 
-def _document(pulled: PulledPack, endpoint: str, folder: Path | None) -> dict[str, object]:
+def document(pulled: PulledPack, endpoint: str, folder: Path | None) -> dict[str, object]:
     """Return what the description says; ``local_file`` is relative to its folder if it can be."""
     version = pulled.version
     return {
@@ -193,12 +193,12 @@ def _part(part: PackPart, pulled: PulledPack, folder: Path | None) -> dict[str, 
     }
 
 
-def _write(place: Path, document: dict[str, object]) -> None:
+def write(place: Path, content: dict[str, object]) -> None:
     """Write the description in one step. Raises TargetUnusable: it cannot be written."""
     draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(document, indent=2, ensure_ascii=False)
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         draft.write_text(f"{text}\n", encoding="utf-8")
         draft.replace(place)
     except OSError as error:

@@ -140,7 +140,8 @@ def _resolve(
         return version, failure
 
 
-def _require_room(folder: Path, needed: int) -> None:
+def require_room(folder: Path, needed: int) -> None:
+    """Check that a disk has room. Raises DiskFull: it has not."""
     free = shutil.disk_usage(existing(folder)).free
     if free < needed:
         message = (
@@ -148,6 +149,16 @@ def _require_room(folder: Path, needed: int) -> None:
             "Nothing was fetched."
         )
         raise DiskFull(message, facts={"needed": needed, "free": free, "path": os.fspath(folder)})
+
+
+def place_blob(cache: Cache, sha256: str, target: Path) -> None:
+    """Put a cached file in its place. Raises DiskFull, TargetUnusable: it cannot be written."""
+    try:
+        place(cache.blob(sha256), target)
+    except OSError as error:
+        kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TargetUnusable
+        message = f"{target} cannot be written: {error.strerror or error}."
+        raise kind(message, facts={"path": os.fspath(target)}) from error
 
 
 def _device(folder: Path) -> int:
@@ -199,9 +210,9 @@ class _Transfer:
     def _check_room(self, folder: Path, planned: Sequence[Planned]) -> None:
         """Check that there is room for all files, before anything is downloaded."""
         missing = [one.file for one in planned if not one.is_here]
-        _require_room(self.cache.root, sum(map(self.cache.missing_bytes, missing)))
+        require_room(self.cache.root, sum(map(self.cache.missing_bytes, missing)))
         if _device(folder) != _device(self.cache.root):  # files are copied, not linked
-            _require_room(folder, sum(file.size_bytes for file in missing))
+            require_room(folder, sum(file.size_bytes for file in missing))
 
     def _fetch(self, planned: Sequence[Planned]) -> dict[str, int]:
         """Download files into the cache; return path → bytes received."""
@@ -222,12 +233,7 @@ class _Transfer:
                 raise type(failure)(message, status=failure.status) from failure
 
     def _place(self, planned: Planned) -> None:
-        try:
-            place(self.cache.blob(planned.file.sha256), planned.target)
-        except OSError as error:
-            kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TargetUnusable
-            message = f"{planned.target} cannot be written: {error.strerror or error}."
-            raise kind(message, facts={"path": os.fspath(planned.target)}) from error
+        place_blob(self.cache, planned.file.sha256, planned.target)
 
     def _pulled(self, folder: Path, planned: Sequence[Planned], fetched: dict[str, int]) -> Pulled:
         files = tuple(

@@ -1,0 +1,387 @@
+"""lock, sync, verify, outdated, update: a folder that is described by lorary.toml."""
+
+from __future__ import annotations
+
+import threading
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import library
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
+from lorary.client.progress import OnProgress, Progress
+from lorary.library.layouts import FLAT, LAYOUTS
+
+if TYPE_CHECKING:
+    from lorary.client import LoraryError
+    from lorary.library import Checked, Locked, Outdated, Step
+
+PROJECT = "lorary.toml"
+_SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "failed": "!"}
+_STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "!": "red"}
+_DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove": "removed",
+         "leave": "no longer locked", "failed": "failed"}  # fmt: skip
+_PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
+
+
+def _configure_lock(parser: Parser) -> None:
+    parser.add_argument("--init", action="store_true", help=f"write a {PROJECT} to begin with")
+    parser.add_argument("--layout", choices=LAYOUTS, help=f"with --init; default: {FLAT}")
+    parser.add_argument("--root", metavar="DIR", help="with --init: the program's folder")
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _lock(args: Namespace) -> int:
+    if args.init:
+        return _init(args)
+    if args.layout or args.root:
+        message = f"--layout and --root go with --init; later, change them in {PROJECT}"
+        raise UsageError(message)
+    return _locked(args, names=None)
+
+
+def _init(args: Namespace) -> int:
+    place = library.start(Path.cwd(), args.layout or FLAT, args.root or ".")
+    if args.json:
+        emit({"path": str(place)})
+    else:
+        show([f"Wrote {plain(place)}. Add adapters to it, then run `lorary sync`."])
+    return 0
+
+
+def _configure_update(parser: Parser) -> None:
+    parser.add_argument("names", nargs="*", metavar="[pack:]OWNER/NAME", help="default: all")
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _update(args: Namespace) -> int:
+    return _locked(args, names=args.names)
+
+
+def _locked(args: Namespace, names: list[str] | None) -> int:
+    project = library.Project.load(Path.cwd())
+    wishes = () if names is None else library.chosen(project, names)
+    with library.Hubs(args.endpoint) as hubs, meter() as draw:
+        _, changes = library.update_lock(
+            project, hubs, update=wishes, jobs=args.jobs, on_progress=draw
+        )
+    _tell_locked(changes)
+    failed = [one.error for one in changes if one.error]
+    for one in changes:
+        if args.json:
+            emit(_locked_document(one))
+        elif not failed and one.change != "kept":
+            show(_locked_line(one))
+    if failed:
+        note(f"lorary: {project.lock_path} was left as it was")
+        return exit_code(failed[0])
+    if not args.json:
+        counts = Counter(one.change for one in changes)
+        total = sum(counts.values()) - counts["removed"]
+        moved = ", ".join(
+            f"{counts[word]:,} {word}" for word in ("added", "changed", "removed") if counts[word]
+        )
+        show(f"{project.lock_path.name}: {total:,} locked, {moved or 'nothing changed'}.")
+    return 0
+
+
+def _tell_locked(changes: Iterable[Locked]) -> None:
+    """Write errors, yanked versions and why nothing newer was taken to standard error."""
+    for one in changes:
+        if one.error is not None:
+            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
+        elif one.state == "yanked":
+            reason = one.reason or "no reason given"
+            note(plain(f"lorary: {one.wish.label} {one.version} was yanked: {reason}"))
+        elif one.reason:
+            note(plain(f"lorary: {one.wish.label} stays at {one.version}: {one.reason}"))
+
+
+def _locked_line(one: Locked) -> str:
+    if one.change == "changed":
+        return f"{one.wish.label}  {plain(one.before)} → {plain(one.version)}"
+    return f"{one.wish.label}  {plain(one.version or one.before)} {one.change}"
+
+
+def _locked_document(one: Locked) -> dict[str, object]:
+    return {
+        "name": one.wish.name,
+        "kind": one.wish.kind,
+        "wanted": one.wish.wanted,
+        "change": one.change,
+        "before": one.before or None,
+        "version": one.version or None,
+        "state": one.state or None,
+        "reason": one.reason or None,
+        **_error(one.error),
+    }
+
+
+def _error(error: LoraryError | None) -> dict[str, object]:
+    return {} if error is None else {"error": {"code": error.code, "message": error.detail}}
+
+
+def _configure_sync(parser: Parser) -> None:
+    parser.add_argument(
+        "--frozen", action="store_true", help="fail if lorary.lock would have to change"
+    )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="remove files of earlier syncs that are no longer locked; edited ones stay",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done")
+    parser.add_argument(
+        "--verify", action="store_true", help="hash existing files instead of trusting their time"
+    )
+    parser.add_argument("--force", action="store_true", help="replace files of other origin")
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _sync(args: Namespace) -> int:
+    project = library.Project.load(Path.cwd())
+    options = library.Options(
+        prune=args.prune,
+        dry_run=args.dry_run,
+        force=args.force,
+        verify=args.verify,
+        jobs=args.jobs,
+    )
+    steps: list[Step] = []
+    with library.Hubs(args.endpoint) as hubs, meter(lambda _: _KEPT, is_resumable=True) as draw:
+        if args.frozen:
+            locked = library.frozen_lock(project)
+        else:
+            locked, changes = library.update_lock(
+                project, hubs, dry_run=args.dry_run, jobs=args.jobs, on_progress=draw
+            )
+            _tell_locked(changes)
+            if library.unlocked(changes):
+                return _refuse(args, [one for one in changes if one.error])
+        sizes = {row.path: row.size for row in locked.files}
+        for step in library.steps_of(project, locked, hubs, options, together(draw, sizes)):
+            steps.append(step)
+            if args.json:
+                emit(_step_document(step, planned=args.dry_run))
+    _tell_steps(args, steps)
+    failed = [step.error for step in steps if step.error]
+    return exit_code(failed[0]) if failed else 0
+
+
+_KEPT = "What was received is kept. Run the same command again to resume."
+
+
+def _refuse(args: Namespace, failed: list[Locked]) -> int:
+    note("lorary: nothing was downloaded, and lorary.lock was left as it was")
+    if args.json:
+        for one in failed:
+            emit(_locked_document(one))
+    return next(exit_code(one.error) for one in failed if one.error)
+
+
+def _tell_steps(args: Namespace, steps: list[Step]) -> None:
+    for step in steps:
+        if step.error is not None:
+            note(plain(f"lorary: {step.path}: {step.error.detail}"))
+    if args.json:
+        return
+    words = _PLANNED if args.dry_run else _DONE
+    show(_step_line(step) for step in steps if step.action not in {"here", "failed"})
+    counts = Counter(step.action for step in steps)
+    listed = ", ".join(f"{count:,} {words[key]}" for key, count in counts.items())
+    show(f"{listed or 'Nothing is locked'}.")
+    if counts["leave"] and not args.prune:
+        note("lorary: --prune removes the files that are no longer locked (?)")
+
+
+def _step_line(step: Step) -> str:
+    sign = _SIGNS[step.action]
+    facts = []
+    if step.file is not None:
+        facts = [f"{step.file.name} {step.file.version}", count_bytes(step.file.size)]
+        if step.action == "replace":
+            facts.append(f"instead of {step.version or 'a file of other origin'}")
+    elif step.version:
+        facts = [step.version if step.action in {"remove", "leave"} else f"pack {step.version}"]
+    return f"{styled(sign, _STYLES[sign])} {plain(step.path)}  {plain(', '.join(facts))}"
+
+
+def _step_document(step: Step, *, planned: bool) -> dict[str, object]:
+    row = step.file
+    return {
+        "path": step.path,
+        "local_path": str(step.local_path),
+        "action": step.action,
+        "planned": planned,
+        "adapter": row.name if row else None,
+        "version": row.version if row else None,
+        "before": step.version or None,
+        "size": row.size if row else None,
+        "sha256": row.sha256 if row else None,
+        "bytes_fetched": step.bytes_fetched,
+        **_error(step.error),
+    }
+
+
+def together(draw: OnProgress, sizes: dict[str, int]) -> OnProgress:
+    """Return a function that draws the progress of many files as one."""
+    done: dict[str, int] = {}
+    lock, state = threading.Lock(), {"sum": 0, "total": 0}
+
+    def report(update: Progress) -> None:
+        if update.stage not in {"fetch", "hash"}:
+            draw(update)
+            return
+        key = f"{update.stage} {update.name}"
+        with lock:
+            if key not in done:
+                state["total"] += sizes.get(update.name, update.total)
+            state["sum"] += update.done - done.get(key, 0)
+            done[key] = update.done
+            count = len(done)
+            whole = Progress(update.stage, "files", state["sum"], state["total"])
+        draw(whole if count > 1 else update)
+
+    return report
+
+
+def _configure_verify(_parser: Parser) -> None:
+    pass
+
+
+def _verify(args: Namespace) -> int:
+    project, locked = library.load(Path.cwd())
+    with meter() as draw:
+        found = list(library.verify(project, locked, together(draw, {})))
+    for one in found:
+        if args.json:
+            emit(_checked_document(one))
+        elif one.state != "ok":
+            show(f"{styled('!', 'red')} {plain(one.file.path)}  {one.state}")
+    counts = Counter(one.state for one in found)
+    if not args.json:
+        listed = ", ".join(f"{counts[key]:,} {key}" for key in ("ok", "changed", "missing")
+                           if counts[key])  # fmt: skip
+        show(f"{listed or 'Nothing is locked'}.")
+    bad = len(found) - counts["ok"]
+    if bad:
+        note(
+            f"lorary: {bad:,} of {len(found):,} files differ from lorary.lock; "
+            "`lorary sync --verify --force` restores them"
+        )
+    return 1 if bad else 0
+
+
+def _checked_document(one: Checked) -> dict[str, object]:
+    return {
+        "path": one.file.path,
+        "local_path": str(one.local_path),
+        "state": one.state,
+        "sha256": one.sha256 or None,
+        "expected": one.file.sha256,
+        "adapter": one.file.name,
+        "version": one.file.version,
+    }
+
+
+def _configure_outdated(parser: Parser) -> None:
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _outdated(args: Namespace) -> int:
+    _, locked = library.load(Path.cwd())
+    with library.Hubs(args.endpoint) as hubs, meter() as draw:
+        found = library.outdated(locked, hubs, jobs=args.jobs, on_progress=draw)
+    if args.json:
+        for one in found:
+            emit(_outdated_document(one))
+    else:
+        _show_outdated([one for one in found if not one.is_current])
+    failed = [one.error for one in found if one.error]
+    for one in found:
+        if one.error is not None:
+            note(plain(f"lorary: {one.wish.label}: {one.error.detail}"))
+    return exit_code(failed[0]) if failed else 0
+
+
+def _show_outdated(found: list[Outdated]) -> None:
+    rows = [
+        (one.wish.label, one.wish.wanted, one.version, one.update or "-", one.newest or "-",
+         "" if one.state == "published" else f"{one.state}: {one.reason or 'no reason given'}")
+        for one in found
+        if one.error is None
+    ]  # fmt: skip
+    if rows:
+        head = ("name", "wanted", "locked", "update", "newest", "")
+        show(line.rstrip() for line in table([head, *rows]))
+    elif not found:
+        show("Everything is up to date.")
+
+
+def _outdated_document(one: Outdated) -> dict[str, object]:
+    return {
+        "name": one.wish.name,
+        "kind": one.wish.kind,
+        "wanted": one.wish.wanted,
+        "version": one.version,
+        "state": one.state or None,
+        "reason": one.reason or None,
+        "update": one.update or None,
+        "newest": one.newest or None,
+        **_error(one.error),
+    }
+
+
+def _command(
+    description: str, example: str, configure: Callable[[Parser], None],
+    run: Callable[[Namespace], int],
+) -> Command:  # fmt: skip
+    return Command(f"{description}\n\nRun it in the folder that has {PROJECT}.", example,
+                   configure, run)  # fmt: skip
+
+
+COMMANDS = {
+    "lock": _command(
+        "Write lorary.lock: the exact version, place and sha256 of every file that lorary.toml\n"
+        "wants. Locked versions stay as long as they satisfy lorary.toml.",
+        "  lorary lock --init --layout comfyui --root ~/ComfyUI\n"
+        "  lorary lock --json | jq -r 'select(.state == \"yanked\").name'",
+        _configure_lock,
+        _lock,
+    ),
+    "sync": _command(
+        "Download the files of lorary.lock to where they belong. The lock is written first if\n"
+        "it is missing or does not satisfy lorary.toml.",
+        "  lorary sync --dry-run\n  lorary sync --frozen --prune",
+        _configure_sync,
+        _sync,
+    ),
+    "verify": _command(
+        "Hash the files that are here, and compare them with lorary.lock.",
+        "  lorary verify && echo unchanged",
+        _configure_verify,
+        _verify,
+    ),
+    "outdated": _command(
+        "List locked versions that were yanked or withdrawn, or have a newer one for the same\n"
+        "base model.",
+        "  lorary outdated --json | jq -r .newest",
+        _configure_outdated,
+        _outdated,
+    ),
+    "update": _command(
+        "Lock the newest versions that lorary.toml allows, for the same base model. Then run\n"
+        "lorary sync.",
+        "  lorary update studio/noir && lorary sync",
+        _configure_update,
+        _update,
+    ),
+}

@@ -1,0 +1,87 @@
+"""A folder of adapters that is described by ``lorary.toml`` and pinned by ``lorary.lock``.
+
+Importing this package is cheap: everything below is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.lazy import names_of
+
+if TYPE_CHECKING:
+    from lorary.library.calls import (
+        Synced,
+        chosen,
+        frozen_lock,
+        load,
+        lock,
+        start,
+        steps_of,
+        sync,
+        unlocked,
+        update_lock,
+    )
+    from lorary.library.checking import Checked, Outdated, outdated, verify
+    from lorary.library.hubs import Hubs
+    from lorary.library.layouts import LAYOUTS
+    from lorary.library.lockfile import Lock, LockedFile, LockedPack
+    from lorary.library.locking import Locked
+    from lorary.library.project import Project, Wish
+    from lorary.library.syncing import Options, Step
+
+__all__ = [
+    "LAYOUTS",
+    "Checked",
+    "Hubs",
+    "Lock",
+    "Locked",
+    "LockedFile",
+    "LockedPack",
+    "Options",
+    "Outdated",
+    "Project",
+    "Step",
+    "Synced",
+    "Wish",
+    "chosen",
+    "frozen_lock",
+    "load",
+    "lock",
+    "outdated",
+    "start",
+    "steps_of",
+    "sync",
+    "unlocked",
+    "update_lock",
+    "verify",
+]
+
+_HOMES = {
+    "LAYOUTS": "lorary.library.layouts",
+    "Checked": "lorary.library.checking",
+    "Hubs": "lorary.library.hubs",
+    "Lock": "lorary.library.lockfile",
+    "Locked": "lorary.library.locking",
+    "LockedFile": "lorary.library.lockfile",
+    "LockedPack": "lorary.library.lockfile",
+    "Options": "lorary.library.syncing",
+    "Outdated": "lorary.library.checking",
+    "Project": "lorary.library.project",
+    "Step": "lorary.library.syncing",
+    "Synced": "lorary.library.calls",
+    "Wish": "lorary.library.project",
+    "chosen": "lorary.library.calls",
+    "frozen_lock": "lorary.library.calls",
+    "load": "lorary.library.calls",
+    "lock": "lorary.library.calls",
+    "outdated": "lorary.library.checking",
+    "start": "lorary.library.calls",
+    "steps_of": "lorary.library.calls",
+    "sync": "lorary.library.calls",
+    "unlocked": "lorary.library.calls",
+    "update_lock": "lorary.library.calls",
+    "verify": "lorary.library.checking",
+}
+
+__getattr__, __dir__ = names_of(__name__, _HOMES)

@@ -1,0 +1,152 @@
+"""Compares a lock with the files that are here, and with what hubs have by now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lorary.client import packs
+from lorary.client.errors import FileMissing, LoraryError, NotFound
+from lorary.client.http.session import Session
+from lorary.client.progress import OnProgress, Progress, silent
+from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.parallel import each
+from lorary.client.transfers.pulling import read_version
+from lorary.library.hubs import Hubs
+from lorary.library.lockfile import Lock, LockedFile
+from lorary.library.locking import Brief, brief_versions, newest
+from lorary.library.project import Project, Wish, number_of
+from lorary.limits import JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A locked file, compared with what is here.
+
+    Attributes:
+        state: ``ok``, ``missing``, or ``changed``: other bytes are there.
+        sha256: The digest of what is there; empty if nothing can be read.
+    """
+
+    file: LockedFile
+    local_path: Path
+    state: Literal["ok", "missing", "changed"]
+    sha256: str
+
+
+def verify(project: Project, lock: Lock, on_progress: OnProgress = silent) -> Iterator[Checked]:
+    """Hash every file of a lock that is here, on all processors, and yield the results in order."""
+    places = {row.path: project.root.joinpath(*row.path.split("/")) for row in lock.files}
+    digests = dict(hashed(places, on_progress))
+    for row in lock.files:
+        place, digest = places[row.path], digests[row.path]
+        if digest == row.sha256:
+            yield Checked(row, place, "ok", digest)
+        else:
+            is_there = os.path.lexists(place)
+            yield Checked(row, place, "changed" if is_there else "missing", digest)
+
+
+def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tuple[str, str]]:
+    """Yield the sha256 of files by name, as they are done; empty if one cannot be read."""
+
+    def read(name: str, report: OnProgress) -> str:
+        place = places[name]
+        try:
+            size = place.stat().st_size
+            return digest_file(place, lambda done: report(Progress("hash", name, done, size)))
+        except OSError as error:
+            message = f"{place} cannot be read: {error.strerror or error}."
+            raise FileMissing(message) from error
+
+    results = each(list(places), read, on_progress=on_progress, jobs=os.cpu_count() or 1)
+    for name, digest in results:
+        yield name, "" if isinstance(digest, LoraryError) else digest
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A locked version, compared with the versions that its hub has.
+
+    Attributes:
+        version: The locked version; ``state`` and ``reason`` are what the hub says of it.
+        update: The version that `lorary update` would lock; empty if there is none.
+        newest: The newest published version for the same base model, if it is newer than the locked
+            one; empty otherwise. A pinned version stays until ``lorary.toml`` is changed.
+        error: Why the hub could not be asked.
+    """
+
+    wish: Wish
+    version: str
+    state: str = ""
+    reason: str = ""
+    update: str = ""
+    newest: str = ""
+    error: LoraryError | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing newer, and nothing wrong with it."""
+        return not (self.update or self.newest or self.error) and self.state == "published"
+
+
+def outdated(
+    lock: Lock, hubs: Hubs, *, jobs: int = JOBS, on_progress: OnProgress = silent
+) -> list[Outdated]:
+    """Return each locked adapter and pack, compared with its hub.
+
+    Only versions of the same adapter and for the same family of base models count as newer.
+    """
+    locked = {Wish("adapter", row.name, row.wanted): row for row in lock.files if row.wanted}
+    asked = {wish: (row.version, row.hub) for wish, row in locked.items()}
+    asked |= {Wish("pack", row.name, row.wanted): (row.version, row.hub) for row in lock.packs}
+
+    def ask(wish: Wish, _report: OnProgress) -> Outdated:
+        version, hub = asked[wish]
+        session = hubs.session(hub)
+        rows = brief_versions(session, wish)
+        return _compared(wish, version, rows, _target(session, wish))
+
+    found: list[Outdated] = []
+    for wish, result in each(list(asked), ask, on_progress=silent, jobs=jobs, abort=hubs.abort):
+        if isinstance(result, LoraryError):
+            found.append(Outdated(wish, asked[wish][0], error=result))
+        else:
+            found.append(result)
+        on_progress(Progress("check", "versions", len(found), len(asked)))
+    return sorted(found, key=lambda one: one.wish)
+
+
+def _target(session: Session, wish: Wish) -> str:
+    """Return the version of an alias; empty for other wishes, and if the alias was removed."""
+    if wish.least is not None or wish.is_fixed:
+        return ""
+    try:
+        if wish.kind == "pack":
+            return packs.read_version(session, wish.reference).name
+        return read_version(session, wish.reference).name
+    except NotFound:
+        return ""
+
+
+def _compared(wish: Wish, version: str, rows: list[Brief], target: str) -> Outdated:
+    missing = Brief(version, "missing", "the hub does not have it any more", "")
+    here = next((row for row in rows if row.name == version), missing)
+    alike = [row for row in rows if row.family == here.family]
+    best = newest(alike, 0)
+    if wish.least is not None:
+        moved = newest(alike, wish.least)
+        target = moved.name if moved is not None else ""
+    is_newer = best is not None and number_of(best.name) > number_of(version)
+    is_alike = any(row.name == target for row in alike)
+    return Outdated(
+        wish,
+        version,
+        here.state,
+        here.reason,
+        update=target if is_alike and target != version else "",
+        newest=best.name if best is not None and is_newer else "",
+    )

@@ -1,0 +1,137 @@
+"""``owner--name.pack.json`` in a synced folder: how the files of a pack are used together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from lorary.client.errors import BadAnswer
+from lorary.client.http.session import Session
+from lorary.client.models import File
+from lorary.client.names import Reference
+from lorary.client.packs import PackPart, PackVersion, read_version
+from lorary.client.transfers.folders import Entry
+from lorary.client.transfers.pack_pulling import (
+    SUFFIX,
+    PulledPack,
+    document,
+    require_place,
+    write,
+)
+from lorary.client.transfers.pulling import PulledFile
+from lorary.library.lockfile import LockedPack
+
+
+def description_name(pack: LockedPack) -> str:
+    """Return the name of the file that describes a pack."""
+    return f"{pack.name.replace('/', '--')}{SUFFIX}"
+
+
+class Description:
+    """The description of a locked pack.
+
+    Args:
+        pack: The pack.
+        folder: Where its weights are.
+        files: sha256 to the place of each of its files.
+        may_replace: Whether to replace a file that does not describe this pack.
+    """
+
+    def __init__(
+        self, pack: LockedPack, folder: Path, files: Mapping[str, Path], *, may_replace: bool
+    ) -> None:
+        self.place = folder / description_name(pack)
+        self._pack = pack
+        self._folder = folder
+        self._files = files
+        self._may_replace = may_replace
+
+    def action(self) -> Literal["here", "add", "replace"]:
+        """Return what has to be done, without asking the hub.
+
+        Raises:
+            TargetTaken: a file is there that does not describe this pack.
+        """
+        try:
+            found = json.loads(self.place.read_bytes())
+            is_here = found["manifest_sha256"] == self._pack.manifest_sha256
+            names = {
+                part["sha256"]: part["local_file"]
+                for variant in found["variants"]
+                for part in variant["parts"]
+            }
+        except FileNotFoundError:
+            return "add"
+        except (OSError, ValueError, LookupError, TypeError):
+            is_here, names = False, {}
+        if is_here and names == self._local_names():
+            return "here"
+        require_place(self.place, self._pack.name, may_replace=self._may_replace)
+        return "replace"
+
+    def _local_names(self) -> dict[str, str]:
+        return {
+            sha256: path.relative_to(self._folder).as_posix()
+            for sha256, path in self._files.items()
+        }
+
+    def write(self, session: Session) -> Entry:
+        """Request the pack, write its description, and return its record.
+
+        The bytes depend on the lock alone, not on what became of the parts since.
+
+        Raises:
+            BadAnswer: the hub has another manifest for this version.
+            TargetUnusable: it cannot be written.
+        """
+        name = Reference.parse(self._pack.name)
+        version = read_version(session, Reference(name.owner, name.name, self._pack.version))
+        if version.manifest_sha256 != self._pack.manifest_sha256:
+            msg = f"{self._pack.name} {version.name} does not have the manifest that is locked."
+            raise BadAnswer(msg)
+        version = self._as_locked(version)
+        parts = {part.sha256: part for one in version.variants for part in one.parts}
+        files = {
+            sha256: PulledFile(_file(parts[sha256]), path, 0)
+            for sha256, path in self._files.items()
+            if sha256 in parts
+        }
+        pulled = PulledPack(version, version.variants, files, (), self.place)
+        write(self.place, document(pulled, self._pack.hub, self._folder))
+        found, content = self.place.stat(), self.place.read_bytes()
+        return Entry(
+            hub=self._pack.hub,
+            adapter=f"pack:{self._pack.name}",
+            version=self._pack.version,
+            revision="",
+            path=self.place.name,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size=found.st_size,
+            mtime_ns=found.st_mtime_ns,
+        )
+
+    def _as_locked(self, version: PackVersion) -> PackVersion:
+        variants = tuple(
+            replace(
+                variant,
+                parts=tuple(replace(part, state="available", reason="") for part in variant.parts),
+            )
+            for variant in version.variants
+        )
+        return replace(version, pack=self._pack.name, variants=variants)
+
+
+def _file(part: PackPart) -> File:
+    return File(
+        path=part.file,
+        role="weights",
+        variant="",
+        size_bytes=part.size_bytes,
+        sha256=part.sha256,
+        is_primary=True,
+        download_url="",
+    )

@@ -1,0 +1,67 @@
+"""Connections to the hubs that a project names."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from lorary.client.config import Credentials, FoundToken, endpoint_of, home_of, token_for, token_of
+from lorary.client.http.session import Session
+from lorary.client.transfers.cache import Cache
+
+
+class Hubs:
+    """A session for each hub, and the cache; a context manager, usable by several threads.
+
+    A project may come from a stranger and name any address, so a hub is sent only a token that is
+    meant for it: the stored one, and LORARY_TOKEN only if it is the hub in use.
+
+    Args:
+        endpoint: Address of the hub in use; by default that of the environment.
+
+    Raises:
+        SettingInvalid: the address or the stored settings are invalid.
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self._home = home_of()
+        self.default = endpoint_of(self._home, endpoint)
+        self.cache = Cache(self._home / "cache")
+        self._is_given = bool(endpoint)
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Hubs:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        for session in self._sessions.values():
+            session.close()
+
+    def session(self, hub: str = "") -> Session:
+        """Return the session with a hub; the one in use by default."""
+        address = hub or self.default
+        with self._lock:
+            if address not in self._sessions:
+                found = self._token(address)
+                self._sessions[address] = Session(address, found.secret, token_place=found.place)
+            return self._sessions[address]
+
+    def abort(self) -> None:
+        """End all requests that wait for a response."""
+        for session in self._sessions.values():
+            session.abort()
+
+    def _token(self, address: str) -> FoundToken:
+        if self._is_given and address == self.default:
+            return token_of(self._home, address)
+        found = token_for(address)
+        if found.secret or found.place or address in Credentials.load(self._home).tokens:
+            return found
+        sign_in = f"If it is private, sign in first: lorary login --endpoint {address}"
+        return FoundToken(place=sign_in)

@@ -1,0 +1,387 @@
+"""Makes a folder have the files of a lock: plans, downloads, places, and prunes.
+
+It is safe to kill this at any point and to run it again:
+
+1. downloads go to the cache, where they are resumed and verified (`lorary.client.transfers`);
+2. the record of the folder, ``.lorary.json``, names a file and this lock before the file is placed,
+   so a file that was placed is known to be one of the lock;
+3. each file is placed by a rename, and the record is completed after it.
+
+A file that is not in the record for this lock, or that was edited since, is never replaced or
+removed; one that has the right bytes already is used as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from lorary.client.errors import Incomplete, LoraryError, TargetTaken
+from lorary.client.models import File
+from lorary.client.progress import OnProgress, silent
+from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.download import fetch
+from lorary.client.transfers.folders import RECORD, Entry, Folder, existing
+from lorary.client.transfers.parallel import each
+from lorary.client.transfers.pulling import place_blob, require_room
+from lorary.library.checking import hashed
+from lorary.library.descriptions import Description, description_name
+from lorary.library.hubs import Hubs
+from lorary.library.layouts import LAYOUTS
+from lorary.library.lockfile import Lock, LockedFile
+from lorary.library.project import Project
+from lorary.limits import JOBS
+
+Action = Literal["here", "add", "replace", "remove", "leave", "failed"]
+_BATCH_S = 1.0  # how long finished downloads wait, so that the record is not written for each
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done with one file.
+
+    Attributes:
+        action: ``here``: nothing, it is there. ``add``, ``replace``: download and place it.
+            ``remove``: it is no longer locked. ``leave``: it is no longer locked and stays, without
+            ``--prune`` or because it was edited. ``failed``: see ``error``.
+        path: Its path below root.
+        local_path: Its place.
+        file: Its row of the lock; None if it is no longer locked, or describes a pack.
+        version: The version that is there, if it is replaced or no longer locked; for the
+            description of a pack, the pack's; else empty.
+        replaces: The digest of the bytes that are replaced, if Lorary wrote them; else empty.
+        bytes_fetched: Bytes received over the network.
+        error: Why it failed.
+    """
+
+    action: Action
+    path: str
+    local_path: Path
+    file: LockedFile | None = None
+    version: str = ""
+    replaces: str = ""
+    bytes_fetched: int = 0
+    error: LoraryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to sync; see `lorary.library.sync`."""
+
+    prune: bool = False
+    dry_run: bool = False
+    force: bool = False
+    verify: bool = False
+    jobs: int = JOBS
+
+
+class Sync:
+    """The synchronisation of one folder with a lock."""
+
+    def __init__(self, project: Project, lock: Lock, hubs: Hubs, options: Options) -> None:
+        self._project = project
+        self._hubs = hubs
+        self._options = options
+        self._owner = os.fspath(project.lock_path)
+        self._base = LAYOUTS[lock.layout]
+        self._folder = Folder(project.root.joinpath(*self._base.split("/")))
+        self._rows = {self._name(row): row for row in lock.files}
+        self._packs = {description_name(pack): pack for pack in lock.packs}
+
+    def _name(self, row: LockedFile) -> str:
+        """Return the path of a file below the folder of the layout."""
+        return row.path.removeprefix(f"{self._base}/") if self._base else row.path
+
+    def run(self, on_progress: OnProgress = silent) -> Iterator[Step]:
+        """Yield each step when it is done; with ``dry_run``, as it would be done.
+
+        Raises:
+            TargetUnusable: files cannot be written to the folder; nothing was downloaded.
+            DiskFull: there is no room for all files; nothing was downloaded.
+        """
+        self._folder.load()
+        steps = self._plan(self._rows, on_progress)
+        wanted = [step for step in steps if step.action in {"add", "replace"}]
+        yield from (step for step in steps if step.action in {"here", "failed"})
+        if self._options.dry_run:
+            yield from wanted
+        elif wanted:
+            self._check(wanted)
+            yield from self._bring(wanted, on_progress)
+        if not self._options.dry_run:
+            self._adopt(step for step in steps if step.action == "here")
+        yield from self._describe()
+        yield from self._leftovers()
+
+    def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
+        """Return a step for each row; files are hashed only if size and time do not tell."""
+        unsure = [name for name, row in rows.items() if not self._is_clear(name, row)]
+        places = {name: self._folder.place(name) for name in unsure}
+        digests = dict(hashed(places, on_progress))
+        return [self._step(name, row, digests.get(name)) for name, row in rows.items()]
+
+    def _is_clear(self, name: str, row: LockedFile) -> bool:
+        """Return whether no file has to be hashed to know what is at a name."""
+        place, entry = self._folder.place(name), self._folder.entries.get(name)
+        try:
+            found = place.stat()
+        except OSError:
+            return True
+        if entry is not None and entry.fits(found):
+            return not self._options.verify
+        if entry is not None and (entry.replaces or found.st_size == entry.size):
+            return False
+        return found.st_size != row.size or not place.is_file()
+
+    def _step(self, name: str, row: LockedFile, digest: str | None) -> Step:
+        place, entry = self._folder.place(name), self._folder.entries.get(name)
+        if not os.path.lexists(place):
+            return Step("add", row.path, place, row)
+        is_as_recorded = entry is not None and _fits(entry, place)
+        if entry is not None and digest is None and is_as_recorded:
+            digest = entry.sha256
+        if digest == row.sha256:
+            return Step("here", row.path, place, row)
+        if entry is not None:
+            is_own = entry.lock == self._owner and digest in {entry.sha256, entry.replaces}
+            is_damaged = is_as_recorded and entry.sha256 == row.sha256
+            if digest and (is_own or is_damaged):
+                return Step("replace", row.path, place, row, entry.version, digest)
+        if self._options.force and not place.is_dir():
+            return Step("replace", row.path, place, row)
+        return Step("failed", row.path, place, row, error=_taken(place, entry, self._owner))
+
+    def _check(self, wanted: Sequence[Step]) -> None:
+        """Check folder and disks before anything is downloaded."""
+        self._folder.check()
+        cache = self._hubs.cache
+        files = list({_row(step).sha256: _file(_row(step)) for step in wanted}.values())
+        require_room(cache.root, sum(map(cache.missing_bytes, files)))
+        devices = {existing(place).stat().st_dev for place in (cache.root, self._folder.root)}
+        if len(devices) > 1:  # files are copied, not linked
+            require_room(self._folder.root, sum(_row(step).size for step in wanted))
+
+    def _bring(self, wanted: Sequence[Step], on_progress: OnProgress) -> Iterator[Step]:
+        """Download files in parallel, and place them in batches."""
+        same: dict[str, list[Step]] = {}
+        for step in wanted:
+            same.setdefault(_row(step).sha256, []).append(step)
+        batch: list[Step] = []
+        due = time.monotonic() + _BATCH_S
+        results = each(
+            [steps[0] for steps in same.values()],
+            self._fetch,
+            on_progress=on_progress,
+            jobs=self._options.jobs,
+            abort=self._hubs.abort,
+        )
+        for first, result in results:
+            steps = same[_row(first).sha256]
+            if isinstance(result, LoraryError):
+                yield from (replace(step, action="failed", error=result) for step in steps)
+                continue
+            batch += [replace(first, bytes_fetched=result), *steps[1:]]
+            if time.monotonic() >= due:
+                yield from self._place(batch)
+                batch, due = [], time.monotonic() + _BATCH_S
+        yield from self._place(batch)
+
+    def _fetch(self, step: Step, on_progress: OnProgress) -> int:
+        row = _row(step)
+        session = self._hubs.session(row.hub)
+        rehash = self._options.verify
+        return fetch(session, self._hubs.cache, _file(row), rehash=rehash, on_progress=on_progress)
+
+    def _place(self, batch: Sequence[Step]) -> Iterator[Step]:
+        """Place downloaded files, unless another process has put something there meanwhile."""
+        if not batch:
+            return
+        with self._folder.locked():
+            names = {self._name(_row(step)): step for step in batch}
+            now = self._plan({name: self._rows[name] for name in names}, silent)
+            ready = {
+                name: replace(step, bytes_fetched=before.bytes_fetched)
+                for step, (name, before) in zip(now, names.items(), strict=True)
+            }
+            fine = {name: step for name, step in ready.items() if step.action != "failed"}
+            for name, step in fine.items():
+                if step.action != "here":
+                    entry = self._entry(self._rows[name], 0)
+                    self._folder.entries[name] = replace(entry, replaces=step.replaces)
+            self._folder.save(fine)
+            for name, step in ready.items():
+                ready[name] = self._put(name, step)
+            self._folder.save()
+        yield from ready.values()
+
+    def _put(self, name: str, step: Step) -> Step:
+        row = self._rows[name]
+        if step.action not in {"add", "replace"}:
+            return replace(step, action="add") if step.action == "here" else step
+        try:
+            place_blob(self._hubs.cache, row.sha256, step.local_path)
+        except LoraryError as error:
+            return replace(step, action="failed", error=error)
+        mtime_ns = step.local_path.stat().st_mtime_ns
+        self._folder.entries[name] = self._entry(row, mtime_ns)
+        return step
+
+    def _entry(self, row: LockedFile, mtime_ns: int) -> Entry:
+        return Entry(
+            hub=row.hub,
+            adapter=row.name,
+            version=row.version,
+            revision=row.revision,
+            path=row.file,
+            sha256=row.sha256,
+            size=row.size,
+            mtime_ns=mtime_ns,
+            lock=self._owner,
+        )
+
+    def _adopt(self, here: Iterable[Step]) -> None:
+        """Record files that were there, so that they are not hashed again next time."""
+        new = {}
+        for step in here:
+            name = self._name(_row(step))
+            entry = self._folder.entries.get(name)
+            if entry is None or not _fits(entry, step.local_path):
+                new[name] = step
+        if not new:
+            return
+        with self._folder.locked():
+            for name, step in new.items():
+                entry = self._folder.entries.get(name)
+                row = self._rows[name]
+                is_own = entry is not None and (entry.sha256, entry.lock) == (
+                    row.sha256, self._owner,
+                )  # fmt: skip
+                fresh = self._entry(row, step.local_path.stat().st_mtime_ns)
+                self._folder.entries[name] = fresh if is_own else replace(fresh, lock="")
+            self._folder.save()
+
+    def _describe(self) -> Iterator[Step]:
+        """Write how each pack is used to a file beside its weights, once these are there."""
+        written: dict[str, Entry] = {}
+        for name, pack in self._packs.items():
+            files = {row.sha256: place for row, place in self._places() if pack.name in row.packs}
+            if not self._options.dry_run and not all(map(Path.is_file, files.values())):
+                continue
+            root, may_replace = self._folder.root, self._options.force
+            description = Description(pack, root, files, may_replace=may_replace)
+            path = f"{self._base}/{name}".lstrip("/")
+            step = Step("here", path, description.place, version=pack.version)
+            try:
+                step = replace(step, action=description.action())
+                if step.action != "here" and not self._options.dry_run:
+                    entry = description.write(self._hubs.session(pack.hub))
+                    written[name] = replace(entry, lock=self._owner)
+            except LoraryError as error:
+                step = replace(step, action="failed", error=error)
+            yield step
+        if written:
+            with self._folder.locked():
+                self._folder.entries |= written
+                self._folder.save()
+
+    def _places(self) -> Iterator[tuple[LockedFile, Path]]:
+        return ((row, self._folder.place(name)) for name, row in self._rows.items())
+
+    def _leftovers(self) -> Iterator[Step]:
+        """Yield files of former locks, in the folder of any layout; remove them if asked to."""
+        seen: set[tuple[int, int]] = set()
+        for base in dict.fromkeys((self._base, *LAYOUTS.values())):
+            folder = Folder(self._project.root.joinpath(*base.split("/")))
+            if not (folder.root / RECORD).is_file():
+                continue
+            found = folder.root.stat()
+            if (found.st_dev, found.st_ino) in seen:  # names of one folder, where case is ignored
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            folder.load()
+            kept = {*self._rows, *self._packs} if base == self._base else set()
+            names = [
+                name
+                for name, entry in folder.entries.items()
+                if entry.lock == self._owner and name not in kept and folder.place(name).is_file()
+            ]
+            if names and self._options.prune and not self._options.dry_run:
+                with folder.locked():
+                    yield from self._remove(folder, base, names)
+                    folder.save()
+            else:
+                yield from (self._leftover(folder, base, name) for name in names)
+
+    def _remove(self, folder: Folder, base: str, names: Sequence[str]) -> Iterator[Step]:
+        for name in names:
+            step = self._leftover(folder, base, name)
+            if step.action == "remove":
+                step.local_path.unlink(missing_ok=True)
+                folder.entries.pop(name, None)
+            yield step
+
+    def _leftover(self, folder: Folder, base: str, name: str) -> Step:
+        """Return what to do with a file that is no longer locked; an edited one stays."""
+        entry, place = folder.entries[name], folder.place(name)
+        is_intact = self._options.prune and _digest(place) == entry.sha256
+        path = f"{base}/{name}".lstrip("/")
+        return Step("remove" if is_intact else "leave", path, place, version=entry.version)
+
+
+def failures(steps: Iterable[Step]) -> Incomplete | None:
+    """Return the error for the steps that failed; None if there are none."""
+    errors = {step.path: step.error for step in steps if step.error is not None}
+    if not errors:
+        return None
+    listed = "; ".join(f"{name}: {error.detail}" for name, error in errors.items())
+    return Incomplete.of(f"{len(errors)} files failed, the others are in place. {listed}", errors)
+
+
+def _row(step: Step) -> LockedFile:
+    """Return the row of a step that has one: all but those of leftovers."""
+    if step.file is None:
+        raise TypeError
+    return step.file
+
+
+def _file(row: LockedFile) -> File:
+    """Return what a download needs; messages and progress name the local path."""
+    return File(
+        path=row.path,
+        role="weights",
+        variant="",
+        size_bytes=row.size,
+        sha256=row.sha256,
+        is_primary=True,
+        download_url=f"{row.reference.version_path}/files/{quote(row.file)}",
+    )
+
+
+def _fits(entry: Entry, place: Path) -> bool:
+    try:
+        return entry.fits(place.stat())
+    except OSError:
+        return False
+
+
+def _digest(place: Path) -> str:
+    try:
+        return digest_file(place)
+    except OSError:
+        return ""
+
+
+def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
+    if entry is not None and entry.lock not in {"", owner}:
+        why = f"belongs to {entry.lock}"
+    elif entry is not None and _fits(entry, place):
+        why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
+    else:
+        why = "is not a file that Lorary wrote, or was edited since"
+    message = f"{place} {why}, and was left alone. Move it, or sync with --force (force=True)."
+    return TargetTaken(message, facts={"path": os.fspath(place)})
