@@ -10,6 +10,7 @@ import pytest
 
 import lorary
 from lorary.client import errors
+from lorary.library.adding import add_adapters
 from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import sha
 
@@ -275,3 +276,61 @@ def test_python_has_the_same(hub: Hub, published: FakeHub, workflow: Path, tmp_p
     assert [one.state for one in lorary.resolve(workflow)] == ["here", "missing"]  # in the cache
     with pytest.raises(errors.FileMissing):
         lorary.resolve([tmp_path / "gone"])
+
+
+PROJECT = """# mine
+layout = "flat"
+root = "loras"
+
+[adapters]  # of this folder
+"ada/ink" = "*"
+
+[packs]
+"""
+
+
+def test_locking_adds_what_was_found(
+    run: Run, published: FakeHub, workflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = workflow.parent
+    monkeypatch.chdir(folder)
+    assert run("resolve", workflow, "--lock").code == 3  # there is no lorary.toml
+    (folder / "lorary.toml").write_text(PROJECT)
+    source = text(folder, ("ink", sha(INK)[:10]))
+    ran = run("resolve", workflow, source, "--lock", "--json")
+    assert (ran.code, "1 added to lorary.toml" in ran.err) == (3, True)
+    changed = PROJECT.replace("folder\n", 'folder\n"studio/noir" = "v1"\n')
+    assert (folder / "lorary.toml").read_text() == changed
+    assert 'name = "studio/noir"' in (folder / "lorary.lock").read_text()
+    assert "has them all" in run("resolve", source, "--lock").err
+    assert run("sync").code == 0
+    ran = run("resolve", source, "--json")  # the folder of the project is searched
+    assert (ran.code, ran.document["path"]) == (0, str(folder / "loras" / "ink.safetensors"))
+    assert published.seen
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '\n\n[adapters]\n"a/b" = "v1"\n'),
+        ('layout = "flat"', 'layout = "flat"\n\n[adapters]\n"a/b" = "v1"\n'),
+        ("[adapters]", '[adapters]\n"a/b" = "v1"\n'),
+        ('[adapters]\n"c/d" = "*"\n', '[adapters]\n"a/b" = "v1"\n"c/d" = "*"\n'),
+        ('[adapters]\n"a/b" = "*"\n', '[adapters]\n"a/b" = "*"\n'),
+    ],
+)
+def test_the_rest_of_a_project_stays(tmp_path: Path, before: str, after: str) -> None:
+    (tmp_path / "lorary.toml").write_text(before)
+    add_adapters(tmp_path, {"a/b": "v1"})
+    assert (tmp_path / "lorary.toml").read_text() == after
+    assert [place.name for place in tmp_path.glob("*lorary*")] == ["lorary.toml"]
+
+
+def test_a_project_in_another_form_is_left_alone(tmp_path: Path) -> None:
+    text_of = 'adapters = {"c/d" = "*"}\n'
+    (tmp_path / "lorary.toml").write_text(text_of)
+    with pytest.raises(errors.ProjectInvalid):
+        add_adapters(tmp_path, {"a/b": "v1"})
+    assert (tmp_path / "lorary.toml").read_text() == text_of
+    with pytest.raises(errors.ReferenceInvalid):
+        add_adapters(tmp_path, {'a/b" = "*"': "v1"})

@@ -44,7 +44,8 @@ PNG = containers.png(GRAPH)
         (b"GIF89a\x01\0\x01\0", "GIF"),
         (b"PK\x03\x04" + b"\0" * 100, "ZIP archive"),
         (b"\x80\x81\x82 no text", "neither a picture nor a text"),
-        (b"a\0b\0c", "unknown type"),
+        (b"a\0b\0c", "neither a picture nor a text"),
+        (b"<!doctype html><html>", "HTML page"),
         (b'\x40\0\0\0\0\0\0\0{"__metadata__":{}}', "safetensors"),
     ],
 )
@@ -69,6 +70,16 @@ def test_files_that_are_too_large_are_not_read() -> None:
     for start in (PNG[:1024], b"{" + b" " * 2000, b"a prompt"):
         with pytest.raises(Unreadable, match="MiB"):
             read(Endless(start))
+
+
+@pytest.mark.parametrize("text", ["BMW at night", "MZ <script>", "#!x", "Rar!"])
+def test_texts_that_begin_like_other_files_are_read(text: str) -> None:
+    assert [one.name for one in read_bytes(f"{text} <lora:noir:1>".encode())] == ["noir"]
+
+
+def test_workflows_may_contain_markup() -> None:
+    graph = {"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "<html>.pt"}}}
+    assert [one.name for one in read_bytes(json.dumps(graph).encode())] == ["<html>.pt"]
 
 
 @pytest.mark.parametrize(

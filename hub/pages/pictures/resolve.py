@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.shortcuts import render
@@ -92,7 +92,7 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/resolve.html", context, status=422 if is_refused else 200)
 
 
-def _read(user: User | AnonymousUser, sent: Sequence[UploadedFile]) -> list[ReadFile]:
+def _read(user: User | AnonymousUser, sent: Sequence[UploadedFile[Any]]) -> list[ReadFile]:
     if not sent:
         raise Invalid(_("Choose at least one file."))
     if len(sent) > MAX_FILES:
@@ -109,7 +109,7 @@ def _read(user: User | AnonymousUser, sent: Sequence[UploadedFile]) -> list[Read
     ]
 
 
-def _resources(file: UploadedFile) -> tuple[list[Resource], str]:
+def _resources(file: UploadedFile[Any]) -> tuple[list[Resource], str]:
     """Return the adapters that a file names, or why it cannot be read."""
     head = file.read(HEAD_BYTES)
     kind = format_of(head)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from previews.sample_files import reader
 from lorary.pictures.claims.gather import gather
+from previews.sample_files import reader
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:

@@ -98,16 +98,15 @@ def _whole(file: BinaryIO, size: int, max_bytes: int) -> bytes:
 
 def _of_document(file: BinaryIO, head: bytes, size: int, limit: int) -> list[Resource]:
     """Return the adapters that a workflow or a text names."""
-    what = named(head)
-    if what or (b"\0" in head.strip(b"\0")[:HEAD_BYTES] and not head.startswith(_UTF16)):
-        msg = f"This is {'a file of an unknown type' if not what else f'no picture, but: {what}'}."
-        raise Unreadable(msg)
+    is_wide = head.startswith(_UTF16)
+    is_markup = head.lstrip().startswith(b"<") and bool(named(head))
+    if (b"\0" in head and not is_wide) or is_markup:
+        raise _unknown(head)
     data = _whole(file, size, limit)
     try:
-        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+        text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        msg = "This is neither a picture nor a text."
-        raise Unreadable(msg) from error
+        raise _unknown(head) from error
     if not text.lstrip().startswith(("{", "[")):
         return loras_in_text(text)
     try:
@@ -118,6 +117,11 @@ def _of_document(file: BinaryIO, head: bytes, size: int, limit: int) -> list[Res
     except ValueError as error:
         msg = f"Its JSON is damaged: {error}."
         raise Unreadable(msg) from error
+
+
+def _unknown(head: bytes) -> Unreadable:
+    what = named(head)
+    return Unreadable(f"This is neither a picture nor a text{f', but: {what}' if what else ''}.")
 
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -5,12 +5,18 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lorary import client
+from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, note, plain, show, table
-from lorary.client import Answer, Hub, LoraReference, LoraryError, Resolved
+from lorary.client import LoraryError
+from lorary.library.adding import add_adapters
+from lorary.library.project import PROJECT
+
+if TYPE_CHECKING:
+    from lorary.client import Answer, Hub, LoraReference, Resolved
 
 #: Exit codes: a file cannot be read, something is not here, the hub did not answer.
 UNREADABLE, NOT_HERE, UNREACHABLE = 1, 3, 5
@@ -35,14 +41,22 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="download what the hub has, to the first --dir; without one, to the cache",
     )
+    parser.add_argument(
+        "--lock",
+        action="store_true",
+        help=f"add what was found to {PROJECT} of this folder, and lock it",
+    )
     add_endpoint(parser)
 
 
 def _resolve(args: Namespace) -> int:
+    args.dir = args.dir or _folder_of_project()
     for folder in args.dir:
         if not Path(folder).expanduser().is_dir():
             message = f"--dir {folder} is not a folder"
             raise UsageError(message)
+    if args.lock:
+        library.Project.load(Path.cwd())  # fails before anything is done
     refused: list[LoraryError] = []
     with client.Hub(args.endpoint) as hub:
         with meter() as draw:
@@ -50,11 +64,39 @@ def _resolve(args: Namespace) -> int:
         if args.pull:
             refused = _pull(hub, answer.references, args.dir[0] if args.dir else None)
     _report(answer, args)
+    if args.lock:
+        refused += _lock(answer.references, args.endpoint)
     if any(file.error for file in answer.files) or refused:
         return UNREADABLE
     if all(one.state == "here" for one in answer.references):
         return 0
     return NOT_HERE if answer.failure is None else UNREACHABLE
+
+
+def _folder_of_project() -> list[str]:
+    """Return the folder of adapters of a ``lorary.toml`` in this folder, if both exist."""
+    if not Path(PROJECT).exists():
+        return []
+    project = library.Project.load(Path.cwd())
+    folder = project.root / library.LAYOUTS[project.layout]
+    return [str(folder)] if folder.is_dir() else []
+
+
+def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[LoraryError]:
+    """Add what was found to the project of this folder, and lock it; return the errors."""
+    versions: dict[str, str] = {}
+    for one in references:
+        if one.version is not None:
+            versions.setdefault(one.adapter, one.version.name)
+    added = add_adapters(Path.cwd(), versions)
+    with library.Hubs(endpoint) as hubs:
+        _, changes = library.update_lock(library.Project.load(Path.cwd()), hubs)
+    errors = [one.error for one in changes if one.error is not None]
+    for error in errors:
+        note(f"lorary: {plain(error.detail)}")
+    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} has them all"
+    note(f"{what}{'' if errors else '; run “lorary sync” to get their files'}.")
+    return errors
 
 
 def _report(answer: Answer, args: Namespace) -> None:
@@ -150,7 +192,7 @@ def _advise(references: Sequence[LoraReference], args: Namespace) -> None:
     on_hub = {one.sha256 for one in references if one.state == "hub" and not one.candidates}
     missing = {_row(one)[1] for one in references if one.state == "missing"}
     unsure = {_row(one)[1] for one in references if one.state == "hub" and one.candidates}
-    if on_hub:
+    if on_hub and not args.lock:
         note(f"{len(on_hub)} on the hub: run the command again with --pull to download.")
     if unsure:
         note(f"{len(unsure)} may be several files: choose one, and run “lorary pull” with it.")
@@ -173,6 +215,7 @@ COMMANDS = {
         "  3   at least one is not here\n"
         "  5   at least one is not here, and the hub did not answer",
         "  lorary resolve workflow.json --dir ComfyUI/models/loras\n"
+        "  lorary resolve workflow.json --lock && lorary sync\n"
         "  lorary resolve *.png --dir ComfyUI/models/loras --pull\n"
         "  lorary resolve picture.png --json | jq -r 'select(.state == \"missing\") | .name'",
         _configure,
