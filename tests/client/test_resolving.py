@@ -17,7 +17,7 @@ from tests.client.conftest import sha
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lorary.client import Hub
+    from lorary.client import Hub, Progress
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
 
@@ -138,6 +138,15 @@ def test_files_that_no_hub_knows_are_here_by_hash(run: Run, fake: FakeHub, tmp_p
     assert fake.seen
 
 
+def test_files_that_are_hashed_at_once_are_one_progress(hub: Hub, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, one=NOIR, two=INK)
+    seen: list[Progress] = []
+    source = text(tmp_path, ("lost", "0123456789"))
+    hub.resolve(source, folders=[folder], on_progress=seen.append)
+    assert {update.name for update in seen} == {"2 files"}
+    assert seen[-1].done == seen[-1].total == len(NOIR) + len(INK)
+
+
 def test_files_are_here_by_name_if_there_is_no_hash(
     run: Run, published: FakeHub, tmp_path: Path, workflow: Path
 ) -> None:
@@ -149,6 +158,20 @@ def test_files_are_here_by_name_if_there_is_no_hash(
     assert (noir["sha256"], noir["adapter"]) == (sha(INK), "ada/ink")  # what the file really is
     assert (lost["sha256"], lost["adapter"]) == (sha(b"no weights"), None)
     assert published.seen
+
+
+def test_names_decide_where_a_hash_cannot_be_computed(
+    run: Run, published: FakeHub, tmp_path: Path
+) -> None:
+    """InvokeAI writes BLAKE3, which the standard library lacks."""
+    rows = [{"model": {"name": name, "hash": f"blake3:{digit * 64}", "type": "lora"}, "weight": 1}
+            for name, digit in (("noir", "1"), ("ink", "2"))]  # fmt: skip
+    source = tmp_path / "invokeai.json"
+    source.write_text(json.dumps({"positive_prompt": "a cat", "loras": rows}))
+    folder = folder_with(tmp_path, noir=NOIR, ink=INK)
+    published.versions["studio/noir"][0]["files"][0]["hashes"]["blake3"] = "1" * 64
+    ran = run("resolve", source, "--dir", folder, "--json")
+    assert (ran.code, states(ran)) == (0, {"noir": ("here", "hash"), "ink": ("here", "name")})
 
 
 def test_pulling_brings_them_here(

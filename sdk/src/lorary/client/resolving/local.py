@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lorary.client.errors import LoraryError
 from lorary.client.find_by_hash import hashes_of
+from lorary.client.progress import Progress
 from lorary.client.transfers.folders import Folder
 from lorary.pictures.claims.facts import WEIGHT_ENDINGS, without_ending
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 #: Kinds of hashes that begin a digest of the whole file, and of the data after its header.
 _OF_FILE, _OF_DATA = ("sha256", "autov2"), ("data_sha256", "autov3")
+
+
+#: Kinds that can be computed here; BLAKE3 needs a package, and CRC-32 proves nothing.
+COMPUTED = frozenset({*_OF_FILE, *_OF_DATA})
 
 
 class Digests(NamedTuple):
@@ -74,7 +80,7 @@ class LocalFiles:
     def digests(self, path: Path) -> Digests | None:
         """Return the digests of a file; None if it cannot be read."""
         if path not in self._digests:
-            self._digests[path] = self._hashed(path)
+            self._digests[path] = _hashed(path, self._on_progress)
         return self._digests[path]
 
     def sha256_of(self, path: Path) -> str:
@@ -87,8 +93,10 @@ class LocalFiles:
     def hash_all(self) -> None:
         """Hash all files that are not hashed yet, on all processors."""
         rest = [path for path in self.paths if path not in self._digests]
+        total = _Total(len(rest), sum(map(_size, rest)), self._on_progress)
         with ThreadPoolExecutor(os.cpu_count() or 1, "lorary-hash") as pool:
-            self._digests.update(zip(rest, pool.map(self._hashed, rest), strict=True))
+            found = pool.map(lambda path: _hashed(path, total.part()), rest)
+            self._digests.update(zip(rest, found, strict=True))
 
     def matching(self, reference: LoraReference, paths: Iterable[Path]) -> Path | None:
         """Return the first of some files that has a hash of a reference."""
@@ -98,11 +106,36 @@ class LocalFiles:
                 return path
         return None
 
-    def _hashed(self, path: Path) -> Digests | None:
-        try:
-            return Digests(*hashes_of(path, self._on_progress))
-        except LoraryError:
-            return None
+
+class _Total:
+    """Reports the bytes of several files that are hashed at the same time as one progress."""
+
+    def __init__(self, count: int, size_bytes: int, on_progress: OnProgress) -> None:
+        self._name = f"{count:,} files"
+        self._size_bytes = size_bytes
+        self._on_progress = on_progress
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def part(self) -> OnProgress:
+        """Return the function that one file reports to."""
+        before = 0
+
+        def report(update: Progress) -> None:
+            nonlocal before
+            with self._lock:
+                self._done += update.done - before
+                before = update.done
+                self._on_progress(Progress("hash", self._name, self._done, self._size_bytes))
+
+        return report
+
+
+def _hashed(path: Path, on_progress: OnProgress) -> Digests | None:
+    try:
+        return Digests(*hashes_of(path, on_progress))
+    except LoraryError:
+        return None
 
 
 def has_hash(digests: Digests, reference: LoraReference) -> bool:

@@ -11,7 +11,7 @@ from lorary.anatomy.claims.metadata import clean
 from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
 from lorary.client.find_by_hash import Match, find_hashes
 from lorary.client.find_by_name import MAX_CHARS, Named, find_named
-from lorary.client.resolving.local import LocalFiles
+from lorary.client.resolving.local import COMPUTED, LocalFiles
 from lorary.client.resolving.references import LoraReference, Resolved
 from lorary.pictures.claims.facts import without_ending
 from lorary.pictures.metadata import Unreadable, loras_of
@@ -156,9 +156,9 @@ def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
         if here is not None:
             one.state, one.path = "here", here
             return
-    if one.hashes:
+    if COMPUTED & one.hashes.keys():
         _place(local, one, local.matching(one, local.named(one.name) if one.name else ()))
-    elif one.name:
+    elif one.name and one.evidence != "hash":
         found = local.named(one.name)
         if found:
             one.state, one.evidence, one.path = "here", "name", found[0]
@@ -181,7 +181,7 @@ def _place(local: LocalFiles, one: LoraReference, path: Path | None) -> None:
 
 def _may_be_anywhere(one: LoraReference) -> bool:
     """Return whether a file with the hash may have any name and size."""
-    if one.state == "here" or not one.hashes:
+    if one.state == "here" or not COMPUTED & one.hashes.keys():
         return False
     return one.file is None or bool(_OF_TENSORS & one.hashes.keys())
 

@@ -64,7 +64,9 @@ def loras_of(node: Node) -> Iterator[Resource]:
     if not any(_rows_of(key, value) for key, value in node.items()) and _READS_TAGS.search(
         node.kind
     ):
-        for value in node.values():
+        # Of a node with wildcards, the text that was chosen counts, not all the choices.
+        texts = [node["populated_text"]] if "populated_text" in node else node.values()
+        for value in texts:
             if isinstance(value, str):
                 yield from a1111.tags(value)
 
