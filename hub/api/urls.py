@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularYAMLAPIView
 
 from hub.api.accounts.views import Me, Tokens, TokenView
 from hub.api.adapters.aliases import Aliases, AliasHistory, AliasView
+from hub.api.adapters.file_names import FileNames
 from hub.api.adapters.hashes import Hashes, HashView
 from hub.api.adapters.views import Adapters, AdapterView
 from hub.api.base import ApiNotFound
@@ -103,6 +104,7 @@ v1: list[URLPattern] = [
     ),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
+    path("file-names", FileNames.as_view(), name="api-file-names"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),
     path("tryouts/<uuid:key>/share", TryoutShare.as_view(), name="api-tryout-share"),

@@ -24,7 +24,16 @@ from hub.pages.packs import publishing as pack_publishing
 from hub.pages.packs import tryouts as pack_tryouts
 from hub.pages.packs import versions as pack_versions
 from hub.pages.packs import views as packs
-from hub.pages.pictures import covers, gallery, media, mixer, mixer_packs, previews, reports
+from hub.pages.pictures import (
+    covers,
+    gallery,
+    media,
+    mixer,
+    mixer_packs,
+    previews,
+    reports,
+    resolve,
+)
 from hub.pages.publishing import uploads
 from hub.pages.publishing import views as publish
 
@@ -113,6 +122,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("mixer/<uuid:key>/<str:verb>", page(mixer.act), name="tryout-act"),
     path("try", page(_moved("mixer"))),
     path("try/<uuid:key>", page(_moved("tryout"))),
+    path("resolve", page(resolve.show), name="resolve"),
     path("packs", page(packs.index), name="packs"),
     path("packs/new", page(pack_publishing.create), name="pack-create"),
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +9,6 @@ from previews.sample_files.formats import (
     HEAD_BYTES,
     MAX_PIXELS,
     MAX_SIDE,
-    MAX_TEXT_BYTES,
     Refused,
     Why,
     named,
@@ -44,19 +42,3 @@ def require_end(data: bytes, end: int) -> None:
         raise Refused(Why.CUT)
     if end < len(data):
         raise Refused(Why.TRAILING, what=named(data[end : end + HEAD_BYTES]))
-
-
-def inflate(packed: bytes, *, limit: int = MAX_TEXT_BYTES) -> bytes:
-    """Return decompressed zlib data.
-
-    Raises:
-        Refused: ``TEXTS`` for more than ``limit`` bytes, ``DAMAGED`` if it is not zlib.
-    """
-    unpacker = zlib.decompressobj()
-    try:
-        plain = unpacker.decompress(packed, limit + 1)
-    except zlib.error as error:
-        raise Refused(Why.DAMAGED) from error
-    if len(plain) > limit:
-        raise Refused(Why.TEXTS)
-    return plain

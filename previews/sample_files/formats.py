@@ -1,64 +1,22 @@
-"""Accepted file types, detected from the first bytes; limits, and reasons for refusal."""
+"""Accepted file types, limits, and reasons for refusal."""
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 
-#: Number of bytes that ``sniff`` needs.
-HEAD_BYTES = 1024
+from lorary.pictures.faults import Broken, Fault
+from lorary.pictures.formats import HEAD_BYTES, Format, format_of, named
 
-
-class Format(StrEnum):
-    """Accepted file types."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-    MP4 = "mp4"
-    WEBM = "webm"
-
-    @property
-    def is_film(self) -> bool:
-        """Whether it is a video; a WebP may also be animated."""
-        return self in {Format.MP4, Format.WEBM}
-
-
-_SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": Format.PNG,
-    b"\xff\xd8\xff": Format.JPEG,
-}
-
-#: Names of other file types.
-_OTHERS = {
-    b"GIF8": "GIF",
-    b"%PDF": "PDF",
-    b"PK\x03\x04": "ZIP archive",
-    b"Rar!": "RAR archive",
-    b"7z\xbc\xaf\x27\x1c": "7z archive",
-    b"\x1f\x8b": "gzip archive",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"8BPS": "Photoshop document",
-    b"\0\0\1\0": "icon",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"MZ": "Windows program",
-    b"\x7fELF": "program",
-    b"#!": "script",
-    b"OggS": "Ogg file",
-    b"ID3": "MP3",
-    b"FLV": "Flash video",
-}
-_MARKUP = (
-    (re.compile(rb"<svg[\s>]", re.IGNORECASE), "SVG"),
-    (re.compile(rb"<(!doctype html|html|script|body|iframe)[\s>]", re.IGNORECASE), "HTML page"),
-    (re.compile(rb"\A\s{0,1024}(\xef\xbb\xbf)?\s{0,1024}<\?xml", re.IGNORECASE), "XML document"),
-)
-_STILLS_IN_BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC",
-                    b"mif1": "HEIC", b"msf1": "HEIC"}  # fmt: skip
-_SAFETENSORS = re.compile(rb"\A.{6}\0\0\{\s{0,1024}\"", re.DOTALL)
+__all__ = [
+    "HEAD_BYTES",
+    "Format",
+    "Interrupted",
+    "Refused",
+    "Why",
+    "named",
+    "refusal_of",
+    "sniff",
+]
 
 
 def sniff(head: bytes) -> Format:
@@ -67,33 +25,13 @@ def sniff(head: bytes) -> Format:
     Raises:
         Refused: the type is not accepted (``KIND``) or unknown (``UNKNOWN``).
     """
-    for signature, kind in _SIGNATURES.items():
-        if head.startswith(signature):
-            return kind
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return Format.WEBP
-    if head[4:8] == b"ftyp" and head[8:12] not in _STILLS_IN_BOXES:
-        return Format.MP4
-    if head.startswith(b"\x1a\x45\xdf\xa3") and b"webm" in head[:64]:
-        return Format.WEBM
+    kind = format_of(head)
+    if kind is not None:
+        return kind
     what = named(head)
     if what:
         raise Refused(Why.KIND, what=what)
     raise Refused(Why.UNKNOWN)
-
-
-def named(head: bytes) -> str:
-    """Return the name of a file type that is not accepted; empty if unknown."""
-    if head[4:8] == b"ftyp":
-        return _STILLS_IN_BOXES.get(head[8:12], "MP4")
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "Matroska video"
-    for signature, what in _OTHERS.items():
-        if head.startswith(signature):
-            return what
-    if _SAFETENSORS.match(head):
-        return "safetensors file"
-    return next((what for pattern, what in _MARKUP if pattern.search(head[:HEAD_BYTES])), "")
 
 
 class Why(StrEnum):
@@ -122,6 +60,14 @@ class Refused(Exception):
         super().__init__(why.value)
         self.why = why
         self.facts = facts
+
+
+_WHYS = {Fault.CUT: Why.CUT, Fault.TEXTS: Why.TEXTS}
+
+
+def refusal_of(fault: Broken) -> Refused:
+    """Return the refusal of a file whose parts cannot be read."""
+    return Refused(_WHYS.get(fault.why, Why.DAMAGED))
 
 
 class Interrupted(Exception):

@@ -56,8 +56,8 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
         Refused: the file is not accepted.
     """
     # Decoders are imported after the limits are set.
+    from lorary.pictures.claims.gather import gather  # noqa: PLC0415
     from previews.sample_files import stills, videos  # noqa: PLC0415
-    from previews.sample_files.claims.gather import gather  # noqa: PLC0415
 
     data = _data(source)
     kind = sniff(data[:HEAD_BYTES])

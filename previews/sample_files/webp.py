@@ -1,20 +1,20 @@
-"""Parses WebP files, because libwebp allocates the whole canvas when it opens one.
-
-```
-"RIFF" u32 LE length "WEBP" | VP8X | ICCP | ANIM | ANMF … or VP8 or VP8L | EXIF | XMP
-            every chunk: 4 letters, u32 LE length, bytes, a pad byte after an odd length
-```
-
-Source: https://developers.google.com/speed/webp/docs/riff_container
-"""
+"""Parses WebP files, because libwebp allocates the whole canvas when it opens one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lorary.pictures.faults import Broken
+from lorary.pictures.webp import walk
 from previews.sample_files.containers import Parts, require_end, require_pixels
-from previews.sample_files.formats import MAX_FILM_PIXELS, MAX_FRAMES, MAX_SECONDS, Refused, Why
+from previews.sample_files.formats import (
+    MAX_FILM_PIXELS,
+    MAX_FRAMES,
+    MAX_SECONDS,
+    Refused,
+    Why,
+    refusal_of,
+)
 
 #: Browsers show frames of at most 10 ms for 100 ms.
 SHORTEST_MS, USUAL_MS = 10, 100
@@ -37,28 +37,17 @@ def take_apart(data: bytes) -> Parts:
     end = 8 + int.from_bytes(data[4:8], "little")
     require_end(data, end)
     found = _Found()
-    for name, body in _chunks(data):
-        _take(found, name, body)
+    try:
+        for name, body in walk(data):
+            _take(found, name, body)
+    except Broken as fault:
+        raise refusal_of(fault) from fault
     if len(found.durations_ms) > 1:
         _require_short(found)
     else:
         require_pixels(*found.size)
     exif = found.exif.removeprefix(b"Exif\0\0")
     return Parts(*found.size, data, {}, exif, found.icc, found.durations_ms)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 12
-    while place < len(data):
-        name, length = (
-            data[place : place + 4],
-            int.from_bytes(data[place + 4 : place + 8], "little"),
-        )
-        end = place + 8 + length
-        if end > len(data):
-            raise Refused(Why.CUT)
-        yield name, data[place + 8 : end]
-        place = end + length % 2
 
 
 def _take(found: _Found, name: bytes, body: bytes) -> None:

@@ -78,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._adapter(method, f"{owner}/{name}", rest)
             case (_, "uploads", *rest):
                 self._uploads(rest)
+            case ("POST", "file-names"):
+                self._find_named()
             case ("POST", "hashes"):
                 self._find()
             case ("POST", "inspect"):
@@ -181,6 +183,28 @@ class Handler(BaseHTTPRequestHandler):
         if len(asked) > self.hub.max_hashes:
             return self._refuse(400, "validation_failed", "Ask for fewer hashes at once.")
         return self._json(200, {"results": [self._found(text) for text in asked]})
+
+    def _find_named(self) -> None:
+        """Answer by the names of files, each adapter once with its newest version."""
+        results = []
+        for name in json.loads(self.body)["names"]:
+            wanted = name.replace("\\", "/").rpartition("/")[2].removesuffix(".safetensors").lower()
+            matches = [
+                next(
+                    {"version": version, "file": file}
+                    for version in reversed(versions)
+                    for file in version["files"]
+                    if file["path"].lower() == f"{wanted}.safetensors"
+                )
+                for versions in self.hub.versions.values()
+                if any(
+                    file["path"].lower() == f"{wanted}.safetensors"
+                    for version in versions
+                    for file in version["files"]
+                )
+            ]
+            results.append({"name": name, "matches": matches})
+        self._json(200, {"results": results})
 
     def _found(self, text: str) -> dict[str, Any]:
         """Answer by the hashes that a version's files carry."""

@@ -312,7 +312,14 @@ def test_nothing_on_any_page_keeps_people_out(
         "/packs/new",
         "/styleguide",
     ]
-    reads = ["/browse?q=none&kind=pose", "/browse/checkpoint", f"/{name}", "/nobody", *HELP]
+    reads = [
+        "/browse?q=none&kind=pose",
+        "/browse/checkpoint",
+        "/resolve",
+        f"/{name}",
+        "/nobody",
+        *HELP,
+    ]
     for path in ["/", "/browse", "/packs", pack, *reads, *tabs, *forms]:
         visit.go(path).evaluate(OPEN)
         results = axe.run(visit.page)

@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 
 from hub.api.previews.tryouts import TryoutIn
+from lorary.pictures.claims import a1111
 from previews.models import Recipe
-from previews.sample_files.claims import a1111
 from tests.pages.pictures import DOCUMENT, render
 
 if TYPE_CHECKING:

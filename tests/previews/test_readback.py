@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from previews.png_chunks import SIGNATURE
+from lorary.pictures.png import SIGNATURE
 from previews.render import Layer, PictureInvalid, Recipe, RecipeInvalid
 from previews.render.bases.model_paths import installed
 from previews.render.output import png_parsing as chunks_module

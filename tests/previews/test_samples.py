@@ -14,10 +14,10 @@ from django.utils import timezone
 
 import previews.tasks
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
+from lorary.pictures.claims.facts import MAX_HASHES, MAX_RESOURCES
 from previews import operator_actions
 from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files import sandbox
-from previews.sample_files.claims.facts import MAX_HASHES, MAX_RESOURCES
 from previews.sample_files.formats import Interrupted, Refused, Why
 from previews.samples import messages, selectors
 from previews.samples import services as samples

@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from PIL import Image
 
-from previews.png_chunks import MAX_CHUNKS, PICTURE, SIGNATURE, TEXTS, Broken, Fault, walk
+from lorary.pictures.faults import Broken, Fault
+from lorary.pictures.png import MAX_CHUNKS, PICTURE, SIGNATURE, TEXTS, walk
 from previews.render.errors import PictureInvalid
 from previews.render.recipe import MAX_SIDE
 

@@ -11,7 +11,7 @@ from lorary.lazy import names_of
 
 if TYPE_CHECKING:
     from lorary.anatomy import Anatomy, Finding, Inspection
-    from lorary.client import Hub, LoraryError, inspect, pull, push, search
+    from lorary.client import Hub, LoraryError, inspect, pull, push, resolve, search
     from lorary.library import lock, sync
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ __all__ = [
     "lock",
     "pull",
     "push",
+    "resolve",
     "search",
     "sync",
 ]
@@ -40,6 +41,7 @@ _HOMES = {
     "inspect": "lorary.client",
     "pull": "lorary.client",
     "push": "lorary.client",
+    "resolve": "lorary.client",
     "search": "lorary.client",
     "lock": "lorary.library",
     "sync": "lorary.library",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from lorary.pictures.claims.gather import gather
 from previews.sample_files import reader
-from previews.sample_files.claims.gather import gather
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ FACTS = {
             "strength": 0.8,
             "hashes": ["aabbccddeeff", "deadbeef00"],
         },
-        {"name": "folder/ink", "kind": "lora", "strength": -0.5, "hashes": []},
-        {"name": "ink", "kind": "lora", "hashes": ["112233445566"]},
+        {"name": "folder/ink", "kind": "lora", "strength": -0.5, "hashes": ["112233445566"]},
         {"name": "Dust v3", "kind": "lora", "strength": 0.7, "hashes": []},
     ],
 }

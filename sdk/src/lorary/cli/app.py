@@ -28,6 +28,7 @@ COMMANDS = {
     "versions": ("catalogue", "list the versions of an adapter"),
     "report": ("report", "show what a version does to pictures, as the hub measured it"),
     "find": ("find", "look up the adapter of a file or a hash"),
+    "resolve": ("resolve", "find the adapters that pictures and workflows use"),
     "alias": ("curation", "show the aliases of an adapter, or move one"),
     "yank": ("curation", "yank a version, or restore it"),
     "withdraw": ("curation", "withdraw a version or an adapter permanently"),

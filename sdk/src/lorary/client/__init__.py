@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from lorary.client.packs import Pack, PackPart, PackVariant, PackVersion
     from lorary.client.progress import OnProgress, Progress
     from lorary.client.reports import Figure, Report
-    from lorary.client.shortcuts import inspect, pull, push, search
+    from lorary.client.resolving.references import LoraReference, Resolved
+    from lorary.client.resolving.resolve import Answer
+    from lorary.client.shortcuts import inspect, pull, push, resolve, search
     from lorary.client.transfers.pack_pulling import PulledPack
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
@@ -41,6 +43,7 @@ __all__ = [
     "Account",
     "Adapter",
     "Alias",
+    "Answer",
     "Details",
     "Figure",
     "File",
@@ -50,6 +53,7 @@ __all__ = [
     "InsecureTransport",
     "Layer",
     "Look",
+    "LoraReference",
     "LoraryError",
     "Match",
     "Move",
@@ -67,6 +71,7 @@ __all__ = [
     "Pushed",
     "Reference",
     "Report",
+    "Resolved",
     "Token",
     "Tryout",
     "Upload",
@@ -74,6 +79,7 @@ __all__ = [
     "inspect",
     "pull",
     "push",
+    "resolve",
     "search",
 ]
 
@@ -81,6 +87,7 @@ _HOMES = {
     "Account": "lorary.client.models",
     "Adapter": "lorary.client.models",
     "Alias": "lorary.client.curation",
+    "Answer": "lorary.client.resolving.resolve",
     "Details": "lorary.client.transfers.publishing",
     "Figure": "lorary.client.reports",
     "File": "lorary.client.models",
@@ -90,6 +97,7 @@ _HOMES = {
     "InsecureTransport": "lorary.client.config",
     "Layer": "lorary.client.tryouts",
     "Look": "lorary.client.models",
+    "LoraReference": "lorary.client.resolving.references",
     "LoraryError": "lorary.client.errors",
     "Match": "lorary.client.find_by_hash",
     "Move": "lorary.client.curation",
@@ -107,6 +115,7 @@ _HOMES = {
     "Pushed": "lorary.client.transfers.publishing",
     "Reference": "lorary.client.names",
     "Report": "lorary.client.reports",
+    "Resolved": "lorary.client.resolving.references",
     "Token": "lorary.client.models",
     "Tryout": "lorary.client.tryouts",
     "Upload": "lorary.client.models",
@@ -114,6 +123,7 @@ _HOMES = {
     "inspect": "lorary.client.shortcuts",
     "pull": "lorary.client.shortcuts",
     "push": "lorary.client.shortcuts",
+    "resolve": "lorary.client.shortcuts",
     "search": "lorary.client.shortcuts",
 }
 

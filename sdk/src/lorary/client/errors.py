@@ -39,6 +39,7 @@ LoraryError
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
+├── FileUnreadable         file_unreadable      of this client; also a ValueError
 ├── ProjectInvalid         project_invalid      of this client; also a ValueError
 ├── LockOutdated           lock_outdated        of this client
 ├── Incomplete             incomplete           of this client: the others were done
@@ -354,6 +355,13 @@ class FileMissing(LoraryError, FileNotFoundError):
 
     code = "file_missing"
     title = "The file cannot be read."
+
+
+class FileUnreadable(LoraryError, ValueError):
+    """The metadata of a local file are damaged, too large or of an unknown type."""
+
+    code = "file_unreadable"
+    title = "The file cannot be understood."
 
 
 class ProjectInvalid(LoraryError, ValueError):

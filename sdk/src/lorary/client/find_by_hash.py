@@ -104,6 +104,11 @@ def find(session: Session, hashes: tuple[str, ...]) -> tuple[Match, ...]:
     return _joined(hashes, _HashFinder(session).ask(hashes))
 
 
+def find_hashes(session: Session, hashes: Sequence[str]) -> dict[str, list[Match]]:
+    """Return hash → matches; one request asks for as many hashes as the hub accepts."""
+    return _HashFinder(session).ask(hashes)
+
+
 def find_all(
     session: Session, wanted: Sequence[str | Path], on_progress: OnProgress
 ) -> Generator[Found, None, None]:

@@ -21,6 +21,7 @@ from lorary.client.names import Reference
 from lorary.client.packs import PREFIX, Packing
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
+from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
@@ -40,7 +41,7 @@ _MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain al
 StrPath = str | os.PathLike[str]
 
 
-class Hub(Curating, Packing):
+class Hub(Curating, Packing, Resolving):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError`, no HTTP errors.
 
     It is a context manager, which closes its connections; it may be shared by several threads.

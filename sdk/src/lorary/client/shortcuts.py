@@ -13,6 +13,7 @@ from lorary.client.hub import Hub
 
 if TYPE_CHECKING:
     from lorary.client.models import Adapter
+    from lorary.client.resolving.references import LoraReference
     from lorary.client.transfers.publishing import Details, Pushed
 
 
@@ -68,6 +69,25 @@ def push(
     """Publish files as a version of ``owner/name``; see `Hub.push`."""
     with Hub() as hub:
         return hub.push(files, to, details=details, draft=draft, wait=wait)
+
+
+def resolve(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    folders: Sequence[str | os.PathLike[str]] = (),
+) -> tuple[LoraReference, ...]:
+    """Return the adapters that pictures and workflows name; see `Hub.resolve`.
+
+    Raises:
+        FileMissing, FileUnreadable: a file cannot be read.
+        Unreachable: the hub does not answer.
+    """
+    with Hub() as hub:
+        answer = hub.resolve(files, folders=folders)
+    for error in (*(file.error for file in answer.files), answer.failure):
+        if error is not None:
+            raise error
+    return answer.references
 
 
 def search(

@@ -1,4 +1,4 @@
-"""Reads the claims in the metadata of a picture: how it was made, and with which files.
+"""Reads claims: how a picture was made, and with which files.
 
 Each tool has its own format; all become ``facts.Facts``. The claims are not verified, so every
 value is text or a number within limits.

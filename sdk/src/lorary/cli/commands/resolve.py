@@ -1,0 +1,224 @@
+"""resolve."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import client, library
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.client import LoraryError
+from lorary.library.adding import add_adapters
+from lorary.library.project import PROJECT
+
+if TYPE_CHECKING:
+    from lorary.client import Answer, Hub, LoraReference, Resolved
+
+#: Exit codes: a file cannot be read, something is not here, the hub did not answer.
+UNREADABLE, NOT_HERE, UNREACHABLE = 1, 3, 5
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="pictures, videos, workflows or metadata in JSON, A1111's texts",
+    )
+    parser.add_argument(
+        "--dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with your LoRAs; repeat it for several (the cache is always searched)",
+    )
+    parser.add_argument(
+        "--pull",
+        action="store_true",
+        help="download what the hub has, to the first --dir; without one, to the cache",
+    )
+    parser.add_argument(
+        "--lock",
+        action="store_true",
+        help=f"add what was found to {PROJECT} of this folder, and lock it",
+    )
+    add_endpoint(parser)
+
+
+def _resolve(args: Namespace) -> int:
+    args.dir = args.dir or _folder_of_project()
+    for folder in args.dir:
+        if not Path(folder).expanduser().is_dir():
+            message = f"--dir {folder} is not a folder"
+            raise UsageError(message)
+    if args.lock:
+        library.Project.load(Path.cwd())  # fails before anything is done
+    refused: list[LoraryError] = []
+    with client.Hub(args.endpoint) as hub:
+        with meter() as draw:
+            answer = hub.resolve(args.files, folders=args.dir, on_progress=draw)
+        if args.pull:
+            refused = _pull(hub, answer.references, args.dir[0] if args.dir else None)
+    _report(answer, args)
+    if args.lock:
+        refused += _lock(answer.references, args.endpoint)
+    if any(file.error for file in answer.files) or refused:
+        return UNREADABLE
+    if all(one.state == "here" for one in answer.references):
+        return 0
+    return NOT_HERE if answer.failure is None else UNREACHABLE
+
+
+def _folder_of_project() -> list[str]:
+    """Return the folder of adapters of a ``lorary.toml`` in this folder, if both exist."""
+    if not Path(PROJECT).exists():
+        return []
+    project = library.Project.load(Path.cwd())
+    folder = project.root / library.LAYOUTS[project.layout]
+    return [str(folder)] if folder.is_dir() else []
+
+
+def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[LoraryError]:
+    """Add what was found to the project of this folder, and lock it; return the errors."""
+    versions: dict[str, str] = {}
+    for one in references:
+        if one.version is not None:
+            versions.setdefault(one.adapter, one.version.name)
+    added = add_adapters(Path.cwd(), versions)
+    with library.Hubs(endpoint) as hubs:
+        _, changes = library.update_lock(library.Project.load(Path.cwd()), hubs)
+    errors = [one.error for one in changes if one.error is not None]
+    for error in errors:
+        note(f"lorary: {plain(error.detail)}")
+    what = f"{len(added)} added to {PROJECT}" if added else f"{PROJECT} has them all"
+    note(f"{what}{'' if errors else '; run “lorary sync” to get their files'}.")
+    return errors
+
+
+def _report(answer: Answer, args: Namespace) -> None:
+    for file in answer.files:
+        if args.json:
+            for document in _documents(file):
+                emit(document)
+        else:
+            show(_lines(file))
+    if answer.failure is not None:
+        note(f"lorary: only this computer was searched: {plain(answer.failure.detail)}")
+    if not args.json:
+        _advise(answer.references, args)
+
+
+def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
+    """Bring what the hub has, each file once; return the errors.
+
+    A cached file is linked into the folder as well, because tools do not read the cache.
+    """
+    errors: list[LoraryError] = []
+    known: dict[str, Path] = {}
+    for one in references:
+        is_only_cached = to is not None and hub.is_cached(one)
+        if one.file is None or not (one.state == "hub" or is_only_cached):
+            continue
+        if one.sha256 not in known:
+            try:
+                with meter() as draw:
+                    pulled = hub.pull_reference(one, to=to, on_progress=draw)
+            except LoraryError as error:
+                note(f"lorary: {plain(one.name)}: {plain(error.detail)}")
+                errors.append(error)
+                continue
+            known[one.sha256] = pulled.local_path
+        one.state, one.path = "here", known[one.sha256]
+    return errors
+
+
+def _documents(file: Resolved) -> Iterator[dict[str, object]]:
+    if file.error is not None:
+        error = {"code": file.error.code, "message": file.error.detail}
+        yield {"file": str(file.path), "error": error}
+    for one in file.references:
+        yield {
+            "file": str(file.path),
+            "name": one.name,
+            "strength": one.strength,
+            "hashes": dict(one.hashes),
+            "state": one.state,
+            "adapter": one.adapter or None,
+            "version": one.version.name if one.version else None,
+            "sha256": one.sha256 or None,
+            "evidence": one.evidence,
+            "path": str(one.path) if one.path else None,
+            "candidates": list(one.candidates),
+            "reason": one.reason or None,
+        }
+
+
+def _lines(file: Resolved) -> list[str]:
+    if file.error is not None:
+        return [plain(file.error.detail), ""]
+    if not file.references:
+        return [f"{plain(file.path)}: no LoRA is named", ""]
+    rows = [_row(one) for one in file.references]
+    return [plain(file.path), *(f"  {line}" for line in table(rows)), ""]
+
+
+def _row(one: LoraReference) -> list[str]:
+    strength = "" if one.strength is None else f"{one.strength:g}"
+    name = one.name or next(iter(one.hashes.values()), "")
+    return [one.state, plain(name), strength, " · ".join(_facts(one))]
+
+
+def _facts(one: LoraReference) -> Iterator[str]:
+    if one.version is not None:
+        yield plain(f"{one.adapter}@{one.version.name}")
+    if one.evidence is not None:
+        yield f"by {one.evidence}"
+    if one.path is not None:
+        yield plain(one.path)
+    if one.candidates and one.version is None:
+        yield "one of " + ", ".join(map(plain, one.candidates))
+    if one.state == "missing" and one.reason:
+        yield f"withdrawn: {plain(one.reason)}"
+    elif one.state == "missing" and one.hashes:
+        yield "no file has its " + ", ".join(f"{kind} {one.hashes[kind]}" for kind in one.hashes)
+
+
+def _advise(references: Sequence[LoraReference], args: Namespace) -> None:
+    """Say what is missing, and how to get it."""
+    on_hub = {one.sha256 for one in references if one.state == "hub" and not one.candidates}
+    missing = {_row(one)[1] for one in references if one.state == "missing"}
+    unsure = {_row(one)[1] for one in references if one.state == "hub" and one.candidates}
+    if on_hub and not args.lock:
+        note(f"{len(on_hub)} on the hub: run the command again with --pull to download.")
+    if unsure:
+        note(f"{len(unsure)} may be several files: choose one, and run “lorary pull” with it.")
+    if missing:
+        where = "" if args.dir else " Name your folders with --dir to search them too."
+        note(f"{len(missing)} missing.{where}")
+
+
+COMMANDS = {
+    "resolve": Command(
+        "Find the LoRAs that pictures and workflows use: here, on the hub, or missing. Reads "
+        "workflows of ComfyUI, A1111's and Forge's texts, metadata of InvokeAI, SwarmUI and "
+        "Fooocus, and Civitai's lists of resources, in JSON and text files and in PNG, JPEG, "
+        "WebP, MP4 and WebM. Files are not uploaded.\n\n"
+        "A hash decides: a file of the same name with another hash is another file. Names count\n"
+        "only where no hash is known.\n\n"
+        "exit codes:\n"
+        "  0   all are here\n"
+        "  1   a file cannot be read, or a download failed\n"
+        "  3   at least one is not here\n"
+        "  5   at least one is not here, and the hub did not answer",
+        "  lorary resolve workflow.json --dir ComfyUI/models/loras\n"
+        "  lorary resolve workflow.json --lock && lorary sync\n"
+        "  lorary resolve *.png --dir ComfyUI/models/loras --pull\n"
+        "  lorary resolve picture.png --json | jq -r 'select(.state == \"missing\") | .name'",
+        _configure,
+        _resolve,
+    ),
+}

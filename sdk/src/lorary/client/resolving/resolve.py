@@ -1,0 +1,196 @@
+"""Resolves the adapters of files; see the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.anatomy.claims.metadata import clean
+from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
+from lorary.client.find_by_hash import Match, find_hashes
+from lorary.client.find_by_name import MAX_CHARS, Named, find_named
+from lorary.client.resolving.local import COMPUTED, LocalFiles
+from lorary.client.resolving.references import LoraReference, Resolved
+from lorary.pictures.claims.facts import without_ending
+from lorary.pictures.metadata import Unreadable, loras_of
+
+if TYPE_CHECKING:
+    from lorary.client.http.session import Session
+    from lorary.client.progress import OnProgress
+    from lorary.client.transfers.cache import Cache
+
+#: Kinds of hashes of which a part of the file is enough: another header gives another size.
+_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
+_OUT = ("published", "yanked")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The adapters of several files.
+
+    Attributes:
+        files: One for each file, in order.
+        failure: Why the hub could not be asked; None if it answered.
+    """
+
+    files: tuple[Resolved, ...]
+    failure: Unreachable | None = None
+
+    @property
+    def references(self) -> tuple[LoraReference, ...]:
+        """The references of all files."""
+        return tuple(one for file in self.files for one in file.references)
+
+
+def resolve(
+    session: Session,
+    cache: Cache,
+    files: Sequence[Path],
+    folders: Sequence[Path],
+    on_progress: OnProgress,
+) -> Answer:
+    """Return the adapters that files name; see `lorary.client.hub.Hub.resolve`."""
+    read = tuple(read_file(path) for path in files)
+    references = [one for file in read for one in file.references]
+    failure = None
+    local = LocalFiles(folders, cache, on_progress)
+    try:
+        find_on_hub(session, references)
+    except Unreachable as error:
+        failure = error
+    _find_here(local, references)
+    if failure is None:
+        _name_local(session, references)
+    return Answer(read, failure)
+
+
+def read_file(path: Path) -> Resolved:
+    """Return the references in a file, not looked up yet."""
+    try:
+        found = loras_of(path)
+    except (OSError, ValueError) as error:  # a null byte in a name raises ValueError
+        if isinstance(error, Unreadable):
+            return Resolved(path, error=FileUnreadable(f"{path}: {error}"))
+        reason = getattr(error, "strerror", None) or error
+        return Resolved(path, error=FileMissing(f"{path} cannot be read: {reason}."))
+    rows = [
+        LoraReference(clean(one.name, MAX_CHARS), one.strength_or_none(), one.hashes_by_kind())
+        for one in found
+    ]
+    return Resolved(path, tuple(rows))
+
+
+def find_on_hub(session: Session, references: Sequence[LoraReference]) -> None:
+    """Set the versions that the hub has: by hash, by name only where there is no hash."""
+    known = find_hashes(session, [text for one in references for text in one.hashes.values()])
+    names = [one.name for one in references if one.name and not one.hashes]
+    named = find_named(session, names)
+    for one in references:
+        if one.hashes:
+            _take_matches(one, [m for text in one.hashes.values() for m in known.get(text, ())])
+        else:
+            _take_named(one, named.get(one.name, ()))
+
+
+def _take_matches(one: LoraReference, matches: Sequence[Match]) -> None:
+    out = [match for match in matches if match.version.state in _OUT]
+    if not out:
+        one.reason = next((m.version.reason or "withdrawn" for m in matches), "")
+        return
+    same = [match for match in out if match.is_same_file]
+    found = same or out
+    named = [match for match in found if _is_named(one, match.file.path)]
+    if len({match.file.sha256 for match in found}) > 1:
+        if same and len({match.file.sha256 for match in named}) != 1:
+            one.state, one.evidence, one.candidates = "hub", "hash", _names(found)
+            return
+        found = named or found
+    _take(one, min(found, key=lambda match: match.version.state != "published"))
+    one.evidence = "hash"
+
+
+def _take_named(one: LoraReference, matches: Sequence[Named]) -> None:
+    if not matches:
+        return
+    one.evidence = "name"
+    if len(matches) > 1:
+        one.state, one.candidates = "hub", _names(matches)
+    else:
+        _take(one, matches[0])
+
+
+def _take(one: LoraReference, match: Match | Named) -> None:
+    one.state, one.version, one.file = "hub", match.version, match.file
+    one.sha256 = match.file.sha256
+
+
+def _names(matches: Iterable[Match | Named]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{m.version.adapter}@{m.version.name}" for m in matches))
+
+
+def _is_named(one: LoraReference, path: str) -> bool:
+    return _stem(one.name) == _stem(path)
+
+
+def _stem(name: str) -> str:
+    return without_ending(name.replace("\\", "/").rpartition("/")[2]).casefold()
+
+
+def _find_here(local: LocalFiles, references: Sequence[LoraReference]) -> None:
+    """Set the local files: by hash, by name only where there is no hash."""
+    for one in references:
+        _find_quickly(local, one)
+    if any(_may_be_anywhere(one) for one in references):
+        local.hash_all()
+        for one in filter(_may_be_anywhere, references):
+            _place(local, one, local.matching(one, local.paths))
+
+
+def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
+    """Look at the cache, and at files of the same name or size."""
+    if one.file is not None:
+        here = _of_digest(local, one.file.sha256, one.file.size_bytes)
+        here = here or local.cached(one.file.sha256, one.file.size_bytes)
+        if here is not None:
+            one.state, one.path = "here", here
+            return
+    if COMPUTED & one.hashes.keys():
+        _place(local, one, local.matching(one, local.named(one.name) if one.name else ()))
+    elif one.name and one.evidence != "hash":
+        found = local.named(one.name)
+        if found:
+            one.state, one.evidence, one.path = "here", "name", found[0]
+            one.version = one.file = None
+            one.candidates = ()
+            one.sha256 = local.sha256_of(found[0])
+
+
+def _of_digest(local: LocalFiles, sha256: str, size_bytes: int) -> Path | None:
+    paths = local.of_size(size_bytes)
+    return next((path for path in paths if local.sha256_of(path) == sha256), None)
+
+
+def _place(local: LocalFiles, one: LoraReference, path: Path | None) -> None:
+    if path is not None:
+        one.state, one.evidence, one.path = "here", "hash", path
+        one.sha256 = local.sha256_of(path)
+        one.candidates = ()
+
+
+def _may_be_anywhere(one: LoraReference) -> bool:
+    """Return whether a file with the hash may have any name and size."""
+    if one.state == "here" or not COMPUTED & one.hashes.keys():
+        return False
+    return one.file is None or bool(_OF_TENSORS & one.hashes.keys())
+
+
+def _name_local(session: Session, references: Sequence[LoraReference]) -> None:
+    """Set the versions of local files that were recognised otherwise than by the hub."""
+    rows = [one for one in references if one.state == "here" and one.sha256]
+    unknown = [one for one in rows if one.file is None or one.file.sha256 != one.sha256]
+    known = find_hashes(session, [one.sha256 for one in unknown])
+    for one in unknown:
+        out = [m for m in known.get(one.sha256, ()) if m.version.state in _OUT]
+        one.version, one.file = (out[0].version, out[0].file) if out else (None, None)
