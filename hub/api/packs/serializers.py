@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from dataclasses import replace
 from typing import Any, cast
 
 from django.urls import reverse
@@ -229,9 +230,11 @@ class PackVariantOut(PackVariantBriefOut):
 
     @extend_schema_field(BasePreviewsOut(allow_null=True))
     def get_previews(self, variant: PackVariant) -> Mapping[str, Any] | None:
-        """Return the cover sheet and its progress."""
+        """Return the cover sheet and its progress; ``/renders`` has those of adapters only."""
         found = self.context["sheets"].get(variant.name)
-        return BasePreviewsOut(found, context=self.context).data if found else None
+        if found is None:
+            return None
+        return BasePreviewsOut(replace(found, render_id=None), context=self.context).data
 
 
 class PackVersionBriefOut(serializers.Serializer[PackVersion]):
