@@ -9,21 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from previews import worker_bases
-from previews.models import Render, RenderState, Report
+from previews.models import Layer, Render, RenderState, Report
 from previews.render import BasesInvalid
 from registry.jobs import selectors as job_selectors
 from registry.jobs.selectors import WorkerView
-from registry.models import Job, JobState, Version, Worker
+from registry.models import Job, JobState, Worker
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job, with the adapter and version that it is for, if it is for one version."""
+    """A job, with the adapter and version that it is for, if it is for one version.
+
+    For a cover sheet, ``adapter`` is the pack with ``packs/`` before its name.
+    """
 
     id: int
     task: str
@@ -121,18 +125,27 @@ def _worker_status(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
 
 
 def job_statuses(jobs: Iterable[Job]) -> list[JobStatus]:
-    """Return jobs with their adapters and versions, in the same order."""
+    """Return jobs with their adapters or packs and versions, in the same order."""
     rows = list(jobs)
-    versions: dict[int, Version | None] = {
-        row.job_id: row.version
-        for model in (Report, Render)
-        for row in model.objects.filter(job__in=rows).select_related("version__adapter__namespace")
-        if row.job_id is not None
-    }
-    return [_job_status(row, versions.get(row.pk), can_retry=row.pk in versions) for row in rows]
+    reports = Report.objects.filter(job__in=rows).select_related("version__adapter__namespace")
+    renders = Render.objects.filter(job__in=rows).select_related(
+        "version__adapter__namespace", "pack_version__pack__namespace"
+    )
+    made: list[Report | Render] = [*reports, *renders]
+    names = {row.job_id: _names_of(row) for row in made if row.job_id is not None}
+    return [
+        _job_status(row, *names.get(row.pk, ("", "")), can_retry=row.pk in names) for row in rows
+    ]
 
 
-def _job_status(job: Job, version: Version | None, *, can_retry: bool) -> JobStatus:
+def _names_of(made: Report | Render) -> tuple[str, str]:
+    if isinstance(made, Render) and made.pack_version is not None:
+        return f"packs/{made.pack_version.pack.full_name}", made.pack_version.name
+    version = made.version
+    return (version.adapter.full_name, version.name) if version is not None else ("", "")
+
+
+def _job_status(job: Job, adapter: str, version: str, *, can_retry: bool) -> JobStatus:
     return JobStatus(
         id=job.pk,
         task=job.task,
@@ -142,8 +155,8 @@ def _job_status(job: Job, version: Version | None, *, can_retry: bool) -> JobSta
         reason=job.reason,
         done=job.done,
         total=job.total,
-        adapter=version.adapter.full_name if version else "",
-        version=version.name if version else "",
+        adapter=adapter,
+        version=version,
         started_at=job.started_at,
         finished_at=job.finished_at,
         can_retry=can_retry,
@@ -172,8 +185,12 @@ def _unfinished_renders() -> Counter[str]:
     jobs = Job.objects.filter(state=JobState.QUEUED, queue__startswith=f"{worker_bases.KIND}.")
     for queue, count in jobs.values_list("queue").annotate(n=Count("pk")):
         counts[queue.partition(".")[2]] += count
-    waiting = Render.objects.filter(state=RenderState.WAITING).exclude(version__family="")
-    for family, count in waiting.values_list("version__family").annotate(n=Count("pk")):
+    of_stack = Layer.objects.filter(render=OuterRef("pk"), position=0).values("version__family")
+    of_render = Coalesce("version__family", Subquery(of_stack[:1]), Value(""))
+    waiting = Render.objects.filter(state=RenderState.WAITING).annotate(made_for=of_render)
+    for family, count in (
+        waiting.exclude(made_for="").values_list("made_for").annotate(n=Count("pk"))
+    ):
         counts[family] += count
     return counts
 

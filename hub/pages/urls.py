@@ -115,6 +115,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("media/sheets/<int:render_id>.png", page(media.sheet, throttle=None), name="sheet"),
     path(
+        "media/sheets/<int:render_id>/<str:digest>-<int:width>.<str:kind>",
+        page(media.sheet_thumbnail, throttle=None),
+        name="sheet-thumbnail",
+    ),
+    path(
         "media/reports/<int:picture_id>.png",
         page(media.report_picture, throttle=None),
         name="report-picture",

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils.translation import gettext as _
 
 from previews import worker_bases
 from previews.models import OPEN_STATES, Layer, Render, RenderKind, RenderState
@@ -157,10 +156,3 @@ def _created(variant: PackVariant, base: Base, recipe: Recipe) -> Render | None:
 def _enqueue(render: Render) -> None:
     is_film = render.output == Output.VIDEO  # these take long
     renders.enqueue(render=render, priority=queue.RENEWAL if is_film else queue.BATCH)
-
-
-def no_base(variant: PackVariant) -> str:
-    """Return why a variant without a sheet has none."""
-    if variant.output == Output.VIDEO:
-        return _("No worker of this hub makes videos for its base model at present.")
-    return _("No worker of this hub has its base model at present.")

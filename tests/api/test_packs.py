@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.adapters import services as adapters
-from registry.models import Pack
+from registry.models import Adapter, Pack, PackVersion
 from registry.packs import manifest as manifests
 from registry.versions import withdraw
-from tests.packs import manifest, part, variant
+from tests.packs import drawn, manifest, part, sheet, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.test.utils import CaptureQueriesContext
 
-    from registry.models import Adapter, User, Version
+    from registry.models import User, Version
     from tests.api.conftest import Caller
 
 pytestmark = pytest.mark.django_db
@@ -171,3 +171,36 @@ def test_aliases_are_moved_and_listed(
     assert as_ada.send("delete", f"{PLACE}/aliases/stable?expected=v1").status_code == 204
     moves = stranger.send("get", f"{PLACE}/aliases/stable/history").json()["results"]
     assert [(move["before"], move["after"]) for move in moves] == [("v1", None), (None, "v1")]
+
+
+def test_the_cover_of_a_pack_is_a_picture_with_it(
+    stranger: Caller, as_ada: Caller, dusk: dict[str, Any]
+) -> None:
+    def sheet_for(caller: Caller) -> dict[str, Any] | None:
+        (variant,) = caller.send("get", f"{PLACE}/versions/v1").json()["variants"]
+        previews: dict[str, Any] | None = variant["previews"]
+        return previews
+
+    assert sheet_for(stranger) is None
+    version = PackVersion.objects.get()
+    render = sheet(version, "running", shots=2)
+    found = sheet_for(stranger)
+    assert found is not None
+    assert (found["state"], found["progress"]) == ("running", {"done": 2, "total": 4})
+    assert "/media/images/" not in stranger.send("get", PLACE).json()["cover"]
+    render.delete()
+    render = sheet(version)
+    drawn(render)
+    cover = f"http://testserver/media/images/{render.images.filter(strength=1)[0].pk}.png"
+    assert stranger.send("get", PLACE).json()["cover"] == cover
+    (listed,) = stranger.send("get", "packs").json()["results"]
+    assert listed["cover"] == cover
+    found = sheet_for(stranger)
+    assert found is not None
+    assert found["sheets"] == {"png": f"http://testserver/media/sheets/{render.pk}.png"}
+    assert [one["strength"] for one in found["images"]] == [0, 0, 1, 1]
+    assert {one["maturity"] for one in found["images"]} == {"general"}
+    Adapter.objects.update(visibility="private")
+    assert stranger.send("get", PLACE).json()["cover"] is None
+    assert sheet_for(stranger) is None
+    assert sheet_for(as_ada) is not None

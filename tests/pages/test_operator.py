@@ -14,6 +14,7 @@ from previews.models import Render, RenderState
 from registry.jobs import queue
 from registry.jobs.worker_process import drain
 from registry.models import Job, JobState, Version, Worker
+from tests import packs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +185,24 @@ def test_a_failed_render_is_shown_with_its_reason_and_tried_again(
     assert f'<a href="/{adapter.full_name}">' in text
     assert as_operator.post(f"/operator/jobs/{job.pk}", {"action": "retry"}).status_code == 302
     assert version.renders.count() == 2
+
+
+def test_cover_sheets_are_shown_with_their_pack_counted_and_tried_again(
+    as_operator: Client, ada: User, published: Callable[..., Adapter]
+) -> None:
+    render = packs.sheet(packs.published(ada, published(ada)), "waiting", 0, reason="no base")
+    Render.objects.exclude(pk=render.pk).delete()
+    assert [report.message for report in examine() if "wait for a worker" in report.message] == [
+        "Renders that wait for a worker for Stable Diffusion 1.x (sd1): 1."
+    ]
+    job = put(key=f"render_version:{render.pk}")
+    Job.objects.update(state=JobState.FAILED, reason="no memory", finished_at=timezone.now())
+    Render.objects.update(job=job, state=RenderState.FAILED, reason="no memory")
+    assert '<a href="/packs/ada/dusk">packs/ada/dusk</a> v1' in text_of(as_operator)
+    assert as_operator.post(f"/operator/jobs/{job.pk}", {"action": "retry"}).status_code == 302
+    render.refresh_from_db()
+    assert render.state == RenderState.QUEUED
+    assert Job.objects.filter(renders=render, task="render_literally", state="queued").exists()
 
 
 def test_a_job_that_did_not_fail_is_not_tried_again(as_operator: Client) -> None:

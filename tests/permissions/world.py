@@ -235,7 +235,7 @@ def _pictures(version: Version, ada: User) -> tuple[Image, Image, Sheet, Sample]
         render=render, blob=blob, animation=blob, position=1, prompt_index=0, prompt="a", seed=2,
         strength=1.0, width=300, height=300, media_type="video/mp4", frames=8, fps=8,
     )  # fmt: skip
-    sheet = Sheet.objects.create(render=render, kind="png", blob=blob)
+    sheet = Sheet.objects.create(render=render, kind="png", blob=blob, width=300, height=300)
     sample = Sample.objects.create(
         version=version, author=ada, state="ready", blob=blob, width=300, height=300
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from django.urls import reverse
@@ -11,7 +12,10 @@ from rest_framework import serializers
 
 from hub.api.base import Link, absolute, serialized
 from hub.api.previews.covers import cover_document
+from hub.api.previews.serializers import BasePreviewsOut
 from previews.covers.selectors import covers_of
+from previews.packs.selectors import covers_of as pack_covers_of
+from previews.packs.selectors import sheets_of
 from registry.models import (
     Adapter,
     LookKind,
@@ -43,16 +47,27 @@ def context_of(request: Any, packs: Iterable[Pack], version: PackVersion | None 
         packs: The packs, each shown with the parts of its latest version.
         version: Shown instead of the latest version, if there is one.
     """
+    packs = list(packs)
     shown = [version] if version else [pack.latest_version for pack in packs if pack.latest_version]
     variants = [variant for one in shown for variant in one.variants.all()]
     parts = pack_parts.parts_for(request.user, variants)
-    adapters = {
-        part.row.adapter_version.adapter_id: part.row.adapter_version.adapter
-        for found in parts.values()
-        for part in found
-        if part.is_at_hand
-    }
-    return {"request": request, "parts": parts, "covers": covers_of(adapters.values())}
+    own = pack_covers_of(request.user, packs)
+    without = (_first_adapter(pack, parts) for pack in packs if pack.pk not in own)
+    adapters = {adapter.pk: adapter for adapter in without if adapter is not None}
+    found = {"request": request, "parts": parts, "covers": covers_of(adapters.values())}
+    if version is not None:
+        rating = pack_parts.rating_of(version.pack, variants)
+        found["sheets"] = sheets_of(request.user, version, rating)
+    return {**found, "pack_covers": own}
+
+
+def _first_adapter(pack: Pack, parts: Mapping[int, Sequence[Part]]) -> Adapter | None:
+    """Return the adapter of the first part that the viewer can download."""
+    for variant in variants_of(pack.latest_version):
+        for part in parts.get(variant.pk, ()):
+            if part.is_at_hand:
+                return part.row.adapter_version.adapter
+    return None
 
 
 def variants_of(version: PackVersion | None) -> list[PackVariant]:
@@ -124,6 +139,10 @@ class PackVariantOut(PackVariantBriefOut):
     settings = serializers.SerializerMethodField()
     tested_with = serializers.SerializerMethodField()
     parts = serializers.SerializerMethodField()
+    previews = serializers.SerializerMethodField(
+        help_text="Its cover sheet: each subject without (strength 0) and with the pack (1). "
+        "Null until a worker serves its base model, and if you cannot see all its parts."
+    )
 
     def _written(self, variant: PackVariant) -> dict[str, Any]:
         manifest = self.context["manifest"]
@@ -170,6 +189,14 @@ class PackVariantOut(PackVariantBriefOut):
             part_document(part, said, self.context)
             for part, said in zip(found, written, strict=True)
         ]
+
+    @extend_schema_field(BasePreviewsOut(allow_null=True))
+    def get_previews(self, variant: PackVariant) -> Mapping[str, Any] | None:
+        """Return the cover sheet and its progress; ``/renders`` has those of adapters only."""
+        found = self.context["sheets"].get(variant.name)
+        if found is None:
+            return None
+        return BasePreviewsOut(replace(found, render_id=None), context=self.context).data
 
 
 class PackVersionBriefOut(serializers.Serializer[PackVersion]):
@@ -246,19 +273,15 @@ class PackOut(serializers.Serializer[Pack]):
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_cover(self, pack: Pack) -> str | None:
-        """Return the URL of the first part's cover; null without any that the viewer sees."""
-        adapter = self._first_adapter(pack)
+        """Return the URL of a picture with the pack, else of the first part's cover, or null."""
+        own = self.context["pack_covers"].get(pack.pk)
+        if own is not None:
+            return absolute(self.context, own.url)
+        adapter = _first_adapter(pack, self.context["parts"])
         if adapter is None:
             return None
         cover = cover_document(adapter, self.context["covers"].get(adapter.pk), self.context)
         return str(cover["url"]) if cover else None
-
-    def _first_adapter(self, pack: Pack) -> Adapter | None:
-        for variant in variants_of(pack.latest_version):
-            for part in self.context["parts"].get(variant.pk, ()):
-                if part.is_at_hand:
-                    return cast("Adapter", part.row.adapter_version.adapter)
-        return None
 
     @extend_schema_field(PackVariantBriefOut(many=True))
     def get_variants(self, pack: Pack) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from previews.pictures.selectors import Picture
-from registry.models import Adapter, Maturity, User
+from registry.models import Adapter, Maturity, Pack, User
 
 SHOW = "show"
 #: Query parameters that request a part of a page.
@@ -64,16 +64,16 @@ def asked_level(request: HttpRequest) -> str:
 
 
 def is_blurred(
-    user: User | AnonymousUser | None, adapter: Adapter, level: Maturity, asked: str = ""
+    user: User | AnonymousUser | None, owned: Adapter | Pack, level: Maturity, asked: str = ""
 ) -> bool:
-    """Whether pictures of an adapter with a rating are blurred for a viewer.
+    """Whether pictures of an adapter or a pack with a rating are blurred for a viewer.
 
     Args:
         asked: Result of ``asked_level``.
     """
     limit = Maturity.SUGGESTIVE
     if user is not None and user.is_authenticated:
-        if adapter.namespace.user_id == user.pk:
+        if owned.namespace.user_id == user.pk:
             return False
         limit = Maturity(user.shows_up_to)
     return level not in limit.up_to and level not in (Maturity(asked).up_to if asked else ())
@@ -89,10 +89,23 @@ def rating_of(
     """
     pictures = list(pictures)
     levels = [level_of(adapter, one.maturity) for one in pictures] or [level_of(adapter)]
-    level, asked = max(levels, key=lambda one: one.rank), asked_level(request)
+    level = max(levels, key=lambda one: one.rank)
+    return rating_at(request, adapter, level, page=page, pictures=pictures)
+
+
+def rating_at(
+    request: HttpRequest,
+    owned: Adapter | Pack,
+    level: Maturity,
+    *,
+    page: str = "",
+    pictures: Iterable[Picture] = (),
+) -> Rating:
+    """Return the rating of pictures of an adapter or a pack at a level; see ``rating_of``."""
+    asked = asked_level(request)
     return Rating(
         level=level,
-        is_blurred=is_blurred(request.user, adapter, level, asked),
+        is_blurred=is_blurred(request.user, owned, level, asked),
         asked=asked,
         show_url=show_url(request, level, page=page),
         placeholder=placeholder_of(pictures),

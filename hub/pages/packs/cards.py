@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from hub.pages.adapters.content_rating import asked_level, is_blurred
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import family_label
+from previews.packs.selectors import covers_of as pack_covers_of
 from registry.models import LookKind, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts
 from registry.packs.parts import Part, PartState
@@ -19,7 +21,19 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from previews.pictures.selectors import Picture
     from registry.models import Adapter, Pack, PackVariant, PackVersion
+
+
+@dataclass(frozen=True, slots=True)
+class PackCover:
+    """A picture that was made with a pack; the fields are those of ``Card``."""
+
+    picture: Picture
+    picture_alt: str
+    blur: str
+    reveal: str
+    is_drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,8 @@ class PackCard:
     """A pack in a list.
 
     Attributes:
-        cover: Card of the first part that the viewer sees, for its picture; None without any.
+        cover: A picture with the pack, else the card of the first part that the viewer sees, for
+            its picture; None without any.
         variants: Name and base model of each variant.
         rating: Label of a rating that is not for all viewers, empty for others.
         visibility: Label of a visibility other than public.
@@ -38,7 +53,7 @@ class PackCard:
     pack: Pack
     url: str
     kind: str
-    cover: Card | None
+    cover: Card | PackCover | None
     variants: tuple[tuple[str, str], ...]
     rating: str
     visibility: str
@@ -91,12 +106,35 @@ def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -
     variants = {pack.pk: _variants(pack.latest_version) for pack in packs}
     every = [variant for found in variants.values() for variant in found]
     parts = pack_parts.parts_for(request.user, every)
-    lead = {pk: _first(found, parts) for pk, found in variants.items()}
-    covers = covers_of(request, (adapter for adapter in lead.values() if adapter is not None))
+    covers = _covers(request, packs, variants, parts)
     return [
-        _card(f"{place:03d}", pack, variants[pack.pk], parts, covers.get(_pk(lead[pack.pk])))
+        _card(f"{place:03d}", pack, variants[pack.pk], parts, covers.get(pack.pk))
         for place, pack in enumerate(packs, start=after + 1)
     ]
+
+
+def _covers(
+    request: HttpRequest,
+    packs: Sequence[Pack],
+    variants: Mapping[int, Sequence[PackVariant]],
+    parts: Mapping[int, Sequence[Part]],
+) -> dict[int, Card | PackCover]:
+    """Return pack id → cover: a picture with the pack, else the card of its first part."""
+    rendered = pack_covers_of(request.user, packs)
+    asked = asked_level(request)
+    found: dict[int, Card | PackCover] = {}
+    for pack in packs:
+        if picture := rendered.get(pack.pk):
+            level = pack_parts.rating_of(pack, variants[pack.pk])
+            is_veiled = is_blurred(request.user, pack, level, asked)
+            if is_veiled and not picture.placeholder:
+                continue
+            alt = _("Picture with %(title)s") % {"title": pack.display_title}
+            blur, reveal = (picture.placeholder, level.value) if is_veiled else ("", "")
+            found[pack.pk] = PackCover(picture, alt, blur, reveal)
+    lead = {pk: _first(each, parts) for pk, each in variants.items() if pk not in rendered}
+    cards = covers_of(request, (adapter for adapter in lead.values() if adapter is not None))
+    return found | {pk: cards[one.pk] for pk, one in lead.items() if one is not None}
 
 
 def _variants(version: PackVersion | None) -> list[PackVariant]:
@@ -110,10 +148,6 @@ def _first(variants: Iterable[PackVariant], parts: Mapping[int, Sequence[Part]])
     return found.row.adapter_version.adapter if found is not None else None
 
 
-def _pk(adapter: Adapter | None) -> int:
-    return adapter.pk if adapter is not None else 0
-
-
 def covers_of(request: HttpRequest, adapters: Iterable[Adapter]) -> dict[int, Card]:
     """Return adapter id → card."""
     unique = list({adapter.pk: adapter for adapter in adapters}.values())
@@ -125,7 +159,7 @@ def _card(
     pack: Pack,
     variants: Sequence[PackVariant],
     parts: Mapping[int, Sequence[Part]],
-    cover: Card | None,
+    cover: Card | PackCover | None,
 ) -> PackCard:
     rating = pack_parts.rating_of(pack, variants)
     is_public = pack.visibility == Visibility.PUBLIC

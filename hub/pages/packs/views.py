@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from hub.pages.packs.asked import history
 from hub.pages.packs.cards import covers_of, pack_cards, variants_of
 from hub.pages.packs.looks import field_of
+from hub.pages.packs.sheets import sheets_context
 from registry.cards import markdown
 from registry.errors import Moved
 from registry.models import (
@@ -128,18 +129,19 @@ def _of_version(
     is_told = is_writable and pack.visibility != Visibility.PRIVATE
     latest = pack.latest_version
     is_latest = latest is not None and latest.pk == version.pk
+    rating = pack_parts.rating_of(pack, rows)
     tried = [one for one in rows if any(part.is_at_hand for part in parts[one.pk])]
+    field = field_of(request, pack, tried, version=None if is_latest else version)
     return {
         **history(request),
-        "field": field_of(request, pack, tried, version=None if is_latest else version)
-        if tried
-        else None,
+        **sheets_context(request, version, parts, rating),
+        "field": field if tried else None,
         "version": version,
         "variants": variants_of(version, parts),
         "covers": list(covers_of(request, adapters).values()),
         "missing": len(every) - len(at_hand),
         "hidden": len(at_hand) - _at_hand_for_strangers(rows) if is_told else 0,
-        "rating": pack_parts.rating_of(pack, rows),
+        "rating": rating,
         "newer": None if is_latest else latest,
         "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"
         " --to loras",

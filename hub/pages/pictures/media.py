@@ -24,7 +24,8 @@ from hub.http.middleware import FOR_A_YEAR, FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews.covers import drawing
 from previews.derived import Unreadable, offered
-from previews.models import Image, ReportPicture, Sheet, SheetKind
+from previews.models import Image, Render, RenderKind, ReportPicture, Sheet, SheetKind
+from previews.packs import selectors as packs
 from previews.pictures import selectors, thumbnails
 from previews.pictures.selectors import DIGITS
 from previews.tryouts import selectors as tryouts
@@ -130,16 +131,45 @@ def send_thumbnail(
 @require_safe
 def sheet(request: HttpRequest, render_id: int) -> HttpResponseBase:
     """Send the contact sheet of a render."""
-    rows = Sheet.objects.select_related("blob", "render__version__adapter__namespace")
-    found = rows.filter(render=render_id, kind=SheetKind.PNG).first()
-    if found is None or found.render.version_id is None:
-        raise NotFound(_("There is no such contact sheet."))
-    version = _shown(viewer_of(request), found.render.version_id)
-    is_open = is_public(version)
+    found, is_open = _sheet(request, render_id)
     response = send_picture(request, found.blob, "image/png", is_open=is_open)
-    name = f"{version.adapter.name}-{version.name}.png"
-    response.headers["Content-Disposition"] = content_disposition(name, kind="inline")
+    response.headers["Content-Disposition"] = content_disposition(
+        f"{_stem(found.render)}.png", kind="inline"
+    )
     return response
+
+
+@require_safe
+def sheet_thumbnail(
+    request: HttpRequest, render_id: int, digest: str, width: int, kind: str
+) -> HttpResponseBase:
+    """Send a thumbnail of a contact sheet; 404 if the digest is not that of the sheet."""
+    found, is_open = _sheet(request, render_id)
+    if digest != found.blob.sha256[:DIGITS] or (kind, width) not in offered(found.width):
+        raise NotFound(_("There is no such picture."))
+    whole = reverse("sheet", args=[render_id])
+    return send_thumbnail(request, found.blob, (kind, width), whole, is_open=is_open)
+
+
+def _sheet(request: HttpRequest, render_id: int) -> tuple[Sheet, bool]:
+    """Return a contact sheet that the viewer may see, and whether it is public."""
+    rows = Sheet.objects.select_related(
+        "blob", "render__version__adapter__namespace", "render__pack_version__pack"
+    )
+    found = rows.filter(render=render_id, kind=SheetKind.PNG).first()
+    if found is None:
+        raise NotFound(_("There is no such contact sheet."))
+    if found.render.version_id is None:
+        return found, packs.require_visible(viewer_of(request), render_id)
+    return found, is_public(_shown(viewer_of(request), found.render.version_id))
+
+
+def _stem(render: Render) -> str:
+    """Return the name of the file of a sheet, without its ending."""
+    if render.pack_version is not None:
+        return f"{render.pack_version.pack.name}-{render.pack_version.name}-{render.variant}"
+    version = render.version
+    return f"{version.adapter.name}-{version.name}" if version is not None else "sheet"
 
 
 @require_safe
@@ -219,11 +249,13 @@ def _picture(request: HttpRequest, image_id: int) -> tuple[Image, bool]:
     picture = rows.filter(pk=image_id).first()
     if picture is None:
         raise NotFound(_("There is no such picture."))
-    version_id = picture.render.version_id
-    if version_id is None:
-        tryouts.require_visible(viewer, picture.render.tryout, key=request.GET.get("key", ""))
-    is_open = version_id is not None and is_public(_shown(viewer, version_id))
-    return picture, is_open
+    render = picture.render
+    if render.version_id is not None:
+        return picture, is_public(_shown(viewer, render.version_id))
+    if render.kind == RenderKind.PACK:
+        return picture, packs.require_visible(viewer, render.pk)
+    tryouts.require_visible(viewer, render.tryout, key=request.GET.get("key", ""))
+    return picture, False
 
 
 def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:

@@ -1,0 +1,133 @@
+"""The cover sheets of a pack's version: each subject without and with the pack, as pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from hub.pages.adapters.content_rating import rating_at
+from hub.pages.labels import family_label
+from previews.models import OPEN_STATES
+from previews.packs.selectors import DrawnSheet, drawn_sheets_of, sheets_of
+from previews.pictures.selectors import Picture
+from previews.renders.selectors import NONE, Previews
+from registry.models import Output
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from registry.models import Maturity, PackVariant, PackVersion
+    from registry.packs.parts import Part
+
+#: Seconds between refreshes while sheets are rendered.
+POLL_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture or a video of a pair; ``says`` tells whether it was made with the pack."""
+
+    picture: Picture
+    alt: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSheet:
+    """The cover sheet of a variant, and how far it is.
+
+    Attributes:
+        title: The base model and the output of the variant.
+        drawn: The contact sheet; None until it is made.
+        pairs: Each subject without and with the pack; those that exist.
+    """
+
+    title: str
+    is_film: bool
+    state: str
+    reason: str
+    done: int
+    total: int
+    drawn: DrawnSheet | None
+    pairs: list[list[Shot]]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still rendered."""
+        return self.state in OPEN_STATES
+
+
+def sheets_context(
+    request: HttpRequest,
+    version: PackVersion,
+    parts: Mapping[int, Sequence[Part]],
+    rating: Maturity,
+) -> dict[str, Any]:
+    """Return the context with ``sheets``, in the order of the variants; four queries.
+
+    Pictures above the viewer's level are blurred: ``pictures_rating`` tells how. A variant whose
+    parts are gone for the viewer has no sheet.
+
+    Args:
+        parts: Of ``parts.parts_for``.
+        rating: That of the pack.
+    """
+    found = sheets_of(request.user, version, rating)
+    drawn = drawn_sheets_of(one.render_id or 0 for one in found.values() if one.sheets)
+    shown = [
+        _sheet(variant, found.get(variant.name, Previews()), drawn, version.pack.display_title)
+        for variant in version.variants.all()
+        if variant.name in found or all(part.is_at_hand for part in parts[variant.pk])
+    ]
+    pictures = [picture for one in found.values() for picture in one.images]
+    return {
+        "sheets": shown,
+        "sheets_poll_s": POLL_S if any(one.is_open or _is_undrawn(one) for one in shown) else 0,
+        "pictures_rating": rating_at(request, version.pack, rating, pictures=pictures),
+        "has_pictures": bool(pictures),
+    }
+
+
+def _is_undrawn(sheet: ShownSheet) -> bool:
+    return sheet.state == "ready" and bool(sheet.pairs) and sheet.drawn is None
+
+
+def _sheet(
+    variant: PackVariant, found: Previews, drawn: dict[int, DrawnSheet], title: str
+) -> ShownSheet:
+    is_film = variant.output == Output.VIDEO
+    return ShownSheet(
+        title=" · ".join([family_label(variant.family), str(Output(variant.output).label)]),
+        is_film=is_film,
+        state=found.state,
+        reason=found.reason if found.state != NONE else _not_yet(variant),
+        done=found.done,
+        total=found.total,
+        drawn=drawn.get(found.render_id or 0),
+        pairs=list(_pairs(found.images, title)),
+    )
+
+
+def _not_yet(variant: PackVariant) -> str:
+    family = {"family": family_label(variant.family)}
+    if variant.output == Output.VIDEO:
+        return _("Not rendered yet: a worker that makes videos with %(family)s is needed.") % family
+    return _("Not rendered yet: a worker with %(family)s is needed.") % family
+
+
+def _pairs(pictures: Iterable[Picture], title: str) -> Iterator[list[Shot]]:
+    """Yield the pictures of each subject that exist, without the pack first."""
+    ordered = sorted(pictures, key=lambda one: (one.prompt_index, one.strength))
+    for _index, pair in groupby(ordered, key=lambda one: one.prompt_index):
+        yield [_shot(picture, title) for picture in pair]
+
+
+def _shot(picture: Picture, title: str) -> Shot:
+    if not picture.strength:
+        return Shot(picture, picture.prompt, _("without the pack"))
+    alt = _("%(prompt)s, with %(title)s") % {"prompt": picture.prompt, "title": title}
+    return Shot(picture, alt, _("with the pack"))

@@ -1,0 +1,171 @@
+"""Cover sheets on the pages of packs, and their files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from previews.models import Image, RenderState
+from registry.models import Adapter, Pack
+from registry.packs import publish
+from tests import packs
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from previews.models import Render
+    from registry.models import PackVersion, User
+
+pytestmark = pytest.mark.django_db
+
+PLACE = "/packs/ada/dusk"
+
+
+@pytest.fixture
+def dusk(ada: User, noir: Adapter) -> PackVersion:
+    return packs.published(ada, noir, title="Dusk")
+
+
+@pytest.fixture
+def sheet(dusk: PackVersion) -> Render:
+    return packs.sheet(dusk)
+
+
+def text(client: Client, path: str = PLACE) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200, path
+    return str(answer.content.decode())
+
+
+def picture(render: Render, *, strength: int = 1) -> Image:
+    found = render.images.filter(strength=strength).first()
+    assert found is not None
+    return found
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+
+def test_the_sheet_is_the_hero_and_pairs_follow(client: Client, sheet: Render) -> None:
+    packs.drawn(sheet)
+    page = text(client)
+    assert f'href="/media/sheets/{sheet.pk}.png" download' in page
+    assert "Cover sheet of Dusk: the same subjects without and with the pack" in page
+    assert page.index("/media/sheets/") < page.index('class="pairs"') < page.index("your subject")
+    assert page.count("<span>without the pack</span>") == 2
+    assert page.count("<span>with the pack</span>") == 2
+    assert f'src="/media/images/{picture(sheet).pk}.png"' in page
+    assert 'alt="a cat, noir, with Dusk"' in page
+    assert "data-hx-trigger" not in page[page.index('id="sheets"') : page.index('class="pairs"')]
+
+
+def test_an_open_sheet_says_how_far_it_is_and_refreshes(client: Client, dusk: PackVersion) -> None:
+    packs.sheet(dusk, "running", shots=2)
+    page = text(client)
+    assert "2 of 4 pictures of the cover sheet are rendered." in page
+    assert f'data-hx-get="{PLACE}" data-hx-select="#sheets"' in page
+
+
+def test_a_sheet_that_is_not_drawn_yet_refreshes(client: Client, sheet: Render) -> None:
+    del sheet
+    assert 'data-hx-select="#sheets"' in text(client)
+
+
+def test_a_failed_sheet_says_why(client: Client, dusk: PackVersion) -> None:
+    packs.sheet(dusk, "failed", shots=0, reason="out of paper")
+    assert "Rendering failed: out of paper" in text(client)
+
+
+def test_a_sheet_that_waits_says_for_what(client: Client, dusk: PackVersion) -> None:
+    packs.sheet(dusk, RenderState.WAITING, shots=0, reason="waiting for a worker")
+    assert "Waiting for a worker" in text(client)
+
+
+def test_without_a_sheet_the_page_says_what_is_missing(
+    client: Client, ada: User, dusk: PackVersion
+) -> None:
+    assert "Not rendered yet: a worker with Stable Diffusion 1" in text(client)
+    clip = packs.manifest(packs.variant(packs.part("ada/noir"), output="video"))
+    publish.publish(actor=ada, pack=dusk.pack, manifest=clip)
+    assert "a worker that makes videos with Stable Diffusion 1" in text(client)
+    Adapter.objects.update(visibility="private")  # another notice says that
+    assert "Not rendered yet" not in text(client)
+
+
+def test_the_card_of_a_pack_has_its_cover(client: Client, sheet: Render) -> None:
+    page = text(client, "/packs")
+    assert f'src="/media/images/{picture(sheet).pk}.png"' in page
+    assert 'alt="Picture with Dusk"' in page
+
+
+def test_pictures_of_a_rated_pack_are_blurred_until_asked_for(
+    client: Client, ada: User, sheet: Render
+) -> None:
+    Pack.objects.update(maturity="explicit")
+    address = f"/media/images/{picture(sheet).pk}.png"
+    for place in (PLACE, "/packs"):
+        assert address not in text(client, place)
+        assert "data:image/webp;base64,AAAA" in text(client, place)
+        assert address in text(client, f"{place}?show=explicit")
+    client.force_login(ada)  # one's own are never blurred
+    assert address in text(client)
+
+
+def test_a_blurred_cover_without_a_placeholder_is_left_out(client: Client, sheet: Render) -> None:
+    Image.objects.update(placeholder="")
+    Pack.objects.update(maturity="explicit")
+    assert f"/media/images/{picture(sheet).pk}.png" not in text(client, "/packs")
+
+
+def test_pictures_have_the_rating_of_the_highest_part(client: Client, sheet: Render) -> None:
+    Adapter.objects.update(maturity="explicit")
+    assert f"/media/images/{picture(sheet).pk}.png" not in text(client)
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+def test_pictures_and_sheets_of_a_public_pack_are_for_all_caches(
+    client: Client, sheet: Render
+) -> None:
+    drawn = packs.drawn(sheet)
+    image = picture(sheet)
+    digest = {"image": image.blob.sha256[:12], "sheet": drawn.blob.sha256[:12]}
+    for path in (
+        f"/media/images/{image.pk}.png",
+        f"/media/images/{image.pk}/{digest['image']}-{image.width}.webp",
+        f"/media/sheets/{sheet.pk}.png",
+        f"/media/sheets/{sheet.pk}/{digest['sheet']}-512.avif",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["Cache-Control"].startswith("public"), path
+        assert "Cookie" not in answer.headers.get("Vary", "")
+    answer = client.get(f"/media/sheets/{sheet.pk}.png")
+    assert 'filename="dusk-v1-sd1.png"' in answer.headers["Content-Disposition"]
+    for path in (
+        f"/media/sheets/{sheet.pk}/{'0' * 12}-512.avif",
+        f"/media/sheets/{sheet.pk}/{digest['sheet']}-333.avif",
+        f"/media/sheets/{sheet.pk + 1}.png",
+    ):
+        assert client.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("hidden", [Pack, Adapter])
+def test_who_may_not_see_the_pack_or_a_part_gets_no_picture(
+    client: Client, ada: User, sheet: Render, hidden: type[Pack | Adapter]
+) -> None:
+    drawn = packs.drawn(sheet)
+    hidden.objects.update(visibility="private")
+    paths = [
+        f"/media/images/{picture(sheet).pk}.png",
+        f"/media/sheets/{sheet.pk}.png",
+        f"/media/sheets/{sheet.pk}/{drawn.blob.sha256[:12]}-512.webp",
+    ]
+    for path in paths:
+        assert client.get(path).status_code == 404
+    client.force_login(ada)
+    for path in paths:
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, no-store")
