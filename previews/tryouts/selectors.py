@@ -145,7 +145,7 @@ def of_pack(user: Viewer, key: UUID) -> Tryout:
     return found
 
 
-def require_visible(user: Viewer, tryout: Tryout, *, key: str) -> None:
+def require_visible(user: Viewer, tryout: Tryout, *, key: str = "") -> None:
     """Raise ``NotFound`` unless the user can see a try-out's pictures.
 
     Args:

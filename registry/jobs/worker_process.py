@@ -60,7 +60,7 @@ def drain(*queues: str) -> int:
     return count
 
 
-def _run(job: Job, queues: tuple[str, ...]) -> None:
+def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
     try:
         handler = queue.handler_of(job.task)
     except KeyError:  # during an update: a worker of the next release has it

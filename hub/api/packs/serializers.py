@@ -58,7 +58,7 @@ def context_of(request: Any, packs: Iterable[Pack], version: PackVersion | None 
     adapters = {adapter.pk: adapter for adapter in without if adapter is not None}
     found = {"request": request, "parts": parts, "covers": covers_of(adapters.values())}
     if version is not None:
-        rating = pack_parts.rating_of(version.pack, variants)
+        rating = pack_parts.rating_of(version.pack, chain.from_iterable(parts.values()))
         found["sheets"] = sheets_of(request.user, version, rating)
     return {**found, "pack_covers": own}
 

@@ -133,7 +133,8 @@ def _covers(
     found: dict[int, Card | PackCover] = {}
     for pack in packs:
         if picture := rendered.get(pack.pk):
-            level = pack_parts.rating_of(pack, variants[pack.pk])
+            own = [part for variant in variants[pack.pk] for part in parts[variant.pk]]
+            level = pack_parts.rating_of(pack, own)
             is_veiled = is_blurred(request.user, pack, level, asked)
             if is_veiled and not picture.placeholder:
                 continue

@@ -16,8 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from hub.http.callers import address_of
 from hub.http.cross_site import protect_sessions
 from hub.http.problems import status_of
-from hub.pages.adapters.content_rating import Rating, asked_level, is_blurred, placeholder_of
-from hub.pages.adapters.content_rating import show_url as url_to_show
+from hub.pages.adapters.content_rating import Rating, rating_at
 from hub.pages.packs.asked import history, keys_of, remember
 from hub.pages.packs.looks import field_of
 from hub.pages.packs.views import pack_of
@@ -175,16 +174,10 @@ def _video_beside(variant: PackVariant, variants: Iterable[PackVariant]) -> Pack
 
 def _rating(request: HttpRequest, variant: PackVariant, found: TryoutStatus, path: str) -> Rating:
     """Return the rating of a try-out that somebody else requested."""
-    level = pack_parts.rating_of(_version_of(found.tryout).pack, [variant])
-    asked = asked_level(request)
-    adapter = found.layers[0].version.adapter
-    return Rating(
-        level=level,
-        is_blurred=is_blurred(request.user, adapter, level, asked),
-        asked=asked,
-        show_url=url_to_show(request, level, page=path),
-        placeholder=placeholder_of(found.previews.images),
-    )
+    pack = _version_of(found.tryout).pack
+    parts = pack_parts.parts_for(request.user, [variant])[variant.pk]
+    level = pack_parts.rating_of(pack, parts)
+    return rating_at(request, pack, level, page=path, pictures=found.previews.images)
 
 
 @never_cache

@@ -150,12 +150,11 @@ def _of_version(
     is_latest = latest is not None and latest.pk == version.pk
     rating = pack_parts.rating_of(pack, every)
     tried = [one for one in rows if any(part.is_at_hand for part in parts[one.pk])]
+    field = field_of(request, pack, tried, version=None if is_latest else version)
     return {
         **history(request),
-        "field": field_of(request, pack, tried, version=None if is_latest else version)
-        if tried
-        else None,
         **sheets_context(request, version, parts, rating),
+        "field": field if tried else None,
         "version": version,
         "variants": variants_of(version, parts),
         "covers": list(covers_of(request, adapters).values()),
