@@ -115,6 +115,8 @@ def test_strangers_see_the_page_and_are_asked_to_sign_in(client: Client, neon: V
     assert answer.status_code == 302
     assert answer["Location"].startswith("/signin?next=%2Fmixer%3F")
     assert "a%2Bred%2Bboat" in answer["Location"]
+    scripted = client.post("/mixer", filled(), headers={"HX-Request": "true"})
+    assert scripted["HX-Redirect"] == answer["Location"]
     assert not Tryout.objects.exists()
 
 

@@ -157,7 +157,10 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
             first = tryouts.create_group(actor=user, requests=wanted, mix=query)
             return redirect("tryout", first.key)
         except Unauthenticated:
-            return redirect(f"{reverse('signin')}?{_next(found.mix)}")
+            place = f"{reverse('signin')}?{_next(found.mix)}"
+            if "HX-Request" in request.headers:  # the session ended while the page was open
+                return HttpResponse(headers={"HX-Redirect": place})
+            return redirect(place)
         except LoraryError as error:
             accept_faults(found.form, error.facts.get("fields", {}), str(error.detail))
             status = status_of(error)

@@ -37,3 +37,17 @@ document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     document.getElementById("result")?.scrollIntoView({ block: "nearest" });
   }
 });
+
+// A request that fails leaves the page and its address; a refusal by the mixer is a page with it.
+const fail = (ctx, reason) => {
+  const note = document.querySelector("#ask .failure");
+  if (!ctx?.select || !note) return;
+  Object.assign(ctx, { swap: "none", push: "false" });
+  note.querySelector("span").textContent = note.dataset[reason];
+  note.hidden = false;
+};
+document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+  if (ctx.text?.includes('id="mixer"')) return;
+  fail(ctx, ctx.response.status === 429 ? "limited" : "failed");
+});
+document.addEventListener("htmx:error", ({ detail: { ctx } }) => fail(ctx, "offline"));
