@@ -80,11 +80,10 @@ def exact(user: User | AnonymousUser | None, adapter: Adapter, name: str) -> Ver
 
 def not_exact(version: Version | PackVersion, requested: str) -> Invalid:
     """Return the refusal of a name that can move, with the version that it means now."""
-    text = _(
+    detail = _(
         "“%(requested)s” means %(version)s now and can come to mean another version. "
         "Use %(version)s here."
-    )
-    detail = text % {"requested": requested[:96], "version": version.name}
+    ) % {"requested": requested[:96], "version": version.name}
     return Invalid(detail, version=version.name, fields={"version": detail})
 
 
