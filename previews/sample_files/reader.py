@@ -6,6 +6,7 @@ time, wall time and written bytes, whatever a decoder does.
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import signal
@@ -14,8 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lorary.pictures import mp4, webm
+from lorary.pictures.faults import Broken
 from previews.sample_files import formats
-from previews.sample_files.formats import HEAD_BYTES, Refused, Why, sniff
+from previews.sample_files.formats import HEAD_BYTES, Format, Refused, Why, sniff
 from previews.sample_files.mp4_boxes import require_whole
 
 #: Files that are written into the folder.
@@ -61,11 +64,10 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
 
     data = _data(source)
     kind = sniff(data[:HEAD_BYTES])
-    texts: dict[str, str] = {}
     parts = None if kind.is_film else stills.take_apart(kind, data)
     if parts is None:
         require_whole(kind, data)
-        picture, size = videos.save(videos.frames_of_film(kind, data, texts), folder / FILM)
+        picture, size = videos.save(videos.frames_of_film(kind, data), folder / FILM)
     elif len(parts.durations_ms) > 1:
         picture, size = videos.save(videos.frames_of_webp(parts), folder / FILM)
     else:
@@ -77,8 +79,16 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
         "width": size[0],
         "height": size[1],
         "placeholder": stills.placeholder(picture),
-        "facts": gather(parts.texts, parts.exif) if parts else gather(texts),
+        "facts": gather(parts.texts, parts.exif) if parts else gather(_texts_of_film(kind, data)),
     }
+
+
+def _texts_of_film(kind: Format, data: bytes) -> dict[str, str]:
+    """Return the texts of a video that can be decoded; {} if they are damaged or too large."""
+    read_texts = mp4.texts_in if kind == Format.MP4 else webm.texts_in
+    with suppress(Broken):
+        return read_texts(io.BytesIO(data), len(data), formats.MAX_TEXT_BYTES)
+    return {}
 
 
 def _data(source: Path) -> bytes:

@@ -45,8 +45,8 @@ _CODECS = {"h264", "hevc", "vp8", "vp9", "av1"}
 _ENCODER = {"preset": "superfast", "crf": "21", "maxrate": "8M", "bufsize": "16M"}
 
 
-def frames_of_film(kind: Format, data: bytes, tags: dict[str, str]) -> Iterator[Moment]:
-    """Yield the frames of a video; ``tags`` gets the texts of the container.
+def frames_of_film(kind: Format, data: bytes) -> Iterator[Moment]:
+    """Yield the frames of a video.
 
     Raises:
         Refused: it is damaged, too long, too large, or has another codec.
@@ -55,7 +55,6 @@ def frames_of_film(kind: Format, data: bytes, tags: dict[str, str]) -> Iterator[
         with av.open(
             io.BytesIO(data), "r", format=_DEMUXERS[kind], metadata_errors="replace"
         ) as container:
-            tags.update({key.casefold(): value for key, value in container.metadata.items()})
             yield from _decoded(container, _picture_of(container))
     except (FFmpegError, EOFError) as error:
         raise Refused(Why.DAMAGED) from error

@@ -12,7 +12,10 @@ from lorary.client.errors import ProjectInvalid
 from lorary.client.names import Reference
 from lorary.library.project import PROJECT, Project
 
-_TABLE = re.compile(r"^[ \t]*\[[ \t]*adapters[ \t]*\][ \t]*(?:#[^\r\n]*)?\r?$", re.MULTILINE)
+_TABLE = re.compile(
+    r"^[ \t]{0,64}\[[ \t]{0,64}adapters[ \t]{0,64}\][ \t]{0,64}(?:#[^\r\n]{0,1000})?\r?$",
+    re.MULTILINE,
+)
 
 
 def add_adapters(folder: Path, versions: Mapping[str, str]) -> tuple[str, ...]:
