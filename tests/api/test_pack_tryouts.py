@@ -112,9 +112,8 @@ def test_users_come_before_visitors_and_visitors_before_previews(
     assert queue.INTERACTIVE > first.priority == other.priority == queue.VISITOR > queue.ASKED
     assert first.owner != other.owner
     assert "127.0.0.1" not in first.owner
-    Job.objects.exclude(task="render_version").delete()
-    order = [queue.claim("render.miniature") for _ in range(4)]
-    assert [job.pk for job in order if job][:3] == [mine.pk, first.pk, other.pk]
+    order = [queue.claim("render.miniature") for _ in range(3)]
+    assert [job.pk for job in order if job] == [mine.pk, first.pk, other.pk]
 
 
 def test_variant_version_and_seed_are_chosen(
