@@ -90,6 +90,12 @@ def _head(_params: Mapping[str, Any]) -> Asked:
     return Asked(data, "application/octet-stream", f"name=a.safetensors&size={len(data)}")
 
 
+def _picture(_params: Mapping[str, Any]) -> Asked:
+    head = 'Content-Disposition: form-data; name="files"; filename="a.txt"'
+    body = f"--x\r\n{head}\r\n\r\n<lora:noir:1>\r\n--x--\r\n"
+    return Asked(body.encode(), kind="multipart/form-data; boundary=x")
+
+
 def _commit(_params: Mapping[str, Any]) -> Asked:
     lines = [
         {"key": "header", "value": {"summary": "Notes"}},
@@ -151,6 +157,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {PACK_VERSION}/yank": REASON,
     f"POST {PACK_VERSION}/withdraw": REASON,
     "POST api/v1/hashes": _json(lambda at: {"hashes": [at["sha256"]]}),
+    "POST api/v1/file-names": _json(lambda _: {"names": ["noir.safetensors"]}),
     "GET api/v1/hashes/<str:value>": _with(value="sha256"),
     "POST api/v1/tryouts": _json(
         lambda at: {"layers": [{"adapter": f"{at['owner']}/{at['name']}"}], "prompt": "a cat"}
@@ -192,6 +199,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "GET help/<str:name>": lambda _: Asked(params={"name": "findings"}),
     "POST browse/checkpoint": _form(lambda _: {"choice": "sdxl"}),
     "POST browse/checkpoint/read": _head,
+    "POST resolve": _picture,
     "GET browse/values": lambda _: Asked(query="filter=tag"),
     "GET publish/checked": lambda at: Asked(query=f"upload={at['accepted_id']}"),
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
