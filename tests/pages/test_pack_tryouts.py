@@ -99,7 +99,7 @@ def test_without_a_script_it_goes_to_the_page_of_the_try_out(
     assert '<meta http-equiv="refresh" content="2">' in page
     for shown in ("a red boat", "noir style, a red boat, film grain", "Cancel", "Yours", "noindex"):
         assert shown in page, shown
-    assert text(client, f"/try/{tryout.key}", 302) == ""
+    assert text(client, f"/mixer/{tryout.key}", 302) == ""
     assert "Yours" in text(client, "/packs/ada/dusk")
 
 
