@@ -112,7 +112,8 @@ def test_the_comfyui_workflow_gives_the_picture(
 def test_the_code_of_the_documents_gives_the_picture(
     fair: Fair, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    section = DOCS.read_text(encoding="utf-8").partition("\n## Packs\n")[2]
+    text = DOCS.read_text(encoding="utf-8")
+    section = text.partition("\n## Packs\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     for written, here in (
         ("studio/dusk@v2", f"{PACK}@v1"), ("sdxl", NAMES[0]), ("a lighthouse", SUBJECT),
