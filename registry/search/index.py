@@ -136,7 +136,7 @@ def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int)
         return _first_column(walk, [text, 0, *values, limit])
     return _first_column(
         f"{_HITS} SELECT id FROM (SELECT id FROM hits ORDER BY id DESC) AS hits"  # noqa: S608 - see above
-        f" WHERE {_is_among(inner, 'hits.id')} LIMIT %s",
+        f" WHERE {_is_among(inner, 'hits.id')} ORDER BY hits.id DESC LIMIT %s",
         [text, *values, limit],
     )
 

@@ -230,6 +230,7 @@ def test_what_remains_of_a_pack_is_tried(
 # --- Quotas -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_quota_of_an_address_holds_under_500_requests(
     stranger: Caller, as_bob: Caller, dusk: PackVersion, own_settings: Own
 ) -> None:

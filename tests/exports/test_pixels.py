@@ -49,7 +49,7 @@ def pipe() -> Any:
     return opened
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.long)])
 def test_a_pulled_pack_and_its_script_give_the_picture_elsewhere(
     fair: Fair, pictures: Pictures, tmp_path: Path, name: str
 ) -> None:
@@ -92,7 +92,7 @@ def test_load_pack_gives_the_pictures_one_after_the_other(
         assert difference(pixels(picture), pictures[name]) <= 1, name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.long)])
 def test_the_comfyui_workflow_gives_the_picture(
     fair: Fair, pictures: Pictures, tmp_path: Path, name: str
 ) -> None:

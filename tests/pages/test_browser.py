@@ -266,8 +266,15 @@ def test_empty_frames_and_a_long_prompt_above_them_fit_a_phone(phone: Visit) -> 
 OPEN = "document.querySelectorAll('details').forEach((part) => { part.open = true; })"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("window", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    ("window", "theme"),
+    [
+        pytest.param(DESK, "light", id="desk-light"),
+        pytest.param(PHONE, "dark", id="phone-dark"),
+        pytest.param(DESK, "dark", id="desk-dark", marks=pytest.mark.long),
+        pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.long),
+    ],
+)
 def test_nothing_on_any_page_keeps_people_out(
     browser: Browser, hub: RunningHub, window: dict[str, Any], theme: str, tmp_path: Path
 ) -> None:

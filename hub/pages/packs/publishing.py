@@ -36,7 +36,7 @@ from registry.packs.manifest import MAX_PARTS, MAX_STRENGTH, MAX_TEXT, MAX_VARIA
 from registry.packs.publish import MAX_NOTES
 
 _PART_FIELDS = ("adapter", "file", "strength", "role")
-_PATH = re.compile(r"variants\[(\d+)\](?:\.parts\[(\d+)\])?\.?(\w*)")
+_PATH = re.compile(r"variants\[(\d{1,3})\](?:\.parts\[(\d{1,3})\])?\.?(\w*)")
 _TEXT = forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
 
 Faults: TypeAlias = Mapping[str, list[str] | str]
