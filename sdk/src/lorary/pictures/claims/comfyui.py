@@ -174,8 +174,9 @@ class _Files:
         """Return the nearest name of a file upstream of a node; empty if there is none near."""
         if id(source) not in self._known:
             near = islice(_upstream(self._nodes, source), _MAX_NEAR)
-            names = () if any(loras_of(source)) else filter(None, map(_file_of, near))
-            self._known[id(source)] = next(iter(names), "")
+            is_loader = any(loras_of(source))
+            found = "" if is_loader else next(filter(None, map(_file_of, near)), "")
+            self._known[id(source)] = found
         return self._known[id(source)]
 
 
