@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
@@ -19,9 +20,14 @@ from registry.search import index
 from registry.search.syntax import parse
 
 Viewer = User | AnonymousUser | None
+T = TypeVar("T")
 
 #: Maximum number of names per request, of matches of a name, and of adapters examined for it.
 MAX_NAMES, MAX_MATCHES, MAX_EXAMINED = 100, 20, 200
+#: Maximum number of adapters examined for all names of a request together.
+MAX_EXAMINED_TOGETHER = 5000
+#: Adapters and revisions per query, which has at most 32,766 parameters on SQLite.
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,13 @@ def by_file_names(user: Viewer, names: Sequence[str]) -> dict[str, list[Named]]:
         raise Invalid(_("Send at most %(n)d names at once.") % {"n": MAX_NAMES})
     rows = index.among(Adapter.objects.listed_for(user).filter(published_at__isnull=False))
     stems = {name: _stem(name) for name in names}
-    candidates = {stem: set(_with_words(rows, stem)) for stem in set(stems.values()) if stem}
+    wanted = {stem for stem in stems.values() if stem}
+    most = min(MAX_EXAMINED, MAX_EXAMINED_TOGETHER // max(1, len(wanted)))
+    candidates = {stem: set(_with_words(rows, stem, most)) for stem in wanted}
     for stem, pk in _saved(user, candidates):
         candidates[stem].add(pk)
     found: dict[str, dict[int, Named]] = {stem: {} for stem in candidates}
-    for version, file in _files({pk for ids in candidates.values() for pk in ids}):
+    for version, file in _files(sorted({pk for ids in candidates.values() for pk in ids})):
         for stem in _names_of(version, file) & candidates.keys():
             if version.adapter_id in candidates[stem]:
                 found[stem].setdefault(version.adapter_id, Named(version, file))
@@ -63,10 +71,10 @@ def _stem(name: str) -> str:
     return without_ending(last).casefold()
 
 
-def _with_words(rows: index.Among, stem: str) -> list[int]:
+def _with_words(rows: index.Among, stem: str, most: int) -> list[int]:
     """Return the adapters whose documents have the words of a name."""
     words = parse(f'"{stem.replace(chr(34), " ")}"').wanted[:1]
-    return index.ids(rows, index.expression(words), MAX_EXAMINED) if words else []
+    return index.ids(rows, index.expression(words), most) if words else []
 
 
 def _saved(user: Viewer, stems: Iterable[str]) -> Iterator[tuple[str, int]]:
@@ -86,23 +94,33 @@ def _saved(user: Viewer, stems: Iterable[str]) -> Iterator[tuple[str, int]]:
             yield stem, known[key_of(owner), key_of(name)]
 
 
-def _files(adapters: set[int]) -> list[tuple[Version, File]]:
-    """Return the weights of the adapters' versions, the newest published ones first."""
-    if not adapters:
-        return []
-    rows = (
-        Version.objects.filter(adapter__in=adapters, state__in=OUT_STATES)
-        .select_related("adapter__namespace", "revision", "author")
-        .order_by("state", "-number")
-    )
-    versions = list(rows)
+def _files(adapters: Sequence[int]) -> Iterator[tuple[Version, File]]:
+    """Yield the weights of the adapters' versions, the newest published ones of each first."""
+    for ids in _batches(adapters):
+        rows = (
+            Version.objects.filter(adapter__in=ids, state__in=OUT_STATES)
+            .select_related("adapter__namespace", "revision", "author")
+            .order_by("state", "-number")
+        )
+        for versions in _batches(list(rows)):
+            yield from _weights(versions)
+
+
+def _weights(versions: Sequence[Version]) -> Iterator[tuple[Version, File]]:
+    """Yield the weights of some versions, in their order."""
     files: dict[int, list[File]] = {}
-    of_revisions = File.objects.filter(
+    rows = File.objects.filter(
         role=FileRole.WEIGHTS, revision__in={row.revision_id for row in versions}
     )
-    for file in of_revisions.select_related("blob").order_by("path"):
+    for file in rows.select_related("blob").order_by("path"):
         files.setdefault(file.revision_id, []).append(file)
-    return [(row, file) for row in versions for file in files.get(row.revision_id, [])]
+    for version in versions:
+        for file in files.get(version.revision_id, []):
+            yield version, file
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 
 def _names_of(version: Version, file: File) -> set[str]:

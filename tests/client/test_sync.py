@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lorary
+from lorary import library
 from lorary.cli import main
 from lorary.client.errors import Incomplete, LockOutdated
+from lorary.client.transfers import folders as transfer_folders
 from lorary.client.transfers.folders import RECORD
 from lorary.library.layouts import LAYOUTS
 from tests.client.conftest import CLI, parts, sha
@@ -22,6 +24,7 @@ from tests.client.projects import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from lorary.client import Progress
@@ -323,6 +326,54 @@ def test_syncs_at_the_same_time_do_not_get_in_each_others_way(
         row["path"]: row["sha256"] for row in project.lock["file"]
     }
     assert fake.file_bytes_sent == sum(row["size"] for row in project.lock["file"])
+
+
+def before_the_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something just before the folder is locked for the first time, as another process."""
+    locked = transfer_folders.Folder.locked
+
+    def first(folder: transfer_folders.Folder) -> AbstractContextManager[None]:
+        monkeypatch.setattr(transfer_folders.Folder, "locked", locked)
+        act()
+        return locked(folder)
+
+    monkeypatch.setattr(transfer_folders.Folder, "locked", first)
+
+
+def test_what_another_process_pruned_meanwhile_is_no_error(
+    project: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sync")
+    project.want({INK: "*"})
+    run("lock")
+    before_the_lock(monkeypatch, lambda: library.sync(project.path, prune=True))
+    done = run("sync", "--prune")
+    assert (done.code, done.out) == (0, "1 here already.\n")
+
+
+def test_a_file_that_is_replaced_while_it_is_adopted_is_not_taken_for_the_locked_one(
+    fake: FakeHub, project: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.want({NOIR: "v1"})
+    run("sync")
+    (project.path / ".lorary.json").unlink()
+    fake.publish(NOIR, {PATH: b"noir v2"})
+    before_the_lock(
+        monkeypatch, lambda: run("pull", f"{NOIR}@v2", "--to", str(project.path), "--force")
+    )
+    run("sync")
+    assert project.files[PATH] == b"noir v2"
+    assert "which `lorary pull` wrote" in run("sync").err
+
+
+def test_a_file_that_is_removed_while_it_is_adopted_is_no_error(
+    project: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sync")
+    (project.path / ".lorary.json").unlink()
+    before_the_lock(monkeypatch, (project.path / PATH).unlink)
+    assert run("sync").code == 0
+    assert run("sync").out.endswith("1 here already, 1 added.\n")
 
 
 def test_verify_hashes_every_file(project: Folder, run: Run) -> None:

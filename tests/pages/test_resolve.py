@@ -113,6 +113,13 @@ def test_texts_of_strangers_are_escaped(client: Client) -> None:
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.parametrize("name", ["\ud800--noir.pt", "a\0b--c.pt", "\ud800"])
+def test_names_that_no_database_takes_are_not_here(client: Client, name: str) -> None:
+    response = send(client, ("w.json", graph(name).encode()))
+    assert response.status_code == 200
+    assert "/browse?q=" in shown(response) or "Without a name" in shown(response)
+
+
 def test_the_number_and_the_size_of_files_are_limited(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

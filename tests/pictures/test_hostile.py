@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
+import tracemalloc
 import zlib
 from contextlib import suppress
 from random import Random
@@ -117,6 +119,57 @@ def test_a_subgraph_that_contains_itself_ends() -> None:
     graph = {"nodes": nodes, "links": [],
              "definitions": {"subgraphs": [{"id": "a", "nodes": nodes, "links": []}]}}  # fmt: skip
     assert read_bytes(json.dumps(graph).encode()) == []
+
+
+SAME = [{"id": 1, "type": "a"}] * 20
+INPUTS = range(20_000)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"nodes": SAME, "definitions": {"subgraphs": [{"id": "a", "nodes": SAME}]}},
+        {"nodes": [{"id": number, "type": "a"} for number in range(3000)],
+         "definitions": {"subgraphs": [{"id": "a", "links": [[1, 2, 3, 4]] * 90_000}]}},
+        {"1": {"class_type": "LoraLoader",
+               "inputs": {f"x{number:05}_lora_name_1": "a.pt" for number in INPUTS}}},
+        {"z": {"class_type": "LoraLoader", "inputs": {f"lora{n}": ["1", 0] for n in INPUTS}},
+         **{str(n): {"class_type": "X", "inputs": {"a": [str(n + 1), 0]}} for n in range(3000)}},
+        {"nodes": [{"data": {"inputs": {f"l{number}": {"value": 1} for number in INPUTS}}}]},
+        {"base_model": "x", "loras": [["noir", 1, f"{number:010x}"] for number in range(100_000)]},
+    ],
+    ids=["subgraphs", "links", "inputs", "chain", "invokeai", "hashes"],
+)  # fmt: skip
+def test_the_work_grows_with_the_size_of_a_document(document: object) -> None:
+    data = json.dumps(document).encode()
+    before = time.process_time()
+    assert len(read_bytes(data)) <= 1
+    assert time.process_time() - before < 10  # they took minutes
+
+
+EXIF = b"II*\0\x08\0\0\0\0\0".ljust(5000, b" ")
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        files.png(files.chunk(b"eXIf", EXIF)),
+        b"RIFF" + struct.pack("<I", 5012) + b"WEBPEXIF" + struct.pack("<I", 5000) + EXIF,
+    ],
+)
+def test_exif_larger_than_the_limit_for_texts_is_refused(whole: bytes) -> None:
+    with pytest.raises(Unreadable, match="metadata are too large"):
+        read(io.BytesIO(whole), max_text_bytes=4096)
+
+
+def test_a_value_of_exif_that_is_not_read_takes_no_memory() -> None:
+    values = [struct.pack("<HHII", tag, 1, 1_900_000, 9) for tag in range(100, 1000)]
+    start = b"II*\0" + struct.pack("<IH", 8, len(values)) + b"".join(values)
+    tracemalloc.start()
+    assert texts_of(start.ljust(2_000_000, b" ")) == {}
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_thousands_of_names_are_cut() -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 #: Maximum number of files of a request, of adapters shown for a file, and of links for each.
 MAX_FILES, MAX_ROWS, MAX_LINKS = 10, 100, 3
-MAX_NAME = 120
+#: Maximum number of characters of a name that is shown, and of one that is looked up.
+MAX_NAME, MAX_LOOKUP = 120, 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class _Known:
     def of(cls, user: User | AnonymousUser, resources: Sequence[Resource]) -> _Known:
         """Look up hashes, and the names of those without a hash."""
         hashes = {text for one in resources for text in one.hashes_by_kind().values()}
-        names = {one.name for one in resources if not one.hashes_by_kind()}
+        names = {_lookup(one.name) for one in resources if not one.hashes_by_kind()}
         return cls(
             by_hashes(user, sorted(hashes)[: settings.LORARY.max_hashes]),
             by_file_names(user, sorted(names)[:MAX_NAMES]),
@@ -144,7 +145,7 @@ class _Known:
         """Return a row for an adapter."""
         hashes = one.hashes_by_kind()
         matches = [match for text in hashes.values() for match in self.by_hash.get(text, ())]
-        found = matches if hashes else self.by_name.get(one.name, [])
+        found = matches if hashes else self.by_name.get(_lookup(one.name), [])
         strength, name = one.strength_or_none(), clean(one.name, MAX_NAME)
         return Row(
             name=name or _("Without a name"),
@@ -156,9 +157,14 @@ class _Known:
         )
 
 
+def _lookup(name: str) -> str:
+    """Return a name without characters that databases refuse."""
+    return clean(name, MAX_LOOKUP)
+
+
 def _search_url(key: str) -> str:
     """Return the address of a search for a name; "" for none."""
-    words = key.rpartition("/")[2].replace("_", " ")[:MAX_NAME]
+    words = _lookup(key.rpartition("/")[2]).replace("_", " ")[:MAX_NAME]
     return f"{reverse('browse')}?{urlencode({'q': words})}" if words else ""
 
 

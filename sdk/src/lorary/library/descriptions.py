@@ -19,6 +19,7 @@ from lorary.client.transfers.pack_pulling import (
     SUFFIX,
     PulledPack,
     document,
+    parts_of,
     require_place,
     write,
 )
@@ -94,7 +95,7 @@ class Description:
             msg = f"{self._pack.name} {version.name} does not have the manifest that is locked."
             raise BadAnswer(msg)
         version = self._as_locked(version)
-        parts = {part.sha256: part for one in version.variants for part in one.parts}
+        parts = parts_of(version.variants)
         files = {
             sha256: PulledFile(_file(parts[sha256]), path, 0)
             for sha256, path in self._files.items()

@@ -16,6 +16,7 @@ from lorary.client.names import Reference, check_paths, collision_key
 from lorary.client.packs import PackVersion
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.folders import Folder, Source
+from lorary.client.transfers.pack_pulling import parts_of
 from lorary.client.transfers.parallel import each
 from lorary.client.transfers.pulling import read_version
 from lorary.library.hubs import Hubs
@@ -176,7 +177,7 @@ class _Finder:
         return _Answer(pack.name, pack.state, pack.reason, tuple(self._parts(wish, pack)), row)
 
     def _parts(self, wish: Wish, pack: PackVersion) -> Iterator[_Row]:
-        parts = {part.sha256: part for one in pack.variants for part in one.parts}
+        parts = parts_of(pack.variants)
         gone = [part for part in parts.values() if not part.is_at_hand]
         if gone:
             listed = "; ".join(f"{part.adapter}@{part.version} is {part.state}" for part in gone)

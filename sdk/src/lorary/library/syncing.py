@@ -270,7 +270,13 @@ class Sync:
             for name, step in new.items():
                 entry = self._folder.entries.get(name)
                 row = self._rows[name]
-                fresh = self._entry(row, step.local_path.stat().st_mtime_ns)
+                try:
+                    found = step.local_path.stat()
+                except OSError:  # removed meanwhile
+                    continue
+                if entry is not None and entry.fits(found) and entry.sha256 != row.sha256:
+                    continue  # replaced meanwhile
+                fresh = self._entry(row, found.st_mtime_ns)
                 if entry is None or entry.sha256 != row.sha256:
                     fresh = replace(fresh, lock="")  # written by somebody else
                 elif not self._has_moved(entry, row):
@@ -335,6 +341,9 @@ class Sync:
 
     def _remove(self, folder: Folder, base: str, names: Sequence[str]) -> Iterator[Step]:
         for name in names:
+            entry = folder.entries.get(name)
+            if entry is None or entry.lock != self._owner:  # removed or taken over meanwhile
+                continue
             step = self._leftover(folder, base, name)
             if step.action == "remove":
                 step.local_path.unlink(missing_ok=True)

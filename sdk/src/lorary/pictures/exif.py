@@ -18,6 +18,7 @@ import re
 _MAX_TAGS = 1000
 _MAKE, _MODEL, _DESCRIPTION = 0x010F, 0x0110, 0x010E
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_WANTED = frozenset({_MAKE, _MODEL, _DESCRIPTION, _EXIF_IFD, _USER_COMMENT})
 #: Type → bytes of one value.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}
 _NAMED = re.compile(r"\s{0,64}(prompt|workflow)\s{0,64}:\s{0,64}(?=\{)", re.IGNORECASE)
@@ -43,7 +44,7 @@ def texts_of(exif: bytes) -> dict[str, str]:
 
 
 def _directory(data: bytes, start: int, *, is_big: bool) -> dict[int, bytes]:
-    """Return tag → bytes of its value; entries outside of the data are left out."""
+    """Return wanted tag → bytes of its value; entries outside of the data are left out."""
     count = _number(data[start : start + 2], is_big=is_big) if start >= 8 else 0
     found: dict[int, bytes] = {}
     for place in range(start + 2, start + 2 + 12 * min(count, _MAX_TAGS), 12):
@@ -51,7 +52,7 @@ def _directory(data: bytes, start: int, *, is_big: bool) -> dict[int, bytes]:
         tag, kind = _number(entry[:2], is_big=is_big), _number(entry[2:4], is_big=is_big)
         length = _number(entry[4:8], is_big=is_big) * _SIZES.get(kind, 0)
         begin = place + 8 if length <= 4 else _number(entry[8:12], is_big=is_big)
-        if len(entry) == 12 and length and begin + length <= len(data):
+        if tag in _WANTED and len(entry) == 12 and length and begin + length <= len(data):
             found[tag] = data[begin : begin + length]
     return found
 

@@ -85,7 +85,10 @@ def _texts(kind: Format, file: BinaryIO, size: int, max_bytes: int, room: int) -
     data = _whole(file, size, max_bytes)
     if kind == Format.PNG:
         return png.texts_in(data, room)
-    return exif.texts_of(jpeg.exif_in(data) if kind == Format.JPEG else webp.exif_in(data))
+    found = jpeg.exif_in(data) if kind == Format.JPEG else webp.exif_in(data)
+    if len(found) > room:
+        raise Broken(Fault.TEXTS)
+    return exif.texts_of(found)
 
 
 def _whole(file: BinaryIO, size: int, max_bytes: int) -> bytes:

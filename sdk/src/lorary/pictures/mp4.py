@@ -23,6 +23,8 @@ from lorary.pictures.faults import Broken, Fault
 MAX_MOOV_BYTES = 64 * 1024 * 1024
 #: Maximum number of boxes at the top of a file, and of items with text.
 MAX_BOXES, MAX_ITEMS = 100_000, 1000
+#: Maximum number of boxes in a box.
+_MAX_INNER = 10_000
 
 _LETTERS = re.compile(rb"[ -~\xa9]{4}\Z")
 #: Items with a name of their own → their keyword.
@@ -99,7 +101,9 @@ def _texts(moov: bytes, room: int) -> dict[str, str]:
 def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield letters and bytes of boxes; a broken one ends them."""
     place = 0
-    while place + 8 <= len(body):
+    for _ in range(_MAX_INNER):
+        if place + 8 > len(body):
+            return
         length = int.from_bytes(body[place : place + 4], "big")
         if length < 8 or place + length > len(body):
             return

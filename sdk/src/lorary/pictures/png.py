@@ -90,6 +90,8 @@ def texts_in(data: bytes, room: int) -> dict[str, str]:
             room -= length
             texts.setdefault(keyword, text)
         elif name == b"eXIf":
+            if len(body) > room:
+                raise Broken(Fault.TEXTS)
             of_exif = exif.texts_of(body)
     return {**of_exif, **texts}
 

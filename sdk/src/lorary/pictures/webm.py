@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from lorary.pictures.faults import Broken, Fault
 
-#: Maximum number of elements of a Segment, and bytes of its tags.
-MAX_ELEMENTS, MAX_TAGS_BYTES = 1_000_000, 16 * 1024 * 1024
+#: Maximum number of elements of a Segment.
+MAX_ELEMENTS = 1_000_000
 
 SEGMENT = 0x18538067
 _TAGS, _TAG, _SIMPLE, _NAME, _STRING = 0x1254C367, 0x7373, 0x67C8, 0x45A3, 0x4487
@@ -57,7 +57,7 @@ def texts_in(file: BinaryIO, size: int, room: int) -> dict[str, str]:
     Of a recording whose parts have no length, only those before the first such part are read.
 
     Args:
-        room: Maximum number of bytes of all texts.
+        room: Maximum number of bytes of all tags.
 
     Raises:
         Broken: the file is incomplete or damaged, or its tags are too large.
@@ -66,13 +66,11 @@ def texts_in(file: BinaryIO, size: int, room: int) -> dict[str, str]:
     for kind, start, length in _of_segment(file, size):
         if kind != _TAGS:
             continue
-        if length > MAX_TAGS_BYTES:
+        room -= length
+        if room < 0:
             raise Broken(Fault.TEXTS)
         file.seek(start)
         for name, text in _simple_tags(file.read(length)):
-            room -= len(text)
-            if room < 0:
-                raise Broken(Fault.TEXTS)
             texts.setdefault(name, text.decode("utf-8", "replace"))
     return texts
 

@@ -124,7 +124,8 @@ def _pull_all(hub: Hub, args: Namespace) -> int:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:
         count = len(set(args.references))
-        note(f"lorary: {len(failed):,} of {count:,} failed, the others are done")
+        rest = ", the others are done" if len(failed) < count else ""
+        note(f"lorary: {len(failed):,} of {count:,} failed{rest}")
     return exit_code(failed[0][1]) if failed else 0
 
 

@@ -173,7 +173,11 @@ def _weights(root: Path) -> Iterator[Path]:
     """Yield the files with weights in a folder and its subfolders, in order; links are followed."""
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
-        facts = Path(folder).stat()
+        try:
+            facts = Path(folder).stat()
+        except OSError:  # removed meanwhile, or not readable
+            folders.clear()
+            continue
         if (facts.st_dev, facts.st_ino) in seen:
             folders.clear()
             continue

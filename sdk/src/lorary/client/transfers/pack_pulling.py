@@ -69,7 +69,7 @@ def pull(
         msg = f"{version.pack} {version.name} was withdrawn: {version.reason}"
         raise Gone(msg)
     variants = _chosen(version, wanted.variant)
-    parts = _parts(variants)
+    parts = parts_of(variants)
     missing = tuple(part for part in parts.values() if not part.is_at_hand)
     if missing and not wanted.is_partial:
         raise _incomplete(version, missing, len(parts))
@@ -97,7 +97,7 @@ def _chosen(version: PackVersion, name: str) -> tuple[PackVariant, ...]:
     return found
 
 
-def _parts(variants: Sequence[PackVariant]) -> dict[str, PackPart]:
+def parts_of(variants: Sequence[PackVariant]) -> dict[str, PackPart]:
     """Return the parts by sha256; of several with the same file, one that can be downloaded."""
     found: dict[str, PackPart] = {}
     for part in (part for variant in variants for part in variant.parts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from lorary.pictures.claims import workflows
@@ -28,6 +29,8 @@ _WORDS = (
     "text_positive",
 )
 _SEEDS = ("seed", "noise_seed")
+#: Maximum number of nodes in which the name of a file is sought that a link leads to.
+_MAX_NEAR = 16
 _MODELS = ("ckpt_name", "unet_name", "model_name")
 
 
@@ -152,21 +155,37 @@ def _samples(node: Node) -> bool:
 
 def _loras(nodes: dict[str, Node], used: list[Node], workflow: object) -> list[Resource]:
     """Return the adapters of nodes; their hashes are in the workflow, if anywhere."""
-    found = [one for node in used for one in loras_of(_with_linked_names(nodes, node))]
+    files = _Files(nodes)
+    found = [one for node in used for one in loras_of(_with_linked_names(nodes, node, files))]
     hashes = workflows.hashes_in(workflow)
     for one in found:
         one.hashes = (*one.hashes, *hashes.get(one.key.rpartition("/")[2], ()))
     return found
 
 
-def _with_linked_names(nodes: dict[str, Node], node: Node) -> Node:
+class _Files:
+    """The names of files that come from nodes, each sought once."""
+
+    def __init__(self, nodes: dict[str, Node]) -> None:
+        self._nodes = nodes
+        self._known: dict[int, str] = {}
+
+    def of(self, source: Node) -> str:
+        """Return the nearest name of a file upstream of a node; empty if there is none near."""
+        if id(source) not in self._known:
+            near = islice(_upstream(self._nodes, source), _MAX_NEAR)
+            is_loader = any(loras_of(source))
+            found = "" if is_loader else next(filter(None, map(_file_of, near)), "")
+            self._known[id(source)] = found
+        return self._known[id(source)]
+
+
+def _with_linked_names(nodes: dict[str, Node], node: Node, files: _Files) -> Node:
     """Return a node whose linked names of files are replaced by the text that they come from."""
     names = {
-        key: next(filter(None, map(_file_of, _upstream(nodes, source))), None)
+        key: files.of(source)
         for key, value in node.items()
-        if "lora" in key.casefold()
-        and (source := _source(nodes, value)) is not None
-        and not any(loras_of(source))
+        if "lora" in key.casefold() and (source := _source(nodes, value)) is not None
     }
     linked = {key: name for key, name in names.items() if name}
     return Node({**node, **linked}, node.kind, is_off=node.is_off) if linked else node

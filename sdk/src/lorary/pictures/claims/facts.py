@@ -16,6 +16,8 @@ MAX_RESOURCES = 32
 #: Maximum number of hashes of a resource; each is looked up in the database.
 MAX_HASHES = 8
 
+#: Maximum number of hashes that are kept of a resource, before they are checked.
+_MAX_CLAIMED = 64
 #: Maximum strength; tools allow far less.
 MAX_STRENGTH = 100
 
@@ -87,7 +89,8 @@ class Resource:
     def add(self, other: Resource) -> None:
         """Add what is known about the same file from another place."""
         self.name = self.name or other.name
-        self.hashes = (*self.hashes, *other.hashes)
+        new = [text for text in other.hashes if text not in self.hashes]
+        self.hashes = (*self.hashes, *new)[:_MAX_CLAIMED]
         if self.strength_or_none() is None:
             self.strength = other.strength
 

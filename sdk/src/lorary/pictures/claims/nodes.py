@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from lorary.pictures.claims import a1111
@@ -28,6 +29,8 @@ _NUMBER = re.compile(r"\d{1,3}")
 _STRENGTH = re.compile(r"strength|weight|wt|_str(_|\Z)", re.IGNORECASE)
 _SWITCH = re.compile(r"switch|enable|toggle|active|(\A|_)on(_|\Z)", re.IGNORECASE)
 _OFF = frozenset({"off", "false", "no", "disable", "disabled", "none", "0"})
+#: Maximum number of inputs of a node; a stack of 50 adapters has about 200.
+MAX_INPUTS = 500
 _COUNTS = ("lora_count", "num_loras")
 _READS_TAGS = re.compile(r"lora|wildcard|prompt ?control|pclazy", re.IGNORECASE)
 _NOTHING = frozenset({"", "none", "null", "[none]", "undefined", "select a lora", "choose"})
@@ -42,7 +45,7 @@ class Node(dict[str, Any]):
     """
 
     def __init__(self, inputs: Mapping[str, Any], kind: str, *, is_off: bool = False) -> None:
-        super().__init__(inputs)
+        super().__init__(islice(inputs.items(), MAX_INPUTS))
         self.kind = kind
         self.is_off = is_off
 
@@ -51,14 +54,15 @@ def loras_of(node: Node) -> Iterator[Resource]:
     """Yield the adapters that a node loads."""
     if node.is_off or any(_is_off(node.get(key)) for key in ("toggle", "enabled")):
         return
+    groups = _Groups(node)
     count = next((node[key] for key in _COUNTS if isinstance(node.get(key), int)), None)
     for key, value in node.items():
         match = _KEY.match(key)
         number = int(match["n"]) if match and match["n"] else None
         if isinstance(value, str) and match:
             is_used = count is None or number is None or number <= count
-            if is_used and _is_name(value, match) and not _is_switched_off(node, number):
-                yield Resource(value.strip(), "lora", _strength(node, number))
+            if is_used and _is_name(value, match) and not groups.is_switched_off(number):
+                yield Resource(value.strip(), "lora", groups.strength(number))
         elif isinstance(value, dict | list):
             yield from _of_table(key, value)
     if not any(_rows_of(key, value) for key, value in node.items()) and _READS_TAGS.search(
@@ -111,25 +115,39 @@ def _is_off(value: object) -> bool:
     return value is False or (isinstance(value, str) and value.strip().casefold() in _OFF)
 
 
-def _numbered(node: Node, number: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield the inputs that have the same number, or all without one."""
-    for key, value in node.items():
-        match = _NUMBER.search(key)
-        if (int(match[0]) if match else None) == number:
-            yield key, value
+class _Groups:
+    """The inputs of a node by their number; those without one have None. Each is read once."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._inputs: dict[int | None, dict[str, Any]] = {}
+        for key, value in node.items():
+            match = _NUMBER.search(key)
+            self._inputs.setdefault(int(match[0]) if match else None, {})[key] = value
+        self._off: dict[int, bool] = {}
+        self._strengths: dict[int | None, object] = {}
+
+    def is_switched_off(self, number: int | None) -> bool:
+        """Return whether the adapter with a number is switched off."""
+        if number is None:
+            return False
+        if number not in self._off:
+            inputs = self._inputs.get(number, {}).items()
+            self._off[number] = any(_SWITCH.search(key) and _is_off(value) for key, value in inputs)
+        return self._off[number]
+
+    def strength(self, number: int | None) -> object:
+        """Return the strength of the adapter with a number."""
+        if number not in self._strengths:
+            self._strengths[number] = _strength(self._node, self._inputs.get(number, {}))
+        return self._strengths[number]
 
 
-def _is_switched_off(node: Node, number: int | None) -> bool:
-    if number is None:
-        return False
-    return any(_SWITCH.search(key) and _is_off(value) for key, value in _numbered(node, number))
-
-
-def _strength(node: Node, number: int | None) -> object:
-    """Return the strength of the adapter with this number, for the denoiser if there are two."""
+def _strength(node: Node, inputs: Mapping[str, Any]) -> object:
+    """Return the strength among inputs of a number, for the denoiser if there are two."""
     found = {
         key.casefold(): value
-        for key, value in _numbered(node, number)
+        for key, value in inputs.items()
         if _STRENGTH.search(key)
         and "clip" not in key.casefold()
         and isinstance(value, int | float)

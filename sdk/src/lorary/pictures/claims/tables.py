@@ -55,7 +55,9 @@ def _value(entry: object) -> object:
 
 def _of_node(values: dict[str, Any]) -> Iterator[Resource]:
     for value in values.values():
-        rows = value if isinstance(value, list) else [{"lora": value, **values}]
+        rows = (
+            value if isinstance(value, list) else [{"lora": value, "weight": values.get("weight")}]
+        )
         for row in rows[:_MAX_LORAS]:
             model = row.get("lora", row.get("model")) if isinstance(row, dict) else None
             if isinstance(model, dict) and model.get("type") == "lora":

@@ -20,6 +20,8 @@ from lorary.pictures.claims.facts import WEIGHT_ENDINGS, without_ending
 from lorary.pictures.claims.nodes import Node
 
 MAX_NODES = 4000
+#: Maximum number of links; those of a subgraph count each time it is used.
+_MAX_LINKS = 100_000
 #: Maximum depth of subgraphs.
 _MAX_DEPTH = 8
 _OUTER, _RESULT = -10, -20
@@ -77,6 +79,16 @@ class _Level:
     outer: tuple[Any, ...]  # what comes from outside, by slot
 
 
+_TOP = _Level("", 0, is_off=False, outer=())
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many links may still be read."""
+
+    links: int = _MAX_LINKS
+
+
 def nodes_of(workflow: Any) -> dict[str, Node]:  # noqa: ANN401 - JSON
     """Return id → inputs of each node of a workflow; {} if it is none."""
     if not isinstance(workflow, dict) or not isinstance(workflow.get("links", []), list):
@@ -89,9 +101,11 @@ def nodes_of(workflow: Any) -> dict[str, Node]:  # noqa: ANN401 - JSON
         if isinstance(one, dict) and isinstance(one.get("id"), str)
     }
     found: dict[str, Node] = {}
-    for key, node in _walk(workflow, known, _Level("", 0, is_off=False, outer=())):
+    room = _Room()
+    # Nodes are counted, not their ids: those of a hostile workflow may all have the same.
+    for count, (key, node) in enumerate(_walk(workflow, known, _TOP, room), 1):
         found[key] = node
-        if len(found) > MAX_NODES:
+        if count > MAX_NODES or room.links < 0:
             return {}
     return found
 
@@ -114,8 +128,12 @@ def hashes_in(workflow: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401 - JS
 
 
 def _walk(
-    graph: dict[str, Any], known: dict[str, dict[str, Any]], level: _Level
+    graph: dict[str, Any], known: dict[str, dict[str, Any]], level: _Level, room: _Room
 ) -> Iterator[tuple[str, Node]]:
+    links = graph.get("links")
+    room.links -= len(links) if isinstance(links, list) else 0
+    if room.links < 0:
+        return
     sources = _origins(graph, level)
     for node in _tables(graph.get("nodes")):
         key = f"{level.prefix}{node.get('id')}"
@@ -131,7 +149,7 @@ def _walk(
         outer = tuple(values.get(name) if isinstance(name, str) else None for name in slots)
         below = _Level(f"{key}:", level.depth + 1, is_off, outer)
         yield key, Node(_results(inner, f"{key}:") | linked, "", is_off=True)
-        yield from _walk(inner, known, below)
+        yield from _walk(inner, known, below, room)
 
 
 def _links(graph: dict[str, Any]) -> Iterator[tuple[object, object, object, object]]:

@@ -1,0 +1,106 @@
+"""lorary lock and sync for packs: their files come once, with a description of how to use them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.client.conftest import sha
+from tests.client.projects import Folder
+from tests.client.test_packs import DUSK, NOIR, part, variant, version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+GENERIC = "pytorch_lora_weights.safetensors"
+FILES = {"studio--dusk.safetensors": DUSK, "studio--noir.safetensors": NOIR}
+DESCRIPTION = "studio--dusk.pack.json"
+
+
+@pytest.fixture
+def answer(fake: FakeHub) -> Callable[..., None]:
+    """Prepare the hub's answer to the next request for the pack."""
+
+    def answer(document: dict[str, Any]) -> None:
+        headers = {"Content-Type": "application/json"}
+        fake.answers.append(("packs/", 200, headers, json.dumps(document).encode()))
+
+    return answer
+
+
+@pytest.fixture
+def project(fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A project that wants a pack of two files."""
+    fake.publish("studio/noir", {GENERIC: NOIR})
+    fake.publish("studio/dusk", {GENERIC: DUSK})
+    folder = Folder(tmp_path / "project")
+    folder.want({}, {"studio/dusk": "*"})
+    monkeypatch.chdir(folder.path)
+    return folder
+
+
+def pack(**more: Any) -> dict[str, Any]:
+    parts = part("studio/noir", NOIR), part("studio/dusk", DUSK)
+    return version(variant("sd1", *parts), variant("b", parts[0]), **more)
+
+
+def test_the_files_and_the_description_are_the_same_elsewhere(
+    project: Folder, run: Run, answer: Callable[..., None], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    answer(pack())
+    answer(pack())
+    assert run("sync").code == 0
+    files = project.files
+    assert {name: files[name] for name in FILES} == FILES
+    parts = json.loads(files[DESCRIPTION])["variants"][0]["parts"]
+    assert [one["local_file"] for one in parts] == sorted(FILES, reverse=True)
+    assert run("sync").out == "3 here already.\n"  # asks nobody
+    other = Folder(tmp_path / "other")
+    other.want({}, {"studio/dusk": "*"})
+    other.lock_path.write_bytes(project.lock_path.read_bytes())
+    monkeypatch.chdir(other.path)
+    answer(pack(state="yanked", reason="Old."))
+    assert run("sync", "--frozen").code == 0
+    assert other.files == files
+
+
+def test_what_only_a_pack_needed_is_pruned_with_it(
+    project: Folder, run: Run, answer: Callable[..., None]
+) -> None:
+    answer(pack())
+    answer(pack())
+    run("sync")
+    project.want({"studio/noir": "*"})
+    assert run("sync", "--prune").code == 0
+    assert project.files == {"studio--noir.safetensors": NOIR}
+
+
+def test_of_two_parts_with_the_same_file_one_that_is_not_gone_is_enough(
+    project: Folder, run: Run, answer: Callable[..., None]
+) -> None:
+    kept = variant("sd1", part("studio/noir", NOIR))
+    gone = variant("b", part("studio/copy", NOIR, state="private", reason="Private."))
+    answer(version(kept, gone))
+    assert run("lock").code == 0
+    assert [(row["name"], row["sha256"]) for row in project.lock["file"]] == [
+        ("studio/noir", sha(NOIR))
+    ]
+
+
+def test_a_pack_with_a_part_that_is_gone_is_not_locked(
+    project: Folder, run: Run, answer: Callable[..., None]
+) -> None:
+    answer(version(variant("sd1", part("studio/noir", NOIR, state="withdrawn", reason="Copied."))))
+    done = run("lock")
+    assert done.code == 3
+    assert "studio/noir@v1 is withdrawn" in done.err
+    assert not project.lock_path.exists()
