@@ -10,6 +10,7 @@ from django.conf import settings
 from hub.pages.packs.cards import PackCard, pack_cards
 from previews.renders.messages import no_renderer
 from previews.tryouts import packs as pack_tryouts
+from registry.models import LookKind
 from registry.packs import selectors as pack_selectors
 from registry.packs.selectors import PackQuery
 
@@ -35,6 +36,7 @@ class TryField:
         unserved: Why nothing can be rendered, empty if something can.
         is_closed: Whether the viewer has to sign in first.
         looks: Packs to choose from.
+        is_place: Whether the look is a character, so that a place is entered instead of a subject.
     """
 
     pack: str = ""
@@ -43,6 +45,7 @@ class TryField:
     unserved: str = ""
     is_closed: bool = False
     looks: Sequence[PackCard] = ()
+    is_place: bool = False
 
 
 def is_closed_for(request: HttpRequest) -> bool:
@@ -74,16 +77,21 @@ def field_of(
         prompt=prompt,
         unserved="" if is_served or not variants else no_renderer(variants[0].family),
         is_closed=is_closed_for(request),
+        is_place=_is_character(pack),
     )
 
 
 def choice_of_looks(request: HttpRequest) -> TryField | None:
-    """Return the form of the home page; None if there are no packs that it could show."""
+    """Return the form of the home page; None if there are no packs that it could show.
+
+    Characters come last: a subject is entered, and they are one.
+    """
     rows = pack_selectors.search(request.user, PackQuery())
     newest, _more = pack_selectors.page(rows, cursor="", limit=NEWEST)
     if not newest:
         return None
-    cards = [card for card in pack_cards(request, newest) if _is_shown(card)]
+    shown = [card for card in pack_cards(request, newest) if _is_shown(card)]
+    cards = sorted(shown, key=lambda card: _is_character(card.pack))
     if not cards:
         return None
     served = [card for card in cards if _is_served(card.pack)]
@@ -99,6 +107,10 @@ def _is_shown(card: PackCard) -> bool:
     cover = card.cover
     is_blurred = cover is None or bool(cover.blur)
     return not (card.is_incomplete or card.rating or card.visibility or is_blurred)
+
+
+def _is_character(pack: Pack) -> bool:
+    return pack.kind == LookKind.CHARACTER
 
 
 def _is_served(pack: Pack) -> bool:
