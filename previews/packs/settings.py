@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from previews import worker_bases
-from previews.packs.recipes import recipe_of
+from previews.packs.recipes import MOST_GUIDANCE, MOST_STEPS, recipe_of
 from previews.render import Base
 from previews.render.arguments import shared_arguments
 from previews.render.families import family_of
@@ -54,9 +54,15 @@ class Settings:
 
 
 def _usual(variant: Mapping[str, Any]) -> Base:
-    """Return a base model that nobody has, with settings within which a variant's own are."""
+    """Return a base model that nobody has, with settings within which a variant's own are.
+
+    Manifests allow more steps and guidance than recipes have.
+    """
     own = {name: variant[name] for name in _NAMES if name in variant}
     settings = {**family_of(variant["family"]).defaults, **own}
+    for name, most in (("steps", MOST_STEPS), ("guidance", MOST_GUIDANCE)):
+        if name in settings:
+            settings[name] = min(settings[name], most)
     known = {name: settings[name] for name in _NAMES if name in settings}
     if variant["output"] == "video":
         known = {"frames": 16, "fps": 8, **known}
