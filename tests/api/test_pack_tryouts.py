@@ -159,6 +159,10 @@ def test_only_whoever_has_the_key_sees_a_visitors_try_out(
             assert caller.get(f"/media/images/{image.pk}.png{key}").status_code == 404
         assert caller.get(seen["url"]).status_code != 404
     assert as_ada.send("get", "tryouts").json()["results"] == []
+    place = f"/media/images/{image.pk}"
+    thumbnail = f"{place}/{image.blob.sha256[:12]}-128.webp?key={told['id']}"
+    answer = stranger.get(thumbnail)
+    assert (answer.status_code, answer["Location"]) == (302, f"{place}.png?key={told['id']}")
     assert stranger.send("get", f"packs/try/{uuid.uuid4()}").status_code == 404
 
 
