@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from previews import withdrawals
 from previews.models import Image, Render, RenderState, Tryout
 from previews.tryouts import packs as pack_tryouts
 from registry.adapters import services as adapters
@@ -229,6 +230,20 @@ def test_what_remains_of_a_pack_is_tried(
     withdraw.withdraw(actor=ada, version=noir, reason="Copied")
     assert stranger.send("get", told["url"]).status_code == 404
     assert ask(stranger).status_code == 409
+
+
+def test_try_outs_go_with_a_withdrawn_version(
+    ada: User, stranger: Caller, dusk: PackVersion, django_capture_on_commit_callbacks: Any
+) -> None:
+    done, open_ = ask(stranger).json(), ask(stranger).json()
+    finish(done["id"])
+    with django_capture_on_commit_callbacks(execute=True):
+        states.withdraw(actor=ada, version=dusk, reason="Rights")
+    assert not Image.objects.exists()
+    assert Job.objects.get(renders__tryout__key=open_["id"]).state == JobState.CANCELLED
+    finish(done["id"])  # a worker kept a picture at that very moment
+    assert [withdrawals.delete_missed() for _ in range(2)] == [1, 0]
+    assert not Image.objects.exists()
 
 
 # --- Quotas -------------------------------------------------------------------------------------
