@@ -16,10 +16,10 @@ _SUBJECT = "subject"
 
 
 class Settings:
-    """Settings of variants; base models are looked up once for each family."""
+    """Settings of variants; base models are looked up once for each family and output."""
 
     def __init__(self) -> None:
-        self._bases: dict[str, list[Base]] = {}
+        self._bases: dict[tuple[str, str], Base | None] = {}
 
     def of(self, variant: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a variant is rendered with.
@@ -46,11 +46,10 @@ class Settings:
         }
 
     def _base(self, variant: Mapping[str, Any]) -> Base:
-        family = variant["family"]
-        if family not in self._bases:
-            self._bases[family] = worker_bases.bases_for(family)
-        found = (base for base in self._bases[family] if base.output == variant["output"])
-        return next(found, None) or _usual(variant)
+        key = variant["family"], variant["output"]
+        if key not in self._bases:
+            self._bases[key] = worker_bases.base_for(*key)
+        return self._bases[key] or _usual(variant)
 
 
 def _usual(variant: Mapping[str, Any]) -> Base:

@@ -232,6 +232,21 @@ def test_what_remains_of_a_pack_is_tried(
     assert ask(stranger).status_code == 409
 
 
+def test_a_variant_whose_parts_are_gone_is_not_the_default(
+    ada: User, stranger: Caller, released: Callable[..., Version], dusk: PackVersion
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=8)
+    ink = released(adapters.create(actor=ada, name="ink"), data)
+    ink.family = "miniature"
+    ink.save()
+    two = manifest(mini(part("ada/ink"), name="first"), mini(part("ada/noir"), name="second"))
+    publish.publish(actor=ada, pack=dusk.pack, manifest=two)
+    assert ask(stranger).json()["variant"] == "first"
+    adapters.describe(actor=ada, adapter=ink.adapter, visibility="private")
+    assert ask(stranger).json()["variant"] == "second"
+    assert ask(stranger, {**ASKED, "variant": "first"}).status_code == 409
+
+
 def test_try_outs_go_with_a_withdrawn_version(
     ada: User, stranger: Caller, dusk: PackVersion, django_capture_on_commit_callbacks: Any
 ) -> None:

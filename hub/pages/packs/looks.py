@@ -67,7 +67,7 @@ def field_of(
         version: If it is not the latest.
         prompt: What was entered.
     """
-    is_served = any(pack_tryouts.base_of(one) is not None for one in variants)
+    is_served = bool(pack_tryouts.served_of(variants))
     return TryField(
         pack=pack.full_name,
         version=version.name if version is not None else "",
@@ -86,7 +86,9 @@ def choice_of_looks(request: HttpRequest) -> TryField | None:
     cards = [card for card in pack_cards(request, newest) if _is_shown(card)]
     if not cards:
         return None
-    served = [card for card in cards if _is_served(card.pack)]
+    every = (variant for card in cards for variant in _variants(card.pack))
+    versions = {one.version_id for one in pack_tryouts.served_of(every)}
+    served = [card for card in cards if card.pack.latest_version_id in versions]
     return TryField(
         unserved="" if served else no_renderer(_variants(cards[0].pack)[0].family),
         is_closed=is_closed_for(request),
@@ -99,10 +101,6 @@ def _is_shown(card: PackCard) -> bool:
     cover = card.cover
     is_blurred = cover is None or bool(cover.blur)
     return not (card.is_incomplete or card.rating or card.visibility or is_blurred)
-
-
-def _is_served(pack: Pack) -> bool:
-    return any(pack_tryouts.base_of(one) is not None for one in _variants(pack))
 
 
 def _variants(pack: Pack) -> list[PackVariant]:
