@@ -12,6 +12,7 @@ import pytest
 
 from previews import withdrawals
 from previews.models import Image, Render, RenderState, Tryout
+from previews.pictures import thumbnails
 from previews.tryouts import packs as pack_tryouts
 from registry.adapters import services as adapters
 from registry.jobs import queue
@@ -160,11 +161,22 @@ def test_only_whoever_has_the_key_sees_a_visitors_try_out(
             assert caller.get(f"/media/images/{image.pk}.png{key}").status_code == 404
         assert caller.get(seen["url"]).status_code != 404
     assert as_ada.send("get", "tryouts").json()["results"] == []
-    place = f"/media/images/{image.pk}"
-    thumbnail = f"{place}/{image.blob.sha256[:12]}-128.webp?key={told['id']}"
-    answer = stranger.get(thumbnail)
-    assert (answer.status_code, answer["Location"]) == (302, f"{place}.png?key={told['id']}")
     assert stranger.send("get", f"packs/try/{uuid.uuid4()}").status_code == 404
+
+
+def test_the_redirect_to_a_visitors_picture_keeps_the_key(
+    stranger: Caller, dusk: PackVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise thumbnails.Busy
+
+    key = ask(stranger).json()["id"]
+    image = finish(key)[1]
+    Blob.objects.filter(pk=image.blob_id).update(is_stored=True)
+    monkeypatch.setattr(thumbnails, "open_thumbnail", busy)
+    place = f"/media/images/{image.pk}"
+    answer = stranger.get(f"{place}/{image.blob.sha256[:12]}-128.webp?key={key}")
+    assert (answer.status_code, answer["Location"]) == (302, f"{place}.png?key={key}")
 
 
 def test_a_users_own_try_out_of_a_pack_is_private(
