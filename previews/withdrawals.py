@@ -9,10 +9,10 @@ their bytes.
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Image, Render, Sheet
+from previews.models import OPEN_STATES, Image, Render, Sheet, Tryout
 from previews.renders import services as renders
 from previews.reports import services as reports
 from previews.samples import services as samples
@@ -35,9 +35,10 @@ def on_version_withdrawn(version_id: int) -> None:
 
 
 def on_pack_version_withdrawn(version_id: int) -> None:
-    """Delete the cover sheets of a pack's version; can be repeated."""
-    with transaction.atomic():
-        for render in Render.objects.filter(pack_version=version_id):
+    """Delete the cover sheets and try-outs of a pack's version; can be repeated."""
+    made = Q(pack_version=version_id) | Q(tryout__pack_version=version_id)
+    for render in Render.objects.filter(made):
+        with transaction.atomic():  # short ones: there may be thousands of try-outs
             tryouts.discard(render=render, reason=_("This version was withdrawn."))
 
 
@@ -60,10 +61,13 @@ def delete_missed() -> int:
     left = list(gone.filter(has_left).distinct().values_list("pk", flat=True))
     for version_id in left:
         on_version_withdrawn(version_id)
+    is_left = Q(render__images__isnull=False) | Q(render__state__in=OPEN_STATES)
+    tried = Tryout.objects.filter(is_left, pack_version=OuterRef("pk"))
     of_packs = PackVersion.objects.filter(state=VersionState.WITHDRAWN).filter(
         Q(renders__images__isnull=False)
         | Q(renders__sheets__isnull=False)
         | Q(renders__state__in=OPEN_STATES)
+        | Q(Exists(tried))
     )
     packs_left = list(of_packs.distinct().values_list("pk", flat=True))
     for version_id in packs_left:

@@ -124,9 +124,15 @@ def bases_for(family: str) -> list[Base]:
     return sorted(found, key=lambda base: base.output)  # "image" before "video"
 
 
-def base_for(family: str) -> Base | None:
-    """Return the first base model for a family, None if there is none."""
-    return next(iter(bases_for(family)), None)
+def base_for(family: str, output: str = "") -> Base | None:
+    """Return the first base model for a family, and for an output; None if there is none."""
+    found = (base for base in bases_for(family) if output in ("", base.output))
+    return next(found, None)
+
+
+def served(families: Iterable[str]) -> set[tuple[str, str]]:
+    """Return family and output of all base models for these families; a query for each family."""
+    return {(family, base.output) for family in set(families) for base in bases_for(family)}
 
 
 def families() -> set[str]:

@@ -22,7 +22,7 @@ from registry.models import PackVariant
 from registry.packs.manifest import prompt_of
 
 #: Highest guidance and number of steps of a recipe.
-_MOST_GUIDANCE, _MOST_STEPS = 50.0, 200
+MOST_GUIDANCE, MOST_STEPS = 50.0, 200
 _STEP = 8
 
 
@@ -58,8 +58,8 @@ def recipe_of(
             prompts=tuple(prompt_of(variant["prompt"], subject) for subject in subjects),
             plain=subjects if compares else (),
             negative=variant.get("negative", ""),
-            steps=min(variant.get("steps", own.steps), limits.most_steps, _MOST_STEPS),
-            guidance=min(variant.get("guidance", own.guidance), _MOST_GUIDANCE),
+            steps=min(variant.get("steps", own.steps), limits.most_steps, MOST_STEPS),
+            guidance=min(variant.get("guidance", own.guidance), MOST_GUIDANCE),
             width=width,
             height=height,
             frames=min(variant.get("frames", own.frames), own.frames),

@@ -78,8 +78,7 @@ def begin_missing(*, after: int = 0) -> int:
 
 def _begin(variant: PackVariant) -> Render | None:
     """Begin the sheet of a variant, unless there is one; return a new one."""
-    bases = worker_bases.bases_for(variant.family)
-    base = next((one for one in bases if one.output == variant.output), None)
+    base = worker_bases.base_for(variant.family, variant.output)
     if base is None or not _has_all_parts(variant):
         return None
     try:

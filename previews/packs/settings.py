@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from previews import worker_bases
-from previews.packs.recipes import recipe_of
+from previews.packs.recipes import MOST_GUIDANCE, MOST_STEPS, recipe_of
 from previews.render import Base
 from previews.render.arguments import shared_arguments
 from previews.render.families import family_of
@@ -16,10 +16,10 @@ _SUBJECT = "subject"
 
 
 class Settings:
-    """Settings of variants; base models are looked up once for each family."""
+    """Settings of variants; base models are looked up once for each family and output."""
 
     def __init__(self) -> None:
-        self._bases: dict[str, list[Base]] = {}
+        self._bases: dict[tuple[str, str], Base | None] = {}
 
     def of(self, variant: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a variant is rendered with.
@@ -46,17 +46,22 @@ class Settings:
         }
 
     def _base(self, variant: Mapping[str, Any]) -> Base:
-        family = variant["family"]
-        if family not in self._bases:
-            self._bases[family] = worker_bases.bases_for(family)
-        found = (base for base in self._bases[family] if base.output == variant["output"])
-        return next(found, None) or _usual(variant)
+        key = variant["family"], variant["output"]
+        if key not in self._bases:
+            self._bases[key] = worker_bases.base_for(*key)
+        return self._bases[key] or _usual(variant)
 
 
 def _usual(variant: Mapping[str, Any]) -> Base:
-    """Return a base model that nobody has, with settings within which a variant's own are."""
+    """Return a base model that nobody has, with settings within which a variant's own are.
+
+    Manifests allow more steps and guidance than recipes have.
+    """
     own = {name: variant[name] for name in _NAMES if name in variant}
     settings = {**family_of(variant["family"]).defaults, **own}
+    for name, most in (("steps", MOST_STEPS), ("guidance", MOST_GUIDANCE)):
+        if name in settings:
+            settings[name] = min(settings[name], most)
     known = {name: settings[name] for name in _NAMES if name in settings}
     if variant["output"] == "video":
         known = {"frames": 16, "fps": 8, **known}

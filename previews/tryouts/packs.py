@@ -22,7 +22,6 @@ from django.utils.translation import ngettext
 from previews import worker_bases
 from previews.models import OPEN_STATES, Layer, Render, RenderState, Tryout
 from previews.packs import recipes
-from previews.render import Base
 from previews.render.recipe import MAX_SEED
 from previews.renders.messages import no_renderer
 from previews.tryouts import services as tryouts
@@ -53,14 +52,13 @@ class PackTryoutRequest:
     address: str = ""
 
 
-def base_of(variant: PackVariant) -> Base | None:
-    """Return the base model that renders a variant here, None if there is none."""
-    served = worker_bases.bases_for(variant.family)
-    return next((base for base in served if base.output == variant.output), None)
+def variant_of(actor: Viewer, variants: Iterable[PackVariant], name: str = "") -> PackVariant:
+    """Return the variant of a name, or the first that can be tried, pictures before videos.
 
-
-def variant_of(variants: Iterable[PackVariant], name: str = "") -> PackVariant:
-    """Return the variant of a name; by default the first that is served, pictures before videos.
+    Args:
+        actor: Who wants to try it. A variant whose parts are all gone for them comes last.
+        variants: Those of a version, as ``selectors.with_parts`` reads them.
+        name: Of the variant.
 
     Raises:
         Invalid: there is none of this name.
@@ -74,8 +72,23 @@ def variant_of(variants: Iterable[PackVariant], name: str = "") -> PackVariant:
             message = text % {"name": name[:48], "names": names}
             raise Invalid(message, fields={"variant": [message]})
         return named
-    ranked = sorted(found, key=lambda one: (one.output != Output.IMAGE, one.position))
-    return next((one for one in ranked if base_of(one) is not None), ranked[0])
+    parts, served = pack_parts.parts_for(actor, found), served_of(found)
+    return min(
+        found,
+        key=lambda one: (
+            not any(part.is_at_hand for part in parts[one.pk]),
+            one not in served,
+            one.output != Output.IMAGE,
+            one.position,
+        ),
+    )
+
+
+def served_of(variants: Iterable[PackVariant]) -> list[PackVariant]:
+    """Return those of some variants that have a base model here."""
+    rows = list(variants)
+    served = worker_bases.served(one.family for one in rows)
+    return [one for one in rows if (one.family, one.output) in served]
 
 
 def create(*, actor: Viewer, request: PackTryoutRequest) -> Tryout:
@@ -93,7 +106,7 @@ def create(*, actor: Viewer, request: PackTryoutRequest) -> Tryout:
         parts = variant.parts.select_related("adapter_version__adapter__namespace")
         tryouts.require_covered(user, [part.adapter_version.adapter for part in parts])
     at_hand = _at_hand(actor, variant)
-    base = base_of(variant)
+    base = worker_bases.base_for(variant.family, variant.output)
     if base is None:
         raise StateConflict(no_renderer(variant.family), state=RenderState.WAITING)
     recipe = recipes.recipe_of(

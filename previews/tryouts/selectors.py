@@ -151,10 +151,11 @@ def require_visible(user: Viewer, tryout: Tryout, *, key: str = "") -> None:
     Args:
         user: The viewer.
         tryout: The try-out.
-        key: Key in the address of the picture. Those of visitors need it, because the ids of
-            pictures can be guessed.
+        key: Key in the address of the picture. All but the user who requested it need it, because
+            the ids of pictures can be guessed.
     """
-    is_named = tryout.user_id is not None or key == str(tryout.key)
+    is_own = user is not None and user.is_authenticated and user.pk == tryout.user_id
+    is_named = is_own or key == str(tryout.key)
     if not is_named or not visible_to(user).filter(pk=tryout.pk).exists():
         raise NotFound(_("There is no such picture."))
 
@@ -167,7 +168,7 @@ def shown(tryout: Tryout, *, has_place: bool = True) -> TryoutStatus:
     """
     render = tryout.render
     previews = of_render(render)
-    if tryout.user_id is None:
+    if tryout.user_id is None or tryout.is_shared:
         images = [with_query(image, f"key={tryout.key}") for image in previews.images]
         previews = replace(previews, images=images)
     total = steps_of(render.recipe) if render.recipe else 0

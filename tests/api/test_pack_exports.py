@@ -130,3 +130,16 @@ def test_a_variant_says_what_it_is_rendered_with(
     served = rendered("v2")
     assert served["base"] == "sd1-base"
     assert (served["width"], served["height"]) != (1024, 768)  # more than the base renders
+
+
+@pytest.mark.usefixtures("dusk")
+def test_settings_above_those_of_recipes_are_reduced(
+    stranger: Caller, ada: User, dusk: PackVersion
+) -> None:
+    own = manifest(variant(part("ada/noir"), steps=1000, guidance=100))
+    publish.publish(actor=ada, pack=dusk.pack, manifest=own)
+    answer = stranger.send("get", f"{PLACE}/v2")
+    (one,) = answer.json()["variants"]
+    assert (one["settings"]["steps"], one["settings"]["guidance"]) == (1000, 100)
+    assert (one["rendered_with"]["steps"], one["rendered_with"]["guidance"]) == (200, 50)
+    exported(stranger, "for=forge", "v2")

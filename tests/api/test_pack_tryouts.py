@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from previews import withdrawals
 from previews.models import Image, Render, RenderState, Tryout
+from previews.pictures import thumbnails
 from previews.tryouts import packs as pack_tryouts
 from registry.adapters import services as adapters
 from registry.jobs import queue
@@ -162,6 +164,21 @@ def test_only_whoever_has_the_key_sees_a_visitors_try_out(
     assert stranger.send("get", f"packs/try/{uuid.uuid4()}").status_code == 404
 
 
+def test_the_redirect_to_a_visitors_picture_keeps_the_key(
+    stranger: Caller, dusk: PackVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise thumbnails.Busy
+
+    key = ask(stranger).json()["id"]
+    image = finish(key)[1]
+    Blob.objects.filter(pk=image.blob_id).update(is_stored=True)
+    monkeypatch.setattr(thumbnails, "open_thumbnail", busy)
+    place = f"/media/images/{image.pk}"
+    answer = stranger.get(f"{place}/{image.blob.sha256[:12]}-128.webp?key={key}")
+    assert (answer.status_code, answer["Location"]) == (302, f"{place}.png?key={key}")
+
+
 def test_a_users_own_try_out_of_a_pack_is_private(
     stranger: Caller, as_bob: Caller, dusk: PackVersion
 ) -> None:
@@ -225,6 +242,35 @@ def test_what_remains_of_a_pack_is_tried(
     withdraw.withdraw(actor=ada, version=noir, reason="Copied")
     assert stranger.send("get", told["url"]).status_code == 404
     assert ask(stranger).status_code == 409
+
+
+def test_a_variant_whose_parts_are_gone_is_not_the_default(
+    ada: User, stranger: Caller, released: Callable[..., Version], dusk: PackVersion
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=8)
+    ink = released(adapters.create(actor=ada, name="ink"), data)
+    ink.family = "miniature"
+    ink.save()
+    two = manifest(mini(part("ada/ink"), name="first"), mini(part("ada/noir"), name="second"))
+    publish.publish(actor=ada, pack=dusk.pack, manifest=two)
+    assert ask(stranger).json()["variant"] == "first"
+    adapters.describe(actor=ada, adapter=ink.adapter, visibility="private")
+    assert ask(stranger).json()["variant"] == "second"
+    assert ask(stranger, {**ASKED, "variant": "first"}).status_code == 409
+
+
+def test_try_outs_go_with_a_withdrawn_version(
+    ada: User, stranger: Caller, dusk: PackVersion, django_capture_on_commit_callbacks: Any
+) -> None:
+    done, open_ = ask(stranger).json(), ask(stranger).json()
+    finish(done["id"])
+    with django_capture_on_commit_callbacks(execute=True):
+        states.withdraw(actor=ada, version=dusk, reason="Rights")
+    assert not Image.objects.exists()
+    assert Job.objects.get(renders__tryout__key=open_["id"]).state == JobState.CANCELLED
+    finish(done["id"])  # a worker kept a picture at that very moment
+    assert [withdrawals.delete_missed() for _ in range(2)] == [1, 0]
+    assert not Image.objects.exists()
 
 
 # --- Quotas -------------------------------------------------------------------------------------

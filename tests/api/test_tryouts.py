@@ -229,7 +229,7 @@ def seen(caller: Caller, document: dict[str, Any], picture: Image) -> set[int]:
     key = document["key"]
     answers = [
         caller.send("get", f"tryouts/{key}"),
-        caller.get(f"/media/images/{picture.pk}.png"),
+        caller.get(f"/media/images/{picture.pk}.png?key={key}"),
         caller.get(f"/mixer/{key}"),
         caller.get(f"/mixer/{key}/state"),
     ]
@@ -247,6 +247,11 @@ def test_it_is_private_until_shared(
     assert stranger.send("post", place).status_code == 401
     assert as_ada.send("post", place).json()["shared"] is True
     assert seen(as_bob, mine, picture) == seen(stranger, mine, picture) == {200}
+    whole = f"/media/images/{picture.pk}.png"
+    assert [one.get(whole).status_code for one in (as_bob, stranger)] == [404, 404]
+    assert as_ada.get(whole).status_code != 404
+    [image] = stranger.send("get", f"tryouts/{mine['key']}").json()["images"]
+    assert image["url"].endswith(f"{whole}?key={mine['key']}")
     assert as_bob.send("get", "tryouts").json()["results"] == []
     assert as_bob.send("delete", place).status_code == 404
     assert as_ada.send("delete", place).json()["shared"] is False

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from previews.models import Tryout
 from registry.adapters import services as adapters
@@ -63,6 +65,21 @@ def test_the_first_page_and_the_packs_page_have_the_form(client: Client, dusk: P
     assert re.search(r'type="radio" name="pack" value="ada/dusk" checked', home)
     assert "csrfmiddlewaretoken" not in home
     assert not client.cookies
+
+
+def test_the_first_page_looks_up_base_models_once(
+    client: Client, ada: User, dusk: PackVersion
+) -> None:
+    def lookups() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert "try-a-look" in text(client, "/")
+        return sum("registry_worker" in query["sql"] for query in queries)
+
+    before = lookups()
+    for name in ("dawn", "noon", "night"):
+        pack = services.create(actor=ada, name=name)
+        publish.publish(actor=ada, pack=pack, manifest=manifest(mini(negative=name)))
+    assert lookups() == before
 
 
 @pytest.mark.parametrize("change", [{"maturity": "mature"}, {"visibility": "unlisted"}])

@@ -125,7 +125,7 @@ class PackTry(PackEndpoint, _Answering):
         tryout = pack_tryouts.create(
             actor=self.viewer,
             request=PackTryoutRequest(
-                variant=pack_tryouts.variant_of(variants, data["variant"]),
+                variant=pack_tryouts.variant_of(self.viewer, variants, data["variant"]),
                 subject=data["prompt"],
                 seed=data["seed"],
                 address=address_of(request),

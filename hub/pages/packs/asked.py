@@ -35,7 +35,7 @@ def history(request: HttpRequest, *, new: Tryout | None = None) -> dict[str, Any
         rows = selectors.visitors(keys)
     else:
         return {"history": []}
-    return {"history": [selectors.shown(row) for row in rows[:HISTORY]]}
+    return {"history": [selectors.shown(row, has_place=False) for row in rows[:HISTORY]]}
 
 
 def keys_of(request: HttpRequest) -> list[UUID]:

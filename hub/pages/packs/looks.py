@@ -70,7 +70,7 @@ def field_of(
         version: If it is not the latest.
         prompt: What was entered.
     """
-    is_served = any(pack_tryouts.base_of(one) is not None for one in variants)
+    is_served = bool(pack_tryouts.served_of(variants))
     return TryField(
         pack=pack.full_name,
         version=version.name if version is not None else "",
@@ -94,7 +94,9 @@ def choice_of_looks(request: HttpRequest) -> TryField | None:
     cards = sorted(shown, key=lambda card: _is_character(card.pack))
     if not cards:
         return None
-    served = [card for card in cards if _is_served(card.pack)]
+    every = (variant for card in cards for variant in _variants(card.pack))
+    versions = {one.version_id for one in pack_tryouts.served_of(every)}
+    served = [card for card in cards if card.pack.latest_version_id in versions]
     return TryField(
         unserved="" if served else no_renderer(_variants(cards[0].pack)[0].family),
         is_closed=is_closed_for(request),
@@ -111,10 +113,6 @@ def _is_shown(card: PackCard) -> bool:
 
 def _is_character(pack: Pack) -> bool:
     return pack.kind == LookKind.CHARACTER
-
-
-def _is_served(pack: Pack) -> bool:
-    return any(pack_tryouts.base_of(one) is not None for one in _variants(pack))
 
 
 def _variants(pack: Pack) -> list[PackVariant]:

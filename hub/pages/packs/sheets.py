@@ -67,7 +67,7 @@ def sheets_context(
     parts: Mapping[int, Sequence[Part]],
     rating: Maturity,
 ) -> dict[str, Any]:
-    """Return the context with ``sheets``, in the order of the variants; four queries.
+    """Return the context with ``sheets``, in the order of the variants; a query for each variant.
 
     Pictures above the viewer's level are blurred: ``pictures_rating`` tells how. A variant whose
     parts are gone for the viewer has no sheet.

@@ -73,7 +73,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         tryout = pack_tryouts.create(
             actor=request.user,
             request=PackTryoutRequest(
-                variant=pack_tryouts.variant_of(variants, sent["variant"]),
+                variant=pack_tryouts.variant_of(request.user, variants, sent["variant"]),
                 subject=sent["prompt"],
                 seed=sent["seed"],
                 address=address_of(request),
@@ -169,7 +169,7 @@ def _video_beside(variant: PackVariant, variants: Iterable[PackVariant]) -> Pack
     if variant.output == Output.VIDEO:
         return None
     videos = (one for one in variants if one.output == Output.VIDEO)
-    return next((one for one in videos if pack_tryouts.base_of(one) is not None), None)
+    return next(iter(pack_tryouts.served_of(videos)), None)
 
 
 def _rating(request: HttpRequest, variant: PackVariant, found: TryoutStatus, path: str) -> Rating:

@@ -15,6 +15,7 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -91,6 +92,8 @@ def thumbnail(
     if digest != blob.sha256[:DIGITS] or (kind, width) not in offered(own_width):
         raise NotFound(_("There is no such picture."))
     whole = reverse("image", args=[image_id])
+    if key := request.GET.get("key"):
+        whole = f"{whole}?{urlencode({'key': key})}"
     return send_thumbnail(request, blob, (kind, width), whole, is_open=is_open)
 
 
@@ -102,7 +105,7 @@ def send_thumbnail(
     Args:
         source: The picture.
         form: Format and width of the thumbnail.
-        whole: Path of the picture.
+        whole: Path of the picture, with its query.
         is_open: Whether caches may store it.
 
     Raises:
