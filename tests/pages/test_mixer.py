@@ -337,6 +337,14 @@ def test_a_grid_is_a_table_of_pictures(as_ada: Client, ink: Version) -> None:
     )  # finish() adds one at 0
 
 
+def test_a_grid_stays_when_its_rows_fit_no_mix_any_more(as_ada: Client, ink: Version) -> None:
+    form = filled("ada/noir@v1", "bob/ink@v1", mode="xy", xs="0.2 0.4", ys="1")
+    place = as_ada.post("/mixer", form)["Location"]
+    Version.objects.update(family="")
+    for path in (place, f"{place}/state"):
+        assert re.findall(r'<th scope="col">([^<]+)<', page_of(as_ada, path)) == ["0.2", "0.4"]
+
+
 def test_a_template_has_its_own_words(as_ada: Client, neon: Version) -> None:
     as_ada.post("/mixer", filled(template="fog, {prompt}, dusk", guidance="3.5"))
     [tryout] = Tryout.objects.select_related("render__recipe")

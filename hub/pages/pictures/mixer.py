@@ -186,8 +186,14 @@ def _redirect_to(mix: Mix) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, found: Mixer, *, group: Sequence[Tryout] = (), status: int = 200
+    request: HttpRequest,
+    found: Mixer,
+    *,
+    group: Sequence[Tryout] = (),
+    rendered: Mix | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """Send the page; ``rendered`` is the mix of the group, which may have lost rows since."""
     context = {
         "mixer": found,
         "modes": [("", _("One mix")), (AB, _("A and B")), (GRID, _("Grid of strengths"))],
@@ -198,7 +204,7 @@ def _page(
         **_history(request),
     }
     if group:
-        context |= _result(request, group, found.mix)
+        context |= _result(request, group, rendered or found.mix)
     response = render(request, "mixer/page.html", context, status=status)
     if status != 200:  # a script shows the state of what was refused
         response.headers["HX-Push-Url"] = _address(found.mix)
@@ -270,7 +276,7 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
     if selectors.get(request.user, key).pack_version_id is not None:
         return redirect("pack-tryout", key)
     group, mix = _group(request, key)
-    return _page(request, mixer_of(request.user, mix), group=group)
+    return _page(request, mixer_of(request.user, mix), group=group, rendered=mix)
 
 
 @never_cache
