@@ -264,6 +264,8 @@ def _rating(request: HttpRequest, result: Result, path: str) -> Rating | None:
 def _group(request: HttpRequest, key: UUID) -> tuple[list[Tryout], Mix]:
     """Return the group of a try-out, and its mix as the viewer may see it."""
     group = selectors.get_group(request.user, key)
+    if group[0].pack_version_id is not None:  # it has pages of its own, with the pack's rating
+        raise NotFound
     mix = mix_of_tryout(selectors.shown(group[0], has_place=False))
     is_mine = group[0].user_id == request.user.pk
     return group, mix if is_mine else mix.without_muted()
