@@ -433,6 +433,16 @@ def test_it_is_shared_closed_and_removed_by_buttons(
     assert as_ada.get(place).status_code == 404
 
 
+def test_one_with_an_adapter_that_became_hidden_can_be_removed(
+    as_ada: Client, ink: Version
+) -> None:
+    place = as_ada.post("/mixer", filled("bob/ink@v1"))["Location"]
+    Adapter.objects.filter(pk=ink.adapter_id).update(visibility="private")
+    assert as_ada.get(place).status_code == 404
+    assert as_ada.post(f"{place}/remove")["Location"] == "/mixer"
+    assert Tryout.objects.get().expires_at <= timezone.now()
+
+
 def test_a_shared_picture_of_a_mature_adapter_is_blurred(as_ada: Client, asked: Tryout) -> None:
     finish(asked)
     place = f"/mixer/{asked.key}"

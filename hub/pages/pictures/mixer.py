@@ -312,7 +312,10 @@ def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
     if verb not in {"share", "close", "remove"}:
         raise NotFound
     if verb == "remove":
-        mix = _group(request, key)[1]
+        try:
+            mix = _group(request, key)[1]
+        except NotFound:  # an adapter of it has become hidden
+            mix = Mix()
         tryouts.remove(actor=user, key=key)
         return _redirect_to(mix)
     tryouts.set_shared(actor=user, key=key, is_shared=verb == "share")
