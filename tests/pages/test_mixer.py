@@ -536,6 +536,26 @@ def test_a_mix_is_saved_as_a_private_pack(as_ada: Client, ink: Version) -> None:
     assert re.search(r'name="steps" value="3"', text)
 
 
+def test_a_pack_has_the_trigger_words_of_a_alone(as_ada: Client, ink: Version) -> None:
+    Version.objects.filter(pk=ink.pk).update(trigger_words=["ink wash"])
+    place = "/mixer/pack?layer=ada/noir@v1&layer=bob/ink@v1&layer=ada/none@v1&mode=ab"
+    place += "&strength=0.8&strength=0.5&mute=bob/ink@v1"
+    assert "There is no adapter “ada/none”." in page_of(as_ada, place)
+    assert as_ada.post(place, {"title": "Dusk"}).status_code == 302
+    version = Pack.objects.get().latest_version
+    assert version is not None
+    assert version.manifest["variants"][0]["prompt"] == "{prompt}, noir light"
+
+
+def test_a_full_quota_leaves_no_pack_behind(as_ada: Client, ada: User, neon: Version) -> None:
+    ada.namespace.quota_bytes = 10
+    ada.namespace.save()
+    answer = as_ada.post("/mixer/pack?layer=ada/noir@v1", {"title": "Dusk"})
+    assert answer.status_code == 400
+    assert "quota" in answer.content.decode()
+    assert not Pack.objects.exists()
+
+
 def test_what_cannot_be_a_pack_is_said_and_leaves_none_behind(as_ada: Client, ink: Version) -> None:
     place = "/mixer/pack?layer=ada/noir@v1&strength=0.8"
     for path, form, sentence in (
