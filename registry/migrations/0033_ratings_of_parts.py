@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                     ("mature", "Mature"),
                     ("explicit", "Explicit"),
                 ],
+                db_default="general",
                 default="general",
                 max_length=16,
             ),

@@ -216,7 +216,9 @@ class PackPart(models.Model):
     file = models.ForeignKey(File, on_delete=models.PROTECT, related_name="pack_parts")
     strength = models.FloatField()
     role = models.CharField(max_length=16, choices=PartRole)
-    maturity = models.CharField(max_length=16, choices=Maturity, default=Maturity.GENERAL)
+    maturity = models.CharField(
+        max_length=16, choices=Maturity, default=Maturity.GENERAL, db_default=Maturity.GENERAL
+    )
 
     class Meta:
         """In the manifest's order."""

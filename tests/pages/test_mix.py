@@ -51,6 +51,7 @@ def test_hostile_states_are_cut_short() -> None:
         ({"down": "2"}, "abc"),
         ({"drop": "7"}, "abc"),
         ({"drop": "x"}, "abc"),
+        ({"drop": "0", "up": "2", "down": "2"}, "bc"),
         ({"drop": "1" * 5000}, "abc"),
         ({"add": "d/d@v1"}, "abcd"),
         ({"add": "a/a@v1"}, "abc"),
@@ -129,9 +130,9 @@ def test_what_cannot_be_rendered_is_refused(said: dict[str, list[str]], code: st
 
 
 def test_strengths_are_written_as_they_are_typed() -> None:
-    assert [written(one) for one in (1.0, 0.25, -0.5, -0.001, 10)] == [
+    assert [written(one) for one in (1.0, 0.8125, -0.5, -0.00001, 10)] == [
         "1",
-        "0.25",
+        "0.8125",
         "-0.5",
         "0",
         "10",

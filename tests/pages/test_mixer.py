@@ -337,6 +337,14 @@ def test_a_grid_is_a_table_of_pictures(as_ada: Client, ink: Version) -> None:
     )  # finish() adds one at 0
 
 
+def test_a_grid_stays_when_its_rows_fit_no_mix_any_more(as_ada: Client, ink: Version) -> None:
+    form = filled("ada/noir@v1", "bob/ink@v1", mode="xy", xs="0.2 0.4", ys="1")
+    place = as_ada.post("/mixer", form)["Location"]
+    Version.objects.update(family="")
+    for path in (place, f"{place}/state"):
+        assert re.findall(r'<th scope="col">([^<]+)<', page_of(as_ada, path)) == ["0.2", "0.4"]
+
+
 def test_a_template_has_its_own_words(as_ada: Client, neon: Version) -> None:
     as_ada.post("/mixer", filled(template="fog, {prompt}, dusk", guidance="3.5"))
     [tryout] = Tryout.objects.select_related("render__recipe")
@@ -423,6 +431,16 @@ def test_it_is_shared_closed_and_removed_by_buttons(
     gone = as_ada.post(f"{place}/remove")
     assert "a+red+boat" in gone["Location"]  # the desk stays as it was
     assert as_ada.get(place).status_code == 404
+
+
+def test_one_with_an_adapter_that_became_hidden_can_be_removed(
+    as_ada: Client, ink: Version
+) -> None:
+    place = as_ada.post("/mixer", filled("bob/ink@v1"))["Location"]
+    Adapter.objects.filter(pk=ink.adapter_id).update(visibility="private")
+    assert as_ada.get(place).status_code == 404
+    assert as_ada.post(f"{place}/remove")["Location"] == "/mixer"
+    assert Tryout.objects.get().expires_at <= timezone.now()
 
 
 def test_a_shared_picture_of_a_mature_adapter_is_blurred(as_ada: Client, asked: Tryout) -> None:
@@ -516,6 +534,26 @@ def test_a_mix_is_saved_as_a_private_pack(as_ada: Client, ink: Version) -> None:
     assert re.findall(r'name="layer" value="([^"]+)"', text) == names
     assert 'value="{prompt}, noir light' in text
     assert re.search(r'name="steps" value="3"', text)
+
+
+def test_a_pack_has_the_trigger_words_of_a_alone(as_ada: Client, ink: Version) -> None:
+    Version.objects.filter(pk=ink.pk).update(trigger_words=["ink wash"])
+    place = "/mixer/pack?layer=ada/noir@v1&layer=bob/ink@v1&layer=ada/none@v1&mode=ab"
+    place += "&strength=0.8&strength=0.5&mute=bob/ink@v1"
+    assert "There is no adapter “ada/none”." in page_of(as_ada, place)
+    assert as_ada.post(place, {"title": "Dusk"}).status_code == 302
+    version = Pack.objects.get().latest_version
+    assert version is not None
+    assert version.manifest["variants"][0]["prompt"] == "{prompt}, noir light"
+
+
+def test_a_full_quota_leaves_no_pack_behind(as_ada: Client, ada: User, neon: Version) -> None:
+    ada.namespace.quota_bytes = 10
+    ada.namespace.save()
+    answer = as_ada.post("/mixer/pack?layer=ada/noir@v1", {"title": "Dusk"})
+    assert answer.status_code == 400
+    assert "quota" in answer.content.decode()
+    assert not Pack.objects.exists()
 
 
 def test_what_cannot_be_a_pack_is_said_and_leaves_none_behind(as_ada: Client, ink: Version) -> None:

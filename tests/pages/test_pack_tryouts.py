@@ -207,3 +207,10 @@ def test_a_picture_with_missing_parts_says_so(
     adapters.describe(actor=ada, adapter=noir, visibility="private")
     assert 'id="subject"' not in text(client, "/packs/ada/dusk")
     assert "All parts of this look are gone" in ask(client).content.decode()
+
+
+def test_the_mixer_shows_no_try_outs_of_packs(client: Client, dusk: PackVersion) -> None:
+    ask(client)
+    key = Tryout.objects.get().key
+    assert client.get(f"/mixer/{key}")["Location"] == f"/packs/try/{key}"
+    assert "noir" not in text(client, f"/mixer/{key}/state", 404)

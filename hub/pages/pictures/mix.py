@@ -117,12 +117,11 @@ class Mix:
         Adding clears the search.
         """
         rows = list(self.rows)
-        drop, up, down = (_index(do, name, len(rows)) for name in ("drop", "up", "down"))
-        if drop is not None:
+        if (drop := _index(do, "drop", len(rows))) is not None:
             del rows[drop]
-        if up:
+        if up := _index(do, "up", len(rows)):
             rows.insert(up - 1, rows.pop(up))
-        if down is not None:
+        if (down := _index(do, "down", len(rows))) is not None:
             rows.insert(down + 1, rows.pop(down))
         added = [one for one in map(cleaned, do.get("add", ())[:MOST_ROWS]) if one]
         rows += [MixRow(name) for name in dict.fromkeys(added) if name not in self.names]
@@ -262,8 +261,8 @@ def number(text: str, fault: Fault = Fault.STRENGTH) -> float:
 
 
 def written(value: float) -> str:
-    """Return a strength as it is typed."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    """Return a strength as it is typed, with at most the four decimal places of a manifest."""
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 

@@ -186,8 +186,14 @@ def _redirect_to(mix: Mix) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, found: Mixer, *, group: Sequence[Tryout] = (), status: int = 200
+    request: HttpRequest,
+    found: Mixer,
+    *,
+    group: Sequence[Tryout] = (),
+    rendered: Mix | None = None,
+    status: int = 200,
 ) -> HttpResponse:
+    """Send the page; ``rendered`` is the mix of the group, which may have lost rows since."""
     context = {
         "mixer": found,
         "modes": [("", _("One mix")), (AB, _("A and B")), (GRID, _("Grid of strengths"))],
@@ -198,7 +204,7 @@ def _page(
         **_history(request),
     }
     if group:
-        context |= _result(request, group, found.mix)
+        context |= _result(request, group, rendered or found.mix)
     response = render(request, "mixer/page.html", context, status=status)
     if status != 200:  # a script shows the state of what was refused
         response.headers["HX-Push-Url"] = _address(found.mix)
@@ -258,6 +264,8 @@ def _rating(request: HttpRequest, result: Result, path: str) -> Rating | None:
 def _group(request: HttpRequest, key: UUID) -> tuple[list[Tryout], Mix]:
     """Return the group of a try-out, and its mix as the viewer may see it."""
     group = selectors.get_group(request.user, key)
+    if group[0].pack_version_id is not None:  # it has pages of its own, with the pack's rating
+        raise NotFound
     mix = mix_of_tryout(selectors.shown(group[0], has_place=False))
     is_mine = group[0].user_id == request.user.pk
     return group, mix if is_mine else mix.without_muted()
@@ -270,7 +278,7 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
     if selectors.get(request.user, key).pack_version_id is not None:
         return redirect("pack-tryout", key)
     group, mix = _group(request, key)
-    return _page(request, mixer_of(request.user, mix), group=group)
+    return _page(request, mixer_of(request.user, mix), group=group, rendered=mix)
 
 
 @never_cache
@@ -304,7 +312,10 @@ def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
     if verb not in {"share", "close", "remove"}:
         raise NotFound
     if verb == "remove":
-        mix = _group(request, key)[1]
+        try:
+            mix = _group(request, key)[1]
+        except NotFound:  # an adapter of it has become hidden
+            mix = Mix()
         tryouts.remove(actor=user, key=key)
         return _redirect_to(mix)
     tryouts.set_shared(actor=user, key=key, is_shared=verb == "share")

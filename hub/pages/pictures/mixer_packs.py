@@ -25,6 +25,8 @@ from hub.pages.publishing.header_preview import slug
 from previews import worker_bases
 from previews.render.recipe import with_triggers
 from previews.tryouts import selectors as tryouts
+from previews.tryouts.requests import trigger_words_of
+from registry.accounts import quotas
 from registry.accounts.permissions import require_user
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken
 from registry.models import (
@@ -108,13 +110,20 @@ def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
 
 
 def _check(user: User, manifest: dict[str, Any], card: dict[str, str]) -> None:
-    """Refuse a manifest before there is a pack, so that a refusal leaves none behind."""
+    """Refuse a manifest before there is a pack, so that a refusal leaves none behind.
+
+    Raises:
+        Invalid: a part cannot be in the pack.
+        QuotaExceeded: the user has no room for the manifest.
+    """
     faults = manifests.Faults()
     document = manifests.checked(manifest, faults)
     resolve.resolve(user, Pack(namespace=user.namespace, **card), document, faults)
     if faults.found:
         names = [part["adapter"] for part in manifest["variants"][0]["parts"]]
         raise Invalid(" ".join(_told(path, texts, names) for path, texts in faults.found.items()))
+    size_bytes = len(manifests.canonical(document))
+    quotas.require_room_to_send(namespace=user.namespace, size_bytes=size_bytes)
 
 
 def _told(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
@@ -165,7 +174,9 @@ def _main_stack(found: Mixer) -> mixes.Stack:
 
 def _template_of(found: Mixer) -> str:
     """Return the template that adds the trigger words where a try-out adds them."""
-    words = [] if found.form.cleaned_data["plain"] else found.words
+    names = dict(_main_stack(found))
+    used = [row.version for row in found.rows if row.name in names]
+    words = [] if found.form.cleaned_data["plain"] else trigger_words_of(used)
     base = worker_bases.base_for(found.family)
     place = base.trigger if base is not None else "front"
     return with_triggers(manifests.PLACEHOLDER, words, place, limit=len(words))
