@@ -44,7 +44,7 @@ def _fill(folder: Path) -> int:
 
 
 def _inspect(folder: Path) -> float:
-    command = [sys.executable, "-m", "lorary.cli", "inspect", str(folder), "--json"]
+    command = [sys.executable, "-m", "lorary", "inspect", str(folder), "--json"]
     began = time.monotonic()
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     spent = time.monotonic() - began

@@ -269,5 +269,6 @@ def _requeue(render_id: int) -> bool:
         mine = Render.objects.filter(pk=render_id, state=RenderState.WAITING)
         if not mine.update(state=RenderState.QUEUED, reason=""):
             return False
-        renders.enqueue(render=Render.objects.get(pk=render_id))
+        render = Render.objects.select_related("job").get(pk=render_id)
+        renders.enqueue(render=render, owner=render.job.owner if render.job else "")
     return True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SDK = Path(__file__).resolve().parents[2] / "sdk" / "src"
-CLI = [sys.executable, "-m", "lorary.cli"]
+CLI = [sys.executable, "-m", "lorary"]
 
 
 def sha(data: bytes) -> str:

@@ -114,6 +114,18 @@ def test_update_and_outdated_stay_with_the_base_model(
     assert (row["version"], row["update"], row["newest"]) == ("v2", "v4", "v4")
 
 
+def test_update_guesses_no_base_model_for_a_version_that_is_gone(
+    fake: FakeHub, project: Folder, run: Run
+) -> None:
+    publish(fake, NOIR, 2)
+    project.want({NOIR: "^v1"})
+    run("lock")
+    publish(fake, NOIR, 1, family="sdxl")
+    del fake.versions[NOIR][1]
+    assert "studio/noir" in run("update").err
+    assert project.versions == {NOIR: "v2"}
+
+
 def test_outdated_names_pinned_yanked_and_moved_ones(
     fake: FakeHub, project: Folder, run: Run
 ) -> None:

@@ -33,7 +33,7 @@ class CommandLine:
     def run(self, *arguments: str, code: int = 0, timeout_s: float = 180) -> str:
         """Run a command, expect an exit code, and return what it printed."""
         result = subprocess.run(
-            [sys.executable, "-m", "lorary.cli", *arguments],
+            [sys.executable, "-m", "lorary", *arguments],
             env=self.environ,
             cwd=self.home.parent,
             capture_output=True,

@@ -173,7 +173,7 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(
     stranger: CommandLine, large: Path, tmp_path: Path
 ) -> None:
     pull = subprocess.Popen(
-        [sys.executable, "-m", "lorary.cli", "pull", "cara/large"],
+        [sys.executable, "-m", "lorary", "pull", "cara/large"],
         env=stranger.environ,
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,

@@ -129,7 +129,7 @@ def test_a_push_goes_on_with_what_a_kill_left(hub: RunningHub, ada: Caller, tmp_
     (told,) = [one for one in listed if one["id"] == begun["id"]]
     assert (told["state"], told["received"]) == ("receiving", 3 * PART)
     pushed = subprocess.run(
-        [sys.executable, "-m", "lorary.cli", "push", str(path), "--to", "ada/left"],
+        [sys.executable, "-m", "lorary", "push", str(path), "--to", "ada/left"],
         env=line.environ,
         capture_output=True,
         text=True,

@@ -86,7 +86,7 @@ def test_the_command_brings_the_picture_that_was_asked_for(
 def test_ctrl_c_takes_the_try_out_along(quiet_hub: RunningHub, tmp_path: Path) -> None:
     person, full_name = publisher(quiet_hub, "nina")
     line = CommandLine(quiet_hub, tmp_path / "home", person.token)
-    words = [sys.executable, "-m", "lorary.cli", "try", full_name, "--prompt", PROMPT]
+    words = [sys.executable, "-m", "lorary", "try", full_name, "--prompt", PROMPT]
     with subprocess.Popen(words, env=line.environ, stderr=subprocess.PIPE) as process:
         until = time.monotonic() + 60
         while not keys(person):

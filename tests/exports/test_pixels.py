@@ -71,7 +71,7 @@ def test_a_pulled_pack_and_its_script_give_the_picture_elsewhere(
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
 
-    lorary, pack = ("-m", "lorary.cli"), f"{PACK}@v1"
+    lorary, pack = ("-m", "lorary"), f"{PACK}@v1"
     run(*lorary, "pull", f"pack:{pack}", "--variant", name, "--to", "loras")
     run(*lorary, "pack", "export", pack, "--for", "diffusers", "--variant", name, "--out", "a.py")
     run("a.py", "--base", BASE, "--prompt", SUBJECT, "--seed", SEED, "--out", "out.png")

@@ -164,7 +164,8 @@ def test_refusals_keep_what_was_entered_and_say_when_to_come_back(
     assert ask(client, is_scripted=True).status_code == 429
     assert ask(client, prompt=" ").status_code == 400
     assert ask(client, pack="ada/nothing").status_code == 404
-    assert ask(client, seed="x").status_code == 404
+    assert ask(client, seed="x").status_code == 400
+    assert ask(client, prompt="a \0 cat").status_code == 400
     own_settings(try_strangers=0)
     assert "Sign in to try it" in text(Client(), "/packs/ada/dusk")
     assert ask(client, is_scripted=True).status_code == 401

@@ -64,7 +64,8 @@ def begin(request: HttpRequest) -> HttpResponse:
     """Request a picture; a script gets the result, others are sent to its page."""
     form = TryForm(request.POST)
     if not form.is_valid():
-        raise NotFound
+        faults = [str(fault) for found in form.errors.values() for fault in found]
+        raise Invalid(" ".join(faults), fields=form.errors)
     sent = form.cleaned_data
     owner, _slash, name = sent["pack"].partition("/")
     pack = pack_of(request, owner, name)

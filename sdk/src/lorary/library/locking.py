@@ -160,6 +160,9 @@ class _Finder:
         name = Reference.parse(wish.name)
         rows = brief_versions(self._session, wish)
         family = next((row.family for row in rows if row.name == locked), None)
+        if family is None and len({row.family for row in rows}) > 1:
+            # The locked version is gone, and with it the base model that it was for.
+            return Reference(name.owner, name.name, locked), ""
         alike = [row for row in rows if family is None or row.family == family]
         best = newest(alike, wish.least or 0)
         if best is None:

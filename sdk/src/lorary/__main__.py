@@ -1,4 +1,4 @@
-"""``python -m lorary.cli``."""
+"""``python -m lorary``."""
 
 import sys
 
