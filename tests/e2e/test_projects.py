@@ -31,7 +31,7 @@ def dora(quiet_hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Cal
     line = CommandLine(quiet_hub, folder / "home", dora.token)
     for name, file, base, rank in [
         (NOIR, "noir.safetensors", "sd1", 4), (NOIR, "noir.safetensors", "sd1", 5),
-        (NOIR, "noir.safetensors", "sdxl", 4), (INK, "pytorch_lora_weights.safetensors", "sd1", 6),
+        (NOIR, "noir.safetensors", "sdxl", 4), (INK, "pytorch_lora_weights.safetensors", "sd1", 9),
     ]:  # fmt: skip
         place = folder / file
         place.write_bytes(kohya(DENOISERS[base, "diffusers"], rank=rank))

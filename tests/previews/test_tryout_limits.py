@@ -100,9 +100,9 @@ def sees(viewer: User | AnonymousUser | None, tryout: Tryout) -> bool:
         selectors.get(viewer, tryout.key)
     except NotFound:
         with pytest.raises(NotFound):
-            selectors.require_visible(viewer, tryout, key="")
+            selectors.require_visible(viewer, tryout, key=str(tryout.key))
         return False
-    selectors.require_visible(viewer, tryout, key="")
+    selectors.require_visible(viewer, tryout, key=str(tryout.key))
     return True
 
 
