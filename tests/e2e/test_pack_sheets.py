@@ -55,6 +55,7 @@ def sheet_when(who: Caller, is_so: Callable[[dict[str, Any]], object]) -> dict[s
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_pack_gets_its_sheet_even_if_its_worker_is_killed(hub: RunningHub) -> None:
     dora = caller(hub, "dora")
     published(dora)

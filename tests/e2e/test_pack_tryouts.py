@@ -76,6 +76,7 @@ def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: Runn
         visit.close()
 
 
+@pytest.mark.long
 def test_it_works_without_a_script(hub: RunningHub) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)
