@@ -95,9 +95,9 @@ class JobRun:
             raise Cancelled
 
     def give_way(self) -> None:
-        """Raise Retry if somebody waits for a job that this worker could run instead of this one.
+        """Raise Retry if a user waits for a job that this worker could run instead of this one.
 
-        Handlers of long jobs that nobody watches call it where they can go on later.
+        Handlers of long background jobs call it where they can resume later.
         """
         if self.job.priority < VISITOR and _heads(self.queues).filter(priority__gte=VISITOR):
             text = _("Jobs that somebody waits for come first.")

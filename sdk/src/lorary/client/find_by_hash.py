@@ -38,7 +38,7 @@ _HASH = re.compile(
     re.IGNORECASE,
 )
 #: Kinds of hashes that do not depend on the header.
-_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
+OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Match:
     @property
     def is_same_file(self) -> bool:
         """Whether the hash covers the whole file; otherwise only the tensors are the same."""
-        return self.kind not in _OF_TENSORS
+        return self.kind not in OF_TENSORS
 
 
 def is_hash(text: str) -> bool:

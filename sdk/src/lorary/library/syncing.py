@@ -142,7 +142,7 @@ class Sync:
         place, entry = self._folder.place(name), self._folder.entries.get(name)
         if not os.path.lexists(place):
             return Step("add", row.path, place, row)
-        is_as_recorded = entry is not None and _fits(entry, place)
+        is_as_recorded = entry is not None and entry.is_at(place)
         if entry is not None and digest is None and is_as_recorded:
             digest = entry.sha256
         if digest == row.sha256:
@@ -261,7 +261,7 @@ class Sync:
             row = _row(step)
             name = self._name(row)
             entry = self._folder.entries.get(name)
-            is_known = entry is not None and _fits(entry, step.local_path)
+            is_known = entry is not None and entry.is_at(step.local_path)
             if not is_known or (entry is not None and self._has_moved(entry, row)):
                 new[name] = step
         if not new:
@@ -387,13 +387,6 @@ def _file(row: LockedFile) -> File:
     )
 
 
-def _fits(entry: Entry, place: Path) -> bool:
-    try:
-        return entry.fits(place.stat())
-    except OSError:
-        return False
-
-
 def _digest(place: Path) -> str:
     try:
         return digest_file(place)
@@ -404,7 +397,7 @@ def _digest(place: Path) -> str:
 def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
     if entry is not None and entry.lock not in {"", owner}:
         why = f"belongs to {entry.lock}"
-    elif entry is not None and _fits(entry, place):
+    elif entry is not None and entry.is_at(place):
         why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
     else:
         why = "is not a file that Lorary wrote, or was edited since"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import clean
 from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
-from lorary.client.find_by_hash import Match, find_hashes
+from lorary.client.find_by_hash import OF_TENSORS, Match, find_hashes
 from lorary.client.find_by_name import MAX_CHARS, Named, find_named
 from lorary.client.resolving.local import COMPUTED, LocalFiles
 from lorary.client.resolving.references import LoraReference, Resolved
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lorary.client.progress import OnProgress
     from lorary.client.transfers.cache import Cache
 
-#: Kinds of hashes of which a part of the file is enough: another header gives another size.
-_OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
 _OUT = ("published", "yanked")
 
 
@@ -183,7 +181,8 @@ def _may_be_anywhere(one: LoraReference) -> bool:
     """Return whether a file with the hash may have any name and size."""
     if one.state == "here" or not COMPUTED & one.hashes.keys():
         return False
-    return one.file is None or bool(_OF_TENSORS & one.hashes.keys())
+    # The same tensors with another header are a file of another size.
+    return one.file is None or bool(OF_TENSORS & one.hashes.keys())
 
 
 def _name_local(session: Session, references: Sequence[LoraReference]) -> None:

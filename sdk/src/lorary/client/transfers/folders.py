@@ -119,6 +119,13 @@ class Entry:
         """Return whether the file is unchanged, judging by size and time."""
         return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
 
+    def is_at(self, place: Path) -> bool:
+        """Return whether the unchanged file is at a place."""
+        try:
+            return self.fits(place.stat())
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -272,7 +279,7 @@ class Folder:
             is_same_path = (entry.adapter, entry.path) == (source.adapter.full_name, file.path)
             if entry.sha256 != file.sha256 and not (self.may_replace and is_same_path):
                 return "other"
-            if _fits(entry, place):  # damaged, although its size and time are unchanged
+            if entry.is_at(place):  # damaged, although its size and time are unchanged
                 return "free"
         if self.may_replace and not place.is_dir():
             return "free"
@@ -357,13 +364,6 @@ def _split(path: str) -> tuple[str, str]:
     """Return the folder with a trailing slash, and the name."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}", name
-
-
-def _fits(entry: Entry, place: Path) -> bool:
-    try:
-        return entry.fits(place.stat())
-    except OSError:
-        return False
 
 
 def existing(place: Path) -> Path:
