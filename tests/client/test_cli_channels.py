@@ -33,7 +33,7 @@ def test_no_network_exits_with_5(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_surprise_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    catalogue = importlib.import_module("lorary.cli.commands.catalogue")
+    catalogue = importlib.import_module("lorary.cli.commands.adapters.catalogue")
 
     def broken(_args: object) -> int:
         msg = "bug\n\x1b[31m"

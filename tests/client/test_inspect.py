@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 import lorary
 from lorary.anatomy import finding_codes
-from lorary.cli.commands import inspect
+from lorary.cli.commands.files import inspect
 from lorary.cli.output import text as output
 from lorary.cli.output.text import ADVICE, wrap
 from tests.builders.adapters import DENOISERS, TEXT_ENCODERS, diffusers, kohya

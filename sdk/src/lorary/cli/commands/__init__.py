@@ -1,1 +1,1 @@
-"""The commands: one module for each command or for a few related ones."""
+"""The commands: a folder for each noun, a module for each command or a few related ones."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands import exports, pack_curation
-from lorary.cli.commands.catalogue import RATINGS
+from lorary.cli.commands.adapters.catalogue import RATINGS
+from lorary.cli.commands.packs import curation, exports
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
 from lorary.client import packs
 from lorary.client.errors import FileMissing, Invalid
@@ -63,7 +63,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
     )
-    pack_curation.configure(parser)
+    curation.configure(parser)
     add_endpoint(parser)
 
 
@@ -232,8 +232,8 @@ def _only(args: Namespace, message: str) -> str:
 _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
     "list": _list, "show": _show, "create": _create, "edit": _edit, "publish": _publish,
     "export": exports.export,
-    "yank": pack_curation.yank, "restore": pack_curation.restore,
-    "withdraw": pack_curation.withdraw, "alias": pack_curation.alias,
+    "yank": curation.yank, "restore": curation.restore,
+    "withdraw": curation.withdraw, "alias": curation.alias,
 }  # fmt: skip
 
 

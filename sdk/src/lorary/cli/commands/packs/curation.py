@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from lorary import client
 from lorary.cli.command import Parser, UsageError
-from lorary.cli.commands.curation import is_sure, reason_of, run_alias
+from lorary.cli.commands.adapters.curation import is_sure, reason_of, run_alias
 from lorary.cli.output.text import emit, note, plain, show
 from lorary.client import packs
 

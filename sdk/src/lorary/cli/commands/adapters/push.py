@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands.catalogue import RATINGS
+from lorary.cli.commands.adapters.catalogue import RATINGS
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
-from lorary.cli.commands import packs
+from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
@@ -131,7 +131,7 @@ def _pull_all(hub: Hub, args: Namespace) -> int:
 
 def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> None:
     if isinstance(pulled, client.PulledPack):
-        packs.show_pulled(pulled, as_json=args.json)
+        show_pulled_pack(pulled, as_json=args.json)
     elif pulled is not None:
         _show_version(hub, pulled, as_json=args.json)
 

@@ -1,0 +1,1 @@
+"""Commands on your account, its tokens and its uploads."""

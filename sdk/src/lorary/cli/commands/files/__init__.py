@@ -1,0 +1,1 @@
+"""Commands on files that are here: what they are, and where they come from."""
