@@ -168,7 +168,7 @@ def _part_row(part: PackPart) -> list[str]:
 
 def _create(hub: client.Hub, args: Namespace) -> int:
     name = _only(args, "create needs OWNER/NAME")
-    return _told(hub.create_pack(name, **_fields(args)), args)
+    return _show_saved(hub.create_pack(name, **_fields(args)), args)
 
 
 def _edit(hub: client.Hub, args: Namespace) -> int:
@@ -178,10 +178,10 @@ def _edit(hub: client.Hub, args: Namespace) -> int:
     if not fields:
         message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
         raise UsageError(message)
-    return _told(hub.edit_pack(name, **fields), args)
+    return _show_saved(hub.edit_pack(name, **fields), args)
 
 
-def _told(pack: Pack, args: Namespace) -> int:
+def _show_saved(pack: Pack, args: Namespace) -> int:
     if args.json:
         emit(_line_of(pack))
     else:
