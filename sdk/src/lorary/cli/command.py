@@ -81,7 +81,7 @@ def add_jobs(parser: Parser) -> None:
         type=_jobs,
         default=JOBS,
         metavar="N",
-        help=f"work on so many at the same time; default: {JOBS}",
+        help=f"number of items to process at the same time; default: {JOBS}",
     )
 
 

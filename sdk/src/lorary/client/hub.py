@@ -253,7 +253,7 @@ class Hub(Curating, Packing, Resolving):
             on_progress=on_progress,
         )
 
-    def pull_all(  # noqa: PLR0913 - how to go about it, by keyword
+    def pull_all(  # noqa: PLR0913 - options, by keyword
         self,
         references: Sequence[str],
         *,
@@ -297,7 +297,7 @@ class Hub(Curating, Packing, Resolving):
             references, one, on_progress=on_progress, jobs=jobs, abort=self._session.abort
         )
 
-    def push(  # noqa: PLR0913 - how to go about it, by keyword
+    def push(  # noqa: PLR0913 - options, by keyword
         self,
         files: StrPath | Sequence[StrPath],
         to: str | Reference,

@@ -22,7 +22,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--reason", metavar="TEXT", help="yank, withdraw: the reason, for everyone")
     parser.add_argument("--all", action="store_true", help="withdraw: the whole pack")
     parser.add_argument(
-        "--yes", action="store_true", help="withdraw: do not ask; required without a terminal"
+        "--yes",
+        action="store_true",
+        help="withdraw: do not ask for confirmation; required without a terminal",
     )
     parser.add_argument(
         "--expect",
