@@ -210,8 +210,8 @@ class PackVariantOut(PackVariantBriefOut):
         written = self._written(variant)["parts"]
         found = self.context["parts"].get(variant.pk, ())
         return [
-            part_document(part, said, self.context)
-            for part, said in zip(found, written, strict=True)
+            part_document(part, fields, self.context)
+            for part, fields in zip(found, written, strict=True)
         ]
 
     @extend_schema_field(BasePreviewsOut(allow_null=True))

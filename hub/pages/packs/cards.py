@@ -210,7 +210,9 @@ def _variant(version: PackVersion, variant: PackVariant, parts: Sequence[Part]) 
         after=after,
         negative=written["negative"],
         settings=tuple(_settings(written)),
-        parts=tuple(_part(part, said) for part, said in zip(parts, written["parts"], strict=True)),
+        parts=tuple(
+            _part(part, fields) for part, fields in zip(parts, written["parts"], strict=True)
+        ),
         missing=missing,
         pull=f"{pull} --partial --to loras" if missing else f"{pull} --to loras",
         tools=tuple(tool_lines(version, variant)) if missing < len(parts) else (),

@@ -140,7 +140,9 @@ def manifest_of(found: Mixer) -> dict[str, Any]:
         Invalid: the mix cannot be rendered, or a setting is not valid.
     """
     if not found.form.is_valid():
-        texts = (f"{name}: {' '.join(map(str, said))}" for name, said in found.form.errors.items())
+        texts = (
+            f"{name}: {' '.join(map(str, faults))}" for name, faults in found.form.errors.items()
+        )
         raise Invalid(" ".join(texts))
     fields = found.form.cleaned_data
     versions = {row.name: row.version for row in found.rows}

@@ -58,8 +58,8 @@ STRIP = 6
 class Panel:
     """State of a version's previews.
 
-    ``unserved`` is the reason if no worker can render them; ``brought`` is an uploaded picture that
-    is shown instead of the drawn ``cover``.
+    ``unserved`` is the reason if no worker can render them; ``uploaded`` is a picture of the
+    gallery that is shown instead of the drawn ``cover``.
     """
 
     state: str
@@ -76,7 +76,7 @@ class Panel:
     sheets: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     unserved: str = ""
-    brought: Picture | None = None
+    uploaded: Picture | None = None
 
 
 @never_cache
@@ -122,8 +122,8 @@ def previews_context(
     found = _of_base(whole, request.GET.get("base", ""))
     address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
-    brought = None if found.images else _brought(request, version)
-    pictures = [brought] if brought else list(found.images)
+    uploaded = None if found.images else _uploaded(request, version)
+    pictures = [uploaded] if uploaded else list(found.images)
     films = films_of(found)
     pictures += [one.picture for group in films for row in group.rows for one in row.frames]
     rating = rating_of(request, adapter, page=page, pictures=pictures)
@@ -147,7 +147,7 @@ def previews_context(
         sheets=found.sheets,
         place=_place(found),
         unserved=_unserved(version) if can_request or found.state == "waiting" else "",
-        brought=brought,
+        uploaded=uploaded,
     )
     is_complete = found.state == "ready" or found.is_renewal
     is_veiled = bool(rating.is_blurred and pictures)
@@ -194,7 +194,7 @@ def _base_options(version: Version, found: Previews) -> list[Option]:
     ]
 
 
-def _brought(request: HttpRequest, version: Version) -> Picture | None:
+def _uploaded(request: HttpRequest, version: Version) -> Picture | None:
     """Return the uploaded picture to show: the first that is not blurred, otherwise the first."""
     found = uploaded_pictures_of(version)
     levels = [level_of(version.adapter, one.maturity) for one in found]
