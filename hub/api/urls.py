@@ -29,10 +29,10 @@ from hub.api.previews.renders import (
 )
 from hub.api.previews.reports import VersionReport
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
+from hub.api.uploads.inspect import Inspect
 from hub.api.uploads.views import (
     Complete,
     Content,
-    Inspect,
     Links,
     Part,
     Parts,
