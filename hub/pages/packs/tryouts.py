@@ -41,8 +41,6 @@ from registry.models import Output, Pack, PackVariant, PackVersion
 from registry.packs import parts as pack_parts
 from registry.packs import selectors as pack_selectors
 
-#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
-POLL_S = {"queued": 1, "running": 1, "waiting": 15}
 #: Errors that are shown at the form.
 _SHOWN = (Forbidden, Invalid, RateLimited, StateConflict, Unauthenticated)
 
@@ -142,7 +140,7 @@ def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
         "version": version,
         "variant": variant,
         "video": _video_beside(variant, variants),
-        "poll_s": POLL_S.get(found.previews.state, 0),
+        "poll_s": found.look_again_s,
         "is_mine": is_mine,
         "is_partial": len(found.layers) < len(parts),
         "is_link": tryout.user_id is None or tryout.is_shared,

@@ -29,8 +29,6 @@ from previews.tryouts.selectors import TryoutStatus
 from registry.accounts.permissions import require_user
 from registry.errors import LoraryError, NotFound, Unauthenticated
 
-#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
-POLL_S = {"queued": 2, "running": 1, "waiting": 15}
 #: States with a place in the queue.
 PLACED = {"queued", "running"}
 #: Minimum number of seconds between refreshes of the strip.
@@ -223,7 +221,7 @@ def _history(request: HttpRequest) -> dict[str, Any]:
         return {"history": []}
     rows = selectors.listing(request.user).filter(first=None)[:HISTORY]
     shown = [selectors.shown(row, has_place=False) for row in rows]
-    waits = [POLL_S[one.previews.state] for one in shown if one.previews.state in POLL_S]
+    waits = [one.look_again_s for one in shown if one.is_open]
     return {
         "history": shown,
         "strip_s": max(STRIP_S, min(waits)) if waits else 0,
@@ -236,13 +234,13 @@ def _result(request: HttpRequest, group: Sequence[Tryout], mix: Mix) -> dict[str
     result = result_of(group, mix)
     first = group[0]
     path = reverse("tryout", args=[first.key])
-    states = [cell.status.previews.state for cell in result.cells]
+    waits = [cell.status.look_again_s for cell in result.cells if cell.status.is_open]
     return {
         "rating": _rating(request, result, path),
         "result": result,
         "shown": result.current,
         "key": first.key,
-        "poll_s": min((POLL_S[one] for one in states if one in POLL_S), default=0),
+        "poll_s": min(waits, default=0),
         "is_mine": request.user.is_authenticated and first.user_id == request.user.pk,
         "address": request.build_absolute_uri(path),
         "prompt": result.first.previews.recipe["prompts"][0],
