@@ -39,6 +39,7 @@ COMMANDS = {
     "verify": ("library.projects", "compare the files here with lorary.lock"),
     "outdated": ("library.projects", "list locked versions that have newer ones or were yanked"),
     "update": ("library.projects", "lock newer versions"),
+    "cache": ("library.cache", "list, verify or remove files of the cache"),
     "push": ("adapters.push", "publish files as a version"),
     "uploads": ("account.uploads", "list your uploads, or cancel them"),
     "pack": ("packs.command", "list, show, create, edit, publish or export packs"),
