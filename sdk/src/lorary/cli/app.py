@@ -40,6 +40,8 @@ COMMANDS = {
     "outdated": ("library.projects", "list locked versions that have newer ones or were yanked"),
     "update": ("library.projects", "lock newer versions"),
     "cache": ("library.cache", "list, verify or remove files of the cache"),
+    "scan": ("library.scan", "read the adapters in your folders into an index"),
+    "list": ("library.scan", "list the adapters in your folders"),
     "push": ("adapters.push", "publish files as a version"),
     "uploads": ("account.uploads", "list your uploads, or cancel them"),
     "pack": ("packs.command", "list, show, create, edit, publish or export packs"),
@@ -49,7 +51,7 @@ COMMANDS = {
 #: Aliases that other tools use for a command.
 _SYNONYMS = {
     "clone": "pull", "delete": "withdraw", "download": "pull", "fetch": "pull", "get": "pull",
-    "list": "search", "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
+    "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
     "tag": "alias", "upload": "push",
 }  # fmt: skip
 
