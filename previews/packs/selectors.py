@@ -15,7 +15,16 @@ from django.db.models.functions import RowNumber
 from django.utils.translation import gettext as _
 
 from previews.derived import offered
-from previews.models import Image, Layer, Render, RenderKind, RenderState, Sheet, SheetKind
+from previews.models import (
+    Image,
+    Layer,
+    Render,
+    RenderKind,
+    RenderState,
+    Report,
+    Sheet,
+    SheetKind,
+)
 from previews.pictures.selectors import DIGITS, Picture, Source, pictures_of
 from previews.renders.selectors import Previews, of_renders
 from previews.tryouts.selectors import triable_by
@@ -115,6 +124,23 @@ def sheets_of(viewer: Viewer, version: PackVersion, rating: Maturity) -> dict[st
         name: replace(one, images=tuple(_rated(picture, rating) for picture in one.images))
         for name, one in found.items()
     }
+
+
+def report_of(viewer: Viewer, version: PackVersion, variant: str = "") -> Report | None:
+    """Return the look report of a variant's newest sheet that has one, as a viewer sees it.
+
+    Without a variant, it is that of the first variant with one.
+    """
+    rows = Report.objects.filter(render__in=visible_to(viewer), render__pack_version=version)
+    rows = rows.filter(render__variant=variant) if variant else rows
+    rows = rows.select_related("job", "render__pack_version")
+    return rows.order_by("render__rank", "-render").first()
+
+
+def reports_of(renders: Iterable[int]) -> dict[int, Report]:
+    """Return render id → look report, for sheets that the viewer can see; one query."""
+    rows = Report.objects.filter(render__in=list(renders)).select_related("job")
+    return {row.render_id: row for row in rows if row.render_id is not None}
 
 
 def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:

@@ -140,6 +140,20 @@ def test_pictures_have_the_rating_of_the_highest_part(client: Client, sheet: Ren
     assert f"/media/images/{picture(sheet).pk}.png" not in text(client)
 
 
+def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -> None:
+    assert "Look report" not in text(client)
+    report = packs.report(sheet, state="queued")
+    assert "The look is measured when no other pictures are waiting." in text(client)
+    type(report).objects.update(state="ready")
+    page = text(client)
+    assert "Keeps the subject" in page
+    assert page.count("62 of 100") == 2
+    assert "Measured from the pictures of this sheet with Stable Diffusion 1" in page
+    assert "Silent without" not in page
+    Pack.objects.update(maturity="explicit")  # figures go with the pictures
+    assert "Look report" not in text(client)
+
+
 # --- Files ---------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 
 from hub.pages.adapters.content_rating import rating_at
 from hub.pages.labels import family_label
+from hub.pages.pictures.reports import Panel, panel_of_sheet
 from previews import worker_bases
 from previews.models import OPEN_STATES, RenderState
-from previews.packs.selectors import DrawnSheet, drawn_sheets_of, sheets_of
+from previews.packs.selectors import DrawnSheet, drawn_sheets_of, reports_of, sheets_of
 from previews.pictures.selectors import Picture
 from previews.renders.contact_sheets import jobs_of
 from previews.renders.messages import no_renderer
@@ -23,6 +24,7 @@ from registry.models import JobState, Output
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from previews.models import Report
     from registry.models import Job, Maturity, PackVariant, PackVersion
     from registry.packs.parts import Part
 
@@ -52,6 +54,7 @@ class ShownSheet:
         is_drawing: Whether the contact sheet is being drawn.
         undrawn: Why the contact sheet could not be drawn, empty if it was not tried.
         unserved: Why it cannot be rendered again now, empty if it can or need not.
+        report: The look report; None while it is not begun.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ShownSheet:
     is_drawing: bool
     undrawn: str
     unserved: str
+    report: Panel | None
 
     @property
     def is_open(self) -> bool:
@@ -81,10 +85,11 @@ class ShownSheet:
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """Contact sheets, and the jobs that draw them, by the id of the render."""
+    """Contact sheets, the jobs that draw them and look reports by the id of the render."""
 
     drawn: Mapping[int, DrawnSheet]
     jobs: Mapping[int, Job]
+    reports: Mapping[int, Report]
 
 
 def sheets_context(
@@ -104,7 +109,7 @@ def sheets_context(
     """
     found = sheets_of(request.user, version, rating)
     ids = [one.shown_id for one in found.values() if one.shown_id is not None]
-    about = _About(drawn_sheets_of(ids), jobs_of(ids))
+    about = _About(drawn_sheets_of(ids), jobs_of(ids), reports_of(ids))
     shown = [
         _sheet(variant, found.get(variant.name, Previews()), about)
         for variant in version.variants.all()
@@ -125,6 +130,7 @@ def _sheet(variant: PackVariant, found: Previews, about: _About) -> ShownSheet:
     drawn = about.drawn.get(shown)
     job = about.jobs.get(shown) if drawn is None else None
     is_undrawn = job is not None and job.state in {JobState.FAILED, JobState.CANCELLED}
+    report = about.reports.get(shown)
     is_failed = found.state == RenderState.FAILED
     is_served = not is_failed or bool(worker_bases.base_for(variant.family, variant.output))
     return ShownSheet(
@@ -141,6 +147,7 @@ def _sheet(variant: PackVariant, found: Previews, about: _About) -> ShownSheet:
         is_drawing=job is not None and not is_undrawn and job.state != JobState.DONE,
         undrawn=(job.reason or _("It was cancelled.")) if job and is_undrawn else "",
         unserved="" if is_served else no_renderer(variant.family),
+        report=panel_of_sheet(report, variant.family) if report is not None else None,
     )
 
 
