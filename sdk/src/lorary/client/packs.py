@@ -179,7 +179,7 @@ def path_of(reference: Reference) -> str:
 
 def read_version(session: Session, reference: Reference) -> PackVersion:
     """Ask for a version of a pack; without a rev, for the latest."""
-    return PackVersion.read(session.json("GET", _version_path(reference)))
+    return PackVersion.read(session.json("GET", version_path_of(reference)))
 
 
 def read_or_recall(session: Session, cache: Cache, reference: Reference) -> PackVersion:
@@ -199,7 +199,8 @@ def read_or_recall(session: Session, cache: Cache, reference: Reference) -> Pack
         return version
 
 
-def _version_path(reference: Reference) -> str:
+def version_path_of(reference: Reference) -> str:
+    """Return the path of a version below the API's root, quoted."""
     return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
 
@@ -292,7 +293,7 @@ class Packing:
 
     def restore_pack(self, reference: str | Reference) -> PackVersion:
         """Offer a yanked version again. Raises as `yank_pack`."""
-        path = f"{_version_path(parse(reference))}/yank"
+        path = f"{version_path_of(parse(reference))}/yank"
         return PackVersion.read(self._session.json("DELETE", path))
 
     def withdraw_pack_version(self, reference: str | Reference, reason: str) -> PackVersion:
@@ -306,7 +307,7 @@ class Packing:
         return Pack.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
     def _take_down(self, reference: str | Reference, verb: str, reason: str) -> PackVersion:
-        path = f"{_version_path(parse(reference))}/{verb}"
+        path = f"{version_path_of(parse(reference))}/{verb}"
         data = {"reason": reason}
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
