@@ -44,7 +44,7 @@ def django_db_keepdb(django_db_modify_db_settings: None, django_db_keepdb: bool)
     del django_db_modify_db_settings
     if connection.vendor != "sqlite":
         return django_db_keepdb
-    migrated.copy_to(Path(connection.creation._get_test_db_name()))
+    migrated.copy_to(Path(connection.settings_dict["TEST"]["NAME"]))
     return True
 
 

@@ -20,11 +20,11 @@ import psycopg
 
 from hub.config import prepare
 from tests import migrated
-from tests.migrated import DATABASE, ROOT
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+ROOT = migrated.ROOT
 READY_S, STOP_S = 120.0, 15.0
 #: Databases that a Redis has; hubs take them by turns, so that few share one at a time.
 REDIS_DATABASES = 16
@@ -140,11 +140,11 @@ class RunningHub:
 
     def migrate(self) -> None:
         """Make the tables. Those of a new SQLite database are copied, which saves seconds."""
-        if "LORARY_DATABASE_URL" in self.environ or (self.data / DATABASE).exists():
+        if "LORARY_DATABASE_URL" in self.environ or (self.data / migrated.DATABASE).exists():
             self.manage("migrate", "--verbosity", "0")
             return
         prepare(self.data)
-        migrated.copy_to(self.data / DATABASE)
+        migrated.copy_to(self.data / migrated.DATABASE)
 
     def start(self) -> None:
         """Start and wait until it says that it is ready."""
