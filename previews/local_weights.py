@@ -14,11 +14,11 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
+from lorary.library.variants import HIGH, LOW
 from previews.render import AdapterAbsent, Layer
 from registry import storage
 from registry.errors import NotFound
 from registry.models import File, FileRole, Version
-from registry.versions.variants import HIGH, LOW
 
 if TYPE_CHECKING:
     from previews.render.output.readback import UsedAdapter

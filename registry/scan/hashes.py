@@ -22,11 +22,13 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-#: The bytes that AutoV1 covers: 64 KiB after the first mebibyte.
-_V1_BEGIN, _V1_END = 0x100000, 0x110000
-
-#: Hexadecimal digits of the short forms of AutoV1, sha256 and data_sha256.
-_V1, _V2, _V3 = 8, 10, 12
+from lorary.client.find_by_hash import (
+    AUTOV1_BEGIN,
+    AUTOV1_DIGITS,
+    AUTOV1_END,
+    AUTOV2_DIGITS,
+    AUTOV3_DIGITS,
+)
 
 _BEGINNING = re.compile(r"[0-9a-f]{8,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{1,1024}\Z")
@@ -46,7 +48,7 @@ class WholeHashes:
         """Add the block that begins at this byte of the file."""
         self.sha256.update(block)
         self._crc = zlib.crc32(block, self._crc)
-        window = block[max(0, _V1_BEGIN - begin) : max(0, _V1_END - begin)]
+        window = block[max(0, AUTOV1_BEGIN - begin) : max(0, AUTOV1_END - begin)]
         if window:
             self._has_v1 = True
             self._v1.update(window)
@@ -54,8 +56,8 @@ class WholeHashes:
     def results(self) -> dict[str, str]:
         """Return kind → hash; files that end before AutoV1's window have no AutoV1."""
         sha256, crc = self.sha256.hexdigest(), f"{self._crc:08x}"
-        found = {"sha256": sha256, "autov2": sha256[:_V2], "crc32": crc}
-        return found | ({"autov1": self._v1.hexdigest()[:_V1]} if self._has_v1 else {})
+        found = {"sha256": sha256, "autov2": sha256[:AUTOV2_DIGITS], "crc32": crc}
+        return found | ({"autov1": self._v1.hexdigest()[:AUTOV1_DIGITS]} if self._has_v1 else {})
 
 
 class DataHashes:
@@ -82,7 +84,7 @@ class DataHashes:
         found = {"blake3": self._all.hexdigest()}
         if self._start is not None:
             data = self._data.hexdigest()
-            found |= {"data_sha256": data, "autov3": data[:_V3]}
+            found |= {"data_sha256": data, "autov3": data[:AUTOV3_DIGITS]}
         return found
 
 
@@ -107,12 +109,12 @@ def forms_of(text: str) -> list[Form]:
     value = _PREFIX.sub("", text.strip().lower(), count=1)
     if not _HEX.match(value):
         return []
-    if len(value) == _V1:
+    if len(value) == AUTOV1_DIGITS:
         crcs = dict.fromkeys((value, swapped(value)))
         return [Form("autov1", value), *(Form("crc32", crc) for crc in crcs)]
     kinds = {
-        _V2: ("autov2",),
-        _V3: ("autov3",),
+        AUTOV2_DIGITS: ("autov2",),
+        AUTOV3_DIGITS: ("autov3",),
         64: ("sha256", "data_sha256", "blake3", "tensors", "weights_f16", "weights_bf16"),
     }.get(len(value), ())
     return [Form(kind, value) for kind in kinds]

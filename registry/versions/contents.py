@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from django.utils.translation import gettext as _
 
+from lorary.library.variants import HIGH, LOW, superseded_in, variants_of
 from registry.adapters import manifests
 from registry.adapters.manifests import Entry
 from registry.blobs import selectors as blob_selectors
@@ -13,7 +14,6 @@ from registry.errors import Invalid, UploadIncomplete, UploadNotReady, UploadRef
 from registry.models import Blob, FileRole, Revision, Upload, UploadState, User
 from registry.uploads import check, parts
 from registry.versions import revisions
-from registry.versions.variants import HIGH, LOW, superseded_in, variants_of
 
 MAX_FILES = 64
 #: Path of the file whose text is an adapter's card.

@@ -10,11 +10,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
+from lorary.library import variants
 from registry.blobs.anatomies import Facts, facts_of
 from registry.errors import Invalid
 from registry.models import File, Version
 from registry.versions import selectors as version_selectors
-from registry.versions import variants
 
 MAX_TRIGGER_WORDS = 32
 STRENGTH_LIMIT = 10.0

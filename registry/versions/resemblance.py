@@ -16,9 +16,9 @@ from typing import Any
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 
 from lorary.anatomy.claims.vocabulary import covers
+from lorary.library.variants import is_generic, run_of
 from registry.accounts.permissions import writable_by
 from registry.models import Adapter, File, User
-from registry.versions.variants import is_generic, run_of
 
 Document = Mapping[str, Any]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.anatomy import inspect_bytes
+from lorary.library.variants import run_of
 from registry.adapters import services as adapters
 from registry.models import Membership, Namespace, NamespaceKind, Role
 from registry.publication import services as publication
 from registry.versions import resemblance
-from registry.versions.variants import run_of
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.library.variants import HIGH, LOW, variants_of
 from registry.publication import services as publication
 from registry.versions import reinspect
 from registry.versions.details import Details
-from registry.versions.variants import HIGH, LOW, variants_of
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from hub.pages import links
 from lorary.anatomy import Finding as Result
+from lorary.library.variants import HIGH, LOW
 from registry.blobs import selectors as blob_selectors
 from registry.models import Blob, File, Finding, HashKind, Version
 from registry.scan.hashes import swapped
-from registry.versions.variants import HIGH, LOW
 
 Document = Mapping[str, Any]
 

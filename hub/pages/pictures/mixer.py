@@ -125,18 +125,21 @@ def mixer(request: HttpRequest) -> HttpResponse:
     mix = mixes.parse(data)
     has_verbs = any(name in data for name in _VERBS)
     is_sent = request.method == "POST"
-    is_search = bool(mix.q) and "do" not in data  # Enter in the search field
+    # Enter in the search field; what was searched before may still be in it.
+    is_search = mix.q not in ("", sent.get("searched", "")) and "do" not in data
     if is_sent and not has_verbs and not is_search and sent.get("do") != "search":
         return _pressed(request, mix, sent.get("do", ""))
     found = mixer_of(request.user, mix, data if has_verbs else None)
-    if (is_sent or has_verbs) and not found.faults:
+    if (is_sent or has_verbs) and not found.faults and not found.mix.is_long:
         return _redirect_to(found.mix)
-    return _page(request, found, status=400 if is_sent else 200)
+    return _page(request, found, status=400 if is_sent and found.faults else 200)
 
 
 def _pressed(request: HttpRequest, mix: Mix, do: str) -> HttpResponse:
     """Do what a button for the whole mix says: save it as a pack, or request its pictures."""
     if do == "pack":
+        if mix.is_long:
+            return _refuse_to_leave(request, mixer_of(request.user, mix, is_asked=True))
         return redirect(f"{reverse('mixer-pack')}?{mix.query}")
     if do == "fresh":
         mix = replace(mix, fields={**mix.fields, "seed": ""})
@@ -155,6 +158,8 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
             first = tryouts.create_group(actor=user, requests=wanted, mix=query)
             return redirect("tryout", first.key)
         except Unauthenticated:
+            if found.mix.is_long:
+                return _refuse_to_leave(request, found)
             place = f"{reverse('signin')}?{_next(found.mix)}"
             if "HX-Request" in request.headers:  # the session ended while the page was open
                 return HttpResponse(headers={"HX-Redirect": place})
@@ -169,6 +174,14 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
     return response
 
 
+def _refuse_to_leave(request: HttpRequest, found: Mixer) -> HttpResponse:
+    """Show the page again: the next one would lose texts that are too long for an address."""
+    text = _("Prompt, template and negative prompt are too long to be taken to the next page. "
+             "Shorten them.")  # fmt: skip
+    found.form.add_error(None, text)
+    return _page(request, found, status=400)
+
+
 def _next(mix: Mix) -> str:
     query = QueryDict(mutable=True)
     query["next"] = _address(mix)
@@ -176,7 +189,7 @@ def _next(mix: Mix) -> str:
 
 
 def _address(mix: Mix) -> str:
-    return f"{reverse('mixer')}?{mix.query}" if mix.query else reverse("mixer")
+    return f"{reverse('mixer')}?{mix.address}" if mix.address else reverse("mixer")
 
 
 def _redirect_to(mix: Mix) -> HttpResponse:
@@ -204,7 +217,7 @@ def _page(
     if group:
         context |= _result(request, group, rendered or found.mix)
     response = render(request, "mixer/page.html", context, status=status)
-    if status != 200:  # a script shows the state of what was refused
+    if status != 200 or (found.mix.is_long and not group):  # a script shows this state
         response.headers["HX-Push-Url"] = _address(found.mix)
     return response
 

@@ -143,6 +143,7 @@ def previews_context(
         "chosen_base": chosen,
         "films": [] if is_veiled else films,
         "films_poll_s": max((one.poll_s for one in films), default=0),
+        "can_render_films": is_owner and bool(worker_bases.base_for(version.family, Output.VIDEO)),
         "is_all_films": is_film and is_complete,
         "rating": rating,
         "is_veiled": is_veiled,

@@ -32,12 +32,12 @@ from hub.templatetags.lorary import size
 from lorary.anatomy import display_names
 from lorary.anatomy.claims.base_models import FILE_NAME
 from lorary.anatomy.claims.vocabulary import covers
+from lorary.library.variants import is_generic, without_version
 from registry.blobs.anatomies import claimed_family, undecided_families
 from registry.errors import LoraryError, TooLarge
 from registry.models import Adapter, Upload
 from registry.names import check_path
 from registry.scan import checks
-from registry.versions.variants import is_generic, without_version
 
 Document = Mapping[str, Any]
 

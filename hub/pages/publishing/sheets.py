@@ -20,11 +20,11 @@ from hub.pages.adapters.version_forms import PublishForm, VersionForm
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Reading, Word
 from hub.pages.publishing.suggestions import kind_proof, suggest, tags_of
+from lorary.library.variants import run_of
 from registry.models import Adapter, User
 from registry.names import key_of
 from registry.versions import resemblance
 from registry.versions.resemblance import Resemblance
-from registry.versions.variants import run_of
 
 #: Fields that are always visible; the others are in a closed section until one of them has an
 #: error.

@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import lorary
 from lorary.cli.command import Command, Parser, UsageError
@@ -39,6 +39,9 @@ COMMANDS = {
     "verify": ("library.projects", "compare the local files with lorary.lock"),
     "outdated": ("library.projects", "list locked versions that have newer ones or were yanked"),
     "update": ("library.projects", "lock newer versions"),
+    "cache": ("library.cache", "list, verify or remove files of the cache"),
+    "scan": ("library.scan", "read the adapters in your folders into an index"),
+    "list": ("library.scan", "list the adapters in your folders"),
     "push": ("adapters.push", "publish files as a version"),
     "uploads": ("account.uploads", "list your uploads, or cancel them"),
     "pack": ("packs.command", "list, show, create, edit, publish or export packs"),
@@ -48,7 +51,7 @@ COMMANDS = {
 #: Aliases that other tools use for a command.
 _SYNONYMS = {
     "clone": "pull", "delete": "withdraw", "download": "pull", "fetch": "pull", "get": "pull",
-    "list": "search", "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
+    "publish": "push", "remove": "withdraw", "render": "try", "show": "info",
     "tag": "alias", "upload": "push",
 }  # fmt: skip
 
@@ -57,6 +60,8 @@ _EPILOG = """environment:
                     http://127.0.0.1:8000)
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
+  LORARY_OFFLINE    1 forbids connections: only what is here is used
+  LORARY_CACHE      off keeps no copies: downloads are written straight to their folder
   LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
 
 exit codes:
@@ -114,12 +119,27 @@ def _run(words: Sequence[str]) -> int:
     sub.add_argument(
         "--json", action="store_true", help="one compact JSON line per result on standard output"
     )
+    sub.add_argument(
+        "--offline", action="store_true", help="open no connections, as with LORARY_OFFLINE=1"
+    )
     command.configure(sub)
     words = list(words)
     words.remove(name)
     arguments = sub.parse_intermixed_args(words)
     importlib.import_module("lorary.cli.output.messages").show_log()
-    return command.run(arguments)
+    with _offline() if arguments.offline else contextlib.nullcontext():
+        return command.run(arguments)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Forbid connections, also in processes that the command starts."""
+    before = os.environ.get("LORARY_OFFLINE", "")
+    os.environ["LORARY_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["LORARY_OFFLINE"] = before
 
 
 def _unknown(name: str) -> str:

@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound
 from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version
 from lorary.client.names import Reference
-from lorary.client.progress import OnProgress, Progress
+from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import BLOCK_BYTES
 from lorary.safetensors import HeaderError, read_header
 
@@ -101,12 +101,12 @@ class Found:
 
 def find(session: Session, hashes: tuple[str, ...]) -> tuple[Match, ...]:
     """Return the files that match any of these hashes; matches of the first hash come first."""
-    return _joined(hashes, _HashFinder(session).ask(hashes))
+    return joined(hashes, HashFinder(session).ask(hashes))
 
 
 def find_hashes(session: Session, hashes: Sequence[str]) -> dict[str, list[Match]]:
     """Return hash → matches; one request asks for as many hashes as the hub accepts."""
-    return _HashFinder(session).ask(hashes)
+    return HashFinder(session).ask(hashes)
 
 
 def find_all(
@@ -117,7 +117,7 @@ def find_all(
     Files are hashed on all processors. A request is sent when it is full, or when the next file
     takes long. A file that cannot be read does not stop the others.
     """
-    finder, stop = _HashFinder(session), threading.Event()
+    finder, stop = HashFinder(session), threading.Event()
 
     def report(progress: Progress) -> None:
         if stop.is_set():
@@ -130,7 +130,7 @@ def find_all(
         except LoraryError as error:
             return error
 
-    with ThreadPoolExecutor(_processors(), "lorary-hash") as pool:
+    with ThreadPoolExecutor(processors(), "lorary-hash") as pool:
         jobs = [(what, pool.submit(read, what)) for what in wanted]
         try:
             for batch in _batches(jobs, finder):
@@ -145,7 +145,7 @@ class _Stopped(Exception):
 
 
 def _batches(
-    jobs: Sequence[tuple[str | Path, Future[_Hashed]]], finder: _HashFinder
+    jobs: Sequence[tuple[str | Path, Future[_Hashed]]], finder: HashFinder
 ) -> Iterator[list[tuple[str | Path, _Hashed]]]:
     """Yield batches of hashed files: full ones, or earlier if the next file takes long."""
     batch: list[tuple[str | Path, _Hashed]] = []
@@ -162,12 +162,18 @@ def _batches(
         yield batch
 
 
-class _HashFinder:
-    """Looks up hashes on a hub, as many per request as it accepts."""
+class HashFinder:
+    """Looks up hashes on a hub, as many per request as it accepts.
+
+    Attributes:
+        limit: Maximum number of hashes per request.
+        requests: Number of requests that were sent.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.limit = MAX_HASHES
+        self.requests = 0
 
     def answer(self, batch: Sequence[tuple[str | Path, _Hashed]]) -> Iterator[Found]:
         """Yield what the hub knows about hashed files."""
@@ -177,7 +183,7 @@ class _HashFinder:
             if isinstance(read, LoraryError):
                 yield Found(what, error=read)
             else:
-                yield Found(what, _joined(read, known))
+                yield Found(what, joined(read, known))
 
     def ask(self, hashes: Sequence[str]) -> dict[str, list[Match]]:
         """Return a mapping of hash to matches.
@@ -201,6 +207,7 @@ class _HashFinder:
 
     def _ask(self, hashes: Sequence[str]) -> dict[str, list[Match]]:
         data = {"hashes": list(hashes)}
+        self.requests += 1
         answer = self._session.json("POST", "hashes", data=data, is_repeatable=True)
         results = [Record(item, "result") for item in Record(answer, "answer").items("results")]
         return {
@@ -209,7 +216,7 @@ class _HashFinder:
         }
 
 
-def _joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Match, ...]:
+def joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Match, ...]:
     """Return the matches of several hashes of one file, without duplicates."""
     found: dict[tuple[str, str, str], Match] = {}
     for text in hashes:
@@ -242,10 +249,32 @@ def reference_of(session: Session, text: str | Reference) -> Reference:
     return Reference(adapter.owner, adapter.name, best.name)
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Digests(NamedTuple):
+    """Digests of a file, as hexadecimal digits.
+
+    Attributes:
+        sha256: Of the whole file; its first ten digits are AutoV2.
+        data: The SHA-256 of what follows the header; its first twelve digits are AutoV3. Empty for
+            a file without tensors.
+        autov1: Of 64 KiB, 1 MiB from the start; empty for smaller files.
+    """
+
+    sha256: str
+    data: str = ""
+    autov1: str = ""
+
+
+#: The bytes that AutoV1 covers.
+AUTOV1_BEGIN, AUTOV1_END = 0x100000, 0x110000
+#: Numbers of digits of the short forms.
+AUTOV1_DIGITS, AUTOV2_DIGITS, AUTOV3_DIGITS = 8, 10, 12
 
 
 def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
@@ -254,26 +283,41 @@ def hashes_of(path: Path, on_progress: OnProgress) -> tuple[str, ...]:
     Raises:
         FileMissing: the file cannot be read.
     """
+    found = digests_of(path, on_progress)
+    return (found.sha256, found.data) if found.data else (found.sha256,)
+
+
+def digests_of(path: Path, on_progress: OnProgress = silent) -> Digests:
+    """Return the digests of a file; it is read once.
+
+    Raises:
+        FileMissing: the file cannot be read.
+    """
     try:
         with FileIO(path, "r") as file:
-            return _hashes(path, file, on_progress)
+            return _digests(path, file, on_progress)
     except (OSError, ValueError) as error:  # a null byte in a name raises ValueError
         reason = getattr(error, "strerror", None) or error
         message = f"{path} cannot be read: {reason}."
         raise FileMissing(message) from error
 
 
-def _hashes(path: Path, file: FileIO, on_progress: OnProgress) -> tuple[str, ...]:
+def _digests(path: Path, file: FileIO, on_progress: OnProgress) -> Digests:
     size = path.stat().st_size
     try:
         start = read_header(path).data_start
     except HeaderError:  # no weights, or damaged: the hub may still know the whole file
         start = size
-    whole, data = hashlib.sha256(), hashlib.sha256()
+    whole, data, old = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     view, done = memoryview(bytearray(BLOCK_BYTES)), 0
     while count := file.readinto(view):
         whole.update(view[:count])
         data.update(view[max(0, start - done) : count])
+        old.update(view[:count][max(0, AUTOV1_BEGIN - done) : max(0, AUTOV1_END - done)])
         done += count
         on_progress(Progress("hash", path.name, done, size))
-    return (whole.hexdigest(), data.hexdigest()) if done > start else (whole.hexdigest(),)
+    return Digests(
+        whole.hexdigest(),
+        data.hexdigest() if done > start else "",
+        old.hexdigest()[:AUTOV1_DIGITS] if done > AUTOV1_BEGIN else "",
+    )

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.errors import BadAnswer
+from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
+from lorary.client.transfers.cache import not_cached
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -178,10 +179,28 @@ def path_of(reference: Reference) -> str:
 
 def read_version(session: Session, reference: Reference) -> PackVersion:
     """Return a version of a pack; without a rev, the latest."""
-    return PackVersion.read(session.json("GET", _version_path(reference)))
+    return PackVersion.read(session.json("GET", version_path_of(reference)))
 
 
-def _version_path(reference: Reference) -> str:
+def read_or_recall(session: Session, cache: Cache, reference: Reference) -> PackVersion:
+    """Return a version; if the hub is unreachable, what the cache knows of it.
+
+    Raises:
+        Unreachable: the name may have moved since, or this version was never pulled here.
+    """
+    try:
+        return read_version(session, reference)
+    except Unreachable as failure:
+        try:
+            version = PackVersion.read(cache.recall_pack(session.endpoint, reference))
+        except BadAnswer:
+            names = cache.remembered("pack-versions", session.endpoint, reference)
+            raise not_cached(failure, reference, names) from failure
+        return version
+
+
+def version_path_of(reference: Reference) -> str:
+    """Return the path of a version below the API's root, quoted."""
     return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
 
@@ -226,7 +245,7 @@ class Packing:
 
     def pack_version(self, reference: str | Reference) -> PackVersion:
         """Return one version with its variants and parts; the latest without a version."""
-        return read_version(self._session, parse(reference))
+        return read_or_recall(self._session, self._cache, parse(reference))
 
     def create_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
         """Create a pack without versions.
@@ -274,7 +293,7 @@ class Packing:
 
     def restore_pack(self, reference: str | Reference) -> PackVersion:
         """Restore a yanked version; see `yank_pack`."""
-        path = f"{_version_path(parse(reference))}/yank"
+        path = f"{version_path_of(parse(reference))}/yank"
         return PackVersion.read(self._session.json("DELETE", path))
 
     def withdraw_pack_version(self, reference: str | Reference, reason: str) -> PackVersion:
@@ -288,7 +307,7 @@ class Packing:
         return Pack.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
     def _take_down(self, reference: str | Reference, verb: str, reason: str) -> PackVersion:
-        path = f"{_version_path(parse(reference))}/{verb}"
+        path = f"{version_path_of(parse(reference))}/{verb}"
         data = {"reason": reason}
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
 

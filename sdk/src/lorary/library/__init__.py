@@ -1,4 +1,4 @@
-"""A folder of adapters that is described by ``lorary.toml`` and pinned by ``lorary.lock``.
+"""Folders of adapters: those that ``lorary.toml`` describes, and those that people have.
 
 Importing this package is cheap: everything below is loaded at its first use.
 """
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     )
     from lorary.library.checking import Checked, Outdated, outdated, verify
     from lorary.library.hubs import Hubs
+    from lorary.library.index.database import Index
+    from lorary.library.index.listing import Filters, Row, rows
+    from lorary.library.index.scanning import Scanned, scan
     from lorary.library.layouts import LAYOUTS
     from lorary.library.lockfile import Lock, LockedFile, LockedPack
     from lorary.library.locking import Locked
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYOUTS",
     "Checked",
+    "Filters",
     "Hubs",
+    "Index",
     "Lock",
     "Locked",
     "LockedFile",
@@ -41,6 +46,8 @@ __all__ = [
     "Options",
     "Outdated",
     "Project",
+    "Row",
+    "Scanned",
     "Step",
     "Synced",
     "Wish",
@@ -49,6 +56,8 @@ __all__ = [
     "load",
     "lock",
     "outdated",
+    "rows",
+    "scan",
     "start",
     "steps_of",
     "sync",
@@ -58,9 +67,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LAYOUTS": "lorary.library.layouts",
     "Checked": "lorary.library.checking",
+    "Filters": "lorary.library.index.listing",
     "Hubs": "lorary.library.hubs",
+    "Index": "lorary.library.index.database",
+    "LAYOUTS": "lorary.library.layouts",
     "Lock": "lorary.library.lockfile",
     "Locked": "lorary.library.locking",
     "LockedFile": "lorary.library.lockfile",
@@ -68,6 +79,8 @@ _HOMES = {
     "Options": "lorary.library.syncing",
     "Outdated": "lorary.library.checking",
     "Project": "lorary.library.project",
+    "Row": "lorary.library.index.listing",
+    "Scanned": "lorary.library.index.scanning",
     "Step": "lorary.library.syncing",
     "Synced": "lorary.library.calls",
     "Wish": "lorary.library.project",
@@ -76,6 +89,8 @@ _HOMES = {
     "load": "lorary.library.calls",
     "lock": "lorary.library.calls",
     "outdated": "lorary.library.checking",
+    "rows": "lorary.library.index.listing",
+    "scan": "lorary.library.index.scanning",
     "start": "lorary.library.calls",
     "steps_of": "lorary.library.calls",
     "sync": "lorary.library.calls",

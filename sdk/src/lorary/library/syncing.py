@@ -90,6 +90,7 @@ class Sync:
         self._owner = os.fspath(project.folder.resolve() / LOCK)
         self._base = LAYOUTS[lock.layout]
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
+        self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
@@ -166,7 +167,7 @@ class Sync:
     def _check(self, wanted: Sequence[Step]) -> None:
         """Check folder and disks before anything is downloaded."""
         self._folder.check()
-        cache = self._hubs.cache
+        cache = self._cache
         files = list({_row(step).sha256: _file(_row(step)) for step in wanted}.values())
         require_room(cache.root, sum(map(cache.missing_bytes, files)))
         devices = {existing(place).stat().st_dev for place in (cache.root, self._folder.root)}
@@ -205,7 +206,7 @@ class Sync:
         row = _row(step)
         session = self._hubs.session(row.hub)
         rehash = self._options.verify
-        return fetch(session, self._hubs.cache, _file(row), rehash=rehash, on_progress=on_progress)
+        return fetch(session, self._cache, _file(row), rehash=rehash, on_progress=on_progress)
 
     def _place(self, batch: Sequence[Step]) -> Iterator[Step]:
         """Place downloaded files, unless another process has put something there meanwhile."""
@@ -227,6 +228,7 @@ class Sync:
             for name, step in ready.items():
                 ready[name] = self._put(name, step)
             self._folder.save()
+            self._cache.discard([_row(step).sha256 for step in batch])
         yield from ready.values()
 
     def _put(self, name: str, step: Step) -> Step:
@@ -234,7 +236,9 @@ class Sync:
         if step.action not in {"add", "replace"}:
             return replace(step, action="add") if step.action == "here" else step
         try:
-            place_blob(self._hubs.cache, row.sha256, step.local_path)
+            place_blob(
+                self._cache, row.sha256, step.local_path, refetch=lambda: self._fetch(step, silent)
+            )
         except LoraryError as error:
             return replace(step, action="failed", error=error)
         mtime_ns = step.local_path.stat().st_mtime_ns
@@ -286,7 +290,6 @@ class Sync:
 
     def _describe(self) -> Iterator[Step]:
         """Write how each pack is used to a file beside its weights, once these are there."""
-        written: dict[str, Entry] = {}
         for name, pack in self._packs.items():
             files = {row.sha256: place for row, place in self._places() if pack.name in row.packs}
             if not self._options.dry_run and not all(map(Path.is_file, files.values())):
@@ -298,15 +301,11 @@ class Sync:
             try:
                 step = replace(step, action=description.action())
                 if step.action != "here" and not self._options.dry_run:
-                    entry = description.write(self._hubs.session(pack.hub))
-                    written[name] = replace(entry, lock=self._owner)
+                    content = description.content(self._hubs.session(pack.hub), self._cache)
+                    self._folder.write(name, description.entry(self._owner), content)
             except LoraryError as error:
                 step = replace(step, action="failed", error=error)
             yield step
-        if written:
-            with self._folder.locked():
-                self._folder.entries |= written
-                self._folder.save()
 
     def _places(self) -> Iterator[tuple[LockedFile, Path]]:
         return ((row, self._folder.place(name)) for name, row in self._rows.items())
@@ -353,7 +352,8 @@ class Sync:
     def _leftover(self, folder: Folder, base: str, name: str) -> Step:
         """Return what to do with a file that is no longer locked; an edited one stays."""
         entry, place = folder.entries[name], folder.place(name)
-        is_intact = self._options.prune and _digest(place) == entry.sha256
+        ours = {entry.sha256, entry.replaces} - {""}
+        is_intact = self._options.prune and _digest(place) in ours
         path = f"{base}/{name}".lstrip("/")
         return Step("remove" if is_intact else "leave", path, place, version=entry.version)
 

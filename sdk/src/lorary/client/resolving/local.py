@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_hash import hashes_of
-from lorary.client.progress import Progress
+from lorary.client.find_by_hash import Digests, digests_of
+from lorary.client.progress import Total
 from lorary.client.transfers.folders import Folder
 from lorary.pictures.claims.facts import WEIGHT_ENDINGS, without_ending
 
@@ -28,13 +27,6 @@ _OF_FILE, _OF_DATA = ("sha256", "autov2"), ("data_sha256", "autov3")
 
 #: Kinds that can be computed here; BLAKE3 needs a package, and CRC-32 proves nothing.
 COMPUTED = frozenset({*_OF_FILE, *_OF_DATA})
-
-
-class Digests(NamedTuple):
-    """Digests of a file; ``data`` is empty if they are not known."""
-
-    sha256: str
-    data: str = ""
 
 
 class LocalFiles:
@@ -93,7 +85,7 @@ class LocalFiles:
     def hash_all(self) -> None:
         """Hash all files that are not hashed yet, on all processors."""
         rest = [path for path in self.paths if path not in self._digests]
-        total = _Total(len(rest), sum(map(_size, rest)), self._on_progress)
+        total = Total(f"{len(rest):,} files", sum(map(_size, rest)), self._on_progress)
         with ThreadPoolExecutor(os.cpu_count() or 1, "lorary-hash") as pool:
             found = pool.map(lambda path: _hashed(path, total.part()), rest)
             self._digests.update(zip(rest, found, strict=True))
@@ -107,33 +99,9 @@ class LocalFiles:
         return None
 
 
-class _Total:
-    """Reports the bytes of several files that are hashed at the same time as one progress."""
-
-    def __init__(self, count: int, size_bytes: int, on_progress: OnProgress) -> None:
-        self._name = f"{count:,} files"
-        self._size_bytes = size_bytes
-        self._on_progress = on_progress
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def part(self) -> OnProgress:
-        """Return the function that one file reports to."""
-        before = 0
-
-        def report(update: Progress) -> None:
-            nonlocal before
-            with self._lock:
-                self._done += update.done - before
-                before = update.done
-                self._on_progress(Progress("hash", self._name, self._done, self._size_bytes))
-
-        return report
-
-
 def _hashed(path: Path, on_progress: OnProgress) -> Digests | None:
     try:
-        return Digests(*hashes_of(path, on_progress))
+        return digests_of(path, on_progress)
     except LoraryError:
         return None
 

@@ -14,6 +14,7 @@ from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.client.packs import PREFIX
+from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:
     if version.state == "yanked":
         reason = version.reason or "no reason given"
         note(f"lorary: {pulled.adapter} {version.name} was yanked: {plain(reason)}")
-    if pulled.is_offline:
+    if pulled.is_offline and not is_offline():
         note(
             f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} comes from "
             "the cache, as it was when it was last pulled"

@@ -12,6 +12,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, note, plain, show, table
 from lorary.client import LoraryError
+from lorary.client.errors import Offline
 from lorary.library.adding import add_adapters
 from lorary.library.project import PROJECT
 
@@ -70,7 +71,8 @@ def _resolve(args: Namespace) -> int:
         return UNREADABLE
     if all(one.state == "here" for one in answer.references):
         return 0
-    return NOT_HERE if answer.failure is None else UNREACHABLE
+    is_offline = answer.failure is None or isinstance(answer.failure, Offline)
+    return NOT_HERE if is_offline else UNREACHABLE
 
 
 def _folder_of_project() -> list[str]:

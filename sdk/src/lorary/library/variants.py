@@ -76,6 +76,13 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
     return _checkpoints(weights) | halves | _earlier(weights, halves)
 
 
+def half_of(path: str, document: Document, declared: str = "") -> str:
+    """Return ``high-noise`` or ``low-noise``, by the name or else the header; "" for neither."""
+    if not _can_be_half(document, declared):
+        return ""
+    return _stated(_HUMP.sub("_", path).casefold()) or _claimed(document)
+
+
 def run_of(path: str, document: Document) -> str:
     """Return the common part of the file names of a training run, without epoch, step and half.
 
@@ -83,7 +90,7 @@ def run_of(path: str, document: Document) -> str:
     if it can be half of a pair.
     """
     name = _COPY.sub("", path.rpartition("/")[2].rpartition(".")[0])
-    name = _HUMP.sub("_", _place_of(f"{name}.safetensors").run).casefold()
+    name = _HUMP.sub("_", checkpoint_of(f"{name}.safetensors").run).casefold()
     if _can_be_half(document, ""):
         name = _HALF.sub("", _EXPLICIT.sub("", name))
     return _BETWEEN.sub(" ", name).strip()
@@ -94,7 +101,7 @@ def without_version(name: str) -> str:
 
     ``Noir_ink_v2-000010 (1)`` → ``Noir_ink``.
     """
-    run = _place_of(f"{_COPY.sub('', name.strip())}.safetensors").run
+    run = checkpoint_of(f"{_COPY.sub('', name.strip())}.safetensors").run
     return _VERSION.sub("", run) or run
 
 
@@ -112,7 +119,7 @@ def half_family(variant: str, candidates: Iterable[str]) -> str:
     return _OF_HALVES if variant in {HIGH, LOW} and is_open else ""
 
 
-class _Place(NamedTuple):
+class Checkpoint(NamedTuple):
     """The place of a checkpoint in its run; ``number`` is None for the final one."""
 
     run: str
@@ -121,26 +128,33 @@ class _Place(NamedTuple):
 
     @property
     def variant(self) -> str:
+        """``epoch-4``, ``step-500`` or ``final``."""
         return FINAL if self.number is None else f"{self.unit}-{self.number}"
 
+    @property
+    def order(self) -> float:
+        """Its place in the order of its run."""
+        return float("inf") if self.number is None else self.number
 
-def _place_of(path: str) -> _Place:
+
+def checkpoint_of(path: str) -> Checkpoint:
+    """Return the place of a file in its run, by its name."""
     stem = path.rpartition(".")[0]
     if folder := _FOLDER.search(stem):
         run = f"{stem[: folder.start()]}/{stem[folder.end() :]}".strip("/")
-        return _Place(run, "step", int(folder[1]))
+        return Checkpoint(run, "step", int(folder[1]))
     for unit, form in (("step", _STEP), ("epoch", _EPOCH)):
         if found := form.search(stem):
             number = next(int(text) for text in found.groups() if text is not None)
-            return _Place(stem[: found.start()], unit, number)
-    return _Place(stem)
+            return Checkpoint(stem[: found.start()], unit, number)
+    return Checkpoint(stem)
 
 
-def _runs(paths: Iterable[str]) -> Iterator[dict[str, _Place]]:
+def _runs(paths: Iterable[str]) -> Iterator[dict[str, Checkpoint]]:
     """Yield the runs that have several checkpoints."""
-    runs: defaultdict[str, dict[str, _Place]] = defaultdict(dict)
+    runs: defaultdict[str, dict[str, Checkpoint]] = defaultdict(dict)
     for path in paths:
-        place = _place_of(path)
+        place = checkpoint_of(path)
         runs[place.run][path] = place
     for run in runs.values():
         if len({place.variant for place in run.values()}) == len(run) > 1:
@@ -155,13 +169,9 @@ def superseded_in(paths: Iterable[str]) -> set[str]:
     """Return the checkpoints that are superseded by a later one."""
     found = set()
     for run in _runs(paths):
-        last = max(run, key=lambda path: _order(run[path]))
+        last = max(run, key=lambda path: run[path].order)
         found |= run.keys() - {last}
     return found
-
-
-def _order(place: _Place) -> float:
-    return float("inf") if place.number is None else place.number
 
 
 def _earlier(paths: Iterable[str], halves: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,201 @@
+"""scan, list."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import library
+from lorary.anatomy import FAMILIES
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.output.progress import meter
+from lorary.cli.output.text import count_bytes, emit, note, plain, show, table
+from lorary.client.config import home_of
+
+if TYPE_CHECKING:
+    from lorary.library.index.listing import Filters, Row
+    from lorary.library.index.scanning import Scanned
+
+_KEPT = "What was read is kept. Run the same command again to go on."
+_PAGE = 200  # rows of a table whose columns are aligned together
+
+
+def roots_of(words: Sequence[str]) -> list[Path]:
+    """Return absolute paths; links stay as they are, so that files keep the paths people know."""
+    return [Path(word).expanduser().absolute() for word in words]
+
+
+def _configure_scan(parser: Parser) -> None:
+    parser.add_argument(
+        "places", nargs="+", metavar="DIR", help="folders, which are scanned with their subfolders"
+    )
+    parser.add_argument(
+        "--no-hub", action="store_true", help="do not ask the hub which of the files it has"
+    )
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="ask the hub again for files that it was asked for in the last day",
+    )
+    add_endpoint(parser)
+
+
+def _scan(args: Namespace) -> int:
+    roots = roots_of(args.places)
+    with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
+        session = None if args.no_hub else hubs.session()
+        with meter(lambda _: _KEPT) as draw:
+            scanned = library.scan(index, roots, session, refresh=args.refresh, on_progress=draw)
+        if scanned.failure is not None:
+            note(f"lorary: the hub was not asked: {plain(scanned.failure.detail)}")
+        for fault in scanned.folders:
+            note(f"lorary: {plain(fault.message)} The index keeps what it has of this folder.")
+        filters = library.Filters(roots=roots, run=scanned.run)
+        if args.json:
+            for row in library.rows(index, hubs.default, filters):
+                emit(row.to_dict())
+        else:
+            _show_scan(scanned, library.rows(index, hubs.default, library.Filters(roots=roots)))
+    return 0
+
+
+def _show_scan(scanned: Scanned, rows: Iterator[Row]) -> None:
+    counts = scanned.counts
+    show(
+        f"{counts.files:,} files: {counts.new:,} new, {counts.changed:,} changed, "
+        f"{counts.unchanged:,} unchanged, {counts.gone:,} gone. {scanned.read:,} were read."
+    )
+    found: Counter[str] = Counter()
+    for row in rows:
+        found.update(_findings(row))
+        if row.error is not None:
+            note(f"lorary: {plain(row.path)}: {plain(row.error[1])}")
+    lines = [(word, f"{found[key]:,}", hint) for key, word, hint in _SUMMARY if found[key]]
+    show(table(lines) if lines else [])
+
+
+_SUMMARY = (
+    ("hub", "on the hub", ""),
+    ("not_on_hub", "not on the hub", "lorary list --not-on-hub"),
+    ("duplicates", "duplicates", "lorary list --duplicates"),
+    ("missing_triggers", "without trigger words", "lorary list --missing-triggers"),
+    ("broken", "cannot be read", "lorary list --broken"),
+)
+
+
+def _findings(row: Row) -> Iterator[str]:
+    if row.matches is not None:
+        yield "hub" if row.matches else "not_on_hub"
+    if row.same_bytes or row.same_tensors:
+        yield "duplicates"
+    if row.kind == "adapter" and not row.has_words:
+        yield "missing_triggers"
+    if row.error is not None:
+        yield "broken"
+
+
+def _configure_list(parser: Parser) -> None:
+    parser.add_argument(
+        "places", nargs="*", metavar="DIR", help="only files in these folders; default: all"
+    )
+    parser.add_argument(
+        "--family", default="", metavar="FAMILY", help="only files for this base model"
+    )
+    for name, what in (
+        ("missing-triggers", "adapters whose trigger words are not known"),
+        ("duplicates", "files with the bytes or the tensors of another file"),
+        ("not-on-hub", "files that the hub does not have"),
+        ("broken", "files that cannot be read"),
+    ):
+        parser.add_argument(f"--{name}", action="store_true", help=f"only {what}")
+    add_endpoint(parser)
+
+
+def _list(args: Namespace) -> int:
+    if args.family and args.family not in FAMILIES:
+        message = f"--family must be one of: {', '.join(FAMILIES)}"
+        raise UsageError(message)
+    filters = library.Filters(
+        roots=roots_of(args.places),
+        family=args.family,
+        missing_triggers=args.missing_triggers,
+        duplicates=args.duplicates,
+        not_on_hub=args.not_on_hub,
+        broken=args.broken,
+    )
+    with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
+        rows = library.rows(index, hubs.default, filters)
+        if args.json:
+            for row in rows:
+                emit(row.to_dict())
+            return 0
+        _show_list(rows, filters)
+    return 0
+
+
+def _show_list(rows: Iterator[Row], filters: Filters) -> None:
+    count = size = 0
+    while page := list(islice(rows, _PAGE)):
+        count, size = count + len(page), size + sum(row.size for row in page)
+        show(table([_line(row) for row in page]))
+    if count:
+        show(f"{count:,} files, {count_bytes(size)}")
+    elif filters.roots or filters != type(filters)():
+        note("lorary: no file in the index is like that")
+    else:
+        note("lorary: the index is empty; lorary scan DIR fills it")
+
+
+def _line(row: Row) -> list[str]:
+    if row.error is not None:
+        return [str(row.path), "", "", row.error[1]]
+    family = row.family or (f"{row.candidates[0]} …" if row.candidates else "?")
+    rank = "" if row.rank is None else f"rank {row.rank}"
+    kind = rank if row.kind == "adapter" else row.kind
+    return [str(row.path), family, kind, "; ".join(_facts(row))]
+
+
+def _facts(row: Row) -> Iterator[str]:
+    words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
+    if words:
+        yield ", ".join(words[:3])
+    elif row.kind == "adapter":
+        yield "no trigger words"
+    if row.matches:
+        first = row.matches[0]
+        yield f"{first['adapter']}@{first['version']}"
+    elif row.matches is not None:
+        yield "not on the hub"
+    if row.same_bytes:
+        yield f"same file as {row.same_bytes[0]}"
+    elif row.same_tensors:
+        yield f"same tensors as {row.same_tensors[0]}"
+    if row.run:
+        yield f"one of {len(row.run) + 1} of its run"
+    if row.pair is not None:
+        yield f"{row.half}, with {row.pair.name}"
+
+
+COMMANDS = {
+    "scan": Command(
+        "Read the adapters in folders into the index of this computer: hashes, base model, rank,\n"
+        "trigger words, what the hub has of them, duplicates and relatives. Files that did not\n"
+        "change are not read again. An interrupted scan goes on where it was.\n\n"
+        "Only hashes are sent to the hub. --json prints a line for each new or changed file.",
+        "  lorary scan ~/ComfyUI/models/loras\n"
+        "  lorary scan loras/ --no-hub --json | jq -r 'select(.error) | .path'",
+        _configure_scan,
+        _scan,
+    ),
+    "list": Command(
+        "List the files that lorary scan has read. Nothing is read or sent now.",
+        "  lorary list --missing-triggers\n"
+        "  lorary list ~/ComfyUI --family sdxl --not-on-hub --json | jq -r .path",
+        _configure_list,
+        _list,
+    ),
+}

@@ -1,0 +1,249 @@
+"""Reads what the index knows about files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lorary.client.find_by_hash import AUTOV2_DIGITS, AUTOV3_DIGITS
+from lorary.library.index.database import BELOW, Index, below
+from lorary.library.index.walking import companions_from
+from lorary.library.sidecars.beside import Companions
+
+_TEXTS = (
+    "key", "series", "half", "sha256", "data_sha256", "autov1", "kind", "family", "lineage",
+    "algorithm", "trainer", "session", "title",
+)  # fmt: skip
+_NUMBERS = ("size", "number", "rank", "alpha", "epochs", "steps")
+_LISTS = ("candidates", "words")
+_OTHERS = ("path", "companions", "beside", "matches", "fault_code", "fault")
+_NAMES = (*_TEXTS, *_NUMBERS, *_LISTS, *_OTHERS)
+#: Columns that more than one table has, or that have another name in the index.
+_COLUMNS = {"key": "f.key", "beside": "f.words", "words": "c.words", "sha256": "c.sha256",
+            "fault_code": "COALESCE(f.fault_code, c.refusal_code)",
+            "fault": "COALESCE(f.fault, c.refusal)"}  # fmt: skip
+_FROM = (
+    "FROM files f LEFT JOIN contents c ON c.key = f.key"
+    " LEFT JOIN answers a ON a.hub = ? AND a.sha256 = c.sha256"
+)
+_SAME_BYTES = (
+    "EXISTS (SELECT 1 FROM contents o JOIN files p ON p.key = o.key"
+    " WHERE o.sha256 = c.sha256 AND o.key <> c.key)"
+)
+_SAME_TENSORS = (
+    "(c.data_sha256 <> '' AND EXISTS (SELECT 1 FROM contents o JOIN files p ON p.key = o.key"
+    " WHERE o.data_sha256 = c.data_sha256 AND o.sha256 <> c.sha256))"
+)
+_CONDITIONS: Mapping[str, str] = {
+    "missing_triggers": "c.kind = 'adapter' AND c.has_words = 0 AND COALESCE(f.words, '[]') = '[]'"
+    " AND COALESCE(a.has_words, 0) = 0",
+    "duplicates": f"({_SAME_BYTES} OR {_SAME_TENSORS})",
+    "not_on_hub": "a.matches = '[]'",
+    "broken": "(f.fault_code IS NOT NULL OR c.refusal_code IS NOT NULL)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which files to list; all filters that are set must apply.
+
+    Attributes:
+        roots: Only files in these folders.
+        family: Only files for this base model, or that may be for it.
+        missing_triggers: Only adapters without a known trigger word.
+        duplicates: Only files whose bytes or tensors another file has too.
+        not_on_hub: Only files that the hub does not have.
+        broken: Only files that cannot be read.
+        run: Only files that were new or changed in this scan.
+    """
+
+    roots: Sequence[Path] = ()
+    family: str = ""
+    missing_triggers: bool = False
+    duplicates: bool = False
+    not_on_hub: bool = False
+    broken: bool = False
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A file of the index.
+
+    Attributes:
+        words: Trigger words of the header with source and confidence.
+        beside: Trigger words in its sidecars.
+        matches: What the hub has of it; None if it was not asked.
+        same_bytes: Other files with the same bytes.
+        same_tensors: Files with the same tensors and another header.
+        run: Other checkpoints of the same training run, in their order.
+        pair: The other half, of a file for one half of a base model.
+    """
+
+    path: Path
+    key: str
+    size: int
+    companions: Companions
+    beside: tuple[str, ...]
+    series: str
+    half: str
+    number: int | None
+    error: tuple[str, str] | None
+    sha256: str
+    data_sha256: str
+    autov1: str
+    kind: str
+    family: str
+    candidates: tuple[str, ...]
+    lineage: str
+    algorithm: str
+    rank: int | None
+    alpha: float | None
+    trainer: str
+    session: str
+    epochs: int | None
+    steps: int | None
+    title: str
+    words: tuple[Mapping[str, str], ...]
+    matches: tuple[Mapping[str, Any], ...] | None
+    same_bytes: tuple[Path, ...] = ()
+    same_tensors: tuple[Path, ...] = ()
+    run: tuple[Path, ...] = ()
+    pair: Path | None = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether a trigger word is known; a guess is not."""
+        return any(word["confidence"] != "low" for word in self.all_words)
+
+    @property
+    def order(self) -> tuple[int, int, float]:
+        """Its place in a training run."""
+        number = float("inf") if self.number is None else self.number
+        return self.steps or 0, self.epochs or 0, number
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        document: dict[str, object] = {
+            "path": os.fspath(self.path),
+            "size": self.size,
+            "sha256": self.sha256 or None,
+            "autov1": self.autov1 or None,
+            "autov2": self.sha256[:AUTOV2_DIGITS] or None,
+            "autov3": self.data_sha256[:AUTOV3_DIGITS] or None,
+            "kind": self.kind or None,
+            "title": self.title or None,
+            "family": self.family or None,
+            "candidates": list(self.candidates),
+            "lineage": self.lineage or None,
+            "algorithm": self.algorithm or None,
+            "rank": self.rank,
+            "alpha": self.alpha,
+            "trainer": self.trainer or None,
+            "session": self.session or None,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "half": self.half or None,
+            "trigger_words": self.all_words,
+            "companions": list(self.companions.names),
+            "hub": None if self.matches is None else list(self.matches),
+            "same_bytes": list(map(os.fspath, self.same_bytes)),
+            "same_tensors": list(map(os.fspath, self.same_tensors)),
+            "run": list(map(os.fspath, self.run)),
+            "pair": None if self.pair is None else os.fspath(self.pair),
+        }
+        if self.error is not None:
+            document["error"] = {"code": self.error[0], "message": self.error[1]}
+        return document
+
+    @property
+    def all_words(self) -> list[Mapping[str, str]]:
+        """Trigger words of header, sidecars and hub, with source and confidence."""
+        found = [*self.words]
+        found += [{"text": text, "source": "sidecar", "confidence": "high"} for text in self.beside]
+        found += [
+            {"text": text, "source": f"{match['adapter']}@{match['version']}", "confidence": "high"}
+            for match in self.matches or ()
+            for text in match["trigger_words"]
+        ]
+        return list({word["text"].casefold(): word for word in reversed(found)}.values())[::-1]
+
+
+def rows(index: Index, hub: str, filters: Filters) -> Iterator[Row]:
+    """Yield the files of the index in the order of their paths.
+
+    Args:
+        hub: Address of the hub whose answers count.
+    """
+    conditions, values = [], []
+    for name, condition in _CONDITIONS.items():
+        if getattr(filters, name):
+            conditions.append(condition)
+    if filters.family:
+        conditions.append("(c.family = ? OR c.candidates LIKE ?)")
+        values += [filters.family, f'%"{filters.family}"%']
+    if filters.run:
+        conditions.append("f.touched = ?")
+        values.append(filters.run)
+    if filters.roots:
+        conditions.append(f"({' OR '.join([BELOW] * len(filters.roots))})")
+        values += [value for root in filters.roots for value in below(os.fsencode(root))]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    columns = ", ".join(_COLUMNS.get(name, name) for name in _NAMES)
+    query = f"SELECT {columns} {_FROM} {where} ORDER BY f.path"
+    for one in index.rows(query, (hub, *values)):
+        yield _row(index, one)
+
+
+def _row(index: Index, one: Sequence[Any]) -> Row:
+    facts = dict(zip(_NAMES, one, strict=True))
+    code, matches = facts["fault_code"], facts["matches"]
+    given: dict[str, Any] = {name: facts[name] or "" for name in _TEXTS}
+    given |= {name: facts[name] for name in _NUMBERS}
+    given |= {name: tuple(json.loads(facts[name] or "[]")) for name in (*_LISTS, "beside")}
+    bare = Row(
+        path=Path(os.fsdecode(facts["path"])),
+        companions=companions_from(facts["companions"]),
+        error=(code, facts["fault"]) if code else None,
+        matches=None if matches is None else tuple(json.loads(matches)),
+        **given,
+    )
+    return _with_relatives(index, bare) if bare.sha256 else bare
+
+
+def _with_relatives(index: Index, row: Row) -> Row:
+    """Return a file with its duplicates and relatives."""
+    same_bytes = "c.sha256 = ? AND c.key <> ?"
+    same_tensors = "c.data_sha256 = ? AND c.sha256 <> ? AND c.data_sha256 <> ''"
+    pair = None
+    if row.half:
+        series = "f.series = ? AND f.half = ? AND c.sha256 <> ?"
+        relatives = _paths(index, series, (row.series, row.half, row.sha256))
+        other = "f.series = ? AND f.half NOT IN ('', ?) AND f.number IS ?"
+        pair = next(iter(_paths(index, other, (row.series, row.half, row.number))), None)
+    elif row.session:
+        run = "c.session = ? AND c.sha256 <> ? AND f.half = ''"
+        relatives = _paths(index, run, (row.session, row.sha256))
+    else:
+        series = "f.series = ? AND f.number IS NOT ? AND c.session IS NULL AND f.half = ''"
+        relatives = _paths(index, series, (row.series, row.number))
+    return replace(
+        row,
+        same_bytes=_paths(index, same_bytes, (row.sha256, row.key)),
+        same_tensors=_paths(index, same_tensors, (row.data_sha256, row.sha256)),
+        run=relatives,
+        pair=pair,
+    )
+
+
+def _paths(index: Index, condition: str, values: Sequence[object]) -> tuple[Path, ...]:
+    query = (
+        "SELECT f.path FROM files f JOIN contents c ON c.key = f.key"  # noqa: S608 - constants of this module
+        f" WHERE {condition}"
+        " ORDER BY c.steps, c.epochs, f.number IS NULL, f.number, f.path LIMIT 500"
+    )
+    return tuple(Path(os.fsdecode(path)) for (path,) in index.rows(query, values))

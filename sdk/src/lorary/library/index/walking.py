@@ -1,0 +1,135 @@
+"""Finds weights in folders, without reading them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from lorary.client.errors import FileMissing
+from lorary.library.sidecars.beside import NONE, Companions, companions_in, companions_of
+
+SUFFIX = ".safetensors"
+#: Folder for files that `lorary tidy` removes.
+TRASH = ".lorary-trash"
+
+
+class Seen(NamedTuple):
+    """A file that may be read.
+
+    Attributes:
+        path: Its path, as the system has it.
+        key: Device, inode, size and time of its last change.
+        companions: JSON with the names of its companions; empty if it has none.
+        mark: Size and time of change of its sidecars.
+    """
+
+    path: bytes
+    key: str
+    size_bytes: int
+    companions: str
+    mark: str
+
+
+class Fault(NamedTuple):
+    """A file or a folder that cannot be read, and why."""
+
+    path: bytes
+    code: str
+    message: str
+    is_folder: bool = False
+
+    @property
+    def key(self) -> str:
+        """A key that no file has."""
+        return f"fault:{self.code}"
+
+
+def companions_from(text: str) -> Companions:
+    """Return the companions in ``Seen.companions``."""
+    return Companions(**{key: tuple(names) for key, names in json.loads(text or "{}").items()})
+
+
+def key_of(found: os.stat_result) -> str:
+    """Return the identity of a file's content, as far as the system shows it."""
+    return f"{found.st_dev:x}-{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+
+
+def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
+    """Yield the weights in folders and their subfolders; links are followed, each folder once.
+
+    Raises:
+        FileMissing: one of the roots does not exist.
+    """
+    folders: set[tuple[int, int]] = set()
+    for root in roots:
+        try:
+            is_file = stat.S_ISREG(root.stat().st_mode)
+        except (OSError, ValueError) as error:  # a null byte in a name raises ValueError
+            reason = getattr(error, "strerror", None) or error
+            message = f"{root} cannot be read: {reason}."
+            raise FileMissing(message) from error
+        if is_file:
+            yield _seen(root, companions_in(one.name for one in root.parent.iterdir()))
+        else:
+            yield from _walk(root, folders)
+
+
+def _walk(root: Path, folders: set[tuple[int, int]]) -> Iterator[Seen | Fault]:
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            found = folder.stat()
+            if (found.st_dev, found.st_ino) in folders:
+                continue
+            folders.add((found.st_dev, found.st_ino))
+            with os.scandir(folder) as listing:
+                entries = sorted((entry.name, _is_folder(entry)) for entry in listing)
+        except OSError as error:
+            yield _fault(folder, error, is_folder=True)
+            continue
+        companions = companions_in(name for name, is_folder in entries if not is_folder)
+        for name, is_folder in entries:
+            if not is_folder and name.lower().endswith(SUFFIX):
+                yield _seen(folder / name, companions)
+        below = [folder / name for name, is_folder in entries if is_folder and name != TRASH]
+        waiting += reversed(below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _seen(path: Path, companions: Mapping[str, Companions]) -> Seen | Fault:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return _fault(path, error)
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait forever
+        return Fault(os.fsencode(path), "not_a_file", f"{path} is not a regular file.")
+    mine = companions_of(path.name, companions)
+    if mine is NONE:
+        return Seen(os.fsencode(path), key_of(found), found.st_size, "", "")
+    mark = "/".join(_mark(path.with_name(name)) for name in mine.sidecars)
+    return Seen(os.fsencode(path), key_of(found), found.st_size, json.dumps(asdict(mine)), mark)
+
+
+def _mark(sidecar: Path) -> str:
+    try:
+        found = sidecar.stat()
+    except OSError:
+        return f"{sidecar.name!r} -"
+    return f"{sidecar.name!r} {found.st_size} {found.st_mtime_ns}"
+
+
+def _fault(path: Path, error: OSError, *, is_folder: bool = False) -> Fault:
+    message = f"{path} cannot be read: {error.strerror or error}."
+    return Fault(os.fsencode(path), FileMissing.code, message, is_folder)

@@ -1,0 +1,239 @@
+"""Scanning folders into the index, and listing what it knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lorary.library.index.database import NAME
+from tests.builders.weights import file_of, safetensors
+from tests.client.conftest import CLI
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+STEM = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+WAN = "diffusion_model.blocks.{}.self_attn.q"
+
+
+def adapter(number: int = 0, *, stem: str = STEM, width: int = 8, **metadata: str) -> bytes:
+    """A tiny adapter whose tensors depend on a number, with metadata."""
+    names = {f"{stem}.lora_down.weight": (4, width), f"{stem}.lora_up.weight": (width, 4)}
+    data = safetensors({name: ("F32", shape) for name, shape in names.items()}, metadata or None)
+    return data[:-4] + number.to_bytes(4, "little")
+
+
+def wan(number: int = 0, **metadata: str) -> bytes:
+    """A small adapter for Wan 14B, which has two halves."""
+    shapes: dict[str, Any] = {}
+    for block in range(40):
+        name = WAN.format(block)
+        shapes[f"{name}.lora_A.weight"] = ("F16", (1, 5120))
+        shapes[f"{name}.lora_B.weight"] = ("F16", (5120, 1))
+    data = safetensors(shapes, metadata or None)
+    return data[:-4] + number.to_bytes(4, "little")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "loras"
+    place.mkdir()
+    return place
+
+
+def listed(run: Run, *words: object) -> dict[str, dict[str, Any]]:
+    ran = run("list", *words, "--json")
+    assert ran.code == 0, ran.err
+    return {Path(row["path"]).name: row for row in ran.documents}
+
+
+def test_a_scan_reads_identity_anatomy_and_what_the_hub_has(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    noir = adapter(1, ss_session_id="1", ss_network_module="networks.lora", ss_epoch="3")
+    (folder / "noir.safetensors").write_bytes(noir)
+    (folder / "ink.safetensors").write_bytes(adapter(2))
+    fake.publish("ada/noir", {"noir.safetensors": noir}, trigger_words=["film noir"])
+    ran = run("scan", folder, "--json")
+    assert ran.code == 0, ran.err
+    assert [row["path"] for row in ran.documents] == [
+        str(folder / "ink.safetensors"), str(folder / "noir.safetensors"),
+    ]  # fmt: skip
+    row = ran.documents[1]
+    sha256 = hashlib.sha256(noir).hexdigest()
+    assert (row["sha256"], row["autov2"], row["kind"]) == (sha256, sha256[:10], "adapter")
+    assert (row["rank"], row["session"], row["epochs"]) == (4, "1", 3)
+    assert row["trainer"] == "sd-scripts"
+    assert [(one["adapter"], one["version"]) for one in row["hub"]] == [("ada/noir", "v1")]
+    assert [one["text"] for one in row["trigger_words"]] == ["film noir"]
+    assert set(listed(run, "--not-on-hub")) == {"ink.safetensors"}
+    assert set(listed(run, "--missing-triggers")) == {"ink.safetensors"}
+    assert len(fake.requests("POST .*/hashes")) == 1
+
+
+def test_unchanged_files_are_not_read_again_and_changes_are_seen(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        (folder / f"{number}.safetensors").write_bytes(adapter(number))
+    assert "4 new" in run("scan", folder).out
+    asked = len(fake.requests("POST .*/hashes"))
+    (folder / "below").mkdir()
+    (folder / "0.safetensors").rename(folder / "below" / "moved.safetensors")
+    (folder / "1.safetensors").write_bytes(adapter(9, a="b"))
+    (folder / "2.safetensors").unlink()
+    out = run("scan", folder).out
+    assert "3 files: 1 new, 1 changed, 1 unchanged, 2 gone. 1 were read." in out
+    assert len(fake.requests("POST .*/hashes")) == asked + 1
+    assert set(listed(run)) == {"moved.safetensors", "1.safetensors", "3.safetensors"}
+    monkeypatch.setattr("lorary.library.index.scanning.read_content", None)
+    assert "0 were read" in run("scan", folder).out
+    assert len(fake.requests("POST .*/hashes")) == asked + 1
+
+
+def broken_files(folder: Path) -> Iterator[str]:
+    """Write files that cannot be adapters; yield their names."""
+    contents = {
+        "empty": b"", "text": b"not found, sorry", "pickle": b"\x80\x02}q\x00.",
+        "cut": adapter()[:40], "huge": (2**62).to_bytes(8, "little") + b"{}",
+        "deep": file_of(b'{"a":' * 5000), "html": b"<!doctype html><p>no",
+    }  # fmt: skip
+    for name, data in contents.items():
+        (folder / f"{name}.safetensors").write_bytes(data)
+        yield f"{name}.safetensors"
+    (folder / "away.safetensors").symlink_to(folder / "nowhere")
+    yield "away.safetensors"
+    os.mkfifo(folder / "pipe.safetensors")
+    yield "pipe.safetensors"
+    (folder / "loop").symlink_to(folder)
+
+
+def test_hostile_files_are_reported_and_stop_nothing(run: Run, fake: FakeHub, folder: Path) -> None:
+    del fake
+    broken = set(broken_files(folder))
+    odd = os.fsdecode(b"odd-\xff\n.safetensors")
+    (folder / odd).write_bytes(adapter(5))
+    (folder / "odd-\udcff\n.civitai.info").write_bytes(b"[" * 100_000)
+    ran = run("scan", folder, "--json")
+    assert ran.code == 0, ran.err
+    found = {row["path"].rpartition("/")[2]: row for row in ran.documents}
+    assert {name for name, row in found.items() if "error" in row} == broken
+    assert found["pickle.safetensors"]["error"]["code"] == "is_pickle"
+    assert found["pipe.safetensors"]["error"]["code"] == "not_a_file"
+    assert found[odd]["kind"] == "adapter"
+    assert set(listed(run, "--broken")) == broken
+    assert run("list").code == 0
+    assert run("scan", folder / "missing").code == 3
+
+
+def test_duplicates_runs_and_halves_are_told(run: Run, folder: Path) -> None:
+    (folder / "copy").mkdir()
+    same, other = adapter(1), adapter(1, title="the same tensors")
+    (folder / "a.safetensors").write_bytes(same)
+    (folder / "copy" / "b.safetensors").write_bytes(same)
+    (folder / "c.safetensors").write_bytes(other)
+    os.link(folder / "a.safetensors", folder / "link.safetensors")
+    for epoch in (1, 2, 10):
+        data = adapter(20 + epoch, ss_session_id="77", ss_epoch=str(epoch))
+        (folder / f"run{'' if epoch == 10 else epoch}.safetensors").write_bytes(data)
+    for name in ("ink-000004", "ink-000008", "ink"):
+        (folder / f"{name}.safetensors").write_bytes(adapter(hash(name) % 1000 + 50))
+    (folder / "pan_high_noise.safetensors").write_bytes(wan(1))
+    (folder / "pan_low_noise.safetensors").write_bytes(wan(2))
+    run("scan", folder)
+    found = listed(run)
+
+    def names(name: str, key: str) -> list[str]:
+        return [Path(path).name for path in found[f"{name}.safetensors"][key]]
+
+    assert names("a", "same_bytes") == ["b.safetensors"]  # a hard link takes no room
+    assert names("a", "same_tensors") == ["c.safetensors"]
+    assert names("run1", "run") == ["run2.safetensors", "run.safetensors"]
+    assert names("ink-000004", "run") == ["ink-000008.safetensors", "ink.safetensors"]
+    assert found["pan_high_noise.safetensors"]["half"] == "high-noise"
+    assert found["pan_high_noise.safetensors"]["pair"].endswith("pan_low_noise.safetensors")
+    assert set(listed(run, "--duplicates")) == {
+        "a.safetensors", "b.safetensors", "c.safetensors", "link.safetensors",
+    }  # fmt: skip
+    assert set(listed(run, "--family", "wan_14b")) == {
+        "pan_high_noise.safetensors", "pan_low_noise.safetensors",
+    }  # fmt: skip
+    assert "same file as" in run("list", folder / "copy").out
+
+
+def test_trigger_words_beside_a_file_count(run: Run, folder: Path) -> None:
+    (folder / "noir.safetensors").write_bytes(adapter(1))
+    run("scan", folder)
+    assert set(listed(run, "--missing-triggers")) == {"noir.safetensors"}
+    (folder / "noir.civitai.info").write_text(json.dumps({"trainedWords": ["film noir"]}))
+    assert "1 unchanged" in run("scan", folder).out
+    assert listed(run, "--missing-triggers") == {}
+    assert listed(run)["noir.safetensors"]["trigger_words"][0]["text"] == "film noir"
+
+
+def test_a_hub_that_is_away_costs_only_its_answers(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "noir.safetensors").write_bytes(adapter(1))
+    monkeypatch.setenv("LORARY_ENDPOINT", "http://127.0.0.1:9")
+    ran = run("scan", folder)
+    assert (ran.code, "the hub was not asked" in ran.err) == (0, True)
+    assert listed(run)["noir.safetensors"]["hub"] is None
+    monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+    run("scan", folder)
+    assert listed(run)["noir.safetensors"]["hub"] == []
+
+
+def test_a_damaged_index_is_named(run: Run, home: Path, folder: Path) -> None:
+    home.mkdir()
+    (home / NAME).write_bytes(b"no database" * 1000)
+    ran = run("scan", folder)
+    assert (ran.code, "Delete it and scan again" in ran.err) == (2, True)
+
+
+def killed_scans(
+    folder: Path, home: Path, environment: dict[str, str], moments: list[float]
+) -> None:
+    """Kill a scan at each of these moments after its start."""
+    for moment in moments:
+        scan = subprocess.Popen([*CLI, "scan", str(folder)], env=environment)
+        try:
+            deadline = time.monotonic() + 60
+            while not (home / NAME).exists() and scan.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(moment)
+        finally:
+            scan.send_signal(signal.SIGKILL)
+            scan.wait()
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [[0.1, 0.6], pytest.param([step / 25 for step in range(50)], marks=pytest.mark.long)],
+)
+def test_a_killed_scan_goes_on(
+    run: Run, home: Path, folder: Path, environment: dict[str, str], moments: list[float]
+) -> None:
+    expected = {}
+    for number in range(300):
+        data = adapter(number, width=64)
+        expected[f"{number}.safetensors"] = hashlib.sha256(data).hexdigest()
+        (folder / f"{number}.safetensors").write_bytes(data)
+    killed_scans(folder, home, environment, moments)
+    run("scan", folder)
+    assert {name: row["sha256"] for name, row in listed(run).items()} == expected
+    assert all(row["hub"] == [] for row in listed(run).values())
