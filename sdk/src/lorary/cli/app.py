@@ -41,6 +41,8 @@ COMMANDS = {
     "update": ("library.projects", "lock newer versions"),
     "scan": ("library.scan", "read the adapters in your folders into an index"),
     "list": ("library.scan", "list the adapters in your folders"),
+    "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
+    "import": ("library.importing", "publish the adapters of folders with what is known of them"),
     "push": ("adapters.push", "publish files as a version"),
     "uploads": ("account.uploads", "list your uploads, or cancel them"),
     "pack": ("packs.command", "list, show, create, edit, publish or export packs"),
