@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lorary.library.lockfile import Lock, LockedFile, LockedPack
     from lorary.library.locking import Locked
     from lorary.library.project import Project, Wish
+    from lorary.library.settings import Setting, setting
     from lorary.library.syncing import Options, Step
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Project",
     "Row",
     "Scanned",
+    "Setting",
     "Step",
     "Synced",
     "Wish",
@@ -58,6 +60,7 @@ __all__ = [
     "outdated",
     "rows",
     "scan",
+    "setting",
     "start",
     "steps_of",
     "sync",
@@ -79,6 +82,7 @@ _HOMES = {
     "Options": "lorary.library.syncing",
     "Outdated": "lorary.library.checking",
     "Project": "lorary.library.project",
+    "Setting": "lorary.library.settings",
     "Row": "lorary.library.index.listing",
     "Scanned": "lorary.library.index.scanning",
     "Step": "lorary.library.syncing",
@@ -89,6 +93,7 @@ _HOMES = {
     "load": "lorary.library.calls",
     "lock": "lorary.library.calls",
     "outdated": "lorary.library.checking",
+    "setting": "lorary.library.settings",
     "rows": "lorary.library.index.listing",
     "scan": "lorary.library.index.scanning",
     "start": "lorary.library.calls",
