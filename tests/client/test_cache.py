@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from io import FileIO
 from pathlib import Path
@@ -12,10 +13,16 @@ import pytest
 from lorary.client.transfers import cache
 from lorary.client.transfers.cache import Cache
 from tests.client.conftest import parts, sha
+from tests.client.projects import Folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lorary.client import Hub
+    from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
 
 NAME = "studio/noir"
 PATH = "noir.safetensors"
@@ -100,3 +107,111 @@ def test_names_of_windows_devices_are_no_folders(hub: Hub, fake: FakeHub, home: 
     assert first.folder.relative_to(snapshots).parts[:2] == ("con_", "aux_.v2")
     assert second.folder.relative_to(snapshots).parts[:2] == ("con__", "aux__.v2")
     assert (first.path.read_bytes(), second.path.read_bytes()) == (b"1", b"2")
+
+
+def names(folder: Path) -> set[str]:
+    return {place.relative_to(folder).as_posix() for place in folder.rglob("*")}
+
+
+@pytest.fixture
+def off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORARY_CACHE", "off")
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_without_a_cache_files_are_written_straight_to_their_folder(
+    off: None,
+    run: Run,
+    fake: FakeHub,
+    home: Path,
+    weights: bytes,
+    can_link: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError
+
+    if not can_link:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        monkeypatch.setattr(shutil, "copyfile", refuse)
+    fake.publish(NAME, {PATH: weights})
+    fake.cuts = [1_000_000] * 5
+    to = tmp_path / "loras"
+    assert run("pull", NAME, "--to", to).code == 0
+    assert fake.file_bytes_sent == len(weights)
+    assert (to / PATH).read_bytes() == weights
+    assert (to / PATH).stat().st_mode & stat.S_IWUSR
+    assert names(to) == {PATH, ".lorary.json", ".lorary.lock"}
+    assert not [place for place in (home / "cache").rglob("*") if sha(weights) == place.name]
+
+
+def test_without_a_cache_an_interrupted_pull_and_sync_resume(
+    off: None,
+    run: Run,
+    fake: FakeHub,
+    weights: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake.publish(NAME, {PATH: weights})
+    fake.publish("studio/same", {"same.safetensors": weights})
+    folder = Folder(tmp_path / "project")
+    folder.want({NAME: "v1", "studio/same": "v1"})
+    monkeypatch.chdir(folder.path)
+    fake.cuts = [1_000_000, *[0] * 50]
+    assert run("sync").code == 5
+    (part,) = folder.path.glob(".lorary-parts/blobs/*.incomplete")
+    assert part.stat().st_size == 1_000_000
+    fake.cuts = []
+    assert run("sync").code == 0
+    assert fake.file_bytes_sent == len(weights)
+    assert folder.files == {PATH: weights, "same.safetensors": weights}
+    assert not (folder.path / ".lorary-parts").exists()
+
+
+@pytest.mark.parametrize("words", [["pull", NAME], ["pull", "pack:studio/dusk"]])
+def test_without_a_cache_a_folder_is_needed(
+    off: None, run: Run, fake: FakeHub, words: list[str]
+) -> None:
+    ran = run(*words)
+    assert (ran.code, "name a folder for the files" in ran.err) == (2, True)
+    assert fake.seen == []
+
+
+def test_the_cache_is_marked_for_backup_programs(hub: Hub, fake: FakeHub, home: Path) -> None:
+    fake.publish(NAME, {PATH: b"1"})
+    hub.pull(NAME)
+    tag = (home / "cache" / "CACHEDIR.TAG").read_text()
+    assert tag.startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+
+
+def test_files_are_linked_else_cloned_else_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def refuse(*_args: object) -> None:
+        tried.append("link")
+        raise OSError
+
+    def clone(blob: Path, part: Path) -> None:
+        tried.append("clone")
+        part.write_bytes(b"")
+        if len(tried) < 4:
+            raise OSError
+        part.write_bytes(blob.read_bytes())
+
+    blob, target = tmp_path / "x" / "blob", tmp_path / "x" / "target"
+    blob.parent.mkdir()
+    blob.write_bytes(b"bytes")
+    cache.place(blob, target)
+    assert target.samefile(blob)
+    target.unlink()
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(cache, "_clone", clone)
+    for _ in range(2):
+        cache.place(blob, target)
+        assert (target.read_bytes(), target.samefile(blob)) == (b"bytes", False)
+    assert tried == ["link", "clone"] * 2
+    assert names(blob.parent) == {"blob", "target"}

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import socket
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from lorary.client import Hub, errors
+import lorary
+from lorary.client import Hub, errors, packs
+from lorary.integrations.diffusers import load_pack
+from lorary.safetensors import SourceError
+from tests.client.conftest import sha
 from tests.client.fakehub import FakeHub, serving
+from tests.client.projects import Folder
+from tests.client.test_packs import MANIFEST, part, variant, version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,3 +88,161 @@ def test_a_hub_that_refuses_is_heard(hub: Hub, fake: FakeHub) -> None:
     fake.versions[NAME][0].update(state="withdrawn", reason="Stolen.")
     with pytest.raises(errors.Gone):
         hub.pull(f"{NAME}@v1")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that forbids sockets: from then on, opening one fails the test."""
+
+    def refuse(*_args: object, **_options: object) -> NoReturn:
+        raise AssertionError
+
+    def go() -> None:
+        monkeypatch.setattr(socket, "socket", refuse)
+        monkeypatch.setenv("LORARY_OFFLINE", "1")
+
+    return go
+
+
+def test_offline_serves_what_the_cache_proves(
+    run: Run, hub: Hub, fake: FakeHub, offline: Callable[[], None], tmp_path: Path
+) -> None:
+    told = fake.publish(NAME, FILES)
+    hub.pull(f"{NAME}@v1")
+    offline()
+    for rev in ("v1", told["revision"]):
+        ran = run("pull", f"{NAME}@{rev}", "--to", tmp_path / rev, "--json")
+        assert (ran.code, ran.document["offline"], ran.err) == (0, True, "")
+        assert (tmp_path / rev / "noir.safetensors").read_bytes() == b"noir"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["pull", NAME], "which version “studio/noir” is"),
+        (["pull", f"{NAME}@stable"], "which version “studio/noir@stable” is"),
+        (["pull", f"{NAME}@v2"], "studio/noir@v2 is not in the cache"),
+        (["pull", "pack:studio/dusk@v1"], "studio/dusk@v1 is not in the cache"),
+        (["search", "noir"], "This needs the hub"),
+        (["whoami"], "This needs the hub"),
+        (["inspect", "http://127.0.0.1:9/a.safetensors"], "cannot be read offline"),
+    ],
+)
+def test_offline_says_what_is_missing(
+    run: Run, hub: Hub, fake: FakeHub, offline: Callable[[], None], words: list[str], told: str
+) -> None:
+    fake.publish(NAME, FILES)
+    hub.pull(f"{NAME}@v1")
+    offline()
+    ran = run(*words)
+    assert ran.code == 3
+    assert told in ran.err + ran.out
+    assert "--offline or LORARY_OFFLINE" in ran.err + ran.out
+    if words[1:] == [NAME]:
+        assert "The cache has v1." in ran.err
+
+
+def test_the_option_is_for_one_command(run: Run, hub: Hub, fake: FakeHub) -> None:
+    fake.publish(NAME, FILES)
+    asked = len(fake.seen)
+    assert run("pull", NAME, "--offline").code == 3
+    assert len(fake.seen) == asked
+    assert run("pull", NAME).code == 0
+
+
+@pytest.mark.parametrize("value", ["0", "false", "no", "off", ""])
+def test_values_that_mean_online(
+    run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    fake.publish(NAME, FILES)
+    monkeypatch.setenv("LORARY_OFFLINE", value)
+    assert run("pull", NAME).code == 0
+
+
+def _publish_pack(fake: FakeHub) -> None:
+    fake.publish("studio/ink", {"ink.safetensors": b"ink v1"})
+    listed = version(variant("sd1", part("studio/ink", b"ink v1", version="v1")))
+    assert listed["manifest_sha256"] == packs.digest_of(MANIFEST)
+    body = json.dumps(listed).encode()
+    fake.answers += [
+        ("packs/studio/dusk/versions", 200, {"Content-Type": "application/json"}, body)
+    ] * 2
+
+
+class Pipe:
+    """What `load_pack` calls of a pipeline."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def __call__(self, prompt: str) -> None:
+        """Take the arguments of a pipeline."""
+
+    def get_list_adapters(self) -> dict[str, list[str]]:
+        return {}
+
+    def load_lora_weights(self, folder: Path, *, weight_name: str, adapter_name: str) -> None:
+        assert (folder / weight_name).read_bytes() == b"ink v1"
+        self.loaded.append(adapter_name)
+
+    def set_adapters(self, names: list[str], strengths: list[float]) -> None:
+        assert len(names) == len(strengths)
+
+
+def test_offline_packs_are_loaded_and_synced(
+    run: Run,
+    hub: Hub,
+    fake: FakeHub,
+    offline: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _publish_pack(fake)
+    project = Folder(tmp_path / "first")
+    project.want({}, {"studio/dusk": "v1"})
+    monkeypatch.chdir(project.path)
+    assert run("sync").code == 0
+    hub.pull("studio/ink@v1")
+    offline()
+    again = Folder(tmp_path / "second")
+    again.path.mkdir()
+    for name in ("lorary.toml", "lorary.lock"):
+        (again.path / name).write_bytes((project.path / name).read_bytes())
+    monkeypatch.chdir(again.path)
+    ran = run("sync", "--frozen")
+    assert (ran.code, ran.err) == (0, "")
+    assert again.files == project.files
+    pipe = Pipe()
+    load_pack(pipe, "pack:studio/dusk@v1")
+    assert pipe.loaded == [f"lorary_{sha(b'ink v1')[:16]}"]
+
+
+def test_offline_sync_names_what_the_cache_lacks(
+    run: Run, hub: Hub, fake: FakeHub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NAME, FILES)
+    project = Folder(tmp_path / "first")
+    project.want({NAME: "v1"})
+    monkeypatch.chdir(project.path)
+    assert run("lock").code == 0
+    ran = run("sync", "--frozen", "--offline")
+    assert (ran.code, "noir.safetensors is not in the cache" in ran.err) == (3, True)
+
+
+def test_offline_resolving_searches_this_computer(
+    run: Run, offline: Callable[[], None], tmp_path: Path
+) -> None:
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "noir.safetensors").write_bytes(b"noir")
+    text = tmp_path / "a.txt"
+    text.write_text("a <lora:noir:0.8> <lora:lost:1>\nSteps: 20, Sampler: Euler, Seed: 1")
+    offline()
+    ran = run("resolve", text, "--dir", tmp_path / "loras", "--json")
+    assert [one["state"] for one in ran.documents] == ["here", "missing"]
+    assert ran.code == 3
+
+
+def test_offline_headers_of_urls_are_refused(offline: Callable[[], None]) -> None:
+    offline()
+    with pytest.raises(SourceError, match="offline"):
+        lorary.inspect("http://127.0.0.1:9/a.safetensors")

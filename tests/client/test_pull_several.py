@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.client.test_packs import MANIFEST, part, variant, version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lorary.client import Hub
     from tests.client.conftest import Ran
@@ -62,6 +62,47 @@ def test_those_that_fail_are_named_at_the_end_and_the_others_are_done(
     rows = run(*words, "--json").documents
     assert [row.get("asked") for row in rows] == ["studio/gone", None, f"{INK}@v9"]
     assert rows[0]["error"]["code"] == "not_found"
+
+
+def test_files_of_one_name_get_theirs_in_the_order_of_the_references(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    """The first file is slow: without an order, the second would be placed first."""
+    slow = bytes(600_000)
+    fake.publish("studio/one", {"same.safetensors": slow})
+    fake.publish("studio/two", {"same.safetensors": b"two"})
+    fake.publish("studio/two", {"same.safetensors": b"two, later"})
+    fake.slow_s = 0.02
+    references = ["studio/one", "studio/two@v1", "studio/two@v2"]
+    done = run("pull", *references, "--to", tmp_path / "all", "--json")
+    places = [Path(row["files"][0]["local_path"]).name for row in done.documents]
+    assert places == [
+        "same.safetensors", "studio--two--same.safetensors", "studio--two--same--v2.safetensors",
+    ]  # fmt: skip
+    for reference in references:
+        assert run("pull", reference, "--to", tmp_path / "each").code == 0
+    assert {place.name for place in (tmp_path / "each").glob("[!.]*")} == set(places)
+
+
+def test_a_file_in_the_way_is_named_before_anything_is_fetched(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    (tmp_path / "noir.safetensors").write_bytes(b"mine")
+    done = run("pull", NOIR, INK, "--to", tmp_path)
+    assert (done.code, "was left alone" in done.err) == (1, True)
+    assert (tmp_path / "noir.safetensors").read_bytes() == b"mine"
+    assert fake.requests(f"{NOIR}.*/files/") == []
+
+
+def test_two_versions_of_a_pack_have_one_description(
+    fake: FakeHub, hub: Hub, tmp_path: Path
+) -> None:
+    for name in ("v1", "v2"):
+        listed = version(variant("sd1", part(INK, b"ink v1", version="v1")), version=name)
+        answer = (200, {"Content-Type": "application/json"}, json.dumps(listed).encode())
+        fake.answers.append((f"dusk/versions/{name}", *answer))
+    pulled = list(hub.pull_all(["pack:studio/dusk@v1", "pack:studio/dusk@v2"], to=tmp_path / "x"))
+    assert [outcome.error and outcome.error.code for outcome in pulled] == [None, "target_taken"]
 
 
 def test_packs_and_adapters_go_together(fake: FakeHub, hub: Hub, tmp_path: Path) -> None:

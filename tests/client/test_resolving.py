@@ -340,13 +340,27 @@ def test_locking_adds_what_was_found(
         ("[adapters]", '[adapters]\n"a/b" = "v1"\n'),
         ('[adapters]\n"c/d" = "*"\n', '[adapters]\n"a/b" = "v1"\n"c/d" = "*"\n'),
         ('[adapters]\n"a/b" = "*"\n', '[adapters]\n"a/b" = "*"\n'),
+        ("[packs]\r\n", '[packs]\r\n\r\n[adapters]\r\n"a/b" = "v1"\r\n'),
+        (
+            '[adapters] # é\r\n"c/d" = "*"\r\n',
+            '[adapters] # é\r\n"a/b" = "v1"\r\n"c/d" = "*"\r\n',
+        ),
     ],
 )
 def test_the_rest_of_a_project_stays(tmp_path: Path, before: str, after: str) -> None:
-    (tmp_path / "lorary.toml").write_text(before)
+    (tmp_path / "lorary.toml").write_bytes(before.encode())
     add_adapters(tmp_path, {"a/b": "v1"})
-    assert (tmp_path / "lorary.toml").read_text() == after
+    assert (tmp_path / "lorary.toml").read_bytes().decode() == after
     assert [place.name for place in tmp_path.glob("*lorary*")] == ["lorary.toml"]
+
+
+def test_a_project_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    own, link = tmp_path / "own.toml", tmp_path / "lorary.toml"
+    own.write_text("[adapters]\n")
+    link.symlink_to(own)
+    with pytest.raises(errors.ProjectInvalid, match="is a link"):
+        add_adapters(tmp_path, {"a/b": "v1"})
+    assert (link.is_symlink(), own.read_text()) == (True, "[adapters]\n")
 
 
 def test_a_project_in_another_form_is_left_alone(tmp_path: Path) -> None:

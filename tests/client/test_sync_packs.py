@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.client.transfers import folders
+from lorary.client.transfers.folders import write_file
 from tests.client.conftest import sha
 from tests.client.projects import Folder
 from tests.client.test_packs import DUSK, NOIR, part, variant, version
@@ -104,3 +106,26 @@ def test_a_pack_with_a_part_that_is_gone_is_not_locked(
     assert done.code == 3
     assert "studio/noir@v1 is withdrawn" in done.err
     assert not project.lock_path.exists()
+
+
+def test_a_description_that_a_killed_sync_left_is_pruned(
+    project: Folder,
+    run: Run,
+    answer: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kill comes right after the file is written, when its record is not complete."""
+    answer(pack())
+    answer(pack())
+
+    def kill(place: Path, content: bytes) -> None:
+        write_file(place, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "write_file", kill)
+        assert run("sync").code == 130
+    assert (project.path / DESCRIPTION).is_file()
+    project.want({"studio/noir": "v1"})
+    assert run("sync", "--prune").code == 0
+    assert set(project.files) == {"studio--noir.safetensors"}

@@ -23,6 +23,8 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.util import Timeout, make_headers, parse_url
 
+from lorary.environment import is_offline
+
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
@@ -38,6 +40,10 @@ _SOCKET_OPTIONS = [
 
 class ProxyInvalid(ValueError):
     """The environment specifies a proxy that cannot be used."""
+
+
+class OfflineMode(ConnectionError):
+    """``LORARY_OFFLINE`` forbids connections."""
 
 
 class Origin(NamedTuple):
@@ -127,9 +133,12 @@ class Connections:
         The connection is kept open if the body is read to its end.
 
         Raises:
+            OfflineMode: connections are forbidden.
             ProxyInvalid: the environment specifies a proxy that cannot be used.
             HTTPError: of urllib3; there is no response.
         """
+        if is_offline():
+            raise OfflineMode
         # urllib3 applies the connect timeout to each block that is sent.
         connect_s = CONNECT_TIMEOUT_S if size_bytes <= BLOCK_BYTES else self._timeout_s
         return self._manager(Origin.of(url)).urlopen(

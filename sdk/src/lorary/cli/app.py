@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import lorary
 from lorary.cli.command import Command, Parser, UsageError
@@ -22,6 +22,7 @@ COMMANDS = {
     "login": ("account.sign_in", "sign in to a hub and store the token"),
     "logout": ("account.sign_in", "delete the stored token of a hub"),
     "whoami": ("account.sign_in", "show your account on the hub"),
+    "config": ("account.config", "show or change what is remembered"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),
@@ -39,6 +40,7 @@ COMMANDS = {
     "verify": ("library.projects", "compare the files here with lorary.lock"),
     "outdated": ("library.projects", "list locked versions that have newer ones or were yanked"),
     "update": ("library.projects", "lock newer versions"),
+    "cache": ("library.cache", "list, verify or remove files of the cache"),
     "scan": ("library.scan", "read the adapters in your folders into an index"),
     "list": ("library.scan", "list the adapters in your folders"),
     "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
@@ -59,8 +61,12 @@ _SYNONYMS = {
 _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
+  LORARY_LAYOUT, LORARY_ROOT, LORARY_JOBS
+                    as the options; see `lorary config`, which remembers them
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
+  LORARY_OFFLINE    1 forbids connections: only what is here is used
+  LORARY_CACHE      off keeps no copies: downloads are written straight to their folder
   LORARY_LINEAGES   a file of your own base checkpoints, for `lorary inspect`
 
 exit codes:
@@ -118,12 +124,27 @@ def _run(words: Sequence[str]) -> int:
     sub.add_argument(
         "--json", action="store_true", help="one compact JSON line per result on standard output"
     )
+    sub.add_argument(
+        "--offline", action="store_true", help="open no connections, as with LORARY_OFFLINE=1"
+    )
     command.configure(sub)
     words = list(words)
     words.remove(name)
     arguments = sub.parse_intermixed_args(words)
     importlib.import_module("lorary.cli.output.messages").show_log()
-    return command.run(arguments)
+    with _offline() if arguments.offline else contextlib.nullcontext():
+        return command.run(arguments)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Forbid connections, also in processes that the command starts."""
+    before = os.environ.get("LORARY_OFFLINE", "")
+    os.environ["LORARY_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["LORARY_OFFLINE"] = before
 
 
 def _unknown(name: str) -> str:

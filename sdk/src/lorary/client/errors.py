@@ -31,6 +31,7 @@ LoraryError
 ├── StorageFull            storage_full
 ├── StorageAway            storage_away         also a ConnectionError
 ├── Unreachable            unreachable          of this client; also a ConnectionError
+│   ├── Offline            offline              of this client
 │   ├── TimedOut           timed_out            also a TimeoutError
 │   └── ServerFault        server_fault         5xx without its own code
 ├── BadAnswer              bad_answer           of this client: not the response of a hub
@@ -299,6 +300,13 @@ class Unreachable(LoraryError, ConnectionError):
 
     code = "unreachable"
     title = "The hub does not respond."
+
+
+class Offline(Unreachable):
+    """Connections are forbidden by ``LORARY_OFFLINE`` or ``--offline``."""
+
+    code = "offline"
+    title = "This needs the hub, but Lorary is offline (--offline or LORARY_OFFLINE)."
 
 
 class TimedOut(Unreachable, TimeoutError):

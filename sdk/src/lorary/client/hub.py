@@ -18,20 +18,22 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference
-from lorary.client.packs import PREFIX, Packing
+from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
 from lorary.client.resolving.calls import Resolving
-from lorary.client.transfers import publishing, pulling, several
+from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
+from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
 from lorary.limits import JOBS
 
 if TYPE_CHECKING:
     from lorary.client.find_by_hash import Found, Match
-    from lorary.client.transfers.pack_pulling import PulledPack
+    from lorary.client.transfers.pack_pulling import FoundPack, PulledPack
+    from lorary.client.transfers.pulling import Found as FoundVersion
     from lorary.client.transfers.pulling import Pulled
-    from lorary.client.transfers.several import Outcome
+    from lorary.client.transfers.several import Names, Outcome
     from lorary.client.tryouts import Layer, Tryout
 
 _PAGE = 100  # maximum page size of a hub
@@ -268,7 +270,8 @@ class Hub(Curating, Packing, Resolving):
     ) -> Iterator[Outcome]:
         """Download several versions and packs, and yield the outcome of each, in order.
 
-        One that fails does not stop the others: its outcome has the ``error``.
+        One that fails does not stop the others: its outcome has the ``error``. Of two files with
+        the same name, that of the first reference gets it, whichever is faster.
 
         Args:
             references: As `pull` takes them; for a pack, ``pack:owner/name[@version]``.
@@ -281,20 +284,32 @@ class Hub(Curating, Packing, Resolving):
             jobs: Number of downloads at the same time.
             on_progress: Called for every block, from several threads.
         """
+        session, cache = self._session, self._cache
+        target = None if to is None else Path(to).expanduser().absolute()
+        wanted = pack_pulling.Wanted(target, variant, partial, force, verify)
+        place = pulling.Destination(target, may_replace=force, has_companions=all_files)
 
-        def one(reference: str, report: OnProgress) -> Pulled | PulledPack:
+        def find(reference: str) -> FoundVersion | FoundPack:
             if reference.startswith(PREFIX):
-                return self.pull_pack(
-                    reference, to=to, variant=variant, partial=partial, verify=verify,
-                    force=force, on_progress=report,
-                )  # fmt: skip
-            return self.pull(
-                reference, to=to, verify=verify, force=force, all_files=all_files,
-                on_progress=report,
-            )  # fmt: skip
+                return pack_pulling.find(session, cache, parse(reference), wanted)
+            exact = find_by_hash.reference_of(session, reference)
+            return pulling.find(session, cache, exact, place)
 
+        def bring(
+            found: FoundVersion | FoundPack, names: Names, report: OnProgress
+        ) -> Pulled | PulledPack:
+            if isinstance(found, pack_pulling.FoundPack):
+                here = replace(wanted, names=names)
+                return pack_pulling.bring(session, cache, found, here, report)
+            here_too = replace(place, names=names)
+            return pulling.bring(
+                session, cache, found, to=here_too, rehash=verify, on_progress=report
+            )
+
+        folder = None if target is None else Folder(target, may_replace=force, rehash=verify)
+        stages = several.Stages(find, bring, folder)
         return several.pull_all(
-            references, one, on_progress=on_progress, jobs=jobs, abort=self._session.abort
+            references, stages, on_progress=on_progress, jobs=jobs, abort=session.abort
         )
 
     def push(  # noqa: PLR0913 - how to go about it, by keyword

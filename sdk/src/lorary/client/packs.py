@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.errors import BadAnswer
+from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
+from lorary.client.transfers.cache import not_cached
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What stands before the name of a pack where adapters are meant otherwise.
 PREFIX = "pack:"
+#: Ending of the file that describes a pulled pack.
+DESCRIPTION = ".pack.json"
 #: What stands for the subject in a prompt template.
 PLACEHOLDER = "{prompt}"
 #: States of parts that can be downloaded.
@@ -181,6 +184,23 @@ def read_version(session: Session, reference: Reference) -> PackVersion:
     return PackVersion.read(session.json("GET", _version_path(reference)))
 
 
+def read_or_recall(session: Session, cache: Cache, reference: Reference) -> PackVersion:
+    """Return a version; if the hub is unreachable, what the cache knows of it.
+
+    Raises:
+        Unreachable: the name may have moved since, or this version was never pulled here.
+    """
+    try:
+        return read_version(session, reference)
+    except Unreachable as failure:
+        try:
+            version = PackVersion.read(cache.recall_pack(session.endpoint, reference))
+        except BadAnswer:
+            names = cache.remembered("pack-versions", session.endpoint, reference)
+            raise not_cached(failure, reference, names) from failure
+        return version
+
+
 def _version_path(reference: Reference) -> str:
     return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
@@ -226,7 +246,7 @@ class Packing:
 
     def pack_version(self, reference: str | Reference) -> PackVersion:
         """Return one version with its variants and parts; the latest without a version."""
-        return read_version(self._session, parse(reference))
+        return read_or_recall(self._session, self._cache, parse(reference))
 
     def create_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
         """Create a pack without versions.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lorary.library.lockfile import Lock, LockedFile, LockedPack
     from lorary.library.locking import Locked
     from lorary.library.project import Project, Wish
+    from lorary.library.settings import Setting, setting
     from lorary.library.syncing import Options, Step
     from lorary.library.tidying import apply_moves, last_moves, moves_of, new_moves, undo_moves
 
@@ -57,6 +58,7 @@ __all__ = [
     "Project",
     "Row",
     "Scanned",
+    "Setting",
     "Step",
     "Synced",
     "Wish",
@@ -73,6 +75,7 @@ __all__ = [
     "plan",
     "rows",
     "scan",
+    "setting",
     "start",
     "steps_of",
     "sync",
@@ -102,6 +105,7 @@ _HOMES = {
     "Project": "lorary.library.project",
     "Row": "lorary.library.index.listing",
     "Scanned": "lorary.library.index.scanning",
+    "Setting": "lorary.library.settings",
     "Step": "lorary.library.syncing",
     "Synced": "lorary.library.calls",
     "Wish": "lorary.library.project",
@@ -118,6 +122,7 @@ _HOMES = {
     "plan": "lorary.library.importing.planning",
     "rows": "lorary.library.index.listing",
     "scan": "lorary.library.index.scanning",
+    "setting": "lorary.library.settings",
     "start": "lorary.library.calls",
     "steps_of": "lorary.library.calls",
     "sync": "lorary.library.calls",

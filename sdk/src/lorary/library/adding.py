@@ -38,17 +38,26 @@ def add_adapters(folder: Path, versions: Mapping[str, str]) -> tuple[str, ...]:
     known = {wish.name for wish in project.wishes if wish.kind == "adapter"}
     new = {name: wanted for name, wanted in versions.items() if name not in known}
     if new:
-        _write(folder, _with(new, (folder / PROJECT).read_text(encoding="utf-8")), new)
+        place = folder / PROJECT
+        if place.is_symlink():
+            msg = f"{place} is a link and was not changed. Add the adapters to the file it names."
+            raise ProjectInvalid(msg)
+        _write(folder, _with(new, place.read_bytes().decode()), new)
     return tuple(new)
 
 
 def _with(new: Mapping[str, str], text: str) -> str:
-    """Return a text with lines after ``[adapters]``, or with this table at its end."""
-    lines = "".join(f'"{name}" = "{wanted}"\n' for name, wanted in sorted(new.items()))
+    """Return a text with lines after ``[adapters]``, or with this table at its end.
+
+    Lines end as in the text.
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    lines = "".join(f'"{name}" = "{wanted}"{end}' for name, wanted in sorted(new.items()))
     table = _TABLE.search(text)
     if table is None:
-        return f"{text.rstrip()}\n\n[adapters]\n{lines}"
-    return f"{text[: table.end()]}\n{lines}{text[table.end() :].removeprefix(chr(10))}"
+        return f"{text.rstrip()}{end}{end}[adapters]{end}{lines}"
+    head, rest = text[: table.end()].removesuffix("\r"), text[table.end() :]
+    return f"{head}{end}{lines}{rest.removeprefix(chr(10))}"
 
 
 def _write(folder: Path, text: str, new: Mapping[str, str]) -> None:
@@ -57,7 +66,7 @@ def _write(folder: Path, text: str, new: Mapping[str, str]) -> None:
     try:
         part.mkdir()
         try:
-            (part / PROJECT).write_text(text, encoding="utf-8")
+            (part / PROJECT).write_bytes(text.encode())
             found = {wish.name for wish in Project.load(part).wishes if wish.kind == "adapter"}
             if not new.keys() <= found:
                 msg = f"{folder / PROJECT} has no table [adapters] to add lines to."

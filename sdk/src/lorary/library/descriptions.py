@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,15 +12,15 @@ from lorary.client.errors import BadAnswer
 from lorary.client.http.session import Session
 from lorary.client.models import File
 from lorary.client.names import Reference
-from lorary.client.packs import PackPart, PackVersion, read_version
+from lorary.client.packs import DESCRIPTION, PackPart, PackVersion, read_or_recall
+from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.folders import Entry
 from lorary.client.transfers.pack_pulling import (
-    SUFFIX,
     PulledPack,
     document,
     parts_of,
     require_place,
-    write,
+    written,
 )
 from lorary.client.transfers.pulling import PulledFile
 from lorary.library.lockfile import LockedPack
@@ -29,7 +28,7 @@ from lorary.library.lockfile import LockedPack
 
 def description_name(pack: LockedPack) -> str:
     """Return the name of the file that describes a pack."""
-    return f"{pack.name.replace('/', '--')}{SUFFIX}"
+    return f"{pack.name.replace('/', '--')}{DESCRIPTION}"
 
 
 class Description:
@@ -80,20 +79,22 @@ class Description:
             for sha256, path in self._files.items()
         }
 
-    def write(self, session: Session) -> Entry:
-        """Request the pack, write its description, and return its record.
+    def content(self, session: Session, cache: Cache) -> bytes:
+        """Request the pack, and return the bytes of its description.
 
-        The bytes depend on the lock alone, not on what became of the parts since.
+        They depend on the lock alone, not on what became of the parts since.
 
         Raises:
             BadAnswer: the hub has another manifest for this version.
-            TargetUnusable: it cannot be written.
+            Unreachable: the hub does not respond, and the cache does not know the pack.
         """
         name = Reference.parse(self._pack.name)
-        version = read_version(session, Reference(name.owner, name.name, self._pack.version))
+        exact = Reference(name.owner, name.name, self._pack.version)
+        version = read_or_recall(session, cache, exact)
         if version.manifest_sha256 != self._pack.manifest_sha256:
             msg = f"{self._pack.name} {version.name} does not have the manifest that is locked."
             raise BadAnswer(msg)
+        cache.remember_pack(session.endpoint, exact, version.data)
         version = self._as_locked(version)
         parts = parts_of(version.variants)
         files = {
@@ -102,17 +103,20 @@ class Description:
             if sha256 in parts
         }
         pulled = PulledPack(version, version.variants, files, (), self.place)
-        write(self.place, document(pulled, self._pack.hub, self._folder))
-        found, content = self.place.stat(), self.place.read_bytes()
+        return written(document(pulled, self._pack.hub, self._folder))
+
+    def entry(self, lock: str) -> Entry:
+        """Return the record of the description, without size, digest and time."""
         return Entry(
             hub=self._pack.hub,
             adapter=f"pack:{self._pack.name}",
             version=self._pack.version,
             revision="",
             path=self.place.name,
-            sha256=hashlib.sha256(content).hexdigest(),
-            size=found.st_size,
-            mtime_ns=found.st_mtime_ns,
+            sha256="",
+            size=0,
+            mtime_ns=0,
+            lock=lock,
         )
 
     def _as_locked(self, version: PackVersion) -> PackVersion:

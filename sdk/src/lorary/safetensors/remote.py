@@ -19,7 +19,7 @@ from typing_extensions import Self
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from lorary.connections import Connections, Origin, Proxy, ProxyInvalid, root_of
+from lorary.connections import Connections, OfflineMode, Origin, Proxy, ProxyInvalid, root_of
 from lorary.safetensors.errors import SourceError
 from lorary.safetensors.rules import DEFAULT_LIMITS
 from lorary.safetensors.signatures import SNIFF_BYTES, sniff
@@ -197,6 +197,9 @@ class UrlSource:
             return self._connections.send("GET", url, headers)
         except ProxyInvalid as error:
             raise SourceError(code="unreachable", message=str(error)) from None
+        except OfflineMode:
+            message = "A URL cannot be read offline (--offline or LORARY_OFFLINE)."
+            raise SourceError(code="offline", message=message) from None
         except HTTPError as error:
             raise self._failed(error) from None
 

@@ -28,6 +28,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.Forbidden, AUTH),
     (errors.RateLimited, NETWORK),
     (errors.StorageAway, NETWORK),
+    (errors.Offline, NOT_FOUND),
     (errors.Unreachable, NETWORK),
     (errors.UnsafePath, REFUSED),
     (errors.BadAnswer, NETWORK),

@@ -12,10 +12,10 @@ from urllib.parse import quote, urlencode, urljoin
 from urllib3.exceptions import HTTPError
 
 import lorary
-from lorary.client.errors import BadAnswer, SettingInvalid
+from lorary.client.errors import BadAnswer, Offline, SettingInvalid
 from lorary.client.http.json_answers import Record, failure_of
 from lorary.client.http.retries import Again, Backoff, failure_from, pause_of
-from lorary.connections import Connections, Origin, ProxyInvalid
+from lorary.connections import Connections, OfflineMode, Origin, ProxyInvalid
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -244,6 +244,8 @@ class Session:
             )
         except ProxyInvalid as error:
             raise SettingInvalid(str(error)) from error
+        except OfflineMode as error:
+            raise Offline from error
 
     def _redirected(self, request: Request, response: BaseHTTPResponse) -> Request:
         """Return the request for the target of a redirect.

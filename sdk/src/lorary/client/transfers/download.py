@@ -27,6 +27,7 @@ from lorary.client.errors import (
     BadAnswer,
     Corrupt,
     DiskFull,
+    Offline,
     RangeUnsatisfiable,
     Unreachable,
 )
@@ -169,6 +170,12 @@ def _persist(session: Session, transfer: _Transfer) -> None:
         return
     try:
         session.backoff.persist(lambda: _ask(session, transfer), lambda: transfer.fetched)
+    except Offline as error:
+        message = (
+            f"{transfer.file.path} is not in the cache, and Lorary is offline (--offline or "
+            "LORARY_OFFLINE)."
+        )
+        raise Offline(message) from error
     except Unreachable as error:
         message = f"{error.detail} The received bytes were kept: pull again to resume."
         raise type(error)(message, status=error.status) from error

@@ -16,13 +16,14 @@ that are not in the record, or that were edited since, are never replaced unless
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +48,8 @@ _SUFFIX = ".safetensors"
 _NUMBER = re.compile(r"v[0-9]{1,9}\Z")
 
 _State = Literal["here", "free", "other"]
+#: Adapter, path in the version and sha256: what a file is, wherever it is written.
+FileKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,10 @@ class Source:
         """``v3``, or the start of the revision."""
         name = self.version.name
         return name if _NUMBER.match(name) else self.version.revision[:8]
+
+    def key(self, file: File) -> FileKey:
+        """Return what a file of the version is."""
+        return self.adapter.full_name, file.path, file.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,11 @@ class Entry:
         """Return whether the file is unchanged, judging by size and time."""
         return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
 
+    @property
+    def key(self) -> FileKey:
+        """What the file is."""
+        return self.adapter, self.path, self.sha256
+
     def is_at(self, place: Path) -> bool:
         """Return whether the unchanged file is at a place."""
         try:
@@ -147,6 +159,7 @@ class Folder:
     root: Path  # the folder; it may be missing
     may_replace: bool = False  # whether files that Lorary did not write may be replaced
     rehash: bool = False  # whether to hash existing files instead of trusting size and time
+    reserved: Mapping[FileKey, str] = field(default_factory=dict)  # names to prefer, see `reserve`
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def load(self) -> None:
@@ -205,25 +218,54 @@ class Folder:
         except OSError as error:
             raise _unusable(self.root, error.strerror) from error
 
-    def plan(self, source: Source, files: Sequence[File]) -> tuple[Planned, ...]:
+    def plan(
+        self,
+        source: Source,
+        files: Sequence[File],
+        taken: MutableMapping[str, FileKey] | None = None,
+    ) -> tuple[Planned, ...]:
         """Return the target of each file; nothing is written.
+
+        Args:
+            source: The version of the files.
+            files: The files.
+            taken: Names that other files will have; the new ones are added.
 
         Raises:
             TargetTaken: another file is in the way.
         """
-        taken: set[str] = set()
+        taken = {} if taken is None else taken
         planned = []
         for file in files:
             one = self._plan(source, file, taken)
-            taken.add(collision_key(one.target.relative_to(self.root).as_posix()))
+            taken[collision_key(self.name_of(one))] = source.key(file)
             planned.append(one)
         return tuple(planned)
+
+    def reserve(
+        self, source: Source, files: Sequence[File], taken: MutableMapping[str, FileKey]
+    ) -> dict[FileKey, str]:
+        """Return the names of files that will be written later, as if they were here already.
+
+        Raises:
+            TargetTaken: another file is in the way.
+        """
+        names = {}
+        for one in self.plan(source, files, taken):
+            name = self.name_of(one)
+            names[source.key(one.file)] = name
+            self.entries.setdefault(name, Entry.of(source, one.file, mtime_ns=0))
+        return names
+
+    def name_of(self, planned: Planned) -> str:
+        """Return the path of a target below the folder."""
+        return planned.target.relative_to(self.root).as_posix()
 
     def add(self, source: Source, planned: Sequence[Planned]) -> None:
         """Record files that were placed; entries whose files are gone are removed."""
         for one in planned:
             found = one.target.stat()
-            name = one.target.relative_to(self.root).as_posix()
+            name = self.name_of(one)
             former = self.entries.get(name)
             is_same = former is not None and former.sha256 == one.file.sha256
             self.entries[name] = Entry.of(
@@ -233,6 +275,36 @@ class Folder:
                 lock=former.lock if former is not None and is_same else "",
             )
         self.save()
+
+    def write(self, files: Mapping[str, tuple[Entry, bytes]]) -> None:
+        """Write small files after their records, so that a kill leaves no unknown file.
+
+        Args:
+            files: Path below the folder to its record, whose size, digest and time are set here,
+                and its bytes.
+
+        Raises:
+            TargetUnusable: one of them cannot be written.
+        """
+        if not files:
+            return
+        with self.locked():
+            for name, (entry, content) in files.items():
+                former, sha256 = self.entries.get(name), hashlib.sha256(content).hexdigest()
+                is_known = former is not None and former.is_at(self.place(name))
+                self.entries[name] = replace(
+                    entry,
+                    sha256=sha256,
+                    size=len(content),
+                    mtime_ns=0,
+                    replaces=former.sha256 if former is not None and is_known else "",
+                )
+            self.save(files)
+            for name, (_, content) in files.items():
+                write_file(self.place(name), content)
+                mtime_ns = self.place(name).stat().st_mtime_ns
+                self.entries[name] = replace(self.entries[name], mtime_ns=mtime_ns, replaces="")
+            self.save()
 
     def save(self, announced: Collection[str] = ()) -> None:
         """Write the record, without entries whose files are gone.
@@ -258,9 +330,11 @@ class Folder:
         """Return the path of an entry."""
         return self.root.joinpath(*name.split("/"))
 
-    def _plan(self, source: Source, file: File, taken: set[str]) -> Planned:
-        for name in (*self._recorded(source, file), *self.names(source, file)):
-            if collision_key(name) in taken:
+    def _plan(self, source: Source, file: File, taken: Mapping[str, FileKey]) -> Planned:
+        key = source.key(file)
+        first = [self.reserved[key]] if key in self.reserved else []
+        for name in (*first, *self._recorded(source, file), *self.names(source, file)):
+            if taken.get(collision_key(name), key) != key:
                 continue
             state = self._state(name, source, file)
             if state != "other":
@@ -303,9 +377,8 @@ class Folder:
 
     def _recorded(self, source: Source, file: File) -> Iterator[str]:
         """Yield the names under which this file was written before."""
-        wanted = (source.adapter.full_name, file.path, file.sha256)
         for name, entry in self.entries.items():
-            if (entry.adapter, entry.path, entry.sha256) == wanted and self.place(name).exists():
+            if entry.key == source.key(file) and self.place(name).exists():
                 yield name
 
     def _entry(self, name: str) -> Entry | None:
@@ -364,6 +437,20 @@ def _split(path: str) -> tuple[str, str]:
     """Return the folder with a trailing slash, and the name."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}", name
+
+
+def write_file(place: Path, content: bytes) -> None:
+    """Write a small file in one step. Raises TargetUnusable: it cannot be written."""
+    draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(place)
+    except OSError as error:
+        msg = f"{place} cannot be written: {error.strerror or error}."
+        raise TargetUnusable(msg, facts={"path": os.fspath(existing(place))}) from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def existing(place: Path) -> Path:

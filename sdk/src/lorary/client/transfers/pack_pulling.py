@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.client.errors import Gone, NotFound, TargetTaken, TargetUnusable
+from lorary.client.errors import Gone, NotFound, TargetTaken
 from lorary.client.names import Reference, safe_segment
-from lorary.client.packs import PackPart, PackVariant, PackVersion, read_version
+from lorary.client.packs import (
+    DESCRIPTION,
+    PackPart,
+    PackVariant,
+    PackVersion,
+    read_or_recall,
+)
 from lorary.client.transfers import pulling
-from lorary.client.transfers.folders import existing
+from lorary.client.transfers.folders import FileKey, write_file
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
     from lorary.client.transfers.cache import Cache
     from lorary.client.transfers.pulling import PulledFile
 
-SUFFIX = ".pack.json"
 _SCHEMA = 1
 
 
@@ -35,6 +39,32 @@ class Wanted:
     is_partial: bool = False
     may_replace: bool = False
     rehash: bool = False
+    names: Mapping[FileKey, str] = field(default_factory=dict)
+
+    def destination(self, part: PackPart) -> pulling.Destination:
+        """Return where the file of a part goes."""
+        return pulling.Destination(
+            self.to, self.may_replace, only_sha256=part.sha256, names=self.names
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPack:
+    """A version of a pack that will be pulled.
+
+    Attributes:
+        version: The version.
+        variants: The variants that were asked for.
+        parts: sha256 to the part and the version of its file; each once.
+        missing: Parts that are gone.
+        description: The file that will describe it.
+    """
+
+    version: PackVersion
+    variants: tuple[PackVariant, ...]
+    parts: dict[str, tuple[PackPart, pulling.Found]]
+    missing: tuple[PackPart, ...]
+    description: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +86,10 @@ class PulledPack:
     description: Path
 
 
-def pull(
-    session: Session,
-    cache: Cache,
-    reference: Reference,
-    wanted: Wanted,
-    on_progress: OnProgress,
-) -> PulledPack:
-    """Fetch, place and describe; see `lorary.client.packs.Packing.pull_pack`."""
-    version = read_version(session, reference)
+def find(session: Session, cache: Cache, reference: Reference, wanted: Wanted) -> FoundPack:
+    """Return the version of a pack and of its parts; nothing is fetched or written."""
+    cache.for_target(wanted.to)  # fails before anything is requested
+    version = read_or_recall(session, cache, reference)
     if version.state == "withdrawn":
         msg = f"{version.pack} {version.name} was withdrawn: {version.reason}"
         raise Gone(msg)
@@ -75,16 +100,43 @@ def pull(
         raise _incomplete(version, missing, len(parts))
     name = Reference.parse(version.pack)
     folder = wanted.to or cache.root / "packs" / safe_segment(name.owner)
-    place = folder / f"{name.owner}--{name.name}{SUFFIX}"
+    place = folder / f"{name.owner}--{name.name}{DESCRIPTION}"
     require_place(place, version.pack, may_replace=wanted.may_replace or wanted.to is None)
-    files = {
-        part.sha256: _file(session, cache, part, wanted, on_progress)
+    found = {
+        part.sha256: (part, _found(session, cache, part, wanted))
         for part in parts.values()
         if part.is_at_hand
     }
-    pulled = PulledPack(version, variants, files, missing, place)
-    write(place, document(pulled, session.endpoint, wanted.to))
-    return pulled
+    return FoundPack(version, variants, found, missing, place)
+
+
+def bring(
+    session: Session, cache: Cache, found: FoundPack, wanted: Wanted, on_progress: OnProgress
+) -> PulledPack:
+    """Fetch and place the files of a pack, and describe it."""
+    files = {}
+    for sha256, (part, one) in found.parts.items():
+        to, rehash = wanted.destination(part), wanted.rehash
+        pulled = pulling.bring(session, cache, one, to=to, rehash=rehash, on_progress=on_progress)
+        files[sha256] = pulled.files[0]
+    version, place = found.version, found.description
+    pack = PulledPack(version, found.variants, files, found.missing, place)
+    write_file(place, written(document(pack, session.endpoint, wanted.to)))
+    name = Reference.parse(version.pack)
+    exact = Reference(name.owner, name.name, version.name)
+    cache.for_target(wanted.to).remember_pack(session.endpoint, exact, version.data)
+    return pack
+
+
+def pull(
+    session: Session,
+    cache: Cache,
+    reference: Reference,
+    wanted: Wanted,
+    on_progress: OnProgress,
+) -> PulledPack:
+    """Fetch, place and describe; see `lorary.client.packs.Packing.pull_pack`."""
+    return bring(session, cache, find(session, cache, reference, wanted), wanted, on_progress)
 
 
 def _chosen(version: PackVersion, name: str) -> tuple[PackVariant, ...]:
@@ -118,19 +170,10 @@ def _incomplete(version: PackVersion, missing: Sequence[PackPart], count: int) -
     return NotFound(detail, facts={"missing": [part.sha256 for part in missing]})
 
 
-def _file(
-    session: Session, cache: Cache, part: PackPart, wanted: Wanted, on_progress: OnProgress
-) -> PulledFile:
+def _found(session: Session, cache: Cache, part: PackPart, wanted: Wanted) -> pulling.Found:
     adapter = Reference.parse(part.adapter)
-    pulled = pulling.pull(
-        session,
-        cache,
-        Reference(adapter.owner, adapter.name, part.version),
-        to=pulling.Destination(wanted.to, wanted.may_replace, only_sha256=part.sha256),
-        rehash=wanted.rehash,
-        on_progress=on_progress,
-    )
-    return pulled.files[0]
+    exact = Reference(adapter.owner, adapter.name, part.version)
+    return pulling.find(session, cache, exact, wanted.destination(part))
 
 
 def require_place(place: Path, pack: str, *, may_replace: bool) -> None:
@@ -194,16 +237,6 @@ def _part(part: PackPart, pulled: PulledPack, folder: Path | None) -> dict[str, 
     }
 
 
-def write(place: Path, content: dict[str, object]) -> None:
-    """Write the description in one step. Raises TargetUnusable: it cannot be written."""
-    draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        draft.write_text(f"{text}\n", encoding="utf-8")
-        draft.replace(place)
-    except OSError as error:
-        msg = f"{place} cannot be written: {error.strerror or error}."
-        raise TargetUnusable(msg, facts={"path": os.fspath(existing(place))}) from error
-    finally:
-        draft.unlink(missing_ok=True)
+def written(content: dict[str, object]) -> bytes:
+    """Return the bytes of a description."""
+    return f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import BadAnswer, DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
-from lorary.client.transfers.cache import Cache, place
+from lorary.client.transfers.cache import WRITABLE, Cache, not_cached, place
 from lorary.client.transfers.download import fetch
-from lorary.client.transfers.folders import Folder, Planned, Source, existing
+from lorary.client.transfers.folders import FileKey, Folder, Planned, Source, existing
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -87,12 +87,64 @@ class Destination:
     may_replace: bool = False  # whether files that Lorary did not write may be replaced
     has_companions: bool = False  # whether README.md, samples etc. go into the folder as well
     only_sha256: str = ""
+    names: Mapping[FileKey, str] = field(default_factory=dict)  # names to prefer in the folder
 
     def wants(self, file: File) -> bool:
         """Whether a file of a version goes there."""
         if self.only_sha256:
             return file.sha256 == self.only_sha256
         return self.folder is None or file.is_weights or self.has_companions
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version that will be pulled.
+
+    Attributes:
+        source: The version.
+        files: The files of it that are wanted.
+        failure: Why the hub is unreachable; None if it is not.
+    """
+
+    source: Source
+    files: tuple[File, ...]
+    failure: Unreachable | None
+
+
+def find(session: Session, cache: Cache, reference: Reference, to: Destination) -> Found:
+    """Return the version for a reference; nothing is fetched or written."""
+    cache.for_target(to.folder)  # fails before anything is requested
+    version, failure = _resolve(session, cache, reference)
+    if version.state == "withdrawn":
+        msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
+        raise Gone(msg)
+    check_paths(file.path for file in version.files)
+    adapter = Reference.parse(version.adapter or reference.full_name)
+    files = tuple(file for file in version.files if to.wants(file))
+    if to.only_sha256 and not files:
+        msg = f"{adapter.full_name} {version.name} has no file with sha256 {to.only_sha256}."
+        raise BadAnswer(msg)
+    return Found(Source(session.endpoint, adapter, version), files, failure)
+
+
+def bring(
+    session: Session,
+    cache: Cache,
+    found: Found,
+    *,
+    to: Destination,
+    rehash: bool,
+    on_progress: OnProgress,
+) -> Pulled:
+    """Fetch and place the files of a version."""
+    cache = cache.for_target(to.folder)
+    source = found.source
+    transfer = _Transfer(session, cache, source, found.failure, rehash, on_progress)
+    if to.folder is None:
+        name, revision = source.adapter, source.version.revision
+        return transfer.to_cache(cache.snapshot(name.owner, name.name, revision), found.files)
+    folder = Folder(to.folder, may_replace=to.may_replace, rehash=rehash, reserved=to.names)
+    return transfer.to_folder(folder, found.files)
 
 
 def pull(
@@ -105,22 +157,8 @@ def pull(
     on_progress: OnProgress,
 ) -> Pulled:
     """Resolve, fetch, and place; see `lorary.client.hub.Hub.pull`."""
-    version, failure = _resolve(session, cache, reference)
-    if version.state == "withdrawn":
-        msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
-        raise Gone(msg)
-    check_paths(file.path for file in version.files)
-    adapter = Reference.parse(version.adapter or reference.full_name)
-    source = Source(session.endpoint, adapter, version)
-    transfer = _Transfer(session, cache, source, failure, rehash, on_progress)
-    files = [file for file in version.files if to.wants(file)]
-    if to.only_sha256 and not files:
-        msg = f"{adapter.full_name} {version.name} has no file with sha256 {to.only_sha256}."
-        raise BadAnswer(msg)
-    if to.folder is None:
-        folder = cache.snapshot(adapter.owner, adapter.name, version.revision)
-        return transfer.to_cache(folder, files)
-    return transfer.to_folder(Folder(to.folder, may_replace=to.may_replace, rehash=rehash), files)
+    found = find(session, cache, reference, to)
+    return bring(session, cache, found, to=to, rehash=rehash, on_progress=on_progress)
 
 
 def _resolve(
@@ -136,7 +174,8 @@ def _resolve(
     except Unreachable as failure:
         version = cache.recall(session.endpoint, reference)
         if version is None:
-            raise
+            known = cache.remembered("versions", session.endpoint, reference)
+            raise not_cached(failure, reference, known) from failure
         return version, failure
 
 
@@ -151,10 +190,29 @@ def require_room(folder: Path, needed: int) -> None:
         raise DiskFull(message, facts={"needed": needed, "free": free, "path": os.fspath(folder)})
 
 
-def place_blob(cache: Cache, sha256: str, target: Path) -> None:
-    """Put a cached file in its place. Raises DiskFull, TargetUnusable: it cannot be written."""
+def place_blob(cache: Cache, sha256: str, target: Path, refetch: Callable[[], object]) -> None:
+    """Put a cached file in its place.
+
+    Args:
+        cache: The cache.
+        sha256: Digest of the file.
+        target: Its place.
+        refetch: Brings the file again, if another process has removed it from the cache.
+
+    Raises:
+        DiskFull, TargetUnusable: it cannot be written.
+    """
+    blob = cache.blob(sha256)
     try:
-        place(cache.blob(sha256), target)
+        try:
+            place(blob, target, may_move=not cache.is_kept)
+        except FileNotFoundError:
+            if blob.exists():
+                raise
+            refetch()
+            place(blob, target, may_move=not cache.is_kept)
+        if not cache.is_kept and os.name == "posix":
+            target.chmod(WRITABLE)  # it shares its bytes with no blob
     except OSError as error:
         kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else TargetUnusable
         message = f"{target} cannot be written: {error.strerror or error}."
@@ -205,6 +263,7 @@ class _Transfer:
                 if not one.is_here:
                     self._place(one)
             folder.add(self.source, planned)
+            self.cache.discard([one.file.sha256 for one in planned])
         return self._pulled(folder.root, planned, fetched)
 
     def _check_room(self, folder: Path, planned: Sequence[Planned]) -> None:
@@ -219,12 +278,12 @@ class _Transfer:
         missing = [one.file for one in planned if not one.is_here]
         if self.failure is not None:
             self._require_cached(missing, self.failure)
-        return {
-            file.path: fetch(
-                self.session, self.cache, file, rehash=self.rehash, on_progress=self.on_progress
-            )
-            for file in missing
-        }
+        return {file.path: self._fetch_one(file) for file in missing}
+
+    def _fetch_one(self, file: File) -> int:
+        return fetch(
+            self.session, self.cache, file, rehash=self.rehash, on_progress=self.on_progress
+        )
 
     def _require_cached(self, files: Sequence[File], failure: Unreachable) -> None:
         for file in files:
@@ -233,7 +292,12 @@ class _Transfer:
                 raise type(failure)(message, status=failure.status) from failure
 
     def _place(self, planned: Planned) -> None:
-        place_blob(self.cache, planned.file.sha256, planned.target)
+        place_blob(
+            self.cache,
+            planned.file.sha256,
+            planned.target,
+            refetch=lambda: self._fetch_one(planned.file),
+        )
 
     def _pulled(self, folder: Path, planned: Sequence[Planned], fetched: dict[str, int]) -> Pulled:
         files = tuple(

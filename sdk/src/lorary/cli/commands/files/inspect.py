@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK = 1, 2, 3, 4, 5
 #: Exit codes of results, by priority: the first one that occurs is returned.
 CODES = (REFUSED, SETTING, NOT_FOUND, DENIED, NETWORK)
-_URL_CODES = {"bad_url": NOT_FOUND, "denied": DENIED, "not_found": NOT_FOUND}
+_URL_CODES = {
+    "bad_url": NOT_FOUND,
+    "denied": DENIED,
+    "not_found": NOT_FOUND,
+    "offline": NOT_FOUND,
+}
 
 _FIRST_ALONE = 16  # files to inspect first, to fill the tables that other processes inherit
 _WORTH_IT = 200  # minimum number of files for which several processes are faster

@@ -12,6 +12,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, note, plain, show, table
 from lorary.client import LoraryError
+from lorary.client.errors import Offline
 from lorary.library.adding import add_adapters
 from lorary.library.project import PROJECT
 
@@ -70,16 +71,20 @@ def _resolve(args: Namespace) -> int:
         return UNREADABLE
     if all(one.state == "here" for one in answer.references):
         return 0
-    return NOT_HERE if answer.failure is None else UNREACHABLE
+    is_offline = answer.failure is None or isinstance(answer.failure, Offline)
+    return NOT_HERE if is_offline else UNREACHABLE
 
 
 def _folder_of_project() -> list[str]:
-    """Return the folder of adapters of a ``lorary.toml`` in this folder, if both exist."""
-    if not Path(PROJECT).exists():
-        return []
-    project = library.Project.load(Path.cwd())
-    folder = project.root / library.LAYOUTS[project.layout]
-    return [str(folder)] if folder.is_dir() else []
+    """Return the folder of adapters of ``lorary.toml``, or else of the settings, if it exists."""
+    if Path(PROJECT).exists():
+        project = library.Project.load(Path.cwd())
+        root, layout = project.root, project.layout
+    else:
+        layout = library.setting("layout").value
+        root = Path(library.setting("root").value or ".")
+    folder = root / library.LAYOUTS[layout] if layout else None
+    return [str(folder)] if folder is not None and folder.is_dir() else []
 
 
 def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[LoraryError]:

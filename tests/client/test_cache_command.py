@@ -1,0 +1,177 @@
+"""lorary cache: what is listed is what is there, and what is removed is what was asked for."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client.names import Reference
+from lorary.client.transfers import pulling
+from lorary.client.transfers.cache import Cache
+from lorary.client.transfers.download import fetch
+from tests.client.conftest import sha
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lorary.client import Hub
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NOIR, INK = "studio/noir", "studio/ink"
+OLD, NEW, CARD, DRAWN = b"noir, old", b"noir, new ", b"# Noir", b"ink"
+DAY_S = 86400
+
+
+@pytest.fixture
+def cache(hub: Hub, fake: FakeHub, home: Path, tmp_path: Path) -> Cache:
+    """Two versions that share their card, and one that is in a folder, too."""
+    fake.publish(NOIR, {"noir.safetensors": OLD, "README.md": CARD})
+    fake.publish(NOIR, {"noir.safetensors": NEW, "README.md": CARD})
+    fake.publish(INK, {"ink.safetensors": DRAWN})
+    hub.pull(f"{NOIR}@v1")
+    hub.pull(f"{NOIR}@v2")
+    hub.pull(INK, to=tmp_path / "loras")
+    cache = Cache(home / "cache")
+    for number, data in enumerate((OLD, CARD, NEW, DRAWN)):
+        used_at = time.time() - (40 - 10 * number) * DAY_S
+        os.utime(cache.seal(sha(data)), (used_at, used_at))
+    return cache
+
+
+def snapshots(cache: Cache) -> set[bytes]:
+    return {p.read_bytes() for p in (cache.root / "snapshots").rglob("*") if p.is_file()}
+
+
+def test_files_are_listed_with_their_versions_the_last_used_first(run: Run, cache: Cache) -> None:
+    rows = run("cache", "ls", "--json").documents
+    assert [(row["sha256"], row["versions"], row["linked"]) for row in rows] == [
+        (sha(DRAWN), [f"{INK}@v1"], True),
+        (sha(NEW), [f"{NOIR}@v2"], False),
+        (sha(CARD), [f"{NOIR}@v1", f"{NOIR}@v2"], False),
+        (sha(OLD), [f"{NOIR}@v1"], False),
+    ]
+    text = run("cache", "ls")
+    assert "also in a folder" in text.out.splitlines()[0]
+    assert f"4 files, {sum(map(len, (OLD, NEW, CARD, DRAWN)))} bytes" in text.err
+    assert run("cache", "path").out.strip() == str(cache.root)
+
+
+def test_an_empty_cache_is_no_error(run: Run) -> None:
+    assert run("cache", "ls").err.startswith("lorary: 0 files")
+    assert run("cache", "prune", "--older-than", "1d").code == 0
+
+
+def test_use_is_remembered(run: Run, hub: Hub, cache: Cache) -> None:
+    hub.pull(f"{NOIR}@v1")
+    assert {row["sha256"] for row in run("cache", "ls", "--json").documents[:2]} == {
+        sha(OLD), sha(CARD),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        (["--older-than", "35d"], {OLD}),
+        (["--older-than", "3w"], {OLD, CARD}),
+        (["--max-size", f"{len(DRAWN) + len(NEW)}B"], {OLD, CARD}),
+        (["--max-size", "0"], {OLD, CARD, NEW, DRAWN}),
+        (["--older-than", "35d", "--max-size", "1GB"], {OLD}),
+    ],
+)
+def test_prune_removes_what_is_old_or_too_much(
+    run: Run, cache: Cache, tmp_path: Path, words: list[str], gone: set[bytes]
+) -> None:
+    planned = run("cache", "prune", *words, "--dry-run", "--json").documents
+    assert {row["sha256"] for row in planned} == set(map(sha, gone))
+    assert all(cache.blob(sha(data)).exists() for data in gone)
+    assert run("cache", "prune", *words).code == 0
+    left = {OLD, CARD, NEW, DRAWN} - gone
+    rows = run("cache", "ls", "--json").documents
+    assert {row["sha256"] for row in rows} == set(map(sha, left))
+    assert snapshots(cache) == left - {DRAWN}
+    assert (tmp_path / "loras" / "ink.safetensors").read_bytes() == DRAWN
+
+
+def test_rm_takes_versions_adapters_and_digests(run: Run, cache: Cache, hub: Hub) -> None:
+    rows = run("cache", "rm", f"{NOIR}@v1", "--json").documents
+    actions = {row["sha256"]: row["action"] for row in rows}
+    assert actions == {sha(OLD): "remove", sha(CARD): "shared"}
+    assert snapshots(cache) == {NEW, CARD}
+    assert cache.remembered("versions", hub.endpoint, Reference.parse(NOIR)) == ["v2"]
+    assert run("cache", "rm", NOIR).code == 0
+    assert not (cache.root / "snapshots" / "studio").exists()
+    assert run("cache", "rm", sha(DRAWN)[:12]).code == 0
+    assert run("cache", "ls", "--json").documents == []
+
+
+@pytest.mark.parametrize("name", ["studio/lost", f"{NOIR}@v9", "0123456789"])
+def test_rm_of_what_is_not_there_is_named(run: Run, cache: Cache, name: str) -> None:
+    ran = run("cache", "rm", name)
+    assert (ran.code, "The cache has no" in ran.err) == (3, True)
+
+
+def test_verify_finds_damage_and_removes_it_only_if_asked(run: Run, cache: Cache) -> None:
+    assert run("cache", "verify").out == "4 intact, 0 damaged.\n"
+    blob = cache.blob(sha(OLD))
+    blob.chmod(0o644)
+    blob.write_bytes(OLD[::-1])
+    ran = run("cache", "verify")
+    assert (ran.code, "3 intact, 1 damaged." in ran.out, blob.exists()) == (1, True, True)
+    rows = run("cache", "verify", "--fix", "--json").documents
+    assert {(row["state"], row["removed"]) for row in rows} == {("ok", False), ("damaged", True)}
+    assert not blob.exists()
+    assert OLD[::-1] not in snapshots(cache)
+
+
+def test_what_a_pull_is_writing_stays(run: Run, cache: Cache) -> None:
+    part = cache.part("0" * 64)
+    part.write_bytes(b"begun")
+    with cache.lock("0" * 64):
+        rows = run("cache", "prune", "--max-size", "0", "--json").documents
+        assert {row["action"] for row in rows if not row["whole"]} == {"in_use"}
+        assert part.exists()
+    assert run("cache", "prune", "--max-size", "0").code == 0
+    assert not part.exists()
+
+
+def test_a_file_that_is_removed_before_it_is_placed_is_fetched_again(
+    hub: Hub, fake: FakeHub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.publish(NOIR, {"noir.safetensors": OLD})
+    removed: list[int] = []
+
+    def fetch_and_lose(*args: object, **options: object) -> int:
+        count = fetch(*args, **options)  # type: ignore[arg-type] # as it was called
+        if not removed:
+            removed.append(count)
+            Cache(home / "cache").drop(sha(OLD))
+        return count
+
+    monkeypatch.setattr(pulling, "fetch", fetch_and_lose)
+    hub.pull(NOIR, to=tmp_path / "loras")
+    assert (tmp_path / "loras" / "noir.safetensors").read_bytes() == OLD
+    assert fake.file_bytes_sent == 2 * len(OLD)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prune"],
+        ["rm"],
+        ["ls", NOIR],
+        ["ls", "--fix"],
+        ["verify", "--dry-run"],
+        ["prune", "--older-than", "soon"],
+        ["prune", "--max-size", "many"],
+        ["clean"],
+    ],
+)
+def test_what_does_not_go_together_is_refused(run: Run, words: list[str]) -> None:
+    assert run("cache", *words).code == 2
