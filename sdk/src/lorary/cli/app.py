@@ -23,6 +23,7 @@ COMMANDS = {
     "logout": ("account.sign_in", "delete the stored token of a hub"),
     "whoami": ("account.sign_in", "show your account on the hub"),
     "config": ("account.config", "show or change what is remembered"),
+    "doctor": ("account.doctor", "check settings, cache, hub, token and clock"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),
