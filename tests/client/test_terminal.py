@@ -72,7 +72,7 @@ def test_a_refusal_with_nowhere_to_go_has_an_exit_code(
 @pytest.mark.parametrize(
     ("word", "meant"),
     [("pul", "pull"), ("serach", "search"), ("PUSH", "push"), ("download", "pull"),
-     ("upload", "push"), ("publish", "push"), ("list", "search"), ("find-hash", "find")],
+     ("upload", "push"), ("publish", "push"), ("find-hash", "find")],
 )  # fmt: skip
 def test_a_slip_gets_a_hint(run: Run, word: str, meant: str) -> None:
     ran = run(word, NAME)
