@@ -106,13 +106,13 @@ def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
         return None
     except LoraryError as error:
         faults: dict[str, list[str]] = error.facts.get("fields", {})
-        others = (_told(*one, names) for one in faults.items() if one[0] not in form.fields)
+        others = (_at_path(*one, names) for one in faults.items() if one[0] not in form.fields)
         accept_faults(form, faults, " ".join(others) or str(error.detail))
         return None
     return pack
 
 
-def _told(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
+def _at_path(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
     """Return the faults at a JSON path, with the adapter or the field that has them."""
     part = re.search(r"parts\[(\d+)\]", path)
     place = names[int(part[1])] if part else path.rpartition(".")[2]
