@@ -22,6 +22,8 @@ COMMANDS = {
     "login": ("account.sign_in", "sign in to a hub and store the token"),
     "logout": ("account.sign_in", "delete the stored token of a hub"),
     "whoami": ("account.sign_in", "show your account on the hub"),
+    "config": ("account.config", "show or change what is remembered"),
+    "doctor": ("account.doctor", "check settings, cache, hub, token and clock"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),
@@ -42,6 +44,8 @@ COMMANDS = {
     "cache": ("library.cache", "list, verify or remove files of the cache"),
     "scan": ("library.scan", "read the adapters in your folders into an index"),
     "list": ("library.scan", "list the adapters in your folders"),
+    "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
+    "import": ("library.importing", "publish the adapters of folders with what is known of them"),
     "push": ("adapters.push", "publish files as a version"),
     "uploads": ("account.uploads", "list your uploads, or cancel them"),
     "pack": ("packs.command", "list, show, create, edit, publish or export packs"),
@@ -58,6 +62,8 @@ _SYNONYMS = {
 _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
+  LORARY_LAYOUT, LORARY_ROOT, LORARY_JOBS
+                    as the options; see `lorary config`, which remembers them
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)
   LORARY_OFFLINE    1 forbids connections: only what is here is used

@@ -79,17 +79,30 @@ def add_jobs(parser: Parser) -> None:
     parser.add_argument(
         "--jobs",
         type=_jobs,
-        default=JOBS,
+        default="",  # a text is converted, but only when the option is not given
         metavar="N",
-        help=f"number of items to process at the same time; default: {JOBS}",
+        help=(
+            "number of items to process at the same time; default: that of `lorary config`, "
+            f"else {JOBS}"
+        ),
     )
 
 
 def _jobs(text: str) -> int:
+    if not text:
+        return _remembered_jobs()
     if not text.isdecimal() or not 1 <= int(text) <= MAX_JOBS:
         message = f"“{text}” is not a number from 1 to {MAX_JOBS}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _remembered_jobs() -> int:
+    """Return the number of jobs where no option is given; the settings are imported only now."""
+    try:
+        return int(importlib.import_module("lorary.library.settings").setting("jobs").value)
+    except ValueError as error:  # argparse would hide its text
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_endpoint(parser: Parser) -> None:

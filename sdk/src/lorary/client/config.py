@@ -1,7 +1,8 @@
 """Where this computer keeps what the client needs: the address, tokens, the cache.
 
 LORARY_HOME (default ~/.lorary)
-├── credentials.json    default address and a token for each address; readable by its owner only
+├── credentials.json    default address, a token for each address, and what `lorary config`
+│                       remembers; readable by its owner only
 └── cache/              see `lorary.client.transfers.cache`
 
 An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which wins over the file.
@@ -16,12 +17,22 @@ import secrets
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint
 from lorary.connections import Origin, is_loopback
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+#: Setting to its environment variable.
+VARIABLES = MappingProxyType(
+    {
+        "hub": "LORARY_ENDPOINT",
+        "layout": "LORARY_LAYOUT",
+        "root": "LORARY_ROOT",
+        "jobs": "LORARY_JOBS",
+    }
+)
 
 
 class InsecureTransport(UserWarning):
@@ -35,6 +46,18 @@ class Credentials:
     path: Path  # where it is
     endpoint: str = ""  # the default address; empty when never set
     tokens: dict[str, str] = field(default_factory=dict)  # address to token
+    settings: dict[str, str] = field(default_factory=dict)  # key to value, without the hub
+
+    def setting(self, key: str) -> str:
+        """Return a value that is remembered; empty if there is none."""
+        return self.endpoint if key == "hub" else self.settings.get(key, "")
+
+    def set(self, key: str, value: str) -> None:
+        """Remember a value; an empty one is forgotten."""
+        if key == "hub":
+            self.endpoint = value
+        else:
+            self.settings = {**self.settings, key: value}
 
     @classmethod
     def load(cls, home: Path) -> Credentials:
@@ -47,7 +70,8 @@ class Credentials:
         try:
             document = json.loads(path.read_bytes())
             tokens = {str(key): str(value) for key, value in document["tokens"].items()}
-            return cls(path, str(document["endpoint"]), tokens)
+            settings = {str(k): str(value) for k, value in document.get("settings", {}).items()}
+            return cls(path, str(document["endpoint"]), tokens, settings)
         except FileNotFoundError:
             return cls(path)
         except OSError as error:
@@ -64,7 +88,8 @@ class Credentials:
             SettingInvalid: it cannot be written.
         """
         part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
-        document = {"endpoint": self.endpoint, "tokens": self.tokens}
+        settings = {key: value for key, value in self.settings.items() if value}
+        document = {"endpoint": self.endpoint, "tokens": self.tokens, "settings": settings}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -113,13 +138,18 @@ def home_of(home: str | os.PathLike[str] | None = None) -> Path:
         raise SettingInvalid(msg) from error
 
 
+def from_environment(key: str) -> str:
+    """Return the value that the environment gives to a setting; empty if it gives none."""
+    return os.environ.get(VARIABLES[key], "").strip()
+
+
 def endpoint_of(home: Path, endpoint: str | None = None) -> str:
     """Return the hub's address.
 
     Raises:
         SettingInvalid: what was given is not an address.
     """
-    given = endpoint or os.environ.get("LORARY_ENDPOINT", "").strip()
+    given = endpoint or from_environment("hub")
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import find_by_hash, tryouts
+from lorary.client import find_by_hash, samples, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
 from lorary.client.http.json_answers import Record
@@ -357,6 +357,24 @@ class Hub(Curating, Packing, Resolving):
         exact = Reference(target.owner, target.name, pushed.version.revision)
         version = publishing.await_previews(self._session, exact, pushed.version, on_progress)
         return replace(pushed, version=version)
+
+    def add_sample(
+        self, version: str | Reference, path: StrPath, *, caption: str = "", rating: str = ""
+    ) -> None:
+        """Add a picture or a short video to the gallery of a version.
+
+        Args:
+            version: ``owner/name@v1``.
+            path: PNG, JPEG, WebP, MP4 or WebM.
+            caption: Its caption.
+            rating: Its own content rating; by default that of the adapter.
+
+        Raises:
+            FileMissing, FileUnreadable, TooLarge: it cannot be read, or is no such file.
+            QuotaExceeded: the gallery is full, or too many were added today.
+        """
+        exact = Reference.parse(version)
+        samples.add_sample(self._session, exact, Path(path), caption=caption, rating=rating)
 
     def try_stack(  # noqa: PLR0913 - what makes a picture, by keyword
         self,

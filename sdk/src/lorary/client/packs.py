@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What stands before the name of a pack where adapters are meant otherwise.
 PREFIX = "pack:"
+#: Ending of the file that describes a pulled pack.
+DESCRIPTION = ".pack.json"
 #: What stands for the subject in a prompt template.
 PLACEHOLDER = "{prompt}"
 #: States of parts that can be downloaded.

@@ -151,7 +151,11 @@ def remove(session: Session, tryout: Tryout) -> None:
 
 
 def picture(session: Session, image: Image) -> bytes:
+    """Return the bytes of a picture."""
+    return media(session, image.url)
+
+
+def media(session: Session, url: str) -> bytes:
     """Return the bytes of a picture, requested at the hub address that this client uses."""
-    _root, mark, rest = image.url.partition("/media/")
-    url = f"{session.endpoint}/media/{rest}" if mark else image.url
-    return session.read(Request("GET", url))
+    _root, mark, rest = url.partition("/media/")
+    return session.read(Request("GET", f"{session.endpoint}/media/{rest}" if mark else url))

@@ -12,11 +12,10 @@ from lorary.client.errors import BadAnswer
 from lorary.client.http.session import Session
 from lorary.client.models import File
 from lorary.client.names import Reference
-from lorary.client.packs import PackPart, PackVersion, read_or_recall
+from lorary.client.packs import DESCRIPTION, PackPart, PackVersion, read_or_recall
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.folders import Entry
 from lorary.client.transfers.pack_pulling import (
-    SUFFIX,
     PulledPack,
     document,
     parts_of,
@@ -29,7 +28,7 @@ from lorary.library.lockfile import LockedPack
 
 def description_name(pack: LockedPack) -> str:
     """Return the name of the file that describes a pack."""
-    return f"{pack.name.replace('/', '--')}{SUFFIX}"
+    return f"{pack.name.replace('/', '--')}{DESCRIPTION}"
 
 
 class Description:

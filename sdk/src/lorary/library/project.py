@@ -1,8 +1,9 @@
 """``lorary.toml``: the adapters and packs that a folder should have.
 
 layout = "comfyui"          # where files go below root, see `lorary.library.layouts`
-root = "~/ComfyUI"          # relative to the folder of lorary.toml
+root = "~/ComfyUI"          # relative to the folder of lorary.toml; LORARY_ROOT comes before it
 hub = "https://…"           # optional; by default the hub in use
+sidecars = ["a1111"]        # optional; tools whose files are written beside the weights
 
 [adapters]
 "studio/noir" = "^v2"       # v2, ^v2 (v2 or newer), * (the newest), an alias, or a revision
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lorary.client.config import Credentials, from_environment, home_of
 from lorary.client.errors import FileMissing, LoraryError, ProjectInvalid
 from lorary.client.names import Reference, check_endpoint
 from lorary.library.layouts import FLAT, LAYOUTS
+from lorary.library.sidecars.formats import checked_tools
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,7 +33,7 @@ else:  # the same parser, as a package
     import tomli as tomllib
 
 PROJECT, LOCK = "lorary.toml", "lorary.lock"
-_KEYS = ("layout", "root", "hub", "adapters", "packs")
+_KEYS = ("layout", "root", "hub", "sidecars", "adapters", "packs")
 _AT_LEAST = re.compile(r"\^v([0-9]{1,9})\Z")
 _NUMBER = re.compile(r"v([0-9]{1,9})\Z")
 _REVISION = re.compile(r"[0-9a-f]{40}\Z")
@@ -103,6 +106,7 @@ class Project:
     root: Path  # absolute
     hub: str  # address; empty for the hub in use
     wishes: tuple[Wish, ...]
+    sidecars: tuple[str, ...] = ()  # tools
 
     @property
     def lock_path(self) -> Path:
@@ -132,8 +136,9 @@ class Project:
         layout = _text(place, table, "layout") or FLAT
         if layout not in LAYOUTS:
             raise _invalid(place, f"the layout “{layout}” is unknown. Use {', '.join(LAYOUTS)}")
-        root = _root(place, _text(place, table, "root") or ".")
-        return cls(folder, layout, root, _hub(place, table), _wishes(place, table))
+        root = _root(place, _wanted_root(layout, _text(place, table, "root")))
+        wishes, sidecars = _wishes(place, table), _sidecars(place, table)
+        return cls(folder, layout, root, _hub(place, table), wishes, sidecars)
 
 
 def read_toml(place: Path) -> dict[str, object]:
@@ -166,6 +171,12 @@ def _text(place: Path, table: Mapping[str, object], key: str) -> str:
     return value.strip()
 
 
+def _wanted_root(layout: str, text: str) -> str:
+    """Return the root: a folder that is not of a program is its own."""
+    remembered = "" if text or layout == FLAT else Credentials.load(home_of()).setting("root")
+    return from_environment("root") or text or remembered or "."
+
+
 def _root(place: Path, text: str) -> Path:
     try:
         return (place.parent / Path(text).expanduser()).absolute()
@@ -179,6 +190,16 @@ def _hub(place: Path, table: Mapping[str, object]) -> str:
         return check_endpoint(text) if text else ""
     except LoraryError as error:
         raise _invalid(place, f"“hub”: {error.detail}") from error
+
+
+def _sidecars(place: Path, table: Mapping[str, object]) -> tuple[str, ...]:
+    tools = table.get("sidecars", [])
+    if not isinstance(tools, list) or not all(isinstance(tool, str) for tool in tools):
+        raise _invalid(place, '“sidecars” must be a list such as ["a1111"]')
+    try:
+        return checked_tools(tools)
+    except ValueError as error:
+        raise _invalid(place, f"“sidecars”: {error}") from error
 
 
 def _wishes(place: Path, table: Mapping[str, object]) -> tuple[Wish, ...]:

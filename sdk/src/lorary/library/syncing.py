@@ -17,8 +17,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from lorary.client.errors import Incomplete, LoraryError, TargetTaken
@@ -35,9 +36,14 @@ from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.project import LOCK, Project
+from lorary.library.sidecars.writing import Writer, facts_of
 from lorary.limits import JOBS
 
-Action = Literal["here", "add", "replace", "remove", "leave", "failed"]
+if TYPE_CHECKING:
+    from lorary.library.sidecars.formats import Facts
+    from lorary.library.sidecars.writing import Sidecar
+
+Action = Literal["here", "add", "replace", "remove", "leave", "kept", "failed"]
 _BATCH_S = 1.0  # how long finished downloads wait, so that the record is not written for each
 
 
@@ -48,10 +54,12 @@ class Step:
     Attributes:
         action: ``here``: nothing, it is there. ``add``, ``replace``: download and place it.
             ``remove``: it is no longer locked. ``leave``: it is no longer locked and stays, without
-            ``--prune`` or because it was edited. ``failed``: see ``error``.
+            ``--prune`` or because it was edited. ``kept``: a sidecar that a person or a tool
+            changed. ``failed``: see ``error``.
         path: Its path below root.
         local_path: Its place.
-        file: Its row of the lock; None if it is no longer locked, or describes a pack.
+        file: Its row of the lock; None if it is no longer locked, describes a pack, or is a
+            sidecar.
         version: The version that is there, if it is replaced or no longer locked; for the
             description of a pack, the pack's; else empty.
         replaces: The digest of the bytes that are replaced, if Lorary wrote them; else empty.
@@ -92,6 +100,7 @@ class Sync:
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
+        self._writer = Writer(self._folder, project.sidecars, self._owner)
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
     def _name(self, row: LockedFile) -> str:
@@ -117,6 +126,8 @@ class Sync:
         if not self._options.dry_run:
             self._adopt(step for step in steps if step.action == "here")
         yield from self._describe()
+        if self._project.sidecars:
+            yield from self._sidecars()
         yield from self._leftovers()
 
     def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
@@ -302,10 +313,46 @@ class Sync:
                 step = replace(step, action=description.action())
                 if step.action != "here" and not self._options.dry_run:
                     content = description.content(self._hubs.session(pack.hub), self._cache)
-                    self._folder.write(name, description.entry(self._owner), content)
+                    self._folder.write({name: (description.entry(self._owner), content)})
             except LoraryError as error:
                 step = replace(step, action="failed", error=error)
             yield step
+
+    def _sidecars(self) -> Iterator[Step]:
+        """Write what tools keep beside weights; the hub is asked only where a file is due."""
+        here = [name for name in self._rows if name in self._folder.entries]
+        due = []
+        for name in here:
+            planned = self._writer.plan(name)
+            if any(one.is_due for one in planned) and not self._options.dry_run:
+                due.append(name)
+            else:
+                yield from self._beside(name, planned)
+
+        def ask(name: str, _report: OnProgress) -> tuple[Facts, bytes]:
+            entry = self._folder.entries[name]
+            return facts_of(self._hubs.session(entry.hub), entry)
+
+        jobs, abort = self._options.jobs, self._hubs.abort
+        for name, found in each(due, ask, on_progress=silent, jobs=jobs, abort=abort):
+            yield from self._written(name, found)
+
+    def _written(self, name: str, found: tuple[Facts, bytes] | LoraryError) -> Iterator[Step]:
+        """Write the sidecars of weights, and yield their steps."""
+        try:
+            if isinstance(found, LoraryError):
+                raise found
+            yield from self._beside(name, self._writer.write(name, *found))
+        except LoraryError as error:
+            for step in self._beside(name, self._writer.plan(name)[:1]):
+                yield replace(step, action="failed", error=error)
+
+    def _beside(self, weights: str, sidecars: Iterable[Sidecar]) -> Iterator[Step]:
+        """Yield the steps of sidecars."""
+        version = self._rows[weights].version
+        for one in sidecars:
+            path = f"{self._base}/{one.name}".lstrip("/")
+            yield Step(one.action, path, self._folder.place(one.name), version=version)
 
     def _places(self) -> Iterator[tuple[LockedFile, Path]]:
         return ((row, self._folder.place(name)) for name, row in self._rows.items())
@@ -325,7 +372,7 @@ class Sync:
             seen.add((found.st_dev, found.st_ino))
             if not is_own:  # it was loaded
                 folder.load()
-            kept = {*self._rows, *self._packs} if is_own else set()
+            kept = self._kept if is_own else frozenset[str]()
             names = [
                 name
                 for name, entry in folder.entries.items()
@@ -337,6 +384,14 @@ class Sync:
                     folder.save()
             else:
                 yield from (self._leftover(folder, base, name) for name in names)
+
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        """The names that belong to the lock."""
+        names = {*self._rows, *self._packs}
+        if self._project.sidecars:
+            names.update(*(self._writer.names(name) for name in self._rows))
+        return frozenset(names)
 
     def _remove(self, folder: Folder, base: str, names: Sequence[str]) -> Iterator[Step]:
         for name in names:

@@ -276,27 +276,34 @@ class Folder:
             )
         self.save()
 
-    def write(self, name: str, entry: Entry, content: bytes) -> None:
-        """Write a small file and its record, in this order: a kill leaves no unknown file.
+    def write(self, files: Mapping[str, tuple[Entry, bytes]]) -> None:
+        """Write small files after their records, so that a kill leaves no unknown file.
 
         Args:
-            name: Its path below the folder.
-            entry: Its record, without size, digest and time.
-            content: Its bytes.
+            files: Path below the folder to its record, whose size, digest and time are set here,
+                and its bytes.
 
         Raises:
-            TargetUnusable: it cannot be written.
+            TargetUnusable: one of them cannot be written.
         """
-        place, sha256 = self.place(name), hashlib.sha256(content).hexdigest()
-        entry = replace(entry, sha256=sha256, size=len(content))
+        if not files:
+            return
         with self.locked():
-            former = self.entries.get(name)
-            is_known = former is not None and former.is_at(place)
-            replaces = former.sha256 if former is not None and is_known else ""
-            self.entries[name] = replace(entry, replaces=replaces)
-            self.save([name])
-            write_file(place, content)
-            self.entries[name] = replace(entry, mtime_ns=place.stat().st_mtime_ns)
+            for name, (entry, content) in files.items():
+                former, sha256 = self.entries.get(name), hashlib.sha256(content).hexdigest()
+                is_known = former is not None and former.is_at(self.place(name))
+                self.entries[name] = replace(
+                    entry,
+                    sha256=sha256,
+                    size=len(content),
+                    mtime_ns=0,
+                    replaces=former.sha256 if former is not None and is_known else "",
+                )
+            self.save(files)
+            for name, (_, content) in files.items():
+                write_file(self.place(name), content)
+                mtime_ns = self.place(name).stat().st_mtime_ns
+                self.entries[name] = replace(self.entries[name], mtime_ns=mtime_ns, replaces="")
             self.save()
 
     def save(self, announced: Collection[str] = ()) -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from lorary.client.errors import Gone, NotFound, TargetTaken
 from lorary.client.names import Reference, safe_segment
-from lorary.client.packs import PackPart, PackVariant, PackVersion, read_or_recall
+from lorary.client.packs import (
+    DESCRIPTION,
+    PackPart,
+    PackVariant,
+    PackVersion,
+    read_or_recall,
+)
 from lorary.client.transfers import pulling
 from lorary.client.transfers.folders import FileKey, write_file
 
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
     from lorary.client.transfers.cache import Cache
     from lorary.client.transfers.pulling import PulledFile
 
-SUFFIX = ".pack.json"
 _SCHEMA = 1
 
 
@@ -95,7 +100,7 @@ def find(session: Session, cache: Cache, reference: Reference, wanted: Wanted) -
         raise _incomplete(version, missing, len(parts))
     name = Reference.parse(version.pack)
     folder = wanted.to or cache.root / "packs" / safe_segment(name.owner)
-    place = folder / f"{name.owner}--{name.name}{SUFFIX}"
+    place = folder / f"{name.owner}--{name.name}{DESCRIPTION}"
     require_place(place, version.pack, may_replace=wanted.may_replace or wanted.to is None)
     found = {
         part.sha256: (part, _found(session, cache, part, wanted))

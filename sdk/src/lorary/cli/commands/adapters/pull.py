@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Iterator
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from lorary import client
+from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import text
@@ -16,6 +16,7 @@ from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
+from lorary.library.sidecars.formats import ENDINGS, checked_tools
 
 if TYPE_CHECKING:
     from lorary.client import Hub, OnProgress, Outcome, Progress, Pulled, PulledFile, PulledPack
@@ -31,10 +32,12 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--to",
         metavar="DIR",
-        help="write the weights to this folder; default: all files go to the cache",
+        help="write the weights to this folder; default: that of the layout, else the cache",
     )
     parser.add_argument(
-        "--layout", choices=LAYOUTS, help="write the weights to the folder of this program"
+        "--layout",
+        choices=LAYOUTS,
+        help="write the weights to the folder of this program; see also `lorary config`",
     )
     parser.add_argument(
         "--root", metavar="DIR", help="folder of the program; default: the current one"
@@ -54,6 +57,13 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="replace files that Lorary did not write, and files of another version",
     )
+    parser.add_argument(
+        "--sidecars",
+        type=_tools,
+        default=(),
+        metavar="TOOL,…",
+        help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
+    )
     parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
     parser.add_argument(
         "--partial", action="store_true", help="pack: leave out parts that are gone"
@@ -71,6 +81,9 @@ def _pull(args: Namespace) -> int:
     if (args.variant or args.partial) and not any(are_packs):
         message = "--variant and --partial are for packs: lorary pull pack:OWNER/NAME"
         raise UsageError(message)
+    if args.sidecars and args.to is None:
+        message = "--sidecars goes with --to or --layout"
+        raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         if len(args.references) > 1:
             return _pull_all(hub, args)
@@ -78,21 +91,23 @@ def _pull(args: Namespace) -> int:
             (outcome,) = _outcomes(hub, args, draw)
         if outcome.error is not None:
             raise outcome.error
-        _show(hub, args, outcome.pulled)
-    return 0
+        return _show(hub, args, outcome.pulled)
 
 
 def _folder(args: Namespace) -> str | None:
     """Return the folder to write to; None for the cache."""
-    if args.layout is None:
+    if args.to is not None:
+        if args.layout is not None or args.root is not None:
+            message = "use --to or --layout, not both"
+            raise UsageError(message)
+        return str(args.to)
+    layout = args.layout or library.setting("layout").value
+    if not layout:
         if args.root is not None:
             message = "--root goes with --layout"
             raise UsageError(message)
-        return cast("str | None", args.to)
-    if args.to is not None:
-        message = "use --to or --layout, not both"
-        raise UsageError(message)
-    return str(Path(args.root or ".", LAYOUTS[args.layout]))
+        return None
+    return str(Path(args.root or library.setting("root").value or ".", LAYOUTS[layout]))
 
 
 def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
@@ -111,11 +126,11 @@ def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
 
 def _pull_all(hub: Hub, args: Namespace) -> int:
     """Pull several references; show results as they come, and failures at the end."""
-    failed = []
+    failed, code = [], 0
     with meter(_kept) as draw:
         for outcome in _outcomes(hub, args, draw):
             if outcome.error is None:
-                _show(hub, args, outcome.pulled)
+                code = _show(hub, args, outcome.pulled) or code
                 continue
             failed.append((outcome.reference, outcome.error))
             if args.json:
@@ -127,14 +142,30 @@ def _pull_all(hub: Hub, args: Namespace) -> int:
         count = len(set(args.references))
         rest = ", the others are done" if len(failed) < count else ""
         note(f"lorary: {len(failed):,} of {count:,} failed{rest}")
-    return exit_code(failed[0][1]) if failed else 0
+    return exit_code(failed[0][1]) if failed else code
 
 
-def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> None:
+def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> int:
+    """Show what was pulled, write its sidecars, and return the exit code."""
+    files: Iterable[PulledFile] = ()
     if isinstance(pulled, client.PulledPack):
         show_pulled_pack(pulled, as_json=args.json)
+        files = pulled.files.values()
     elif pulled is not None:
         _show_version(hub, pulled, as_json=args.json)
+        files = pulled.files
+    if not args.sidecars:
+        return 0
+    from lorary.cli.commands.adapters.sidecars import write  # noqa: PLC0415 - seldom needed
+
+    return write(args, [one.local_path for one in files if one.file.is_weights])
+
+
+def _tools(text: str) -> tuple[str, ...]:
+    try:
+        return checked_tools([part.strip() for part in text.split(",")])
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:

@@ -76,12 +76,15 @@ def _resolve(args: Namespace) -> int:
 
 
 def _folder_of_project() -> list[str]:
-    """Return the folder of adapters of a ``lorary.toml`` in this folder, if both exist."""
-    if not Path(PROJECT).exists():
-        return []
-    project = library.Project.load(Path.cwd())
-    folder = project.root / library.LAYOUTS[project.layout]
-    return [str(folder)] if folder.is_dir() else []
+    """Return the folder of adapters of ``lorary.toml``, or else of the settings, if it exists."""
+    if Path(PROJECT).exists():
+        project = library.Project.load(Path.cwd())
+        root, layout = project.root, project.layout
+    else:
+        layout = library.setting("layout").value
+        root = Path(library.setting("root").value or ".")
+    folder = root / library.LAYOUTS[layout] if layout else None
+    return [str(folder)] if folder is not None and folder.is_dir() else []
 
 
 def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[LoraryError]:

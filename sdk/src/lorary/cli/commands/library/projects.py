@@ -13,6 +13,7 @@ from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
+from lorary.client.packs import DESCRIPTION
 from lorary.client.progress import OnProgress, Progress
 from lorary.library.layouts import FLAT, LAYOUTS
 
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
     from lorary.library import Checked, Locked, Outdated, Step
 
 PROJECT = "lorary.toml"
-_SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "failed": "!"}
-_STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "!": "red"}
+_SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "kept": "=", "failed": "!"}
+_STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "=": "dim", "!": "red"}
 _DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove": "removed",
-         "leave": "no longer locked", "failed": "failed"}  # fmt: skip
+         "leave": "no longer locked", "kept": "changed by you or a tool, kept",
+         "failed": "failed"}  # fmt: skip
 _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
 
 
 def _configure_lock(parser: Parser) -> None:
     parser.add_argument("--init", action="store_true", help=f"write a first {PROJECT}")
-    parser.add_argument("--layout", choices=LAYOUTS, help=f"with --init; default: {FLAT}")
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help=f"with --init; default: that of `lorary config`, else {FLAT}",
+    )
     parser.add_argument("--root", metavar="DIR", help="with --init: the program's folder")
     add_jobs(parser)
     add_endpoint(parser)
@@ -46,7 +52,9 @@ def _lock(args: Namespace) -> int:
 
 
 def _init(args: Namespace) -> int:
-    place = library.start(Path.cwd(), args.layout or FLAT, args.root or ".")
+    layout = args.layout or library.setting("layout").value or FLAT
+    root = args.root or ("" if layout == FLAT else library.setting("root").value) or "."
+    place = library.start(Path.cwd(), layout, root)
     if args.json:
         emit({"path": str(place)})
     else:
@@ -216,7 +224,8 @@ def _step_line(step: Step) -> str:
         if step.action == "replace":
             facts.append(f"instead of {step.version or 'another file'}")
     elif step.version:
-        facts = [step.version if step.action in {"remove", "leave"} else f"pack {step.version}"]
+        is_pack = step.action not in {"remove", "leave"} and step.path.endswith(DESCRIPTION)
+        facts = [f"pack {step.version}" if is_pack else step.version]
     return f"{styled(sign, _STYLES[sign])} {plain(step.path)}  {plain(', '.join(facts))}"
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import library
-from lorary.anatomy import FAMILIES
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, table
 from lorary.client.config import home_of
 
 if TYPE_CHECKING:
+    from lorary.library.index.database import Index
     from lorary.library.index.listing import Filters, Row
     from lorary.library.index.scanning import Scanned
 
@@ -54,48 +53,36 @@ def _scan(args: Namespace) -> int:
             note(f"lorary: the hub was not asked: {plain(scanned.failure.detail)}")
         for fault in scanned.folders:
             note(f"lorary: {plain(fault.message)} The index keeps what it has of this folder.")
-        filters = library.Filters(roots=roots, run=scanned.run)
         if args.json:
+            filters = library.Filters(roots=roots, run=scanned.run)
             for row in library.rows(index, hubs.default, filters):
                 emit(row.to_dict())
         else:
-            _show_scan(scanned, library.rows(index, hubs.default, library.Filters(roots=roots)))
+            _show_scan(scanned, index, hubs.default, roots)
     return 0
 
 
-def _show_scan(scanned: Scanned, rows: Iterator[Row]) -> None:
+def _show_scan(scanned: Scanned, index: Index, hub: str, roots: Sequence[Path]) -> None:
     counts = scanned.counts
     show(
         f"{counts.files:,} files: {counts.new:,} new, {counts.changed:,} changed, "
         f"{counts.unchanged:,} unchanged, {counts.gone:,} gone. {scanned.read:,} were read."
     )
-    found: Counter[str] = Counter()
-    for row in rows:
-        found.update(_findings(row))
+    for row in library.rows(index, hub, library.Filters(roots=roots, broken=True)):
         if row.error is not None:
             note(f"lorary: {plain(row.path)}: {plain(row.error[1])}")
+    found = library.count(index, hub, library.Filters(roots=roots))
     lines = [(word, f"{found[key]:,}", hint) for key, word, hint in _SUMMARY if found[key]]
     show(table(lines) if lines else [])
 
 
 _SUMMARY = (
-    ("hub", "on the hub", ""),
+    ("on_hub", "on the hub", ""),
     ("not_on_hub", "not on the hub", "lorary list --not-on-hub"),
     ("duplicates", "duplicates", "lorary list --duplicates"),
     ("missing_triggers", "without trigger words", "lorary list --missing-triggers"),
     ("broken", "cannot be read", "lorary list --broken"),
 )
-
-
-def _findings(row: Row) -> Iterator[str]:
-    if row.matches is not None:
-        yield "hub" if row.matches else "not_on_hub"
-    if row.same_bytes or row.same_tensors:
-        yield "duplicates"
-    if row.kind == "adapter" and not row.has_words:
-        yield "missing_triggers"
-    if row.error is not None:
-        yield "broken"
 
 
 def _configure_list(parser: Parser) -> None:
@@ -116,9 +103,6 @@ def _configure_list(parser: Parser) -> None:
 
 
 def _list(args: Namespace) -> int:
-    if args.family and args.family not in FAMILIES:
-        message = f"--family must be one of: {', '.join(FAMILIES)}"
-        raise UsageError(message)
     filters = library.Filters(
         roots=roots_of(args.places),
         family=args.family,

@@ -1,0 +1,192 @@
+"""Sidecars that pull and sync write, read back as their tools do, against a hub of this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lorary.client.errors import ProjectInvalid
+from lorary.library.project import Project
+from lorary.library.sidecars.beside import beside
+from lorary.library.sidecars.reading import Value, read_sidecar
+from previews.samples import services as samples
+from registry.adapters import services as adapters
+from registry.versions.details import Details
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+from tests.client.projects import Folder
+from tests.previews.sample_files import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Adapter, User, Version
+    from tests.client.conftest import Ran
+
+    Run = Callable[..., Ran]
+
+live = pytest.mark.django_db(transaction=True)
+
+TOOLS = "civitai,a1111,lora-manager,swarmui"
+NAMES = {"noir.civitai.info", "noir.json", "noir.metadata.json", "noir.swarm.json"}
+PREVIEW = "noir.preview.webp"
+
+
+def weights(number: int) -> bytes:
+    return kohya(DENOISERS["sd1", "diffusers"], metadata={"n": str(number)})
+
+
+@pytest.fixture
+def noir(live_server: Any, ada: User, monkeypatch: pytest.MonkeyPatch) -> Adapter:
+    monkeypatch.setenv("LORARY_ENDPOINT", live_server.url)
+    monkeypatch.delenv("LORARY_TOKEN")
+    return adapters.create(
+        actor=ada, name="noir", title="Noir", summary="Rain & <neon>", tags=["film", "rain"],
+        maturity="mature", licence="cc-by-4.0", kind="style",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def version(noir: Adapter, ada: User) -> Version:
+    details = Details(trigger_words=["noir style", "rain"], optional_trigger_words=["neon"],
+                      strength=0.8, strength_min=0.5, strength_max=1.0)  # fmt: skip
+    made = catalogue.release(noir, weights(1), details)
+    sample = samples.add(actor=ada, version=made, stream=io.BytesIO(files.png()), name="rain.png")
+    samples.read(sample=sample)
+    return made
+
+
+def told(place: Path) -> dict[str, object]:
+    """What the SDK's reader finds in a sidecar."""
+
+    def plain(value: Value) -> object:
+        return list(value.value) if isinstance(value.value, tuple) else value.value
+
+    return {value.field: plain(value) for value in read_sidecar(place)}
+
+
+def names(folder: Path) -> set[str]:
+    return {place.name for place in folder.iterdir() if not place.name.startswith((".", "lorary."))}
+
+
+@live
+def test_sidecars_are_what_their_tools_read(
+    run: Run, version: Version, live_server: Any, tmp_path: Path
+) -> None:
+    to = tmp_path / "loras"
+    ran = run("pull", "ada/noir", "--to", to, "--sidecars", TOOLS, "--json")
+    assert ran.code == 0, ran.err
+    wrote = {Path(row["sidecar"]).name: row["action"] for row in ran.documents[1:]}
+    assert wrote == dict.fromkeys({*NAMES, PREVIEW}, "add")
+    found = beside(to / "noir.safetensors")
+    assert {*found.sidecars, *found.previews} == {*NAMES, PREVIEW}
+    page = f"{live_server.url}/ada/noir?v=v1"
+    sha256 = version.files.get(is_primary=True).sha256
+    card = told(to / "noir.json")
+    assert card["trigger_words"] == ["noir style, rain"]
+    assert (card["strength"], card["base"]) == (0.8, "SD1")
+    assert str(card["card"]).splitlines()[1:] == ["Rating: mature", "Optional words: neon", page]
+    info = told(to / "noir.civitai.info")
+    assert (info["title"], info["base"], info["rating"]) == ("Noir", "SD 1.5", "mature")
+    assert info["trigger_words"] == ["noir style", "rain", "neon"]
+    manager = told(to / "noir.metadata.json")
+    assert (manager["title"], manager["base"], manager["strength"]) == ("Noir", "SD 1.5", 0.8)
+    assert manager["tags"] == ["film", "rain"]
+    swarm = told(to / "noir.swarm.json")
+    assert (swarm["title"], swarm["licence"], swarm["author"]) == ("Noir", "cc-by-4.0", "ada")
+    for name in NAMES:
+        text = (to / name).read_text("utf-8")
+        assert (page in text, sha256 in text.lower()) == (True, True)
+    assert (to / PREVIEW).read_bytes().startswith(b"RIFF")
+    _check_keys(to)
+
+
+def _check_keys(to: Path) -> None:
+    """Numbers of this hub would stand for other models at Civitai, which tools ask."""
+    info = json.loads((to / "noir.civitai.info").read_text())
+    assert not {"id", "modelId", "air"} & info.keys()
+    assert {"name", "baseModel", "trainedWords", "model", "files", "images"} <= info.keys()
+    assert info["model"]["type"] == "LORA"
+    manager = json.loads((to / "noir.metadata.json").read_text())
+    assert manager["preview_url"] == (to / PREVIEW).as_posix()
+    assert (manager["from_civitai"], manager["preview_nsfw_level"] > 1) == (False, True)
+    assert json.loads(manager["usage_tips"]) == {
+        "strength": 0.8, "strength_min": 0.5, "strength_max": 1.0,
+    }  # fmt: skip
+    assert manager["size"] == (to / "noir.safetensors").stat().st_size
+    assert "<neon>" not in manager["modelDescription"]
+    swarm = json.loads((to / "noir.swarm.json").read_text())
+    assert swarm["modelspec.trigger_phrase"] == "noir style, rain"
+    assert swarm["modelspec.lora_default_weight"] == "0.8"
+    assert all(isinstance(value, str) for value in swarm.values())
+
+
+@live
+def test_what_a_person_or_a_tool_wrote_stays(
+    run: Run, version: Version, noir: Adapter, ada: User, tmp_path: Path
+) -> None:
+    (tmp_path / "noir.preview.png").write_bytes(b"mine")
+    command = ("pull", "ada/noir", "--to", tmp_path, "--force", "--sidecars", "a1111,swarmui")
+    assert run(*command[:-2]).code == 0
+    ran = run("pull", "ada/noir@v1", *command[2:], "--offline")
+    assert (ran.code, "sidecars of noir.safetensors were not written" in ran.err) == (3, True)
+    assert run(*command).code == 0
+    assert not (tmp_path / PREVIEW).exists()
+    (tmp_path / "noir.json").write_text("{}")
+    os.utime(tmp_path / "noir.swarm.json")
+    catalogue.release(noir, weights(2), Details(trigger_words=["dusk"]))
+    ran = run(*command)
+    assert ran.code == 0
+    assert f"{tmp_path / 'noir.json'} stays: a person or a tool wrote or changed it" in ran.err
+    assert (tmp_path / "noir.json").read_text() == "{}"
+    assert told(tmp_path / "noir.swarm.json")["trigger_words"] == ["dusk"]
+    assert (tmp_path / "noir.preview.png").read_bytes() == b"mine"
+
+
+@live
+def test_sync_writes_them_once_and_prunes_its_own(
+    run: Run, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Folder(tmp_path / "project")
+    project.want({"ada/noir": "*"})
+    monkeypatch.chdir(project.path)
+    toml = project.path / "lorary.toml"
+    plain = toml.read_text()
+    toml.write_text(f'sidecars = ["a1111", "civitai"]\n{plain}')
+    planned = run("sync", "--dry-run", "--json").documents
+    assert {row["path"] for row in planned} == {"noir.safetensors"}
+    assert run("sync").code == 0
+    mine = {"noir.json", "noir.civitai.info", PREVIEW}
+    assert names(project.path) == {"noir.safetensors", *mine}
+    again = run("sync", "--frozen", "--offline", "--json")
+    assert {row["action"] for row in again.documents} == {"here"}
+    (project.path / "noir.json").write_text("{}")
+    kept = [row["path"] for row in run("sync", "--json").documents if row["action"] == "kept"]
+    assert kept == ["noir.json"]
+    toml.write_text(plain)
+    assert run("sync", "--prune").code == 0
+    assert names(project.path) == {"noir.safetensors", "noir.json"}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('sidecars = "a1111"', "must be a list"),
+        ("sidecars = [1]", "must be a list"),
+        ('sidecars = ["x"]', "no sidecars are known of “x”"),
+    ],
+)
+def test_a_wrong_line_of_a_project_is_named(tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "lorary.toml").write_text(f"{line}\n")
+    with pytest.raises(ProjectInvalid, match=told):
+        Project.load(tmp_path)
+
+
+@pytest.mark.parametrize("words", [["--to", "x", "--sidecars", "x"], ["--sidecars", "a1111"]])
+def test_wrong_options_are_refused(run: Run, words: list[str]) -> None:
+    assert run("pull", "ada/noir", *words).code == 2
