@@ -19,9 +19,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import accept_faults
-from hub.pages.pictures import mix as mixes
-from hub.pages.pictures.mix import Mix, MixRow
-from hub.pages.pictures.mixer_form import Mixer, fault_of, mixer_of
+from hub.pages.mixer import mix as mixes
+from hub.pages.mixer.form import Mixer, fault_of, mixer_of
+from hub.pages.mixer.mix import Mix, MixRow
 from hub.pages.publishing.header_preview import slug
 from previews import worker_bases
 from previews.render.recipe import with_triggers
