@@ -18,6 +18,8 @@ from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
+from hub.pages.mixer import packs as mixer_packs
+from hub.pages.mixer import views as mixer
 from hub.pages.packs import aliases as pack_aliases
 from hub.pages.packs import edits as pack_edits
 from hub.pages.packs import publishing as pack_publishing
@@ -28,8 +30,6 @@ from hub.pages.pictures import (
     covers,
     gallery,
     media,
-    mixer,
-    mixer_packs,
     previews,
     reports,
     resolve,

@@ -268,6 +268,8 @@ def finish(*, report: Report, figures: dict[str, Any], encoder: str, encoder_dig
             encoder_digest=encoder_digest,
             finished_at=timezone.now(),
         )
+    if report.version_id is None:  # one of a pack
+        return
     rows = Version.objects.select_related("adapter__namespace")
     version = rows.filter(reports=report.pk, state__in=OUT_STATES).first()
     if version is not None:

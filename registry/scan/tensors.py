@@ -228,7 +228,7 @@ class Numbers:
 
 
 def _is_silent(neutral: Mapping[str, bool]) -> bool:
-    """Tell whether a module certainly changes nothing.
+    """Return whether a module certainly changes nothing.
 
     DoRA's magnitudes, for one, can change the base even beside a pair of zeros.
 

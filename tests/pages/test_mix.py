@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from hub.pages.pictures.mix import BUDGET, Mix, MixInvalid, parse, within_budget, written
+from hub.pages.mixer.mix import BUDGET, Mix, MixInvalid, parse, within_budget, written
 
 THREE = {
     "layer": ["a/a@v1", "b/b@v1", "c/c@v1"],

@@ -118,6 +118,9 @@ def test_strangers_see_the_page_and_are_asked_to_sign_in(client: Client, neon: V
     scripted = client.post("/mixer", filled(), headers={"HX-Request": "true"})
     assert scripted["HX-Redirect"] == answer["Location"]
     assert not Tryout.objects.exists()
+    assert client.get("/mixer/strip").status_code == 302
+    save = client.get("/mixer/pack?layer=ada/noir@v1")
+    assert save["Location"].startswith("/signin?next=/mixer/pack%3Flayer")
 
 
 def test_an_empty_desk_says_how_to_begin(as_ada: Client) -> None:
@@ -507,10 +510,6 @@ def test_the_strip_renews_itself_until_nothing_is_open(as_ada: Client, asked: Tr
     assert "data-hx-get" not in part
 
 
-def test_the_strip_is_for_whoever_is_signed_in(client: Client, asked: Tryout) -> None:
-    assert Client().get("/mixer/strip").status_code == 302
-
-
 def test_pages_take_a_bounded_number_of_queries(
     as_ada: Client, ada: User, neon: Version, django_assert_max_num_queries: Any
 ) -> None:
@@ -599,8 +598,3 @@ def test_what_cannot_be_a_pack_is_said_and_leaves_none_behind(as_ada: Client, in
     assert not Pack.objects.exists()
     assert as_ada.post(place, {"title": "x"}).status_code == 302
     assert "in use" in as_ada.post(place, {"title": "x"}).content.decode()
-
-
-def test_strangers_sign_in_before_they_save(client: Client, neon: Version) -> None:
-    answer = Client().get("/mixer/pack?layer=ada/noir@v1")
-    assert answer["Location"].startswith("/signin?next=/mixer/pack%3Flayer")

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from hub.pages.adapters.content_rating import asked_level, is_blurred
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.labels import family_label
+from hub.pages.mixer.packs import mixer_address
 from hub.pages.packs.exports import ToolLine, tool_lines
-from hub.pages.pictures.mixer_packs import mixer_address
 from previews.packs.selectors import covers_of as pack_covers_of
 from registry.models import LookKind, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from hub.pages.pictures.mix import Mix, MixRow
+from hub.pages.mixer.mix import Mix, MixRow
 from hub.pages.pictures.strength_slider import Sweep
 from hub.templatetags.lorary import strength as written
 from previews import worker_bases

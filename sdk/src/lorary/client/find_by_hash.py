@@ -71,6 +71,20 @@ class Match:
         """Whether the hash covers the whole file; otherwise only the tensors are the same."""
         return self.kind not in OF_TENSORS
 
+    @property
+    def document(self) -> dict[str, object]:
+        """The match as JSON values."""
+        return {
+            "adapter": self.version.adapter,
+            "version": self.version.name,
+            "state": self.version.state,
+            "path": self.file.path,
+            "sha256": self.file.sha256,
+            "kind": self.kind,
+            "same": "file" if self.is_same_file else "tensors",
+            "url": self.version.url,
+        }
+
 
 def is_hash(text: str) -> bool:
     """Return whether a text has the form of a hash that can be looked up."""

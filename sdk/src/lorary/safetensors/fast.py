@@ -58,7 +58,7 @@ def read_fast(raw: bytes, data_bytes: int, limits: Limits) -> Content | None:
 
 
 def _may_hold_negative_zero(raw: bytes) -> bool:
-    """Tell whether a number is -0: parsers read it as 0, but the official reader refuses it.
+    """Return whether a number is -0: parsers read it as 0, but the official reader refuses it.
 
     Names and texts may also contain it ("v1-0"). A regular expression is as slow as parsing.
     """
@@ -98,7 +98,7 @@ def _tensors(parsed: dict[str, Any], data_bytes: int, limits: Limits) -> Tensors
 
 
 def _are(kind: type, values: Iterable[object]) -> bool:
-    """Tell whether all values are exactly of a type; `bool` is not `int` here."""
+    """Return whether all values are exactly of a type; `bool` is not `int` here."""
     return not set(map(type, values)) - {kind}
 
 

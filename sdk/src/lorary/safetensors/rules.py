@@ -83,7 +83,7 @@ def most_texts(limits: Limits) -> int:
 
 
 def is_harmless(raw: bytes, texts: int, limits: Limits) -> bool:
-    """Tell whether JSON with this many strings (`texts`) can be parsed without `check_budget`."""
+    """Return whether JSON with this many strings (`texts`) can be parsed without `check_budget`."""
     if texts > most_texts(limits):
         return False
     if len(raw) <= _HARMLESS_BYTES:
@@ -192,7 +192,7 @@ _begin, _end = itemgetter(0), itemgetter(1)
 
 
 def are_plain_names(names: Collection[str], limits: Limits) -> bool:
-    """Tell whether all tensor names are short printable ASCII without slashes."""
+    """Return whether all tensor names are short printable ASCII without slashes."""
     joined = "".join(names)
     if not joined.isascii() or joined.encode().translate(None, _PLAIN_LETTERS):
         return False
@@ -217,7 +217,7 @@ def name_fault(name: str, limits: Limits) -> str | None:
 
 
 def is_metadata(value: object, limits: Limits) -> bool:
-    """Tell whether a value is a mapping of text to text within the limits."""
+    """Return whether a value is a mapping of text to text within the limits."""
     if not isinstance(value, dict) or len(value) > limits.metadata_keys:
         return False
     if set(map(type, value.values())) - {str}:
@@ -230,7 +230,7 @@ def is_metadata(value: object, limits: Limits) -> bool:
 
 
 def is_gapless(begins: list[int], ends: list[int], data_bytes: int) -> bool:
-    """Tell whether every byte of the data section belongs to exactly one tensor.
+    """Return whether every byte of the data section belongs to exactly one tensor.
 
     Args:
         begins: First byte of each tensor; there is at least one tensor.

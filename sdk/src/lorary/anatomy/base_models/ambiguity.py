@@ -77,7 +77,7 @@ def doubt_all(
 
 
 def is_only(family: str, group: Group) -> bool:
-    """Tell whether only this family has the modules of a group."""
+    """Return whether only this family has the modules of a group."""
     return family_index().bits[family] == group.bits
 
 
@@ -100,7 +100,7 @@ def _sharing(seen: Survey) -> int:
 
 
 def _has_one_width(family: Family, seen: Survey) -> bool:
-    """Tell whether the file has only some layers, all with the model's width on both sides."""
+    """Return whether the file has only some layers, all with the model's width on both sides."""
     sizes = {group.sizes for group in seen.groups}
     out, fan_in = next(iter(sizes))
     is_square = out is None or fan_in is None or out == fan_in

@@ -77,7 +77,7 @@ def narrow_by_encoders(found: list[str], seen: Survey, evidence: list[Evidence])
 
 
 def has_encoders(family: Family, seen: Survey) -> bool:
-    """Tell whether a family may have all text encoders of a file, each in its place."""
+    """Return whether a family may have all text encoders of a file, each in its place."""
     return all(
         not set(names).isdisjoint(family.text_encoders.get(part, ()))
         for part, names in seen.encoder_fits.items()
@@ -232,7 +232,7 @@ def _missing(name: str, seen: Survey, *, only_linear: bool = True) -> list[str]:
 
 
 def _lacks_only_sets(name: str, seen: Survey) -> bool:
-    """Tell whether a file lacks only whole sets of a family's modules that trainers exclude."""
+    """Return whether a file lacks only whole sets of a family's modules that trainers exclude."""
     family = families()[name]
     included = seen.included(family)
     return all(family.left_out_sets(pattern_of(path)) - included for path in _missing(name, seen))

@@ -99,7 +99,7 @@ def prove(modules: Sequence[Module], claims: Claims) -> Proof:
 
 
 def _has_sure_depth(family: str, fitting: Sequence[str], seen: Survey) -> bool:
-    """Tell whether the file has all blocks, and other families only fit by ComfyUI's spellings."""
+    """Return whether the file has all blocks, and others fit only by ComfyUI's spellings."""
     others = [name for name in fitting if name != family]
     return seen.coverage(families()[family]) >= 1 and all(map(seen.is_respelled, others))
 
@@ -140,7 +140,7 @@ def _nearly(seen: Survey) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _is_widened(family: str, module: Module) -> bool:
-    """Tell whether this is an input layer with more channels, as for inpainting and control."""
+    """Return whether this is an input layer with more channels, as for inpainting and control."""
     place, dims = module.place, module.dims
     if place is None or module.block.rpartition(".")[2].isdigit():
         return False

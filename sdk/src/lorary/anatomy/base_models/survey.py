@@ -126,7 +126,7 @@ class Survey:
         return self.rows(families()[family])[0]
 
     def is_respelled(self, family: str) -> bool:
-        """Tell whether a family has some flattened names only as ComfyUI spells them.
+        """Return whether a family has some flattened names only as ComfyUI spells them.
 
         ComfyUI's names come from converters, which keep the dots; trainers flatten the model's own
         names.
@@ -165,7 +165,7 @@ class Survey:
         return sum(count for _, count in rows) / total if total else 0.0
 
     def ends_with(self, family: Family) -> bool:
-        """Tell whether the stacks of blocks are as deep as the family's."""
+        """Return whether the stacks of blocks are as deep as the family's."""
         return all(
             max(numbers) + 1 == family.depths.get(stack, 0)
             for stack, numbers in self.stacks.items()
@@ -250,7 +250,7 @@ def _by_size(modules: Modules) -> Iterator[Group]:
 
 
 def _matters(module: Module) -> bool:
-    """Tell whether an unknown module counts: tables have no norms and biases."""
+    """Return whether an unknown module counts: tables have no norms and biases."""
     roles = module.roles
     if _DIFFERENCES.issuperset(roles):
         return False

@@ -72,7 +72,7 @@ def _readable(reason: Evidence) -> Evidence:
 
 
 def _is_possible(claim: LineageClaim, proof: Proof) -> bool:
-    """Tell whether the tensors allow a lineage; always true if its family is unknown."""
+    """Return whether the tensors allow a lineage; always true if its family is unknown."""
     allowed = proof.allowed or proof.candidates
     if claim.family is None or not allowed:
         return True

@@ -176,7 +176,7 @@ def claims_findings(claims: Claims) -> Iterator[Finding]:
 
 
 def _are_compatible(one: str, other: str) -> bool:
-    """Tell whether one family includes the other or is derived from it."""
+    """Return whether one family includes the other or is derived from it."""
     if covers(one, other) or covers(other, one):
         return True
     return parent_of(one) == other or parent_of(other) == one

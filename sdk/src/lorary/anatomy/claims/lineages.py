@@ -140,7 +140,7 @@ def _occurrences(word: str, text: str, written: str) -> Iterator[tuple[int, int]
 
 
 def _can_begin(text: str, written: str, at: int) -> bool:
-    """Tell whether a word can begin here: not between two letters or two digits."""
+    """Return whether a word can begin here: not between two letters or two digits."""
     if at == 0:
         return True
     before, first = text[at - 1], text[at]

@@ -45,7 +45,7 @@ def redact(text: str) -> str:
 
 
 def is_private(text: str) -> bool:
-    """Tell whether a text contains private data."""
+    """Return whether a text contains private data."""
     return _SUSPECT.search(text) is not None and bool(privacy.kinds_in(text))
 
 

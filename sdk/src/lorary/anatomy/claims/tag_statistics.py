@@ -53,7 +53,7 @@ _TRAITS = re.compile(
 
 
 def is_generic(tag: str) -> bool:
-    """Tell whether a tag could describe images of anybody."""
+    """Return whether a tag could describe images of anybody."""
     text = tag.strip().lower().replace(" ", "_")
     return text in stop_words()["tags"] or _TRAITS.fullmatch(text) is not None
 
@@ -169,7 +169,7 @@ def _tag_counts(tags: Mapping[str, object]) -> Counter[str]:
 
 
 def _are_plain(tags: Mapping[str, object]) -> bool:
-    """Tell whether no tag needs cleaning. Joining all tags makes this fast."""
+    """Return whether no tag needs cleaning. Joining all tags makes this fast."""
     if not tags or len(tags) > _MOST_TAGS_READ or set(map(type, tags.values())) != {int}:
         return False
     numbers: list[Any] = list(tags.values())
@@ -217,7 +217,7 @@ def _subsets(metadata: Mapping[str, str]) -> tuple[dict[str, int], set[str]]:
 
 
 def _are_short(tags: Collection[str]) -> bool:
-    """Tell whether all tags plainly have few words."""
+    """Return whether all tags plainly have few words."""
     text = "\n".join(tags)
     # Keep only the spaces of each tag.
     return text.isascii() and b" " * _TAG_WORDS not in text.encode().translate(None, _NO_SPACES)

@@ -188,7 +188,7 @@ def _of_folders(metadata: Mapping[str, str], tags: TagShares) -> Iterator[Trigge
 
 
 def _is_phrase_in(phrase: str, captions: str) -> bool:
-    """Tell whether a phrase occurs in the captions as whole words."""
+    """Return whether a phrase occurs in the captions as whole words."""
     begin = captions.find(phrase)
     while begin >= 0 and phrase:
         end = begin + len(phrase)

@@ -12,7 +12,7 @@ from lorary.anatomy.tables import read_table
 
 
 def covers(claimed: str, family: str) -> bool:
-    """Tell whether a claimed family or group includes a family or smaller group."""
+    """Return whether a claimed family or group includes a family or smaller group."""
     if claimed == family:
         return True
     groups = _tables().groups
@@ -117,5 +117,5 @@ def parents() -> frozenset[str]:
 
 
 def is_name_without_owner(name: str) -> bool:
-    """Tell whether this is one of the few model names without an owner, such as `gpt2`."""
+    """Return whether this is one of the few model names without an owner, such as `gpt2`."""
     return "/" not in name and _ENCODER_MODEL.search(name.lower()) is not None

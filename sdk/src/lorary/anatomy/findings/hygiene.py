@@ -135,7 +135,7 @@ def _script(text: str) -> bool:
 
 
 def _remote(text: str) -> bool:
-    """Tell whether Markdown links an image; searched from the end of the link, in linear time."""
+    """Return whether Markdown links an image; searched from the end of the link, in linear time."""
     if "![" not in text:
         return False
     for found in _REMOTE.finditer(text):
@@ -190,7 +190,7 @@ def name_findings(names: Iterable[str]) -> Iterator[Finding]:
 
 @lru_cache(maxsize=8)
 def _are_harmless(names: tuple[str, ...]) -> bool:
-    """Tell whether no name is hostile. Cached, because files often have the same names."""
+    """Return whether no name is hostile. Cached, because files often have the same names."""
     text = "\n".join(names)
     return text.isascii() and not any(sign in text for sign in _HOSTILE_SIGNS)
 
@@ -217,7 +217,7 @@ def _unreadable(metadata: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _looks_whole(text: str) -> bool:
-    """Tell from its ends whether a text may be JSON. Python's single quotes are not JSON."""
+    """Return whether a text may be JSON, by its ends. Python's single quotes are not JSON."""
     start, end = text[:64].lstrip(), text[-64:].rstrip()
     if not start or start.startswith(_ABSENT):
         return True

@@ -78,7 +78,7 @@ def plain(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a text has only visible characters, line feeds and tabs."""
+    """Return whether a text has only visible characters, line feeds and tabs."""
     if text.isascii():
         return not text.encode().translate(None, _VISIBLE)
     return text.replace("\n", " ").replace("\t", " ").isprintable()

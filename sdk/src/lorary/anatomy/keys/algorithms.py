@@ -63,7 +63,7 @@ def _is_complete(algorithm: str, roles: frozenset[str]) -> bool:
 
 
 def is_complete(algorithm: str, roles: Collection[str]) -> bool:
-    """Tell whether a module has every tensor that its algorithm needs."""
+    """Return whether a module has every tensor that its algorithm needs."""
     if "down" in roles and "up" in roles and algorithm in {"lora", "locon"}:
         return True
     return _is_complete(algorithm, frozenset(roles))
@@ -206,7 +206,7 @@ def _object(metadata: Mapping[str, str], key: str) -> Mapping[str, object]:
 
 
 def _declares(declared: Mapping[str, object], field: str) -> bool:
-    """Tell whether a component sets the field; keys are `unet.use_rslora` or bare."""
+    """Return whether a component sets the field; keys are `unet.use_rslora` or bare."""
     return any(
         bool(value) and value not in ("False", "false")
         for key, value in declared.items()

@@ -108,7 +108,7 @@ def file_convention(scan: Scan, kind: str, candidates: Sequence[str] = ()) -> st
 
 
 def _has_diffusers_blocks(names: Sequence[str], candidates: Sequence[str]) -> bool:
-    """Tell whether a kohya file has diffusers' block names for a UNet that kohya trains with SGM's.
+    """Return whether a kohya file has diffusers' block names where kohya trains with SGM's.
 
     The first candidate counts: Kolors' trainers flatten diffusers' names, but SDXL has far more
     files.

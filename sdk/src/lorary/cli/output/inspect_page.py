@@ -182,7 +182,7 @@ def _headline(base: Base) -> tuple[str, str]:
 
 
 def is_only_claimed(base: Base) -> bool:
-    """Tell whether only the metadata names the base model, and nothing contradicts it."""
+    """Return whether only the metadata names the base model, and nothing contradicts it."""
     return base.confidence == "claimed" and not base.candidates and base.agreement == "agree"
 
 

@@ -179,15 +179,5 @@ def _ask(
 
 
 def place_of(match: Match) -> dict[str, object]:
-    """Return a match as JSON values."""
-    return {
-        "adapter": match.version.adapter,
-        "version": match.version.name,
-        "state": match.version.state,
-        "path": match.file.path,
-        "sha256": match.file.sha256,
-        "kind": match.kind,
-        "same": "file" if match.is_same_file else "tensors",
-        "url": match.version.url,
-        "trigger_words": list(match.version.trigger_words),
-    }
+    """Return a match as JSON values, with its trigger words."""
+    return {**match.document, "trigger_words": list(match.version.trigger_words)}

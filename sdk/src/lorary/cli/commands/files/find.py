@@ -89,24 +89,11 @@ def _document(one: _Wanted, found: Found) -> dict[str, object]:
     document: dict[str, object] = {
         "asked": Path(one.path).name if one.path else one.name,
         "path": one.path,
-        "matches": [_match(match) for match in found.matches],
+        "matches": [match.document for match in found.matches],
     }
     if found.error is not None:
         document["error"] = {"code": found.error.code, "message": _reason(one, found.error)}
     return document
-
-
-def _match(match: Match) -> dict[str, object]:
-    return {
-        "adapter": match.version.adapter,
-        "version": match.version.name,
-        "state": match.version.state,
-        "path": match.file.path,
-        "sha256": match.file.sha256,
-        "kind": match.kind,
-        "same": "file" if match.is_same_file else "tensors",
-        "url": match.version.url,
-    }
 
 
 def _reason(one: _Wanted, error: LoraryError) -> str:

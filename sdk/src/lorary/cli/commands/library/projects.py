@@ -79,7 +79,7 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
         _, changes = library.update_lock(
             project, hubs, update=wishes, jobs=args.jobs, on_progress=draw
         )
-    _tell_locked(changes)
+    _report_locked(changes)
     failed = [one.error for one in changes if one.error]
     for one in changes:
         if args.json:
@@ -99,7 +99,7 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
     return 0
 
 
-def _tell_locked(changes: Iterable[Locked]) -> None:
+def _report_locked(changes: Iterable[Locked]) -> None:
     """Write errors, yanked versions and why nothing newer was taken to standard error."""
     for one in changes:
         if one.error is not None:
@@ -176,7 +176,7 @@ def _sync(args: Namespace) -> int:
             locked, changes = library.update_lock(
                 project, hubs, dry_run=args.dry_run, jobs=args.jobs, on_progress=draw
             )
-            _tell_locked(changes)
+            _report_locked(changes)
             if library.unlocked(changes):
                 return _refuse(args, [one for one in changes if one.error])
         report = together(draw, len(locked.files))
@@ -184,7 +184,7 @@ def _sync(args: Namespace) -> int:
             steps.append(step)
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
-    _tell_steps(args, steps)
+    _report_steps(args, steps)
     failed = [step.error for step in steps if step.error]
     return exit_code(failed[0]) if failed else 0
 
@@ -200,7 +200,7 @@ def _refuse(args: Namespace, failed: list[Locked]) -> int:
     return next(exit_code(one.error) for one in failed if one.error)
 
 
-def _tell_steps(args: Namespace, steps: list[Step]) -> None:
+def _report_steps(args: Namespace, steps: list[Step]) -> None:
     for step in steps:
         if step.error is not None:
             note(plain(f"lorary: {step.path}: {step.error.detail}"))

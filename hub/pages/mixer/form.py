@@ -1,9 +1,9 @@
-"""The form of the mixer: its rows, the settings of the picture, and what speaks against them."""
+"""The form of the mixer: its rows and the settings of the picture."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.pages.labels import family_label, recommendation
-from hub.pages.pictures import mix as mixes
-from hub.pages.pictures.mix import AB, GRID, NO_AXIS, Data, Fault, Mix, MixInvalid, MixRow
+from hub.pages.mixer import mix as mixes
+from hub.pages.mixer.mix import GRID, NO_AXIS, Data, Fault, Mix, MixInvalid, MixRow
+from hub.pages.mixer.stack_warnings import warnings_of
 from hub.pages.pictures.strength_slider import Band, in_words, ranges
 from lorary.anatomy import family_title
 from previews import worker_bases
@@ -29,7 +30,7 @@ from previews.tryouts.selectors import TryoutStatus
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import Query
 from registry.errors import Invalid, LoraryError
-from registry.models import Adapter, Kind, User, Version
+from registry.models import Adapter, User, Version
 from registry.packs.manifest import PLACEHOLDER, prompt_of
 
 Viewer = User | AnonymousUser
@@ -38,10 +39,6 @@ Viewer = User | AnonymousUser
 FOUND, SUGGESTED = 6, 3
 #: Number of adapters that a search looks through.
 _LOOKED_THROUGH = 24
-#: Two adapters of one of these kinds fight if both are stronger than this.
-_FIGHTING, HIGH = (Kind.STYLE, Kind.CHARACTER), 0.6
-#: Above this sum of strengths, pictures often lose their subject.
-MUDDY = 1.5
 
 _FAULTS = {
     Fault.STRENGTH: gettext_lazy("Enter a strength from −2 to 2."),
@@ -193,42 +190,8 @@ class Mixer:
 
     @property
     def warnings(self) -> list[str]:
-        """Return what to change where adapters fight."""
-        if self.mix.mode == GRID:
-            return []
-        try:
-            stacks = self.mix.sides()
-        except MixInvalid:
-            return []
-        names = ("A", "B") if self.mix.mode == AB else ("",)
-        return [
-            f"{name}: {text}" if name else text
-            for name, stack in zip(names, stacks, strict=True)
-            for text in self._fights(dict(stack))
-        ]
-
-    def _fights(self, strengths: Mapping[str, float]) -> Iterable[str]:
-        rows = [row for row in self.rows if row.name in strengths]
-        for kind in _FIGHTING:
-            alike = [
-                row.title
-                for row in rows
-                if row.version.adapter.kind == kind and abs(strengths[row.name]) > HIGH
-            ]
-            if len(alike) > 1:
-                facts = {"one": alike[0], "other": alike[1], "kind": str(kind.label).lower()}
-                text = _(
-                    "“%(one)s” and “%(other)s” fight: both are of the type “%(kind)s” and strong. "
-                    "Lower one to 0.6 or less, or mute it."
-                )
-                yield text % facts
-        total = sum(map(abs, strengths.values()))
-        if len(rows) > 1 and total > MUDDY:
-            text = _(
-                "The strengths add up to %(total)s. Above 1.5, pictures often lose their subject: "
-                "lower some, or mute an adapter."
-            )
-            yield text % {"total": mixes.written(total)}
+        """Return what to change where adapters conflict."""
+        return warnings_of(self.mix, [row.version for row in self.rows])
 
     def tryout_requests(self) -> list[TryoutRequest]:
         """Return the requests of the valid form, all with the same seed.

@@ -19,9 +19,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import accept_faults
-from hub.pages.pictures import mix as mixes
-from hub.pages.pictures.mix import Mix, MixRow
-from hub.pages.pictures.mixer_form import Mixer, fault_of, mixer_of
+from hub.pages.mixer import mix as mixes
+from hub.pages.mixer.form import Mixer, fault_of, mixer_of
+from hub.pages.mixer.mix import Mix, MixRow
 from hub.pages.publishing.header_preview import slug
 from previews import worker_bases
 from previews.render.recipe import with_triggers
@@ -106,13 +106,13 @@ def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
         return None
     except LoraryError as error:
         faults: dict[str, list[str]] = error.facts.get("fields", {})
-        others = (_told(*one, names) for one in faults.items() if one[0] not in form.fields)
+        others = (_at_path(*one, names) for one in faults.items() if one[0] not in form.fields)
         accept_faults(form, faults, " ".join(others) or str(error.detail))
         return None
     return pack
 
 
-def _told(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
+def _at_path(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
     """Return the faults at a JSON path, with the adapter or the field that has them."""
     part = re.search(r"parts\[(\d+)\]", path)
     place = names[int(part[1])] if part else path.rpartition(".")[2]

@@ -1,0 +1,1 @@
+"""The mixer: a stack of adapters in an address, its form and its pictures."""
