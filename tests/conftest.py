@@ -17,9 +17,10 @@ from django.test import override_settings
 from hub.config import prepare
 from registry.accounts import users
 from registry.cards import readme
+from registry.models import User
 from registry.tokens import services as tokens
 from registry.versions import download_counts
-from tests import catalogue, flushing, migrated
+from tests import catalogue, flushing, migrated, snapshots
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from playwright.sync_api import Browser
-
-    from registry.models import User
 
 #: Several test processes share few cores; threads of PyTorch would only wait for each other there.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,6 +56,13 @@ def _own_data(tmp_path: Path) -> Iterator[None]:
     own = dataclasses.replace(settings.LORARY, data=data, storage=(data / "files").as_uri())
     with override_settings(LORARY=own):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _restored(request: pytest.FixtureRequest, _own_data: None) -> None:
+    """Put back what the fixture that the module calls ``RESTORED`` has made for an earlier test."""
+    if name := getattr(request.module, "RESTORED", ""):
+        snapshots.of_fixture(request.module.__name__, name).put_for(request, name)
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +186,8 @@ def ada(db: None) -> User:
 
 @pytest.fixture
 def bob(db: None) -> User:
-    return users.create_user(name="bob", email="bob@example.org", password=PASSWORD)
+    there = User.objects.filter(username="bob").first()  # from a snapshot
+    return there or users.create_user(name="bob", email="bob@example.org", password=PASSWORD)
 
 
 @pytest.fixture(scope="session")

@@ -95,9 +95,11 @@ class RunningHub:
         named = services() | settings
         self.environ = kept | own | {f"LORARY_{name}": value for name, value in named.items()}
         self.process: subprocess.Popen[bytes] | None = None
+        self._is_migrated = False
 
     def __enter__(self) -> Self:
-        self.migrate()
+        if not self._is_migrated:
+            self.migrate()
         self.start()
         return self
 
@@ -140,11 +142,13 @@ class RunningHub:
 
     def migrate(self) -> None:
         """Make the tables. Those of a new SQLite database are copied, which saves seconds."""
-        if "LORARY_DATABASE_URL" in self.environ or (self.data / migrated.DATABASE).exists():
+        file = self.data / migrated.DATABASE
+        if "LORARY_DATABASE_URL" in self.environ or (file.exists() and file.stat().st_size):
             self.manage("migrate", "--verbosity", "0")
-            return
-        prepare(self.data)
-        migrated.copy_to(self.data / migrated.DATABASE)
+        else:
+            prepare(self.data)
+            migrated.copy_to(file)
+        self._is_migrated = True
 
     def start(self) -> None:
         """Start and wait until it says that it is ready."""

@@ -35,11 +35,15 @@ def found(caller: Caller, *names: str) -> dict[str, list[str]]:
     }
 
 
+RESTORED = "known"
+
+
 @pytest.fixture
 def known(noir: Adapter, released: Callable[..., Version], lora: bytes) -> Adapter:
     """Two versions with a file of the same name."""
-    released(noir, lora)
-    released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=16))
+    if not noir.versions.exists():
+        released(noir, lora)
+        released(noir, kohya(DENOISERS["sd1", "diffusers"], rank=16))
     return noir
 
 

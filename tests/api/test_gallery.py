@@ -26,11 +26,12 @@ pytestmark = pytest.mark.django_db
 
 PLACE = "adapters/ada/noir/versions/v1/samples"
 TEXT = b'parameters\0a harbour <lora:noir:0.8>\nSteps: 20, Seed: 7, Lora hashes: "noir: %s"'
+RESTORED = "version"
 
 
 @pytest.fixture
 def version(noir: Adapter, lora: bytes, released: Callable[..., Version]) -> Version:
-    return released(noir, lora)
+    return noir.versions.first() or released(noir, lora)
 
 
 def bring(caller: Caller, data: bytes, query: str = "", kind: str = "image/png") -> Any:

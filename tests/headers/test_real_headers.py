@@ -110,7 +110,7 @@ def _known() -> Iterator[ParameterSet]:
                 for key, tensor in document["tensors"].items()
             },
         )
-        marks = [pytest.mark.slow] if known.size_bytes > LARGE_BYTES else []
+        marks = [pytest.mark.slow, pytest.mark.long] if known.size_bytes > LARGE_BYTES else []
         yield pytest.param(known, id=f"{known.name}-{document['origin']}", marks=marks)
 
 

@@ -41,6 +41,13 @@ def hub(tmp_path: Path) -> Iterator[RunningHub]:
         yield running
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[RunningHub]:
+    """A hub that does not load torch."""
+    with RunningHub(tmp_path / "hub", "--queues", "checks") as running:
+        yield running
+
+
 def health(hub: RunningHub) -> int:
     with urllib.request.urlopen(f"{hub.url}/healthz", timeout=5) as answer:
         return int(answer.status)
@@ -67,11 +74,11 @@ def test_a_signal_to_the_first_process_alone_leaves_none(hub: RunningHub) -> Non
     assert hub.wait_gone()
 
 
-def test_killing_the_first_process_takes_all_along(hub: RunningHub) -> None:
-    assert hub.process is not None
-    hub.process.kill()
-    hub.process.wait(5)
-    assert hub.wait_gone(), hub.pids()
+def test_killing_the_first_process_takes_all_along(small: RunningHub) -> None:
+    assert small.process is not None
+    small.process.kill()
+    small.process.wait(5)
+    assert small.wait_gone(), small.pids()
 
 
 def test_a_killed_worker_comes_back(steady: RunningHub) -> None:
@@ -88,12 +95,12 @@ def test_a_killed_worker_comes_back(steady: RunningHub) -> None:
     assert health(steady) == 200
 
 
-def test_a_killed_web_server_ends_the_hub_with_an_error(hub: RunningHub) -> None:
-    assert hub.process is not None
-    master = min(pid for pid, words in hub.pids().items() if "gunicorn" in words)
+def test_a_killed_web_server_ends_the_hub_with_an_error(small: RunningHub) -> None:
+    assert small.process is not None
+    master = min(pid for pid, words in small.pids().items() if "gunicorn" in words)
     os.kill(master, signal.SIGKILL)
-    assert hub.process.wait(15) == 1
-    assert hub.wait_gone()
+    assert small.process.wait(15) == 1
+    assert small.wait_gone()
 
 
 def connections(hub: RunningHub) -> list[int]:

@@ -85,11 +85,20 @@ def told(hub: RunningHub, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+#: Waits in one process until there are some workers; each start of a command takes a second.
+WAIT = """
+import time
+from registry.models import Worker
+until = time.monotonic() + 30
+while (found := Worker.objects.count()) != {count}:
+    assert time.monotonic() < until, found
+    time.sleep(0.05)
+"""
+
+
 def wait_until(hub: RunningHub, count: int) -> list[dict[str, Any]]:
-    until = time.monotonic() + 30
-    while len(found := told(hub)) != count:
-        assert time.monotonic() < until, hub.log.read_text()
-    return found
+    hub.manage("shell", "--verbosity", "0", "--command", WAIT.format(count=count))
+    return told(hub)
 
 
 @pytest.mark.e2e

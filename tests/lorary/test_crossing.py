@@ -48,7 +48,7 @@ def _check_family(found: dict[str, Any], family: str) -> None:
     assert base["family"] in {family, None}, base
 
 
-@pytest.mark.parametrize(("model", "convention"), crossed(NAMINGS, list(CONVENTIONS), 2), ids=str)
+@pytest.mark.parametrize(("model", "convention"), crossed(NAMINGS, list(CONVENTIONS)), ids=str)
 def test_conventions(model: tuple[str, str], convention: str) -> None:
     family, naming = model
     found = _document(_modules(family, naming), convention)
@@ -61,7 +61,7 @@ def test_conventions(model: tuple[str, str], convention: str) -> None:
         assert found["convention"].startswith("kohya")
 
 
-@pytest.mark.parametrize(("model", "algorithm"), crossed(NAMINGS, list(ALGORITHMS), 2), ids=str)
+@pytest.mark.parametrize(("model", "algorithm"), crossed(NAMINGS, list(ALGORITHMS)), ids=str)
 def test_algorithms(model: tuple[str, str], algorithm: str) -> None:
     family, naming = model
     modules = _modules(family, naming)
@@ -79,7 +79,7 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "part"), crossed(NAMINGS, PARTS, 2), ids=str)
+@pytest.mark.parametrize(("model", "part"), crossed(NAMINGS, PARTS), ids=str)
 def test_parts_of_the_network(model: tuple[str, str], part: tuple[re.Pattern[str], str]) -> None:
     (family, naming), (pattern, convention) = model, part
     find = pattern.search if pattern is ATTENTION else pattern.match

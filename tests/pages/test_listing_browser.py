@@ -28,7 +28,7 @@ STATUS = "#results [role=status]"
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     running = RunningHub(tmp_path_factory.mktemp("hub") / "data", "--workers", "1", "--no-worker")
-    running.manage("migrate", "--verbosity", "0")
+    running.migrate()
     running.manage("generate", "--adapters", str(ADAPTERS), "--seed", "3")
     with running:
         yield running

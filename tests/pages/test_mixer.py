@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def neon(v1: Version) -> Version:

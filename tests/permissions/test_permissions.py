@@ -2,8 +2,9 @@
 
 The table is explained in ``table.py``. A route without a row fails, and a row without a route.
 
-``make test`` asks each route once as each caller, for states by turns; all states are asked with
-``LORARY_TEST_WHOLE=1``, as ``make test-matrix`` does.
+``make test`` asks each route once as each person, by a session and by a token in turns, for states
+by turns; each caller and all states are asked with ``LORARY_TEST_WHOLE=1``, as in
+``make test-matrix``.
 """
 
 from __future__ import annotations
@@ -90,8 +91,14 @@ def states_of(pattern: str) -> tuple[str, ...]:
     return STATES if is_of_adapter and not any(part in pattern for part in own) else STATES[:1]
 
 
+#: Callers who may do the same wherever a route takes both; a page takes no tokens.
+PEOPLE = (
+    ("stranger",), ("other-session", "other-token"), ("reader-session", "reader-token"),
+    ("owner-session", "owner-token"), ("owner-read-token",), ("owner-bound-token",),
+    ("owner-dead-token",), ("staff-session", "staff-token"),
+)  # fmt: skip
 #: Who asks for methods that a route has not.
-OWNERS = ("owner-session", "owner-token")
+OWNERS = PEOPLE[3]
 
 
 def test_every_route_has_a_row() -> None:
@@ -110,9 +117,9 @@ def test_who_may_do_what(ground: Ground, pattern: str) -> None:
     turn, states = sorted(ROUTES).index(pattern), states_of(pattern)
     wrong = []
     for method in METHODS:
-        for number, caller in enumerate(CALLERS):
-            if method not in ROUTES[pattern] and caller not in by_turns(OWNERS, turn):
-                continue
+        asking = PEOPLE if method in ROUTES[pattern] else (OWNERS,)
+        for caller in (one for ways in asking for one in by_turns(ways, turn)):
+            number = CALLERS.index(caller)
             for state in by_turns(states, turn + number):
                 got = outcome(ground, method, pattern, caller, state)
                 wanted = expected(method, pattern, number, state)

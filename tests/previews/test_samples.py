@@ -47,10 +47,13 @@ pytestmark = pytest.mark.django_db
 
 LORA = kohya(DENOISERS["sd1", "diffusers"])
 PNG = files.encoded(files.photo(), "PNG")
+RESTORED = "version"
 
 
 @pytest.fixture
 def version(noir: Adapter) -> Version:
+    if there := noir.versions.first():
+        return there
     version = catalogue.release(noir, LORA)
     worker_process.drain("checks")
     return version

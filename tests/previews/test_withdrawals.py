@@ -64,8 +64,13 @@ def tried(user: User, version: Version, state: str) -> Render:
     return row
 
 
+RESTORED = "version"
+
+
 @pytest.fixture
 def version(ada: User) -> Version:
+    if there := Version.objects.first():
+        return there
     adapter = adapters.create(actor=ada, name="noir")
     return catalogue.release(adapter, kohya(DENOISERS["sd1", "diffusers"]))
 

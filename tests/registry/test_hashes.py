@@ -35,11 +35,12 @@ NOBODY = AnonymousUser()
 
 #: The weights of LORA under another header.
 RENAMED = kohya(SD1, metadata={"modelspec.title": "Noir, again"})
+RESTORED = "v1"
 
 
 @pytest.fixture
 def v1(noir: Adapter) -> Version:
-    return catalogue.release(noir, LORA)
+    return noir.versions.first() or catalogue.release(noir, LORA)
 
 
 def kept() -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from lorary.anatomy import inspect_bytes
 from lorary.library.variants import run_of
 from registry.adapters import services as adapters
-from registry.models import Membership, Namespace, NamespaceKind, Role
+from registry.models import Adapter, Membership, Namespace, NamespaceKind, Role
 from registry.publication import services as publication
 from registry.versions import resemblance
 from tests import catalogue
@@ -18,17 +18,21 @@ from tests.builders.adapters import DENOISERS, kohya
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
 
-    from registry.models import Adapter, User
+    from registry.models import User
     from registry.versions.resemblance import Resemblance
 
 SDXL, SD1 = DENOISERS["sdxl", "sgm"], DENOISERS["sd1", "diffusers"]
 RUN = {"ss_output_name": "noir-ink", "ss_training_started_at": "1700000000.25"}
 OTHER_RUN = {"ss_training_started_at": "1800000000.5"}
 WAN: dict[str, Any] = {"base": {"family": "wan_14b", "candidates": ["wan_14b"]}}
+pytestmark = pytest.mark.django_db
+RESTORED = "ink"
 
 
 @pytest.fixture
 def ink(ada: User) -> Adapter:
+    if there := Adapter.objects.filter(name="noir-ink").first():
+        return there
     adapter = adapters.create(actor=ada, name="noir-ink", title="Noir ink")
     catalogue.release(adapter, kohya(SDXL, rank=16, metadata=RUN), path="noir-ink.safetensors")
     return adapter

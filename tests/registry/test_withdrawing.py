@@ -43,6 +43,12 @@ Release = Callable[..., Version]
 Send = Callable[..., Upload]
 
 WHY = "Rights of the photographer."
+RESTORED = "version"
+
+
+@pytest.fixture
+def version(ada: User, noir: Adapter, release: Release) -> Version:
+    return noir.versions.first() or release(ada, noir, LORA)
 
 
 @pytest.fixture
@@ -58,9 +64,8 @@ def digests(version: Version) -> set[str]:
 
 
 def test_a_withdrawn_version_keeps_number_revision_and_digests(
-    ada: User, noir: Adapter, release: Release
+    ada: User, noir: Adapter, version: Version
 ) -> None:
-    version = release(ada, noir, LORA)
     before = (version.number, version.revision, digests(version))
     withdraw.withdraw(actor=ada, version=version, reason=f"  {WHY}\n")
     version.refresh_from_db()
@@ -106,9 +111,9 @@ def test_the_lists_go_back_to_the_version_before(
 
 
 def test_latest_is_a_tombstone_only_where_nothing_else_is(
-    ada: User, noir: Adapter, release: Release
+    ada: User, noir: Adapter, release: Release, version: Version
 ) -> None:
-    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    first, second = version, release(ada, noir, OTHER)
     versions.yank(actor=ada, version=first, reason="too strong")
     withdraw.withdraw(actor=ada, version=second, reason=WHY)
     noir.refresh_from_db()
@@ -116,20 +121,19 @@ def test_latest_is_a_tombstone_only_where_nothing_else_is(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_others_hear_of_it_after_the_commit(ada: User, noir: Adapter, release: Release) -> None:
+def test_others_hear_of_it_after_the_commit(ada: User, noir: Adapter, version: Version) -> None:
     heard: list[str] = []
 
     def listen(version_id: int, **_: object) -> None:
         heard.append(Version.objects.get(pk=version_id).state)
 
     version_withdrawn.connect(listen)
-    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     version_withdrawn.disconnect(listen)
     assert heard == ["withdrawn"]
 
 
-def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None:
-    version = release(ada, noir, LORA)
+def test_it_cannot_be_undone(ada: User, noir: Adapter, version: Version) -> None:
     withdraw.withdraw(actor=ada, version=version, reason=WHY)
     acts: list[Callable[[], Version]] = [
         lambda: versions.restore(actor=ada, version=version),
@@ -148,9 +152,8 @@ def test_it_cannot_be_undone(ada: User, noir: Adapter, release: Release) -> None
 
 
 def test_again_with_the_same_reason_changes_nothing(
-    ada: User, noir: Adapter, release: Release
+    ada: User, noir: Adapter, version: Version
 ) -> None:
-    version = release(ada, noir, LORA)
     for _again in range(2):
         withdraw.withdraw(actor=ada, version=version, reason=WHY)
     assert Event.objects.filter(verb="version_withdrawn").count() == 1
@@ -163,8 +166,7 @@ def test_a_draft_is_discarded_instead(ada: User, noir: Adapter, send: Send) -> N
 
 
 @pytest.mark.parametrize("reason", ["", " \t", "x" * 281, "a\x00b", "a\x1b[2J"])
-def test_a_reason_is_needed(ada: User, noir: Adapter, release: Release, reason: str) -> None:
-    version = release(ada, noir, LORA)
+def test_a_reason_is_needed(ada: User, noir: Adapter, version: Version, reason: str) -> None:
     for act in (
         lambda: withdraw.withdraw(actor=ada, version=version, reason=reason),
         lambda: withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=reason),
@@ -177,9 +179,8 @@ def test_a_reason_is_needed(ada: User, noir: Adapter, release: Release, reason: 
 
 
 def test_only_its_owner_and_those_who_run_the_hub_withdraw(
-    ada: User, bob: User, noir: Adapter, release: Release
+    ada: User, bob: User, noir: Adapter, version: Version
 ) -> None:
-    version = release(ada, noir, LORA)
     with pytest.raises(Unauthenticated):
         withdraw.withdraw(actor=None, version=version, reason=WHY)  # type: ignore[arg-type]  # nobody
     with pytest.raises(Forbidden):
@@ -194,9 +195,8 @@ def test_only_its_owner_and_those_who_run_the_hub_withdraw(
 
 
 def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
-    ada: User, staff: User, noir: Adapter, release: Release, send: Send
+    ada: User, staff: User, noir: Adapter, release: Release, send: Send, version: Version
 ) -> None:
-    version = release(ada, noir, LORA)
     withdraw.withdraw(actor=staff, version=version, reason=WHY)
     card = send(ada, b"# another manifest", "README.md")
     with pytest.raises(UploadRefused) as refusal:
@@ -214,9 +214,9 @@ def test_what_an_operator_took_down_does_not_come_back_to_this_adapter(
 
 
 def test_a_withdrawn_adapter_takes_everything_along(
-    ada: User, bob: User, noir: Adapter, release: Release, send: Send
+    ada: User, bob: User, noir: Adapter, release: Release, send: Send, version: Version
 ) -> None:
-    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    first, second = version, release(ada, noir, OTHER)
     versions.yank(actor=ada, version=first, reason="too strong")
     draft = [send(ada, LORA), send(ada, b"# x", "README.md")]
     publication.create_draft(actor=ada, adapter=noir, uploads=draft)
@@ -251,8 +251,8 @@ def test_a_draft_that_was_begun_before_the_end_of_its_adapter_is_refused(
     assert not Version.objects.exists()
 
 
-def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, release: Release) -> None:
-    release(ada, noir, LORA)
+def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, version: Version) -> None:
+    del version
     for _again in range(2):
         withdraw.withdraw_adapter(actor=ada, adapter=noir, reason=WHY)
     with pytest.raises(StateConflict, match="already withdrawn: Rights"):
@@ -261,9 +261,9 @@ def test_an_adapter_is_withdrawn_once(ada: User, noir: Adapter, release: Release
 
 
 def test_numbers_go_on_after_discards_and_withdrawals(
-    ada: User, noir: Adapter, release: Release, send: Send
+    ada: User, noir: Adapter, release: Release, send: Send, version: Version
 ) -> None:
-    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     draft = publication.create_draft(actor=ada, adapter=noir, uploads=[send(ada, OTHER)])
     assert draft.name == "v2"
     versions.discard(actor=ada, version=draft)

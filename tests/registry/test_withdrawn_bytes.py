@@ -31,6 +31,12 @@ Release = Callable[..., Version]
 Send = Callable[..., Upload]
 
 WHY = "Rights of the photographer."
+RESTORED = "version"
+
+
+@pytest.fixture
+def version(ada: User, noir: Adapter, release: Release) -> Version:
+    return noir.versions.first() or release(ada, noir, LORA)
 
 
 @pytest.fixture
@@ -46,9 +52,9 @@ def at_once(settings: Settings) -> Callable[[], None]:
 
 
 def test_a_sweep_says_what_waits_for_the_end_of_its_grace_period(
-    ada: User, noir: Adapter, release: Release, django_assert_num_queries: Any
+    ada: User, noir: Adapter, release: Release, django_assert_num_queries: Any, version: Version
 ) -> None:
-    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    first, second = version, release(ada, noir, OTHER)
     assert sweeping.waiting() == (0, 0, None)
     withdraw.withdraw(actor=ada, version=first, reason=WHY)
     grace = timedelta(days=current.LORARY.grace_days)
@@ -78,9 +84,9 @@ def digests(version: Version) -> set[str]:
 
 
 def test_its_bytes_go_with_the_sweeper(
-    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None], version: Version
 ) -> None:
-    first, second = release(ada, noir, LORA), release(ada, noir, OTHER)
+    first, second = version, release(ada, noir, OTHER)
     at_once()
     assert catalogue.stored() == digests(first) | digests(second)
     withdraw.withdraw(actor=ada, version=first, reason=WHY)
@@ -91,10 +97,10 @@ def test_its_bytes_go_with_the_sweeper(
 
 
 def test_bytes_that_another_version_has_are_kept(
-    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None], version: Version
 ) -> None:
     twin = adapters.create(actor=ada, name="twin")
-    first, other = release(ada, noir, LORA), release(ada, twin, LORA)
+    first, other = version, release(ada, twin, LORA)
     withdraw.withdraw(actor=ada, version=first, reason=WHY)
     at_once()
     assert catalogue.stored() == digests(other)
@@ -104,9 +110,9 @@ def test_bytes_that_another_version_has_are_kept(
 
 
 def test_a_draft_keeps_the_bytes_it_shares_with_a_withdrawn_version(
-    ada: User, noir: Adapter, release: Release, send: Send, at_once: Callable[[], None]
+    ada: User, noir: Adapter, version: Version, send: Send, at_once: Callable[[], None]
 ) -> None:
-    first = release(ada, noir, LORA)
+    first = version
     twin = adapters.create(actor=ada, name="twin")
     draft = publication.create_draft(actor=ada, adapter=twin, uploads=[send(ada, LORA)])
     withdraw.withdraw(actor=ada, version=first, reason=WHY)
@@ -136,9 +142,8 @@ def test_a_revision_without_a_version_keeps_what_no_withdrawn_version_had(
 
 
 def test_the_uploads_that_it_was_made_of_are_over(
-    ada: User, noir: Adapter, release: Release, send: Send
+    ada: User, noir: Adapter, version: Version, send: Send
 ) -> None:
-    version = release(ada, noir, LORA)
     later = send(ada, LORA, "later.safetensors")
     withdraw.withdraw(actor=ada, version=version, reason=WHY)
     states = dict(Upload.objects.values_list("path", "state"))
@@ -167,9 +172,9 @@ def test_room_is_given_back_once(ada: User, noir: Adapter, release: Release) -> 
 
 
 def test_what_its_owner_withdrew_may_come_back_under_a_new_number(
-    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None]
+    ada: User, noir: Adapter, release: Release, at_once: Callable[[], None], version: Version
 ) -> None:
-    withdraw.withdraw(actor=ada, version=release(ada, noir, LORA), reason=WHY)
+    withdraw.withdraw(actor=ada, version=version, reason=WHY)
     at_once()
     again = release(ada, noir, LORA)
     assert (again.name, again.state) == ("v2", "published")
@@ -202,10 +207,9 @@ def test_a_card_that_an_older_version_has_as_well_is_carried_on(
 
 
 def test_another_s_upload_of_the_same_bytes_needs_them_sent(
-    ada: User, bob: User, noir: Adapter, release: Release
+    ada: User, bob: User, noir: Adapter, version: Version
 ) -> None:
     """Bytes of a withdrawn version are nobody's to have by their digest."""
-    version = release(ada, noir, LORA)
     withdraw.withdraw(actor=ada, version=version, reason=WHY)
     (digest,) = digests(version)
     upload = uploads.create(actor=bob, path="noir.safetensors", size_bytes=len(LORA), sha256=digest)

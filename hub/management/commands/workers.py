@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from hub.management.progress import Help
 from hub.operations.worker_status import WorkerStatus, worker_statuses
+from hub.setting_checks import TAG
 from registry.jobs import workers
 from registry.models import Worker, WorkerWish
 
@@ -35,6 +36,7 @@ WISHES = {"pause": WorkerWish.PAUSE, "resume": WorkerWish.WORK, "drain": WorkerW
 
 class Command(BaseCommand):
     help = "List the workers and their jobs; pause, resume or drain them."
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help

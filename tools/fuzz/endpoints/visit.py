@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from django.core.management import call_command
-
 from registry import sweep
 from tools.fuzz.endpoints import fixtures, garbage, promises, rows
 from tools.fuzz.endpoints.addresses import Address, addresses, route_of
@@ -123,7 +121,7 @@ def visit(
     hub: RunningHub, *, requests: int, seed: int, keep: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Run against a hub that is not started yet, and return the results."""
-    call_command("migrate", verbosity=0)
+    hub.migrate()
     known = fixtures.fill()
     with _open(hub):
         known = fixtures.with_permissions(known, hub.port)
