@@ -269,7 +269,7 @@ def finish(*, report: Report, figures: dict[str, Any], encoder: str, encoder_dig
             finished_at=timezone.now(),
         )
     rows = Version.objects.select_related("adapter__namespace")
-    version = rows.filter(pk=report.version_id, state__in=OUT_STATES).first()
+    version = rows.filter(reports=report.pk, state__in=OUT_STATES).first()
     if version is not None:
         begin_or_log(version)  # words or strength may have changed meanwhile
 

@@ -157,11 +157,12 @@ def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -
 
 
 def test_a_cover_of_an_earlier_version_has_the_rating_of_its_own_parts(
-    client: Client, ada: User, sheet: Render, published: Callable[..., Adapter]
+    client: Client, ada: User, dusk: PackVersion, published: Callable[..., Adapter]
 ) -> None:
+    sheet = packs.sheet(dusk)
     published(ada, "mild", title="Mild")
     manifest = packs.manifest(packs.variant(packs.part("ada/mild")))
-    publish.publish(actor=ada, pack=sheet.pack_version.pack, manifest=manifest)
+    publish.publish(actor=ada, pack=dusk.pack, manifest=manifest)
     address = f"/media/images/{picture(sheet).pk}.png"
     assert address in text(client, "/packs")
     Adapter.objects.filter(name="noir").update(maturity="explicit")

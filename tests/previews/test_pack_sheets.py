@@ -319,6 +319,7 @@ def test_an_outdated_sheet_is_rendered_again_and_shown_until_then(
     drained()
     assert rerender.run().begun == []
     before = version.renders.get()
+    assert before.recipe is not None
     document = {**before.recipe.document, "edition": 0}
     Render.objects.update(recipe=Recipe.objects.create(digest="a" * 64, document=document))
     out = StringIO()

@@ -182,7 +182,7 @@ def report_picture(request: HttpRequest, picture_id: int) -> HttpResponseBase:
     found = rows.filter(pk=picture_id).first()
     if found is None:
         raise NotFound(_("There is no such picture."))
-    version = _shown(viewer_of(request), found.report.version_id or 0)
+    version = _shown(viewer_of(request), found.report.version_id)
     return send_picture(request, found.blob, "image/png", is_open=is_public(version))
 
 
