@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,6 +116,21 @@ def test_lists_have_no_pictures_of_a_base_whose_place_another_has(version: Versi
     worker_process.drain("render.miniature")
     shown = {one.image.render.base for one in showcase.of_versions([version])[version.pk]}
     assert shown == {"tiny", "tiny-motion"}
+
+
+def test_failed_videos_are_rendered_again_for_their_owner(
+    version: Version, client: Client, ada: User
+) -> None:
+    failed = version.renders.get(output="video")
+    renders.cancel(render=failed, reason="out of film")
+    assert "Rendering failed: out of film" in client.get("/ada/noir").content.decode()
+    client.force_login(ada)
+    page = client.get("/ada/noir").content.decode()
+    assert page.count("Render again") == 1
+    client.post(re.findall(r'action="(/ada/noir/previews[^"]+)"', page)[0])
+    again = version.renders.filter(output="video").first()
+    assert again is not None
+    assert (again.pk != failed.pk, again.state) == (True, "queued")
 
 
 def test_own_prompts_may_be_default_ones_of_the_other_output(version: Version, ada: User) -> None:
