@@ -66,6 +66,7 @@ def delete_missed() -> int:
         | Q(samples__isnull=False)
         | Q(layers__render__images__isnull=False)
         | Q(layers__render__sheets__isnull=False)
+        | Q(layers__render__report__isnull=False)
         | Q(layers__render__state__in=OPEN_STATES)
     )
     left = list(gone.filter(has_left).distinct().values_list("pk", flat=True))
@@ -76,6 +77,7 @@ def delete_missed() -> int:
     of_packs = PackVersion.objects.filter(state=VersionState.WITHDRAWN).filter(
         Q(renders__images__isnull=False)
         | Q(renders__sheets__isnull=False)
+        | Q(renders__report__isnull=False)
         | Q(renders__state__in=OPEN_STATES)
         | Q(Exists(tried))
     )

@@ -63,12 +63,16 @@ def visible_to(viewer: Viewer) -> QuerySet[Render]:
 
 
 def require_visible(viewer: Viewer, render_id: int) -> bool:
-    """Return whether a render of a pack is public.
+    """Return whether a render of a pack is public, and all adapters in it.
 
     Raises:
         NotFound: the viewer cannot see it.
     """
-    public = visible_to(None).filter(pack_version__pack__visibility=Visibility.PUBLIC)
+    unlisted = Layer.objects.exclude(version__adapter__visibility=Visibility.PUBLIC)
+    public = visible_to(None).filter(
+        ~Exists(unlisted.filter(render=OuterRef("pk"))),
+        pack_version__pack__visibility=Visibility.PUBLIC,
+    )
     if public.filter(pk=render_id).exists():
         return True
     if not visible_to(viewer).filter(pk=render_id).exists():
@@ -134,7 +138,7 @@ def report_of(viewer: Viewer, version: PackVersion, variant: str = "") -> Report
     rows = Report.objects.filter(render__in=visible_to(viewer), render__pack_version=version)
     rows = rows.filter(render__variant=variant) if variant else rows
     rows = rows.select_related("job", "render__pack_version")
-    return rows.order_by("render__rank", "-render").first()
+    return rows.order_by("render__rank", "-render_id").first()
 
 
 def reports_of(renders: Iterable[int]) -> dict[int, Report]:
@@ -144,10 +148,11 @@ def reports_of(renders: Iterable[int]) -> dict[int, Report]:
 
 
 def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:
-    """Return pack id → cover, for packs that have one that the viewer can see; two queries.
+    """Return pack id → cover, for packs that have one that the viewer can see; three queries.
 
     It is the first subject with the pack, of the first variant, of the newest version with a
-    sheet. Pictures come before videos.
+    sheet. Pictures come before videos. Its rating is that of the parts it was made with, or its
+    own; that of the pack may be higher.
     """
     ids = [pack.pk for pack in packs]
     if not ids:
@@ -174,9 +179,23 @@ def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:
             )
         )
     )
-    chosen = dict(ranked.filter(place=1).values_list("pk", "render__pack_version__pack"))
+    rows = ranked.filter(place=1).values_list("pk", "render__pack_version__pack", "render")
+    chosen = {pk: (pack, render) for pk, pack, render in rows}
     pictures = pictures_of(Image.objects.filter(pk__in=chosen)) if chosen else []
-    return {chosen[picture.id]: picture for picture in pictures}
+    ratings = _ratings_of(render for _pack, render in chosen.values())
+    return {
+        chosen[picture.id][0]: _rated(picture, ratings[chosen[picture.id][1]])
+        for picture in pictures
+    }
+
+
+def _ratings_of(renders: Iterable[int]) -> dict[int, Maturity]:
+    """Return render id → the highest rating of the adapters in it."""
+    found = dict.fromkeys(renders, Maturity.GENERAL)
+    layers = Layer.objects.filter(render__in=found) if found else Layer.objects.none()
+    for render, rating in layers.values_list("render", "version__adapter__maturity"):
+        found[render] = max(found[render], Maturity(rating), key=lambda one: one.rank)
+    return found
 
 
 def _rated(picture: Picture, rating: Maturity) -> Picture:

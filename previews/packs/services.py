@@ -103,10 +103,12 @@ def request(*, actor: User, version: PackVersion, variant: str) -> Render:
     base = worker_bases.base_for(row.family, row.output)
     if base is None:
         raise StateConflict(no_renderer(row.family), state=RenderState.WAITING)
-    newest = _renders_of(row).first()
+    newest = _renders_of(row).select_related("job").first()
     if newest is not None and newest.state == RenderState.READY:
         contact_sheets.begin(render=newest)
         return newest
+    if newest is not None and newest.state in OPEN_STATES:
+        renders.fail_abandoned(newest)
     recipe = sheet_recipe(row, base)
     begun = _woken(row, base, recipe) or create(row, base, recipe, priority=queue.ASKED)
     return begun or _renders_of(row)[0]
@@ -135,9 +137,10 @@ def _refuse(variant: PackVariant, base: Base, reason: str) -> None:
     for waiting in mine.filter(state=RenderState.WAITING):
         renders.fail(render=waiting, reason=reason)
     if not mine.exists():
-        Render.objects.create(
-            **_columns(variant, base), recipe=None, state=RenderState.FAILED, reason=reason
-        )
+        columns = {**_columns(variant, base), "state": RenderState.FAILED, "reason": reason}
+        with transaction.atomic():
+            render = Render.objects.create(recipe=None, **columns)
+            Layer.objects.bulk_create(layers_of(variant, render))
 
 
 def _renders_of(variant: PackVariant) -> QuerySet[Render]:

@@ -1,7 +1,7 @@
 """Rendered pictures of many versions, for lists in the protocol of other hubs.
 
 They are the pictures and videos of each version's newest finished render with each base model,
-without those at strength 0.
+without those at strength 0. A base model that took the place of another one hides its pictures.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def pictures() -> QuerySet[Image]:
     ready = Render.objects.filter(kind=RenderKind.PREVIEW, state=RenderState.READY)
     newer = ready.filter(
         version=OuterRef("render__version"),
-        base=OuterRef("render__base"),
+        output=OuterRef("render__output"),
+        rank=OuterRef("render__rank"),
         pk__gt=OuterRef("render"),
     )
     rows = Image.objects.filter(Exists(ready.filter(pk=OuterRef("render"))), ~Exists(newer))

@@ -64,18 +64,24 @@ def _faults(texts: Sequence[str], plans: Sequence[selectors.Plan]) -> Iterator[t
         message = _("At most %(n)d prompts; you entered %(got)d.")
         yield "prompts", message % {"n": MAX_PROMPTS, "got": count}
         return
-    defaults = {one for plan in plans for text in plan.defaults for one in _rendered(text, [plan])}
     before: set[tuple[str, str]] = set()
     for index, text in enumerate(texts):
         rendered = _rendered(text, plans) if text else set()
         fault = _text_fault(text)
-        if not fault and rendered & defaults:
+        if not fault and text and all(_is_default(text, plan) for plan in plans):
             fault = _("This is a default prompt, which is rendered anyway. Remove it.")
         elif not fault and rendered & before:
             fault = _("This prompt is a duplicate. Remove it.")
         if fault:
             yield f"prompts.{index}", fault
         before |= rendered
+
+
+def _is_default(text: str, plan: selectors.Plan) -> bool:
+    """Whether a plan renders a prompt anyway; pictures and videos have other default prompts."""
+    return bool(
+        _rendered(text, [plan]) & {one for d in plan.defaults for one in _rendered(d, [plan])}
+    )
 
 
 def _rendered(text: str, plans: Iterable[selectors.Plan]) -> set[tuple[str, str]]:

@@ -115,7 +115,7 @@ def _begin(version: Version, planned: Planned, served: Collection[str], priority
 def _begin_waiting(version: Version) -> Render:
     """Return the last render, or one that waits for a base model."""
     for render in version.renders.select_related("job", "recipe"):
-        if render.state in OPEN_STATES and not _is_abandoned(render):
+        if render.state in OPEN_STATES and not fail_abandoned(render):
             return render
         if render.state == RenderState.READY:
             break
@@ -136,7 +136,7 @@ def _existing(
 ) -> Render | None:
     """Return the open render, or the last one if it is ready and by this recipe."""
     for render in selectors.renders_by(version, planned, served):
-        if render.state in OPEN_STATES and not _is_abandoned(render):
+        if render.state in OPEN_STATES and not fail_abandoned(render):
             return _updated(render, version, planned, priority)
         if render.state == RenderState.READY:
             is_same = selectors.was_made_by(render, version, planned.recipe)
@@ -144,7 +144,7 @@ def _existing(
     return None
 
 
-def _is_abandoned(render: Render) -> bool:
+def fail_abandoned(render: Render) -> bool:
     """Return whether a render's job was cancelled or given up; the render then fails."""
     job = render.job
     if job is None or job.state in {JobState.QUEUED, JobState.RUNNING}:

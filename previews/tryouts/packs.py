@@ -32,7 +32,8 @@ from registry.models import JobState, Output, PackVariant, User
 from registry.packs import parts as pack_parts
 
 HOUR_S = 3600
-#: Open try-outs of visitors from all addresses together; more would wait for too long.
+#: Open try-outs of visitors from all addresses together; more would wait for too long. They are
+#: counted without a lock, so that requests at the same time may be a few more.
 MAX_VISITORS_OPEN = 200
 OPEN_JOBS = (JobState.QUEUED, JobState.RUNNING)
 #: ``Retry-After`` when there are that many.

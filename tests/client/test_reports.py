@@ -66,7 +66,7 @@ def test_what_is_under_way_or_failed_is_said(run: Run, fake: FakeHub) -> None:
 
 
 def test_a_pack_has_its_own_address_and_a_variant(run: Run, fake: FakeHub) -> None:
-    answer(fake, place="packs/studio/dusk/versions/latest/report?variant=sdxl", variant="sdxl")
+    answer(fake, place="packs/studio/dusk/versions/latest/report\\?variant=sdxl$", variant="sdxl")
     told = run("report", "pack:studio/dusk", "--variant", "sdxl", "--json").document
     assert told["variant"] == "sdxl"
 

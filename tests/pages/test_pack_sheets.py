@@ -13,6 +13,8 @@ from registry.packs import publish
 from tests import packs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
 
     from previews.models import Render
@@ -152,6 +154,19 @@ def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -
     assert "Silent without" not in page
     Pack.objects.update(maturity="explicit")  # figures go with the pictures
     assert "Look report" not in text(client)
+
+
+def test_a_cover_of_an_earlier_version_has_the_rating_of_its_own_parts(
+    client: Client, ada: User, dusk: PackVersion, published: Callable[..., Adapter]
+) -> None:
+    sheet = packs.sheet(dusk)
+    published(ada, "mild", title="Mild")
+    manifest = packs.manifest(packs.variant(packs.part("ada/mild")))
+    publish.publish(actor=ada, pack=dusk.pack, manifest=manifest)
+    address = f"/media/images/{picture(sheet).pk}.png"
+    assert address in text(client, "/packs")
+    Adapter.objects.filter(name="noir").update(maturity="explicit")
+    assert address not in text(client, "/packs")
 
 
 # --- Files ---------------------------------------------------------------------------------------

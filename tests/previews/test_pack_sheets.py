@@ -24,7 +24,7 @@ from registry import sweep
 from registry.adapters import services as adapters
 from registry.errors import Forbidden, Invalid, NotFound
 from registry.jobs import queue, worker_process
-from registry.models import Job, JobState, Maturity, PackVersion, Version
+from registry.models import Adapter, Job, JobState, Maturity, Pack, PackVersion, Version
 from registry.packs import publish as packs
 from registry.packs import services, states
 from registry.versions import services as versions
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from registry.models import User
 
-    Pack = Callable[..., PackVersion]
+    Publish = Callable[..., PackVersion]
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def variant(name: str = "small", output: str = "image", **more: Any) -> dict[str
 
 
 @pytest.fixture
-def pack(ada: User, django_capture_on_commit_callbacks: Any) -> Pack:
+def pack(ada: User, django_capture_on_commit_callbacks: Any) -> Publish:
     """Publish a version of ``ada/dusk``; what follows a commit happens."""
 
     def pack(*variants: dict[str, Any], is_followed: bool = True, **card: Any) -> PackVersion:
@@ -70,7 +70,7 @@ def pack(ada: User, django_capture_on_commit_callbacks: Any) -> Pack:
 
 
 @pytest.fixture
-def version(rendered: Version, pack: Pack) -> PackVersion:
+def version(rendered: Version, pack: Publish) -> PackVersion:
     """A version of a pack whose sheet is queued."""
     return pack()
 
@@ -136,7 +136,7 @@ def test_the_sheet_has_the_strengths_of_the_parts(version: PackVersion) -> None:
     assert layer.file == layer.version.primary_file
 
 
-def test_packs_share_their_pictures_without_the_pack(version: PackVersion, pack: Pack) -> None:
+def test_packs_share_their_pictures_without_the_pack(version: PackVersion, pack: Publish) -> None:
     drained()
     second = pack(variant(prompt="{prompt} at dusk, neon glow"))
     drained()
@@ -147,14 +147,14 @@ def test_packs_share_their_pictures_without_the_pack(version: PackVersion, pack:
     assert first == other
 
 
-def test_places_are_the_subjects_of_a_character(rendered: Version, pack: Pack) -> None:
+def test_places_are_the_subjects_of_a_character(rendered: Version, pack: Publish) -> None:
     pack(variant(prompt="a zorbi {prompt}"), kind="character")
     recipe = Recipe.objects.get(renders__kind="pack")
     assert recipe.document["prompts"][0] == "a zorbi in a meadow by day"
 
 
 def test_each_variant_has_a_sheet_and_videos_come_later(
-    films: None, ada: User, publish: Callable[..., Version], pack: Pack
+    films: None, ada: User, publish: Callable[..., Version], pack: Publish
 ) -> None:
     publish(adapters.create(actor=ada, name="noir", kind="style"))
     version = pack(variant(), variant("clip", "video", prompt="{prompt} moving"))
@@ -200,7 +200,7 @@ def test_the_database_knows_what_a_render_is_of(
 
 
 def test_without_a_base_nothing_is_begun_until_a_worker_starts(
-    unserved: None, settings: Settings, bases_file: Path, ada: User, pack: Pack,
+    unserved: None, settings: Settings, bases_file: Path, ada: User, pack: Publish,
     publish: Callable[..., Version],
 ) -> None:  # fmt: skip
     publish(adapters.create(actor=ada, name="noir", kind="style"))
@@ -214,7 +214,7 @@ def test_without_a_base_nothing_is_begun_until_a_worker_starts(
 
 
 def test_a_sheet_that_was_never_begun_is_begun_at_the_next_start(
-    rendered: Version, pack: Pack
+    rendered: Version, pack: Publish
 ) -> None:
     version = pack(is_followed=False)
     assert not version.renders.exists()
@@ -262,7 +262,7 @@ def test_a_failed_sheet_is_not_begun_again(version: PackVersion) -> None:
 
 
 def test_a_template_too_long_for_the_subjects_fails_with_the_reason(
-    rendered: Version, pack: Pack, ada: User
+    rendered: Version, pack: Publish, ada: User
 ) -> None:
     version = pack(variant(prompt="{prompt} " + "neon " * 397))
     render = version.renders.get()
@@ -290,6 +290,8 @@ def test_a_failed_sheet_is_rendered_again_for_its_owner(
     assert again != failed
     assert Job.objects.get(renders=again).priority == queue.ASKED
     assert sheets.request(actor=ada, version=version, variant="small") == again
+    Job.objects.filter(renders=again).update(state=JobState.CANCELLED)
+    assert sheets.request(actor=ada, version=version, variant="small") != again
     drained()
     assert sheet_of(version).state == "ready"
 
@@ -363,13 +365,16 @@ def test_a_sheet_is_hidden_with_its_pack_and_with_its_parts(
     assert covers_of(STRANGER, [version.pack]) == {}
 
 
-def test_an_unlisted_pack_is_not_public(version: PackVersion) -> None:
-    type(version.pack).objects.update(visibility="unlisted")
+@pytest.mark.parametrize("unlisted", [Pack, Adapter])
+def test_a_sheet_is_not_public_if_the_pack_or_a_part_is_not(
+    version: PackVersion, unlisted: type[Pack | Adapter]
+) -> None:
+    unlisted.objects.update(visibility="unlisted")
     assert not require_visible(STRANGER, version.renders.get().pk)
 
 
 def test_a_part_that_is_blocked_or_withdrawn_is_not_rendered(
-    rendered: Version, pack: Pack, ada: User
+    rendered: Version, pack: Publish, ada: User
 ) -> None:
     version = pack(is_followed=False)
     type(rendered.adapter).objects.update(blocked_reason="rights")
@@ -441,7 +446,7 @@ def test_the_cover_is_the_first_subject_with_the_pack(version: PackVersion) -> N
 
 
 def test_the_cover_stays_until_the_new_version_has_one(
-    version: PackVersion, pack: Pack, ada: User
+    version: PackVersion, pack: Publish, ada: User
 ) -> None:
     drained()
     [before] = covers_of(STRANGER, [version.pack]).values()

@@ -13,6 +13,7 @@ from transformers import ResNetConfig, ResNetModel
 
 from previews import operator_actions, tasks, withdrawals
 from previews.models import Control, Render, Report, ReportPicture, ReportState
+from previews.packs import selectors as sheets
 from previews.render import BaseUnavailable, EncoderUnavailable, load_bases
 from previews.render.look.encoder import Encoder
 from previews.render.look.measures import METHOD
@@ -21,7 +22,7 @@ from previews.reports import selectors, services
 from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.jobs import queue, worker_process
-from registry.models import Job, JobState
+from registry.models import Job, JobState, PackVersion
 from registry.packs import publish as publish_pack
 from registry.packs import services as packs
 from registry.versions import withdraw
@@ -394,6 +395,13 @@ def test_a_report_of_a_sheet_is_made_once_and_again_by_other_measures(sheet: Ren
     before.refresh_from_db()
     assert (before.state, before.figures["method"]) == ("ready", METHOD)
     assert Report.objects.filter(version__isnull=False).count() == 1  # those of adapters stay
+    again = Render.objects.get(pk=sheet.pk)
+    again.pk, again.job = None, None
+    again.save()
+    before.pk, before.render = None, again
+    before.save()
+    version = PackVersion.objects.get()
+    assert sheets.report_of(None, version) == before  # of the newest sheet
 
 
 def test_a_report_of_a_sheet_goes_with_its_pictures(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,10 @@ from django.utils import timezone
 import previews.tasks  # noqa: F401 - registers the handler of renders
 from previews import worker_bases
 from previews.covers.selectors import covers_of
-from previews.models import Control, Image, RenderState
+from previews.models import Control, Image, Render, RenderState
 from previews.pictures import showcase
 from previews.pictures.selectors import Picture
+from previews.recipes import prompts
 from previews.recipes import selectors as recipes
 from previews.renders import rerender
 from previews.renders import services as renders
@@ -103,6 +105,41 @@ def test_pictures_and_videos_are_rendered_and_shown(
     assert {one["type"] for one in models} == {"video"}
     assert len(models) == 2
     assert len(client.get("/api/v1/images").json()["items"]) == 15
+
+
+def test_lists_have_no_pictures_of_a_base_whose_place_another_has(version: Version) -> None:
+    worker_process.drain("render.miniature")
+    shown = {one.image.render.base for one in showcase.of_versions([version])[version.pk]}
+    assert shown == {"tiny", "tiny-motion"}
+    Render.objects.filter(base="tiny").update(base="removed", trigger_words=["before"])
+    renders.begin(version=version)
+    worker_process.drain("render.miniature")
+    shown = {one.image.render.base for one in showcase.of_versions([version])[version.pk]}
+    assert shown == {"tiny", "tiny-motion"}
+
+
+def test_failed_videos_are_rendered_again_for_their_owner(
+    version: Version, client: Client, ada: User
+) -> None:
+    failed = version.renders.get(output="video")
+    renders.cancel(render=failed, reason="out of film")
+    assert "Rendering failed: out of film" in client.get("/ada/noir").content.decode()
+    client.force_login(ada)
+    page = client.get("/ada/noir").content.decode()
+    assert page.count("Render again") == 1
+    client.post(re.findall(r'action="(/ada/noir/previews[^"]+)"', page)[0])
+    again = version.renders.filter(output="video").first()
+    assert again is not None
+    assert (again.pk != failed.pk, again.state) == (True, "queued")
+
+
+def test_own_prompts_may_be_default_ones_of_the_other_output(version: Version, ada: User) -> None:
+    pictures, films = (plan.defaults for plan in recipes.plans_of(version.adapter))
+    own = next(prompt for prompt in films if prompt not in pictures)
+    prompts.change(actor=ada, adapter=version.adapter, prompts=[own])
+    image, film = (one.recipe.prompts for one in recipes.planned_for(version))
+    assert image == (*pictures, own)
+    assert film == tuple(films)
 
 
 def test_a_base_that_is_added_renders_what_is_published(

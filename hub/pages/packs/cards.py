@@ -14,7 +14,7 @@ from hub.pages.labels import family_label
 from hub.pages.mixer.packs import mixer_address
 from hub.pages.packs.exports import ToolLine, tool_lines
 from previews.packs.selectors import covers_of as pack_covers_of
-from registry.models import LookKind, Output, PartRole, Visibility
+from registry.models import LookKind, Maturity, Output, PartRole, Visibility
 from registry.packs import parts as pack_parts
 from registry.packs.parts import Part, PartState
 
@@ -134,7 +134,8 @@ def _covers(
     for pack in packs:
         if picture := rendered.get(pack.pk):
             own = [part for variant in variants[pack.pk] for part in parts[variant.pk]]
-            level = pack_parts.rating_of(pack, own)
+            ratings = [pack_parts.rating_of(pack, own), Maturity(picture.maturity)]
+            level = max(ratings, key=lambda one: one.rank)
             is_veiled = is_blurred(request.user, pack, level, asked)
             if is_veiled and not picture.placeholder:
                 continue
