@@ -33,9 +33,6 @@ def _configure_scan(parser: Parser) -> None:
         "places", nargs="+", metavar="DIR", help="folders, which are scanned with their subfolders"
     )
     parser.add_argument(
-        "--no-hub", action="store_true", help="do not ask the hub which of the files it has"
-    )
-    parser.add_argument(
         "--refresh",
         action="store_true",
         help="ask the hub again for files that it was asked for in the last day",
@@ -46,7 +43,7 @@ def _configure_scan(parser: Parser) -> None:
 def _scan(args: Namespace) -> int:
     roots = roots_of(args.places)
     with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
-        session = None if args.no_hub else hubs.session()
+        session = hubs.session()
         with meter(lambda _: _KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=args.refresh, on_progress=draw)
         if scanned.failure is not None:
@@ -171,7 +168,7 @@ COMMANDS = {
         "change are not read again. An interrupted scan goes on where it was.\n\n"
         "Only hashes are sent to the hub. --json prints a line for each new or changed file.",
         "  lorary scan ~/ComfyUI/models/loras\n"
-        "  lorary scan loras/ --no-hub --json | jq -r 'select(.error) | .path'",
+        "  lorary scan loras/ --offline --json | jq -r 'select(.error) | .path'",
         _configure_scan,
         _scan,
     ),
