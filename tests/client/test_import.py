@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -220,7 +222,7 @@ def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_p
 
 @pytest.mark.parametrize(
     "moments",
-    [[0.3, 1.0], pytest.param([step / 12 for step in range(50)], marks=pytest.mark.long)],
+    [[0.3, 1.0], pytest.param([step / 12 for step in range(50)], marks=LONG)],
 )
 def test_a_killed_import_goes_on_and_publishes_nothing_twice(
     run: Run, fake: FakeHub, folder: Path, home: Path, environment: dict[str, str],

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Ran]
 
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -204,7 +206,7 @@ def killed_scans(
 
 @pytest.mark.parametrize(
     "moments",
-    [[0.1, 0.6], pytest.param([step / 25 for step in range(50)], marks=pytest.mark.long)],
+    [[0.1, 0.6], pytest.param([step / 25 for step in range(50)], marks=LONG)],
 )
 def test_a_killed_scan_goes_on(
     run: Run, home: Path, folder: Path, environment: dict[str, str], moments: list[float]
