@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.client.errors import Unreachable
+from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
@@ -20,6 +22,9 @@ from tests.client.tiny import adapter, wan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lorary.client.http.session import Session
+    from lorary.client.names import Reference
+    from lorary.client.transfers.publishing import Pushed
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
 
@@ -206,6 +211,23 @@ def test_a_hub_that_is_away_for_a_while_is_waited_for(
     ran = run("import", folder, "--to", "ada", "--yes", "--jobs", "1")
     assert (ran.code, 30.0 in waits) == (0, True), ran.err
     assert published(fake) == RESULT
+
+
+def test_the_rest_of_a_run_joins_its_adapter_after_a_pause(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = publishing.push, ["run-000002.safetensors"]
+
+    def push(session: Session, target: Reference, places: Any, *rest: Any, **more: Any) -> Pushed:
+        if places[0].name in failures:
+            failures.remove(places[0].name)
+            raise Unreachable
+        return real(session, target, places, *rest, **more)
+
+    monkeypatch.setattr(publishing, "push", push)
+    ran = run("import", folder, "--to", "ada", "--yes")
+    assert (ran.code, published(fake)) == (0, RESULT)
+    assert "8 versions published, 0 were there, 0 failed" in ran.out
 
 
 def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_path: Path) -> None:
