@@ -12,11 +12,11 @@ from pathlib import Path
 from lorary.client.errors import LoraryError
 from lorary.client.names import collision_key
 from lorary.client.samples import MEDIA
-from lorary.library.importing.fields import Fields, chosen, values_of
+from lorary.library.importing.fields import Fields, chosen, name_of, values_of
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
-from lorary.library.variants import checkpoint_of, is_generic
+from lorary.library.variants import checkpoint_of
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
 _REPEATED = re.compile(r"[.-]*--+[.-]*|\.\.+")
@@ -185,7 +185,10 @@ def _named(
         values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(
-            name or _name_of(versions[-1].rows[0]), chosen(values), versions, is_known=key in begun
+            name or _adapter_name(versions[-1].rows[0]),
+            chosen(values),
+            versions,
+            is_known=key in begun,
         )
         if name is None:
             if collision_key(adapter.name) in taken:
@@ -240,11 +243,9 @@ def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
     )
 
 
-def _name_of(row: Row) -> str:
-    """Return a name for an adapter, from the file's name or else its folder's."""
-    stem = row.series.rpartition(os.sep)[2]
-    words = row.path.parent.name if is_generic(stem) else stem
-    return name_from(words) or f"adapter-{row.sha256[:_MARK]}"
+def _adapter_name(row: Row) -> str:
+    """Return a name for an adapter."""
+    return name_from(name_of(row)) or f"adapter-{row.sha256[:_MARK]}"
 
 
 def name_from(words: str) -> str:

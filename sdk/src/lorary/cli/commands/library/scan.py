@@ -143,7 +143,7 @@ def _line(row: Row) -> list[str]:
 def _facts(row: Row) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
-        yield ", ".join(words[:3])
+        yield " · ".join(words[:3])
     elif row.kind == "adapter":
         yield "no trigger words"
     if row.matches:

@@ -90,8 +90,8 @@ def _show_plan(args: Namespace, journal: Journal) -> None:
             emit(_document(move, "planned"))
         return
     for move in journal.moves:
-        reason = f"  (same file as {move.kept})" if move.kept else ""
-        show(f"{plain(move.source)} -> {plain(move.target)}{plain(reason)}")
+        reason = f" (same file as {move.kept})" if move.kept else ""
+        show(plain(f"{move.source} -> {move.target}{reason}"))
     counts = Counter(move.why for move in journal.moves)
     if counts:
         listed = ", ".join(f"{count:,} {why}" for why, count in counts.items())
@@ -116,7 +116,8 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
             emit(document)
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
-        show(f"{count:,} files moved{' back' if state == 'back' else ''}.{undo}")
+        moved_back = " back" if state == "back" else ""
+        show(f"{count:,} file{'' if count == 1 else 's'} moved{moved_back}.{undo}")
     return exit_code(errors[0]) if errors else 0
 
 
