@@ -135,9 +135,7 @@ def _show_skipped(skipped: tuple[Skipped, ...]) -> None:
             note(f"lorary: {plain(one.path)} is left out: {plain(one.message)}")
     counts = Counter(one.reason for one in skipped)
     if counts:
-        listed = ", ".join(
-            f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items()
-        )
+        listed = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in counts.items())
         show(f"Left out: {listed}.")
 
 
