@@ -149,13 +149,17 @@ class Hub(Curating, Packing, Resolving):
         """Return one version: ``owner/name@v3``, an alias or a revision; by default the latest."""
         return pulling.read_version(self._session, Reference.parse(reference))
 
-    def report(self, reference: str | Reference) -> Report:
+    def report(self, reference: str | Reference, *, variant: str = "") -> Report:
         """Return the look report of a version, whose figures may not be measured yet.
+
+        Args:
+            reference: A version of an adapter, or ``pack:owner/name[@version]``.
+            variant: Name of a variant of the pack; by default the first with a report.
 
         Raises:
             NotFound: there is no such version, or it has no report yet.
         """
-        return read_report(self._session, Reference.parse(reference))
+        return read_report(self._session, reference, variant)
 
     def inspect(self, path: StrPath) -> Look:
         """Have the hub inspect a file; only its first bytes are sent.
@@ -255,7 +259,7 @@ class Hub(Curating, Packing, Resolving):
             on_progress=on_progress,
         )
 
-    def pull_all(  # noqa: PLR0913 - how to go about it, by keyword
+    def pull_all(  # noqa: PLR0913 - options, by keyword
         self,
         references: Sequence[str],
         *,
@@ -312,7 +316,7 @@ class Hub(Curating, Packing, Resolving):
             references, stages, on_progress=on_progress, jobs=jobs, abort=session.abort
         )
 
-    def push(  # noqa: PLR0913 - how to go about it, by keyword
+    def push(  # noqa: PLR0913 - options, by keyword
         self,
         files: StrPath | Sequence[StrPath],
         to: str | Reference,

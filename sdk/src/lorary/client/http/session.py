@@ -82,6 +82,11 @@ class Session:
         self._connections = Connections(timeout_s)
         self._agent = f"lorary/{lorary.__version__}"
 
+    @property
+    def has_token(self) -> bool:
+        """Whether requests to the hub have a token."""
+        return bool(self._token)
+
     def close(self) -> None:
         """Close open connections."""
         self._connections.close()

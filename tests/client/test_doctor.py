@@ -1,0 +1,84 @@
+"""lorary doctor."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.library import doctor
+from tests.client.fakehandler import Handler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NAMES = ["version", "settings", "home", "cache", "folder", "hub", "clock", "token"]
+
+
+def states(ran: Ran) -> dict[str, str]:
+    return {row["check"]: row["state"] for row in ran.documents}
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Have the disk so many free bytes."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+
+def test_all_is_well(run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, free=10**12)
+    ran = run("doctor", "--json")
+    assert (ran.code, list(states(ran))) == (0, NAMES)
+    assert set(states(ran).values()) == {"ok", "skipped"}
+    assert "token     of ada (read, write)" in run("doctor").out
+    assert not home.exists()
+
+
+def test_each_fault_is_named_with_its_code(
+    run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LORARY_TOKEN", "lor_wrong")
+    monkeypatch.setenv("LORARY_LAYOUT", "comfyui")
+    monkeypatch.setattr(Handler, "date_time_string", lambda *_: "Sat, 01 Jan 2000 00:00:00 GMT")
+    disk(monkeypatch, free=1)
+    ran = run("doctor", "--json")
+    assert ran.code == 4
+    found = states(ran)
+    assert {name: found[name] for name in ("cache", "folder", "clock", "token")} == {
+        "cache": "warning", "folder": "warning", "clock": "warning", "token": "error",
+    }  # fmt: skip
+    monkeypatch.delenv("LORARY_TOKEN")
+    assert states(run("doctor", "--json"))["token"] == "warning"
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    monkeypatch.setenv("LORARY_ENDPOINT", "http://127.0.0.1:9")
+    ran = run("doctor", "--json")
+    assert (ran.code, states(ran)["hub"], states(ran)["token"]) == (5, "error", "skipped")
+    assert waits == []
+
+
+def test_offline_the_hub_is_left_out(run: Run, fake: FakeHub) -> None:
+    ran = run("doctor", "--offline", "--json")
+    assert (ran.code, states(ran)["hub"], fake.seen) == (0, "skipped", [])
+
+
+def test_wrong_settings_and_folders_are_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LORARY_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setenv("LORARY_JOBS", "99")
+    ran = run("doctor", "--json")
+    assert ran.code == 2
+    assert {name for name, state in states(ran).items() if state == "error"} >= {"settings", "home"}
+    assert all(isinstance(check, doctor.Check) for check in doctor.examine())
