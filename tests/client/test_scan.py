@@ -76,6 +76,7 @@ def test_unchanged_files_are_not_read_again_and_changes_are_seen(
     assert "4 new" in run("scan", folder).out
     asked = len(fake.requests("POST .*/hashes"))
     (folder / "below").mkdir()
+    assert "4 unchanged" in run("scan", folder / "below" / "..").out
     (folder / "0.safetensors").rename(folder / "below" / "moved.safetensors")
     (folder / "1.safetensors").write_bytes(adapter(9, a="b"))
     (folder / "2.safetensors").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,8 +25,8 @@ _PAGE = 200  # rows of a table whose columns are aligned together
 
 
 def roots_of(words: Sequence[str]) -> list[Path]:
-    """Return absolute paths; links stay as they are, so that files keep the paths people know."""
-    return [Path(word).expanduser().absolute() for word in words]
+    """Return absolute paths without ``..``; links stay, as people know files by them."""
+    return [Path(os.path.abspath(Path(word).expanduser())) for word in words]  # noqa: PTH100 - resolve() follows links
 
 
 def _configure_scan(parser: Parser) -> None:
