@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.client.errors import Unreachable
+from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
@@ -20,12 +22,17 @@ from tests.client.tiny import adapter, wan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lorary.client.http.session import Session
+    from lorary.client.names import Reference
+    from lorary.client.transfers.publishing import Pushed
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
 
     Run = Callable[..., Ran]
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
 
 @pytest.fixture
@@ -206,6 +213,23 @@ def test_a_hub_that_is_away_for_a_while_is_waited_for(
     assert published(fake) == RESULT
 
 
+def test_the_rest_of_a_run_joins_its_adapter_after_a_pause(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = publishing.push, ["run-000002.safetensors"]
+
+    def push(session: Session, target: Reference, places: Any, *rest: Any, **more: Any) -> Pushed:
+        if places[0].name in failures:
+            failures.remove(places[0].name)
+            raise Unreachable
+        return real(session, target, places, *rest, **more)
+
+    monkeypatch.setattr(publishing, "push", push)
+    ran = run("import", folder, "--to", "ada", "--yes")
+    assert (ran.code, published(fake)) == (0, RESULT)
+    assert "8 versions published, 0 were there, 0 failed" in ran.out
+
+
 def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_path: Path) -> None:
     place = tmp_path / "leaks"
     place.mkdir()
@@ -220,7 +244,7 @@ def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_p
 
 @pytest.mark.parametrize(
     "moments",
-    [[0.3, 1.0], pytest.param([step / 12 for step in range(50)], marks=pytest.mark.long)],
+    [[0.3, 1.0], pytest.param([step / 12 for step in range(50)], marks=LONG)],
 )
 def test_a_killed_import_goes_on_and_publishes_nothing_twice(
     run: Run, fake: FakeHub, folder: Path, home: Path, environment: dict[str, str],

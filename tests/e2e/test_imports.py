@@ -83,9 +83,8 @@ def test_an_imported_folder_keeps_later_edits(
     assert len(erin.get(gallery).document["results"]) == 1
     found = {row["path"].rpartition("/")[2]: row for row in rows(line, "scan", str(folder))}
     assert found == {}
-    erin.call(
-        "PATCH", "/api/v1/adapters/erin/imported-noir", json.dumps({"title": "My title"}).encode()
-    )
+    edited = erin.call("PATCH", "/api/v1/adapters/erin/imported-noir", {"title": "My title"})
+    assert edited.status == 200, edited.body
     for home in ("home", "elsewhere"):
         other = CommandLine(line.hub, line.home.with_name(home), line.token)
         assert rows(other, *words) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value, read_sidecar
+from lorary.library.variants import checkpoint_of, is_generic
 
 _RANK = {"proven": 0, "declared": 1, "claimed": 2, "guessed": 3}
 #: Tag of a site to the kind of an adapter.
@@ -48,7 +50,7 @@ def values_of(row: Row) -> tuple[tuple[Value, ...], tuple[LoraryError, ...]]:
     found = [value for one in sidecars if not isinstance(one, LoraryError) for value in one]
     found += _header(row)
     found += [derived for value in found for derived in _derived(row, value)]
-    found.append(Value("title", title_of(row.path.name), "file name", "guessed"))
+    found.append(Value("title", title_of(name_of(row)), "file name", "guessed"))
     return tuple(found), errors
 
 
@@ -57,6 +59,14 @@ def _read(sidecar: Path) -> tuple[Value, ...] | LoraryError:
         return read_sidecar(sidecar)
     except LoraryError as error:
         return error
+
+
+def name_of(row: Row) -> str:
+    """Return a file's name without epoch, step and half; that of its folder if it is generic."""
+    common = row.series.rpartition(os.sep)[2]
+    if is_generic(common):
+        return row.path.parent.name
+    return common if row.half else checkpoint_of(row.path.name).run.strip()
 
 
 def chosen(values: Iterable[Value]) -> Fields:

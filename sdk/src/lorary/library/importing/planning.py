@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lorary.client.errors import LoraryError
 from lorary.client.names import collision_key
 from lorary.client.samples import MEDIA
-from lorary.library.importing.fields import Fields, chosen, values_of
+from lorary.library.importing.fields import Fields, chosen, name_of, values_of
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
-from lorary.library.variants import checkpoint_of, is_generic
+from lorary.library.variants import checkpoint_of
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
 _REPEATED = re.compile(r"[.-]*--+[.-]*|\.\.+")
@@ -45,13 +45,15 @@ class PlannedVersion:
 
     Attributes:
         rows: Its files: one, or both halves of a pair.
-        fields: What is known about it.
+        values: All that is said about it.
+        fields: The values that are used.
         label: Its label: ``epoch 4`` in a run, else what a sidecar says.
         previews: Pictures for its gallery.
         sidecar_errors: Why some sidecars could not be read.
     """
 
     rows: tuple[Row, ...]
+    values: tuple[Value, ...]
     fields: Fields
     label: str
     previews: tuple[Path, ...]
@@ -107,7 +109,12 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
     groups: dict[tuple[str, str], list[Row]] = {}
     names: dict[tuple[str, str], str] = {}
     begun: set[tuple[str, str]] = set()
-    for row in _unique(rows, skipped):
+
+    def rank(row: Row) -> tuple[bool, int]:
+        is_published = bool(_published(row, namespace, journal.get(row.sha256)))
+        return is_published, len(row.companions.names)
+
+    for row in _unique(rows, rank, skipped):
         group, entry = _group_of(row), journal.get(row.sha256)
         published = _published(row, namespace, entry)
         if published:
@@ -122,9 +129,11 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
     return Plan(tuple(_named(groups, names, begun)), tuple(skipped))
 
 
-def _unique(rows: Iterable[Row], skipped: list[Skipped]) -> Iterator[Row]:
-    """Yield the files that can be published, without duplicates; of these, one with sidecars."""
-    found: dict[str, Row] = {}
+def _unique(
+    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, int]], skipped: list[Skipped]
+) -> Iterator[Row]:
+    """Yield the files that can be published; of those with the same tensors, the best one."""
+    found: dict[str, list[Row]] = {}
     for row in rows:
         if row.error is not None:
             skipped.append(Skipped(row.path, "broken", row.error[1]))
@@ -132,14 +141,11 @@ def _unique(rows: Iterable[Row], skipped: list[Skipped]) -> Iterator[Row]:
             message = f"it is not an adapter but {row.kind or 'something else'}"
             skipped.append(Skipped(row.path, "not_an_adapter", message))
         else:
-            key = row.data_sha256 or row.sha256
-            best = found.setdefault(key, row)
-            if best is not row:
-                if len(row.companions.names) > len(best.companions.names):
-                    best, row = row, best  # noqa: PLW2901 - the other one is left out
-                    found[key] = best
-                skipped.append(_duplicate(row, best))
-    yield from found.values()
+            found.setdefault(row.data_sha256 or row.sha256, []).append(row)
+    for same in found.values():
+        best = max(same, key=rank)
+        skipped += [_duplicate(row, best) for row in same if row is not best]
+        yield best
 
 
 def _duplicate(row: Row, kept: Row) -> Skipped:
@@ -176,10 +182,13 @@ def _named(
     taken = {collision_key(name) for name in names.values()}
     for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
         versions = tuple(_versions(rows))
-        values = [value for row in reversed(rows) for value in values_of(row)[0]]
+        values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(
-            name or _name_of(rows[-1]), chosen(values), versions, is_known=key in begun
+            name or _adapter_name(versions[-1].rows[0]),
+            chosen(values),
+            versions,
+            is_known=key in begun,
         )
         if name is None:
             if collision_key(adapter.name) in taken:
@@ -230,15 +239,13 @@ def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
         if os.path.splitext(name)[1].casefold() in MEDIA  # noqa: PTH122 - a name, not a path
     ]
     return PlannedVersion(
-        tuple(rows), fields, label, tuple(previews[:_MOST_PREVIEWS]), tuple(errors)
+        tuple(rows), tuple(values), fields, label, tuple(previews[:_MOST_PREVIEWS]), tuple(errors)
     )
 
 
-def _name_of(row: Row) -> str:
-    """Return a name for an adapter, from the file's name or else its folder's."""
-    stem = row.series.rpartition(os.sep)[2]
-    words = row.path.parent.name if is_generic(stem) else stem
-    return name_from(words) or f"adapter-{row.sha256[:_MARK]}"
+def _adapter_name(row: Row) -> str:
+    """Return a name for an adapter."""
+    return name_from(name_of(row)) or f"adapter-{row.sha256[:_MARK]}"
 
 
 def name_from(words: str) -> str:

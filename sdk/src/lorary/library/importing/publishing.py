@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -91,7 +90,7 @@ class Importer:
         self._target = target
         self._stop: LoraryError | None = None
         self._picture_stop: LoraryError | None = None
-        self._lock = threading.Lock()
+        self._new: set[str] = set()  # digests of what this import published
 
     def run(
         self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
@@ -128,7 +127,10 @@ class Importer:
         return f"{self._target.namespace}/{adapter.name}"
 
     def _publish(self, adapter: PlannedAdapter, on_progress: OnProgress) -> list[ImportResult]:
-        """Publish the versions of an adapter in their order; those after a failure are left."""
+        """Publish the versions of an adapter in their order.
+
+        After an error that is not the fault of one file, the others are left for later.
+        """
         adapter = self._placed(adapter)
         results: list[ImportResult] = []
         error: LoraryError | None = None
@@ -152,6 +154,9 @@ class Importer:
         """Return an adapter with a name that is free, or that it got earlier."""
         if adapter.is_known:
             return adapter
+        entries = (self._journal.version_of(_digests(one)) for one in adapter.versions)
+        if entry := next((one for one in entries if one is not None), None):
+            return replace(adapter, name=entry.adapter)
         name = Reference(self._target.namespace, adapter.name)
         try:
             found = Adapter.read(self._session.json("GET", name.api_path))
@@ -174,7 +179,8 @@ class Importer:
         done = self._journal.version_of(digests)
         if done is not None:
             full_name = f"{self._target.namespace}/{done.adapter}"
-            result = ImportResult(version.paths, full_name, "here", done.version)
+            state: State = "published" if self._new.issuperset(digests) else "here"
+            result = ImportResult(version.paths, full_name, state, done.version)
             return result if done.has_previews else self._with_previews(version, result)
         for row in version.rows:
             _require_unchanged(row.path, row.key)
@@ -184,7 +190,9 @@ class Importer:
             on_progress=on_progress, on_checked=self._require_no_leaks, is_draft=False,
         )  # fmt: skip
         self._journal.write(digests, adapter.name, pushed.version.name, has_previews=False)
-        state: State = "here" if pushed.is_repeated else "published"
+        state = "here" if pushed.is_repeated else "published"
+        if not pushed.is_repeated:
+            self._new.update(digests)
         result = ImportResult(
             version.paths, str(target), state, pushed.version.name, pushed.version.url
         )

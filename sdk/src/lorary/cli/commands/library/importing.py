@@ -65,7 +65,7 @@ def _import(args: Namespace) -> int:
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
-            if not will_publish and not (is_asking and plan.adapters and _is_meant()):
+            if not plan.adapters or not (will_publish or (is_asking and _is_meant())):
                 return 0
             target = library.ImportTarget(args.to, args.visibility)
             importer = library.Importer(session, journal, target)
@@ -93,14 +93,17 @@ def _report(args: Namespace, plan: Plan) -> None:
             emit({"files": [str(skipped.path)], "state": "skipped", "reason": skipped.reason,
                   "message": skipped.message})  # fmt: skip
         return
-    show(table([line for adapter in plan.adapters for line in _lines(args.to, adapter)]))
+    lines = [line for adapter in plan.adapters for line in _lines(args.to, adapter)]
+    show(table(lines) if lines else [])
     versions = [version for adapter in plan.adapters for version in adapter.versions]
     for error in (error for version in versions for error in version.sidecar_errors):
         note(f"lorary: {plain(error.detail)}")
     _show_skipped(plan.skipped)
     show(
         f"{len(plan.adapters):,} adapters, {len(versions):,} versions, "
-        f"{count_bytes(plan.size_bytes)}, {args.visibility}"
+        f"{count_bytes(plan.size_bytes)}, {args.visibility}."
+        if versions
+        else "There is nothing to publish."
     )
 
 
@@ -132,10 +135,17 @@ def _show_skipped(skipped: tuple[Skipped, ...]) -> None:
             note(f"lorary: {plain(one.path)} is left out: {plain(one.message)}")
     counts = Counter(one.reason for one in skipped)
     if counts:
-        listed = ", ".join(
-            f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items()
-        )
+        listed = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in counts.items())
         show(f"Left out: {listed}.")
+
+
+_REASONS = {
+    "broken": "that cannot be read",
+    "duplicate": "with the bytes of another file",
+    "not_an_adapter": "that are no adapters",
+    "published": "published already",
+    "same_tensors": "with the tensors of another file",
+}
 
 
 def _planned_document(

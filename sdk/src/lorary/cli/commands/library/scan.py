@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,16 +25,13 @@ _PAGE = 200  # rows of a table whose columns are aligned together
 
 
 def roots_of(words: Sequence[str]) -> list[Path]:
-    """Return absolute paths; links stay as they are, so that files keep the paths people know."""
-    return [Path(word).expanduser().absolute() for word in words]
+    """Return absolute paths without ``..``; links stay, as people know files by them."""
+    return [Path(os.path.abspath(Path(word).expanduser())) for word in words]  # noqa: PTH100 - resolve() follows links
 
 
 def _configure_scan(parser: Parser) -> None:
     parser.add_argument(
         "places", nargs="+", metavar="DIR", help="folders, which are scanned with their subfolders"
-    )
-    parser.add_argument(
-        "--no-hub", action="store_true", help="do not ask the hub which of the files it has"
     )
     parser.add_argument(
         "--refresh",
@@ -46,7 +44,7 @@ def _configure_scan(parser: Parser) -> None:
 def _scan(args: Namespace) -> int:
     roots = roots_of(args.places)
     with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
-        session = None if args.no_hub else hubs.session()
+        session = hubs.session()
         with meter(lambda _: _KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=args.refresh, on_progress=draw)
         if scanned.failure is not None:
@@ -146,7 +144,7 @@ def _line(row: Row) -> list[str]:
 def _facts(row: Row) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
-        yield ", ".join(words[:3])
+        yield " · ".join(words[:3])
     elif row.kind == "adapter":
         yield "no trigger words"
     if row.matches:
@@ -171,7 +169,7 @@ COMMANDS = {
         "change are not read again. An interrupted scan goes on where it was.\n\n"
         "Only hashes are sent to the hub. --json prints a line for each new or changed file.",
         "  lorary scan ~/ComfyUI/models/loras\n"
-        "  lorary scan loras/ --no-hub --json | jq -r 'select(.error) | .path'",
+        "  lorary scan loras/ --offline --json | jq -r 'select(.error) | .path'",
         _configure_scan,
         _scan,
     ),

@@ -31,7 +31,9 @@ def _configure(parser: Parser) -> None:
         help=f"also move adapters to where a tool looks: {', '.join(_TOOLS)}",
     )
     parser.add_argument(
-        "--root", metavar="DIR", help="folder of that tool; default: the folder, if it is one"
+        "--root",
+        metavar="DIR",
+        help="folder of that tool; default: that of lorary config, or else the only folder",
     )
     act = parser.add_mutually_exclusive_group()
     act.add_argument("--dry-run", action="store_true", help="only show the moves; the default")
@@ -69,10 +71,11 @@ def _moves(args: Namespace, home: Path) -> tuple[Move, ...]:
     roots = roots_of(args.places)
     folder = None
     if args.layout:
-        if args.root is None and len(roots) > 1:
+        given = args.root or library.setting("root").value
+        if not given and len(roots) > 1:
             message = "--layout needs --root with several folders"
             raise UsageError(message)
-        root = roots_of([args.root])[0] if args.root else roots[0]
+        root = roots_of([given])[0] if given else roots[0]
         folder = root.joinpath(*LAYOUTS[args.layout].split("/"))
     with library.Index(home) as index:
         with meter() as draw:
@@ -87,8 +90,8 @@ def _show_plan(args: Namespace, journal: Journal) -> None:
             emit(_document(move, "planned"))
         return
     for move in journal.moves:
-        reason = f"  (same file as {move.kept})" if move.kept else ""
-        show(f"{plain(move.source)} -> {plain(move.target)}{plain(reason)}")
+        reason = f" (same file as {move.kept})" if move.kept else ""
+        show(plain(f"{move.source} -> {move.target}{reason}"))
     counts = Counter(move.why for move in journal.moves)
     if counts:
         listed = ", ".join(f"{count:,} {why}" for why, count in counts.items())
@@ -113,7 +116,8 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
             emit(document)
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
-        show(f"{count:,} files moved{' back' if state == 'back' else ''}.{undo}")
+        moved_back = " back" if state == "back" else ""
+        show(f"{count:,} file{'' if count == 1 else 's'} moved{moved_back}.{undo}")
     return exit_code(errors[0]) if errors else 0
 
 
