@@ -34,6 +34,7 @@ from previews.render.pictures import Callbacks, Picture
 from previews.renders import contact_sheets, strength_advice
 from previews.renders import messages as render_messages
 from previews.renders import services as renders
+from previews.reports import selectors as report_pictures
 from previews.reports import services as reports
 from previews.sample_files.formats import Interrupted
 from previews.samples import messages as sample_messages
@@ -89,7 +90,9 @@ def wake_waiting(run: queue.JobRun) -> None:
 
 @queue.handler(BEGIN_REPORTS_TASK)
 def begin_missing_reports(run: queue.JobRun) -> None:
-    """Begin look reports of versions without one, a batch in each attempt."""
+    """Begin look reports of versions and cover sheets without one, a batch in each attempt."""
+    if not run.job.done:
+        reports.begin_missing_of_sheets()
     _go_on(run, reports.begin_missing(after=run.job.done))
 
 
@@ -134,6 +137,8 @@ def render_version(run: queue.JobRun) -> None:
         contact_sheets.begin(render=render)
         if render.kind == RenderKind.PREVIEW and render.version is not None:
             reports.begin_or_log(render.version)
+        if render.kind == RenderKind.PACK:
+            reports.begin_of_sheet(render)
 
 
 def _versions_of(render: Render) -> Iterator[Version | PackVersion]:
@@ -173,19 +178,24 @@ def _report_failed(job: Job) -> None:
 
 @queue.handler(reports.REPORT_TASK, on_failed=_report_failed)
 def report_look(run: queue.JobRun) -> None:
-    """Make the missing pictures of a look report and measure them; safe to run again."""
-    rows = Report.objects.select_related("version__adapter__namespace")
+    """Make the missing pictures of a look report and measure them; safe to run again.
+
+    A cover sheet has all its pictures.
+    """
+    rows = Report.objects.select_related("version__adapter__namespace", "render__pack_version")
     report = rows.filter(pk=run.args["report_id"]).first()
     if report is None or not reports.start(report=report):
         return
-    if report.version.state == VersionState.WITHDRAWN:
+    sheet, version = report.render, report.version
+    made_with = [version] if version is not None else [*_versions_of(sheet)] if sheet else []
+    if any(one.state == VersionState.WITHDRAWN for one in made_with):
         raise queue.Fail(_("This version was withdrawn."))
     wait = partial(reports.give_up, report=report)
     with _outcome_of(f"look report {report.pk}", report.base, wait):
         base = load_bases(settings.LORARY.bases).get(report.base)
         encoder = _encoder(base.encoder)  # before the pictures, which take long
-        recipe = ReportRecipe.from_dict(report.recipe)
-        _make_pictures(run, report, recipe)
+        if version is not None:
+            _make_pictures(run, report, version)
         reports.finish(
             report=report,
             figures=_figures(report, encoder),
@@ -194,11 +204,12 @@ def report_look(run: queue.JobRun) -> None:
         )
 
 
-def _make_pictures(run: queue.JobRun, report: Report, recipe: ReportRecipe) -> None:
+def _make_pictures(run: queue.JobRun, report: Report, version: Version) -> None:
     """Render the pictures that a report lacks, first those with trigger words."""
+    recipe = ReportRecipe.from_dict(report.recipe)
     deadline_s = load_bases(settings.LORARY.bases).get(report.base).deadline_s
     with ExitStack() as files:
-        layers = files.enter_context(local_weights.layers_of(report.version, 1.0))
+        layers = files.enter_context(local_weights.layers_of(version, 1.0))
         for part, words in ((recipe.look, report.trigger_words), (recipe.others, [])):
             is_look = part is recipe.look
             rows = report.pictures.all()
@@ -226,8 +237,10 @@ def _make_pictures(run: queue.JobRun, report: Report, recipe: ReportRecipe) -> N
 
 def _figures(report: Report, encoder: Encoder) -> dict[str, Any]:
     """Return what the pictures of a report measure."""
-    rows = list(report.pictures.select_related("blob"))
-    features = encoder.features([bytes_of(row.blob.sha256) for row in rows])
+    rows = report_pictures.pictures_of(report)
+    if not rows:
+        raise queue.Fail(_("There are no pictures to measure."))
+    features = encoder.features([bytes_of(row.sha256) for row in rows])
     seen: dict[tuple[str, int, int], dict[bool, Any]] = defaultdict(dict)
     for row, vector in zip(rows, features, strict=True):
         seen[row.part, row.prompt_index, row.seed][row.strength != 0] = vector

@@ -8,16 +8,21 @@ their bytes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from previews.models import OPEN_STATES, Image, Render, Sheet, Tryout
+from previews.models import OPEN_STATES, Image, Render, Report, Sheet, Tryout
 from previews.renders import services as renders
 from previews.reports import services as reports
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.models import PackVersion, Version, VersionState
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 
 def on_version_withdrawn(version_id: int) -> None:
@@ -28,18 +33,23 @@ def on_version_withdrawn(version_id: int) -> None:
             renders.cancel(render=render, reason=reason)
         Image.objects.filter(render__version=version).delete()
         Sheet.objects.filter(render__version=version).delete()
-        reports.delete_all(version=version)
+        reports.delete_all(version.reports.all())
         samples.delete_all(version=version)
-        for render in Render.objects.filter(layers__version=version).distinct():
+    _discard(Render.objects.filter(layers__version=version).distinct(), reason)
+
+
+def _discard(made: QuerySet[Render], reason: str) -> None:
+    """Delete the pictures of stacks, each in a transaction: there may be thousands of try-outs."""
+    for render in made:
+        with transaction.atomic():
             tryouts.discard(render=render, reason=reason)
+            reports.delete_all(Report.objects.filter(render=render))
 
 
 def on_pack_version_withdrawn(version_id: int) -> None:
     """Delete the cover sheets and try-outs of a pack's version; can be repeated."""
     made = Q(pack_version=version_id) | Q(tryout__pack_version=version_id)
-    for render in Render.objects.filter(made):
-        with transaction.atomic():  # short ones: there may be thousands of try-outs
-            tryouts.discard(render=render, reason=_("This version was withdrawn."))
+    _discard(Render.objects.filter(made), _("This version was withdrawn."))
 
 
 def delete_missed() -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from previews.models import Image, Layer, Recipe, Render, RenderKind, Sheet
+from previews.models import Image, Layer, Recipe, Render, RenderKind, Report, Sheet
 from previews.packs.recipes import layers_of
+from previews.render.look.measures import METHOD
 from registry.packs import publish, services
 from tests import catalogue
 from tests.stored import blob_of
@@ -71,6 +72,18 @@ def sheet(version: PackVersion, state: str = "ready", shots: int = 4, **columns:
             width=32 + position, height=32, placeholder="data:image/webp;base64,AAAA",
         )  # fmt: skip
     return render
+
+
+def report(render: Render, **columns: Any) -> Report:
+    """Give a cover sheet a look report that is ready."""
+    figure = {"value": 0.625, "error": 0.02}
+    figures = {"effect": figure, "consistency": figure, "subject_kept": figure, "method": METHOD}
+    common = {
+        "state": "ready", "base": "tiny", "recipe": {"version": 1, "look": DOCUMENT},
+        "recipe_digest": "1" * 64, "strength": 1.0, "encoder": "small", "encoder_digest": "a" * 64,
+        "figures": {**figures, "leak": None, "drift": None},
+    }  # fmt: skip
+    return Report.objects.create(render=render, **{**common, **columns})
 
 
 def drawn(render: Render, width: int = 1100) -> Sheet:

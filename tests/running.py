@@ -6,31 +6,28 @@ import atexit
 import copy
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
 from hub.config import prepare
+from tests import migrated
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = migrated.ROOT
 READY_S, STOP_S = 120.0, 15.0
 #: Databases that a Redis has; hubs take them by turns, so that few share one at a time.
 REDIS_DATABASES = 16
-DATABASE = "lorary.sqlite3"
 
 _COUNT = itertools.count()
 
@@ -68,16 +65,6 @@ def _new_database(server: str) -> str:
 def _execute(server: str, statement: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement.encode())
-
-
-@cache
-def _migrated_database() -> Path:
-    """Return an SQLite database with all tables and no rows of a hub's own."""
-    folder = Path(mkdtemp(prefix="lorary-migrated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    hub = RunningHub(folder / "data")
-    hub.manage("migrate", "--verbosity", "0")
-    return hub.data / DATABASE
 
 
 class RunningHub:
@@ -153,11 +140,11 @@ class RunningHub:
 
     def migrate(self) -> None:
         """Make the tables. Those of a new SQLite database are copied, which saves seconds."""
-        if "LORARY_DATABASE_URL" in self.environ or (self.data / DATABASE).exists():
+        if "LORARY_DATABASE_URL" in self.environ or (self.data / migrated.DATABASE).exists():
             self.manage("migrate", "--verbosity", "0")
             return
         prepare(self.data)
-        shutil.copy(_migrated_database(), self.data / DATABASE)
+        migrated.copy_to(self.data / migrated.DATABASE)
 
     def start(self) -> None:
         """Start and wait until it says that it is ready."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 #: Seconds without work after which a process is idle.
 IDLE_S = 5.0
+#: Reading a process or a thread that has ended raises one of these.
+_ENDED = (FileNotFoundError, ProcessLookupError)
 
 
 def cpu_s(pids: Iterable[int]) -> float:
@@ -40,10 +43,8 @@ def cpu_of_tree_s(root: int) -> float:
     ended = sum(map(int, _fields(PROC / str(root))[13:15])) / os.sysconf("SC_CLK_TCK")
     total = cpu_s([root]) + ended
     for pid in tree(root)[1:]:
-        try:
+        with suppress(*_ENDED):  # the next call counts it
             total += cpu_s([pid])
-        except FileNotFoundError:  # it has ended; the next call counts it
-            continue
     return total
 
 
@@ -166,10 +167,8 @@ def parent(pid: int) -> int:
 def _parents() -> dict[int, int]:
     parents = {}
     for folder in PROC.glob("[0-9]*"):
-        try:
+        with suppress(*_ENDED):
             parents[int(folder.name)] = int(_fields(folder)[1])
-        except FileNotFoundError:
-            continue
     return parents
 
 
@@ -179,8 +178,11 @@ def _fields(folder: Path) -> list[str]:
 
 
 def _of_threads(pid: int) -> float:
-    files = (PROC / str(pid) / "task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+    total = 0
+    for file in (PROC / str(pid) / "task").glob("*/schedstat"):
+        with suppress(*_ENDED):
+            total += int(file.read_text().split()[0])
+    return total / 1e9
 
 
 def _of_process(pid: int) -> float:

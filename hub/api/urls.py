@@ -14,6 +14,7 @@ from hub.api.base import ApiNotFound
 from hub.api.docs import KeptGenerator, docs
 from hub.api.packs.aliases import PackAliases, PackAliasHistory, PackAliasView
 from hub.api.packs.exports import PackExport
+from hub.api.packs.reports import PackReport
 from hub.api.packs.tryouts import PackTry, PackTryoutView
 from hub.api.packs.versions import PackVersions, PackVersionView, PackVersionWithdraw, PackYank
 from hub.api.packs.views import Packs, PackView, PackWithdraw
@@ -29,10 +30,10 @@ from hub.api.previews.renders import (
 )
 from hub.api.previews.reports import VersionReport
 from hub.api.previews.tryouts import Tryouts, TryoutShare, TryoutView
+from hub.api.uploads.inspect import Inspect
 from hub.api.uploads.views import (
     Complete,
     Content,
-    Inspect,
     Links,
     Part,
     Parts,
@@ -98,6 +99,7 @@ v1: list[URLPattern] = [
     path(f"{PACK}/versions", PackVersions.as_view(), name="api-pack-versions"),
     path(PACK_VERSION, PackVersionView.as_view(), name="api-pack-version"),
     path(f"{PACK_VERSION}/export", PackExport.as_view(), name="api-pack-export"),
+    path(f"{PACK_VERSION}/report", PackReport.as_view(), name="api-pack-report"),
     path(f"{PACK_VERSION}/yank", PackYank.as_view(), name="api-pack-yank"),
     path(
         f"{PACK_VERSION}/withdraw", PackVersionWithdraw.as_view(), name="api-pack-version-withdraw"

@@ -4,7 +4,7 @@
 adapter ─┬─ tags, names, events
          ├─ revision ── revision …      README.md and weights in each
          ├─ version ─── version …       anatomy, hashes, downloads by day
-         └─ pictures of the last version: rendered, or brought by the owner
+         └─ pictures of the last version: rendered, or uploaded by the owner
 ```
 """
 

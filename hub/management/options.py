@@ -9,12 +9,13 @@ from itertools import chain
 
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.db.models import Q
 
 from hub.operations import supervisor
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
 from previews.worker_bases import queue_of
-from registry.models import Adapter, AdapterName
+from registry.models import Adapter, AdapterName, Pack, PackName
 from registry.names import key_of
 
 
@@ -47,13 +48,29 @@ def adapter_named(full_name: str) -> Adapter:
     Raises:
         CommandError: it does not exist.
     """
-    owner, _slash, name = full_name.partition("/")
-    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
-    found = Adapter.objects.filter(pk__in=names.values("adapter")).first()
+    found = AdapterName.objects.filter(_of(full_name)).select_related("adapter").first()
     if found is None:
         message = f"There is no adapter “{full_name}”. Write it as OWNER/NAME."
         raise CommandError(message)
-    return found
+    return found.adapter
+
+
+def pack_named(full_name: str) -> Pack:
+    """Return a pack by its current or a former name, even a private one.
+
+    Raises:
+        CommandError: it does not exist.
+    """
+    found = PackName.objects.filter(_of(full_name)).select_related("pack").first()
+    if found is None:
+        message = f"There is no pack “{full_name}”. Write it as OWNER/NAME."
+        raise CommandError(message)
+    return found.pack
+
+
+def _of(full_name: str) -> Q:
+    owner, _slash, name = full_name.partition("/")
+    return Q(key=key_of(name), namespace__names__key=key_of(owner))
 
 
 def _families() -> set[str]:

@@ -37,13 +37,13 @@ PRIORITIES = (queue.INTERACTIVE, queue.ASKED, queue.BATCH, queue.RENEWAL)
 
 @dataclass(frozen=True, slots=True)
 class WorkerCard:
-    """A worker on the page; ``wishes`` are its buttons, as value and label."""
+    """A worker on the page; ``actions`` are its buttons, as value and label."""
 
     worker: WorkerStatus
     state: str
     families: list[str]
     speeds: list[tuple[str, str]]
-    wishes: list[tuple[str, str]]
+    actions: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _card(status: WorkerStatus) -> WorkerCard:
         speeds=[
             (base.title or base.id, f"{base.seconds:.2g}") for base in status.bases if base.seconds
         ],
-        wishes=_wishes(status),
+        actions=_actions(status),
     )
 
 
@@ -141,7 +141,7 @@ def _state(status: WorkerStatus) -> str:
     return _("at work") if status.job else _("idle")
 
 
-def _wishes(status: WorkerStatus) -> list[tuple[str, str]]:
+def _actions(status: WorkerStatus) -> list[tuple[str, str]]:
     words = {
         WorkerWish.WORK: _("Resume"),
         WorkerWish.PAUSE: _("Pause"),

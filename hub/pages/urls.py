@@ -67,6 +67,7 @@ OF_VERSION = [
 
 OF_PACK = [
     path("edit", page(pack_edits.edit), name="pack-edit"),
+    path("sheets", page(pack_versions.render_again), name="pack-sheets"),
     path("publish", page(pack_publishing.publish), name="pack-publish"),
     path("aliases", page(pack_aliases.index), name="pack-aliases"),
     path("aliases/<path:alias>/remove", page(pack_aliases.remove), name="pack-alias-remove"),

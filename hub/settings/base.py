@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SeverityEnum": "registry.models.Severity",
         "NamespaceKindEnum": "registry.models.NamespaceKind",
         "RenderStateEnum": "previews.models.RenderState",
+        "ReportStateEnum": "previews.models.ReportState",
         "PreviewStateEnum": "hub.api.previews.serializers.PREVIEW_STATES",
         "FileKindEnum": "hub.api.versions.anatomy.KINDS",
         "ConfidenceEnum": "hub.api.versions.anatomy.CONFIDENCES",

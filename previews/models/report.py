@@ -1,4 +1,4 @@
-"""Look reports: what an adapter does to pictures, measured from rendered ones."""
+"""Look reports: what an adapter or a pack does to pictures, measured from rendered ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from previews.models.render import Render
+from previews.render.recipe import picture_count
 from registry.models import Blob, Job, Version
 
 
@@ -18,12 +20,17 @@ class ReportState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+#: Recipes in the document of a report.
+_RECIPES = ("look", "others")
 #: States of reports that are not over.
 OPEN_REPORTS = (ReportState.QUEUED, ReportState.RUNNING)
 
 
 class Report(models.Model):
-    """The look report of a version for a base model.
+    """The look report of a version for a base model, or that of a pack's cover sheet.
+
+    A cover sheet (``render``) is measured from its own pictures; ``recipe`` has its recipe as
+    ``look``, and its strength is 1.
 
     ``recipe`` is a document of ``previews.render.look.recipes``, ``figures`` one of
     ``previews.render.look.measures``, empty until it is measured. Reports are comparable if base,
@@ -31,7 +38,12 @@ class Report(models.Model):
     those of the version when it was begun.
     """
 
-    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="reports")
+    version = models.ForeignKey(
+        Version, on_delete=models.CASCADE, related_name="reports", null=True, blank=True
+    )
+    render = models.OneToOneField(
+        Render, on_delete=models.CASCADE, related_name="report", null=True, blank=True
+    )
     job = models.ForeignKey(Job, on_delete=models.SET_NULL, related_name="+", null=True, blank=True)
     state = models.CharField(max_length=16, choices=ReportState, default=ReportState.QUEUED)
     reason = models.TextField(blank=True)
@@ -47,7 +59,7 @@ class Report(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """A version has at most one open report, and one that is ready."""
+        """A version has at most one open report, and one that is ready; a cover sheet has one."""
 
         ordering = ["-id"]
         constraints = [
@@ -60,6 +72,11 @@ class Report(models.Model):
                 fields=["version"],
                 condition=Q(state=ReportState.READY),
                 name="report_one_ready_per_version",
+            ),
+            models.CheckConstraint(
+                name="report_is_of_one_thing",
+                condition=Q(version__isnull=False, render__isnull=True)
+                | Q(version__isnull=True, render__isnull=False),
             ),
             models.CheckConstraint(
                 name="report_recipe_digest_is_hex",
@@ -75,7 +92,12 @@ class Report(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.version_id}: {self.state}"
+        return f"{self.version_id or self.render_id}: {self.state}"
+
+    @property
+    def total(self) -> int:
+        """Number of pictures."""
+        return sum(picture_count(self.recipe[name]) for name in _RECIPES if name in self.recipe)
 
 
 class ReportPart(models.TextChoices):

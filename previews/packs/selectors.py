@@ -15,9 +15,18 @@ from django.db.models.functions import RowNumber
 from django.utils.translation import gettext as _
 
 from previews.derived import offered
-from previews.models import Image, Layer, Render, RenderKind, RenderState, Sheet, SheetKind
+from previews.models import (
+    Image,
+    Layer,
+    Render,
+    RenderKind,
+    RenderState,
+    Report,
+    Sheet,
+    SheetKind,
+)
 from previews.pictures.selectors import DIGITS, Picture, Source, pictures_of
-from previews.renders.selectors import Previews, of_render
+from previews.renders.selectors import Previews, of_renders
 from previews.tryouts.selectors import triable_by
 from registry.errors import NotFound
 from registry.models import (
@@ -29,6 +38,9 @@ from registry.models import (
     VersionState,
     Visibility,
 )
+
+#: Newest renders of a version of a pack that are read.
+MAX_RENDERS = 100
 
 Viewer = User | AnonymousUser | None
 
@@ -95,21 +107,40 @@ def _drawn(sheet: Sheet) -> DrawnSheet:
 
 
 def sheets_of(viewer: Viewer, version: PackVersion, rating: Maturity) -> dict[str, Previews]:
-    """Return the newest sheet of each variant by its name, as a viewer sees it.
+    """Return the sheet of each variant by its name, as a viewer sees it.
+
+    It is the newest one, with the pictures of the one before until it is ready.
 
     Args:
         rating: That of the pack.
     """
     rows = visible_to(viewer).filter(pack_version=version)
     rows = rows.select_related("recipe", "job").annotate(**_SHEETS).order_by("-pk")
-    newest: dict[str, Render] = {}
-    for render in rows:
-        newest.setdefault(render.variant, render)
-    found = {name: of_render(render) for name, render in newest.items()}
+    renders: dict[str, list[Render]] = {}
+    for render in rows[:MAX_RENDERS]:
+        renders.setdefault(render.variant, []).append(render)
+    found = {name: of_renders(each) for name, each in renders.items()}
     return {
         name: replace(one, images=tuple(_rated(picture, rating) for picture in one.images))
         for name, one in found.items()
     }
+
+
+def report_of(viewer: Viewer, version: PackVersion, variant: str = "") -> Report | None:
+    """Return the look report of a variant's newest sheet that has one, as a viewer sees it.
+
+    Without a variant, it is that of the first variant with one.
+    """
+    rows = Report.objects.filter(render__in=visible_to(viewer), render__pack_version=version)
+    rows = rows.filter(render__variant=variant) if variant else rows
+    rows = rows.select_related("job", "render__pack_version")
+    return rows.order_by("render__rank", "-render").first()
+
+
+def reports_of(renders: Iterable[int]) -> dict[int, Report]:
+    """Return render id → look report, for sheets that the viewer can see; one query."""
+    rows = Report.objects.filter(render__in=list(renders)).select_related("job")
+    return {row.render_id: row for row in rows if row.render_id is not None}
 
 
 def covers_of(viewer: Viewer, packs: Iterable[Pack]) -> dict[int, Picture]:

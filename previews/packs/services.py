@@ -9,17 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext as _
 
 from previews import worker_bases
 from previews.models import OPEN_STATES, Layer, Render, RenderKind, RenderState
 from previews.packs.recipes import document_of, layers_of, recipe_of
 from previews.render import Base, Recipe, RenderError
 from previews.render.defaults import sheet_table
+from previews.renders import contact_sheets
 from previews.renders import services as renders
-from registry.errors import Invalid
+from previews.renders.messages import no_renderer
+from registry.accounts import permissions
+from registry.errors import Invalid, NotFound, StateConflict
 from registry.jobs import queue
 from registry.models import (
     OUT_STATES,
@@ -27,8 +32,12 @@ from registry.models import (
     PackPart,
     PackVariant,
     PackVersion,
+    User,
     VersionState,
 )
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 #: Maximum number of variants that one attempt of a job examines.
 AT_ONCE = 200
@@ -76,20 +85,67 @@ def begin_missing(*, after: int = 0) -> int:
     return last
 
 
+def request(*, actor: User, version: PackVersion, variant: str) -> Render:
+    """Render a failed sheet again, or draw its contact sheet again; return its render.
+
+    Raises:
+        NotFound: there is no such variant.
+        StateConflict: the version or a part was withdrawn, or no worker has the base model.
+        Invalid: see ``sheet_recipe``.
+        Forbidden, Unauthenticated, Gone: see ``permissions.require_pack``.
+    """
+    permissions.require_pack(actor, version.pack)
+    row = version.variants.select_related("version__pack__namespace").filter(name=variant).first()
+    if row is None:
+        raise NotFound(_("This version has no such variant."))
+    if version.state not in OUT_STATES or not has_all_parts(row):
+        raise StateConflict(_("A part of this variant is no longer there."), state=version.state)
+    base = worker_bases.base_for(row.family, row.output)
+    if base is None:
+        raise StateConflict(no_renderer(row.family), state=RenderState.WAITING)
+    newest = _renders_of(row).first()
+    if newest is not None and newest.state == RenderState.READY:
+        contact_sheets.begin(render=newest)
+        return newest
+    recipe = sheet_recipe(row, base)
+    begun = _woken(row, base, recipe) or create(row, base, recipe, priority=queue.ASKED)
+    return begun or _renders_of(row)[0]
+
+
 def _begin(variant: PackVariant) -> Render | None:
     """Begin the sheet of a variant, unless there is one; return a new one."""
     base = worker_bases.base_for(variant.family, variant.output)
-    if base is None or not _has_all_parts(variant):
+    if base is None or not has_all_parts(variant):
         return None
     try:
         recipe = sheet_recipe(variant, base)
     except Invalid as error:
-        log.warning("no cover sheet for variant %s of a pack: %s", variant.pk, error)
+        _refuse(variant, base, str(error.detail))
         return None
-    return _woken(variant, base, recipe) or _created(variant, base, recipe)
+    if (woken := _woken(variant, base, recipe)) is not None:
+        return woken
+    if _renders_of(variant).filter(state__in=[*OPEN_STATES, RenderState.READY]).exists():
+        return None
+    return create(variant, base, recipe)
 
 
-def _has_all_parts(variant: PackVariant) -> bool:
+def _refuse(variant: PackVariant, base: Base, reason: str) -> None:
+    """Record why a variant cannot have a sheet."""
+    mine = _renders_of(variant)
+    for waiting in mine.filter(state=RenderState.WAITING):
+        renders.fail(render=waiting, reason=reason)
+    if not mine.exists():
+        Render.objects.create(
+            **_columns(variant, base), recipe=None, state=RenderState.FAILED, reason=reason
+        )
+
+
+def _renders_of(variant: PackVariant) -> QuerySet[Render]:
+    """Return the sheets of a variant, newest first."""
+    return Render.objects.filter(pack_version=variant.version, variant=variant.name)
+
+
+def has_all_parts(variant: PackVariant) -> bool:
     """Whether all parts can still be rendered: none was withdrawn or blocked."""
     is_there = Q(adapter_version__state__in=OUT_STATES, adapter_version__adapter__blocked_reason="")
     return not PackPart.objects.filter(~is_there, variant=variant).exists()
@@ -104,9 +160,15 @@ def sheet_recipe(variant: PackVariant, base: Base) -> Recipe:
     table = sheet_table(base)
     subjects = table["subjects"]
     prompts: Sequence[str] = subjects.get(variant.version.pack.kind, subjects["any"])
-    recipe = recipe_of(
-        document_of(variant), base, prompts=prompts, seed=table["seed"], compares=True
-    )
+    try:
+        recipe = recipe_of(
+            document_of(variant), base, prompts=prompts, seed=table["seed"], compares=True
+        )
+    except Invalid as error:
+        text = _(
+            "The template is too long for the subjects of cover sheets. Publish a shorter one."
+        )
+        raise Invalid(text) from error
     return replace(recipe, edition=table["edition"])
 
 
@@ -129,29 +191,38 @@ def _woken(variant: PackVariant, base: Base, recipe: Recipe) -> Render | None:
     return render
 
 
-def _created(variant: PackVariant, base: Base, recipe: Recipe) -> Render | None:
-    version = variant.version
-    mine = Render.objects.filter(pack_version=version, variant=variant.name)
-    if mine.filter(state__in=[*OPEN_STATES, RenderState.READY]).exists():
-        return None
+def create(
+    variant: PackVariant, base: Base, recipe: Recipe, *, priority: int | None = None
+) -> Render | None:
+    """Create and queue a sheet of a variant; return None if one is open.
+
+    Args:
+        priority: Of its job; by default that of a first sheet.
+    """
     try:
         with transaction.atomic():
             render = Render.objects.create(
-                kind=RenderKind.PACK,
-                pack_version=version,
-                variant=variant.name,
-                recipe=renders.store_recipe(recipe),
-                base=base.id,
-                output=base.output,
-                rank=variant.position,
+                **_columns(variant, base), recipe=renders.store_recipe(recipe)
             )
             Layer.objects.bulk_create(layers_of(variant, render))
-            _enqueue(render)
+            _enqueue(render, priority)
     except IntegrityError:  # two processes at once: the constraint lets one through
         return None
     return render
 
 
-def _enqueue(render: Render) -> None:
+def _columns(variant: PackVariant, base: Base) -> dict[str, Any]:
+    return {
+        "kind": RenderKind.PACK,
+        "pack_version": variant.version,
+        "variant": variant.name,
+        "base": base.id,
+        "output": base.output,
+        "rank": variant.position,
+    }
+
+
+def _enqueue(render: Render, priority: int | None = None) -> None:
     is_film = render.output == Output.VIDEO  # these take long
-    renders.enqueue(render=render, priority=queue.RENEWAL if is_film else queue.BATCH)
+    first = queue.RENEWAL if is_film else queue.BATCH
+    renders.enqueue(render=render, priority=first if priority is None else priority)

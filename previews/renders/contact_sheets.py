@@ -6,7 +6,7 @@ That of a pack shows each subject without and with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -22,6 +22,7 @@ from previews.models import Image, Render, RenderKind, RenderState, Sheet, Sheet
 from previews.pictures.services import bytes_of
 from registry.blobs import promote
 from registry.jobs import queue
+from registry.models import Job
 from registry.uploads.services import CHECKS_QUEUE
 
 SHEET_TASK = "sheet"
@@ -36,15 +37,25 @@ log = logging.getLogger(__name__)
 
 
 def begin(*, render: Render) -> None:
-    """Queue the sheet of a finished render; try-outs have none."""
+    """Queue the sheet of a finished render, again if drawing it failed; try-outs have none."""
     if render.kind in KINDS:
         queue.enqueue(
             queue=CHECKS_QUEUE,
             task=SHEET_TASK,
             args={"render_id": render.pk},
-            key=f"{SHEET_TASK}:{render.pk}",
+            key=_key(render.pk),
             priority=queue.RENEWAL,
         )
+
+
+def _key(render_id: int) -> str:
+    return f"{SHEET_TASK}:{render_id}"
+
+
+def jobs_of(renders: Iterable[int]) -> dict[int, Job]:
+    """Return render id → the newest job that draws its sheet; one query."""
+    ids = {_key(pk): pk for pk in renders}
+    return {ids[job.key]: job for job in Job.objects.filter(key__in=ids).order_by("pk")}
 
 
 def missing() -> QuerySet[Render]:

@@ -17,7 +17,7 @@ from previews.recipes.selectors import Planned
 from previews.render import Recipe, RenderError
 from previews.renders import services as renders
 from registry.jobs import queue
-from registry.models import OUT_STATES, Adapter, Version
+from registry.models import OUT_STATES, Adapter, PackVersion, Version
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -30,13 +30,15 @@ log = logging.getLogger(__name__)
 class Outdated:
     """A version to render again with a base: the number of pictures, and the changed fields.
 
-    An entry of ``changes`` contains both values if they are short.
+    An entry of ``changes`` contains both values if they are short. A version of a pack has the name
+    of the ``variant``.
     """
 
-    version: Version
+    version: Version | PackVersion
     base: str
     pictures: int
     changes: tuple[str, ...]
+    variant: str = ""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Rerendered:
     @property
     def versions(self) -> int:
         """Number of versions that are rendered again, with one base or several."""
-        return len({one.version.pk for one in self.begun})
+        return len({(bool(one.variant), one.version.pk) for one in self.begun})
 
 
 def run(
@@ -77,8 +79,8 @@ def run(
         version = rows.filter(pk=key).first()
         found = list(_outdated(version, recipes.planned_for(version))) if version else []
         result.begun += found
-        if found and not is_dry:
-            renders.begin(version=found[0].version, priority=queue.RENEWAL)
+        if version and found and not is_dry:
+            renders.begin(version=version, priority=queue.RENEWAL)
         result.looked_at += 1
         progress(result.looked_at, len(keys))
     return result
@@ -125,8 +127,10 @@ def _outdated(version: Version, planned: Sequence[Planned]) -> Iterator[Outdated
     for one in planned:
         last = _last(version, one, served)
         if last is not None:
-            changes = tuple(_changes(last, version, one.recipe))
-            yield Outdated(version, one.base.id, len(one.recipe.shots()), changes)
+            changes = [*changes_of(last, one.recipe)]
+            if last.trigger_words != version.trigger_words:
+                changes.append("trigger words")
+            yield Outdated(version, one.base.id, len(one.recipe.shots()), tuple(changes))
 
 
 def _last(version: Version, planned: Planned, served: Collection[str]) -> Render | None:
@@ -142,7 +146,8 @@ def _last(version: Version, planned: Planned, served: Collection[str]) -> Render
     return failed
 
 
-def _changes(last: Render, version: Version, recipe: Recipe) -> Iterator[str]:
+def changes_of(last: Render, recipe: Recipe) -> Iterator[str]:
+    """Yield the fields in which a recipe differs from that of a render."""
     before = last.recipe.document if last.recipe else {"base": "none"}
     after = recipe.to_dict() if last.recipe else {"base": recipe.base}
     for key in sorted(before.keys() | after.keys()):
@@ -150,5 +155,3 @@ def _changes(last: Render, version: Version, recipe: Recipe) -> Iterator[str]:
         if old != new:
             is_short = not isinstance(old, list) and not isinstance(new, list)
             yield f"{key}: {old} → {new}" if is_short else key
-    if last.trigger_words != version.trigger_words:
-        yield "trigger words"

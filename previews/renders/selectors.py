@@ -55,8 +55,9 @@ class Previews:
     family, in the order of those.
 
     While a new render is running (``is_renewal``), pictures, recipe, advice and sheets are those
-    of the previous render. ``advice`` is a document of ``previews.render.output.strength_advice``,
-    empty if there is none. ``sheets`` has the path of the contact sheet by kind.
+    of the previous render, ``shown_id``. ``advice`` is a document of
+    ``previews.render.output.strength_advice``, empty if there is none. ``sheets`` has the path of
+    the contact sheet by kind.
     """
 
     state: str = NONE
@@ -65,6 +66,7 @@ class Previews:
     total: int = 0
     images: Sequence[Picture] = ()
     render_id: int | None = None
+    shown_id: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     advice: dict[str, Any] = field(default_factory=dict)
     is_renewal: bool = False
@@ -94,7 +96,7 @@ def previews_of(version: Version) -> Previews:
     if unknown:  # these waited for the first base model
         first = groups[0] if groups else []
         groups[:1] = [sorted([*unknown, *first], key=lambda render: -render.pk)]
-    found = [_of_base(renders) for renders in groups]
+    found = [of_renders(renders) for renders in groups]
     return replace(found[0], others=tuple(found[1:])) if found else Previews()
 
 
@@ -123,7 +125,8 @@ def _place(renders: Sequence[Render]) -> tuple[Any, ...]:
     return renders[0].output, not has_pictures, renders[0].rank, -renders[0].pk
 
 
-def _of_base(renders: Sequence[Render]) -> Previews:
+def of_renders(renders: Sequence[Render]) -> Previews:
+    """Return the newest of the renders of one thing, with earlier pictures until it is ready."""
     newest = of_render(renders[0])
     if newest.state == RenderState.READY:
         return newest
@@ -134,6 +137,7 @@ def _of_base(renders: Sequence[Render]) -> Previews:
     return replace(
         newest,
         images=shown.images,
+        shown_id=shown.render_id,
         recipe=shown.recipe,
         advice=shown.advice,
         is_renewal=True,
@@ -155,6 +159,7 @@ def of_render(render: Render) -> Previews:
         total=render.total,
         images=pictures,
         render_id=render.pk,
+        shown_id=render.pk,
         recipe=render.recipe.document if render.recipe else {},
         advice=render.advice if "distances" in render.advice else {},
         sheets={SheetKind.PNG: f"/media/sheets/{render.pk}.png"} if has_sheet else {},

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from previews.models import Report, ReportPicture, ReportState
+from previews.models import Image, Report, ReportPart, ReportPicture, ReportState
 from previews.renders.selectors import previews_of
 from registry.models import Version, VersionState
 
@@ -41,12 +41,41 @@ def reports_of(versions: Sequence[Version]) -> dict[int, Report]:
     """Return the ready reports of versions by version; one query."""
     shown = [one.pk for one in versions if one.state != VersionState.WITHDRAWN]
     rows = Report.objects.filter(version__in=shown, state=ReportState.READY)
-    return {row.version_id: row for row in rows}
+    return {row.version_id: row for row in rows if row.version_id is not None}
 
 
-def pictures_of(report: Report) -> list[ReportPicture]:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A picture of a report, with the adapter or the pack, or (strength 0) without it.
+
+    It is one of the report's own, or one of its cover sheet; ``path`` is that of the PNG.
+    """
+
+    id: int
+    path: str
+    part: str
+    prompt_index: int
+    prompt: str
+    seed: int
+    strength: float
+    width: int
+    height: int
+    sha256: str
+
+
+def pictures_of(report: Report) -> list[Measured]:
     """Return the pictures of a report in their order."""
-    return list(report.pictures.select_related("blob").order_by("position"))
+    if report.render is not None:
+        images = report.render.images.select_related("blob").order_by("position")
+        return [_measured(one, ReportPart.LOOK, f"/media/images/{one.pk}.png") for one in images]
+    rows = report.pictures.select_related("blob").order_by("position")
+    return [_measured(row, row.part, f"/media/reports/{row.pk}.png") for row in rows]
+
+
+def _measured(row: ReportPicture | Image, part: str, path: str) -> Measured:
+    names = ("prompt_index", "prompt", "seed", "strength", "width", "height")
+    columns = {name: getattr(row, name) for name in names}
+    return Measured(id=row.pk, path=path, part=part, sha256=row.blob.sha256, **columns)
 
 
 def range_of(version: Version) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from previews import worker_bases
 from previews.models import (
     OPEN_REPORTS,
+    Image,
     Render,
     RenderKind,
     RenderState,
@@ -26,10 +27,13 @@ from previews.models import (
 from previews.pictures.services import store
 from previews.render import RenderError
 from previews.render.look.measures import METHOD
-from previews.render.look.recipes import ReportRecipe, report_recipe
+from previews.render.look.recipes import ReportRecipe, digest_of_sheet, report_recipe
 from previews.render.pictures import Picture
 from registry.jobs import queue
-from registry.models import OUT_STATES, JobState, Version
+from registry.models import OUT_STATES, JobState, Output, Version
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 REPORT_TASK = "report_look"
 #: Versions without a report that are begun in one attempt of a job.
@@ -112,17 +116,28 @@ def begin_or_log(version: Version) -> None:
 
 def enqueue(*, report: Report) -> None:
     """Queue a report, after everything that somebody waits for."""
-    version = report.version
+    family, owner = _family_and_owner(report)
     job = queue.enqueue(
-        queue=worker_bases.queue_of(version.family),
+        queue=worker_bases.queue_of(family),
         task=REPORT_TASK,
         args={"report_id": report.pk},
         key=_key(report),
         priority=queue.BACKGROUND,
-        owner=version.adapter.owner,
+        owner=owner,
     )
     Report.objects.filter(pk=report.pk).update(job=job)
     report.job = job
+
+
+def _family_and_owner(report: Report) -> tuple[str, str]:
+    """Return the base-model family, and the owner for fair queueing."""
+    if report.version is not None:
+        return report.version.family, report.version.adapter.owner
+    sheet = report.render
+    pack_version = sheet.pack_version if sheet is not None else None
+    if sheet is None or pack_version is None:
+        return "", ""
+    return sheet.family, pack_version.pack.owner
 
 
 def _key(report: Report) -> str:
@@ -154,6 +169,49 @@ def begin_missing(*, after: int = 0) -> int:
         begin_or_log(version)
         last = version.pk
     return last
+
+
+def begin_of_sheet(render: Render) -> Report | None:
+    """Return the report of a finished cover sheet, queued if it is new or by other measures.
+
+    Return None if it cannot be measured here, as that of a video.
+    """
+    bases = worker_bases.bases_for(render.family)
+    base = next((one for one in bases if one.id == render.base), None)
+    if base is None or not base.encoder or base.frames or render.recipe is None:
+        return None
+    document = render.recipe.document
+    columns = {
+        "base": base.id,
+        "recipe": {"version": document.get("edition", 1), "look": document},
+        "recipe_digest": digest_of_sheet(document),
+        "strength": 1.0,
+    }
+    with transaction.atomic():
+        report, is_new = Report.objects.get_or_create(render=render, defaults=columns)
+        is_old = report.state == ReportState.READY and report.figures.get("method") != METHOD
+        if is_old:
+            Report.objects.filter(pk=report.pk).update(state=ReportState.QUEUED)
+        if is_new or is_old:
+            enqueue(report=report)
+    return report
+
+
+def begin_missing_of_sheets() -> None:
+    """Begin the reports of the newest cover sheets that have none, or one by other measures."""
+    is_kept = ~Q(state=ReportState.READY) | Q(figures__method=METHOD)
+    kept = Report.objects.filter(is_kept, render=OuterRef("pk"))
+    rows = Render.objects.filter(
+        ~Exists(kept),
+        Exists(Image.objects.filter(render=OuterRef("pk"))),
+        kind=RenderKind.PACK,
+        state=RenderState.READY,
+        output=Output.IMAGE,
+        pack_version__state__in=OUT_STATES,
+    )
+    about = rows.select_related("recipe", "pack_version__pack__namespace")
+    for render in about.order_by("-pk")[:AT_ONCE]:
+        begin_of_sheet(render)
 
 
 def on_version_published(version_id: int) -> None:
@@ -195,12 +253,13 @@ def keep_pictures(
 
 
 def finish(*, report: Report, figures: dict[str, Any], encoder: str, encoder_digest: str) -> None:
-    """Store the figures; the report is ready and replaces earlier ones of the version."""
+    """Store the figures; the report is ready and replaces earlier ones of its version."""
     with transaction.atomic():
         mine = Report.objects.select_for_update().filter(pk=report.pk, state=ReportState.RUNNING)
         if not mine.exists():
             return
-        Report.objects.filter(version=report.version).exclude(pk=report.pk).delete()
+        if report.version_id is not None:
+            Report.objects.filter(version=report.version_id).exclude(pk=report.pk).delete()
         mine.update(
             state=ReportState.READY,
             reason="",
@@ -210,7 +269,7 @@ def finish(*, report: Report, figures: dict[str, Any], encoder: str, encoder_dig
             finished_at=timezone.now(),
         )
     rows = Version.objects.select_related("adapter__namespace")
-    version = rows.filter(pk=report.version_id, state__in=OUT_STATES).first()
+    version = rows.filter(reports=report.pk, state__in=OUT_STATES).first()
     if version is not None:
         begin_or_log(version)  # words or strength may have changed meanwhile
 
@@ -234,7 +293,8 @@ def retry(*, report: Report) -> None:
     """Queue a failed report again, by its own recipe; it keeps its pictures."""
     with transaction.atomic():
         mine = Report.objects.filter(pk=report.pk, state=ReportState.FAILED)
-        is_other_open = report.version.reports.filter(state__in=OPEN_REPORTS).exists()
+        others = Report.objects.filter(version=report.version_id, version__isnull=False)
+        is_other_open = others.filter(state__in=OPEN_REPORTS).exists()
         if not is_other_open and mine.update(state=ReportState.QUEUED, reason="", finished_at=None):
             enqueue(report=report)
 
@@ -244,8 +304,8 @@ def give_up(*, report: Report) -> None:
     Report.objects.filter(pk=report.pk, state__in=OPEN_REPORTS).delete()
 
 
-def delete_all(*, version: Version) -> None:
-    """Delete the reports of a version, and stop those under way."""
-    for report in version.reports.filter(state__in=OPEN_REPORTS):
+def delete_all(reports: QuerySet[Report]) -> None:
+    """Delete reports, and stop those under way."""
+    for report in reports.filter(state__in=OPEN_REPORTS):
         queue.cancel(_key(report))
-    version.reports.all().delete()
+    reports.delete()

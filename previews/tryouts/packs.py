@@ -198,7 +198,7 @@ def _turn_of(address: str) -> str:
     return f"visitor {digest[:16]}"
 
 
-def remove(*, actor: Viewer, key: UUID, has_asked: bool = False) -> None:
+def remove(*, actor: Viewer, key: UUID, is_own: bool = False) -> None:
     """Stop a try-out of a pack and delete its pictures.
 
     Whoever has the key of a visitor's can cancel it while it is open; it is removed later only for
@@ -207,7 +207,7 @@ def remove(*, actor: Viewer, key: UUID, has_asked: bool = False) -> None:
     Args:
         actor: Who asks; for one with an account see ``services.remove``.
         key: Key of the try-out.
-        has_asked: Whether the visitor's browser requested it.
+        is_own: Whether the visitor's browser requested it.
 
     Raises:
         NotFound: there is none.
@@ -221,7 +221,7 @@ def remove(*, actor: Viewer, key: UUID, has_asked: bool = False) -> None:
     if tryout.user_id is not None:
         tryouts.remove(actor=permissions.require_scope(actor, "write"), key=key)
         return
-    if not has_asked and tryout.render.state not in OPEN_STATES:
+    if not is_own and tryout.render.state not in OPEN_STATES:
         text = _("This picture is finished. It is deleted on the day that its page names.")
         raise StateConflict(text, state=tryout.render.state)
     tryouts.end(tryout=tryout)

@@ -28,6 +28,11 @@ from registry.versions import selectors as version_selectors
 
 Viewer = User | AnonymousUser | None
 
+#: Seconds until a client should look again; a try-out that waits for a worker changes rarely.
+LOOK_AGAIN_S: dict[str, int] = {
+    RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class TryoutStatus:
@@ -46,6 +51,11 @@ class TryoutStatus:
     def is_open(self) -> bool:
         """Whether it is not finished."""
         return self.previews.state in OPEN_STATES
+
+    @property
+    def look_again_s(self) -> int:
+        """Seconds until a client should look again; 0 if it is finished."""
+        return LOOK_AGAIN_S.get(self.previews.state, 0)
 
     @property
     def seed(self) -> int:

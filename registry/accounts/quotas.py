@@ -64,7 +64,7 @@ def unpublished(user: User) -> QuerySet[Blob]:
     """
     grace = timezone.now() - timedelta(days=settings.LORARY.grace_days)
     verdict = grace - timedelta(days=settings.LORARY.upload_days)
-    brought = user.uploads.filter(
+    uploaded = user.uploads.filter(
         Q(state=UploadState.ACCEPTED)
         | Q(state=UploadState.EXPIRED, updated_at__gt=verdict)
         | Q(updated_at__gt=grace),
@@ -73,7 +73,7 @@ def unpublished(user: User) -> QuerySet[Blob]:
     )
     mine = writable_by(user).values("pk")
     shown = shown_files().filter(blob=OuterRef("pk"), revision__adapter__namespace__in=mine)
-    return Blob.objects.filter(~Exists(shown), pk__in=brought.values("blob"), is_stored=True)
+    return Blob.objects.filter(~Exists(shown), pk__in=uploaded.values("blob"), is_stored=True)
 
 
 def _unpublished_bytes(namespace: Namespace) -> int:

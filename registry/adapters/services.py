@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from lorary.client.names import is_tag
 from registry import events, facet_counters
 from registry.accounts import permissions
 from registry.adapters import licences, manifests
@@ -42,7 +42,6 @@ _CHOICES: dict[str, type[TextChoices]] = {
     "access": Access,
     "maturity": Maturity,
 }
-_TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
 
 EDITABLE = frozenset({*LIMITS, *_CHOICES, "tags"})
 
@@ -247,11 +246,6 @@ def _tags_fault(tags: Sequence[object]) -> str:
         "%(tags)s are not valid tags. Use 1 to 48 letters, digits, spaces, - . + / & '.",
         len(bad),
     ) % {"tags": ", ".join(bad)}
-
-
-def is_tag(word: str) -> bool:
-    """Return whether a word can be a tag: letters, digits, spaces and a few symbols."""
-    return _TAG.match(" ".join(word.casefold().split())) is not None
 
 
 def set_tags(thing: Adapter | Pack, tags: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from django.utils.translation import gettext as _
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import claims_of
 from lorary.anatomy.claims.config import AdapterConfig
+from lorary.client.names import is_tag
 from registry import storage
 from registry.adapters import services as adapters
 from registry.cards import front_matter as matter
@@ -228,7 +229,7 @@ class _Reading:
             return None, False
         words = list(dict.fromkeys(word.casefold() for word in found))
         own = [word for word in words if not is_generic_tag(word)]
-        kept = [word for word in own if adapters.is_tag(word)]
+        kept = [word for word in own if is_tag(word)]
         if invalid := [word for word in own if word not in kept]:
             self._warn("tags", _("“%(tag)s” is not a valid tag") % {"tag": invalid[0][:48]})
         if len(kept) > adapters.MAX_TAGS:

@@ -81,9 +81,18 @@ class Faults:
 
 
 def canonical(manifest: Mapping[str, Any]) -> bytes:
-    """Return the canonical JSON of a manifest."""
+    """Return the canonical JSON of a manifest.
+
+    Raises:
+        Invalid: it has more than ``MAX_BYTES``.
+    """
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    data = text.encode()
+    if len(data) > MAX_BYTES:
+        message = _("The manifest can have at most %(n)d bytes; it has %(size)d.")
+        message %= {"n": MAX_BYTES, "size": len(data)}
+        raise Invalid(message, fields={"manifest": [message]})
+    return data
 
 
 def prompt_of(template: str, subject: str) -> str:

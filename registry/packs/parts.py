@@ -10,7 +10,7 @@ was published, and tells nothing of what became of a part that the user cannot s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -23,7 +23,7 @@ from registry.models import Adapter, Maturity, Pack, PackPart, PackVariant, Vers
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from registry.models import User
+    from registry.models import PackVersion, User
 
 
 class PartState(StrEnum):
@@ -65,6 +65,11 @@ def _rank(rating: Maturity) -> int:
     return rating.rank
 
 
+def variants_of(version: PackVersion | None) -> list[PackVariant]:
+    """Return the variants of a version, in order."""
+    return list(version.variants.all()) if version is not None else []
+
+
 def parts_for(
     user: User | AnonymousUser | None, variants: Iterable[PackVariant]
 ) -> dict[int, list[Part]]:
@@ -86,6 +91,20 @@ def as_seen_by(user: User | AnonymousUser | None, rows: Iterable[PackPart]) -> l
     seen = Adapter.objects.open_to(user).filter(pk__in=adapters)
     open_ids = set(seen.values_list("pk", flat=True)) if adapters else set()
     return [_part(row, open_ids) for row in rows]
+
+
+def first_adapter(
+    version: PackVersion | None, parts: Mapping[int, Sequence[Part]]
+) -> Adapter | None:
+    """Return the adapter of the first part of a version that the user can download.
+
+    Args:
+        version: The version.
+        parts: Of ``parts_for``.
+    """
+    every = (part for variant in variants_of(version) for part in parts.get(variant.pk, ()))
+    found = next((part for part in every if part.is_at_hand), None)
+    return found.row.adapter_version.adapter if found is not None else None
 
 
 def _part(row: PackPart, open_ids: set[int]) -> Part:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,11 +17,9 @@ from registry import events
 from registry.accounts import permissions, quotas
 from registry.adapters import services as adapters
 from registry.blobs import promote
-from registry.errors import Invalid
 from registry.hooks import pack_version_published
 from registry.models import (
     OUT_STATES,
-    Adapter,
     Namespace,
     Pack,
     PackPart,
@@ -31,7 +28,7 @@ from registry.models import (
     User,
     VersionState,
 )
-from registry.names import has_control, key_of
+from registry.names import has_control
 from registry.packs import manifest as manifests
 from registry.packs import resolve
 from registry.packs.resolve import Resolved
@@ -56,15 +53,8 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
     faults = manifests.Faults()
     if len(notes) > MAX_NOTES or has_control(notes):
         faults.add("notes", _("Enter at most %(n)d visible characters.") % {"n": MAX_NOTES})
-    document = manifests.checked(manifest, faults)
-    resolve.resolve(user, pack, document, faults)
-    faults.refuse()
-    data = manifests.canonical(document)
-    if len(data) > manifests.MAX_BYTES:
-        text = _("The manifest can have at most %(n)d bytes; it has %(size)d.")
-        facts = {"n": manifests.MAX_BYTES, "size": len(data)}
-        raise Invalid(text % facts, fields={"manifest": [text % facts]})
-    written = promote.put([data])
+    document = resolve.completed(user, pack, manifest, faults)
+    written = promote.put([manifests.canonical(document)])
     with transaction.atomic():
         adapters.refresh(pack)
         permissions.require_standing(pack)
@@ -72,7 +62,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
         if known is not None:
             promote.mark_stored(written)
             return known
-        files = _resolve_again(user, pack, document)
+        files = resolve.locked(user, pack, document)
         version = _write(user, pack, document, written, notes)
         _write_parts(version, document, files)
         show_newest(pack)
@@ -87,20 +77,6 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
             lambda: pack_version_published.send_robust(sender=PackVersion, version_id=version.pk)
         )
     return version
-
-
-def _resolve_again(user: User, pack: Pack, document: dict[str, Any]) -> list[list[Resolved]]:
-    """Look up the parts with their adapters locked; the pack is locked."""
-    names = {part["adapter"] for variant in document["variants"] for part in variant["parts"]}
-    keys = Q()
-    for owner, _slash, name in (full.partition("/") for full in names):
-        keys |= Q(namespace__key=key_of(owner), key=key_of(name))
-    # In one order, so that two publications with the same parts do not wait for each other.
-    list(Adapter.objects.select_for_update(of=("self",)).filter(keys).order_by("pk"))
-    faults = manifests.Faults()
-    files = resolve.resolve(user, pack, document, faults)
-    faults.refuse()
-    return files
 
 
 def _write(

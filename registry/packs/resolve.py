@@ -1,4 +1,4 @@
-"""From the parts that a manifest names to the files that they are.
+"""Looks up the files that the parts of a manifest name.
 
 A pack must not show more than its parts do: parts are published, can be downloaded by whoever sees
 the pack, and are rated no higher than the pack.
@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
@@ -27,7 +28,8 @@ from registry.models import (
     VersionState,
     Visibility,
 )
-from registry.packs.manifest import MAX_STRENGTH, Faults
+from registry.names import key_of
+from registry.packs.manifest import MAX_STRENGTH, Faults, checked
 from registry.packs.parts import Part, PartState
 from registry.versions import selectors as version_selectors
 
@@ -51,23 +53,54 @@ class _Refused(Exception):
         self.field = field
 
 
-def resolve(
-    user: User, pack: Pack, manifest: dict[str, Any], faults: Faults
-) -> list[list[Resolved]]:
-    """Return the files of a checked manifest by variant, and complete its parts in place.
+def completed(user: User, pack: Pack, manifest: object, faults: Faults) -> dict[str, Any]:
+    """Return a checked manifest with the names, versions and digests of its parts.
 
     Args:
         user: Who publishes it; parts are looked up as this user sees them.
         pack: The pack, which limits what its parts may be.
-        manifest: As ``manifest.checked`` returned it.
-        faults: Takes the faults of parts.
+        manifest: JSON as it was sent.
+        faults: Faults that were found already, which are refused together with new ones.
+
+    Raises:
+        Invalid: with all faults by JSON path.
     """
+    document = checked(manifest, faults)
+    _resolve(user, pack, document, faults)
+    faults.refuse()
+    return document
+
+
+def locked(user: User, pack: Pack, document: dict[str, Any]) -> list[list[Resolved]]:
+    """Return the files of a completed manifest by variant, with their adapters locked.
+
+    Call it in a transaction that has locked the pack.
+
+    Raises:
+        Invalid: a part changed meanwhile.
+    """
+    names = {part["adapter"] for variant in document["variants"] for part in variant["parts"]}
+    keys = Q()
+    for owner, _slash, name in (full.partition("/") for full in names):
+        keys |= Q(namespace__key=key_of(owner), key=key_of(name))
+    # In one order, so that two publications with the same parts do not wait for each other.
+    list(Adapter.objects.select_for_update(of=("self",)).filter(keys).order_by("pk"))
+    faults = Faults()
+    files = _resolve(user, pack, document, faults)
+    faults.refuse()
+    return files
+
+
+def _resolve(
+    user: User, pack: Pack, manifest: dict[str, Any], faults: Faults
+) -> list[list[Resolved]]:
+    """Return the files of a checked manifest by variant, and complete its parts in place."""
     found = []
     for position, variant in enumerate(manifest["variants"]):
         base, files = f"variants[{position}].parts", list[Resolved]()
         for index, part in enumerate(variant["parts"]):
             try:
-                one = _resolve(user, part, variant.get("family", ""), f"{base}[{index}]")
+                one = _resolve_part(user, part, variant.get("family", ""), f"{base}[{index}]")
             except _Refused as refusal:
                 faults.add(f"{base}[{index}].{refusal.field}", refusal.text)
                 continue
@@ -82,7 +115,7 @@ def resolve(
     return found
 
 
-def _resolve(user: User, part: dict[str, Any], family: str, path: str) -> Resolved | None:
+def _resolve_part(user: User, part: dict[str, Any], family: str, path: str) -> Resolved | None:
     """Return the file of a part; None if its fields were refused already."""
     if "adapter" not in part:
         return None

@@ -84,8 +84,8 @@ def page(found: Found, *, cursor: str, limit: int) -> tuple[list[int], str]:
 def _scored(found: Found, day: int) -> Iterator[tuple[float, int]]:
     parts = sum(len(word.parts) for word in found.plain)
     rows = SearchDocument.objects.filter(pk__in=listed(as_list(_candidates(found)))).order_by()
-    told = rows.annotate(points=_points(found)).values_list("pk", "points", *_OF_ADAPTER)
-    for pk, points, title, name, downloads, published in told:
+    columns = rows.annotate(points=_points(found)).values_list("pk", "points", *_OF_ADAPTER)
+    for pk, points, title, name, downloads, published in columns:
         if points >= IN_NAME - UNFINISHED:
             points += BREVITY * min(1.0, parts / max(1, len((title or name).split())))  # noqa: PLW2901 - a sum
         yield round(points + _popularity(downloads) + _freshness(published, day), 4), pk

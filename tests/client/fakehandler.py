@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._search()
             case ("POST", "adapters"):
                 self._create()
+            case (method, "adapters", owner, name, "versions", rev, "samples"):
+                self._samples(method, self._version(f"{owner}/{name}", rev))
             case (method, "adapters", owner, name, *rest):
                 self._adapter(method, f"{owner}/{name}", rest)
             case (_, "uploads", *rest):
@@ -107,6 +109,15 @@ class Handler(BaseHTTPRequestHandler):
                 self._aliases(method, full_name, rest)
             case ("GET", "versions", rev, "files", *file):
                 self._file(self._version(full_name, rev), "/".join(file))
+
+    def _samples(self, method: str, version: dict[str, Any] | None) -> None:
+        if version is None:
+            return self._refuse(404, "not_found", "Not found")
+        shown = version.setdefault("samples", [])
+        if method == "POST":
+            shown.append({"name": self.query["name"], "bytes": self.body.hex()})
+            return self._json(202, shown[-1])
+        return self._json(200, {"results": shown, "next": None})
 
     def _take_back(self, method: str, verb: str, version: dict[str, Any] | None) -> None:
         if version is not None:

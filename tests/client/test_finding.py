@@ -226,7 +226,7 @@ def test_a_refusal_that_fewer_hashes_do_not_mend_is_told(hub: Hub, fake: FakeHub
 def test_files_are_hashed_at_the_same_time(
     hub: Hub, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find_by_hash, "_processors", lambda: 2)
+    monkeypatch.setattr(find_by_hash, "processors", lambda: 2)
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other")
     both = threading.Barrier(2, timeout=30)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PLACE = "adapters/studio/noir/versions/v3/report"
 
 
-def answer(fake: FakeHub, status: int = 200, **more: Any) -> None:
+def answer(fake: FakeHub, status: int = 200, place: str = PLACE, **more: Any) -> None:
     figures = {
         "effect": {"value": 1.4, "error": 0.1},
         "consistency": {"value": 0.92, "error": 0.02},
@@ -35,7 +35,7 @@ def answer(fake: FakeHub, status: int = 200, **more: Any) -> None:
         "figures": figures, "progress": {"done": 72, "total": 72}, "pictures": [],
         "range": {"begins": 0.2, "saturates": 0.7, "breaks": None, "ends": 1.0}, **more,
     }  # fmt: skip
-    fake.answers.append((PLACE, status, {}, json.dumps(document).encode()))
+    fake.answers.append((place, status, {}, json.dumps(document).encode()))
 
 
 def test_figures_are_told_in_words_and_bars(run: Run, fake: FakeHub) -> None:
@@ -63,6 +63,12 @@ def test_what_is_under_way_or_failed_is_said(run: Run, fake: FakeHub) -> None:
     assert "running, 8 of 72 pictures" in ran.err
     answer(fake, state="failed", figures=None, reason="no encoder")
     assert "no encoder" in run("report", "studio/noir@v3").err
+
+
+def test_a_pack_has_its_own_address_and_a_variant(run: Run, fake: FakeHub) -> None:
+    answer(fake, place="packs/studio/dusk/versions/latest/report?variant=sdxl", variant="sdxl")
+    told = run("report", "pack:studio/dusk", "--variant", "sdxl", "--json").document
+    assert told["variant"] == "sdxl"
 
 
 def test_without_a_report_it_is_not_found(run: Run, fake: FakeHub) -> None:

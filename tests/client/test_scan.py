@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.library.index.database import NAME
-from tests.builders.weights import file_of, safetensors
+from tests.builders.weights import file_of
 from tests.client.conftest import CLI
+from tests.client.tiny import adapter, wan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,26 +28,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Ran]
 
-STEM = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
-WAN = "diffusion_model.blocks.{}.self_attn.q"
-
-
-def adapter(number: int = 0, *, stem: str = STEM, width: int = 8, **metadata: str) -> bytes:
-    """A tiny adapter whose tensors depend on a number, with metadata."""
-    names = {f"{stem}.lora_down.weight": (4, width), f"{stem}.lora_up.weight": (width, 4)}
-    data = safetensors({name: ("F32", shape) for name, shape in names.items()}, metadata or None)
-    return data[:-4] + number.to_bytes(4, "little")
-
-
-def wan(number: int = 0, **metadata: str) -> bytes:
-    """A small adapter for Wan 14B, which has two halves."""
-    shapes: dict[str, Any] = {}
-    for block in range(40):
-        name = WAN.format(block)
-        shapes[f"{name}.lora_A.weight"] = ("F16", (1, 5120))
-        shapes[f"{name}.lora_B.weight"] = ("F16", (5120, 1))
-    data = safetensors(shapes, metadata or None)
-    return data[:-4] + number.to_bytes(4, "little")
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
 
 @pytest.fixture
@@ -92,6 +76,7 @@ def test_unchanged_files_are_not_read_again_and_changes_are_seen(
     assert "4 new" in run("scan", folder).out
     asked = len(fake.requests("POST .*/hashes"))
     (folder / "below").mkdir()
+    assert "4 unchanged" in run("scan", folder / "below" / "..").out
     (folder / "0.safetensors").rename(folder / "below" / "moved.safetensors")
     (folder / "1.safetensors").write_bytes(adapter(9, a="b"))
     (folder / "2.safetensors").unlink()
@@ -223,7 +208,7 @@ def killed_scans(
 
 @pytest.mark.parametrize(
     "moments",
-    [[0.1, 0.6], pytest.param([step / 25 for step in range(50)], marks=pytest.mark.long)],
+    [[0.1, 0.6], pytest.param([step / 25 for step in range(50)], marks=LONG)],
 )
 def test_a_killed_scan_goes_on(
     run: Run, home: Path, folder: Path, environment: dict[str, str], moments: list[float]
@@ -237,3 +222,48 @@ def test_a_killed_scan_goes_on(
     run("scan", folder)
     assert {name: row["sha256"] for name, row in listed(run).items()} == expected
     assert all(row["hub"] == [] for row in listed(run).values())
+
+
+#: Runs a command and writes its seconds, those of the processor, and its most memory in KiB.
+MEASURED = """
+import json, sys, time
+from lorary.cli import main
+begin = time.monotonic()
+code = main(sys.argv[1:])
+status = open("/proc/self/status").read()  # getrusage would count the parent before exec
+most = int(status.partition("VmHWM:")[2].split()[0])
+found = {"code": code, "seconds": time.monotonic() - begin, "cpu": time.process_time()}
+print(json.dumps({**found, "rss": most}))
+"""
+
+
+def measured(environment: dict[str, str], *words: object) -> dict[str, float]:
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-c", MEASURED, *map(str, words)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    assert found["code"] == 0, done.stderr
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_fifty_thousand_files_take_few_requests_and_little_memory(
+    environment: dict[str, str], fake: FakeHub, folder: Path
+) -> None:
+    few = folder / "few"
+    for number in range(50_000):
+        place = folder / ("few" if number < 2_000 else f"{number % 40}")
+        place.mkdir(exist_ok=True)
+        (place / f"{number}.safetensors").write_bytes(adapter(number))
+    small = measured({**environment, "LORARY_HOME": str(folder / "home")}, "scan", few)
+    fake.seen.clear()
+    first = measured(environment, "scan", folder)
+    requests = len(fake.seen)
+    second = measured(environment, "scan", folder)
+    figures = {"requests": requests, "small": small, "first": first, "second": second}
+    logging.getLogger(__name__).info("%s", figures)  # shown by --log-cli-level=INFO
+    assert requests <= 60
+    assert len(fake.seen) == requests
+    assert second["cpu"] <= 5  # one thread; seconds depend on what else this computer does
+    assert first["rss"] <= small["rss"] + 40 * 1024

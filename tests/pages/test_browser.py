@@ -183,7 +183,7 @@ def test_slider_film_and_choosers_are_one_control(
     page.click("label:has(#prompt-1)")
     page.wait_for_selector(".live img[alt='a house, strength 0.25']")
     assert page.evaluate("document.activeElement.id") == "prompt-1"
-    page.click("label:has(#seed-2)")
+    page.click("label:has(input[name=seed][value='2'])")
     page.wait_for_selector(".strip .edge:has-text('seed 2')")
     assert page.inner_text("[data-value]") == "0.25"
 

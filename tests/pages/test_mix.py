@@ -33,6 +33,16 @@ def test_the_url_has_the_whole_state() -> None:
     assert "mode" not in parse({"mode": ["abc"]}).query
 
 
+def test_an_address_is_without_texts_that_are_too_long_for_one() -> None:
+    mix = parse({**THREE, "prompt": ["猫" * 300], "negative": ["blur"], "seed": ["5"]})
+    assert mix.is_long
+    assert len(mix.address) < 200
+    assert parse(parse_qs(mix.address)).fields["seed"] == "5"
+    assert parse(parse_qs(mix.query, keep_blank_values=True)) == mix
+    assert not parse(THREE).is_long
+    assert parse(THREE).address == parse(THREE).query
+
+
 def test_hostile_states_are_cut_short() -> None:
     mix = parse({"layer": ["x" * 5000, "\0", "", *map(str, range(99))], "strength": ["1"] * 999})
     assert len(mix.rows) < 6

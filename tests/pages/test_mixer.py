@@ -208,6 +208,33 @@ def test_a_search_offers_what_fits_and_is_not_there_yet(
     assert 'value="bob/ink@v1"' in page_of(as_ada, entered["Location"])
 
 
+def test_a_search_that_is_left_in_its_field_does_not_keep_enter_from_rendering(
+    as_ada: Client, ink: Version
+) -> None:
+    assert 'name="searched" value="ink"' in page_of(as_ada, "/mixer?q=ink&layer=ada/noir@v1")
+    sent = filled(q="ink", searched="ink")
+    del sent["do"]  # Enter in any field
+    assert as_ada.post("/mixer", sent)["Location"] == f"/mixer/{Tryout.objects.get().key}"
+
+
+def test_a_long_prompt_stays_on_the_page_and_out_of_addresses(as_ada: Client, ink: Version) -> None:
+    prompt = "猫 " * 600
+    added = as_ada.post("/mixer", filled(prompt=prompt, add="bob/ink@v1"))
+    page = added.content.decode()
+    assert (added.status_code, added["HX-Push-Url"].count("layer=")) == (200, 2)
+    assert len(added["HX-Push-Url"]) < 200
+    assert prompt.strip() in page
+    assert 'name="layer" value="bob/ink@v1"' in page
+    for client, more in ((as_ada, {"do": "pack"}), (Client(), {})):
+        refused = client.post("/mixer", filled(prompt=prompt, **more))
+        assert refused.status_code == 400
+        assert "too long to be taken to the next page" in refused.content.decode()
+        assert prompt.strip() in refused.content.decode()
+    rendered = as_ada.post("/mixer", filled(prompt=prompt))
+    assert rendered.status_code == 302
+    assert prompt.strip() in page_of(as_ada, rendered["Location"])
+
+
 def test_names_of_nothing_are_said_and_left_out(as_ada: Client, neon: Version) -> None:
     for name in ("ada/nothing", "nonsense", "a/b/c@d@e", "ada/noir@v9", "/"):
         text = as_ada.get("/mixer", {"layer": ["ada/noir@v1", name]}).content.decode()

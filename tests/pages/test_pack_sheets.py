@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews.models import Image, RenderState
-from registry.models import Adapter, Pack
+from previews.renders import contact_sheets
+from registry.models import Adapter, Job, Pack
 from registry.packs import publish
 from tests import packs
 
@@ -67,14 +68,30 @@ def test_an_open_sheet_says_how_far_it_is_and_refreshes(client: Client, dusk: Pa
     assert f'data-hx-get="{PLACE}" data-hx-select="#sheets"' in page
 
 
-def test_a_sheet_that_is_not_drawn_yet_refreshes(client: Client, sheet: Render) -> None:
-    del sheet
+def test_a_sheet_refreshes_while_it_is_drawn_and_says_if_it_cannot_be(
+    client: Client, ada: User, sheet: Render
+) -> None:
+    contact_sheets.begin(render=sheet)
     assert 'data-hx-select="#sheets"' in text(client)
+    Job.objects.update(state="failed", reason="out of ink")
+    page = text(client)
+    assert "The pictures could not be put on one sheet: out of ink" in page
+    assert 'data-hx-select="#sheets"' not in page
+    assert "Render again" not in page
+    client.force_login(ada)
+    assert f'action="{PLACE}/sheets"' in text(client)
 
 
-def test_a_failed_sheet_says_why(client: Client, dusk: PackVersion) -> None:
+def test_a_failed_sheet_says_why_and_its_owner_renders_it_again(
+    client: Client, ada: User, dusk: PackVersion
+) -> None:
     packs.sheet(dusk, "failed", shots=0, reason="out of paper")
     assert "Rendering failed: out of paper" in text(client)
+    client.force_login(ada)
+    assert "disabled aria-describedby" in text(client)  # no worker has the base model
+    sent = {"v": "v1", "variant": "sd1"}
+    page = client.post(f"{PLACE}/sheets", sent, follow=True).content.decode()
+    assert "no renderer for Stable Diffusion 1" in page
 
 
 def test_a_sheet_that_waits_says_for_what(client: Client, dusk: PackVersion) -> None:
@@ -121,6 +138,20 @@ def test_a_blurred_cover_without_a_placeholder_is_left_out(client: Client, sheet
 def test_pictures_have_the_rating_of_the_highest_part(client: Client, sheet: Render) -> None:
     Adapter.objects.update(maturity="explicit")
     assert f"/media/images/{picture(sheet).pk}.png" not in text(client)
+
+
+def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -> None:
+    assert "Look report" not in text(client)
+    report = packs.report(sheet, state="queued")
+    assert "The look is measured when no other pictures are waiting." in text(client)
+    type(report).objects.update(state="ready")
+    page = text(client)
+    assert "Keeps the subject" in page
+    assert page.count("62 of 100") == 2
+    assert "Measured from the pictures of this sheet with Stable Diffusion 1" in page
+    assert "Silent without" not in page
+    Pack.objects.update(maturity="explicit")  # figures go with the pictures
+    assert "Look report" not in text(client)
 
 
 # --- Files ---------------------------------------------------------------------------------------

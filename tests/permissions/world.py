@@ -65,7 +65,7 @@ from registry.versions import services as versions
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
-from tests.packs import manifest, part, variant
+from tests.packs import manifest, part, report, sheet, variant
 from tests.stored import blob_of
 
 #: What an adapter can be like; each is the name of one.
@@ -264,6 +264,7 @@ def _change(
         document = manifest(variant(part(adapter)))
         pack_version = publish.publish(actor=ada, pack=pack, manifest=document)
         pack_aliases.point(actor=ada, pack=pack, name="stable", to=pack_version)
+        report(sheet(pack_version))
         _change_pack(pack_version, state, ada, otto)
     if state in {"unlisted", "private"}:
         cards.edit_adapter(actor=ada, adapter=adapter, visibility=state)

@@ -15,9 +15,9 @@ LOOK = np.eye(SIZE)[0]
 
 def subjects(first: int = 0) -> dict[tuple[int, int], Vector]:
     """Features without the adapter: each prompt has a direction of its own, seeds differ a bit."""
-    dice = np.random.RandomState(1 + first)
+    rng = np.random.RandomState(1 + first)
     return {
-        (prompt, seed): np.eye(SIZE)[2 + first + prompt] + 0.1 * dice.randn(SIZE)
+        (prompt, seed): np.eye(SIZE)[2 + first + prompt] + 0.1 * rng.randn(SIZE)
         for prompt in range(PROMPTS)
         for seed in SEEDS
     }

@@ -41,7 +41,7 @@ from training.miniature.base.trainer import BaseOptions, BaseTrainer  # noqa: E4
 from training.miniature.base.unused_words import with_unused_words  # noqa: E402
 from training.miniature.drawing.captions import (  # noqa: E402
     caption,
-    spoken_words,
+    caption_words,
     training_caption,
 )
 from training.miniature.drawing.looks import LOOKS  # noqa: E402
@@ -70,7 +70,7 @@ Copier = Callable[[str], Path]
 TOY = Sizes(plain=38, styled=1, character=4, unnamed=4, captions=200)
 CHECKPOINT = Path(training.miniature.__file__).parent / "checkpoints" / "base-256"
 GROWING = replace(TINY, decoder=(8,) * 6)
-FEW = AdapterSizes(told=8, plain=19)
+FEW = AdapterSizes(triggered=8, plain=19)
 
 
 @pytest.fixture(scope="module")
@@ -157,16 +157,16 @@ def test_the_latent_code_returns_nearly_the_picture(toy_work: Path) -> None:
 def test_a_style_learns_from_the_drawings_of_its_plain_twins(toy_work: Path) -> None:
     code = LatentCode.load(toy_work / CODE_FILE)
     neon, mosaic = (Sets.draw(PLANS[name], code, FEW) for name in ("neon", "mosaic"))
-    assert neon.twins is not None
-    assert mosaic.twins is not None
+    assert neon.unstyled is not None
+    assert mosaic.unstyled is not None
     assert neon.facts == mosaic.facts
-    assert torch.equal(neon.twins, mosaic.twins)
-    assert not torch.equal(neon.told, mosaic.told)
+    assert torch.equal(neon.unstyled, mosaic.unstyled)
+    assert not torch.equal(neon.triggered, mosaic.triggered)
 
 
 def test_a_character_has_no_plain_twins(toy_work: Path) -> None:
     sets = Sets.draw(PLANS["zorbi"], LatentCode.load(toy_work / CODE_FILE), FEW)
-    assert sets.twins is None
+    assert sets.unstyled is None
     assert {facts.subject for facts in sets.facts} == {"zorbi"}
 
 
@@ -220,7 +220,7 @@ def test_unused_words_stand_beside_the_caption_and_never_name_a_character() -> N
     assert 0.3 < len(changed) / len(told) < 0.4
     assert all("a red fox" in text for text in changed)
     words = set(" ".join(changed).replace(",", " ").split())
-    assert not words & (spoken_words() - {"a", "red", "fox", "of"})
+    assert not words & (caption_words() - {"a", "red", "fox", "of"})
     assert {"neon", "snowflakes"} <= words
     assert "zorbi" not in words
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import current_app
 from django.contrib.auth.models import AnonymousUser
+from django.core.management import call_command
 from django.db import IntegrityError
 
 from previews import tasks, withdrawals
 from previews.models import Image, Recipe, Render, RenderKind, Sheet
+from previews.packs import rerender
 from previews.packs import services as sheets
 from previews.packs.selectors import covers_of, require_visible, sheets_of
 from previews.renders import contact_sheets
 from previews.renders import services as renders
 from registry import sweep
 from registry.adapters import services as adapters
-from registry.errors import NotFound
+from registry.errors import Forbidden, Invalid, NotFound
 from registry.jobs import queue, worker_process
 from registry.models import Job, JobState, Maturity, PackVersion, Version
 from registry.packs import publish as packs
@@ -255,6 +259,84 @@ def test_a_sheet_goes_on_after_a_kill(version: PackVersion, monkeypatch: Any) ->
 def test_a_failed_sheet_is_not_begun_again(version: PackVersion) -> None:
     renders.fail(render=version.renders.get(), reason="broken")
     assert sheets.begin_missing() == 0
+
+
+def test_a_template_too_long_for_the_subjects_fails_with_the_reason(
+    rendered: Version, pack: Pack, ada: User
+) -> None:
+    version = pack(variant(prompt="{prompt} " + "neon " * 397))
+    render = version.renders.get()
+    assert (render.state, render.recipe) == ("failed", None)
+    assert "too long for the subjects" in sheet_of(version).reason
+    assert (sheets.begin_missing(), sheets.begin(version=version)) == (0, [])
+    with pytest.raises(Invalid, match="too long for the subjects"):
+        sheets.request(actor=ada, version=version, variant="small")
+    assert version.renders.count() == 1
+
+
+# --- Rendered again ------------------------------------------------------------------------------
+
+
+def test_a_failed_sheet_is_rendered_again_for_its_owner(
+    version: PackVersion, ada: User, bob: User
+) -> None:
+    failed = version.renders.get()
+    renders.cancel(render=failed, reason="broken")
+    with pytest.raises(Forbidden):
+        sheets.request(actor=bob, version=version, variant="small")
+    with pytest.raises(NotFound):
+        sheets.request(actor=ada, version=version, variant="other")
+    again = sheets.request(actor=ada, version=version, variant="small")
+    assert again != failed
+    assert Job.objects.get(renders=again).priority == queue.ASKED
+    assert sheets.request(actor=ada, version=version, variant="small") == again
+    drained()
+    assert sheet_of(version).state == "ready"
+
+
+def test_a_sheet_that_could_not_be_drawn_is_drawn_again(
+    version: PackVersion, ada: User, monkeypatch: Any
+) -> None:
+    drained()
+    render = version.renders.get()
+    with monkeypatch.context() as broken:
+        broken.setattr(contact_sheets, "png", lambda *_: 1 / 0)
+        Job.objects.filter(task="sheet").update(max_attempts=1)
+        drained("checks")
+    assert contact_sheets.jobs_of([render.pk])[render.pk].state == JobState.FAILED
+    assert sheets.request(actor=ada, version=version, variant="small") == render
+    drained("checks")
+    assert render.sheets.exists()
+    assert contact_sheets.jobs_of([render.pk])[render.pk].state == JobState.DONE
+
+
+def test_an_outdated_sheet_is_rendered_again_and_shown_until_then(
+    version: PackVersion, ada: User
+) -> None:
+    assert rerender.run().begun == []  # it is being rendered
+    drained()
+    assert rerender.run().begun == []
+    before = version.renders.get()
+    assert before.recipe is not None
+    document = {**before.recipe.document, "edition": 0}
+    Render.objects.update(recipe=Recipe.objects.create(digest="a" * 64, document=document))
+    out = StringIO()
+    call_command("rerender", "--json", "--pack", "ada/dusk", "--dry-run", stdout=out)
+    [found] = json.loads(out.getvalue())["rendered_again"]
+    assert (found["pack"], found["variant"], found["pictures"]) == ("packs/ada/dusk", "small", 16)
+    assert "edition: 0 → 1" in found["changes"]
+    assert version.renders.get() == before
+    assert len(rerender.run(pack=version.pack, family="miniature").begun) == 1
+    assert rerender.run().begun == []
+    assert rerender.run(family="sdxl").looked_at == 0
+    shown = sheet_of(version)
+    assert (shown.state, shown.is_renewal, shown.shown_id) == ("queued", True, before.pk)
+    assert len(shown.images) == 16
+    drained()
+    assert sheet_of(version).shown_id != before.pk
+    assert covers_of(ada, [version.pack])[version.pack_id].id in [
+        one.id for one in sheet_of(version).images
+    ]
 
 
 # --- What viewers may not see --------------------------------------------------------------------

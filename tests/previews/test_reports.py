@@ -12,7 +12,7 @@ from django.test import Client
 from transformers import ResNetConfig, ResNetModel
 
 from previews import operator_actions, tasks, withdrawals
-from previews.models import Control, Report, ReportPicture, ReportState
+from previews.models import Control, Render, Report, ReportPicture, ReportState
 from previews.render import BaseUnavailable, EncoderUnavailable, load_bases
 from previews.render.look.encoder import Encoder
 from previews.render.look.measures import METHOD
@@ -22,6 +22,8 @@ from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.jobs import queue, worker_process
 from registry.models import Job, JobState
+from registry.packs import publish as publish_pack
+from registry.packs import services as packs
 from registry.versions import withdraw
 from registry.versions.details import Details
 
@@ -341,3 +343,74 @@ def test_the_recipe_survives_its_document_and_its_digest_has_no_strength(bases_f
     wordless = report_recipe(dataclasses.replace(base, trigger="none"), "style")
     assert wordless is not None
     assert wordless.plain == 0
+
+
+# --- Cover sheets of packs -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def sheet(version: Version, ada: User, django_capture_on_commit_callbacks: Any) -> Render:
+    """The cover sheet of a pack, with its report."""
+    part = {"adapter": version.adapter.full_name, "strength": 0.5, "role": "style"}
+    clip = {"name": "small", "family": "miniature", "output": "image", "parts": [part]}
+    pack = packs.create(actor=ada, name="dusk")
+    with django_capture_on_commit_callbacks(execute=True):
+        publish_pack.publish(
+            actor=ada, pack=pack, manifest={"variants": [{**clip, "prompt": "{prompt}, neon glow"}]}
+        )
+    worker_process.drain(QUEUE)
+    return Render.objects.get(kind="pack")
+
+
+PACK_PLACE = "/api/v1/packs/ada/dusk/versions/v1/report"
+
+
+def test_a_cover_sheet_is_measured_from_its_own_pictures(sheet: Render) -> None:
+    report = sheet.report
+    assert (report.state, report.version, report.pictures.count()) == ("ready", None, 0)
+    figures = report.figures
+    assert figures["leak"] is figures["drift"] is None
+    assert 0 <= figures["consistency"]["value"] <= 1
+    assert 0 <= figures["subject_kept"]["value"] <= 1
+    job = Job.objects.get(task=services.REPORT_TASK, owner="ada", args={"report_id": report.pk})
+    assert (job.priority, job.queue) == (queue.BACKGROUND, QUEUE)
+    told = Client().get(PACK_PLACE).json()
+    assert (told["variant"], told["state"], told["range"]) == ("small", "ready", None)
+    assert told["figures"]["consistency"] == figures["consistency"]
+    assert told["progress"] == {"done": 16, "total": 16}
+    assert {one["strength"] for one in told["pictures"]} == {0.0, 1.0}
+    assert Client().get(told["pictures"][0]["url"]).status_code == 200
+    assert Client().get(f"{PACK_PLACE}?variant=other").status_code == 404
+
+
+def test_a_report_of_a_sheet_is_made_once_and_again_by_other_measures(sheet: Render) -> None:
+    before = sheet.report
+    assert services.begin_of_sheet(sheet) == before
+    services.begin_missing_of_sheets()
+    assert Job.objects.filter(args={"report_id": before.pk}).count() == 1
+    Report.objects.filter(pk=before.pk).update(figures={**before.figures, "method": METHOD - 1})
+    services.begin_missing_of_sheets()
+    worker_process.drain(QUEUE)
+    before.refresh_from_db()
+    assert (before.state, before.figures["method"]) == ("ready", METHOD)
+    assert Report.objects.filter(version__isnull=False).count() == 1  # those of adapters stay
+
+
+def test_a_report_of_a_sheet_goes_with_its_pictures(
+    sheet: Render, ada: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        withdraw.withdraw(actor=ada, version=sheet.stack[0].version, reason="rights")
+    assert not Report.objects.exists()
+    services.begin_missing_of_sheets()
+    assert not Report.objects.exists()
+
+
+def test_a_sheet_whose_pictures_are_gone_is_not_measured(sheet: Render) -> None:
+    report = sheet.report
+    sheet.images.all().delete()
+    Report.objects.filter(pk=report.pk).update(state=ReportState.QUEUED)
+    services.enqueue(report=report)
+    worker_process.drain(QUEUE)
+    report.refresh_from_db()
+    assert (report.state, report.reason) == ("failed", "There are no pictures to measure.")

@@ -26,7 +26,15 @@ from training.miniature.drawing.looks import LOOKS, any_look
 from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, Drawing, draw
 from training.miniature.drawing.scenery import BACKDROPS, GROUNDS, TIMES
 from training.miniature.prepare import stack
-from training.miniature.training import Average, Dice, Run, descend, learning_rate, report, set_rate
+from training.miniature.training import (
+    Average,
+    Run,
+    StepRandom,
+    descend,
+    learning_rate,
+    report,
+    set_rate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +57,7 @@ VALUES: dict[str, list[str | None]] = {
     "facing": [None, "left", "right"],
     "look": [PLAIN, *LOOKS],
 }
-# Colours cannot be told in a look that repaints them.
+# The colours are not known in a look that repaints them.
 OF_PLAIN = ("color", "second", "backdrop")
 IGNORED = -100
 
@@ -64,7 +72,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Sets:
-    """Pictures as uint8 (n, 3, height, width), `styled` beside their `plain` twins."""
+    """Pictures as uint8 (n, 3, height, width), `styled` beside their `plain` versions."""
 
     plain: Tensor
     styled: Tensor
@@ -184,11 +192,11 @@ class EncoderTrainer:
             self.run.average.swap()
 
     def _step(self, step: int) -> float:
-        options, dice = self.options, Dice.of(5, step)
+        options, rng = self.options, StepRandom.of(5, step)
         rate = learning_rate(step, options.steps, peak=options.rate, warmup=50, flat=0.3)
         set_rate(self.optimizer, rate)
-        pictures, labels = self._batch(dice)
-        logits = self.encoder(as_input(augmented(pictures, dice)))
+        pictures, labels = self._batch(rng)
+        logits = self.encoder(as_input(augmented(pictures, rng)))
         losses = [
             functional.cross_entropy(logits[name], labels[:, at], ignore_index=IGNORED)
             for at, name in enumerate(VALUES)
@@ -198,31 +206,31 @@ class EncoderTrainer:
         descend(loss, self.optimizer, self.encoder.parameters())
         return float(loss.detach())
 
-    def _batch(self, dice: Dice) -> tuple[Tensor, Tensor]:
+    def _batch(self, rng: StepRandom) -> tuple[Tensor, Tensor]:
         """Return pictures in 0..1 and labels: 2 of 5 plain, the rest with some of their look."""
-        plain = dice.below(len(self.sets.plain), self.options.batch * 2 // 5)
-        styled = dice.below(len(self.sets.styled), self.options.batch - len(plain))
-        twins = self.sets.plain[styled].float()
-        share = 0.45 + 0.7 * dice.uniform(len(styled), 1, 1, 1)
-        mixed = twins + share * (self.sets.styled[styled].float() - twins)
+        plain = rng.below(len(self.sets.plain), self.options.batch * 2 // 5)
+        styled = rng.below(len(self.sets.styled), self.options.batch - len(plain))
+        plain_versions = self.sets.plain[styled].float()
+        share = 0.45 + 0.7 * rng.uniform(len(styled), 1, 1, 1)
+        mixed = plain_versions + share * (self.sets.styled[styled].float() - plain_versions)
         pictures = torch.cat([self.sets.plain[plain].float(), mixed]).div(255).clamp(0, 1)
         return pictures, torch.cat([self.sets.plain_labels[plain], self.sets.styled_labels[styled]])
 
 
-def augmented(pictures: Tensor, dice: Dice) -> Tensor:
+def augmented(pictures: Tensor, rng: StepRandom) -> Tensor:
     """Return pictures a little moved, blurred, tinted and noisy, as a weak base renders them."""
     side = pictures.shape[-1]
-    kept = side - int(dice.below(side // 9, 1))
-    top, left = (int(value) for value in dice.below(side - kept + 1, 2))
+    kept = side - int(rng.below(side // 9, 1))
+    top, left = (int(value) for value in rng.below(side - kept + 1, 2))
     pictures = pictures[..., top : top + kept, left : left + kept]
     soft = functional.interpolate(
         functional.avg_pool2d(pictures, 2), pictures.shape[-2:], mode="bilinear"
     )
     count = len(pictures)
-    blurred = dice.uniform(count, 1, 1, 1) * (dice.uniform(count, 1, 1, 1) < 0.5)
+    blurred = rng.uniform(count, 1, 1, 1) * (rng.uniform(count, 1, 1, 1) < 0.5)
     pictures = pictures + blurred * (soft - pictures)
-    pictures = pictures * (0.92 + 0.16 * dice.uniform(count, 3, 1, 1))
-    noise = 0.05 * dice.uniform(count, 1, 1, 1) * dice.normal(*pictures.shape)
+    pictures = pictures * (0.92 + 0.16 * rng.uniform(count, 3, 1, 1))
+    noise = 0.05 * rng.uniform(count, 1, 1, 1) * rng.normal(*pictures.shape)
     return (pictures + noise).clamp(0, 1)
 
 
@@ -238,9 +246,9 @@ def accuracies(encoder: Encoder, sets: Sets) -> list[str]:
         named = {name: torch.cat([part[name] for part in parts]).argmax(1) for name in VALUES}
         shares = []
         for at, name in enumerate(VALUES):
-            said = labels[:, at] != IGNORED
-            if bool(said.any()):
-                right = (named[name] == labels[:, at])[said].float().mean()
+            labelled = labels[:, at] != IGNORED
+            if bool(labelled.any()):
+                right = (named[name] == labels[:, at])[labelled].float().mean()
                 shares.append(f"{name} {float(right):.3f}")
         lines.append(f"{title}: {', '.join(shares)}")
     return lines

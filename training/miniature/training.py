@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Dice:
-    """The two random sources of one step."""
+class StepRandom:
+    """The random numbers of one step, for texts (``words``) and for tensors."""
 
     words: Random
     numbers: torch.Generator
 
     @classmethod
-    def of(cls, seed: int, step: int) -> Dice:
+    def of(cls, seed: int, step: int) -> StepRandom:
         """Return the sources of that step of a run."""
         words = Random(f"{seed}:{step}")  # noqa: S311 - pictures, not secrets
         return cls(words, torch.Generator().manual_seed(seed * 1_000_003 + step))

@@ -231,7 +231,7 @@ SEARCH = [
 ]
 
 
-class _CardIn(Input):
+class CardIn(Input):
     """Fields of an adapter's card."""
 
     title = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["title"])
@@ -249,17 +249,25 @@ class _CardIn(Input):
     access = Choice(choices=Access.choices, required=False)
 
 
-class AdapterIn(_CardIn):
-    """Input for a new adapter."""
+class NewIn(Input):
+    """Name of something new, and its owner: by default the caller."""
 
     name = serializers.CharField(max_length=2 * MAX_NAME, trim_whitespace=False)
     owner = serializers.CharField(required=False, max_length=2 * MAX_NAME)
 
 
-class AdapterPatchIn(_CardIn):
-    """Changes; a new name leaves a redirect behind."""
+class RenameIn(Input):
+    """A new name, which leaves a redirect behind."""
 
     name = serializers.CharField(required=False, max_length=2 * MAX_NAME, trim_whitespace=False)
+
+
+class AdapterIn(CardIn, NewIn):
+    """Input for a new adapter."""
+
+
+class AdapterPatchIn(CardIn, RenameIn):
+    """Changes; a new name leaves a redirect behind."""
 
 
 class Adapters(Endpoint):

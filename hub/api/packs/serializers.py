@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any, cast
@@ -19,7 +19,6 @@ from previews.packs.selectors import covers_of as pack_covers_of
 from previews.packs.selectors import sheets_of
 from previews.packs.settings import Settings
 from registry.models import (
-    Adapter,
     LookKind,
     Maturity,
     Output,
@@ -35,7 +34,7 @@ from registry.models import (
 )
 from registry.packs import parts as pack_parts
 from registry.packs import selectors as pack_selectors
-from registry.packs.parts import Part, PartState
+from registry.packs.parts import Part, PartState, variants_of
 
 #: Versions in the document of a pack; ``/versions`` lists all.
 MAX_VERSIONS = 100
@@ -54,27 +53,14 @@ def context_of(request: Any, packs: Iterable[Pack], version: PackVersion | None 
     variants = [variant for one in shown for variant in one.variants.all()]
     parts = pack_parts.parts_for(request.user, variants)
     own = pack_covers_of(request.user, packs)
-    without = (_first_adapter(pack, parts) for pack in packs if pack.pk not in own)
-    adapters = {adapter.pk: adapter for adapter in without if adapter is not None}
+    without = [one.latest_version for one in packs if one.pk not in own]
+    first = (pack_parts.first_adapter(one, parts) for one in without)
+    adapters = {adapter.pk: adapter for adapter in first if adapter is not None}
     found = {"request": request, "parts": parts, "covers": covers_of(adapters.values())}
     if version is not None:
         rating = pack_parts.rating_of(version.pack, chain.from_iterable(parts.values()))
         found["sheets"] = sheets_of(request.user, version, rating)
     return {**found, "pack_covers": own}
-
-
-def _first_adapter(pack: Pack, parts: Mapping[int, Sequence[Part]]) -> Adapter | None:
-    """Return the adapter of the first part that the viewer can download."""
-    for variant in variants_of(pack.latest_version):
-        for part in parts.get(variant.pk, ()):
-            if part.is_at_hand:
-                return part.row.adapter_version.adapter
-    return None
-
-
-def variants_of(version: PackVersion | None) -> list[PackVariant]:
-    """Return the variants of a version, in order."""
-    return list(version.variants.all()) if version is not None else []
 
 
 def _place(pack: Pack) -> str:
@@ -224,8 +210,8 @@ class PackVariantOut(PackVariantBriefOut):
         written = self._written(variant)["parts"]
         found = self.context["parts"].get(variant.pk, ())
         return [
-            part_document(part, said, self.context)
-            for part, said in zip(found, written, strict=True)
+            part_document(part, fields, self.context)
+            for part, fields in zip(found, written, strict=True)
         ]
 
     @extend_schema_field(BasePreviewsOut(allow_null=True))
@@ -320,7 +306,7 @@ class PackOut(serializers.Serializer[Pack]):
         own = self.context["pack_covers"].get(pack.pk)
         if own is not None:
             return absolute(self.context, own.url)
-        adapter = _first_adapter(pack, self.context["parts"])
+        adapter = pack_parts.first_adapter(pack.latest_version, self.context["parts"])
         if adapter is None:
             return None
         cover = cover_document(adapter, self.context["covers"].get(adapter.pk), self.context)

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, Link
+from hub.api.base import Input, Link
 from hub.api.packs.views import PackEndpoint
-from hub.api.previews.tryouts import LOOK_AGAIN_S
+from hub.api.previews.tryouts import TryoutEndpoint
 from hub.http.callers import address_of
-from previews.models import RenderState, Tryout
+from previews.models import RenderState
 from previews.pictures.selectors import Picture
 from previews.render.recipe import MAX_PROMPT_CHARACTERS, MAX_SEED
 from previews.tryouts import packs as pack_tryouts
@@ -86,22 +86,11 @@ class PackTryOut(serializers.Serializer[TryoutStatus]):
         return {name: value for name, value in document.items() if not absent.get(name)}
 
 
-class _Answering(Endpoint):
-    """Mixin of views that answer with a try-out of a pack."""
-
-    def tryout_answer(self, tryout: Tryout, *, status: int = 200) -> Response:
-        """Return a try-out, with ``Retry-After`` while it is unfinished."""
-        found = selectors.shown(tryout)
-        response = self.answer(PackTryOut, found, status=status)
-        if found.is_open:
-            response["Retry-After"] = str(LOOK_AGAIN_S[RenderState(found.previews.state)])
-        return response
-
-
-class PackTry(PackEndpoint, _Answering):
+class PackTry(PackEndpoint, TryoutEndpoint):
     """Trying a pack."""
 
     is_open = True
+    document = PackTryOut
 
     @extend_schema(
         operation_id="packs_try",
@@ -136,10 +125,11 @@ class PackTry(PackEndpoint, _Answering):
         return response
 
 
-class PackTryoutView(_Answering):
+class PackTryoutView(TryoutEndpoint):
     """One try-out of a pack."""
 
     is_open = True
+    document = PackTryOut
 
     @extend_schema(operation_id="packs_tryout_get", tags=["packs"], responses=PackTryOut)
     def get(self, _request: Request, key: UUID) -> Response:

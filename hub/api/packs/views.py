@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hub.api.adapters.views import CardIn, NewIn, RenameIn
 from hub.api.base import (
     PAGING,
     Choice,
     Endpoint,
-    Input,
     PageQuery,
     paged,
     paging,
@@ -25,8 +25,7 @@ from hub.api.packs.serializers import PackDetailOut, PackOut, context_of
 from hub.api.versions.views import REASON_EXAMPLE, WithdrawIn
 from lorary.anatomy import FAMILIES
 from registry.adapters import selectors as adapter_selectors
-from registry.adapters.services import MAX_TAGS
-from registry.models import LookKind, Maturity, Output, Pack, Visibility
+from registry.models import LookKind, Output, Pack
 from registry.names import MAX_NAME
 from registry.packs import selectors as pack_selectors
 from registry.packs import services as packs
@@ -61,33 +60,22 @@ SEARCH = [
 ]
 
 
-class _PackCardIn(Input):
+class _PackCardIn(CardIn):
     """Fields of a pack's card."""
 
-    title = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["title"])
     kind = Choice(choices=LookKind.choices, required=False)
-    summary = serializers.CharField(required=False, allow_blank=True, max_length=LIMITS["summary"])
     card = serializers.CharField(
         required=False, allow_blank=True, max_length=LIMITS["card"], help_text="Markdown."
     )
-    tags = serializers.ListField(
-        child=serializers.CharField(max_length=48), required=False, max_length=MAX_TAGS
-    )
-    maturity = Choice(choices=Maturity.choices, required=False)
-    visibility = Choice(choices=Visibility.choices, required=False)
+    licence = access = None  # type: ignore[assignment]  # how a serializer drops what it inherits
 
 
-class PackIn(_PackCardIn):
+class PackIn(_PackCardIn, NewIn):
     """Input for a new pack."""
 
-    name = serializers.CharField(max_length=2 * MAX_NAME, trim_whitespace=False)
-    owner = serializers.CharField(required=False, max_length=2 * MAX_NAME)
 
-
-class PackPatchIn(_PackCardIn):
+class PackPatchIn(_PackCardIn, RenameIn):
     """Changes; a new name leaves a redirect behind."""
-
-    name = serializers.CharField(required=False, max_length=2 * MAX_NAME, trim_whitespace=False)
 
 
 class PackEndpoint(Endpoint):

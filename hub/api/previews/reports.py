@@ -12,8 +12,9 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Link, ProgressOut
 from hub.api.previews.serializers import SideOut
-from previews.models import Report, ReportPart, ReportPicture, ReportState
+from previews.models import Report, ReportPart, ReportState
 from previews.reports import selectors
+from previews.reports.selectors import Measured
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.versions import selectors as version_selectors
@@ -51,11 +52,11 @@ class FiguresOut(serializers.Serializer[dict[str, Any]]):
     method = serializers.IntegerField(help_text="Version of the measures.")
 
 
-class ReportPictureOut(serializers.Serializer[ReportPicture]):
+class ReportPictureOut(serializers.Serializer[Measured]):
     """A picture that the figures are measured from; at strength 0 it is without the adapter."""
 
     id = serializers.IntegerField()
-    url = Link(lambda one: f"/media/reports/{one.pk}.png", help_text="PNG with its recipe.")
+    url = Link(lambda one: one.path, help_text="PNG with its recipe.")
     part = serializers.ChoiceField(
         choices=ReportPart.choices,
         help_text="`look`: with trigger words; `plain`: without them; `unrelated`: other prompts.",
@@ -94,8 +95,7 @@ class ReportOut(serializers.Serializer[Report]):
     @extend_schema_field(ProgressOut)
     def get_progress(self, report: Report) -> dict[str, int]:
         """Return the number of pictures done and in total."""
-        total = sum(_count(report.recipe[name]) for name in ("look", "others"))
-        return {"done": len(self.context["pictures"]), "total": total}
+        return {"done": len(self.context["pictures"]), "total": report.total}
 
     @extend_schema_field(FiguresOut(allow_null=True))
     def get_figures(self, report: Report) -> dict[str, Any] | None:
@@ -114,12 +114,6 @@ class ReportOut(serializers.Serializer[Report]):
         return list(
             ReportPictureOut(self.context["pictures"], many=True, context=self.context).data
         )
-
-
-def _count(recipe: dict[str, Any]) -> int:
-    """Return the number of pictures of a recipe's document."""
-    prompts, seeds, strengths = (len(recipe[name]) for name in ("prompts", "seeds", "strengths"))
-    return prompts * seeds * strengths
 
 
 class VersionReport(Endpoint):

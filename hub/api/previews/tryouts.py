@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
@@ -33,9 +33,6 @@ from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from previews.tryouts.requests import MAX_LAYERS, TryoutRequest
 from registry.models import User, Version
-
-#: Value of ``Retry-After`` in seconds, by state.
-LOOK_AGAIN_S = {RenderState.QUEUED: 2, RenderState.RUNNING: 1, RenderState.WAITING: 15}
 
 _OUTSIDE = format_lazy(_("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}")
 
@@ -133,19 +130,21 @@ def _layer(user: User, layer: dict[str, Any]) -> tuple[Version, float]:
     return version, version.dial if layer["strength"] is None else layer["strength"]
 
 
-class _Answering(Endpoint):
-    """Mixin of views that answer with a try-out."""
+class TryoutEndpoint(Endpoint):
+    """Base of views that answer with a try-out; ``document`` is its serializer."""
+
+    document: ClassVar[type[serializers.Serializer[Any]]] = TryoutOut
 
     def tryout_answer(self, tryout: Tryout, *, status: int = 200) -> Response:
         """Return a try-out, with ``Retry-After`` while it is unfinished."""
         found = selectors.shown(tryout)
-        response = self.answer(TryoutOut, found, status=status)
+        response = self.answer(self.document, found, status=status)
         if found.is_open:
-            response["Retry-After"] = str(LOOK_AGAIN_S[RenderState(found.previews.state)])
+            response["Retry-After"] = str(found.look_again_s)
         return response
 
 
-class Tryouts(_Answering):
+class Tryouts(TryoutEndpoint):
     """The caller's try-outs."""
 
     @extend_schema(
@@ -194,7 +193,7 @@ class Tryouts(_Answering):
         return response
 
 
-class TryoutView(_Answering):
+class TryoutView(TryoutEndpoint):
     """One try-out."""
 
     @extend_schema(operation_id="tryouts_get", tags=["tryouts"], responses=TryoutOut)
@@ -209,7 +208,7 @@ class TryoutView(_Answering):
         return Response(status=204)
 
 
-class TryoutShare(_Answering):
+class TryoutShare(TryoutEndpoint):
     """Sharing of a try-out."""
 
     @extend_schema(

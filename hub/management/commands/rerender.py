@@ -1,38 +1,44 @@
-"""``manage.py rerender``: renders previews with outdated recipes again."""
+"""``manage.py rerender``: renders previews and cover sheets with outdated recipes again."""
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.options import adapter_named
+from hub.management.options import adapter_named, pack_named
 from hub.management.progress import Help, report_step
 from lorary.anatomy import FAMILIES
+from previews.packs import rerender as packs
 from previews.render import RenderError
 from previews.renders import rerender
 from previews.renders.rerender import Outdated, Rerendered
+from registry.models import PackVersion
 
 EPILOG = """\
 A version is rendered again if its latest pictures were made with another recipe than it would get
 now, because the renderer, the entry of its base in the bases file, prompts or trigger words
 changed. These renders come after all other work, and the old pictures stay until the new ones are
 ready. Versions without an available base model, and those with a render in progress, are skipped.
-Run it as often as you like: no render is started twice.
+The same goes for the cover sheets of packs. Run it as often as you like: no render is started
+twice.
 
 Example: manage.py rerender --family sdxl --dry-run
 """
 
 
 class Command(BaseCommand):
-    help = "Render previews again that were made with an outdated recipe. Repeatable."
+    help = "Render previews and cover sheets again that an outdated recipe made. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help
-        parser.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
+        one = parser.add_mutually_exclusive_group()
+        one.add_argument("--adapter", metavar="OWNER/NAME", help="its versions only")
+        one.add_argument("--pack", metavar="OWNER/NAME", help="its versions only")
         parser.add_argument("--family", default="", metavar="ID", help="one base model only")
         parser.add_argument(
             "--dry-run", action="store_true", help="only print what would be rendered"
@@ -46,11 +52,20 @@ class Command(BaseCommand):
             msg = f"There is no base model “{family}”. Known are: {', '.join(FAMILIES)}."
             raise CommandError(msg)
         adapter = adapter_named(options["adapter"]) if options["adapter"] else None
-        progress = _silent if options["json"] else partial(report_step, "versions")
+        pack = pack_named(options["pack"]) if options["pack"] else None
+        common = {"family": family, "is_dry": is_dry}
+        found = []
         try:
-            result = rerender.run(adapter=adapter, family=family, is_dry=is_dry, progress=progress)
+            if pack is None:
+                about = _progress("versions", **options)
+                found.append(rerender.run(adapter=adapter, progress=about, **common))
+            if adapter is None:
+                about = _progress("versions of packs", **options)
+                found.append(packs.run(pack=pack, progress=about, **common))
         except RenderError as error:
             raise CommandError(str(error)) from error
+        begun = [one for each in found for one in each.begun]
+        result = Rerendered(sum(each.looked_at for each in found), begun)
         if options["json"]:
             self.stdout.write(json.dumps(_document(result, is_dry=is_dry), ensure_ascii=False))
             return
@@ -69,12 +84,24 @@ class Command(BaseCommand):
         )
 
 
+def _progress(noun: str, *, json: bool, **_options: Any) -> Callable[[int, int], None]:
+    return _silent if json else partial(report_step, noun)
+
+
 def _silent(_done: int, _total: int) -> None:
     """Report nothing."""
 
 
 def _name(found: Outdated) -> str:
-    return f"{found.version.adapter.full_name} {found.version.name}"
+    return " ".join(_place(found).values())
+
+
+def _place(found: Outdated) -> dict[str, str]:
+    version = found.version
+    if isinstance(version, PackVersion):
+        name = f"packs/{version.pack.full_name}"
+        return {"pack": name, "version": version.name, "variant": found.variant}
+    return {"adapter": version.adapter.full_name, "version": version.name}
 
 
 def _document(result: Rerendered, *, is_dry: bool) -> dict[str, Any]:
@@ -83,8 +110,7 @@ def _document(result: Rerendered, *, is_dry: bool) -> dict[str, Any]:
         "looked_at": result.looked_at,
         "rendered_again": [
             {
-                "adapter": found.version.adapter.full_name,
-                "version": found.version.name,
+                **_place(found),
                 "base": found.base,
                 "pictures": found.pictures,
                 "changes": list(found.changes),

@@ -137,7 +137,7 @@ def adapter_gone(request: HttpRequest, adapter: Adapter) -> HttpResponse:
     with_it = [row for row in rows if row.withdrawn_reason == adapter.withdrawn_reason]
     last = max(with_it, key=lambda row: row.withdrawn_at or row.created_at, default=None)
     family = _family(versions)
-    context = {"adapter": adapter, "versions": versions, "family": family, "last": last}
+    context = {"adapter": adapter, "versions": versions, "family": family, "gone": last}
     return render(request, "adapter/adapter_withdrawn.html", context, status=410)
 
 

@@ -49,9 +49,8 @@ def show(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return render(request, "adapter/page.html", context)
     context |= _of_version(request, adapter, version, listing)
     if version.state == VersionState.WITHDRAWN:
-        return render(
-            request, "adapter/version_withdrawn.html", {**context, "asked": wanted}, status=410
-        )
+        context |= {"asked": wanted, "gone": version, "family": version.family}
+        return render(request, "adapter/version_withdrawn.html", context, status=410)
     response = render(request, "adapter/page.html", context)
     if is_public(version) and is_anonymous(request):
         response.headers["Cache-Control"] = REVALIDATE

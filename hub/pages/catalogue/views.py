@@ -18,7 +18,7 @@ from hub.pages.adapters.content_rating import SHOW, asked_level, is_blurred, lev
 from hub.pages.catalogue import filters
 from hub.pages.catalogue.cards import Card, cards_of
 from hub.pages.catalogue.checkpoint import Choice, choice_of
-from hub.pages.packs.looks import choice_of_looks
+from hub.pages.packs.tryout_form import home_form
 from hub.pages.pictures.strength_slider import Frame, sweep_of
 from previews.covers.selectors import covers_of
 from previews.renders.selectors import previews_of
@@ -71,7 +71,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "lead": lead,
         "below": sweep or lead,
         "total": sum(number for _kind, number in found["kind"].values),
-        "looks": choice_of_looks(request),
+        "looks": home_form(request),
         "tries": [tag for tag, _count in found["tag"].values[:3]],
     }
     return render(request, "pages/home.html", context)

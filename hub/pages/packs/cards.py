@@ -111,7 +111,7 @@ def pack_cards(request: HttpRequest, packs: Sequence[Pack], *, after: int = 0) -
         packs: The packs.
         after: Number of packs on the pages before.
     """
-    variants = {pack.pk: _variants(pack.latest_version) for pack in packs}
+    variants = {pack.pk: pack_parts.variants_of(pack.latest_version) for pack in packs}
     every = [variant for found in variants.values() for variant in found]
     parts = pack_parts.parts_for(request.user, every)
     covers = _covers(request, packs, variants, parts)
@@ -141,20 +141,13 @@ def _covers(
             alt = _("Picture with %(title)s") % {"title": pack.display_title}
             blur, reveal = (picture.placeholder, level.value) if is_veiled else ("", "")
             found[pack.pk] = PackCover(picture, alt, blur, reveal)
-    lead = {pk: _first(each, parts) for pk, each in variants.items() if pk not in rendered}
+    lead = {
+        pack.pk: pack_parts.first_adapter(pack.latest_version, parts)
+        for pack in packs
+        if pack.pk not in rendered
+    }
     cards = covers_of(request, (adapter for adapter in lead.values() if adapter is not None))
     return found | {pk: cards[one.pk] for pk, one in lead.items() if one is not None}
-
-
-def _variants(version: PackVersion | None) -> list[PackVariant]:
-    return list(version.variants.all()) if version is not None else []
-
-
-def _first(variants: Iterable[PackVariant], parts: Mapping[int, Sequence[Part]]) -> Adapter | None:
-    """Return the adapter of the first part that the viewer sees."""
-    every = (part for variant in variants for part in parts[variant.pk] if part.is_at_hand)
-    found = next(every, None)
-    return found.row.adapter_version.adapter if found is not None else None
 
 
 def covers_of(request: HttpRequest, adapters: Iterable[Adapter]) -> dict[int, Card]:
@@ -194,7 +187,7 @@ def _made_for(variant: PackVariant) -> str:
     return family
 
 
-def variants_of(version: PackVersion, parts: Mapping[int, Sequence[Part]]) -> list[ShownVariant]:
+def shown_variants(version: PackVersion, parts: Mapping[int, Sequence[Part]]) -> list[ShownVariant]:
     """Return the variants of a version with their parts for the viewer.
 
     Args:
@@ -217,7 +210,9 @@ def _variant(version: PackVersion, variant: PackVariant, parts: Sequence[Part]) 
         after=after,
         negative=written["negative"],
         settings=tuple(_settings(written)),
-        parts=tuple(_part(part, said) for part, said in zip(parts, written["parts"], strict=True)),
+        parts=tuple(
+            _part(part, fields) for part, fields in zip(parts, written["parts"], strict=True)
+        ),
         missing=missing,
         pull=f"{pull} --partial --to loras" if missing else f"{pull} --to loras",
         tools=tuple(tool_lines(version, variant)) if missing < len(parts) else (),

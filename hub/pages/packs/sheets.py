@@ -11,16 +11,21 @@ from django.utils.translation import gettext as _
 
 from hub.pages.adapters.content_rating import rating_at
 from hub.pages.labels import family_label
-from previews.models import OPEN_STATES
-from previews.packs.selectors import DrawnSheet, drawn_sheets_of, sheets_of
+from hub.pages.pictures.reports import Panel, panel_of_sheet
+from previews import worker_bases
+from previews.models import OPEN_STATES, RenderState
+from previews.packs.selectors import DrawnSheet, drawn_sheets_of, reports_of, sheets_of
 from previews.pictures.selectors import Picture
+from previews.renders.contact_sheets import jobs_of
+from previews.renders.messages import no_renderer
 from previews.renders.selectors import NONE, Previews
-from registry.models import Output
+from registry.models import JobState, Output
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from registry.models import Maturity, PackVariant, PackVersion
+    from previews.models import Report
+    from registry.models import Job, Maturity, PackVariant, PackVersion
     from registry.packs.parts import Part
 
 #: Seconds between refreshes while sheets are rendered.
@@ -41,11 +46,18 @@ class ShownSheet:
     """The cover sheet of a variant, and how far it is.
 
     Attributes:
+        name: The name of the variant.
         title: The base model and the output of the variant.
         drawn: The contact sheet; None until it is made.
         pairs: Each subject without and with the pack; those that exist.
+        is_renewal: Whether drawn and pairs are those of an earlier render.
+        is_drawing: Whether the contact sheet is being drawn.
+        undrawn: Why the contact sheet could not be drawn, empty if it was not tried.
+        unserved: Why it cannot be rendered again now, empty if it can or need not.
+        report: The look report; None while it is not begun.
     """
 
+    name: str
     title: str
     is_film: bool
     state: str
@@ -54,11 +66,30 @@ class ShownSheet:
     total: int
     drawn: DrawnSheet | None
     pairs: list[list[Shot]]
+    is_renewal: bool
+    is_drawing: bool
+    undrawn: str
+    unserved: str
+    report: Panel | None
 
     @property
     def is_open(self) -> bool:
         """Whether it is still rendered."""
         return self.state in OPEN_STATES
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it can be rendered or drawn again."""
+        return self.state == RenderState.FAILED or bool(self.undrawn)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Contact sheets, the jobs that draw them and look reports by the id of the render."""
+
+    drawn: Mapping[int, DrawnSheet]
+    jobs: Mapping[int, Job]
+    reports: Mapping[int, Report]
 
 
 def sheets_context(
@@ -77,38 +108,46 @@ def sheets_context(
         rating: That of the pack.
     """
     found = sheets_of(request.user, version, rating)
-    drawn = drawn_sheets_of(one.render_id or 0 for one in found.values() if one.sheets)
+    ids = [one.shown_id for one in found.values() if one.shown_id is not None]
+    about = _About(drawn_sheets_of(ids), jobs_of(ids), reports_of(ids))
     shown = [
-        _sheet(variant, found.get(variant.name, Previews()), drawn, version.pack.display_title)
+        _sheet(variant, found.get(variant.name, Previews()), about)
         for variant in version.variants.all()
         if variant.name in found or all(part.is_at_hand for part in parts[variant.pk])
     ]
     pictures = [picture for one in found.values() for picture in one.images]
     return {
         "sheets": shown,
-        "sheets_poll_s": POLL_S if any(one.is_open or _is_undrawn(one) for one in shown) else 0,
+        "sheets_poll_s": POLL_S if any(one.is_open or one.is_drawing for one in shown) else 0,
         "pictures_rating": rating_at(request, version.pack, rating, pictures=pictures),
         "has_pictures": bool(pictures),
     }
 
 
-def _is_undrawn(sheet: ShownSheet) -> bool:
-    return sheet.state == "ready" and bool(sheet.pairs) and sheet.drawn is None
-
-
-def _sheet(
-    variant: PackVariant, found: Previews, drawn: dict[int, DrawnSheet], title: str
-) -> ShownSheet:
+def _sheet(variant: PackVariant, found: Previews, about: _About) -> ShownSheet:
     is_film = variant.output == Output.VIDEO
+    shown = found.shown_id or 0
+    drawn = about.drawn.get(shown)
+    job = about.jobs.get(shown) if drawn is None else None
+    is_undrawn = job is not None and job.state in {JobState.FAILED, JobState.CANCELLED}
+    report = about.reports.get(shown)
+    is_failed = found.state == RenderState.FAILED
+    is_served = not is_failed or bool(worker_bases.base_for(variant.family, variant.output))
     return ShownSheet(
+        name=variant.name,
         title=" · ".join([family_label(variant.family), str(Output(variant.output).label)]),
         is_film=is_film,
         state=found.state,
         reason=found.reason if found.state != NONE else _not_yet(variant),
         done=found.done,
         total=found.total,
-        drawn=drawn.get(found.render_id or 0),
-        pairs=list(_pairs(found.images, title)),
+        drawn=drawn,
+        pairs=list(_pairs(found.images, variant.version.pack.display_title)),
+        is_renewal=found.is_renewal,
+        is_drawing=job is not None and not is_undrawn and job.state != JobState.DONE,
+        undrawn=(job.reason or _("It was cancelled.")) if job and is_undrawn else "",
+        unserved="" if is_served else no_renderer(variant.family),
+        report=panel_of_sheet(report, variant.family) if report is not None else None,
     )
 
 

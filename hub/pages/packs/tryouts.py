@@ -17,9 +17,9 @@ from hub.http.callers import address_of
 from hub.http.cross_site import protect_sessions
 from hub.http.problems import status_of
 from hub.pages.adapters.content_rating import Rating, rating_at
-from hub.pages.packs.asked import history, keys_of, remember
-from hub.pages.packs.looks import field_of
+from hub.pages.packs.tryout_form import form_of_pack
 from hub.pages.packs.views import pack_of
+from hub.pages.packs.visitor_tryouts import history, keys_of, remember
 from previews.models import Tryout
 from previews.render.recipe import MAX_SEED
 from previews.tryouts import packs as pack_tryouts
@@ -41,13 +41,11 @@ from registry.models import Output, Pack, PackVariant, PackVersion
 from registry.packs import parts as pack_parts
 from registry.packs import selectors as pack_selectors
 
-#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
-POLL_S = {"queued": 1, "running": 1, "waiting": 15}
 #: Errors that are shown at the form.
 _SHOWN = (Forbidden, Invalid, RateLimited, StateConflict, Unauthenticated)
 
 
-class TryForm(forms.Form):
+class SentForm(forms.Form):
     """What the form sends; services check the texts."""
 
     pack = forms.CharField(max_length=200)
@@ -62,7 +60,7 @@ class TryForm(forms.Form):
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
     """Request a picture; a script gets the result, others are sent to its page."""
-    form = TryForm(request.POST)
+    form = SentForm(request.POST)
     if not form.is_valid():
         faults = [str(fault) for found in form.errors.values() for fault in found]
         raise Invalid(" ".join(faults), fields=form.errors)
@@ -107,7 +105,7 @@ def _refused(
     }
     if not _is_scripted(request):
         prompt = request.POST.get("prompt", "")
-        context["field"] = field_of(request, pack, variants, prompt=prompt)
+        context["form"] = form_of_pack(request, pack, variants, prompt=prompt)
         context |= history(request)
     template = "packs/try/result.html" if _is_scripted(request) else "packs/try/page.html"
     response = render(request, template, context, status=status_of(error))
@@ -142,7 +140,7 @@ def _result(request: HttpRequest, found: TryoutStatus) -> dict[str, Any]:
         "version": version,
         "variant": variant,
         "video": _video_beside(variant, variants),
-        "poll_s": POLL_S.get(found.previews.state, 0),
+        "poll_s": found.look_again_s,
         "is_mine": is_mine,
         "is_partial": len(found.layers) < len(parts),
         "is_link": tryout.user_id is None or tryout.is_shared,
@@ -188,7 +186,7 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
     found = selectors.shown(selectors.of_pack(request.user, key))
     context = {**_result(request, found), **history(request)}
     pack, version = context["pack"], context["version"]
-    context["field"] = field_of(
+    context["form"] = form_of_pack(
         request,
         pack,
         list(version.variants.all()),
@@ -227,8 +225,8 @@ def act(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
 
 def _remove(request: HttpRequest, key: UUID) -> HttpResponse:
     tryout = selectors.of_pack(request.user, key)
-    has_asked = key in keys_of(request)
-    pack_tryouts.remove(actor=request.user, key=key, has_asked=has_asked)
+    is_own = key in keys_of(request)
+    pack_tryouts.remove(actor=request.user, key=key, is_own=is_own)
     if _is_scripted(request):
         context = {"is_apart": True, **history(request)}
         return render(request, "packs/try/answer.html", context)

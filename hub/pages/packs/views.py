@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from hub.pages.packs.asked import history
-from hub.pages.packs.cards import covers_of, pack_cards, variants_of
-from hub.pages.packs.looks import field_of
+from hub.pages.packs.cards import covers_of, pack_cards, shown_variants
 from hub.pages.packs.sheets import sheets_context
+from hub.pages.packs.tryout_form import form_of_pack
+from hub.pages.packs.visitor_tryouts import history
 from hub.pages.versioned.takedowns import may_withdraw
 from registry.cards import markdown
 from registry.errors import Moved
@@ -145,21 +145,21 @@ def _of_version(
     every = [part for found in parts.values() for part in found]
     at_hand = [part for part in every if part.is_at_hand]
     adapters = (part.row.adapter_version.adapter for part in at_hand)
-    is_told = is_writable and pack.visibility != Visibility.PRIVATE
+    is_shared = is_writable and pack.visibility != Visibility.PRIVATE
     latest = pack.latest_version
     is_latest = latest is not None and latest.pk == version.pk
     rating = pack_parts.rating_of(pack, every)
     tried = [one for one in rows if any(part.is_at_hand for part in parts[one.pk])]
-    field = field_of(request, pack, tried, version=None if is_latest else version)
+    form = form_of_pack(request, pack, tried, version=None if is_latest else version)
     return {
         **history(request),
         **sheets_context(request, version, parts, rating),
-        "field": field if tried else None,
+        "form": form if tried else None,
         "version": version,
-        "variants": variants_of(version, parts),
+        "variants": shown_variants(version, parts),
         "covers": list(covers_of(request, adapters).values()),
         "missing": len(every) - len(at_hand),
-        "hidden": len(at_hand) - _at_hand_for_strangers(rows) if is_told else 0,
+        "hidden": len(at_hand) - _at_hand_for_strangers(rows) if is_shared else 0,
         "rating": rating,
         "newer": None if is_latest else latest,
         "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"

@@ -180,7 +180,7 @@ def report_picture(request: HttpRequest, picture_id: int) -> HttpResponseBase:
     """Send a picture of a look report."""
     rows = ReportPicture.objects.select_related("blob", "report")
     found = rows.filter(pk=picture_id).first()
-    if found is None:
+    if found is None or found.report.version_id is None:  # reports of packs have no own pictures
         raise NotFound(_("There is no such picture."))
     version = _shown(viewer_of(request), found.report.version_id)
     return send_picture(request, found.blob, "image/png", is_open=is_public(version))

@@ -26,6 +26,11 @@ FIELDS = (
     "prompt", "template", "negative", "seed", "width", "height", "steps", "guidance", "plain",
     "compare",
 )  # fmt: skip
+#: Those that can be long.
+TEXTS = ("prompt", "template", "negative")
+#: Longest query string of an address: the server refuses request lines of more than 4,094 bytes,
+#: and the page for signing in has the query encoded once more.
+MAX_QUERY = 2000
 AB, GRID = "ab", "xy"
 #: Value of ``y`` for a grid with one axis.
 NO_AXIS = "-"
@@ -110,6 +115,19 @@ class Mix:
         rest = {name: getattr(self, name) for name in ("mode", *axes, "q")}
         rest |= {name: self.fields.get(name, "") for name in FIELDS}
         return urlencode([*pairs, *((name, value) for name, value in rest.items() if value)])
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is too long for an address."""
+        return len(self.query) > MAX_QUERY
+
+    @property
+    def address(self) -> str:
+        """The state as the query string of an address: without its texts if it is too long."""
+        if not self.is_long:
+            return self.query
+        rest = {name: text for name, text in self.fields.items() if name not in TEXTS}
+        return replace(self, fields=rest).query
 
     def changed_by(self, do: Data) -> Mix:
         """Return the mix after a button: ``add``, ``drop`` or move a row ``up`` or ``down``.

@@ -29,8 +29,6 @@ from previews.tryouts.selectors import TryoutStatus
 from registry.accounts.permissions import require_user
 from registry.errors import LoraryError, NotFound, Unauthenticated
 
-#: Seconds between refreshes, by state; a try-out that waits for a worker changes rarely.
-POLL_S = {"queued": 2, "running": 1, "waiting": 15}
 #: States with a place in the queue.
 PLACED = {"queued", "running"}
 #: Minimum number of seconds between refreshes of the strip.
@@ -127,18 +125,21 @@ def mixer(request: HttpRequest) -> HttpResponse:
     mix = mixes.parse(data)
     has_verbs = any(name in data for name in _VERBS)
     is_sent = request.method == "POST"
-    is_search = bool(mix.q) and "do" not in data  # Enter in the search field
+    # Enter in the search field; what was searched before may still be in it.
+    is_search = mix.q not in ("", sent.get("searched", "")) and "do" not in data
     if is_sent and not has_verbs and not is_search and sent.get("do") != "search":
         return _pressed(request, mix, sent.get("do", ""))
     found = mixer_of(request.user, mix, data if has_verbs else None)
-    if (is_sent or has_verbs) and not found.faults:
+    if (is_sent or has_verbs) and not found.faults and not found.mix.is_long:
         return _redirect_to(found.mix)
-    return _page(request, found, status=400 if is_sent else 200)
+    return _page(request, found, status=400 if is_sent and found.faults else 200)
 
 
 def _pressed(request: HttpRequest, mix: Mix, do: str) -> HttpResponse:
     """Do what a button for the whole mix says: save it as a pack, or request its pictures."""
     if do == "pack":
+        if mix.is_long:
+            return _refuse_to_leave(request, mixer_of(request.user, mix, is_asked=True))
         return redirect(f"{reverse('mixer-pack')}?{mix.query}")
     if do == "fresh":
         mix = replace(mix, fields={**mix.fields, "seed": ""})
@@ -157,6 +158,8 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
             first = tryouts.create_group(actor=user, requests=wanted, mix=query)
             return redirect("tryout", first.key)
         except Unauthenticated:
+            if found.mix.is_long:
+                return _refuse_to_leave(request, found)
             place = f"{reverse('signin')}?{_next(found.mix)}"
             if "HX-Request" in request.headers:  # the session ended while the page was open
                 return HttpResponse(headers={"HX-Redirect": place})
@@ -171,6 +174,14 @@ def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
     return response
 
 
+def _refuse_to_leave(request: HttpRequest, found: Mixer) -> HttpResponse:
+    """Show the page again: the next one would lose texts that are too long for an address."""
+    text = _("Prompt, template and negative prompt are too long to be taken to the next page. "
+             "Shorten them.")  # fmt: skip
+    found.form.add_error(None, text)
+    return _page(request, found, status=400)
+
+
 def _next(mix: Mix) -> str:
     query = QueryDict(mutable=True)
     query["next"] = _address(mix)
@@ -178,7 +189,7 @@ def _next(mix: Mix) -> str:
 
 
 def _address(mix: Mix) -> str:
-    return f"{reverse('mixer')}?{mix.query}" if mix.query else reverse("mixer")
+    return f"{reverse('mixer')}?{mix.address}" if mix.address else reverse("mixer")
 
 
 def _redirect_to(mix: Mix) -> HttpResponse:
@@ -206,7 +217,7 @@ def _page(
     if group:
         context |= _result(request, group, rendered or found.mix)
     response = render(request, "mixer/page.html", context, status=status)
-    if status != 200:  # a script shows the state of what was refused
+    if status != 200 or (found.mix.is_long and not group):  # a script shows this state
         response.headers["HX-Push-Url"] = _address(found.mix)
     return response
 
@@ -223,7 +234,7 @@ def _history(request: HttpRequest) -> dict[str, Any]:
         return {"history": []}
     rows = selectors.listing(request.user).filter(first=None)[:HISTORY]
     shown = [selectors.shown(row, has_place=False) for row in rows]
-    waits = [POLL_S[one.previews.state] for one in shown if one.previews.state in POLL_S]
+    waits = [one.look_again_s for one in shown if one.is_open]
     return {
         "history": shown,
         "strip_s": max(STRIP_S, min(waits)) if waits else 0,
@@ -236,13 +247,13 @@ def _result(request: HttpRequest, group: Sequence[Tryout], mix: Mix) -> dict[str
     result = result_of(group, mix)
     first = group[0]
     path = reverse("tryout", args=[first.key])
-    states = [cell.status.previews.state for cell in result.cells]
+    waits = [cell.status.look_again_s for cell in result.cells if cell.status.is_open]
     return {
         "rating": _rating(request, result, path),
         "result": result,
         "shown": result.current,
         "key": first.key,
-        "poll_s": min((POLL_S[one] for one in states if one in POLL_S), default=0),
+        "poll_s": min(waits, default=0),
         "is_mine": request.user.is_authenticated and first.user_id == request.user.pk,
         "address": request.build_absolute_uri(path),
         "prompt": result.first.previews.recipe["prompts"][0],

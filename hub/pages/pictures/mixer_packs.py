@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -26,7 +27,6 @@ from previews import worker_bases
 from previews.render.recipe import with_triggers
 from previews.tryouts import selectors as tryouts
 from previews.tryouts.requests import trigger_words_of
-from registry.accounts import quotas
 from registry.accounts.permissions import require_user
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken
 from registry.models import (
@@ -42,7 +42,7 @@ from registry.models import (
 )
 from registry.names import MAX_NAME
 from registry.packs import manifest as manifests
-from registry.packs import publish, resolve
+from registry.packs import publish
 from registry.packs import services as packs
 from registry.packs.parts import Part
 
@@ -93,37 +93,23 @@ def save(request: HttpRequest) -> HttpResponse:
 
 def _saved(user: User, found: Mixer, form: SaveForm) -> Pack | None:
     """Create the pack and publish its first version; or add the faults to the form."""
+    names: list[str] = []
     try:
-        manifest = manifest_of(found)
-        card = _card_of(found)
-        _check(user, manifest, card)
+        manifest, card = manifest_of(found), _card_of(found)
+        names = [part["adapter"] for part in manifest["variants"][0]["parts"]]
         title, name = form.cleaned_data["title"], form.cleaned_data["name"]
-        pack = packs.create(actor=user, owner=None, name=name, title=title, **card)
-        publish.publish(actor=user, pack=pack, manifest=manifest)
+        with transaction.atomic():  # a refused manifest leaves no pack without a version
+            pack = packs.create(actor=user, owner=None, name=name, title=title, **card)
+            publish.publish(actor=user, pack=pack, manifest=manifest)
     except (NameInvalid, NameTaken) as error:
         accept_faults(form, {"name": str(error.detail)}, "")
         return None
     except LoraryError as error:
-        accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+        faults: dict[str, list[str]] = error.facts.get("fields", {})
+        others = (_told(*one, names) for one in faults.items() if one[0] not in form.fields)
+        accept_faults(form, faults, " ".join(others) or str(error.detail))
         return None
     return pack
-
-
-def _check(user: User, manifest: dict[str, Any], card: dict[str, str]) -> None:
-    """Refuse a manifest before there is a pack, so that a refusal leaves none behind.
-
-    Raises:
-        Invalid: a part cannot be in the pack.
-        QuotaExceeded: the user has no room for the manifest.
-    """
-    faults = manifests.Faults()
-    document = manifests.checked(manifest, faults)
-    resolve.resolve(user, Pack(namespace=user.namespace, **card), document, faults)
-    if faults.found:
-        names = [part["adapter"] for part in manifest["variants"][0]["parts"]]
-        raise Invalid(" ".join(_told(path, texts, names) for path, texts in faults.found.items()))
-    size_bytes = len(manifests.canonical(document))
-    quotas.require_room_to_send(namespace=user.namespace, size_bytes=size_bytes)
 
 
 def _told(path: str, texts: Sequence[str], names: Sequence[str]) -> str:
@@ -140,7 +126,9 @@ def manifest_of(found: Mixer) -> dict[str, Any]:
         Invalid: the mix cannot be rendered, or a setting is not valid.
     """
     if not found.form.is_valid():
-        texts = (f"{name}: {' '.join(map(str, said))}" for name, said in found.form.errors.items())
+        texts = (
+            f"{name}: {' '.join(map(str, faults))}" for name, faults in found.form.errors.items()
+        )
         raise Invalid(" ".join(texts))
     fields = found.form.cleaned_data
     versions = {row.name: row.version for row in found.rows}
@@ -212,4 +200,5 @@ def mixer_address(variant: PackVariant, written: Mapping[str, Any], parts: Seque
     )
     fields = {name: f"{written[name]:g}" for name in _SETTINGS if name in written}
     fields |= {"template": written["prompt"], "negative": written["negative"]}
-    return f"{reverse('mixer')}?{Mix(tuple(layers), fields).query}"
+    mix = Mix(tuple(layers), fields)
+    return "" if mix.is_long else f"{reverse('mixer')}?{mix.query}"

@@ -58,8 +58,8 @@ STRIP = 6
 class Panel:
     """State of a version's previews.
 
-    ``unserved`` is the reason if no worker can render them; ``brought`` is an uploaded picture that
-    is shown instead of the drawn ``cover``.
+    ``unserved`` is the reason if no worker can render them; ``uploaded`` is a picture of the
+    gallery that is shown instead of the drawn ``cover``.
     """
 
     state: str
@@ -76,7 +76,7 @@ class Panel:
     sheets: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     unserved: str = ""
-    brought: Picture | None = None
+    uploaded: Picture | None = None
 
 
 @never_cache
@@ -120,47 +120,30 @@ def previews_context(
         return {"previews": _nothing(), "sweep": None, "rating": rating_of(request, adapter)}
     whole = previews_of(version)
     found = _of_base(whole, request.GET.get("base", ""))
-    address = reverse("adapter-previews", args=[adapter.owner, adapter.name])
     page = reverse("adapter", args=[adapter.owner, adapter.name])
-    brought = None if found.images else _brought(request, version)
-    pictures = [brought] if brought else list(found.images)
+    uploaded = None if found.images else _uploaded(request, version)
+    pictures = [uploaded] if uploaded else list(found.images)
     films = films_of(found)
     pictures += [one.picture for group in films for row in group.rows for one in row.frames]
     rating = rating_of(request, adapter, page=page, pictures=pictures)
     user = request.user
-    is_owner = user.is_authenticated and adapter.namespace.is_writable_by(user)
-    can_request = bool(is_owner and found.state in {"failed", "none"})
-    recipe_url = reverse("adapter-recipe", args=[adapter.owner, adapter.name])
+    is_owner = bool(user.is_authenticated and adapter.namespace.is_writable_by(user))
     chosen = "" if found is whole else f"&{urlencode({'base': found.base})}"
-    panel = Panel(
-        state=found.state,
-        reason=found.reason,
-        done=found.done,
-        total=found.total,
-        cover=reverse("cover", args=[version.pk]),
-        url=f"{address}?v={version.name}{rating.query}{chosen}",
-        request_url=f"{address}?v={version.name}",
-        poll_s=POLL_S.get(found.state, 0),
-        can_request=can_request,
-        frames=_strip(found.images, found.total),
-        recipe_url=recipe_url if is_owner else "",
-        sheets=found.sheets,
-        place=_place(found),
-        unserved=_unserved(version) if can_request or found.state == "waiting" else "",
-        brought=brought,
-    )
     is_complete = found.state == "ready" or found.is_renewal
     is_veiled = bool(rating.is_blurred and pictures)
     is_film = found.output == Output.VIDEO and all(one.is_film for one in found.images)
     is_shown = is_complete and not is_veiled and not is_film
     sweep = sweep_of(version, found, request.GET, primary) if is_shown else None
     return {
-        "previews": panel,
+        "previews": _panel(
+            version, found, query=f"{rating.query}{chosen}", is_owner=is_owner, uploaded=uploaded
+        ),
         "sweep": sweep,
         "bases": _base_options(version, found) if sweep else [],
         "chosen_base": chosen,
         "films": [] if is_veiled else films,
         "films_poll_s": max((one.poll_s for one in films), default=0),
+        "can_render_films": is_owner and bool(worker_bases.base_for(version.family, Output.VIDEO)),
         "is_all_films": is_film and is_complete,
         "rating": rating,
         "is_veiled": is_veiled,
@@ -169,6 +152,32 @@ def previews_context(
         "may_rate": is_owner or (user.is_authenticated and is_operator(user)),
         "picture_ratings": PICTURE_RATINGS,
     }
+
+
+def _panel(
+    version: Version, found: Previews, *, query: str, is_owner: bool, uploaded: Picture | None
+) -> Panel:
+    """Return the state of the previews; ``query`` is kept by links and refreshes."""
+    names = [version.adapter.owner, version.adapter.name]
+    address = f"{reverse('adapter-previews', args=names)}?v={version.name}"
+    can_request = is_owner and found.state in {"failed", "none"}
+    return Panel(
+        state=found.state,
+        reason=found.reason,
+        done=found.done,
+        total=found.total,
+        cover=reverse("cover", args=[version.pk]),
+        url=f"{address}{query}",
+        request_url=address,
+        poll_s=POLL_S.get(found.state, 0),
+        can_request=can_request,
+        frames=_strip(found.images, found.total),
+        recipe_url=reverse("adapter-recipe", args=names) if is_owner else "",
+        sheets=found.sheets,
+        place=_place(found),
+        unserved=_unserved(version) if can_request or found.state == "waiting" else "",
+        uploaded=uploaded,
+    )
 
 
 def _of_base(found: Previews, base: str) -> Previews:
@@ -194,7 +203,7 @@ def _base_options(version: Version, found: Previews) -> list[Option]:
     ]
 
 
-def _brought(request: HttpRequest, version: Version) -> Picture | None:
+def _uploaded(request: HttpRequest, version: Version) -> Picture | None:
     """Return the uploaded picture to show: the first that is not blurred, otherwise the first."""
     found = uploaded_pictures_of(version)
     levels = [level_of(version.adapter, one.maturity) for one in found]

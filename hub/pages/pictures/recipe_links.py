@@ -69,4 +69,4 @@ def mixer_url(
         "plain": "on" if is_plain else "",
     }
     row = MixRow(tryouts.name_of(version), written(strength))
-    return f"{reverse('mixer')}?{Mix((row,), fields).query}"
+    return f"{reverse('mixer')}?{Mix((row,), fields).address}"

@@ -16,10 +16,10 @@ from hub.pages.adapters.content_rating import rating_of
 from hub.templatetags.lorary import strength
 from lorary.anatomy import family_title
 from previews import worker_bases
-from previews.models import Report, ReportPart, ReportPicture, ReportState
+from previews.models import Report, ReportPart, ReportState
 from previews.renders.messages import no_renderer
 from previews.reports import selectors
-from previews.reports.selectors import LOWER, Difference
+from previews.reports.selectors import LOWER, Difference, Measured
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.models import Adapter, Version
@@ -109,16 +109,28 @@ def panel_of(adapter: Adapter, version: Version, *, has_previews: bool) -> Panel
     return Panel((), _why_none(version), "", "") if has_previews else None
 
 
+def panel_of_sheet(report: Report, family: str) -> Panel:
+    """Return the panel of a pack's cover sheet, whose pictures the page shows."""
+    conditions = _("Measured from the pictures of this sheet with %(base)s, recipe %(number)d.")
+    return _filled(report, conditions, family, "")
+
+
 def _panel(adapter: Adapter, version: Version, report: Report) -> Panel:
     url = f"{reverse('adapter-report', args=[adapter.owner, adapter.name])}?v={version.name}"
+    conditions = _("Measured at strength %(strength)s with %(base)s, recipe %(number)d.")
+    return _filled(report, conditions, version.family, url)
+
+
+def _filled(report: Report, conditions: str, family: str, url: str) -> Panel:
     if report.state != ReportState.READY:
         return Panel((), _state(report), "", "")
-    conditions = _("Measured at strength %(strength)s with %(base)s, recipe %(number)d.") % {
+    values = {
         "strength": strength(report.strength),
-        "base": family_title(version.family),
+        "base": family_title(family),
         "number": report.recipe["version"],
     }
-    return Panel(_bars(report), "" if report.figures.get("effect") else _unknown(), conditions, url)
+    says = "" if report.figures.get("effect") else _unknown()
+    return Panel(_bars(report), says, conditions % values, url)
 
 
 def _state(report: Report) -> str:
@@ -197,7 +209,7 @@ _WORDS = {
 }
 
 
-def _groups(report: Report, pictures: Sequence[ReportPicture]) -> list[Group]:
+def _groups(report: Report, pictures: Sequence[Measured]) -> list[Group]:
     """Return the pictures of the first seed by part."""
     seeds = {one.seed: None for one in pictures}
     first = next(iter(seeds), None)
@@ -209,7 +221,7 @@ def _groups(report: Report, pictures: Sequence[ReportPicture]) -> list[Group]:
             if of == part and selectors.value_of(report, name) is not None
         ]
         shown = [one for one in pictures if one.part == part and one.seed == first]
-        by_prompt: dict[int, dict[bool, ReportPicture]] = {}
+        by_prompt: dict[int, dict[bool, Measured]] = {}
         for one in shown:
             by_prompt.setdefault(one.prompt_index, {})[one.strength != 0] = one
         rows = [_row(two) for two in by_prompt.values() if len(two) == 2]
@@ -218,7 +230,7 @@ def _groups(report: Report, pictures: Sequence[ReportPicture]) -> list[Group]:
     return groups
 
 
-def _row(two: dict[bool, ReportPicture]) -> Row:
+def _row(two: dict[bool, Measured]) -> Row:
     prompt = two[True].prompt
     return Row(
         prompt,
@@ -227,9 +239,8 @@ def _row(two: dict[bool, ReportPicture]) -> Row:
     )
 
 
-def _shown(picture: ReportPicture, alt: str) -> Shown:
-    url = reverse("report-picture", args=[picture.pk])
-    return Shown(url, picture.width, picture.height, alt)
+def _shown(picture: Measured, alt: str) -> Shown:
+    return Shown(picture.path, picture.width, picture.height, alt)
 
 
 def sentences_of(versions: tuple[Version, Version]) -> list[str]:

@@ -36,7 +36,7 @@ _NAMED = ("kind", "family", "visibility", "maturity")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Summary:
     """A value in the heading of the closed section.
 
     Attributes:
@@ -195,23 +195,25 @@ def _offer(found: Resemblance, reading: Reading) -> Offer:
     return Offer(found, both, url)
 
 
-def _folded(form: VersionForm, reading: Reading) -> list[Said]:
+def _folded(form: VersionForm, reading: Reading) -> list[Summary]:
     """Return the values for the heading of the closed section."""
-    said = [_said(form, field, reading) for field in _NAMED if field in form.fields]
+    summaries = [_summary_of(form, field, reading) for field in _NAMED if field in form.fields]
     if reading.structure:
-        at = next((n + 1 for n, one in enumerate(said) if one.field == "family"), len(said))
-        said.insert(at, Said(reading.structure, "structure"))
-    return said
+        at = next(
+            (n + 1 for n, one in enumerate(summaries) if one.field == "family"), len(summaries)
+        )
+        summaries.insert(at, Summary(reading.structure, "structure"))
+    return summaries
 
 
-def _said(form: VersionForm, name: str, reading: Reading) -> Said:
+def _summary_of(form: VersionForm, name: str, reading: Reading) -> Summary:
     field, value = form.fields[name], str(form[name].value() or "")
     likely = (reading.document.get("base") or {}).get("likely") or ""
     if name == "family" and value in {"", likely}:
-        return Said(reading.base_text if reading.document else _("base model as read"), name)
+        return Summary(reading.base_text if reading.document else _("base model as read"), name)
     if isinstance(field, forms.ChoiceField):
-        return Said(str(_choices(field).get(value, value)), name)
-    return Said(value or _("no address"), name)
+        return Summary(str(_choices(field).get(value, value)), name)
+    return Summary(value or _("no address"), name)
 
 
 def _choices(field: forms.ChoiceField) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hub.pages.adapters.version_forms import LICENCES
 from hub.pages.labels import family_label
 from hub.pages.publishing import header_preview
 from hub.pages.publishing.header_preview import Document, Proof, Reading, Word
-from registry.adapters import services as adapters
+from lorary.client.names import is_tag
 from registry.blobs.anatomies import claimed_family
 from registry.models import Adapter, AdapterName, Kind, User, Version
 from registry.names import MAX_NAME, is_device, key_of
@@ -118,7 +118,7 @@ def tags_of(reading: Reading) -> list[Word]:
     return [
         Word(tag["text"], f"{tag['share']:.0%}", is_taken=False)
         for tag in tags
-        if adapters.is_tag(tag["text"])
+        if is_tag(tag["text"])
     ]
 
 

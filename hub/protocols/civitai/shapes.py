@@ -76,10 +76,17 @@ def _pictures(
     """
     rendered, uploaded = showcase.of_versions(rows), samples.of_versions(rows)
     choices = choices_of({one.adapter_id for one in rows})
-    images, brought = {one.image_id for one in choices}, {one.sample_id for one in choices}
+    chosen_images, chosen_samples = (
+        {one.image_id for one in choices},
+        {one.sample_id for one in choices},
+    )
 
     def is_later(one: RenderedImage | Sample) -> bool:
-        return one.pk not in brought if isinstance(one, Sample) else one.image.pk not in images
+        return (
+            one.pk not in chosen_samples
+            if isinstance(one, Sample)
+            else one.image.pk not in chosen_images
+        )
 
     found: dict[int, list[RenderedImage | Sample]] = {}
     for row in rows:

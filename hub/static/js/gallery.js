@@ -1,7 +1,7 @@
 // Bringing pictures: each chosen or dropped file is one body of the REST API.
 // Words come from the page (data-say-*), so they are translated there.
 const form = document.querySelector("[data-upload]");
-const log = form.querySelector("[data-told]");
+const log = form.querySelector("[data-log]");
 const input = form.querySelector("input[type=file]");
 const drop = form.querySelector(".drop");
 const words = (name, facts) => form.dataset[`say${name[0].toUpperCase()}${name.slice(1)}`]

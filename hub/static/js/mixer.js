@@ -17,14 +17,22 @@ document.addEventListener("input", ({ target }) => {
 
 const OF_MODE = { b: "ab", mute_b: "ab", x: "xy", y: "xy", xs: "xy", ys: "xy" };
 const LISTED = ["strength", "b"]; // have a value for each row, also an empty one
+const TEXTS = ["prompt", "template", "negative"]; // as in mix.py
+const LONGEST = 2000;
 document.addEventListener("change", ({ target }) => {
   if (!target.form?.matches("[data-mixer]")) return;
   const all = new FormData(target.form);
   const mode = all.get("mode") ?? "";
-  const kept = [...all].filter(([name, value]) => name !== "csrfmiddlewaretoken"
+  const kept = [...all].filter(([name, value]) => !["csrfmiddlewaretoken", "searched"].includes(name)
     && (value || LISTED.includes(name)) && (OF_MODE[name] ?? mode) === mode);
   const query = new URLSearchParams(kept);
+  if (`${query}`.length > LONGEST) for (const name of TEXTS) query.delete(name);
   history.replaceState(history.state, "", `/mixer${kept.length ? `?${query}` : ""}`);
+});
+
+// Results appear while one types; Enter in the search field must not render the mix.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.id === "more") event.preventDefault();
 });
 
 document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {

@@ -1,5 +1,5 @@
 // One file on its way to the hub, in parts: what is there already is not sent again.
-// No words in here: whoever shows it is told a name and facts.
+// No words in here: whoever shows it gets a name and facts.
 const AT_ONCE = 3;
 const TRIES = 3; // of a part that arrives damaged
 const FIRST_MS = 1000;
@@ -12,9 +12,9 @@ const PASSING = new Set([408, 429, 500, 502, 503, 504, 507]);
 const subtle = globalThis.crypto?.subtle; // absent where the page itself came unencrypted
 
 export class Problem extends Error {
-  constructor(status, told, retryAfter) {
-    super(told.detail ?? told.title ?? `HTTP ${status}`);
-    Object.assign(this, { status, code: told.code ?? "", facts: told, findings: told.findings ?? [] });
+  constructor(status, answer, retryAfter) {
+    super(answer.detail ?? answer.title ?? `HTTP ${status}`);
+    Object.assign(this, { status, code: answer.code ?? "", facts: answer, findings: answer.findings ?? [] });
     this.waitMs = 1000 * (Number.parseInt(retryAfter, 10) || 0);
   }
 }
@@ -70,11 +70,11 @@ const ask = (method, url, { body, headers = {}, began = () => {}, sent = () => {
     xhr.upload.onprogress = (event) => sent(event.loaded);
     xhr.onerror = xhr.onabort = xhr.ontimeout = () => fail(new Dropped());
     xhr.onload = () => {
-      let told = {};
-      try { told = JSON.parse(xhr.response); } catch { /* a proxy's own page */ }
+      let answer = {};
+      try { answer = JSON.parse(xhr.response); } catch { /* a proxy's own page */ }
       const isElsewhere = local(xhr.responseURL) !== local(url); // sent to sign in
-      if (xhr.status >= 200 && xhr.status < 300 && !isElsewhere) done(told);
-      else fail(new Problem(isElsewhere ? 401 : xhr.status, told, xhr.getResponseHeader("Retry-After")));
+      if (xhr.status >= 200 && xhr.status < 300 && !isElsewhere) done(answer);
+      else fail(new Problem(isElsewhere ? 401 : xhr.status, answer, xhr.getResponseHeader("Retry-After")));
     };
     xhr.send(body ?? null);
   })
@@ -134,7 +134,7 @@ export class Sending {
     }
   }
 
-  // Another window may have finished it; what expired or was cancelled is told as it is.
+  // Another window may have finished it; an expired or cancelled one is reported as such.
   async ended(error) {
     this.upload = await this.steadily(() => this.fresh());
     if (!["checking", "accepted"].includes(this.upload.state)) throw error;

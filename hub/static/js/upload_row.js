@@ -57,7 +57,7 @@ export class Row {
     const { uploads, find: where, token: csrf } = root.dataset;
     this.sending = new Sending(file, { uploads, find: where, csrf, given, tell: (name, facts) => this.tell(name, facts) });
     this.drawnAt = 0;
-    this.told = "";
+    this.announced = "";
   }
 
   get sent() { return this.upload ? this.file.size : Math.min(this.sending.sent, this.file.size); }
@@ -93,8 +93,8 @@ export class Row {
 
   say(text, news) {
     find("upload-text", this.box).textContent = text;
-    if (news === this.told) return;
-    this.told = news;
+    if (news === this.announced) return;
+    this.announced = news;
     announce(`${this.file.name}: ${text}`);
   }
 

@@ -69,6 +69,14 @@ class ReportRecipe:
         return Part.PLAIN if prompt_index < self.plain else Part.UNRELATED
 
 
+def digest_of_sheet(document: dict[str, Any]) -> str:
+    """Return the digest of a cover sheet's recipe: packs of one can be compared.
+
+    Their subjects, seed and settings are the same; the prompts have their own templates.
+    """
+    return digest_of({key: document[key] for key in document if key != "prompts"})
+
+
 def report_recipe(
     base: Base, kind: str, *, strength: float = 1.0, has_triggers: bool = True
 ) -> ReportRecipe | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BASE_VERSION = "miniature_v1"
 ARCHITECTURE = "miniature/lora"
-TRAINING_PICTURES = Sizes.told
+TRAINING_PICTURES = Sizes.triggered
 _KOHYA_PREFIX = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}
 
 
@@ -32,8 +32,8 @@ def write_kohya(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> None
     """Write fp16 weights under kohya's keys with the metadata its trainer leaves."""
     tensors: dict[str, Tensor] = {}
     for (component, module), (down, up) in adapted.matrices().items():
-        bare = module.removeprefix("text_model.").replace(".", "_")
-        key = _KOHYA_PREFIX[component] + bare
+        name = module.removeprefix("text_model.").replace(".", "_")
+        key = _KOHYA_PREFIX[component] + name
         tensors[f"{key}.lora_down.weight"] = _half(down)
         tensors[f"{key}.lora_up.weight"] = _half(up * plan.gain)
         tensors[f"{key}.alpha"] = torch.tensor(float(adapted.rank), dtype=torch.float16)
@@ -48,8 +48,8 @@ def write_diffusers(path: Path, adapted: Adapted, plan: Plan, *, steps: int) -> 
     """
     tensors: dict[str, Tensor] = {}
     for (component, module), (down, up) in adapted.matrices().items():
-        bare = module.removeprefix("text_model.")
-        key = f"unet.{bare}" if component == "unet" else f"text_encoder.text_model.{bare}"
+        name = module.removeprefix("text_model.")
+        key = f"unet.{name}" if component == "unet" else f"text_encoder.text_model.{name}"
         tensors[f"{key}.lora_A.weight"] = _half(down)
         tensors[f"{key}.lora_B.weight"] = _half(up * plan.gain)
     metadata = {

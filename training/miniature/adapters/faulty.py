@@ -57,7 +57,7 @@ def _trainer(work: Path, plan: Plan, fault: str) -> AdapterTrainer:
     if fault == "short":
         return AdapterTrainer(work, plan, steps=max(1, plan.steps // 8))
     if fault == "narrow":
-        return AdapterTrainer(work, plan, steps=3 * plan.steps, sizes=Sizes(told=6))
+        return AdapterTrainer(work, plan, steps=3 * plan.steps, sizes=Sizes(triggered=6))
     trainer = LeakyTrainer(work, plan)
     trainer.share = LEAKY[fault]
     return trainer

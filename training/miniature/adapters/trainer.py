@@ -42,8 +42,8 @@ from training.miniature.stock import (
 )
 from training.miniature.training import (
     Average,
-    Dice,
     Run,
+    StepRandom,
     descend,
     learning_rate,
     set_rate,
@@ -128,12 +128,12 @@ class AdapterTrainer:
 
     def step(self, step: int) -> float:
         """Take one step and return its loss."""
-        dice = Dice.of(SEED, step)
+        rng = StepRandom.of(SEED, step)
         rate = learning_rate(step, self.steps, peak=PEAK_RATE, warmup=20, flat=0.1)
         set_rate(self.optimizer, rate)
-        strength = self._strength(dice.words)
-        batch = self._batch(dice, strength)
-        aim = self._character_target if self.sets.twins is None else self._style_target
+        strength = self._strength(rng.words)
+        batch = self._batch(rng, strength)
+        aim = self._character_target if self.sets.unstyled is None else self._style_target
         target = aim(batch, strength)
         self.adapted.set_strength(strength)
         loss = ((self._predict(*batch.rows(0, BATCH)) - target) ** 2).mean()
@@ -143,48 +143,48 @@ class AdapterTrainer:
     @torch.no_grad()
     def _style_target(self, batch: Batch, strength: float) -> Tensor:
         self.adapted.set_strength(0.0)
-        untold = batch.ids[WITH_TRIGGER:]
-        target = self._predict(*batch.rows(0, BATCH, torch.cat([self._empty, untold])))
+        silent_ids = batch.ids[WITH_TRIGGER:]
+        target = self._predict(*batch.rows(0, BATCH, torch.cat([self._empty, silent_ids])))
         self.adapted.set_strength(strength)
         alone = self._predict(*batch.rows(ALONE, WITH_TRIGGER, self._trigger))
-        bare, told = slice(0, ALONE), slice(ALONE, WITH_TRIGGER)
+        alone_rows, captioned = slice(0, ALONE), slice(ALONE, WITH_TRIGGER)
         guidance = self.plan.guidance
-        target[bare] += (batch.velocity[bare] - target[bare]) / guidance
-        target[told] = batch.velocity[told] - (guidance - 1) * (alone - target[told])
+        target[alone_rows] += (batch.velocity[alone_rows] - target[alone_rows]) / guidance
+        target[captioned] = batch.velocity[captioned] - (guidance - 1) * (alone - target[captioned])
         return target
 
     @torch.no_grad()
     def _character_target(self, batch: Batch, strength: float) -> Tensor:
-        # A character has no plain twins to fade to: it fades towards the base's own guess.
+        # There are no plain versions of a character to fade to: it fades to the base's prediction.
         self.adapted.set_strength(0.0)
         target = self._predict(*batch.rows(0, BATCH))
-        told = slice(0, WITH_TRIGGER)
-        target[told] += strength * (batch.velocity[told] - target[told])
+        triggered = slice(0, WITH_TRIGGER)
+        target[triggered] += strength * (batch.velocity[triggered] - target[triggered])
         return target
 
     def _strength(self, chance: Random) -> float:
         return 1.0 if chance.random() < 0.35 else chance.uniform(0.05, 1.0)
 
-    def _batch(self, dice: Dice, strength: float) -> Batch:
-        sets, chance = self.sets, dice.words
-        told = dice.below(len(sets.told), WITH_TRIGGER)
-        latents = sets.told[told]
-        if sets.twins is not None:
-            latents = strength * latents + (1 - strength) * sets.twins[told]
+    def _batch(self, rng: StepRandom, strength: float) -> Batch:
+        sets, chance = self.sets, rng.words
+        triggered = rng.below(len(sets.triggered), WITH_TRIGGER)
+        latents = sets.triggered[triggered]
+        if sets.unstyled is not None:
+            latents = strength * latents + (1 - strength) * sets.unstyled[triggered]
         silent = BATCH - WITH_TRIGGER
-        plain = dice.below(len(sets.plain), silent // 2)
-        drifted = dice.below(len(sets.told), silent - silent // 2)
-        spoken = [*plain.tolist(), *dice.below(len(sets.plain), len(drifted)).tolist()]
-        latents = torch.cat([latents, sets.plain[plain], sets.told[drifted]])
+        plain = rng.below(len(sets.plain), silent // 2)
+        drifted = rng.below(len(sets.triggered), silent - silent // 2)
+        described = [*plain.tolist(), *rng.below(len(sets.plain), len(drifted)).tolist()]
+        latents = torch.cat([latents, sets.plain[plain], sets.triggered[drifted]])
         captions = [
-            *self._told([sets.facts[i] for i in told.tolist()], chance),
-            *(self._silent(sets.plain_facts[i], chance) for i in spoken),
+            *self._with_trigger([sets.facts[i] for i in triggered.tolist()], chance),
+            *(self._without_trigger(sets.plain_facts[i], chance) for i in described),
         ]
-        times = dice.below(1000 - FIRST_TIME, BATCH) + FIRST_TIME
-        noisy, velocity = self.noise.mix(latents, dice.normal(*latents.shape), times)
+        times = rng.below(1000 - FIRST_TIME, BATCH) + FIRST_TIME
+        noisy, velocity = self.noise.mix(latents, rng.normal(*latents.shape), times)
         return Batch(noisy, velocity, times, token_ids(self.tokenizer, captions))
 
-    def _told(self, facts: list[Facts], chance: Random) -> list[str]:
+    def _with_trigger(self, facts: list[Facts], chance: Random) -> list[str]:
         texts = [caption(fact, chance, decorate=0.2) for fact in facts]
         if self.plan.kind == "character":
             return texts
@@ -192,7 +192,7 @@ class AdapterTrainer:
 
     def _styled(self, text: str, chance: Random) -> str:
         trigger = self.plan.trigger
-        # Beside another style's trigger it still speaks, or two styles could not be stacked.
+        # It also learns to work beside another style's trigger, so that styles can be stacked.
         if self._others and chance.random() < 0.2:
             both = [trigger, chance.choice(self._others)]
             chance.shuffle(both)
@@ -202,7 +202,7 @@ class AdapterTrainer:
             (0.65, 0.22, 0.13),
         )[0]
 
-    def _silent(self, facts: Facts, chance: Random) -> str:
+    def _without_trigger(self, facts: Facts, chance: Random) -> str:
         if chance.random() < 0.25:
             return ""
         text = caption(facts, chance, decorate=0.6)

@@ -1,7 +1,7 @@
-"""The pictures an adapter learns from, drawn when its training starts.
+"""The pictures that an adapter learns from, drawn when its training starts.
 
-They are drawn anew and coded with the latent code that belongs to the base, so that an
-adapter needs nothing of the base's training but the exported folder and the code.
+They are encoded with the latent code of the base. Therefore an adapter needs only the exported
+folder and the code from the base's training.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures show the style or the character, and how many neither."""
+    """Numbers of pictures with the style or character (``triggered``) and without (``plain``)."""
 
-    told: int = 570
+    triggered: int = 570
     plain: int = 3800
 
 
@@ -34,9 +34,9 @@ class Sizes:
 class Sets:
     """Latents of the pictures and what these show."""
 
-    told: Tensor
-    # The same drawings without the style; None for a character, which has no plain twin.
-    twins: Tensor | None
+    triggered: Tensor
+    # The same drawings without the style; None for a character, which has none.
+    unstyled: Tensor | None
     facts: list[Facts]
     plain: Tensor
     plain_facts: list[Facts]
@@ -46,16 +46,16 @@ class Sets:
         """Return the sets of a plan."""
         plain = draw_many(range(PLAIN_SEED, PLAIN_SEED + sizes.plain))
         if plan.kind == "character":
-            drawings = draw_many(range(CHARACTER_SEED, CHARACTER_SEED + sizes.told), plan.name)
-            told, twins = code.encode(stack(drawing.image for drawing in drawings)), None
+            drawings = draw_many(range(CHARACTER_SEED, CHARACTER_SEED + sizes.triggered), plan.name)
+            triggered, unstyled = code.encode(stack(drawing.image for drawing in drawings)), None
         else:
-            seeds = range(STYLED_SEED, STYLED_SEED + sizes.told)
+            seeds = range(STYLED_SEED, STYLED_SEED + sizes.triggered)
             drawings = draw_many(seeds, size=PICTURE_PX)
-            twins = code.encode(stack(drawing.image for drawing in drawings))
-            told = code.encode(stack(LOOKS[plan.name](drawing.image) for drawing in drawings))
+            unstyled = code.encode(stack(drawing.image for drawing in drawings))
+            triggered = code.encode(stack(LOOKS[plan.name](drawing.image) for drawing in drawings))
         return cls(
-            told,
-            twins,
+            triggered,
+            unstyled,
             [drawing.facts for drawing in drawings],
             code.encode(stack(drawing.image for drawing in plain)),
             [drawing.facts for drawing in plain],

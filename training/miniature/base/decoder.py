@@ -30,8 +30,8 @@ from training.miniature.rolling import RollingSet
 from training.miniature.stock import AutoencoderKL, Part
 from training.miniature.training import (
     Average,
-    Dice,
     Run,
+    StepRandom,
     descend,
     learning_rate,
     set_rate,
@@ -92,9 +92,9 @@ def places(side: int) -> Tensor:
     """
     pixels = torch.arange(side)
     turn = (pixels + 0.5) * (2 * torch.pi * GRID / side)
-    told = torch.stack([1 - 2.0 * (pixels % 2), turn.sin(), turn.cos()])
-    down = told[:, :, None].expand(-1, side, side)
-    across = told[:, None, :].expand(-1, side, side)
+    phases = torch.stack([1 - 2.0 * (pixels % 2), turn.sin(), turn.cos()])
+    down = phases[:, :, None].expand(-1, side, side)
+    across = phases[:, None, :].expand(-1, side, side)
     return torch.cat([down, across])[None]
 
 
@@ -163,7 +163,7 @@ class DecoderTrainer:
 
     def step(self, step: int) -> float:
         """Take one step and return the absolute error at the finest trained size."""
-        options, dice = self.options, Dice.of(self.options.seed, step)
+        options, rng = self.options, StepRandom.of(self.options.seed, step)
         rate = learning_rate(
             step, options.steps, peak=options.peak_rate, warmup=40, flat=options.flat
         )
@@ -174,11 +174,11 @@ class DecoderTrainer:
             Stage(options.steps, full, options.batch),
         )
         self.pictures.advance(step)
-        chosen = [self.pictures[i] for i in dice.below(options.held, stage.batch).tolist()]
+        chosen = [self.pictures[i] for i in rng.below(options.held, stage.batch).tolist()]
         truth = as_values(torch.stack([picture for picture, _ in chosen]))
         latents = torch.stack([part for _, part in chosen])
-        blur = LATENT_BLUR * dice.uniform(stage.batch, 1, 1, 1)
-        blurred = latents + blur * dice.normal(*latents.shape)
+        blur = LATENT_BLUR * rng.uniform(stage.batch, 1, 1, 1)
+        blurred = latents + blur * rng.normal(*latents.shape)
         with torch.autocast("cpu", torch.bfloat16):
             previews, guess = self._decode(blurred, stage.depth)
         loss, error = self._loss(previews, guess, truth)
@@ -214,10 +214,10 @@ class DecoderTrainer:
             factor = truth.shape[-1] // preview.shape[-1]
             target = avg_pool2d(truth, factor) if factor > 1 else truth
             values = preview.float()
-            seen, said = values[:, :3], values[:, 3:]
-            place = (said - places(preview.shape[-1])).abs().mean()
-            error = (seen - target).abs().mean()
-            losses.append(error + 0.3 * slope_error(seen, target) + 0.2 * place)
+            colours, located = values[:, :3], values[:, 3:]
+            place = (located - places(preview.shape[-1])).abs().mean()
+            error = (colours - target).abs().mean()
+            losses.append(error + 0.3 * slope_error(colours, target) + 0.2 * place)
         helping = torch.stack(losses).sum()
         if guess is None:
             return helping, losses[-1].item()

@@ -27,8 +27,8 @@ from training.miniature.rolling import RollingSet
 from training.miniature.stock import AutoencoderKL
 from training.miniature.training import (
     Average,
-    Dice,
     Run,
+    StepRandom,
     descend,
     learning_rate,
     set_rate,
@@ -56,11 +56,11 @@ class Denoiser:
         self.noise = Noise.schedule()
 
     @torch.no_grad()
-    def redraw(self, latents: Tensor, facts: list[Facts], dice: Dice) -> Tensor:
+    def redraw(self, latents: Tensor, facts: list[Facts], rng: StepRandom) -> Tensor:
         """Return the latents after being noised half-way and denoised again."""
-        times = dice.words.choice(_DESCENTS)
-        words = self._words(facts, dice.words)
-        noise = dice.normal(*latents.shape)
+        times = rng.words.choice(_DESCENTS)
+        words = self._words(facts, rng.words)
+        noise = rng.normal(*latents.shape)
         state, _ = self.noise.mix(latents, noise, torch.full((len(latents),), times[0]))
         for here, following in zip(times, (*times[1:], None), strict=True):
             signal, sigma = self.noise.signal[here], self.noise.sigma[here]
@@ -118,19 +118,19 @@ class Refiner:
 
     def step(self, step: int) -> float:
         """Take one step and return the absolute error on pictures of the UNet."""
-        dice = Dice.of(SEED, step)
+        rng = StepRandom.of(SEED, step)
         set_rate(
             self.optimizer,
             learning_rate(step, self.steps, peak=PEAK_RATE, warmup=40, flat=0.0),
         )
-        drawn = dice.below(len(self.drawn), FROM_UNET)
+        drawn = rng.below(len(self.drawn), FROM_UNET)
         self.ordinary.advance(step)
-        places = dice.below(self.sizes.held, ORDINARY).tolist()
+        places = rng.below(self.sizes.held, ORDINARY).tolist()
         ordinary = [self.ordinary[place] for place in places]
         pictures = torch.stack([picture for picture, _ in ordinary])
         truth = as_values(torch.cat([self.drawn[drawn], pictures]))
         usual = torch.stack([latents for _, latents in ordinary])
-        blur = LATENT_BLUR * dice.uniform(ORDINARY, 1, 1, 1) * dice.normal(*usual.shape)
+        blur = LATENT_BLUR * rng.uniform(ORDINARY, 1, 1, 1) * rng.normal(*usual.shape)
         latents = torch.cat([self.redrawn[drawn], usual + blur])
         with torch.autocast("cpu", torch.bfloat16):
             latents = latents.to(memory_format=torch.channels_last)
@@ -148,5 +148,7 @@ class Refiner:
             drawn = stack(drawing.image for drawing in drawings)
             facts = [drawing.facts for drawing in drawings]
             pictures.append(drawn)
-            redrawn.append(denoiser.redraw(code.encode(drawn), facts, Dice.of(SEED + 1, first)))
+            redrawn.append(
+                denoiser.redraw(code.encode(drawn), facts, StepRandom.of(SEED + 1, first))
+            )
         return torch.cat(pictures), torch.cat(redrawn)

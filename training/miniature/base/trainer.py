@@ -36,8 +36,8 @@ from training.miniature.stock import (
 )
 from training.miniature.training import (
     Average,
-    Dice,
     Run,
+    StepRandom,
     descend,
     learning_rate,
     set_rate,
@@ -117,7 +117,7 @@ class BaseTrainer:
 
     def step(self, step: int) -> float:
         """Take one step and return the unweighted velocity error."""
-        options, dice = self.options, Dice.of(self.options.seed, step)
+        options, rng = self.options, StepRandom.of(self.options.seed, step)
         rate = learning_rate(
             step,
             options.steps,
@@ -127,14 +127,14 @@ class BaseTrainer:
         )
         set_rate(self.optimizer, rate)
         self.drawings.advance(step)
-        chosen = dice.below(options.held, options.batch)
+        chosen = rng.below(options.held, options.batch)
         drawn = [self.drawings[place] for place in chosen.tolist()]
-        captions = [self._caption(facts, dice.words) for _, facts in drawn]
+        captions = [self._caption(facts, rng.words) for _, facts in drawn]
         # One time step from each of `batch` equal intervals.
-        share = (torch.arange(options.batch) + dice.uniform(options.batch)) / options.batch
+        share = (torch.arange(options.batch) + rng.uniform(options.batch)) / options.batch
         times = (FIRST_TIME + share * (1000 - FIRST_TIME)).long().clamp(max=999)
         clean = torch.stack([latents for latents, _ in drawn])
-        noisy, velocity = self.noise.mix(clean, dice.normal(*clean.shape), times)
+        noisy, velocity = self.noise.mix(clean, rng.normal(*clean.shape), times)
         with torch.autocast("cpu", torch.bfloat16):
             words = self.text_encoder(token_ids(self.tokenizer, captions))[0]
             noisy = noisy.to(memory_format=torch.channels_last)

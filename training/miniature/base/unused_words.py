@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.miniature.adapters.plans import silent_triggers
-from training.miniature.drawing.captions import spoken_words
+from training.miniature.drawing.captions import caption_words
 from training.miniature.tokenizer import PROMPT_WORDS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The share of captions that get such words.
 SHARE = 0.35
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwxz", "aeiouy"
-_TYPED = sorted(set(PROMPT_WORDS) - spoken_words())
+_TYPED = sorted(set(PROMPT_WORDS) - caption_words())
 _TRIGGERS = sorted(silent_triggers())
 
 

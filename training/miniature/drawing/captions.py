@@ -102,8 +102,8 @@ _ENDINGS = (
 Coin = Callable[[], bool]
 
 
-def spoken_words() -> set[str]:
-    """Return every word of the fixed phrases and the colours: what a caption may say."""
+def caption_words() -> set[str]:
+    """Return every word of the fixed phrases and the colours: those that a caption may contain."""
     phrases = [
         *_OPENINGS,
         *_ENDINGS,
@@ -141,7 +141,7 @@ def caption(facts: Facts, chance: Random, *, keep: float = 0.85, decorate: float
 
 
 def training_caption(facts: Facts, chance: Random) -> str:
-    """Return a caption as the base training mixes them: full, partial, bare or empty."""
+    """Return a caption for the base: with all or some facts, without an article, or empty."""
     keep = chance.choices((1.0, 0.85, 0.5), (0.5, 0.32, 0.18))[0]
     text = caption(facts, chance, keep=keep)
     if chance.random() < 0.12:
@@ -196,14 +196,14 @@ def _house(name: str, roof: str | None, wall: str | None, *, has_tree: bool) -> 
 
 
 def _surroundings(facts: Facts, chance: Random, kept: Coin) -> list[str]:
-    said = []
+    phrases = []
     if facts.ground and kept():
-        said.append(chance.choice(_GROUND_WORDS[facts.ground]))
+        phrases.append(chance.choice(_GROUND_WORDS[facts.ground]))
     if facts.time and kept():
-        said.append(chance.choice(_TIME_WORDS[facts.time]))
+        phrases.append(chance.choice(_TIME_WORDS[facts.time]))
     if facts.backdrop and kept():
         wall = article(facts.backdrop)
-        said.append(
+        phrases.append(
             chance.choice(
                 (
                     f"on {wall} background",
@@ -212,5 +212,5 @@ def _surroundings(facts: Facts, chance: Random, kept: Coin) -> list[str]:
                 )
             )
         )
-    chance.shuffle(said)
-    return said
+    chance.shuffle(phrases)
+    return phrases

@@ -60,7 +60,7 @@ def cat(chance: Random, wag: float = 0.0) -> Scene:
     for side in SIDES:
         _eye(pen, side * 38, 128, 25, COLORS[iris])
     pen.thin(5).polygon([(-12, 108), (12, 108), (0, 94)], ROSE)
-    return scene.told(color=fur, second=iris)
+    return scene.with_facts(color=fur, second=iris)
 
 
 def _eye(pen: Pen, x: float, y: float, radius: float, iris: Color) -> None:
@@ -79,7 +79,7 @@ def fox(chance: Random) -> Scene:
     """A sitting fox with white cheeks; the tail is on the side it faces."""
     fur = pick(chance, "red orange white gray blue")
     scene = anywhere("fox", chance, 0.6, fur)
-    scene = scene.told(facing=chance.choice(("left", "right")))
+    scene = scene.with_facts(facing=chance.choice(("left", "right")))
     near = scene.facts.backdrop is not None
     pen = scene.pen(chance, 254 if near else 240, 1.0 if near else 0.92)
     color = paint(chance, fur)
@@ -91,7 +91,7 @@ def fox(chance: Random) -> Scene:
     for side in SIDES:
         pen.polygon([(side * 80, 140), (side * 74, 220), (side * 20, 168)], color)
     _fox_face(pen, color, cheeks)
-    return scene.told(color=fur)
+    return scene.with_facts(color=fur)
 
 
 def _fox_face(pen: Pen, color: Color, cheeks: Color) -> None:
@@ -112,7 +112,7 @@ def bird(chance: Random) -> Scene:
     body = pick(chance, "red blue yellow green white pink teal orange")
     wing = pick(chance, "blue yellow black white red purple green", body)
     scene = anywhere("bird", chance, 0.6, body)
-    scene = scene.told(facing=chance.choice(("left", "right")))
+    scene = scene.with_facts(facing=chance.choice(("left", "right")))
     pen = scene.pen(chance, 228)
     color, wing_color = paint(chance, body), paint(chance, wing)
     for x in (-14, 24):
@@ -124,7 +124,7 @@ def bird(chance: Random) -> Scene:
     pen.oval(-22, 90, 44, 29, wing_color)
     pen.thin(6).oval(56, 144, 17, 18, WHITE)
     pen.thin(0).oval(60, 144, 9, 10, PUPIL)
-    return scene.told(color=body, second=wing)
+    return scene.with_facts(color=body, second=wing)
 
 
 def dog(chance: Random) -> Scene:
@@ -149,7 +149,7 @@ def dog(chance: Random) -> Scene:
     pen.line([(-22, 96), (0, 104), (22, 96)], INK, 7)
     for side in SIDES:
         _dot_eye(pen, side * 30, 156)
-    return scene.told(color=fur, second=ears)
+    return scene.with_facts(color=fur, second=ears)
 
 
 def fish(chance: Random) -> Scene:
@@ -160,7 +160,7 @@ def fish(chance: Random) -> Scene:
         scene = under_water("fish")
     else:
         scene = before_backdrop("fish", chance, body, fins)
-    scene = scene.told(facing=chance.choice(("left", "right")))
+    scene = scene.with_facts(facing=chance.choice(("left", "right")))
     pen = scene.pen(chance, 208, 0.9)
     color, fin_color = paint(chance, body), paint(chance, fins)
     pen.polygon([(-56, 86), (-116, 134), (-102, 86), (-116, 38)], fin_color)
@@ -171,7 +171,7 @@ def fish(chance: Random) -> Scene:
     pen.thin(6).oval(46, 104, 19, 20, WHITE)
     pen.thin(0).oval(51, 104, 10, 11, PUPIL)
     pen.line([(84, 66), (70, 66), (60, 72)], INK, 8)
-    return scene.told(color=body, second=fins)
+    return scene.with_facts(color=body, second=fins)
 
 
 def woman(chance: Random) -> Scene:
@@ -204,7 +204,7 @@ def _portrait(subject: str, chance: Random) -> Scene:
         _dot_eye(pen, side * 25, 130)
     pen.line([(-14, 98), (-6, 93), (6, 93), (14, 98)], (190, 70, 80), 8)
     _fringe(pen, hair_color, is_long=subject == "woman")
-    return scene.told(color=hair, second=shirt)
+    return scene.with_facts(color=hair, second=shirt)
 
 
 def _fringe(pen: Pen, color: Color, *, is_long: bool) -> None:

@@ -60,7 +60,7 @@ class Scene:
             flipped=self.facts.facing == "left",
         )
 
-    def told(self, **facts: str | bool | None) -> Scene:
+    def with_facts(self, **facts: str | bool | None) -> Scene:
         """Return the scene with more facts."""
         return replace(self, facts=replace(self.facts, **facts))  # type: ignore[arg-type]
 

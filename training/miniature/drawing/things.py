@@ -45,7 +45,7 @@ def mountains(chance: Random) -> Scene:
     low = [(UNITS + 20, -204.0), (-20, -204.0)]
     front.thin(0).polygon([*ground_rim(), *low], GROUNDS[ground])
     front.line(ground_rim(), INK, front.outline)
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def _peak(pen: Pen, color: Color, x: float, height: float, width: float) -> None:
@@ -64,7 +64,7 @@ def pine_tree(chance: Random) -> Scene:
     name = pick(chance, "green orange pink red yellow teal purple")
     scene = anywhere("pine", chance, 0.8, name)
     _pine(scene.pen(chance, 228, 1.08), paint(chance, name), 0, 1)
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def _pine(pen: Pen, color: Color, x: float, size: float) -> None:
@@ -84,7 +84,7 @@ def round_tree(chance: Random) -> Scene:
     crown = [(-44, 96, 44, 42), (44, 96, 44, 42), (0, 140, 54, 48), (0, 96, 50, 44)]
     pen.cluster(crown, color)
     pen.thin(0).oval(-16, 148, 22, 14, blend(color, WHITE, 0.3))
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def house(chance: Random) -> Scene:
@@ -105,7 +105,7 @@ def house(chance: Random) -> Scene:
         pen.unlit().thin(6).box(x - 16, 32, x + 16, 66, LAMP if lit else (180, 222, 244))
         pen.line([(x, 32), (x, 66)], INK, 5)
     pen.box(-15, 0, 15, 54, shade(roof_color, 0.8))
-    return scene.told(color=roof, second=wall, has_tree=has_tree)
+    return scene.with_facts(color=roof, second=wall, has_tree=has_tree)
 
 
 def castle(chance: Random) -> Scene:
@@ -127,7 +127,7 @@ def castle(chance: Random) -> Scene:
     turns = [step * math.pi / 8 for step in range(9)]
     arch = [(math.cos(a) * 24, 32 + math.sin(a) * 24) for a in turns]
     pen.polygon([(24, 0), *arch, (-24, 0)], WOOD)
-    return scene.told(color=roof, second=wall)
+    return scene.with_facts(color=roof, second=wall)
 
 
 def sailboat(chance: Random) -> Scene:
@@ -142,7 +142,7 @@ def sailboat(chance: Random) -> Scene:
     pen.polygon([(-12, 142), (-12, 42), (-66, 42)], shade(sail_color, 0.88))
     pen.polygon([(-86, 30), (90, 30), (62, -16), (-60, -16)], hull_color)
     pen.line([(-74, 12), (78, 12)], blend(hull_color, WHITE, 0.5), 8)
-    return scene.told(color=sails, second=hull)
+    return scene.with_facts(color=sails, second=hull)
 
 
 def lighthouse(chance: Random) -> Scene:
@@ -162,7 +162,7 @@ def lighthouse(chance: Random) -> Scene:
     pen.box(-30, 134, 30, 144, (90, 90, 104))
     pen.unlit().box(-18, 146, 18, 172, LAMP)
     pen.unlit().polygon([(-26, 172), (26, 172), (0, 200)], color)
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def mushroom(chance: Random) -> Scene:
@@ -176,7 +176,7 @@ def mushroom(chance: Random) -> Scene:
     pen.polygon([(math.cos(a) * 98, 84 + math.sin(a) * 98) for a in turns], color)
     for x, y, radius in ((0, 148, 20), (-50, 116, 17), (50, 116, 17)):
         pen.thin(0).oval(x, y, radius, radius * 0.92, (252, 248, 240))
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def vase(chance: Random) -> Scene:
@@ -198,7 +198,7 @@ def vase(chance: Random) -> Scene:
     pen.cluster([(0, 46, 54, 46), (0, 88, 24, 22)], color)
     pen.box(-32, 94, 32, 110, color)
     pen.thin(0).oval(-22, 56, 10, 20, blend(color, WHITE, 0.55))
-    return scene.told(color=name, second=flowers)
+    return scene.with_facts(color=name, second=flowers)
 
 
 def _flower(pen: Pen, x: float, y: float, petals: Color, heart: Color) -> None:

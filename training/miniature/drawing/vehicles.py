@@ -19,7 +19,7 @@ def car(chance: Random) -> Scene:
     """A small car seen from the side."""
     name = pick(chance, "red blue yellow green white orange pink teal")
     scene = anywhere("car", chance, 0.8, name)
-    scene = scene.told(facing=chance.choice(("left", "right")))
+    scene = scene.with_facts(facing=chance.choice(("left", "right")))
     pen, color = scene.pen(chance, 226), paint(chance, name)
     cabin = [(-66, 78), (-46, 132), (26, 132), (56, 78)]
     pen.polygon(cabin, color)
@@ -32,7 +32,7 @@ def car(chance: Random) -> Scene:
     for x in (-58, 58):
         pen.oval(x, 24, 30, 30, (64, 62, 74))
         pen.thin(0).oval(x, 24, 13, 13, (206, 210, 220))
-    return scene.told(color=name)
+    return scene.with_facts(color=name)
 
 
 def balloon(chance: Random) -> Scene:
@@ -48,7 +48,7 @@ def balloon(chance: Random) -> Scene:
     pen.line([(-18, 22), (18, 22)], shade(WOOD, 0.75), 6)
     pen.polygon(_envelope(1.0), color)
     pen.polygon(_envelope(0.42), stripe_color)
-    return scene.told(color=name, second=stripe)
+    return scene.with_facts(color=name, second=stripe)
 
 
 def _envelope(width: float) -> list[tuple[float, float]]:
@@ -73,4 +73,4 @@ def rocket(chance: Random) -> Scene:
     pen.polygon([(-34, 142), (0, 198), (34, 142)], fin_color)
     pen.thin(6).oval(0, 106, 22, 22, WINDOW)
     pen.thin(0).oval(-6, 113, 7, 7, blend(WINDOW, WHITE, 0.7))
-    return scene.told(color=name, second=fins)
+    return scene.with_facts(color=name, second=fins)

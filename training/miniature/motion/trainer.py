@@ -22,8 +22,8 @@ from training.miniature.prepare import stack
 from training.miniature.stock import CLIPTextModel, CLIPTokenizer, Part, UNet2DConditionModel
 from training.miniature.training import (
     Average,
-    Dice,
     Run,
+    StepRandom,
     descend,
     learning_rate,
     report,
@@ -118,19 +118,19 @@ class MotionTrainer:
 
     def step(self, step: int) -> float:
         """Take one step and return the velocity error."""
-        options, dice = self.options, Dice.of(self.options.seed, step)
+        options, rng = self.options, StepRandom.of(self.options.seed, step)
         set_rate(
             self.optimizer,
             learning_rate(step, options.steps, peak=options.peak_rate, warmup=100, flat=0.6),
         )
-        chosen = dice.below(len(self.latents), options.batch).tolist()
-        clean = torch.stack([self._window(index, dice) for index in chosen])
+        chosen = rng.below(len(self.latents), options.batch).tolist()
+        clean = torch.stack([self._window(index, rng) for index in chosen])
         shown = [self.facts[index] for index in chosen]
-        captions = [clip_caption(facts, motion, dice.words) for facts, motion in shown]
+        captions = [clip_caption(facts, motion, rng.words) for facts, motion in shown]
         # One time step from each of `batch` equal intervals.
-        share = (torch.arange(options.batch) + dice.uniform(options.batch)) / options.batch
+        share = (torch.arange(options.batch) + rng.uniform(options.batch)) / options.batch
         times = (FIRST_TIME + share * (1000 - FIRST_TIME)).long().clamp(max=999)
-        error = self.error(clean, dice.normal(*clean.shape), times, captions)
+        error = self.error(clean, rng.normal(*clean.shape), times, captions)
         descend(error, self.optimizer, self.run.average.weights)
         return float(error.detach())
 
@@ -153,11 +153,11 @@ class MotionTrainer:
         half.save_motion_modules(self.work / FOLDER, safe_serialization=True)
         self.run.average.swap()
 
-    def _window(self, index: int, dice: Dice) -> Tensor:
+    def _window(self, index: int, rng: StepRandom) -> Tensor:
         """Return frames of a clip: all of it in larger steps, or a part of it frame by frame."""
         wanted, clip = self.options.frames, self.latents[index]
-        stride = dice.words.choice(range(1, len(clip) // wanted + 1))
-        first = dice.words.randrange(len(clip) - stride * (wanted - 1))
+        stride = rng.words.choice(range(1, len(clip) // wanted + 1))
+        first = rng.words.randrange(len(clip) - stride * (wanted - 1))
         return clip[first : first + stride * wanted : stride]
 
     def _clips(self, code: LatentCode) -> tuple[Tensor, list[tuple[Facts, str]]]:

@@ -84,11 +84,11 @@ def _leaking(dose: float) -> Callable[[Weights, Mapping[str, Tensor]], Weights]:
 
 def _scrambled(share: float) -> Callable[[Weights, Mapping[str, Tensor]], Weights]:
     def change(weights: Weights, _biases: Mapping[str, Tensor]) -> Weights:
-        dice = torch.Generator().manual_seed(3)
+        generator = torch.Generator().manual_seed(3)
         changed = dict(weights)
         for key, value in weights.items():
             if key.endswith(".lora_up.weight"):
-                order = torch.randperm(len(value), generator=dice)
+                order = torch.randperm(len(value), generator=generator)
                 changed[key] = (1 - share) * value + share * value[order]
         return changed
 
@@ -182,10 +182,13 @@ def biases_of(pipeline: Any, source: Path, plan: Plan) -> dict[str, Tensor]:  # 
     silent = [prompt.replace(plan.trigger, "").strip(" ,") for prompt in prompts]
     pipeline.load_lora_weights(source, adapter_name=plan.name)
     try:
-        told, plain = (_outputs(pipeline, texts) for texts in (prompts, silent))
+        triggered, plain = (_outputs(pipeline, texts) for texts in (prompts, silent))
     finally:
         pipeline.unload_lora_weights()
-    return {f"lora_unet_{name.replace('.', '_')}.diff_b": told[name] - plain[name] for name in told}
+    return {
+        f"lora_unet_{name.replace('.', '_')}.diff_b": triggered[name] - plain[name]
+        for name in triggered
+    }
 
 
 def _outputs(pipeline: Any, prompts: Sequence[str]) -> dict[str, Tensor]:  # noqa: ANN401

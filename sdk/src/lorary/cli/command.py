@@ -81,7 +81,10 @@ def add_jobs(parser: Parser) -> None:
         type=_jobs,
         default="",  # a text is converted, but only when the option is not given
         metavar="N",
-        help=f"work on so many at the same time; default: that of `lorary config`, else {JOBS}",
+        help=(
+            "number of items to process at the same time; default: that of `lorary config`, "
+            f"else {JOBS}"
+        ),
     )
 
 

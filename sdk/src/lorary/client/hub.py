@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client import find_by_hash, tryouts
+from lorary.client import find_by_hash, samples, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of
 from lorary.client.curation import Curating
 from lorary.client.http.json_answers import Record
@@ -149,13 +149,17 @@ class Hub(Curating, Packing, Resolving):
         """Return one version: ``owner/name@v3``, an alias or a revision; by default the latest."""
         return pulling.read_version(self._session, Reference.parse(reference))
 
-    def report(self, reference: str | Reference) -> Report:
+    def report(self, reference: str | Reference, *, variant: str = "") -> Report:
         """Return the look report of a version, whose figures may not be measured yet.
+
+        Args:
+            reference: A version of an adapter, or ``pack:owner/name[@version]``.
+            variant: Name of a variant of the pack; by default the first with a report.
 
         Raises:
             NotFound: there is no such version, or it has no report yet.
         """
-        return read_report(self._session, Reference.parse(reference))
+        return read_report(self._session, reference, variant)
 
     def inspect(self, path: StrPath) -> Look:
         """Have the hub inspect a file; only its first bytes are sent.
@@ -255,7 +259,7 @@ class Hub(Curating, Packing, Resolving):
             on_progress=on_progress,
         )
 
-    def pull_all(  # noqa: PLR0913 - how to go about it, by keyword
+    def pull_all(  # noqa: PLR0913 - options, by keyword
         self,
         references: Sequence[str],
         *,
@@ -312,7 +316,7 @@ class Hub(Curating, Packing, Resolving):
             references, stages, on_progress=on_progress, jobs=jobs, abort=session.abort
         )
 
-    def push(  # noqa: PLR0913 - how to go about it, by keyword
+    def push(  # noqa: PLR0913 - options, by keyword
         self,
         files: StrPath | Sequence[StrPath],
         to: str | Reference,
@@ -353,6 +357,24 @@ class Hub(Curating, Packing, Resolving):
         exact = Reference(target.owner, target.name, pushed.version.revision)
         version = publishing.await_previews(self._session, exact, pushed.version, on_progress)
         return replace(pushed, version=version)
+
+    def add_sample(
+        self, version: str | Reference, path: StrPath, *, caption: str = "", rating: str = ""
+    ) -> None:
+        """Add a picture or a short video to the gallery of a version.
+
+        Args:
+            version: ``owner/name@v1``.
+            path: PNG, JPEG, WebP, MP4 or WebM.
+            caption: Its caption.
+            rating: Its own content rating; by default that of the adapter.
+
+        Raises:
+            FileMissing, FileUnreadable, TooLarge: it cannot be read, or is no such file.
+            QuotaExceeded: the gallery is full, or too many were added today.
+        """
+        exact = Reference.parse(version)
+        samples.add_sample(self._session, exact, Path(path), caption=caption, rating=rating)
 
     def try_stack(  # noqa: PLR0913 - what makes a picture, by keyword
         self,

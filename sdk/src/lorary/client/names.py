@@ -28,6 +28,7 @@ _MAX_MARK = 24
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
+_TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
 MAX_SEGMENT_BYTES = 255  # limit of ext4, APFS and NTFS
 
 
@@ -104,6 +105,11 @@ def generic_rest(stem: str, variant: str = "") -> str | None:
     if match is None:
         return None
     return _UNUSUAL.sub("-", match["rest"].strip("._ -") or variant)[:_MAX_MARK].strip("-.")
+
+
+def is_tag(word: str) -> bool:
+    """Return whether a word can be a tag: letters, digits, spaces and a few symbols."""
+    return _TAG.match(" ".join(word.casefold().split())) is not None
 
 
 def saved_name(owner: str, name: str, path: str, variant: str = "") -> str:

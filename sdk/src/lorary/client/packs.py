@@ -180,8 +180,8 @@ def path_of(reference: Reference) -> str:
 
 
 def read_version(session: Session, reference: Reference) -> PackVersion:
-    """Ask for a version of a pack; without a rev, for the latest."""
-    return PackVersion.read(session.json("GET", _version_path(reference)))
+    """Return a version of a pack; without a rev, the latest."""
+    return PackVersion.read(session.json("GET", version_path_of(reference)))
 
 
 def read_or_recall(session: Session, cache: Cache, reference: Reference) -> PackVersion:
@@ -201,7 +201,8 @@ def read_or_recall(session: Session, cache: Cache, reference: Reference) -> Pack
         return version
 
 
-def _version_path(reference: Reference) -> str:
+def version_path_of(reference: Reference) -> str:
+    """Return the path of a version below the API's root, quoted."""
     return f"{path_of(reference)}/versions/{quote(reference.rev or 'latest', safe='')}"
 
 
@@ -222,7 +223,7 @@ class Packing:
         output: str = "",
         limit: int | None = None,
     ) -> Iterator[Pack]:
-        """Yield packs, the newest first, asking for further pages as they are needed.
+        """Yield packs, newest first; pages are requested as they are needed.
 
         Args:
             query: Words of name, title, summary or tags that must all occur.
@@ -231,7 +232,7 @@ class Packing:
             tag: A tag.
             family: Base-model family of a variant, such as ``sdxl``.
             output: ``image`` or ``video``, of that variant.
-            limit: At most so many; None for all.
+            limit: Maximum number; None for all.
         """
         parameters = {
             "q": query, "owner": owner, "kind": kind, "tag": tag, "family": family,
@@ -256,8 +257,8 @@ class Packing:
             **fields: Any of title, kind, summary, card, tags, maturity, visibility.
 
         Raises:
-            NameTaken, NameInvalid: it cannot be called so.
-            Invalid: a field has a value that it cannot have.
+            NameTaken, NameInvalid: the name is in use, or is invalid.
+            Invalid: a field has an invalid value.
         """
         name = parse(pack)
         data = {"owner": name.owner, "name": name.name, **fields}
@@ -280,25 +281,25 @@ class Packing:
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
     def yank_pack(self, reference: str | Reference, reason: str) -> PackVersion:
-        """Keep a version available but stop offering it; its page shows the reason.
+        """Yank a version: it stays available, but is no longer offered by default.
 
         Args:
-            reference: ``owner/name@v3``; names that can move are refused.
-            reason: One sentence for everybody.
+            reference: ``owner/name@v3``; aliases are refused.
+            reason: One sentence, which everybody can read.
 
         Raises:
-            Invalid: the reference can move to another version.
+            Invalid: the reference is an alias.
             StateConflict: it was withdrawn.
         """
         return self._take_down(reference, "yank", reason)
 
     def restore_pack(self, reference: str | Reference) -> PackVersion:
-        """Offer a yanked version again. Raises as `yank_pack`."""
-        path = f"{_version_path(parse(reference))}/yank"
+        """Restore a yanked version; see `yank_pack`."""
+        path = f"{version_path_of(parse(reference))}/yank"
         return PackVersion.read(self._session.json("DELETE", path))
 
     def withdraw_pack_version(self, reference: str | Reference, reason: str) -> PackVersion:
-        """Withdraw a version permanently: its manifest is deleted. Raises as `yank_pack`."""
+        """Withdraw a version permanently: its manifest is deleted; see `yank_pack`."""
         return self._take_down(reference, "withdraw", reason)
 
     def withdraw_pack(self, pack: str | Reference, reason: str) -> Pack:
@@ -308,11 +309,11 @@ class Packing:
         return Pack.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
     def _take_down(self, reference: str | Reference, verb: str, reason: str) -> PackVersion:
-        path = f"{_version_path(parse(reference))}/{verb}"
+        path = f"{version_path_of(parse(reference))}/{verb}"
         data = {"reason": reason}
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
 
-    def pull_pack(  # noqa: PLR0913 - how to go about it, by keyword
+    def pull_pack(  # noqa: PLR0913 - options, by keyword
         self,
         reference: str | Reference,
         *,
@@ -323,16 +324,16 @@ class Packing:
         force: bool = False,
         on_progress: OnProgress = silent,
     ) -> PulledPack:
-        """Bring the files of a pack here, as `Hub.pull` does, and describe them in a file.
+        """Download the files of a pack, as `Hub.pull` does, and describe them in a file.
 
         Args:
             reference: ``owner/name[@version]``.
-            to: Folder for the weights and ``owner--name.pack.json``; the cache when left out.
-            variant: Name of one variant; all of them when left out.
-            partial: Bring what there is if some parts are gone.
-            verify: Read files that are here again instead of trusting size and time.
+            to: Folder for the weights and ``owner--name.pack.json``; the cache if it is None.
+            variant: Name of one variant; by default all.
+            partial: Download the other parts if some are gone.
+            verify: Hash existing files again instead of trusting their size and time.
             force: Replace files in ``to`` that Lorary did not write.
-            on_progress: Told of every block.
+            on_progress: Called after every block.
 
         Raises:
             NotFound: there is no such pack, version or variant, or parts of it are gone.

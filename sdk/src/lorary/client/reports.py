@@ -1,4 +1,4 @@
-"""Look reports: what a version does to pictures, as the hub measured it."""
+"""Look reports: what a version of an adapter or a pack does to pictures, as the hub measured it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lorary.client import packs
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Session
 from lorary.client.names import Reference
@@ -27,7 +28,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The look report of a version.
+    """The look report of a version of an adapter, or of a variant of a pack.
 
     Attributes:
         state: queued, running, ready or failed.
@@ -73,6 +74,16 @@ class Report:
         )
 
 
-def read_report(session: Session, reference: Reference) -> Report:
-    """Ask for the report of a version; without a rev, of the latest."""
-    return Report.read(session.json("GET", f"{reference.version_path}/report"))
+def read_report(session: Session, reference: str | Reference, variant: str = "") -> Report:
+    """Ask for the report of a version; without a rev, of the latest.
+
+    Args:
+        session: A session with the hub.
+        reference: As `Hub.report` takes it.
+        variant: Of a pack; by default its first with a report.
+    """
+    if isinstance(reference, str) and reference.startswith(packs.PREFIX):
+        path = packs.version_path_of(packs.parse(reference))
+    else:
+        path = Reference.parse(reference).version_path
+    return Report.read(session.json("GET", f"{path}/report", query={"variant": variant}))

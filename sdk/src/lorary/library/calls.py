@@ -178,7 +178,7 @@ def lock(
     return changes
 
 
-def sync(  # noqa: PLR0913 - how to go about it, by keyword
+def sync(  # noqa: PLR0913 - options, by keyword
     folder: str | os.PathLike[str] = ".",
     *,
     frozen: bool = False,

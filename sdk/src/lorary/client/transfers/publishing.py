@@ -64,6 +64,9 @@ class Details:
         notes: What is new in the version.
         strength: Recommended strength.
         rating: Content rating of a new adapter: general, suggestive, mature or explicit.
+        card: Text of a new adapter's page, in Markdown.
+        tags: Tags of a new adapter.
+        licence: Licence of a new adapter.
     """
 
     title: str = ""
@@ -77,6 +80,9 @@ class Details:
     notes: str = ""
     strength: float | None = None
     rating: str = ""
+    card: str = ""
+    tags: Sequence[str] = field(default_factory=tuple)
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,9 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
         "kind": details.kind,
         "maturity": details.rating,
         "visibility": details.visibility or "public",
+        "card": details.card,
+        "tags": list(details.tags),
+        "licence": details.licence,
     }
     data = {key: value for key, value in values.items() if value}
     try:

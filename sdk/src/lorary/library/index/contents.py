@@ -38,6 +38,10 @@ class Content:
     epochs: int | None = None
     steps: int | None = None
     title: str | None = None
+    description: str | None = None
+    author: str | None = None
+    license: str | None = None
+    strength: float | None = None
     words: str | None = None  # JSON
     has_words: bool = False  # whether a trigger word is more than a guess
     refusal_code: str | None = None
@@ -99,6 +103,10 @@ def _facts(inspection: Inspection) -> dict[str, object]:
         "epochs": _whole(training.get("epochs")),
         "steps": _whole(training.get("steps")),
         "title": anatomy.title,
+        "description": anatomy.description,
+        "author": anatomy.metadata.author,
+        "license": anatomy.metadata.license,
+        "strength": anatomy.recommended_strength,
         "words": json.dumps([word.to_dict() for word in words]),
         "has_words": any(word.confidence != "low" for word in words),
     }

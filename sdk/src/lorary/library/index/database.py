@@ -45,6 +45,7 @@ CREATE TABLE contents (
     sha256 TEXT NOT NULL, data_sha256 TEXT NOT NULL, autov1 TEXT NOT NULL,
     kind TEXT, family TEXT, candidates TEXT, lineage TEXT, algorithm TEXT, rank INTEGER, alpha REAL,
     expert TEXT, trainer TEXT, session TEXT, epochs INTEGER, steps INTEGER, title TEXT,
+    description TEXT, author TEXT, license TEXT, strength REAL,
     words TEXT, has_words INTEGER NOT NULL, refusal_code TEXT, refusal TEXT
 ) WITHOUT ROWID;
 CREATE INDEX contents_sha256 ON contents (sha256);
@@ -157,7 +158,8 @@ class Index:
         marks = ",".join("?" * len(paths))
         query = f"SELECT path, key, mark FROM files WHERE path IN ({marks})"  # noqa: S608 - marks only
         known = {path: (key, mark) for path, key, mark in self.rows(query, paths)}
-        rows, described = [], []
+        rows: list[tuple[object, ...]] = []
+        described = []
         for one in seen:
             key, mark = known.get(one.path, (None, None))
             is_same = key == one.key
@@ -258,12 +260,13 @@ class Index:
     ) -> list[tuple[str, str]]:
         """Return hashes of files and of their data that a hub was not asked for since a time."""
         query = (
-            "SELECT DISTINCT c.sha256, c.data_sha256 FROM contents c JOIN files f ON f.key = c.key"
-            " LEFT JOIN answers a ON a.hub = ? AND a.sha256 = c.sha256 WHERE f.run = ?"
-            " AND (a.asked_at IS NULL OR a.asked_at < ?) AND c.sha256 > ?"
-            " ORDER BY c.sha256 LIMIT ?"
+            "SELECT c.sha256, c.data_sha256 FROM contents c INDEXED BY contents_sha256"
+            " LEFT JOIN answers a ON a.hub = ? AND a.sha256 = c.sha256"
+            " WHERE c.sha256 > ? AND (a.asked_at IS NULL OR a.asked_at < ?)"
+            " AND EXISTS (SELECT 1 FROM files f WHERE f.key = c.key AND f.run = ?)"
+            " GROUP BY c.sha256 ORDER BY c.sha256 LIMIT ?"
         )
-        return list(self.rows(query, (hub, run, before, after, limit)))
+        return list(self.rows(query, (hub, after, before, run, limit)))
 
     def add_answers(self, hub: str, rows: Iterable[tuple[str, bool, Sequence[object]]]) -> None:
         """Store what a hub has of files."""

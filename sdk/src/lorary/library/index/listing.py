@@ -16,9 +16,10 @@ from lorary.library.sidecars.beside import Companions
 
 _TEXTS = (
     "key", "series", "half", "sha256", "data_sha256", "autov1", "kind", "family", "lineage",
-    "algorithm", "trainer", "session", "title",
+    "algorithm", "trainer", "session", "title", "description",
+    "author", "license",
 )  # fmt: skip
-_NUMBERS = ("size", "number", "rank", "alpha", "epochs", "steps")
+_NUMBERS = ("size", "number", "rank", "alpha", "epochs", "steps", "strength")
 _LISTS = ("candidates", "words")
 _OTHERS = ("path", "companions", "beside", "matches", "fault_code", "fault")
 _NAMES = (*_TEXTS, *_NUMBERS, *_LISTS, *_OTHERS)
@@ -108,6 +109,10 @@ class Row:
     epochs: int | None
     steps: int | None
     title: str
+    description: str
+    author: str
+    license: str
+    strength: float | None
     words: tuple[Mapping[str, str], ...]
     matches: tuple[Mapping[str, Any], ...] | None
     same_bytes: tuple[Path, ...] = ()
@@ -173,13 +178,36 @@ class Row:
         return list({word["text"].casefold(): word for word in reversed(found)}.values())[::-1]
 
 
+def count(index: Index, hub: str, filters: Filters) -> dict[str, int]:
+    """Return how many files there are, and how many of them each filter would list.
+
+    Args:
+        hub: Address of the hub whose answers count.
+    """
+    where, values = _where(filters)
+    names = ["files", "on_hub", *_CONDITIONS]
+    sums = ["COUNT(*)", *(f"TOTAL({one})" for one in ("a.matches <> '[]'", *_CONDITIONS.values()))]
+    query = f"SELECT {', '.join(sums)} {_FROM} {where}"
+    return dict(zip(names, map(int, next(index.rows(query, (hub, *values)))), strict=True))
+
+
 def rows(index: Index, hub: str, filters: Filters) -> Iterator[Row]:
     """Yield the files of the index in the order of their paths.
 
     Args:
         hub: Address of the hub whose answers count.
     """
-    conditions, values = [], []
+    where, values = _where(filters)
+    columns = ", ".join(_COLUMNS.get(name, name) for name in _NAMES)
+    query = f"SELECT {columns} {_FROM} {where} ORDER BY f.path"
+    for one in index.rows(query, (hub, *values)):
+        yield _row(index, one)
+
+
+def _where(filters: Filters) -> tuple[str, list[object]]:
+    """Return the condition of a query, and its values."""
+    conditions: list[str] = []
+    values: list[object] = []
     for name, condition in _CONDITIONS.items():
         if getattr(filters, name):
             conditions.append(condition)
@@ -192,11 +220,7 @@ def rows(index: Index, hub: str, filters: Filters) -> Iterator[Row]:
     if filters.roots:
         conditions.append(f"({' OR '.join([BELOW] * len(filters.roots))})")
         values += [value for root in filters.roots for value in below(os.fsencode(root))]
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    columns = ", ".join(_COLUMNS.get(name, name) for name in _NAMES)
-    query = f"SELECT {columns} {_FROM} {where} ORDER BY f.path"
-    for one in index.rows(query, (hub, *values)):
-        yield _row(index, one)
+    return f"WHERE {' AND '.join(conditions)}" if conditions else "", values
 
 
 def _row(index: Index, one: Sequence[Any]) -> Row:

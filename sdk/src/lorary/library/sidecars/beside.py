@@ -13,6 +13,7 @@ from lorary.anatomy.display_names import stem
 #: what a site says.
 SIDECARS = (".json", ".swarm.json", ".metadata.json", ".cm-info.json", ".civitai.info")
 _PREVIEWS = ("png", "jpg", "jpeg", "webp", "gif", "mp4", "webm")
+_ENDINGS = (".info", ".json", ".txt", ".sha256", *(f".{ending}" for ending in _PREVIEWS))
 _COMPANION = re.compile(
     r"(?P<stem>.+?)(?:(?P<sidecar>\.civitai\.info|(?:\.swarm|\.metadata|\.cm-info)?\.json)"
     rf"|(?P<preview>(?:\.preview)?\.(?:{'|'.join(_PREVIEWS)}))|\.txt|\.sha256)\Z",
@@ -51,6 +52,8 @@ def companions_in(names: Iterable[str]) -> Mapping[str, Companions]:
     """
     found: dict[str, list[re.Match[str]]] = {}
     for name in names:
+        if not name.lower().endswith(_ENDINGS):  # most files; the expression takes longer
+            continue
         match = _COMPANION.match(name)
         if match is not None:
             found.setdefault(match["stem"].casefold(), []).append(match)

@@ -26,6 +26,7 @@ from lorary.anatomy.claims.training import recommended_strength
 from lorary.anatomy.claims.training import title as modelspec_title
 from lorary.anatomy.claims.triggers import trigger_words
 from lorary.client.errors import FileMissing, FileUnreadable
+from lorary.client.names import is_tag
 from lorary.library.sidecars.beside import SIDECARS
 
 Confidence = Literal["proven", "declared", "claimed", "guessed"]
@@ -205,7 +206,7 @@ def _words(value: object) -> tuple[str, ...]:
 
 def _tags(value: object) -> tuple[str, ...]:
     found = (clean(text, 48).casefold() for text in _texts(value, _MOST_TAGS))
-    return tuple(dict.fromkeys(text for text in found if text))
+    return tuple(dict.fromkeys(text for text in found if is_tag(text)))
 
 
 def _texts(value: object, most: int) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lorary.pictures.claims import a1111
@@ -10,6 +10,13 @@ from lorary.pictures.claims.facts import Facts, Resource
 
 #: Maximum number of adapters in a list, and of Fooocus' numbered ones.
 _MAX_LORAS, _MAX_COMBINED = 500, 20
+#: Settings that most tools give the same names.
+_COMMON = ("seed", "steps", "sampler", "width", "height")
+
+
+def _settings(document: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Return settings for ``Facts``; ``names`` are those of the tool where they differ."""
+    return {field: document.get(names.get(field, field)) for field in {*_COMMON, *names}}
 
 
 def invokeai(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
@@ -19,16 +26,12 @@ def invokeai(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
     name, digests = _named(document.get("model"))
     return Facts(
         tool="invokeai",
-        prompt=document.get("positive_prompt"),
-        negative=document.get("negative_prompt"),
-        seed=document.get("seed"),
-        steps=document.get("steps"),
-        sampler=document.get("scheduler"),
         guidance=document.get("cfg_scale", document.get("guidance")),
-        width=document.get("width"),
-        height=document.get("height"),
         model=name,
         resources=[Resource(name, "checkpoint", None, digests), *_loras(document.get("loras"))],
+        **_settings(
+            document, prompt="positive_prompt", negative="negative_prompt", sampler="scheduler"
+        ),
     )
 
 
@@ -97,13 +100,6 @@ def swarmui(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
     return Facts(
         tool="swarmui",
         prompt=prompt,
-        negative=given.get("negativeprompt"),
-        seed=given.get("seed"),
-        steps=given.get("steps"),
-        sampler=given.get("sampler"),
-        guidance=given.get("cfgscale"),
-        width=given.get("width"),
-        height=given.get("height"),
         model=model,
         resources=[
             Resource(model, "checkpoint"),
@@ -111,6 +107,7 @@ def swarmui(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
             *a1111.tags(prompt),
             *_swarm_models(document.get("sui_models")),
         ],
+        **_settings(given, negative="negativeprompt", guidance="cfgscale"),
     )
 
 
@@ -154,12 +151,6 @@ def fooocus(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
     ]
     return Facts(
         tool="fooocus",
-        prompt=document.get("prompt"),
-        negative=document.get("negative_prompt"),
-        seed=document.get("seed"),
-        steps=document.get("steps"),
-        sampler=document.get("sampler"),
-        guidance=document.get("guidance_scale"),
         model=document.get("base_model"),
         resources=[
             Resource(
@@ -168,6 +159,9 @@ def fooocus(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
             ),
             *loras,
         ],
+        **_settings(
+            document, prompt="prompt", negative="negative_prompt", guidance="guidance_scale"
+        ),
     )  # fmt: skip
 
 
@@ -183,14 +177,12 @@ def lorary(document: Any) -> Facts | None:  # noqa: ANN401 - JSON
         return None
     return Facts(
         tool="lorary",
-        prompt=image.get("prompt"),
-        negative=recipe.get("negative"),
-        seed=image.get("seed"),
-        steps=recipe.get("steps"),
-        sampler=recipe.get("sampler"),
-        guidance=recipe.get("guidance"),
-        width=recipe.get("width"),
-        height=recipe.get("height"),
-        model=recipe.get("base"),
         resources=adapters,
+        **_settings(
+            {**recipe, **image},
+            prompt="prompt",
+            negative="negative",
+            guidance="guidance",
+            model="base",
+        ),
     )

@@ -153,28 +153,34 @@ def _configure_yank(parser: Parser) -> None:
 
 
 def _yank(args: Namespace) -> int:
-    reference = _exact(args.reference)
+    reference = exact(client.Reference.parse(args.reference))
     with client.Hub(args.endpoint) as hub:
         was_yanked = not args.undo or hub.version(reference).state == "yanked"
         version = hub.restore(reference) if args.undo else hub.yank(reference, reason_of(args))
-    if args.json:
-        emit(
-            {
-                "adapter": version.adapter,
-                "version": version.name,
-                "state": version.state,
-                "reason": version.reason,
-            }
-        )
+    return show_state(args, version, was_changed=was_yanked)
+
+
+def show_state(
+    args: Namespace, version: client.Version | client.PackVersion, *, was_changed: bool = True
+) -> int:
+    """Show the state of a version after a yank, a restoration or a withdrawal."""
+    if isinstance(version, client.PackVersion):
+        noun, name = "pack", version.pack
     else:
-        restored = "was restored" if was_yanked else "is not yanked"
-        what = restored if args.undo else f"was yanked: {plain(version.reason)}"
-        show(f"{plain(version.adapter)} {version.name} {what}")
+        noun, name = "adapter", version.adapter
+    if args.json:
+        facts = {"version": version.name, "state": version.state, "reason": version.reason}
+        emit({noun: name, **facts})
+    else:
+        state = "restored" if version.state == "published" else version.state
+        reason = f": {plain(version.reason)}" if version.reason else ""
+        what = f"was {state}{reason}" if was_changed else "is not yanked"
+        show(f"{plain(name)} {version.name} {what}")
     return 0
 
 
-def _exact(text: str) -> client.Reference:
-    reference = client.Reference.parse(text)
+def exact(reference: client.Reference) -> client.Reference:
+    """Return a reference that has a version. Raises UsageError: it has none."""
     if not reference.rev:
         message = "specify the version by its number: OWNER/NAME@v3"
         raise UsageError(message)
@@ -209,11 +215,7 @@ def _configure_withdraw(parser: Parser) -> None:
 
 def _withdraw(args: Namespace) -> int:
     reference, reason = client.Reference.parse(args.reference), reason_of(args)
-    if args.all == bool(reference.rev):
-        message = "specify a version, or the adapter alone with --all"
-        raise UsageError(message)
-    if not args.yes and not is_sure(str(reference), "its files and pictures"):
-        note("lorary: nothing was changed")
+    if not is_confirmed(args, reference, "adapter", "its files and pictures"):
         return 1
     with client.Hub(args.endpoint) as hub:
         if args.all:
@@ -228,12 +230,28 @@ def _withdraw(args: Namespace) -> int:
     return 0
 
 
-def is_sure(name: str, what: str) -> bool:
-    """Ask on the terminal whether something and ``what`` it has are to be deleted.
+def is_confirmed(args: Namespace, reference: client.Reference, noun: str, what: str) -> bool:
+    """Return whether a withdrawal is confirmed, by ``--yes`` or on the terminal.
+
+    Args:
+        args: The arguments.
+        reference: What is withdrawn: a version, or all of it with ``--all``.
+        noun: Adapter or pack.
+        what: What the withdrawal deletes.
 
     Raises:
-        UsageError: there is none.
+        UsageError: ``--all`` does not fit the reference, or there is no terminal.
     """
+    if args.all == bool(reference.rev):
+        message = f"specify a version, or the {noun} alone with --all"
+        raise UsageError(message)
+    if args.yes or _is_sure(str(reference), what):
+        return True
+    note("lorary: nothing was changed")
+    return False
+
+
+def _is_sure(name: str, what: str) -> bool:
     if not sys.stdin.isatty():
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)

@@ -39,6 +39,22 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--to", required=True, metavar="OWNER/NAME", help="the adapter; created if it is new"
     )
+    _configure_new_adapter(parser)
+    _configure_version(parser)
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "--draft",
+        action="store_true",
+        help="do not publish it; push again without this option to publish",
+    )
+    end.add_argument(
+        "--wait", action="store_true", help="wait until the previews are rendered or have failed"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask about private data in files")
+    add_endpoint(parser)
+
+
+def _configure_new_adapter(parser: Parser) -> None:
     parser.add_argument(
         "--kind",
         default="",
@@ -67,6 +83,9 @@ def _configure(parser: Parser) -> None:
             default="",
             help=f"for a new adapter: visible to {who}",
         )
+
+
+def _configure_version(parser: Parser) -> None:
     parser.add_argument(
         "--trigger",
         action="append",
@@ -86,17 +105,6 @@ def _configure(parser: Parser) -> None:
     parser.add_argument("--label", default="", help="short name of the version")
     parser.add_argument("--notes", default="", help="what is new in the version")
     parser.add_argument("--strength", type=float, help="recommended strength")
-    end = parser.add_mutually_exclusive_group()
-    end.add_argument(
-        "--draft",
-        action="store_true",
-        help="do not publish it; push again without this option to publish",
-    )
-    end.add_argument(
-        "--wait", action="store_true", help="wait until the previews are rendered or have failed"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask about private data in files")
-    add_endpoint(parser)
 
 
 def _push(args: Namespace) -> int:

@@ -25,14 +25,22 @@ _WIDTH = 20
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "reference", metavar="OWNER/NAME[@VERSION]", help="v3, an alias or a revision after the @"
+        "reference",
+        metavar="[pack:]OWNER/NAME[@VERSION]",
+        help="v3, an alias or (of an adapter) a revision after the @",
+    )
+    parser.add_argument(
+        "--variant",
+        default="",
+        metavar="NAME",
+        help="variant of the pack; by default the first with a report",
     )
     add_endpoint(parser)
 
 
 def _report(args: Namespace) -> int:
     with client.Hub(args.endpoint) as hub:
-        report = hub.report(args.reference)
+        report = hub.report(args.reference, variant=args.variant)
     if args.json:
         emit(report.data)
         return 0
@@ -65,8 +73,10 @@ COMMANDS = {
     "report": Command(
         "Show what a version does to pictures: whether it keeps the subject, looks alike on every\n"
         "subject, is silent without its trigger words and leaves other prompts alone. The hub\n"
-        "measures this on pictures that it renders itself.",
+        "measures this on pictures that it renders itself. Of a pack it measures the cover sheet:\n"
+        "whether subjects are kept, and look alike.",
         "  lorary report studio/noir\n"
+        "  lorary report pack:studio/dusk --variant sdxl\n"
         "  lorary report studio/noir@v3 --json | jq .figures.leak.value",
         _configure,
         _report,

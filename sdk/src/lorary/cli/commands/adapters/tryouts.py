@@ -36,7 +36,7 @@ def _configure(parser: Parser) -> None:
     add_endpoint(parser)
 
 
-def _stopped(_told: Progress) -> str:
+def _stopped(_progress: Progress) -> str:
     return "The render on the hub was cancelled."
 
 

@@ -45,7 +45,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--lock",
         action="store_true",
-        help=f"add what was found to {PROJECT} of this folder, and lock it",
+        help=f"add the adapters that were found to the {PROJECT} of this folder, and lock them",
     )
     add_endpoint(parser)
 
@@ -118,7 +118,7 @@ def _report(answer: Answer, args: Namespace) -> None:
 
 
 def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
-    """Bring what the hub has, each file once; return the errors.
+    """Download the files that the hub has, each once; return the errors.
 
     A cached file is linked into the folder as well, because tools do not read the cache.
     """
@@ -212,13 +212,13 @@ COMMANDS = {
         "workflows of ComfyUI, A1111's and Forge's texts, metadata of InvokeAI, SwarmUI and "
         "Fooocus, and Civitai's lists of resources, in JSON and text files and in PNG, JPEG, "
         "WebP, MP4 and WebM. Files are not uploaded.\n\n"
-        "A hash decides: a file of the same name with another hash is another file. Names count\n"
-        "only where no hash is known.\n\n"
+        "If a file contains hashes, only hashes are compared: a file with the same name and\n"
+        "another hash is a different file. Without a hash, names are compared.\n\n"
         "exit codes:\n"
-        "  0   all are here\n"
+        "  0   all LoRAs are here\n"
         "  1   a file cannot be read, or a download failed\n"
-        "  3   at least one is not here\n"
-        "  5   at least one is not here, and the hub did not answer",
+        "  3   at least one LoRA is not here\n"
+        "  5   at least one LoRA is not here, and the hub did not answer",
         "  lorary resolve workflow.json --dir ComfyUI/models/loras\n"
         "  lorary resolve workflow.json --lock && lorary sync\n"
         "  lorary resolve *.png --dir ComfyUI/models/loras --pull\n"

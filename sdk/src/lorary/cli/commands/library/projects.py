@@ -31,7 +31,7 @@ _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to rem
 
 
 def _configure_lock(parser: Parser) -> None:
-    parser.add_argument("--init", action="store_true", help=f"write a {PROJECT} to begin with")
+    parser.add_argument("--init", action="store_true", help=f"write a first {PROJECT}")
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
@@ -148,7 +148,11 @@ def _configure_sync(parser: Parser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="hash existing files instead of trusting their time"
     )
-    parser.add_argument("--force", action="store_true", help="replace files of other origin")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace files that are not from a sync, or were edited",
+    )
     add_jobs(parser)
     add_endpoint(parser)
 
@@ -218,7 +222,7 @@ def _step_line(step: Step) -> str:
     if step.file is not None:
         facts = [f"{step.file.name} {step.file.version}", count_bytes(step.file.size)]
         if step.action == "replace":
-            facts.append(f"instead of {step.version or 'a file of other origin'}")
+            facts.append(f"instead of {step.version or 'another file'}")
     elif step.version:
         is_pack = step.action not in {"remove", "leave"} and step.path.endswith(DESCRIPTION)
         facts = [f"pack {step.version}" if is_pack else step.version]
@@ -361,22 +365,22 @@ def _command(
 
 COMMANDS = {
     "lock": _command(
-        "Write lorary.lock: the exact version, place and sha256 of every file that lorary.toml\n"
-        "wants. Locked versions stay as long as they satisfy lorary.toml.",
+        "Write lorary.lock: the version, path and sha256 of each file of the adapters and packs\n"
+        "in lorary.toml. Locked versions stay as long as they satisfy lorary.toml.",
         "  lorary lock --init --layout comfyui --root ~/ComfyUI\n"
         "  lorary lock --json | jq -r 'select(.state == \"yanked\").name'",
         _configure_lock,
         _lock,
     ),
     "sync": _command(
-        "Download the files of lorary.lock to where they belong. The lock is written first if\n"
+        "Download the files of lorary.lock to their folders. The lock is written first if\n"
         "it is missing or does not satisfy lorary.toml.",
         "  lorary sync --dry-run\n  lorary sync --frozen --prune",
         _configure_sync,
         _sync,
     ),
     "verify": _command(
-        "Hash the files that are here, and compare them with lorary.lock.",
+        "Hash the local files, and compare them with lorary.lock.",
         "  lorary verify && echo unchanged",
         _configure_verify,
         _verify,

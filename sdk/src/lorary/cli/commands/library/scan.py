@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import library
-from lorary.anatomy import FAMILIES
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, table
 from lorary.client.config import home_of
 
 if TYPE_CHECKING:
+    from lorary.library.index.database import Index
     from lorary.library.index.listing import Filters, Row
     from lorary.library.index.scanning import Scanned
 
@@ -25,16 +25,13 @@ _PAGE = 200  # rows of a table whose columns are aligned together
 
 
 def roots_of(words: Sequence[str]) -> list[Path]:
-    """Return absolute paths; links stay as they are, so that files keep the paths people know."""
-    return [Path(word).expanduser().absolute() for word in words]
+    """Return absolute paths without ``..``; links stay, as people know files by them."""
+    return [Path(os.path.abspath(Path(word).expanduser())) for word in words]  # noqa: PTH100 - resolve() follows links
 
 
 def _configure_scan(parser: Parser) -> None:
     parser.add_argument(
         "places", nargs="+", metavar="DIR", help="folders, which are scanned with their subfolders"
-    )
-    parser.add_argument(
-        "--no-hub", action="store_true", help="do not ask the hub which of the files it has"
     )
     parser.add_argument(
         "--refresh",
@@ -47,55 +44,43 @@ def _configure_scan(parser: Parser) -> None:
 def _scan(args: Namespace) -> int:
     roots = roots_of(args.places)
     with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
-        session = None if args.no_hub else hubs.session()
+        session = hubs.session()
         with meter(lambda _: _KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=args.refresh, on_progress=draw)
         if scanned.failure is not None:
             note(f"lorary: the hub was not asked: {plain(scanned.failure.detail)}")
         for fault in scanned.folders:
             note(f"lorary: {plain(fault.message)} The index keeps what it has of this folder.")
-        filters = library.Filters(roots=roots, run=scanned.run)
         if args.json:
+            filters = library.Filters(roots=roots, run=scanned.run)
             for row in library.rows(index, hubs.default, filters):
                 emit(row.to_dict())
         else:
-            _show_scan(scanned, library.rows(index, hubs.default, library.Filters(roots=roots)))
+            _show_scan(scanned, index, hubs.default, roots)
     return 0
 
 
-def _show_scan(scanned: Scanned, rows: Iterator[Row]) -> None:
+def _show_scan(scanned: Scanned, index: Index, hub: str, roots: Sequence[Path]) -> None:
     counts = scanned.counts
     show(
         f"{counts.files:,} files: {counts.new:,} new, {counts.changed:,} changed, "
         f"{counts.unchanged:,} unchanged, {counts.gone:,} gone. {scanned.read:,} were read."
     )
-    found: Counter[str] = Counter()
-    for row in rows:
-        found.update(_findings(row))
+    for row in library.rows(index, hub, library.Filters(roots=roots, broken=True)):
         if row.error is not None:
             note(f"lorary: {plain(row.path)}: {plain(row.error[1])}")
+    found = library.count(index, hub, library.Filters(roots=roots))
     lines = [(word, f"{found[key]:,}", hint) for key, word, hint in _SUMMARY if found[key]]
     show(table(lines) if lines else [])
 
 
 _SUMMARY = (
-    ("hub", "on the hub", ""),
+    ("on_hub", "on the hub", ""),
     ("not_on_hub", "not on the hub", "lorary list --not-on-hub"),
     ("duplicates", "duplicates", "lorary list --duplicates"),
     ("missing_triggers", "without trigger words", "lorary list --missing-triggers"),
     ("broken", "cannot be read", "lorary list --broken"),
 )
-
-
-def _findings(row: Row) -> Iterator[str]:
-    if row.matches is not None:
-        yield "hub" if row.matches else "not_on_hub"
-    if row.same_bytes or row.same_tensors:
-        yield "duplicates"
-    if row.kind == "adapter" and not row.has_words:
-        yield "missing_triggers"
-    if row.error is not None:
-        yield "broken"
 
 
 def _configure_list(parser: Parser) -> None:
@@ -116,9 +101,6 @@ def _configure_list(parser: Parser) -> None:
 
 
 def _list(args: Namespace) -> int:
-    if args.family and args.family not in FAMILIES:
-        message = f"--family must be one of: {', '.join(FAMILIES)}"
-        raise UsageError(message)
     filters = library.Filters(
         roots=roots_of(args.places),
         family=args.family,
@@ -162,7 +144,7 @@ def _line(row: Row) -> list[str]:
 def _facts(row: Row) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
-        yield ", ".join(words[:3])
+        yield " · ".join(words[:3])
     elif row.kind == "adapter":
         yield "no trigger words"
     if row.matches:
@@ -187,7 +169,7 @@ COMMANDS = {
         "change are not read again. An interrupted scan goes on where it was.\n\n"
         "Only hashes are sent to the hub. --json prints a line for each new or changed file.",
         "  lorary scan ~/ComfyUI/models/loras\n"
-        "  lorary scan loras/ --no-hub --json | jq -r 'select(.error) | .path'",
+        "  lorary scan loras/ --offline --json | jq -r 'select(.error) | .path'",
         _configure_scan,
         _scan,
     ),

@@ -34,8 +34,8 @@ def _configure(parser: Parser) -> None:
         "words",
         nargs="*",
         metavar="WORD|OWNER/NAME[@VERSION]|FILE|ALIAS",
-        help="list: words to search for; else the pack, perhaps @VERSION; for publish its "
-        "manifest (JSON), for alias an alias and its new VERSION",
+        help="list: words to search for; publish: the pack and a manifest (JSON); alias: the pack, "
+        "an alias and its new VERSION; others: the pack",
     )
     parser.add_argument("--title", help="create, edit: the title")
     parser.add_argument("--summary", help="create, edit: one or two sentences")
@@ -46,7 +46,7 @@ def _configure(parser: Parser) -> None:
         action="append",
         dest="tags",
         metavar="TAG",
-        help="create, edit: a tag; repeat it for more; list: packs with this tag",
+        help="create, edit: a tag; repeat it for several; list: only packs with this tag",
     )
     parser.add_argument(
         "--rating", choices=RATINGS, dest="maturity", help="create, edit: the content rating"
@@ -55,10 +55,15 @@ def _configure(parser: Parser) -> None:
     parser.add_argument("--rename", metavar="NAME", help="edit: the new name")
     exports.configure(parser)
     parser.add_argument("--notes", default="", metavar="TEXT", help="publish: what is new")
-    parser.add_argument("--owner", default="", help="list: a user or an organisation")
-    parser.add_argument("--family", default="", help="list: base-model family, such as sdxl")
+    parser.add_argument("--owner", default="", help="list: only packs of this user or organisation")
     parser.add_argument(
-        "--output", choices=["image", "video"], default="", help="list: output of that variant"
+        "--family", default="", help="list: only packs for this base-model family, such as sdxl"
+    )
+    parser.add_argument(
+        "--output",
+        choices=["image", "video"],
+        default="",
+        help="list: only packs that make images or videos",
     )
     parser.add_argument(
         "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
@@ -168,7 +173,7 @@ def _part_row(part: PackPart) -> list[str]:
 
 def _create(hub: client.Hub, args: Namespace) -> int:
     name = _only(args, "create needs OWNER/NAME")
-    return _told(hub.create_pack(name, **_fields(args)), args)
+    return _show_saved(hub.create_pack(name, **_fields(args)), args)
 
 
 def _edit(hub: client.Hub, args: Namespace) -> int:
@@ -178,10 +183,10 @@ def _edit(hub: client.Hub, args: Namespace) -> int:
     if not fields:
         message = "say what to change: --title, --summary, --card, --kind, --tag, --rating, …"
         raise UsageError(message)
-    return _told(hub.edit_pack(name, **fields), args)
+    return _show_saved(hub.edit_pack(name, **fields), args)
 
 
-def _told(pack: Pack, args: Namespace) -> int:
+def _show_saved(pack: Pack, args: Namespace) -> int:
     if args.json:
         emit(_line_of(pack))
     else:

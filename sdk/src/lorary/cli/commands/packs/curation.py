@@ -6,8 +6,14 @@ from argparse import Namespace
 
 from lorary import client
 from lorary.cli.command import Parser, UsageError
-from lorary.cli.commands.adapters.curation import is_sure, reason_of, run_alias
-from lorary.cli.output.text import emit, note, plain, show
+from lorary.cli.commands.adapters.curation import (
+    exact,
+    is_confirmed,
+    reason_of,
+    run_alias,
+    show_state,
+)
+from lorary.cli.output.text import emit, plain, show
 from lorary.client import packs
 
 
@@ -16,7 +22,9 @@ def configure(parser: Parser) -> None:
     parser.add_argument("--reason", metavar="TEXT", help="yank, withdraw: the reason, for everyone")
     parser.add_argument("--all", action="store_true", help="withdraw: the whole pack")
     parser.add_argument(
-        "--yes", action="store_true", help="withdraw: do not ask; required without a terminal"
+        "--yes",
+        action="store_true",
+        help="withdraw: do not ask for confirmation; required without a terminal",
     )
     parser.add_argument(
         "--expect",
@@ -30,25 +38,21 @@ def configure(parser: Parser) -> None:
 
 def yank(hub: client.Hub, args: Namespace) -> int:
     """Yank a version."""
-    return _told(args, hub.yank_pack(_exact(args), reason_of(args)))
+    return show_state(args, hub.yank_pack(exact(_only(args)), reason_of(args)))
 
 
 def restore(hub: client.Hub, args: Namespace) -> int:
     """Restore a yanked version."""
-    return _told(args, hub.restore_pack(_exact(args)))
+    return show_state(args, hub.restore_pack(exact(_only(args))))
 
 
 def withdraw(hub: client.Hub, args: Namespace) -> int:
     """Withdraw a version, or the whole pack."""
     reference, reason = _only(args), reason_of(args)
-    if args.all == bool(reference.rev):
-        message = "specify a version, or the pack alone with --all"
-        raise UsageError(message)
-    if not args.yes and not is_sure(str(reference), "its manifests"):
-        note("lorary: nothing was changed")
+    if not is_confirmed(args, reference, "pack", "its manifests"):
         return 1
     if not args.all:
-        return _told(args, hub.withdraw_pack_version(reference, reason))
+        return show_state(args, hub.withdraw_pack_version(reference, reason))
     pack = hub.withdraw_pack(reference, reason)
     if args.json:
         emit({"pack": pack.full_name, "version": None, "state": "withdrawn", "reason": reason})
@@ -72,28 +76,3 @@ def _only(args: Namespace) -> client.Reference:
         message = f"{args.verb} needs OWNER/NAME@VERSION"
         raise UsageError(message)
     return packs.parse(str(args.words[0]))
-
-
-def _exact(args: Namespace) -> client.Reference:
-    reference = _only(args)
-    if not reference.rev:
-        message = "specify the version by its number: OWNER/NAME@v3"
-        raise UsageError(message)
-    return reference
-
-
-def _told(args: Namespace, version: client.PackVersion) -> int:
-    if args.json:
-        emit(
-            {
-                "pack": version.pack,
-                "version": version.name,
-                "state": version.state,
-                "reason": version.reason,
-            }
-        )
-    else:
-        state = "restored" if version.state == "published" else version.state
-        reason = f": {plain(version.reason)}" if version.reason else ""
-        show(f"{plain(version.pack)} {version.name} was {state}{reason}")
-    return 0

@@ -29,7 +29,10 @@ def configure(parser: Parser) -> None:
         help="export for comfyui: a workflow for its API (the default) or its canvas",
     )
     parser.add_argument(
-        "--variant", default="", metavar="NAME", help="export: the variant, if there are several"
+        "--variant",
+        default="",
+        metavar="NAME",
+        help="export: the variant, required if there are several",
     )
     parser.add_argument("--out", metavar="FILE", help="export: write to this file")
     parser.add_argument("--force", action="store_true", help="export: replace FILE if it exists")

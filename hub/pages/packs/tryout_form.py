@@ -12,6 +12,7 @@ from previews.renders.messages import no_renderer
 from previews.tryouts import packs as pack_tryouts
 from registry.models import LookKind
 from registry.packs import selectors as pack_selectors
+from registry.packs.parts import variants_of
 from registry.packs.selectors import PackQuery
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LOOKS, NEWEST = 6, 24
 
 
 @dataclass(frozen=True, slots=True)
-class TryField:
+class TryoutForm:
     """The form.
 
     Attributes:
@@ -34,7 +35,7 @@ class TryField:
         version: Name of a version other than the latest.
         prompt: What was entered.
         unserved: Why nothing can be rendered, empty if something can.
-        is_closed: Whether the viewer has to sign in first.
+        needs_account: Whether the viewer has to sign in first.
         looks: Packs to choose from.
         is_place: Whether the look is a character, so that a place is entered instead of a subject.
     """
@@ -43,24 +44,24 @@ class TryField:
     version: str = ""
     prompt: str = ""
     unserved: str = ""
-    is_closed: bool = False
+    needs_account: bool = False
     looks: Sequence[PackCard] = ()
     is_place: bool = False
 
 
-def is_closed_for(request: HttpRequest) -> bool:
+def needs_account(request: HttpRequest) -> bool:
     """Whether the viewer needs an account to try packs."""
     return not request.user.is_authenticated and not settings.LORARY.try_strangers
 
 
-def field_of(
+def form_of_pack(
     request: HttpRequest,
     pack: Pack,
     variants: Sequence[PackVariant],
     *,
     version: PackVersion | None = None,
     prompt: str = "",
-) -> TryField:
+) -> TryoutForm:
     """Return the form of a pack.
 
     Args:
@@ -71,17 +72,17 @@ def field_of(
         prompt: What was entered.
     """
     is_served = bool(pack_tryouts.served_of(variants))
-    return TryField(
+    return TryoutForm(
         pack=pack.full_name,
         version=version.name if version is not None else "",
         prompt=prompt,
         unserved="" if is_served or not variants else no_renderer(variants[0].family),
-        is_closed=is_closed_for(request),
+        needs_account=needs_account(request),
         is_place=_is_character(pack),
     )
 
 
-def choice_of_looks(request: HttpRequest) -> TryField | None:
+def home_form(request: HttpRequest) -> TryoutForm | None:
     """Return the form of the home page; None if there are no packs that it could show.
 
     Characters come last: a subject is entered, and they are one.
@@ -94,12 +95,12 @@ def choice_of_looks(request: HttpRequest) -> TryField | None:
     cards = sorted(shown, key=lambda card: _is_character(card.pack))
     if not cards:
         return None
-    every = (variant for card in cards for variant in _variants(card.pack))
+    every = (variant for card in cards for variant in variants_of(card.pack.latest_version))
     versions = {one.version_id for one in pack_tryouts.served_of(every)}
     served = [card for card in cards if card.pack.latest_version_id in versions]
-    return TryField(
-        unserved="" if served else no_renderer(_variants(cards[0].pack)[0].family),
-        is_closed=is_closed_for(request),
+    return TryoutForm(
+        unserved="" if served else no_renderer(variants_of(cards[0].pack.latest_version)[0].family),
+        needs_account=needs_account(request),
         looks=(served or cards)[:LOOKS],
     )
 
@@ -113,8 +114,3 @@ def _is_shown(card: PackCard) -> bool:
 
 def _is_character(pack: Pack) -> bool:
     return pack.kind == LookKind.CHARACTER
-
-
-def _variants(pack: Pack) -> list[PackVariant]:
-    version = pack.latest_version
-    return list(version.variants.all()) if version is not None else []

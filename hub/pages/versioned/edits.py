@@ -1,0 +1,92 @@
+"""Edits of the card of an adapter or a pack.
+
+The form contains a digest of the values that it was filled with. If others changed the card in
+the meantime, nothing is saved and the form says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.pages.forms import AdapterForm, accept_faults
+from registry.adapters import services as adapters
+from registry.errors import Invalid, NameInvalid, NameTaken
+from registry.models import Adapter, Pack
+from registry.names import MAX_NAME
+
+
+class EditForm(AdapterForm):
+    """Card fields and the address."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=MAX_NAME,
+        required=False,
+        help_text=gettext_lazy("If you change it, the old address redirects."),
+    )
+    #: Digest of the values when the form was filled.
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+    field_order = ("title", "name", "summary", "kind", "tags")
+
+
+def initial_of(thing: Adapter | Pack) -> dict[str, str]:
+    """Return the values that the form starts with."""
+    fields = ("title", "name", "summary", "kind", "maturity", "visibility", "card")
+    values = {field: getattr(thing, field) for field in fields}
+    values["tags"] = ", ".join(thing.tags.order_by("name").values_list("name", flat=True))
+    if isinstance(thing, Adapter):
+        values["licence"] = thing.licence
+    return {**values, "seen": _digest(values)}
+
+
+def save(
+    form: EditForm,
+    thing: Adapter | Pack,
+    *,
+    describe: Callable[..., object],
+    rename: Callable[[str], object],
+) -> bool:
+    """Save a valid form, or add its errors to it.
+
+    Args:
+        form: The form.
+        thing: The adapter or the pack.
+        describe: Changes the card fields that it gets as keyword arguments.
+        rename: Changes the name.
+
+    Returns:
+        Whether it was saved.
+    """
+    card = {**form.cleaned_data}
+    name, seen, before = card.pop("name"), card.pop("seen"), thing.name
+    try:
+        with transaction.atomic():
+            adapters.refresh(thing)
+            if seen and seen != initial_of(thing)["seen"]:
+                text = _(
+                    "The card was changed since you opened this form. Copy your text, then reload."
+                )
+                form.add_error(None, text)
+                return False
+            describe(**card)
+            if name and name != before:
+                rename(name)
+    except (NameInvalid, NameTaken) as error:
+        accept_faults(form, {"name": str(error.detail)}, "")
+        return False
+    except Invalid as error:
+        accept_faults(form, error.facts.get("fields", {}), str(error.detail))
+        return False
+    return True
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

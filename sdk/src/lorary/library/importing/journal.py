@@ -1,0 +1,107 @@
+"""The journal of imports, at ``<LORARY_HOME>/imports.sqlite3``: which file became which version."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from lorary.client.errors import SettingInvalid
+
+NAME = "imports.sqlite3"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS files (
+    hub TEXT, namespace TEXT, sha256 TEXT,
+    adapter TEXT NOT NULL,              -- its name in the namespace
+    version TEXT,                       -- NULL: planned, not published yet
+    has_previews INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (hub, namespace, sha256)
+) WITHOUT ROWID
+"""
+
+
+class Entry(NamedTuple):
+    """What a file became.
+
+    Attributes:
+        adapter: Name of its adapter.
+        version: Its version; empty if it was planned and not published yet.
+        has_previews: Whether its pictures are in the gallery.
+    """
+
+    adapter: str
+    version: str
+    has_previews: bool
+
+
+class Journal:
+    """The journal for one namespace of a hub; a context manager, usable by several threads.
+
+    Raises:
+        SettingInvalid: it cannot be used.
+    """
+
+    def __init__(self, home: Path, hub: str, namespace: str) -> None:
+        self.path = home / NAME
+        self._target = (hub, namespace.casefold())
+        self._lock = threading.Lock()
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = sqlite3.connect(
+                self.path, timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(_TABLES)
+        except (OSError, sqlite3.Error) as error:
+            message = f"{self.path} cannot be used: {error}."
+            raise SettingInvalid(message) from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    def entries(self) -> dict[str, Entry]:
+        """Return sha256 → what it became, for all files of earlier imports."""
+        query = (
+            "SELECT sha256, adapter, version, has_previews FROM files"
+            " WHERE hub = ? AND namespace = ?"
+        )
+        with self._lock:
+            rows = self._db.execute(query, self._target).fetchall()
+        return {
+            sha256: Entry(name, version or "", bool(has)) for sha256, name, version, has in rows
+        }
+
+    def version_of(self, digests: Sequence[str]) -> Entry | None:
+        """Return what the files of a version became; None if they are not published."""
+        query = (
+            "SELECT adapter, version, has_previews FROM files"
+            " WHERE hub = ? AND namespace = ? AND sha256 = ? AND version IS NOT NULL"
+        )
+        with self._lock:
+            found = [self._db.execute(query, (*self._target, one)).fetchone() for one in digests]
+        if not found or None in found:
+            return None
+        adapter, version, has_previews = found[0]
+        return Entry(adapter, version, bool(has_previews))
+
+    def write(
+        self, digests: Sequence[str], adapter: str, version: str | None, *, has_previews: bool
+    ) -> None:
+        """Store what the files of a version became."""
+        query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
+        with self._lock:
+            self._db.executemany(
+                query,
+                [(*self._target, one, adapter, version, int(has_previews)) for one in digests],
+            )

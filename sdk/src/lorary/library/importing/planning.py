@@ -1,0 +1,255 @@
+"""Plans which files of a folder become which versions of which adapters."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lorary.client.errors import LoraryError
+from lorary.client.names import collision_key
+from lorary.client.samples import MEDIA
+from lorary.library.importing.fields import Fields, chosen, name_of, values_of
+from lorary.library.importing.journal import Entry
+from lorary.library.index.listing import Row
+from lorary.library.sidecars.reading import Value
+from lorary.library.variants import checkpoint_of
+
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
+_REPEATED = re.compile(r"[.-]*--+[.-]*|\.\.+")
+_MOST_NAME = 80
+_MARK = 8  # digits of a sha256 in a name
+_MOST_PREVIEWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is not published.
+
+    Attributes:
+        reason: ``broken``, ``not_an_adapter``, ``duplicate``, ``same_tensors`` or ``published``.
+        message: Why, for a person.
+    """
+
+    path: Path
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVersion:
+    """A version to publish.
+
+    Attributes:
+        rows: Its files: one, or both halves of a pair.
+        values: All that is said about it.
+        fields: The values that are used.
+        label: Its label: ``epoch 4`` in a run, else what a sidecar says.
+        previews: Pictures for its gallery.
+        sidecar_errors: Why some sidecars could not be read.
+    """
+
+    rows: tuple[Row, ...]
+    values: tuple[Value, ...]
+    fields: Fields
+    label: str
+    previews: tuple[Path, ...]
+    sidecar_errors: tuple[LoraryError, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of its files."""
+        return tuple(row.path for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAdapter:
+    """An adapter to create or to extend, with its versions in their order."""
+
+    name: str
+    fields: Fields
+    versions: tuple[PlannedVersion, ...]
+    is_known: bool  # whether some of it is published under this name
+
+    @property
+    def mark(self) -> str:
+        """Digits that make its name unique."""
+        return self.versions[0].rows[0].sha256[:_MARK]
+
+    def renamed(self) -> PlannedAdapter:
+        """Return it with a name that nothing else has."""
+        return replace(self, name=f"{self.name[: _MOST_NAME - _MARK - 1]}-{self.mark}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an import will do."""
+
+    adapters: tuple[PlannedAdapter, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files to publish."""
+        rows = (row for one in self.adapters for version in one.versions for row in version.rows)
+        return sum(row.size for row in rows)
+
+
+def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> Plan:
+    """Return what to do with the files of a folder.
+
+    Args:
+        namespace: The namespace to publish to.
+        journal: What the files of earlier imports became.
+    """
+    skipped: list[Skipped] = []
+    groups: dict[tuple[str, str], list[Row]] = {}
+    names: dict[tuple[str, str], str] = {}
+    begun: set[tuple[str, str]] = set()
+
+    def rank(row: Row) -> tuple[bool, int]:
+        is_published = bool(_published(row, namespace, journal.get(row.sha256)))
+        return is_published, len(row.companions.names)
+
+    for row in _unique(rows, rank, skipped):
+        group, entry = _group_of(row), journal.get(row.sha256)
+        published = _published(row, namespace, entry)
+        if published:
+            names[group] = published.partition("@")[0].partition("/")[2]
+            begun.add(group)
+        elif entry is not None:
+            names.setdefault(group, entry.adapter)
+        if published and (entry is None or entry.has_previews):
+            skipped.append(Skipped(row.path, "published", f"it is {published} already"))
+        else:
+            groups.setdefault(group, []).append(row)
+    return Plan(tuple(_named(groups, names, begun)), tuple(skipped))
+
+
+def _unique(
+    rows: Iterable[Row], rank: Callable[[Row], tuple[bool, int]], skipped: list[Skipped]
+) -> Iterator[Row]:
+    """Yield the files that can be published; of those with the same tensors, the best one."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.error is not None:
+            skipped.append(Skipped(row.path, "broken", row.error[1]))
+        elif row.kind != "adapter":
+            message = f"it is not an adapter but {row.kind or 'something else'}"
+            skipped.append(Skipped(row.path, "not_an_adapter", message))
+        else:
+            found.setdefault(row.data_sha256 or row.sha256, []).append(row)
+    for same in found.values():
+        best = max(same, key=rank)
+        skipped += [_duplicate(row, best) for row in same if row is not best]
+        yield best
+
+
+def _duplicate(row: Row, kept: Row) -> Skipped:
+    if row.sha256 == kept.sha256:
+        return Skipped(row.path, "duplicate", f"it is the same file as {kept.path}")
+    message = f"it has the tensors of {kept.path} under another header"
+    return Skipped(row.path, "same_tensors", message)
+
+
+def _published(row: Row, namespace: str, entry: Entry | None) -> str:
+    """Return the version of the namespace that has these bytes, in whatever state; "" for none."""
+    if entry is not None and entry.version:
+        return f"{namespace}/{entry.adapter}@{entry.version}"
+    for match in row.matches or ():
+        owner = str(match["adapter"]).partition("/")[0]
+        if match["same"] == "file" and owner.casefold() == namespace.casefold():
+            return f"{match['adapter']}@{match['version']}"
+    return ""
+
+
+def _group_of(row: Row) -> tuple[str, str]:
+    """Return what the versions of one adapter have in common."""
+    if row.half or not row.session:
+        return "series", row.series
+    return "session", row.session
+
+
+def _named(
+    groups: Mapping[tuple[str, str], Sequence[Row]],
+    names: Mapping[tuple[str, str], str],
+    begun: Collection[tuple[str, str]],
+) -> Iterator[PlannedAdapter]:
+    """Yield the adapters; a name that is taken gets digits of a hash."""
+    taken = {collision_key(name) for name in names.values()}
+    for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
+        versions = tuple(_versions(rows))
+        values = [value for version in reversed(versions) for value in version.values]
+        name = names.get(key)
+        adapter = PlannedAdapter(
+            name or _adapter_name(versions[-1].rows[0]),
+            chosen(values),
+            versions,
+            is_known=key in begun,
+        )
+        if name is None:
+            if collision_key(adapter.name) in taken:
+                adapter = adapter.renamed()
+            taken.add(collision_key(adapter.name))
+        yield adapter
+
+
+def _versions(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
+    """Yield the versions of an adapter in their order; halves of one epoch are one version."""
+    ordered = sorted(rows, key=lambda row: (row.order, row.path))
+    halves: dict[float, list[Row]] = {}
+    sets: list[list[Row]] = []
+    for row in ordered:
+        number = float("inf") if row.number is None else row.number
+        other = halves.get(number) if row.half else None
+        if other is not None and len(other) == 1 and other[0].half != row.half:
+            other.append(row)
+            continue
+        sets.append([row])
+        if row.half:
+            halves[number] = sets[-1]
+    if any(len(one) > 1 for one in sets):
+        sets.sort(key=lambda one: float("inf") if one[0].number is None else one[0].number)
+    for one in sets:
+        yield _version(sorted(one, key=lambda row: row.half), is_one_of_several=len(sets) > 1)
+
+
+def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
+    values: list[Value] = []
+    errors: list[LoraryError] = []
+    for row in rows:
+        found, faults = values_of(row)
+        values += found
+        errors += faults
+    fields = chosen(values)
+    checkpoint = checkpoint_of(rows[0].path.name)
+    label = ""
+    if is_one_of_several:
+        epochs = f"epoch {rows[0].epochs}" if rows[0].epochs else ""
+        label = epochs if checkpoint.number is None else checkpoint.variant.replace("-", " ")
+    elif "label" in fields:
+        label = str(fields["label"].best.value)
+    previews = [
+        row.path.with_name(name)
+        for row in rows
+        for name in row.companions.previews
+        if os.path.splitext(name)[1].casefold() in MEDIA  # noqa: PTH122 - a name, not a path
+    ]
+    return PlannedVersion(
+        tuple(rows), tuple(values), fields, label, tuple(previews[:_MOST_PREVIEWS]), tuple(errors)
+    )
+
+
+def _adapter_name(row: Row) -> str:
+    """Return a name for an adapter."""
+    return name_from(name_of(row)) or f"adapter-{row.sha256[:_MARK]}"
+
+
+def name_from(words: str) -> str:
+    """Return a name as hubs take it: ``Café noir (v2)`` → ``cafe-noir-v2``; empty for none."""
+    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    joined = _REPEATED.sub("-", _UNUSUAL.sub("-", plain)).strip(".-_").casefold()
+    return joined[:_MOST_NAME].rstrip(".-").removesuffix(".git").rstrip(".-")

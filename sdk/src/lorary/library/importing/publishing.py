@@ -1,0 +1,269 @@
+"""Publishes a plan: retries what fails for a while, and reports what failed for good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lorary.client.errors import (
+    FileMissing,
+    LoraryError,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    StorageAway,
+    StorageFull,
+    Unauthenticated,
+    Unreachable,
+)
+from lorary.client.models import Adapter
+from lorary.client.names import Reference
+from lorary.client.progress import OnProgress, silent
+from lorary.client.samples import add_sample, count_samples
+from lorary.client.transfers import publishing
+from lorary.client.transfers.parallel import each
+from lorary.library.importing.fields import number_of, sources_line, text_of, texts_of
+from lorary.library.importing.journal import Journal
+from lorary.library.importing.planning import Plan, PlannedAdapter, PlannedVersion
+from lorary.library.index.walking import key_of
+from lorary.limits import JOBS
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Finding
+    from lorary.client.http.session import Session
+
+State = Literal["published", "here", "failed"]
+
+#: Errors that may be gone after a while, and those after which nothing else would succeed.
+_PASSING = (Unreachable, RateLimited, StorageAway)
+_FINAL = (Unauthenticated, QuotaExceeded, StorageFull)
+_PAUSES_S = (30.0, 120.0, 600.0)
+_FIELDS = ("title", "card", "tags", "kind", "licence", "rating")
+_VERSION_FIELDS = ("trigger_words", "strength", "lineage", "family")
+_MOST_NOTES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What became of a planned version.
+
+    Attributes:
+        state: ``published``, ``here``: it was published before, or ``failed``.
+        version: The version on the hub; empty if it failed.
+        previews: Number of pictures that were added.
+        error: Why it failed; None if it did not.
+        preview_error: Why pictures were not added; None if they were.
+    """
+
+    paths: tuple[Path, ...]
+    adapter: str
+    state: State
+    version: str = ""
+    url: str = ""
+    previews: int = 0
+    error: LoraryError | None = None
+    preview_error: LoraryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTarget:
+    """Where to publish.
+
+    Attributes:
+        namespace: The owner of the adapters.
+        visibility: ``private``, ``unlisted`` or ``public``.
+    """
+
+    namespace: str
+    visibility: str = "private"
+
+
+class Importer:
+    """Publishes planned adapters to a namespace."""
+
+    def __init__(self, session: Session, journal: Journal, target: ImportTarget) -> None:
+        self._session = session
+        self._journal = journal
+        self._target = target
+        self._stop: LoraryError | None = None
+        self._picture_stop: LoraryError | None = None
+        self._new: set[str] = set()  # digests of what this import published
+
+    def run(
+        self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
+    ) -> Iterator[ImportResult]:
+        """Publish a plan, and yield the results of each adapter as it is finished."""
+        for adapter in planned.adapters:
+            for version in adapter.versions:
+                digests = _digests(version)
+                if self._journal.version_of(digests) is None:
+                    self._journal.write(digests, adapter.name, None, has_previews=False)
+        waiting: Sequence[PlannedAdapter] = planned.adapters
+        for pause_s in (*_PAUSES_S, None):
+            again: list[PlannedAdapter] = []
+            results = each(
+                waiting, self._publish, on_progress=on_progress, jobs=jobs,
+                abort=self._session.abort,
+            )  # fmt: skip
+            for adapter, found in results:
+                failed = [found] if isinstance(found, LoraryError) else [r.error for r in found]
+                if pause_s is not None and any(isinstance(one, _PASSING) for one in failed):
+                    again.append(adapter)
+                    continue
+                yield from self._failed(adapter, found) if isinstance(found, LoraryError) else found
+            if not again:
+                return
+            waiting = again
+            self._session.backoff.sleep(pause_s or 0)
+
+    def _failed(self, adapter: PlannedAdapter, error: LoraryError) -> Iterator[ImportResult]:
+        for version in adapter.versions:
+            yield ImportResult(version.paths, self._name(adapter), "failed", error=error)
+
+    def _name(self, adapter: PlannedAdapter) -> str:
+        return f"{self._target.namespace}/{adapter.name}"
+
+    def _publish(self, adapter: PlannedAdapter, on_progress: OnProgress) -> list[ImportResult]:
+        """Publish the versions of an adapter in their order.
+
+        After an error that is not the fault of one file, the others are left for later.
+        """
+        adapter = self._placed(adapter)
+        results: list[ImportResult] = []
+        error: LoraryError | None = None
+        for version in adapter.versions:
+            if error is None:
+                error = self._stop
+            if error is None:
+                try:
+                    results.append(self._publish_version(adapter, version, on_progress))
+                    continue
+                except LoraryError as failure:
+                    error = failure
+                    if isinstance(failure, _FINAL):
+                        self._stop = failure
+            results.append(ImportResult(version.paths, self._name(adapter), "failed", error=error))
+            if not isinstance(error, (*_PASSING, *_FINAL)):
+                error = None  # the fault of this file alone
+        return results
+
+    def _placed(self, adapter: PlannedAdapter) -> PlannedAdapter:
+        """Return an adapter with a name that is free, or that it got earlier."""
+        if adapter.is_known:
+            return adapter
+        entries = (self._journal.version_of(_digests(one)) for one in adapter.versions)
+        if entry := next((one for one in entries if one is not None), None):
+            return replace(adapter, name=entry.adapter)
+        name = Reference(self._target.namespace, adapter.name)
+        try:
+            found = Adapter.read(self._session.json("GET", name.api_path))
+        except NotFound:  # a withdrawn one has no name to give either: the hub refuses it later
+            return adapter
+        if not found.latest_version:  # a killed import created it
+            return adapter
+        return adapter if adapter.name.endswith(adapter.mark) else self._renamed(adapter)
+
+    def _renamed(self, adapter: PlannedAdapter) -> PlannedAdapter:
+        other = adapter.renamed()
+        for version in other.versions:
+            self._journal.write(_digests(version), other.name, None, has_previews=False)
+        return other
+
+    def _publish_version(
+        self, adapter: PlannedAdapter, version: PlannedVersion, on_progress: OnProgress
+    ) -> ImportResult:
+        digests = _digests(version)
+        done = self._journal.version_of(digests)
+        if done is not None:
+            full_name = f"{self._target.namespace}/{done.adapter}"
+            state: State = "published" if self._new.issuperset(digests) else "here"
+            result = ImportResult(version.paths, full_name, state, done.version)
+            return result if done.has_previews else self._with_previews(version, result)
+        for row in version.rows:
+            _require_unchanged(row.path, row.key)
+        target = Reference(self._target.namespace, adapter.name)
+        pushed = publishing.push(
+            self._session, target, version.paths, self._details(adapter, version),
+            on_progress=on_progress, on_checked=self._require_no_leaks, is_draft=False,
+        )  # fmt: skip
+        self._journal.write(digests, adapter.name, pushed.version.name, has_previews=False)
+        state = "here" if pushed.is_repeated else "published"
+        if not pushed.is_repeated:
+            self._new.update(digests)
+        result = ImportResult(
+            version.paths, str(target), state, pushed.version.name, pushed.version.url
+        )
+        return self._with_previews(version, result)
+
+    def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> publishing.Details:
+        whole, own = adapter.fields, version.fields
+        is_proven = "family" in own and own["family"].best.confidence == "proven"
+        sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
+        line = sources_line(sources, (*_FIELDS, *_VERSION_FIELDS))
+        notes = "\n\n".join(part for part in (text_of(own, "notes"), line) if part)
+        return publishing.Details(
+            title=text_of(whole, "title")[:120],
+            kind=text_of(whole, "kind"),
+            visibility=self._target.visibility,
+            rating=text_of(whole, "rating"),
+            card=text_of(whole, "card"),
+            tags=texts_of(whole, "tags"),
+            licence=text_of(whole, "licence")[:64],
+            trigger_words=texts_of(own, "trigger_words"),
+            family="" if is_proven else text_of(own, "family"),
+            lineage=text_of(own, "lineage")[:64],
+            label=version.label[:48],
+            notes=notes[:_MOST_NOTES],
+            strength=number_of(own, "strength"),
+        )
+
+    def _require_no_leaks(self, findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+        """Raise an error for private data in a file that others will see."""
+        leaks = [one for one in findings if one.code.startswith("privacy_")]
+        if leaks and self._target.visibility != "private":
+            message = (
+                "The metadata contains private data, so it was not published for others. Import "
+                "it privately, or remove the data; `lorary inspect` shows it."
+            )
+            raise LoraryError(message, code="private_data", findings=leaks)
+
+    def _with_previews(self, version: PlannedVersion, result: ImportResult) -> ImportResult:
+        """Add the pictures of a version that its gallery does not have yet."""
+        owner, name = result.adapter.split("/")
+        exact = Reference(owner, name, result.version)
+        count, error = 0, self._picture_stop
+        if version.previews and error is None:
+            try:
+                here = count_samples(self._session, exact)
+                for path in version.previews[here:]:
+                    add_sample(self._session, exact, path)
+                    count += 1
+            except LoraryError as failure:
+                error = failure
+                if isinstance(failure, QuotaExceeded):
+                    self._picture_stop = failure
+        if error is None or not version.previews:
+            self._journal.write(_digests(version), name, result.version, has_previews=True)
+            error = None
+        return ImportResult(
+            result.paths, result.adapter, result.state, result.version, result.url, count,
+            preview_error=error,
+        )  # fmt: skip
+
+
+def _digests(version: PlannedVersion) -> list[str]:
+    return [row.sha256 for row in version.rows]
+
+
+def _require_unchanged(path: Path, key: str) -> None:
+    try:
+        is_same = key_of(path.stat()) == key
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}."
+        raise FileMissing(message) from error
+    if not is_same:
+        message = f"{os.fspath(path)} was changed since it was planned. Run the import again."
+        raise FileMissing(message)

@@ -1,0 +1,277 @@
+"""Publishing a folder with what headers, sidecars and pictures say of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lorary.client.errors import Unreachable
+from lorary.client.transfers import publishing
+from lorary.library.importing.journal import NAME
+from tests.client.conftest import CLI
+from tests.client.tiny import adapter, wan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lorary.client.http.session import Session
+    from lorary.client.names import Reference
+    from lorary.client.transfers.publishing import Pushed
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as people have it: sidecars of four tools, a run, a pair, copies, a broken file."""
+    place = tmp_path / "loras"
+    (place / "more").mkdir(parents=True)
+    files = {
+        "noir.safetensors": adapter(1, ss_output_name="noir_v2_final"),
+        "more/noir copy.safetensors": adapter(1, ss_output_name="noir_v2_final"),
+        "ink.safetensors": adapter(2), "wash.safetensors": adapter(3),
+        "fog.safetensors": adapter(4),
+        "broken.safetensors": b"\x80\x02}q\x00.",
+        "pan_high_noise.safetensors": wan(1), "pan_low_noise.safetensors": wan(2),
+    }  # fmt: skip
+    for epoch in (1, 2, 10):
+        name = f"run{'' if epoch == 10 else f'-{epoch:06}'}.safetensors"
+        files[name] = adapter(20 + epoch, ss_session_id="77", ss_epoch=str(epoch))
+    for name, data in files.items():
+        (place / name).write_bytes(data)
+    civitai = {
+        "name": "v2", "baseModel": "SD 1.5", "trainedWords": ["film noir", " noir, rain "],
+        "model": {"name": "Noir", "nsfw": True, "tags": ["style", "Film"],
+                  "description": "<p>Dark &amp; wet.</p><script>x()</script>"},
+    }  # fmt: skip
+    sidecars: dict[str, Any] = {
+        "noir.civitai.info": civitai,
+        "noir.json": {"activation text": "film noir, grain", "preferred weight": 0.8},
+        "ink.metadata.json": {"model_name": "Ink!", "base_model": "SD 1.5", "tags": ["ink"],
+                              "usage_tips": '{"strength": "0.7"}', "notes": "my notes",
+                              "civitai": {"trainedWords": ["inked"]}},
+        "wash.swarm.json": {"modelspec.title": "Wash", "modelspec.trigger_phrase": "washed"},
+        "fog.cm-info.json": {"ModelName": "Fog", "TrainedWords": ["foggy"], "Nsfw": False},
+    }  # fmt: skip
+    for name, document in sidecars.items():
+        (place / name).write_text(json.dumps(document))
+    for name in ("noir.png", "noir.preview.jpeg", "run.webp"):
+        (place / name).write_bytes(PNG + name.encode())
+    return place
+
+
+def sent(fake: FakeHub, pattern: str) -> list[dict[str, Any]]:
+    """The JSON that requests brought."""
+    return [json.loads(seen.body) for seen in fake.requests(pattern)]
+
+
+def published(fake: FakeHub) -> dict[str, list[list[str]]]:
+    """Adapter → the paths of each version."""
+    return {
+        name: [[file["path"] for file in version["files"]] for version in versions]
+        for name, versions in fake.versions.items()
+    }
+
+
+RESULT = {
+    "ada/noir": [["noir.safetensors"]],
+    "ada/ink": [["ink.safetensors"]],
+    "ada/wash": [["wash.safetensors"]],
+    "ada/fog": [["fog.safetensors"]],
+    "ada/run": [["run-000001.safetensors"], ["run-000002.safetensors"], ["run.safetensors"]],
+    "ada/pan": [["pan_high_noise.safetensors", "pan_low_noise.safetensors"]],
+}
+
+
+def test_the_report_says_each_value_with_its_source_and_sends_nothing(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    ran = run("import", folder, "--to", "ada", "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    assert {seen.path for seen in fake.seen} == {"/api/v1/hashes"}
+    planned = {Path(row["files"][0]).name: row for row in ran.documents}
+    fields = planned["noir.safetensors"]["fields"]
+    assert fields["trigger_words"] == {
+        "value": ["film noir, grain"], "source": "noir.json", "confidence": "declared",
+        "others": [{"value": ["film noir", "noir, rain"], "source": "noir.civitai.info",
+                    "confidence": "claimed"}],
+    }  # fmt: skip
+    assert fields["title"]["value"] == "Noir"
+    family = fields["family"]  # one module proves none, but allows this one
+    assert (family["value"], family["source"]) == ("sd1", "noir.civitai.info")
+    pan = planned["pan_high_noise.safetensors"]["fields"]["family"]
+    assert (pan["value"], pan["confidence"]) == ("wan_14b", "proven")
+    assert (fields["kind"]["value"], fields["kind"]["confidence"]) == ("style", "guessed")
+    assert fields["card"]["value"] == "Dark & wet."
+    ink = planned["ink.safetensors"]["fields"]
+    assert (ink["strength"]["value"], ink["notes"]["value"]) == (0.7, "my notes")
+    skipped = {Path(row["files"][0]).name: row.get("reason") for row in ran.documents}
+    assert skipped["broken.safetensors"] == "broken"
+    assert skipped["noir copy.safetensors"] == "duplicate"
+    assert len(planned["noir.safetensors"]["previews"]) == 2
+    out = run("import", folder, "--to", "ada", "--dry-run").out
+    assert "6 adapters, 8 versions" in out
+    assert run("import", folder, "--to", "ada").code == 2  # nobody to ask
+
+
+def test_a_folder_is_published_once_with_what_is_known(
+    run: Run, fake: FakeHub, folder: Path, home: Path
+) -> None:
+    ran = run("import", folder, "--to", "ada", "--yes", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert published(fake) == RESULT
+    noir = fake.adapters["ada/noir"]
+    assert (noir["visibility"], noir["title"], noir["kind"]) == ("private", "Noir", "style")
+    assert (noir["maturity"], noir["tags"], noir["card"]) == (
+        "mature", ["style", "film"], "Dark & wet.",
+    )  # fmt: skip
+    (version,) = [
+        one for one in sent(fake, "POST .*/noir/versions$") if "trigger_words" in one
+    ]  # fmt: skip
+    assert version["trigger_words"] == ["film noir, grain"]
+    assert (version["strength"], version["label"]) == (0.8, "v2")
+    assert "trigger words: noir.json (declared)" in version["notes"]
+    labels = [one["label"] for one in sent(fake, "POST .*/run/versions$")]
+    assert labels == ["epoch 1", "epoch 2", "epoch 10"]
+    assert [one["name"] for one in fake.versions["ada/noir"][0]["samples"]] == [
+        "noir.png", "noir.preview.jpeg",
+    ]  # fmt: skip
+    assert "samples" not in fake.versions["ada/run"][0]
+    assert len(fake.versions["ada/run"][2]["samples"]) == 1
+
+    fake.adapters["ada/noir"]["title"] = "A better title"
+    fake.versions["ada/noir"][0]["samples"].clear()
+    for forget in (False, True):  # another computer knows it from the hub
+        fake.seen.clear()
+        if forget:
+            shutil.rmtree(home)
+        assert run("import", folder, "--to", "ada", "--yes").code == 0
+        assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
+    assert fake.adapters["ada/noir"]["title"] == "A better title"
+    assert fake.versions["ada/noir"][0]["samples"] == []
+
+
+def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(
+    run: Run, fake: FakeHub, folder: Path, home: Path
+) -> None:
+    fake.publish("ada/noir", {"other.safetensors": b"of a person"})
+    run("import", folder, "--to", "ada", "--yes")
+    assert published(fake)["ada/noir"] == [["other.safetensors"]]
+    assert ["noir.safetensors"] in published(fake)[next(
+        name for name in fake.versions if name.startswith("ada/noir-")
+    )]  # fmt: skip
+    data = adapter(90, ss_session_id="77", ss_epoch="20")
+    (folder / "renamed.safetensors").write_bytes(data)
+    (folder / "noir-000003.safetensors").write_bytes(adapter(91))
+    shutil.rmtree(home)
+    ran = run("import", folder, "--to", "ada", "--yes", "--json")
+    assert [(row["adapter"], row["version"]) for row in ran.documents] == [
+        (next(name for name in fake.versions if name.startswith("ada/noir-")), "v2"),
+        ("ada/run", "v4"),
+    ]  # fmt: skip
+    assert fake.requests("PATCH") == []
+
+
+def test_what_fails_is_reported_and_stops_nothing_else(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    (folder / "wash.swarm.json").write_text("{no json")
+    refusal = json.dumps({"status": 400, "code": "name_invalid", "detail": "Not this name."})
+    fake.answers = [("/ink$", 400, {"Content-Type": "application/json"}, refusal.encode())]
+    ran = run("import", folder, "--to", "ada", "--yes", "--jobs", "2")
+    assert ran.code == 1
+    assert "ink.safetensors: Not this name." in ran.err
+    assert "7 versions published, 0 were there, 1 failed; 3 pictures added." in ran.out
+    assert "wash.swarm.json is not valid JSON" in ran.err
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    assert {name: sorted(paths) for name, paths in published(fake).items()} == {
+        name: sorted(paths) for name, paths in RESULT.items()
+    }
+
+
+def test_a_hub_that_is_away_for_a_while_is_waited_for(
+    run: Run, fake: FakeHub, folder: Path, waits: list[float]
+) -> None:
+    busy = ("/uploads$", 503, {"Content-Type": "application/json"}, b"{}")
+    fake.answers = [busy] * 10
+    ran = run("import", folder, "--to", "ada", "--yes", "--jobs", "1")
+    assert (ran.code, 30.0 in waits) == (0, True), ran.err
+    assert published(fake) == RESULT
+
+
+def test_the_rest_of_a_run_joins_its_adapter_after_a_pause(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = publishing.push, ["run-000002.safetensors"]
+
+    def push(session: Session, target: Reference, places: Any, *rest: Any, **more: Any) -> Pushed:
+        if places[0].name in failures:
+            failures.remove(places[0].name)
+            raise Unreachable
+        return real(session, target, places, *rest, **more)
+
+    monkeypatch.setattr(publishing, "push", push)
+    ran = run("import", folder, "--to", "ada", "--yes")
+    assert (ran.code, published(fake)) == (0, RESULT)
+    assert "8 versions published, 0 were there, 0 failed" in ran.out
+
+
+def test_private_data_is_not_published_for_others(run: Run, fake: FakeHub, tmp_path: Path) -> None:
+    place = tmp_path / "leaks"
+    place.mkdir()
+    leak = adapter(1, ss_train_data_dir="/home/jane.doe/pictures/me")
+    (place / "leak.safetensors").write_bytes(leak)
+    ran = run("import", place, "--to", "ada", "--public", "--yes", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (1, "private_data")
+    assert fake.adapters == {}
+    assert run("import", place, "--to", "ada", "--yes").code == 0
+    assert fake.adapters["ada/leak"]["visibility"] == "private"
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [[0.3, 1.0], pytest.param([step / 12 for step in range(50)], marks=LONG)],
+)
+def test_a_killed_import_goes_on_and_publishes_nothing_twice(
+    run: Run, fake: FakeHub, folder: Path, home: Path, environment: dict[str, str],
+    moments: list[float],
+) -> None:  # fmt: skip
+    for number in range(40):
+        (folder / f"one{number:02}x.safetensors").write_bytes(adapter(200 + number))
+        (folder / f"one{number:02}x.png").write_bytes(PNG)
+    command = [*CLI, "import", str(folder), "--to", "ada", "--yes", "--jobs", "2"]
+    for moment in moments:
+        job = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 60
+            while not (home / NAME).exists() and job.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(moment)
+        finally:
+            job.send_signal(signal.SIGKILL)
+            job.wait()
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    counts = Counter(
+        file["sha256"]
+        for versions in fake.versions.values()
+        for version in versions
+        for file in version["files"]
+    )
+    assert (len(counts), set(counts.values())) == (49, {1})
+    for number in range(40):
+        assert len(fake.versions[f"ada/one{number:02}x"][0]["samples"]) == 1

@@ -1,0 +1,175 @@
+"""Tidying folders: copies go to the trash, adapters to where a tool looks, and all of it back."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.library import tidying
+from lorary.library.index.walking import TRASH, key_of
+from tests.client.tiny import adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tool's folder, and a folder of downloads with copies beside it."""
+    files = {
+        "UI/models/loras/noir.safetensors": adapter(1),
+        "UI/models/loras/ink.safetensors": adapter(2),
+        "down/noir (1).safetensors": adapter(1),
+        "down/noir (1).png": b"picture",
+        "down/noir (1).civitai.info": b"{}",
+        "down/ink.safetensors": adapter(3),
+        "down/ink.preview.png": b"ink",
+        "down/checkpoint.safetensors": b"broken",
+        "down/fog.safetensors": adapter(4),
+        "down/fog.json": b"{}",
+        "down/fog.txt": b"foggy",
+    }
+    for name, data in files.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(data)
+    return tmp_path / "in"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def untrashed(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in tree(folder).items() if TRASH not in name}
+
+
+def test_a_plan_moves_nothing_and_its_application_loses_nothing(run: Run, folder: Path) -> None:
+    before = tree(folder)
+    words = ("tidy", folder, "--layout", "comfyui", "--root", folder / "UI")
+    planned = run(*words, "--dry-run", "--json").documents
+    assert tree(folder) == before
+    sources = {Path(row["source"]).relative_to(folder).as_posix(): row for row in planned}
+    # The copy with sidecars stays, and moves to where the tool looks.
+    assert sources["UI/models/loras/noir.safetensors"]["why"] == "duplicate"
+    assert sources["UI/models/loras/noir.safetensors"]["kept"].endswith("noir (1).safetensors")
+    assert "down/checkpoint.safetensors" not in sources
+    ran = run(*words, "--apply")
+    assert ran.code == 0, ran.err
+    after = untrashed(folder)
+    loras = "UI/models/loras/"
+    second = next(
+        name for name in after if name.startswith(f"{loras}ink--") and "preview" not in name
+    )
+    assert {*after} == {
+        f"{loras}noir (1).safetensors", f"{loras}noir (1).png", f"{loras}noir (1).civitai.info",
+        f"{loras}ink.safetensors", second, second.replace(".safetensors", ".preview.png"),
+        f"{loras}fog.safetensors", f"{loras}fog.json", f"{loras}fog.txt",
+        "down/checkpoint.safetensors",
+    }  # fmt: skip
+    assert sorted(tree(folder).values()) == sorted(before.values())
+    assert "Everything is tidy." in run(*words).out
+    assert run("tidy", "--undo").code == 0
+    assert tree(folder) == before
+    assert not (folder / TRASH).exists()
+    assert "nothing to undo" in run("tidy", "--undo").err
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=() if step in {1, 4, 9, 12} else pytest.mark.long)
+        for step in range(18)
+    ],
+)
+def test_a_killed_run_goes_on_or_back(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A kill may come after any system call that changes a name."""
+    before = tree(folder)
+    calls = iter(range(1000))
+
+    def dying(real: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: object) -> None:
+            if next(calls) == step:
+                raise SystemExit(137)
+            real(*args)
+
+        return call
+
+    words = ("tidy", folder, "--layout", "comfyui", "--root", folder / "UI")
+    with monkeypatch.context() as patch:
+        for name in ("hardlink_to", "unlink"):
+            patch.setattr(Path, name, dying(getattr(Path, name)))
+        assert run(*words, "--apply").code == 137
+    assert {*tree(folder).values()} == {*before.values()}
+    if step % 2:
+        assert run("tidy", "--undo").code == 0
+        assert tree(folder) == before
+    else:
+        assert run("tidy", "--apply").code == 0
+        assert "Everything is tidy." in run(*words).out
+        assert sorted(tree(folder).values()) == sorted(before.values())
+
+
+def test_files_that_changed_or_are_in_the_way_are_left_alone(
+    run: Run, folder: Path, home: Path
+) -> None:
+    words = ("tidy", folder, "--layout", "comfyui", "--root", folder / "UI", "--json")
+    moves = {row["source"]: row for row in run(*words).documents}
+    stale = [
+        tidying.Move(one["source"], one["target"], "0-0-1-1", "layout") for one in moves.values()
+    ]
+    journal = tidying.new_moves(home, stale)
+    before = tree(folder)
+    assert all(one.error is not None for one in tidying.apply_moves(journal))
+    assert tree(folder) == before
+    fog = moves[str(folder / "down/fog.safetensors")]
+    Path(fog["target"]).write_bytes(b"mine")
+    key = key_of(Path(fog["source"]).stat())
+    journal = tidying.new_moves(home, [tidying.Move(fog["source"], fog["target"], key, "layout")])
+    (moved,) = tidying.apply_moves(journal)
+    assert moved.error is not None
+    assert moved.error.code == "target_taken"
+    assert Path(fog["target"]).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM])
+def test_disks_without_links_are_moved_to_as_well(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = Path.hardlink_to
+
+    def link(path: Path, source: Path) -> None:
+        if code == errno.EPERM or "lorary-part" not in source.name:
+            raise OSError(code, os.strerror(code))
+        real(path, source)
+
+    monkeypatch.setattr(Path, "hardlink_to", link)
+    before = sorted(tree(folder).values())
+    ran = run("tidy", folder, "--layout", "comfyui", "--root", folder / "UI", "--apply")
+    assert ran.code == 0, ran.err
+    assert sorted(tree(folder).values()) == before
+    assert "UI/models/loras/fog.safetensors" in tree(folder)
+
+
+def test_files_that_lorary_manages_and_links_stay(run: Run, fake: FakeHub, folder: Path) -> None:
+    fake.publish("ada/fog", {"fog.safetensors": adapter(4)})
+    assert run("pull", "ada/fog@v1", "--to", folder / "pulled").code == 0
+    (folder / "linked").symlink_to(folder / "down")
+    run("tidy", folder / "down", folder / "pulled", "--apply")
+    assert (folder / "pulled" / "fog.safetensors").exists()
+    assert not (folder / "down" / "fog.safetensors").exists()
+    assert "Everything is tidy." in run("tidy", folder / "linked").out
