@@ -24,6 +24,7 @@ COMMANDS = {
     "whoami": ("account.sign_in", "show your account on the hub"),
     "config": ("account.config", "show or change what is remembered"),
     "doctor": ("account.doctor", "check settings, cache, hub, token and clock"),
+    "completion": ("account.completion", "print the script that completes commands in a shell"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code, see ``lorary --help``.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        importlib.import_module("lorary.cli.completion").complete()
     words = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -122,12 +125,7 @@ def _run(words: Sequence[str]) -> int:
         description=command.description,
         epilog=f"example:\n{command.example}",
     )
-    sub.add_argument(
-        "--json", action="store_true", help="one compact JSON line per result on standard output"
-    )
-    sub.add_argument(
-        "--offline", action="store_true", help="open no connections, as with LORARY_OFFLINE=1"
-    )
+    add_common(sub)
     command.configure(sub)
     words = list(words)
     words.remove(name)
@@ -135,6 +133,16 @@ def _run(words: Sequence[str]) -> int:
     importlib.import_module("lorary.cli.output.messages").show_log()
     with _offline() if arguments.offline else contextlib.nullcontext():
         return command.run(arguments)
+
+
+def add_common(sub: Parser) -> None:
+    """Add the options that every command has."""
+    sub.add_argument(
+        "--json", action="store_true", help="one compact JSON line per result on standard output"
+    )
+    sub.add_argument(
+        "--offline", action="store_true", help="open no connections, as with LORARY_OFFLINE=1"
+    )
 
 
 @contextlib.contextmanager
