@@ -193,7 +193,7 @@ class Config:
     tryouts_open: int
     tryouts_per_day: int
     tryout_days: int
-    visitor_tryouts_per_hour: int
+    try_strangers: int
     min_body_rate: int
     unknown: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
@@ -256,7 +256,7 @@ def load(env: Env, root: Path) -> Config:
         tryouts_open=env.integer("TRYOUTS_OPEN", 3),
         tryouts_per_day=env.integer("TRYOUTS_PER_DAY", 100),
         tryout_days=env.integer("TRYOUT_DAYS", 7),
-        visitor_tryouts_per_hour=env.integer("VISITOR_TRYOUTS_PER_HOUR", 20),
+        try_strangers=env.integer("TRY_STRANGERS", 20),
         min_body_rate=env.size("MIN_BODY_RATE", "1KiB"),
     )
     unknown = [name for name in env.unknown(besides=FOREIGN) if not name.startswith(FOR_TESTS)]

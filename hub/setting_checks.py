@@ -203,7 +203,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "TRYOUTS_OPEN": ("E026", _within("tryouts_open", 1, 100)),
     "TRYOUTS_PER_DAY": ("E027", _within("tryouts_per_day", 1, 100_000)),
     "TRYOUT_DAYS": ("E028", _within("tryout_days", 1, 365)),
-    "VISITOR_TRYOUTS_PER_HOUR": ("E056", _within("visitor_tryouts_per_hour", 0, 10_000)),
+    "TRY_STRANGERS": ("E056", _within("try_strangers", 0, 10_000)),
     "MIN_BODY_RATE": ("E046", _within("min_body_rate", 1, MIB)),
 }
 

@@ -134,7 +134,7 @@ def create(*, actor: Viewer, request: PackTryoutRequest) -> Tryout:
 def _user_of(actor: Viewer) -> User | None:
     if actor is not None and actor.is_authenticated:
         return permissions.require_scope(actor, "write")
-    if not settings.LORARY.visitor_tryouts_per_hour:
+    if not settings.LORARY.try_strangers:
         raise Unauthenticated(_("Sign in to try packs on this hub."))
     return None
 
@@ -173,7 +173,7 @@ def _require_room(address: str) -> None:
     if waiting.count() >= MAX_VISITORS_OPEN:
         text = _("Many visitors wait for pictures now. Try again in half a minute, or sign in.")
         raise RateLimited(text, retry_after=_RETRY_S)
-    limit = settings.LORARY.visitor_tryouts_per_hour
+    limit = settings.LORARY.try_strangers
     try:
         attempts.require("try", address, limit=limit, window_s=HOUR_S)
     except RateLimited as error:

@@ -302,7 +302,7 @@ def test_the_quota_of_an_address_holds_under_500_requests(
 def test_a_network_of_ipv6_is_one_address(
     stranger: Caller, dusk: PackVersion, own_settings: Own
 ) -> None:
-    own_settings(visitor_tryouts_per_hour=2)
+    own_settings(try_strangers=2)
     found = [ask(stranger, REMOTE_ADDR=f"2a00:1450:4001:80b::{n}").status_code for n in range(1, 4)]
     assert found == [202, 202, 429]
     assert ask(stranger, REMOTE_ADDR="2a00:1450:4001:80c::1").status_code == 202
@@ -311,7 +311,7 @@ def test_a_network_of_ipv6_is_one_address(
 def test_refused_subjects_do_not_count(
     stranger: Caller, dusk: PackVersion, own_settings: Own
 ) -> None:
-    own_settings(visitor_tryouts_per_hour=1)
+    own_settings(try_strangers=1)
     assert [ask(stranger, {"prompt": ""}).status_code for _ in range(3)] == [400] * 3
     assert [ask(stranger).status_code for _ in range(2)] == [202, 429]
 
@@ -319,7 +319,7 @@ def test_refused_subjects_do_not_count(
 def test_visitors_can_be_turned_away(
     stranger: Caller, as_bob: Caller, dusk: PackVersion, own_settings: Own
 ) -> None:
-    own_settings(visitor_tryouts_per_hour=0)
+    own_settings(try_strangers=0)
     answer = ask(stranger)
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
     assert ask(as_bob).status_code == 202
@@ -336,7 +336,7 @@ def test_visitors_of_all_addresses_do_not_fill_the_queue(
 
 
 def test_users_keep_their_own_limits(as_bob: Caller, dusk: PackVersion, own_settings: Own) -> None:
-    own_settings(tryouts_open=2, visitor_tryouts_per_hour=1)
+    own_settings(tryouts_open=2, try_strangers=1)
     found = [ask(as_bob) for _ in range(3)]
     assert [one.status_code for one in found] == [202, 202, 429]
     assert found[-1].json()["limit"] == 2

@@ -153,7 +153,7 @@ def test_another_browser_sees_a_shared_address_and_nothing_else(
 def test_refusals_keep_what_was_entered_and_say_when_to_come_back(
     client: Client, dusk: PackVersion, own_settings: Own
 ) -> None:
-    own_settings(visitor_tryouts_per_hour=1)
+    own_settings(try_strangers=1)
     assert ask(client).status_code == 302
     answer = ask(client)
     page = answer.content.decode()
@@ -166,7 +166,7 @@ def test_refusals_keep_what_was_entered_and_say_when_to_come_back(
     assert ask(client, pack="ada/nothing").status_code == 404
     assert ask(client, seed="x").status_code == 400
     assert ask(client, prompt="a \0 cat").status_code == 400
-    own_settings(visitor_tryouts_per_hour=0)
+    own_settings(try_strangers=0)
     assert "Sign in to try it" in text(Client(), "/packs/ada/dusk")
     assert ask(client, is_scripted=True).status_code == 401
 

@@ -51,7 +51,7 @@ class TryoutForm:
 
 def needs_account(request: HttpRequest) -> bool:
     """Whether the viewer needs an account to try packs."""
-    return not request.user.is_authenticated and not settings.LORARY.visitor_tryouts_per_hour
+    return not request.user.is_authenticated and not settings.LORARY.try_strangers
 
 
 def form_of_pack(
