@@ -17,9 +17,9 @@ SHARING_HUBS = {
 }
 
 
-class Scheduling(LoadFileScheduling):
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Files as units, and those that share hubs as one unit."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
+        file: str = super()._split_scope(nodeid)
         return "sharing hubs" if file in SHARING_HUBS else file
