@@ -43,6 +43,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def drop(page: Page, path: Path) -> None:
+    """Drag a file from outside over the page and let it go, as a hand would."""
+    zone = page.locator(".drop").bounding_box()
+    assert zone is not None
+    place = {"x": zone["x"] + zone["width"] / 3, "y": zone["y"] + zone["height"] / 2}
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+
+
 class Visit:
     """A window of its own that keeps script errors and refused policies in ``faults``."""
 

@@ -24,6 +24,7 @@ from tests import catalogue, flushing, migrated, snapshots
 from tests.browsing import chromium
 from tests.buckets import CREDENTIALS, SeaweedFS
 from tests.catalogue import PASSWORD
+from tests.grouping import Scheduling
 from tests.running import RunningHub
 from tests.sampling import IS_SAMPLE, sample
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from playwright.sync_api import Browser
+    from xdist.scheduler import LoadFileScheduling
 
 #: Several test processes share few cores; threads of PyTorch would only wait for each other there.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -133,6 +135,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if IS_SAMPLE:
         items[:], others = sample(items)
         config.hook.pytest_deselected(items=others)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Keep files that share running hubs in one process."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browsing import DESK, PHONE, Visit, chromium
+from tests.browsing import DESK, PHONE, Visit, chromium, drop
 from tests.e2e.pictures import READY_S, difference
 from tests.e2e.trained import BASES, Trained, trained
 from tests.running import ROOT, RunningHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 
@@ -47,9 +47,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
         yield Gallery(hub, browser, work)
 
 
-@pytest.mark.parametrize(
-    ("width", "window"), [("desk", DESK), pytest.param("phone", PHONE, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("width", "window"), [("desk", DESK), ("phone", PHONE)])
 def test_a_dropped_file_becomes_a_page_with_a_sweep(
     gallery: Gallery, width: str, window: dict[str, Any]
 ) -> None:
@@ -76,17 +74,6 @@ def test_a_dropped_file_becomes_a_page_with_a_sweep(
     shoot(page, f"adapter-{width}")
     sweep(page, slider)
     visit.close()
-
-
-def drop(page: Page, path: Path) -> None:
-    """Drag a file from outside over the page and let it go, as a hand would."""
-    zone = page.locator(".drop").bounding_box()
-    assert zone is not None
-    place = {"x": zone["x"] + zone["width"] / 3, "y": zone["y"] + zone["height"] / 2}
-    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-    session = page.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
 
 
 def require_filled(page: Page, work: Trained) -> None:

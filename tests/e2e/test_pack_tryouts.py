@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.browsing import DESK, PHONE, Visit, chromium
 from tests.e2e.talk import Caller, caller
-from tests.e2e.trained import BASES, trained
+from tests.e2e.trained import trained
 from tests.packs import manifest, part
 from tests.running import RunningHub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -21,15 +18,13 @@ SUBJECT = "a fox in the snow"
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+def hub(rendering_hub: RunningHub) -> RunningHub:
     """A hub that renders, with two packs whose previews and sheets are queued."""
-    data = tmp_path_factory.mktemp("hub") / "data"
-    with RunningHub(data, "--workers", "1", BASES=str(BASES)) as running:
-        person = caller(running, "dora")
-        adapter = str(person.publish(trained().path.read_bytes(), "noir").document["adapter"])
-        for name, strength in (("soft", 0.5), ("strong", 1.0)):
-            pack(person, adapter, name, strength)
-        yield running
+    person = caller(rendering_hub, "lola")
+    adapter = str(person.publish(trained().path.read_bytes(), "noir").document["adapter"])
+    for name, strength in (("soft", 0.5), ("strong", 1.0)):
+        pack(person, adapter, name, strength)
+    return rendering_hub
 
 
 def pack(person: Caller, adapter: str, name: str, strength: float) -> None:
@@ -41,7 +36,7 @@ def pack(person: Caller, adapter: str, name: str, strength: float) -> None:
     made = person.post("/api/v1/packs", {"name": name, "title": name.title()})
     assert made.status == 201
     document = {"manifest": manifest(variant)}
-    assert person.post(f"/api/v1/packs/dora/{name}/versions", document).status == 201
+    assert person.post(f"/api/v1/packs/lola/{name}/versions", document).status == 201
 
 
 def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: RunningHub) -> None:
@@ -80,12 +75,12 @@ def test_from_the_first_page_to_a_picture_with_one_click_and_one_field(hub: Runn
 def test_it_works_without_a_script(hub: RunningHub) -> None:
     with chromium() as browser:
         visit = Visit(browser, hub.url, **DESK, java_script_enabled=False)
-        page = visit.go("/packs/dora/strong")
+        page = visit.go("/packs/lola/strong")
         page.fill("#subject", SUBJECT)
         page.press("#subject", "Enter")
         page.wait_for_url("**/packs/try/*-*")
         page.wait_for_selector("#tried figure + figure img", timeout=90_000)
         assert page.input_value("#subject") == SUBJECT
         page.click("#tried button:has-text('Remove')")
-        page.wait_for_url("**/packs/dora/strong")
+        page.wait_for_url("**/packs/lola/strong")
         visit.close()

@@ -46,7 +46,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(params=["directly", "behind nginx"], scope="module")
+@pytest.fixture(
+    params=["directly", pytest.param("behind nginx", marks=pytest.mark.long)], scope="module"
+)
 def port(
     request: pytest.FixtureRequest, hub: RunningHub, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:

@@ -17,11 +17,10 @@ from previews.render.output.images import decode
 from tests.browsing import DESK, PHONE, Visit, chromium
 from tests.e2e.commands import CommandLine
 from tests.e2e.talk import Caller, caller
-from tests.e2e.trained import BASES, trained
+from tests.e2e.trained import trained
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -31,11 +30,8 @@ MANY = 12
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub that renders, with one published adapter."""
-    data = tmp_path_factory.mktemp("hub") / "data"
-    with RunningHub(data, "--workers", "1", BASES=str(BASES)) as running:
-        yield running
+def hub(rendering_hub: RunningHub) -> RunningHub:
+    return rendering_hub
 
 
 def publisher(hub: RunningHub, name: str) -> tuple[Caller, str]:

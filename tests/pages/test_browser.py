@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browsing import DESK, PHONE, Visit
+from tests.browsing import DESK, PHONE, Visit, drop
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import caller
 from tests.packs import manifest, part, variant
 from tests.running import RunningHub
+from tests.whole import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 #: Parts of this size make a file of a few hundred kilobytes travel in several.
 PART = "64KiB"
+#: Whether nothing has to be scrolled sideways.
+FITS = "document.documentElement.scrollWidth <= innerWidth"
 HELP = [
     "/help/anatomy", "/help/findings", "/help/licences", "/help/previews", "/help/use"
 ]  # fmt: skip
@@ -61,8 +64,11 @@ def test_a_dropped_file_becomes_a_page(
 ) -> None:
     visit: Visit = request.getfixturevalue(width)
     visit.join(f"glass-{width}", next_="/publish")
-    page = visit.page
-    page.set_input_files("#file", weights(tmp_path, f"glass_tube-{width}"))
+    page, path = visit.page, weights(tmp_path, f"glass_tube-{width}")
+    if width == "desk":
+        drop(page, path)
+    else:
+        page.set_input_files("#file", path)
     page.wait_for_selector("form[data-ok]")
     assert page.input_value("[name=title]") == f"Glass tube {width}"
     assert page.input_value("[name=name]") == f"glass_tube-{width}"
@@ -75,7 +81,7 @@ def test_a_dropped_file_becomes_a_page(
     page.wait_for_url(f"**/glass-{width}/glass_tube-{width}")
     assert page.inner_text("h1") == f"Glass tube {width}"
     assert "Drawn in glass." in page.inner_text("header.stack")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FITS)
     picture = page.locator("#previews img").first
     assert picture.evaluate("img => img.complete && img.naturalWidth > 0")
 
@@ -234,25 +240,13 @@ def test_filters_are_a_drawer_on_a_phone(phone: Visit) -> None:
     assert not page.is_visible("#facets")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/browse",
-        "/packs",
-        "/signin",
-        "/signup",
-        "/nobody",
-        "/api/docs",
-        *HELP,
-    ],
-)
 @pytest.mark.parametrize("width", ["desk", "phone"])
-def test_no_page_is_wider_than_its_window(
-    path: str, width: str, request: pytest.FixtureRequest
+def test_no_page_of_a_stranger_is_wider_than_its_window(
+    width: str, request: pytest.FixtureRequest
 ) -> None:
-    page = request.getfixturevalue(width).go(path)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visit: Visit = request.getfixturevalue(width)
+    for path in ("/", "/browse", "/packs", "/signin", "/signup", "/api/docs"):
+        assert visit.go(path).evaluate(FITS), path
 
 
 def test_empty_frames_and_a_long_prompt_above_them_fit_a_phone(phone: Visit) -> None:
@@ -327,8 +321,11 @@ def test_nothing_on_any_page_keeps_people_out(
         "/nobody",
         *HELP,
     ]
-    for path in ["/", "/browse", "/packs", pack, *reads, *tabs, *forms]:
-        visit.go(path).evaluate(OPEN)
+    for turn, path in enumerate(["/", "/browse", "/packs", pack, *reads, *tabs, *forms]):
+        assert visit.go(path).evaluate(FITS), path
+        if theme not in by_turns(["light", "dark"], turn):
+            continue
+        visit.page.evaluate(OPEN)
         results = axe.run(visit.page)
         found[path] = results.generate_report() if results.violations_count else ""
     assert not {path: report for path, report in found.items() if "Rule Violated" in report}
@@ -345,22 +342,22 @@ def test_search_and_filters_work_without_scripts(browser: Browser, hub: RunningH
     visit.close()
 
 
-@pytest.mark.parametrize("density", ["proof", "card", "list"])
 @pytest.mark.parametrize("width", ["desk", "phone"])
 def test_a_card_shows_name_and_base_model_once_in_every_density(
-    density: str, width: str, request: pytest.FixtureRequest, tmp_path: Path
+    width: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     visit: Visit = request.getfixturevalue(width)
-    visit.join(f"{density}-{width}", next_="/publish")
+    visit.join(f"dense-{width}", next_="/publish")
     page = visit.page
-    page.set_input_files("#file", weights(tmp_path, f"{density}_{width}"))
+    page.set_input_files("#file", weights(tmp_path, f"dense_{width}"))
     page.wait_for_selector("form[data-ok]")
     page.click("[data-publish-button]")
-    page.wait_for_url(f"**/{density}-{width}/{density}_{width}")
-    visit.context.add_cookies([{"name": "density", "value": density, "url": visit.url}])
-    visit.go(f"/browse?owner={density}-{width}")
-    said = page.locator(".card").first.inner_text()
-    assert said.count(f"{density}-{width}") == 1
-    assert f"{density}_{width}" in said
-    assert said.count("Stable Diffusion 1") == 1
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_url(f"**/dense-{width}/dense_{width}")
+    for density in ("proof", "card", "list"):
+        visit.context.add_cookies([{"name": "density", "value": density, "url": visit.url}])
+        visit.go(f"/browse?owner=dense-{width}")
+        said = page.locator(".card").first.inner_text()
+        assert said.count(f"dense-{width}") == 1, density
+        assert f"dense_{width}" in said, density
+        assert said.count("Stable Diffusion 1") == 1, density
+        assert page.evaluate(FITS), density
