@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
 
-    from registry.adapters.selectors import Query
+    from registry.adapters.selectors import Page, Query
     from registry.models import User
     from registry.search.matching import Found
 
@@ -85,18 +85,11 @@ def with_choice() -> frozenset[str]:
     return frozenset(name for name, number in values.items() if number > 1)
 
 
-def total(user: Viewer, query: Query, matches: Found | None = None) -> Total:
-    """Return how many adapters a query finds.
-
-    Args:
-        user: The viewer.
-        query: The filters.
-        matches: What the text of the query finds, if that is known.
-    """
+def total(user: Viewer, query: Query) -> Total:
+    """Return how many adapters a query finds."""
     chosen = _chosen(query)
     if not _is_counted(query):
-        rows = _found(user, query) if matches is None else _first(matches)
-        return _capped(rows.count())
+        return _capped(_found(user, query, adapter_selectors.conditions(query)).count())
     name, values = next(iter(chosen.items()), (TOTAL, [""]))
     keys = [_key(name, value) for value in values]
     own = _tally(_own(user))
@@ -108,21 +101,22 @@ def _capped(count: int) -> Total:
 
 
 def matching(
-    user: Viewer, query: Query, matches: Found | None = None
+    user: Viewer, query: Query, page: Page | None = None
 ) -> tuple[Total, dict[str, Facet]]:
     """Return how many adapters a query finds, and their facets; each ignores its own filter.
 
     Args:
         user: The viewer.
         query: The filters.
-        matches: What the text of the query finds, if that is known.
+        page: A page of the results, if one was read.
     """
     chosen = _chosen(query)
     is_counted = _is_counted(query)
     if is_counted and not chosen:
         return total(user, query), overall(user)
-    conditions = adapter_selectors.conditions(query)
-    rows = _found(user, query, conditions) if matches is None else _first(matches)
+    conditions = page.conditions if page else adapter_selectors.conditions(query)
+    matches = page.matches if page else None
+    rows = _first(matches) if matches else _found(user, query, conditions)
     own = chosen.keys() - {TAG}
     count, found = _sampled(rows, [name for name in FIELDS if name not in own])
     if is_counted:
@@ -237,12 +231,8 @@ def _is_counted(query: Query) -> bool:
     return not is_narrowed and len(_chosen(query)) < 2 and len(query.tag) < 2
 
 
-def _found(
-    user: Viewer, query: Query, conditions: Mapping[str, Q] | None = None
-) -> QuerySet[Adapter]:
+def _found(user: Viewer, query: Query, conditions: Mapping[str, Q]) -> QuerySet[Adapter]:
     """Return the adapters that a query finds, at most one more than are counted."""
-    if conditions is None:
-        conditions = adapter_selectors.conditions(query)
     rows = adapter_selectors.filtered(user, conditions).filter(_PUBLISHED).order_by()
     return _first(adapter_selectors.find(rows, query)) if query.q else rows[: max_matches() + 1]
 

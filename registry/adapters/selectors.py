@@ -109,6 +109,7 @@ class Page:
         corrected: The corrected query, "" if the query was not corrected.
         snippets: Adapter id → where the words occur, as HTML.
         versions: Adapter id → name of the version that has the hash or the file asked for.
+        conditions: The filters of the query, see ``conditions``.
     """
 
     results: list[Adapter]
@@ -117,6 +118,7 @@ class Page:
     corrected: str = ""
     snippets: Mapping[int, SafeString] = field(default_factory=dict)
     versions: Mapping[int, str] = field(default_factory=dict)
+    conditions: Mapping[str, Q] = field(default_factory=dict)
 
 
 def namespace(name: str) -> Namespace:
@@ -201,7 +203,8 @@ def search(
         raise Invalid(_("Sort by one of: %(all)s.") % {"all": ", ".join(SORTS)})
     if not 1 <= limit <= MAX_RESULTS_PER_PAGE:
         raise Invalid(_("`limit` must be from 1 to %(n)d.") % {"n": MAX_RESULTS_PER_PAGE})
-    rows = filtered(user, conditions(query)).filter(published_at__isnull=False)
+    chosen = conditions(query)
+    rows = filtered(user, chosen).filter(published_at__isnull=False)
     found = find(rows, query) if query.q else None
     by_relevance = query.sort in ("", RELEVANCE)
     if found is not None and found.plain and by_relevance:
@@ -213,10 +216,10 @@ def search(
         listed = page(rows if found is None else found.rows, column, cursor=cursor, limit=limit)
         results, following = listed.results, listed.next_cursor
     if found is None:
-        return Page(results, following)
+        return Page(results, following, conditions=chosen)
     snippets = {one.pk: snippet(one, found.plain) for one in results} if found.plain else {}
     versions = _versions(found, results)
-    return Page(results, following, found, found.corrected, snippets, versions)
+    return Page(results, following, found, found.corrected, snippets, versions, chosen)
 
 
 def _versions(found: Found, results: Sequence[Adapter]) -> dict[int, str]:
@@ -306,9 +309,7 @@ def tagged(*names: str) -> Q:
     for name in folded:
         marks = Adapter.tags.through.objects.filter(tag=ids.get(name, 0))
         if name in frequent:
-            # The second condition keeps PostgreSQL from reading all marks at once instead.
-            looked_up = marks.filter(adapter=OuterRef("pk"), adapter__gte=OuterRef("pk"))
-            found &= Q(Exists(looked_up))
+            found &= Q(Exists(marks.filter(adapter=OuterRef("pk"))))
         else:
             found &= Q(pk__in=marks.values("adapter"))
     return found

@@ -119,21 +119,25 @@ def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int)
         values: Parameters of the query.
         limit: How many ids.
     """
-    matches = f"{_MATCHES['postgresql']} AND adapter_id > %s"
+    matches = f"{_MATCHES['postgresql']} AND adapter_id > %s AND adapter_id <= %s"
     walk = f"{matches} AND {_is_among(inner, 'adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
     [last] = _first_column(f"SELECT COALESCE(MAX(adapter_id), 0) FROM {TABLE}", [])  # noqa: S608 - constants
-    newest = _first_column(walk, [text, last - SAMPLE, *values, limit])
-    if len(newest) == limit or last <= SAMPLE:
-        return newest
+    start = last - SAMPLE
+    found = _first_column(walk, [text, start, last, *values, limit])
+    if len(found) == limit or start <= 0:
+        return found
     # How many documents have to be read for enough rows, if all are like the newest.
-    documents = SAMPLE * limit / len(newest) if newest else math.inf
+    documents = SAMPLE * limit / len(found) if found else math.inf
     if documents < MANY:
-        more = _first_column(walk, [text, last - round(MARGIN * documents), *values, limit])
-        if len(more) == limit:
-            return more
-    [hits] = _first_column(f"SELECT COUNT(*) FROM ({matches}) AS found", [text, last - SAMPLE])  # noqa: S608 - constants
+        end = last - round(MARGIN * documents)
+        found += _first_column(walk, [text, end, start, *values, limit - len(found)])
+        start = end
+        if len(found) == limit or start <= 0:
+            return found
+    newest = [text, last - SAMPLE, last]
+    [hits] = _first_column(f"SELECT COUNT(*) FROM ({matches}) AS found", newest)  # noqa: S608 - constants
     if documents < last / SAMPLE * hits:  # which is how many match the expression
-        return _first_column(walk, [text, 0, *values, limit])
+        return found + _first_column(walk, [text, 0, start, *values, limit - len(found)])
     return _first_column(
         f"{_HITS} SELECT id FROM (SELECT id FROM hits ORDER BY id DESC) AS hits"  # noqa: S608 - see above
         f" WHERE {_is_among(inner, 'hits.id')} ORDER BY hits.id DESC LIMIT %s",

@@ -102,7 +102,8 @@ def test_no_plan_reads_all_adapters(fetch: Callable[[str], bytes]) -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("setting", "value"), [("jit", "off"), ("max_parallel_workers_per_gather", "0")]
+    ("setting", "value"),
+    [("jit", "off"), ("max_parallel_workers_per_gather", "0"), ("random_page_cost", "1.1")],
 )
 def test_connections_expect_short_queries(setting: str, value: str) -> None:
     with connection.cursor() as cursor:

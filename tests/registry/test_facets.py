@@ -384,8 +384,8 @@ def test_lists_can_be_filtered_by_every_facet(home: Namespace) -> None:
     }  # fmt: skip
     for name, value in filters.items():
         assert facets.total(None, Query(**{name: value})) == (1, False), name
-        found = facets._found(None, Query(**{name: value}))
-        assert list(found) == [wanted], name
+        found = selectors.search(None, Query(**{name: value})).results
+        assert found == [wanted], name
     assert facets.total(None, Query(pictures=True)) == (0, False)
     assert facets.total(None, Query(owner="nobody")) == (0, False)
 
@@ -461,7 +461,7 @@ def test_ratings_up_to_a_level_are_summed_from_counters(
         for level, count in (("general", 1), ("suggestive", 3), ("mature", 4), ("explicit", 5)):
             query = Query(max_maturity=level)
             assert facets.total(None, query) == (count, False)
-            assert facets._found(None, query).count() == count
+            assert len(selectors.search(None, query).results) == count
             assert facets.total(home.user, query).adapters == count + (level != "general")
             total, found = facets.matching(None, query)
             assert (total.adapters, found["maturity"].values) == (count, by_rating)
@@ -473,6 +473,6 @@ def test_ratings_up_to_a_level_are_summed_from_counters(
     assert facets.matching(None, Query(max_maturity="general", kind="pose"))[1]["maturity"].values
     exact = Query(maturity="mature", max_maturity="suggestive")
     assert facets.total(None, exact).adapters == 0
-    assert facets._found(None, exact).count() == 0
+    assert not selectors.search(None, exact).results
     both = Query(maturity="mature", max_maturity="explicit")
     assert facets.total(None, both).adapters == 1

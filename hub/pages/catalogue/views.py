@@ -132,7 +132,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     found = adapter_selectors.search(request.user, narrow, cursor=cursor, limit=ADAPTERS_PER_PAGE)
     if cursor and _wants_part(request):
         return _next_page(request, found)
-    total, values = facets.matching(request.user, narrow, found.matches)
+    total, values = facets.matching(request.user, narrow, found)
     context = {
         "canonical": filters.address(replace(query, sort="")),
         "works_with": choice,
