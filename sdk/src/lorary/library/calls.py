@@ -20,6 +20,7 @@ _TEMPLATE = """\
 # The adapters and packs of this folder. `lorary sync` downloads them; lorary.lock pins them.
 layout = "{layout}"
 root = "{root}"
+# sidecars = ["a1111"]         also write the files of tools: civitai, a1111, lora-manager, swarmui
 
 [adapters]
 # "studio/noir" = "*"          the newest version
