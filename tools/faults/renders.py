@@ -2,11 +2,11 @@
 
     python -m tools.faults.renders --jobs 1000 --seed 1 --report docs/reports
 
-A queue full of renders, two workers that are ended with SIGKILL by turns, every wake-up sent twice
-or more, a Redis that is killed and comes back empty, and people who try a version meanwhile. In the
-end each job must have ended once, with each of its pictures once and whole. How long people waited
-is compared with the length of a batch job. Everything random comes from the seed, but not when
-processes get their turns.
+A queue full of previews and of cover sheets of packs, two workers that are ended with SIGKILL by
+turns, every wake-up sent twice or more, a Redis that is killed and comes back empty, and people who
+try a version or a pack meanwhile. In the end each job must have ended once, with each of its
+pictures once and whole. How long people waited is compared with the length of a batch job.
+Everything random comes from the seed, but not when processes get their turns.
 """
 
 from __future__ import annotations
@@ -165,6 +165,7 @@ def _run(plan: Plan, folder: Path, broker: Broker) -> Run:
         "LORARY_LOG_LEVEL": "ERROR",
         "LORARY_TRYOUTS_OPEN": "100",
         "LORARY_TRYOUTS_PER_DAY": "10000",
+        "LORARY_TRY_STRANGERS": "1000",
     }
     kept = {key: text for key, text in os.environ.items() if not key.startswith("LORARY_")}
     os.environ.clear()

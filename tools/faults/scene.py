@@ -1,4 +1,8 @@
-"""A hub with many versions to render, and what became of them. Needs Django's settings."""
+"""A hub with many versions and packs to render, and what became of them. Needs Django's settings.
+
+Of four jobs of the batch, three are previews of a version and one is the cover sheet of a version
+of a pack. Meanwhile users try stacks, and visitors without an account try packs.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +19,23 @@ from django.db.models import Count
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews.models import Image, Render, RenderKind, RenderState
+from previews.packs import services as sheets
 from previews.recipes.selectors import recipe_for
 from previews.render import Recipe
 from previews.renders import services as renders
+from previews.tryouts import packs as pack_tryouts
 from previews.tryouts import services as tryouts
+from previews.tryouts.packs import PackTryoutRequest
 from previews.tryouts.requests import TryoutRequest
+from previews.worker_bases import base_for
 from registry import storage
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.hooks import version_published
+from registry.hooks import pack_version_published, version_published
 from registry.jobs import queue
-from registry.models import Job, JobState, Worker
-from registry.publication import services as publication
+from registry.models import Job, JobState, Version, Worker
+from registry.packs import publish
+from registry.packs import services as packs
 from registry.versions.details import Details
 from tests import catalogue
 from training.miniature.tiny import write_tiny_base, write_tiny_lora
@@ -36,12 +45,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from registry.models import User, Version
+    from registry.models import PackVariant, User
 
 #: Two queues, so that one claim has to look at both.
 FAMILIES = ("miniature", "sd1")
 OWNERS = 8
+ADAPTERS = 30
+#: Subjects of a cover sheet; without and with the pack.
+_SUBJECTS = 2
+#: What renders pictures.
+_TASKS = (renders.RENDER_TASK, renders.LITERAL_TASK)
 _STEPS, _SIDE = 2, 64
+#: Share of those who ask that are visitors and try a pack.
+_VISITORS = 0.5
 
 #: Writes down each end of a job by itself: nothing that the code says of it is believed.
 _WATCH_ENDS = """
@@ -68,32 +84,35 @@ def write_bases(folder: Path) -> Path:
 
 @dataclass
 class Scene:
-    """People, and the versions whose renders are queued."""
+    """People, and the versions of adapters and packs whose renders are queued."""
 
     people: list[User]
     versions: list[Version]
+    looks: list[PackVariant]
     random: Random
     asked: int = 0
     wakes: int = 0
 
     def queue_batch(self) -> None:
         """Queue a render of every version, each announced twice."""
-        order = self.random.sample(self.versions, len(self.versions))
-        for version in order:
-            render = Render.objects.create(
-                version=version,
-                recipe=renders.store_recipe(_recipe(version)),
-                trigger_words=version.trigger_words,
-            )
-            renders.enqueue(render=render)
+        every: list[Version | PackVariant] = [*self.versions, *self.looks]
+        for one in self.random.sample(every, len(every)):
+            render = _preview(one) if isinstance(one, Version) else _cover_sheet(one)
             self.wake_again(render)
 
     def ask(self) -> None:
-        """Have somebody try a version while all that is going on."""
-        version, person = self.random.choice(self.versions), self.random.choice(self.people)
+        """Have somebody try a version or a pack while all that is going on."""
         seed = self.random.randrange(2**32)
-        wish = TryoutRequest(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
-        tryout = tryouts.create(actor=person, request=wish)
+        if self.looks and self.random.random() < _VISITORS:
+            wish = PackTryoutRequest(
+                variant=self.random.choice(self.looks), subject="a lighthouse", seed=seed,
+                address=f"192.0.2.{self.random.randrange(256)}",
+            )  # fmt: skip
+            tryout = pack_tryouts.create(actor=None, request=wish)
+        else:
+            version, person = self.random.choice(self.versions), self.random.choice(self.people)
+            stack = TryoutRequest(layers=[(version, 1.0)], prompt="a lighthouse", seed=seed)
+            tryout = tryouts.create(actor=person, request=stack)
         self.wake_again(tryout.render)
         self.asked += 1
 
@@ -112,28 +131,71 @@ class Scene:
     def open_jobs(self) -> int:
         """Count renders that are not over."""
         open_states = [JobState.QUEUED, JobState.RUNNING]
-        return Job.objects.filter(task=renders.RENDER_TASK, state__in=open_states).count()
+        return Job.objects.filter(task__in=_TASKS, state__in=open_states).count()
 
 
 def build(folder: Path, jobs: int, random: Random) -> Scene:
-    """Migrate, and publish as many versions as there shall be jobs."""
+    """Migrate, and publish as many versions of adapters and packs as there shall be jobs."""
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.connection.executescript(_WATCH_ENDS)
-    version_published.disconnect(dispatch_uid="previews.published")  # this asks by another recipe
+    # This asks by other recipes.
+    version_published.disconnect(dispatch_uid="previews.published")
+    pack_version_published.disconnect(dispatch_uid="previews.pack_published")
     data = write_tiny_lora(folder / "tiny.safetensors").read_bytes()
     people = [users.create_user(name=f"person{n}") for n in range(OWNERS)]
-    uploads = {person.pk: catalogue.accept(person, data) for person in people}
+    owners = [people[min(random.randrange(OWNERS * 2), OWNERS - 1)] for _ in range(ADAPTERS)]
+    kept = [
+        adapters.create(actor=owner, name=f"adapter{n}", kind="style")
+        for n, owner in enumerate(owners)  # the last has most
+    ]
+    looks = jobs // 4
+    versions = []
+    for number in range(jobs - looks):
+        adapter = kept[number % ADAPTERS]
+        details = Details(declared_family=FAMILIES[number % ADAPTERS % 2], trigger_words=("neon",))
+        path = f"neon{number}.safetensors"  # another name makes another version
+        versions.append(catalogue.release(adapter, data, details, path=path))
+    return Scene(people, versions, _looks(versions[0], looks), random)
+
+
+def _looks(part: Version, count: int) -> list[PackVariant]:
+    """Publish versions of a pack, each with a template of its own; return their variants."""
+    owner = part.adapter.namespace.user
+    assert owner is not None
+    pack = packs.create(actor=owner, name="look", visibility="public")
+    variant = {
+        "name": "picture", "family": part.family, "output": "image",
+        "parts": [{"adapter": part.adapter.full_name, "strength": 0.8, "role": "style"}],
+    }  # fmt: skip
     found = []
-    for number in range(jobs):
-        person = people[min(random.randrange(OWNERS * 2), OWNERS - 1)]  # the last has most
-        adapter = adapters.create(actor=person, name=f"adapter{number}", kind="style")
-        details = Details(declared_family=FAMILIES[number % 2], trigger_words=("neon",))
-        draft = publication.create_draft(
-            actor=person, adapter=adapter, uploads=[uploads[person.pk]], details=details
-        )
-        found.append(publication.publish(actor=person, version=draft))
-    return Scene(people, found, random)
+    for number in range(count):
+        manifest = {"variants": [{**variant, "prompt": f"{{prompt}}, neon, take {number}"}]}
+        version = publish.publish(actor=owner, pack=pack, manifest=manifest)
+        found.append(version.variants.select_related("version__pack__namespace").get())
+    return found
+
+
+def _preview(version: Version) -> Render:
+    recipe = _recipe(version)
+    render = Render.objects.create(
+        version=version,
+        recipe=renders.store_recipe(recipe),
+        base=recipe.base,  # or a worker that starts would render it by the whole recipe
+        trigger_words=version.trigger_words,
+    )
+    renders.enqueue(render=render)
+    return render
+
+
+def _cover_sheet(variant: PackVariant) -> Render:
+    base = base_for(variant.family, variant.output)
+    assert base is not None
+    whole = sheets.sheet_recipe(variant, base)
+    recipe = replace(whole, prompts=whole.prompts[:_SUBJECTS], plain=whole.plain[:_SUBJECTS])
+    render = sheets.create(variant, base, recipe)
+    assert render is not None
+    return render
 
 
 def _recipe(version: Version) -> Recipe:
@@ -189,7 +251,7 @@ def _judge_jobs(found: Outcome) -> None:
         cursor.execute("SELECT job_id, COUNT(*) FROM faults_end GROUP BY job_id")
         ends = dict(cursor.fetchall())
     batch, waits = [], []
-    for job in Job.objects.filter(task=renders.RENDER_TASK):
+    for job in Job.objects.filter(task__in=_TASKS):
         found.attempts[job.attempt] += 1
         if job.state != JobState.DONE:
             found.faults.append(f"job {job.pk} is {job.state}: {job.reason}")
@@ -197,7 +259,7 @@ def _judge_jobs(found: Outcome) -> None:
             found.faults.append(f"job {job.pk} ended {ends.get(job.pk, 0)} times")
         if job.started_at is None or job.finished_at is None:
             continue
-        if job.priority == queue.INTERACTIVE:
+        if job.priority >= queue.VISITOR:
             waits.append((job.created_at, job.started_at))
         else:
             batch.append((job.started_at, job.finished_at))
