@@ -32,7 +32,6 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def neon(v1: Version) -> Version:
-    """A version for the base model that every hub has."""
     Version.objects.update(family="miniature")
     v1.adapter.family = "miniature"
     v1.adapter.save()
@@ -75,7 +74,6 @@ def asked(ada: User, neon: Version) -> Tryout:
 
 
 def finish(tryout: Tryout, state: str = RenderState.READY, reason: str = "") -> None:
-    """End a try-out, ready ones with their pictures."""
     blob, _made = Blob.objects.get_or_create(sha256="1" * 64, defaults={"size_bytes": 1})
     if state == RenderState.READY:
         for position, strength in enumerate((0.0, 1.0)):

@@ -131,6 +131,6 @@ def test_the_page_tells_what_was_measured_beside_what_the_creator_says(
     page = client.get("/ada/noir").content.decode()
     assert "Recommended 0.7 to 1.0, best 0.9" in page
     assert "Begins at 0.25, full effect at 0.6, try 0.4 to 1.0" in page
-    assert 'aria-describedby="strength-said"' in page
-    assert 'id="strength-said"' in page
+    assert 'aria-describedby="strength-notes"' in page
+    assert 'id="strength-notes"' in page
     assert 'class="measured"' in page
