@@ -113,7 +113,7 @@ def test_without_a_script_it_goes_to_the_page_of_the_try_out(
     cookie = client.cookies["tries"]
     assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
     page = text(client, answer["Location"])
-    assert '<meta http-equiv="refresh" content="2">' in page
+    assert '<meta http-equiv="refresh" content="3">' in page
     for shown in ("a red boat", "noir style, a red boat, film grain", "Cancel", "Yours", "noindex"):
         assert shown in page, shown
     assert text(client, f"/mixer/{tryout.key}", 302) == ""
