@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from previews.models import Render, RenderKind, RenderState, Report, ReportState, Sample
@@ -45,7 +45,8 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
 
     Raises:
         NotFound: no such job, or the actor is not an operator.
-        StateConflict: the job has not failed, or is neither a render nor a look report.
+        StateConflict: the job has not failed, or is neither a render nor a look report; or the
+            cover sheet is being rendered again.
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
@@ -63,10 +64,15 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     if render.kind == RenderKind.PREVIEW and render.version is not None:
         renders.begin(version=render.version, priority=queue.ASKED)
         return
-    with transaction.atomic():
-        mine = Render.objects.filter(pk=render.pk, state=RenderState.FAILED)
-        if mine.update(state=RenderState.QUEUED, reason="", finished_at=None):
-            renders.enqueue(render=render)
+    try:
+        with transaction.atomic():
+            mine = Render.objects.filter(pk=render.pk, state=RenderState.FAILED)
+            if mine.update(state=RenderState.QUEUED, reason="", finished_at=None):
+                renders.enqueue(render=render)
+    except IntegrityError as error:  # its owner had the cover sheet rendered again
+        raise StateConflict(
+            _("This cover sheet is being rendered again."), state=job.state
+        ) from error
 
 
 def _job(job_id: int) -> Job:

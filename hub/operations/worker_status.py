@@ -127,7 +127,9 @@ def _worker_status(view: WorkerView, job: JobStatus | None) -> WorkerStatus:
 def job_statuses(jobs: Iterable[Job]) -> list[JobStatus]:
     """Return jobs with their adapters or packs and versions, in the same order."""
     rows = list(jobs)
-    reports = Report.objects.filter(job__in=rows).select_related("version__adapter__namespace")
+    reports = Report.objects.filter(job__in=rows).select_related(
+        "version__adapter__namespace", "render__pack_version__pack__namespace"
+    )
     renders = Render.objects.filter(job__in=rows).select_related(
         "version__adapter__namespace", "pack_version__pack__namespace"
     )
@@ -139,8 +141,9 @@ def job_statuses(jobs: Iterable[Job]) -> list[JobStatus]:
 
 
 def _names_of(made: Report | Render) -> tuple[str, str]:
-    if isinstance(made, Render) and made.pack_version is not None:
-        return f"packs/{made.pack_version.pack.full_name}", made.pack_version.name
+    render = made if isinstance(made, Render) else made.render
+    if render is not None and render.pack_version is not None:
+        return f"packs/{render.pack_version.pack.full_name}", render.pack_version.name
     version = made.version
     return (version.adapter.full_name, version.name) if version is not None else ("", "")
 

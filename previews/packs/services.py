@@ -100,13 +100,13 @@ def request(*, actor: User, version: PackVersion, variant: str) -> Render:
         raise NotFound(_("This version has no such variant."))
     if version.state not in OUT_STATES or not has_all_parts(row):
         raise StateConflict(_("A part of this variant is no longer there."), state=version.state)
-    base = worker_bases.base_for(row.family, row.output)
-    if base is None:
-        raise StateConflict(no_renderer(row.family), state=RenderState.WAITING)
     newest = _renders_of(row).select_related("job").first()
     if newest is not None and newest.state == RenderState.READY:
         contact_sheets.begin(render=newest)
         return newest
+    base = worker_bases.base_for(row.family, row.output)
+    if base is None:
+        raise StateConflict(no_renderer(row.family), state=RenderState.WAITING)
     if newest is not None and newest.state in OPEN_STATES:
         renders.fail_abandoned(newest)
     recipe = sheet_recipe(row, base)

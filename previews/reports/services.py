@@ -30,7 +30,7 @@ from previews.render.look.measures import METHOD
 from previews.render.look.recipes import ReportRecipe, digest_of_sheet, report_recipe
 from previews.render.pictures import Picture
 from registry.jobs import queue
-from registry.models import OUT_STATES, JobState, Output, Version
+from registry.models import OUT_STATES, JobState, Version
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -199,6 +199,7 @@ def begin_of_sheet(render: Render) -> Report | None:
 
 def begin_missing_of_sheets() -> None:
     """Begin the reports of the newest cover sheets that have none, or one by other measures."""
+    measured = [base.id for base in worker_bases.bases() if base.encoder and not base.frames]
     is_kept = ~Q(state=ReportState.READY) | Q(figures__method=METHOD)
     kept = Report.objects.filter(is_kept, render=OuterRef("pk"))
     rows = Render.objects.filter(
@@ -206,7 +207,7 @@ def begin_missing_of_sheets() -> None:
         Exists(Image.objects.filter(render=OuterRef("pk"))),
         kind=RenderKind.PACK,
         state=RenderState.READY,
-        output=Output.IMAGE,
+        base__in=measured,
         pack_version__state__in=OUT_STATES,
     )
     about = rows.select_related("recipe", "pack_version__pack__namespace")

@@ -13,7 +13,7 @@ from hub.operations.doctor import examine
 from previews.models import Render, RenderState
 from registry.jobs import queue
 from registry.jobs.worker_process import drain
-from registry.models import Job, JobState, Version, Worker
+from registry.models import Job, JobState, PackVersion, Version, Worker
 from tests import packs
 
 if TYPE_CHECKING:
@@ -203,6 +203,20 @@ def test_cover_sheets_are_shown_with_their_pack_counted_and_tried_again(
     render.refresh_from_db()
     assert render.state == RenderState.QUEUED
     assert Job.objects.filter(renders=render, task="render_literally", state="queued").exists()
+    Render.objects.filter(pk=render.pk).update(job=job, state="failed", reason="no memory")
+    again = packs.sheet(PackVersion.objects.get(), "queued", 0)  # its owner asked first
+    assert as_operator.post(f"/operator/jobs/{job.pk}", {"action": "retry"}).status_code == 409
+    assert list(Render.objects.filter(state=RenderState.QUEUED)) == [again]
+
+
+def test_a_look_report_of_a_cover_sheet_is_shown_with_its_pack(
+    as_operator: Client, ada: User, published: Callable[..., Adapter]
+) -> None:
+    job = put()
+    Job.objects.update(state=JobState.FAILED, reason="no memory", finished_at=timezone.now())
+    sheet = packs.sheet(packs.published(ada, published(ada)))
+    packs.report(sheet, state="failed", reason="no memory", job=job)
+    assert '<a href="/packs/ada/dusk">packs/ada/dusk</a> v1' in text_of(as_operator)
 
 
 def test_a_job_that_did_not_fail_is_not_tried_again(as_operator: Client) -> None:

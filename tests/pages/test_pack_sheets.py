@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils.html import escape
 
 from previews.models import Image, RenderState
 from previews.renders import contact_sheets
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 PLACE = "/packs/ada/dusk"
+AGAIN = f"{PLACE}/sheets?v=v1&variant=sd1"
 
 
 @pytest.fixture
@@ -81,7 +83,9 @@ def test_a_sheet_refreshes_while_it_is_drawn_and_says_if_it_cannot_be(
     assert 'data-hx-select="#sheets"' not in page
     assert "Render again" not in page
     client.force_login(ada)
-    assert f'action="{PLACE}/sheets"' in text(client)
+    assert f'action="{escape(AGAIN)}"' in text(client)
+    client.post(AGAIN)  # needs no base model
+    assert Job.objects.filter(task="sheet", state="queued").exists()
 
 
 def test_a_failed_sheet_says_why_and_its_owner_renders_it_again(
@@ -91,9 +95,9 @@ def test_a_failed_sheet_says_why_and_its_owner_renders_it_again(
     assert "Rendering failed: out of paper" in text(client)
     client.force_login(ada)
     assert "disabled aria-describedby" in text(client)  # no worker has the base model
-    sent = {"v": "v1", "variant": "sd1"}
-    page = client.post(f"{PLACE}/sheets", sent, follow=True).content.decode()
+    page = client.post(AGAIN, follow=True).content.decode()
     assert "no renderer for Stable Diffusion 1" in page
+    assert client.post(f"{PLACE}/sheets?v=%00&variant=%00").status_code == 400
 
 
 def test_a_sheet_that_waits_says_for_what(client: Client, dusk: PackVersion) -> None:

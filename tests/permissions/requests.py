@@ -221,7 +221,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
         }
     ),
     f"POST packs/{PAGE}/aliases": _form(lambda at: {"name": "other", "to": at["version"]}),
-    f"POST packs/{PAGE}/sheets": _form(lambda at: {"v": at["version"], "variant": "sd1"}),
+    f"POST packs/{PAGE}/sheets": lambda at: Asked(query=f"v={at['version']}&variant=sd1"),
     f"POST packs/{PAGE}/withdraw": _form(
         lambda at: {"reason": "Copied", "name": f"{at['owner']}/{at['name']}"}
     ),

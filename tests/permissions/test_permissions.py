@@ -2,9 +2,9 @@
 
 The table is explained in ``table.py``. A route without a row fails, and a row without a route.
 
-``make test`` asks each route once as each person, by a session and by a token in turns, for states
-by turns; each caller and all states are asked with ``LORARY_TEST_WHOLE=1``, as in
-``make test-matrix``.
+``make test`` asks each route once as each person, by a session and by a token in turns (by both if
+their answers differ, as on pages), for states by turns; each caller and all states are asked with
+``LORARY_TEST_WHOLE=1``, as in ``make test-matrix``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def states_of(pattern: str) -> tuple[str, ...]:
     return STATES if is_of_adapter and not any(part in pattern for part in own) else STATES[:1]
 
 
-#: Callers who may do the same wherever a route takes both; a page takes no tokens.
+#: Callers by person.
 PEOPLE = (
     ("stranger",), ("other-session", "other-token"), ("reader-session", "reader-token"),
     ("owner-session", "owner-token"), ("owner-read-token",), ("owner-bound-token",),
@@ -99,6 +99,20 @@ PEOPLE = (
 )  # fmt: skip
 #: Who asks for methods that a route has not.
 OWNERS = PEOPLE[3]
+
+
+def asking(method: str, pattern: str, turn: int) -> Iterator[str]:
+    """Yield who asks a route: each person, by both ways if the answers are to differ."""
+    policy = ROUTES[pattern].get(method)
+    if policy is None:
+        yield from by_turns(OWNERS, turn)
+        return
+    for ways in PEOPLE:
+        columns = [
+            [letters[CALLERS.index(way)] for letters in POLICIES[policy].values()] for way in ways
+        ]
+        is_same = all(column == columns[0] for column in columns)
+        yield from by_turns(ways, turn) if is_same else ways
 
 
 def test_every_route_has_a_row() -> None:
@@ -117,8 +131,7 @@ def test_who_may_do_what(ground: Ground, pattern: str) -> None:
     turn, states = sorted(ROUTES).index(pattern), states_of(pattern)
     wrong = []
     for method in METHODS:
-        asking = PEOPLE if method in ROUTES[pattern] else (OWNERS,)
-        for caller in (one for ways in asking for one in by_turns(ways, turn)):
+        for caller in asking(method, pattern, turn):
             number = CALLERS.index(caller)
             for state in by_turns(states, turn + number):
                 got = outcome(ground, method, pattern, caller, state)

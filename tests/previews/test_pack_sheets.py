@@ -325,7 +325,7 @@ def test_an_outdated_sheet_is_rendered_again_and_shown_until_then(
     out = StringIO()
     call_command("rerender", "--json", "--pack", "ada/dusk", "--dry-run", stdout=out)
     [found] = json.loads(out.getvalue())["rendered_again"]
-    assert (found["pack"], found["variant"], found["pictures"]) == ("packs/ada/dusk", "small", 16)
+    assert (found["pack"], found["variant"], found["pictures"]) == ("ada/dusk", "small", 16)
     assert "edition: 0 → 1" in found["changes"]
     assert version.renders.get() == before
     assert len(rerender.run(pack=version.pack, family="miniature").begun) == 1

@@ -404,6 +404,21 @@ def test_a_report_of_a_sheet_is_made_once_and_again_by_other_measures(sheet: Ren
     assert sheets.report_of(None, version) == before  # of the newest sheet
 
 
+def test_sheets_that_cannot_be_measured_keep_no_others_from_it(
+    sheet: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "AT_ONCE", 1)
+    sheet.report.delete()
+    images = list(sheet.images.all())
+    newer = Render.objects.get(pk=sheet.pk)
+    newer.pk, newer.job, newer.base = None, None, "removed"
+    newer.save()
+    images[0].pk, images[0].render = None, newer
+    images[0].save()
+    services.begin_missing_of_sheets()
+    assert Report.objects.filter(render=sheet).exists()
+
+
 def test_a_report_of_a_sheet_goes_with_its_pictures(
     sheet: Render, ada: User, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -93,14 +93,15 @@ def _silent(_done: int, _total: int) -> None:
 
 
 def _name(found: Outdated) -> str:
-    return " ".join(_place(found).values())
+    name = " ".join(_place(found).values())
+    return f"packs/{name}" if found.variant else name
 
 
 def _place(found: Outdated) -> dict[str, str]:
     version = found.version
     if isinstance(version, PackVersion):
-        name = f"packs/{version.pack.full_name}"
-        return {"pack": name, "version": version.name, "variant": found.variant}
+        pack = version.pack.full_name
+        return {"pack": pack, "version": version.name, "variant": found.variant}
     return {"adapter": version.adapter.full_name, "version": version.name}
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from hub.pages.adapters.content_rating import rating_at
@@ -53,6 +55,7 @@ class ShownSheet:
         is_renewal: Whether drawn and pairs are those of an earlier render.
         is_drawing: Whether the contact sheet is being drawn.
         undrawn: Why the contact sheet could not be drawn, empty if it was not tried.
+        again_url: Where its owner has it rendered or drawn again.
         unserved: Why it cannot be rendered again now, empty if it can or need not.
         report: The look report; None while it is not begun.
     """
@@ -69,6 +72,7 @@ class ShownSheet:
     is_renewal: bool
     is_drawing: bool
     undrawn: str
+    again_url: str
     unserved: str
     report: Panel | None
 
@@ -133,6 +137,8 @@ def _sheet(variant: PackVariant, found: Previews, about: _About) -> ShownSheet:
     report = about.reports.get(shown)
     is_failed = found.state == RenderState.FAILED
     is_served = not is_failed or bool(worker_bases.base_for(variant.family, variant.output))
+    pack = variant.version.pack
+    query = {"v": variant.version.name, "variant": variant.name}
     return ShownSheet(
         name=variant.name,
         title=" · ".join([family_label(variant.family), str(Output(variant.output).label)]),
@@ -142,10 +148,11 @@ def _sheet(variant: PackVariant, found: Previews, about: _About) -> ShownSheet:
         done=found.done,
         total=found.total,
         drawn=drawn,
-        pairs=list(_pairs(found.images, variant.version.pack.display_title)),
+        pairs=list(_pairs(found.images, pack.display_title)),
         is_renewal=found.is_renewal,
         is_drawing=job is not None and not is_undrawn and job.state != JobState.DONE,
         undrawn=(job.reason or _("It was cancelled.")) if job and is_undrawn else "",
+        again_url=f"{reverse('pack-sheets', args=[pack.owner, pack.name])}?{urlencode(query)}",
         unserved="" if is_served else no_renderer(variant.family),
         report=panel_of_sheet(report, variant.family) if report is not None else None,
     )

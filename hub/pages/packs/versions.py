@@ -62,9 +62,9 @@ def render_again(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Render a failed cover sheet again, or draw its contact sheet again."""
     pack = pack_of(request, owner, name)
     user = require_pack(request.user, pack)
-    version = pack_selectors.version(pack, request.POST.get("v") or pack_selectors.LATEST)
+    version = pack_selectors.version(pack, request.GET.get("v") or pack_selectors.LATEST)
     try:
-        sheets.request(actor=user, version=version, variant=request.POST.get("variant", ""))
+        sheets.request(actor=user, version=version, variant=request.GET.get("variant", ""))
         messages.success(request, _("The cover sheet is rendered again."))
     except (Invalid, StateConflict) as error:
         messages.error(request, str(error.detail))
