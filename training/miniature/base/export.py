@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 def load_parts(work: Path) -> Pipeline:
     """Return a pipeline of the newest parts in the work folder.
 
-    The refined decoder is preferred where there is one.
+    The refined decoder is preferred where there is one. Parts of a checkpoint are stored in half
+    precision; all are loaded in full precision.
     """
     refined = work / "vae_refined"
+    vae = refined if refined.exists() else work / "vae"
     return build_pipeline(
-        AutoencoderKL.from_pretrained(refined if refined.exists() else work / "vae"),
-        CLIPTextModel.from_pretrained(work / "text_encoder"),
+        AutoencoderKL.from_pretrained(vae, dtype=torch.float32),
+        CLIPTextModel.from_pretrained(work / "text_encoder", dtype=torch.float32),
         CLIPTokenizer.from_pretrained(work / "tokenizer"),
-        UNet2DConditionModel.from_pretrained(work / "unet"),
+        UNet2DConditionModel.from_pretrained(work / "unet", dtype=torch.float32),
     )
 
 
