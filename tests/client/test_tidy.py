@@ -179,6 +179,17 @@ def test_links_into_the_tools_folder_and_twins_stay(run: Run, folder: Path) -> N
     ]  # fmt: skip
 
 
+def test_the_copy_that_a_tool_uses_stays_also_without_a_layout(run: Run, folder: Path) -> None:
+    (folder / "down/noir (1).png").unlink()
+    (folder / "down/noir (1).civitai.info").unlink()
+    (folder / "a (1).safetensors").write_bytes(adapter(8))
+    (folder / "a.safetensors").write_bytes(adapter(8))
+    moves = run("tidy", folder, "--json").documents
+    assert {Path(row["source"]).name for row in moves} == {
+        "noir (1).safetensors", "a (1).safetensors",
+    }  # fmt: skip
+
+
 def test_a_copy_stays_if_the_other_one_is_gone(run: Run, folder: Path, home: Path) -> None:
     (folder / "down/noir (1).safetensors").unlink()
     source = folder / "UI/models/loras/noir.safetensors"

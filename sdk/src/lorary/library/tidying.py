@@ -30,6 +30,7 @@ from lorary.client.transfers.cache import digest_file, exclusive
 from lorary.client.transfers.folders import RECORD, Folder
 from lorary.library.index.listing import Row
 from lorary.library.index.walking import TRASH, key_of
+from lorary.library.layouts import LAYOUTS
 
 _FOLDER = "tidy"
 _MARK = 8  # digits of a sha256 in a name
@@ -221,13 +222,16 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
 
 def _preference(
     row: Row, planner: _Planner, movable: Mapping[Path, bool]
-) -> tuple[bool, int, bool, int, Path]:
+) -> tuple[bool, int, bool, bool, int, int, Path]:
     """Return a sort key: of copies, the first is kept."""
+    folder = f"{row.path.parent.as_posix()}/"
     return (
         movable[row.path],
         -len(row.companions.names),
         not planner.is_placed(row.path),
+        not any(f"/{name}/" in folder for name in LAYOUTS.values() if name),
         len(row.path.parts),
+        len(row.path.name),  # browsers add “ (1)”
         row.path,
     )
 
