@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.client.errors import Unreachable
+from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.library.importing.journal import NAME
 from tests.client.conftest import CLI
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lorary.client.http.session import Session
-    from lorary.client.names import Reference
     from lorary.client.transfers.publishing import Pushed
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
@@ -184,6 +185,28 @@ def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(
         ("ada/run", "v4"),
     ]  # fmt: skip
     assert fake.requests("PATCH") == []
+
+
+def test_unrelated_files_are_separate_adapters_with_valid_names(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    place = tmp_path / "Downloads"
+    place.mkdir()
+    long = f"{'a' * 70}-b"
+    names = ("lora", "lora (1)", f"{long}{'b' * 20}", f"{long}{'b' * 20}c", "pan", "Pan")
+    for number, name in enumerate(names):
+        data = wan(number) if name == "Pan" else adapter(number)
+        (place / f"{name}.safetensors").write_bytes(data)
+    (place / "pan\udcff.safetensors").write_bytes(adapter(9))
+    os.mkfifo(place / "pan.png")
+    ran = run("import", place, "--to", "ada", "--yes")
+    assert (ran.code, "pan.png is not a regular file" in ran.err) == (1, True)
+    assert [len(versions) for versions in published(fake).values()] == [1] * 7
+    for adapter_name in published(fake):
+        assert str(Reference.parse(adapter_name)) == adapter_name
+    titles = {one["title"] for one in fake.adapters.values()}
+    assert all(title.isprintable() for title in titles)
+    assert run("import", place, "--to", "a b").code == 2
 
 
 def test_what_fails_is_reported_and_stops_nothing_else(

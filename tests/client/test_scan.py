@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorary.library.index.database import NAME
+from lorary.library.index.database import NAME, Counts, Index
+from lorary.library.index.walking import Seen
 from tests.builders.weights import file_of
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
@@ -103,6 +104,8 @@ def broken_files(folder: Path) -> Iterator[str]:
     yield "away.safetensors"
     os.mkfifo(folder / "pipe.safetensors")
     yield "pipe.safetensors"
+    (folder / "away-\udcff.safetensors").symlink_to("/nowhere")
+    yield "away-\udcff.safetensors"
     (folder / "loop").symlink_to(folder)
 
 
@@ -112,6 +115,8 @@ def test_hostile_files_are_reported_and_stop_nothing(run: Run, fake: FakeHub, fo
     odd = os.fsdecode(b"odd-\xff\n.safetensors")
     (folder / odd).write_bytes(adapter(5))
     (folder / "odd-\udcff\n.civitai.info").write_bytes(b"[" * 100_000)
+    (folder / "odd-\udcff\n.json").write_text(f'{{"preferred weight": 1{"0" * 400}}}')
+    os.mkfifo(folder / "odd-\udcff\n.swarm.json")
     ran = run("scan", folder, "--json")
     assert ran.code == 0, ran.err
     found = {row["path"].rpartition("/")[2]: row for row in ran.documents}
@@ -121,6 +126,9 @@ def test_hostile_files_are_reported_and_stop_nothing(run: Run, fake: FakeHub, fo
     assert found[odd]["kind"] == "adapter"
     assert set(listed(run, "--broken")) == broken
     assert run("list").code == 0
+    assert run("list", "--family", "\udcff").code == 0
+    again = run("scan", folder, "--json", "--offline")
+    assert (again.code, again.documents) == (0, [])
     assert run("scan", folder / "missing").code == 3
 
 
@@ -180,6 +188,30 @@ def test_a_hub_that_is_away_costs_only_its_answers(
     monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
     run("scan", folder)
     assert listed(run)["noir.safetensors"]["hub"] == []
+
+
+def test_a_hub_that_refuses_costs_only_its_answers(run: Run, fake: FakeHub, folder: Path) -> None:
+    (folder / "noir.safetensors").write_bytes(adapter(1))
+    fake.answers = [("/hashes$", 401, {"Content-Type": "application/json"}, b"{}")]
+    ran = run("scan", folder)
+    assert (ran.code, "the hub was not asked" in ran.err) == (0, True)
+    assert "1 files: 1 new" in ran.out
+
+
+def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:
+    assert "the index is empty" in run("list").err
+    assert "no file in the index matches" in run("list", "--broken").err
+
+
+def test_scans_at_the_same_time_keep_what_the_other_saw(home: Path) -> None:
+    seen = [Seen(b"/l/a.safetensors", "k", 1, "{}", "mark")]
+    with Index(home) as index, Index(home) as other:
+        first, second = index.begin(), other.begin()
+        other.add_files(seen, second, Counts())
+        assert index.add_files(seen, first, Counts()) == seen  # its sidecars were not read yet
+        index.add_words([(["noir"], seen[0].path)])
+        assert (index.drop_gone(b"/l", first), other.drop_gone(b"/l", second)) == (0, 0)
+        assert index.add_files(seen, first, Counts()) == []
 
 
 def test_a_damaged_index_is_named(run: Run, home: Path, folder: Path) -> None:

@@ -23,7 +23,8 @@ KEYS = (
 JUNK: tuple[Any, ...] = (
     None, 7, -1e400, True, "", "x" * 100_000, "\u202e\x00<b>\n" * 50, [], [None, 3, {"name": 4}],
     ["word"] * 1000, {}, {"name": ["x"], "description": {"a": 1}, "tags": "no list", "nsfw": "yes"},
-    "[" * 5000, "<" * 30_000, "\ud800noir\udfff", ["\ud800", "a\udc80b"],
+    "[" * 5000, "<" * 30_000, 10**400, "<a " * 30_000, f"&#{'9' * 5000};",
+    "\ud800noir\udfff", ["\ud800", "a\udc80b"],
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lorary.client.errors import ProjectInvalid
 from lorary.library.project import Project
-from lorary.library.sidecars.beside import beside
+from lorary.library.sidecars.beside import companions_in
 from lorary.library.sidecars.reading import Value, read_sidecar
 from previews.samples import services as samples
 from registry.adapters import services as adapters
@@ -83,7 +83,7 @@ def test_sidecars_are_what_their_tools_read(
     assert ran.code == 0, ran.err
     wrote = {Path(row["sidecar"]).name: row["action"] for row in ran.documents[1:]}
     assert wrote == dict.fromkeys({*NAMES, PREVIEW}, "add")
-    found = beside(to / "noir.safetensors")
+    found = companions_in(path.name for path in to.iterdir())["noir"]
     assert {*found.sidecars, *found.previews} == {*NAMES, PREVIEW}
     page = f"{live_server.url}/ada/noir?v=v1"
     sha256 = version.files.get(is_primary=True).sha256

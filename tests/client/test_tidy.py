@@ -165,6 +165,42 @@ def test_disks_without_links_are_moved_to_as_well(
     assert "UI/models/loras/fog.safetensors" in tree(folder)
 
 
+def test_links_into_the_tools_folder_and_twins_stay(run: Run, folder: Path) -> None:
+    """A link to a file in place is no other place, and a link in place would break."""
+    (folder.parent / "tool").symlink_to(folder / "UI")
+    (folder / "UI/models/loras/fog.safetensors").symlink_to(folder / "down/fog.safetensors")
+    (folder / "down/FOG.safetensors").write_bytes(adapter(9))  # it has no sidecars
+    words = ("--layout", "comfyui", "--root", folder.parent / "tool", "--json")
+    assert run("tidy", folder / "UI", *words).documents == []
+    moves = run("tidy", folder / "down", *words).documents
+    assert sorted(Path(row["source"]).name for row in moves) == [
+        "FOG.safetensors", "ink.preview.png", "ink.safetensors", "noir (1).civitai.info",
+        "noir (1).png", "noir (1).safetensors",
+    ]  # fmt: skip
+
+
+def test_the_copy_that_a_tool_uses_stays_also_without_a_layout(run: Run, folder: Path) -> None:
+    (folder / "down/noir (1).png").unlink()
+    (folder / "down/noir (1).civitai.info").unlink()
+    (folder / "a (1).safetensors").write_bytes(adapter(8))
+    (folder / "a.safetensors").write_bytes(adapter(8))
+    moves = run("tidy", folder, "--json").documents
+    assert {Path(row["source"]).name for row in moves} == {
+        "noir (1).safetensors", "a (1).safetensors",
+    }  # fmt: skip
+
+
+def test_a_copy_stays_if_the_other_one_is_gone(run: Run, folder: Path, home: Path) -> None:
+    (folder / "down/noir (1).safetensors").unlink()
+    source = folder / "UI/models/loras/noir.safetensors"
+    move = tidying.Move(
+        str(source), str(folder / "t"), key_of(source.stat()), "duplicate", str(folder / "gone")
+    )
+    (moved,) = tidying.apply_moves(tidying.new_moves(home, [move]))
+    assert moved.error is not None
+    assert source.exists()
+
+
 def test_files_that_lorary_manages_and_links_stay(run: Run, fake: FakeHub, folder: Path) -> None:
     fake.publish("ada/fog", {"fog.safetensors": adapter(4)})
     assert run("pull", "ada/fog@v1", "--to", folder / "pulled").code == 0

@@ -57,7 +57,7 @@ class Reference:
             return text
         full_name, at, rev = text.partition("@")
         owner, slash, name = full_name.partition("/")
-        if not slash or not _NAME.match(owner) or not _NAME.match(name):
+        if not slash or not is_name(owner) or not is_name(name):
             message = (
                 f"“{text[:200]}” is not owner/name or owner/name@version. A name has up to 96 "
                 "letters, digits, “.”, “_” and “-”, and no spaces."
@@ -105,6 +105,11 @@ def generic_rest(stem: str, variant: str = "") -> str | None:
     if match is None:
         return None
     return _UNUSUAL.sub("-", match["rest"].strip("._ -") or variant)[:_MAX_MARK].strip("-.")
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a namespace or an adapter."""
+    return _NAME.match(text) is not None
 
 
 def is_tag(word: str) -> bool:

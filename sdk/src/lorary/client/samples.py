@@ -30,6 +30,9 @@ def add_sample(
         message = f"{path.name} is not a picture or video that a gallery takes."
         raise FileUnreadable(message)
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait forever
+            message = f"{path.name} is not a regular file."
+            raise FileUnreadable(message)
         size = path.stat().st_size
         if size > _MOST_BYTES:
             message = f"{path.name} is larger than {_MOST_BYTES // 2**20} MiB."

@@ -30,6 +30,7 @@ from lorary.client.transfers.cache import digest_file, exclusive
 from lorary.client.transfers.folders import RECORD, Folder
 from lorary.library.index.listing import Row
 from lorary.library.index.walking import TRASH, key_of
+from lorary.library.layouts import LAYOUTS
 
 _FOLDER = "tidy"
 _MARK = 8  # digits of a sha256 in a name
@@ -112,14 +113,15 @@ def new_moves(home: Path, moves: Sequence[Move]) -> Journal:
 
 
 def stamp() -> str:
-    """Return the time as a name."""
-    return time.strftime("%Y-%m-%dT%H%M%S")
+    """Return the time as a name; in UTC, because local time can go back."""
+    return time.strftime("%Y-%m-%dT%H%M%S", time.gmtime())
 
 
 @dataclass(slots=True)
 class _Planner:
     roots: Sequence[Path]
     folder: Path | None  # where the tool looks; None to move copies only
+    place: Path | None  # the same without links
     trash: str
     taken: set[str] = field(default_factory=set)
     records: dict[Path, frozenset[Path]] = field(default_factory=dict)
@@ -151,8 +153,8 @@ class _Planner:
         return self.records[folder]
 
     def is_placed(self, path: Path) -> bool:
-        """Return whether a file is where the tool looks."""
-        return self.folder is not None and self.folder in path.parents
+        """Return whether a file is where the tool looks, whatever path leads there."""
+        return self.place is not None and self.place in path.resolve().parents
 
     def to_trash(self, row: Row, kept: Row) -> Iterator[Move]:
         """Yield the moves of a copy and its companions."""
@@ -168,6 +170,8 @@ class _Planner:
         name = row.path.name
         for one in (name, f"{stem(name)}--{row.sha256[:_MARK]}{row.path.suffix}"):
             target = self.folder / one
+            if target.exists() and target.samefile(row.path):  # a link to it, which would break
+                return
             if collision_key(str(target)) not in self.taken and not os.path.lexists(target):
                 self.taken.add(collision_key(str(target)))
                 yield Move(str(row.path), str(target), row.key, "layout")
@@ -179,6 +183,9 @@ class _Planner:
         for name in row.companions.names:
             source = row.path.with_name(name)
             place = target.with_name(f"{new}{name[len(old) :]}")
+            twin = row.path.with_name(f"{name[: len(old)]}{row.path.suffix}")
+            if twin.exists() and not twin.samefile(row.path):  # its name differs in case
+                continue
             is_taken = os.path.lexists(place) or collision_key(str(place)) in self.taken
             with contextlib.suppress(OSError):
                 if not is_taken and not source.is_symlink():
@@ -196,7 +203,7 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
         roots: The folders.
         folder: Where a tool looks for adapters; None to move copies only.
     """
-    planner = _Planner(roots, folder, stamp())
+    planner = _Planner(roots, folder, folder and folder.resolve(), stamp())
     adapters = [row for row in rows if row.error is None and row.kind == "adapter"]
     copies: dict[str, list[Row]] = {}
     for row in adapters:
@@ -215,13 +222,16 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
 
 def _preference(
     row: Row, planner: _Planner, movable: Mapping[Path, bool]
-) -> tuple[bool, int, bool, int, Path]:
+) -> tuple[bool, int, bool, bool, int, int, Path]:
     """Return a sort key: of copies, the first is kept."""
+    folder = f"{row.path.parent.as_posix()}/"
     return (
         movable[row.path],
         -len(row.companions.names),
         not planner.is_placed(row.path),
+        not any(f"/{name}/" in folder for name in LAYOUTS.values() if name),
         len(row.path.parts),
+        len(row.path.name),  # browsers add “ (1)”
         row.path,
     )
 
@@ -238,7 +248,12 @@ def apply_moves(journal: Journal) -> Iterator[Moved]:
     """Make the moves of a journal that are not made yet, and yield what became of each."""
     with _locked(journal.path.parent):
         for move in journal.moves:
-            yield _attempt(move, Path(move.source), Path(move.target))
+            is_last = bool(move.kept) and not os.path.lexists(move.kept)
+            if is_last and os.path.lexists(move.source):  # else it was moved before a kill
+                message = f"{move.kept} is gone, so its copy {move.source} was left alone."
+                yield Moved(move, FileMissing(message))
+            else:
+                yield _attempt(move, Path(move.source), Path(move.target))
         journal.state = "done"
         journal.save()
 
@@ -298,10 +313,10 @@ def _move(source: Path, target: Path, key: str) -> None:
         message = f"{source} was changed since the move was planned, and was left alone."
         raise FileMissing(message)
     if os.path.lexists(target):
-        if not (target.samefile(source) and not target.is_symlink()):
+        if target.is_symlink() or not (target.samefile(source) or _is_copied(source, target)):
             message = f"{target} is another file, so {source} was left alone."
             raise TargetTaken(message)
-        source.unlink()  # linked before a kill
+        source.unlink()  # linked or copied before a kill
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -322,18 +337,26 @@ def _is_same(source: Path, key: str) -> bool:
     return key_of(source.stat()).split("-")[2:] == key.split("-")[2:]
 
 
+def _is_copied(source: Path, target: Path) -> bool:
+    """Return whether a file was copied to another disk, and not removed yet."""
+    disks = {source.stat().st_dev, target.stat().st_dev}
+    return len(disks) > 1 and digest_file(source) == digest_file(target)
+
+
 def _move_otherwise(source: Path, target: Path, *, is_other_disk: bool) -> None:
     """Move a file to another disk, or on a disk that has no hard links."""
     if not is_other_disk:
         source.rename(target)
         return
     part = target.with_name(f".{target.name}.lorary-part")
-    shutil.copy2(source, part)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    if digest_file(part) != digest_file(source):
-        part.unlink()
-        message = f"The copy of {source} on another disk differs, and was removed."
-        raise Corrupt(message)
-    _move(part, target, key_of(part.stat()))
+    try:
+        shutil.copy2(source, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        if digest_file(part) != digest_file(source):
+            message = f"The copy of {source} on another disk differs, and was removed."
+            raise Corrupt(message)
+        _move(part, target, key_of(part.stat()))
+    finally:
+        part.unlink(missing_ok=True)
     source.unlink()

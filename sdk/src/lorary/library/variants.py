@@ -89,7 +89,10 @@ def run_of(path: str, document: Document) -> str:
     ``Noir_ink-000008 (1).safetensors`` belongs to ``noir ink``, like ``noir-ink_HIGH.safetensors``
     if it can be half of a pair.
     """
-    name = _COPY.sub("", path.rpartition("/")[2].rpartition(".")[0])
+    name = path.rpartition("/")[2].rpartition(".")[0]
+    original = _COPY.sub("", name)
+    if not is_generic(original):  # such downloads are different files
+        name = original
     name = _HUMP.sub("_", checkpoint_of(f"{name}.safetensors").run).casefold()
     if _can_be_half(document, ""):
         name = _HALF.sub("", _EXPLICIT.sub("", name))

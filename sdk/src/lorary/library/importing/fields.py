@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorary.anatomy.claims.base_models import claims_of
+from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.library.index.listing import Row
@@ -50,7 +51,7 @@ def values_of(row: Row) -> tuple[tuple[Value, ...], tuple[LoraryError, ...]]:
     found = [value for one in sidecars if not isinstance(one, LoraryError) for value in one]
     found += _header(row)
     found += [derived for value in found for derived in _derived(row, value)]
-    found.append(Value("title", title_of(name_of(row)), "file name", "guessed"))
+    found.append(Value("title", clean(title_of(name_of(row))), "file name", "guessed"))
     return tuple(found), errors
 
 
@@ -64,7 +65,7 @@ def _read(sidecar: Path) -> tuple[Value, ...] | LoraryError:
 def name_of(row: Row) -> str:
     """Return a file's name without epoch, step and half; that of its folder if it is generic."""
     common = row.series.rpartition(os.sep)[2]
-    if is_generic(common):
+    if is_generic(common.partition("(")[0]):
         return row.path.parent.name
     return common if row.half else checkpoint_of(row.path.name).run.strip()
 

@@ -56,7 +56,7 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(_TABLES)
         except (OSError, sqlite3.Error) as error:
-            message = f"{self.path} cannot be used: {error}."
+            message = f"{self.path} cannot be used: {error}. Move it away and import again."
             raise SettingInvalid(message) from error
 
     def __enter__(self) -> Journal:

@@ -81,7 +81,8 @@ class PlannedAdapter:
 
     def renamed(self) -> PlannedAdapter:
         """Return it with a name that nothing else has."""
-        return replace(self, name=f"{self.name[: _MOST_NAME - _MARK - 1]}-{self.mark}")
+        stem = self.name[: _MOST_NAME - _MARK - 1].rstrip("-._")
+        return replace(self, name=f"{stem}-{self.mark}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ def _published(row: Row, namespace: str, entry: Entry | None) -> str:
 def _group_of(row: Row) -> tuple[str, str]:
     """Return what the versions of one adapter have in common."""
     if row.half or not row.session:
-        return "series", row.series
+        # Files of one name for different base models are different works.
+        return row.family or " ".join(row.candidates), row.series
     return "session", row.session
 
 

@@ -90,7 +90,7 @@ class Importer:
         self._target = target
         self._stop: LoraryError | None = None
         self._picture_stop: LoraryError | None = None
-        self._new: set[str] = set()  # digests of what this import published
+        self._new: dict[tuple[Path, ...], ImportResult] = {}  # what this import published
 
     def run(
         self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
@@ -179,8 +179,8 @@ class Importer:
         done = self._journal.version_of(digests)
         if done is not None:
             full_name = f"{self._target.namespace}/{done.adapter}"
-            state: State = "published" if self._new.issuperset(digests) else "here"
-            result = ImportResult(version.paths, full_name, state, done.version)
+            here = ImportResult(version.paths, full_name, "here", done.version)
+            result = self._new.get(version.paths, here)
             return result if done.has_previews else self._with_previews(version, result)
         for row in version.rows:
             _require_unchanged(row.path, row.key)
@@ -190,12 +190,11 @@ class Importer:
             on_progress=on_progress, on_checked=self._require_no_leaks, is_draft=False,
         )  # fmt: skip
         self._journal.write(digests, adapter.name, pushed.version.name, has_previews=False)
-        state = "here" if pushed.is_repeated else "published"
-        if not pushed.is_repeated:
-            self._new.update(digests)
         result = ImportResult(
-            version.paths, str(target), state, pushed.version.name, pushed.version.url
-        )
+            version.paths, str(target), "here" if pushed.is_repeated else "published",
+            pushed.version.name, pushed.version.url,
+        )  # fmt: skip
+        self._new[version.paths] = result
         return self._with_previews(version, result)
 
     def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> publishing.Details:
@@ -248,10 +247,10 @@ class Importer:
         if error is None or not version.previews:
             self._journal.write(_digests(version), name, result.version, has_previews=True)
             error = None
-        return ImportResult(
-            result.paths, result.adapter, result.state, result.version, result.url, count,
-            preview_error=error,
-        )  # fmt: skip
+        self._new[version.paths] = replace(
+            result, previews=result.previews + count, preview_error=error
+        )
+        return self._new[version.paths]
 
 
 def _digests(version: PlannedVersion) -> list[str]:

@@ -5,6 +5,7 @@ It can be deleted at any time: the next scan writes it again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -58,7 +59,6 @@ CREATE TABLE answers (
 ) WITHOUT ROWID;
 CREATE TABLE runs (number INTEGER PRIMARY KEY);
 """
-_COMMIT_S = 0.5
 
 
 @dataclass(slots=True)
@@ -88,16 +88,12 @@ class Index:
 
     def __init__(self, home: Path) -> None:
         self.path = home / NAME
-        try:
+        with self._named_errors():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._prepare()
-        except (OSError, sqlite3.Error) as error:
-            message = f"{self.path} cannot be used: {error}. Delete it and scan again."
-            raise SettingInvalid(message) from error
-        self._next_commit_s = 0.0
 
     def __enter__(self) -> Index:
         return self
@@ -108,8 +104,15 @@ class Index:
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.commit()
         self._db.close()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            message = f"{self.path} cannot be used: {error}. Delete it and scan again."
+            raise SettingInvalid(message) from error
 
     def _prepare(self) -> None:
         """Create the tables; those of another version of this program are replaced."""
@@ -127,72 +130,69 @@ class Index:
 
     def rows(self, query: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query."""
-        with closing(self._db.execute(query, values)) as cursor:
+        with (
+            self._named_errors(),
+            closing(self._db.execute(query, [*map(_storable, values)])) as cursor,
+        ):
             yield from cursor
 
-    def commit(self) -> None:
-        """Make what was written permanent."""
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
-
     def _write(self, query: str, rows: Iterable[Sequence[object]]) -> int:
-        """Run a statement for each row; commit at least twice a second."""
-        if not self._db.in_transaction:
+        """Run a statement for each row, and commit: another scan waits for a moment only."""
+        with self._named_errors(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._next_commit_s = time.monotonic() + _COMMIT_S
-        count = self._db.executemany(query, rows).rowcount
-        if time.monotonic() > self._next_commit_s:
-            self.commit()
-        return count
+            return self._db.executemany(query, ([*map(_storable, row)] for row in rows)).rowcount
 
     def begin(self) -> int:
         """Return the number of a new scan."""
         run = int(next(self.rows("SELECT COALESCE(MAX(number), 0) + 1 FROM runs"))[0])
         self._write("INSERT INTO runs VALUES (?)", [(run,)])
-        self.commit()
         return run
 
     def add_files(self, seen: Sequence[Seen | Fault], run: int, counts: Counts) -> list[Seen]:
-        """Store files that were seen, and return those whose sidecars are new or changed."""
+        """Store files that were seen, and return those whose sidecars have to be read."""
         paths = [one.path for one in seen]
         marks = ",".join("?" * len(paths))
-        query = f"SELECT path, key, mark FROM files WHERE path IN ({marks})"  # noqa: S608 - marks only
-        known = {path: (key, mark) for path, key, mark in self.rows(query, paths)}
+        query = f"SELECT path, key, mark, words FROM files WHERE path IN ({marks})"  # noqa: S608 - marks only
+        known = {path: facts for path, *facts in self.rows(query, paths)}
         rows: list[tuple[object, ...]] = []
         described = []
         for one in seen:
-            key, mark = known.get(one.path, (None, None))
+            key, mark, words = known.get(one.path, (None, None, None))
             is_same = key == one.key
+            touched = 0 if is_same else run
             counts.new += key is None
             counts.unchanged += is_same
             counts.changed += key is not None and not is_same
             if isinstance(one, Fault):
-                rows.append((one.path, one.key, 0, run, run, "", "", "[]", one.code, one.message))
+                rows.append((one.path, one.key, 0, run, touched, "", "", "[]", one.code,
+                             one.message))  # fmt: skip
                 continue
-            if one.mark and mark != one.mark:
+            if one.mark and (mark != one.mark or words is None):
                 described.append(one)
-            touched, words = 0 if is_same else run, None if one.mark else "[]"
             rows.append((one.path, one.key, one.size_bytes, run, touched, one.companions, one.mark,
-                         words, None, None))  # fmt: skip
+                         None if one.mark else "[]", None, None))  # fmt: skip
         self._write(
             "INSERT INTO files (path, key, size, run, touched, companions, mark, words, fault_code,"
             " fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
             " series = CASE WHEN key = excluded.key THEN series END, key = excluded.key,"
-            " size = excluded.size, run = excluded.run, touched = MAX(touched, excluded.touched),"
-            " companions = excluded.companions, mark = excluded.mark,"
-            " words = COALESCE(excluded.words, words),"
+            " size = excluded.size, run = MAX(run, excluded.run),"
+            " touched = MAX(touched, excluded.touched),"
+            " companions = excluded.companions,"
+            " words = CASE WHEN mark = excluded.mark THEN words ELSE excluded.words END,"
+            " mark = excluded.mark,"
             " fault_code = excluded.fault_code, fault = excluded.fault",
             rows,
         )
         return described
 
-    def add_words(self, path: bytes, words: Sequence[str]) -> None:
-        """Store the trigger words in the sidecars of a file."""
-        self._write("UPDATE files SET words = ? WHERE path = ?", [(json.dumps(words), path)])
+    def add_words(self, rows: Iterable[tuple[Sequence[str], bytes]]) -> None:
+        """Store the trigger words in the sidecars of files, by their paths."""
+        values = ((json.dumps(words), path) for words, path in rows)
+        self._write("UPDATE files SET words = ? WHERE path = ?", values)
 
     def keep(self, folder: bytes, run: int) -> None:
         """Keep the files of a folder that could not be read."""
-        query = f"UPDATE files SET run = ? WHERE {BELOW}"  # noqa: S608 - a constant
+        query = f"UPDATE files SET run = MAX(run, ?) WHERE {BELOW}"  # noqa: S608 - a constant
         self._write(query, [(run, *below(folder))])
 
     def drop_gone(self, root: bytes, run: int) -> int:
@@ -203,7 +203,6 @@ class Index:
     def tidy(self) -> None:
         """Remove contents of no file."""
         self._write("DELETE FROM contents WHERE key NOT IN (SELECT key FROM files)", [()])
-        self.commit()
 
     def pending(self, run: int) -> tuple[int, int]:
         """Return how many files have to be read, and their bytes."""
@@ -232,10 +231,10 @@ class Index:
         query = f"INSERT OR REPLACE INTO contents ({columns}) VALUES ({marks})"  # noqa: S608 - names of fields
         self._write(query, [tuple(row.values())])
 
-    def add_fault(self, path: bytes, code: str, message: str) -> None:
+    def add_fault(self, key: str, code: str, message: str) -> None:
         """Store why a file could not be read."""
-        query = "UPDATE files SET fault_code = ?, fault = ? WHERE path = ?"
-        self._write(query, [(code, message, path)])
+        query = "UPDATE files SET fault_code = ?, fault = ? WHERE key = ?"
+        self._write(query, [(code, message, key)])
 
     def next_unrelated(self, run: int, limit: int) -> list[tuple[bytes, Mapping[str, Any]]]:
         """Return paths and documents of files whose series is not known."""
@@ -273,7 +272,13 @@ class Index:
         now = time.time()
         values = ((hub, sha, now, has, json.dumps(matches)) for sha, has, matches in rows)
         self._write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", values)
-        self.commit()
+
+
+def _storable(value: object) -> object:
+    """Return a value for SQLite, which has no place for text that is not UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 BELOW = "(path = ? OR (path > ? AND path < ?))"

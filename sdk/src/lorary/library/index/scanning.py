@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.client.errors import LoraryError, Unreachable
+from lorary.client.errors import LoraryError
 from lorary.client.find_by_hash import MAX_HASHES, HashFinder, Match, joined, processors
 from lorary.client.progress import OnProgress, Progress, Total, silent
 from lorary.client.transfers.parallel import each
@@ -36,7 +36,6 @@ class Scanned:
     Attributes:
         run: Its number.
         read: Number of files that were read.
-        requests: Number of requests to the hub.
         failure: Why the hub could not be asked; None if it answered or was not asked.
         folders: Folders that could not be read; their files stay in the index.
     """
@@ -44,7 +43,6 @@ class Scanned:
     run: int
     counts: Counts = field(default_factory=Counts)
     read: int = 0
-    requests: int = 0
     failure: LoraryError | None = None
     folders: list[Fault] = field(default_factory=list)
 
@@ -75,9 +73,8 @@ def scan(
     if session is not None:
         try:
             _ask(index, session, scanned, 0.0 if refresh else FRESH_S, on_progress)
-        except Unreachable as error:
+        except LoraryError as error:  # what the folders have is shown all the same
             scanned.failure = error
-    index.commit()
     return scanned
 
 
@@ -87,8 +84,8 @@ def _walk(index: Index, roots: Sequence[Path], scanned: Scanned, on_progress: On
         folders = [one for one in batch if isinstance(one, Fault) and one.is_folder]
         scanned.folders += folders
         files = [one for one in batch if not (isinstance(one, Fault) and one.is_folder)]
-        for one in index.add_files(files, scanned.run, scanned.counts):
-            index.add_words(one.path, list(_words_beside(one)))
+        described = index.add_files(files, scanned.run, scanned.counts)
+        index.add_words([([*_words_beside(one)], one.path) for one in described])
         for folder in folders:
             index.keep(folder.path, scanned.run)
         on_progress(Progress("wait", f"for folders: {scanned.counts.files:,} files found", 0, 0))
@@ -126,12 +123,12 @@ def _read(index: Index, scanned: Scanned, on_progress: OnProgress) -> None:
     while batch := index.next_pending(scanned.run, after, _READ):
         after = batch[-1][0]
         unique = list({key: (path, key) for path, key in batch}.values())
-        for (path, _), result in each(unique, work, on_progress=silent, jobs=processors()):
+        for (_, key), result in each(unique, work, on_progress=silent, jobs=processors()):
             if isinstance(result, Content):
                 index.add_content(result)
                 scanned.read += 1
             else:
-                index.add_fault(path, result.code, result.detail)
+                index.add_fault(key, result.code, result.detail)
 
 
 def _relate(index: Index, run: int) -> None:
@@ -143,13 +140,8 @@ def _relate(index: Index, run: int) -> None:
             checkpoint = checkpoint_of(name)
             half = half_of(name, document)
             series = f"{folder}{os.sep}{run_of(name, document)}"
-            found.append((_storable(series), half, checkpoint.number, raw))
+            found.append((series, half, checkpoint.number, raw))
         index.add_series(found)
-
-
-def _storable(text: str) -> str:
-    """Return text for SQLite, which has no place for bytes that are not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _ask(
@@ -175,7 +167,6 @@ def _ask(
                 for sha256, matches in found.items()
             ),
         )
-        scanned.requests = finder.requests
 
 
 def place_of(match: Match) -> dict[str, object]:

@@ -66,17 +66,27 @@ def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
         FileMissing: one of the roots does not exist.
     """
     folders: set[tuple[int, int]] = set()
-    for root in roots:
+    listed = frozenset(roots)
+    for root in dict.fromkeys(roots):
         try:
             is_file = stat.S_ISREG(root.stat().st_mode)
         except (OSError, ValueError) as error:  # a null byte in a name raises ValueError
             reason = getattr(error, "strerror", None) or error
             message = f"{root} cannot be read: {reason}."
             raise FileMissing(message) from error
-        if is_file:
-            yield _seen(root, companions_in(one.name for one in root.parent.iterdir()))
-        else:
+        if is_file and listed.isdisjoint(root.parents):
+            yield _seen(root, _companions(root.parent))
+        elif not is_file:
             yield from _walk(root, folders)
+
+
+def _companions(folder: Path) -> Mapping[str, Companions]:
+    """Return the companions in a folder; none if it cannot be read."""
+    try:
+        with os.scandir(folder) as listing:
+            return companions_in(entry.name for entry in listing if not _is_folder(entry))
+    except OSError:
+        return {}
 
 
 def _walk(root: Path, folders: set[tuple[int, int]]) -> Iterator[Seen | Fault]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from lorary.anatomy.display_names import stem
 
@@ -63,15 +62,6 @@ def companions_in(names: Iterable[str]) -> Mapping[str, Companions]:
 def companions_of(weights: str, companions: Mapping[str, Companions]) -> Companions:
     """Return the companions of a file with this name."""
     return companions.get(stem(weights).casefold(), NONE)
-
-
-def beside(path: Path) -> Companions:
-    """Return the companions of a file.
-
-    Raises:
-        OSError: its folder cannot be read.
-    """
-    return companions_of(path.name, companions_in(one.name for one in path.parent.iterdir()))
 
 
 def _companions(matches: Iterable[re.Match[str]]) -> Companions:

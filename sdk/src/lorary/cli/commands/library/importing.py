@@ -15,7 +15,7 @@ from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, table
 from lorary.client.config import home_of
 from lorary.client.errors import LoraryError
-from lorary.client.names import Reference
+from lorary.client.names import is_name
 
 if TYPE_CHECKING:
     from lorary.library.importing.planning import Plan, PlannedAdapter, PlannedVersion, Skipped
@@ -47,7 +47,9 @@ def _configure(parser: Parser) -> None:
 
 
 def _import(args: Namespace) -> int:
-    Reference.parse(f"{args.to}/name")
+    if not is_name(args.to):
+        message = f"--to: “{args.to}” is not a user or an organisation"
+        raise UsageError(message)
     home, roots = home_of(), roots_of(args.places)
     is_asking = not (args.yes or args.dry_run or args.json)
     if is_asking and not sys.stdin.isatty():

@@ -24,9 +24,9 @@ _KEPT = "What was read is kept. Run the same command again to go on."
 _PAGE = 200  # rows of a table whose columns are aligned together
 
 
-def roots_of(words: Sequence[str]) -> list[Path]:
+def roots_of(words: Sequence[str]) -> tuple[Path, ...]:
     """Return absolute paths without ``..``; links stay, as people know files by them."""
-    return [Path(os.path.abspath(Path(word).expanduser())) for word in words]  # noqa: PTH100 - resolve() follows links
+    return tuple(Path(os.path.abspath(Path(word).expanduser())) for word in words)  # noqa: PTH100 - resolve() follows links
 
 
 def _configure_scan(parser: Parser) -> None:
@@ -126,8 +126,8 @@ def _show_list(rows: Iterator[Row], filters: Filters) -> None:
         show(table([_line(row) for row in page]))
     if count:
         show(f"{count:,} files, {count_bytes(size)}")
-    elif filters.roots or filters != type(filters)():
-        note("lorary: no file in the index is like that")
+    elif filters != library.Filters():
+        note("lorary: no file in the index matches; lorary scan DIR adds files to it")
     else:
         note("lorary: the index is empty; lorary scan DIR fills it")
 

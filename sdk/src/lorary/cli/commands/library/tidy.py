@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import library
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint, exit_code
+from lorary.cli.command import Command, Parser, UsageError, exit_code
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, note, plain, show
@@ -39,7 +39,6 @@ def _configure(parser: Parser) -> None:
     act.add_argument("--dry-run", action="store_true", help="only show the moves; the default")
     act.add_argument("--apply", action="store_true", help="make the moves")
     act.add_argument("--undo", action="store_true", help="move the files of the last run back")
-    add_endpoint(parser)
 
 
 def _tidy(args: Namespace) -> int:
@@ -55,6 +54,9 @@ def _tidy(args: Namespace) -> int:
         code = _finish(args, library.apply_moves(last), "moved")
         if code or not args.places:
             return code
+    if args.root and not args.layout:
+        message = "--root needs --layout"
+        raise UsageError(message)
     if not args.places:
         message = "name a folder to tidy"
         raise UsageError(message)
