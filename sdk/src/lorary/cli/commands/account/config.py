@@ -15,7 +15,13 @@ _WORDS = {"list": 0, "get": 1, "set": 2, "unset": 1}
 
 def _configure(parser: Parser) -> None:
     parser.add_argument("action", choices=_WORDS, help="what to do")
-    parser.add_argument("words", nargs="*", metavar="KEY [VALUE]", help=f"{', '.join(CHECKS)}")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        default=[],  # otherwise a call without an action would ask for these as well
+        metavar="KEY [VALUE]",
+        help=", ".join(CHECKS),
+    )
 
 
 def _config(args: Namespace) -> int:
