@@ -12,6 +12,7 @@ import pytest
 from lorary.client.names import Reference
 from lorary.client.transfers import cached_files, pulling
 from lorary.client.transfers.cache import Cache, digest_file
+from lorary.client.transfers.cached_files import CachedFiles
 from lorary.client.transfers.download import fetch
 from tests.client.conftest import sha
 
@@ -164,6 +165,14 @@ def test_verify_finds_damage_and_removes_it_only_if_asked(run: Run, cache: Cache
     assert {(row["state"], row["removed"]) for row in rows} == {("ok", False), ("damaged", True)}
     assert not blob.exists()
     assert OLD[::-1] not in snapshots(cache)
+
+
+def test_what_was_used_since_it_was_listed_stays(cache: Cache, hub: Hub) -> None:
+    files = CachedFiles(cache)
+    stale = files.stale(unused_since=time.time() - 25 * DAY_S, max_bytes=None)
+    path = hub.pull(f"{NOIR}@v1").path
+    assert [one.outcome for one in files.remove(stale)] == ["in_use", "in_use"]
+    assert path.read_bytes() == OLD
 
 
 def test_what_is_removed_meanwhile_is_not_damaged(

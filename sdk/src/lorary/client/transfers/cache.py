@@ -361,7 +361,8 @@ class Cache:
         if self.is_kept:
             return
         for sha256 in sha256s:
-            self.drop(sha256)
+            with contextlib.suppress(PermissionError):  # on Windows, while another pull reads it
+                self.drop(sha256)
         with contextlib.suppress(OSError):  # other downloads are under way
             (self.root / "blobs").rmdir()
             self.root.rmdir()

@@ -109,12 +109,9 @@ class CachedFiles:
         sha256, is_whole = match[1], not match[2]
         try:
             found = place.stat()
+            used_at = self._used_at(sha256, place)
         except OSError:
             return None
-        used_at = found.st_mtime
-        if is_whole:
-            with contextlib.suppress(OSError):
-                used_at = self._cache.seal(sha256).stat().st_mtime
         users = self._users.get(sha256, [])
         own_links = len(self._links.get((found.st_dev, found.st_ino), []))
         return CachedFile(
@@ -126,6 +123,12 @@ class CachedFiles:
             versions=tuple(dict.fromkeys(one.label for one, _ in users)),
             paths=tuple(dict.fromkeys(path for _, path in users)),
         )
+
+    def _used_at(self, sha256: str, place: Path) -> float:
+        if place == self._cache.blob(sha256):
+            with contextlib.suppress(OSError):
+                return self._cache.seal(sha256).stat().st_mtime
+        return place.stat().st_mtime
 
     @cached_property
     def _links(self) -> dict[tuple[int, int], list[Path]]:
@@ -187,7 +190,11 @@ class CachedFiles:
             yield Removed(file, "removed" if is_removed else "in_use")
 
     def _remove(self, file: CachedFile) -> bool:
-        """Remove a file; return whether that was possible."""
+        """Remove a file, unless it was used since it was listed; return whether it is gone."""
+        own = self._cache.blob if file.is_whole else self._cache.part
+        with contextlib.suppress(FileNotFoundError):
+            if self._used_at(file.sha256, own(file.sha256)) != file.used_at:
+                return False
         places = [
             one.snapshot.joinpath(*path.split("/"))
             for one, path in self._users.get(file.sha256, [])
