@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.library import doctor
 from tests.client.fakehandler import Handler
 
 if TYPE_CHECKING:
@@ -100,4 +99,3 @@ def test_wrong_settings_and_folders_are_named(
     ran = run("doctor", "--json")
     assert ran.code == 2
     assert {name for name, state in states(ran).items() if state == "error"} >= {"settings", "home"}
-    assert all(isinstance(check, doctor.Check) for check in doctor.examine())

@@ -157,8 +157,8 @@ def _hub(hubs: Hubs) -> Iterator[Check]:
     try:
         date = session.attempt(request, _date_of)
     except (LoraryError, Again) as failure:  # once: a check does not wait
-        error = failure.error if isinstance(failure, Again) else failure
-        yield Check("hub", "error", f"{session.endpoint}: {error.detail}", error)
+        fault = failure.error if isinstance(failure, Again) else failure
+        yield Check("hub", "error", f"{session.endpoint}: {fault.detail}", fault)
         yield from (
             Check(name, "skipped", "the hub does not answer") for name in ("clock", "token")
         )
@@ -178,7 +178,7 @@ def _date_of(response: BaseHTTPResponse) -> datetime | None:
 
 def _clock(date: datetime | None) -> Check:
     if date is None:
-        return Check("clock", "skipped", "the hub does not tell the time")
+        return Check("clock", "skipped", "the hub sends no date")
     skew_s = abs((datetime.now(timezone.utc) - _in_utc(date)).total_seconds())
     if skew_s > _MOST_SKEW_S:
         message = f"{skew_s:,.0f} seconds from the hub's: set the time of this computer"

@@ -38,7 +38,7 @@ def _config(args: Namespace) -> int:
     if args.action == "get":
         return _show(args, setting(key))
     if args.action == "set" and not value.strip():
-        message = f"say the value of {key}, or use “unset {key}”"
+        message = f"give {key} a value, or use “unset {key}”"
         raise UsageError(message)
     now = remember(key, value.strip())
     if now.source not in {"default", str(Credentials.load(home_of()).path)}:

@@ -40,7 +40,9 @@ def _configure(parser: Parser) -> None:
         help="write the weights to the folder of this program; see also `lorary config`",
     )
     parser.add_argument(
-        "--root", metavar="DIR", help="folder of the program; default: the current one"
+        "--root",
+        metavar="DIR",
+        help="folder of the program; default: that of `lorary config`, else the current one",
     )
     parser.add_argument(
         "--all-files",

@@ -62,13 +62,16 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--fix", action="store_true", help="verify: remove damaged files")
     parser.add_argument(
-        "--older-than", type=_age, metavar="TIME", help="prune: not used for so long: 12h, 30d, 8w"
+        "--older-than",
+        type=_age,
+        metavar="TIME",
+        help="prune: remove files that were not used for this time, such as 12h, 30d or 8w",
     )
     parser.add_argument(
         "--max-size",
         type=_size,
         metavar="SIZE",
-        help="prune: until this is left, the least recently used first: 500MB, 20GB",
+        help="prune: then remove the least recently used until this is left: 500MB, 20GB",
     )
     parser.add_argument("--dry-run", action="store_true", help="prune, rm: remove nothing")
 
@@ -201,8 +204,8 @@ def _document(one: CachedFile) -> dict[str, object]:
 COMMANDS = {
     "cache": Command(
         "Show where the cache is (path), list its files, the last used first (ls), hash them\n"
-        "(verify), remove old ones (prune), or some (rm). Files in your own folders stay. A pull\n"
-        "that is running is not disturbed.",
+        "(verify), and remove old ones (prune) or those of some versions (rm). Files in your own\n"
+        "folders stay, and those that a pull is writing.",
         "  lorary cache ls\n"
         "  lorary cache prune --older-than 30d --max-size 20GB --dry-run\n"
         "  lorary cache rm studio/noir@v2\n"

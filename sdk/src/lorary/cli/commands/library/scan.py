@@ -127,7 +127,7 @@ def _show_list(rows: Iterator[Row], filters: Filters) -> None:
     if count:
         show(f"{count:,} files, {count_bytes(size)}")
     elif filters.roots or filters != type(filters)():
-        note("lorary: no file in the index is like that")
+        note("lorary: no file in the index matches")
     else:
         note("lorary: the index is empty; lorary scan DIR fills it")
 
