@@ -146,6 +146,23 @@ def test_without_a_cache_files_are_written_straight_to_their_folder(
     assert not [place for place in (home / "cache").rglob("*") if sha(weights) == place.name]
 
 
+def test_without_a_cache_another_pull_may_remove_the_folder_of_parts(
+    off: None, hub: Hub, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes while this one waits for its lock."""
+    holds = Cache.holds
+
+    def finish_elsewhere(cache: Cache, *facts: object, **options: bool) -> bool:
+        is_held = holds(cache, *facts, **options)  # type: ignore[arg-type] # as it was called
+        cache.discard([])
+        assert not cache.root.exists()
+        return is_held
+
+    monkeypatch.setattr(Cache, "holds", finish_elsewhere)
+    fake.publish(NAME, {PATH: b"noir"})
+    assert hub.pull(NAME, to=tmp_path / "loras").path.read_bytes() == b"noir"
+
+
 def test_without_a_cache_an_interrupted_pull_and_sync_resume(
     off: None,
     run: Run,
@@ -175,7 +192,7 @@ def test_without_a_cache_a_folder_is_needed(
     off: None, run: Run, fake: FakeHub, words: list[str]
 ) -> None:
     ran = run(*words)
-    assert (ran.code, "name a folder for the files" in ran.err) == (2, True)
+    assert (ran.code, "name a folder for the files, --to DIR" in ran.err) == (2, True)
     assert fake.seen == []
 
 

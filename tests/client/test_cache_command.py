@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lorary.client.names import Reference
-from lorary.client.transfers import pulling
-from lorary.client.transfers.cache import Cache
+from lorary.client.transfers import cached_files, pulling
+from lorary.client.transfers.cache import Cache, digest_file
+from lorary.client.transfers.cached_files import CachedFiles
 from lorary.client.transfers.download import fetch
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lorary.client import Hub
     from tests.client.conftest import Ran
@@ -111,10 +112,46 @@ def test_rm_takes_versions_adapters_and_digests(run: Run, cache: Cache, hub: Hub
     assert run("cache", "ls", "--json").documents == []
 
 
+def test_rm_of_all_versions_that_have_a_file_removes_it(run: Run, cache: Cache) -> None:
+    rows = run("cache", "rm", f"{NOIR}@v1", f"{NOIR}@v2", "--json").documents
+    assert [row["action"] for row in rows] == ["remove"] * 3
+    assert {row["sha256"] for row in run("cache", "ls", "--json").documents} == {sha(DRAWN)}
+
+
 @pytest.mark.parametrize("name", ["studio/lost", f"{NOIR}@v9", "0123456789"])
 def test_rm_of_what_is_not_there_is_named(run: Run, cache: Cache, name: str) -> None:
-    ran = run("cache", "rm", name)
+    ran = run("cache", "rm", INK, name)
     assert (ran.code, "The cache has no" in ran.err) == (3, True)
+    assert cache.blob(sha(DRAWN)).exists()
+
+
+def test_a_version_with_a_wrong_name_does_not_stop_the_command(
+    run: Run, hub: Hub, fake: FakeHub
+) -> None:
+    fake.publish(NOIR, {"noir.safetensors": OLD}, version="../v1")
+    fake.answers.append(("noir.safetensors$", 200, {}, OLD))
+    hub.pull(NOIR)
+    (row,) = run("cache", "ls", "--json").documents
+    assert (row["sha256"], row["versions"]) == (sha(OLD), [])
+    assert run("cache", "prune", "--max-size", "0").code == 0
+
+
+def test_what_a_program_has_open_stays(
+    run: Run, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, files that are open cannot be removed."""
+    unlink = Path.unlink
+
+    def refuse(place: Path, *, missing_ok: bool = False) -> None:
+        if place == cache.blob(sha(OLD)):
+            raise PermissionError(place)
+        unlink(place, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    rows = run("cache", "prune", "--max-size", "0", "--json").documents
+    actions = {row["sha256"]: row["action"] for row in rows}
+    assert actions.pop(sha(OLD)) == "in_use"
+    assert set(actions.values()) == {"remove"}
 
 
 def test_verify_finds_damage_and_removes_it_only_if_asked(run: Run, cache: Cache) -> None:
@@ -128,6 +165,26 @@ def test_verify_finds_damage_and_removes_it_only_if_asked(run: Run, cache: Cache
     assert {(row["state"], row["removed"]) for row in rows} == {("ok", False), ("damaged", True)}
     assert not blob.exists()
     assert OLD[::-1] not in snapshots(cache)
+
+
+def test_what_was_used_since_it_was_listed_stays(cache: Cache, hub: Hub) -> None:
+    files = CachedFiles(cache)
+    stale = files.stale(unused_since=time.time() - 25 * DAY_S, max_bytes=None)
+    path = hub.pull(f"{NOIR}@v1").path
+    assert [one.outcome for one in files.remove(stale)] == ["in_use", "in_use"]
+    assert path.read_bytes() == OLD
+
+
+def test_what_is_removed_meanwhile_is_not_damaged(
+    run: Run, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(place: Path, on_bytes: Callable[[int], None]) -> str:
+        place.unlink()
+        return digest_file(place, on_bytes)
+
+    monkeypatch.setattr(cached_files, "digest_file", remove)
+    ran = run("cache", "verify")
+    assert (ran.code, ran.out) == (0, "0 intact, 0 damaged.\n")
 
 
 def test_what_a_pull_is_writing_stays(run: Run, cache: Cache) -> None:
@@ -163,6 +220,7 @@ def test_a_file_that_is_removed_before_it_is_placed_is_fetched_again(
 @pytest.mark.parametrize(
     "words",
     [
+        [],
         ["prune"],
         ["rm"],
         ["ls", NOIR],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.cli.output.text import note, show
 from tests.client.conftest import CLI, Ran
 
 if TYPE_CHECKING:
@@ -87,6 +88,20 @@ def test_hostile_text_cannot_steer_the_terminal(run: Run, fake: FakeHub) -> None
     assert "\x1b" not in out
     assert "\u202e" not in out
     assert "a�]0;evil� b" in out
+    fake.publish("ada/evil", {"a.safetensors": b"v"}, version="v\x1b]0;evil\x07\n1", state="yanked")
+    fake.answers.append(("a.safetensors$", 200, {}, b"v"))
+    assert "v�]0;evil� 1 was yanked: no reason given" in run("pull", "ada/evil").err
+
+
+def test_text_that_was_not_checked_is_checked_when_it_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    style = "\x1b[31mred\x1b[0m"
+    show(f"a\x1b[2J\x9b2J {style}\n\tb  c\u202e")
+    note("a\x1b]0;evil\x07")
+    out, err = capsys.readouterr()
+    assert out == f"a�[2J�2J {style}\n\tb  c�\n"
+    assert err == "a�]0;evil�\n"
 
 
 def test_json_is_ascii_whatever_the_terminal_takes(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.library import doctor
 from tests.client.fakehandler import Handler
 
 if TYPE_CHECKING:
@@ -67,6 +67,24 @@ def test_a_hub_that_does_not_answer_is_asked_once(
     assert waits == []
 
 
+@pytest.mark.parametrize("time", ["Sat, 01 Jan 2000 00:00:00 -0000", "soon"])
+def test_times_of_a_hub_are_untrusted(
+    run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch, time: str
+) -> None:
+    monkeypatch.setattr(Handler, "date_time_string", lambda *_: time)
+    for expires_at in ("never", "2026-01-01", "\x1b[31m"):
+        body = json.dumps({"name": "ada", "expires_at": expires_at}).encode()
+        fake.answers.append(("/me$", 200, {"Content-Type": "application/json"}, body))
+        ran = run("doctor")
+        assert (ran.code, "warning  token" in ran.out, "\x1b" in ran.out) == (0, True, False)
+
+
+def test_a_token_that_is_none_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORARY_TOKEN", "two words")
+    ran = run("doctor", "--json")
+    assert (ran.code, states(ran)["token"]) == (2, "error")
+
+
 def test_offline_the_hub_is_left_out(run: Run, fake: FakeHub) -> None:
     ran = run("doctor", "--offline", "--json")
     assert (ran.code, states(ran)["hub"], fake.seen) == (0, "skipped", [])
@@ -81,4 +99,3 @@ def test_wrong_settings_and_folders_are_named(
     ran = run("doctor", "--json")
     assert ran.code == 2
     assert {name for name, state in states(ran).items() if state == "error"} >= {"settings", "home"}
-    assert all(isinstance(check, doctor.Check) for check in doctor.examine())

@@ -224,6 +224,23 @@ def test_something_that_is_no_hub_is_recognised(
         session.json("GET", "me")
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (rb'"x\ud800"', "x?"),
+        (rb'"x\uDFFF"', "x?"),
+        (b'"x\xed\xa0\x80"', "x?"),
+        (rb'"\ud83c\udfa8"', "\N{ARTIST PALETTE}"),
+        ('"\N{HANGUL SYLLABLE HAN}"'.encode(), "\N{HANGUL SYLLABLE HAN}"),
+    ],
+)
+def test_half_characters_which_no_file_takes_are_replaced(
+    fake: FakeHub, session: Session, body: bytes, told: str
+) -> None:
+    fake.answers.append(("title", 200, {}, body))
+    assert session.json("GET", "title") == told
+
+
 def test_list_that_repeats_itself_ends(fake: FakeHub, session: Session) -> None:
     page = b'{"results":[1],"next":"/api/v1/me"}'
     fake.answers = [("me", 200, {}, page)] * 3

@@ -156,7 +156,7 @@ def test_what_cannot_be_set_is_refused(run: Run, home: Path, words: list[str]) -
 def test_a_wrong_variable_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORARY_JOBS", "99")
     ran = run("pull", NAME)
-    assert (ran.code, "“99” is not a number of jobs" in ran.err) == (2, True)
+    assert (ran.code, "LORARY_JOBS: “99” is not a number of jobs" in ran.err) == (2, True)
     with pytest.raises(errors.SettingInvalid):
         library.setting("jobs")
     assert run("pull", NAME, "--jobs", "1").code == 0

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.client import Adapter as FoundAdapter
+from lorary.client import Version as FoundVersion
 from lorary.client.errors import ProjectInvalid
+from lorary.client.transfers.folders import Folder as Target
 from lorary.library.project import Project
 from lorary.library.sidecars.beside import companions_in
+from lorary.library.sidecars.formats import Facts
 from lorary.library.sidecars.reading import Value, read_sidecar
+from lorary.library.sidecars.writing import Writer
 from previews.samples import services as samples
 from registry.adapters import services as adapters
 from registry.versions.details import Details
@@ -25,8 +30,10 @@ from tests.previews.sample_files import files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lorary.client import Hub
     from registry.models import Adapter, User, Version
     from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
 
     Run = Callable[..., Ran]
 
@@ -146,6 +153,26 @@ def test_what_a_person_or_a_tool_wrote_stays(
     assert (tmp_path / "noir.json").read_text() == "{}"
     assert told(tmp_path / "noir.swarm.json")["trigger_words"] == ["dusk"]
     assert (tmp_path / "noir.preview.png").read_bytes() == b"mine"
+
+
+def test_pictures_of_another_version_go(hub: Hub, fake: FakeHub, tmp_path: Path) -> None:
+    to, png, webp = tmp_path / "loras", b"\x89PNG\r\n\x1a\n", b"RIFF"
+
+    def pictures_after(picture: bytes, number: int) -> set[str]:
+        said = fake.publish("ada/noir", {"noir.safetensors": str(number).encode()})
+        hub.pull("ada/noir", to=to, force=True)
+        folder = Target(to)
+        folder.load()
+        adapter = FoundAdapter.read(fake.adapters["ada/noir"])
+        facts = Facts(adapter, FoundVersion.read(said), {})
+        Writer(folder, ["a1111"]).write("noir.safetensors", facts, picture)
+        return names(to) - {"noir.safetensors", "noir.json"}
+
+    assert pictures_after(png, 1) == {"noir.preview.png"}
+    assert pictures_after(webp, 2) == {PREVIEW}
+    assert pictures_after(b"", 3) == set()
+    (to / "noir.preview.jpg").write_bytes(b"mine")
+    assert pictures_after(png, 4) == {"noir.preview.jpg"}
 
 
 @live

@@ -147,14 +147,18 @@ def _hub(hubs: Hubs) -> Iterator[Check]:
         reason = "offline (--offline or LORARY_OFFLINE)"
         yield from (Check(name, "skipped", reason) for name in ("hub", "clock", "token"))
         return
-    session = hubs.session()
+    try:
+        session = hubs.session()
+    except LoraryError as error:  # the token is none
+        yield Check("token", "error", error.detail, error)
+        return
     request = Request("GET", f"{session.api_root}/adapters?limit=1")
     begun = time.monotonic()
     try:
         date = session.attempt(request, _date_of)
     except (LoraryError, Again) as failure:  # once: a check does not wait
-        error = failure.error if isinstance(failure, Again) else failure
-        yield Check("hub", "error", f"{session.endpoint}: {error.detail}", error)
+        fault = failure.error if isinstance(failure, Again) else failure
+        yield Check("hub", "error", f"{session.endpoint}: {fault.detail}", fault)
         yield from (
             Check(name, "skipped", "the hub does not answer") for name in ("clock", "token")
         )
@@ -174,12 +178,17 @@ def _date_of(response: BaseHTTPResponse) -> datetime | None:
 
 def _clock(date: datetime | None) -> Check:
     if date is None:
-        return Check("clock", "skipped", "the hub does not tell the time")
-    skew_s = abs((datetime.now(timezone.utc) - date).total_seconds())
+        return Check("clock", "skipped", "the hub sends no date")
+    skew_s = abs((datetime.now(timezone.utc) - _in_utc(date)).total_seconds())
     if skew_s > _MOST_SKEW_S:
         message = f"{skew_s:,.0f} seconds from the hub's: set the time of this computer"
         return Check("clock", "warning", message)
     return Check("clock", "ok", "as the hub's")
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Return a time with a zone; UTC if it has none."""
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _token(hubs: Hubs) -> Check:
@@ -194,7 +203,10 @@ def _token(hubs: Hubs) -> Check:
     scopes = "all scopes" if account.scopes is None else ", ".join(account.scopes)
     message = f"of {account.name} ({scopes})"
     if account.expires_at:
-        expires = datetime.fromisoformat(account.expires_at.replace("Z", "+00:00"))
+        try:
+            expires = _in_utc(datetime.fromisoformat(account.expires_at.replace("Z", "+00:00")))
+        except ValueError:
+            return Check("token", "warning", f"{message}, expires “{account.expires_at[:100]}”")
         message += f", expires {expires:%Y-%m-%d}"
         if expires - datetime.now(timezone.utc) < _SOON:
             return Check("token", "warning", f"{message}: create another one")

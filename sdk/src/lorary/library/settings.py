@@ -81,13 +81,21 @@ def setting(key: str, folder: Path | None = None) -> Setting:
         ProjectInvalid: ``lorary.toml`` cannot be used.
     """
     if text := from_environment(key):
-        return Setting(key, CHECKS[key](text), VARIABLES[key])
+        return _checked(key, text, VARIABLES[key])
     if found := _of_project(key, folder or Path.cwd()):
         return found
     credentials = Credentials.load(home_of())
     if text := credentials.setting(key):
-        return Setting(key, CHECKS[key](text), str(credentials.path))
+        return _checked(key, text, str(credentials.path))
     return Setting(key, _DEFAULTS.get(key, ""), _DEFAULT)
+
+
+def _checked(key: str, text: str, source: str) -> Setting:
+    try:
+        return Setting(key, CHECKS[key](text), source)
+    except SettingInvalid as error:
+        msg = f"{source}: {error.detail}"
+        raise SettingInvalid(msg) from error
 
 
 def _of_project(key: str, folder: Path) -> Setting | None:

@@ -1,12 +1,14 @@
 """Writes to standard output and standard error.
 
-Text from hubs and files is untrusted: control and invisible characters are made visible.
+Text from hubs and files is untrusted: `plain` makes control and invisible characters visible.
+`show` and `note` do so again for whatever was not passed through it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -165,10 +167,14 @@ def emit(result: Mapping[str, object]) -> None:
     sys.stdout.write(f"{json.dumps(result, separators=(',', ':'))}\n")
 
 
+#: What this program writes itself between printable characters: styles, and ends of lines.
+_OWN = re.compile(r"(\x1b\[[0-9;]*m|[\n\t])")
+
+
 def show(lines: str | Iterable[str]) -> None:
     """Write lines of text."""
     for line in [lines] if isinstance(lines, str) else lines:
-        sys.stdout.write(f"{_writable(line, sys.stdout.encoding or 'utf-8')}\n")
+        sys.stdout.write(f"{_writable(_visible(line), sys.stdout.encoding or 'utf-8')}\n")
 
 
 def _writable(text: str, encoding: str) -> str:
@@ -184,13 +190,22 @@ def _writable(text: str, encoding: str) -> str:
 
 def note(text: str) -> None:
     """Write a message to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_visible(text)}\n")
 
 
 def plain(value: object) -> str:
     """Return text on one line, with control and invisible characters replaced."""
-    text = " ".join(str(value).split())
+    return _printable(" ".join(str(value).split()))
+
+
+def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _visible(text: str) -> str:
+    """Return text with control characters replaced, except those of this program."""
+    parts = enumerate(_OWN.split(text))
+    return "".join(part if number % 2 else _printable(part) for number, part in parts)
 
 
 def strong(text: str) -> str:
@@ -241,7 +256,7 @@ def share_of_bytes(part: int, whole: int) -> str:
 
 def pairs(facts: Iterable[tuple[str, object]]) -> list[str]:
     """Return aligned lines of names and values; empty values are left out."""
-    kept = [(name, plain(value)) for name, value in facts if value not in (None, "", (), [])]
+    kept = [(plain(name), plain(value)) for name, value in facts if value not in (None, "", (), [])]
     width = max((len(name) for name, _ in kept), default=0)
     return [f"  {name:{width}}  {value}" for name, value in kept]
 

@@ -338,6 +338,9 @@ def _json_of(body: bytes, url: str) -> object:
         return None
     try:
         document: object = json.loads(body)
+        if b"\\ud" in body.lower() or b"\xed" in body:  # maybe half a character: no file takes it
+            text = json.dumps(document, ensure_ascii=False)
+            document = json.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         message = f"{url[:200]} does not respond like a Lorary hub."
         raise BadAnswer(message) from error

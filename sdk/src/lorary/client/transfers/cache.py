@@ -195,7 +195,7 @@ class Cache:
         if not is_cache_off():
             return self
         if folder is None:
-            msg = "The cache is off (LORARY_CACHE): name a folder for the files."
+            msg = "The cache is off (LORARY_CACHE): name a folder for the files, --to DIR (to=)."
             raise SettingInvalid(msg)
         return Cache(folder / _PARTS, self._locks, is_kept=False)
 
@@ -332,6 +332,8 @@ class Cache:
     def open_part(self, sha256: str) -> FileIO:
         """Open an incomplete download for reading and appending; create it if necessary."""
         part = self.part(sha256)
+        if not part.parent.is_dir():  # removed by `discard` of another process since `lock`
+            self._prepare()
         try:
             return FileIO(part, "a+")
         except PermissionError:
@@ -359,7 +361,8 @@ class Cache:
         if self.is_kept:
             return
         for sha256 in sha256s:
-            self.drop(sha256)
+            with contextlib.suppress(PermissionError):  # on Windows, while another pull reads it
+                self.drop(sha256)
         with contextlib.suppress(OSError):  # other downloads are under way
             (self.root / "blobs").rmdir()
             self.root.rmdir()

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lorary.client.errors import BadAnswer, LoraryError, NotFound
+from lorary.client.errors import LoraryError, NotFound
 from lorary.client.models import Version
 from lorary.client.names import Reference
 from lorary.client.progress import Progress
@@ -109,12 +109,9 @@ class CachedFiles:
         sha256, is_whole = match[1], not match[2]
         try:
             found = place.stat()
+            used_at = self._used_at(sha256, place)
         except OSError:
             return None
-        used_at = found.st_mtime
-        if is_whole:
-            with contextlib.suppress(OSError):
-                used_at = self._cache.seal(sha256).stat().st_mtime
         users = self._users.get(sha256, [])
         own_links = len(self._links.get((found.st_dev, found.st_ino), []))
         return CachedFile(
@@ -126,6 +123,12 @@ class CachedFiles:
             versions=tuple(dict.fromkeys(one.label for one, _ in users)),
             paths=tuple(dict.fromkeys(path for _, path in users)),
         )
+
+    def _used_at(self, sha256: str, place: Path) -> float:
+        if place == self._cache.blob(sha256):
+            with contextlib.suppress(OSError):
+                return self._cache.seal(sha256).stat().st_mtime
+        return place.stat().st_mtime
 
     @cached_property
     def _links(self) -> dict[tuple[int, int], list[Path]]:
@@ -162,29 +165,36 @@ class CachedFiles:
     def verify(self, on_progress: OnProgress) -> Iterator[tuple[CachedFile, bool]]:
         """Hash all whole files, on all processors, and yield whether each is intact."""
 
-        def read(file: CachedFile, report: OnProgress) -> str:
+        def read(file: CachedFile, report: OnProgress) -> str | None:
             def on_bytes(done: int) -> None:
                 report(Progress("hash", file.sha256[:12], done, file.size_bytes))
 
             try:
                 return digest_file(self._cache.blob(file.sha256), on_bytes)
-            except OSError:  # removed meanwhile, or unreadable
+            except FileNotFoundError:  # removed meanwhile
+                return None
+            except OSError:  # the disk is damaged
                 return ""
 
         whole = [one for one in self.all if one.is_whole]
         jobs = os.cpu_count() or 1
         for file, digest in each(whole, read, on_progress=on_progress, jobs=jobs):
-            yield file, digest == file.sha256
+            if digest is not None:
+                yield file, digest == file.sha256
 
     def remove(self, files: Iterable[CachedFile], *, dry_run: bool = False) -> Iterator[Removed]:
         """Remove files and their links in snapshots; those that are being written stay."""
         for file in files:
             with self._cache.lock_now(file.sha256) as is_locked:
-                if is_locked and not dry_run:
-                    self._remove(file)
-            yield Removed(file, "removed" if is_locked else "in_use")
+                is_removed = is_locked and (dry_run or self._remove(file))
+            yield Removed(file, "removed" if is_removed else "in_use")
 
-    def _remove(self, file: CachedFile) -> None:
+    def _remove(self, file: CachedFile) -> bool:
+        """Remove a file, unless it was used since it was listed; return whether it is gone."""
+        own = self._cache.blob if file.is_whole else self._cache.part
+        with contextlib.suppress(FileNotFoundError):
+            if self._used_at(file.sha256, own(file.sha256)) != file.used_at:
+                return False
         places = [
             one.snapshot.joinpath(*path.split("/"))
             for one, path in self._users.get(file.sha256, [])
@@ -192,15 +202,19 @@ class CachedFiles:
         with contextlib.suppress(OSError):
             facts = self._cache.blob(file.sha256).stat()
             places += self._links.get((facts.st_dev, facts.st_ino), [])
-        if file.is_whole:
-            self._cache.drop(file.sha256)
-        else:
-            self._cache.part(file.sha256).unlink(missing_ok=True)
-            places = []
+        try:
+            if file.is_whole:
+                self._cache.drop(file.sha256)
+            else:
+                self._cache.part(file.sha256).unlink(missing_ok=True)
+                places = []
+        except PermissionError:  # on Windows, while a program has it open
+            return False
         for place in places:
             with contextlib.suppress(OSError):
                 place.unlink(missing_ok=True)
             self._tidy(place.parent)
+        return True
 
     def _tidy(self, folder: Path) -> None:
         """Remove empty folders of snapshots."""
@@ -211,40 +225,50 @@ class CachedFiles:
                 return
             folder = folder.parent
 
-    def remove_named(self, what: str, *, dry_run: bool = False) -> Iterator[Removed]:
-        """Remove the files of a version, of all versions of an adapter, or with a digest.
+    def remove_named(self, names: Sequence[str], *, dry_run: bool = False) -> Iterator[Removed]:
+        """Remove the files of versions, of all versions of adapters, or with digests.
 
-        Files that another version has, too, stay.
+        Files that another version has, too, stay, unless their digest was given.
 
         Args:
-            what: ``owner/name[@version]``, or at least 8 digits of a sha256.
+            names: Each ``owner/name[@version]``, or at least 8 digits of a sha256.
             dry_run: Remove nothing.
 
         Raises:
-            NotFound: the cache has nothing of that name.
-            ReferenceInvalid: it is neither.
+            NotFound: the cache has nothing of one of the names; nothing was removed.
+            ReferenceInvalid: one is neither; nothing was removed.
         """
-        digits = what.lower().removeprefix("sha256:")
-        if _DIGEST.match(digits):
-            files = [one for one in self.all if one.sha256.startswith(digits)]
-            if not files:
-                msg = f"The cache has no file with the sha256 {what}."
-                raise NotFound(msg)
-            yield from self.remove(files, dry_run=dry_run)
-            return
-        reference = Reference.parse(what)
-        known = [one for one in self._known if one.is_of(reference)]
-        if not known:
-            msg = f"The cache has nothing of {reference}. `lorary cache ls` lists what it has."
-            raise NotFound(msg)
+        known: list[_Known] = []
+        digests: set[str] = set()
+        for name in names:
+            digits = name.lower().removeprefix("sha256:")
+            if _DIGEST.match(digits):
+                digests |= self._with_digits(digits)
+            else:
+                known += self._named(name)
         labels = {one.label for one in known}
-        listed = {file.sha256 for one in known for file in one.version.files}
+        listed = digests | {file.sha256 for one in known for file in one.version.files}
         files = [one for one in self.all if one.sha256 in listed]
-        alone = [one for one in files if labels.issuperset(one.versions)]
+        alone = [one for one in files if one.sha256 in digests or labels.issuperset(one.versions)]
         yield from self.remove(alone, dry_run=dry_run)
         yield from (Removed(one, "shared") for one in files if one not in alone)
         if not dry_run:
             self._forget(known)
+
+    def _with_digits(self, digits: str) -> set[str]:
+        found = {one.sha256 for one in self.all if one.sha256.startswith(digits)}
+        if not found:
+            msg = f"The cache has no file with the sha256 {digits}."
+            raise NotFound(msg)
+        return found
+
+    def _named(self, name: str) -> list[_Known]:
+        reference = Reference.parse(name)
+        found = [one for one in self._known if one.is_of(reference)]
+        if not found:
+            msg = f"The cache has nothing of {reference}. `lorary cache ls` lists what it has."
+            raise NotFound(msg)
+        return found
 
     def _forget(self, known: Sequence[_Known]) -> None:
         """Remove the data of versions, and what is left of their snapshots."""
@@ -263,9 +287,9 @@ def _known(cache: Cache) -> Iterator[_Known]:
         try:
             version = Version.read(json.loads(place.read_bytes()))
             adapter = Reference.parse(version.adapter)
-        except (OSError, ValueError, BadAnswer, LoraryError):
+            data = (place, place.with_name(f"{version.name}.json"))
+        except (OSError, ValueError, LoraryError):  # such as a name that is none: a/b
             continue
         if place.stem == version.revision:
             snapshot = cache.snapshot(adapter.owner, adapter.name, version.revision)
-            data = (place, place.with_name(f"{version.name}.json"))
             yield _Known(version, snapshot, data)

@@ -102,7 +102,8 @@ class Target:
 def _civitai(facts: Facts, target: Target) -> dict[str, object]:
     """Return the answer of Civitai's API, with this file alone."""
     document = {key: value for key, value in facts.civitai.items() if key not in _NUMBERS}
-    files = [dict(row) for row in facts.civitai.get("files") or [] if isinstance(row, dict)]
+    rows = Record(facts.civitai, "version").items("files")
+    files = [row for row in rows if isinstance(row, dict)]
     own = [row for row in files if _sha256_of(row) == target.sha256] or files
     document["files"] = [{key: row[key] for key in row if key not in _NUMBERS} for row in own]
     return {**document, "url": facts.version.url}

@@ -7,6 +7,7 @@ it, or that was changed since by a person or a tool, is never replaced or remove
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -119,6 +120,8 @@ class Writer:
     def write(self, weights: str, facts: Facts, picture: bytes) -> list[Sidecar]:
         """Write sidecars and the picture, and return what became of each.
 
+        A picture that was written for another version, and that is not replaced, is removed.
+
         Raises:
             TargetUnusable: they cannot be written.
         """
@@ -135,6 +138,7 @@ class Writer:
             planned.append(preview)
             contents[preview.name] = picture
         due = [one.name for one in planned if one.is_due]
+        self._remove_previews(weights, "" if preview is None else preview.name)
         entries = {name: replace(of, path=name, lock=self._lock, replaces="") for name in due}
         self._folder.write({name: (entries[name], contents[name]) for name in due})
         return planned
@@ -145,6 +149,14 @@ class Writer:
         kept = next((one for one in there if one.action == "kept"), None)
         ending = preview_ending(picture)
         return kept or (self._planned(weights, ending) if ending else None)
+
+    def _remove_previews(self, weights: str, kept: str) -> None:
+        """Remove pictures that were written here, but one: tools would show either."""
+        for ending in PREVIEWS:
+            one = self._planned(weights, ending)
+            if one.name != kept and one.action in {"here", "replace"}:
+                with suppress(OSError):  # on Windows, while a program has it open
+                    self._folder.place(one.name).unlink()
 
 
 def _beside(weights: str, ending: str) -> str:

@@ -15,7 +15,13 @@ _WORDS = {"list": 0, "get": 1, "set": 2, "unset": 1}
 
 def _configure(parser: Parser) -> None:
     parser.add_argument("action", choices=_WORDS, help="what to do")
-    parser.add_argument("words", nargs="*", metavar="KEY [VALUE]", help=f"{', '.join(CHECKS)}")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        default=[],  # otherwise a call without an action would ask for these as well
+        metavar="KEY [VALUE]",
+        help=", ".join(CHECKS),
+    )
 
 
 def _config(args: Namespace) -> int:
@@ -32,7 +38,7 @@ def _config(args: Namespace) -> int:
     if args.action == "get":
         return _show(args, setting(key))
     if args.action == "set" and not value.strip():
-        message = f"say the value of {key}, or use “unset {key}”"
+        message = f"give {key} a value, or use “unset {key}”"
         raise UsageError(message)
     now = remember(key, value.strip())
     if now.source not in {"default", str(Credentials.load(home_of()).path)}:

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import count_bytes, emit, note, pairs, show
+from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show
 from lorary.client.config import Credentials, endpoint_of, home_of
 
 
@@ -32,7 +32,7 @@ def _login(args: Namespace) -> int:
     if args.json:
         emit({"endpoint": endpoint, "name": account.name, "scopes": scopes})
     else:
-        show(f"Signed in to {endpoint} as {account.name}.")
+        show(f"Signed in to {endpoint} as {plain(account.name)}.")
     if os.environ.get("LORARY_TOKEN", token) != token:
         note("lorary: LORARY_TOKEN is set and is used instead of the stored token.")
     return 0

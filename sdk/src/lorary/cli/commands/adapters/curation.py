@@ -175,7 +175,7 @@ def show_state(
         state = "restored" if version.state == "published" else version.state
         reason = f": {plain(version.reason)}" if version.reason else ""
         what = f"was {state}{reason}" if was_changed else "is not yanked"
-        show(f"{plain(name)} {version.name} {what}")
+        show(f"{plain(name)} {plain(version.name)} {what}")
     return 0
 
 

@@ -40,7 +40,9 @@ def _configure(parser: Parser) -> None:
         help="write the weights to the folder of this program; see also `lorary config`",
     )
     parser.add_argument(
-        "--root", metavar="DIR", help="folder of the program; default: the current one"
+        "--root",
+        metavar="DIR",
+        help="folder of the program; default: that of `lorary config`, else the current one",
     )
     parser.add_argument(
         "--all-files",
@@ -170,13 +172,13 @@ def _tools(text: str) -> tuple[str, ...]:
 
 def _show_version(hub: Hub, pulled: Pulled, *, as_json: bool) -> None:
     version = pulled.version
+    name = plain(f"{pulled.adapter} {version.name}")
     if version.state == "yanked":
-        reason = version.reason or "no reason given"
-        note(f"lorary: {pulled.adapter} {version.name} was yanked: {plain(reason)}")
+        note(f"lorary: {name} was yanked: {plain(version.reason) or 'no reason given'}")
     if pulled.is_offline and not is_offline():
         note(
-            f"lorary: {hub.endpoint} does not answer; {pulled.adapter} {version.name} comes from "
-            "the cache, as it was when it was last pulled"
+            f"lorary: {hub.endpoint} does not answer; {name} comes from the cache, as it was when "
+            "it was last pulled"
         )
     if as_json:
         emit(_document(pulled))

@@ -54,17 +54,24 @@ def _age(text: str) -> int:
 def _configure(parser: Parser) -> None:
     parser.add_argument("action", choices=_OPTIONS, help="what to do")
     parser.add_argument(
-        "names", nargs="*", metavar="OWNER/NAME[@VERSION]|SHA256", help="rm: what to remove"
+        "names",
+        nargs="*",
+        default=[],  # otherwise a call without an action would ask for names as well
+        metavar="OWNER/NAME[@VERSION]|SHA256",
+        help="rm: what to remove",
     )
     parser.add_argument("--fix", action="store_true", help="verify: remove damaged files")
     parser.add_argument(
-        "--older-than", type=_age, metavar="TIME", help="prune: not used for so long: 12h, 30d, 8w"
+        "--older-than",
+        type=_age,
+        metavar="TIME",
+        help="prune: remove files that were not used for this time, such as 12h, 30d or 8w",
     )
     parser.add_argument(
         "--max-size",
         type=_size,
         metavar="SIZE",
-        help="prune: until this is left, the least recently used first: 500MB, 20GB",
+        help="prune: then remove the least recently used until this is left: 500MB, 20GB",
     )
     parser.add_argument("--dry-run", action="store_true", help="prune, rm: remove nothing")
 
@@ -83,8 +90,7 @@ def _cache(args: Namespace) -> int:
         since = None if args.older_than is None else time.time() - args.older_than
         stale = files.stale(unused_since=since, max_bytes=args.max_size)
         return _report(args, files.remove(stale, dry_run=args.dry_run))
-    named = (one for name in args.names for one in files.remove_named(name, dry_run=args.dry_run))
-    return _report(args, named)
+    return _report(args, files.remove_named(args.names, dry_run=args.dry_run))
 
 
 def _check(args: Namespace) -> None:
@@ -151,7 +157,8 @@ def _report(args: Namespace, removed: Iterable[Removed]) -> int:
             action = {"removed": "remove"}.get(one.outcome, one.outcome)
             emit({**_document(one.file), "action": action, "planned": args.dry_run})
         else:
-            show(f"{styled('-', 'red')} {'  '.join(_row(one.file))}{_why(one)}")
+            mark = styled("-", "red") if one.outcome == "removed" else " "
+            show(f"{mark} {'  '.join(_row(one.file))}{_why(one)}")
     if not args.json:
         verb = "would be removed" if args.dry_run else "removed"
         show(f"{_files(count)} {verb}, {count_bytes(size)} of space.")
@@ -159,7 +166,7 @@ def _report(args: Namespace, removed: Iterable[Removed]) -> int:
 
 
 def _why(one: Removed) -> str:
-    reasons = {"in_use": "stays: a pull is writing it", "shared": "stays: other versions have it"}
+    reasons = {"in_use": "stays: it is in use", "shared": "stays: other versions have it"}
     return f"  {reasons[one.outcome]}" if one.outcome in reasons else ""
 
 
@@ -169,7 +176,7 @@ def _files(count: int) -> str:
 
 def _row(one: CachedFile) -> list[str]:
     used = datetime.fromtimestamp(one.used_at).astimezone().strftime("%Y-%m-%d")
-    names = ", ".join(map(plain, one.versions or one.paths))
+    names = ", ".join(map(plain, one.versions))
     return [one.sha256[:12], count_bytes(one.size_bytes), used, " · ".join(_facts(one, names))]
 
 
@@ -197,8 +204,8 @@ def _document(one: CachedFile) -> dict[str, object]:
 COMMANDS = {
     "cache": Command(
         "Show where the cache is (path), list its files, the last used first (ls), hash them\n"
-        "(verify), remove old ones (prune), or some (rm). Files in your own folders stay. A pull\n"
-        "that is running is not disturbed.",
+        "(verify), and remove old ones (prune) or those of some versions (rm). Files in your own\n"
+        "folders stay, and those that a pull is writing.",
         "  lorary cache ls\n"
         "  lorary cache prune --older-than 30d --max-size 20GB --dry-run\n"
         "  lorary cache rm studio/noir@v2\n"
