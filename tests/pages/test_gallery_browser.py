@@ -79,7 +79,7 @@ def test_chosen_files_are_sent_read_and_shown_or_refused(tmp_path: Path) -> None
         page = visit.page
         publish(page, tmp_path / "noir.safetensors", tmp_path / "night.png")
         page.set_input_files("#files", [tmp_path / name for name in brought if name != "night.png"])
-        page.wait_for_selector("[data-told] .err:has-text('evil.png: Files of type SVG')")
+        page.wait_for_selector("[data-log] .err:has-text('evil.png: Files of type SVG')")
         page.wait_for_selector("#prints .err:has-text('half.jpg: The file is incomplete')")
         page.wait_for_selector("#prints [data-film]")
         page.wait_for_selector("#prints:not([data-hx-get])")
