@@ -168,7 +168,7 @@ def emit(result: Mapping[str, object]) -> None:
 
 
 #: What this program writes itself between printable characters: styles, and ends of lines.
-_OWN = re.compile(r"(\x1b\[[0-9;]*m|[\n\t])")
+_OWN = re.compile(r"(\x1b\[[0-9;]{0,32}m|[\n\t])")
 
 
 def show(lines: str | Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from lorary.library.sidecars.reading import Value
 from lorary.library.variants import checkpoint_of
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
-_REPEATED = re.compile(r"[.-]*--+[.-]*|\.\.+")
+_REPEATED = re.compile(r"[.-]{0,255}--[.-]{0,255}|\.{2,255}")
 _MOST_NAME = 80
 _MARK = 8  # digits of a sha256 in a name
 _MOST_PREVIEWS = 10

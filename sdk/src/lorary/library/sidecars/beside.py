@@ -14,7 +14,7 @@ SIDECARS = (".json", ".swarm.json", ".metadata.json", ".cm-info.json", ".civitai
 _PREVIEWS = ("png", "jpg", "jpeg", "webp", "gif", "mp4", "webm")
 _ENDINGS = (".info", ".json", ".txt", ".sha256", *(f".{ending}" for ending in _PREVIEWS))
 _COMPANION = re.compile(
-    r"(?P<stem>.+?)(?:(?P<sidecar>\.civitai\.info|(?:\.swarm|\.metadata|\.cm-info)?\.json)"
+    r"(?P<stem>.{1,255}?)(?:(?P<sidecar>\.civitai\.info|(?:\.swarm|\.metadata|\.cm-info)?\.json)"
     rf"|(?P<preview>(?:\.preview)?\.(?:{'|'.join(_PREVIEWS)}))|\.txt|\.sha256)\Z",
     re.IGNORECASE | re.DOTALL,
 )
