@@ -41,7 +41,7 @@ EXEMPT = {
     "sdk/src/lorary/anatomy/modules/duplicate_targets.py": "names of at most 512 characters",
     "sdk/src/lorary/anatomy/families.py": "names of at most 512 characters",
     "sdk/src/lorary/cli/input_files.py": "arguments of one's own command line",
-    "sdk/src/lorary/library/sidecars/reading.py": "at most 80,000 characters, up to the next bracket",
+    "sdk/src/lorary/library/sidecars/reading.py": "at most 80,000 characters",
     "sdk/src/lorary/client/names.py": "names that were typed, or that a hub accepted",
 }
 _PACKAGES = ("lorary", "registry", "previews", "hub")
