@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -57,3 +58,24 @@ class Total:
                 self._on_progress(Progress("hash", self._name, self._done, self._size_bytes))
 
         return report
+
+
+def together(draw: OnProgress, count: int) -> OnProgress:
+    """Return a function that draws the progress of several files as one."""
+    if count <= 1:
+        return draw
+    seen: dict[tuple[str, str], Progress] = {}
+    sums: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def report(update: Progress) -> None:
+        key = (update.stage, update.name)
+        with lock:
+            before = seen.get(key, Progress(update.stage, update.name, 0, 0))
+            seen[key] = update
+            sums[f"{update.stage} done"] += update.done - before.done
+            sums[f"{update.stage} total"] += update.total - before.total
+            done, total = sums[f"{update.stage} done"], sums[f"{update.stage} total"]
+        draw(Progress(update.stage, "files", done, total))
+
+    return report

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, Parser, UsageError
-from lorary.cli.commands.library.projects import together
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
 from lorary.client.config import home_of
+from lorary.client.progress import together
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.cached_files import CachedFiles
 

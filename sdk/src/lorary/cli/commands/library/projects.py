@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jo
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
 from lorary.client.packs import DESCRIPTION
-from lorary.client.progress import OnProgress, Progress
+from lorary.client.progress import together
 from lorary.library.layouts import FLAT, LAYOUTS
 
 if TYPE_CHECKING:
@@ -244,27 +243,6 @@ def _step_document(step: Step, *, planned: bool) -> dict[str, object]:
         "bytes_fetched": step.bytes_fetched,
         **_error(step.error),
     }
-
-
-def together(draw: OnProgress, count: int) -> OnProgress:
-    """Return a function that draws the progress of several files as one."""
-    if count <= 1:
-        return draw
-    seen: dict[tuple[str, str], Progress] = {}
-    sums: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def report(update: Progress) -> None:
-        key = (update.stage, update.name)
-        with lock:
-            before = seen.get(key, Progress(update.stage, update.name, 0, 0))
-            seen[key] = update
-            sums[f"{update.stage} done"] += update.done - before.done
-            sums[f"{update.stage} total"] += update.total - before.total
-            done, total = sums[f"{update.stage} done"], sums[f"{update.stage} total"]
-        draw(Progress(update.stage, "files", done, total))
-
-    return report
 
 
 def _configure_verify(_parser: Parser) -> None:
