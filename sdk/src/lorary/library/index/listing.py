@@ -121,11 +121,6 @@ class Row:
     pair: Path | None = None
 
     @property
-    def has_words(self) -> bool:
-        """Whether a trigger word is known; a guess is not."""
-        return any(word["confidence"] != "low" for word in self.all_words)
-
-    @property
     def order(self) -> tuple[int, int, float]:
         """Its place in a training run."""
         number = float("inf") if self.number is None else self.number
