@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
-from lorary.client.errors import SettingInvalid
+from lorary.library.databases import LocalDatabase
 
 NAME = "imports.sqlite3"
 _TABLES = """
@@ -37,38 +35,19 @@ class Entry(NamedTuple):
     has_previews: bool
 
 
-class Journal:
-    """The journal for one namespace of a hub; a context manager, usable by several threads.
+class Journal(LocalDatabase):
+    """The journal for one namespace of a hub, usable by several threads.
 
     Raises:
         SettingInvalid: it cannot be used.
     """
 
     def __init__(self, home: Path, hub: str, namespace: str) -> None:
-        self.path = home / NAME
+        super().__init__(home, NAME, advice="Move it away and import again.", is_shared=True)
         self._target = (hub, namespace.casefold())
         self._lock = threading.Lock()
-        try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(
-                self.path, timeout=60, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
+        with self._named_errors():
             self._db.execute(_TABLES)
-        except (OSError, sqlite3.Error) as error:
-            message = f"{self.path} cannot be used: {error}. Move it away and import again."
-            raise SettingInvalid(message) from error
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._db.close()
 
     def entries(self) -> dict[str, Entry]:
         """Return sha256 → what it became, for all files of earlier imports."""

@@ -5,19 +5,16 @@ It can be deleted at any time: the next scan writes it again.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from lorary.client.errors import SettingInvalid
+from lorary.library.databases import LocalDatabase
 from lorary.library.index.contents import Content
 from lorary.library.index.walking import Fault, Seen
 
@@ -76,8 +73,8 @@ class Counts:
         return self.new + self.changed + self.unchanged
 
 
-class Index:
-    """An open index; a context manager for one thread.
+class Index(LocalDatabase):
+    """An open index, for one thread.
 
     Args:
         home: The client's folder.
@@ -87,32 +84,10 @@ class Index:
     """
 
     def __init__(self, home: Path) -> None:
-        self.path = home / NAME
+        super().__init__(home, NAME, advice="Delete it and scan again.")
         with self._named_errors():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._prepare()
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._db.close()
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            message = f"{self.path} cannot be used: {error}. Delete it and scan again."
-            raise SettingInvalid(message) from error
 
     def _prepare(self) -> None:
         """Create the tables; those of another version of this program are replaced."""
