@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from lorary.client.errors import (
     Invalid,
     NameTaken,
     NotFound,
+    PathInvalid,
     UploadNotReady,
     UploadRefused,
     VisibilityDiffers,
@@ -164,12 +166,15 @@ def check(session: Session, target: Reference, places: Sequence[Path], details: 
     """Inspect files and look up the adapter; nothing is sent.
 
     Raises:
+        PathInvalid: a hub cannot store a file's name.
         UploadRefused: a check found an error.
         Forbidden, VisibilityDiffers: see ``existing``.
     """
     if not places:
         msg = "Name a file to push."
         raise Invalid(msg)
+    for place in places:
+        _require_text(place)
     names = [collision_key(place.name) for place in places]
     if len(set(names)) != len(names):
         msg = "Two files have the same name, or names that differ only in case."
@@ -180,6 +185,16 @@ def check(session: Session, target: Reference, places: Sequence[Path], details: 
         raise Invalid(msg)
     place, first = looked[0]
     return Checked(looked, _title(first, place), existing(session, target, details.visibility))
+
+
+def _require_text(place: Path) -> None:
+    """Make sure that a name is text, which names on Linux need not be."""
+    try:
+        place.name.encode()
+    except UnicodeEncodeError as error:
+        readable = os.fsencode(place.name).decode("utf-8", "backslashreplace")
+        msg = f"The name {readable} is not UTF-8 text. Rename the file and try again."
+        raise PathInvalid(msg, facts={"path": readable}) from error
 
 
 def _title(inspection: Inspection, place: Path) -> str:
