@@ -293,6 +293,21 @@ def test_a_folder_is_asked_about_at_a_terminal(
         assert bool(fake.adapters) == (code == 0)
 
 
+def test_two_pushes_at_once_publish_and_add_everything_once(
+    fake: FakeHub, output: Path, environment: dict[str, str]
+) -> None:
+    fake.put_pause_s = 0.05
+    command = [*CLI, "push", str(output), "--to", "ada/noir"]
+    jobs = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [job.communicate(timeout=120)[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], said
+    assert len(fake.versions["ada/noir"]) == 3
+    assert [len(one) for one in galleries(fake, "ada/noir")] == [2, 2, 3]
+
+
 @pytest.mark.parametrize(
     "moments",
     [[0.1, 0.6, 1.2], pytest.param([step / 20 for step in range(50)], marks=LONG)],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +14,13 @@ from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_line, finish, result_document
 from lorary.cli.output.push_report import Questions, RunReport, checks_document, show_files
-from lorary.cli.output.text import emit
+from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
+from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
 from lorary.client.models import Account
 from lorary.client.transfers import publishing
-from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.cache import digest_file, exclusive
 from lorary.library.importing.fields import Field
 from lorary.library.sidecars.reading import Value
 
@@ -43,7 +46,11 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         message = "--draft and --wait are for files, not for a folder"
         raise UsageError(message)
     home, roots = home_of(), roots_of(args.files)
-    with library.Hubs(args.endpoint) as hubs, library.Index(home) as index:
+    with (
+        contextlib.nullcontext() if args.dry_run else _alone(home, target),
+        library.Hubs(args.endpoint) as hubs,
+        library.Index(home) as index,
+    ):
         session = hubs.session()
         Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
         adapter = publishing.existing(session, target, details.visibility)
@@ -72,6 +79,24 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                     if args.json:
                         emit(result_document(result))
     return max(finish(results, is_json=args.json), report.code)
+
+
+@contextlib.contextmanager
+def _alone(home: Path, target: Reference) -> Iterator[None]:
+    """Wait for another push to an adapter: a trainer may start one while an earlier one runs."""
+    folder = home / "pushes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror}."
+        raise SettingInvalid(message) from error
+
+    def say_waiting() -> None:
+        note(f"lorary: waiting for another push to {target.full_name}")
+
+    name = f"{target.owner}--{target.name}.lock".casefold()
+    with exclusive(folder / name, say_waiting):
+        yield
 
 
 def _given(details: Details) -> Fields:
