@@ -3,6 +3,7 @@
 LORARY_HOME (default ~/.lorary)
 ├── credentials.json    default address, a token for each address, and what `lorary config`
 │                       remembers; readable by its owner only
+├── credentials.lock    held by the process that changes it
 └── cache/              see `lorary.client.transfers.cache`
 
 An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which wins over the file.
@@ -15,12 +16,14 @@ import json
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint
+from lorary.client.transfers.cache import exclusive
 from lorary.connections import Origin, is_loopback
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
@@ -80,6 +83,25 @@ class Credentials:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             msg = f"{path} is damaged. Delete it and sign in again."
             raise SettingInvalid(msg) from error
+
+    @classmethod
+    @contextlib.contextmanager
+    def changing(cls, home: Path) -> Iterator[Credentials]:
+        """Yield the credentials, and save them at the end; other processes wait meanwhile.
+
+        Raises:
+            SettingInvalid: the file cannot be read or written.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                home.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(exclusive(home / "credentials.lock"))
+            except OSError as error:
+                msg = f"{home / 'credentials.json'} cannot be written: {error.strerror}."
+                raise SettingInvalid(msg) from error
+            credentials = cls.load(home)
+            yield credentials
+            credentials.save()
 
     def save(self) -> None:
         """Replace the file in one step; it is never readable by other users.

@@ -114,7 +114,6 @@ def remember(key: str, value: str) -> Setting:
         SettingInvalid: the value cannot be used, or the file cannot be written.
     """
     checked = CHECKS[key](value) if value else ""
-    credentials = Credentials.load(home_of())
-    credentials.set(key, checked)
-    credentials.save()
+    with Credentials.changing(home_of()) as credentials:
+        credentials.set(key, checked)
     return setting(key)

@@ -24,10 +24,9 @@ def _login(args: Namespace) -> int:
     token = args.token or _ask_token(endpoint)
     with client.Hub(endpoint, token) as hub:
         account = hub.whoami()
-    credentials = Credentials.load(home)
-    credentials.endpoint = endpoint
-    credentials.tokens[endpoint] = token
-    credentials.save()
+    with Credentials.changing(home) as credentials:
+        credentials.endpoint = endpoint
+        credentials.tokens[endpoint] = token
     scopes = None if account.scopes is None else list(account.scopes)
     if args.json:
         emit({"endpoint": endpoint, "name": account.name, "scopes": scopes})
@@ -54,10 +53,10 @@ def _ask_token(endpoint: str) -> str:
 def _logout(args: Namespace) -> int:
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
-    credentials = Credentials.load(home)
-    was_signed_in = credentials.tokens.pop(endpoint, None) is not None
+    was_signed_in = endpoint in Credentials.load(home).tokens
     if was_signed_in:
-        credentials.save()
+        with Credentials.changing(home) as credentials:
+            credentials.tokens.pop(endpoint, None)
     if args.json:
         emit({"endpoint": endpoint, "signed_out": was_signed_in})
     else:
