@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
+from lorary.client.names import split_hub
 
 if TYPE_CHECKING:
     from lorary.client.models import Adapter
@@ -49,13 +50,15 @@ def pull(
 ) -> Path:
     """Download ``owner/name[@version]`` and return its path; see `Hub.pull`.
 
+    ``work:owner/name`` is on the hub that `lorary hub add work URL` named.
     In the folder ``to``, a file with a generic name is written as ``owner--name.safetensors``.
 
     Returns:
         The primary weights file, ready for ``load_lora_weights``; the folder if it has none.
     """
-    with Hub() as hub:
-        return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path
+    name, rest = split_hub(reference)
+    with Hub(name or None) as hub:
+        return hub.pull(rest, to=to, verify=verify, force=force, all_files=all_files).path
 
 
 def push(
@@ -66,9 +69,10 @@ def push(
     draft: bool = False,
     wait: bool = False,
 ) -> Pushed:
-    """Publish files as a version of ``owner/name``; see `Hub.push`."""
-    with Hub() as hub:
-        return hub.push(files, to, details=details, draft=draft, wait=wait)
+    """Publish files as a version of ``owner/name`` or ``hub:owner/name``; see `Hub.push`."""
+    name, rest = split_hub(to)
+    with Hub(name or None) as hub:
+        return hub.push(files, rest, details=details, draft=draft, wait=wait)
 
 
 def resolve(

@@ -36,7 +36,8 @@ from lorary.client.names import (
     collision_key,
     generic_rest,
 )
-from lorary.client.transfers.cache import digest_file, exclusive
+from lorary.client.transfers.cache import digest_file
+from lorary.file_locks import exclusive
 
 if TYPE_CHECKING:
     from lorary.client.models import File, Version

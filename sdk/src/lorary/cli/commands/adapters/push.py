@@ -23,6 +23,7 @@ from lorary.cli.output.text import (
     show,
     strong,
 )
+from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -116,7 +117,7 @@ def _configure_version(parser: Parser) -> None:
 
 
 def _push(args: Namespace) -> int:
-    target = client.Reference.parse(args.to)
+    target = client.Reference.parse(on_hub(args, args.to))
     if target.rev:
         message = "--to needs OWNER/NAME without a version: the hub numbers it"
         raise UsageError(message)
