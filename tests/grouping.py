@@ -7,6 +7,7 @@ from xdist.scheduler import LoadFileScheduling
 #: Each process that runs one of these starts the hubs of its own.
 SHARING_HUBS = {
     "tests/api/test_live.py",
+    "tests/e2e/test_assistants.py",
     "tests/e2e/test_command_line.py",
     "tests/e2e/test_pack_tryouts.py",
     "tests/e2e/test_projects.py",
