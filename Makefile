@@ -13,7 +13,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
 	-c requirements/lock.constraints
-CODE := hub registry previews training sdk/src/lorary tests tools benchmarks manage.py
+CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
