@@ -434,9 +434,9 @@ class Hub(Curating, Packing, Resolving):
             tryouts.remove(self._session, tryout)
             raise
 
-    def picture(self, image: Image) -> bytes:
-        """Return the bytes of a picture (PNG)."""
-        return tryouts.picture(self._session, image)
+    def picture(self, image: Image | str) -> bytes:
+        """Return the bytes of a rendered picture (PNG), or of one at a URL, such as a cover."""
+        return tryouts.media(self._session, image if isinstance(image, str) else image.url)
 
     def uploads(self, limit: int | None = None) -> Iterator[Upload]:
         """Yield your uploads, newest first, requesting further pages as needed.
