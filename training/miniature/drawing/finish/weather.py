@@ -48,7 +48,8 @@ def _thick(seed: int, lowest: float) -> Floats:
     """Return how much of the pattern is seen: 1 in some parts, the lowest in others."""
     uneven = clouds(4, seed)
     uneven = (uneven - uneven.min()) / (uneven.max() - uneven.min())
-    return (lowest + (1 - lowest) * uneven).astype(np.float32)
+    share: Floats = (lowest + (1 - lowest) * uneven).astype(np.float32)
+    return share
 
 
 def _layer(
@@ -139,7 +140,8 @@ _BLOWN = _thick(47, 0.2)
 def _spots(x: float, y: float, size: float) -> Floats:
     """Return the cover of a round spot in each cell, the size in pixels."""
     away = np.hypot(COLUMNS % _CELL - x, ROWS % _CELL - y)
-    return np.clip(size - away + 0.5, 0, 1).astype(np.float32)
+    cover: Floats = np.clip(size - away + 0.5, 0, 1).astype(np.float32)
+    return cover
 
 
 _SNOW = np.maximum(_spots(9, 10, 6.5), _spots(25, 25, 4.5)) * _thick(53, 0.4)

@@ -20,7 +20,8 @@ from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
 from lorary.client.models import Account
 from lorary.client.transfers import publishing
-from lorary.client.transfers.cache import digest_file, exclusive
+from lorary.client.transfers.cache import digest_file
+from lorary.file_locks import exclusive
 from lorary.library.importing.fields import Field
 from lorary.library.sidecars.reading import Value
 
