@@ -13,10 +13,10 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
 	-c requirements/lock.constraints
-CODE := hub registry previews training sdk/src/lorary tests tools benchmarks manage.py
+CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi man lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ format: $(STAMP) ## Format code and templates, and fix what can be fixed
 
 openapi: $(STAMP) ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+man: $(STAMP) ## Write the man page of the client from the code
+	$(BIN)/python -m tools.man_page
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
 	@for name in base worker dev; do \

@@ -26,6 +26,7 @@ COMMANDS = {
     "config": ("account.config", "show or change what is remembered"),
     "doctor": ("account.doctor", "check settings, cache, hub, token and clock"),
     "completion": ("account.completion", "print the script that completes commands in a shell"),
+    "mcp": ("account.mcp", "serve the hub as tools for assistants"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),

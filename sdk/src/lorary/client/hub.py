@@ -14,10 +14,12 @@ from urllib.parse import quote
 from lorary.client import find_by_hash, samples, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of, token_of_named
 from lorary.client.curation import Curating
+from lorary.client.errors import LoraryError
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference, is_hub_name
+from lorary.client.notebooks.results import Results
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
@@ -118,8 +120,8 @@ class Hub(Curating, Packing, Resolving):
         sort: str = "",
         max_rating: str = "",
         limit: int | None = None,
-    ) -> Iterator[Adapter]:
-        """Yield adapters, requesting further pages as needed.
+    ) -> Results[Adapter]:
+        """Return an iterator over adapters, which requests further pages as needed.
 
         Args:
             query: Words, phrases and fields to search for.
@@ -139,7 +141,7 @@ class Hub(Curating, Packing, Resolving):
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         items = self._session.items("adapters", parameters)
-        return islice((Adapter.read(item) for item in items), limit)
+        return Results(islice((Adapter.read(item) for item in items), limit))
 
     def info(self, adapter: str | Reference) -> Adapter:
         """Return an adapter with its card and aliases."""
@@ -398,7 +400,8 @@ class Hub(Curating, Packing, Resolving):
     ) -> Tryout:
         """Render a stack of versions, and return it with its picture.
 
-        Only you can see it until you share it. Ctrl-C also cancels the render on the hub.
+        Only you can see it until you share it. Ctrl-C, and an exception of ``on_progress``, also
+        cancel the render on the hub.
 
         Args:
             layers: Up to five of ``owner/name[@version][:strength]``, all for one base model.
@@ -425,13 +428,15 @@ class Hub(Curating, Packing, Resolving):
         tryout = tryouts.ask(self._session, layers, settings)
         try:
             return tryouts.wait(self._session, tryout, on_progress)
-        except KeyboardInterrupt:
+        except LoraryError:
+            raise
+        except BaseException:  # Ctrl-C, or an exception of on_progress
             tryouts.remove(self._session, tryout)
             raise
 
-    def picture(self, image: Image) -> bytes:
-        """Return the bytes of a picture (PNG)."""
-        return tryouts.picture(self._session, image)
+    def picture(self, image: Image | str) -> bytes:
+        """Return the bytes of a rendered picture (PNG), or of one at a URL, such as a cover."""
+        return tryouts.media(self._session, image if isinstance(image, str) else image.url)
 
     def uploads(self, limit: int | None = None) -> Iterator[Upload]:
         """Yield your uploads, newest first, requesting further pages as needed.

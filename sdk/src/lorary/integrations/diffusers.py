@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorary.client.hub import Hub
 from lorary.exports.diffusers import arguments_of
-from lorary.exports.look import chosen, look_of
+from lorary.integrations.packs import pull_look
 
 if TYPE_CHECKING:
     from lorary.client.names import Reference
@@ -50,18 +50,12 @@ def load_pack(
         Invalid: there are several variants, and none was named.
     """
     with ExitStack() as stack:
-        hub = hub or stack.enter_context(Hub())
-        version = hub.pack_version(reference)
-        name = chosen(version, variant).name
-        pinned = f"{version.pack}@{version.name}"
-        pulled = hub.pull_pack(pinned, variant=name)
-    look = look_of(version, name)
+        look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)
     here = pipe.get_list_adapters()
     loaded = {one for names in here.values() for one in names}
     names = [f"lorary_{part.sha256[:16]}" for part in look.parts]
-    for adapter, part in zip(names, look.parts, strict=True):
+    for adapter, path in zip(names, files, strict=True):
         if adapter not in loaded:
-            path = pulled.files[part.sha256].local_path
             pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=adapter)
     pipe.set_adapters(names, [part.strength for part in look.parts])
     given = _known(pipe, arguments_of(look))

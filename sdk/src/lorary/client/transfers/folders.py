@@ -139,6 +139,13 @@ class Entry:
         except OSError:
             return False
 
+    def has_bytes(self, place: Path) -> bool:
+        """Return whether a place has the bytes that were written, or were about to be replaced."""
+        try:
+            return self.is_at(place) or digest_file(place) in {self.sha256, self.replaces}
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
