@@ -119,7 +119,7 @@ def test_a_name_is_understood_wherever_a_reference_is(
         (["info", f"home:{NOIR}"], "no hub with the name “home”. It has work."),
         (["info", f"work:{NOIR}", "--endpoint", "https://x.example"], "not both"),
         (["pull", f"work:{NOIR}", "--hub", "other"], "not both"),
-        (["pull", f"pack:work:{NOIR}"], "comes first, before “pack:”"),
+        (["pull", f"pack:work:{NOIR}"], "write it first: work:owner/name, work:pack:owner/name"),
         (["search", "--hub", "home"], "lorary hub add home"),
     ],
 )

@@ -300,8 +300,13 @@ def test_nothing_on_any_page_keeps_people_out(
     published = owner.post(f"/api/v1{pack}/versions", {"manifest": document})
     assert published.status == 201, published.body
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
+    asking = {"client_id": "p" * 40, "device_name": "d" * 64}
+    code = owner.post("/oauth/device", asking).document["user_code"]
     forms = [
         "/publish",
+        "/signin/device",
+        "/signin/device?user_code=BBBB-BBBB",
+        f"/signin/device?user_code={code}",
         "/uploads",
         "/settings/password",
         "/settings/tokens",

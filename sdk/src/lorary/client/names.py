@@ -61,9 +61,9 @@ class Reference:
         hub, rest = split_hub(text)
         if hub:
             message = (
-                f"“{text[:200]}” names the hub “{hub}”, which is possible in commands and in "
-                f'lorary.pull. Use lorary.Hub("{hub}") with “{rest[:200]}”. The name of the hub '
-                "comes first, before “pack:”."
+                f"“{text[:200]}” names the hub “{hub}”. In a command, write it first: "
+                f"{hub}:owner/name, {hub}:pack:owner/name. In Python, use "
+                f'lorary.Hub("{hub}"), and “{rest[:200]}” with it.'
             )
             raise ReferenceInvalid(message)
         full_name, at, rev = text.partition("@")

@@ -16,7 +16,7 @@ _WORDS = {"list": 0, "add": 2, "remove": 1, "use": 1}
 
 def _configure(parser: Parser) -> None:
     parser.add_argument("verb", choices=_WORDS, help="what to do")
-    parser.add_argument("words", nargs="*", default=[], metavar="NAME [URL]", help="as in work")
+    parser.add_argument("words", nargs="*", default=[], metavar="NAME [URL]", help="the hub")
 
 
 def _hub(args: Namespace) -> int:
