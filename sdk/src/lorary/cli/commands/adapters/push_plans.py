@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import UsageError
+from lorary.cli.commands.adapters.push import note_unused
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_line, finish, result_document
@@ -54,6 +55,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         session = hubs.session()
         Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
         adapter = publishing.existing(session, target, details.visibility)
+        if adapter is not None:
+            note_unused(args, target)
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
         if scanned.failure is not None:
