@@ -259,6 +259,21 @@ def test_what_a_hook_needs_to_know_is_in_the_exit_code(
     assert run(*words).code == 4
 
 
+def test_a_renamed_adapter_is_found_by_its_former_name(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    assert run("push", output, "--to", "ada/ink").code == 0
+    moved = json.dumps(fake.adapters["ada/ink"]).encode()
+    for words in ([output], [output / "noir.safetensors", "--dry-run"]):
+        headers = {"Content-Type": "application/json"}
+        fake.answers = [("adapters/ada/noir$", 200, headers, moved)]
+        ran = run("push", *words, "--to", "ada/noir", "--title", "New", "--json")
+        assert ran.code == 0, ran.err
+        assert {one.get("version") for one in ran.documents} >= {"v3"}
+        assert {one["state"] for one in ran.documents} <= {"here", "skipped"}
+    assert list(fake.versions) == ["ada/ink"]
+
+
 def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:
     words = ("push", lora, "--to", "ada/noir", "--dry-run", "--trigger", "noir")
     document = run(*words, "--json").document

@@ -20,6 +20,7 @@ from lorary.client.config import home_of
 from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
 from lorary.client.models import Account
+from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file, exclusive
 from lorary.library.importing.fields import Field
@@ -27,7 +28,7 @@ from lorary.library.sidecars.reading import Value
 
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
-    from lorary.client import Details, Reference
+    from lorary.client import Details
     from lorary.client.http.session import Session
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
@@ -57,6 +58,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         adapter = publishing.existing(session, target, details.visibility)
         if adapter is not None:
             note_unused(args, target)
+            target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
         if scanned.failure is not None:
@@ -120,7 +122,7 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
         session = hubs.session()
         Account.read(session.json("GET", "me"))
         checked = publishing.check(session, target, places, details)
-        version = _version_of(session, target, checked) if checked.adapter else ""
+        version = _version_of(session, checked)
     looked = [one for _, one in checked.inspections]
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
     stated = {*fields, *words}
@@ -142,10 +144,12 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     return 0
 
 
-def _version_of(session: Session, target: Reference, checked: publishing.Checked) -> str:
+def _version_of(session: Session, checked: publishing.Checked) -> str:
     """Return the version of the adapter that has these weights; empty for none."""
+    if checked.adapter is None:
+        return ""
     digests = [digest_file(place) for place, _ in checked.inspections]
-    known, wanted = find_hashes(session, digests), target.full_name.casefold()
+    known, wanted = find_hashes(session, digests), checked.adapter.full_name.casefold()
     shared = [
         {one.version.name for one in known[sha256] if one.version.adapter.casefold() == wanted}
         for sha256 in digests
