@@ -176,6 +176,11 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
         "checkpoint-1000/optimizer.bin": b"", "pytorch_lora_weights.safetensors": adapter(3),
     },
     "PEFT": {"adapter_model.safetensors": adapter(1), "adapter_config.json": '{"r": 4}'},
+    "ai-toolkit, a pair": {
+        "pan_000000500_high_noise.safetensors": wan(1), "pan_high_noise.safetensors": wan(3),
+        "pan_000000500_low_noise.safetensors": wan(2), "pan_low_noise.safetensors": wan(4),
+        "samples/1767323045001__000000500_0.jpg": b"1",
+    },
     "a pair": {
         "pan_high_noise-000004.safetensors": wan(1), "pan_low_noise-000004.safetensors": wan(2),
         "pan_high_noise.safetensors": wan(3), "pan_low_noise.safetensors": wan(4),
@@ -191,6 +196,7 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
         ("diffusers", ["step 250", "step 1000", "final"], [0, 0, 0]),
         ("PEFT", [None], [0]),
         ("a pair", ["epoch 4", "final"], [0, 0]),
+        ("ai-toolkit, a pair", ["step 500", "final"], [1, 0]),
     ],
 )
 def test_the_folders_of_trainers_are_read(
@@ -239,17 +245,33 @@ def test_what_a_hook_needs_to_know_is_in_the_exit_code(
     assert (ran.code, fake.adapters) == (5, {})
     assert {one["state"] for one in ran.documents} == {"failed", "skipped"}
     fake.answers = []
+    (output / "README.md").write_bytes(b"\xff")
     (output / "noir-000003.safetensors").write_bytes(b"\x10")  # the trainer is writing it
     ran = run(*words)
     assert (ran.code, len(fake.versions["ada/noir"])) == (1, 3)
     assert [one["reason"] for one in ran.documents if one["state"] == "skipped"] == [
-        "training_state", "broken",
+        "training_state", "broken", "card_unreadable",
     ]  # fmt: skip
     (output / "noir-000003.safetensors").unlink()
     fake.adapters["ada/noir"]["can_write"] = False
     assert run(*words).code == 4
     monkeypatch.setenv("LORARY_TOKEN", "lor_wrong")
     assert run(*words).code == 4
+
+
+def test_a_renamed_adapter_is_found_by_its_former_name(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    assert run("push", output, "--to", "ada/ink").code == 0
+    moved = json.dumps(fake.adapters["ada/ink"]).encode()
+    for words in ([output], [output / "noir.safetensors", "--dry-run"]):
+        headers = {"Content-Type": "application/json"}
+        fake.answers = [("adapters/ada/noir$", 200, headers, moved)]
+        ran = run("push", *words, "--to", "ada/noir", "--title", "New", "--json")
+        assert ran.code == 0, ran.err
+        assert {one.get("version") for one in ran.documents} >= {"v3"}
+        assert {one["state"] for one in ran.documents} <= {"here", "skipped"}
+    assert list(fake.versions) == ["ada/ink"]
 
 
 def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:

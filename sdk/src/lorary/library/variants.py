@@ -43,6 +43,8 @@ _EXPLICIT = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|
 _HINT = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
 #: The same without abbreviations, which also occur in other names.
 _HALF = re.compile(r"(?<![a-z])(?:high|low)(?![a-z])")
+#: The half after epoch or step, where ai-toolkit writes it: ``noir_000000500_high_noise``.
+_HALF_AT_END = re.compile(r"[-_. ](?:high|low)[-_. ]?noise$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Suffix that browsers add to the second download of a file.
 _COPY = re.compile(r" ?\([0-9]{1,9}\)$")
@@ -150,10 +152,13 @@ def checkpoint_of(path: str) -> Checkpoint:
     if folder := _FOLDER.search(stem):
         run = f"{stem[: folder.start()]}/{stem[folder.end() :]}".strip("/")
         return Checkpoint(run, "step", int(folder[1]))
+    half = _HALF_AT_END.search(stem)
+    end = half[0] if half else ""
+    bare = stem.removesuffix(end)
     for unit, form in (("step", _SAVE), ("step", _STEP), ("epoch", _EPOCH)):
-        if found := form.search(stem):
+        if found := form.search(bare):
             number = next(int(text) for text in found.groups() if text is not None)
-            return Checkpoint(stem[: found.start()].rstrip("-_. "), unit, number)
+            return Checkpoint(bare[: found.start()].rstrip("-_. ") + end, unit, number)
     return Checkpoint(stem)
 
 

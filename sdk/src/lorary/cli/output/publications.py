@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
 _REASONS = {
     "broken": "that cannot be read",
+    "card_unreadable": "that is no card",
     "duplicate": "with the bytes of another file",
     "not_an_adapter": "that are no adapters",
     "published": "published already",

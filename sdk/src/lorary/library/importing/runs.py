@@ -6,6 +6,7 @@ the ``adapter_config.json`` beside the weights are published with them; the hub 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,6 +100,9 @@ def plan_run(
     usable = list(unique(weights, rank, skipped))
     _require_one_run(usable)
     card = _card(root)
+    if card is None and os.path.lexists(root / CARD):
+        message = f"it is not a file of UTF-8 text with at most {_MOST_CARD_BYTES // 2**20} MiB"
+        skipped.append(Skipped(root / CARD, "card_unreadable", message))
     planned = tuple(versions_of(usable))
     pictures = pictures_of(planned, samples_in([root, *(row.path.parent for row in usable)]))
     values = [value for version in reversed(planned) for value in version.values]

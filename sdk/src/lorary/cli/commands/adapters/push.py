@@ -155,9 +155,8 @@ def _push(args: Namespace) -> int:
                 on_progress=progress,
                 on_checked=leaks,
             )
-    if not pushed.is_new and (args.kind or args.title or args.rating):
-        options = "--kind, --title and --rating"
-        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
+    if not pushed.is_new:
+        note_unused(args, target)
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
@@ -168,6 +167,13 @@ def _push(args: Namespace) -> int:
         name = plain(pushed.version.name)
         note(f"lorary: {name} is a draft. Publish it on its page, or push again without --draft.")
     return 0
+
+
+def note_unused(args: Namespace, target: client.Reference) -> None:
+    """Say which options an existing adapter does not use."""
+    if args.kind or args.title or args.rating:
+        options = "--kind, --title and --rating"
+        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
 
 
 def _kept(progress: Progress) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import UsageError
+from lorary.cli.commands.adapters.push import note_unused
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_line, finish, result_document
@@ -19,6 +20,7 @@ from lorary.client.config import home_of
 from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
 from lorary.client.models import Account
+from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
 from lorary.file_locks import exclusive
@@ -27,7 +29,7 @@ from lorary.library.sidecars.reading import Value
 
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
-    from lorary.client import Details, Reference
+    from lorary.client import Details
     from lorary.client.http.session import Session
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
@@ -55,6 +57,9 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         session = hubs.session()
         Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
         adapter = publishing.existing(session, target, details.visibility)
+        if adapter is not None:
+            note_unused(args, target)
+            target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
         if scanned.failure is not None:
@@ -118,7 +123,7 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
         session = hubs.session()
         Account.read(session.json("GET", "me"))
         checked = publishing.check(session, target, places, details)
-        version = _version_of(session, target, checked) if checked.adapter else ""
+        version = _version_of(session, checked)
     looked = [one for _, one in checked.inspections]
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
     stated = {*fields, *words}
@@ -140,10 +145,12 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     return 0
 
 
-def _version_of(session: Session, target: Reference, checked: publishing.Checked) -> str:
+def _version_of(session: Session, checked: publishing.Checked) -> str:
     """Return the version of the adapter that has these weights; empty for none."""
+    if checked.adapter is None:
+        return ""
     digests = [digest_file(place) for place, _ in checked.inspections]
-    known, wanted = find_hashes(session, digests), target.full_name.casefold()
+    known, wanted = find_hashes(session, digests), checked.adapter.full_name.casefold()
     shared = [
         {one.version.name for one in known[sha256] if one.version.adapter.casefold() == wanted}
         for sha256 in digests
