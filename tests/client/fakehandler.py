@@ -306,32 +306,33 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "not_found", "Not found")
         data = self.hub.blobs[row["sha256"]]
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
-        start = self._start(len(data), etag)
-        if start is not None and start >= len(data):
+        part = self._range(len(data), etag)
+        start, end = part or (0, len(data))
+        if part and start >= len(data):
             return self._refuse(416, "range_unsatisfiable", "Not there")
-        self.send_response(206 if start is not None else 200)
+        self.send_response(206 if part else 200)
         if self.hub.sends_etag:
             self.send_header("ETag", etag)
-        if start is not None:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - (start or 0)))
+        if part:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
+        self.send_header("Content-Length", str(end - start))
         self.end_headers()
         if self.hub.replacement is not None:
             self.hub.blobs[row["sha256"]] = self.hub.replacement
-        return self._body(data, start or 0)
+        return self._body(data, start, end)
 
-    def _start(self, size: int, etag: str) -> int | None:
-        del size
-        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        if match is None or self.hub.ignores_range or self.headers.get("If-Range") != etag:
+    def _range(self, size: int, etag: str) -> tuple[int, int] | None:
+        """Return begin and end of the range that was asked for."""
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        is_same = self.headers.get("If-Range", etag) == etag
+        if match is None or self.hub.ignores_range or not is_same:
             return None
-        return int(match[1])
+        return int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
 
-    def _body(self, data: bytes, start: int) -> None:
+    def _body(self, data: bytes, start: int, end: int) -> None:
         if self.hub.flip_at is not None:
             spot = self.hub.flip_at
             data = data[:spot] + bytes([data[spot] ^ 1]) + data[spot + 1 :]
-        end = len(data)
         if self.hub.cuts:
             end = min(end, start + self.hub.cuts.pop(0))
             self.close_connection = True

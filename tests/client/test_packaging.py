@@ -42,8 +42,10 @@ def test_wheel_and_source_hold_licence_types_and_version(built: Path) -> None:
         assert "lorary/py.typed" in wheel.namelist()
         assert wheel.read(f"{name}.data/data/share/man/man1/lorary.1") == PAGE.read_bytes()
         told = wheel.read(f"{name}.dist-info/METADATA").decode()
+        points = wheel.read(f"{name}.dist-info/entry_points.txt").decode()
     assert f"\nVersion: {lorary.__version__}\n" in told
     assert "\nLicense-Expression: Apache-2.0\n" in told
+    assert "[fsspec.specs]\nlorary=lorary.integrations.fsspec:LoraryFileSystem\n" in points
     with tarfile.open(built / f"{name}.tar.gz") as archive:
         packed = archive.extractfile(f"{name}/LICENSE")
         assert packed is not None

@@ -28,6 +28,7 @@ from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
+from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain al
 StrPath = str | os.PathLike[str]
 
 
-class Hub(Curating, Packing, Resolving):
+class Hub(Curating, Packing, Reading, Resolving):
     """A Lorary hub. Methods raise `lorary.client.errors.LoraryError`, no HTTP errors.
 
     It is a context manager, which closes its connections; it may be shared by several threads.

@@ -1,1 +1,1 @@
-"""Packs in other libraries."""
+"""Adapters and packs in other libraries."""

@@ -1,6 +1,9 @@
-"""Packs in pipelines of diffusers.
+"""Adapters and packs in pipelines of diffusers.
 
 ```python
+noir = load(pipe, "studio/noir@v3", strength=0.8)
+pipe(f"a lighthouse, {noir.trigger_words[0]}").images[0]
+
 look = load_pack(pipe, "pack:studio/dusk")
 pipe(**look("a lighthouse")).images[0]
 ```
@@ -11,16 +14,110 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorary.client.errors import NotFound
 from lorary.client.hub import Hub
+from lorary.client.progress import silent
 from lorary.exports.diffusers import arguments_of
 from lorary.integrations.packs import pull_look
 
 if TYPE_CHECKING:
+    from lorary.client.models import Version
     from lorary.client.names import Reference
+    from lorary.client.progress import OnProgress
 
-__all__ = ["load_pack"]
+__all__ = ["Loaded", "load", "load_pack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An adapter in a pipeline.
+
+    Attributes:
+        name: Its name there, for ``pipe.set_adapters`` and ``pipe.delete_adapters``.
+        version: The version.
+        path: Its file in the cache.
+        strength: Its strength.
+    """
+
+    name: str
+    version: Version
+    path: Path
+    strength: float
+
+    @property
+    def trigger_words(self) -> tuple[str, ...]:
+        """The words that activate it in a prompt."""
+        return self.version.trigger_words
+
+
+def load(
+    pipe: Any,  # noqa: ANN401 - a pipeline of diffusers, which need not be installed
+    reference: str | Reference,
+    *,
+    strength: float | None = None,
+    hub: Hub | None = None,
+    on_progress: OnProgress = silent,
+) -> Loaded:
+    """Download an adapter and add it to the active adapters of a pipeline.
+
+    Adapters that are active stay active, with their strengths. An adapter that was loaded before
+    is not loaded again; it gets the new strength.
+
+    Args:
+        pipe: A pipeline for the adapter's base model, with PEFT installed.
+        reference: ``owner/name[@version]``, or a hash of one of its files.
+        strength: Its strength; by default the one that its author recommends, else 1.
+        hub: The hub; the one of the environment when left out.
+        on_progress: Called for every block of the download.
+
+    Raises:
+        NotFound: there is no such version, or it has no weights.
+    """
+    with ExitStack() as stack:
+        hub = hub or stack.enter_context(Hub())
+        pulled = hub.pull(reference, on_progress=on_progress)
+    primary = next((one for one in pulled.files if one.file.is_primary), None)
+    if primary is None:
+        msg = f"{pulled.adapter} {pulled.version.name} has no weights."
+        raise NotFound(msg)
+    if strength is None:
+        strength = _recommended(pulled.version)
+    active = list(pipe.get_active_adapters())
+    name = _add(pipe, primary.local_path, primary.file.sha256)
+    pipe.set_adapters([name], [strength])
+    _activate(pipe, [*(one for one in active if one != name), name])
+    return Loaded(name, pulled.version, primary.local_path, strength)
+
+
+def _recommended(version: Version) -> float:
+    """Return the strength that the author recommends; 1 if there is none."""
+    found = version.data.get("strength")
+    value = found.get("recommended") if isinstance(found, Mapping) else None
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
+def _add(pipe: Any, path: Path, sha256: str) -> str:  # noqa: ANN401 - as above
+    """Load a file, unless it is loaded, and return the name of its adapter."""
+    name = f"lorary_{sha256[:16]}"
+    if not any(name in names for names in pipe.get_list_adapters().values()):
+        pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+    return name
+
+
+def _activate(pipe: Any, names: list[str]) -> None:  # noqa: ANN401 - as above
+    """Make these adapters active; unlike ``pipe.set_adapters``, it changes no strength.
+
+    The method of the same name of text encoders needs a newer PEFT than diffusers does, so that of
+    the layers is called.
+    """
+    for component in pipe.get_list_adapters():
+        for layer in getattr(pipe, component).modules():
+            if hasattr(layer, "lora_A"):
+                layer.set_adapter(names)
 
 
 def load_pack(
@@ -51,12 +148,8 @@ def load_pack(
     """
     with ExitStack() as stack:
         look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)
-    here = pipe.get_list_adapters()
-    loaded = {one for names in here.values() for one in names}
-    names = [f"lorary_{part.sha256[:16]}" for part in look.parts]
-    for adapter, path in zip(names, files, strict=True):
-        if adapter not in loaded:
-            pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=adapter)
+    pulled = zip(look.parts, files, strict=True)
+    names = [_add(pipe, path, part.sha256) for part, path in pulled]
     pipe.set_adapters(names, [part.strength for part in look.parts])
     given = _known(pipe, arguments_of(look))
 

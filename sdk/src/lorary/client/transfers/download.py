@@ -159,6 +159,41 @@ def _download(session: Session, cache: Cache, file: File, report: Callable[[int]
     return transfer.fetched
 
 
+def fetch_range(session: Session, file: File, start: int, end: int) -> bytes:
+    """Return bytes of a file from the hub; only a whole file can be verified.
+
+    Args:
+        session: Session with the hub.
+        file: The file.
+        start: Position of the first byte.
+        end: Position after the last byte, at most the size of the file.
+
+    Raises:
+        Corrupt: the hub has another file there.
+        LoraryError: an error response, or no response.
+    """
+    if start >= end:
+        return b""
+
+    def take(response: BaseHTTPResponse) -> bytes:
+        _check_identity(response, file)
+        match = _RANGE.match(response.headers.get("Content-Range") or "")
+        found = tuple(map(int, match.groups())) if match else ()
+        is_part = response.status == 206 and found == (start, end - 1, file.size_bytes)
+        if not is_part and (response.status == 206 or start):
+            msg = f"The hub does not serve parts of {file.path}."
+            raise BadAnswer(msg)
+        body = response.read(end - start)
+        if len(body) < end - start:
+            msg = "The connection ended in the middle of the file."
+            raise Again(Unreachable(msg))
+        return body
+
+    headers = {"Range": f"bytes={start}-{end - 1}"}
+    request = Request("GET", session.locate(file.download_url), headers)
+    return session.backoff.persist(lambda: session.attempt(request, take))
+
+
 def _disk_full(needed: int) -> DiskFull:
     message = f"The disk of the cache has no room for {needed:,} more bytes."
     return DiskFull(message, facts={"needed": needed})

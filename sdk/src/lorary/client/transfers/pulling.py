@@ -114,7 +114,7 @@ class Found:
 def find(session: Session, cache: Cache, reference: Reference, to: Destination) -> Found:
     """Return the version for a reference; nothing is fetched or written."""
     cache.for_target(to.folder)  # fails before anything is requested
-    version, failure = _resolve(session, cache, reference)
+    version, failure = resolve(session, cache, reference)
     if version.state == "withdrawn":
         msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
         raise Gone(msg)
@@ -161,7 +161,7 @@ def pull(
     return bring(session, cache, found, to=to, rehash=rehash, on_progress=on_progress)
 
 
-def _resolve(
+def resolve(
     session: Session, cache: Cache, reference: Reference
 ) -> tuple[Version, Unreachable | None]:
     """Return a version; if the hub is unreachable, the stored version data and the error.
