@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import lorary
 from lorary.client import errors
 from lorary.client.http.json_answers import failure_of
 from registry import errors as server
@@ -89,3 +90,9 @@ def test_answer_of_something_else_still_becomes_an_error(body: bytes) -> None:
     error = failure_of(502, body)
     assert type(error) is errors.ServerFault
     assert "502" in error.detail
+
+
+def test_every_error_is_a_name_of_the_package() -> None:
+    classes = {cls.__name__: cls for cls in errors.every_class()}
+    assert classes.keys() <= set(lorary.__all__)
+    assert {name: getattr(lorary, name) for name in classes} == classes

@@ -89,9 +89,11 @@ def test_shortcuts_take_the_hub_from_the_environment(
     fake: FakeHub, lora: Path, tmp_path: Path
 ) -> None:
     assert lorary.inspect(lora).anatomy.family == "sd1"  # type: ignore[union-attr]
-    pushed = lorary.push(lora, "ada/noir")
+    seen: list[lorary.Progress] = []
+    pushed = lorary.push(lora, "ada/noir", on_progress=seen.append)
     assert pushed.version.name == "v1"
-    path = lorary.pull("ada/noir@v1", to=tmp_path / "out")
+    path = lorary.pull("ada/noir@v1", to=tmp_path / "out", on_progress=seen.append)
+    assert [*dict.fromkeys(one.stage for one in seen)] == ["hash", "send", "check", "fetch"]
     assert path.read_bytes() == lora.read_bytes()
     assert [adapter.full_name for adapter in lorary.search("noir")] == ["ada/noir"]
     assert fake.requests("GET .*files/")

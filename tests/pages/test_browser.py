@@ -194,6 +194,16 @@ def test_slider_film_and_choosers_are_one_control(
     assert page.inner_text("[data-value]") == "0.25"
 
 
+def test_a_very_long_prompt_stays_out_of_the_address_of_the_mixer(desk: Visit) -> None:
+    page = desk.go("/mixer")
+    for prompt in ("a castle", "a castle " * 230):
+        page.fill("[name=prompt]", prompt)
+        page.fill("[name=seed]", str(len(prompt)))
+        page.keyboard.press("Tab")
+        page.wait_for_url(f"**/mixer?*seed={len(prompt)}*")
+        assert ("castle" in page.url) == (len(prompt) < 2000)
+
+
 def test_filters_change_results_and_address_without_a_reload(desk: Visit) -> None:
     page = desk.go("/browse")
     page.evaluate("window.kept = true")

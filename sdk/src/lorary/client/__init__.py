@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lorary.lazy import names_of
 
 if TYPE_CHECKING:
+    from lorary.client.aio.async_hub import AsyncHub
     from lorary.client.config import InsecureTransport
     from lorary.client.curation import Alias, Move
     from lorary.client.errors import LoraryError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Version,
     )
     from lorary.client.names import Reference
+    from lorary.client.notebooks.results import Results
     from lorary.client.packs import Pack, PackPart, PackVariant, PackVersion
     from lorary.client.progress import OnProgress, Progress
     from lorary.client.reports import Figure, Report
@@ -44,6 +46,7 @@ __all__ = [
     "Adapter",
     "Alias",
     "Answer",
+    "AsyncHub",
     "Details",
     "Figure",
     "File",
@@ -72,6 +75,7 @@ __all__ = [
     "Reference",
     "Report",
     "Resolved",
+    "Results",
     "Token",
     "Tryout",
     "Upload",
@@ -88,6 +92,7 @@ _HOMES = {
     "Adapter": "lorary.client.models",
     "Alias": "lorary.client.curation",
     "Answer": "lorary.client.resolving.resolve",
+    "AsyncHub": "lorary.client.aio.async_hub",
     "Details": "lorary.client.transfers.publishing",
     "Figure": "lorary.client.reports",
     "File": "lorary.client.models",
@@ -116,6 +121,7 @@ _HOMES = {
     "Reference": "lorary.client.names",
     "Report": "lorary.client.reports",
     "Resolved": "lorary.client.resolving.references",
+    "Results": "lorary.client.notebooks.results",
     "Token": "lorary.client.models",
     "Tryout": "lorary.client.tryouts",
     "Upload": "lorary.client.models",

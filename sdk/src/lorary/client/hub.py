@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lorary.client import find_by_hash, samples, tryouts
-from lorary.client.config import endpoint_of, home_of, token_of
+from lorary.client.config import endpoint_of, home_of, token_of, token_of_named
 from lorary.client.curation import Curating
+from lorary.client.errors import LoraryError
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
-from lorary.client.names import Reference
+from lorary.client.names import Reference, is_hub_name
+from lorary.client.notebooks.results import Results
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
@@ -49,9 +51,10 @@ class Hub(Curating, Packing, Resolving):
     It is a context manager, which closes its connections; it may be shared by several threads.
 
     Args:
-        endpoint: Address; by default LORARY_ENDPOINT, then the hub last signed in to, then
-            http://127.0.0.1:8000.
-        token: Access token; by default LORARY_TOKEN, then the stored token for this address.
+        endpoint: Address, or the name of a hub (`lorary hub`); by default LORARY_ENDPOINT, then the
+            hub last signed in to, then http://127.0.0.1:8000.
+        token: Access token; by default LORARY_TOKEN, then the stored token for this address. For
+            a hub that is given by its name, LORARY_TOKEN is used only if it is the hub in use.
         home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
         timeout_s: Maximum time without data from the hub, in seconds.
 
@@ -70,7 +73,12 @@ class Hub(Curating, Packing, Resolving):
         folder = home_of(home)
         self.endpoint = endpoint_of(folder, endpoint)
         self._cache = Cache(folder / "cache")
-        found = token_of(folder, self.endpoint, token)
+        is_named = not token and endpoint is not None and is_hub_name(endpoint)
+        found = (
+            token_of_named(folder, self.endpoint)
+            if is_named
+            else token_of(folder, self.endpoint, token)
+        )
         self._session = Session(
             self.endpoint, found.secret, token_place=found.place, timeout_s=timeout_s
         )
@@ -112,8 +120,8 @@ class Hub(Curating, Packing, Resolving):
         sort: str = "",
         max_rating: str = "",
         limit: int | None = None,
-    ) -> Iterator[Adapter]:
-        """Yield adapters, requesting further pages as needed.
+    ) -> Results[Adapter]:
+        """Return an iterator over adapters, which requests further pages as needed.
 
         Args:
             query: Words, phrases and fields to search for.
@@ -133,7 +141,7 @@ class Hub(Curating, Packing, Resolving):
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         items = self._session.items("adapters", parameters)
-        return islice((Adapter.read(item) for item in items), limit)
+        return Results(islice((Adapter.read(item) for item in items), limit))
 
     def info(self, adapter: str | Reference) -> Adapter:
         """Return an adapter with its card and aliases."""
@@ -392,7 +400,8 @@ class Hub(Curating, Packing, Resolving):
     ) -> Tryout:
         """Render a stack of versions, and return it with its picture.
 
-        Only you can see it until you share it. Ctrl-C also cancels the render on the hub.
+        Only you can see it until you share it. Ctrl-C, and an exception of ``on_progress``, also
+        cancel the render on the hub.
 
         Args:
             layers: Up to five of ``owner/name[@version][:strength]``, all for one base model.
@@ -419,7 +428,9 @@ class Hub(Curating, Packing, Resolving):
         tryout = tryouts.ask(self._session, layers, settings)
         try:
             return tryouts.wait(self._session, tryout, on_progress)
-        except KeyboardInterrupt:
+        except LoraryError:
+            raise
+        except BaseException:  # Ctrl-C, or an exception of on_progress
             tryouts.remove(self._session, tryout)
             raise
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.client.http.json_answers import Record, findings_of
+from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -71,6 +72,15 @@ class Adapter:
         record = Record(value, "adapter")
         full_name = record.text("full_name") or f"{record.text('owner')}/{record.text('name')}"
         return record.into(cls, full_name=full_name)
+
+    def tile(self) -> Tile:
+        """Return what a notebook shows of it."""
+        pictures, note = cover_of(self.data, self.full_name)
+        facts = (self.kind, self.family, self.latest_version, self.licence)
+        return Tile(self.full_name, self.url, self.title, facts, self.trigger_words, pictures, note)
+
+    def _repr_html_(self) -> str:
+        return self.tile().html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,18 @@ class Version:
     def reason(self) -> str:
         """Why it was yanked or withdrawn."""
         return str(self.data.get("reason") or "")
+
+    def tile(self) -> Tile:
+        """Return what a notebook shows of it."""
+        rank = "" if self.rank is None else f"rank {self.rank}"
+        state = "" if self.state == "published" else f"{self.state} {self.reason}".strip()
+        facts = (self.label, self.family, self.lineage, self.algorithm, rank, state)
+        pictures = tuple(previews_of(self.previews.data.get("images")))
+        name = f"{self.adapter}@{self.name}"
+        return Tile(name, self.url, self.notes, facts, self.trigger_words, pictures)
+
+    def _repr_html_(self) -> str:
+        return self.tile().html()
 
 
 @dataclass(frozen=True, slots=True)

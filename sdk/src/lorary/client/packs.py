@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from lorary.client.errors import BadAnswer, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON
 from lorary.client.names import Reference
+from lorary.client.notebooks.results import Results
+from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers.cache import not_cached
 
@@ -129,6 +131,27 @@ class PackVersion:
             raise BadAnswer(msg)
         return found
 
+    def tile(self) -> Tile:
+        """Return what a notebook shows of it."""
+        state = "" if self.state == "published" else f"{self.state} {self.reason}".strip()
+        rows = [
+            f"{one.name}: {part.adapter}@{part.version} × {part.strength:g}"
+            for one in self.variants[:4]
+            for part in one.parts[:5]
+        ]
+        previews = (one.data.get("previews") for one in self.variants)
+        images = [
+            image
+            for sheet in previews
+            if isinstance(sheet, Mapping) and isinstance(found := sheet.get("images"), list)
+            for image in found
+        ]
+        name = f"{PREFIX}{self.pack}@{self.name}"
+        return Tile(name, self.url, self.notes, (state, *rows), (), tuple(previews_of(images)))
+
+    def _repr_html_(self) -> str:
+        return self.tile().html()
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -157,6 +180,18 @@ class Pack:
     def read(cls, value: object) -> Pack:
         """Read a PACK."""
         return Record(value, "pack").into(cls)
+
+    def tile(self) -> Tile:
+        """Return what a notebook shows of it."""
+        pictures, note = cover_of(self.data, self.full_name)
+        variants = (f"{name}: {family}, {output}" for name, family, output in self.variants)
+        facts = (self.kind, self.latest_version, *islice(variants, 8))
+        return Tile(
+            f"{PREFIX}{self.full_name}", self.url, self.title, facts, self.tags, pictures, note
+        )
+
+    def _repr_html_(self) -> str:
+        return self.tile().html()
 
 
 def digest_of(manifest: Mapping[str, object]) -> str:
@@ -222,8 +257,8 @@ class Packing:
         family: str = "",
         output: str = "",
         limit: int | None = None,
-    ) -> Iterator[Pack]:
-        """Yield packs, newest first; pages are requested as they are needed.
+    ) -> Results[Pack]:
+        """Return an iterator over packs, newest first; pages are requested as they are needed.
 
         Args:
             query: Words of name, title, summary or tags that must all occur.
@@ -239,7 +274,7 @@ class Packing:
             "output": output, "limit": _PAGE if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
         items = self._session.items("packs", parameters)
-        return islice((Pack.read(item) for item in items), limit)
+        return Results(islice((Pack.read(item) for item in items), limit))
 
     def pack(self, pack: str | Reference) -> Pack:
         """Return a pack with its card and aliases."""
@@ -249,7 +284,7 @@ class Packing:
         """Return one version with its variants and parts; the latest without a version."""
         return read_or_recall(self._session, self._cache, parse(reference))
 
-    def create_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
+    def create_pack(self, /, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
         """Create a pack without versions.
 
         Args:
@@ -264,7 +299,7 @@ class Packing:
         data = {"owner": name.owner, "name": name.name, **fields}
         return Pack.read(self._session.json("POST", "packs", data=data))
 
-    def edit_pack(self, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
+    def edit_pack(self, /, pack: str | Reference, **fields: str | Sequence[str]) -> Pack:
         """Change fields of a pack, as `create_pack` takes them, or its ``name``."""
         return Pack.read(self._session.json("PATCH", path_of(parse(pack)), data=fields))
 

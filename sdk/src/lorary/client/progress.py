@@ -1,4 +1,14 @@
-"""Progress reports of long operations."""
+"""Progress reports of long operations.
+
+Every call that takes a while accepts ``on_progress``, a function that gets a `Progress`:
+
+* It is called after each block (at most 1 MiB), and in a wait at least once each poll.
+* ``done`` may fall, when a transfer starts again; the last report of a file has ``done == total``.
+* It may be called from several threads, one call at a time for each file. With `AsyncHub` it is
+  called in the event loop.
+* An exception that it raises ends the operation and reaches the caller. What was received stays, so
+  that the next run continues there.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +39,7 @@ class Progress:
     total: int
 
 
+#: A function that is called with each report; the text of this module says when.
 OnProgress = Callable[[Progress], None]
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
+from lorary.client.names import split_hub
+from lorary.client.notebooks.results import Results
+from lorary.client.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from lorary.client.models import Adapter
@@ -46,16 +49,22 @@ def pull(
     verify: bool = False,
     force: bool = False,
     all_files: bool = False,
+    on_progress: OnProgress = silent,
 ) -> Path:
     """Download ``owner/name[@version]`` and return its path; see `Hub.pull`.
 
+    ``work:owner/name`` is on the hub that `lorary hub add work URL` named.
     In the folder ``to``, a file with a generic name is written as ``owner--name.safetensors``.
 
     Returns:
         The primary weights file, ready for ``load_lora_weights``; the folder if it has none.
     """
-    with Hub() as hub:
-        return hub.pull(reference, to=to, verify=verify, force=force, all_files=all_files).path
+    name, rest = split_hub(reference)
+    with Hub(name or None) as hub:
+        pulled = hub.pull(
+            rest, to=to, verify=verify, force=force, all_files=all_files, on_progress=on_progress
+        )
+    return pulled.path
 
 
 def push(
@@ -65,16 +74,21 @@ def push(
     details: Details | None = None,
     draft: bool = False,
     wait: bool = False,
+    on_progress: OnProgress = silent,
 ) -> Pushed:
-    """Publish files as a version of ``owner/name``; see `Hub.push`."""
-    with Hub() as hub:
-        return hub.push(files, to, details=details, draft=draft, wait=wait)
+    """Publish files as a version of ``owner/name`` or ``hub:owner/name``; see `Hub.push`."""
+    name, rest = split_hub(to)
+    with Hub(name or None) as hub:
+        return hub.push(
+            files, rest, details=details, draft=draft, wait=wait, on_progress=on_progress
+        )
 
 
 def resolve(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     folders: Sequence[str | os.PathLike[str]] = (),
+    on_progress: OnProgress = silent,
 ) -> tuple[LoraReference, ...]:
     """Return the adapters that pictures and workflows name; see `Hub.resolve`.
 
@@ -83,21 +97,31 @@ def resolve(
         Unreachable: the hub does not answer.
     """
     with Hub() as hub:
-        answer = hub.resolve(files, folders=folders)
+        answer = hub.resolve(files, folders=folders, on_progress=on_progress)
     for error in (*(file.error for file in answer.files), answer.failure):
         if error is not None:
             raise error
     return answer.references
 
 
-def search(
+def search(  # noqa: PLR0913 - the filters of the catalogue, by keyword
     query: str = "",
     *,
     family: str = "",
     kind: str = "",
     tag: str | Sequence[str] = "",
+    owner: str = "",
+    sort: str = "",
+    max_rating: str = "",
     limit: int | None = None,
-) -> Iterator[Adapter]:
-    """Yield adapters; see `Hub.search`."""
-    with Hub() as hub:
-        yield from hub.search(query, family=family, kind=kind, tag=tag, limit=limit)
+) -> Results[Adapter]:
+    """Return an iterator over adapters, which a notebook shows as pictures; see `Hub.search`."""
+
+    def found() -> Iterator[Adapter]:
+        with Hub() as hub:
+            yield from hub.search(
+                query, family=family, kind=kind, tag=tag, owner=owner, sort=sort,
+                max_rating=max_rating, limit=limit,
+            )  # fmt: skip
+
+    return Results(found())

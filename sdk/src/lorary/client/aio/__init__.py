@@ -1,0 +1,1 @@
+"""The client of a hub for asyncio."""

@@ -1,0 +1,51 @@
+"""Results of a search: an iterator that notebooks show as a list with pictures."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from lorary.client.errors import LoraryError
+from lorary.client.notebooks.tiles import MOST_TILES, Tile, listed
+
+
+class Shown(Protocol):
+    """A value that has a tile."""
+
+    def tile(self) -> Tile:
+        """Return what a notebook shows of it."""
+        ...
+
+
+T_co = TypeVar("T_co", bound=Shown, covariant=True)
+
+
+class Results(Iterator[T_co]):
+    """Adapters or packs, requested from the hub as they are needed.
+
+    It can be iterated over once. A notebook shows the first of the remaining ones, which are still
+    returned afterwards.
+    """
+
+    def __init__(self, found: Iterator[T_co]) -> None:
+        self._found = found
+        self._ahead: deque[T_co] = deque()
+        self._failure: LoraryError | None = None
+
+    def __next__(self) -> T_co:
+        if self._ahead:
+            return self._ahead.popleft()
+        if self._failure is not None:
+            raise self._failure
+        return next(self._found)
+
+    def _repr_html_(self) -> str:
+        try:
+            self._ahead.extend(islice(self._found, max(0, MOST_TILES + 1 - len(self._ahead))))
+        except LoraryError as error:
+            self._failure = error  # for the loop that reaches it
+        tiles = [one.tile() for one in islice(self._ahead, MOST_TILES)]
+        failure = "" if self._failure is None else self._failure.detail
+        return listed(tiles, has_more=len(self._ahead) > MOST_TILES, failure=failure)
