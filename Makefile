@@ -97,7 +97,7 @@ openapi: $(STAMP) ## Write docs/openapi.yaml from the code
 
 docs: $(DOCS_STAMP) ## The documentation as a site in build/docs, with the reference of the SDK
 	$(BIN)/python -m mkdocs build --strict --quiet
-	@echo "build/docs/sdk.html"
+	@echo "build/docs/index.html"
 
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
