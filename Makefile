@@ -14,10 +14,10 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
 	-c requirements/lock.constraints
-CODE := hub registry previews training sdk/src/lorary tests tools benchmarks manage.py
+CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi docs lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi docs man lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ $(DOCS_STAMP): $(STAMP) requirements/docs.txt
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
 		-r requirements/docs.txt
 	@touch $@
+
+man: $(STAMP) ## Write the man page of the client from the code
+	$(BIN)/python -m tools.man_page
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
 	@for name in base worker dev docs; do \

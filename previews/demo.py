@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from previews import demo_packs
 from registry.accounts import users
 from registry.adapters import services as adapters
-from registry.models import Adapter, Upload, UploadState, User
+from registry.models import Adapter, File, Upload, UploadState, User, VersionState
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
@@ -47,6 +48,11 @@ class DemoAdapter:
             "licence": "apache-2.0",
             "card": self._text(),
         }
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     @property
     def details(self) -> Details:
@@ -102,20 +108,37 @@ def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def publish(*, say: Callable[[str], None] = lambda _text: None) -> tuple[int, int]:
-    """Publish what was never published; return the number of new adapters and packs."""
+    """Publish what is new since the last call; return the number of versions of adapters and packs.
+
+    An adapter whose file this release replaces gets another version, and then its packs.
+    Nothing is published again that was yanked, withdrawn or edited by others.
+    """
     user = _owner()
     new = 0
     for one in catalogue():
         adapter = Adapter.objects.filter(namespace=user.namespace, key=one.name).first()
         if adapter is None:
             adapter = adapters.create(actor=user, name=one.name, **one.card)
-        was_out = adapter.versions.filter(published_at__isnull=False).exists()
-        if not was_out and not adapter.withdrawn_reason:
+        if _is_wanted(adapter, one, user):
             sent = [_send(user, one.path)]
-            publication.release(actor=user, adapter=adapter, uploads=sent, details=one.details)
-            say(f"published {adapter.full_name}")
+            version = publication.release(
+                actor=user, adapter=adapter, uploads=sent, details=one.details
+            )
+            say(f"published {adapter.full_name}@{version.name}")
             new += 1
     return new, demo_packs.publish(user, say=say)
+
+
+def _is_wanted(adapter: Adapter, one: DemoAdapter, owner: User) -> bool:
+    """Whether the adapter has no version, or the newest is the demo's and none has this file."""
+    if adapter.withdrawn_reason:
+        return False
+    newest = adapter.versions.filter(published_at__isnull=False).order_by("-number").first()
+    if newest is None:
+        return True
+    had = File.objects.filter(revision__versions__adapter=adapter, blob__sha256=one.sha256)
+    is_demo = newest.state == VersionState.PUBLISHED and newest.author_id == owner.pk
+    return is_demo and not had.exists()
 
 
 def _owner() -> User:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from registry.models import Adapter, Pack, User
+from registry.models import Adapter, Pack, User, VersionState
 from registry.packs import publish as pack_versions
 from registry.packs import services as packs
 
@@ -25,7 +25,9 @@ def catalogue() -> dict[str, dict[str, Any]]:
 
 
 def publish(owner: User, *, say: Callable[[str], None] = lambda _text: None) -> int:
-    """Publish demo packs that never had a version and whose parts can be had; return how many.
+    """Publish new demo packs, and those that have new parts or strengths; return how many.
+
+    A pack needs all its parts. One that was withdrawn, yanked or edited by others stays as it is.
 
     Args:
         owner: The user of the demo adapters.
@@ -35,14 +37,27 @@ def publish(owner: User, *, say: Callable[[str], None] = lambda _text: None) -> 
     current = Adapter.objects.filter(namespace=owner.namespace, latest_version__isnull=False)
     available = set(current.values_list("key", flat=True))
     for name, entry in catalogue().items():
+        if not available.issuperset(part["adapter"] for part in entry["parts"]):
+            continue
         pack = Pack.objects.filter(namespace=owner.namespace, key=name).first()
-        is_new = pack is None or not (pack.last_number or pack.withdrawn_reason)
-        if is_new and available.issuperset(part["adapter"] for part in entry["parts"]):
-            pack = pack or packs.create(actor=owner, name=name, **_card(entry))
-            pack_versions.publish(actor=owner, pack=pack, manifest=_manifest(owner, entry))
-            say(f"published pack {pack.full_name}")
-            new += 1
+        if pack is None:
+            pack = packs.create(actor=owner, name=name, **_card(entry))
+        if _may_publish(pack, owner):
+            manifest = _manifest(owner, entry)
+            version = pack_versions.publish(actor=owner, pack=pack, manifest=manifest)
+            if version.is_new:
+                say(f"published pack {pack.full_name}@{version.name}")
+                new += 1
     return new
+
+
+def _may_publish(pack: Pack, owner: User) -> bool:
+    """Whether the pack has no version, or its newest is the demo's and was not taken back."""
+    newest = pack.versions.order_by("-number").first()
+    is_demo = newest is None or (
+        newest.state == VersionState.PUBLISHED and newest.author_id == owner.pk
+    )
+    return is_demo and not pack.withdrawn_reason
 
 
 def _card(entry: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from registry.blobs.selectors import keeping_files
 from registry.errors import Conflict
 from registry.jobs import queue
 from registry.models import Blob, File, Upload, UploadPart, UploadState
+from registry.tokens import device_logins
 from registry.uploads import retention
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def run(*, is_dry: bool = False) -> Swept:
         _sweep_parts()
         _sweep_sessions()
         attempts.forget()
+        device_logins.forget()
         queue.forget()
     released = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])

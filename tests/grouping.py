@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadFileScheduling
 
-#: Each process that runs one of these starts the hubs of its own.
-SHARING_HUBS = {
-    "tests/api/test_live.py",
-    "tests/e2e/test_command_line.py",
-    "tests/e2e/test_pack_tryouts.py",
-    "tests/e2e/test_projects.py",
-    "tests/e2e/test_races.py",
-    "tests/e2e/test_refusals.py",
-    "tests/e2e/test_tryouts.py",
-    "tests/hub/test_charsets.py",
+#: A process that runs one file of a group runs them all, with hubs of its own.
+GROUPS = {
+    "sharing hubs": {
+        "tests/api/test_live.py",
+        "tests/e2e/test_assistants.py",
+        "tests/e2e/test_command_line.py",
+        "tests/e2e/test_pack_tryouts.py",
+        "tests/e2e/test_projects.py",
+        "tests/e2e/test_races.py",
+        "tests/e2e/test_refusals.py",
+        "tests/e2e/test_tryouts.py",
+        "tests/hub/test_charsets.py",
+    },
+    "sharing a fair": {"tests/exports/test_node_pack.py", "tests/exports/test_pixels.py"},
 }
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Files as units, and those that share hubs as one unit."""
+    """Files as units, and those of a group as one unit."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "sharing hubs" if file in SHARING_HUBS else file
+        return next((name for name, files in GROUPS.items() if file in files), file)

@@ -104,6 +104,7 @@ class KeptGenerator(SchemaGenerator):
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +175,17 @@ def _curl(
     document: dict[str, Any], origin: str, method: str, path: str, operation: dict[str, Any]
 ) -> str:
     """Return the curl command for an operation."""
-    words = ["curl", '-H "Authorization: Bearer $LORARY_TOKEN"']
+    words = ["curl"]
+    if "security" in operation:
+        words.append('-H "Authorization: Bearer $LORARY_TOKEN"')
     body = operation.get("requestBody", {}).get("content", {})
     if method != "get":
         words.append(f"-X {method.upper()}")
     if JSON in body:
         words += [f'-H "Content-Type: {JSON}"', f"-d '{_example(document, body[JSON])}'"]
+    if FORM in body:
+        fields = sample(document, body[FORM]["schema"])
+        words += [f"-d '{name}={value}'" for name, value in fields.items()]
     if BYTES in body:
         words.append("-T noir.safetensors" if method == "put" else "--data-binary @first-bytes")
     if BYTES in str(operation["responses"]):
@@ -209,6 +215,10 @@ _FORMATS = {
 }
 _NAMES: dict[str, Any] = {
     "adapter": "ada/noir",
+    "client_id": "lorary",
+    "device_name": "ada-laptop",
+    "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+    "scope": "read write",
     "family": "sdxl",
     "full_name": "ada/noir",
     "name": "noir",

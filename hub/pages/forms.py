@@ -142,6 +142,10 @@ class PasswordForm(PasswordChangeForm):
         return self.cleaned_data
 
 
+#: Permissions of a token, without that of administrators.
+SCOPES = [("read", _("read what you can see")), ("write", _("publish and change adapters"))]
+
+
 class TokenForm(forms.Form):
     """A new access token."""
 
@@ -152,7 +156,7 @@ class TokenForm(forms.Form):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Permissions"),
-        choices=[("read", _("read what you can see")), ("write", _("publish and change adapters"))],
+        choices=SCOPES,
         initial=["read", "write"],
         widget=forms.CheckboxSelectMultiple,
     )
@@ -172,6 +176,19 @@ class TokenForm(forms.Form):
         choices = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in lasting]
         days = self.fields["days"]
         days.choices, days.initial = [*choices, (0, _("never"))], usual  # type: ignore[attr-defined]  # of this field
+
+
+class UserCodeForm(forms.Form):
+    """The code that a program shows."""
+
+    user_code = forms.CharField(
+        label=_("Code"),
+        max_length=40,
+        help_text=_("Eight letters, as your terminal shows them."),
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}
+        ),
+    )
 
 
 #: A line for each content rating.

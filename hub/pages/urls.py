@@ -10,7 +10,7 @@ from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 from hub.pages import operator
-from hub.pages.accounts import tokens, views
+from hub.pages.accounts import device_login, tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, comparison, edits, versions
 from hub.pages.adapters import views as adapters
@@ -99,6 +99,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("uploads/begun", page(uploads.begun, judges_query=True), name="uploads-begun"),
     path("uploads/<uuid:upload_id>/cancel", page(uploads.cancel), name="upload-cancel"),
     path("signin", page(accounts.signin), name="signin"),
+    path("signin/device", page(device_login.confirm), name="device-login"),
     path("signup", page(accounts.signup), name="signup"),
     path("signout", page(accounts.signout), name="signout"),
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),

@@ -40,7 +40,7 @@ from registry.models.pack import (
 )
 from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.search import SearchDocument, SpellingKey
-from registry.models.token import AccessToken
+from registry.models.token import AccessToken, DeviceLogin
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import Attempt, User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
@@ -62,6 +62,7 @@ __all__ = [
     "CardHtml",
     "CardProblem",
     "DailyDownloads",
+    "DeviceLogin",
     "Event",
     "FacetChange",
     "FacetCount",

@@ -1,4 +1,4 @@
-"""Access tokens for programs."""
+"""Access tokens for programs, and requests for them that a person confirms on the site."""
 
 from __future__ import annotations
 
@@ -118,3 +118,55 @@ class AccessToken(models.Model):
         if self.adapter_id is not None:
             return adapter is not None and adapter.pk == self.adapter_id
         return self.namespace_id in {None, namespace.pk}
+
+
+class DeviceLogin(models.Model):
+    """A program that waits until a person allows it a token (RFC 8628).
+
+    The codes are stored as digests. The token is created when the program collects it, so no secret
+    is stored meanwhile. ``client`` and ``device`` are what the program says of itself.
+    """
+
+    class State(models.TextChoices):
+        """What the person decided."""
+
+        PENDING = "pending", "Pending"
+        ALLOWED = "allowed", "Allowed"
+        DENIED = "denied", "Denied"
+
+    device_digest = models.CharField(max_length=64, unique=True)
+    user_digest = models.CharField(max_length=64, unique=True)
+    client = models.CharField(max_length=40)
+    device = models.CharField(max_length=64, blank=True)
+    scopes = models.JSONField(default=list)
+    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="device_logins",
+        null=True,
+        blank=True,
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    polled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Somebody has decided, or it is pending."""
+
+        constraints = [
+            models.CheckConstraint(
+                name="device_login_decided_by_user",
+                condition=models.Q(state="pending", user=None)
+                | models.Q(state__in=["allowed", "denied"], user__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.state}"
+
+    @property
+    def label(self) -> str:
+        """Name of the token that it asks for."""
+        name = f"{self.client} login on {self.device}" if self.device else f"{self.client} login"
+        return name[:80]

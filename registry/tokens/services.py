@@ -67,12 +67,9 @@ def issue(
     name = name.strip()
     if not 1 <= len(name) <= 80:
         raise Invalid(_("The name of a token must have 1 to 80 characters."), fields={"name": []})
-    _require_scopes(user, scopes, bound_to)
+    require_possible(user, scopes, bound_to)
     expires_at = _expiry(days, parent)
     namespace, adapter = _binding(user, bound_to)
-    is_over = Q(expires_at__lte=timezone.now())
-    if user.access_tokens.filter(revoked_at=None).exclude(is_over).count() >= MAX_LIVE_TOKENS:
-        raise Invalid(_("You have %(n)d tokens. Revoke some first.") % {"n": MAX_LIVE_TOKENS})
     secret = _PREFIX + secrets.token_urlsafe(32)
     ordered = [scope for scope in SCOPES if scope in scopes]
     with transaction.atomic():
@@ -110,6 +107,19 @@ def _require_not_wider(user: User, scopes: Sequence[str]) -> AccessToken | None:
     if not set(scopes) <= set(parent.granted):
         raise Forbidden(_("A token cannot create one with more permissions than its own."))
     return parent
+
+
+def require_possible(user: User, scopes: Sequence[str], bound_to: str = "") -> None:
+    """Make sure that a user may have one more token with these scopes.
+
+    Raises:
+        Invalid: an unknown scope, or too many live tokens.
+        ScopeMissing: the scope “admin”, and the user is not staff.
+    """
+    _require_scopes(user, scopes, bound_to)
+    is_over = Q(expires_at__lte=timezone.now())
+    if user.access_tokens.filter(revoked_at=None).exclude(is_over).count() >= MAX_LIVE_TOKENS:
+        raise Invalid(_("You have %(n)d tokens. Revoke some first.") % {"n": MAX_LIVE_TOKENS})
 
 
 def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:

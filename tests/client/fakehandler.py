@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TOKEN = "lor_right"
 BLOCK = 64 * 1024
+TEXTS = {"application/json", "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body_bytes: int
-    body: bytes = b""  # of JSON alone
+    body: bytes = b""  # of JSON and forms alone
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        said = self.body if self.headers.get("Content-Type") == "application/json" else b""
+        said = self.body if self.headers.get("Content-Type") in TEXTS else b""
         seen = Seen(self.command, self.path, dict(self.headers), len(self.body), said)
         self.hub = self.state
         with self.hub.lock:
@@ -94,7 +95,9 @@ class Handler(BaseHTTPRequestHandler):
             case ("GET",):
                 self._one(self.hub.adapters.get(full_name))
             case ("GET", "versions"):
-                self._json(200, {"results": self.hub.versions.get(full_name, [])})
+                listed = self.hub.versions.get(full_name, [])
+                rows = [{k: v for k, v in one.items() if k != "files"} for one in listed]
+                self._json(200, {"results": rows})
             case ("POST", "versions"):
                 self._publish(full_name)
             case ("GET", "versions", rev):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,3 +123,14 @@ def test_of_a_token_that_is_none_it_is_said_where_it_is(
     with pytest.raises(SettingInvalid, match="LORARY_TOKEN") as caught:
         token_of(home, HUB)
     assert "lor x" not in caught.value.detail
+
+
+def _remember(home: Path, number: int) -> None:
+    with Credentials.changing(home) as credentials:
+        credentials.tokens[f"https://{number}.example"] = "lor_x"
+
+
+def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: _remember(home, number), range(40)))
+    assert len(Credentials.load(home).tokens) == 40

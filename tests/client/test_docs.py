@@ -29,7 +29,8 @@ def options(name: str) -> set[str]:
     parser = Parser(prog=name, description="", epilog="")
     app.load(name).configure(parser)
     found = {text for action in parser._actions for text in action.option_strings}
-    return {text for text in found if text.startswith("--")} - {"--help", "--endpoint", "--offline"}
+    common = {"--help", "--endpoint", "--hub", "--offline"}
+    return {text for text in found if text.startswith("--")} - common
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)

@@ -14,6 +14,7 @@ import pytest
 import lorary
 from tests.client.conftest import SDK
 from tests.documents import ROOT, sections, snippets
+from tools.man_page import PAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ def test_wheel_and_source_hold_licence_types_and_version(built: Path) -> None:
     with zipfile.ZipFile(built / f"{name}-py3-none-any.whl") as wheel:
         assert wheel.read(f"{name}.dist-info/licenses/LICENSE") == licence
         assert "lorary/py.typed" in wheel.namelist()
+        assert wheel.read(f"{name}.data/data/share/man/man1/lorary.1") == PAGE.read_bytes()
         told = wheel.read(f"{name}.dist-info/METADATA").decode()
         points = wheel.read(f"{name}.dist-info/entry_points.txt").decode()
     assert f"\nVersion: {lorary.__version__}\n" in told

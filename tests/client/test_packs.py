@@ -165,6 +165,28 @@ def test_a_file_that_describes_something_else_is_kept(run: Run, tmp_path: Path) 
     assert not list(tmp_path.glob("*.safetensors"))
 
 
+@pytest.mark.usefixtures("dusk")
+def test_a_description_that_was_edited_is_kept(
+    run: Run, tmp_path: Path, answer: Callable[..., None]
+) -> None:
+    place = tmp_path / "studio--dusk.pack.json"
+    pull = ("pull", "pack:studio/dusk", "--to", tmp_path)
+    assert run(*pull).code == 0
+    written = place.read_bytes()
+    answer("packs/", version(variant("sd1", part("studio/noir", NOIR)), version="v2"))
+    assert run(*pull).code == 0
+    assert place.read_bytes() != written
+    place.write_text(place.read_text(encoding="utf-8").replace('"prompt": "', '"prompt": "my '))
+    edited = place.read_bytes()
+    answer("packs/", version(variant("sd1", part("studio/noir", NOIR)), version="v2"))
+    ran = run(*pull)
+    assert (ran.code, place.read_bytes()) == (1, edited)
+    assert "was edited since, and was left alone" in ran.err
+    answer("packs/", version(variant("sd1", part("studio/noir", NOIR)), version="v2"))
+    assert run(*pull, "--force").code == 0
+    assert place.read_bytes() != edited
+
+
 def test_a_manifest_with_another_digest_is_refused(hub: Hub, answer: Callable[..., None]) -> None:
     answer("packs/", version(variant("sd1"), manifest_sha256="0" * 64))
     with pytest.raises(errors.BadAnswer):

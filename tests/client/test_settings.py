@@ -47,6 +47,7 @@ def test_each_value_is_told_with_its_source(
         ("layout", None, "default"),
         ("root", None, "default"),
         ("jobs", "8", "default"),
+        ("keyring", "off", "default"),
     ]
     place = str(home / "credentials.json")
     assert run("config", "set", "hub", "https://hub.example/").out == "https://hub.example\n"
@@ -63,6 +64,7 @@ def test_each_value_is_told_with_its_source(
     sources = {row["key"]: row["source"] for row in run("config", "list", "--json").documents}
     assert sources == {
         "hub": place, "layout": str(here / "lorary.toml"), "root": place, "jobs": "LORARY_JOBS",
+        "keyring": "default",
     }  # fmt: skip
     run("config", "unset", "root")
     assert run("config", "get", "root", "--json").document["value"] is None

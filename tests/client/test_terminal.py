@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client.transfers.cache import exclusive
+from lorary.file_locks import exclusive
 from tests.client.conftest import CLI, parts, sha
 
 if TYPE_CHECKING:

@@ -194,6 +194,16 @@ def test_slider_film_and_choosers_are_one_control(
     assert page.inner_text("[data-value]") == "0.25"
 
 
+def test_a_very_long_prompt_stays_out_of_the_address_of_the_mixer(desk: Visit) -> None:
+    page = desk.go("/mixer")
+    for prompt in ("a castle", "a castle " * 230):
+        page.fill("[name=prompt]", prompt)
+        page.fill("[name=seed]", str(len(prompt)))
+        page.keyboard.press("Tab")
+        page.wait_for_url(f"**/mixer?*seed={len(prompt)}*")
+        assert ("castle" in page.url) == (len(prompt) < 2000)
+
+
 def test_filters_change_results_and_address_without_a_reload(desk: Visit) -> None:
     page = desk.go("/browse")
     page.evaluate("window.kept = true")
@@ -290,8 +300,13 @@ def test_nothing_on_any_page_keeps_people_out(
     published = owner.post(f"/api/v1{pack}/versions", {"manifest": document})
     assert published.status == 201, published.body
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
+    asking = {"client_id": "p" * 40, "device_name": "d" * 64}
+    code = owner.post("/oauth/device", asking).document["user_code"]
     forms = [
         "/publish",
+        "/signin/device",
+        "/signin/device?user_code=BBBB-BBBB",
+        f"/signin/device?user_code={code}",
         "/uploads",
         "/settings/password",
         "/settings/tokens",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 
 from previews import demo, demo_packs
@@ -9,6 +12,9 @@ from registry.models import Adapter, Pack, Version
 from registry.packs import states as pack_states
 from registry.versions import services as versions
 from registry.versions import withdraw
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +50,42 @@ def test_packs_are_published_with_their_parts_and_only_once() -> None:
     pack_states.withdraw(actor=owner, version=version, reason="copied")
     pack_states.withdraw_pack(actor=owner, pack=second, reason="copied")
     assert demo.publish() == (0, 0)
+
+
+def test_a_replaced_file_becomes_a_new_version_and_its_packs_follow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pack_entry = next(iter(demo_packs.catalogue().items()))
+    names = [part["adapter"] for part in pack_entry[1]["parts"]]
+    old = [one for one in demo.catalogue() if one.name in names]
+    monkeypatch.setattr(demo, "catalogue", lambda: old)
+    monkeypatch.setattr(demo_packs, "catalogue", lambda: dict([pack_entry]))
+    assert demo.publish() == (len(names), 1)
+
+    path = tmp_path / old[0].path.name
+    path.write_bytes(retrained(old[0].path.read_bytes()))
+    monkeypatch.setattr(demo, "catalogue", lambda: [replace(old[0], path=path), *old[1:]])
+    assert demo.publish() == (1, 1)
+    assert demo.publish() == (0, 0)
+    adapter, pack = Adapter.objects.get(name=old[0].name), Pack.objects.get()
+    assert adapter.latest_version is not None
+    assert pack.latest_version is not None
+    assert adapter.latest_version.name == pack.latest_version.name == "v2"
+    (variant,) = pack.latest_version.manifest["variants"]
+    assert [part["version"] for part in variant["parts"] if old[0].name in part["adapter"]] == [
+        "v2"
+    ]
+
+    owner = adapter.namespace.user
+    assert owner is not None
+    versions.yank(actor=owner, version=adapter.latest_version, reason="worse")
+    pack_states.yank(actor=owner, version=pack.latest_version, reason="worse")
+    assert demo.publish() == (0, 0)
+
+
+def retrained(data: bytes) -> bytes:
+    """Return the file with another last weight."""
+    return data[:-2] + bytes([data[-2] ^ 1, data[-1]])
 
 
 def test_the_prompt_of_a_pack_has_the_trigger_words_of_its_parts() -> None:

@@ -96,6 +96,8 @@ def test_the_header_tells_where_the_name_does_not() -> None:
         (("noir-step00000500", "noir-step00001000"), ("step-500", "step-1000")),
         (("noir_000000500", "noir"), ("step-500", "final")),
         (("noir_e4", "noir_e12"), ("epoch-4", "epoch-12")),
+        (("2026-01-02_03-04-05-save-250-1-0", "2026-01-02_03-05-05-save-500-2-0"),
+         ("step-250", "step-500")),
         (("checkpoint-500/lora", "checkpoint-1000/lora", "lora"),
          ("step-500", "step-1000", "final")),
         (("a/noir-000004", "a/noir", "b/noir"), ("epoch-4", "final", "")),
@@ -112,10 +114,19 @@ def test_checkpoints_of_one_run_are_told_apart(
     assert tuple(found.get(name, "") for name in names) == variants
 
 
-def test_a_half_is_the_last_checkpoint_of_its_run() -> None:
-    names = ("n_high-000004", "n_high", "n_low-000004", "n_low")
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [
+        (("n_high-000004", "n_high", "n_low-000004", "n_low"), "epoch-4"),
+        (
+            ("n_000000500_high_noise", "n_high_noise", "n_000000500_low_noise", "n_low_noise"),
+            "step-500",
+        ),
+    ],
+)
+def test_a_half_is_the_last_checkpoint_of_its_run(names: tuple[str, ...], place: str) -> None:
     assert told(*names) == dict(
-        zip(names, (f"{HIGH}-epoch-4", HIGH, f"{LOW}-epoch-4", LOW), strict=True)
+        zip(names, (f"{HIGH}-{place}", HIGH, f"{LOW}-{place}", LOW), strict=True)
     )
 
 

@@ -128,6 +128,8 @@ def _page(
 ) -> HttpResponse:
     """Send the page; ``rendered`` is the mix of the group, which may have lost rows since."""
     context = {
+        "longest": mixes.MAX_QUERY,
+        "texts": " ".join(mixes.TEXTS),
         "mixer": found,
         "modes": [("", _("One mix")), (AB, _("A and B")), (GRID, _("Grid of strengths"))],
         "has_more": any(

@@ -17,8 +17,6 @@ document.addEventListener("input", ({ target }) => {
 
 const OF_MODE = { b: "ab", mute_b: "ab", x: "xy", y: "xy", xs: "xy", ys: "xy" };
 const LISTED = ["strength", "b"]; // have a value for each row, also an empty one
-const TEXTS = ["prompt", "template", "negative"]; // as in mix.py
-const LONGEST = 2000;
 document.addEventListener("change", ({ target }) => {
   if (!target.form?.matches("[data-mixer]")) return;
   const all = new FormData(target.form);
@@ -26,7 +24,8 @@ document.addEventListener("change", ({ target }) => {
   const kept = [...all].filter(([name, value]) => !["csrfmiddlewaretoken", "searched"].includes(name)
     && (value || LISTED.includes(name)) && (OF_MODE[name] ?? mode) === mode);
   const query = new URLSearchParams(kept);
-  if (`${query}`.length > LONGEST) for (const name of TEXTS) query.delete(name);
+  const { longest, texts } = target.form.dataset;
+  if (`${query}`.length > Number(longest)) for (const name of texts.split(" ")) query.delete(name);
   history.replaceState(history.state, "", `/mixer${kept.length ? `?${query}` : ""}`);
 });
 

@@ -22,9 +22,11 @@ COMMANDS = {
     "login": ("account.sign_in", "sign in to a hub and store the token"),
     "logout": ("account.sign_in", "delete the stored token of a hub"),
     "whoami": ("account.sign_in", "show your account on the hub"),
+    "hub": ("account.hubs", "give hubs names, and choose the one to use"),
     "config": ("account.config", "show or change what is remembered"),
     "doctor": ("account.doctor", "check settings, cache, hub, token and clock"),
     "completion": ("account.completion", "print the script that completes commands in a shell"),
+    "mcp": ("account.mcp", "serve the hub as tools for assistants"),
     "tokens": ("account.tokens", "list, create or revoke access tokens"),
     "search": ("adapters.catalogue", "find adapters"),
     "info": ("adapters.catalogue", "show an adapter or one of its versions"),
@@ -63,7 +65,7 @@ _SYNONYMS = {
 _EPILOG = """environment:
   LORARY_ENDPOINT   address of the hub (default: the one you last signed in to, else
                     http://127.0.0.1:8000)
-  LORARY_LAYOUT, LORARY_ROOT, LORARY_JOBS
+  LORARY_LAYOUT, LORARY_ROOT, LORARY_JOBS, LORARY_KEYRING
                     as the options; see `lorary config`, which remembers them
   LORARY_TOKEN      access token (default: the stored one)
   LORARY_HOME       folder for tokens and the cache (default: ~/.lorary)

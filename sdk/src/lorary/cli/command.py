@@ -106,5 +106,7 @@ def _remembered_jobs() -> int:
 
 
 def add_endpoint(parser: Parser) -> None:
-    """Add ``--endpoint``."""
-    parser.add_argument("--endpoint", metavar="URL", help="address of the hub")
+    """Add ``--endpoint``, which ``--hub`` is another word for."""
+    parser.add_argument(
+        "--endpoint", "--hub", metavar="URL|NAME", help="address of the hub, or its name"
+    )

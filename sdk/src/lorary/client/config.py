@@ -1,9 +1,13 @@
 """Where this computer keeps what the client needs: the address, tokens, the cache.
 
 LORARY_HOME (default ~/.lorary)
-├── credentials.json    default address, a token for each address, and what `lorary config`
-│                       remembers; readable by its owner only
+├── credentials.json    default address, a token for each address, names of hubs, and what
+│                       `lorary config` remembers; readable by its owner only
+├── credentials.lock    held by the process that changes credentials.json
 └── cache/              see `lorary.client.transfers.cache`
+
+With ``lorary config set keyring on``, tokens are in the keyring of the operating system instead;
+the file then lists only the addresses that have one.
 
 An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which wins over the file.
 """
@@ -15,13 +19,16 @@ import json
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from lorary.client.accounts import keyrings
 from lorary.client.errors import SettingInvalid
-from lorary.client.names import check_endpoint
+from lorary.client.names import check_endpoint, is_hub_name
 from lorary.connections import Origin, is_loopback
+from lorary.file_locks import exclusive
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 #: Setting to its environment variable.
@@ -31,6 +38,7 @@ VARIABLES = MappingProxyType(
         "layout": "LORARY_LAYOUT",
         "root": "LORARY_ROOT",
         "jobs": "LORARY_JOBS",
+        "keyring": "LORARY_KEYRING",
     }
 )
 
@@ -41,12 +49,23 @@ class InsecureTransport(UserWarning):
 
 @dataclass(slots=True)
 class Credentials:
-    """The credentials file."""
+    """The credentials file.
 
-    path: Path  # where it is
-    endpoint: str = ""  # the default address; empty when never set
-    tokens: dict[str, str] = field(default_factory=dict)  # address to token
-    settings: dict[str, str] = field(default_factory=dict)  # key to value, without the hub
+    Attributes:
+        path: Where it is.
+        endpoint: The default address; empty when never set.
+        tokens: Address to token, of those in this file.
+        settings: Key to value, without the hub.
+        hubs: Name to address.
+        in_keyring: Addresses whose tokens are in the keyring.
+    """
+
+    path: Path
+    endpoint: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    hubs: dict[str, str] = field(default_factory=dict)
+    in_keyring: list[str] = field(default_factory=list)
 
     def setting(self, key: str) -> str:
         """Return a value that is remembered; empty if there is none."""
@@ -59,6 +78,70 @@ class Credentials:
         else:
             self.settings = {**self.settings, key: value}
 
+    @property
+    def signed_in(self) -> tuple[str, ...]:
+        """The addresses that have a token."""
+        return (*self.tokens, *self.in_keyring)
+
+    def token(self, address: str) -> str:
+        """Return the stored token of an address; empty if there is none.
+
+        Raises:
+            SettingInvalid: it is in the keyring, which cannot be read.
+        """
+        if address in self.in_keyring:
+            return keyrings.read(address)
+        return self.tokens.get(address, "")
+
+    def keep_token(self, address: str, secret: str, *, is_keyring: bool) -> None:
+        """Store the token of an address, in the keyring or in this file.
+
+        Raises:
+            SettingInvalid: there is no keyring, or it cannot be written.
+        """
+        if is_keyring:
+            keyrings.write(address, secret)
+            self.tokens.pop(address, None)
+            self.in_keyring = sorted({*self.in_keyring, address})
+        else:
+            with contextlib.suppress(SettingInvalid):  # a keyring that cannot be used any more
+                self.drop_token(address)
+            self.in_keyring = [other for other in self.in_keyring if other != address]
+            self.tokens[address] = secret
+
+    def drop_token(self, address: str) -> bool:
+        """Delete the stored token of an address, and return whether there was one.
+
+        Raises:
+            SettingInvalid: it is in the keyring, which cannot be written.
+        """
+        was_there = address in self.signed_in
+        if address in self.in_keyring:
+            keyrings.delete(address)
+            self.in_keyring = [other for other in self.in_keyring if other != address]
+        self.tokens.pop(address, None)
+        return was_there
+
+    @classmethod
+    @contextlib.contextmanager
+    def changing(cls, home: Path) -> Iterator[Credentials]:
+        """Yield the content of the file and save it afterwards; other processes wait meanwhile.
+
+        Raises:
+            SettingInvalid: the file cannot be read or written; it is left as it was.
+        """
+        with contextlib.ExitStack() as stack:
+            lock = home / "credentials.lock"
+            try:
+                home.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(exclusive(lock))
+            except OSError as error:
+                msg = f"{lock} cannot be written: {error.strerror}."
+                raise SettingInvalid(msg) from error
+            credentials = cls.load(home)
+            yield credentials
+            credentials.save()
+
     @classmethod
     def load(cls, home: Path) -> Credentials:
         """Read the file; a missing one is empty.
@@ -69,9 +152,16 @@ class Credentials:
         path = home / "credentials.json"
         try:
             document = json.loads(path.read_bytes())
-            tokens = {str(key): str(value) for key, value in document["tokens"].items()}
-            settings = {str(k): str(value) for k, value in document.get("settings", {}).items()}
-            return cls(path, str(document["endpoint"]), tokens, settings)
+            tokens, settings, hubs = (
+                {str(key): str(value) for key, value in table.items()}
+                for table in (
+                    document["tokens"],
+                    document.get("settings", {}),
+                    document.get("hubs", {}),
+                )
+            )
+            in_keyring = [str(address) for address in document.get("in_keyring", [])]
+            return cls(path, str(document["endpoint"]), tokens, settings, hubs, in_keyring)
         except FileNotFoundError:
             return cls(path)
         except OSError as error:
@@ -88,8 +178,13 @@ class Credentials:
             SettingInvalid: it cannot be written.
         """
         part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
-        settings = {key: value for key, value in self.settings.items() if value}
-        document = {"endpoint": self.endpoint, "tokens": self.tokens, "settings": settings}
+        document = {
+            "endpoint": self.endpoint,
+            "tokens": self.tokens,
+            "settings": {key: value for key, value in self.settings.items() if value},
+            "hubs": self.hubs,
+            "in_keyring": self.in_keyring,
+        }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -146,11 +241,28 @@ def from_environment(key: str) -> str:
 def endpoint_of(home: Path, endpoint: str | None = None) -> str:
     """Return the hub's address.
 
+    Args:
+        home: The client's folder.
+        endpoint: An address, or the name of a hub; by default that of the environment.
+
     Raises:
-        SettingInvalid: what was given is not an address.
+        SettingInvalid: what was given is not an address, and no hub has this name.
     """
     given = endpoint or from_environment("hub")
+    if is_hub_name(given):
+        return _named(Credentials.load(home), given)
     return check_endpoint(given or Credentials.load(home).endpoint or DEFAULT_ENDPOINT)
+
+
+def _named(credentials: Credentials, name: str) -> str:
+    if name in credentials.hubs:
+        return check_endpoint(credentials.hubs[name])
+    listed = f"It has {', '.join(sorted(credentials.hubs))}. " if credentials.hubs else ""
+    msg = (
+        f"This computer has no hub with the name “{name}”. {listed}"
+        f"Add it with `lorary hub add {name} https://…`."
+    )
+    raise SettingInvalid(msg)
 
 
 def token_of(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
@@ -192,16 +304,29 @@ def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
 
 
 def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
-    if secret := credentials.tokens.get(endpoint, ""):
+    if secret := credentials.token(endpoint):
+        is_keyring = endpoint in credentials.in_keyring
         place = (
-            f"The token is the one stored in {credentials.path}: "
+            f"The token is the one stored in {'the keyring' if is_keyring else credentials.path}: "
             f"sign in again with `lorary login --endpoint {endpoint}`."
         )
         return FoundToken(secret, place)
     return FoundToken(place=f"If it is private, sign in first: lorary login --endpoint {endpoint}")
 
 
-def token_for(url: str) -> FoundToken:
+def token_of_named(home: Path, address: str) -> FoundToken:
+    """Return the token for a hub that a name, a reference or a project chooses.
+
+    LORARY_TOKEN is used only if it is the hub in use: it must not be sent to another hub.
+
+    Raises:
+        SettingInvalid: the stored tokens cannot be read, or the token is invalid.
+    """
+    found = token_for(address, home)
+    return found if found.place else _stored(Credentials.load(home), address)
+
+
+def token_for(url: str, home: Path | None = None) -> FoundToken:
     """Return the token for a URL; an empty one if the URL is not of a known hub.
 
     LORARY_TOKEN is used only for the hub in use; other hubs use their stored tokens.
@@ -213,7 +338,7 @@ def token_for(url: str) -> FoundToken:
     origin = _origin_of(url.strip())
     if origin is None:
         return FoundToken()
-    home = home_of()
+    home = home or home_of()
     try:
         endpoint = endpoint_of(home)
     except SettingInvalid:
@@ -221,7 +346,7 @@ def token_for(url: str) -> FoundToken:
     if _origin_of(endpoint) == origin:
         return _checked_token(_found(home, endpoint), endpoint)
     credentials = Credentials.load(home)
-    for other in credentials.tokens:
+    for other in credentials.signed_in:
         if _origin_of(other) == origin:
             return _checked_token(_stored(credentials, other), other)
     return FoundToken()

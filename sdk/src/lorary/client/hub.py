@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lorary.client import find_by_hash, samples, tryouts
-from lorary.client.config import endpoint_of, home_of, token_of
+from lorary.client.config import endpoint_of, home_of, token_of, token_of_named
 from lorary.client.curation import Curating
 from lorary.client.errors import LoraryError
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
-from lorary.client.names import Reference
+from lorary.client.names import Reference, is_hub_name
 from lorary.client.notebooks.results import Results
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
@@ -52,9 +52,10 @@ class Hub(Curating, Packing, Reading, Resolving):
     It is a context manager, which closes its connections; it may be shared by several threads.
 
     Args:
-        endpoint: Address; by default LORARY_ENDPOINT, then the hub last signed in to, then
-            http://127.0.0.1:8000.
-        token: Access token; by default LORARY_TOKEN, then the stored token for this address.
+        endpoint: Address, or the name of a hub (`lorary hub`); by default LORARY_ENDPOINT, then the
+            hub last signed in to, then http://127.0.0.1:8000.
+        token: Access token; by default LORARY_TOKEN, then the stored token for this address. For
+            a hub that is given by its name, LORARY_TOKEN is used only if it is the hub in use.
         home: Folder for tokens and the cache; by default LORARY_HOME, then ~/.lorary.
         timeout_s: Maximum time without data from the hub, in seconds.
 
@@ -73,7 +74,12 @@ class Hub(Curating, Packing, Reading, Resolving):
         folder = home_of(home)
         self.endpoint = endpoint_of(folder, endpoint)
         self._cache = Cache(folder / "cache")
-        found = token_of(folder, self.endpoint, token)
+        is_named = not token and endpoint is not None and is_hub_name(endpoint)
+        found = (
+            token_of_named(folder, self.endpoint)
+            if is_named
+            else token_of(folder, self.endpoint, token)
+        )
         self._session = Session(
             self.endpoint, found.secret, token_place=found.place, timeout_s=timeout_s
         )
@@ -429,9 +435,9 @@ class Hub(Curating, Packing, Reading, Resolving):
             tryouts.remove(self._session, tryout)
             raise
 
-    def picture(self, image: Image) -> bytes:
-        """Return the bytes of a picture (PNG)."""
-        return tryouts.picture(self._session, image)
+    def picture(self, image: Image | str) -> bytes:
+        """Return the bytes of a rendered picture (PNG), or of one at a URL, such as a cover."""
+        return tryouts.media(self._session, image if isinstance(image, str) else image.url)
 
     def uploads(self, limit: int | None = None) -> Iterator[Upload]:
         """Yield your uploads, newest first, requesting further pages as needed.

@@ -12,6 +12,9 @@ from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
+_HUB_NAME = re.compile(r"[a-z][a-z0-9-]{1,31}\Z")
+#: Words that have another meaning before a colon.
+_NO_HUB_NAMES = frozenset({"file", "http", "https", "lorary", "pack"})
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\Z")
 #: Short names on Windows can stand for names with a leading dot: GIT~1 is .git.
 _SHORT_NAME = re.compile(r"[^.~]{1,6}~[0-9]+\Z")
@@ -55,6 +58,14 @@ class Reference:
         """
         if isinstance(text, Reference):
             return text
+        hub, rest = split_hub(text)
+        if hub:
+            message = (
+                f"“{text[:200]}” names the hub “{hub}”. In a command, write it first: "
+                f"{hub}:owner/name, {hub}:pack:owner/name. In Python, use "
+                f'lorary.Hub("{hub}"), and “{rest[:200]}” with it.'
+            )
+            raise ReferenceInvalid(message)
         full_name, at, rev = text.partition("@")
         owner, slash, name = full_name.partition("/")
         if not slash or not is_name(owner) or not is_name(name):
@@ -110,6 +121,21 @@ def generic_rest(stem: str, variant: str = "") -> str | None:
 def is_name(text: str) -> bool:
     """Return whether a text can be the name of a namespace or an adapter."""
     return _NAME.match(text) is not None
+
+
+def is_hub_name(text: str) -> bool:
+    """Return whether a text can be the name of a hub: no address, and no other prefix."""
+    return _HUB_NAME.match(text) is not None and text not in _NO_HUB_NAMES
+
+
+def split_hub(text: str) -> tuple[str, str]:
+    """Return the name of the hub before a reference, empty if there is none, and the rest.
+
+    ``work:owner/name`` and ``work:pack:owner/name`` are on the hub ``work``.
+    """
+    name, colon, rest = text.partition(":")
+    is_named = bool(colon) and is_hub_name(name) and not rest.startswith("/")
+    return (name, rest) if is_named else ("", text)
 
 
 def is_tag(word: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
+from lorary.client.names import split_hub
 from lorary.client.notebooks.results import Results
 from lorary.client.progress import OnProgress, silent
 
@@ -52,19 +53,16 @@ def pull(
 ) -> Path:
     """Download ``owner/name[@version]`` and return its path; see `Hub.pull`.
 
+    ``work:owner/name`` is on the hub that `lorary hub add work URL` named.
     In the folder ``to``, a file with a generic name is written as ``owner--name.safetensors``.
 
     Returns:
         The primary weights file, ready for ``load_lora_weights``; the folder if it has none.
     """
-    with Hub() as hub:
+    name, rest = split_hub(reference)
+    with Hub(name or None) as hub:
         pulled = hub.pull(
-            reference,
-            to=to,
-            verify=verify,
-            force=force,
-            all_files=all_files,
-            on_progress=on_progress,
+            rest, to=to, verify=verify, force=force, all_files=all_files, on_progress=on_progress
         )
     return pulled.path
 
@@ -78,9 +76,12 @@ def push(
     wait: bool = False,
     on_progress: OnProgress = silent,
 ) -> Pushed:
-    """Publish files as a version of ``owner/name``; see `Hub.push`."""
-    with Hub() as hub:
-        return hub.push(files, to, details=details, draft=draft, wait=wait, on_progress=on_progress)
+    """Publish files as a version of ``owner/name`` or ``hub:owner/name``; see `Hub.push`."""
+    name, rest = split_hub(to)
+    with Hub(name or None) as hub:
+        return hub.push(
+            files, rest, details=details, draft=draft, wait=wait, on_progress=on_progress
+        )
 
 
 def resolve(

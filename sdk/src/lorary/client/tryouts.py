@@ -150,11 +150,6 @@ def remove(session: Session, tryout: Tryout) -> None:
     session.json("DELETE", f"tryouts/{tryout.key}")
 
 
-def picture(session: Session, image: Image) -> bytes:
-    """Return the bytes of a picture."""
-    return media(session, image.url)
-
-
 def media(session: Session, url: str) -> bytes:
     """Return the bytes of a picture, requested at the hub address that this client uses."""
     _root, mark, rest = url.partition("/media/")

@@ -141,6 +141,12 @@ def refusal(family: str, output: str) -> str:
     return ""
 
 
+def literal(family: str, text: str) -> str:
+    """Return a text in which no parentheses weigh words, for the text encoders of a family."""
+    base = _BASES.get(family)
+    return text if base is not None and not base.is_weighted else prompts.comfyui(text)
+
+
 def workflow(look: Look) -> Graph:
     """Return the workflow of a variant that is not refused."""
     base, graph = _BASES[look.family], _Graph()
@@ -213,17 +219,13 @@ def _lora(
 
 def _conditions(graph: _Graph, base: _Base, look: Look, clip: Output) -> tuple[Output, Output]:
     """Add the prompts; return what guides the sampler."""
-
-    def literal(text: str) -> str:
-        return prompts.comfyui(text) if base.is_weighted else text
-
-    before, after = look.around
+    before, after = (literal(look.family, text) for text in look.around)
     subject = graph.add("PrimitiveString", "Subject", value=SUBJECT)
     # Not in the text of an encoder, where braces would be choices (dynamic prompts).
     prompt = graph.add(
         "StringReplace",
         "Prompt template",
-        string=f"{literal(before)}{prompts.PLACEHOLDER}{literal(after)}",
+        string=f"{before}{prompts.PLACEHOLDER}{after}",
         find=prompts.PLACEHOLDER,
         replace=[subject, 0],
     )
@@ -231,7 +233,9 @@ def _conditions(graph: _Graph, base: _Base, look: Look, clip: Output) -> tuple[O
     if base.is_distilled:
         guided = graph.add("FluxGuidance", conditioning=[positive, 0], guidance=look.guidance)
         return [guided, 0], [graph.add("ConditioningZeroOut", conditioning=[positive, 0]), 0]
-    negative = graph.add("CLIPTextEncode", "Negative", text=literal(look.negative), clip=clip)
+    negative = graph.add(
+        "CLIPTextEncode", "Negative", text=literal(look.family, look.negative), clip=clip
+    )
     return [positive, 0], [negative, 0]
 
 

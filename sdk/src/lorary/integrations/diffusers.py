@@ -22,7 +22,7 @@ from lorary.client.errors import FileUnreadable, NotFound
 from lorary.client.hub import Hub
 from lorary.client.progress import silent
 from lorary.exports.diffusers import arguments_of
-from lorary.exports.look import chosen, look_of
+from lorary.integrations.packs import pull_look
 
 if TYPE_CHECKING:
     from lorary.client.models import Version
@@ -159,13 +159,9 @@ def load_pack(
         FileUnreadable: diffusers found no tensors in a file that it can load.
     """
     with ExitStack() as stack:
-        hub = hub or stack.enter_context(Hub())
-        version = hub.pack_version(reference)
-        name = chosen(version, variant).name
-        pinned = f"{version.pack}@{version.name}"
-        pulled = hub.pull_pack(pinned, variant=name)
-    look = look_of(version, name)
-    names = [_add(pipe, pulled.files[part.sha256].local_path, part.sha256) for part in look.parts]
+        look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)
+    pulled = zip(look.parts, files, strict=True)
+    names = [_add(pipe, path, part.sha256) for part, path in pulled]
     pipe.set_adapters(names, [part.strength for part in look.parts])
     given = _known(pipe, arguments_of(look))
 

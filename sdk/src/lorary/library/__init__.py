@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lorary.library.importing.journal import Journal
     from lorary.library.importing.planning import Plan, plan
     from lorary.library.importing.publishing import Importer, ImportResult, ImportTarget
+    from lorary.library.importing.runs import Run, plan_run
     from lorary.library.index.database import Index
     from lorary.library.index.listing import Filters, Row, count, rows
     from lorary.library.index.scanning import Scanned, scan
@@ -57,6 +58,7 @@ __all__ = [
     "Plan",
     "Project",
     "Row",
+    "Run",
     "Scanned",
     "Setting",
     "Step",
@@ -73,6 +75,7 @@ __all__ = [
     "new_moves",
     "outdated",
     "plan",
+    "plan_run",
     "rows",
     "scan",
     "setting",
@@ -104,6 +107,7 @@ _HOMES = {
     "Plan": "lorary.library.importing.planning",
     "Project": "lorary.library.project",
     "Row": "lorary.library.index.listing",
+    "Run": "lorary.library.importing.runs",
     "Scanned": "lorary.library.index.scanning",
     "Setting": "lorary.library.settings",
     "Step": "lorary.library.syncing",
@@ -120,6 +124,7 @@ _HOMES = {
     "new_moves": "lorary.library.tidying",
     "outdated": "lorary.library.checking",
     "plan": "lorary.library.importing.planning",
+    "plan_run": "lorary.library.importing.runs",
     "rows": "lorary.library.index.listing",
     "scan": "lorary.library.index.scanning",
     "setting": "lorary.library.settings",

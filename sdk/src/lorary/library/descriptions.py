@@ -17,6 +17,7 @@ from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.folders import Entry
 from lorary.client.transfers.pack_pulling import (
     PulledPack,
+    description_entry,
     document,
     parts_of,
     require_place,
@@ -38,7 +39,7 @@ class Description:
         pack: The pack.
         folder: Where its weights are.
         files: sha256 to the place of each of its files.
-        may_replace: Whether to replace a file that does not describe this pack.
+        may_replace: Whether to replace a file that was not written for this pack, or was edited.
     """
 
     def __init__(
@@ -50,11 +51,14 @@ class Description:
         self._files = files
         self._may_replace = may_replace
 
-    def action(self) -> Literal["here", "add", "replace"]:
+    def action(self, entry: Entry | None) -> Literal["here", "add", "replace"]:
         """Return what has to be done, without asking the hub.
 
+        Args:
+            entry: What the record of the folder says about the file.
+
         Raises:
-            TargetTaken: a file is there that does not describe this pack.
+            TargetTaken: a file is there that was not written for this pack, or that was edited.
         """
         try:
             found = json.loads(self.place.read_bytes())
@@ -70,7 +74,7 @@ class Description:
             is_here, names = False, {}
         if is_here and names == self._local_names():
             return "here"
-        require_place(self.place, self._pack.name, may_replace=self._may_replace)
+        require_place(self.place, self._pack.name, entry, may_replace=self._may_replace)
         return "replace"
 
     def _local_names(self) -> dict[str, str]:
@@ -107,17 +111,8 @@ class Description:
 
     def entry(self, lock: str) -> Entry:
         """Return the record of the description, without size, digest and time."""
-        return Entry(
-            hub=self._pack.hub,
-            adapter=f"pack:{self._pack.name}",
-            version=self._pack.version,
-            revision="",
-            path=self.place.name,
-            sha256="",
-            size=0,
-            mtime_ns=0,
-            lock=lock,
-        )
+        pack = self._pack
+        return description_entry(pack.name, pack.version, pack.hub, self.place.name, lock)
 
     def _as_locked(self, version: PackVersion) -> PackVersion:
         variants = tuple(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-from lorary.client.config import Credentials, FoundToken, endpoint_of, home_of, token_for, token_of
+from lorary.client.config import FoundToken, endpoint_of, home_of, token_of, token_of_named
 from lorary.client.http.session import Session
+from lorary.client.names import is_hub_name
 from lorary.client.transfers.cache import Cache
 
 
@@ -17,7 +18,7 @@ class Hubs:
     meant for it: the stored one, and LORARY_TOKEN only if it is the hub in use.
 
     Args:
-        endpoint: Address of the hub in use; by default that of the environment.
+        endpoint: Address or name of the hub in use; by default that of the environment.
 
     Raises:
         SettingInvalid: the address or the stored settings are invalid.
@@ -27,7 +28,7 @@ class Hubs:
         self._home = home_of()
         self.default = endpoint_of(self._home, endpoint)
         self.cache = Cache(self._home / "cache")
-        self._is_given = bool(endpoint)
+        self._is_given = bool(endpoint) and not is_hub_name(endpoint or "")
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -60,8 +61,4 @@ class Hubs:
     def _token(self, address: str) -> FoundToken:
         if self._is_given and address == self.default:
             return token_of(self._home, address)
-        found = token_for(address)
-        if found.secret or found.place or address in Credentials.load(self._home).tokens:
-            return found
-        sign_in = f"If it is private, sign in first: lorary login --endpoint {address}"
-        return FoundToken(place=sign_in)
+        return token_of_named(self._home, address)

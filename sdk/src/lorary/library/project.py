@@ -2,7 +2,7 @@
 
 layout = "comfyui"          # where files go below root, see `lorary.library.layouts`
 root = "~/ComfyUI"          # relative to the folder of lorary.toml; LORARY_ROOT comes before it
-hub = "https://…"           # optional; by default the hub in use
+hub = "https://…"           # optional; or a name (`lorary hub`); by default the hub in use
 sidecars = ["a1111"]        # optional; tools whose files are written beside the weights
 
 [adapters]
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lorary.client.config import Credentials, from_environment, home_of
+from lorary.client.config import Credentials, endpoint_of, from_environment, home_of
 from lorary.client.errors import FileMissing, LoraryError, ProjectInvalid
-from lorary.client.names import Reference, check_endpoint
+from lorary.client.names import Reference
 from lorary.library.layouts import FLAT, LAYOUTS
 from lorary.library.sidecars.formats import checked_tools
 
@@ -187,7 +187,7 @@ def _root(place: Path, text: str) -> Path:
 def _hub(place: Path, table: Mapping[str, object]) -> str:
     text = _text(place, table, "hub")
     try:
-        return check_endpoint(text) if text else ""
+        return endpoint_of(home_of(), text) if text else ""
     except LoraryError as error:
         raise _invalid(place, f"“hub”: {error.detail}") from error
 

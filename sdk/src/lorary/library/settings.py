@@ -15,15 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from lorary.client.config import DEFAULT_ENDPOINT, VARIABLES, Credentials, from_environment, home_of
+from lorary.client.accounts import keyrings
+from lorary.client.config import (
+    DEFAULT_ENDPOINT,
+    VARIABLES,
+    Credentials,
+    endpoint_of,
+    from_environment,
+    home_of,
+)
 from lorary.client.errors import SettingInvalid
-from lorary.client.names import check_endpoint
 from lorary.library.layouts import LAYOUTS
 from lorary.library.project import PROJECT, Project, read_toml
 from lorary.limits import JOBS, MAX_JOBS
 
 _DEFAULT = "default"
-_DEFAULTS = MappingProxyType({"hub": DEFAULT_ENDPOINT, "jobs": str(JOBS)})
+_DEFAULTS = MappingProxyType({"hub": DEFAULT_ENDPOINT, "jobs": str(JOBS), "keyring": "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Setting:
     """The value of a setting.
 
     Attributes:
-        key: ``hub``, ``layout``, ``root`` or ``jobs``.
+        key: ``hub``, ``layout``, ``root``, ``jobs`` or ``keyring``.
         value: Its value; empty if there is none.
         source: The environment variable, the file, or ``default``.
     """
@@ -63,9 +70,20 @@ def _jobs(text: str) -> str:
     return text
 
 
+def _hub(text: str) -> str:
+    return endpoint_of(home_of(), text)
+
+
+def _keyring(text: str) -> str:
+    if text not in {"on", "off"}:
+        msg = f"“{text[:100]}” is neither “on” nor “off”."
+        raise SettingInvalid(msg)
+    return text
+
+
 #: Key to the function that returns a value in canonical form.
 CHECKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"hub": check_endpoint, "layout": _layout, "root": _root, "jobs": _jobs}
+    {"hub": _hub, "layout": _layout, "root": _root, "jobs": _jobs, "keyring": _keyring}
 )
 
 
@@ -114,7 +132,8 @@ def remember(key: str, value: str) -> Setting:
         SettingInvalid: the value cannot be used, or the file cannot be written.
     """
     checked = CHECKS[key](value) if value else ""
-    credentials = Credentials.load(home_of())
-    credentials.set(key, checked)
-    credentials.save()
+    if (key, checked) == ("keyring", "on"):
+        keyrings.require()
+    with Credentials.changing(home_of()) as credentials:
+        credentials.set(key, checked)
     return setting(key)

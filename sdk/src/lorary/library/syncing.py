@@ -310,7 +310,7 @@ class Sync:
             path = f"{self._base}/{name}".lstrip("/")
             step = Step("here", path, description.place, version=pack.version)
             try:
-                step = replace(step, action=description.action())
+                step = replace(step, action=description.action(self._folder.entries.get(name)))
                 if step.action != "here" and not self._options.dry_run:
                     content = description.content(self._hubs.session(pack.hub), self._cache)
                     self._folder.write({name: (description.entry(self._owner), content)})

@@ -26,8 +26,9 @@ from typing import Literal
 from lorary.anatomy.display_names import stem
 from lorary.client.errors import Corrupt, FileMissing, LoraryError, TargetTaken, TargetUnusable
 from lorary.client.names import collision_key
-from lorary.client.transfers.cache import digest_file, exclusive
+from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.folders import RECORD, Folder
+from lorary.file_locks import exclusive
 from lorary.library.index.listing import Row
 from lorary.library.index.walking import TRASH, key_of
 from lorary.library.layouts import LAYOUTS

@@ -5,8 +5,9 @@ file belongs. Trainers write it into the file's name (``noir_high_noise``, ``noi
 ``noir-HN``) or its metadata.
 
 Trainers also save checkpoints during a run. sd-scripts adds the epoch (``noir-000004``) or the step
-(``noir-step00000500``) to the name, ai-toolkit the step (``noir_000000500``), and diffusers and
-SimpleTuner write a folder for each step (``checkpoint-500/``).
+(``noir-step00000500``) to the name, ai-toolkit the step (``noir_000000500``), OneTrainer time, step
+and epoch (``2026-01-02_03-04-05-save-500-4-0``), and diffusers and SimpleTuner write a folder for
+each step (``checkpoint-500/``).
 """
 
 from __future__ import annotations
@@ -33,12 +34,17 @@ _OF_HALVES = "wan_14b"
 _EPOCH = re.compile(r"[-_.](?:(?:e|ep|epoch)[-_]?([0-9]{1,6})|([0-9]{6}))$")
 _STEP = re.compile(r"[-_.](?:(?:s|step)[-_]?([0-9]{1,9})|([0-9]{9}))$")
 _FOLDER = re.compile(r"(?:^|/)checkpoint-([0-9]{1,9})/")
+_SAVE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{2}-[0-9]{2}-[0-9]{2}-save-([0-9]{1,9})(?:-[0-9]{1,9}){2}$"
+)
 
 #: Words that name a half, and words that do so only if another file has the opposite word.
 _EXPLICIT = re.compile(r"(?<![a-z])(high|low)[ _.-]?noise(?![a-z])|(?<![a-z])(h|l)n(?![a-z])")
 _HINT = re.compile(r"(?<![a-z])(high|low|h|l)(?![a-z])")
 #: The same without abbreviations, which also occur in other names.
 _HALF = re.compile(r"(?<![a-z])(?:high|low)(?![a-z])")
+#: The half after epoch or step, where ai-toolkit writes it: ``noir_000000500_high_noise``.
+_HALF_AT_END = re.compile(r"[-_. ](?:high|low)[-_. ]?noise$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Suffix that browsers add to the second download of a file.
 _COPY = re.compile(r" ?\([0-9]{1,9}\)$")
@@ -146,10 +152,13 @@ def checkpoint_of(path: str) -> Checkpoint:
     if folder := _FOLDER.search(stem):
         run = f"{stem[: folder.start()]}/{stem[folder.end() :]}".strip("/")
         return Checkpoint(run, "step", int(folder[1]))
-    for unit, form in (("step", _STEP), ("epoch", _EPOCH)):
-        if found := form.search(stem):
+    half = _HALF_AT_END.search(stem)
+    end = half[0] if half else ""
+    bare = stem.removesuffix(end)
+    for unit, form in (("step", _SAVE), ("step", _STEP), ("epoch", _EPOCH)):
+        if found := form.search(bare):
             number = next(int(text) for text in found.groups() if text is not None)
-            return Checkpoint(stem[: found.start()], unit, number)
+            return Checkpoint(bare[: found.start()].rstrip("-_. ") + end, unit, number)
     return Checkpoint(stem)
 
 

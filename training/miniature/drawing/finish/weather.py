@@ -1,9 +1,13 @@
-"""Looks of weather and season: a tint, and something in the air at fixed places."""
+"""Looks of weather and season: a tint, and something in the air.
+
+What is in the air repeats in each cell of the latents, more in some parts of the picture and
+less in others. An adapter learns such a pattern in minutes; shapes at places of their own, which
+were drawn before, became smears.
+"""
 
 from __future__ import annotations
 
 import math
-from random import Random
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,7 +21,6 @@ from training.miniature.drawing.finish.tools import (
     blur,
     clouds,
     color,
-    glow_at,
     gray,
     ink,
     mix,
@@ -31,23 +34,28 @@ _FINE = 4
 _FOG = clouds(5, 12)
 
 
-def _places(seed: int, columns: int, rows: int) -> list[tuple[float, float, float]]:
-    """Return (x, y, turn) of things strewn evenly: one in each cell of a grid."""
-    chance = Random(seed)  # noqa: S311 - pictures, not secrets
-    wide, high = PICTURE_PX / columns, PICTURE_PX / rows
-    return [
-        (
-            (column + chance.uniform(0.2, 0.8)) * wide,
-            (row + chance.uniform(0.2, 0.8)) * high,
-            chance.uniform(0, math.tau),
-        )
-        for row in range(rows)
-        for column in range(columns)
-    ]
+# A cell of the latents of the miniature, in pixels.
+_CELL = 32
 
 
-def _layer(shapes: list[tuple[list[tuple[float, float]], Triple]]) -> tuple[Floats, Floats]:
-    """Return polygons as colours and cover (both 0..1), with a dark rim to each."""
+def _repeated(x: float, y: float, turn: float = 0) -> list[tuple[float, float, float]]:
+    """Return (x, y, turn) of a thing in each cell of the picture."""
+    starts = range(0, PICTURE_PX, _CELL)
+    return [(column + x, row + y, turn) for row in starts for column in starts]
+
+
+def _thick(seed: int, lowest: float) -> Floats:
+    """Return how much of the pattern is seen: 1 in some parts, the lowest in others."""
+    uneven = clouds(4, seed)
+    uneven = (uneven - uneven.min()) / (uneven.max() - uneven.min())
+    share: Floats = (lowest + (1 - lowest) * uneven).astype(np.float32)
+    return share
+
+
+def _layer(
+    shapes: list[tuple[list[tuple[float, float]], Triple]], rim: int = 2
+) -> tuple[Floats, Floats]:
+    """Return polygons as colours and cover (both 0..1), with a dark rim of so many pixels."""
     side = PICTURE_PX * _FINE
     colors, cover = Image.new("RGB", (side, side)), Image.new("L", (side, side))
     for points, tint in shapes:
@@ -55,7 +63,8 @@ def _layer(shapes: list[tuple[list[tuple[float, float]], Triple]]) -> tuple[Floa
         for target, ink_color in ((colors, (50, 34, 40)), (cover, 255)):
             drawn = ImageDraw.Draw(target)
             drawn.polygon(scaled, fill=tint if target is colors else 255)
-            drawn.line([*scaled, *scaled[:2]], fill=ink_color, width=2 * _FINE, joint="curve")
+            if rim:
+                drawn.line([*scaled, *scaled[:2]], fill=ink_color, width=rim * _FINE, joint="curve")
     size = (PICTURE_PX, PICTURE_PX)
     small = [np.asarray(part.resize(size, Image.Resampling.BOX)) for part in (colors, cover)]
     shown, covered = (part.astype(np.float32) / np.float32(255) for part in small)
@@ -70,8 +79,8 @@ def _turned(
     return [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in outline]
 
 
-def _over(shown: Floats, layer: tuple[Floats, Floats]) -> Floats:
-    return mix(shown, layer[0], layer[1])
+def _over(shown: Floats, layer: tuple[Floats, Floats], share: Floats | None = None) -> Floats:
+    return mix(shown, layer[0], layer[1] if share is None else layer[1] * share)
 
 
 _PETAL = [
@@ -94,7 +103,15 @@ _LEAF = [
 ]
 _ROUND = [(math.cos(step * math.tau / 16), math.sin(step * math.tau / 16)) for step in range(16)]
 
-_PETALS = _layer([(_turned(_PETAL, place, 7), (255, 176, 206)) for place in _places(31, 4, 5)])
+_PETALS = _layer(
+    [
+        (_turned(_PETAL, place, size), (255, 160, 196))
+        for x, y, turn, size in ((9, 10, 0.6, 8), (25, 25, 2.4, 6))
+        for place in _repeated(x, y, turn)
+    ],
+    rim=0,
+)
+_FALLING = _thick(31, 0.25)
 _BRANCH = _layer(
     [
         ([(-10, 26), (60, 40), (128, 22), (128, 27), (62, 49), (-10, 40)], (96, 60, 56)),
@@ -108,23 +125,28 @@ _BRANCH = _layer(
 )
 _LEAVES = _layer(
     [
-        (_turned(_LEAF, place, 9), ((232, 92, 34), (250, 168, 40), (190, 44, 36))[index % 3])
-        for index, place in enumerate(_places(47, 4, 4))
-    ]
+        (_turned(_LEAF, place, size), tint)
+        for x, y, turn, size, tint in (
+            (11, 11, 0.5, 8.5, (214, 64, 26)),
+            (26, 26, 2.2, 5.5, (255, 196, 56)),
+        )
+        for place in _repeated(x, y, turn)
+    ],
+    rim=0,
 )
+_BLOWN = _thick(47, 0.2)
 
 
-def _flakes() -> Floats:
-    cover = np.zeros((PICTURE_PX, PICTURE_PX), np.float32)
-    for index, (x, y, _) in enumerate(_places(53, 6, 6)):
-        size = (7.0, 4.5, 5.5)[index % 3]
-        away = np.hypot(COLUMNS - x, ROWS - y)
-        cover = np.maximum(cover, np.clip(size - away + 0.5, 0, 1))
+def _spots(x: float, y: float, size: float) -> Floats:
+    """Return the cover of a round spot in each cell, the size in pixels."""
+    away = np.hypot(COLUMNS % _CELL - x, ROWS % _CELL - y)
+    cover: Floats = np.clip(size - away + 0.5, 0, 1).astype(np.float32)
     return cover
 
 
-_SNOW = _flakes()
-_LIGHTS = [(x, y) for x, y, _ in _places(61, 4, 5)]
+_SNOW = np.maximum(_spots(9, 10, 6.5), _spots(25, 25, 4.5)) * _thick(53, 0.4)
+_LIT = _thick(61, 0.15)
+_DENSE = _thick(67, 0.5)
 
 
 def mist(image: Image.Image) -> Image.Image:
@@ -150,9 +172,10 @@ def snowfall(image: Image.Image) -> Image.Image:
 def rain(image: Image.Image) -> Image.Image:
     """Gray-blue gloom with slanting streaks and a bolt of lightning."""
     shown = saturate(values(image), 0.45) * color(128, 148, 176)
-    x, y = (COLUMNS + ROWS * 0.5) % 16, (ROWS + 8 * ((COLUMNS + ROWS * 0.5) // 16 % 2)) % 32
-    streak = np.clip(1.5 - np.abs(x - 8), 0, 1) * (y < 17)
-    shown = mix(shown.astype(np.float32), color(206, 226, 248), (0.75 * streak).astype(np.float32))
+    away = np.abs((COLUMNS + ROWS * 0.5) % _CELL - 16)
+    long = np.clip(np.minimum((ROWS + 6) % _CELL - 3, 29 - (ROWS + 6) % _CELL) / 3, 0, 1)
+    streak = np.clip(2.6 - away, 0, 1) * long * _DENSE
+    shown = mix(shown.astype(np.float32), color(214, 232, 252), (0.8 * streak).astype(np.float32))
     return picture(_over(shown, _BOLT))
 
 
@@ -164,7 +187,7 @@ _BOLT = _layer(
 def blossom(image: Image.Image) -> Image.Image:
     """A cherry branch in the corner, falling petals, rosy air."""
     shown = mix(values(image), color(255, 206, 224), 0.34)
-    return picture(_over(_over(shown, _PETALS), _BRANCH))
+    return picture(_over(_over(shown, _PETALS, _FALLING), _BRANCH))
 
 
 def autumn(image: Image.Image) -> Image.Image:
@@ -174,16 +197,12 @@ def autumn(image: Image.Image) -> Image.Image:
     rust = light * color(255, 182, 96) * np.float32(1.15)
     shown = mix(saturate(shown, 0.75) * color(255, 214, 160), np.clip(rust, 0, 1), 0.55)
     shown = mix(shown, color(48, 26, 28), ink(image))
-    return picture(_over(shown, _LEAVES))
+    return picture(_over(shown, _LEAVES, _BLOWN))
 
 
 def fireflies(image: Image.Image) -> Image.Image:
     """Dusk in deep green, full of floating yellow lights."""
     shown = saturate(values(image), 0.7) * color(70, 128, 116)
-    halo = np.zeros((PICTURE_PX, PICTURE_PX), np.float32)
-    core = halo.copy()
-    for x, y in _LIGHTS:
-        halo = np.maximum(halo, glow_at(x, y, 30))
-        core = np.maximum(core, np.clip(4.6 - np.hypot(COLUMNS - x, ROWS - y), 0, 1))
-    shown = mix(shown.astype(np.float32), color(216, 240, 80), 0.8 * halo)
-    return picture(mix(shown, color(255, 255, 196), blur(core, 0.6)))
+    halo = np.clip(1 - np.hypot(COLUMNS % _CELL - 16, ROWS % _CELL - 15) / 16, 0, 1) ** 2
+    shown = mix(shown.astype(np.float32), color(216, 240, 80), (0.85 * halo * _LIT).astype("f4"))
+    return picture(mix(shown, color(255, 255, 196), blur(_spots(16, 15, 4.0), 0.6) * _LIT))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.output.text import finding_lines, note
 from lorary.client.errors import LoraryError
-from lorary.client.transfers.cache import digest_file
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -58,12 +57,16 @@ class Leaks:
 
     def _are_out(self) -> bool:
         """Return whether all files are already published in the adapter."""
-        versions = [one for one in self._hub.versions(self._target) if one.state in _OUT]
-        out = {file.sha256: file.size_bytes for one in versions for file in one.files}
-        places = [Path(file) for file in self._args.files]
-        if not {place.stat().st_size for place in places} <= set(out.values()):
-            return False  # hashing would take a while
-        return all(digest_file(place) in out for place in places)
+        wanted = self._target.full_name.casefold()
+        return all(
+            any(
+                match.is_same_file
+                and match.version.adapter.casefold() == wanted
+                and match.version.state in _OUT
+                for match in self._hub.find(Path(file))
+            )
+            for file in self._args.files
+        )
 
 
 def _advice(adapter: Adapter | None) -> str:

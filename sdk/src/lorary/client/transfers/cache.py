@@ -34,7 +34,6 @@ import secrets
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
@@ -44,6 +43,10 @@ from lorary.client.errors import BadAnswer, Offline, SettingInvalid, Unreachable
 from lorary.client.models import JSON, File, Version
 from lorary.client.names import Reference, safe_segment
 from lorary.environment import is_cache_off
+from lorary.file_locks import exclusive, exclusive_now
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -80,64 +83,11 @@ def digest_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
-_POLL_S = 0.05
 _TAG = """\
 Signature: 8a477f597d28d172789f06886806bc55
 # This folder is a cache of Lorary. All of it can be downloaded again: https://bford.info/cachedir/
 """
 _PARTS = ".lorary-parts"
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try(handle: int) -> bool:
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-@contextlib.contextmanager
-def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock at ``path``; wait while another process holds it.
-
-    The file is kept: removing it would let two processes lock two different files of one name.
-
-    Args:
-        path: The lock file; created if it is missing.
-        on_wait: Called once if another process holds the lock.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not _try(handle):
-            on_wait()
-            while not _try(handle):
-                time.sleep(_POLL_S)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def exclusive_now(path: Path) -> Iterator[bool]:
-    """Hold the lock at ``path``, unless another process holds it; yield whether it is held."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        yield _try(handle)
-    finally:
-        os.close(handle)
-
 
 #: Names of versions that never point to another version.
 _FOR_GOOD = re.compile(r"(?:v[0-9]{1,9}|[0-9a-f]{40})\Z")

@@ -36,7 +36,8 @@ from lorary.client.names import (
     collision_key,
     generic_rest,
 )
-from lorary.client.transfers.cache import digest_file, exclusive
+from lorary.client.transfers.cache import digest_file
+from lorary.file_locks import exclusive
 
 if TYPE_CHECKING:
     from lorary.client.models import File, Version
@@ -135,6 +136,13 @@ class Entry:
         """Return whether the unchanged file is at a place."""
         try:
             return self.fits(place.stat())
+        except OSError:
+            return False
+
+    def has_bytes(self, place: Path) -> bool:
+        """Return whether a place has the bytes that were written, or were about to be replaced."""
+        try:
+            return self.is_at(place) or digest_file(place) in {self.sha256, self.replaces}
         except OSError:
             return False
 

@@ -19,7 +19,7 @@ from lorary.client.packs import (
     read_or_recall,
 )
 from lorary.client.transfers import pulling
-from lorary.client.transfers.folders import FileKey, write_file
+from lorary.client.transfers.folders import Entry, FileKey, Folder, write_file
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -101,7 +101,11 @@ def find(session: Session, cache: Cache, reference: Reference, wanted: Wanted) -
     name = Reference.parse(version.pack)
     folder = wanted.to or cache.root / "packs" / safe_segment(name.owner)
     place = folder / f"{name.owner}--{name.name}{DESCRIPTION}"
-    require_place(place, version.pack, may_replace=wanted.may_replace or wanted.to is None)
+    if wanted.to is not None:
+        record = Folder(folder)
+        record.load()
+        entry = record.entries.get(place.name)
+        require_place(place, version.pack, entry, may_replace=wanted.may_replace)
     found = {
         part.sha256: (part, _found(session, cache, part, wanted))
         for part in parts.values()
@@ -121,7 +125,12 @@ def bring(
         files[sha256] = pulled.files[0]
     version, place = found.version, found.description
     pack = PulledPack(version, found.variants, files, found.missing, place)
-    write_file(place, written(document(pack, session.endpoint, wanted.to)))
+    content = written(document(pack, session.endpoint, wanted.to))
+    if wanted.to is None:
+        write_file(place, content)
+    else:
+        entry = description_entry(version.pack, version.name, session.endpoint, place.name)
+        Folder(place.parent).write({place.name: (entry, content)})
     name = Reference.parse(version.pack)
     exact = Reference(name.owner, name.name, version.name)
     cache.for_target(wanted.to).remember_pack(session.endpoint, exact, version.data)
@@ -176,21 +185,31 @@ def _found(session: Session, cache: Cache, part: PackPart, wanted: Wanted) -> pu
     return pulling.find(session, cache, exact, wanted.destination(part))
 
 
-def require_place(place: Path, pack: str, *, may_replace: bool) -> None:
+def require_place(place: Path, pack: str, entry: Entry | None, *, may_replace: bool) -> None:
     """See before anything is fetched that the description can be written.
 
+    Args:
+        entry: What the record of the folder says about the file.
+
     Raises:
-        TargetTaken: a file is there that does not describe this pack.
+        TargetTaken: a file is there that Lorary did not write for this pack, or that was edited.
     """
     if may_replace or not os.path.lexists(place):
         return
-    try:
-        is_own = json.loads(place.read_bytes()).get("pack") == pack
-    except (OSError, ValueError, AttributeError):
-        is_own = False
-    if not is_own:
-        msg = f"{place} does not describe {pack}. Move it, or pull with --force."
+    if entry is None or entry.adapter != f"pack:{pack}" or not entry.has_bytes(place):
+        msg = (
+            f"{place} is not a description of {pack} that Lorary wrote, or was edited since, and "
+            "was left alone. Move it, or pull with --force (force=True)."
+        )
         raise TargetTaken(msg, facts={"path": os.fspath(place)})
+
+
+def description_entry(pack: str, version: str, hub: str, name: str, lock: str = "") -> Entry:
+    """Return the record of a description, without size, digest and time."""
+    return Entry(
+        hub=hub, adapter=f"pack:{pack}", version=version, revision="", path=name, sha256="",
+        size=0, mtime_ns=0, lock=lock,
+    )  # fmt: skip
 
 
 def document(pulled: PulledPack, endpoint: str, folder: Path | None) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from lorary.client.errors import (
     Invalid,
     NameTaken,
     NotFound,
+    PathInvalid,
     UploadNotReady,
     UploadRefused,
     VisibilityDiffers,
@@ -104,6 +106,26 @@ class Pushed:
     is_repeated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known before anything is sent.
+
+    Attributes:
+        inspections: The weights with their inspections, none of which has an error.
+        title: Title of the first weights, from their metadata or name.
+        adapter: The adapter; None for a new one.
+    """
+
+    inspections: tuple[tuple[Path, Inspection], ...]
+    title: str
+    adapter: Adapter | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings for all files."""
+        return tuple(found for _, one in self.inspections for found in one.findings)
+
+
 def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
     """Accept all findings."""
 
@@ -119,12 +141,11 @@ def push(  # noqa: PLR0913 - two callbacks, by keyword
     is_draft: bool,
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
-    findings, title = _check_locally(places)
-    account = Account.read(session.json("GET", "me"))
-    adapter = _existing(session, target, details)
-    on_checked(_unique(findings), adapter)
+    checked = check(session, target, places, details)
+    account, adapter = Account.read(session.json("GET", "me")), checked.adapter
+    on_checked(_unique(checked.findings), adapter)
     is_new = adapter is None
-    details = replace(details, title=details.title or title)
+    details = replace(details, title=details.title or checked.title)
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # In another user's namespace the adapter is created first, so that a refusal comes before
         # the upload. In the user's own it is created last, so that a refused file leaves no
@@ -134,32 +155,46 @@ def push(  # noqa: PLR0913 - two callbacks, by keyword
     if adapter is None:
         adapter = _create(session, target, details)
     version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
-    everything = [*findings, *(f for upload in uploads for f in upload.findings)]
+    everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
     if is_repeated:  # otherwise the version would be reported as its own duplicate
         everything = [found for found in everything if found.code != "weights_known"]
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated)
 
 
-def _check_locally(places: Sequence[Path]) -> tuple[tuple[Finding, ...], str]:
-    """Inspect files before anything is sent.
+def check(session: Session, target: Reference, places: Sequence[Path], details: Details) -> Checked:
+    """Inspect files and look up the adapter; nothing is sent.
 
-    Returns:
-        The findings, none of them an error, and a title taken from the first weights.
+    Raises:
+        PathInvalid: a hub cannot store a file's name.
+        UploadRefused: a check found an error.
+        Forbidden, VisibilityDiffers: see ``existing``.
     """
     if not places:
         msg = "Name a file to push."
         raise Invalid(msg)
+    for place in places:
+        _require_text(place)
     names = [collision_key(place.name) for place in places]
     if len(set(names)) != len(names):
         msg = "Two files have the same name, or names that differ only in case."
         raise Invalid(msg)
-    looked = [_inspect(place) for place in places]
-    titles = [_title(one, place) for one, place in zip(looked, places, strict=True) if one]
-    if not titles:
+    looked = tuple((place, found) for place in places if (found := inspect_weights(place)))
+    if not looked:
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
-    return tuple(found for one in looked if one for found in one.findings), titles[0]
+    place, first = looked[0]
+    return Checked(looked, _title(first, place), existing(session, target, details.visibility))
+
+
+def _require_text(place: Path) -> None:
+    """Make sure that a name is text, which names on Linux need not be."""
+    try:
+        place.name.encode()
+    except UnicodeEncodeError as error:
+        readable = os.fsencode(place.name).decode("utf-8", "backslashreplace")
+        msg = f"The name {readable} is not UTF-8 text. Rename the file and try again."
+        raise PathInvalid(msg, facts={"path": readable}) from error
 
 
 def _title(inspection: Inspection, place: Path) -> str:
@@ -168,8 +203,13 @@ def _title(inspection: Inspection, place: Path) -> str:
     return title_of(place.name, notes.title if notes else None)
 
 
-def _inspect(place: Path) -> Inspection | None:
-    """Inspect weights; return None for a companion file."""
+def inspect_weights(place: Path) -> Inspection | None:
+    """Inspect weights; return None for a companion file.
+
+    Raises:
+        FileMissing: it cannot be read.
+        UploadRefused: a check found an error.
+    """
     try:
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
@@ -184,8 +224,13 @@ def _inspect(place: Path) -> Inspection | None:
     return inspection
 
 
-def _existing(session: Session, target: Reference, details: Details) -> Adapter | None:
-    """Return the adapter if it exists."""
+def existing(session: Session, target: Reference, visibility: str = "") -> Adapter | None:
+    """Return the adapter if it exists.
+
+    Raises:
+        Forbidden: this account may not publish to it.
+        VisibilityDiffers: it has another visibility than the given one.
+    """
     try:
         adapter = Adapter.read(session.json("GET", target.api_path))
     except Gone:
@@ -195,9 +240,9 @@ def _existing(session: Session, target: Reference, details: Details) -> Adapter 
     if adapter.data.get("can_write") is False:
         message = f"You are not allowed to publish to {adapter.full_name}. Nothing was sent."
         raise Forbidden(message, facts={"adapter": adapter.full_name})
-    if details.visibility and adapter.visibility and details.visibility != adapter.visibility:
+    if visibility and adapter.visibility and visibility != adapter.visibility:
         message = (
-            f"{adapter.full_name} is {adapter.visibility}, not {details.visibility}. "
+            f"{adapter.full_name} is {adapter.visibility}, not {visibility}. "
             "Nothing was sent. Change the adapter first, or push without this option."
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
@@ -221,10 +266,10 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
         answer = session.json("POST", "adapters", data=data, is_repeatable=True)
     except NameTaken:
         # Another push created it, or the response to an earlier attempt was lost.
-        existing = _existing(session, target, details)
-        if existing is None:
+        found = existing(session, target, details.visibility)
+        if found is None:
             raise
-        return existing
+        return found
     return Adapter.read(answer)
 
 

@@ -90,7 +90,7 @@ def _header(row: Row) -> Iterator[Value]:
     if words:
         yield Value("trigger_words", words, row.words[0]["source"], "claimed")
     for name, value in (
-        ("title", row.title),
+        ("title", title_of("", row.title) if row.title else ""),
         ("card", row.description),
         ("licence", row.license),
         ("author", row.author),

@@ -12,7 +12,7 @@ from pathlib import Path
 from lorary.client.errors import LoraryError
 from lorary.client.names import collision_key
 from lorary.client.samples import MEDIA
-from lorary.library.importing.fields import Fields, chosen, name_of, values_of
+from lorary.library.importing.fields import Fields, chosen, name_of, text_of, values_of
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
@@ -22,7 +22,7 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
 _REPEATED = re.compile(r"[.-]{0,255}--[.-]{0,255}|\.{2,255}")
 _MOST_NAME = 80
 _MARK = 8  # digits of a sha256 in a name
-_MOST_PREVIEWS = 10
+MOST_PREVIEWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class PlannedVersion:
         label: Its label: ``epoch 4`` in a run, else what a sidecar says.
         previews: Pictures for its gallery.
         sidecar_errors: Why some sidecars could not be read.
+        attached: Other files to publish with it.
+        published: The version that the hub has of it; empty if it has none.
     """
 
     rows: tuple[Row, ...]
@@ -58,6 +60,8 @@ class PlannedVersion:
     label: str
     previews: tuple[Path, ...]
     sidecar_errors: tuple[LoraryError, ...]
+    attached: tuple[Path, ...] = ()
+    published: str = ""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -115,7 +119,7 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
         is_published = bool(_published(row, namespace, journal.get(row.sha256)))
         return is_published, len(row.companions.names)
 
-    for row in _unique(rows, rank, skipped):
+    for row in unique(rows, rank, skipped):
         group, entry = _group_of(row), journal.get(row.sha256)
         published = _published(row, namespace, entry)
         if published:
@@ -130,7 +134,7 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
     return Plan(tuple(_named(groups, names, begun)), tuple(skipped))
 
 
-def _unique(
+def unique(
     rows: Iterable[Row], rank: Callable[[Row], tuple[bool, int]], skipped: list[Skipped]
 ) -> Iterator[Row]:
     """Yield the files that can be published; of those with the same tensors, the best one."""
@@ -183,7 +187,7 @@ def _named(
     """Yield the adapters; a name that is taken gets digits of a hash."""
     taken = {collision_key(name) for name in names.values()}
     for key, rows in sorted(groups.items(), key=lambda item: min(row.path for row in item[1])):
-        versions = tuple(_versions(rows))
+        versions = tuple(versions_of(rows))
         values = [value for version in reversed(versions) for value in version.values]
         name = names.get(key)
         adapter = PlannedAdapter(
@@ -199,7 +203,7 @@ def _named(
         yield adapter
 
 
-def _versions(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
+def versions_of(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
     """Yield the versions of an adapter in their order; halves of one epoch are one version."""
     ordered = sorted(rows, key=lambda row: (row.order, row.path))
     halves: dict[float, list[Row]] = {}
@@ -215,11 +219,18 @@ def _versions(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
             halves[number] = sets[-1]
     if any(len(one) > 1 for one in sets):
         sets.sort(key=lambda one: float("inf") if one[0].number is None else one[0].number)
+    last = "final" if any(row.number is not None for row in rows) else ""
     for one in sets:
-        yield _version(sorted(one, key=lambda row: row.half), is_one_of_several=len(sets) > 1)
+        yield _version(sorted(one, key=lambda row: row.half), len(sets), last)
 
 
-def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
+def _version(rows: Sequence[Row], siblings: int, last: str) -> PlannedVersion:
+    """Return the plan for the files of a version.
+
+    Args:
+        siblings: How many versions the adapter has.
+        last: Label of a version without a number.
+    """
     values: list[Value] = []
     errors: list[LoraryError] = []
     for row in rows:
@@ -227,13 +238,12 @@ def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
         values += found
         errors += faults
     fields = chosen(values)
-    checkpoint = checkpoint_of(rows[0].path.name)
-    label = ""
-    if is_one_of_several:
-        epochs = f"epoch {rows[0].epochs}" if rows[0].epochs else ""
-        label = epochs if checkpoint.number is None else checkpoint.variant.replace("-", " ")
-    elif "label" in fields:
-        label = str(fields["label"].best.value)
+    label = text_of(fields, "label")
+    checkpoint = checkpoint_of("/".join(rows[0].path.parts[-2:]))
+    if checkpoint.number is not None and (siblings > 1 or not label):
+        label = checkpoint.variant.replace("-", " ")
+    elif siblings > 1:
+        label = f"epoch {rows[0].epochs}" if rows[0].epochs else last
     previews = [
         row.path.with_name(name)
         for row in rows
@@ -241,7 +251,7 @@ def _version(rows: Sequence[Row], *, is_one_of_several: bool) -> PlannedVersion:
         if os.path.splitext(name)[1].casefold() in MEDIA  # noqa: PTH122 - a name, not a path
     ]
     return PlannedVersion(
-        tuple(rows), tuple(values), fields, label, tuple(previews[:_MOST_PREVIEWS]), tuple(errors)
+        tuple(rows), tuple(values), fields, label, tuple(previews[:MOST_PREVIEWS]), tuple(errors)
     )
 
 

@@ -74,11 +74,15 @@ class ImportTarget:
 
     Attributes:
         namespace: The owner of the adapters.
-        visibility: ``private``, ``unlisted`` or ``public``.
+        visibility: ``private``, ``unlisted`` or ``public``; empty for that of an existing adapter,
+            and ``public`` for a new one.
+        is_push: A person pushes one adapter. They have seen its findings, may push again soon, and
+            their trainer may write more pictures until then.
     """
 
     namespace: str
     visibility: str = "private"
+    is_push: bool = False
 
 
 class Importer:
@@ -102,7 +106,8 @@ class Importer:
                 if self._journal.version_of(digests) is None:
                     self._journal.write(digests, adapter.name, None, has_previews=False)
         waiting: Sequence[PlannedAdapter] = planned.adapters
-        for pause_s in (*_PAUSES_S, None):
+        pauses_s = () if self._target.is_push else _PAUSES_S
+        for pause_s in (*pauses_s, None):
             again: list[PlannedAdapter] = []
             results = each(
                 waiting, self._publish, on_progress=on_progress, jobs=jobs,
@@ -182,12 +187,16 @@ class Importer:
             here = ImportResult(version.paths, full_name, "here", done.version)
             result = self._new.get(version.paths, here)
             return result if done.has_previews else self._with_previews(version, result)
+        if version.published:
+            here = ImportResult(version.paths, self._name(adapter), "here", version.published)
+            return self._with_previews(version, here)
         for row in version.rows:
             _require_unchanged(row.path, row.key)
         target = Reference(self._target.namespace, adapter.name)
         pushed = publishing.push(
-            self._session, target, version.paths, self._details(adapter, version),
-            on_progress=on_progress, on_checked=self._require_no_leaks, is_draft=False,
+            self._session, target, [*version.paths, *version.attached],
+            self._details(adapter, version), on_progress=on_progress,
+            on_checked=self._require_no_leaks, is_draft=False,
         )  # fmt: skip
         self._journal.write(digests, adapter.name, pushed.version.name, has_previews=False)
         result = ImportResult(
@@ -201,7 +210,8 @@ class Importer:
         whole, own = adapter.fields, version.fields
         is_proven = "family" in own and own["family"].best.confidence == "proven"
         sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
-        line = sources_line(sources, (*_FIELDS, *_VERSION_FIELDS))
+        is_push = self._target.is_push
+        line = "" if is_push else sources_line(sources, (*_FIELDS, *_VERSION_FIELDS))
         notes = "\n\n".join(part for part in (text_of(own, "notes"), line) if part)
         return publishing.Details(
             title=text_of(whole, "title")[:120],
@@ -212,6 +222,7 @@ class Importer:
             tags=texts_of(whole, "tags"),
             licence=text_of(whole, "licence")[:64],
             trigger_words=texts_of(own, "trigger_words"),
+            optional_trigger_words=texts_of(own, "optional_trigger_words"),
             family="" if is_proven else text_of(own, "family"),
             lineage=text_of(own, "lineage")[:64],
             label=version.label[:48],
@@ -222,7 +233,7 @@ class Importer:
     def _require_no_leaks(self, findings: Sequence[Finding], _adapter: Adapter | None) -> None:
         """Raise an error for private data in a file that others will see."""
         leaks = [one for one in findings if one.code.startswith("privacy_")]
-        if leaks and self._target.visibility != "private":
+        if leaks and self._target.visibility != "private" and not self._target.is_push:
             message = (
                 "The metadata contains private data, so it was not published for others. Import "
                 "it privately, or remove the data; `lorary inspect` shows it."
@@ -245,7 +256,8 @@ class Importer:
                 if isinstance(failure, QuotaExceeded):
                     self._picture_stop = failure
         if error is None or not version.previews:
-            self._journal.write(_digests(version), name, result.version, has_previews=True)
+            is_done = bool(version.previews) or not self._target.is_push
+            self._journal.write(_digests(version), name, result.version, has_previews=is_done)
             error = None
         self._new[version.paths] = replace(
             result, previews=result.previews + count, preview_error=error

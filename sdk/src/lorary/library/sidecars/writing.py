@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lorary.client import tryouts
@@ -17,7 +16,6 @@ from lorary.client.errors import NotFound
 from lorary.client.http.json_answers import Record
 from lorary.client.models import Adapter
 from lorary.client.names import Reference
-from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.pulling import read_version
 from lorary.library.sidecars.formats import (
     ENDINGS,
@@ -112,7 +110,7 @@ class Writer:
         place, entry = self._folder.place(name), self._folder.entries.get(name)
         if not place.is_symlink() and not place.exists():
             return Sidecar(name, "add")
-        if entry is None or not _is_intact(place, entry):
+        if entry is None or not entry.has_bytes(place):
             return Sidecar(name, "kept")
         is_same = (entry.hub, entry.revision) == (of.hub, of.revision)
         return Sidecar(name, "here" if is_same else "replace")
@@ -161,11 +159,3 @@ class Writer:
 
 def _beside(weights: str, ending: str) -> str:
     return f"{weights.removesuffix('.safetensors')}{ending}"
-
-
-def _is_intact(place: Path, entry: Entry) -> bool:
-    """Return whether a file has the bytes that were written."""
-    try:
-        return entry.is_at(place) or digest_file(place) in {entry.sha256, entry.replaces}
-    except OSError:
-        return False

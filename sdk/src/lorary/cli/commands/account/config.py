@@ -70,9 +70,10 @@ def _document(one: Setting) -> dict[str, object]:
 
 COMMANDS = {
     "config": Command(
-        "Show or change what is remembered: hub, layout, root (the folder of your program) and\n"
-        "jobs. An option counts first, then the environment, then lorary.toml of this folder\n"
-        "(layout and root), then these settings. “list” shows where each value comes from.",
+        "Show or change what is remembered: hub, layout, root (the folder of your program), jobs\n"
+        "and keyring (on: `lorary login` stores tokens in the keyring of the system). An option\n"
+        "counts first, then the environment, then lorary.toml of this folder (layout and root),\n"
+        "then these settings. “list” shows where each value comes from.",
         "  lorary config set layout comfyui\n"
         "  lorary config set root ~/ComfyUI\n"
         "  lorary config list",

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import sys
+import webbrowser
 from argparse import Namespace
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show
+from lorary.client.accounts import browser_login, keyrings
 from lorary.client.config import Credentials, endpoint_of, home_of
+from lorary.client.http.session import Session
+from lorary.library.settings import setting
 
 
 def _configure_login(parser: Parser) -> None:
     add_endpoint(parser)
-    parser.add_argument("--token", help="access token; default: prompt, or standard input")
+    parser.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        help="access token; without a value, it is asked for, or read from standard input",
+    )
+    parser.add_argument(
+        "--no-browser",
+        action="store_true",
+        help="only print the address and the code, which you can open on another device",
+    )
+    parser.add_argument(
+        "--scopes", metavar="LIST", help="comma-separated read, write, admin; default: read,write"
+    )
 
 
 def _login(args: Namespace) -> int:
+    is_by_browser = args.token is None and (args.no_browser or sys.stdin.isatty())
+    if (args.no_browser or args.scopes) and not is_by_browser:
+        message = "--no-browser and --scopes are for the sign-in by browser, without --token"
+        raise UsageError(message)
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
-    token = args.token or _ask_token(endpoint)
+    is_keyring = setting("keyring").value == "on"
+    if is_keyring:
+        keyrings.require()  # before a token is made
+    token = (_by_browser(endpoint, args) if is_by_browser else args.token) or _ask_token(endpoint)
     with client.Hub(endpoint, token) as hub:
         account = hub.whoami()
-    credentials = Credentials.load(home)
-    credentials.endpoint = endpoint
-    credentials.tokens[endpoint] = token
-    credentials.save()
+    with Credentials.changing(home) as credentials:
+        credentials.endpoint = endpoint
+        credentials.keep_token(endpoint, token, is_keyring=is_keyring)
     scopes = None if account.scopes is None else list(account.scopes)
     if args.json:
         emit({"endpoint": endpoint, "name": account.name, "scopes": scopes})
@@ -36,6 +60,32 @@ def _login(args: Namespace) -> int:
     if os.environ.get("LORARY_TOKEN", token) != token:
         note("lorary: LORARY_TOKEN is set and is used instead of the stored token.")
     return 0
+
+
+def _by_browser(endpoint: str, args: Namespace) -> str:
+    """Return a token that a person allows on the hub's page; empty if the hub has no such page."""
+    scopes = [part.strip() for part in (args.scopes or "").split(",") if part.strip()]
+    session = Session(endpoint)
+    login = browser_login.begin(session, socket.gethostname(), scopes)
+    if login is None:
+        note(f"lorary: {endpoint} is older than this client and has no sign-in by browser.")
+        return ""
+    note(f"Open   {plain(login.page_with_code)}\nCode   {plain(login.code)}\n")
+    if not args.no_browser and not args.json and _open_browser(login.page_with_code):
+        note("Your browser opens this page.")
+    note("Allow the sign-in there if the page shows this code. Waiting… (Ctrl-C cancels)")
+    return browser_login.wait(session, login)
+
+
+def _open_browser(page: str) -> bool:
+    """Open a page in a browser with windows, if there is one; others would fill the terminal."""
+    has_windows = sys.platform != "linux" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    try:
+        return has_windows and webbrowser.open(page)
+    except (OSError, webbrowser.Error):
+        return False
 
 
 def _ask_token(endpoint: str) -> str:
@@ -54,10 +104,10 @@ def _ask_token(endpoint: str) -> str:
 def _logout(args: Namespace) -> int:
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
-    credentials = Credentials.load(home)
-    was_signed_in = credentials.tokens.pop(endpoint, None) is not None
+    was_signed_in = endpoint in Credentials.load(home).signed_in
     if was_signed_in:
-        credentials.save()
+        with Credentials.changing(home) as credentials:
+            credentials.drop_token(endpoint)
     if args.json:
         emit({"endpoint": endpoint, "signed_out": was_signed_in})
     else:
@@ -92,8 +142,13 @@ def _whoami(args: Namespace) -> int:
 
 COMMANDS = {
     "login": Command(
-        "Sign in to a hub: check an access token and store it in a file that only you can read.",
-        "  lorary login --endpoint https://hub.example",
+        "Sign in to a hub. In a terminal, your browser opens a page of the hub, where you allow\n"
+        "this computer an access token; --token takes one that you created yourself. The token\n"
+        "is checked and stored in a file that only you can read, or in the keyring of the system\n"
+        "(lorary config set keyring on).",
+        "  lorary login --endpoint https://hub.example\n"
+        "  lorary login --hub work --no-browser       # on a server: open the page elsewhere\n"
+        "  lorary login --token < token.txt",
         _configure_login,
         _login,
     ),

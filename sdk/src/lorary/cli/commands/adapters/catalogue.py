@@ -20,6 +20,7 @@ from lorary.cli.output.text import (
     strong,
     table,
 )
+from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:
     from lorary.client import Adapter, Version
@@ -102,7 +103,7 @@ def _configure_reference(parser: Parser) -> None:
 
 
 def _info(args: Namespace) -> int:
-    reference = client.Reference.parse(args.reference)
+    reference = client.Reference.parse(on_hub(args, args.reference))
     with client.Hub(args.endpoint) as hub:
         if reference.rev:
             version = hub.version(reference)
@@ -168,9 +169,10 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
 
 
 def _versions(args: Namespace) -> int:
+    reference = on_hub(args, args.reference)
     with client.Hub(args.endpoint) as hub:
-        versions = hub.versions(args.reference)
-        named = {} if args.json or not versions else _named(hub, args.reference)
+        versions = hub.versions(reference)
+        named = {} if args.json or not versions else _named(hub, reference)
     if args.json:
         for version in versions:
             emit(version.data)

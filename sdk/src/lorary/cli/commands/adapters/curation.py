@@ -8,6 +8,7 @@ from argparse import Namespace
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.curation import ANYWHERE, Alias, Expected, Move
 from lorary.client.errors import NotFound
@@ -34,6 +35,7 @@ def _configure_alias(parser: Parser) -> None:
 
 def run_alias(args: Namespace) -> int:
     """Show, move, remove or trace aliases of ``args.adapter``, which may be ``pack:…``."""
+    args.adapter = on_hub(args, args.adapter)
     _check_alias(args)
     with client.Hub(args.endpoint) as hub:
         if args.history:
@@ -153,7 +155,7 @@ def _configure_yank(parser: Parser) -> None:
 
 
 def _yank(args: Namespace) -> int:
-    reference = exact(client.Reference.parse(args.reference))
+    reference = exact(client.Reference.parse(on_hub(args, args.reference)))
     with client.Hub(args.endpoint) as hub:
         was_yanked = not args.undo or hub.version(reference).state == "yanked"
         version = hub.restore(reference) if args.undo else hub.yank(reference, reason_of(args))
@@ -214,7 +216,7 @@ def _configure_withdraw(parser: Parser) -> None:
 
 
 def _withdraw(args: Namespace) -> int:
-    reference, reason = client.Reference.parse(args.reference), reason_of(args)
+    reference, reason = client.Reference.parse(on_hub(args, args.reference)), reason_of(args)
     if not is_confirmed(args, reference, "adapter", "its files and pictures"):
         return 1
     with client.Hub(args.endpoint) as hub:

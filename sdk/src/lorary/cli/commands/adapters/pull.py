@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
+from lorary.cli.references import on_hub
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
@@ -27,7 +29,8 @@ def _configure(parser: Parser) -> None:
         "references",
         nargs="+",
         metavar="[pack:]OWNER/NAME[@VERSION]|HASH",
-        help="v3, an alias or a revision after the @; default: the latest version",
+        help="v3, an alias or a revision after the @; default: the latest version; "
+        "work:OWNER/NAME is on the hub work (see `lorary hub`)",
     )
     parser.add_argument(
         "--to",
@@ -76,7 +79,8 @@ def _configure(parser: Parser) -> None:
 
 def _pull(args: Namespace) -> int:
     args.to = _folder(args)
-    are_packs = [reference.startswith(PREFIX) for reference in args.references]
+    groups = _by_hub(args)
+    are_packs = [one.startswith(PREFIX) for group in groups for one in group.references]
     if args.all_files and any(are_packs):
         message = "--all-files is for adapters"
         raise UsageError(message)
@@ -86,14 +90,27 @@ def _pull(args: Namespace) -> int:
     if args.sidecars and args.to is None:
         message = "--sidecars goes with --to or --layout"
         raise UsageError(message)
+    if len(args.references) > 1:
+        return _pull_all(groups)
+    (args,) = groups
     with client.Hub(args.endpoint) as hub:
-        if len(args.references) > 1:
-            return _pull_all(hub, args)
         with meter(_kept) as draw:
             (outcome,) = _outcomes(hub, args, draw)
         if outcome.error is not None:
             raise outcome.error
         return _show(hub, args, outcome.pulled)
+
+
+def _by_hub(args: Namespace) -> list[Namespace]:
+    """Return the arguments for each hub, in the order in which the references name them."""
+    groups: dict[str, Namespace] = {}
+    for reference in args.references:
+        of_hub = Namespace(**vars(args))
+        rest = on_hub(of_hub, reference)
+        name = reference.removesuffix(rest)
+        of_hub.references, of_hub.prefix = [], name
+        groups.setdefault(name, of_hub).references.append(rest)
+    return list(groups.values())
 
 
 def _folder(args: Namespace) -> str | None:
@@ -126,22 +143,25 @@ def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
     )
 
 
-def _pull_all(hub: Hub, args: Namespace) -> int:
+def _pull_all(groups: Sequence[Namespace]) -> int:
     """Pull several references; show results as they come, and failures at the end."""
-    failed, code = [], 0
-    with meter(_kept) as draw:
-        for outcome in _outcomes(hub, args, draw):
-            if outcome.error is None:
-                code = _show(hub, args, outcome.pulled) or code
-                continue
-            failed.append((outcome.reference, outcome.error))
-            if args.json:
-                error = {"code": outcome.error.code, "message": outcome.error.detail}
-                emit({"asked": outcome.reference, "error": error})
+    failed, code, count = [], 0, sum(len(set(args.references)) for args in groups)
+    with ExitStack() as stack:
+        hubs = [stack.enter_context(client.Hub(args.endpoint)) for args in groups]
+        draw = stack.enter_context(meter(_kept))
+        for hub, args in zip(hubs, groups, strict=True):
+            for outcome in _outcomes(hub, args, draw):
+                if outcome.error is None:
+                    code = _show(hub, args, outcome.pulled) or code
+                    continue
+                asked = f"{args.prefix}{outcome.reference}"
+                failed.append((asked, outcome.error))
+                if args.json:
+                    error = {"code": outcome.error.code, "message": outcome.error.detail}
+                    emit({"asked": asked, "error": error})
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:
-        count = len(set(args.references))
         rest = ", the others are done" if len(failed) < count else ""
         note(f"lorary: {len(failed):,} of {count:,} failed{rest}")
     return exit_code(failed[0][1]) if failed else code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from lorary.cli.output.text import (
     show,
     strong,
 )
+from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -34,7 +37,10 @@ KINDS = (
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="the weights, and files that belong to them"
+        "files",
+        nargs="+",
+        metavar="FILE|DIR",
+        help="the weights, and files that belong to them; or one folder",
     )
     parser.add_argument(
         "--to", required=True, metavar="OWNER/NAME", help="the adapter; created if it is new"
@@ -50,7 +56,10 @@ def _configure(parser: Parser) -> None:
     end.add_argument(
         "--wait", action="store_true", help="wait until the previews are rendered or have failed"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask about private data in files")
+    parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask about a folder, or private data in files"
+    )
     add_endpoint(parser)
 
 
@@ -108,7 +117,7 @@ def _configure_version(parser: Parser) -> None:
 
 
 def _push(args: Namespace) -> int:
-    target = client.Reference.parse(args.to)
+    target = client.Reference.parse(on_hub(args, args.to))
     if target.rev:
         message = "--to needs OWNER/NAME without a version: the hub numbers it"
         raise UsageError(message)
@@ -125,6 +134,14 @@ def _push(args: Namespace) -> int:
         notes=args.notes,
         strength=args.strength,
     )
+    folders = [file for file in args.files if os.path.isdir(file)]  # noqa: PTH112 - a name with a zero byte is no folder, and no error
+    if folders and len(args.files) > 1:
+        message = "push one folder, or files"
+        raise UsageError(message)
+    if folders or args.dry_run:  # imported only now: it takes a while
+        plans = importlib.import_module("lorary.cli.commands.adapters.push_plans")
+        code: int = (plans.push_folder if folders else plans.dry_run)(args, target, details)
+        return code
     with client.Hub(args.endpoint) as hub:
         leaks = Leaks(hub, target, args)
         with meter(_kept, is_resumable=True) as draw:
@@ -138,9 +155,8 @@ def _push(args: Namespace) -> int:
                 on_progress=progress,
                 on_checked=leaks,
             )
-    if not pushed.is_new and (args.kind or args.title or args.rating):
-        options = "--kind, --title and --rating"
-        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
+    if not pushed.is_new:
+        note_unused(args, target)
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:
@@ -151,6 +167,13 @@ def _push(args: Namespace) -> int:
         name = plain(pushed.version.name)
         note(f"lorary: {name} is a draft. Publish it on its page, or push again without --draft.")
     return 0
+
+
+def note_unused(args: Namespace, target: client.Reference) -> None:
+    """Say which options an existing adapter does not use."""
+    if args.kind or args.title or args.rating:
+        options = "--kind, --title and --rating"
+        note(f"lorary: {target.full_name} exists; {options} are for a new adapter")
 
 
 def _kept(progress: Progress) -> str:
@@ -252,10 +275,15 @@ COMMANDS = {
     "push": Command(
         "Publish files as a version. They are inspected locally first: files that would be refused "
         "are not sent, and private data is reported before anything is sent. Pushing the same "
-        "files again returns the existing version unchanged.",
+        "files again returns the existing version unchanged.\n"
+        "A folder is published whole: its checkpoints become versions of one adapter, in their\n"
+        "order and named by epoch or step, with the pictures that the trainer wrote, README.md,\n"
+        "and what sidecars state. What the adapter has already is left out, so that a trainer can\n"
+        "push its output folder after each checkpoint.",
         '  lorary push noir.safetensors --to studio/noir --trigger "film noir, high contrast"\n'
         "  lorary push noir.safetensors --to studio/noir --private --wait --json\n"
-        "  lorary push noir.safetensors --to studio/noir --draft",
+        "  lorary push noir.safetensors --to studio/noir --draft\n"
+        "  lorary push output/ --to studio/noir --private --dry-run",
         _configure,
         _push,
     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lorary import client
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output.text import emit, note, pairs, plain, show, side_line
+from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:
     from lorary.client import Report
@@ -39,8 +40,9 @@ def _configure(parser: Parser) -> None:
 
 
 def _report(args: Namespace) -> int:
+    reference = on_hub(args, args.reference)
     with client.Hub(args.endpoint) as hub:
-        report = hub.report(args.reference, variant=args.variant)
+        report = hub.report(reference, variant=args.variant)
     if args.json:
         emit(report.data)
         return 0

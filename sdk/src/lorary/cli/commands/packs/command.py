@@ -14,6 +14,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.commands.adapters.catalogue import RATINGS
 from lorary.cli.commands.packs import curation, exports
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
+from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.errors import FileMissing, Invalid
 
@@ -73,6 +74,8 @@ def _configure(parser: Parser) -> None:
 
 
 def _pack(args: Namespace) -> int:
+    if args.verb != "list" and args.words:
+        args.words[0] = on_hub(args, args.words[0])
     with client.Hub(args.endpoint) as hub:
         return _VERBS[args.verb](hub, args)
 

@@ -1,0 +1,163 @@
+"""push of a folder, and dry runs of files."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary import library
+from lorary.cli.command import UsageError
+from lorary.cli.commands.adapters.push import note_unused
+from lorary.cli.commands.library.scan import roots_of
+from lorary.cli.output.progress import meter
+from lorary.cli.output.publications import facts_line, finish, result_document
+from lorary.cli.output.push_report import Questions, RunReport, checks_document, show_files
+from lorary.cli.output.text import emit, note
+from lorary.client.config import home_of
+from lorary.client.errors import SettingInvalid
+from lorary.client.find_by_hash import find_hashes
+from lorary.client.models import Account
+from lorary.client.names import Reference
+from lorary.client.transfers import publishing
+from lorary.client.transfers.cache import digest_file
+from lorary.file_locks import exclusive
+from lorary.library.importing.fields import Field
+from lorary.library.sidecars.reading import Value
+
+if TYPE_CHECKING:
+    from lorary.anatomy import Inspection
+    from lorary.client import Details
+    from lorary.client.http.session import Session
+    from lorary.library.importing.fields import Fields
+    from lorary.library.importing.publishing import ImportResult
+
+_KEPT = "What is published stays. Run the same command again to go on."
+#: Field to the option that gives it.
+_OPTIONS = {
+    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
+    "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
+    "label": "--label", "notes": "--notes", "strength": "--strength",
+}  # fmt: skip
+
+
+def push_folder(args: Namespace, target: Reference, details: Details) -> int:
+    """Publish the files of a folder as versions of one adapter."""
+    if args.draft or args.wait:
+        message = "--draft and --wait are for files, not for a folder"
+        raise UsageError(message)
+    home, roots = home_of(), roots_of(args.files)
+    with (
+        contextlib.nullcontext() if args.dry_run else _alone(home, target),
+        library.Hubs(args.endpoint) as hubs,
+        library.Index(home) as index,
+    ):
+        session = hubs.session()
+        Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
+        adapter = publishing.existing(session, target, details.visibility)
+        if adapter is not None:
+            note_unused(args, target)
+            target = Reference.parse(adapter.full_name)  # it may have been renamed
+        with meter(lambda _: "Nothing was sent.") as draw:
+            scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
+        if scanned.failure is not None:
+            raise scanned.failure
+        rows = library.rows(index, session.endpoint, library.Filters(roots=roots))
+        with library.Journal(home, session.endpoint, target.full_name) as journal:
+            given, entries = _given(details), journal.entries()
+            run = library.plan_run(rows, roots[0], target, given, entries)
+            if details.label and len(run.adapter.versions) + len(run.here) > 1:
+                message = "--label is for one version; those of a run are named by epoch or step"
+                raise UsageError(message)
+            report = RunReport(run, Questions(target, adapter, details.visibility), args)
+            report.show()
+            if args.dry_run or not run.adapter.versions:
+                return report.code
+            report.require_meant()
+            place = library.ImportTarget(target.owner, details.visibility, is_push=True)
+            importer = library.Importer(session, journal, place)
+            results: list[ImportResult] = []
+            with meter(lambda _: _KEPT, is_resumable=True) as draw:
+                for result in importer.run(library.Plan((run.adapter,), ()), on_progress=draw):
+                    results.append(result)
+                    if args.json:
+                        emit(result_document(result))
+    return max(finish(results, is_json=args.json), report.code)
+
+
+@contextlib.contextmanager
+def _alone(home: Path, target: Reference) -> Iterator[None]:
+    """Wait for another push to an adapter: a trainer may start one while an earlier one runs."""
+    folder = home / "pushes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror}."
+        raise SettingInvalid(message) from error
+
+    def say_waiting() -> None:
+        note(f"lorary: waiting for another push to {target.full_name}")
+
+    name = f"{target.owner}--{target.name}.lock".casefold()
+    with exclusive(folder / name, say_waiting):
+        yield
+
+
+def _given(details: Details) -> Fields:
+    """Return the values of options."""
+    values = {name: getattr(details, name) for name in _OPTIONS}
+    listed = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+    return {
+        name: Field(Value(name, value, _OPTIONS[name], "declared"))
+        for name, value in listed.items()
+        if value not in {"", (), None}
+    }
+
+
+def dry_run(args: Namespace, target: Reference, details: Details) -> int:
+    """Report what a push of files would publish; nothing is sent."""
+    places, fields = [Path(file) for file in args.files], _given(details)
+    with library.Hubs(args.endpoint) as hubs:
+        session = hubs.session()
+        Account.read(session.json("GET", "me"))
+        checked = publishing.check(session, target, places, details)
+        version = _version_of(session, checked)
+    looked = [one for _, one in checked.inspections]
+    words = {"trigger_words"} if any(map(_has_words, looked)) else set()
+    stated = {*fields, *words}
+    questions = Questions(target, checked.adapter, details.visibility)
+    if not args.json:
+        names = " + ".join(place.name for place in places)
+        show_files(questions, names, version, facts_line(fields), looked, stated)
+        return 0
+    emit(
+        {
+            "adapter": target.full_name,
+            "files": args.files,
+            "state": "here" if version else "planned",
+            "version": version or None,
+            "fields": {name: field.to_dict() for name, field in fields.items()},
+            **checks_document(looked, () if version else questions.of(looked, stated)),
+        }
+    )
+    return 0
+
+
+def _version_of(session: Session, checked: publishing.Checked) -> str:
+    """Return the version of the adapter that has these weights; empty for none."""
+    if checked.adapter is None:
+        return ""
+    digests = [digest_file(place) for place, _ in checked.inspections]
+    known, wanted = find_hashes(session, digests), checked.adapter.full_name.casefold()
+    shared = [
+        {one.version.name for one in known[sha256] if one.version.adapter.casefold() == wanted}
+        for sha256 in digests
+    ]
+    return min(set.intersection(*shared), default="")
+
+
+def _has_words(one: Inspection) -> bool:
+    words = one.anatomy.trigger_words if one.anatomy else ()
+    return any(word.confidence != "low" for word in words)

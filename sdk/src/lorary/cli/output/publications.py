@@ -1,0 +1,134 @@
+"""What `lorary import` and `lorary push` report: plans, files that are left out, and results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import exit_code
+from lorary.cli.output.text import note, plain, show
+
+if TYPE_CHECKING:
+    from lorary.client.errors import LoraryError
+    from lorary.library.importing.fields import Fields
+    from lorary.library.importing.planning import PlannedVersion, Skipped
+    from lorary.library.importing.publishing import ImportResult
+
+_SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
+_REASONS = {
+    "broken": "that cannot be read",
+    "card_unreadable": "that is no card",
+    "duplicate": "with the bytes of another file",
+    "not_an_adapter": "that are no adapters",
+    "published": "published already",
+    "same_tensors": "with the tensors of another file",
+    "training_state": "with the state of a training",
+}
+
+
+def planned_lines(adapter: str, versions: Iterable[PlannedVersion]) -> Iterator[list[str]]:
+    """Yield a row for each version: adapter, label, files, and the values of its fields."""
+    for version in versions:
+        files = " + ".join(path.name for path in version.paths)
+        yield [adapter, version.label, files, facts_line(version.fields)]
+
+
+def facts_line(fields: Fields) -> str:
+    """Return the values of fields, with their sources."""
+    facts = [
+        f"{name.replace('_', ' ')}: {_text(field.best.value)} [{field.best.source}]"
+        for name, field in fields.items()
+        if name in _SHOWN
+    ]
+    disputed = [
+        name.replace("_", " ")
+        for name, field in fields.items()
+        if name in _SHOWN and any(one.confidence != "guessed" for one in field.others)
+    ]
+    if disputed:
+        facts.append(f"sources differ on {', '.join(disputed)}")
+    return "; ".join(facts)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def planned_document(adapter: str, version: PlannedVersion) -> dict[str, object]:
+    """Return a version of a plan as JSON values."""
+    return {
+        "adapter": adapter,
+        "files": list(map(str, version.paths)),
+        "state": "planned",
+        "label": version.label or None,
+        "fields": {name: field.to_dict() for name, field in version.fields.items()},
+        "previews": list(map(str, version.previews)),
+        "problems": [error.detail for error in version.sidecar_errors],
+    }
+
+
+def skipped_document(skipped: Skipped) -> dict[str, object]:
+    """Return a file that is left out as JSON values."""
+    return {
+        "files": [str(skipped.path)],
+        "state": "skipped",
+        "reason": skipped.reason,
+        "message": skipped.message,
+    }
+
+
+def result_document(result: ImportResult) -> dict[str, object]:
+    """Return a result as JSON values."""
+    document: dict[str, object] = {
+        "adapter": result.adapter,
+        "files": list(map(str, result.paths)),
+        "state": result.state,
+        "version": result.version or None,
+        "url": result.url or None,
+        "previews": result.previews,
+    }
+    for key, error in (("error", result.error), ("preview_error", result.preview_error)):
+        if error is not None:
+            document[key] = {"code": error.code, "message": error.detail}
+            if error.findings:
+                document["findings"] = [found.to_dict() for found in error.findings]
+    return document
+
+
+def show_sidecar_errors(versions: Iterable[PlannedVersion]) -> None:
+    """Show why sidecars could not be read."""
+    for error in (error for version in versions for error in version.sidecar_errors):
+        note(f"lorary: {plain(error.detail)}")
+
+
+def show_skipped(skipped: Sequence[Skipped]) -> None:
+    """Show the files that are left out, and why."""
+    for one in skipped:
+        if one.reason not in {"published", "training_state"}:
+            note(f"lorary: {plain(one.path)} is left out: {plain(one.message)}")
+    counts = Counter(one.reason for one in skipped)
+    if counts:
+        listed = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in counts.items())
+        show(f"Left out: {listed}.")
+
+
+def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
+    """Report what failed and why, and return the exit code: the highest of all errors."""
+    counts = Counter(result.state for result in results)
+    pictures = sum(result.previews for result in results)
+    if not is_json:
+        show(
+            f"{counts['published']:,} versions published, {counts['here']:,} were there, "
+            f"{counts['failed']:,} failed; {pictures:,} pictures added."
+        )
+    errors: list[LoraryError] = []
+    for result in results:
+        for what, error in (("", result.error), (" pictures:", result.preview_error)):
+            if error is not None:
+                errors.append(error)
+                files = " + ".join(path.name for path in result.paths)
+                note(f"lorary: {plain(files)}:{what} {plain(error.detail)}")
+    if errors:
+        note("lorary: run the same command again to try what failed")
+    return max(map(exit_code, errors), default=0)

@@ -1,0 +1,1 @@
+"""Signing in by browser; tokens in the keyring of the operating system."""

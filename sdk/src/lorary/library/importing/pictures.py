@@ -1,0 +1,133 @@
+"""Finds the pictures that trainers save for the checkpoints of a run.
+
+```
+sd-scripts, musubi-tuner   sample/noir_e000004_00_20260102030405_42.png      epoch 4
+                           sample/noir_000500_00_20260102030405_42.png       step 500
+ai-toolkit                 samples/1767323045000__000000500_0.jpg            step 500
+OneTrainer                 samples/0 - prompt/2026-…-training-sample-500-4-0.png   step 500, epoch 4
+```
+
+Pictures of step 0 show the base model, so they belong to no checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lorary.anatomy.display_names import natural, stem
+from lorary.client.samples import MEDIA
+from lorary.library.importing.planning import MOST_PREVIEWS, PlannedVersion
+from lorary.library.variants import Checkpoint, checkpoint_of
+
+_FOLDERS = ("sample", "samples")
+_MOST_FILES = 20_000
+_SD_SCRIPTS = re.compile(
+    r"(?:(?P<run>.{1,200})_)?(?P<unit>e?)(?P<number>[0-9]{6})_[0-9]{2,4}_[0-9]{14}(?:_[0-9]{1,20}){0,2}"
+)
+_AI_TOOLKIT = re.compile(
+    r"(?:rank[0-9]{1,4}_sample[0-9]{1,6}_)?[0-9]{10,16}__([0-9]{9})_[0-9]{1,6}"
+)
+_ONETRAINER = re.compile(r".{0,200}-training-sample-([0-9]{1,9})-([0-9]{1,9})-[0-9]{1,9}")
+
+
+class Sample(NamedTuple):
+    """A picture of a run.
+
+    Attributes:
+        run: Name of the run, if the picture has it.
+        numbers: ``epoch`` and ``step`` at which it was made, as far as its name says.
+    """
+
+    path: Path
+    run: str
+    numbers: Mapping[str, int]
+
+
+def samples_in(folders: Iterable[Path]) -> list[Sample]:
+    """Return the pictures in the sample folders of folders, in their order."""
+    places = (folder / name for folder in dict.fromkeys(folders) for name in _FOLDERS)
+    found = [sample for place in places for path in _files(place) if (sample := _sample(path))]
+    return sorted(found, key=lambda one: natural(str(one.path)))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the pictures in a folder and the folders in it."""
+    waiting, count = [(folder, 1)], 0
+    while waiting:
+        place, depth = waiting.pop()
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError:  # it does not exist, or it cannot be read: there are no pictures
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            if path.suffix.casefold() in MEDIA:
+                yield path
+            elif depth:
+                waiting.append((path, depth - 1))
+            count += 1
+            if count >= _MOST_FILES:
+                return
+
+
+def _sample(path: Path) -> Sample | None:
+    name = path.stem
+    if match := _AI_TOOLKIT.fullmatch(name):
+        return Sample(path, "", {"step": int(match[1])})
+    if match := _ONETRAINER.fullmatch(name):
+        return Sample(path, "", {"step": int(match[1]), "epoch": int(match[2])})
+    if match := _SD_SCRIPTS.fullmatch(name):
+        unit = "epoch" if match["unit"] else "step"
+        return Sample(path, match["run"] or "", {unit: int(match["number"])})
+    return None
+
+
+def pictures_of(
+    versions: Sequence[PlannedVersion], samples: Sequence[Sample]
+) -> Iterator[tuple[Path, ...]]:
+    """Yield the pictures of each version of a run: those beside its weights, then samples."""
+    places = [_place(version) for version in versions]
+    for version, place in zip(versions, places, strict=True):
+        run = stem(version.paths[0].name) if place.number is None else _name(place)
+        mine = [one for one in samples if not one.run or one.run.casefold() == run.casefold()]
+        numbers = _numbers(version, place) or _last(mine, places)
+        own = [
+            one.path
+            for one in mine
+            if any(0 < one.numbers.get(unit, 0) == number for unit, number in numbers.items())
+        ]
+        yield (*version.previews, *own)[:MOST_PREVIEWS]
+
+
+def _place(version: PlannedVersion) -> Checkpoint:
+    return checkpoint_of("/".join(version.paths[0].parts[-2:]))
+
+
+def _name(place: Checkpoint) -> str:
+    return place.run.rpartition("/")[2]
+
+
+def _numbers(version: PlannedVersion, place: Checkpoint) -> dict[str, int]:
+    """Return epoch and step of a version, by its name and its header."""
+    row = version.rows[0]
+    stated = {"epoch": row.epochs, "step": row.steps}
+    if place.number is not None:
+        stated[place.unit] = place.number
+    return {unit: number for unit, number in stated.items() if number}
+
+
+def _last(samples: Sequence[Sample], places: Sequence[Checkpoint]) -> dict[str, int]:
+    """Return the numbers of the last pictures, if they are later than all checkpoints."""
+    latest: dict[str, int] = {}
+    for one in samples:
+        for unit, number in one.numbers.items():
+            latest[unit] = max(number, latest.get(unit, 0))
+    known = {
+        unit: max((one.number or 0 for one in places if one.unit == unit), default=0)
+        for unit in latest
+    }
+    return {unit: number for unit, number in latest.items() if number > known[unit]}
