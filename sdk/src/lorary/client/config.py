@@ -15,6 +15,7 @@ An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which win
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -41,6 +42,11 @@ VARIABLES = MappingProxyType(
         "keyring": "LORARY_KEYRING",
     }
 )
+
+
+#: Errors of file systems that have no locks, as some of clusters; the file is replaced whole there
+#: too, and only changes at the same time can be lost.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})
 
 
 class InsecureTransport(UserWarning):
@@ -136,8 +142,9 @@ class Credentials:
                 home.mkdir(parents=True, exist_ok=True, mode=0o700)
                 stack.enter_context(exclusive(lock))
             except OSError as error:
-                msg = f"{lock} cannot be written: {error.strerror}."
-                raise SettingInvalid(msg) from error
+                if error.errno not in _NO_LOCKS:
+                    msg = f"{lock} cannot be written: {error.strerror}."
+                    raise SettingInvalid(msg) from error
             credentials = cls.load(home)
             yield credentials
             credentials.save()
@@ -317,13 +324,16 @@ def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
 def token_of_named(home: Path, address: str) -> FoundToken:
     """Return the token for a hub that a name, a reference or a project chooses.
 
-    LORARY_TOKEN is used only if it is the hub in use: it must not be sent to another hub.
+    LORARY_TOKEN is used only if it is the hub in use: it must not be sent to another hub, not even
+    to one on the same server.
 
     Raises:
         SettingInvalid: the stored tokens cannot be read, or the token is invalid.
     """
-    found = token_for(address, home)
-    return found if found.place else _stored(Credentials.load(home), address)
+    address = check_endpoint(address)
+    if address == _in_use(home):
+        return _checked_token(_found(home, address), address)
+    return _checked_token(_stored(Credentials.load(home), address), address)
 
 
 def token_for(url: str, home: Path | None = None) -> FoundToken:
@@ -339,10 +349,7 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
     if origin is None:
         return FoundToken()
     home = home or home_of()
-    try:
-        endpoint = endpoint_of(home)
-    except SettingInvalid:
-        endpoint = ""
+    endpoint = _in_use(home)
     if _origin_of(endpoint) == origin:
         return _checked_token(_found(home, endpoint), endpoint)
     credentials = Credentials.load(home)
@@ -350,6 +357,14 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
         if _origin_of(other) == origin:
             return _checked_token(_stored(credentials, other), other)
     return FoundToken()
+
+
+def _in_use(home: Path) -> str:
+    """Return the address of the hub in use; empty if it is invalid."""
+    try:
+        return endpoint_of(home)
+    except SettingInvalid:
+        return ""
 
 
 def _origin_of(url: str) -> Origin | None:
