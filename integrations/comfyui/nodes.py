@@ -6,6 +6,7 @@ another hub.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lorary.client import Hub, LoraryError, Progress, Pulled, Reference
 from lorary.client.errors import Invalid, NotFound
 from lorary.client.packs import PREFIX
 from lorary.exports.comfyui import literal
-from lorary.integrations.packs import pull_look
+from lorary.integrations.packs import pull_look, tell_yanked
 
 #: Model and text encoder of a workflow; the latter is None if the node has none.
 Patched = tuple[Any, Any]
@@ -65,7 +66,9 @@ class LoadLora:
         return _fault(adapter, "owner/name of an adapter")
 
     @classmethod
-    def IS_CHANGED(cls, adapter: str, version: str, **_others: object) -> str:  # noqa: N802
+    def IS_CHANGED(  # noqa: N802 - ComfyUI's name
+        cls, adapter: str | None, version: str | None, **_others: object
+    ) -> str | float:
         """Return the revision, so that the node runs again when a name means another one."""
         return _revision(adapter, version)
 
@@ -83,6 +86,7 @@ class LoadLora:
         with Hub() as hub:
             pulled = hub.pull(_reference(adapter, version), on_progress=_Download())
         found = pulled.version
+        tell_yanked(f"{pulled.adapter} {found.name}", found.state, found.reason)
         if strength_model or strength_clip:
             what = f"{pulled.adapter} {found.name} is for {family_title(found.family)}"
             strengths = (strength_model, strength_clip)
@@ -122,9 +126,12 @@ class LoadPack:
         return _fault(pack, "owner/name of a pack")
 
     @classmethod
-    def IS_CHANGED(cls, pack: str, version: str, **_others: object) -> str:  # noqa: N802
+    def IS_CHANGED(  # noqa: N802 - ComfyUI's name
+        cls, pack: str | None, version: str | None, **_others: object
+    ) -> str | float:
         """Return the version, so that the node runs again when a name means another one."""
-        return _revision(f"{PREFIX}{pack.removeprefix(PREFIX)}", version)
+        name = None if pack is None else f"{PREFIX}{pack.strip().removeprefix(PREFIX)}"
+        return _revision(name, version)
 
     def load(
         self,
@@ -183,10 +190,16 @@ def _fault(name: str | None, what: str) -> bool | str:
     return True
 
 
-def _revision(name: str, version: str) -> str:
-    """Return what a name means now; empty if it cannot be known."""
-    if _FIXED.fullmatch(version.strip()):
+def _revision(name: str | None, version: str | None) -> str | float:
+    """Return what a name means now; empty if it cannot be known.
+
+    What comes from another node is None here. It may be anything, so NaN, which equals nothing,
+    has the node run again.
+    """
+    if version is not None and _FIXED.fullmatch(version.strip()):
         return version
+    if name is None or version is None:
+        return math.nan
     try:
         with Hub() as hub:
             if name.startswith(PREFIX):

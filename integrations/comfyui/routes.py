@@ -7,7 +7,8 @@ GET /lorary/strength?name=owner/name@v3                         {"strength": 0.8
 ```
 
 The page asks ComfyUI instead of the hub, because only ComfyUI's computer has the token, and it may
-be the only one that reaches the hub.
+be the only one that reaches the hub. Pages of other sites get no answer: an image that loads would
+tell them which private adapters the token can see.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from lorary.client.errors import NotFound
 
 _LIMIT = 30
 _RATINGS = ("general", "suggestive", "mature", "explicit")
+#: What browsers say about a request of a page of another site, port or scheme.
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
 _KINDS = {b"\x89PNG": "image/png", b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg"}
 #: A drawn cover is SVG; opened alone, it must not run scripts.
 _HEADERS = {
@@ -70,6 +73,8 @@ async def _strength(request: web.Request) -> web.Response:
 
 async def _asked(ask: Callable[[Hub, Mapping[str, str]], Any], request: web.Request) -> Any:  # noqa: ANN401 - what is asked
     """Ask the hub in a thread: the client of the hub waits for answers."""
+    if request.headers.get("Sec-Fetch-Site") in _ELSEWHERE:
+        raise web.HTTPForbidden(text="Only ComfyUI's own page may ask.")
 
     def call() -> Any:  # noqa: ANN401 - what is asked
         with Hub(timeout_s=15) as hub:

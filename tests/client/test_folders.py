@@ -207,6 +207,24 @@ def test_a_symbolic_link_is_left_alone_and_never_followed(
     assert kept(out) == {"noir.safetensors": b"pulled"}
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_path_of_the_hub_goes_through_no_link_out_of_the_folder(
+    hub: Hub, fake: FakeHub, out: Path, *, force: bool
+) -> None:
+    (elsewhere := out.parent / "elsewhere").mkdir()
+    (elsewhere / "mine.safetensors").write_bytes(b"mine")
+    (out / "inside").mkdir(parents=True)
+    (out / "door").symlink_to(elsewhere)
+    (out / "corridor").symlink_to("inside")
+    for name in ("new", "mine"):
+        fake.publish(f"ada/{name}", {f"door/{name}.safetensors": b"of ada"})
+        with pytest.raises(errors.TargetTaken):
+            hub.pull(f"ada/{name}", to=out, force=force)
+    assert [one.read_bytes() for one in elsewhere.iterdir()] == [b"mine"]
+    fake.publish("ada/near", {"corridor/near.safetensors": b"near"})
+    assert hub.pull("ada/near", to=out).path.resolve() == out / "inside" / "near.safetensors"
+
+
 def test_a_folder_in_the_place_of_a_file_is_left_alone(hub: Hub, fake: FakeHub, out: Path) -> None:
     fake.publish("ada/noir", {"noir.safetensors": b"pulled"})
     (out / "noir.safetensors").mkdir(parents=True)

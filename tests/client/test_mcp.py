@@ -1,4 +1,7 @@
-"""The command that serves assistants, as far as it needs no hub; tests/e2e asks a running one."""
+"""The command that serves assistants, and its tools as far as a small hub will do.
+
+tests/e2e has a running one.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from lorary.client import Hub
     from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
 
     Run = Callable[..., Ran]
 
@@ -46,3 +52,57 @@ def test_every_answer_is_short(document: dict[str, object]) -> None:
 
     assert len(json.dumps(bounded(document))) <= MAX_CHARS
     assert bounded({"name": "noir", "rows": [1, None]}) == {"name": "noir", "rows": [1, None]}
+    short = bounded({str(number): "" for number in range(60)})
+    assert (len(short), short["…"]) == (51, "and 10 more")
+
+
+@pytest.fixture
+def call(hub: Hub, tmp_path: Path) -> Iterator[Callable[..., tuple[bool, str]]]:
+    """Call a tool of a server that may use a folder; return whether it failed, and the text."""
+    mcp = pytest.importorskip("mcp")
+    from lorary.integrations.mcp import server  # noqa: PLC0415 - needs the extra
+
+    (folder := tmp_path / "allowed").mkdir()
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(mcp.Client(server(hub, [folder]))) as client,
+    ):
+
+        def ask(tool: str, **arguments: object) -> tuple[bool, str]:
+            result = portal.call(client.call_tool, tool, arguments)
+            return bool(result.is_error), "".join(one.text for one in result.content)
+
+        yield ask
+
+
+def test_a_path_of_the_hub_leads_out_of_no_allowed_folder(
+    call: Callable[..., tuple[bool, str]], fake: FakeHub, tmp_path: Path
+) -> None:
+    (outside := tmp_path / "outside").mkdir()
+    (tmp_path / "allowed" / "door").symlink_to(outside)
+    fake.publish("ada/noir", {"door/noir.safetensors": b"noir"})
+    failed, text = call("pull", reference="ada/noir")
+    assert (failed, "behind a link" in text) == (True, True)
+    assert list(outside.iterdir()) == []
+
+
+def test_an_unreachable_hub_and_a_missing_token_are_said(
+    call: Callable[..., tuple[bool, str]], fake: FakeHub, tmp_path: Path, lora: Path
+) -> None:
+    (tmp_path / "allowed" / lora.name).write_bytes(lora.read_bytes())
+    fake.answers.append(("/api/v1/me", 401, {}, b"{}"))
+    failed, text = call("publish", files=[lora.name], to="ada/noir")
+    assert (failed, "lorary login" in text) == (True, True)
+    fake.answers += [("/api/v1/adapters", 503, {"Retry-After": "3600"}, b"")]
+    failed, text = call("search", query="noir")
+    assert (failed, "Traceback" in text, "server_fault" in text) == (True, False, True)
+
+
+def test_tools_that_return_texts_of_strangers_say_so(hub: Hub) -> None:
+    pytest.importorskip("mcp")
+    from lorary.integrations.mcp import server  # noqa: PLC0415 - needs the extra
+
+    with start_blocking_portal() as portal:
+        tools = portal.call(server(hub).list_tools)
+    said = {one.name for one in tools if "written by strangers" in (one.description or "")}
+    assert said == {"search", "explain", "resolve"}

@@ -55,10 +55,15 @@ class Fair:
 
     hub: RunningHub
     version: PackVersion
+    token: str
 
     def client(self) -> Hub:
         """Return a stranger's client."""
         return Hub(self.hub.url)
+
+    def owner(self) -> Hub:
+        """Return the client of ada."""
+        return Hub(self.hub.url, token=self.token)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +77,7 @@ def fair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fair]:
                 hub.push(MINIATURE / "adapters" / f"{name}.safetensors", f"ada/{name}")
             hub.create_pack(PACK, title="Fair")
             version = hub.publish_pack(PACK, {"variants": VARIANTS})
-        yield Fair(running, version)
+        yield Fair(running, version, token)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import tomllib
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -16,7 +20,7 @@ from lorary.client import LoraryError
 from lorary.client.errors import Invalid, NotFound, Offline
 from tests.builders.adapters import DENOISERS, kohya
 from tests.client.fakehub import FakeHub, serving
-from tests.exports.conftest import PACK, SUBJECT, VARIANTS, file_of
+from tests.exports.conftest import PACK, SUBJECT, VARIANTS, file_of, part
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("torch")
@@ -136,6 +140,7 @@ def test_errors_say_what_to_do(comfy: Comfy) -> None:
     assert "Search" in kind.VALIDATE_INPUTS(adapter=" ")
     assert "owner/name" in kind.VALIDATE_INPUTS(adapter="no-owner")
     assert kind.VALIDATE_INPUTS(adapter=None) is True  # from another node
+    assert node(comfy, "LoraryLoadPack").VALIDATE_INPUTS(pack=None) is True
     with pytest.raises(NotFound):
         lora(comfy, "ada/nothing")
     with pytest.raises(NotFound, match="no file “fp8”"):
@@ -170,6 +175,46 @@ def test_one_of_several_files_is_chosen(comfy: Comfy, monkeypatch: pytest.Monkey
             lora(comfy, "ada/wan", "v1", model=unet)
 
 
+def test_names_from_another_node_are_asked_for_again_unless_the_version_is_pinned(
+    comfy: Comfy,
+) -> None:
+    for kind, name in (("LoraryLoadLora", "adapter"), ("LoraryLoadPack", "pack")):
+        changed = node(comfy, kind).IS_CHANGED
+        assert changed(**{name: None}, version="v1") == "v1"
+        for version in ("", None):
+            assert math.isnan(changed(**{name: None}, version=version))
+
+
+def test_a_yanked_version_is_loaded_with_a_warning(
+    comfy: Comfy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = kohya(DENOISERS["sd1", "diffusers"], rank=2)
+    with serving(FakeHub()) as fake:
+        said = {"state": "yanked", "reason": "Banding in skies."}
+        fake.publish("ada/noir", {"noir.safetensors": data}, **said)
+        monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+        changed, _clip, _words = lora(comfy, "ada/noir", "v1", strength_model=-0.5)
+        assert changed.strengths == [-0.5]
+    assert "ada/noir v1 was yanked: Banding in skies." in caplog.text
+
+
+def test_a_pack_without_one_of_its_parts_is_refused(fair: Fair, comfy: Comfy) -> None:
+    """A look with a part less is another look."""
+    with fair.owner() as hub:
+        hub.push(file_of("ada/neon"), "ada/gone")
+        hub.create_pack("ada/less", visibility="unlisted")
+        parts = [part("gone", 0.5), part("fire", 0.5)]
+        variant = {**VARIANTS[0], "name": "only", "parts": parts}
+        hub.publish_pack("ada/less", {"variants": [variant]})
+        hub.yank("ada/gone@v1", "Worse than fire.")
+        assert pack(comfy, "ada/less")[0].patches
+        hub.withdraw("ada/gone@v1", "Mistake.")
+    comfy.read.clear()
+    with pytest.raises(NotFound, match="ada/gone@v1 is withdrawn"):
+        pack(comfy, "ada/less")
+    assert comfy.read == []
+
+
 def test_the_registry_gets_the_version_of_the_client() -> None:
     told = tomllib.loads((comfyui.PACK / "pyproject.toml").read_text())
     assert told["project"]["version"] == lorary.__version__
@@ -181,7 +226,8 @@ APP = """
 export const app = { async registerExtension(extension) {
   await extension.setup();
   for (const kind of ["LoraryLoadLora", "LoraryLoadPack"]) {
-    const names = ["adapter", "pack", "version", "variant", "strength_model", "strength_clip"];
+    const names = ["adapter", "pack", "version", "variant", "strength_model", "strength_clip",
+      "file"];
     const node = { comfyClass: kind, widgets: names.map((name) => ({ name, value: "" })) };
     node.addWidget = (_type, name, _value, callback) => node.widgets.push({ name, callback });
     node.addDOMWidget = (name, _type, element) => {
@@ -223,8 +269,10 @@ async def site(comfy: Comfy) -> AsyncIterator[str]:
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 def test_the_search_fills_the_nodes(
@@ -237,6 +285,9 @@ def test_the_search_fills_the_nodes(
         page = browser.new_page()
         page.goto(address)
         page.wait_for_function("window.LoraryLoadPack")
+        page.evaluate(
+            "window.LoraryLoadLora.widgets.find((one) => one.name === 'file').value = 'fp8'"
+        )
         press = "window.{}.widgets.find((one) => one.name === 'Search').callback()"
         values = "() => Object.fromEntries(window.{}.widgets.map((one) => [one.name, one.value]))"
         page.evaluate(press.format("LoraryLoadLora"))
@@ -249,6 +300,7 @@ def test_the_search_fills_the_nodes(
         page.wait_for_function("window.LoraryLoadLora.widgets[4].value")
         found = page.evaluate(values.format("LoraryLoadLora"))
         assert (found["adapter"], found["version"]) == ("ada/vaporwave", "v1")
+        assert found["file"] == ""  # it was that of another adapter
         assert found["strength_model"] == found["strength_clip"] == 1
         page.evaluate(press.format("LoraryLoadPack"))
         page.click("dialog li button")
@@ -260,7 +312,65 @@ def test_the_search_fills_the_nodes(
         page.close()
 
 
-def test_a_failed_search_is_no_traceback(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LORARY_ENDPOINT", "not an address")
+def test_texts_of_the_hub_stay_texts_and_pasting_stays_in_the_search(
+    comfy: Comfy, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        serving(FakeHub()) as fake,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(site(comfy)) as address,
+    ):
+        mark = "<img src=/none onerror='window.ran = true'>"
+        said = {"title": mark, "trigger_words": [mark], "latest_version": mark, "cover": mark}
+        fake.adapters["ada/noir"] = fake.adapter("ada/noir") | said
+        monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_function("window.LoraryLoadLora")
+        page.evaluate("""() => {
+          window.heard = [];
+          for (const kind of ["keydown", "copy", "cut", "paste"])
+            document.addEventListener(kind, () => window.heard.push(kind));
+          window.LoraryLoadLora.widgets.find((one) => one.name === "Search").callback();
+        }""")
+        page.wait_for_selector("dialog li")
+        assert page.inner_text("dialog b") == mark
+        assert page.locator("dialog li img").count() == 1
+        for kind in ("keydown", "copy", "cut", "paste"):
+            page.dispatch_event("dialog input", kind, {"bubbles": True})
+        assert page.evaluate("[window.heard, window.ran]") == [[], None]
+        page.close()
+
+
+def test_only_the_own_page_gets_answers_and_errors_are_texts(
+    comfy: Comfy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(site(comfy)) as address,
+    ):
+
+        def get(path: str, place: str = "same-origin") -> tuple[int, bytes]:
+            request = Request(f"{address}/lorary/{path}", headers={"Sec-Fetch-Site": place})
+            try:
+                with urlopen(request, timeout=60) as response:
+                    return response.status, response.read()
+            except HTTPError as error:
+                return error.code, error.read()
+
+        cover = "picture?what=adapters&name=ada/fire"
+        paths = ("search?what=adapters", cover, "strength?name=ada/fire@v1")
+        for path in paths:
+            assert get(path)[0] == get(path, "none")[0] == 200
+            assert get(path, "cross-site")[0] == get(path, "same-site")[0] == 403
+        for name in ("ada/nothing", "../../me", "http://127.0.0.1/x", "", "ada/fire%00"):
+            for what in ("adapters", "packs"):
+                assert get(f"picture?what={what}&name={name}")[0] == 404
+        assert json.loads(get("strength?name=ada/nothing@v1")[1]) == {"strength": None}
+        monkeypatch.setenv("LORARY_ENDPOINT", "not an address")
+        status, body = get("search?what=adapters")
+        assert (status, json.loads(body)["results"]) == (200, [])
+        assert "http://" in json.loads(body)["error"]
+        assert get(cover)[0] == 404
     with pytest.raises(LoraryError):
         lora(comfy, "ada/fire")

@@ -48,15 +48,23 @@ function set(node, name, value) {
   found.callback?.(value);
 }
 
+async function recommended(name) {
+  try {
+    const response = await api.fetchApi(`/lorary/strength?${new URLSearchParams({ name })}`);
+    return (await response.json()).strength ?? 1;
+  } catch { // ComfyUI does not answer
+    return 1;
+  }
+}
+
 async function choose(node, kind, found) {
   set(node, kind.field, found.name);
   set(node, "version", found.version);
   if (found.variants) {
     set(node, "variant", found.variants[0] ?? "");
   } else {
-    const reference = `${found.name}@${found.version}`;
-    const response = await api.fetchApi(`/lorary/strength?${new URLSearchParams({ name: reference })}`);
-    const strength = (await response.json()).strength ?? 1;
+    set(node, "file", ""); // that of another adapter
+    const strength = await recommended(`${found.name}@${found.version}`);
     set(node, "strength_model", strength);
     set(node, "strength_clip", strength);
   }
@@ -113,7 +121,10 @@ function search(node, kind) {
     show();
   };
   dialog.onclick = (event) => event.target === dialog && dialog.close();
-  dialog.onkeydown = (event) => event.stopPropagation(); // the canvas has shortcuts
+  // The canvas has shortcuts, and it pastes nodes.
+  for (const kind of ["keydown", "copy", "cut", "paste"]) {
+    dialog.addEventListener(kind, (event) => event.stopPropagation());
+  }
   dialog.onclose = () => dialog.remove();
   document.body.append(dialog);
   dialog.showModal();

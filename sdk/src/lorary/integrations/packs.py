@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
     from lorary.client.names import Reference
 
 
+_log = logging.getLogger(__name__)
+
+
 def pull_look(
     hub: Hub, reference: str | Reference, variant: str = "", *, on_progress: OnProgress = silent
 ) -> tuple[Look, tuple[Path, ...]]:
-    """Download a variant of a pack into the cache.
+    """Download a variant of a pack into the cache; warnings name what was yanked.
 
     Args:
         hub: The hub.
@@ -32,8 +36,18 @@ def pull_look(
         Invalid: there are several variants, and none was named.
     """
     version = hub.pack_version(reference)
-    name = chosen(version, variant).name
+    found = chosen(version, variant)
+    name = found.name
+    tell_yanked(f"pack {version.pack} {version.name}", version.state, version.reason)
+    for part in found.parts:
+        tell_yanked(f"{part.adapter} {part.version}", part.state, part.reason)
     pinned = f"{version.pack}@{version.name}"
     pulled = hub.pull_pack(pinned, variant=name, on_progress=on_progress)
     look = look_of(version, name)
     return look, tuple(pulled.files[part.sha256].local_path for part in look.parts)
+
+
+def tell_yanked(name: str, state: str, reason: str) -> None:
+    """Log a warning about a version that was yanked: it works, but should be replaced."""
+    if state == "yanked":
+        _log.warning("%s was yanked: %s", name, reason or "no reason given")

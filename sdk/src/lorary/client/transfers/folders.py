@@ -354,6 +354,7 @@ class Folder:
         """Return whether a name has these bytes, is free, or belongs to another pulled file."""
         place, entry = self.place(name), self._entry(name)
         if not os.path.lexists(place):
+            self._require_inside(place)
             return "free"
         if self._holds(place, entry, file):
             return "here"
@@ -364,10 +365,24 @@ class Folder:
             if entry.is_at(place):  # damaged, although its size and time are unchanged
                 return "free"
         if self.may_replace and not place.is_dir():
+            self._require_inside(place)
             return "free"
         message = (
             f"{place} is not a file that Lorary wrote, or was edited since, and was left alone. "
             "Move it, or pull with --force (force=True)."
+        )
+        raise TargetTaken(message, facts={"path": os.fspath(place)})
+
+    def _require_inside(self, place: Path) -> None:
+        """Check that no link on the way to a file leads out of the folder.
+
+        The hub chooses the path, and must not choose among the user's links.
+        """
+        if place.parent.resolve().is_relative_to(self.root.resolve()):
+            return
+        message = (
+            f"{place.parent} is behind a link that leads out of {self.root}. Nothing was written. "
+            "Pull to another folder."
         )
         raise TargetTaken(message, facts={"path": os.fspath(place)})
 
