@@ -181,6 +181,26 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
         "pan_000000500_low_noise.safetensors": wan(2), "pan_low_noise.safetensors": wan(4),
         "samples/1767323045001__000000500_0.jpg": b"1",
     },
+    "ai-toolkit, with headers": {
+        f"noir{name}.safetensors": adapter(step, training_info=f'{{"step": {step}, "epoch": 3}}')
+        for name, step in (("_000000500", 500), ("", 750))
+    },
+    "OneTrainer, finished": {
+        "save/2026-01-02_03-04-05-save-250-1-0.safetensors": adapter(1, ss_epoch="1"),
+        "lora.safetensors": adapter(2),
+        "samples/0 - noir/2026-01-02_03-04-05-training-sample-250-1-0.png": b"1",
+        "samples/0 - noir/2026-01-02_03-04-06-training-sample-400-2-0.png": b"2",
+        "samples/0 - noir/2026-01-02_03-04-07-training-sample-450-2-0.png": b"3",
+    },
+    "sd-scripts, by step": {
+        "noir-000001.safetensors": adapter(1, ss_epoch="1", ss_steps="100"),
+        "noir-step00000150.safetensors": adapter(2, ss_epoch="1", ss_steps="150"),
+        "noir.safetensors": adapter(3, ss_epoch="2", ss_steps="200"),
+        "sample/noir_e000001_00_20260102030405_42.png": b"1",
+        "sample/noir_000150_00_20260102030406_42.png": b"2",
+        "sample/noir_e000002_00_20260102030407_42.png": b"3",
+        "sample/noir_000200_00_20260102030407_42.png": b"4",
+    },
     "a pair": {
         "pan_high_noise-000004.safetensors": wan(1), "pan_low_noise-000004.safetensors": wan(2),
         "pan_high_noise.safetensors": wan(3), "pan_low_noise.safetensors": wan(4),
@@ -192,7 +212,10 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
     ("trainer", "labels", "pictures"),
     [
         ("ai-toolkit", ["step 250", "step 500", "final"], [1, 1, 1]),
+        ("ai-toolkit, with headers", ["step 500", "step 750"], [0, 0]),
         ("OneTrainer", ["step 250", "step 500"], [1, 1]),
+        ("OneTrainer, finished", ["step 250", "final"], [1, 1]),
+        ("sd-scripts, by step", ["epoch 1", "step 150", "epoch 2"], [1, 1, 2]),
         ("diffusers", ["step 250", "step 1000", "final"], [0, 0, 0]),
         ("PEFT", [None], [0]),
         ("a pair", ["epoch 4", "final"], [0, 0]),
