@@ -154,6 +154,53 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
 
 
+def test_pictures_that_a_trainer_still_writes_follow(
+    run: Run, fake: FakeHub, output: Path, home: Path
+) -> None:
+    """Two of four are there when a checkpoint is pushed; a person then removes one on the hub."""
+    words = ("push", output, "--to", "ada/noir", "--json")
+    assert run(*words).code == 0
+    fake.versions["ada/noir"][1]["samples"].pop()
+    for number in (2, 3):
+        late = output / f"sample/noir_e000002_{number:02}_20260102030405_42.png"
+        late.write_bytes(PNG + bytes([number]))
+        ran = run(*words)
+        added = {one["version"]: one["previews"] for one in ran.documents if one.get("previews")}
+        assert (ran.code, added) == (0, {"v2": 1})
+    names = [name.rpartition("_2026")[0] for name in galleries(fake, "ada/noir")[1]]
+    assert names == ["noir_e000002_00", "noir_e000002_02", "noir_e000002_03"]
+
+
+def test_pictures_of_an_earlier_run_are_left_out(run: Run, fake: FakeHub, output: Path) -> None:
+    late = "sample/noir_e000002_00_20260103000000_42.png"
+    fill(
+        output, {late: PNG, "noir-000002.safetensors": adapter(22, ss_session_id="8", ss_epoch="2")}
+    )
+    ran = run("push", output, "--to", "ada/noir", "--dry-run", "--json")
+    names = [Path(path).name for path in planned(ran)[1]["previews"]]
+    assert names == [
+        "noir_e000002_00_20260103000000_42.png",
+        "noir_e000002_01_20260102030405_42.png",
+    ]
+
+
+def test_sidecars_come_before_the_card_and_the_card_before_headers(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    words = json.dumps({"10_ohwx": {"ohwx": 10}})
+    data = adapter(1, ss_session_id="7", ss_epoch="1", ss_tag_frequency=words)
+    fill(output, {"noir-000001.safetensors": data, "README.md": "---\ninstance_prompt: ink\n---\n"})
+    first = ("push", output, "--to", "ada/noir", "--dry-run", "--json")
+    found = planned(run(*first))[0]["fields"]["trigger_words"]
+    assert (found["value"], found["source"]) == (["film noir"], "noir.json")
+    (output / "noir.json").unlink()
+    (row, *_) = planned(run(*first))
+    assert "trigger_words" not in row["fields"]  # the hub reads them from the card
+    (output / "README.md").unlink()
+    (row, *_) = planned(run(*first))
+    assert row["fields"]["trigger_words"]["source"] == "ss_tag_frequency"
+
+
 TRAINERS: dict[str, dict[str, bytes | str]] = {
     "ai-toolkit": {
         "noir_000000250.safetensors": adapter(1), "noir_000000500.safetensors": adapter(2),
