@@ -80,6 +80,9 @@ def test_hubs_are_added_listed_used_and_removed(
     used = run("hub", "use", "work")
     assert used.out == f"work is {work.url}, the hub in use.\n"
     assert used.err == "lorary: sign in with lorary login --hub work\n"
+    monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+    assert "LORARY_ENDPOINT is set and counts instead" in run("hub", "use", "work").err
+    monkeypatch.delenv("LORARY_ENDPOINT")
     assert run("login", "--token", TOKEN).code == 0
     assert run("whoami", "--json").document["endpoint"] == work.url
     kept = run("hub", "remove", "work")
