@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -111,6 +112,9 @@ def test_a_name_is_understood_wherever_a_reference_is(
     assert run("alias", f"work:{NOIR}", "stable", "v1").code == 0
     assert run("yank", f"work:{NOIR}@v1", "--reason", "Old").code == 0
     assert run("login", "--hub", "work", "--token", TOKEN).code == 0
+    run("try", f"work:{NOIR}:0.8", f"work:{NOIR}@v1", "--prompt", "noir")
+    (asked,) = work.requests("POST /api/v1/tryouts")
+    assert [layer["adapter"] for layer in json.loads(asked.body)["layers"]] == [NOIR, NOIR]
     assert run("push", lora, "--to", "work:ada/new", "--json").document["adapter"] == "ada/new"
     assert "ada/new" in work.adapters
     assert not [seen for seen in fake.seen if NOIR in seen.path or "new" in seen.path]
