@@ -160,7 +160,7 @@ def _revoke(endpoint: str, token: str) -> str:
             made = browser_login.revoke(session, token)
         except LoraryError as error:
             return error.detail
-    return f"{made} other tokens were created with it, and would be revoked too" if made else ""
+    return f"those created with it ({made}) would be revoked, too" if made else ""
 
 
 def _whoami(args: Namespace) -> int:
