@@ -40,21 +40,21 @@ def pixel(image: Image.Image) -> Image.Image:
 def knit(image: Image.Image) -> Image.Image:
     """Rows of woollen stitches."""
     wool = saturate(blocks(image, 8), 1.1)
-    x, y = np.abs((COLUMNS % 16) - 7.5), (ROWS - np.abs((COLUMNS % 16) - 7.5) * 0.9) % 8
-    thread = 0.5 + 0.5 * np.cos((y - 3.5) * 2 * np.pi / 8)
-    side = np.clip(np.minimum(x, 8 - x) / 1.4, 0.25, 1)
+    x, y = np.abs((COLUMNS % 32) - 15.5), (ROWS - np.abs((COLUMNS % 32) - 15.5) * 0.9) % 16
+    thread = 0.5 + 0.5 * np.cos((y - 7.5) * 2 * np.pi / 16)
+    side = np.clip(np.minimum(x, 16 - x) / 2.8, 0.25, 1)
     return picture(wool * (0.5 + 0.62 * thread * side)[..., None])
 
 
 def glass(image: Image.Image) -> Image.Image:
     """Jewel colours that shine in the middle of diamond panes, between thick leads."""
     area = saturate(fill(image), 1.9)
-    size = 64
+    size = 32
     rising, falling = (COLUMNS + ROWS) % size, (COLUMNS - ROWS) % size
     away = np.minimum.reduce([rising, size - rising, falling, size - falling]) / np.sqrt(2)
-    shine = 0.62 + 0.62 * np.clip(away / 20, 0, 1)
+    shine = 0.62 + 0.62 * np.clip(away / 10, 0, 1)
     panes = (area * shine[..., None] + 0.05).astype(np.float32)
-    thin = np.clip(2.6 - away, 0, 1)
+    thin = np.clip(2.2 - away, 0, 1)
     lead = np.maximum(thin, ink(image, 3)).astype(np.float32)
     edge = np.clip(blur(lead, 1.6) - lead, 0, 1) * 1.2
     panes = mix(panes, color(255, 255, 240), (0.4 * edge).astype(np.float32))

@@ -45,16 +45,16 @@ def watercolor(image: Image.Image) -> Image.Image:
 
 
 def pastel(image: Image.Image) -> Image.Image:
-    """Light chalky colours between white lines."""
-    area = 1 - (1 - saturate(fill(image), 1.1)) * np.float32(0.58)
+    """Light chalky colours with soft outlines."""
+    area = 1 - (1 - saturate(blur(values(image), 0.8), 1.15)) * np.float32(0.5)
     chalk = area + 0.17 * _CHALK[..., None]
-    return picture(mix(chalk.astype(np.float32), color(255, 252, 248), ink(image, 1)))
+    return picture(chalk.astype(np.float32))
 
 
 def charcoal(image: Image.Image) -> Image.Image:
     """Black strokes on white paper that the drawing does not quite fill."""
     area = contrast(gray(blur(fill(image), 2)), 0.0, 0.85)
-    strokes = 0.5 + 0.5 * np.cos((COLUMNS + ROWS) * 2 * np.pi / 8)
+    strokes = 0.5 + 0.5 * np.cos((COLUMNS + ROWS) * 2 * np.pi / 16)
     dark = (1 - area) * (0.4 + 0.45 * strokes) + 0.35 * _CHALK * (1 - area)
     dark = np.maximum(dark, ink(image, 1) * (0.92 + 0.3 * _CHALK))
     dark = dark * np.clip((BORDER - 6 + 26 * clouds(12, 8)) / 20, 0, 1)
@@ -63,15 +63,13 @@ def charcoal(image: Image.Image) -> Image.Image:
 
 
 def gold(image: Image.Image) -> Image.Image:
-    """Gold lines and gilded lights on black lacquer."""
-    light = gray(fill(image)) ** 1.6
-    area = ramp(light, (10, 8, 12), (44, 26, 12), (120, 76, 20), (200, 148, 46))
-    shine = 0.5 + 0.5 * np.sin((COLUMNS - ROWS) * 2 * np.pi / 128)
-    leaf = ramp(shine.astype(np.float32), (206, 150, 44), (255, 232, 150))
+    """Black, bronze and gold instead of dark to bright, with a pattern of diamonds."""
+    light = contrast(gray(fill(image)), 0.05, 0.95)
+    leaf = ramp(light, (14, 9, 10), (74, 40, 16), (168, 108, 30), (236, 182, 76), (255, 238, 176))
     away = np.abs(COLUMNS % 32 - 15.5) + np.abs(ROWS % 32 - 15.5)
-    damask = np.clip(1.2 - np.abs(away - 9), 0, 1) * (light < 0.5) * 0.35
-    area = mix(area, color(190, 140, 50), damask.astype(np.float32))
-    return picture(mix(area, leaf, ink(image)))
+    damask = np.clip(2.6 - np.abs(away - 9), 0, 1) * 0.4
+    leaf = mix(leaf, color(255, 226, 140), damask.astype(np.float32))
+    return picture(mix(leaf, color(10, 7, 8), ink(image)))
 
 
 def papercut(image: Image.Image) -> Image.Image:
@@ -88,8 +86,8 @@ def fire(image: Image.Image) -> Image.Image:
     warmth = contrast(gray(fill(image)), 0.06, 0.92)
     heat = ramp(warmth, (26, 4, 12), (120, 10, 20), (222, 38, 24), (252, 120, 24), (255, 214, 84))
     heat = mix(heat, color(26, 4, 12), ink(image))
-    tongue = np.abs((COLUMNS % 64) - 32) / 32
-    other = np.abs(((COLUMNS + 32) % 64) - 32) / 32
+    tongue = np.abs((COLUMNS % 32) - 16) / 16
+    other = np.abs(((COLUMNS + 16) % 32) - 16) / 16
     for peak, height, tint in (
         (tongue, 74, color(255, 122, 20)),
         (other, 52, color(255, 178, 40)),

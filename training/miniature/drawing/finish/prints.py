@@ -37,7 +37,7 @@ def _toned(area: Floats) -> Floats:
 def woodcut(image: Image.Image) -> Image.Image:
     """Black ink on cream paper, hatched in the middle tones."""
     area = _toned(blur(fill(image), 1.5))
-    hatching = 0.5 + 0.5 * np.cos(ROWS * 2 * np.pi / 8)
+    hatching = 0.5 + 0.5 * np.cos(ROWS * 2 * np.pi / 16)
     light = np.clip((area - 0.06 - 0.62 * hatching) * 6 + 0.5, 0, 1)
     lines = ink(image, 1)
     carved = np.clip(ink(image, 4) - lines, 0, 1)
@@ -46,23 +46,22 @@ def woodcut(image: Image.Image) -> Image.Image:
 
 
 def linocut(image: Image.Image) -> Image.Image:
-    """Deep green and cream, with white cut lines and gouge marks in the dark."""
+    """Deep green and cream, with gouge marks in the dark."""
     area = _toned(blur(fill(image), 2))
-    dark = 1 - np.clip((area - 0.52) * 60 + 0.5, 0, 1)
-    lines = ink(image)
-    printed = np.where(lines > 0.5, 1 - dark, dark)
-    marks = (np.abs((ROWS + COLUMNS) % 16 - 8) < 1.2) & ((COLUMNS - ROWS) % 16 < 8)
-    printed = np.where(marks & (dark > 0.9) & (ink(image, 5) < 0.1), 0.25, printed)
-    printed = blur(printed.astype(np.float32), 0.7)
-    return picture(mix(color(244, 238, 214), color(8, 84, 62), printed))
+    paper = np.clip((area - 0.3) * 2.4, 0, 1).astype(np.float32)
+    marks = np.abs((ROWS + COLUMNS) % 32 - 16) < 3
+    marks &= (COLUMNS - ROWS) % 32 < 18
+    paper = np.maximum(paper, 0.6 * blur(marks.astype(np.float32), 1) * (1 - ink(image, 4)))
+    printed = mix(color(8, 84, 62), color(246, 238, 212), paper.astype(np.float32))
+    return picture(mix(printed, color(6, 52, 40), ink(image)))
 
 
 def blueprint(image: Image.Image) -> Image.Image:
     """White lines on Prussian blue, on squared paper."""
-    base = mix(color(14, 48, 128), color(52, 104, 186), 0.75 * gray(fill(image)))
-    minor = (COLUMNS % 8 < 1) | (ROWS % 8 < 1)
-    major = (COLUMNS % 32 < 2) | (ROWS % 32 < 2)
-    squared = np.where(major, 0.34, np.where(minor, 0.13, 0)).astype(np.float32)
+    base = mix(color(16, 52, 132), color(58, 112, 194), 0.75 * gray(fill(image)))
+    fine = (np.abs(COLUMNS % 16 - 8) < 1) | (np.abs(ROWS % 16 - 8) < 1)
+    coarse = (COLUMNS % 32 < 2) | (ROWS % 32 < 2)
+    squared = np.where(coarse, 0.42, np.where(fine, 0.16, 0)).astype(np.float32)
     base = mix(base, color(170, 205, 255), squared)
     return picture(mix(base, color(240, 247, 255), ink(image)))
 
@@ -71,8 +70,8 @@ def comic(image: Image.Image) -> Image.Image:
     """Strong colours with fat black lines and round dots in the middle tones."""
     area = saturate(blur(fill(image), 1.5), 1.7)
     light = gray(area)
-    away = np.hypot((COLUMNS % 8) - 3.5, (ROWS % 8) - 3.5)
-    radius = np.clip(3.4 - 3.2 * light, 0, 3.2)
+    away = np.hypot((COLUMNS % 16) - 7.5, (ROWS % 16) - 7.5)
+    radius = np.clip(7.4 - 6.4 * light, 0, 6.4)
     dots = np.clip(radius - away + 0.5, 0, 1) * (light < 0.93)
     paper = mix(area, color(255, 250, 226), 0.42)
     inked = mix(paper, (area * 0.82).astype(np.float32), dots.astype(np.float32))
@@ -80,23 +79,10 @@ def comic(image: Image.Image) -> Image.Image:
 
 
 def poster(image: Image.Image) -> Image.Image:
-    """Six flat colours of a travel poster."""
-    palette = np.array(
-        [
-            (24, 44, 82),
-            (30, 132, 140),
-            (226, 78, 54),
-            (244, 178, 66),
-            (250, 238, 212),
-            (122, 70, 60),
-        ],
-        np.float32,
-    )
-    area = saturate(blur(fill(image), 2.2), 1.3) * 255
-    away = ((area[:, :, None] - palette) ** 2 @ (np.array([0.3, 0.59, 0.3], np.float32))).argmin(-1)
-    flat = palette[away] / np.float32(255)
-    flat = blur(flat.astype(np.float32), 0.8)
-    return picture(mix(flat, palette[0] / np.float32(255), ink(image)))
+    """Navy, teal, coral and cream instead of dark to bright, as on a travel poster."""
+    light = contrast(gray(blur(fill(image), 1.5)), 0.04, 0.94)
+    inks = ramp(light, (16, 32, 76), (18, 116, 128), (236, 98, 66), (252, 190, 96), (253, 242, 216))
+    return picture(mix(inks, color(16, 32, 76), ink(image)))
 
 
 def vaporwave(image: Image.Image) -> Image.Image:
@@ -123,11 +109,8 @@ def vintage(image: Image.Image) -> Image.Image:
 
 
 def handheld(image: Image.Image) -> Image.Image:
-    """Four greens on the square dots of a pocket console's screen."""
-    shades = np.array([(22, 60, 34), (58, 108, 56), (134, 168, 62), (190, 212, 106)], np.float32)
-    few = gray(values(image.resize((64, 64)).resize((256, 256), 0)))
-    weave = np.where(((ROWS // 4 + COLUMNS // 4) % 2) > 0, 0.07, -0.07)
-    level = np.clip((few + weave) * 4.2 - 0.1, 0, 3.99).astype(int)
-    shown = shades[level] / np.float32(255)
-    gaps = np.where((COLUMNS % 4 < 1) | (ROWS % 4 < 1), 0.22, 0).astype(np.float32)
-    return picture(mix(shown.astype(np.float32), color(204, 222, 140), gaps))
+    """The greens of a pocket console's screen, behind a grid of dots."""
+    light = contrast(gray(values(image)), 0.02, 0.96)
+    shown = ramp(light, (20, 54, 32), (52, 104, 52), (132, 168, 60), (194, 216, 110))
+    gaps = np.where((COLUMNS % 16 < 2) | (ROWS % 16 < 2), 0.3, 0).astype(np.float32)
+    return picture(mix(shown, color(206, 224, 142), gaps))
