@@ -141,7 +141,7 @@ def revoke(session: Session, token: str) -> int:
         listed = [Token.read(item) for item in session.items("tokens")]
     except Unauthenticated:  # it has expired, or was revoked
         return 0
-    own = {one.id for one in listed if token.startswith(one.prefix or "?")}
+    own = {one.id for one in listed if one.prefix and token.startswith(one.prefix)}
     if made := sum(one.data.get("parent_id") in own for one in listed):
         return made
     session.ask(_request(session, "revoke", {"token": token}))
