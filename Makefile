@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lorary-stamp
+DOCS_STAMP := $(VENV)/.lorary-docs-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
 JOBS ?= 3
@@ -16,7 +17,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi man lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi docs man lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,11 +95,20 @@ format: $(STAMP) ## Format code and templates, and fix what can be fixed
 openapi: $(STAMP) ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
+docs: $(DOCS_STAMP) ## The documentation as a site in build/docs, with the reference of the SDK
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
+
+$(DOCS_STAMP): $(STAMP) requirements/docs.txt
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
+		-r requirements/docs.txt
+	@touch $@
+
 man: $(STAMP) ## Write the man page of the client from the code
 	$(BIN)/python -m tools.man_page
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
-	@for name in base worker dev; do \
+	@for name in base worker dev docs; do \
 		echo "requirements/$$name.txt"; \
 		$(LOCK) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in && \
 		sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/$$name.txt && rm requirements/$$name.txt.bak \

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
 BENCHES = (
-    "headers", "folders", "download", "small", "upload", "checks", "passage", "pushes", "clients",
-    "pages", "catalogue", "previews",
+    "headers", "folders", "download", "small", "upload", "checks", "passage", "pushes", "pulls",
+    "clients", "pages", "catalogue", "previews",
 )  # fmt: skip
 
 

@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING
 
 from benchmarks.results import Result
 from benchmarks.setup import nginx
-from benchmarks.setup.adapters import write_adapter
-from benchmarks.setup.hubs import measured_hub, path_of, weights_of
+from benchmarks.setup.hubs import measured_hub, path_of, publish_files
 from benchmarks.setup.processes import in_turn
-from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.setup.hubs import Measured
 
 FILES, READERS, ROUNDS = 100, 2, 21
-#: Files of a version: a version has at most 64.
-AT_ONCE = 50
 #: Least of nginx's rate, and most of its CPU time. Each file is authorised in Django.
 SLOWEST, DEAREST = 0.4, 4
 
@@ -32,7 +27,8 @@ SLOWEST, DEAREST = 0.4, 4
 def run() -> list[Result]:
     """Measure adapters of rank 1 for SDXL, 5 MB each."""
     with measured_hub() as measured:
-        files, size = _published(measured)
+        files = publish_files(measured, "ada/small", FILES, seed=0, rank=1)
+        size = files[0]["size_bytes"]
         with nginx.alone(measured.folder / "alone", measured.blobs) as alone:
             ours = [path_of(file["download_url"]) for file in files]
             theirs = [_stored(file["sha256"]) for file in files]
@@ -48,24 +44,6 @@ def run() -> list[Result]:
         Result("small", case, *rates, "nginx sendfile", "requests/s", floor=SLOWEST),
         Result("small", case, *costs, "nginx sendfile", "CPU ms a file", DEAREST),
     ]
-
-
-def _published(measured: Measured) -> tuple[list[dict[str, str]], int]:
-    """Publish the files and return what is told of them, and the length of each in bytes."""
-    path, files, size = measured.folder / "small.safetensors", list[dict[str, str]](), 0
-    made = measured.ada.post("/api/v1/adapters", {"name": "small"})
-    assert made.status == 201, made.body
-    for first in range(0, FILES, AT_ONCE):
-        uploads = []
-        for number in range(first, first + AT_ONCE):
-            size = write_adapter(path, rank=1, seed=number)
-            name = f"small-{number:03}.safetensors"
-            uploads.append(measured.ada.sent_stream(sent_from(path), size, name))
-        assert {measured.ada.final_state(upload) for upload in uploads} == {"accepted"}
-        version = measured.ada.post("/api/v1/adapters/ada/small/versions", {"uploads": uploads})
-        assert version.status == 201, version.body
-        files += weights_of(version.document)
-    return files, size
 
 
 def _stored(digest: str) -> str:

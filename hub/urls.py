@@ -10,7 +10,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from hub.api.accounts.device_login import DeviceCodes, Grant
+from hub.api.accounts.device_login import DeviceCodes, Grant, Revocation
 from hub.api.urls import v1
 from hub.operations.health import live, ready
 
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("oauth/device", DeviceCodes.as_view(), name="oauth-device"),
     path("oauth/token", Grant.as_view(), name="oauth-token"),
+    path("oauth/revoke", Revocation.as_view(), name="oauth-revoke"),
     path("", include("hub.protocols.huggingface.urls")),
     path("", include("hub.protocols.civitai.urls")),
     path("api/", include("hub.api.urls")),

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.talk import Caller, caller
+from benchmarks.setup.adapters import write_adapter
+from tests.e2e.talk import Caller, caller, sent_from
 from tests.running import RunningHub
 
 if TYPE_CHECKING:
@@ -60,6 +61,46 @@ def measured_hub() -> Iterator[Measured]:
 def weights_of(version: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the files of a version without its README.md."""
     return [file for file in version["files"] if file["path"] != "README.md"]
+
+
+#: Files that a version gets at most; 64 are allowed.
+AT_ONCE = 50
+
+
+def publish_files(
+    measured: Measured,
+    full_name: str,
+    count: int,
+    *,
+    seed: int,
+    rank: int,
+    tensors: int | None = None,
+) -> list[dict[str, Any]]:
+    """Publish different adapters as the versions of one; return the files as the API has them.
+
+    Args:
+        measured: The hub.
+        full_name: ``ada/name``.
+        count: How many; one version has at most `AT_ONCE`.
+        seed: Of the first file.
+        rank: Of all modules.
+        tensors: See ``write_adapter``.
+    """
+    path, name = measured.folder / "small.safetensors", full_name.rpartition("/")[2]
+    made = measured.ada.post("/api/v1/adapters", {"name": name})
+    assert made.status == 201, made.body
+    files = list[dict[str, Any]]()
+    for first in range(0, count, AT_ONCE):
+        uploads = []
+        for number in range(first, min(first + AT_ONCE, count)):
+            size = write_adapter(path, seed=seed + number, rank=rank, tensors=tensors)
+            sent = sent_from(path)
+            uploads.append(measured.ada.sent_stream(sent, size, f"{name}-{number:03}.safetensors"))
+        assert {measured.ada.final_state(upload) for upload in uploads} == {"accepted"}
+        version = measured.ada.post(f"/api/v1/adapters/{full_name}/versions", {"uploads": uploads})
+        assert version.status == 201, version.body
+        files += weights_of(version.document)
+    return files
 
 
 def path_of(url: str) -> str:

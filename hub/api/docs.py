@@ -219,6 +219,7 @@ _NAMES: dict[str, Any] = {
     "device_name": "ada-laptop",
     "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
     "scope": "read write",
+    "token": "lor_…",
     "family": "sdxl",
     "full_name": "ada/noir",
     "name": "noir",

@@ -182,14 +182,35 @@ def revoke(*, actor: User, token_id: int) -> None:
         token = token_selectors.reachable(user).filter(pk=token_id).first()
         if token is None:
             raise NotFound(_("You have no such token."))
-        if _end(AccessToken.objects.filter(Q(pk=token.pk) | Q(parent=token))):
-            events.record(actor=user, verb="token_revoked", subject=token.name)
+        _revoke(token, user)
+
+
+def revoke_secret(*, secret: str) -> None:
+    """Revoke the token of a secret and those created with it; an unknown secret is no error.
+
+    Whoever has the secret may do this, as RFC 7009 says, also if the token may only read.
+    """
+    with transaction.atomic():
+        rows = AccessToken.objects.select_related("user")
+        token = rows.filter(digest=_digest(secret)).first()
+        if token is not None:
+            _revoke(token, token.user)
+
+
+def _revoke(token: AccessToken, user: User) -> None:
+    if _end(AccessToken.objects.filter(Q(pk=token.pk) | Q(parent=token))):
+        events.record(actor=user, verb="token_revoked", subject=token.name)
 
 
 def revoke_all(*, actor: User) -> int:
-    """Revoke all tokens of the actor, including the current one; return their number."""
+    """Revoke all tokens of the actor, including the current one; return their number.
+
+    Tokens that were allowed in a browser and not collected yet cannot be collected any more.
+    """
     user = permissions.require_scope(actor, "write")
     with transaction.atomic():
+        if user.access_token is None or not user.access_token.is_bound:
+            user.device_logins.all().delete()
         count = _end(token_selectors.reachable(user))
         if count:
             events.record(actor=user, verb="tokens_revoked", subject=user.username, count=count)

@@ -11,8 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from hub.api.accounts import device_login
-from registry.models import DeviceLogin
+from registry.models import AccessToken, DeviceLogin, Event
 from registry.tokens import device_logins
+from registry.tokens import services as tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,8 @@ def send(path: str, values: dict[str, str], secret: str = "") -> Any:
     kind = "application/x-www-form-urlencoded"
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
     client = Client(enforce_csrf_checks=True, headers=headers)
-    return client.post(path, urlencode(values), content_type=kind)
+    body = urlencode(values, errors="surrogatepass")
+    return client.post(path, body, content_type=kind)
 
 
 def begin(**values: str) -> Any:
@@ -90,6 +92,7 @@ def test_other_fields_of_oauth_are_ignored_and_hf_gets_its_name() -> None:
         ("/oauth/device", {"client_id": "a", "device_name": "\0"}, "invalid_request"),
         ("/oauth/device", {"client_id": "a", "scope": "read everything"}, "invalid_scope"),
         ("/oauth/token", {}, "invalid_request"),
+        ("/oauth/revoke", {}, "invalid_request"),
         ("/oauth/token", {"grant_type": "password"}, "unsupported_grant_type"),
         ("/oauth/token", {"grant_type": device_login.GRANT}, "invalid_grant"),
         (
@@ -116,3 +119,19 @@ def test_one_address_may_begin_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -
 def test_a_dead_token_does_not_keep_a_program_from_signing_in() -> None:
     answer = send("/oauth/device", {"client_id": "lorary"}, "lor_dead")
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("scopes", [["read"], ["read", "write"]])
+def test_whoever_has_a_token_can_revoke_it(ada: User, scopes: list[str]) -> None:
+    token, secret = tokens.issue(actor=ada, name="laptop", scopes=scopes)
+    other, _secret = tokens.issue(actor=ada, name="other")
+    made = AccessToken.objects.create(user=ada, name="made", digest="d", parent=token)
+    for _turn in range(2):
+        answer = send("/oauth/revoke", {"token": secret, "token_type_hint": "access_token"})
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer["Cache-Control"] == "no-store"
+    assert send("/oauth/revoke", {"token": "lor_unknown\udc80"}).status_code == 200
+    assert list(AccessToken.objects.filter(revoked_at=None)) == [other]
+    assert AccessToken.objects.get(pk=made.pk).is_revoked
+    verbs = Event.objects.filter(actor=ada, verb="token_revoked").values_list("subject", flat=True)
+    assert list(verbs) == ["laptop"]

@@ -95,7 +95,9 @@ class Handler(BaseHTTPRequestHandler):
             case ("GET",):
                 self._one(self.hub.adapters.get(full_name))
             case ("GET", "versions"):
-                self._json(200, {"results": self.hub.versions.get(full_name, [])})
+                listed = self.hub.versions.get(full_name, [])
+                rows = [{k: v for k, v in one.items() if k != "files"} for one in listed]
+                self._json(200, {"results": rows})
             case ("POST", "versions"):
                 self._publish(full_name)
             case ("GET", "versions", rev):

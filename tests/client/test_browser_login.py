@@ -68,11 +68,12 @@ def test_the_token_comes_when_it_is_allowed(session: Session, fake: FakeHub) -> 
         CODES["user_code"], CODES["verification_uri_complete"],
     )  # fmt: skip
     allowed = (200, {"access_token": TOKEN, "token_type": "Bearer"})
-    slow = refused("slow_down")
-    answers(fake, "token", refused("authorization_pending"), slow, (502, b""), slow, allowed)
+    slow, busy = refused("slow_down"), (429, {"code": "rate_limited", "detail": "Wait."})
+    early = [refused("authorization_pending"), slow, (502, b""), slow, *[busy] * 5]
+    answers(fake, "token", *early, allowed)
     waited: list[float] = []
     assert browser_login.wait(session, login, sleep=waited.append) == TOKEN
-    assert waited == [1, 1, 6, 11]
+    assert waited == [1, 1, 6, 11, 11]
     first, *later = fake.requests("POST /oauth")
     assert parse_qs(first.body.decode()) == {
         "client_id": ["lorary"], "device_name": [f"ada-laptop{'x' * 54}"], "scope": ["read"],
@@ -137,6 +138,7 @@ def test_a_hub_without_such_a_sign_in_is_recognised(
         (refused("invalid_scope"), errors.Invalid),
         ((401, {"code": "not_authenticated"}), errors.Unauthenticated),
         ((500, b""), errors.ServerFault),
+        ((301, b""), errors.BadAnswer),
     ],
 )
 def test_another_refusal_is_no_old_hub(
@@ -163,6 +165,32 @@ def test_a_hub_cannot_have_the_client_wait_for_days(session: Session, fake: Fake
     assert begun(session, fake, interval=0).interval_s == 5
 
 
+LISTED = {"name": "x", "scopes": [], "prefix": TOKEN[:8]}
+
+
+@pytest.mark.parametrize(
+    ("listed", "made"),
+    [
+        ([{"id": 1, **LISTED}, {"id": 2, **LISTED, "prefix": "lor_xxxx"}], 0),
+        ([{"id": 1, **LISTED}, {"id": 2, "parent_id": 1}, {"id": 3, "parent_id": 4}], 1),
+    ],
+)
+def test_a_token_with_which_others_were_created_is_not_revoked(
+    fake: FakeHub, listed: list[Any], made: int
+) -> None:
+    fake.answers.append(("/api/v1/tokens", 200, {}, json.dumps({"results": listed}).encode()))
+    answers(fake, "revoke", (200, b""))
+    assert browser_login.revoke(Session(fake.url, TOKEN), TOKEN) == made
+    sent = [parse_qs(seen.body.decode()) for seen in fake.requests("POST /oauth/revoke")]
+    assert sent == ([] if made else [{"token": [TOKEN]}])
+
+
+def test_a_token_that_has_ended_needs_no_revocation(fake: FakeHub) -> None:
+    fake.answers.append(("/api/v1/tokens", 401, {}, b'{"code": "token_expired"}'))
+    assert browser_login.revoke(Session(fake.url, "lor_dead"), "lor_dead") == 0
+    assert not fake.requests("POST")
+
+
 @pytest.fixture
 def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORARY_TOKEN")
@@ -177,8 +205,48 @@ def test_login_without_a_browser_needs_no_terminal(
     assert ran.document == {"endpoint": fake.url, "name": "ada", "scopes": ["read", "write"]}
     assert f"Open   {CODES['verification_uri_complete']}\nCode   WDJB-MJHT\n" in ran.err
     assert Credentials.load(home).tokens == {fake.url: TOKEN}
+    assert Credentials.load(home).by_browser == [fake.url]
     (first, *_) = fake.requests("POST /oauth/device")
     assert parse_qs(first.body.decode())["scope"] == ["read write"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(200, ""), (404, "does not exist"), (500, "The hub failed")],
+)
+def test_logout_revokes_the_token_of_a_login_or_says_that_it_stays_valid(
+    no_token: None, run: Run, fake: FakeHub, home: Path, status: int, message: str
+) -> None:
+    with Credentials.changing(home) as credentials:
+        credentials.keep_token(fake.url, TOKEN, is_keyring=False, is_by_browser=True)
+    fake.answers.append(("/api/v1/tokens", 200, {}, b'{"results": []}'))
+    answers(fake, "revoke", (status, b""))
+    ran = run("logout")
+    assert (ran.code, "The token is revoked." in ran.out) == (0, not message)
+    assert (f"until you revoke it at {fake.url}/settings/tokens" in ran.err) == bool(message)
+    assert message in ran.err
+    assert Credentials.load(home).signed_in == ()
+    assert Credentials.load(home).by_browser == []
+
+
+def test_logout_works_offline(
+    no_token: None, run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Credentials.changing(home) as credentials:
+        credentials.keep_token(fake.url, TOKEN, is_keyring=False, is_by_browser=True)
+    monkeypatch.setenv("LORARY_OFFLINE", "1")
+    ran = run("logout", "--json")
+    assert ran.document == {"endpoint": fake.url, "signed_out": True, "revoked": False}
+    assert "stays valid" in ran.err
+    assert (fake.seen, Credentials.load(home).signed_in) == ([], ())
+
+
+def test_login_warns_before_it_sends_anything_without_encryption(
+    no_token: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORARY_OFFLINE", "1")
+    ran = run("login", "--no-browser", "--endpoint", "http://hub.example")
+    assert (ran.code, ran.err.count("http://hub.example is not encrypted")) == (3, 1)
 
 
 def test_a_denied_login_stores_nothing(no_token: None, run: Run, fake: FakeHub, home: Path) -> None:
@@ -246,7 +314,7 @@ def test_a_token_is_asked_for_by_an_older_hub_and_by_the_option(
 ) -> None:
     code, screen = on_a_terminal(environment, *words, typed=f"{TOKEN}\n".encode())
     assert code == 0
-    assert ("is older than this client and has no sign-in by browser" in screen) == (not words)
+    assert ("has no sign-in by browser: it is an older hub, or none" in screen) == (not words)
     assert f"Create a token at {fake.url}/settings/tokens" in screen
     assert TOKEN not in screen
     assert bool(fake.requests("POST /oauth")) == (not words)

@@ -280,7 +280,9 @@ def test_login_keeps_the_token_and_logout_forgets_it(
     assert stat.S_IMODE((home / "credentials.json").stat().st_mode) == 0o600
     assert run("whoami", "--json").document["name"] == "ada"
     assert "ada" in run("whoami").out
-    assert run("logout", "--json").document == {"endpoint": fake.url, "signed_out": True}
+    left = run("logout", "--json")
+    assert left.document == {"endpoint": fake.url, "signed_out": True, "revoked": False}
+    assert f"stays valid until you revoke it at {fake.url}/settings/tokens" in left.err
     assert run("whoami").code == 4
     assert "No token" in run("logout").out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import warnings
@@ -10,8 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.client import Hub, InsecureTransport
-from lorary.client.config import DEFAULT_ENDPOINT, Credentials, endpoint_of, home_of, token_of
+from lorary.client import Hub, InsecureTransport, config
+from lorary.client.config import (
+    DEFAULT_ENDPOINT,
+    Credentials,
+    endpoint_of,
+    home_of,
+    token_of,
+    token_of_named,
+)
 from lorary.client.errors import SettingInvalid
 
 if TYPE_CHECKING:
@@ -48,6 +56,22 @@ def test_argument_wins_over_environment_over_file_over_default(
     assert token_of(home, HUB).secret == "lor_env"
     assert endpoint_of(home, "http://said") == "http://said"
     assert token_of(home, HUB, "lor_said").secret == "lor_said"
+
+
+def test_hubs_on_one_server_get_only_their_own_token(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (f"{HUB}/{name}" for name in ("first", "second", "third"))
+    with Credentials.changing(home) as credentials:
+        credentials.endpoint = first
+        credentials.tokens = {first: "lor_first", second: "lor_second"}
+    hubs = (f"{first}/", second, third)
+    assert [token_of_named(home, hub).secret for hub in hubs] == ["lor_first", "lor_second", ""]
+    monkeypatch.setenv("LORARY_TOKEN", "lor_env")
+    assert [token_of_named(home, hub).secret for hub in hubs] == ["lor_env", "lor_second", ""]
+    monkeypatch.setenv("LORARY_ENDPOINT", "no address")
+    assert token_of_named(home, first).secret == "lor_first"
+    assert "lorary login" in token_of_named(home, third).place
 
 
 def test_home_is_taken_from_the_environment(
@@ -134,3 +158,18 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: _remember(home, number), range(40)))
     assert len(Credentials.load(home).tokens) == 40
+
+
+def test_a_file_system_without_locks_keeps_credentials(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(config, "exclusive", refuse)
+    number = errno.ENOLCK
+    _remember(home, 1)
+    assert len(Credentials.load(home).tokens) == 1
+    number = errno.EACCES
+    with pytest.raises(SettingInvalid, match="cannot be written"):
+        _remember(home, 2)

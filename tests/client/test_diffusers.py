@@ -11,11 +11,14 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from lorary import NotFound, Progress  # noqa: E402
+from safetensors.numpy import save  # noqa: E402
+
+from lorary import FileUnreadable, NotFound, Progress  # noqa: E402
 from lorary.integrations.diffusers import load  # noqa: E402
 from training.miniature.tiny import write_tiny_base, write_tiny_lora  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lorary import Hub
@@ -61,17 +64,22 @@ def picture(pipe: Any) -> Any:
     ).images  # fmt: skip
 
 
-def stacked(base: Path, files: dict[str, Path], **strengths: float) -> Any:
-    """Return the picture of the files, stacked by diffusers alone."""
+@pytest.fixture
+def stacked(base: Path, files: dict[str, Path]) -> Callable[..., Any]:
+    """Return a function that renders with the files, stacked by diffusers alone."""
     pipe = opened(base)
-    for name in strengths:
-        pipe.load_lora_weights(files[name].parent, weight_name=files[name].name, adapter_name=name)
-    pipe.set_adapters(list(strengths), list(strengths.values()))
-    return picture(pipe)
+    for name, path in files.items():
+        pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+
+    def stacked(**strengths: float) -> Any:
+        pipe.set_adapters(list(strengths), list(strengths.values()))
+        return picture(pipe)
+
+    return stacked
 
 
 def test_adapters_stack_with_their_strengths(
-    base: Path, files: dict[str, Path], hub: Hub, fake: FakeHub
+    base: Path, stacked: Callable[..., Any], hub: Hub, fake: FakeHub
 ) -> None:
     pipe = opened(base)
     plain = picture(pipe)
@@ -79,23 +87,28 @@ def test_adapters_stack_with_their_strengths(
     noir = load(pipe, "studio/noir@v1", strength=0.8, hub=hub, on_progress=seen.append)
     assert seen[-1].stage == "fetch"
     assert (noir.trigger_words, noir.strength) == (("noir style",), 0.8)
-    assert np.array_equal(picture(pipe), stacked(base, files, noir=0.8))
+    assert np.array_equal(picture(pipe), stacked(noir=0.8))
     ink = load(pipe, "studio/ink", hub=hub)
     assert ink.strength == 0.6
-    assert np.allclose(picture(pipe), stacked(base, files, noir=0.8, ink=0.6), atol=1e-3)
+    assert np.allclose(picture(pipe), stacked(noir=0.8, ink=0.6), atol=1e-3)
     # Another strength; the file is not loaded again.
     assert load(pipe, "studio/noir", strength=0.3, hub=hub).name == noir.name
-    assert np.allclose(picture(pipe), stacked(base, files, noir=0.3, ink=0.6), atol=1e-3)
+    assert np.allclose(picture(pipe), stacked(noir=0.3, ink=0.6), atol=1e-3)
     # What the user sets stays.
     pipe.set_adapters([ink.name], [1.2])
     load(pipe, "studio/noir", strength=0.5, hub=hub)
-    assert np.allclose(picture(pipe), stacked(base, files, noir=0.5, ink=1.2), atol=1e-3)
+    assert np.allclose(picture(pipe), stacked(noir=0.5, ink=1.2), atol=1e-3)
     pipe.delete_adapters([noir.name, ink.name])
     assert np.array_equal(picture(pipe), plain)
-    assert not np.allclose(
-        stacked(base, files, noir=0.5), stacked(base, files, noir=0.5, ink=0.1), atol=1e-3
-    )
+    assert not np.allclose(stacked(noir=0.5), stacked(noir=0.5, ink=0.1), atol=1e-3)
     assert len(fake.requests("files/")) == 2
+
+
+def test_a_file_of_another_kind_is_refused(base: Path, hub: Hub, fake: FakeHub) -> None:
+    named = save({f"base_model.model.a.lora_{half}.weight": np.zeros((1, 1)) for half in "AB"})
+    fake.publish("studio/text", {"adapter_model.safetensors": named})
+    with pytest.raises(FileUnreadable, match=r"nothing in .* for StableDiffusionPipeline"):
+        load(opened(base), "studio/text", hub=hub)
 
 
 def test_a_version_without_weights_is_refused(base: Path, hub: Hub, fake: FakeHub) -> None:

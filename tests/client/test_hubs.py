@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -80,6 +81,9 @@ def test_hubs_are_added_listed_used_and_removed(
     used = run("hub", "use", "work")
     assert used.out == f"work is {work.url}, the hub in use.\n"
     assert used.err == "lorary: sign in with lorary login --hub work\n"
+    monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+    assert "LORARY_ENDPOINT is set and counts instead" in run("hub", "use", "work").err
+    monkeypatch.delenv("LORARY_ENDPOINT")
     assert run("login", "--token", TOKEN).code == 0
     assert run("whoami", "--json").document["endpoint"] == work.url
     kept = run("hub", "remove", "work")
@@ -108,6 +112,9 @@ def test_a_name_is_understood_wherever_a_reference_is(
     assert run("alias", f"work:{NOIR}", "stable", "v1").code == 0
     assert run("yank", f"work:{NOIR}@v1", "--reason", "Old").code == 0
     assert run("login", "--hub", "work", "--token", TOKEN).code == 0
+    run("try", f"work:{NOIR}:0.8", f"work:{NOIR}@v1", "--prompt", "noir")
+    (asked,) = work.requests("POST /api/v1/tryouts")
+    assert [layer["adapter"] for layer in json.loads(asked.body)["layers"]] == [NOIR, NOIR]
     assert run("push", lora, "--to", "work:ada/new", "--json").document["adapter"] == "ada/new"
     assert "ada/new" in work.adapters
     assert not [seen for seen in fake.seen if NOIR in seen.path or "new" in seen.path]

@@ -87,6 +87,24 @@ def test_a_login_stores_its_token_there_and_not_in_the_file(
     assert run("logout", "--json").document["signed_out"] is False
 
 
+def test_a_token_that_cannot_be_stored_is_revoked(
+    run: Run, fake: FakeHub, home: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("config", "set", "keyring", "on")
+    codes = {
+        "device_code": "d", "user_code": "WDJB-MJHT", "verification_uri": "https://x/y",
+        "expires_in": 9, "interval": 1,
+    }  # fmt: skip
+    sent = {"device": codes, "token": {"access_token": TOKEN}, "revoke": None}
+    for name, document in sent.items():
+        fake.answers.append((f"/oauth/{name}", 200, {}, json.dumps(document).encode()))
+    fake.answers.append(("/api/v1/tokens", 200, {}, b'{"results": []}'))
+    monkeypatch.setattr(memory, "is_locked", True)
+    assert run("login", "--endpoint", fake.url, "--no-browser").code == 2
+    assert len(fake.requests("POST /oauth/revoke")) == 1
+    assert Credentials.load(home).signed_in == ()
+
+
 def test_a_token_moves_with_the_next_login(
     run: Run, fake: FakeHub, home: Path, memory: Memory
 ) -> None:

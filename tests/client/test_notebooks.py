@@ -62,7 +62,7 @@ def elements(html: str) -> Elements:
         assert "url(" not in (attributes.get("style") or "")
     assert len(html.encode()) <= MOST_BYTES
     # Colours are those of the notebook, light or dark.
-    assert not re.search(r"(?<!-)\b(color|background)\s*:", html)
+    assert not re.search(r"\b(background|color(?!:inherit))\s*:", html)
     return read
 
 

@@ -179,7 +179,7 @@ class Pipe:
         """Take the arguments of a pipeline."""
 
     def get_list_adapters(self) -> dict[str, list[str]]:
-        return {}
+        return {"unet": self.loaded}
 
     def load_lora_weights(self, folder: Path, *, weight_name: str, adapter_name: str) -> None:
         assert (folder / weight_name).read_bytes() == b"ink v1"

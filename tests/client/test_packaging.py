@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +13,13 @@ import pytest
 
 import lorary
 from tests.client.conftest import SDK
+from tests.documents import ROOT, sections, snippets
 from tools.man_page import PAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROOT = SDK.parents[1]
+READMES, GUIDE = ("README.md", "sdk/README.md"), "docs/sdk.md"
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,11 @@ def test_the_client_says_its_version_to_hubs(
 
 
 def examples() -> list[str]:
-    """The Python examples of both READMEs."""
-    texts = [(ROOT / place).read_text("utf-8") for place in ("README.md", "sdk/README.md")]
-    return [code for text in texts for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    """The Python examples of both READMEs, and those of each section of the guide."""
+    readmes = [code for place in READMES for code in snippets(place, "python")]
+    guide = ["".join(snippets(GUIDE, "python", section)) for section in sections(GUIDE)]
+    untyped = ("import fsspec", "from diffusers")
+    return [code for code in (*readmes, *guide) if not any(name in code for name in untyped)]
 
 
 def test_the_examples_pass_a_strict_type_checker(tmp_path: Path) -> None:

@@ -154,6 +154,53 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
 
 
+def test_pictures_that_a_trainer_still_writes_follow(
+    run: Run, fake: FakeHub, output: Path, home: Path
+) -> None:
+    """Two of four are there when a checkpoint is pushed; a person then removes one on the hub."""
+    words = ("push", output, "--to", "ada/noir", "--json")
+    assert run(*words).code == 0
+    fake.versions["ada/noir"][1]["samples"].pop()
+    for number in (2, 3):
+        late = output / f"sample/noir_e000002_{number:02}_20260102030405_42.png"
+        late.write_bytes(PNG + bytes([number]))
+        ran = run(*words)
+        added = {one["version"]: one["previews"] for one in ran.documents if one.get("previews")}
+        assert (ran.code, added) == (0, {"v2": 1})
+    names = [name.rpartition("_2026")[0] for name in galleries(fake, "ada/noir")[1]]
+    assert names == ["noir_e000002_00", "noir_e000002_02", "noir_e000002_03"]
+
+
+def test_pictures_of_an_earlier_run_are_left_out(run: Run, fake: FakeHub, output: Path) -> None:
+    late = "sample/noir_e000002_00_20260103000000_42.png"
+    fill(
+        output, {late: PNG, "noir-000002.safetensors": adapter(22, ss_session_id="8", ss_epoch="2")}
+    )
+    ran = run("push", output, "--to", "ada/noir", "--dry-run", "--json")
+    names = [Path(path).name for path in planned(ran)[1]["previews"]]
+    assert names == [
+        "noir_e000002_00_20260103000000_42.png",
+        "noir_e000002_01_20260102030405_42.png",
+    ]
+
+
+def test_sidecars_come_before_the_card_and_the_card_before_headers(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    words = json.dumps({"10_ohwx": {"ohwx": 10}})
+    data = adapter(1, ss_session_id="7", ss_epoch="1", ss_tag_frequency=words)
+    fill(output, {"noir-000001.safetensors": data, "README.md": "---\ninstance_prompt: ink\n---\n"})
+    first = ("push", output, "--to", "ada/noir", "--dry-run", "--json")
+    found = planned(run(*first))[0]["fields"]["trigger_words"]
+    assert (found["value"], found["source"]) == (["film noir"], "noir.json")
+    (output / "noir.json").unlink()
+    (row, *_) = planned(run(*first))
+    assert "trigger_words" not in row["fields"]  # the hub reads them from the card
+    (output / "README.md").unlink()
+    (row, *_) = planned(run(*first))
+    assert row["fields"]["trigger_words"]["source"] == "ss_tag_frequency"
+
+
 TRAINERS: dict[str, dict[str, bytes | str]] = {
     "ai-toolkit": {
         "noir_000000250.safetensors": adapter(1), "noir_000000500.safetensors": adapter(2),
@@ -181,6 +228,26 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
         "pan_000000500_low_noise.safetensors": wan(2), "pan_low_noise.safetensors": wan(4),
         "samples/1767323045001__000000500_0.jpg": b"1",
     },
+    "ai-toolkit, with headers": {
+        f"noir{name}.safetensors": adapter(step, training_info=f'{{"step": {step}, "epoch": 3}}')
+        for name, step in (("_000000500", 500), ("", 750))
+    },
+    "OneTrainer, finished": {
+        "save/2026-01-02_03-04-05-save-250-1-0.safetensors": adapter(1, ss_epoch="1"),
+        "lora.safetensors": adapter(2),
+        "samples/0 - noir/2026-01-02_03-04-05-training-sample-250-1-0.png": b"1",
+        "samples/0 - noir/2026-01-02_03-04-06-training-sample-400-2-0.png": b"2",
+        "samples/0 - noir/2026-01-02_03-04-07-training-sample-450-2-0.png": b"3",
+    },
+    "sd-scripts, by step": {
+        "noir-000001.safetensors": adapter(1, ss_epoch="1", ss_steps="100"),
+        "noir-step00000150.safetensors": adapter(2, ss_epoch="1", ss_steps="150"),
+        "noir.safetensors": adapter(3, ss_epoch="2", ss_steps="200"),
+        "sample/noir_e000001_00_20260102030405_42.png": b"1",
+        "sample/noir_000150_00_20260102030406_42.png": b"2",
+        "sample/noir_e000002_00_20260102030407_42.png": b"3",
+        "sample/noir_000200_00_20260102030407_42.png": b"4",
+    },
     "a pair": {
         "pan_high_noise-000004.safetensors": wan(1), "pan_low_noise-000004.safetensors": wan(2),
         "pan_high_noise.safetensors": wan(3), "pan_low_noise.safetensors": wan(4),
@@ -192,7 +259,10 @@ TRAINERS: dict[str, dict[str, bytes | str]] = {
     ("trainer", "labels", "pictures"),
     [
         ("ai-toolkit", ["step 250", "step 500", "final"], [1, 1, 1]),
+        ("ai-toolkit, with headers", ["step 500", "step 750"], [0, 0]),
         ("OneTrainer", ["step 250", "step 500"], [1, 1]),
+        ("OneTrainer, finished", ["step 250", "final"], [1, 1]),
+        ("sd-scripts, by step", ["epoch 1", "step 150", "epoch 2"], [1, 1, 2]),
         ("diffusers", ["step 250", "step 1000", "final"], [0, 0, 0]),
         ("PEFT", [None], [0]),
         ("a pair", ["epoch 4", "final"], [0, 0]),

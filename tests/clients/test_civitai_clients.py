@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lorary.client.transfers.publishing import Details
 from tests.builders.adapters import DENOISERS, kohya
 from tests.clients.environments import environment
 from tests.clients.programs import Programs
+from tests.documents import snippets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs" / "clients.md"
-SECTION = "## Civitai clients"
 
 #: Bytes of the newest version: some hundred reads of the clients.
 RANK = 120
@@ -295,7 +293,7 @@ def test_the_guide_says_what_works(
     shop: Shop, programs: Programs, clients: str, downloader: str
 ) -> None:
     shutil.copy(shop.file, programs.folder / "noir.safetensors")
-    scripts, lines = snippets(shop, "python"), snippets(shop, "console")
+    scripts, lines = examples(shop, "python"), examples(shop, "console")
     assert (len(scripts), len(lines)) == (3, 2)
     for script in scripts:
         programs.python(script, interpreter=clients)
@@ -309,13 +307,9 @@ def test_the_guide_says_what_works(
         assert shop.token not in shop.hub.log.read_text()
 
 
-def snippets(shop: Shop, language: str) -> list[str]:
+def examples(shop: Shop, language: str) -> list[str]:
     """Return the blocks of the section, with the hub's address and numbers in them."""
-    text = DOCS.read_text("utf-8")
-    start = text.index(f"\n{SECTION}\n")
-    end = text.find("\n## ", start + 1)
-    section = text[start : end if end > 0 else None]
-    found = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    found = snippets("docs/clients.md", language, "Civitai clients")
     for said, meant in {
         "https://hub.example": shop.hub.url,
         "models/1": f"models/{shop.versions[0]}",

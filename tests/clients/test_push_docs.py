@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,14 @@ import pytest
 
 from benchmarks.setup.adapters import write_adapter
 from tests.clients.programs import Programs
+from tests.documents import snippets
 
 if TYPE_CHECKING:
     from tests.running import RunningHub
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow]
 
-DOCS = Path(__file__).parents[2] / "docs" / "clients.md"
+DOCS, PUSHING = "docs/clients.md", "Pushing with Hugging Face clients"
 
 
 @pytest.fixture
@@ -29,11 +29,6 @@ def ada(hub: RunningHub, ada_token: str, tmp_path: Path) -> Programs:
     (state / "optimizer.bin").write_bytes(b"PK\x03\x04")
     write_adapter(state.parent / "noir.safetensors", rank=2, is_unique=True)
     return programs
-
-
-def snippets(section: str, language: str) -> list[str]:
-    text = DOCS.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands(programs: Programs, block: str) -> str:
@@ -48,9 +43,9 @@ def commands(programs: Programs, block: str) -> str:
 
 
 def test_the_lines_about_pushing_work(ada: Programs) -> None:
-    (block,) = snippets("Pushing with Hugging Face clients", "console")
+    (block,) = snippets(DOCS, "console", PUSHING)
     commands(ada, block)
-    scripts = snippets("Pushing with Hugging Face clients", "python")
+    scripts = snippets(DOCS, "python", PUSHING)
     assert len(scripts) == 2
     told = ada.python(
         "\n".join(scripts)
@@ -73,7 +68,7 @@ tell({"noir": [tag.name for tag in api.list_repo_refs("ada/noir").tags],
 
 
 def test_the_lines_about_trainers_work(ada: Programs) -> None:
-    (block,) = snippets("Trainers", "console")
+    (block,) = snippets(DOCS, "console", "Trainers")
     commands(ada, block)
     files = ada.python(
         "from huggingface_hub import list_repo_files; tell(list_repo_files('ada/trained'))"

@@ -8,50 +8,17 @@ import re
 import sys
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import diffusers
-import peft
 import pytest
 
 from tests.clients.cutting import CutOnce
 from tests.clients.programs import Programs
-from tests.clients.shelf import MANY, Shelf, fill
-from training.miniature.tiny import write_tiny_base, write_tiny_lora
-
-if TYPE_CHECKING:
-    from tests.running import RunningHub
+from tests.clients.shelf import MANY, Shelf
+from tests.documents import snippets
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
-SECTION = "## Hugging Face: reading"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_base(tmp_path_factory.mktemp("bases") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def shelf(hub: RunningHub, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    folder = tmp_path_factory.mktemp("shelf")
-    names = [folder / name / "noir.safetensors" for name in ("new", "old")]
-    for seed, path in enumerate(names):
-        path.parent.mkdir()
-        write_tiny_lora(path, seed=seed, spread=0.3)
-    return fill(hub, folder, noir=names[0], older=names[1], peft=trained(base, folder / "peft"))
-
-
-def trained(base: Path, folder: Path) -> Path:
-    """Have PEFT write an adapter of random weights."""
-    opener: Any = diffusers.UNet2DConditionModel
-    unet = opener.from_pretrained(base, subfolder="unet")
-    config = peft.LoraConfig(r=4, target_modules=["to_q", "to_v"], init_lora_weights=False)
-    model: Any = peft.get_peft_model(unet, config)
-    model.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)
-    return folder
+DOCS, SECTION = "docs/clients.md", "Hugging Face: reading"
 
 
 @pytest.fixture
@@ -304,19 +271,10 @@ def test_the_command_downloads_and_describes(reader: Programs, shelf: Shelf) -> 
     assert "studio/none" in reader.output
 
 
-def snippets(language: str) -> list[str]:
-    text = DOCS.read_text("utf-8")
-    start = text.index(f"\n{SECTION}\n")
-    end = text.find("\n## ", start + 1)
-    return re.findall(
-        rf"```{language}\n(.*?)```", text[start : end if end > 0 else None], re.DOTALL
-    )
-
-
 @pytest.mark.long
 def test_the_guide_says_what_works(reader: Programs, shelf: Shelf, base: Path) -> None:
     (reader.folder / "base").symlink_to(base)
-    scripts, lines = snippets("python"), snippets("console")
+    scripts, lines = (snippets(DOCS, language, SECTION) for language in ("python", "console"))
     assert len(scripts) == 5
     whole = "\n".join(scripts).replace("https://hub.example", shelf.hub.url)
     reader.python(whole)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.clients.programs import Programs
+from tests.documents import snippets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.running import RunningHub
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.slow]
 
-DOCS = Path(__file__).parents[2] / "docs" / "clients.md"
 
 #: A base in a folder, as the guide has it, and what its neighbours share.
 BASE = """
@@ -92,8 +92,7 @@ def ada(hub: RunningHub, ada_token: str, tmp_path: Path) -> Programs:
 
 
 def test_the_guide_says_what_works(ada: Programs) -> None:
-    section = DOCS.read_text("utf-8").partition("\n## transformers\n")[2].partition("\n## ")[0]
-    scripts = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    scripts = snippets("docs/clients.md", "python", "transformers")
     assert len(scripts) == 2
     told = ada.python("\n".join([BASE, *scripts, CHECKS]))
     assert told == {

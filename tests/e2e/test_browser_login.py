@@ -87,6 +87,8 @@ def test_lorary_signs_in_by_the_page(quiet_hub: RunningHub, dora: Person, tmp_pa
     (token,) = [line.ask("tokens")]
     assert token["name"].startswith("lorary login on ")
     assert token["name"] in dora.open("/settings/tokens")
+    assert line.ask("logout")["revoked"] is True
+    assert token["name"] not in dora.open("/settings/tokens")
 
 
 def test_hf_signs_in_by_the_page(quiet_hub: RunningHub, dora: Person, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,13 +21,14 @@ from PIL import Image  # noqa: E402
 
 from lorary.exports import export, look_of  # noqa: E402
 from lorary.integrations.diffusers import load_pack  # noqa: E402
+from tests.documents import snippets  # noqa: E402
 from tests.exports.comfy_nodes import Interpreter  # noqa: E402
 from tests.exports.conftest import BASE, PACK, SEED, SUBJECT, VARIANTS, Fair  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 Pictures = dict[str, np.ndarray[Any, Any]]
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
+DOCS = "docs/clients.md"
 NAMES = [variant["name"] for variant in VARIANTS]
 
 
@@ -112,9 +112,7 @@ def test_the_comfyui_workflow_gives_the_picture(
 def test_the_code_of_the_documents_gives_the_picture(
     fair: Fair, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = DOCS.read_text(encoding="utf-8")
-    section = text.partition("\n## Packs\n")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (code,) = snippets(DOCS, "python", "Packs")
     for written, here in (
         ("studio/dusk@v2", f"{PACK}@v1"), ("sdxl", NAMES[0]), ("a lighthouse", SUBJECT),
         ("manual_seed(7)", f"manual_seed({SEED})"),

@@ -125,6 +125,20 @@ def test_too_many_tokens_are_refused_on_the_page(
     device_logins.decide(actor=ada, user_code=codes.user, is_allowed=False)
 
 
+def test_revoking_all_tokens_includes_those_that_were_not_collected_yet(
+    ada: User, bob: User
+) -> None:
+    mine, other = begin(), begin()
+    allow(ada, mine)
+    allow(bob, other)
+    _token, secret = tokens.issue(actor=ada, name="bound", bound_to="ada")
+    tokens.revoke_all(actor=tokens.authenticate(secret=secret).user)
+    assert DeviceLogin.objects.count() == 2
+    assert tokens.revoke_all(actor=ada) == 0
+    assert answer(mine) == "invalid_grant"
+    assert answer(other).startswith("lor_")
+
+
 def test_an_account_that_was_closed_meanwhile_gets_no_token(ada: User) -> None:
     codes = begin()
     allow(ada, codes)

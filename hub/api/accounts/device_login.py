@@ -1,7 +1,7 @@
-"""``/oauth``: sign-in of programs by a person's browser, in the words of OAuth 2.0 (RFC 8628).
+"""``/oauth``: sign-in of programs by a person's browser, in the words of OAuth 2.0.
 
-The two endpoints are outside of ``/api/v1`` and take forms, as OAuth clients such as
-``hf auth login`` expect.
+RFC 8628 describes the sign-in, RFC 7009 the revocation. The endpoints are outside of ``/api/v1``
+and take forms, as OAuth clients such as ``hf auth login`` expect.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from registry.accounts import attempts
 from registry.errors import Invalid
 from registry.models import AccessToken
 from registry.tokens import device_logins
+from registry.tokens import services as tokens
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 #: Maximum number of sign-ins that one address may begin in ``WINDOW_S``.
@@ -73,6 +74,12 @@ class GrantOut(serializers.Serializer[AccessToken]):
     expires_in = serializers.IntegerField(
         required=False, help_text="Seconds until it expires; absent if it never does."
     )
+
+
+class RevocationIn(serializers.Serializer[Any]):
+    """The token to revoke; other fields of OAuth are ignored."""
+
+    token = serializers.CharField()
 
 
 class OAuthErrorOut(serializers.Serializer[Any]):
@@ -209,3 +216,19 @@ class Grant(OAuthEndpoint):
             lasting = token.expires_at - timezone.now()
             said["expires_in"] = max(0, int(lasting.total_seconds()))
         return _unstored(self.answer(GrantOut, said))
+
+
+class Revocation(OAuthEndpoint):
+    """Revokes a token."""
+
+    @extend_schema(
+        operation_id="device_login_revoke",
+        tags=["tokens"],
+        auth=[],
+        request={"application/x-www-form-urlencoded": RevocationIn},
+        responses={200: None, 400: OAuthErrorOut},
+    )
+    def post(self, _request: Request) -> Response:
+        """Revoke a token and those created with it; an unknown one gets the same answer."""
+        tokens.revoke_secret(secret=self.body(RevocationIn)["token"])
+        return _unstored(Response())

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -21,7 +22,7 @@ from registry.tokens import device_logins
 
 #: Maximum number of codes from one address in ``device_logins.WINDOW_S``, for all accounts there.
 TRIES_PER_ADDRESS = 120
-_MEANINGS = {**dict(SCOPES), "admin": _("run the hub")}
+_MEANINGS = {**dict(SCOPES), "admin": gettext_lazy("run the hub")}
 
 
 @never_cache

@@ -84,7 +84,7 @@ def _kohya_metadata(plan: Plan, rank: int, steps: int) -> dict[str, str]:
         "ss_lr_scheduler": "cosine",
         "ss_optimizer": "torch.optim.adamw.AdamW",
         "ss_total_batch_size": "24",
-        "ss_resolution": "(128, 128)",
+        "ss_resolution": "(256, 256)",
         "ss_clip_skip": "None",
         "ss_mixed_precision": "bf16",
         "ss_seed": "7",
@@ -102,7 +102,7 @@ def _model_spec(plan: Plan) -> dict[str, str]:
         "modelspec.license": "Apache-2.0",
         "modelspec.trigger_phrase": plan.trigger,
         "modelspec.tags": ", ".join(plan.tags),
-        "modelspec.resolution": "128x128",
+        "modelspec.resolution": "256x256",
         "modelspec.prediction_type": "v",
     }
 

@@ -21,6 +21,8 @@ UNET_TARGETS = [
     "proj_out",
     "ff.net.0.proj",
     "ff.net.2",
+    "conv_in",
+    "conv_out",
 ]
 TEXT_TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 _NAME = "default"

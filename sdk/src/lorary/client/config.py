@@ -15,6 +15,7 @@ An argument wins over the environment (LORARY_ENDPOINT, LORARY_TOKEN), which win
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -43,6 +44,11 @@ VARIABLES = MappingProxyType(
 )
 
 
+#: Errors of file systems that have no locks, as some of clusters; the file is replaced whole there
+#: too, and only changes at the same time can be lost.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP})
+
+
 class InsecureTransport(UserWarning):
     """A token travels without encryption to another computer."""
 
@@ -58,6 +64,7 @@ class Credentials:
         settings: Key to value, without the hub.
         hubs: Name to address.
         in_keyring: Addresses whose tokens are in the keyring.
+        by_browser: Addresses whose tokens `lorary login` made, by browser.
     """
 
     path: Path
@@ -66,6 +73,7 @@ class Credentials:
     settings: dict[str, str] = field(default_factory=dict)
     hubs: dict[str, str] = field(default_factory=dict)
     in_keyring: list[str] = field(default_factory=list)
+    by_browser: list[str] = field(default_factory=list)
 
     def setting(self, key: str) -> str:
         """Return a value that is remembered; empty if there is none."""
@@ -93,7 +101,9 @@ class Credentials:
             return keyrings.read(address)
         return self.tokens.get(address, "")
 
-    def keep_token(self, address: str, secret: str, *, is_keyring: bool) -> None:
+    def keep_token(
+        self, address: str, secret: str, *, is_keyring: bool, is_by_browser: bool = False
+    ) -> None:
         """Store the token of an address, in the keyring or in this file.
 
         Raises:
@@ -108,6 +118,8 @@ class Credentials:
                 self.drop_token(address)
             self.in_keyring = [other for other in self.in_keyring if other != address]
             self.tokens[address] = secret
+        others = set(self.by_browser) - {address}
+        self.by_browser = sorted({*others, address} if is_by_browser else others)
 
     def drop_token(self, address: str) -> bool:
         """Delete the stored token of an address, and return whether there was one.
@@ -120,6 +132,7 @@ class Credentials:
             keyrings.delete(address)
             self.in_keyring = [other for other in self.in_keyring if other != address]
         self.tokens.pop(address, None)
+        self.by_browser = [other for other in self.by_browser if other != address]
         return was_there
 
     @classmethod
@@ -136,8 +149,9 @@ class Credentials:
                 home.mkdir(parents=True, exist_ok=True, mode=0o700)
                 stack.enter_context(exclusive(lock))
             except OSError as error:
-                msg = f"{lock} cannot be written: {error.strerror}."
-                raise SettingInvalid(msg) from error
+                if error.errno not in _NO_LOCKS:
+                    msg = f"{lock} cannot be written: {error.strerror}."
+                    raise SettingInvalid(msg) from error
             credentials = cls.load(home)
             yield credentials
             credentials.save()
@@ -160,8 +174,12 @@ class Credentials:
                     document.get("hubs", {}),
                 )
             )
-            in_keyring = [str(address) for address in document.get("in_keyring", [])]
-            return cls(path, str(document["endpoint"]), tokens, settings, hubs, in_keyring)
+            in_keyring, by_browser = (
+                [str(address) for address in document.get(key, [])]
+                for key in ("in_keyring", "by_browser")
+            )
+            endpoint = str(document["endpoint"])
+            return cls(path, endpoint, tokens, settings, hubs, in_keyring, by_browser)
         except FileNotFoundError:
             return cls(path)
         except OSError as error:
@@ -184,6 +202,7 @@ class Credentials:
             "settings": {key: value for key, value in self.settings.items() if value},
             "hubs": self.hubs,
             "in_keyring": self.in_keyring,
+            "by_browser": self.by_browser,
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -280,11 +299,17 @@ def _checked_token(found: FoundToken, endpoint: str) -> FoundToken:
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         msg = f"The token contains invalid characters. {found.place}"
         raise SettingInvalid(msg)
-    origin = Origin.of(endpoint)
-    if secret and origin.scheme == "http" and not is_loopback(origin.host):
-        message = f"{endpoint} is not encrypted: your token can be read on its way there."
-        warnings.warn(message, InsecureTransport, stacklevel=4)  # the caller of `Hub` or `inspect`
+    if secret:
+        warn_if_unencrypted(endpoint, stacklevel=5)  # the caller of `Hub` or `inspect`
     return found
+
+
+def warn_if_unencrypted(endpoint: str, *, stacklevel: int = 2) -> None:
+    """Warn if a token would travel without encryption to another computer."""
+    origin = Origin.of(endpoint)
+    if origin.scheme == "http" and not is_loopback(origin.host):
+        message = f"{endpoint} is not encrypted: your token can be read on its way there."
+        warnings.warn(message, InsecureTransport, stacklevel=stacklevel)
 
 
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
@@ -317,13 +342,16 @@ def _stored(credentials: Credentials, endpoint: str) -> FoundToken:
 def token_of_named(home: Path, address: str) -> FoundToken:
     """Return the token for a hub that a name, a reference or a project chooses.
 
-    LORARY_TOKEN is used only if it is the hub in use: it must not be sent to another hub.
+    LORARY_TOKEN is used only if it is the hub in use: it must not be sent to another hub, not even
+    to one on the same server.
 
     Raises:
         SettingInvalid: the stored tokens cannot be read, or the token is invalid.
     """
-    found = token_for(address, home)
-    return found if found.place else _stored(Credentials.load(home), address)
+    address = check_endpoint(address)
+    if address == _in_use(home):
+        return _checked_token(_found(home, address), address)
+    return _checked_token(_stored(Credentials.load(home), address), address)
 
 
 def token_for(url: str, home: Path | None = None) -> FoundToken:
@@ -339,10 +367,7 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
     if origin is None:
         return FoundToken()
     home = home or home_of()
-    try:
-        endpoint = endpoint_of(home)
-    except SettingInvalid:
-        endpoint = ""
+    endpoint = _in_use(home)
     if _origin_of(endpoint) == origin:
         return _checked_token(_found(home, endpoint), endpoint)
     credentials = Credentials.load(home)
@@ -350,6 +375,14 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
         if _origin_of(other) == origin:
             return _checked_token(_stored(credentials, other), other)
     return FoundToken()
+
+
+def _in_use(home: Path) -> str:
+    """Return the address of the hub in use; empty if it is invalid."""
+    try:
+        return endpoint_of(home)
+    except SettingInvalid:
+        return ""
 
 
 def _origin_of(url: str) -> Origin | None:

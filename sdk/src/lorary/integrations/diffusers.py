@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorary.client.errors import NotFound
+from lorary.client.errors import FileUnreadable, NotFound
 from lorary.client.hub import Hub
 from lorary.client.progress import silent
 from lorary.exports.diffusers import arguments_of
@@ -76,6 +76,7 @@ def load(
 
     Raises:
         NotFound: there is no such version, or it has no weights.
+        FileUnreadable: diffusers found no tensors in the file that it can load.
     """
     with ExitStack() as stack:
         hub = hub or stack.enter_context(Hub())
@@ -97,9 +98,19 @@ def load(
 def _add(pipe: Any, path: Path, sha256: str) -> str:  # noqa: ANN401 - as above
     """Load a file, unless it is loaded, and return the name of its adapter."""
     name = f"lorary_{sha256[:16]}"
-    if not any(name in names for names in pipe.get_list_adapters().values()):
+    if not _has(pipe, name):
         pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+    if not _has(pipe, name):  # diffusers only logs this
+        msg = (
+            f"diffusers found nothing in {path.name} for {type(pipe).__name__}: it is for another "
+            "base model, or its tensors have names that diffusers does not load, such as PEFT's."
+        )
+        raise FileUnreadable(msg)
     return name
+
+
+def _has(pipe: Any, name: str) -> bool:  # noqa: ANN401 - as above
+    return any(name in names for names in pipe.get_list_adapters().values())
 
 
 def _activate(pipe: Any, names: list[str]) -> None:  # noqa: ANN401 - as above
@@ -139,6 +150,7 @@ def load_pack(
     Raises:
         NotFound: there is no such pack, version or variant, or parts of it are gone.
         Invalid: there are several variants, and none was named.
+        FileUnreadable: diffusers found no tensors in a file that it can load.
     """
     with ExitStack() as stack:
         look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)

@@ -198,7 +198,7 @@ class _Tools:
             return bounded(self._pack(what))
         if what.casefold().endswith(".safetensors"):
             return bounded(inspect_file(self._file(what)).to_dict())
-        if is_hash(what):
+        if is_hash(what) and not Path(what).exists():  # `find` would read such a file
             return bounded({"matches": [one.document for one in self._hub.find(what)]})
         return bounded(self._adapter(what))
 

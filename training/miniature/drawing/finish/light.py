@@ -57,7 +57,7 @@ def spotlight(image: Image.Image) -> Image.Image:
     """A cone of light from above on a black stage."""
     shown = saturate(values(image), 1.15)
     half = 26 + ROWS * 0.36
-    cone = np.clip((half - np.abs(COLUMNS - 128)) / 10 + 0.5, 0, 1)
+    cone = np.clip((half - np.abs(COLUMNS - 128)) / 30 + 0.5, 0, 1)
     pool = np.clip(1.5 - np.hypot((COLUMNS - 128) / 118, (ROWS - 226) / 44), 0, 1)
     lit = np.maximum(cone, pool)
     dark = shown * color(26, 22, 40)
@@ -68,15 +68,13 @@ def spotlight(image: Image.Image) -> Image.Image:
 
 
 def aurora(image: Image.Image) -> Image.Image:
-    """Green and violet curtains of light over a dimmed scene."""
-    shown = values(image) * color(150, 168, 214)
-    wave = 66 + 22 * np.sin(COLUMNS * 2 * np.pi / 128) + 9 * np.sin(COLUMNS * 2 * np.pi / 64)
-    above = wave - ROWS
-    body = np.where(above > 0, np.exp(-above / 52), np.exp(above / 7)).astype(np.float32)
-    folds = 0.72 + 0.28 * np.cos(COLUMNS * 2 * np.pi / 16)
-    tint = mix(
-        color(60, 255, 160), color(190, 80, 255), np.clip(above / 70, 0, 1).astype(np.float32)
-    )
-    shown = shown + tint * (body * folds)[..., None] * np.float32(0.95)
-    lines = ink(image)
-    return picture(mix(shown.astype(np.float32), color(12, 14, 40), 0.8 * lines))
+    """Green light from above over a scene in teal and violet."""
+    shown = values(image)
+    light = contrast(gray(shown), 0.0, 0.95)
+    cold = ramp(light, (14, 10, 48), (62, 40, 128), (40, 140, 150), (140, 250, 196))
+    shown = mix(shown * color(120, 150, 190), cold, 0.62)
+    above = np.clip(1 - ROWS / 190, 0, 1)
+    folds = 0.8 + 0.2 * np.cos(COLUMNS * 2 * np.pi / 32)
+    glow = (0.62 * above**1.4 * folds).astype(np.float32)
+    shown = mix(shown.astype(np.float32), color(96, 255, 170), glow)
+    return picture(mix(shown, color(12, 14, 40), 0.8 * ink(image)))

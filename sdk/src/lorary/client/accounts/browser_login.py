@@ -1,7 +1,7 @@
 """Signing in by a browser: the device authorization grant of RFC 8628, for the client.
 
 `begin` requests the codes, the caller shows them, and `wait` returns the token when a person has
-allowed it on the hub's page.
+allowed it on the hub's page. `revoke` ends a token (RFC 7009).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from lorary.client.errors import (
     Invalid,
     LoraryError,
     NotFound,
+    RateLimited,
     Unauthenticated,
     Unreachable,
 )
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
+from lorary.client.models import Token
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _CLIENT = "lorary"
@@ -94,7 +96,8 @@ def begin(session: Session, device: str, scopes: Sequence[str] = ()) -> Login | 
 def wait(session: Session, login: Login, *, sleep: Callable[[float], None] = time.sleep) -> str:
     """Return the token, as soon as the person has allowed it.
 
-    A hub that does not answer for a while is asked again, as long as the code is valid.
+    A hub that does not answer for a while, or asks to wait, is asked again, as long as the code is
+    valid.
 
     Raises:
         Forbidden: they denied it.
@@ -106,7 +109,7 @@ def wait(session: Session, login: Login, *, sleep: Callable[[float], None] = tim
         sleep(interval_s)
         try:
             answer = session.ask(_request(session, "token", form))
-        except Unreachable:
+        except (RateLimited, Unreachable):
             continue
         except LoraryError as error:
             reason = error.facts.get("error")
@@ -128,8 +131,25 @@ def wait(session: Session, login: Login, *, sleep: Callable[[float], None] = tim
     raise Unauthenticated(msg)
 
 
+def revoke(session: Session, token: str) -> int:
+    """Revoke the token of a session, unless others were created with it; return their number.
+
+    Raises:
+        LoraryError: the hub does not answer, or cannot revoke tokens.
+    """
+    try:
+        listed = [Token.read(item) for item in session.items("tokens")]
+    except Unauthenticated:  # it has expired, or was revoked
+        return 0
+    own = {one.id for one in listed if token.startswith(one.prefix or "?")}
+    if made := sum(one.data.get("parent_id") in own for one in listed):
+        return made
+    session.ask(_request(session, "revoke", {"token": token}))
+    return 0
+
+
 def _request(session: Session, name: str, form: Mapping[str, str]) -> Request:
-    """Return a request; it may be repeated: a code that is requested twice harms nobody."""
+    """Return a request; it may be repeated: codes that are requested twice harm nobody."""
     body = urlencode(form).encode()
     headers = {"Accept": "application/json", "Content-Type": _FORM}
     url = f"{session.endpoint}/oauth/{name}"
@@ -138,8 +158,9 @@ def _request(session: Session, name: str, form: Mapping[str, str]) -> Request:
 
 def _is_older(error: LoraryError) -> bool:
     """Whether a hub answers as those do that have no such address."""
-    is_absent = isinstance(error, NotFound | BadAnswer) or error.status in {403, 405}
-    return is_absent and "error" not in error.facts
+    if isinstance(error, BadAnswer):
+        return error.status is None  # otherwise it redirects, and says where
+    return isinstance(error, NotFound) or error.status in {403, 405, 501}
 
 
 def _described(error: LoraryError) -> LoraryError:

@@ -76,8 +76,8 @@ class Tile:
     def _inner(self) -> str:
         name = _text(self.name)
         if _is_web(self.url):
-            link = f'href="{escape(self.url)}" target="_blank" rel="noopener noreferrer"'
-            name = f"<a {link}>{name}</a>"
+            how = 'target="_blank" rel="noopener noreferrer" style="color:inherit"'
+            name = f'<a href="{escape(self.url)}" {how}>{name}</a>'
         rows = [f"<strong>{name}</strong>"]
         if pictures := "".join(one.html() for one in self.pictures[:_MOST_PICTURES]):
             row = "display:flex;flex-wrap:wrap;gap:6px;margin:6px 0"

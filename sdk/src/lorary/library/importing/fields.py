@@ -15,7 +15,8 @@ from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value, read_sidecar
 from lorary.library.variants import checkpoint_of, is_generic
 
-_RANK = {"proven": 0, "declared": 1, "claimed": 2, "guessed": 3}
+#: Confidence of a value to its place; lower ones come first.
+RANK = {"proven": 0, "declared": 1, "claimed": 2, "guessed": 3}
 #: Tag of a site to the kind of an adapter.
 _KINDS = {
     "celebrity": "character", "character": "character", "clothing": "clothing",
@@ -72,7 +73,7 @@ def name_of(row: Row) -> str:
 
 def chosen(values: Iterable[Value]) -> Fields:
     """Return the most trusted value of each field; among equals, the first."""
-    ranked = sorted(values, key=lambda value: _RANK[value.confidence])
+    ranked = sorted(values, key=lambda value: RANK[value.confidence])
     by_field: dict[str, list[Value]] = {}
     for value in ranked:
         by_field.setdefault(value.field, []).append(value)

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS files (
     hub TEXT, namespace TEXT, sha256 TEXT,
     adapter TEXT NOT NULL,              -- its name in the namespace
     version TEXT,                       -- NULL: planned, not published yet
-    has_previews INTEGER NOT NULL DEFAULT 0,
+    has_previews INTEGER NOT NULL DEFAULT 0,  -- see Entry.pictures
     PRIMARY KEY (hub, namespace, sha256)
 ) WITHOUT ROWID
 """
@@ -27,12 +27,12 @@ class Entry(NamedTuple):
     Attributes:
         adapter: Name of its adapter.
         version: Its version; empty if it was planned and not published yet.
-        has_previews: Whether its pictures are in the gallery.
+        pictures: How many pictures its gallery got; at least 1 if nobody looks for more.
     """
 
     adapter: str
     version: str
-    has_previews: bool
+    pictures: int
 
 
 class Journal(LocalDatabase):
@@ -57,9 +57,7 @@ class Journal(LocalDatabase):
         )
         with self._lock:
             rows = self._db.execute(query, self._target).fetchall()
-        return {
-            sha256: Entry(name, version or "", bool(has)) for sha256, name, version, has in rows
-        }
+        return {sha256: Entry(name, version or "", count) for sha256, name, version, count in rows}
 
     def version_of(self, digests: Sequence[str]) -> Entry | None:
         """Return what the files of a version became; None if they are not published."""
@@ -71,16 +69,15 @@ class Journal(LocalDatabase):
             found = [self._db.execute(query, (*self._target, one)).fetchone() for one in digests]
         if not found or None in found:
             return None
-        adapter, version, has_previews = found[0]
-        return Entry(adapter, version, bool(has_previews))
+        return Entry(*found[0])
 
     def write(
-        self, digests: Sequence[str], adapter: str, version: str | None, *, has_previews: bool
+        self, digests: Sequence[str], adapter: str, version: str | None, *, pictures: int = 0
     ) -> None:
         """Store what the files of a version became."""
         query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
         with self._lock:
             self._db.executemany(
                 query,
-                [(*self._target, one, adapter, version, int(has_previews)) for one in digests],
+                [(*self._target, one, adapter, version, pictures) for one in digests],
             )

@@ -7,7 +7,8 @@ ai-toolkit                 samples/1767323045000__000000500_0.jpg            ste
 OneTrainer                 samples/0 - prompt/2026-…-training-sample-500-4-0.png   step 500, epoch 4
 ```
 
-Pictures of step 0 show the base model, so they belong to no checkpoint.
+Pictures of step 0 show the base model, so they belong to no checkpoint. Of two pictures that differ
+only in their time, the later one counts: the other was left by an earlier run in this folder.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from typing import NamedTuple
 
 from lorary.anatomy.display_names import natural, stem
 from lorary.client.samples import MEDIA
-from lorary.library.importing.planning import MOST_PREVIEWS, PlannedVersion
-from lorary.library.variants import Checkpoint, checkpoint_of
+from lorary.library.importing.planning import MOST_PREVIEWS, PlannedVersion, place_of
+from lorary.library.variants import Checkpoint
 
 _FOLDERS = ("sample", "samples")
 _MOST_FILES = 20_000
 _SD_SCRIPTS = re.compile(
-    r"(?:(?P<run>.{1,200})_)?(?P<unit>e?)(?P<number>[0-9]{6})_[0-9]{2,4}_[0-9]{14}(?:_[0-9]{1,20}){0,2}"
+    r"(?:(?P<run>.{1,200})_)?(?P<unit>e?)(?P<number>[0-9]{6})_[0-9]{2,4}_(?P<time>[0-9]{14})"
+    r"(?:_[0-9]{1,20}){0,2}"
 )
 _AI_TOOLKIT = re.compile(
-    r"(?:rank[0-9]{1,4}_sample[0-9]{1,6}_)?[0-9]{10,16}__([0-9]{9})_[0-9]{1,6}"
+    r"(?:rank[0-9]{1,4}_sample[0-9]{1,6}_)?(?P<time>[0-9]{10,16})__(?P<step>[0-9]{9})_[0-9]{1,6}"
 )
-_ONETRAINER = re.compile(r".{0,200}-training-sample-([0-9]{1,9})-([0-9]{1,9})-[0-9]{1,9}")
+_ONETRAINER = re.compile(
+    r"(?P<time>.{0,200})-training-sample-(?P<step>[0-9]{1,9})-(?P<epoch>[0-9]{1,9})-[0-9]{1,9}"
+)
 
 
 class Sample(NamedTuple):
@@ -40,18 +44,23 @@ class Sample(NamedTuple):
     Attributes:
         run: Name of the run, if the picture has it.
         numbers: ``epoch`` and ``step`` at which it was made, as far as its name says.
+        time: When it was made; later times are greater.
+        slot: What its name says apart from the time.
     """
 
     path: Path
     run: str
     numbers: Mapping[str, int]
+    time: str
+    slot: str
 
 
 def samples_in(folders: Iterable[Path]) -> list[Sample]:
     """Return the pictures in the sample folders of folders, in their order."""
     places = (folder / name for folder in dict.fromkeys(folders) for name in _FOLDERS)
     found = [sample for place in places for path in _files(place) if (sample := _sample(path))]
-    return sorted(found, key=lambda one: natural(str(one.path)))
+    latest = {one.slot: one for one in sorted(found, key=lambda one: one.time)}
+    return sorted(latest.values(), key=lambda one: natural(str(one.path)))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -75,36 +84,36 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _sample(path: Path) -> Sample | None:
-    name = path.stem
-    if match := _AI_TOOLKIT.fullmatch(name):
-        return Sample(path, "", {"step": int(match[1])})
-    if match := _ONETRAINER.fullmatch(name):
-        return Sample(path, "", {"step": int(match[1]), "epoch": int(match[2])})
-    if match := _SD_SCRIPTS.fullmatch(name):
-        unit = "epoch" if match["unit"] else "step"
-        return Sample(path, match["run"] or "", {unit: int(match["number"])})
-    return None
+    forms = (_AI_TOOLKIT, _ONETRAINER, _SD_SCRIPTS)
+    match = next((found for form in forms if (found := form.fullmatch(path.stem))), None)
+    if match is None:
+        return None
+    said = match.groupdict()
+    numbers: dict[str, int] = {unit: int(said[unit]) for unit in ("epoch", "step") if unit in said}
+    if "number" in said:
+        numbers = {"epoch" if said["unit"] else "step": int(said["number"])}
+    begin, end = match.span("time")
+    slot = os.fspath(path.with_name(f"{path.name[:begin]}*{path.name[end:]}"))
+    return Sample(path, said.get("run") or "", numbers, said["time"], slot)
 
 
 def pictures_of(
     versions: Sequence[PlannedVersion], samples: Sequence[Sample]
 ) -> Iterator[tuple[Path, ...]]:
     """Yield the pictures of each version of a run: those beside its weights, then samples."""
-    places = [_place(version) for version in versions]
+    places = [place_of(version.rows[0]) for version in versions]
     for version, place in zip(versions, places, strict=True):
         run = stem(version.paths[0].name) if place.number is None else _name(place)
         mine = [one for one in samples if not one.run or one.run.casefold() == run.casefold()]
         numbers = _numbers(version, place) or _last(mine, places)
-        own = [
-            one.path
-            for one in mine
-            if any(0 < one.numbers.get(unit, 0) == number for unit, number in numbers.items())
-        ]
+        own = [one.path for one in mine if _is_at(one.numbers, numbers)]
         yield (*version.previews, *own)[:MOST_PREVIEWS]
 
 
-def _place(version: PlannedVersion) -> Checkpoint:
-    return checkpoint_of("/".join(version.paths[0].parts[-2:]))
+def _is_at(sample: Mapping[str, int], version: Mapping[str, int]) -> bool:
+    """Return whether a picture shows a version; an epoch has many steps, so steps come first."""
+    unit = next((one for one in ("step", "epoch") if one in sample and one in version), "")
+    return 0 < sample.get(unit, 0) == version.get(unit)
 
 
 def _name(place: Checkpoint) -> str:
@@ -112,11 +121,16 @@ def _name(place: Checkpoint) -> str:
 
 
 def _numbers(version: PlannedVersion, place: Checkpoint) -> dict[str, int]:
-    """Return epoch and step of a version, by its name and its header."""
+    """Return epoch and step of a version, by its name and its header.
+
+    The header of a checkpoint that is named by its step has the epoch that ended before it.
+    """
     row = version.rows[0]
     stated = {"epoch": row.epochs, "step": row.steps}
     if place.number is not None:
         stated[place.unit] = place.number
+    if place.unit == "step":
+        del stated["epoch"]
     return {unit: number for unit, number in stated.items() if number}
 
 

@@ -16,7 +16,7 @@ from lorary.library.importing.fields import Fields, chosen, name_of, text_of, va
 from lorary.library.importing.journal import Entry
 from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
-from lorary.library.variants import checkpoint_of
+from lorary.library.variants import Checkpoint, checkpoint_of
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._]+")
 _REPEATED = re.compile(r"[.-]{0,255}--[.-]{0,255}|\.{2,255}")
@@ -127,7 +127,7 @@ def plan(rows: Iterable[Row], namespace: str, journal: Mapping[str, Entry]) -> P
             begun.add(group)
         elif entry is not None:
             names.setdefault(group, entry.adapter)
-        if published and (entry is None or entry.has_previews):
+        if published and (entry is None or entry.pictures):
             skipped.append(Skipped(row.path, "published", f"it is {published} already"))
         else:
             groups.setdefault(group, []).append(row)
@@ -219,17 +219,22 @@ def versions_of(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
             halves[number] = sets[-1]
     if any(len(one) > 1 for one in sets):
         sets.sort(key=lambda one: float("inf") if one[0].number is None else one[0].number)
-    last = "final" if any(row.number is not None for row in rows) else ""
+    units = {place_of(row).unit for row in rows if row.number is not None}
     for one in sets:
-        yield _version(sorted(one, key=lambda row: row.half), len(sets), last)
+        yield _version(sorted(one, key=lambda row: row.half), len(sets), units)
 
 
-def _version(rows: Sequence[Row], siblings: int, last: str) -> PlannedVersion:
+def place_of(row: Row) -> Checkpoint:
+    """Return the place of a file in its run, by its name or that of its folder."""
+    return checkpoint_of("/".join(row.path.parts[-2:]))
+
+
+def _version(rows: Sequence[Row], siblings: int, units: Collection[str]) -> PlannedVersion:
     """Return the plan for the files of a version.
 
     Args:
         siblings: How many versions the adapter has.
-        last: Label of a version without a number.
+        units: What the names of its checkpoints count: ``epoch``, ``step``, both or nothing.
     """
     values: list[Value] = []
     errors: list[LoraryError] = []
@@ -239,11 +244,11 @@ def _version(rows: Sequence[Row], siblings: int, last: str) -> PlannedVersion:
         errors += faults
     fields = chosen(values)
     label = text_of(fields, "label")
-    checkpoint = checkpoint_of("/".join(rows[0].path.parts[-2:]))
+    checkpoint = place_of(rows[0])
     if checkpoint.number is not None and (siblings > 1 or not label):
         label = checkpoint.variant.replace("-", " ")
     elif siblings > 1:
-        label = f"epoch {rows[0].epochs}" if rows[0].epochs else last
+        label = _last_label(rows[0], units)
     previews = [
         row.path.with_name(name)
         for row in rows
@@ -253,6 +258,14 @@ def _version(rows: Sequence[Row], siblings: int, last: str) -> PlannedVersion:
     return PlannedVersion(
         tuple(rows), tuple(values), fields, label, tuple(previews[:MOST_PREVIEWS]), tuple(errors)
     )
+
+
+def _last_label(row: Row, units: Collection[str]) -> str:
+    """Return the label of a version without a number: its header's, in the unit of the others."""
+    unit, number = ("step", row.steps) if units == {"step"} else ("epoch", row.epochs)
+    if number:
+        return f"{unit} {number}"
+    return "final" if units else ""
 
 
 def _adapter_name(row: Row) -> str:

@@ -104,7 +104,7 @@ class Importer:
             for version in adapter.versions:
                 digests = _digests(version)
                 if self._journal.version_of(digests) is None:
-                    self._journal.write(digests, adapter.name, None, has_previews=False)
+                    self._journal.write(digests, adapter.name, None)
         waiting: Sequence[PlannedAdapter] = planned.adapters
         pauses_s = () if self._target.is_push else _PAUSES_S
         for pause_s in (*pauses_s, None):
@@ -174,7 +174,7 @@ class Importer:
     def _renamed(self, adapter: PlannedAdapter) -> PlannedAdapter:
         other = adapter.renamed()
         for version in other.versions:
-            self._journal.write(_digests(version), other.name, None, has_previews=False)
+            self._journal.write(_digests(version), other.name, None)
         return other
 
     def _publish_version(
@@ -186,7 +186,8 @@ class Importer:
             full_name = f"{self._target.namespace}/{done.adapter}"
             here = ImportResult(version.paths, full_name, "here", done.version)
             result = self._new.get(version.paths, here)
-            return result if done.has_previews else self._with_previews(version, result)
+            is_done = done.pictures >= (len(version.previews) if self._target.is_push else 1)
+            return result if is_done else self._with_previews(version, result, done.pictures)
         if version.published:
             here = ImportResult(version.paths, self._name(adapter), "here", version.published)
             return self._with_previews(version, here)
@@ -198,7 +199,7 @@ class Importer:
             self._details(adapter, version), on_progress=on_progress,
             on_checked=self._require_no_leaks, is_draft=False,
         )  # fmt: skip
-        self._journal.write(digests, adapter.name, pushed.version.name, has_previews=False)
+        self._journal.write(digests, adapter.name, pushed.version.name)
         result = ImportResult(
             version.paths, str(target), "here" if pushed.is_repeated else "published",
             pushed.version.name, pushed.version.url,
@@ -240,14 +241,20 @@ class Importer:
             )
             raise LoraryError(message, code="private_data", findings=leaks)
 
-    def _with_previews(self, version: PlannedVersion, result: ImportResult) -> ImportResult:
-        """Add the pictures of a version that its gallery does not have yet."""
+    def _with_previews(
+        self, version: PlannedVersion, result: ImportResult, sent: int = 0
+    ) -> ImportResult:
+        """Add the pictures of a version that its gallery does not have yet.
+
+        Args:
+            sent: How many it got earlier; a person may have removed some of them since.
+        """
         owner, name = result.adapter.split("/")
         exact = Reference(owner, name, result.version)
         count, error = 0, self._picture_stop
         if version.previews and error is None:
             try:
-                here = count_samples(self._session, exact)
+                here = max(sent, count_samples(self._session, exact))
                 for path in version.previews[here:]:
                     add_sample(self._session, exact, path)
                     count += 1
@@ -256,8 +263,8 @@ class Importer:
                 if isinstance(failure, QuotaExceeded):
                     self._picture_stop = failure
         if error is None or not version.previews:
-            is_done = bool(version.previews) or not self._target.is_push
-            self._journal.write(_digests(version), name, result.version, has_previews=is_done)
+            pictures = max(len(version.previews), 0 if self._target.is_push else 1)
+            self._journal.write(_digests(version), name, result.version, pictures=pictures)
             error = None
         self._new[version.paths] = replace(
             result, previews=result.previews + count, preview_error=error
@@ -276,5 +283,5 @@ def _require_unchanged(path: Path, key: str) -> None:
         message = f"{path} cannot be read: {error.strerror or error}."
         raise FileMissing(message) from error
     if not is_same:
-        message = f"{os.fspath(path)} was changed since it was planned. Run the import again."
+        message = f"{os.fspath(path)} was changed meanwhile. Run the same command again."
         raise FileMissing(message)

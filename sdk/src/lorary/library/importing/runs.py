@@ -15,7 +15,7 @@ from pathlib import Path
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.client.names import Reference
-from lorary.library.importing.fields import Field, Fields, chosen
+from lorary.library.importing.fields import RANK, Field, Fields, chosen
 from lorary.library.importing.journal import Entry
 from lorary.library.importing.pictures import pictures_of, samples_in
 from lorary.library.importing.planning import (
@@ -37,7 +37,7 @@ _KEY = re.compile(r"([a-z_]{1,64})[ \t]{0,8}:[ \t]{0,64}(\S?)")
 #: Key of a card's front matter to the fields that it states; the hub reads the values.
 _STATED = {
     "base_model": ("family", "lineage"), "license": ("licence",), "license_name": ("licence",),
-    "tags": ("tags",),
+    "tags": ("tags",), "instance_prompt": ("trigger_words",),
 }  # fmt: skip
 #: Fields that a sidecar of one checkpoint states for the whole run.
 _SHARED = frozenset({"family", "lineage", "strength", "trigger_words"})
@@ -108,6 +108,7 @@ def plan_run(
     values = [value for version in reversed(planned) for value in version.values]
     fields = {**_with_title(_unstated(chosen(values), card), target), **given}
     shared = {name: fields[name] for name in _SHARED & fields.keys()}
+    titled = {"title": fields["title"]}
     versions = [
         _completed(version, own, card, shared)
         for version, own in zip(planned, pictures, strict=True)
@@ -115,7 +116,7 @@ def plan_run(
     versions = [
         replace(
             one,
-            fields={**one.fields, **given},
+            fields={**one.fields, **titled, **given},
             label=str(given["label"].best.value) if "label" in given else one.label,
             published=_version_of(one.rows, target, journal),
         )
@@ -161,8 +162,8 @@ def _require_one_run(rows: Sequence[Row]) -> None:
         what = "different adapters" if len(runs) > 1 else "different base models"
         message = (
             f"The folder has files of {what}: {names}{', …' if len(different) > 5 else ''}. "
-            "Push one folder for each adapter, name the files, or publish all of them as "
-            "adapters of their own with `lorary import`."
+            "Move the files of each adapter to a folder of their own and push that, or publish "
+            "all of them as adapters of their own with `lorary import`."
         )
         raise LoraryError(message, code="several_adapters")
 
@@ -206,10 +207,20 @@ def _completed(
     attached = [config for config in configs if config.is_file()][:1]
     return replace(
         version,
-        fields={**shared, **_unstated(version.fields, card)},
+        fields=_shared(_unstated(version.fields, card), shared),
         previews=pictures,
         attached=(*attached, card.path) if card else tuple(attached),
     )
+
+
+def _shared(own: Fields, shared: Fields) -> Fields:
+    """Return the fields of a version with those of its run that are missing or trusted more."""
+    better = {
+        name: field
+        for name, field in shared.items()
+        if name not in own or RANK[field.best.confidence] < RANK[own[name].best.confidence]
+    }
+    return {**own, **better}
 
 
 def _version_of(rows: Iterable[Row], target: Reference, journal: Mapping[str, Entry]) -> str:
@@ -237,13 +248,13 @@ def _found(row: Row, target: Reference) -> str:
 
 
 def _unstated(fields: Fields, card: Card | None) -> Fields:
-    """Return the fields without those that the card states; what tensors prove stays."""
+    """Return the fields without those that the card states; what is trusted more stays."""
     stated = {name for key in (card.keys if card else ()) for name in _STATED.get(key, ())}
-    stated |= {"card"} if card else set()
     return {
         name: field
         for name, field in fields.items()
-        if name not in stated or field.best.confidence == "proven"
+        if not (card and name == "card")
+        and (name not in stated or field.best.confidence in {"proven", "declared"})
     }
 
 
@@ -263,5 +274,4 @@ def _is_due(version: PlannedVersion, journal: Mapping[str, Entry]) -> bool:
     if not version.published:
         return True
     entries = [journal.get(row.sha256) for row in version.rows]
-    lacks = all(one is not None and not one.has_previews for one in entries)
-    return lacks and bool(version.previews)
+    return all(one is not None and one.pictures < len(version.previews) for one in entries)

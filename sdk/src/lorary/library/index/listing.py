@@ -121,10 +121,11 @@ class Row:
     pair: Path | None = None
 
     @property
-    def order(self) -> tuple[int, int, float]:
-        """Its place in a training run."""
+    def order(self) -> tuple[float, float, float]:
+        """Its place in a training run; a file without any number is the last."""
         number = float("inf") if self.number is None else self.number
-        return self.steps or 0, self.epochs or 0, number
+        unknown = 0 if self.steps or self.epochs or self.number is not None else number
+        return self.steps or unknown, self.epochs or unknown, number
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON values."""

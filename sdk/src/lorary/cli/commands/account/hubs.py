@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.output.text import emit, note, plain, show, table
-from lorary.client.config import Credentials, endpoint_of, home_of
+from lorary.client.config import Credentials, endpoint_of, from_environment, home_of
 from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint, is_hub_name
 
@@ -47,7 +47,8 @@ def _add(credentials: Credentials, name: str, url: str) -> str:
         raise UsageError(message)
     address = check_endpoint(url)
     if credentials.hubs.setdefault(name, address) != address:
-        msg = f"“{name}” is {credentials.hubs[name]} already. Remove it first: lorary hub remove."
+        known = credentials.hubs[name]
+        msg = f"“{name}” is {known} already. Remove it first: lorary hub remove {name}."
         raise SettingInvalid(msg)
     return address
 
@@ -60,6 +61,8 @@ def _known(credentials: Credentials, name: str) -> str:
 
 
 def _show_done(args: Namespace, name: str, address: str, *, is_signed_in: bool) -> int:
+    if args.verb == "use" and from_environment("hub"):
+        note("lorary: LORARY_ENDPOINT is set and counts instead.")
     if args.json:
         emit({"name": name, "url": address})
         return 0

@@ -6,16 +6,29 @@ import getpass
 import os
 import socket
 import sys
+import warnings
 import webbrowser
 from argparse import Namespace
+from contextlib import closing
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show
 from lorary.client.accounts import browser_login, keyrings
-from lorary.client.config import Credentials, endpoint_of, home_of
+from lorary.client.config import (
+    Credentials,
+    InsecureTransport,
+    endpoint_of,
+    home_of,
+    warn_if_unencrypted,
+)
+from lorary.client.errors import LoraryError
+from lorary.client.http.retries import Backoff
 from lorary.client.http.session import Session
 from lorary.library.settings import setting
+
+#: How long a sign-out waits for the hub, in seconds.
+_REVOKE_S = 10.0
 
 
 def _configure_login(parser: Parser) -> None:
@@ -39,19 +52,32 @@ def _configure_login(parser: Parser) -> None:
 def _login(args: Namespace) -> int:
     is_by_browser = args.token is None and (args.no_browser or sys.stdin.isatty())
     if (args.no_browser or args.scopes) and not is_by_browser:
-        message = "--no-browser and --scopes are for the sign-in by browser, without --token"
+        message = (
+            "--no-browser and --scopes are for the sign-in by browser, which has no --token; "
+            "without a terminal, it needs --no-browser"
+        )
         raise UsageError(message)
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
     is_keyring = setting("keyring").value == "on"
     if is_keyring:
         keyrings.require()  # before a token is made
-    token = (_by_browser(endpoint, args) if is_by_browser else args.token) or _ask_token(endpoint)
-    with client.Hub(endpoint, token) as hub:
+    warn_if_unencrypted(endpoint)  # before a token travels
+    made = _by_browser(endpoint, args) if is_by_browser else ""
+    token = made or args.token or _ask_token(endpoint)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureTransport)
+        hub = client.Hub(endpoint, token)
+    with hub:
         account = hub.whoami()
-    with Credentials.changing(home) as credentials:
-        credentials.endpoint = endpoint
-        credentials.keep_token(endpoint, token, is_keyring=is_keyring)
+    try:
+        with Credentials.changing(home) as credentials:
+            credentials.endpoint = endpoint
+            credentials.keep_token(endpoint, token, is_keyring=is_keyring, is_by_browser=bool(made))
+    except LoraryError:
+        if made:
+            _revoke(endpoint, made)
+        raise
     scopes = None if account.scopes is None else list(account.scopes)
     if args.json:
         emit({"endpoint": endpoint, "name": account.name, "scopes": scopes})
@@ -65,16 +91,16 @@ def _login(args: Namespace) -> int:
 def _by_browser(endpoint: str, args: Namespace) -> str:
     """Return a token that a person allows on the hub's page; empty if the hub has no such page."""
     scopes = [part.strip() for part in (args.scopes or "").split(",") if part.strip()]
-    session = Session(endpoint)
-    login = browser_login.begin(session, socket.gethostname(), scopes)
-    if login is None:
-        note(f"lorary: {endpoint} is older than this client and has no sign-in by browser.")
-        return ""
-    note(f"Open   {plain(login.page_with_code)}\nCode   {plain(login.code)}\n")
-    if not args.no_browser and not args.json and _open_browser(login.page_with_code):
-        note("Your browser opens this page.")
-    note("Allow the sign-in there if the page shows this code. Waiting… (Ctrl-C cancels)")
-    return browser_login.wait(session, login)
+    with closing(Session(endpoint)) as session:
+        login = browser_login.begin(session, socket.gethostname(), scopes)
+        if login is None:
+            note(f"lorary: {endpoint} has no sign-in by browser: it is an older hub, or none.")
+            return ""
+        note(f"Open   {plain(login.page_with_code)}\nCode   {plain(login.code)}\n")
+        if not args.no_browser and not args.json and _open_browser(login.page_with_code):
+            note("Your browser opens this page.")
+        note("Allow the sign-in there if the page shows this code. Waiting… (Ctrl-C cancels)")
+        return browser_login.wait(session, login)
 
 
 def _open_browser(page: str) -> bool:
@@ -96,7 +122,7 @@ def _ask_token(endpoint: str) -> str:
         token = sys.stdin.readline()
     token = token.strip()
     if not token:
-        message = "no token given"
+        message = "no token given; to sign in by browser without a terminal, use --no-browser"
         raise UsageError(message)
     return token
 
@@ -104,16 +130,37 @@ def _ask_token(endpoint: str) -> str:
 def _logout(args: Namespace) -> int:
     home = home_of()
     endpoint = endpoint_of(home, args.endpoint)
-    was_signed_in = endpoint in Credentials.load(home).signed_in
-    if was_signed_in:
-        with Credentials.changing(home) as credentials:
-            credentials.drop_token(endpoint)
+    stored = Credentials.load(home)
+    if endpoint not in stored.signed_in:
+        if args.json:
+            emit({"endpoint": endpoint, "signed_out": False, "revoked": False})
+        else:
+            show(f"No token was stored for {endpoint}.")
+        return 0
+    reason = "it was not made by `lorary login`"
+    if endpoint in stored.by_browser:
+        reason = _revoke(endpoint, stored.token(endpoint))
+    with Credentials.changing(home) as credentials:
+        credentials.drop_token(endpoint)
     if args.json:
-        emit({"endpoint": endpoint, "signed_out": was_signed_in})
+        emit({"endpoint": endpoint, "signed_out": True, "revoked": not reason})
     else:
-        was = "Signed out of" if was_signed_in else "No token was stored for"
-        show(f"{was} {endpoint}.")
+        show(f"Signed out of {endpoint}.{'' if reason else ' The token is revoked.'}")
+    if reason:
+        page = f"{endpoint}/settings/tokens"
+        note(f"lorary: the token stays valid until you revoke it at {page}: {plain(reason)}")
     return 0
+
+
+def _revoke(endpoint: str, token: str) -> str:
+    """Revoke the token of a login; return why it stays valid, empty if it does not."""
+    session = Session(endpoint, token, timeout_s=_REVOKE_S, backoff=Backoff(attempts=1))
+    with closing(session):
+        try:
+            made = browser_login.revoke(session, token)
+        except LoraryError as error:
+            return error.detail
+    return f"those created with it ({made}) would be revoked, too" if made else ""
 
 
 def _whoami(args: Namespace) -> int:
@@ -153,7 +200,9 @@ COMMANDS = {
         _login,
     ),
     "logout": Command(
-        "Delete the stored token of a hub. The token stays valid until you revoke it on the hub.",
+        "Delete the stored token of a hub, and revoke it if `lorary login` made it by browser. It\n"
+        "stays valid if the hub does not answer, or if other tokens were created with it; so does\n"
+        "a token that you gave. Revoke it on the hub then.",
         "  lorary logout",
         add_endpoint,
         _logout,

@@ -13,6 +13,7 @@ from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, pairs, plain, show
+from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:
     from lorary.client import Progress, Tryout
@@ -59,9 +60,10 @@ def _require_place(place: Path) -> None:
 def _try(args: Namespace) -> int:
     if args.out:
         _require_place(Path(args.out))
+    layers = [on_hub(args, layer) for layer in args.layers]
     with client.Hub(args.endpoint) as hub, meter(_stopped) as draw:
         tryout = hub.try_stack(
-            args.layers,
+            layers,
             args.prompt,
             negative=args.negative,
             seed=args.seed,
