@@ -57,7 +57,7 @@ def _options(parser: Parser, without: str = "") -> Iterator[str]:
     for action in parser._actions:
         if action.help == argparse.SUPPRESS or action.dest == without:
             continue
-        value = "" if action.nargs == 0 or not action.option_strings else f" {_value(action)}"
+        value = "" if action.nargs == 0 or not action.option_strings else f" {_operand(action)}"
         yield ".TP"
         yield f".B {_escaped(', '.join(action.option_strings) + value or _value(action))}"
         yield _escaped(formatter._expand_help(action) if action.help else "")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -24,9 +23,9 @@ from server import PromptServer
 from lorary.anatomy import family_title
 from lorary.client import Adapter, Hub, LoraryError, Pack
 from lorary.client.errors import NotFound
+from lorary.client.models import RATINGS
 
 _LIMIT = 30
-_RATINGS = ("general", "suggestive", "mature", "explicit")
 #: What browsers say about a request of a page of another site, port or scheme.
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
 _KINDS = {b"\x89PNG": "image/png", b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg"}
@@ -84,12 +83,11 @@ async def _asked(ask: Callable[[Hub, Mapping[str, str]], Any], request: web.Requ
 
 
 def _found(hub: Hub, query: Mapping[str, str]) -> list[dict[str, object]]:
-    words, rating = query.get("q", ""), query.get("rating", "")
-    allowed = _RATINGS[: _RATINGS.index(rating) + 1] if rating in _RATINGS else _RATINGS[:1]
+    words, rating = query.get("q", ""), query.get("rating") or RATINGS[0]
     if query.get("what") == "packs":
-        packs = (pack for pack in hub.packs(words) if pack.maturity in allowed)
-        return [_of_pack(pack) for pack in islice(packs, _LIMIT) if pack.latest_version]
-    found = hub.search(words, max_rating=allowed[-1], limit=_LIMIT)
+        packs = hub.packs(words, max_rating=rating, limit=_LIMIT)
+        return [_of_pack(pack) for pack in packs if pack.latest_version]
+    found = hub.search(words, max_rating=rating, limit=_LIMIT)
     return [_of_adapter(adapter) for adapter in found if adapter.latest_version]
 
 
@@ -126,6 +124,5 @@ def _cover(hub: Hub, query: Mapping[str, str]) -> bytes:
     return hub.picture(url)
 
 
-def _recommended(hub: Hub, query: Mapping[str, str]) -> object:
-    strength = hub.version(query.get("name", "")).data.get("strength")
-    return strength.get("recommended") if isinstance(strength, Mapping) else None
+def _recommended(hub: Hub, query: Mapping[str, str]) -> float | None:
+    return hub.version(query.get("name", "")).recommended_strength

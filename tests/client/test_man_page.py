@@ -33,3 +33,7 @@ def test_man_shows_it_without_warnings() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
     assert "EXIT CODES" in done.stdout
+
+
+def test_a_value_that_may_be_left_out_is_in_brackets() -> None:
+    assert "\n.B \\-\\-token [TOKEN]\n" in page()

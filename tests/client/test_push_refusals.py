@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorary.cli.commands.adapters.catalogue import RATINGS
 from lorary.cli.commands.adapters.push import KINDS
+from lorary.client.models import RATINGS
 from registry.models import Kind, Maturity
 
 if TYPE_CHECKING:

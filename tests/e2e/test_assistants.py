@@ -138,6 +138,8 @@ def test_it_finds_and_explains(assistant: Assistant, mira: Caller) -> None:
     del mira
     (found,) = assistant.ask("search", query="Mira", family="miniature")["adapters"]
     assert (found["adapter"], found["latest_version"]) == ("mira/noir", "v1")
+    (look,) = assistant.ask("search", what="packs", query="look")["packs"]
+    assert (look["pack"], look["variants"][0]["name"]) == ("pack:mira/look", "mini")
     told = assistant.ask("explain", what="mira/noir@v1")
     assert told["trigger_words"] == [trained().trigger]
     assert told["versions"][0]["version"] == "v1"

@@ -343,7 +343,7 @@ def test_texts_of_the_hub_stay_texts_and_pasting_stays_in_the_search(
 
 
 def test_only_the_own_page_gets_answers_and_errors_are_texts(
-    comfy: Comfy, monkeypatch: pytest.MonkeyPatch
+    fair: Fair, comfy: Comfy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
         start_blocking_portal() as portal,
@@ -367,6 +367,16 @@ def test_only_the_own_page_gets_answers_and_errors_are_texts(
             for what in ("adapters", "packs"):
                 assert get(f"picture?what={what}&name={name}")[0] == 404
         assert json.loads(get("strength?name=ada/nothing@v1")[1]) == {"strength": None}
+        with fair.owner() as hub:
+            hub.edit_pack(PACK, maturity="mature")
+            try:
+                for rating, names in (("suggestive", []), ("mature", [PACK]), ("", [])):
+                    found = json.loads(get(f"search?what=packs&q=fair&rating={rating}")[1])
+                    assert [one["name"] for one in found["results"]] == names
+                with pytest.raises(Invalid, match="Choose one: general"):
+                    hub.packs(max_rating="none")
+            finally:
+                hub.edit_pack(PACK, maturity="general")
         monkeypatch.setenv("LORARY_ENDPOINT", "not an address")
         status, body = get("search?what=adapters")
         assert (status, json.loads(body)["results"]) == (200, [])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lorary.anatomy import Finding
 
 JSON = Mapping[str, Any]
+#: Content ratings, from the lowest to the highest.
+RATINGS = ("general", "suggestive", "mature", "explicit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,13 @@ class Version:
     def reason(self) -> str:
         """Why it was yanked or withdrawn."""
         return str(self.data.get("reason") or "")
+
+    @property
+    def recommended_strength(self) -> float | None:
+        """The strength that its author recommends; None if there is none."""
+        return Record(Record(self.data, "version").mapping("strength"), "strength").number(
+            "recommended"
+        )
 
     def tile(self) -> Tile:
         """Return what a notebook shows of it."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from lorary.client.errors import BadAnswer, Unreachable
+from lorary.client.errors import BadAnswer, Invalid, Unreachable
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON
+from lorary.client.models import JSON, RATINGS
 from lorary.client.names import Reference
 from lorary.client.notebooks.results import Results
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
@@ -256,6 +256,7 @@ class Packing:
         tag: str = "",
         family: str = "",
         output: str = "",
+        max_rating: str = "",
         limit: int | None = None,
     ) -> Results[Pack]:
         """Return an iterator over packs, newest first; pages are requested as they are needed.
@@ -267,14 +268,24 @@ class Packing:
             tag: A tag.
             family: Base-model family of a variant, such as ``sdxl``.
             output: ``image`` or ``video``, of that variant.
+            max_rating: Highest content rating of the pack and its parts, as for `Hub.search`.
             limit: Maximum number; None for all.
         """
+        if max_rating not in {"", *RATINGS}:
+            msg = f"“{max_rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
+            raise Invalid(msg)
         parameters = {
             "q": query, "owner": owner, "kind": kind, "tag": tag, "family": family,
             "output": output, "limit": _PAGE if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
-        items = self._session.items("packs", parameters)
-        return Results(islice((Pack.read(item) for item in items), limit))
+        if max_rating:
+            # The hub knows the rating that the owner chose; that of parts may be higher by now.
+            parameters["q"] = f"rating:<={max_rating} {query}".rstrip()
+        found: Iterable[Pack] = map(Pack.read, self._session.items("packs", parameters))
+        if max_rating:
+            allowed = RATINGS[: RATINGS.index(max_rating) + 1]
+            found = (pack for pack in found if pack.maturity in allowed)
+        return Results(islice(found, limit))
 
     def pack(self, pack: str | Reference) -> Pack:
         """Return a pack with its card and aliases."""

@@ -86,19 +86,13 @@ def load(
         msg = f"{pulled.adapter} {pulled.version.name} has no weights."
         raise NotFound(msg)
     if strength is None:
-        strength = _recommended(pulled.version)
+        recommended = pulled.version.recommended_strength
+        strength = 1.0 if recommended is None else recommended
     active = list(pipe.get_active_adapters())
     name = _add(pipe, primary.local_path, primary.file.sha256)
     pipe.set_adapters([name], [strength])
     _activate(pipe, [*(one for one in active if one != name), name])
     return Loaded(name, pulled.version, primary.local_path, strength)
-
-
-def _recommended(version: Version) -> float:
-    """Return the strength that the author recommends; 1 if there is none."""
-    found = version.data.get("strength")
-    value = found.get("recommended") if isinstance(found, Mapping) else None
-    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def _add(pipe: Any, path: Path, sha256: str) -> str:  # noqa: ANN401 - as above

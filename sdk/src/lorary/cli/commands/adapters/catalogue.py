@@ -21,13 +21,12 @@ from lorary.cli.output.text import (
     table,
 )
 from lorary.cli.references import on_hub
+from lorary.client.models import RATINGS
 
 if TYPE_CHECKING:
     from lorary.client import Adapter, Version
 
 _LIMIT = 50
-RATINGS = ("general", "suggestive", "mature", "explicit")
-"""Content ratings, from the lowest to the highest."""
 
 
 def _configure_search(parser: Parser) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.commands.adapters.catalogue import RATINGS
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (
@@ -24,6 +23,7 @@ from lorary.cli.output.text import (
     strong,
 )
 from lorary.cli.references import on_hub
+from lorary.client.models import RATINGS
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -202,7 +202,7 @@ def _repeated(pushed: Pushed, details: client.Details) -> str:
         "lineage": (details.lineage, version.lineage),
         "label": (details.label, version.label),
         "notes": (details.notes, version.notes),
-        "strength": (details.strength, (version.data.get("strength") or {}).get("recommended")),
+        "strength": (details.strength, version.recommended_strength),
     }
     ignored = [f"--{name}" for name, (new, old) in given.items() if new not in {"", (), None, old}]
     text = f"these files are already {plain(version.name)}; nothing was published."
