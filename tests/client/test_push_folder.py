@@ -329,6 +329,32 @@ def test_what_a_hook_needs_to_know_is_in_the_exit_code(
     assert run(*words).code == 4
 
 
+def test_private_data_in_a_configuration_is_reported(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    config = json.dumps({"r": 4, "base_model_name_or_path": "/home/jane.doe/models/sd15"})
+    folder = fill(
+        tmp_path, {"adapter_model.safetensors": adapter(1), "adapter_config.json": config}
+    )
+    message = "adapter_config.json: The metadata contains paths of a computer"
+    for words in ([folder], [folder / "adapter_model.safetensors", folder / "adapter_config.json"]):
+        (row,) = run("push", *words, "--to", "ada/noir", "--dry-run", "--json").documents
+        assert [one["message"][: len(message)] for one in row["findings"]].count(message) == 1
+        assert "private_data" in [one["field"] for one in row["asks"]]
+        private = run("push", *words, "--to", "ada/noir", "--dry-run", "--json", "--private")
+        assert "private_data" not in [one["field"] for one in private.document["asks"]]
+    ran = run("push", folder, "--to", "ada/noir", "--json")
+    assert (ran.code, message in ran.err) == (0, True)
+
+
+def test_a_push_that_is_not_allowed_is_refused_once(run: Run, fake: FakeHub, output: Path) -> None:
+    problem = json.dumps({"code": "forbidden", "detail": "Not yours.", "status": 403}).encode()
+    fake.answers = [("/uploads$", 403, {"Content-Type": "application/problem+json"}, problem)] * 9
+    ran = run("push", output, "--to", "ada/noir")
+    assert (ran.code, len(fake.requests("POST .*/uploads$"))) == (4, 1)
+    assert "lorary: noir-000001.safetensors and 2 more: Not yours.\n" in ran.err
+
+
 def test_a_renamed_adapter_is_found_by_its_former_name(
     run: Run, fake: FakeHub, output: Path
 ) -> None:

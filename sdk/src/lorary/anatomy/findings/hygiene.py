@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from lorary.anatomy.findings.finding import Finding, counted, finding
-from lorary.anatomy.findings.privacy import INVISIBLE, Leak, is_plain, leaks, safe_name
+from lorary.anatomy.findings.privacy import INVISIBLE, is_plain, leaks, safe_name
 
 _LARGE_CHARS = 256 * 1024
 _LARGE_VALUE_CHARS = 32 * 1024
@@ -78,7 +78,7 @@ def metadata_findings(metadata: Mapping[str, str]) -> Iterator[Finding]:
         texts[key] = metadata[key][
             :_PICTURE_HEAD
         ]  # enough to recognise SVG, which can have scripts
-    yield from _privacy(leaks(texts))
+    yield from privacy_findings(texts)
     yield from _hostility(texts)
     yield from _size(metadata)
     if pictures:
@@ -99,7 +99,9 @@ def _keys(keys: Iterable[str]) -> list[str]:
     return [safe_name(key) or "(hidden)" for key in list(keys)[:_SHOWN]]
 
 
-def _privacy(found: list[Leak]) -> Iterator[Finding]:
+def privacy_findings(texts: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield findings about private data in texts, by their names."""
+    found = leaks(texts)
     for code, message in _ADVICE.items():
         own = [{"key": leak.key, "kind": leak.kind} for leak in found if leak.code == code]
         if own:

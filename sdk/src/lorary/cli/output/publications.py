@@ -123,12 +123,16 @@ def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
             f"{counts['failed']:,} failed; {pictures:,} pictures added."
         )
     errors: list[LoraryError] = []
+    failed: dict[str, list[str]] = {}  # message to the files of versions
     for result in results:
-        for what, error in (("", result.error), (" pictures:", result.preview_error)):
+        for what, error in (("", result.error), ("pictures: ", result.preview_error)):
             if error is not None:
                 errors.append(error)
                 files = " + ".join(path.name for path in result.paths)
-                note(f"lorary: {plain(files)}:{what} {plain(error.detail)}")
+                failed.setdefault(f"{what}{error.detail}", []).append(files)
+    for message, names in failed.items():
+        rest = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        note(f"lorary: {plain(names[0])}{rest}: {plain(message)}")
     if errors:
         note("lorary: run the same command again to try what failed")
     return max(map(exit_code, errors), default=0)

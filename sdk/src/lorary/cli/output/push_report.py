@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from lorary.cli.output.publications import (
 )
 from lorary.cli.output.text import count_bytes, emit, finding_lines, note, plain, show, table
 from lorary.client.errors import LoraryError
+from lorary.client.transfers.publishing import with_configs
 from lorary.library.importing.publishing import ImportResult
 
 if TYPE_CHECKING:
@@ -113,9 +114,11 @@ class RunReport:
         self._questions = questions
         self._args = args
         self._new = [one for one in run.adapter.versions if not one.published]
-        self._looked: Mapping[Path, Inspection] = {
-            path: inspect_file(path) for version in self._new for path in version.paths
-        }
+        self._looked: dict[Path, Inspection] = {}
+        for version in self._new:
+            self._looked |= {path: inspect_file(path) for path in version.paths}
+            first = version.paths[0]
+            self._looked[first] = with_configs(self._looked[first], version.attached)
 
     @property
     def code(self) -> int:
@@ -160,14 +163,16 @@ class RunReport:
         stated = set.intersection(*map(self._stated, new)) if new else set()
         show([*self._questions.lines(looked, stated)])
         if run.here:
-            show(f"{len(run.here):,} versions are on the hub already.")
+            are = "version is" if len(run.here) == 1 else "versions are"
+            show(f"{len(run.here):,} {are} on the hub already.")
         if run.adapter.versions:
             size = count_bytes(sum(row.size for version in new for row in version.rows))
-            pictures = sum(len(one.previews) for one in run.adapter.versions)
+            versions = "version" if len(new) == 1 else "versions"
+            count = sum(len(one.previews) for one in run.adapter.versions)
+            pictures = f"{count:,} {'picture' if count == 1 else 'pictures'}"
             card = f", {run.card.path.name}" if run.card and new else ""
             show(
-                f"{len(new):,} new versions ({size}), {pictures:,} pictures{card}; "
-                f"{self._questions.state}."
+                f"{len(new):,} new {versions} ({size}), {pictures}{card}; {self._questions.state}."
             )
         elif not run.here:
             show("There is nothing to publish.")

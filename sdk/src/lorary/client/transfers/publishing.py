@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy import Finding, Inspection, inspect_file
 from lorary.anatomy.display_names import title_of
+from lorary.anatomy.findings.hygiene import privacy_findings
 from lorary.client.errors import (
     FileMissing,
     Forbidden,
@@ -41,6 +42,10 @@ COMPANIONS = frozenset(
         ".csv", ".jpeg", ".jpg", ".json", ".md", ".png", ".toml", ".txt", ".webp", ".yaml", ".yml",
     }
 )  # fmt: skip
+
+#: Suffixes of configurations; trainers write them, with paths of the computer.
+_CONFIGS = frozenset({".json", ".toml", ".yaml", ".yml"})
+_MOST_CONFIG_BYTES = 1024 * 1024
 
 _READY_TIMEOUT_S = 60.0
 _PREVIEWS_TIMEOUT_S = 900.0
@@ -111,7 +116,8 @@ class Checked:
     """What is known before anything is sent.
 
     Attributes:
-        inspections: The weights with their inspections, none of which has an error.
+        inspections: The weights with their inspections, none of which has an error. The first one
+            also has the findings about configurations.
         title: Title of the first weights, from their metadata or name.
         adapter: The adapter; None for a new one.
     """
@@ -184,6 +190,7 @@ def check(session: Session, target: Reference, places: Sequence[Path], details: 
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
     place, first = looked[0]
+    looked = ((place, with_configs(first, places)), *looked[1:])
     return Checked(looked, _title(first, place), existing(session, target, details.visibility))
 
 
@@ -222,6 +229,29 @@ def inspect_weights(place: Path) -> Inspection | None:
         message = f"{place.name}: {inspection.findings[0].message}"
         raise UploadRefused(message, findings=inspection.findings)
     return inspection
+
+
+def with_configs(inspection: Inspection, places: Sequence[Path]) -> Inspection:
+    """Return an inspection with findings about private data in the configurations of files.
+
+    Raises:
+        FileMissing: one cannot be read.
+    """
+    found: list[Finding] = []
+    for place in places:
+        if place.suffix.casefold() not in _CONFIGS:
+            continue
+        try:
+            with place.open("rb") as opened:
+                text = opened.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
+        except OSError as error:
+            message = f"{place} cannot be read: {error.strerror or error}."
+            raise FileMissing(message) from error
+        found += [
+            replace(one, message=f"{place.name}: {one.message}")
+            for one in privacy_findings({place.stem: text})
+        ]
+    return replace(inspection, findings=(*inspection.findings, *found))
 
 
 def existing(session: Session, target: Reference, visibility: str = "") -> Adapter | None:

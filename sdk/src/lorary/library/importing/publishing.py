@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lorary.client.errors import (
     FileMissing,
+    Forbidden,
     LoraryError,
     NotFound,
     QuotaExceeded,
@@ -151,7 +152,7 @@ class Importer:
                     if isinstance(failure, _FINAL):
                         self._stop = failure
             results.append(ImportResult(version.paths, self._name(adapter), "failed", error=error))
-            if not isinstance(error, (*_PASSING, *_FINAL)):
+            if not isinstance(error, (*_PASSING, *_FINAL, Forbidden)):
                 error = None  # the fault of this file alone
         return results
 
