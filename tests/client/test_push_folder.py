@@ -164,6 +164,8 @@ def test_pictures_that_a_trainer_still_writes_follow(
     for number in (2, 3):
         late = output / f"sample/noir_e000002_{number:02}_20260102030405_42.png"
         late.write_bytes(PNG + bytes([number]))
+        text = run(*words[:-1], "--dry-run").out
+        assert "3 versions are on the hub already.\n1 of them lacks pictures" in text
         ran = run(*words)
         added = {one["version"]: one["previews"] for one in ran.documents if one.get("previews")}
         assert (ran.code, added) == (0, {"v2": 1})
