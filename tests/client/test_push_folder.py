@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Ran]
 
-PNG = b"\x89PNG\r\n\x1a\n"
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
+PNG = b"\x89PNG\r\n\x1a\n" + ENDS[".png"]
 CARD = """---
 license: mit
 tags:
@@ -41,11 +42,12 @@ LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
 
 def fill(place: Path, files: dict[str, bytes | str]) -> Path:
-    """Write files into a folder."""
+    """Write files into a folder; samples get the last bytes of a whole picture."""
     for name, data in files.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        end = ENDS.get(path.suffix, b"") if name.startswith("sample") else b""
+        path.write_bytes((data if isinstance(data, bytes) else data.encode()) + end)
     return place
 
 
@@ -163,7 +165,11 @@ def test_pictures_that_a_trainer_still_writes_follow(
     fake.versions["ada/noir"][1]["samples"].pop()
     for number in (2, 3):
         late = output / f"sample/noir_e000002_{number:02}_20260102030405_42.png"
-        late.write_bytes(PNG + bytes([number]))
+        late.write_bytes(PNG[:10])
+        assert {one["state"] for one in run(*words).documents} == {"here", "skipped"}
+        late.write_bytes(bytes([number]) + PNG)
+        text = run(*words[:-1], "--dry-run").out
+        assert "3 versions are on the hub already.\n1 of them lacks pictures" in text
         ran = run(*words)
         added = {one["version"]: one["previews"] for one in ran.documents if one.get("previews")}
         assert (ran.code, added) == (0, {"v2": 1})

@@ -162,19 +162,23 @@ class RunReport:
         show(finding_lines(unique_findings(looked)))
         stated = set.intersection(*map(self._stated, new)) if new else set()
         show([*self._questions.lines(looked, stated)])
-        if run.here:
-            are = "version is" if len(run.here) == 1 else "versions are"
-            show(f"{len(run.here):,} {are} on the hub already.")
-        if run.adapter.versions:
+        later = len(run.adapter.versions) - len(new)
+        if there := len(run.here) + later:
+            are = "version is" if there == 1 else "versions are"
+            show(f"{there:,} {are} on the hub already.")
+        if later:
+            lack = "1 of them lacks" if later == 1 else f"{later:,} of them lack"
+            show(f"{lack} pictures that the folder has.")
+        if new:
             size = count_bytes(sum(row.size for version in new for row in version.rows))
             versions = "version" if len(new) == 1 else "versions"
-            count = sum(len(one.previews) for one in run.adapter.versions)
+            count = sum(len(one.previews) for one in new)
             pictures = f"{count:,} {'picture' if count == 1 else 'pictures'}"
-            card = f", {run.card.path.name}" if run.card and new else ""
+            card = f", {run.card.path.name}" if run.card else ""
             show(
                 f"{len(new):,} new {versions} ({size}), {pictures}{card}; {self._questions.state}."
             )
-        elif not run.here:
+        elif not (run.here or later):
             show("There is nothing to publish.")
 
     def require_meant(self) -> None:

@@ -8,7 +8,8 @@ OneTrainer                 samples/0 - prompt/2026-…-training-sample-500-4-0.p
 ```
 
 Pictures of step 0 show the base model, so they belong to no checkpoint. Of two pictures that differ
-only in their time, the later one counts: the other was left by an earlier run in this folder.
+only in their time, the later one counts: the other was left by an earlier run in this folder. One
+that is being written is left for the next push, because the hub would find it broken only later.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _AI_TOOLKIT = re.compile(
 _ONETRAINER = re.compile(
     r"(?P<time>.{0,200})-training-sample-(?P<step>[0-9]{1,9})-(?P<epoch>[0-9]{1,9})-[0-9]{1,9}"
 )
+
+#: Last bytes of a whole picture, by its ending.
+_ENDS = {".jpeg": b"\xff\xd9", ".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 
 
 class Sample(NamedTuple):
@@ -86,7 +90,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _sample(path: Path) -> Sample | None:
     forms = (_AI_TOOLKIT, _ONETRAINER, _SD_SCRIPTS)
     match = next((found for form in forms if (found := form.fullmatch(path.stem))), None)
-    if match is None:
+    if match is None or not _is_whole(path):
         return None
     said = match.groupdict()
     numbers: dict[str, int] = {unit: int(said[unit]) for unit in ("epoch", "step") if unit in said}
@@ -95,6 +99,18 @@ def _sample(path: Path) -> Sample | None:
     begin, end = match.span("time")
     slot = os.fspath(path.with_name(f"{path.name[:begin]}*{path.name[end:]}"))
     return Sample(path, said.get("run") or "", numbers, said["time"], slot)
+
+
+def _is_whole(path: Path) -> bool:
+    end = _ENDS.get(path.suffix.casefold(), b"")
+    if not path.is_file():  # opening a pipe would wait forever
+        return False
+    try:
+        with path.open("rb") as opened:
+            opened.seek(-min(len(end), os.fstat(opened.fileno()).st_size), os.SEEK_END)
+            return opened.read() == end
+    except OSError:
+        return False
 
 
 def pictures_of(
