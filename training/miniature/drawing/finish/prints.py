@@ -79,17 +79,19 @@ def comic(image: Image.Image) -> Image.Image:
 
 
 def poster(image: Image.Image) -> Image.Image:
-    """Navy, teal, coral and cream instead of dark to bright, as on a travel poster."""
+    """Navy, plum, coral and cream instead of dark to bright, as on a travel poster."""
     light = contrast(gray(blur(fill(image), 1.5)), 0.04, 0.94)
-    inks = ramp(light, (16, 32, 76), (18, 116, 128), (236, 98, 66), (252, 190, 96), (253, 242, 216))
-    return picture(mix(inks, color(16, 32, 76), ink(image)))
+    inks = ramp(
+        light, (18, 26, 84), (124, 52, 112), (234, 98, 92), (255, 178, 112), (255, 242, 208)
+    )
+    return picture(mix(inks, color(18, 26, 84), ink(image)))
 
 
 def vaporwave(image: Image.Image) -> Image.Image:
-    """Indigo, magenta and cyan instead of dark, middle and bright, between fine dark lines."""
+    """Indigo, magenta and pale pink instead of dark to bright, between fine dark lines."""
     light = contrast(gray(fill(image)), 0.05, 0.95)
     tinted = ramp(
-        light, (44, 12, 110), (150, 30, 190), (255, 70, 180), (255, 160, 190), (90, 236, 255)
+        light, (34, 14, 110), (136, 36, 186), (240, 84, 190), (255, 176, 220), (255, 246, 255)
     )
     tinted = mix(tinted, color(40, 10, 96), ink(image))
     lines = np.where(ROWS % 4 < 1, 0.72, 1.0)[..., None]
