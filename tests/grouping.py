@@ -9,9 +9,11 @@ GROUPS = {
     "sharing hubs": {
         "tests/api/test_live.py",
         "tests/e2e/test_assistants.py",
+        "tests/e2e/test_browser_login.py",
         "tests/e2e/test_command_line.py",
         "tests/e2e/test_pack_tryouts.py",
         "tests/e2e/test_projects.py",
+        "tests/e2e/test_pushed_folders.py",
         "tests/e2e/test_races.py",
         "tests/e2e/test_refusals.py",
         "tests/e2e/test_tryouts.py",
