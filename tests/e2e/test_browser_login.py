@@ -71,31 +71,31 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def dora(quiet_hub: RunningHub) -> Person:
-    return Person(quiet_hub, "dora")
+def wilma(quiet_hub: RunningHub) -> Person:
+    return Person(quiet_hub, "wilma")
 
 
-def test_lorary_signs_in_by_the_page(quiet_hub: RunningHub, dora: Person, tmp_path: Path) -> None:
+def test_lorary_signs_in_by_the_page(quiet_hub: RunningHub, wilma: Person, tmp_path: Path) -> None:
     line = CommandLine(quiet_hub, tmp_path / "home")
     command = [sys.executable, "-m", "lorary", "login", "--no-browser"]
-    code, said, _page = dora.decide(command, line.environ, "deny")
+    code, said, _page = wilma.decide(command, line.environ, "deny")
     assert (code, "The sign-in was denied." in said) == (4, True)
     assert not (line.home / "credentials.json").exists()
-    code, said, page = dora.decide([*command, "--scopes", "read"], line.environ, "allow")
-    assert (code, f"Signed in to {quiet_hub.url} as dora." in said) == (0, True)
+    code, said, page = wilma.decide([*command, "--scopes", "read"], line.environ, "allow")
+    assert (code, f"Signed in to {quiet_hub.url} as wilma." in said) == (0, True)
     assert "publish and change adapters" not in page
     assert line.ask("whoami")["scopes"] == ["read"]
     newest = json.loads(line.run("tokens", "--json").splitlines()[0])["name"]
     assert newest.startswith("lorary login on ")
-    assert newest in dora.open("/settings/tokens")
+    assert newest in wilma.open("/settings/tokens")
     assert line.ask("logout")["revoked"] is True
-    assert newest not in dora.open("/settings/tokens")
+    assert newest not in wilma.open("/settings/tokens")
 
 
-def test_hf_signs_in_by_the_page(quiet_hub: RunningHub, dora: Person, tmp_path: Path) -> None:
+def test_hf_signs_in_by_the_page(quiet_hub: RunningHub, wilma: Person, tmp_path: Path) -> None:
     hf = Programs(quiet_hub, tmp_path)
     command = [str(Path(sys.executable).with_name("hf")), "auth", "login"]
-    code, said, page = dora.decide(command, hf.environ, "allow")
+    code, said, page = wilma.decide(command, hf.environ, "allow")
     assert (code, "Login successful" in said) == (0, True), said
     assert re.search(r"<dd>\s*hf\s*</dd>", page)
-    assert hf.python("from huggingface_hub import whoami; tell(whoami()['name'])") == "dora"
+    assert hf.python("from huggingface_hub import whoami; tell(whoami()['name'])") == "wilma"
