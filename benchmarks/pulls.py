@@ -37,6 +37,7 @@ NO_OP_S, START_S, START = 0.5, 0.2, 0.1
 FOLDERS, FILES = 2, 50
 SYNCED = 20
 LIMIT_S = 300
+HF = f"{sys.prefix}/bin/hf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,12 @@ def _compared(
     inputs.mkdir(exist_ok=True)
     for name, text in (("curl", curl), ("sums", sums), ("aria", aria)):
         (inputs / name).write_text(text)
-    hf = shutil.which("hf", path=f"{sys.prefix}/bin")
     shell = ["sh", "-c"]
     commands = {
         "lorary pull": [*_lorary("pull"), *names, "--to", "."],
         "curl and sha256sum": [*shell, "curl -sfK ../inputs/curl && sha256sum -c ../inputs/sums"],
         "aria2c -x4": ["aria2c", "-q", "-x4", "-j4", "-i", "../inputs/aria"],
-        "hf download": [*shell, " && ".join(f"{hf} download {name}" for name in names)],
+        "hf download": [*shell, " && ".join(f"{HF} download {name}" for name in names)],
     }
     taken = _in_turn(client, commands)
     ours = taken.pop("lorary pull")
@@ -141,12 +141,11 @@ def _nothing_to_do(measured: Measured, client: Programs) -> Result:
 
 
 def _starts(client: Programs) -> list[Result]:
-    hf = shutil.which("hf", path=f"{sys.prefix}/bin") or "hf"
     commands = {
         "lorary --help": _lorary("--help"),
         "lorary pull --help": _lorary("pull", "--help"),
         "import lorary": [sys.executable, "-c", "import lorary"],
-        "hf --help": [hf, "--help"],
+        "hf --help": [HF, "--help"],
     }
     taken = _in_turn(client, commands)
     other = taken.pop("hf --help").wall_s

@@ -28,6 +28,7 @@ Patched = tuple[Any, Any]
 #: Versions that never move, so that the hub need not be asked before each run.
 _FIXED = re.compile(r"v[0-9]{1,9}|[0-9a-f]{40}")
 _STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
+_NAME = {"default": "", "tooltip": "owner/name. Press Search to choose one."}
 _VERSION: dict[str, Any] = {
     "default": "",
     "tooltip": "v3, an alias or a revision. Empty: the latest, which needs the hub.",
@@ -47,12 +48,11 @@ class LoadLora:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         """Return the inputs."""
-        name = {"default": "", "tooltip": "owner/name. Press Search to choose one."}
         file = {"default": "", "tooltip": "One of several files, such as high_noise."}
         return {
             "required": {
                 "model": ("MODEL",),
-                "adapter": ("STRING", name),
+                "adapter": ("STRING", _NAME),
                 "version": ("STRING", _VERSION),
                 "strength_model": ("FLOAT", _STRENGTH),
                 "strength_clip": ("FLOAT", _STRENGTH),
@@ -106,13 +106,12 @@ class LoadPack:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - ComfyUI's name
         """Return the inputs."""
-        name = {"default": "", "tooltip": "owner/name. Press Search to choose one."}
         variant = {"default": "", "tooltip": "May be empty if the pack has only one."}
         subject = {"default": "", "multiline": True, "tooltip": "What the picture shows."}
         return {
             "required": {
                 "model": ("MODEL",),
-                "pack": ("STRING", name),
+                "pack": ("STRING", _NAME),
                 "version": ("STRING", _VERSION),
                 "variant": ("STRING", variant),
                 "subject": ("STRING", subject),

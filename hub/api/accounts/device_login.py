@@ -29,8 +29,8 @@ from registry.tokens import device_logins
 from registry.tokens import services as tokens
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-#: Maximum number of sign-ins that one address may begin in ``WINDOW_S``.
-BEGINNINGS, WINDOW_S = 60, 900
+#: Maximum number of sign-ins that one address may begin in ``device_logins.WINDOW_S``.
+BEGINNINGS = 60
 #: Programs whose identifier is not their name.
 _NAMES = {"26be6b09-91c5-47da-9861-d2d2bb7a7e36": "hf"}
 
@@ -154,7 +154,7 @@ class DeviceCodes(OAuthEndpoint):
         """Begin a sign-in by browser; show the user code and the page to the person."""
         values = self.body(DeviceIn)
         place = address_of(request)
-        attempts.require("device-login", place, limit=BEGINNINGS, window_s=WINDOW_S)
+        attempts.require("device-login", place, limit=BEGINNINGS, window_s=device_logins.WINDOW_S)
         codes = device_logins.begin(
             client=_NAMES.get(values["client_id"], values["client_id"]),
             device=values["device_name"],

@@ -30,7 +30,7 @@ _NAME = "default"
 
 @dataclass(frozen=True)
 class Adapted:
-    """A frozen base whose attention and feed-forward layers carry low-rank additions."""
+    """A frozen base with low-rank additions to attention, feed-forward, first and last layers."""
 
     unet: Part
     text_encoder: Part

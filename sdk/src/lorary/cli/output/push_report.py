@@ -1,4 +1,4 @@
-"""What a push would publish, what its checks found, and what nobody has stated yet."""
+"""What a push would publish, what its checks found, and which values are missing."""
 
 from __future__ import annotations
 

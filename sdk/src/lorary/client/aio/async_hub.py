@@ -15,6 +15,7 @@ from weakref import WeakSet
 from lorary.client.aio.calls import Call, Steps, Stopped
 from lorary.client.http.retries import Backoff
 from lorary.client.hub import Hub
+from lorary.client.progress import silent
 from lorary.limits import JOBS, MAX_JOBS
 
 if TYPE_CHECKING:
@@ -141,14 +142,9 @@ class AsyncHub:
 
     def _call(self, options: dict[str, Any], *, reports: bool) -> tuple[Call, dict[str, Any]]:
         """Return a new call, and the options of its method."""
-        if not reports:
-            one = Call(self._pool)
-        else:
-            given = dict(options)
-            one = Call(self._pool, *filter(None, [given.pop("on_progress", None)]))
-            options = {**given, "on_progress": one.report}
+        one = Call(self._pool, options.get("on_progress") or silent)
         self._calls.add(one)
-        return one, options
+        return one, {**options, "on_progress": one.report} if reports else options
 
     add_sample = _awaited(Hub.add_sample)
     alias_history = _awaited(Hub.alias_history)

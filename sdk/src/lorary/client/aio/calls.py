@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Generic, TypeVar
 
 from lorary.client.progress import OnProgress, Progress, silent
@@ -88,7 +87,7 @@ class Steps(Generic[T]):
     def close(self, pool: ThreadPoolExecutor) -> None:
         """Have a thread end the iterator, after the item that is being taken."""
         with suppress(RuntimeError):  # the threads have ended
-            pool.submit(partial(self._close))
+            pool.submit(self._close)
 
     def _close(self) -> None:
         with self._lock:
