@@ -197,7 +197,8 @@ def test_a_render_worker_killed_on_the_way_leaves_no_gap_and_no_double(
     killed = studio.hub.pid_of("worker --queues render")
     os.kill(killed, signal.SIGKILL)
     before = previews_of(studio.anna, "anna/killed/v1")
-    assert before["state"] == "running"
+    # "waiting": the hub has noticed the killed worker and queued the job again.
+    assert before["state"] in {"running", "waiting"}
     assert 0 < len(before["images"]) < len(shown.pngs)
     finished = ready(studio.anna, "anna/killed/v1")
     _require_same_pictures(finished, shown)
