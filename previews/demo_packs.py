@@ -12,8 +12,8 @@ from registry.packs import publish as pack_versions
 from registry.packs import services as packs
 
 FAMILY = "miniature"
-#: Name of the only variant.
-VARIANT = "picture"
+#: Names of the variants: every pack has the first, those with ``moving = true`` also the second.
+PICTURE, MOVING = "picture", "moving"
 
 _FILE = Path(__file__).parent / "miniature" / "packs.toml"
 _CARD = ("title", "kind", "summary", "tags")
@@ -67,5 +67,8 @@ def _card(entry: dict[str, Any]) -> dict[str, Any]:
 def _manifest(owner: User, entry: dict[str, Any]) -> dict[str, Any]:
     prefix = owner.namespace.name
     parts = [{**part, "adapter": f"{prefix}/{part['adapter']}"} for part in entry["parts"]]
-    variant = {"name": VARIANT, "family": FAMILY, "output": "image", "prompt": entry["prompt"]}
-    return {"variants": [{**variant, "parts": parts}]}
+    look = {"family": FAMILY, "prompt": entry["prompt"], "parts": parts}
+    variants = [{"name": PICTURE, "output": "image", **look}]
+    if entry.get("moving", False):
+        variants.append({"name": MOVING, "output": "video", **look})
+    return {"variants": variants}

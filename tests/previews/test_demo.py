@@ -44,9 +44,9 @@ def test_packs_are_published_with_their_parts_and_only_once() -> None:
     assert owner is not None
     version = first.versions.get()
     entry = demo_packs.catalogue()[first.name]
-    (variant,) = version.manifest["variants"]
-    strengths = {part["adapter"]: part["strength"] for part in variant["parts"]}
-    assert strengths == {f"lorary/{part['adapter']}": part["strength"] for part in entry["parts"]}
+    expected = {f"lorary/{part['adapter']}": part["strength"] for part in entry["parts"]}
+    for variant in version.manifest["variants"]:
+        assert {part["adapter"]: part["strength"] for part in variant["parts"]} == expected
     pack_states.withdraw(actor=owner, version=version, reason="copied")
     pack_states.withdraw_pack(actor=owner, pack=second, reason="copied")
     assert demo.publish() == (0, 0)
@@ -55,11 +55,11 @@ def test_packs_are_published_with_their_parts_and_only_once() -> None:
 def test_a_replaced_file_becomes_a_new_version_and_its_packs_follow(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pack_entry = next(iter(demo_packs.catalogue().items()))
-    names = [part["adapter"] for part in pack_entry[1]["parts"]]
+    pack_name, entry = next(iter(demo_packs.catalogue().items()))
+    names = [part["adapter"] for part in entry["parts"]]
     old = [one for one in demo.catalogue() if one.name in names]
     monkeypatch.setattr(demo, "catalogue", lambda: old)
-    monkeypatch.setattr(demo_packs, "catalogue", lambda: dict([pack_entry]))
+    monkeypatch.setattr(demo_packs, "catalogue", lambda: {pack_name: {**entry, "moving": True}})
     assert demo.publish() == (len(names), 1)
 
     path = tmp_path / old[0].path.name
@@ -71,10 +71,11 @@ def test_a_replaced_file_becomes_a_new_version_and_its_packs_follow(
     assert adapter.latest_version is not None
     assert pack.latest_version is not None
     assert adapter.latest_version.name == pack.latest_version.name == "v2"
-    (variant,) = pack.latest_version.manifest["variants"]
-    assert [part["version"] for part in variant["parts"] if old[0].name in part["adapter"]] == [
-        "v2"
-    ]
+    variants = pack.latest_version.manifest["variants"]
+    assert [variant["output"] for variant in variants] == ["image", "video"]
+    for variant in variants:
+        versions_of = {part["adapter"]: part["version"] for part in variant["parts"]}
+        assert versions_of[adapter.full_name] == "v2"
 
     owner = adapter.namespace.user
     assert owner is not None
