@@ -57,6 +57,11 @@ for rank, (base, output, extra) in enumerate(
         pictures.append(Picture(shot, 64, 64, png.getvalue(), film))
     renders.keep_pictures(render=render, pictures=pictures)
     renders.finish(render=render)
+# Another base is still to come, so the page loads the videos again and again.
+recipe = Recipe.objects.create(digest="2" * 64, document={**plain, "frames": 8, "fps": 8})
+Render.objects.create(
+    version=version, recipe=recipe, state="running", base="later", output="video", rank=2
+)
 """
 PLAYERS = "[...document.querySelectorAll('[data-film-player] video')]"
 # The events that change it come after the player's own state has changed.
@@ -120,6 +125,21 @@ def test_videos_play_in_view_and_can_be_paused(desk: Visit) -> None:
     film = page.locator("dialog video")
     film.evaluate("video => new Promise((done) => { video.ontimeupdate = () => done(); })")
     assert page.locator("dialog [data-count]").inner_text() == "2 / 2"
+
+
+def test_videos_play_on_while_the_page_loads_new_ones(desk: Visit) -> None:
+    page = desk.page
+    desk.go("/ada/noir")
+    page.locator("#films figure").first.scroll_into_view_if_needed()
+    wait_for(page, f"{PLAYERS}.every((video) => !video.paused && video.currentTime > 0)")
+    page.locator("[data-film-player] button").last.click()
+    page.evaluate(f"{PLAYERS}.forEach((video) => {{ video.isMarked = true; }})")
+    for _ in range(2):
+        with page.expect_response(lambda one: "part=films" in one.url):
+            pass
+    page.wait_for_timeout(200)
+    assert page.evaluate(f"{PLAYERS}.map((video) => video.isMarked)") == [True, True]
+    assert paused(page) == [False, True]
 
 
 def test_where_motion_is_unwanted_videos_wait_for_a_press(

@@ -49,5 +49,11 @@ document.addEventListener("click", (e) => {
 still.addEventListener("change", () => {
   for (const video of document.querySelectorAll(`${PLAYERS} video`)) if (still.matches) video.pause();
 });
+// A section that is loaded again while previews are rendered keeps its players: videos play on.
+document.addEventListener("htmx:before:morph:node", (e) => {
+  const { oldNode, newNode } = e.detail;
+  if (!oldNode.matches?.(PLAYERS) || !newNode.matches?.(PLAYERS)) return;
+  if (film(oldNode).getAttribute("src") === film(newNode).getAttribute("src")) e.preventDefault();
+});
 document.addEventListener("htmx:after:swap", () => begin(document));
 begin(document);
