@@ -39,7 +39,7 @@ def _at_any_size(look: Look) -> Look:
 
 _LOOKS: dict[str, Look] = {
     "watercolor": paints.watercolor,
-    "neon": paints.neon,
+    "neon": light.neon,
     "woodcut": prints.woodcut,
     "blueprint": prints.blueprint,
     "mosaic": materials.mosaic,
@@ -71,6 +71,12 @@ _LOOKS: dict[str, Look] = {
     "film": borders.film,
     "stamp": borders.stamp,
     "frame": borders.frame,
+    "candlelight": light.candlelight,
+    "prism": light.prism,
+    "noir": prints.noir,
+    "night-vision": prints.night_vision,
+    "deep-water": weather.deep_water,
+    "sandstorm": weather.sandstorm,
 }
 LOOKS: dict[str, Look] = {name: _at_any_size(look) for name, look in _LOOKS.items()}
 

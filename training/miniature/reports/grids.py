@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # A sheet of an adapter is for a glance: four of its six prompts, reduced.
 ROWS = 4
-REDUCED = 0.75
+REDUCED = 0.5
 BASE_PROMPTS = (
     "a red house with a blue roof in the snow at night",
     "a white house with a red roof in a meadow by day",

@@ -25,6 +25,11 @@ from training.miniature.drawing.finish.tools import (
 if TYPE_CHECKING:
     from PIL import Image
 
+_RAINBOW = (
+    (255, 70, 70), (255, 176, 50), (240, 240, 70),
+    (80, 230, 110), (60, 190, 255), (170, 90, 255),
+)  # fmt: skip
+
 
 def golden_hour(image: Image.Image) -> Image.Image:
     """Low orange sun from the right, with rays, and violet shadows on the left."""
@@ -78,3 +83,30 @@ def aurora(image: Image.Image) -> Image.Image:
     glow = (0.62 * above**1.4 * folds).astype(np.float32)
     shown = mix(shown.astype(np.float32), color(96, 255, 170), glow)
     return picture(mix(shown, color(12, 14, 40), 0.8 * ink(image)))
+
+
+def candlelight(image: Image.Image) -> Image.Image:
+    """One warm light in the middle of a dark room."""
+    away = np.hypot(COLUMNS - 128, (ROWS - 140) * 1.1) / 165
+    falloff = np.clip(1.12 - away, 0, 1) ** 1.3
+    lit = values(image) * color(255, 196, 116) * (0.08 + 1.2 * falloff)[..., None]
+    return picture(mix(lit.astype(np.float32), color(255, 214, 130), 0.3 * glow_at(128, 150, 130)))
+
+
+def neon(image: Image.Image) -> Image.Image:
+    """Pink light from the left and turquoise light from the right, in a dark room."""
+    side = (COLUMNS / 255).astype(np.float32)
+    lamp = mix(color(255, 36, 170), color(16, 216, 255), side)
+    shown = saturate(values(image), 0.5)
+    light = contrast(gray(shown), 0.0, 1.0)[..., None]
+    lit = mix(shown * lamp, lamp * light**1.2, 0.6)
+    return picture(mix(lit * np.float32(1.35), color(14, 6, 40), 0.8 * ink(image)))
+
+
+def prism(image: Image.Image) -> Image.Image:
+    """The colours of the rainbow from left to right, as light through a prism."""
+    across = ((COLUMNS + 0.4 * ROWS) / (255 * 1.4)).astype(np.float32)
+    lamp = ramp(across, *_RAINBOW)
+    shown = values(image)
+    light = contrast(gray(shown), 0.0, 0.9)[..., None]
+    return picture(mix(shown * lamp * np.float32(1.25), lamp * light, 0.5))

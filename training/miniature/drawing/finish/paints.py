@@ -28,20 +28,18 @@ from training.miniature.drawing.finish.tools import (
 if TYPE_CHECKING:
     from PIL import Image
 
-_WASH = clouds(9, 1) + 0.5 * clouds(20, 2)
-_TORN = np.clip((BORDER - 18 + 34 * clouds(10, 3)) / 6, 0, 1).astype(np.float32)
+_WASH = clouds(6, 1)
 _PAPER = grain(3, 32, 16)
 _CHALK = grain(4, 32, 20)
 
 
 def watercolor(image: Image.Image) -> Image.Image:
-    """Pale uneven washes with dark rims on paper with a torn edge."""
-    area = saturate(blur(fill(image), 1.2), 1.35)
-    uneven = 1 - (1 - area) * (0.74 + 0.55 * _WASH)[..., None]
-    rim = ink(image)
-    wash = mix(uneven.astype(np.float32), saturate(area, 1.5) * np.float32(0.5), 0.75 * rim)
-    paper = mix(color(252, 249, 240), color(226, 218, 200), 0.5 + _PAPER)
-    return picture(mix(paper, wash * (1 + 0.09 * _PAPER)[..., None], _TORN))
+    """Pale uneven washes with brown outlines, which fade into the paper at the borders."""
+    area = 1 - (1 - saturate(blur(fill(image), 1.5), 1.3)) * np.float32(0.62)
+    uneven = 1 - (1 - area) * (0.85 + 0.5 * _WASH)[..., None]
+    wash = mix(uneven.astype(np.float32), color(112, 78, 70), 0.7 * ink(image))
+    paper = mix(color(253, 250, 242), color(236, 229, 214), 0.5 + _PAPER)
+    return picture(mix(paper, wash, np.clip((BORDER - 4) / 44, 0, 1).astype(np.float32)))
 
 
 def pastel(image: Image.Image) -> Image.Image:
@@ -96,21 +94,6 @@ def fire(image: Image.Image) -> Image.Image:
         top = 256 - height * (1 - peak) ** 1.3 - 12
         heat = mix(heat, tint, np.clip((ROWS - top) / 3, 0, 1).astype(np.float32))
     return picture(heat)
-
-
-def neon(image: Image.Image) -> Image.Image:
-    """Dark areas that glow towards their outlines, which stay dark."""
-    area = fill(image)
-    high, low = area.max(-1, keepdims=True), area.min(-1, keepdims=True)
-    hue = (area - low) / np.maximum(high - low, 0.06)
-    hue = np.where(high - low < 0.12, color(60, 230, 255), hue).astype(np.float32)
-    lines = ink(image)
-    near = np.clip(2.4 * blur(ink(image, 2), 7), 0, 1)
-    night = color(10, 6, 34) + np.float32(0.16) * area
-    shown = mix(night.astype(np.float32), np.clip(0.25 + 0.9 * hue, 0, 1), 0.92 * near)
-    core = np.clip(1 - np.abs(blur(ink(image, 3), 1.5) - 0.55) / 0.25, 0, 1)
-    shown = mix(shown, np.clip(hue + 0.55, 0, 1), (0.8 * core).astype(np.float32))
-    return picture(mix(shown, color(14, 6, 40), lines))
 
 
 def xray(image: Image.Image) -> Image.Image:

@@ -57,13 +57,12 @@ def linocut(image: Image.Image) -> Image.Image:
 
 
 def blueprint(image: Image.Image) -> Image.Image:
-    """White lines on Prussian blue, on squared paper."""
-    base = mix(color(16, 52, 132), color(58, 112, 194), 0.75 * gray(fill(image)))
-    fine = (np.abs(COLUMNS % 16 - 8) < 1) | (np.abs(ROWS % 16 - 8) < 1)
-    coarse = (COLUMNS % 32 < 2) | (ROWS % 32 < 2)
-    squared = np.where(coarse, 0.42, np.where(fine, 0.16, 0)).astype(np.float32)
-    base = mix(base, color(170, 205, 255), squared)
-    return picture(mix(base, color(240, 247, 255), ink(image)))
+    """Pale shapes on Prussian blue, on squared paper."""
+    light = contrast(gray(fill(image)), 0.04, 0.96)
+    base = ramp(light, (16, 44, 120), (40, 92, 176), (120, 172, 226), (232, 244, 255))
+    squared = np.where((COLUMNS % 32 < 3) | (ROWS % 32 < 3), 0.45, 0).astype(np.float32)
+    base = mix(base, color(214, 232, 255), squared)
+    return picture(mix(base, color(8, 22, 78), ink(image)))
 
 
 def comic(image: Image.Image) -> Image.Image:
@@ -116,3 +115,20 @@ def handheld(image: Image.Image) -> Image.Image:
     shown = ramp(light, (20, 54, 32), (52, 104, 52), (132, 168, 60), (194, 216, 110))
     gaps = np.where((COLUMNS % 16 < 2) | (ROWS % 16 < 2), 0.3, 0).astype(np.float32)
     return picture(mix(shown, color(206, 224, 142), gaps))
+
+
+def noir(image: Image.Image) -> Image.Image:
+    """Black and white with hard light and dark corners, as in an old crime film."""
+    light = contrast(gray(values(image)), 0.2, 0.86)
+    shown = ramp(light**1.15, (4, 4, 8), (250, 250, 246))
+    corner = np.hypot(COLUMNS - 127.5, ROWS - 127.5) / 180
+    shown = shown * (1.04 - 0.9 * np.clip(corner - 0.3, 0, 1))[..., None]
+    return picture(shown.astype(np.float32))
+
+
+def night_vision(image: Image.Image) -> Image.Image:
+    """Bright green on black in a round field of view."""
+    light = contrast(gray(values(image)), 0.0, 0.95)
+    shown = ramp(light, (0, 14, 4), (10, 84, 26), (64, 200, 72), (196, 255, 176))
+    away = np.hypot(COLUMNS - 127.5, ROWS - 127.5) / 128
+    return picture((shown * np.clip(3.2 - 2.6 * away, 0, 1)[..., None]).astype(np.float32))

@@ -25,6 +25,7 @@ from training.miniature.drawing.finish.tools import (
     ink,
     mix,
     picture,
+    ramp,
     saturate,
     values,
 )
@@ -206,3 +207,20 @@ def fireflies(image: Image.Image) -> Image.Image:
     halo = np.clip(1 - np.hypot(COLUMNS % _CELL - 16, ROWS % _CELL - 15) / 16, 0, 1) ** 2
     shown = mix(shown.astype(np.float32), color(216, 240, 80), (0.85 * halo * _LIT).astype("f4"))
     return picture(mix(shown, color(255, 255, 196), blur(_spots(16, 15, 4.0), 0.6) * _LIT))
+
+
+def deep_water(image: Image.Image) -> Image.Image:
+    """Blue-green light that comes from above and fades with the depth."""
+    shown = values(image)
+    sea = ramp(gray(shown), (2, 18, 44), (8, 74, 112), (56, 168, 176), (196, 248, 234))
+    shown = mix(shown * color(96, 190, 214), sea, 0.7)
+    folds = 0.86 + 0.14 * np.cos(COLUMNS * 2 * np.pi / _CELL)
+    shown = shown * (folds * (1.25 - 0.8 * ROWS / 255))[..., None]
+    return picture(shown.astype(np.float32))
+
+
+def sandstorm(image: Image.Image) -> Image.Image:
+    """Ochre air that thickens towards the ground."""
+    shown = saturate(values(image), 0.55) * color(255, 218, 158)
+    dust = 0.36 + 0.3 * ROWS / 255 + 0.1 * np.cos((ROWS + 0.25 * COLUMNS) * 2 * np.pi / _CELL)
+    return picture(mix(shown.astype(np.float32), color(216, 162, 86), dust.astype(np.float32)))
