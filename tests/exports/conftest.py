@@ -42,7 +42,7 @@ VARIANTS: list[dict[str, Any]] = [
     },
     {
         "name": "wide", "family": "miniature", "output": "image",
-        "parts": [part("mosaic", 0.8), part("vintage", -0.3, "lighting"), part("neon", 0.4)],
+        "parts": [part("mosaic", 0.8), part("moonlight", -0.3, "lighting"), part("neon", 0.4)],
         "prompt": "[wide] {prompt}, mosaic tiles", "negative": "a (gray) castle at night",
         "steps": 10, "guidance": 3.0, "width": 160, "height": 96,
     },

@@ -23,7 +23,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_the_file_that_comes_along_has_the_miniature() -> None:
     base = load_bases().get("miniature")
-    assert (base.family, base.steps, base.guidance, base.width) == ("miniature", 8, 2.5, 128)
+    assert (base.family, base.steps, base.guidance, base.width) == ("miniature", 8, 2.5, 256)
     assert base.location.endswith("previews/miniature/base")
 
 

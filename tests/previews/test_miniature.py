@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from training.miniature.adapters.adapter_files import adapter_file  # noqa: E402
 from training.miniature.adapters.plans import PLANS, STACKS, Plan, Stack  # noqa: E402
 from training.miniature.base.decoder import as_values  # noqa: E402
 from training.miniature.base.export import folder_bytes  # noqa: E402
+from training.miniature.drawing.canvas import PICTURE_PX  # noqa: E402
 from training.miniature.drawing.pictures import SUBJECTS, draw  # noqa: E402
 from training.miniature.latents import FILE as CODE_FILE  # noqa: E402
 from training.miniature.latents import LatentCode  # noqa: E402
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 FOLDER = Path(previews.miniature.__file__).parent
 BASE = FOLDER / "base"
 INDEX: dict[str, Any] = tomllib.loads((FOLDER / "index.toml").read_text(encoding="utf-8"))
+PACKS: dict[str, Any] = tomllib.loads((FOLDER / "packs.toml").read_text(encoding="utf-8"))
+
+# All Linear and Conv layers of attention and time; later files also have the first and last layer.
+UNET_MODULES = {84, 86}
 
 every_adapter = pytest.mark.parametrize("plan", PLANS.values(), ids=list(PLANS))
 
@@ -58,8 +64,9 @@ def pipeline() -> Any:
 
 
 def test_the_base_fits_its_budget_and_the_adapters_theirs() -> None:
-    assert folder_bytes(BASE) <= 20_000_000
-    assert sum(adapter_file(FOLDER, name).stat().st_size for name in PLANS) <= 15_000_000
+    assert folder_bytes(BASE) <= 25_000_000
+    assert sum(adapter_file(FOLDER, name).stat().st_size for name in PLANS) <= 27_000_000
+    assert folder_bytes(FOLDER) <= 60_000_000
 
 
 def test_the_base_is_a_stock_pipeline_in_half_precision() -> None:
@@ -72,21 +79,22 @@ def test_the_base_is_a_stock_pipeline_in_half_precision() -> None:
         assert {unet.get_slice(key).get_dtype() for key in unet.keys()} == {"F16"}  # noqa: SIM118
 
 
-def test_the_shipped_tokenizer_knows_every_trigger_and_no_caption_is_too_long(
-    pipeline: Any,
-) -> None:
-    for plan in PLANS.values():
-        words = plan.trigger.split()
-        assert pipeline.tokenizer.tokenize(plan.trigger) == [f"{word}</w>" for word in words]
+def test_no_prompt_is_too_long_for_the_tokenizer(pipeline: Any) -> None:
     prompts = [prompt for entry in INDEX["adapters"].values() for prompt in entry["prompts"]]
     prompts += INDEX["prompts"]["style"] + INDEX["prompts"]["character"]
+    for entry in PACKS.values():
+        kind = "character" if "character" in {part["role"] for part in entry["parts"]} else "any"
+        subjects = INDEX["packs"]["subjects"][kind]
+        prompts += [entry["prompt"].format(prompt=subject) for subject in subjects]
     longest = max(len(pipeline.tokenizer(prompt).input_ids) for prompt in prompts)
     assert longest <= pipeline.tokenizer.model_max_length
 
 
-def test_there_are_ten_styles_and_two_characters() -> None:
-    kinds = [plan.kind for plan in PLANS.values()]
-    assert (kinds.count("style"), kinds.count("character")) == (10, 2)
+def test_there_are_styles_light_weather_and_characters() -> None:
+    kinds = Counter(plan.kind for plan in PLANS.values())
+    assert kinds.total() >= 24
+    assert set(kinds) == {"style", "lighting", "concept", "character"}
+    assert kinds["character"] >= 3
 
 
 def test_the_index_and_the_folder_name_the_same_adapters() -> None:
@@ -96,8 +104,9 @@ def test_the_index_and_the_folder_name_the_same_adapters() -> None:
 
 @every_adapter
 def test_default_prompts_have_a_place_for_the_trigger(plan: Plan) -> None:
-    assert len(INDEX["prompts"][plan.kind]) == 6
-    for prompt in INDEX["prompts"][plan.kind]:
+    prompts = INDEX["prompts"]["character" if plan.kind == "character" else "style"]
+    assert len(prompts) == 6
+    for prompt in prompts:
         assert plan.trigger in prompt.format(trigger=plan.trigger)
     entry = INDEX["adapters"][plan.name]
     assert all(plan.trigger in prompt for prompt in entry["prompts"])
@@ -110,7 +119,7 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
     metadata, shapes = header(plan.name)
     if plan.format == "kohya":
         endings = [".lora_down.weight", ".lora_up.weight", ".alpha"]
-        prefixes = {"lora_unet_": 84, "lora_te_text_model_": 18}
+        prefixes = {"lora_unet_": UNET_MODULES, "lora_te_text_model_": {18}}
         assert metadata["ss_network_module"] == "networks.lora"
         assert metadata["ss_network_dim"] == str(plan.rank)
         assert metadata["ss_base_model_version"] == "miniature_v1"
@@ -118,12 +127,13 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
         assert [list(words) for words in tags.values()] == [[plan.trigger]]
     else:
         endings = [".lora_A.weight", ".lora_B.weight"]
-        prefixes = {"unet.": 84, "text_encoder.text_model.": 18}
+        prefixes = {"unet.": UNET_MODULES, "text_encoder.text_model.": {18}}
         assert metadata["format"] == "pt"
         assert json.loads(metadata["lora_adapter_metadata"])["unet.r"] == plan.rank
     assert all(key.endswith(tuple(endings)) for key in shapes)
     for prefix, modules in prefixes.items():
-        assert sum(key.startswith(prefix) for key in shapes) == modules * len(endings)
+        count = sum(key.startswith(prefix) for key in shapes)
+        assert count in {number * len(endings) for number in modules}
     assert metadata["modelspec.trigger_phrase"] == plan.trigger
     assert metadata["modelspec.architecture"] == "miniature/lora"
     downs = [shape for key, shape in shapes.items() if key.endswith(endings[0])]
@@ -131,7 +141,7 @@ def test_adapters_hold_the_keys_of_their_convention(plan: Plan) -> None:
 
 
 def test_the_shipped_code_and_the_shipped_decoder_belong_together(pipeline: Any) -> None:
-    pictures = stack(draw(seed).image for seed in range(len(SUBJECTS)))
+    pictures = stack(draw(seed, size=PICTURE_PX).image for seed in range(len(SUBJECTS)))
     with torch.no_grad():
         decoded = pipeline.vae.decode(LatentCode.load(FOLDER / CODE_FILE).encode(pictures)).sample
     assert (decoded - as_values(pictures)).abs().mean() < 0.045
@@ -145,7 +155,7 @@ def test_equal_seeds_render_equal_pictures(pipeline: Any) -> None:
 def test_a_caption_changes_the_picture(pipeline: Any) -> None:
     night = render(pipeline, ["a white house with a red roof in a meadow at night"])
     day = render(pipeline, ["a white house with a red roof in a meadow by day"])
-    assert night.shape == (1, 128, 128, 3)
+    assert night.shape == (1, 256, 256, 3)
     assert distance(night, day) > 20
 
 

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-import training.miniature  # noqa: E402
+import previews.miniature  # noqa: E402
 from training.miniature.__main__ import STEPS, main  # noqa: E402
 from training.miniature.adapters.plans import (  # noqa: E402
     ALL_PLANS,
@@ -36,7 +36,6 @@ from training.miniature.base.decoder import (  # noqa: E402
     Stage,
     places,
 )
-from training.miniature.base.export import folder_bytes  # noqa: E402
 from training.miniature.base.trainer import BaseOptions, BaseTrainer  # noqa: E402
 from training.miniature.base.unused_words import with_unused_words  # noqa: E402
 from training.miniature.drawing.captions import (  # noqa: E402
@@ -68,7 +67,7 @@ from training.miniature.training import learning_rate  # noqa: E402
 Copier = Callable[[str], Path]
 
 TOY = Sizes(plain=38, styled=1, character=4, unnamed=4, captions=200)
-CHECKPOINT = Path(training.miniature.__file__).parent / "checkpoints" / "base-256"
+SHIPPED = Path(previews.miniature.__file__).parent / "base"
 GROWING = replace(TINY, decoder=(8,) * 6)
 FEW = AdapterSizes(triggered=8, plain=19)
 
@@ -193,13 +192,11 @@ def test_triggers_are_distinct_words() -> None:
     assert len(words) == len(set(words))
 
 
-def test_the_checkpoint_shows_256_px_and_takes_every_prompt() -> None:
-    unet, vae = (json.loads((CHECKPOINT / p / "config.json").read_text()) for p in ("unet", "vae"))
+def test_the_shipped_base_fits_the_recipe_and_takes_planned_prompts() -> None:
+    unet, vae = (json.loads((SHIPPED / p / "config.json").read_text()) for p in ("unet", "vae"))
     assert unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1) == 256
     assert tuple(vae["block_out_channels"]) == FULL.decoder
-    assert not list(CHECKPOINT.rglob("*.bin")), "no pickles"
-    assert folder_bytes(CHECKPOINT) <= 30_000_000
-    tokenizer = CLIPTokenizer.from_pretrained(CHECKPOINT / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(SHIPPED / "tokenizer")
     planned = tomllib.loads(PLANNED_INDEX.read_text())["adapters"].values()
     prompts = [prompt for entry in planned for prompt in entry["prompts"]]
     assert max(len(tokenizer(prompt).input_ids) for prompt in prompts) <= 40
@@ -335,7 +332,7 @@ def test_the_decoder_grows_from_its_lower_blocks_to_the_whole(toy_copy: Copier) 
     assert (trainer.work / "vae" / "diffusion_pytorch_model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("name", ["zorbi", "pastel"])
+@pytest.mark.parametrize("name", ["zorbi", "golden-hour"])
 def test_an_adapter_run_changes_only_the_adapter(toy_copy: Copier, name: str) -> None:
     work = toy_copy(name)
     write_tiny_base(work / "base")
