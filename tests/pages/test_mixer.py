@@ -281,7 +281,7 @@ def test_a_base_that_is_here_can_be_asked_for(as_ada: Client, neon: Version) -> 
 
 
 def test_asking_leads_to_a_page_that_renews_itself(as_ada: Client, neon: Version) -> None:
-    answer = as_ada.post("/mixer", filled(compare="on", width="96"))
+    answer = as_ada.post("/mixer", filled(compare="on", width="192"))
     [tryout] = Tryout.objects.all()
     assert answer["Location"] == f"/mixer/{tryout.key}"
     text = page_of(as_ada, answer["Location"])
@@ -291,7 +291,7 @@ def test_asking_leads_to_a_page_that_renews_itself(as_ada: Client, neon: Version
     assert "a red boat</textarea>" in text  # without the trigger words
     assert "a red boat, noir light" in text
     assert re.search(r'name="seed" value="5"', text)
-    assert re.search(r'name="width" value="96"', text)
+    assert re.search(r'name="width" value="192"', text)
     assert re.search(r'name="compare"[^>]* checked', text)
     assert not re.search(r'name="plain"[^>]* checked', text)
 
@@ -308,7 +308,7 @@ MISFITS = [
     ({"prompt": "x" * 100_000}, "Enter at most 2000 characters; you entered 100000."),
     ({"seed": "-1"}, "Enter a whole number from 0"),
     ({"seed": "many"}, "Enter a whole number."),
-    ({"width": "20"}, "Enter a multiple of 8 from 64 to 192."),
+    ({"width": "20"}, "Enter a multiple of 8 from 128 to 384."),
     ({"strength": "3"}, "Enter a strength from −2 to 2."),
     ({"strength": "loud"}, "Enter a strength from −2 to 2."),
     ({"strength": "nan"}, "Enter a strength from −2 to 2."),
@@ -354,7 +354,7 @@ def test_two_mixes_are_rendered_with_one_seed(as_ada: Client, ink: Version) -> N
 
 
 def test_a_grid_is_a_table_of_pictures(as_ada: Client, ink: Version) -> None:
-    form = filled("ada/noir@v1", "bob/ink@v1", mode="xy", xs="0.2 0.4", ys="1", width="64")
+    form = filled("ada/noir@v1", "bob/ink@v1", mode="xy", xs="0.2 0.4", ys="1", width="128")
     asked = as_ada.post("/mixer", form)
     assert Tryout.objects.count() == 2
     for one in Tryout.objects.all():
