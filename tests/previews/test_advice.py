@@ -182,7 +182,7 @@ def test_size_does_not_matter() -> None:
 
 @pytest.mark.slow
 def test_a_demo_style_begins_is_full_and_may_come_apart_in_this_order() -> None:
-    style = next(one for one in catalogue() if one.entry["kind"] == "style")
+    style = next(one for one in catalogue() if one.name == "gold")
     bases = load_bases()
     usual = default_recipe(bases.get("miniature"), "style")
     recipe = dataclasses.replace(
