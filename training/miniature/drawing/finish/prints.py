@@ -9,6 +9,7 @@ import numpy as np
 from training.miniature.drawing.finish.tools import (
     BORDER,
     COLUMNS,
+    RADIUS,
     ROWS,
     Floats,
     blur,
@@ -101,7 +102,7 @@ def vintage(image: Image.Image) -> Image.Image:
     """A brown photograph with dark corners and a cream margin."""
     light = contrast(gray(values(image)), 0.04, 0.96) ** 0.8
     toned = ramp(light, (46, 26, 14), (120, 78, 46), (196, 152, 104), (246, 226, 184))
-    corner = np.hypot(COLUMNS - 127.5, ROWS - 127.5) / 180
+    corner = RADIUS / 180
     toned = toned * (1 - 0.62 * np.clip(corner - 0.25, 0, 1))[..., None]
     margin = np.clip((15 - BORDER) / 1.5, 0, 1).astype(np.float32)
     line = np.clip(1 - np.abs(BORDER - 17) / 1.5, 0, 1).astype(np.float32)
@@ -121,7 +122,7 @@ def noir(image: Image.Image) -> Image.Image:
     """Black and white with hard light and dark corners, as in an old crime film."""
     light = contrast(gray(values(image)), 0.2, 0.86)
     shown = ramp(light**1.15, (4, 4, 8), (250, 250, 246))
-    corner = np.hypot(COLUMNS - 127.5, ROWS - 127.5) / 180
+    corner = RADIUS / 180
     shown = shown * (1.04 - 0.9 * np.clip(corner - 0.3, 0, 1))[..., None]
     return picture(shown.astype(np.float32))
 
@@ -130,5 +131,5 @@ def night_vision(image: Image.Image) -> Image.Image:
     """Bright green on black in a round field of view."""
     light = contrast(gray(values(image)), 0.0, 0.95)
     shown = ramp(light, (0, 14, 4), (10, 84, 26), (64, 200, 72), (196, 255, 176))
-    away = np.hypot(COLUMNS - 127.5, ROWS - 127.5) / 128
+    away = RADIUS / 128
     return picture((shown * np.clip(3.2 - 2.6 * away, 0, 1)[..., None]).astype(np.float32))

@@ -13,7 +13,8 @@ Triple = tuple[int, int, int]
 
 ROWS, COLUMNS = np.mgrid[0:PICTURE_PX, 0:PICTURE_PX].astype(np.float32)
 LUMA = np.array([0.3, 0.59, 0.11], np.float32)
-# How many pixels each place is away from the nearest border.
+# How many pixels each place is away from the middle, and from the nearest border.
+RADIUS = np.hypot(COLUMNS - 127.5, ROWS - 127.5)
 BORDER = np.minimum.reduce([COLUMNS, ROWS, PICTURE_PX - 1 - COLUMNS, PICTURE_PX - 1 - ROWS])
 
 
