@@ -53,7 +53,7 @@ def test_everyone_reads_what_the_previews_are_made_by(stranger: Caller, v1: Vers
     assert (plan["family"], plan["base"], plan["versions"]) == ("sd1", "sd1-base", ["v1"])
     assert plan["recipe"]["prompts"] == plan["default_prompts"]
     assert (plan["recipe"]["seeds"], plan["recipe"]["strengths"][0]) == ([7, 21], 0.0)
-    assert (plan["recipe"]["edition"], plan["recipe"]["swept"], plan["recipe"]["at"]) == (2, 1, 1.0)
+    assert (plan["recipe"]["edition"], plan["recipe"]["swept"], plan["recipe"]["at"]) == (3, 1, 1.0)
     assert plan["pictures"] == 20
 
 

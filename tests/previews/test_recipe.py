@@ -180,7 +180,7 @@ def test_other_prompts_are_rendered_near_the_recommended_strength(
 
 
 #: Digest of the default prompts and the form of the recipe, by edition.
-EDITIONS = {2: "08324d54d8ecfd05ca1affe8bab82191c776b1544fe39119bb9b76e272710b8e"}
+EDITIONS = {3: "ba337612918fec50707719a5ffdf6ba71c8fa3202305067ea8529e58f31d1e55"}
 
 
 def test_other_prompts_are_another_edition() -> None:

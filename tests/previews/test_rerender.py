@@ -91,7 +91,7 @@ def test_every_change_is_named(version: Version) -> None:
     [(_name, _count, changes)] = told()
     assert changes == [
         "base: old → tiny",
-        "edition: 1 → 2",
+        "edition: 1 → 3",
         "prompts",
         "seeds",
         "steps: 3 → 2",
