@@ -22,7 +22,7 @@ from torch.nn import functional
 from transformers import ResNetConfig, ResNetModel
 
 from training.miniature.drawing.canvas import COLORS
-from training.miniature.drawing.looks import LOOKS, any_look
+from training.miniature.drawing.looks import LOOKS, any_look, at_any_size
 from training.miniature.drawing.pictures import CHARACTERS, SUBJECTS, Drawing, draw
 from training.miniature.drawing.scenery import BACKDROPS, GROUNDS, TIMES
 from training.miniature.prepare import stack
@@ -88,7 +88,7 @@ class Sets:
         names = [chance.choice([*LOOKS, UNNAMED]) for _ in range(sizes.styled)]
         looks: dict[str, Callable[[Any], Any]] = {
             **LOOKS,
-            UNNAMED: lambda image: any_look(image, chance),
+            UNNAMED: at_any_size(lambda image: any_look(image, chance)),
         }
         pairs = list(zip(drawings, names, strict=False))
         return cls(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Look = Callable[[Image.Image], Image.Image]
 
 
-def _at_any_size(look: Look) -> Look:
+def at_any_size(look: Look) -> Look:
     """Let a look that is made for 256 px take other sizes and return the size it was given."""
 
     @wraps(look)
@@ -78,7 +78,7 @@ _LOOKS: dict[str, Look] = {
     "deep-water": weather.deep_water,
     "sandstorm": weather.sandstorm,
 }
-LOOKS: dict[str, Look] = {name: _at_any_size(look) for name, look in _LOOKS.items()}
+LOOKS: dict[str, Look] = {name: at_any_size(look) for name, look in _LOOKS.items()}
 
 
 def any_look(image: Image.Image, chance: Random) -> Image.Image:
