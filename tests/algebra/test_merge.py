@@ -237,5 +237,5 @@ def test_what_cannot_be_merged_is_refused(stack: list[Path], tmp_path: Path) -> 
             merge(stack[:2], out, strengths=strengths)
     for settings in ({"mode": "sum"}, {"max_rank": 0}, {"density": 0.0}):
         with pytest.raises(ValueError, match=r"mode|rank|density"):
-            MergeSettings(**settings)  # type: ignore[arg-type]
+            MergeSettings(**settings)
     assert not out.exists()
