@@ -11,8 +11,8 @@ import pytest
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
-from lorary.algebra.merge import MergeSettings, merge
-from lorary.algebra.merge_modes import dare, dare_mask, ties
+from lorary.algebra.merging.merge import MergeSettings, merge
+from lorary.algebra.merging.modes import dare, dare_mask, ties
 from tests.builders.factors import (
     MODULES,
     SHAPES,

@@ -10,8 +10,8 @@ import pytest
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
-from lorary.algebra.modelspec import require_valid
-from lorary.algebra.rewrite import rewrite
+from lorary.algebra.metadata.modelspec import require_valid
+from lorary.algebra.metadata.rewrite import rewrite
 from lorary.safetensors import HeaderError
 from tests.builders.factors import some_pairs, write_pairs
 from tests.builders.weights import file_of

@@ -29,7 +29,7 @@ from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import Array, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
-from lorary.algebra.metadata import OPERATION
+from lorary.algebra.metadata.rules import OPERATION
 from lorary.algebra.storing import FactorPair, Plan, planned_alpha
 from lorary.anatomy.claims.config import require_file
 from lorary.anatomy.families import family_index

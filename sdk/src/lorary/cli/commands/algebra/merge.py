@@ -20,7 +20,7 @@ from lorary.cli.commands.algebra.arguments import (
 from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
 
 if TYPE_CHECKING:
-    from lorary.algebra.merge import Merged
+    from lorary.algebra.merging.merge import Merged
 
 MODES = ("concat", "linear", "svd", "ties", "dare")
 
@@ -51,7 +51,7 @@ def _merge(args: Namespace) -> int:
     weights = strengths(args.strengths, len(paths))
     out = out_path(args, paths)
     with algebra():
-        from lorary.algebra.merge import MergeSettings, merge  # noqa: PLC0415 - needs numpy
+        from lorary.algebra.merging.merge import MergeSettings, merge  # noqa: PLC0415 - needs numpy
 
         settings = MergeSettings(
             mode=args.mode,

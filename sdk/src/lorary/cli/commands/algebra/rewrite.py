@@ -39,7 +39,7 @@ def _rewrite(args: Namespace) -> int:
         raise UsageError(message)
     out = out_path(args, [path])
     with algebra():
-        from lorary.algebra.rewrite import rewrite  # noqa: PLC0415 - needs numpy
+        from lorary.algebra.metadata.rewrite import rewrite  # noqa: PLC0415 - needs numpy
 
         found = rewrite(
             path, out, strips_training=args.strip_training, values=values, removes=args.unset

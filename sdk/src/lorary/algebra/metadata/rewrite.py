@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, checked_head, replacing
-from lorary.algebra.metadata import is_training_key
-from lorary.algebra.modelspec import PREFIX, VERSION, missing_keys, require_valid
+from lorary.algebra.metadata.modelspec import PREFIX, VERSION, missing_keys, require_valid
+from lorary.algebra.metadata.rules import is_training_key
 from lorary.anatomy.claims.config import require_file
 
 _PIECE_BYTES = 1024 * 1024
