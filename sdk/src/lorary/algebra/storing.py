@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
@@ -99,13 +98,26 @@ class FactorPair:
         return _cast(self._kept.pop(role), dtype, self._module).reshape(shape)
 
 
+_LARGEST = {
+    "F64": float(np.finfo(np.float64).max),
+    "F32": float(np.finfo(np.float32).max),
+    "F16": 65_504.0,
+    "BF16": float.fromhex("0x1.fep127"),
+    "F8_E5M2": 57_344.0,
+    "F8_E4M3": 448.0,
+    "F8_E5M2FNUZ": 57_344.0,
+    "F8_E4M3FNUZ": 240.0,
+}
+"""Number format to its largest number."""
+
+
 def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
     """Return numbers in a format.
 
     Raises:
         AlgebraError: `overflow` or `not_finite`.
     """
-    most = float(ml_dtypes.finfo(NUMPY_DTYPES[dtype]).max)
+    most = _LARGEST[dtype]
     if not (matrix.max() <= most and matrix.min() >= -most):  # also if one is not a number
         is_input = not np.isfinite(matrix).all()
         what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
