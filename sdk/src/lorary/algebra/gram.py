@@ -88,15 +88,17 @@ def compact(factors: Factors) -> Factors:
 
 def energy(factors: Factors) -> float:
     """Return ‖ΔW‖², the squared Frobenius norm."""
-    return max(inner(factors, factors), 0.0)
+    small = compact(factors)
+    return max(inner(small, small), 0.0)
 
 
 def inner(first: Factors, second: Factors) -> float:
     """Return ⟨ΔW₁, ΔW₂⟩, the sum of the products of their elements.
 
     Raises:
-        AlgebraError: `not_finite`.
+        AlgebraError: `not_finite` or `rank_too_large`.
     """
+    first, second = compact(first), compact(second)
     ups, downs = first.up.T @ second.up, first.down @ second.down.T
     return _finite(first.scale * second.scale * float(np.vdot(ups, downs)))
 

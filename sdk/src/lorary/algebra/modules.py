@@ -40,7 +40,7 @@ _DOWNS = ("down", "part_down", "embedding_down")
 _UPS = ("up", "part_up", "embedding_up")
 _FACTOR_ROLES = frozenset({*_DOWNS, *_UPS, "mid", "alpha"})
 # Differences of single vectors beside the factors.
-_VECTOR_ROLES = frozenset({"up_bias", "diff_b", "diff_m", "w_norm", "b_norm"})
+_VECTOR_ROLES = frozenset({"diff_b", "diff_m", "w_norm", "b_norm"})
 _EXACT = frozenset({"lora", "locon", "bias", "norm", "modulation"})
 
 _ON_BASE = "its update depends on the weights of the base model"
@@ -204,7 +204,7 @@ def _require_exact(module: Module, roles: Mapping[str, str]) -> None:
         reason = _REASONS.get(unfit[0], _OTHER_REASON)
         title = algorithm_title(unfit[0])
     elif unknown:
-        title, reason = "LoRA", f"it has an unknown tensor “{unknown[0]}”"
+        title, reason = "LoRA", f"it has a tensor “{unknown[0]}” beside its factors"
     else:
         return
     message = f"The module “{clean(module.name)}” is {title}: {reason}."
