@@ -25,7 +25,7 @@ ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
         "not_an_adapter": "The file has no LoRA module.",
         "not_finite": "A module has numbers that are not finite, or too large to compute with.",
         "overflow": "The result is too large for the number format.",
-        "rank_too_large": "A module's factors are too large to compute with.",
+        "rank_too_large": "A module's factors or its update are too large to compute with.",
         "shape_invalid": "The tensors of a module don't fit together.",
         "size_too_small": "Even rank 1 needs more bytes than allowed.",
     }

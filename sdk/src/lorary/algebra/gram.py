@@ -28,8 +28,11 @@ from lorary.algebra.errors import AlgebraError
 
 Matrix = npt.NDArray[np.float64]
 
-MOST_RANK = 8_192
-"""Largest inner size of factors, after compaction: its Gram matrix takes 512 MiB."""
+MOST_RANK = 4_096
+"""Largest inner size of factors, after compaction: their Gram matrices take 128 MiB each."""
+
+MOST_ELEMENTS = 2**28
+"""Largest size of a matrix that is formed, four times the largest weights of known models."""
 
 _NEGLIGIBLE = 2.0**-26  # √ε, below which a singular value can't be told from zero
 
@@ -47,8 +50,24 @@ class Factors(NamedTuple):
         return int(self.up.shape[1])
 
     def dense(self) -> Matrix:
-        """Return ΔW, `(out, fan_in)`."""
+        """Return ΔW, `(out, fan_in)`.
+
+        Raises:
+            AlgebraError: `rank_too_large`; it has more than `MOST_ELEMENTS` elements.
+        """
+        require_size(self.up.shape[0] * self.down.shape[1])
         return self.scale * (self.up @ self.down)
+
+
+def require_size(elements: int) -> None:
+    """Refuse to form a matrix that a small file can make as large as it likes.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
+    """
+    if elements > MOST_ELEMENTS:
+        message = f"The update has {elements:,} numbers, which is too large to compute with."
+        raise AlgebraError(message, code="rank_too_large", elements=elements)
 
 
 class Decomposition(NamedTuple):

@@ -39,9 +39,10 @@ class NewFactors(NamedTuple):
 
 def copied(file: WeightFile, names: list[str]) -> Plan:
     """Plan tensors that are copied byte for byte."""
+    tensors = file.tensors
     return {
-        name: PlannedTensor(tensor.dtype, tensor.shape, partial(file.raw, name))
-        for name, tensor in zip(names, (file.tensors[name] for name in names), strict=True)
+        name: PlannedTensor(tensors[name].dtype, tensors[name].shape, partial(file.raw, name))
+        for name in names
     }
 
 
@@ -130,7 +131,8 @@ def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
 
 def planned_alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
     """Plan an alpha in its format; in F32 if that one can't express it exactly."""
-    stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
     if float(stored) != value:
         dtype, stored = "F32", np.asarray(value, NUMPY_DTYPES["F32"])
     return PlannedTensor(dtype, shape, lambda: stored.reshape(shape))
