@@ -64,15 +64,26 @@ def test_the_sum_is_exact_for_mixed_ranks_and_alphas(stack: list[Path], mode: st
     assert error <= 1e-6
 
 
-def test_concatenation_keeps_the_factors_of_the_first_file(stack: list[Path]) -> None:
+def test_concatenation_keeps_the_factors_of_the_strongest_file(stack: list[Path]) -> None:
     _merged(stack)
-    name = MODULES[1]
-    with WeightFile(stack[0].with_name("out.safetensors")) as out, WeightFile(stack[0]) as first:
+    name = MODULES[1]  # strength · scale is 0.4, -0.5 and 0.3
+    with WeightFile(stack[0].with_name("out.safetensors")) as out, WeightFile(stack[1]) as strong:
         assert out.tensors[f"{name}.lora_down.weight"].shape == (9, 32)
-        for role, cut in (("down", np.s_[:4]), ("up", np.s_[:, :4])):
+        for role, cut in (("down", np.s_[4:7]), ("up", np.s_[:, 4:7])):
             tensor = f"{name}.lora_{role}.weight"
-            assert (out.array(tensor)[cut] == first.array(tensor)).all()
-        assert float(out.array(f"{name}.alpha")) == pytest.approx(0.8 * 2 / 4 * 9)
+            assert (out.array(tensor)[cut] == strong.array(tensor)).all()
+        assert float(out.array(f"{name}.alpha")) == -0.5 * 9
+
+
+def test_weak_parts_do_not_make_the_others_overflow(tmp_path: Path) -> None:
+    paths = [
+        write_pairs(tmp_path / f"{seed}.safetensors", some_pairs(seed=seed), dtype="F16")
+        for seed in (0, 1)
+    ]
+    out = tmp_path / "out.safetensors"
+    merge(paths, out, strengths=(1e-6, 1))
+    for name, update in _sum(paths, (1e-6, 1)).items():
+        assert distance(updates(out)[name], update) <= 1e-6
 
 
 def test_linear_needs_no_rank_for_what_the_files_share(stack: list[Path]) -> None:

@@ -192,8 +192,13 @@ def rank_for_share(values: Matrix, share: float) -> int:
 def joined(parts: list[Factors]) -> Factors:
     """Return factors of the sum of updates: columns beside columns, rows below rows.
 
-    The scale is that of the first part; the factors `up` of the others carry the quotient.
+    The scale is `joint_scale`; the factors `up` carry the quotients, which are at most 1.
     """
-    scale = parts[0].scale or 1.0
+    scale = joint_scale([part.scale for part in parts])
     ups = [part.up if part.scale == scale else part.up * (part.scale / scale) for part in parts]
     return Factors(np.hstack(ups), np.vstack([part.down for part in parts]), scale)
+
+
+def joint_scale(scales: list[float]) -> float:
+    """Return the scale of joined factors: the largest by size, the first of equal ones."""
+    return max(scales, key=abs) or 1.0

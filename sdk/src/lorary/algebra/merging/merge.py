@@ -1,9 +1,9 @@
 """Merges a stack of adapters into one file.
 
-By default the merge is exact: the factors of all parts stand side by side, with the strength and
-the scale of each part in `up`, and the scale of the first part in alpha:
+By default the merge is exact: the factors of all parts stand side by side. The largest product of
+strength and scale becomes the scale, and the quotients of the others are multiplied into `up`:
 
-    D = [D₁; D₂; …],  U = [U₁, w₂s₂/(w₁s₁) · U₂, …],  scale = w₁s₁
+    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest wᵢsᵢ by size
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from lorary.algebra.gram import (
     decompose,
     energy,
     joined,
+    joint_scale,
     rank_for_share,
     singular_values,
     truncated,
@@ -238,8 +239,7 @@ class _Merge:
         """Return the scale of the merged factors, known before they are computed."""
         if self.settings.mode in DENSITIES:
             return 1.0
-        number, module = occurrences[0]
-        return module.scale * self.weights[number] or 1.0
+        return joint_scale([module.scale * self.weights[number] for number, module in occurrences])
 
     def _rank(self, occurrences: Sequence[tuple[int, FactorModule]]) -> int:
         ranks = [module.rank for _, module in occurrences]
