@@ -215,6 +215,28 @@ def test_merged_metadata_has_the_origin_and_no_training(stack: list[Path], tmp_p
     }
 
 
+def test_one_module_with_two_names_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    encoder = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    first = {
+        "sgm": "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q",
+        "fused": "lora_unet_double_blocks_0_img_attn_qkv",
+        "flat": "lora_unet_blocks_0_self_attn_q",
+    }
+    second = {
+        "sgm": "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q",
+        "fused": "lora_unet_transformer_blocks_0_attn_to_q",
+        "flat": "lora_unet__blocks_0_self_attn_q",
+    }
+    for kind, name in first.items():
+        paths = [
+            write_pairs(tmp_path / str(number), some_pairs([own, encoder], [(8, 8), (8, 8)]))
+            for number, own in enumerate((name, second[kind]))
+        ]
+        with subtests.test(kind), pytest.raises(AlgebraError, match="differently") as caught:
+            merge(paths, tmp_path / "out.safetensors", strengths=(1, 1))
+        assert caught.value.code == "namings_differ"
+
+
 def test_what_cannot_be_merged_is_refused(stack: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     dotted = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
