@@ -21,7 +21,7 @@ import numpy as np
 from lorary.algebra.aligning import Aligned, align, require_one_family
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, naming
-from lorary.algebra.files import WrittenFile, write_weights
+from lorary.algebra.files import OnStep, WrittenFile, write_weights
 from lorary.algebra.gram import (
     Factors,
     decompose,
@@ -114,6 +114,7 @@ def merge(
     *,
     strengths: Sequence[float],
     settings: MergeSettings | None = None,
+    on_step: OnStep | None = None,
 ) -> Merged:
     """Write the merge of some adapters with their strengths.
 
@@ -123,6 +124,7 @@ def merge(
         paths: The adapters; module names are those of the first file that has the module.
         out: Path of the new file, which is replaced if it exists.
         strengths: Strength of each adapter; those with 0 are left out.
+        on_step: Called after each tensor that is written.
 
     Raises:
         AlgebraError: A file has no exact form, or the files don't fit together.
@@ -151,7 +153,7 @@ def merge(
             for (path, weight), adapter in zip(used, adapters, strict=True)
         ]
         metadata = {**merged_metadata(sources, run.operation()), **extra}
-        written = write_weights(out, plan, metadata, adds_hash=True)
+        written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
     return Merged(written, tuple(run.results.values()))
 
 
