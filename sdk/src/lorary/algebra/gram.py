@@ -1,7 +1,8 @@
 """Computes with the update of a module by its two factors, in double precision.
 
 The update of a weight is ΔW = s · U · D, with up U `(out, r)`, down D `(r, fan_in)` and scale s.
-It is never formed: everything follows from the Gram matrices UᵀU and D·Dᵀ, which are r × r.
+It is not formed, unless it is smaller than its factors: everything follows from the Gram matrices
+UᵀU and D·Dᵀ, which are r × r.
 
     ‖ΔW‖²        = s² · Σᵢⱼ (UᵀU)ᵢⱼ (D·Dᵀ)ᵢⱼ
     ⟨ΔW₁, ΔW₂⟩   = s₁ s₂ · Σᵢⱼ (U₁ᵀU₂)ᵢⱼ (D₁D₂ᵀ)ᵢⱼ
