@@ -7,8 +7,12 @@ from types import MappingProxyType
 
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
+        "config_invalid": "The adapter_config.json beside the file can't be read.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
+        "family_unknown": "The names of the base model's modules are not known.",
         "not_an_adapter": "The file isn't a LoRA adapter.",
+        "not_convertible": "The target can't hold a module exactly.",
+        "same_file": "The output is the input.",
     }
 )
 """Code to meaning. Codes are part of the API: add, never rename."""

@@ -150,5 +150,7 @@ def spelled(target: str, component: Component, path: str, *, is_alone: bool, is_
         return f"diffusion_model.{path}"
     if target == "peft":
         is_plain = is_alone and component.name in {"unet", "transformer", "text_encoder"}
-        return f"base_model.model.{path}" if is_plain else f"{component.name}.base_model.model.{path}"
+        return (
+            f"base_model.model.{path}" if is_plain else f"{component.name}.base_model.model.{path}"
+        )
     return f"{component.name}.{path}"

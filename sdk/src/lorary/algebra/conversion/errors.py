@@ -1,0 +1,23 @@
+"""Refusals of conversions."""
+
+from __future__ import annotations
+
+from lorary.algebra.errors import AlgebraError
+from lorary.anatomy.claims.metadata import clean
+
+
+def refuse_module(name: str, reason: str) -> AlgebraError:
+    """Return the error for a module that the target can't hold.
+
+    Args:
+        name: Name in the file.
+        reason: The rest of the sentence, without the full stop.
+    """
+    shown = clean(name)
+    message = f"The module “{shown}” {reason}."
+    return AlgebraError(message, code="not_convertible", module=shown)
+
+
+def refuse(message: str, *, code: str, **facts: object) -> AlgebraError:
+    """Return the error for a file."""
+    return AlgebraError(message, code=code, **facts)
