@@ -14,7 +14,6 @@ from lorary.algebra.conversion.sources import Source
 from lorary.algebra.naming.relations import FamilyNames, Piece, Pieces
 from lorary.algebra.naming.targets import (
     Component,
-    denoiser_of,
     namings_of,
     spelled,
     suffixes,
@@ -171,7 +170,7 @@ class _Planner:
         component, colon, rest = path.partition(":")
         if colon:
             return _Target(Component(component), rest)
-        return _Target(Component(denoiser_of(names)), path)
+        return _Target(Component(names.denoiser), path)
 
     def add_encoder(self, source: Source) -> None:
         """Plan a module of a text encoder."""
@@ -208,7 +207,7 @@ class _Planner:
             can_keep = self.keeps_names and (self.target == "kohya" or not source.prefix.is_flat)
             if self.names is None or not can_keep:
                 raise _no_name(source, self.names, self.target)
-            self._rename(_Target(Component(denoiser_of(self.names)), source.path), source)
+            self._rename(_Target(Component(self.names.denoiser), source.path), source)
         components = {place.component.name for place in (*self.renamed, *self.pieces)}
         encoders = set() if self.names is None else set(self.names.family.text_encoders)
         encoders |= {name for name in components if name.startswith("text_encoder")}
