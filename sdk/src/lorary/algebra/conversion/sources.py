@@ -105,7 +105,7 @@ def read_sources(file: WeightFile) -> list[Source]:
     for name in (*found.others, *found.shared):
         reason = "is not part of a module of an adapter, so that no target can hold it"
         raise refuse_module(name, reason)
-    configs = _configs(file)
+    embedded, beside = embedded_configs(file.metadata), _config_beside(file)
     names, shapes = file.tensors.names, file.tensors.shapes
     sources = []
     for module in found.modules:
@@ -125,15 +125,23 @@ def read_sources(file: WeightFile) -> list[Source]:
         )
         if len(source.tensors) < len(module.indices):
             raise refuse_module(module.name, "has two tensors of one kind")
-        sources.append(_with_alpha(source, file, configs) if source.is_pair else source)
+        if not source.is_pair:
+            _check_halves(source)
+            sources.append(source)
+            continue
+        is_peft = source.dialect in {"peft", "peft-named"}
+        sources.append(_with_alpha(source, file, embedded or (beside if is_peft else ())))
     return sources
 
 
-def _configs(file: WeightFile) -> Sequence[AdapterConfig]:
-    """Return PEFT's configurations: of the header, or else of the file beside it."""
-    embedded = embedded_configs(file.metadata)
-    if embedded:
-        return embedded
+def _check_halves(source: Source) -> None:
+    found = [bool(source.tensors.keys() & factor) for factor in _FACTORS]
+    if any(found) and not all(found):
+        raise refuse_module(source.name, "has only one of its two factors")
+
+
+def _config_beside(file: WeightFile) -> Sequence[AdapterConfig]:
+    """Return the configuration of PEFT that belongs to the file, if there is one."""
     raw = config_beside(file.path)
     if raw is None:
         return ()
@@ -151,8 +159,7 @@ def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfi
     if "alpha" in source.tensors:
         alpha = _stored_alpha(source, file)
     else:
-        is_own = source.dialect in {"peft", "peft-named"}
-        alpha, is_rslora = alpha_of(source.name, configs if is_own else ())
+        alpha, is_rslora = alpha_of(source.name, configs)
         if alpha is not None and is_rslora:
             alpha *= math.sqrt(rank)
     if alpha is None:
