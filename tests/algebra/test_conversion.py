@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lorary.algebra.conversion.converting import convert
+from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
 from lorary.anatomy import inspect_file
 
@@ -400,6 +401,19 @@ def test_other_algorithms_are_renamed_between_kohya_and_comfyui(tmp_path: Path) 
     }
     back = convert(there.out.path, to="kohya", out=tmp_path / "c.safetensors", family="flux1")
     assert read(back.out.path).keys() == arrays.keys()
+
+
+def test_rotations_of_kohyas_scripts_keep_their_prefix(tmp_path: Path) -> None:
+    name = "oft_unet_input_blocks_4_1_proj_in"
+    arrays = {
+        f"{name}.oft_blocks": np.ones((4, 160, 160), np.float16),
+        f"{name}.alpha": np.asarray(1, np.float16),
+    }
+    path = write(tmp_path / "a.safetensors", arrays)
+    done = convert(path, to="kohya", out=tmp_path / "b.safetensors", family="sdxl")
+    assert read(done.out.path).keys() == arrays.keys()
+    with pytest.raises(AlgebraError, match="which ComfyUI does not read"):
+        convert(path, to="comfyui", out=tmp_path / "c.safetensors", family="sdxl")
 
 
 def test_metadata_is_carried_by_the_stated_rules(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.output.text import count_bytes, emit, plain, show
+from lorary.client.errors import FileMissing
 
 if TYPE_CHECKING:
     from lorary.algebra.conversion.converting import Conversion
@@ -40,6 +42,9 @@ def _convert(args: Namespace) -> int:
     except ModuleNotFoundError as error:
         message = f"{error.name} is missing; install it with: pip install 'lorary[algebra]'"
         raise UsageError(message) from error
+    if not Path(args.file).exists():
+        message = f"there is no file “{args.file}”"
+        raise FileMissing(message)
     done = convert(args.file, to=args.to, out=args.out, family=args.family)
     if args.json:
         emit(done.to_dict())
