@@ -104,7 +104,7 @@ def read_sources(file: WeightFile) -> list[Source]:
     found = group_names(file.tensors.names)
     for name in (*found.others, *found.shared):
         reason = "is not part of a module of an adapter, so that no target can hold it"
-        raise refuse_module(name, reason)
+        raise refuse_module(name, reason, code="extra_tensors")
     embedded, beside = embedded_configs(file.metadata), _config_beside(file)
     names, shapes = file.tensors.names, file.tensors.shapes
     sources = []
@@ -124,7 +124,7 @@ def read_sources(file: WeightFile) -> list[Source]:
             shapes={role: tuple(shapes[index]) for role, index in module.indices},
         )
         if len(source.tensors) < len(module.indices):
-            raise refuse_module(module.name, "has two tensors of one kind")
+            raise refuse_module(module.name, "has two tensors of one kind", code="names_alias")
         if not source.is_pair:
             _check_halves(source)
             sources.append(source)
@@ -149,7 +149,7 @@ def _config_beside(file: WeightFile) -> Sequence[AdapterConfig]:
         return (AdapterConfig.parse(raw),)
     except ConfigError as error:
         message = f"The configuration is refused: {error}."
-        raise refuse(message, code="config_invalid") from error
+        raise refuse(message, code="alpha_invalid") from error
 
 
 def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfig]) -> Source:
@@ -165,7 +165,7 @@ def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfi
     if alpha is None:
         alpha = float(rank)
     if not math.isfinite(alpha):
-        raise refuse_module(source.name, "has an alpha that is not finite")
+        raise refuse_module(source.name, "has an alpha that is not finite", code="alpha_invalid")
     return replace(source, alpha=float(alpha))
 
 
@@ -173,7 +173,9 @@ def _stored_alpha(source: Source, file: WeightFile) -> float:
     name = source.tensors["alpha"]
     tensor = file.tensors[name]
     if math.prod(tensor.shape) != 1 or tensor.dtype == "C64":
-        raise refuse_module(source.name, "has an alpha that is not one number")
+        raise refuse_module(
+            source.name, "has an alpha that is not one number", code="alpha_invalid"
+        )
     return float(file.array(name).reshape(-1)[0])
 
 
@@ -190,11 +192,17 @@ def _check_shapes(source: Source, file: WeightFile) -> None:
         or (up[1] != down[0] if mid is None else mid[:2] != (up[1], down[0]))
     )
     if is_broken:
-        raise refuse_module(source.name, f"has factors that do not fit: {_shown(down, up)}")
+        raise refuse_module(
+            source.name, f"has factors that do not fit: {_shown(down, up)}", code="shape_invalid"
+        )
     for role, name in source.tensors.items():
         dtype = file.tensors[name].dtype
         if role != "alpha" and dtype not in FLOAT_DTYPES:
-            raise refuse_module(source.name, f"is stored as {dtype}, which has no exact form")
+            raise refuse_module(
+                source.name,
+                f"is stored as {dtype}, which is not a number format of weights",
+                code="dtype_unsupported",
+            )
 
 
 def _shown(*shapes: tuple[int, ...]) -> str:
