@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 import pytest
 import torch
 from diffusers.loaders import single_file_utils
 
 from lorary.algebra.naming.relations import names_of
+from previews.render.adapters.base_modules import ldm_names
+from tests.builders.architectures import MODELS
 
 if TYPE_CHECKING:
     from lorary.algebra.naming.relations import FamilyNames
@@ -68,3 +71,19 @@ def test_every_row_goes_where_diffusers_puts_it(family: str) -> None:
     for path, pieces in names.namings[names.hub].items():
         expected = torch.cat([tagged(*places[piece]) for piece in pieces])
         assert torch.equal(converted[f"{path}.weight"].double(), expected), path
+
+
+UNETS = ("sd1", "sd2", "sdxl", "sdxl_refiner", "ssd_1b", "segmind_vega", "koala_700m", "koala_1b")
+
+
+@pytest.mark.parametrize("family", UNETS)
+def test_stabilitys_names_are_those_of_diffusers_script(family: str) -> None:
+    kind, config = MODELS[family]
+    with torch.device("meta"):
+        expected = ldm_names(getattr(diffusers, kind)(**config))
+    found = {
+        piece.module: path
+        for path, pieces in names_of(family).namings["sgm"].items()
+        for piece in pieces
+    }
+    assert found == {path: expected[path] for path in found}
