@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lorary.algebra.naming.relations import FamilyNames
 
 CONVERTERS = {
+    "auraflow": ("convert_auraflow_transformer_checkpoint_to_diffusers", "native"),
     "chroma": ("convert_chroma_transformer_checkpoint_to_diffusers", "native"),
     "cosmos_predict2_2b": ("convert_cosmos_transformer_checkpoint_to_diffusers", "native"),
     "flux1": ("convert_flux_transformer_checkpoint_to_diffusers", "native"),
@@ -24,7 +25,10 @@ CONVERTERS = {
     "hunyuan_video": ("convert_hunyuan_video_transformer_to_diffusers", "native"),
     "krea2": ("convert_krea2_transformer_checkpoint_to_diffusers", "native"),
     "lumina2": ("convert_lumina2_to_diffusers", "native"),
+    "ltx2": ("convert_ltx2_transformer_to_diffusers", "native"),
+    "ltx_video": ("convert_ltx_transformer_checkpoint_to_diffusers", "native"),
     "mochi": ("convert_mochi_transformer_checkpoint_to_diffusers", "native"),
+    "sana": ("convert_sana_transformer_to_diffusers", "native"),
     "sd35_large": ("convert_sd3_transformer_checkpoint_to_diffusers", "native"),
     "sd35_medium": ("convert_sd3_transformer_checkpoint_to_diffusers", "native"),
     "wan_14b_i2v": ("convert_wan_transformer_to_diffusers", "native"),
@@ -37,8 +41,8 @@ class Checkpoint(dict[str, Any]):
 
     def __init__(self, names: FamilyNames, naming: str) -> None:
         super().__init__()
-        for number, path in enumerate(names.namings[naming]):
-            rows = names.family.namings[naming][path][0]
+        for number, (path, pieces) in enumerate(names.namings[naming].items()):
+            rows = sum(names.rows(piece) or 0 for piece in pieces)
             self[f"{path}.weight"] = tagged(number, 0, rows)
         self.sizes = {name: len(rows) for name, rows in self.items()}
 
