@@ -5,14 +5,16 @@ It is never formed: everything follows from the Gram matrices UᵀU and D·Dᵀ,
 
     ‖ΔW‖²        = s² · Σᵢⱼ (UᵀU)ᵢⱼ (D·Dᵀ)ᵢⱼ
     ⟨ΔW₁, ΔW₂⟩   = s₁ s₂ · Σᵢⱼ (U₁ᵀU₂)ᵢⱼ (D₁D₂ᵀ)ᵢⱼ
-    UᵀU = P Λ Pᵀ,  D·Dᵀ = Q M Qᵀ,  core C = Λ^½ Pᵀ Q M^½ = W Σ Zᵀ
+    D·Dᵀ = R·Rᵀ,  Rᵀ (UᵀU) R = Z Σ² Zᵀ
 
 Σ are the singular values of U·D. The best approximation of rank k (Eckart and Young 1936) is
-(U · Q M^½ Z_k) · (Σ_k⁻¹ W_kᵀ Λ^½ Pᵀ · D): its left factor has the columns σᵢuᵢ, its right factor
-the rows vᵢᵀ. Nothing is divided by an eigenvalue, so rank-deficient factors need no special case.
+(U · R Z_k) · (Σ_k⁻² Z_kᵀ Rᵀ UᵀU · D): its left factor has the columns σᵢuᵢ, its right factor the
+rows vᵢᵀ. Only the kept singular values are divided by, so rank-deficient factors need no special
+case.
 
-The square roots of eigenvalues are exact to √ε of the largest one. So singular values have an
-absolute error of about 1.5e-8 · ‖U‖·‖D‖; smaller ones can't be told from zero.
+Singular values are square roots of eigenvalues, which are exact to ε of the largest one. So their
+absolute error is at most about √ε · ‖U‖·‖D‖ = 1.5e-8 · ‖U‖·‖D‖, and ε/2 · (‖U‖·‖D‖)² / σ where that
+is less; smaller ones can't be told from zero.
 """
 
 from __future__ import annotations
@@ -107,24 +109,16 @@ def decompose(factors: Factors) -> Decomposition:
     """
     factors = compact(factors)
     up, down, scale = factors
-    left_root, right_root = _root(up.T @ up), _root(down @ down.T)
-    rotation, values, turned = np.linalg.svd(left_root.T @ right_root)
-    floor = _NEGLIGIBLE * np.linalg.norm(left_root) * np.linalg.norm(right_root)
-    inverse = np.where(values > floor, 1 / np.maximum(values, np.finfo(float).tiny), 0)
-    return Decomposition(
-        abs(scale) * values,
-        factors,
-        right_root @ turned.T,
-        (left_root @ rotation * inverse).T,
-    )
-
-
-def _root(gram: Matrix) -> Matrix:
-    """Return R with R·Rᵀ = G, for a Gram matrix G."""
-    _finite(float(gram.sum()))
-    values, vectors = np.linalg.eigh(gram)
-    root: Matrix = vectors * np.sqrt(np.maximum(values, 0))
-    return root
+    gram, other = up.T @ up, down @ down.T
+    size = np.sqrt(_finite(float(np.trace(gram))) * _finite(float(np.trace(other))))
+    squares, vectors = np.linalg.eigh(other)
+    root = vectors * np.sqrt(np.maximum(squares, 0))
+    squares, vectors = np.linalg.eigh(root.T @ gram @ root)
+    values = np.sqrt(np.maximum(squares[::-1], 0))
+    left = root @ vectors[:, ::-1]
+    floor = max(_NEGLIGIBLE * size, 1e-150)  # its square is still a number
+    inverse = np.where(values > floor, np.maximum(values, floor) ** -2.0, 0)
+    return Decomposition(abs(scale) * values, factors, left, (gram @ left * inverse).T)
 
 
 def _finite(value: float) -> float:

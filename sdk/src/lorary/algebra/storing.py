@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
@@ -104,15 +105,14 @@ def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
     Raises:
         AlgebraError: `overflow` or `not_finite`.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        found: Array = matrix.astype(NUMPY_DTYPES[dtype])
-    if not np.isfinite(found).all():
+    most = float(ml_dtypes.finfo(NUMPY_DTYPES[dtype]).max)
+    if not (matrix.max() <= most and matrix.min() >= -most):  # also if one is not a number
         is_input = not np.isfinite(matrix).all()
         what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
         message = f"The module “{clean(module)}” has {what}."
-        raise AlgebraError(
-            message, code="not_finite" if is_input else "overflow", module=module, dtype=dtype
-        )
+        code = "not_finite" if is_input else "overflow"
+        raise AlgebraError(message, code=code, module=module, dtype=dtype)
+    found: Array = matrix.astype(NUMPY_DTYPES[dtype])
     return found
 
 
