@@ -315,6 +315,35 @@ def test_magnitudes_are_renamed_both_ways(tmp_path: Path) -> None:
     assert np.array_equal(back[f"{name}.dora_scale"], arrays[f"{name}.dora_scale"])
 
 
+def test_biases_are_kept_for_peft_and_refused_for_others(tmp_path: Path) -> None:
+    name = "transformer.blocks.0.attn1.to_q"
+    arrays = {
+        f"{name}.lora_A.weight": np.ones((2, 1536), np.float32),
+        f"{name}.lora_B.weight": np.ones((1536, 2), np.float32),
+        f"{name}.lora_B.bias": np.ones(1536, np.float32),
+    }
+    path = write(tmp_path / "a.safetensors", arrays)
+    done = convert(path, to="peft", out=tmp_path / "b.safetensors")
+    assert "base_model.model.blocks.0.attn1.to_q.lora_B.bias" in read(done.out.path)
+    assert json.loads(metadata(done.out.path)["lora_adapter_metadata"])["transformer.lora_bias"]
+    with pytest.raises(AlgebraError, match="has a bias, which kohya has no form for"):
+        convert(path, to="kohya", out=tmp_path / "c.safetensors")
+
+
+def test_layers_that_no_table_has_stay_if_no_other_name_changes(tmp_path: Path) -> None:
+    name = "diffusion_model.blocks.0.norm3"
+    arrays = {
+        "diffusion_model.blocks.0.ffn.0.lora_A.weight": np.ones((2, 1536), np.float32),
+        "diffusion_model.blocks.0.ffn.0.lora_B.weight": np.ones((8960, 2), np.float32),
+        f"{name}.diff": np.ones(1536, np.float32),
+    }
+    path = write(tmp_path / "a.safetensors", arrays)
+    kept = convert(path, to="comfyui", out=tmp_path / "b.safetensors")
+    assert read(kept.out.path).keys() == arrays.keys()
+    flat = read(convert(path, to="kohya", out=tmp_path / "c.safetensors").out.path)
+    assert "lora_unet_blocks_0_norm3.diff" in flat
+
+
 def test_magnitudes_are_split_and_fused_with_their_rows(tmp_path: Path) -> None:
     name = f"{BLOCK}_img_attn_qkv"
     arrays = pair(name, 144, 48)
