@@ -1,7 +1,8 @@
 """Computes with the update of a module by its two factors, in double precision.
 
 The update of a weight is ΔW = s · U · D, with up U `(out, r)`, down D `(r, fan_in)` and scale s.
-It is never formed: everything follows from the Gram matrices UᵀU and D·Dᵀ, which are r × r.
+It is not formed, unless it is smaller than its factors: everything follows from the Gram matrices
+UᵀU and D·Dᵀ, which are r × r.
 
     ‖ΔW‖²        = s² · Σᵢⱼ (UᵀU)ᵢⱼ (D·Dᵀ)ᵢⱼ
     ⟨ΔW₁, ΔW₂⟩   = s₁ s₂ · Σᵢⱼ (U₁ᵀU₂)ᵢⱼ (D₁D₂ᵀ)ᵢⱼ
@@ -28,8 +29,11 @@ from lorary.algebra.errors import AlgebraError
 
 Matrix = npt.NDArray[np.float64]
 
-MOST_RANK = 8_192
-"""Largest inner size of factors, after compaction: its Gram matrix takes 512 MiB."""
+MOST_RANK = 4_096
+"""Largest inner size of factors, after compaction: their Gram matrices take 128 MiB each."""
+
+MOST_ELEMENTS = 2**28
+"""Largest size of a matrix that is formed, four times the largest weights of known models."""
 
 _NEGLIGIBLE = 2.0**-26  # √ε, below which a singular value can't be told from zero
 
@@ -47,8 +51,24 @@ class Factors(NamedTuple):
         return int(self.up.shape[1])
 
     def dense(self) -> Matrix:
-        """Return ΔW, `(out, fan_in)`."""
+        """Return ΔW, `(out, fan_in)`.
+
+        Raises:
+            AlgebraError: `rank_too_large`; it has more than `MOST_ELEMENTS` elements.
+        """
+        require_size(self.up.shape[0] * self.down.shape[1])
         return self.scale * (self.up @ self.down)
+
+
+def require_size(elements: int) -> None:
+    """Refuse to form a matrix that a small file can make as large as it likes.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
+    """
+    if elements > MOST_ELEMENTS:
+        message = f"The update has {elements:,} numbers, which is too large to compute with."
+        raise AlgebraError(message, code="rank_too_large", elements=elements)
 
 
 class Decomposition(NamedTuple):
@@ -88,15 +108,17 @@ def compact(factors: Factors) -> Factors:
 
 def energy(factors: Factors) -> float:
     """Return ‖ΔW‖², the squared Frobenius norm."""
-    return max(inner(factors, factors), 0.0)
+    small = compact(factors)
+    return max(inner(small, small), 0.0)
 
 
 def inner(first: Factors, second: Factors) -> float:
     """Return ⟨ΔW₁, ΔW₂⟩, the sum of the products of their elements.
 
     Raises:
-        AlgebraError: `not_finite`.
+        AlgebraError: `not_finite` or `rank_too_large`.
     """
+    first, second = compact(first), compact(second)
     ups, downs = first.up.T @ second.up, first.down @ second.down.T
     return _finite(first.scale * second.scale * float(np.vdot(ups, downs)))
 
@@ -171,8 +193,13 @@ def rank_for_share(values: Matrix, share: float) -> int:
 def joined(parts: list[Factors]) -> Factors:
     """Return factors of the sum of updates: columns beside columns, rows below rows.
 
-    The scale is that of the first part; the factors `up` of the others carry the quotient.
+    The scale is `joint_scale`; the factors `up` carry the quotients, which are at most 1.
     """
-    scale = parts[0].scale or 1.0
+    scale = joint_scale([part.scale for part in parts])
     ups = [part.up if part.scale == scale else part.up * (part.scale / scale) for part in parts]
     return Factors(np.hstack(ups), np.vstack([part.down for part in parts]), scale)
+
+
+def joint_scale(scales: list[float]) -> float:
+    """Return the scale of joined factors: the largest by size, the first of equal ones."""
+    return max(scales, key=abs) or 1.0
