@@ -415,6 +415,15 @@ def test_the_t5_of_flux_changes_its_number(tmp_path: Path) -> None:
     assert read(back.out.path).keys() == arrays.keys()
 
 
+def test_the_t5_of_chroma_is_its_only_text_encoder(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.safetensors", pair("lora_te3_encoder_block_0_layer_0_SelfAttention_q", 8, 8)
+    )
+    done = convert(path, to="diffusers", out=tmp_path / "b.safetensors", family="chroma")
+    name = "text_encoder.encoder.block.0.layer.0.SelfAttention.q.lora_A.weight"
+    assert name in read(done.out.path)
+
+
 def test_other_algorithms_are_renamed_between_kohya_and_comfyui(tmp_path: Path) -> None:
     arrays = {
         f"{BLOCK}_img_attn_qkv.lokr_w1": np.ones((4, 4), np.float32),

@@ -122,6 +122,12 @@ def test_values_that_are_not_finite_can_be_renamed_but_not_fused(tmp_path: Path)
     assert not (tmp_path / "c.safetensors").exists()
 
 
+def test_a_rank_above_the_size_of_the_layer_takes_no_large_gram_matrix(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.safetensors", pair(f"{BLOCK}_img_attn_qkv", 144, 48, rank=20_000))
+    done = convert(path, to="diffusers", out=tmp_path / "b.safetensors", family="flux1")
+    assert done.certificate.max_relative_error <= 1e-6
+
+
 def test_a_family_that_the_names_leave_open_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", pair("lora_unet_mid_block_attentions_0_proj_in", 8, 8))
     with pytest.raises(AlgebraError, match="--family") as caught:
