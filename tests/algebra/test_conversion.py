@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ BF16 = NUMPY_DTYPES["BF16"]
 def write(path: Path, arrays: Arrays, metadata: Mapping[str, str] | None = None) -> Path:
     formats = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
     plan = {
-        name: PlannedTensor(formats[array.dtype], array.shape, lambda array=array: array)
+        name: PlannedTensor(formats[array.dtype], array.shape, partial(np.asarray, array))
         for name, array in arrays.items()
     }
     write_weights(path, plan, metadata or {})
