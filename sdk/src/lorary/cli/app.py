@@ -49,6 +49,7 @@ COMMANDS = {
     "list": ("library.scan", "list the adapters in your folders"),
     "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
     "import": ("library.importing", "publish the adapters of folders with what is known of them"),
+    "convert": ("algebra.convert", "write an adapter under the names that another tool reads"),
     "resize": ("algebra.resize", "write an adapter of a smaller rank"),
     "merge": ("algebra.merge", "write one adapter that does what several do together"),
     "compare": ("algebra.measures", "compare two adapters block by block"),

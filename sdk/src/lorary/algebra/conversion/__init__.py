@@ -1,0 +1,1 @@
+"""Converts adapters between namings, with a certificate."""

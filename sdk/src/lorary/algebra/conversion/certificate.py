@@ -1,0 +1,158 @@
+"""Proves a conversion: reads the new file and compares it with the old one.
+
+A renamed tensor must have the same bytes. For a split or fused module, the difference of the two
+updates is measured from Gram matrices of the factors, in float64, without forming them:
+
+    ‖ΔW − ΔV‖² = ⟨ΔW, ΔW⟩ − 2 ⟨ΔW, ΔV⟩ + ⟨ΔV, ΔV⟩
+
+The rounding of these sums is about 1e-8 of |ΔW|, so a smaller difference is not visible.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lorary.algebra import gram
+from lorary.algebra.conversion.building import Built
+from lorary.algebra.conversion.errors import refuse_module
+from lorary.algebra.conversion.planning import Planned, Relation
+from lorary.algebra.conversion.sources import Source, factors, read_sources
+from lorary.algebra.errors import naming
+from lorary.algebra.files import WeightFile
+from lorary.algebra.gram import Factors, Matrix
+
+_CHUNK_BYTES = 1 << 20
+MOST_ERROR = 1e-6
+"""The largest |ΔW difference| / |ΔW| with which a conversion counts as exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRelation:
+    """How a module of the new file follows from the old one.
+
+    Attributes:
+        module: Its name in the new file.
+        sources: Names of the modules that it is made of.
+        error: |ΔW difference| / |ΔW|; 0 for equal bytes.
+    """
+
+    module: str
+    relation: Relation
+    sources: tuple[str, ...]
+    error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a conversion did, proved on the written file.
+
+    Attributes:
+        relations: One entry for each module of the new file.
+    """
+
+    relations: tuple[ModuleRelation, ...]
+
+    def count(self, relation: Relation) -> int:
+        """Return the number of modules with a relation."""
+        return sum(one.relation == relation for one in self.relations)
+
+    @property
+    def max_relative_error(self) -> float:
+        """The largest error of all modules."""
+        return max((one.error for one in self.relations), default=0.0)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {
+            "modules": len(self.relations),
+            "renamed": self.count("renamed"),
+            "split": self.count("split"),
+            "fused": self.count("fused"),
+            "max_relative_error": self.max_relative_error,
+        }
+
+
+def certify(old: WeightFile, new: WeightFile, modules: Sequence[Built]) -> Certificate:
+    """Return the certificate of a written file.
+
+    Raises:
+        AlgebraError: `not_convertible`; a module of the new file isn't the same update.
+    """
+    found = {source.name: source for source in read_sources(new)}
+    relations = []
+    for built in modules:
+        planned = built.planned
+        error = _error(built, found.get(planned.name), old, new)
+        if not error <= MOST_ERROR:  # also for NaN
+            name = planned.moves[0].source.name
+            raise refuse_module(name, f"can't be converted exactly (error {error:.1e})")
+        names = tuple(move.source.name for move in planned.moves)
+        relations.append(ModuleRelation(planned.name, planned.relation, names, error))
+    return Certificate(tuple(relations))
+
+
+def _error(built: Built, written: Source | None, old: WeightFile, new: WeightFile) -> float:
+    for name, original in (built.copies or {}).items():
+        if not _is_equal(new.raw(name), old.raw(original)):
+            return math.inf
+    source = built.planned.moves[0].source
+    if not source.is_pair:
+        return 0.0
+    if written is None or not written.is_pair:
+        return math.inf
+    is_copied = len(built.copies or {}) >= len(built.tensors) - 1  # the alpha may be new
+    if built.planned.relation == "renamed" and is_copied:
+        return _ratio(written.scale, source.scale)
+    return _difference(built.planned, written, old, new)
+
+
+def _ratio(new: float, old: float) -> float:
+    return abs(new - old) / abs(old) if old else float(new != old)
+
+
+def _is_equal(one: memoryview, other: memoryview) -> bool:
+    """Return whether two tensors have the same bytes, a piece at a time."""
+    if one.nbytes != other.nbytes:
+        return False
+    left, right = np.frombuffer(one, np.uint8), np.frombuffer(other, np.uint8)
+    return all(
+        np.array_equal(left[at : at + _CHUNK_BYTES], right[at : at + _CHUNK_BYTES])
+        for at in range(0, len(left), _CHUNK_BYTES)
+    )
+
+
+def _difference(planned: Planned, written: Source, old: WeightFile, new: WeightFile) -> float:
+    """Return |ΔW difference| / |ΔW| of a module and the rows that it is made of."""
+    inner = expected = 0.0
+    with naming(planned.moves[0].source.name), np.errstate(all="ignore"):
+        done = _factors(written, new)
+        for move in planned.moves:
+            theirs = _factors(move.source, old)
+            mine = done._replace(down=done.down[:, : theirs.down.shape[1]])
+            if move.rows:
+                mine = mine._replace(
+                    up=_taken(mine.up, [(row.place, row.size) for row in move.rows])
+                )
+                theirs = theirs._replace(
+                    up=_taken(theirs.up, [(row.begin, row.size) for row in move.rows])
+                )
+            inner += gram.inner(mine, theirs)
+            expected += gram.energy(theirs)
+        total = gram.energy(done)
+    if expected == 0:
+        return 0.0 if total == 0 else math.inf
+    return math.sqrt(max(total - 2 * inner + expected, 0.0) / expected)
+
+
+def _factors(source: Source, file: WeightFile) -> Factors:
+    down, up = factors(source, file)
+    return gram.compact(Factors(up.astype(np.float64), down.astype(np.float64), source.scale))
+
+
+def _taken(up: Matrix, ranges: Sequence[tuple[int, int]]) -> Matrix:
+    parts = [up[begin : begin + size] for begin, size in ranges]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Names of modules: how each family's namings relate, and how each target spells them."""

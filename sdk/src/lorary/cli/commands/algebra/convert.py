@@ -1,0 +1,92 @@
+"""convert."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.algebra.naming.targets import ALIASES, TARGETS
+from lorary.anatomy.families import FAMILIES, family_title
+from lorary.cli.command import Command, Parser, UsageError
+from lorary.cli.commands.algebra.arguments import add_out, algebra, out_path, written
+from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
+
+if TYPE_CHECKING:
+    from lorary.algebra.conversion.converting import Conversion
+
+_TITLES = {"kohya": "kohya", "peft": "PEFT", "diffusers": "diffusers", "comfyui": "ComfyUI"}
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="an adapter")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=(*TARGETS, *ALIASES),
+        help="the naming of the new file; original is the same as comfyui",
+    )
+    add_out(parser, has_dtype=False)
+    parser.add_argument(
+        "--family", metavar="ID", help="family of the base model, if the file does not show it"
+    )
+
+
+def _convert(args: Namespace) -> int:
+    if args.family is not None and args.family not in FAMILIES:
+        message = f"there is no family “{args.family}”; use {', '.join(FAMILIES)}"
+        raise UsageError(message)
+    path = Path(args.file)
+    out = out_path(args, [path])
+    with algebra():
+        from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - needs numpy
+
+        found = convert(path, to=args.to, out=out, family=args.family)
+    if args.json:
+        emit(_document(found))
+    else:
+        show([strong(plain(found.out.path)), *pairs(list(_facts(found)))])
+    return 0
+
+
+def _document(found: Conversion) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "out": written(found.out),
+        "certificate": found.certificate.to_dict(),
+    }
+
+
+def _facts(found: Conversion) -> Iterator[tuple[str, str]]:
+    counts = found.certificate
+    base = "" if found.family is None else f" of {family_title(found.family)}"
+    yield "names", f"{_TITLES[found.target]}{base}"
+    yield "size", count_bytes(found.out.size_bytes)
+    yield "modules", f"{len(counts.relations):,}"
+    yield "renamed", f"{counts.count('renamed'):,} with equal bytes"
+    if counts.count("split"):
+        yield "split", f"{counts.count('split'):,} from modules that these names split"
+    if counts.count("fused"):
+        yield "fused", f"{counts.count('fused'):,} from modules that these names have as one"
+    yield "error", f"{counts.max_relative_error:.1e} of the update at most"
+    if found.left_out:
+        yield "left out", f"{', '.join(found.left_out)}: hashes of the old tensors"
+    if found.config is not None:
+        yield "beside it", str(found.config)
+    yield "sha256", found.out.sha256
+
+
+COMMANDS = {
+    "convert": Command(
+        "Write an adapter under the names that another tool reads: kohya (AUTOMATIC1111, Forge),\n"
+        "comfyui, diffusers or peft. Renamed tensors keep their bytes. Projections that the other\n"
+        "naming splits or fuses are rebuilt exactly, which is measured on the written file. What\n"
+        "the naming can't hold is refused, with the module's name.\n"
+        "Needs pip install 'lorary[algebra]'.",
+        "  lorary convert noir.safetensors --to comfyui --out noir.comfyui.safetensors\n"
+        "  lorary convert noir.safetensors --to diffusers --out noir.diffusers.safetensors --json",
+        _configure,
+        _convert,
+    ),
+}
