@@ -353,7 +353,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen_image_2_1": ("QwenImage21Transformer2DModel", {}),
     "flux3_klein": ("Flux3Transformer2DModel", {}),
-    "ace_step": ("AceStepTransformer1DModel", {}),
+    "ace_step_1_5": ("AceStepTransformer1DModel", {}),
 }
 """Family to diffusers' class and what its published configuration says beside the defaults.
 
