@@ -89,6 +89,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432},
     ),
     "flux1": ("FluxTransformer2DModel", {"guidance_embeds": True}),
+    "flux1_lite": ("FluxTransformer2DModel", {"num_layers": 8, "guidance_embeds": True}),
     "chroma": ("ChromaTransformer2DModel", {}),
     "flux2_dev": ("Flux2Transformer2DModel", {}),
     "flux2_klein_9b": (
@@ -266,6 +267,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "visual_token_type_num_embeddings": 2,
         },
     ),
+    "kandinsky6_sr": ("Kandinsky6SRTransformer3DModel", {}),
     "bk_sdm_base": ("UNet2DConditionModel", {"cross_attention_dim": 768, "layers_per_block": 1}),
     "bk_sdm_small": (
         "UNet2DConditionModel",
@@ -345,7 +347,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "resolution_embeds": True,
         },
     ),
-    "glm_image": ("GlmImageTransformer2DModel", {"attention_head_dim": 128, "num_attention_heads": 32}),
+    "glm_image": (
+        "GlmImageTransformer2DModel",
+        {"attention_head_dim": 128, "num_attention_heads": 32},
+    ),
     "cosmos_7b": ("CosmosTransformer3DModel", {"in_channels": 17}),
     "cosmos_14b": (
         "CosmosTransformer3DModel",
@@ -361,7 +366,6 @@ The tables' key `source` says where a configuration is published.
 """
 
 UNLISTED: dict[str, tuple[str, dict[str, Any]]] = {
-    "flux1_lite": ("FluxTransformer2DModel", {"num_layers": 8, "guidance_embeds": True}),
     "bria": ("BriaTransformer2DModel", {"num_layers": 8, "num_single_layers": 28}),
     "motif_video": (
         "MotifVideoTransformer3DModel",
@@ -375,8 +379,25 @@ UNLISTED: dict[str, tuple[str, dict[str, Any]]] = {
     "cogview3_plus": ("CogView3PlusTransformer2DModel", {}),
     "allegro": ("AllegroTransformer3DModel", {}),
     "kandinsky3": ("Kandinsky3UNet", {}),
+    "i2vgen_xl": ("I2VGenXLUNet", {}),
+    "modelscope_video": ("UNet3DConditionModel", {}),
+    "joy_image": ("JoyImageEditTransformer3DModel", {}),
+    "nucleus_moe": ("NucleusMoEImageTransformer2DModel", {}),
+    "minimax_h3": ("MiniMaxH3Transformer3DModel", {}),
+    "longcat_audio": ("LongCatAudioDiTTransformer", {}),
+    "hunyuan_image_refiner": (
+        "HunyuanImageTransformer2DModel",
+        {"num_attention_heads": 26, "num_layers": 2, "num_single_layers": 1},
+    ),
+    "sana_wm": ("SanaWMTransformer3DModel", {}),
+    "bria_fibo2": ("BriaFibo2Transformer2DModel", {}),
+    "prior": ("PriorTransformer", {}),
 }
-"""The same of models that no table has, to see that none of them is taken for one that has."""
+"""The same of models that no table has, to see that none of them is taken for one that has.
+
+Models that were tuned from a listed one without new layers, such as SkyReels V2 and Helios from
+Wan, are of its architecture and not listed here.
+"""
 
 _ADAPTABLE = (
     torch.nn.Linear,

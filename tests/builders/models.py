@@ -305,8 +305,15 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("kandinsky6", "diffusers"): _targets(
         ("visual_transformer_blocks.59.video_dec_block.self_attention.to_query", (4096, 4096)),
     ),
+    ("kandinsky6_sr", "diffusers"): _targets(
+        ("visual_transformer_blocks.31.self_attention.to_query", (1792, 1792)),
+        ("visual_transformer_blocks.0.feed_forward.net.2", (1792, 7168)),
+    ),
     ("animatediff", "native"): _targets(
-        (f"{_MOTION}.temporal_transformer.transformer_blocks.0.attention_blocks.0.to_q", (320, 320)),
+        (
+            f"{_MOTION}.temporal_transformer.transformer_blocks.0.attention_blocks.0.to_q",
+            (320, 320),
+        ),
     ),
     ("animatediff", "diffusers"): _targets(
         (f"{_MOTION}.transformer_blocks.0.attn1.to_q", (320, 320)),
@@ -423,6 +430,15 @@ SMALLER: Mapping[str, tuple[Target, ...]] = {
     ),
     "bk_sdm_base": _bk_sdm(("mid_block.attentions.0", 1, 1280)),
     "bk_sdm_small": _bk_sdm(),
+    "flux1_lite": _targets(
+        ("x_embedder", (3072, 64)),
+        *((f"single_transformer_blocks.{n}.norm.linear", (9216, 3072)) for n in range(38)),
+        *(
+            (f"{stack}.{block}.attn.to_q", (3072, 3072))
+            for stack, depth in (("transformer_blocks", 8), ("single_transformer_blocks", 38))
+            for block in range(depth)
+        ),
+    ),
     "wan_1_3b": _stacks(("blocks", 30, 1536)),
     "wan_14b": (*_stacks(("blocks", 40, 5120)), Target("patch_embedding", (5120, 16, 1, 2, 2))),
     "sana": (

@@ -63,9 +63,7 @@ def test_the_depth_of_a_fragment_decides_nothing() -> None:
     assert {"flux1", "hunyuan_video"} <= set(proof.candidates)
 
 
-@pytest.mark.parametrize(
-    ("double", "single"), [(12, 24), (11, 38), (9, 37)]
-)
+@pytest.mark.parametrize(("double", "single"), [(12, 24), (11, 38), (9, 37)])
 def test_all_blocks_of_a_smaller_model_are_of_none_that_is_known(double: int, single: int) -> None:
     base = base_of(diffusers(_split_attention(double, single), component="transformer"))
     assert (base.family, base.likely, base.confidence) == (None, None, "unknown")
@@ -84,7 +82,8 @@ def test_all_blocks_of_a_smaller_model_with_a_table_are_its_own(
     double: int, single: int, family: str
 ) -> None:
     base = base_of(diffusers(_split_attention(double, single), component="transformer"))
-    assert base.family == family
+    assert family in base.candidates
+    assert set(base.candidates) <= {family, "flux1_lite"}
 
 
 def _without(double: Iterable[int] = (), single: Iterable[int] = ()) -> list[Target]:
@@ -367,7 +366,7 @@ def test_a_model_with_fewer_of_the_same_blocks_is_not_the_known_one(
     ("names", "candidates"),
     [
         (["diffusion_model.double_blocks.2.img_mod.lin"],
-         ("flux1", "hunyuan_video", "hunyuan_image_2_1")),
+         ("flux1", "flux1_lite", "hunyuan_video", "hunyuan_image_2_1")),
         (["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"], ("sd1", "sd2", "sdxl")),
         (["diffusion_model.layers.25.attention.to_q"], ("z_image", "ideogram4")),
         (["transformer.transformer_blocks.45.attn1.to_q"],

@@ -43,7 +43,7 @@ def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> No
     [
         ([Target("down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q", (640, 640))],
          {"sdxl", "kolors", "ssd_1b", "koala_700m", "koala_1b"}),
-        (FLUX[:1], {"flux1", "chroma", "flux2_klein_4b", "hunyuan_video"}),
+        (FLUX[:1], {"flux1", "flux1_lite", "chroma", "flux2_klein_4b", "hunyuan_video"}),
         ([Target("blocks.0.self_attn.q", (5120, 5120))], {"wan_14b", "wan_14b_i2v", "wan_vace_14b", "wan_animate"}),
         ([Target("transformer_blocks.0.attn.to_q", (1536, 1536))], {"sd3", "sd35_medium"}),
     ],
@@ -271,10 +271,10 @@ def test_a_label_of_a_parent_is_said_to_be_on_its_children_too() -> None:
     shared = [one for one in DENOISERS["chroma", "native"] if "guidance" not in one.path]
     claims = Claims(first=Claim("flux1", "ss_base_model_version", "flux1"))
     proof = prove_bytes(comfyui(shared), claims)
-    assert proof.candidates == ("flux1", "chroma")
+    assert proof.candidates == ("flux1", "flux1_lite", "chroma")
     assert proof.evidence[-1].text == (
-        "The metadata says FLUX.1, and the tensors fit it; adapters of Chroma often have the same "
-        "label."
+        "The metadata says FLUX.1, and the tensors fit it; adapters of FLUX.1 lite 8B and Chroma "
+        "often have the same label."
     )
 
 
