@@ -286,6 +286,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "stable_video_diffusion": ("UNetSpatioTemporalConditionModel", {}),
     "animatediff": ("MotionAdapter", {}),
+    "animatediff_sdxl": (
+        "MotionAdapter",
+        {"block_out_channels": (320, 640, 1280), "use_motion_mid_block": False},
+    ),
     "stable_cascade": (
         "StableCascadeUNet",
         {"clip_text_in_channels": 1280, "clip_image_in_channels": 768, "switch_level": (False,)},

@@ -309,6 +309,16 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("visual_transformer_blocks.31.self_attention.to_query", (1792, 1792)),
         ("visual_transformer_blocks.0.feed_forward.net.2", (1792, 7168)),
     ),
+    ("animatediff_sdxl", "native"): _targets(
+        (
+            "up_blocks.1.motion_modules.2.temporal_transformer"
+            ".transformer_blocks.0.attention_blocks.1.to_q",
+            (640, 640),
+        ),
+    ),
+    ("animatediff_sdxl", "diffusers"): _targets(
+        ("up_blocks.1.motion_modules.2.transformer_blocks.0.attn2.to_q", (640, 640)),
+    ),
     ("animatediff", "native"): _targets(
         (
             f"{_MOTION}.temporal_transformer.transformer_blocks.0.attention_blocks.0.to_q",

@@ -44,7 +44,8 @@ def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> No
         ([Target("down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q", (640, 640))],
          {"sdxl", "kolors", "ssd_1b", "koala_700m", "koala_1b"}),
         (FLUX[:1], {"flux1", "flux1_lite", "chroma", "flux2_klein_4b", "hunyuan_video"}),
-        ([Target("blocks.0.self_attn.q", (5120, 5120))], {"wan_14b", "wan_14b_i2v", "wan_vace_14b", "wan_animate"}),
+        ([Target("blocks.0.self_attn.q", (5120, 5120))],
+         {"wan_14b", "wan_14b_i2v", "wan_vace_14b", "wan_animate"}),
         ([Target("transformer_blocks.0.attn.to_q", (1536, 1536))], {"sd3", "sd35_medium"}),
     ],
 )  # fmt: skip

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 _MOST_NAMED = 10
 _MOST_LINEAGES = 8
 
-_ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
-"""Families with only one lineage: only Wan 2.1 has layers for an image.
-
-Wan 2.2 Animate has these layers too, but its file names show it.
-"""
+_ONLY_LINEAGES = {
+    "wan_14b_i2v": "Wan 2.1",
+    "wan_1_3b": "Wan 2.1",
+    "wan_5b": "Wan 2.2",
+    "wan_animate": "Wan 2.2",
+    "wan_vace_1_3b": "Wan 2.1",
+}
+"""Families with only one lineage."""
 
 
 def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
@@ -38,8 +41,9 @@ def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     possible = [one for one in claims.lineages if _is_possible(one, proof)]
     lineage, source, value = best_lineage(possible)
     evidence = list(map(_readable, proof.evidence))
-    if lineage is None and proof.confidence == "proven":
-        lineage = _ONLY_LINEAGES.get(proof.family or "")
+    if lineage is None and proof.confidence in {"proven", "narrowed"}:
+        only = {_ONLY_LINEAGES.get(name) for name in proof.allowed or proof.candidates}
+        lineage = only.pop() if len(only) == 1 else None
         if lineage is not None:
             evidence.append(
                 Evidence("lineage", f"All of its checkpoints are {lineage}, or derived from it.")

@@ -1,7 +1,7 @@
 """Prefixes that a converter wrote twice, or that name a wrapper of the model.
 
     lora_unet_unet_down_blocks_0_…    a converter added the prefix to a name that had one
-    lora_unet__orig_mod_blocks_0_…    the trainer compiled the model, and flattened the wrapper's name
+    lora_unet__orig_mod_blocks_0_…    the trainer flattened the name of a compiled model
 
 Such names are readable, but programs that compare whole names load nothing of the file.
 """
