@@ -24,7 +24,8 @@ def _targets(*rows: tuple[str, tuple[int, ...]]) -> tuple[Target, ...]:
 
 _UNET = "down_blocks.1.attentions.0.transformer_blocks.0"
 _DOUBLE = "double_blocks.0"
-_MOTION = "down_blocks.0.motion_modules.1"
+_MOTION = "down_blocks.3.motion_modules.1"
+_WIDE = "up_blocks.1.motion_modules.2"
 
 DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("sd1", "diffusers"): _targets(
@@ -184,6 +185,14 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("layers.25.attn.to_k", (768, 2304)),
         ("layers.0.feed_forward.linear_1", (9216, 2304)),
     ),
+    ("wan_14b", "native"): _targets(
+        ("blocks.39.self_attn.q", (5120, 5120)),
+        ("patch_embedding", (5120, 16, 1, 2, 2)),
+    ),
+    ("wan_14b_i2v", "native"): _targets(
+        ("blocks.39.self_attn.q", (5120, 5120)),
+        ("blocks.39.cross_attn.k_img", (5120, 5120)),
+    ),
     ("wan_vace_1_3b", "native"): _targets(("vace_blocks.14.ffn.0", (8960, 1536))),
     ("wan_vace_1_3b", "diffusers"): _targets(("vace_blocks.0.ffn.net.2", (1536, 8960))),
     ("wan_vace_14b", "native"): _targets(("vace_blocks.7.ffn.0", (13824, 5120))),
@@ -310,23 +319,16 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("visual_transformer_blocks.0.feed_forward.net.2", (1792, 7168)),
     ),
     ("animatediff_sdxl", "native"): _targets(
-        (
-            "up_blocks.1.motion_modules.2.temporal_transformer"
-            ".transformer_blocks.0.attention_blocks.1.to_q",
-            (640, 640),
-        ),
+        (f"{_WIDE}.temporal_transformer.transformer_blocks.0.ff.net.2", (640, 2560)),
     ),
     ("animatediff_sdxl", "diffusers"): _targets(
-        ("up_blocks.1.motion_modules.2.transformer_blocks.0.attn2.to_q", (640, 640)),
+        (f"{_WIDE}.transformer_blocks.0.ff.net.2", (640, 2560)),
     ),
     ("animatediff", "native"): _targets(
-        (
-            f"{_MOTION}.temporal_transformer.transformer_blocks.0.attention_blocks.0.to_q",
-            (320, 320),
-        ),
+        (f"{_MOTION}.temporal_transformer.transformer_blocks.0.ff.net.2", (1280, 5120)),
     ),
     ("animatediff", "diffusers"): _targets(
-        (f"{_MOTION}.transformer_blocks.0.attn1.to_q", (320, 320)),
+        (f"{_MOTION}.transformer_blocks.0.ff.net.2", (1280, 5120)),
     ),
     ("stable_video_diffusion", "diffusers"): _targets(
         (f"{_UNET}.attn2.to_k", (640, 1024)),
@@ -384,7 +386,10 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("up_blocks.2.attentions.1.transformer_blocks.0.ff.net.2", (96, 384)),
     ),
 }
-"""Family and naming to some modules that only this family has together."""
+"""Family and naming to some modules that only this family has together, but for `SHARED`."""
+
+SHARED = frozenset({"wan_14b", "wan_14b_i2v"})
+"""Families whose modules another one has too: Wan VACE and Wan Animate have more layers."""
 
 
 def _attention(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:

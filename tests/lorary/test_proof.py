@@ -10,7 +10,7 @@ from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.base_models import Claim, Claims
 from lorary.anatomy.families import families
 from tests.builders.adapters import bare, comfyui, diffusers, kohya, peft
-from tests.builders.models import DENOISERS, TEXT_ENCODERS, Target
+from tests.builders.models import DENOISERS, SHARED, TEXT_ENCODERS, Target
 from tests.builders.weights import safetensors
 from tests.lorary.proofs import modulated, prove_bytes, rules, text, whole
 from tests.whole import by_turns
@@ -23,7 +23,7 @@ SD1_END = [SD1[1], SD1[-1]]
 FLUX = DENOISERS["flux1", "native"]
 
 
-@pytest.mark.parametrize(("family", "naming"), DENOISERS)
+@pytest.mark.parametrize(("family", "naming"), [key for key in DENOISERS if key[0] not in SHARED])
 def test_the_family_is_proven_from_a_few_modules(family: str, naming: str) -> None:
     targets = DENOISERS[family, naming]
     files = [diffusers(targets), comfyui(targets), bare(targets), peft(targets), kohya(targets)]
