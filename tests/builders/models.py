@@ -394,7 +394,7 @@ SHARED = frozenset({"wan_14b", "wan_14b_i2v"})
 
 def _attention(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:
     """Self-attention of transformers: name, blocks and width of each."""
-    return _stacks(*((f"{name}.transformer_blocks", *rest) for name, *rest in stacks))
+    return _stacks(*((f"{name}.transformer_blocks", depth, width) for name, depth, width in stacks))
 
 
 def _stacks(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:

@@ -35,13 +35,14 @@ def repeated_prefixes(names: Iterable[str]) -> dict[str, str]:
     Args:
         names: Names of modules that a table has.
     """
-    found = {}
-    for head in {_HEAD.match(name)[0] for name in names}:  # type: ignore[index] - matches all
+    repeated = {}
+    heads = {found[0] for name in names if (found := _HEAD.match(name))}
+    for head in heads:
         prefix, path = split_prefix(head)
         rest = without_repeated_prefix(prefix, path)
         if rest is not None:
-            found[head] = head.removesuffix(rest)
-    return found
+            repeated[head] = head.removesuffix(rest)
+    return repeated
 
 
 def without_repeated_prefix(prefix: Prefix, path: str) -> str | None:
