@@ -69,8 +69,9 @@ Medium = Literal["picture", "video", "sound"]
 
 #: Prefixes of ids of families that do not make pictures.
 _VIDEO = ("wan", "hunyuan_video", "framepack", "ltx", "mochi", "cogvideo", "easyanimate",
-          "kandinsky5", "sana_video")  # fmt: skip
-_SOUND = ("stable_audio",)
+          "kandinsky5", "kandinsky6", "sana_video", "cosmos_7b", "cosmos_14b", "consisid",
+          "animatediff", "stable_video_diffusion")  # fmt: skip
+_SOUND = ("stable_audio", "ace_step")
 _VIDEO_EXCEPTIONS = ("kandinsky5_img",)
 
 PIPELINES = {"picture": "text-to-image", "video": "text-to-video", "sound": "text-to-audio"}

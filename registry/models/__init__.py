@@ -27,6 +27,7 @@ from registry.models.choices import (
 from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
 from registry.models.job import Job, Worker, WorkerWish
+from registry.models.lineage import KnownCheckpoint
 from registry.models.namespace import Membership, Namespace, NamespaceName
 from registry.models.pack import (
     Pack,
@@ -74,6 +75,7 @@ __all__ = [
     "Job",
     "JobState",
     "Kind",
+    "KnownCheckpoint",
     "LookKind",
     "Maturity",
     "Membership",

@@ -99,6 +99,8 @@ def test_the_described_fields_are_those_of_the_document() -> None:
     metadata = {
         "ss_base_model_version": "flux1",
         "ss_sd_model_name": "ponyDiffusionV6XL.safetensors",
+        "ss_sd_model_hash": "e577480d",
+        "ss_training_started_at": "1717200000",
         "modelspec.trigger_phrase": "noir",
         "ss_tag_frequency": '{"10_noir": {"night": 3}}',
         "ss_dataset_dirs": '{"10_noir": {"n_repeats": 10, "img_count": 4}}',

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.http import limits
+from registry.lineages.services import import_table
 from registry.scan import checks
+from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.api.conftest import Caller
 
@@ -91,3 +94,18 @@ def test_who_comes_while_all_places_are_taken_is_asked_to_come_again(
     assert refused.headers["Retry-After"] == "5"
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert ask(stranger, data).status_code == 200
+
+
+def test_an_inspection_tells_what_the_operator_knows_of_a_hash(
+    stranger: Caller, tmp_path: Path
+) -> None:
+    table = tmp_path / "known.csv"
+    table.write_text("number,lineage,source\n4711,House mix,the studio\n")
+    import_table(path=table)
+    data = kohya(DENOISERS["sdxl", "sgm"], metadata={"ss_sd_model_name": "4711.safetensors"})
+    address = f"inspect?name=a.safetensors&size={len(data)}"
+    base = stranger.send("post", address, data, content_type=BYTES).json()["base"]
+    assert [(one["rule"], one["lineage"]) for one in base["lineage_evidence"]] == [
+        ("known_hash", "House mix")
+    ]
+    assert (base["lineage"], base["confidence"]) == (None, "proven")

@@ -33,6 +33,8 @@ _REFINER = {
 }
 _SD3 = {"num_layers": 24, "num_attention_heads": 24, "caption_projection_dim": 1536}
 
+_KANDINSKY = {"in_visual_dim": 16, "out_visual_dim": 16, "visual_cond": True}
+
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1": ("UNet2DConditionModel", {"cross_attention_dim": 768}),
     "sd2": (
@@ -87,6 +89,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432},
     ),
     "flux1": ("FluxTransformer2DModel", {"guidance_embeds": True}),
+    "flux1_lite": ("FluxTransformer2DModel", {"num_layers": 8, "guidance_embeds": True}),
     "chroma": ("ChromaTransformer2DModel", {}),
     "flux2_dev": ("Flux2Transformer2DModel", {}),
     "flux2_klein_9b": (
@@ -232,28 +235,75 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "amused": ("UVit2DModel", {}),
     "stable_audio": ("StableAudioDiTModel", {}),
-}
-"""Family to diffusers' class and what its published configuration says beside the defaults."""
-
-UNLISTED: dict[str, tuple[str, dict[str, Any]]] = {
-    "longcat_image": (
-        "LongCatImageTransformer2DModel",
-        {"num_layers": 10, "num_single_layers": 20},
+    "kandinsky5_lite": (
+        "Kandinsky5Transformer3DModel",
+        _KANDINSKY
+        | {"model_dim": 1792, "ff_dim": 7168, "num_text_blocks": 2, "num_visual_blocks": 32},
     ),
-    "flux1_lite": ("FluxTransformer2DModel", {"num_layers": 8, "guidance_embeds": True}),
-    "bria": ("BriaTransformer2DModel", {"num_layers": 8, "num_single_layers": 28}),
-    "bria_fibo": ("BriaFiboTransformer2DModel", {"in_channels": 48, "num_layers": 8}),
-    "ovis_image": ("OvisImageTransformer2DModel", {}),
-    "motif_video": (
-        "MotifVideoTransformer3DModel",
-        {
-            "num_layers": 12,
-            "num_single_layers": 24,
-            "num_decoder_layers": 8,
-            "num_attention_heads": 12,
+    "kandinsky5_pro": (
+        "Kandinsky5Transformer3DModel",
+        _KANDINSKY
+        | {
+            "time_dim": 1024,
+            "model_dim": 4096,
+            "ff_dim": 16384,
+            "num_text_blocks": 4,
+            "num_visual_blocks": 60,
+            "axes_dims": (32, 48, 48),
         },
     ),
-    "wan_vace_14b": ("WanVACETransformer3DModel", {"vace_layers": list(range(0, 40, 5))}),
+    "kandinsky6": (
+        "Kandinsky6Transformer3DModel",
+        {
+            "in_audio_dim": 40,
+            "out_audio_dim": 40,
+            "model_dim_a": 2048,
+            "time_dim_a": 1024,
+            "ff_dim_a": 7168,
+            "axes_dims_a": (32, 48, 48),
+            "ca_rope": True,
+            "cross_gates": True,
+            "fix_modulation": True,
+            "visual_token_type_num_embeddings": 2,
+        },
+    ),
+    "kandinsky6_sr": ("Kandinsky6SRTransformer3DModel", {}),
+    "bk_sdm_base": ("UNet2DConditionModel", {"cross_attention_dim": 768, "layers_per_block": 1}),
+    "bk_sdm_small": (
+        "UNet2DConditionModel",
+        {"cross_attention_dim": 768, "layers_per_block": 1, "mid_block_type": None},
+    ),
+    "bk_sdm_tiny": (
+        "UNet2DConditionModel",
+        {
+            "cross_attention_dim": 768,
+            "layers_per_block": 1,
+            "mid_block_type": None,
+            "block_out_channels": (320, 640, 1280),
+            "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+            "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+        },
+    ),
+    "stable_video_diffusion": ("UNetSpatioTemporalConditionModel", {}),
+    "animatediff": ("MotionAdapter", {}),
+    "animatediff_sdxl": (
+        "MotionAdapter",
+        {"block_out_channels": (320, 640, 1280), "use_motion_mid_block": False},
+    ),
+    "stable_cascade": (
+        "StableCascadeUNet",
+        {"clip_text_in_channels": 1280, "clip_image_in_channels": 768, "switch_level": (False,)},
+    ),
+    "ltx2_3": (
+        "LTX2VideoTransformer3DModel",
+        {
+            "gated_attn": True,
+            "cross_attn_mod": True,
+            "audio_gated_attn": True,
+            "audio_cross_attn_mod": True,
+            "use_prompt_embeddings": False,
+        },
+    ),
     "wan_vace_1_3b": (
         "WanVACETransformer3DModel",
         {
@@ -263,25 +313,95 @@ UNLISTED: dict[str, tuple[str, dict[str, Any]]] = {
             "vace_layers": list(range(0, 30, 2)),
         },
     ),
-    "wan_animate": ("WanAnimateTransformer3DModel", {}),
-    "stable_cascade": ("StableCascadeUNet", {}),
+    "wan_vace_14b": ("WanVACETransformer3DModel", {"vace_layers": list(range(0, 40, 5))}),
+    "wan_animate": ("WanAnimateTransformer3DModel", {"added_kv_proj_dim": 5120}),
+    "sana_4800m": ("SanaTransformer2DModel", {"num_layers": 60}),
+    "consisid": (
+        "ConsisIDTransformer3DModel",
+        {
+            "num_attention_heads": 48,
+            "num_layers": 42,
+            "in_channels": 32,
+            "use_rotary_positional_embeddings": True,
+            "use_learned_positional_embeddings": True,
+            "is_train_face": True,
+        },
+    ),
+    "longcat_image": (
+        "LongCatImageTransformer2DModel",
+        {"num_layers": 10, "num_single_layers": 20},
+    ),
+    "bria_fibo": ("BriaFiboTransformer2DModel", {"in_channels": 48, "num_layers": 8}),
+    "ovis_image": ("OvisImageTransformer2DModel", {}),
+    "omnigen": (
+        "OmniGenTransformer2DModel",
+        {"rope_scaling": {"type": "su", "long_factor": [1.0] * 48, "short_factor": [1.0] * 48}},
+    ),
     "prx": ("PRXTransformer2DModel", {}),
-    "cosmos_7b": ("CosmosTransformer3DModel", {}),
-    "cosmos_predict2_14b": (
+    "prx_pixel": (
+        "PRXTransformer2DModel",
+        {
+            "in_channels": 3,
+            "patch_size": 16,
+            "context_in_dim": 2048,
+            "hidden_size": 3584,
+            "depth": 24,
+            "axes_dim": [64, 64],
+            "bottleneck_size": 768,
+            "resolution_embeds": True,
+        },
+    ),
+    "glm_image": (
+        "GlmImageTransformer2DModel",
+        {"attention_head_dim": 128, "num_attention_heads": 32},
+    ),
+    "cosmos_7b": ("CosmosTransformer3DModel", {"in_channels": 17}),
+    "cosmos_14b": (
         "CosmosTransformer3DModel",
         {"in_channels": 17, "num_attention_heads": 40, "num_layers": 36},
     ),
+    "qwen_image_2_1": ("QwenImage21Transformer2DModel", {}),
+    "flux3_klein": ("Flux3Transformer2DModel", {}),
+    "ace_step_1_5": ("AceStepTransformer1DModel", {}),
+}
+"""Family to diffusers' class and what its published configuration says beside the defaults.
+
+The tables' key `source` says where a configuration is published.
+"""
+
+UNLISTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "bria": ("BriaTransformer2DModel", {"num_layers": 8, "num_single_layers": 28}),
+    "motif_video": (
+        "MotifVideoTransformer3DModel",
+        {
+            "num_layers": 12,
+            "num_single_layers": 24,
+            "num_decoder_layers": 8,
+            "num_attention_heads": 12,
+        },
+    ),
     "cogview3_plus": ("CogView3PlusTransformer2DModel", {}),
     "allegro": ("AllegroTransformer3DModel", {}),
-    "glm_image": ("GlmImageTransformer2DModel", {}),
-    "qwen_image_2_1": ("QwenImage21Transformer2DModel", {}),
     "kandinsky3": ("Kandinsky3UNet", {}),
-    "stable_video_diffusion": (
-        "UNetSpatioTemporalConditionModel",
-        {"num_attention_heads": (5, 10, 20, 20)},
+    "i2vgen_xl": ("I2VGenXLUNet", {}),
+    "modelscope_video": ("UNet3DConditionModel", {}),
+    "joy_image": ("JoyImageEditTransformer3DModel", {}),
+    "nucleus_moe": ("NucleusMoEImageTransformer2DModel", {}),
+    "minimax_h3": ("MiniMaxH3Transformer3DModel", {}),
+    "longcat_audio": ("LongCatAudioDiTTransformer", {}),
+    "hunyuan_image_refiner": (
+        "HunyuanImageTransformer2DModel",
+        {"num_attention_heads": 26, "num_layers": 2, "num_single_layers": 1},
     ),
+    "sana_wm": ("SanaWMTransformer3DModel", {}),
+    "bria_fibo2": ("BriaFibo2Transformer2DModel", {}),
+    "prior": ("PriorTransformer", {}),
 }
-"""The same of models that no table has, to see that none of them is taken for one that has."""
+"""The same of models that no table has, to see that none of them is taken for one that has.
+
+Models that were tuned from a listed one without new layers, such as SkyReels V2 and Helios from
+Wan, are of its architecture and not listed here.
+"""
 
 _ADAPTABLE = (
     torch.nn.Linear,

@@ -24,6 +24,8 @@ def _targets(*rows: tuple[str, tuple[int, ...]]) -> tuple[Target, ...]:
 
 _UNET = "down_blocks.1.attentions.0.transformer_blocks.0"
 _DOUBLE = "double_blocks.0"
+_MOTION = "down_blocks.3.motion_modules.1"
+_WIDE = "up_blocks.1.motion_modules.2"
 
 DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("sd1", "diffusers"): _targets(
@@ -39,10 +41,15 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("input_blocks.1.1.transformer_blocks.0.attn2.to_k", (320, 768)),
         ("output_blocks.11.1.proj_out", (320, 320, 1, 1)),
     ),
+    ("bk_sdm_tiny", "diffusers"): _targets(
+        ("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", (640, 768)),
+        ("up_blocks.0.attentions.1.transformer_blocks.0.attn1.to_q", (1280, 1280)),
+    ),
     ("sd2", "diffusers"): _targets(
         (f"{_UNET}.attn1.to_q", (640, 640)),
         (f"{_UNET}.attn2.to_k", (640, 1024)),
         ("down_blocks.1.attentions.0.proj_in", (640, 640)),
+        ("mid_block.resnets.0.conv1", (1280, 1280, 3, 3)),
     ),
     ("sd2", "sgm"): _targets(
         ("input_blocks.1.1.transformer_blocks.0.attn2.to_k", (320, 1024)),
@@ -178,21 +185,26 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("layers.25.attn.to_k", (768, 2304)),
         ("layers.0.feed_forward.linear_1", (9216, 2304)),
     ),
-    ("wan_1_3b", "native"): _targets(("blocks.29.ffn.0", (8960, 1536))),
-    ("wan_1_3b", "diffusers"): _targets(("blocks.29.ffn.net.2", (1536, 8960))),
     ("wan_14b", "native"): _targets(
         ("blocks.39.self_attn.q", (5120, 5120)),
-        ("patch_embedding", (5120, 16, 1, 2, 2)),
-    ),
-    ("wan_14b", "diffusers"): _targets(
-        ("blocks.39.ffn.net.2", (5120, 13824)),
         ("patch_embedding", (5120, 16, 1, 2, 2)),
     ),
     ("wan_14b_i2v", "native"): _targets(
         ("blocks.39.self_attn.q", (5120, 5120)),
         ("blocks.39.cross_attn.k_img", (5120, 5120)),
     ),
-    ("wan_14b_i2v", "diffusers"): _targets(("blocks.0.attn2.add_k_proj", (5120, 5120))),
+    ("wan_vace_1_3b", "native"): _targets(("vace_blocks.14.ffn.0", (8960, 1536))),
+    ("wan_vace_1_3b", "diffusers"): _targets(("vace_blocks.0.ffn.net.2", (1536, 8960))),
+    ("wan_vace_14b", "native"): _targets(("vace_blocks.7.ffn.0", (13824, 5120))),
+    ("wan_vace_14b", "diffusers"): _targets(("vace_blocks.0.ffn.net.2", (5120, 13824))),
+    ("wan_animate", "native"): _targets(
+        ("blocks.39.cross_attn.k_img", (5120, 5120)),
+        ("face_adapter.fuser_blocks.7.linear1_kv", (10240, 5120)),
+    ),
+    ("wan_animate", "diffusers"): _targets(
+        ("blocks.39.attn2.add_k_proj", (5120, 5120)),
+        ("face_adapter.7.to_k", (5120, 5120)),
+    ),
     ("wan_5b", "native"): _targets(("blocks.29.ffn.2", (3072, 14336))),
     ("wan_5b", "diffusers"): _targets(("blocks.29.ffn.net.2", (3072, 14336))),
     ("anima", "native"): _targets(
@@ -226,6 +238,11 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("ltx2", "diffusers"): _targets(
         ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
         ("transformer_blocks.0.audio_to_video_attn.to_q", (2048, 4096)),
+        ("audio_caption_projection.linear_1", (2048, 3840)),
+    ),
+    ("ltx2_3", "diffusers"): _targets(
+        ("transformer_blocks.47.attn1.to_q", (4096, 4096)),
+        ("transformer_blocks.0.audio_attn1.to_gate_logits", (32, 2048)),
     ),
     ("cogvideox_2b", "diffusers"): _targets(
         ("transformer_blocks.29.attn1.to_q", (1920, 1920)),
@@ -246,6 +263,11 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
     ("cogview4", "diffusers"): _targets(
         ("transformer_blocks.27.attn1.to_q", (4096, 4096)),
         ("transformer_blocks.0.norm1.linear", (49152, 512)),
+        ("patch_embed.text_proj", (4096, 4096)),
+    ),
+    ("glm_image", "diffusers"): _targets(
+        ("transformer_blocks.29.attn1.to_q", (4096, 4096)),
+        ("glyph_projector.net.0.proj", (4096, 1472)),
     ),
     ("auraflow", "diffusers"): _targets(
         ("joint_transformer_blocks.3.attn.add_q_proj", (3072, 3072)),
@@ -271,9 +293,8 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("transformer_blocks.19.attn1.to_q", (2240, 2240)),
         ("transformer_blocks.19.ff.conv_temp", (2240, 2240, 3, 1)),
     ),
-    ("sana", "diffusers"): _targets(
-        ("transformer_blocks.19.attn1.to_q", (2240, 2240)),
-        ("patch_embed.proj", (2240, 32, 1, 1)),
+    ("sana_4800m", "diffusers"): _targets(
+        ("transformer_blocks.59.attn1.to_q", (2240, 2240)),
     ),
     ("kandinsky5", "diffusers"): _targets(
         ("visual_transformer_blocks.31.self_attention.to_query", (2048, 2048)),
@@ -283,6 +304,73 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("visual_transformer_blocks.49.cross_attention.to_key", (2560, 2560)),
         ("visual_transformer_blocks.0.feed_forward.in_layer", (10240, 2560)),
     ),
+    ("kandinsky5_lite", "diffusers"): _targets(
+        ("visual_transformer_blocks.31.self_attention.to_query", (1792, 1792)),
+        ("visual_transformer_blocks.0.feed_forward.in_layer", (7168, 1792)),
+    ),
+    ("kandinsky5_pro", "diffusers"): _targets(
+        ("visual_transformer_blocks.59.self_attention.to_query", (4096, 4096)),
+    ),
+    ("kandinsky6", "diffusers"): _targets(
+        ("visual_transformer_blocks.59.video_dec_block.self_attention.to_query", (4096, 4096)),
+    ),
+    ("kandinsky6_sr", "diffusers"): _targets(
+        ("visual_transformer_blocks.31.self_attention.to_query", (1792, 1792)),
+        ("visual_transformer_blocks.0.feed_forward.net.2", (1792, 7168)),
+    ),
+    ("animatediff_sdxl", "native"): _targets(
+        (f"{_WIDE}.temporal_transformer.transformer_blocks.0.ff.net.2", (640, 2560)),
+    ),
+    ("animatediff_sdxl", "diffusers"): _targets(
+        (f"{_WIDE}.transformer_blocks.0.ff.net.2", (640, 2560)),
+    ),
+    ("animatediff", "native"): _targets(
+        (f"{_MOTION}.temporal_transformer.transformer_blocks.0.ff.net.2", (1280, 5120)),
+    ),
+    ("animatediff", "diffusers"): _targets(
+        (f"{_MOTION}.transformer_blocks.0.ff.net.2", (1280, 5120)),
+    ),
+    ("stable_video_diffusion", "diffusers"): _targets(
+        (f"{_UNET}.attn2.to_k", (640, 1024)),
+        ("down_blocks.1.attentions.0.temporal_transformer_blocks.0.ff_in.net.2", (640, 2560)),
+    ),
+    ("stable_cascade", "diffusers"): _targets(
+        ("down_blocks.1.71.attention.to_q", (2048, 2048)),
+        ("up_blocks.1.23.kv_mapper.1", (2048, 2048)),
+    ),
+    ("longcat_image", "diffusers"): _targets(
+        ("transformer_blocks.9.attn.to_q", (3072, 3072)),
+        ("context_embedder", (3072, 3584)),
+    ),
+    ("ovis_image", "diffusers"): _targets(
+        ("transformer_blocks.5.ff.net.0.proj", (24576, 3072)),
+        ("single_transformer_blocks.26.proj_mlp", (24576, 3072)),
+    ),
+    ("bria_fibo", "diffusers"): _targets(
+        ("single_transformer_blocks.37.proj_mlp", (12288, 3072)),
+        ("caption_projection.45.linear", (1536, 2048)),
+    ),
+    ("flux3_klein", "diffusers"): _targets(
+        ("mode_blocks.image_cond.4.attn.to_q", (3072, 3072)),
+        ("single_transformer_blocks.27.ff.linear_in", (18432, 3072)),
+    ),
+    ("qwen_image_2_1", "diffusers"): _targets(
+        ("transformer_blocks.31.attn.to_q", (4096, 4096)),
+        ("transformer_blocks.0.img_mlp.gate_layer", (12288, 4096)),
+    ),
+    ("cosmos_7b", "diffusers"): _targets(("transformer_blocks.27.attn2.to_k", (4096, 1024))),
+    ("cosmos_14b", "diffusers"): _targets(("transformer_blocks.35.attn2.to_k", (5120, 1024))),
+    ("consisid", "diffusers"): _targets(
+        ("transformer_blocks.41.attn1.to_q", (3072, 3072)),
+        ("perceiver_cross_attention.20.to_kv", (4096, 2048)),
+    ),
+    ("prx", "diffusers"): _targets(("blocks.15.attention.txt_kv_proj", (3584, 1792))),
+    ("prx_pixel", "diffusers"): _targets(("blocks.23.attention.img_qkv_proj", (10752, 3584))),
+    ("omnigen", "diffusers"): _targets(
+        ("layers.31.self_attn.to_q", (3072, 3072)),
+        ("layers.31.mlp.gate_up_proj", (16384, 3072)),
+    ),
+    ("ace_step_1_5", "diffusers"): _targets(("layers.23.cross_attn.to_k", (1024, 2048))),
     ("amused", "diffusers"): _targets(
         ("transformer_layers.21.attn1.to_q", (1024, 1024)),
         ("down_block.attention_blocks.2.kv_mapper", (768, 1024)),
@@ -298,18 +386,41 @@ DENOISERS: Mapping[tuple[str, str], tuple[Target, ...]] = {
         ("up_blocks.2.attentions.1.transformer_blocks.0.ff.net.2", (96, 384)),
     ),
 }
-"""Family and naming to some modules that only this family has together."""
+"""Family and naming to some modules that only this family has together, but for `SHARED`."""
+
+SHARED = frozenset({"wan_14b", "wan_14b_i2v"})
+"""Families whose modules another one has too: Wan VACE and Wan Animate have more layers."""
 
 
 def _attention(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:
     """Self-attention of transformers: name, blocks and width of each."""
+    return _stacks(*((f"{name}.transformer_blocks", depth, width) for name, depth, width in stacks))
+
+
+def _stacks(*stacks: tuple[str, int, int]) -> tuple[Target, ...]:
     return _targets(
         *(
-            (f"{name}.transformer_blocks.{block}.attn1.{leaf}", (width, width))
+            (f"{name}.{block}.attn1.{leaf}", (width, width))
             for name, blocks, width in stacks
             for block in range(blocks)
             for leaf in ("to_q", "to_k", "to_v")
         )
+    )
+
+
+_WIDTHS = (320, 640, 1280)
+
+
+def _bk_sdm(*middle: tuple[str, int, int]) -> tuple[Target, ...]:
+    """Self-attention of BK-SDM: one layer in each block going down, and two going up."""
+    return _attention(
+        *((f"down_blocks.{n}.attentions.0", 1, width) for n, width in enumerate(_WIDTHS)),
+        *middle,
+        *(
+            (f"up_blocks.{3 - n}.attentions.{layer}", 1, width)
+            for n, width in enumerate(_WIDTHS)
+            for layer in range(2)
+        ),
     )
 
 
@@ -331,6 +442,23 @@ SMALLER: Mapping[str, tuple[Target, ...]] = {
         ("down_blocks.2.attentions.0", 5, 1280),
         *((f"up_blocks.0.attentions.{n}", 5, 1280) for n in range(2)),
         *((f"up_blocks.1.attentions.{n}", 2, 640) for n in range(2)),
+    ),
+    "bk_sdm_base": _bk_sdm(("mid_block.attentions.0", 1, 1280)),
+    "bk_sdm_small": _bk_sdm(),
+    "flux1_lite": _targets(
+        ("x_embedder", (3072, 64)),
+        *((f"single_transformer_blocks.{n}.norm.linear", (9216, 3072)) for n in range(38)),
+        *(
+            (f"{stack}.{block}.attn.to_q", (3072, 3072))
+            for stack, depth in (("transformer_blocks", 8), ("single_transformer_blocks", 38))
+            for block in range(depth)
+        ),
+    ),
+    "wan_1_3b": _stacks(("blocks", 30, 1536)),
+    "wan_14b": (*_stacks(("blocks", 40, 5120)), Target("patch_embedding", (5120, 16, 1, 2, 2))),
+    "sana": (
+        *_stacks(("transformer_blocks", 20, 2240)),
+        Target("patch_embed.proj", (2240, 32, 1, 1)),
     ),
 }
 """Family that a larger one contains to all of its self-attention."""

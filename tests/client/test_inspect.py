@@ -243,7 +243,7 @@ def test_a_page_tells_what_is_proven_possible_claimed_and_unknown(run: Run, tmp_
     attention = [target for target in DENOISERS["flux1", "diffusers"] if "attn" in target.path]
     assert "Stable Diffusion 1.x — proven by its tensors." in _page(kohya(SD1), tmp_path, run)
     several = _page(kohya(attention), tmp_path, run)
-    assert re.search(r"Likely FLUX\.1 — adapters for Chroma, .*or .* look the same\.", several)
+    assert re.search(r"Likely FLUX\.1 — adapters for .*Chroma, .*or .* look the same\.", several)
     assert "FLUX.1 is the most used of those that fit." in several
     assert "If you know which one it is, mention it" in several
     claim = {"ss_base_model_version": "omnigen2"}
@@ -257,8 +257,8 @@ def test_a_page_tells_which_checkpoints_the_tensors_rule_out(run: Run, tmp_path:
     page = " ".join(_page(kohya(SD1, metadata=name), tmp_path, run).split())
     assert "ss_sd_model_name names Pony as the checkpoint (ponyGhibliStyle), but" in page
     assert "Trained on" not in page
-    image = _page(kohya(DENOISERS["wan_14b_i2v", "native"]), tmp_path, run)
-    assert "Trained on Wan 2.1, as its tensors show." in image
+    small = _page(kohya(DENOISERS["wan_5b", "native"]), tmp_path, run)
+    assert "Trained on Wan 2.2, as its tensors show." in small
 
 
 def test_a_page_tells_a_name_from_metadata(run: Run, tmp_path: Path) -> None:

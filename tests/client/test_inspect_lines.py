@@ -73,7 +73,7 @@ def test_the_likely_one_of_several_comes_first_and_has_a_question_mark() -> None
 def test_several_that_may_be_another_end_with_a_question_mark() -> None:
     blocks = [
         Target(f"{stack}.{number}.attn.{leaf}", (3072, 3072))
-        for stack, depth in (("transformer_blocks", 10), ("single_transformer_blocks", 20))
+        for stack, depth in (("transformer_blocks", 12), ("single_transformer_blocks", 24))
         for number in range(depth)
         for leaf in ("to_q", "to_k")
     ]

@@ -55,6 +55,18 @@ DOCUMENT: dict[str, Any] = {
         "claimed": Map("text", ANY),
         "agreement": _one_of("agree", "conflict", "no-claim"),
         "evidence": [{"rule": str, "text": str, "keys": [str]}],
+        "checkpoint_ids": [{"key": str, "value": str}],
+        "lineage_evidence": [
+            {
+                "lineage": str,
+                "stance": str,
+                "confidence": str,
+                "rule": str,
+                "text": str,
+                "source": str,
+                "keys": [str],
+            }
+        ],
     },
     "rank": {"mode": Maybe(int), "min": Maybe(int), "max": Maybe(int), "histogram": RANKS},
     "alpha": {"mode": Maybe(NUMBER), "values_read": int},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.anatomy import inspect_bytes
 from lorary.anatomy.claims.base_models import Claim, Claims
 from lorary.anatomy.claims.config import AdapterConfig
 from lorary.anatomy.claims.declared import (
@@ -23,6 +24,7 @@ from lorary.anatomy.modules.structure import (
     other_tensor_findings,
 )
 from lorary.safetensors import Header, parse_header
+from tests.builders.adapters import DENOISERS, comfyui, diffusers, kohya
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
@@ -307,3 +309,42 @@ def test_claims_that_exclude_each_other_are_told() -> None:
     for agreeing in ((), ("sdxl",), ("sdxl", "sdxl"), ("wan", "wan_14b"), ("wan_14b", "wan"),
                      ("ssd_1b", "sdxl"), ("flux1", "chroma")):  # fmt: skip
         assert list(claims_findings(claims(*agreeing))) == []
+
+
+@pytest.mark.parametrize(
+    ("repeated", "family"),
+    [
+        ("lora_unet_unet_", "sd1"), ("lora_unet_lora_unet_", "sd1"), ("unet.unet.", "sd1"),
+        ("lora_unet__orig_mod_", "sd1"), ("lora_unet_module_", "sd1"),
+        ("lora_unet_model_diffusion_model_", "flux1"), ("lora_unet_diffusion_model_", "flux1"),
+        ("diffusion_model.diffusion_model.", "flux1"), ("transformer.transformer.", "flux1"),
+        ("base_model.model.base_model.model.", "flux1"), ("lora_transformer_transformer_", "flux1"),
+        ("lycoris_unet_", "sd1"),
+    ],
+)  # fmt: skip
+def test_a_repeated_prefix_is_named_and_read_through(repeated: str, family: str) -> None:
+    naming = "diffusers" if family == "sd1" else "native"
+    rows: Rows = {}
+    for path, (out, wide, *_) in DENOISERS[family, naming]:
+        name = repeated + (path if repeated.endswith(".") else path.replace(".", "_"))
+        rows |= _pair(name, out, wide)
+    found = inspect_bytes(safetensors(rows))
+    assert found.anatomy is not None
+    assert (found.anatomy.kind, found.anatomy.base.family) == ("adapter", family)
+    named = [one for one in found.findings if one.code == "prefix_repeated"]
+    assert [one.evidence["count"] for one in named] == [len(DENOISERS[family, naming])]
+    assert f"`{repeated}`" in named[0].message
+
+
+def test_a_repeated_prefix_of_a_text_encoder_is_named_too() -> None:
+    layer = "text_model_encoder_layers_0_mlp_fc1"
+    for prefix in ("lora_te1_lora_te1_", "lora_te_te_", "lora_te1_text_encoder_"):
+        found = inspect_bytes(safetensors(_pair(f"{prefix}{layer}", 3072, 768)))
+        assert "prefix_repeated" in [one.code for one in found.findings]
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_names_of_models_do_not_look_like_repeated_prefixes(name: tuple[str, str]) -> None:
+    for write in (kohya, comfyui, diffusers):
+        found = inspect_bytes(write(DENOISERS[name]))
+        assert "prefix_repeated" not in [one.code for one in found.findings]

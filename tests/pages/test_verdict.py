@@ -11,6 +11,7 @@ from hub.pages.adapters.base_model_panel import layers
 from hub.pages.labels import family_choices, family_labels
 from lorary.anatomy import FAMILIES
 from registry.adapters import services as adapters
+from registry.lineages.services import import_table
 from registry.models import BlobAnatomy, Version
 from registry.versions.details import Details
 from tests import catalogue
@@ -19,6 +20,7 @@ from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from django.test import Client
 
@@ -71,10 +73,22 @@ def test_a_document_of_an_earlier_version_strikes_its_checkpoint_out(
 
 
 def test_a_checkpoint_that_the_tensors_show_is_proven(page: Callable[..., str]) -> None:
-    text = page(kohya(DENOISERS["wan_14b_i2v", "native"]))
+    text = page(kohya(DENOISERS["wan_5b", "native"]))
     row = text.partition('<th scope="row">Lineage</th>')[2].partition("</tr>")[0]
-    assert row.endswith("<td>Wan 2.1</td>")
-    assert "All of its checkpoints are Wan 2.1, or derived from it." in text
+    assert row.endswith("<td>Wan 2.2</td>")
+    assert "All of its checkpoints are Wan 2.2, or derived from it." in text
+
+
+def test_what_the_operator_knows_of_a_hash_is_an_estimate_with_its_source(
+    page: Callable[..., str], tmp_path: Path
+) -> None:
+    table = tmp_path / "known.csv"
+    table.write_text(f"sha256,lineage,source\n{'1f' * 32},House mix,https://studio.example/x\n")
+    import_table(path=table)
+    text = page(kohya(SDXL, metadata={"ss_new_sd_model_hash": "1f" * 32}))
+    assert "Estimate: The trainer wrote 1f1f1f1f1f, which this hub knows as House mix." in text
+    assert "https://studio.example/x" in text
+    assert Version.objects.get().lineage == ""
 
 
 def test_evidence_comes_with_the_tensors_that_show_it(page: Callable[..., str]) -> None:
@@ -146,7 +160,7 @@ def test_all_blocks_of_a_smaller_model_are_of_no_base_model_that_is_known(
 ) -> None:
     blocks = [
         Target(f"{stack}.{number}.attn.{leaf}", (3072, 3072))
-        for stack, depth in (("transformer_blocks", 10), ("single_transformer_blocks", 20))
+        for stack, depth in (("transformer_blocks", 12), ("single_transformer_blocks", 24))
         for number in range(depth)
         for leaf in ("to_q", "to_k", "to_v")
     ]
@@ -186,7 +200,7 @@ def test_a_claim_that_no_table_knows_is_said_as_one(page: Callable[..., str]) ->
 
 
 def test_a_name_that_is_not_known_here_is_not_denied(page: Callable[..., str]) -> None:
-    text = page(kohya(SDXL, metadata={"modelspec.architecture": "longcat-image/lora"}))
+    text = page(kohya(SDXL, metadata={"modelspec.architecture": "longcat-video/lora"}))
     assert "The file itself names no known base model." in text
 
 

@@ -15,6 +15,10 @@ NOT_BUILT = {
 }
 
 
+NOT_PROVING = {"omnigen": {"embed_tokens"}}
+"""Modules that a table leaves out, because every language model has them by the same name."""
+
+
 def test_every_family_is_built_or_has_a_reason() -> None:
     assert set(families()) == set(MODELS) | set(NOT_BUILT)
 
@@ -24,5 +28,6 @@ def test_the_table_is_the_model(family: str) -> None:
     modules = modules_of(family)
     namings = families()[family].namings
     table = namings.get("diffusers", namings.get("native", {}))
-    assert {path: shape for path, shape in modules.items() if table.get(path) != shape} == {}
+    other = {path for path, shape in modules.items() if table.get(path) != shape}
+    assert other == NOT_PROVING.get(family, set())
     assert table.keys() - modules.keys() == set()

@@ -14,6 +14,7 @@ from hub.api.bodies import raw_body
 from hub.api.versions.anatomy import InspectionOut, RefusalOut
 from hub.http import limits
 from registry.errors import Invalid, SizeMismatch, TooLarge
+from registry.lineages import selectors as lineages
 from registry.names import MAX_PATH
 from registry.scan import checks
 
@@ -56,7 +57,7 @@ class Inspect(RawEndpoint):
         """
         query = self.query(InspectQuery)
         data = _first_bytes(request, query["size"])
-        return Response(limits.inspect_head(data, **query).to_dict())
+        return Response(lineages.with_known(limits.inspect_head(data, **query).to_dict()))
 
 
 def _first_bytes(request: Request, size: int) -> bytes:

@@ -88,6 +88,30 @@ class ClaimedOut(serializers.Serializer[Any]):
     others = ClaimOut(many=True, required=False, help_text="All further claims.")
 
 
+class CheckpointIdOut(serializers.Serializer[Any]):
+    """A hash or number of the checkpoint that the trainer wrote."""
+
+    key = serializers.CharField()
+    value = serializers.CharField()
+
+
+class LineageEvidenceOut(serializers.Serializer[Any]):
+    """An estimate about the checkpoint."""
+
+    lineage = serializers.CharField()
+    stance = serializers.ChoiceField(choices=("for", "against"))
+    confidence = serializers.ChoiceField(choices=("estimated",))
+    rule = serializers.CharField(
+        help_text="`known_hash` (a table of the hub's operator), `quality_tags`, `prediction` or "
+        "`training_start`."
+    )
+    text = serializers.CharField()
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
+        help_text="Where the fact is from, usually an address."
+    )
+    keys = serializers.ListField(child=serializers.CharField())
+
+
 class BaseModelOut(serializers.Serializer[Any]):
     """The verdict on the base model."""
 
@@ -112,6 +136,15 @@ class BaseModelOut(serializers.Serializer[Any]):
     claimed = ClaimedOut()
     agreement = serializers.ChoiceField(choices=AGREEMENTS)
     evidence = EvidenceOut(many=True)
+    checkpoint_ids = CheckpointIdOut(
+        many=True, required=False, help_text="Absent from older documents."
+    )
+    lineage_evidence = LineageEvidenceOut(
+        many=True,
+        required=False,
+        help_text="Estimates about the checkpoint, for and against some. Absent from older "
+        "documents.",
+    )
 
 
 class RankOut(serializers.Serializer[Any]):

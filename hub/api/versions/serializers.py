@@ -14,6 +14,7 @@ from hub.api.base import FindingOut, Link, absolute, serialized
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
 from previews.renders.selectors import previews_of
+from registry.lineages import selectors as lineages
 from registry.models import File, FileRole, Version, VersionState
 from registry.versions import selectors as version_selectors
 
@@ -141,6 +142,7 @@ class VersionOut(VersionBriefOut):
         )
         if document is None:
             return None
+        document = lineages.with_known(document)
         base = {**document["base"], "declared": version.declared_family or None}
         return {**document, "base": base}
 

@@ -254,7 +254,12 @@ def reasons_of(base: Document) -> list[Reason]:
     of_lineage = {one["source"] for one in refuted_lineages(base)}
     of_lineage.add(claimed.get("lineage_source"))
     reasons += [_claim(one) for one in claims if one["source"] not in of_lineage]
-    return [*reasons, *_lineage_reasons(base)]
+    return [*reasons, *_lineage_reasons(base), *map(_estimate, base.get("lineage_evidence") or ())]
+
+
+def _estimate(evidence: Document) -> Reason:
+    text = _("Estimate: %(text)s Source: %(source)s")
+    return Reason(text % {"text": evidence["text"], "source": evidence["source"]}, evidence["keys"])
 
 
 def _lineage_reasons(base: Document) -> list[Reason]:

@@ -26,6 +26,7 @@ from hub.pages.versioned.takedowns import may_withdraw
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.cards import markdown
+from registry.lineages import selectors as lineages
 from registry.models import Adapter, Version, VersionState
 from registry.versions import selectors as version_selectors
 
@@ -108,7 +109,7 @@ def _of_version(
         "snippets": snippets_of(version, chosen, links.address(request), partner),
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
-        "verdict": verdict_of(version, document),
+        "verdict": verdict_of(version, lineages.with_known(document)),
         "anatomy": anatomy_of(document),
         "findings": remarks,
         "hidden_findings": hidden,

@@ -35,6 +35,7 @@ from lorary.anatomy.claims.vocabulary import covers
 from lorary.library.variants import is_generic, without_version
 from registry.blobs.anatomies import claimed_family, undecided_families
 from registry.errors import LoraryError, TooLarge
+from registry.lineages import selectors as lineages
 from registry.models import Adapter, Upload
 from registry.names import check_path
 from registry.scan import checks
@@ -160,7 +161,8 @@ def read(request: HttpRequest, name: str, size_text: str) -> Reading:
     remarks = remarks_of(inspection.findings)
     if inspection.refused or inspection.anatomy is None:
         return Reading(path, remarks, is_refused=True)
-    return of_document(path, remarks, inspection.anatomy.to_dict())
+    document = lineages.with_known(inspection.anatomy.to_dict())
+    return of_document(path, remarks, document)
 
 
 def _require_size(size_bytes: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.config import AdapterConfig, embedded_configs
+from lorary.anatomy.claims.lineage_evidence import checkpoint_ids, lineage_evidence
 from lorary.anatomy.claims.metadata import first_text, number, parsed_json, public_text
 from lorary.anatomy.claims.training import description, recommended_strength, title, training_facts
 from lorary.anatomy.claims.triggers import common_tags, tag_shares, trigger_words
@@ -64,7 +65,11 @@ def assemble(header: Header, parts: Parts, *, name: str, config: AdapterConfig |
         algorithm=parts.algorithm,
         algorithms=parts.algorithms,
         convention=parts.convention,
-        base=parts.base,
+        base=replace(
+            parts.base,
+            checkpoint_ids=checkpoint_ids(metadata),
+            lineage_evidence=lineage_evidence(parts.base.allowed, training, tags),
+        ),
         rank=next(iter(layers.linear or layers.conv))
         if ranks
         else _declared_rank(metadata, config),

@@ -46,7 +46,7 @@ class Family:
 
     Attributes:
         claims: Metadata key to prefixes of values that claim this family, beside `claims.json`.
-        left_out: Sets of modules that trainers exclude by default, as expressions for patterns.
+        left_out: Sets of modules that trainers exclude by default, as shell patterns.
     """
 
     id: str  # stable id, such as `sdxl`
@@ -57,7 +57,7 @@ class Family:
     claims: Mapping[str, tuple[str, ...]]
     conventions: frozenset[str]  # file conventions that only trainers of this family write
     adapts_all: frozenset[str]  # trainers' networks that adapt every linear layer of the blocks
-    left_out: tuple[re.Pattern[str], ...]
+    left_out: tuple[tuple[str, ...], ...]
     use: int  # number of published adapters as a power of ten; see `docs/families.md`
     parents: frozenset[str]  # families whose tables it extends
     rows: Mapping[str, tuple[Row, ...]]  # naming to the weights in the table
@@ -104,9 +104,14 @@ class Family:
         """Return numbers of the sets of `left_out` that contain a pattern."""
         found = self._left_out_sets.get(pattern)
         if found is None:
-            numbers = (number for number, form in enumerate(self.left_out) if form.match(pattern))
+            numbers = (number for number, form in enumerate(self._left_out) if form.match(pattern))
             found = self._left_out_sets[pattern] = frozenset(numbers)
         return found
+
+    @cached_property
+    def _left_out(self) -> tuple[re.Pattern[str], ...]:
+        """Compiled on first use: a file asks only for a few families."""
+        return tuple(re.compile("|".join(map(fnmatch.translate, group))) for group in self.left_out)
 
     @cached_property
     def _left_out_sets(self) -> dict[str, frozenset[int]]:
@@ -201,10 +206,7 @@ def build_family(table: _Table, tables: Mapping[str, _Table]) -> Family:
         claims={key: tuple(values) for key, values in table.get("claims", {}).items()},
         conventions=frozenset(table.get("conventions", ())),
         adapts_all=frozenset(table.get("adapts_all", ())),
-        left_out=tuple(
-            re.compile("|".join(map(fnmatch.translate, group)))
-            for group in table.get("left_out", ())
-        ),
+        left_out=tuple(map(tuple, table.get("left_out", ()))),
         use=table.get("use", 0),
         parents=frozenset(table.get("extends", {}).values()),
         rows=_rows(table, tables),

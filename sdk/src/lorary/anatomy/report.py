@@ -13,6 +13,7 @@ from lorary.anatomy.keys.tensor_names import LAYERS as LAYER_KINDS
 
 if TYPE_CHECKING:
     from lorary.anatomy.base_models.proof import Confidence, Evidence
+    from lorary.anatomy.claims.lineage_evidence import LineageEvidence
     from lorary.anatomy.claims.triggers import CommonTag, TriggerWord
 
 __all__ = [
@@ -71,6 +72,8 @@ class Base:
         evidence: Reasons, in the order in which they narrowed the set.
         likely: The most used of several candidates, as a suggestion for people. None with a family,
             and if an unknown model may look the same.
+        checkpoint_ids: Metadata key to hash or number of the checkpoint that the trainer wrote.
+        lineage_evidence: Estimates about the checkpoint, for and against some.
     """
 
     family: str | None
@@ -82,6 +85,8 @@ class Base:
     evidence: tuple[Evidence, ...]
     likely: str | None = None
     allowed: tuple[str, ...] = ()
+    checkpoint_ids: tuple[tuple[str, str], ...] = ()
+    lineage_evidence: tuple[LineageEvidence, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -95,6 +100,8 @@ class Base:
             "claimed": dict(self.claimed),
             "agreement": self.agreement,
             "evidence": [reason.to_dict() for reason in self.evidence],
+            "checkpoint_ids": [{"key": key, "value": text} for key, text in self.checkpoint_ids],
+            "lineage_evidence": [one.to_dict() for one in self.lineage_evidence],
         }
 
 

@@ -27,7 +27,7 @@ HIGH, LOW = "high-noise", "low-noise"
 FINAL = "final"
 
 #: Families that include base models with two halves → the family of those base models.
-FAMILIES = frozenset({"wan_14b", "wan_14b_i2v"})
+FAMILIES = frozenset({"wan_14b", "wan_14b_i2v", "wan_animate", "wan_vace_14b"})
 _OF_HALVES = "wan_14b"
 
 #: Epoch or step at the end of a name, or in its folder.

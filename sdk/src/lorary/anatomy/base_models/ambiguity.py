@@ -96,7 +96,12 @@ def _worst(family: Family, seen: Survey) -> _Answer:
 
 
 def _sharing(seen: Survey) -> int:
-    return min(group.weights.owners.bit_count() for group in seen.groups)
+    """Return how many designs share the names of each module; a variant is not one of its own."""
+    known = families()
+    return min(
+        sum(not known[name].parents for name in family_index().names(group.weights.owners))
+        for group in seen.groups
+    )
 
 
 def _has_one_width(family: Family, seen: Survey) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.base_models.narrowing import Evidence
 from lorary.anatomy.claims.base_models import Claim, Claims, LineageClaim, best_lineage, covers
 from lorary.anatomy.claims.metadata import clean
-from lorary.anatomy.families import FAMILIES, families, family_title
+from lorary.anatomy.claims.vocabulary import has_tables, parent_of
+from lorary.anatomy.families import families, family_title
 from lorary.anatomy.findings.finding import Finding, finding
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.anatomy.report import Agreement, Base
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 _MOST_NAMED = 10
 _MOST_LINEAGES = 8
 
-_ONLY_LINEAGES = {"wan_14b_i2v": "Wan 2.1", "wan_1_3b": "Wan 2.1", "wan_5b": "Wan 2.2"}
-"""Families with only one lineage: only Wan 2.1 has layers for an image.
-
-Wan 2.2 Animate has these layers too, but its file names show it.
-"""
+_ONLY_LINEAGES = {
+    "wan_14b_i2v": "Wan 2.1",
+    "wan_1_3b": "Wan 2.1",
+    "wan_5b": "Wan 2.2",
+    "wan_animate": "Wan 2.2",
+    "wan_vace_1_3b": "Wan 2.1",
+}
+"""Families with only one lineage."""
 
 
 def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
@@ -37,8 +41,9 @@ def verdict_of(proof: Proof, claims: Claims, modules: Sequence[Module]) -> Base:
     possible = [one for one in claims.lineages if _is_possible(one, proof)]
     lineage, source, value = best_lineage(possible)
     evidence = list(map(_readable, proof.evidence))
-    if lineage is None and proof.confidence == "proven":
-        lineage = _ONLY_LINEAGES.get(proof.family or "")
+    if lineage is None and proof.confidence in {"proven", "narrowed"}:
+        only = {_ONLY_LINEAGES.get(name) for name in proof.allowed or proof.candidates}
+        lineage = only.pop() if len(only) == 1 else None
         if lineage is not None:
             evidence.append(
                 Evidence("lineage", f"All of its checkpoints are {lineage}, or derived from it.")
@@ -110,13 +115,23 @@ def _claimed(
 def _agreement(proof: Proof, claim: Claim | None, modules: Sequence[Module]) -> Agreement:
     if claim is None:
         return "no-claim"
-    fits = any(covers(claim.family, family) for family in proof.candidates)
+    fits = any(_is_label_of(claim.family, family) for family in proof.candidates)
     if not fits and (proof.confidence == "unknown" or not proof.candidates):
         # Without a candidate, the tensors contradict the claim only if its family has a table.
-        fits = not (
-            any(covers(claim.family, family) for family in FAMILIES) and _has_shapes(modules)
-        )
+        fits = not (has_tables(claim.family) and _has_shapes(modules))
     return "agree" if fits else "conflict"
+
+
+def _is_label_of(claimed: str, family: str | None) -> bool:
+    """Return whether a label names a family, or one that it is derived from.
+
+    Trainers write the label of the parent on adapters of derived architectures too.
+    """
+    while family is not None:
+        if covers(claimed, family):
+            return True
+        family = parent_of(family)
+    return False
 
 
 def _has_shapes(modules: Sequence[Module]) -> bool:

@@ -237,9 +237,23 @@ def _is_default(claim: Claim, metadata: Mapping[str, str]) -> bool:
     return claim.source == _LABELS[0] and squash(claim.value) == "sd15" and "software" in metadata
 
 
+# Architectures with derived ones, whose adapters have labels of their own.
+_OWN_LABELS = frozenset(
+    {
+        "cogvideox_5b",
+        "cosmos_predict2_2b",
+        "qwen_image",
+        "sd2",
+        "wan_14b",
+        "wan_14b_i2v",
+        "wan_1_3b",
+    }
+)
+
+
 def _is_specific(found: Sequence[Claim]) -> bool:
     first = found[0]
-    if first.family not in (parents() | {"sd1"}) - {"wan_14b", "cosmos_predict2_2b"}:
+    if first.family not in (parents() | {"sd1"}) - _OWN_LABELS:
         return True
     if first.family == "sd1" and squash(first.value) != "sd15":
         return True  # sd-scripts and ModelSpec write v1 or v2 as the model was loaded
@@ -299,11 +313,12 @@ def with_wan22_name(claims: Claims, name: str) -> Claims | None:
     file = re.split(r"[\\/]", name)[-1]
     first = claims.first
     is_animate = any(claim.lineage == _ANIMATE for claim in claims.lineages)
-    is_other = first is not None and not covers(first.family, "wan22")
-    if not (_WAN22.search(file.lower()) or noise_half(file)) or is_animate or is_other:
+    family = "wan_animate" if is_animate else "wan22"
+    is_other = first is not None and not covers(first.family, family)
+    if not (is_animate or _WAN22.search(file.lower()) or noise_half(file)) or is_other:
         return None
     others = claims.others if first is None else (first, *claims.others)
-    claim = Claim("wan22", FILE_NAME, public_text(file, _MOST_VALUE))
+    claim = Claim(family, FILE_NAME, public_text(file, _MOST_VALUE))
     return replace(claims, first=claim, others=others, is_specific=True)
 
 

@@ -19,6 +19,11 @@ def covers(claimed: str, family: str) -> bool:
     return groups.get(family, frozenset({family})) <= groups.get(claimed, frozenset())
 
 
+def has_tables(claimed: str) -> bool:
+    """Return whether all models of a family or group have a table."""
+    return _tables().groups.get(claimed, frozenset({claimed})) <= families().keys()
+
+
 @dataclass(frozen=True, slots=True)
 class _Tables:
     """`claims.json` in compiled form. Patterns are tried in order."""

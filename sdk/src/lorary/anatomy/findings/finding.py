@@ -51,8 +51,8 @@ _CODES: Mapping[Severity, tuple[str, ...]] = {
     "warning": (
         "alpha_invalid", "checkpoint_leftovers", "config_conflict", "config_unreadable",
         "full_weights", "fused_and_split", "hash_differs", "hostile_text", "metadata_conflict",
-        "module_twice", "modules_unknown", "privacy_config", "privacy_email", "privacy_path",
-        "privacy_secret", "privacy_user",
+        "module_twice", "modules_unknown", "prefix_repeated", "privacy_config", "privacy_email",
+        "privacy_path", "privacy_secret", "privacy_user",
     ),
     "info": (
         "adapter_leftovers", "alpha_differs", "alpha_orphan", "claims_conflict",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lorary.anatomy.families import Place, encoder_index, family_index
 from lorary.anatomy.keys.algorithms import order, refine
 from lorary.anatomy.keys.conventions import convention_name, naming_style
+from lorary.anatomy.keys.repeated_prefixes import without_repeated_prefix
 from lorary.anatomy.keys.tensor_names import Prefix, Role, layer_of, split_key, split_prefix
 from lorary.anatomy.modules.module_table import Columns, Groups, Module, Modules, Roles, grouped
 from lorary.anatomy.modules.shapes import Dims, measure
@@ -193,6 +194,11 @@ def _locate(name: str) -> tuple[Prefix, str, str, str, Place | None, str]:
     elif prefix.convention == "comfyui" and prefix.part != "denoiser":
         path = _ENCODER_LEVEL.sub("", path)
     part, place = _place(prefix, path)
+    if place is None:
+        rest = without_repeated_prefix(prefix, path)
+        again = (part, None) if rest is None else _place(prefix, rest)
+        if rest is not None and again[1] is not None:
+            (part, place), path = again, rest
     block = _block(path) if place is None else place.block
     style = naming_style(path, None if place is None else place.naming)
     return prefix, path, part, block if part == "denoiser" else part, place, style

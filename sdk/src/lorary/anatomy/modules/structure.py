@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.findings.finding import Finding, counted, finding
 from lorary.anatomy.keys.algorithms import is_complete
+from lorary.anatomy.keys.repeated_prefixes import repeated_prefixes
 from lorary.anatomy.modules.duplicate_targets import find_duplicates
 from lorary.anatomy.modules.module_table import modules_of
 from lorary.safetensors import Header, TensorInfo
@@ -51,6 +52,7 @@ def module_findings(modules: Sequence[Module], header: Header) -> Iterator[Findi
     yield from _empty(header)
     yield from _integers(modules, header)
     yield from _duplicates(modules)
+    yield from _repeated(modules)
 
 
 def _finding(code: str, message: str, names: Iterable[str], key: str = "modules") -> Finding:
@@ -170,6 +172,21 @@ def _duplicates(modules: Sequence[Module]) -> Iterator[Finding]:
             "file adapts. Programs that know both apply the adapter twice: keep one form."
         )
         yield _pair_finding("fused_and_split", message, fused)
+
+
+def _repeated(modules: Sequence[Module]) -> Iterator[Finding]:
+    columns = modules_of(modules).columns
+    rows = zip(columns.names, columns.places, strict=True)
+    heads = repeated_prefixes(name for name, place in rows if place is not None)
+    if not heads:
+        return
+    names = [name for name in columns.names if name.startswith(tuple(heads))]
+    message = (
+        f"{counted(len(names), 'module', 'has', 'have')} a prefix that is written twice or names a "
+        f"wrapper (`{clean(min(heads.values()))}`). Programs that compare whole names load nothing "
+        "of them: rename the tensors."
+    )
+    yield _finding("prefix_repeated", message, names)
 
 
 def _pair_finding(code: str, message: str, pairs: Sequence[tuple[str, str]]) -> Finding:

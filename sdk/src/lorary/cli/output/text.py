@@ -127,6 +127,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "offsets_invalid": _DECEIT,
         "overlap": _DECEIT,
         "pair_incomplete": "Save the adapter again, or remove the half: most loaders fail on it.",
+        "prefix_repeated": "Rename the tensors without the repeated prefix, or save it again.",
         "privacy_config": "Remove it before you share the file.",
         "privacy_email": "Remove it before you share the file, unless it is meant to be public.",
         "privacy_path": "Remove them before you share the file.",

@@ -1,0 +1,1 @@
+"""Lineages that operators know by hash or number."""
