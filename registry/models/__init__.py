@@ -18,6 +18,8 @@ from registry.models.choices import (
     NamespaceKind,
     Output,
     PartRole,
+    Relation,
+    RelationDirection,
     Role,
     Severity,
     UploadState,
@@ -40,6 +42,7 @@ from registry.models.pack import (
 )
 from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.search import SearchDocument, SpellingKey
+from registry.models.sketch import BlobRelation, BlobSketch, WeightSketch
 from registry.models.token import AccessToken, DeviceLogin
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import Attempt, User
@@ -59,6 +62,8 @@ __all__ = [
     "Blob",
     "BlobAnatomy",
     "BlobHash",
+    "BlobRelation",
+    "BlobSketch",
     "CardHtml",
     "CardProblem",
     "DailyDownloads",
@@ -90,6 +95,8 @@ __all__ = [
     "PackVersion",
     "PackWord",
     "PartRole",
+    "Relation",
+    "RelationDirection",
     "Revision",
     "Role",
     "SearchDocument",
@@ -104,6 +111,7 @@ __all__ = [
     "VersionAnatomy",
     "VersionState",
     "Visibility",
+    "WeightSketch",
     "Worker",
     "WorkerWish",
 ]

@@ -167,9 +167,7 @@ def relation(
     return Relation(kind, direction, cosine, math.copysign(ratio, cosine))
 
 
-def _copy(
-    common: _Overlap, strength: float, first: Facts, second: Facts
-) -> tuple[Kind, Direction]:
+def _copy(common: _Overlap, strength: float, first: Facts, second: Facts) -> tuple[Kind, Direction]:
     if common.ranks[0] != common.ranks[1]:
         return "resized", _by_size(*common.ranks)
     if abs(strength - 1) > STRENGTH:
