@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
+
+from lorary.anatomy.claims.metadata import clean
 
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
+        "alpha_invalid": "A module has an alpha that is not one finite number.",
         "config_invalid": "The adapter_config.json beside the file can't be read.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
+        "energy_zero": "Both files change nothing, so that they can't be compared.",
+        "extra_tensors": "The file has tensors that are not part of an adapter.",
+        "families_differ": "The files are for different base models.",
         "family_unknown": "The names of the base model's modules are not known.",
-        "not_an_adapter": "The file isn't a LoRA adapter.",
+        "files_differ": "The two checkpoints have no weights in common.",
+        "metadata_invalid": "A metadata value breaks a rule of ModelSpec.",
+        "modules_differ": "A module has different sizes in two files.",
+        "names_alias": "Two tensors of a file have the same role in one module.",
+        "names_unknown": "The modules can't be named in a file of an adapter.",
+        "namings_differ": "The files spell the names of modules differently.",
+        "no_factors": "A module's algorithm has no exact form of two factors.",
+        "not_an_adapter": "The file has no LoRA module.",
         "not_convertible": "The target can't hold a module exactly.",
+        "not_finite": "A module has numbers that are not finite, or too large to compute with.",
+        "overflow": "The result is too large for the number format.",
+        "rank_too_large": "A module's factors are too large to compute with.",
         "same_file": "The output is the input.",
+        "shape_invalid": "The tensors of a module don't fit together.",
+        "size_too_small": "Even rank 1 needs more bytes than allowed.",
     }
 )
 """Code to meaning. Codes are part of the API: add, never rename."""
@@ -32,3 +51,15 @@ class AlgebraError(ValueError):
         self.code = code
         self.message = message
         self.facts = facts
+
+
+@contextmanager
+def naming(module: str) -> Iterator[None]:
+    """Add the name of a module to errors that don't have one."""
+    try:
+        yield
+    except AlgebraError as error:
+        if "module" in error.facts:
+            raise
+        message = f"{error.message} They are in the module “{clean(module)}”."
+        raise AlgebraError(message, code=error.code, **error.facts, module=module) from error

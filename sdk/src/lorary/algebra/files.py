@@ -161,13 +161,24 @@ class WrittenFile(NamedTuple):
     size_bytes: int
 
 
+DATA_HASH = "modelspec.hash_sha256"
+"""Metadata key of the SHA-256 of the data section. Source: ModelSpec 1.0.1."""
+
+
 def write_weights(
-    path: Path, tensors: Mapping[str, PlannedTensor], metadata: Mapping[str, str]
+    path: Path,
+    tensors: Mapping[str, PlannedTensor],
+    metadata: Mapping[str, str],
+    *,
+    adds_hash: bool = False,
 ) -> WrittenFile:
     """Write a file in its canonical form, and return its path, digest and size.
 
     Tensors are sorted by format (the widest first) and name, metadata by key. The data of one
     tensor is in memory at a time. The file appears complete under its name, or not at all.
+
+    Args:
+        adds_hash: Whether to add the SHA-256 of the data section to the metadata.
 
     Raises:
         HeaderError: The reader would refuse a name, a shape or the metadata.
@@ -175,11 +186,15 @@ def write_weights(
         ValueError: The data of a tensor doesn't have the planned format and shape.
     """
     names = sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name))
-    head = canonical_header({name: tensors[name] for name in names}, metadata)
-    with replacing(path) as target:
-        target.write(head)
-        for name in names:
-            target.write(_bytes_of(name, tensors[name]))
+    ordered = {name: tensors[name] for name in names}
+    blank = {**metadata, DATA_HASH: f"0x{'0' * 64}"} if adds_hash else metadata
+    with replacing(path, hashes_data=adds_hash) as target:
+        target.begin(canonical_header(ordered, blank))
+        for name, tensor in ordered.items():
+            target.write(_bytes_of(name, tensor))
+        if adds_hash:
+            filled = {**metadata, DATA_HASH: f"0x{target.data_sha256}"}
+            target.begin_again(canonical_header(ordered, filled))
     return target.result(path)
 
 
@@ -231,34 +246,64 @@ def _bytes_of(name: str, tensor: PlannedTensor) -> memoryview:
 
 
 class HashedFile:
-    """A file that is being written, with the digest of its bytes."""
+    """A file that is being written, first its head, then its data, with its digest.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Args:
+        hashes_data: Whether the digest of the data section is wanted, too.
+    """
+
+    def __init__(self, file: BinaryIO, *, hashes_data: bool = False) -> None:
         self._file = file
-        self._digest = hashlib.sha256()
+        self._whole = hashlib.sha256()
+        self._data = hashlib.sha256() if hashes_data else None
         self._size_bytes = 0
 
+    @property
+    def data_sha256(self) -> str:
+        """The SHA-256 of the data that was written so far; empty if it isn't wanted."""
+        return "" if self._data is None else self._data.hexdigest()
+
+    def begin(self, head: bytes) -> None:
+        """Write the head."""
+        self._file.write(head)
+        self._whole.update(head)
+        self._size_bytes = len(head)
+
     def write(self, data: bytes | memoryview) -> None:
-        """Append bytes."""
+        """Append data."""
         self._file.write(data)
-        self._digest.update(data)
+        self._whole.update(data)
+        if self._data is not None:
+            self._data.update(data)
         self._size_bytes += len(data)
+
+    def begin_again(self, head: bytes) -> None:
+        """Replace the head by one of the same length, when all data is written."""
+        self._file.seek(0)
+        self._file.write(head)
+        self._file.seek(0)
+        self._whole = hashlib.sha256()
+        while piece := self._file.read(_PIECE_BYTES):
+            self._whole.update(piece)
 
     def result(self, path: Path) -> WrittenFile:
         """Return the digest and size of what was written, for its final place."""
-        return WrittenFile(path, self._digest.hexdigest(), self._size_bytes)
+        return WrittenFile(path, self._whole.hexdigest(), self._size_bytes)
+
+
+_PIECE_BYTES = 1024 * 1024
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[HashedFile]:
+def replacing(path: Path, *, hashes_data: bool = False) -> Iterator[HashedFile]:
     """Write a temporary file beside `path`; flush it to disk and rename it at the end.
 
     After an error the temporary file is removed, and `path` is as before.
     """
     part = path.with_name(f".lorary-{secrets.token_hex(6)}.part")
     try:
-        with part.open("xb") as file:
-            yield HashedFile(file)
+        with part.open("x+b") as file:
+            yield HashedFile(file, hashes_data=hashes_data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

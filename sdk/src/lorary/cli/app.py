@@ -38,6 +38,7 @@ COMMANDS = {
     "yank": ("adapters.curation", "yank a version, or restore it"),
     "withdraw": ("adapters.curation", "withdraw a version or an adapter permanently"),
     "inspect": ("files.inspect", "inspect files, without a hub"),
+    "convert": ("algebra.convert", "write an adapter under the names that another tool reads"),
     "pull": ("adapters.pull", "download a version or a pack and verify it"),
     "lock": ("library.projects", "pin the versions for lorary.toml in lorary.lock"),
     "sync": ("library.projects", "download the locked files to their folders"),

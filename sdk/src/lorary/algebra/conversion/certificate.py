@@ -4,7 +4,6 @@ A renamed tensor must have the same bytes. For a split or fused module, the diff
 updates is measured from Gram matrices of the factors, in float64, without forming them:
 
     ‖ΔW − ΔV‖² = ⟨ΔW, ΔW⟩ − 2 ⟨ΔW, ΔV⟩ + ⟨ΔV, ΔV⟩
-    ⟨s·B·A, t·D·C⟩ = s·t · Σ (Bᵀ·D) ∘ (A·Cᵀ)
 
 The rounding of these sums is about 1e-8 of |ΔW|, so a smaller difference is not visible.
 """
@@ -17,11 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lorary.algebra import gram
 from lorary.algebra.conversion.building import Built
 from lorary.algebra.conversion.errors import refuse_module
 from lorary.algebra.conversion.planning import Planned, Relation
 from lorary.algebra.conversion.sources import Source, factors, read_sources
-from lorary.algebra.files import Array, WeightFile
+from lorary.algebra.errors import naming
+from lorary.algebra.files import WeightFile
+from lorary.algebra.gram import Factors, Matrix
 
 _CHUNK_BYTES = 1 << 20
 MOST_ERROR = 1e-6
@@ -125,29 +127,32 @@ def _is_equal(one: memoryview, other: memoryview) -> bool:
 
 def _difference(planned: Planned, written: Source, old: WeightFile, new: WeightFile) -> float:
     """Return |ΔW difference| / |ΔW| of a module and the rows that it is made of."""
-    down, up = map(_float64, factors(written, new))
-    with np.errstate(all="ignore"):  # values that are not finite give an error of NaN
-        total = inner = expected = 0.0
+    done = _factors(written, new)
+    inner = expected = 0.0
+    with naming(planned.moves[0].source.name), np.errstate(all="ignore"):
         for move in planned.moves:
-            source = move.source
-            their_down, their_up = map(_float64, factors(source, old))
-            columns = down[:, : their_down.shape[1]]
-            ranges = move.rows or [(0, 0, len(their_up))]
-            mine = np.concatenate([up[place : place + count] for _, place, count in ranges])
-            theirs = np.concatenate([their_up[at : at + count] for at, _, count in ranges])
-            inner += written.scale * source.scale * _inner(mine, columns, theirs, their_down)
-            expected += source.scale**2 * _inner(theirs, their_down, theirs, their_down)
-        total = written.scale**2 * _inner(up, down, up, down)
-        square = total - 2 * inner + expected
+            theirs = _factors(move.source, old)
+            mine = done._replace(down=done.down[:, : theirs.down.shape[1]])
+            if move.rows:
+                mine = mine._replace(
+                    up=_taken(mine.up, [(row.place, row.size) for row in move.rows])
+                )
+                theirs = theirs._replace(
+                    up=_taken(theirs.up, [(row.begin, row.size) for row in move.rows])
+                )
+            inner += gram.inner(mine, theirs)
+            expected += gram.energy(theirs)
+        total = gram.energy(done)
     if expected == 0:
         return 0.0 if total == 0 else math.inf
-    return math.sqrt(max(square, 0.0) / expected) if math.isfinite(square) else math.nan
+    return math.sqrt(max(total - 2 * inner + expected, 0.0) / expected)
 
 
-def _float64(matrix: Array) -> Array:
-    return matrix.astype(np.float64)
+def _factors(source: Source, file: WeightFile) -> Factors:
+    down, up = factors(source, file)
+    return Factors(up.astype(np.float64), down.astype(np.float64), source.scale)
 
 
-def _inner(up: Array, down: Array, other_up: Array, other_down: Array) -> float:
-    """Return ⟨up · down, other_up · other_down⟩."""
-    return float(np.sum((up.T @ other_up) * (down @ other_down.T)))
+def _taken(up: Matrix, ranges: Sequence[tuple[int, int]]) -> Matrix:
+    parts = [up[begin : begin + size] for begin, size in ranges]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

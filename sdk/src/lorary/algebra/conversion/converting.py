@@ -16,7 +16,7 @@ from lorary.algebra.conversion.metadata import STALE, adapter_config, metadata_o
 from lorary.algebra.conversion.planning import Planned, path_in, plan, same
 from lorary.algebra.conversion.sources import Source, read_sources
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.files import WeightFile, WrittenFile, write_weights
+from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, write_weights
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.claims.config import CONFIG_NAME
@@ -201,7 +201,7 @@ def _write(
         message = "Two tensors of the new file would have the same name."
         raise refuse(message, code="not_convertible")
     try:
-        written = write_weights(part, tensors, metadata)
+        written = write_weights(part, tensors, metadata, adds_hash=DATA_HASH in file.metadata)
         with WeightFile(part) as new:
             certificate = certify(file, new, modules)
         part.replace(out)

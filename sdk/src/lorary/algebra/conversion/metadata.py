@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lorary.algebra.conversion.building import Built
 from lorary.algebra.conversion.errors import refuse_module
+from lorary.algebra.metadata import OPERATION
 from lorary.anatomy.claims.config import METADATA_KEY
 
-STALE = ("modelspec.hash_sha256", "sshs_legacy_hash", "sshs_model_hash")
+STALE = ("sshs_legacy_hash", "sshs_model_hash")
 """Hashes of the old tensors, which a converted file leaves out."""
-
-SOURCE_KEY = "lorary.converted_from"
 
 
 def metadata_of(
@@ -36,8 +35,8 @@ def metadata_of(
         AlgebraError: `not_convertible`; only some modules of a component are DoRA or have a bias.
     """
     new = {key: value for key, value in old.items() if key not in {*STALE, METADATA_KEY}}
-    if convention is not None:
-        new[SOURCE_KEY] = convention
+    made = {"operation": "convert", "from": convention, "to": target}
+    new[OPERATION] = json.dumps(made, sort_keys=True, separators=(",", ":"))
     if target in {"diffusers", "peft"}:
         new["format"] = "pt"
         new[METADATA_KEY] = json.dumps(dict(_fields(modules)), indent=2, sort_keys=True)

@@ -298,14 +298,21 @@ def _adapted(pieces: Pieces, source: Source) -> Pieces:
 def _sizes(names: FamilyNames, source: Source, path: str, pieces: Pieces) -> list[int]:
     """Return the rows of each piece of a source.
 
-    They are those of the table, or in the same proportion for a model of another width.
+    They are those of the table. For a model of another width, a piece that is square in the table
+    has as many rows as columns, and the others share the rest in the table's proportion.
     """
     known = [names.rows(piece) for piece in pieces]
-    weights = [1 if count is None else count for count in known]
-    if None in known:
-        weights = [1] * len(pieces)
-    counts = [weight * source.rows // sum(weights) for weight in weights]
-    if sum(counts) != source.rows or 0 in counts:
+    weights = [count or 1 for count in known] if None not in known else [1] * len(pieces)
+    width = source.shapes[source.down][1]
+    squares = [width if names.is_square(piece) else 0 for piece in pieces]
+    if sum(weights) == source.rows or 0 not in squares:
+        squares = [0] * len(pieces)
+    rest = source.rows - sum(squares)
+    shares = sum(weight for weight, square in zip(weights, squares, strict=True) if not square)
+    counts = [
+        square or weight * rest // shares for weight, square in zip(weights, squares, strict=True)
+    ]
+    if sum(counts) != source.rows or min(counts) < 1:
         reason = f"has {source.rows} rows, which can't be divided like those of {path}"
         raise refuse_module(source.name, reason)
     return counts
@@ -319,18 +326,22 @@ def _filled_sizes(
 ) -> list[int]:
     """Return the rows of each piece of a new module, also of those that no source has."""
     found = {piece: (rows.size, source) for piece, source, rows in parts}
-    given, source = next(iter(found.values()))
-    reference = names.rows(next(iter(found)))
+    first = next(iter(found))
+    given, source = found[first]
+    reference = names.rows(first)
     counts = []
     for piece in pieces:
         if piece in found:
             counts.append(found[piece][0])
             continue
         known = names.rows(piece)
-        if known is None or reference is None or known * given % reference:
+        if names.is_square(piece):
+            counts.append(source.shapes[source.down][1])
+        elif known is not None and reference is not None and not known * given % reference:
+            counts.append(known * given // reference)
+        else:
             reason = f"is a part of {path}, and the size of the other parts is not known"
             raise refuse_module(source.name, reason)
-        counts.append(known * given // reference)
     return counts
 
 

@@ -83,6 +83,11 @@ class FamilyNames:
         shape = self.family.namings.get(self.hub, {}).get(piece.module)
         return None if shape is None else shape[0] // piece.parts
 
+    def is_square(self, piece: Piece) -> bool:
+        """Return whether a piece is a whole module with as many rows as columns."""
+        shape = self.family.namings.get(self.hub, {}).get(piece.module, ())
+        return piece.parts == 1 and len(shape) == 2 and shape[0] == shape[1]
+
     def shape(self, path: str) -> tuple[int, ...] | None:
         """Return the shape of a module's weight in the family's table, or None."""
         known = self.family.namings

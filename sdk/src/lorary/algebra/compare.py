@@ -1,0 +1,186 @@
+"""Measures one adapter, or compares two, block by block.
+
+The energy of a module is ‖ΔW‖², the squared Frobenius norm of its update. The cosine of two
+adapters is ⟨ΔW_A, ΔW_B⟩ / (‖ΔW_A‖ · ‖ΔW_B‖) over all modules; a module that one of them lacks
+counts as zero there. Both are independent of rank, alpha and number format.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lorary.algebra.aligning import align
+from lorary.algebra.errors import AlgebraError, naming
+from lorary.algebra.gram import energy, inner
+from lorary.algebra.modules import Adapter, FactorModule, open_adapter
+from lorary.anatomy.display_names import natural
+
+
+class BlockEnergy(NamedTuple):
+    """The energy of a block of the base model, and its share of the whole."""
+
+    block: str
+    energy: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Energies:
+    """The energy of an adapter, in all and by block."""
+
+    total: float
+    blocks: tuple[BlockEnergy, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {"total": self.total, "blocks": [block._asdict() for block in self.blocks]}
+
+
+def measure(path: Path) -> Energies:
+    """Return the energy of an adapter by block, in natural order.
+
+    Raises:
+        AlgebraError: The file has no exact form, or its numbers are not finite.
+        HeaderError: The header breaks a rule.
+        OSError: The file can't be read.
+    """
+    with open_adapter(path) as adapter:
+        sums: dict[str, float] = {}
+        for name, module in adapter.modules.items():
+            with naming(name):
+                found = energy(adapter.factors(module))
+            sums[module.block] = sums.get(module.block, 0.0) + found
+    total = sum(sums.values())
+    return Energies(
+        total,
+        tuple(
+            BlockEnergy(block, sums[block], sums[block] / total if total > 0 else 0.0)
+            for block in sorted(sums, key=natural)
+        ),
+    )
+
+
+class BlockPair(NamedTuple):
+    """A block of two adapters.
+
+    Attributes:
+        cosine: None if one of them doesn't change the block.
+        energy: Energy of the first and of the second adapter.
+        moved: ‖ΔW_A − ΔW_B‖² of the block as a share of that of all blocks.
+    """
+
+    block: str
+    cosine: float | None
+    energy: tuple[float, float]
+    moved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two adapters side by side.
+
+    Attributes:
+        energy: Energy of the first and of the second adapter.
+        metadata: Key to the values of both, None where it is absent; only keys that differ.
+    """
+
+    cosine: float
+    energy: tuple[float, float]
+    blocks: tuple[BlockPair, ...]
+    metadata: Mapping[str, tuple[str | None, str | None]]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {
+            "cosine": self.cosine,
+            "blocks": [{**block._asdict(), "energy": list(block.energy)} for block in self.blocks],
+            "energy": list(self.energy),
+            "metadata": {key: list(values) for key, values in self.metadata.items()},
+        }
+
+
+class _Products(NamedTuple):
+    """⟨A, A⟩, ⟨B, B⟩ and ⟨A, B⟩."""
+
+    first: float = 0.0
+    second: float = 0.0
+    both: float = 0.0
+
+    def plus(self, other: _Products) -> _Products:
+        return _Products(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    @property
+    def cosine(self) -> float | None:
+        norm = math.sqrt(self.first) * math.sqrt(self.second)
+        return max(-1.0, min(1.0, self.both / norm)) if norm > 0 else None
+
+    @property
+    def distance(self) -> float:
+        return max(self.first + self.second - 2 * self.both, 0.0)
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two adapters.
+
+    Raises:
+        AlgebraError: A file has no exact form, the files don't fit together, or both change
+            nothing.
+        HeaderError: A header breaks a rule.
+        OSError: A file can't be read.
+    """
+    with open_adapter(first) as one, open_adapter(second) as other:
+        names = [path.name for path in (first, second)]
+        sums: dict[str, _Products] = {}
+        for occurrences in align([one.modules, other.modules], names).values():
+            module = occurrences[0][1]
+            with naming(module.name):
+                found = _products((one, other), occurrences)
+            sums[module.block] = sums.get(module.block, _Products()).plus(found)
+        metadata = _differences(one.file.metadata, other.file.metadata)
+    total = _sum(sums.values())
+    if total.first == 0 == total.second:
+        message = "Both files change nothing, so they can't be compared."
+        raise AlgebraError(message, code="energy_zero")
+    distance = sum(found.distance for found in sums.values())
+    blocks = tuple(
+        BlockPair(
+            block,
+            sums[block].cosine,
+            (sums[block].first, sums[block].second),
+            sums[block].distance / distance if distance > 0 else 0.0,
+        )
+        for block in sorted(sums, key=natural)
+    )
+    return Comparison(total.cosine or 0.0, (total.first, total.second), blocks, metadata)
+
+
+def _products(
+    adapters: tuple[Adapter, Adapter], occurrences: Iterable[tuple[int, FactorModule]]
+) -> _Products:
+    factors = {number: adapters[number].factors(module) for number, module in occurrences}
+    return _Products(
+        energy(factors[0]) if 0 in factors else 0.0,
+        energy(factors[1]) if 1 in factors else 0.0,
+        inner(factors[0], factors[1]) if len(factors) == 2 else 0.0,
+    )
+
+
+def _sum(products: Iterable[_Products]) -> _Products:
+    total = _Products()
+    for found in products:
+        total = total.plus(found)
+    return total
+
+
+def _differences(
+    first: Mapping[str, str], second: Mapping[str, str]
+) -> dict[str, tuple[str | None, str | None]]:
+    return {
+        key: (first.get(key), second.get(key))
+        for key in sorted({*first, *second})
+        if first.get(key) != second.get(key)
+    }

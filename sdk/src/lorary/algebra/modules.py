@@ -1,0 +1,281 @@
+"""Groups the tensors of an adapter into modules of two factors.
+
+Names, roles and alphas are read by `lorary.anatomy`. A module is exact if its update is
+scale · up · down: LoRA and LoCon of any convention, also with a Tucker core. All other algorithms
+are refused here, by name and with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lorary.algebra.errors import AlgebraError
+from lorary.algebra.files import WeightFile
+from lorary.algebra.gram import Factors, Matrix
+from lorary.anatomy.claims.config import (
+    AdapterConfig,
+    ConfigError,
+    config_beside,
+    embedded_configs,
+    require_file,
+)
+from lorary.anatomy.claims.metadata import clean
+from lorary.anatomy.keys.algorithms import algorithm_title
+from lorary.anatomy.modules.adapted import group_names, scan
+from lorary.anatomy.modules.alphas import alpha_of
+from lorary.safetensors.tensors import FLOAT_DTYPES
+
+if TYPE_CHECKING:
+    from lorary.anatomy.modules.adapted import Module
+
+_DOWNS = ("down", "part_down", "embedding_down")
+_UPS = ("up", "part_up", "embedding_up")
+_FACTOR_ROLES = frozenset({*_DOWNS, *_UPS, "mid", "alpha"})
+# Differences of single vectors beside the factors.
+_VECTOR_ROLES = frozenset({"up_bias", "diff_b", "diff_m", "w_norm", "b_norm"})
+_EXACT = frozenset({"lora", "locon", "bias", "norm", "modulation"})
+
+_ON_BASE = "its update depends on the weights of the base model"
+_REASONS: Mapping[str, str] = {
+    "adalora": "its singular values are a third factor; save it as LoRA first",
+    "bfl-control": "it also replaces weights of the base model",
+    "boft": _ON_BASE,
+    "dora": _ON_BASE,
+    "full": "it has whole weights instead of factors",
+    "glora": _ON_BASE,
+    "hra": _ON_BASE,
+    "ia3": _ON_BASE,
+    "loha": "it is a product of two updates, whose exact factors have the square of its rank",
+    "lokr": "it is a Kronecker product, whose exact factors are as large as the weight",
+    "oft": _ON_BASE,
+}
+_OTHER_REASON = "its update is not the product of two factors"
+
+
+@dataclass(frozen=True, slots=True)
+class FactorModule:
+    """A module whose update is scale · up · down.
+
+    Attributes:
+        name: Name in the file, with its prefix.
+        part: `denoiser` or a text encoder.
+        block: Block of the base model.
+        convention: Id of the file convention.
+        tensors: Role (`down`, `up`, `mid`, `alpha`) to the name of its tensor.
+        shape: Shape of the update, `(out, in, *kernel)`.
+        rank: Inner size of the factors.
+        scale: alpha / rank, or alpha / √rank of rank-stabilised files; 1 without an alpha.
+        dtype: Number format of `up`.
+    """
+
+    name: str
+    part: str
+    block: str
+    convention: str
+    tensors: Mapping[str, str]
+    shape: tuple[int, ...]
+    rank: int
+    scale: float
+    dtype: str
+
+    @property
+    def out(self) -> int:
+        """Rows of the update."""
+        return self.shape[0]
+
+    @property
+    def fan_in(self) -> int:
+        """Columns of the flattened update."""
+        return math.prod(self.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The modules of an open file.
+
+    Attributes:
+        modules: Name to module, in the file's order.
+        others: Tensors outside the factors: differences of biases and norms, and unknown names.
+    """
+
+    file: WeightFile
+    modules: Mapping[str, FactorModule]
+    others: tuple[str, ...]
+
+    def factors(self, module: FactorModule) -> Factors:
+        """Return the factors of a module in double precision.
+
+        A Tucker core is multiplied into `down`, which is exact: the rank stays.
+
+        Raises:
+            AlgebraError: `not_finite`.
+        """
+        up = _matrix(self.file, module, "up")
+        down = _matrix(self.file, module, "down")
+        if "mid" in module.tensors:
+            core = self.file.array(module.tensors["mid"]).astype(np.float64)
+            down = np.einsum("pq...,qi->pi...", core, down)
+            down = down.reshape(module.rank, module.fan_in)
+        return Factors(up, down, module.scale)
+
+
+def _matrix(file: WeightFile, module: FactorModule, role: str) -> Matrix:
+    array = file.array(module.tensors[role])
+    matrix: Matrix = array.reshape(array.shape[0], -1).astype(np.float64)
+    return matrix
+
+
+@contextmanager
+def open_adapter(path: Path) -> Iterator[Adapter]:
+    """Open a file with its `adapter_config.json`, if it has one beside it.
+
+    Raises:
+        AlgebraError: It isn't a LoRA adapter, or has modules without an exact form.
+        HeaderError: The header breaks a rule.
+        OSError: The file can't be read.
+    """
+    require_file(path)
+    raw = config_beside(path)
+    try:
+        config = None if raw is None else AdapterConfig.parse(raw)
+    except ConfigError as error:
+        message = f"The adapter_config.json beside the file can't be read: {error}."
+        raise AlgebraError(message, code="alpha_invalid") from error
+    with WeightFile(path) as file:
+        yield read_adapter(file, config)
+
+
+def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapter:
+    """Return the modules of an open file.
+
+    Args:
+        config: The `adapter_config.json` beside it.
+
+    Raises:
+        AlgebraError: It isn't a LoRA adapter, or has modules without an exact form.
+    """
+    configs = embedded_configs(file.metadata) or (() if config is None else (config,))
+    names = file.tensors.names
+    grouped = group_names(names)
+    modules: dict[str, FactorModule] = {}
+    others = [*grouped.others, *grouped.shared]
+    for named, module in zip(grouped.modules, scan(file.header).modules, strict=True):
+        roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
+        _require_exact(module, roles)
+        if "up" in roles or "down" in roles:
+            modules[module.name] = _factor_module(file, module, roles, configs)
+            others += [name for role, name in roles.items() if role in _VECTOR_ROLES]
+        elif set(roles) != {"alpha"}:  # loaders skip an alpha without factors
+            others += roles.values()
+    if not modules:
+        message = "The file has no module with LoRA factors."
+        raise AlgebraError(message, code="not_an_adapter")
+    return Adapter(file, modules, tuple(others))
+
+
+def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
+    """Return role to tensor name, with the same names for the factors of all dialects."""
+    renamed = [
+        ("down" if role in _DOWNS else "up" if role in _UPS else role, name)
+        for role, name in indexed
+    ]
+    counts = Counter(role for role, _ in renamed)
+    role = max(counts, key=counts.__getitem__)
+    if counts[role] > 1:
+        twice = " and ".join(f"“{clean(name)}”" for own, name in renamed if own == role)
+        message = f"{twice} are the same tensor of the module “{clean(module.name)}”."
+        raise AlgebraError(message, code="names_alias", module=module.name, role=role)
+    return dict(renamed)
+
+
+def _require_exact(module: Module, roles: Mapping[str, str]) -> None:
+    unfit = [name for name in module.algorithms if name not in _EXACT]
+    unknown = [role for role in roles if role not in _FACTOR_ROLES | _VECTOR_ROLES]
+    if unfit:
+        # Where DoRA decomposes another algorithm, that one is usually the better known name.
+        reason = _REASONS.get(unfit[0], _OTHER_REASON)
+        title = algorithm_title(unfit[0])
+    elif unknown:
+        title, reason = "LoRA", f"it has an unknown tensor “{unknown[0]}”"
+    else:
+        return
+    message = f"The module “{clean(module.name)}” is {title}: {reason}."
+    raise AlgebraError(
+        message, code="no_factors", module=module.name, algorithm=unfit[0] if unfit else None
+    )
+
+
+def _factor_module(
+    file: WeightFile,
+    module: Module,
+    roles: Mapping[str, str],
+    configs: tuple[AdapterConfig, ...],
+) -> FactorModule:
+    shape, rank = _sizes(file, module, roles)
+    tensors = {role: name for role, name in roles.items() if role in {"down", "up", "mid", "alpha"}}
+    dtypes = {file.tensors[name].dtype for role, name in tensors.items() if role != "alpha"}
+    if not dtypes <= FLOAT_DTYPES:
+        message = f"The module “{clean(module.name)}” has factors of whole numbers."
+        raise AlgebraError(message, code="dtype_unsupported", module=module.name)
+    return FactorModule(
+        module.name,
+        module.part,
+        module.block,
+        module.convention,
+        tensors,
+        shape,
+        rank,
+        _scale(file, module, roles.get("alpha"), rank, configs),
+        file.tensors[roles["up"]].dtype,
+    )
+
+
+def _sizes(
+    file: WeightFile, module: Module, roles: Mapping[str, str]
+) -> tuple[tuple[int, ...], int]:
+    """Return the shape of the update, and its rank."""
+    shapes = {role: file.tensors[name].shape for role, name in roles.items()}
+    up, down, mid = (shapes.get(role, ()) for role in ("up", "down", "mid"))
+    is_fit = len(up) >= 2 <= len(down) and math.prod(up[2:]) == 1
+    inner, kernel = down[:1], down[2:]
+    if is_fit and "mid" in roles:
+        is_fit = len(mid) > 2 and math.prod(kernel) == 1 and mid[1] == down[0]
+        inner, kernel = mid[:1], mid[2:]
+    if not is_fit or up[1:2] != inner or 0 in (*up, *down, *mid):
+        message = f"The factors of the module “{clean(module.name)}” don't fit together."
+        found = {role: list(shape) for role, shape in shapes.items()}
+        raise AlgebraError(message, code="shape_invalid", module=module.name, shapes=found)
+    return (up[0], down[1], *kernel), inner[0]
+
+
+def _scale(
+    file: WeightFile,
+    module: Module,
+    tensor: str | None,
+    rank: int,
+    configs: tuple[AdapterConfig, ...],
+) -> float:
+    """Return the scale of a module.
+
+    A stored alpha is always divided by the rank: LyCORIS stores alpha · √rank for rank-stabilised
+    files. PEFT keeps alpha in its configuration, where it may be divided by √rank.
+    """
+    is_stabilised = False
+    if tensor is not None:
+        stored = file.array(tensor).astype(np.float64).reshape(-1)
+        alpha = float(stored[0]) if len(stored) == 1 else math.nan
+    else:
+        declared, is_stabilised = alpha_of(module.name, configs)
+        alpha = float(rank) if declared is None else declared
+    if not math.isfinite(alpha):
+        message = f"The alpha of the module “{clean(module.name)}” is not one finite number."
+        raise AlgebraError(message, code="alpha_invalid", module=module.name)
+    return alpha / (math.sqrt(rank) if is_stabilised else rank)

@@ -1,0 +1,129 @@
+"""Plans the tensors of modules whose factors are computed when they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from lorary.algebra.errors import AlgebraError
+from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
+from lorary.algebra.gram import Factors, Matrix
+from lorary.algebra.modules import FactorModule
+from lorary.anatomy.claims.metadata import clean
+from lorary.safetensors.tensors import DTYPE_BITS
+
+Plan = dict[str, PlannedTensor]
+"""Name to tensor of a file that will be written."""
+
+
+class NewFactors(NamedTuple):
+    """The factors that replace those of a module.
+
+    Attributes:
+        module: The module in the file that gives names, shapes and formats.
+        rank: Rank of the new factors.
+        scale: Scale of the new factors, so that their update is scale · up · down.
+        compute: Returns them; called once, when the file is written.
+        dtype: Number format; None for the formats in the file.
+    """
+
+    module: FactorModule
+    rank: int
+    scale: float
+    compute: Callable[[], Factors]
+    dtype: str | None = None
+
+
+def copied(file: WeightFile, names: list[str]) -> Plan:
+    """Plan tensors that are copied byte for byte."""
+    return {
+        name: PlannedTensor(tensor.dtype, tensor.shape, partial(file.raw, name))
+        for name, tensor in zip(names, (file.tensors[name] for name in names), strict=True)
+    }
+
+
+def planned(file: WeightFile, new: NewFactors) -> Plan:
+    """Plan the tensors of new factors, under the names that the module has in its file.
+
+    If the module has an alpha, it becomes scale · rank. Otherwise the scale is multiplied into
+    `up`: without an alpha and a configuration, all loaders use the scale 1.
+    """
+    module, names = new.module, new.module.tensors
+    pair = _Pair(new)
+    up, down = file.tensors[names["up"]], file.tensors[names["down"]]
+    kernel = module.shape[2:] if len(module.shape) > 2 else ()
+    plan = {
+        names["down"]: PlannedTensor(
+            new.dtype or down.dtype, (new.rank, module.shape[1], *kernel), pair.down
+        ),
+        names["up"]: PlannedTensor(
+            new.dtype or up.dtype, (up.shape[0], new.rank, *up.shape[2:]), pair.up
+        ),
+    }
+    pair.plan_down, pair.plan_up = plan[names["down"]], plan[names["up"]]
+    if "alpha" in names:
+        alpha = file.tensors[names["alpha"]]
+        plan[names["alpha"]] = _alpha(new.scale * new.rank, alpha.dtype, alpha.shape)
+    return plan
+
+
+def bytes_per_rank(file: WeightFile, module: FactorModule, dtype: str | None) -> int:
+    """Return the size of one column of `up` and one row of `down`."""
+    bits = 0
+    for role, count in (("up", module.out), ("down", module.fan_in)):
+        bits += count * DTYPE_BITS[dtype or file.tensors[module.tensors[role]].dtype]
+    return bits // 8
+
+
+class _Pair:
+    """Both factors of a module, computed at the first use and forgotten after the second."""
+
+    plan_up: PlannedTensor
+    plan_down: PlannedTensor
+
+    def __init__(self, new: NewFactors) -> None:
+        self._new = new
+        self._kept: dict[str, Matrix] = {}
+
+    def up(self) -> Array:
+        return self._take("up", self.plan_up)
+
+    def down(self) -> Array:
+        return self._take("down", self.plan_down)
+
+    def _take(self, role: str, plan: PlannedTensor) -> Array:
+        if not self._kept:
+            up, down, scale = self._new.compute()
+            if "alpha" not in self._new.module.tensors and scale != 1:
+                up = up * scale
+            self._kept = {"up": up, "down": down}
+        return cast(self._kept.pop(role), plan, self._new.module.name)
+
+
+def cast(matrix: Matrix, plan: PlannedTensor, module: str) -> Array:
+    """Return numbers in the format and shape of a planned tensor.
+
+    Raises:
+        AlgebraError: `overflow` or `not_finite`.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: Array = matrix.astype(NUMPY_DTYPES[plan.dtype]).reshape(plan.shape)
+    if not np.isfinite(found).all():
+        is_input = not np.isfinite(matrix).all()
+        what = "numbers that are not finite" if is_input else f"numbers too large for {plan.dtype}"
+        message = f"The module “{clean(module)}” has {what}."
+        raise AlgebraError(
+            message, code="not_finite" if is_input else "overflow", module=module, dtype=plan.dtype
+        )
+    return found
+
+
+def _alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
+    """Plan an alpha in its format; in F32 if that one can't express it exactly."""
+    stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
+    if float(stored) != value:
+        dtype, stored = "F32", np.asarray(value, NUMPY_DTYPES["F32"])
+    return PlannedTensor(dtype, shape, lambda: stored.reshape(shape))

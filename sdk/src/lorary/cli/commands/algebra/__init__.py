@@ -1,0 +1,1 @@
+"""Commands that compute with the weights of adapters."""
