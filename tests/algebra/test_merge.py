@@ -11,8 +11,8 @@ import pytest
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
-from lorary.algebra.merge import MergeSettings, merge
-from lorary.algebra.merge_modes import dare, dare_mask, ties
+from lorary.algebra.merging.merge import MergeSettings, merge
+from lorary.algebra.merging.modes import dare, dare_mask, ties
 from tests.builders.factors import (
     MODULES,
     SHAPES,
@@ -237,5 +237,5 @@ def test_what_cannot_be_merged_is_refused(stack: list[Path], tmp_path: Path) -> 
             merge(stack[:2], out, strengths=strengths)
     for settings in ({"mode": "sum"}, {"max_rank": 0}, {"density": 0.0}):
         with pytest.raises(ValueError, match=r"mode|rank|density"):
-            MergeSettings(**settings)  # type: ignore[arg-type]
+            MergeSettings(**settings)
     assert not out.exists()

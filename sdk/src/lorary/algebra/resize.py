@@ -28,7 +28,7 @@ from lorary.algebra.gram import (
     singular_values,
     truncated,
 )
-from lorary.algebra.metadata import resized_metadata
+from lorary.algebra.metadata.rules import resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
 from lorary.algebra.storing import NewFactors, Plan, bytes_per_rank, copied, planned
 

@@ -52,22 +52,23 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
     `up`: without an alpha and a configuration, all loaders use the scale 1.
     """
     module, names = new.module, new.module.tensors
-    pair = _Pair(new)
     up, down = file.tensors[names["up"]], file.tensors[names["down"]]
-    kernel = module.shape[2:] if len(module.shape) > 2 else ()
+    pair = FactorPair(module.name, new.compute if "alpha" in names else partial(_unscaled, new))
+    down_shape = (new.rank, *module.shape[1:])
+    up_shape = (up.shape[0], new.rank, *up.shape[2:])
     plan = {
-        names["down"]: PlannedTensor(
-            new.dtype or down.dtype, (new.rank, module.shape[1], *kernel), pair.down
-        ),
-        names["up"]: PlannedTensor(
-            new.dtype or up.dtype, (up.shape[0], new.rank, *up.shape[2:]), pair.up
-        ),
+        names["down"]: pair.planned("down", new.dtype or down.dtype, down_shape),
+        names["up"]: pair.planned("up", new.dtype or up.dtype, up_shape),
     }
-    pair.plan_down, pair.plan_up = plan[names["down"]], plan[names["up"]]
     if "alpha" in names:
         alpha = file.tensors[names["alpha"]]
-        plan[names["alpha"]] = _alpha(new.scale * new.rank, alpha.dtype, alpha.shape)
+        plan[names["alpha"]] = planned_alpha(new.scale * new.rank, alpha.dtype, alpha.shape)
     return plan
+
+
+def _unscaled(new: NewFactors) -> Factors:
+    up, down, scale = new.compute()
+    return Factors(up if scale == 1 else up * scale, down, 1.0)
 
 
 def bytes_per_rank(file: WeightFile, module: FactorModule, dtype: str | None) -> int:
@@ -78,50 +79,44 @@ def bytes_per_rank(file: WeightFile, module: FactorModule, dtype: str | None) ->
     return bits // 8
 
 
-class _Pair:
+class FactorPair:
     """Both factors of a module, computed at the first use and forgotten after the second."""
 
-    plan_up: PlannedTensor
-    plan_down: PlannedTensor
-
-    def __init__(self, new: NewFactors) -> None:
-        self._new = new
+    def __init__(self, module: str, compute: Callable[[], Factors]) -> None:
+        self._module = module
+        self._compute = compute
         self._kept: dict[str, Matrix] = {}
 
-    def up(self) -> Array:
-        return self._take("up", self.plan_up)
+    def planned(self, role: str, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
+        """Plan the factor `up` or `down`."""
+        return PlannedTensor(dtype, shape, partial(self._take, role, dtype, shape))
 
-    def down(self) -> Array:
-        return self._take("down", self.plan_down)
-
-    def _take(self, role: str, plan: PlannedTensor) -> Array:
+    def _take(self, role: str, dtype: str, shape: tuple[int, ...]) -> Array:
         if not self._kept:
-            up, down, scale = self._new.compute()
-            if "alpha" not in self._new.module.tensors and scale != 1:
-                up = up * scale
+            up, down, _ = self._compute()
             self._kept = {"up": up, "down": down}
-        return cast(self._kept.pop(role), plan, self._new.module.name)
+        return _cast(self._kept.pop(role), dtype, self._module).reshape(shape)
 
 
-def cast(matrix: Matrix, plan: PlannedTensor, module: str) -> Array:
-    """Return numbers in the format and shape of a planned tensor.
+def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
+    """Return numbers in a format.
 
     Raises:
         AlgebraError: `overflow` or `not_finite`.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        found: Array = matrix.astype(NUMPY_DTYPES[plan.dtype]).reshape(plan.shape)
+        found: Array = matrix.astype(NUMPY_DTYPES[dtype])
     if not np.isfinite(found).all():
         is_input = not np.isfinite(matrix).all()
-        what = "numbers that are not finite" if is_input else f"numbers too large for {plan.dtype}"
+        what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
         message = f"The module “{clean(module)}” has {what}."
         raise AlgebraError(
-            message, code="not_finite" if is_input else "overflow", module=module, dtype=plan.dtype
+            message, code="not_finite" if is_input else "overflow", module=module, dtype=dtype
         )
     return found
 
 
-def _alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
+def planned_alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
     """Plan an alpha in its format; in F32 if that one can't express it exactly."""
     stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
     if float(stored) != value:

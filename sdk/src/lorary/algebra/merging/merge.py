@@ -31,8 +31,8 @@ from lorary.algebra.gram import (
     singular_values,
     truncated,
 )
-from lorary.algebra.merge_modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
-from lorary.algebra.metadata import merged_metadata
+from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
+from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
 from lorary.algebra.storing import NewFactors, Plan, copied, planned
 from lorary.anatomy.claims.config import METADATA_KEY
@@ -45,7 +45,7 @@ class MergeSettings:
     """How adapters are merged.
 
     Attributes:
-        mode: One of `MODES`; `lorary.algebra.merge_modes` explains them.
+        mode: One of `MODES`; `lorary.algebra.merging.modes` explains them.
         max_rank: Largest rank of a module; None for no limit (`svd`: that of the parts).
         density: Share of the elements that TIES and DARE keep; None for the default.
         seed: Seed of DARE.

@@ -1,0 +1,1 @@
+"""Merging: exact sums of adapters, and the ways that work on elements."""

@@ -1,0 +1,1 @@
+"""Metadata: rules for files that are made of others, ModelSpec, and rewriting of headers."""

@@ -1,0 +1,114 @@
+"""Rewrites the metadata of a safetensors file; the data section is copied byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, checked_head, replacing
+from lorary.algebra.metadata.modelspec import PREFIX, VERSION, missing_keys, require_valid
+from lorary.algebra.metadata.rules import is_training_key
+from lorary.anatomy.claims.config import require_file
+
+_PIECE_BYTES = 1024 * 1024
+_VERSION_KEY = f"{PREFIX}sai_model_spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A file with new metadata.
+
+    Attributes:
+        removed: Keys that were removed, sorted.
+        changed: Keys that were added or changed, sorted.
+        missing: Keys that ModelSpec requires and the file lacks.
+    """
+
+    out: WrittenFile
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def rewrite(
+    path: Path,
+    out: Path,
+    *,
+    strips_training: bool = False,
+    values: Mapping[str, str] | None = None,
+    removes: Collection[str] = (),
+) -> Rewritten:
+    """Write a copy of a file with other metadata.
+
+    Tensors keep their order, offsets and bytes, so hashes of the weights stay right. An existing
+    `modelspec.hash_sha256` is computed again.
+
+    Args:
+        out: Path of the new file, which is replaced if it exists.
+        strips_training: Whether to remove what describes the training, such as `ss_*`. ModelSpec,
+            and what loaders need, stays.
+        values: New values by key.
+        removes: Keys to remove.
+
+    Raises:
+        AlgebraError: `metadata_invalid`; a value breaks ModelSpec.
+        HeaderError: The file or the new metadata breaks a rule of the reader.
+        OSError: A file can't be read or written.
+    """
+    require_file(path)
+    values = dict(values or {})
+    for key, value in values.items():
+        require_valid(key, value)
+    with WeightFile(path) as file:
+        old = file.metadata
+        new = {
+            key: value
+            for key, value in old.items()
+            if key not in removes and not (strips_training and is_training_key(key))
+        }
+        if any(key.startswith(PREFIX) for key in values):
+            new.setdefault(_VERSION_KEY, VERSION)
+        new |= values
+        if DATA_HASH in new:
+            new[DATA_HASH] = f"0x{_data_sha256(file)}"
+        written = _write(file, out, new)
+    return Rewritten(
+        written,
+        tuple(sorted(old.keys() - new.keys())),
+        tuple(sorted(key for key in new if new[key] != old.get(key))),
+        tuple(missing_keys(new)),
+    )
+
+
+def _write(file: WeightFile, out: Path, metadata: Mapping[str, str]) -> WrittenFile:
+    document: dict[str, object] = {}
+    if metadata:
+        document["__metadata__"] = dict(sorted(metadata.items()))
+    for name, tensor in file.tensors.items():
+        document[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [tensor.begin, tensor.end],
+        }
+    with replacing(out) as target:
+        target.begin(checked_head(document, file.size_bytes - file.data_start))
+        for piece in _pieces(file):
+            target.write(piece)
+    return target.result(out)
+
+
+def _pieces(file: WeightFile) -> Iterator[bytes]:
+    """Yield the data section."""
+    with file.path.open("rb") as source:
+        source.seek(file.data_start)
+        while piece := source.read(_PIECE_BYTES):
+            yield piece
+
+
+def _data_sha256(file: WeightFile) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces(file):
+        digest.update(piece)
+    return digest.hexdigest()

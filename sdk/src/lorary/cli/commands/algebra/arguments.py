@@ -1,0 +1,165 @@
+"""What the commands of the algebra share: options, checks of paths, and refusals."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Parser, UsageError
+from lorary.client import errors
+
+if TYPE_CHECKING:
+    from lorary.algebra.files import WrittenFile
+
+DTYPES = {
+    "fp32": "F32", "fp16": "F16", "bf16": "BF16", "fp8_e4m3": "F8_E4M3", "fp8_e5m2": "F8_E5M2",
+}  # fmt: skip
+"""Word for a number format to its name in safetensors."""
+
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kMG]?)B?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add_out(parser: Parser, *, has_dtype: bool = True) -> None:
+    """Add ``--out``, ``--force`` and ``--dtype``."""
+    parser.add_argument("--out", required=True, metavar="OUT", help="the file to write")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    if has_dtype:
+        parser.add_argument(
+            "--dtype",
+            choices=[*DTYPES],
+            help="number format of the weights; by default that of the input",
+        )
+
+
+def dtype_of(args: argparse.Namespace) -> str | None:
+    """Return the name of the wanted number format in safetensors, or None."""
+    return DTYPES[args.dtype] if args.dtype else None
+
+
+def out_path(args: argparse.Namespace, inputs: Sequence[Path]) -> Path:
+    """Return the path to write to.
+
+    Raises:
+        FileMissing: an input is missing.
+        TargetTaken: the path exists.
+        TargetUnusable: the path is an input, or its folder does not exist.
+    """
+    for path in inputs:
+        require_file(path)
+    out = Path(args.out)
+    facts = {"path": str(out)}
+    if out.exists():
+        if any(out.samefile(path) for path in inputs):
+            message = f"{out} is an input. Choose another file."
+            raise errors.TargetUnusable(message, facts=facts)
+        if not args.force:
+            message = f"{out} exists. Choose another file, or replace it with --force."
+            raise errors.TargetTaken(message, facts=facts)
+    if out.is_dir() or not out.parent.is_dir():
+        message = f"{out} cannot be written: it is a folder, or its folder does not exist."
+        raise errors.TargetUnusable(message, facts=facts)
+    return out
+
+
+def require_file(path: Path) -> None:
+    """Refuse a missing input.
+
+    Raises:
+        FileMissing: it does not exist.
+    """
+    if not path.exists():
+        message = f"{path} does not exist."
+        raise errors.FileMissing(message, facts={"path": str(path)})
+
+
+@contextlib.contextmanager
+def algebra() -> Iterator[None]:
+    """Import what computes, with one thread, and report what it refuses.
+
+    Raises:
+        LoraryError: numpy or ml_dtypes is missing, or the algebra refuses a file.
+    """
+    for name in _THREADS:  # read when numpy is imported
+        os.environ.setdefault(name, "1")
+    try:
+        refused: tuple[type[Exception], ...] = (
+            importlib.import_module("lorary.algebra.errors").AlgebraError,
+            importlib.import_module("lorary.safetensors").HeaderError,
+        )
+        importlib.import_module("lorary.algebra.files")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("lorary"):
+            raise
+        message = "this needs numpy and ml_dtypes: pip install 'lorary[algebra]'"
+        raise errors.LoraryError(message, code="extra_missing") from error
+    try:
+        yield
+    except refused as error:
+        facts = getattr(error, "facts", {})
+        raise errors.Invalid(str(error), code=getattr(error, "code", ""), facts=facts) from error
+
+
+def written(out: WrittenFile) -> dict[str, object]:
+    """Return the JSON result for a file that was written."""
+    return {"path": str(out.path), "sha256": out.sha256}
+
+
+def whole(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        message = f"“{text}” is not a whole number of at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Return a number above 0 and at most 1."""
+    return _number(text, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+
+
+def size(text: str) -> int:
+    """Return a number of bytes, such as 5000000 or 5MB."""
+    found = _SIZE.fullmatch(text)
+    size_bytes = int(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
+    if size_bytes < 1:
+        message = f"“{text}” is not a size such as 50000000 or 50MB"
+        raise argparse.ArgumentTypeError(message)
+    return size_bytes
+
+
+def strengths(text: str | None, files: int) -> list[float]:
+    """Return the strength of each file.
+
+    Raises:
+        UsageError: they are not as many numbers as files.
+    """
+    if text is None:
+        return [1.0] * files
+    try:
+        found = [float(word) for word in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != files or not all(map(math.isfinite, found)) or not any(found):
+        message = f"--strengths needs {files} numbers, separated by commas, not all of them 0"
+        raise UsageError(message)
+    return found
+
+
+def _number(text: str, is_valid: Callable[[float], bool], what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not is_valid(value):
+        message = f"“{text}” is not {what}"
+        raise argparse.ArgumentTypeError(message)
+    return value

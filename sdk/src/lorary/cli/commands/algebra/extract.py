@@ -1,0 +1,83 @@
+"""extract."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, Parser
+from lorary.cli.commands.algebra.arguments import (
+    add_out,
+    algebra,
+    dtype_of,
+    out_path,
+    whole,
+    written,
+)
+from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong
+
+if TYPE_CHECKING:
+    from lorary.algebra.extract import Extracted
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("base", metavar="BASE", help="a checkpoint")
+    parser.add_argument("tuned", metavar="TUNED", help="the same checkpoint after training")
+    parser.add_argument(
+        "--rank", type=whole, required=True, metavar="N", help="the largest rank of a module"
+    )
+    add_out(parser)
+
+
+def _extract(args: Namespace) -> int:
+    base, tuned = Path(args.base), Path(args.tuned)
+    out = out_path(args, [base, tuned])
+    with algebra():
+        from lorary.algebra.extract import extract  # noqa: PLC0415 - needs numpy
+
+        found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args))
+    if args.json:
+        emit(_document(found))
+    else:
+        show(_lines(found))
+    if found.left_out:
+        count = len(found.left_out)
+        note(plain(f"lorary: {count:,} changed tensors were left out, as {found.left_out[0]}."))
+    return 0
+
+
+def _document(found: Extracted) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "out": written(found.out),
+        "max_relative_error": found.max_relative_error,
+        "modules": [
+            {"module": one.name, "rank": one.rank, "relative_error": one.relative_error}
+            for one in found.modules
+        ],
+        "left_out": list(found.left_out),
+    }
+
+
+def _lines(found: Extracted) -> list[str]:
+    worst = max(found.modules, key=lambda one: one.relative_error)
+    facts = [
+        ("modules", f"{len(found.modules):,}"),
+        ("error", f"{worst.relative_error:.2%} at most, in {worst.name}"),
+        ("size", count_bytes(found.out.size_bytes)),
+        ("sha256", found.out.sha256),
+    ]
+    return [strong(plain(found.out.path)), *pairs(facts)]
+
+
+COMMANDS = {
+    "extract": Command(
+        "Write an adapter with what changed between two checkpoints, as well as a rank allows.\n"
+        "One weight is read at a time. The error of each module is the norm of what is missing,\n"
+        "divided by that of the change. Needs pip install 'lorary[algebra]'.",
+        "  lorary extract base.safetensors tuned.safetensors --rank 64 --out lora.safetensors",
+        _configure,
+        _extract,
+    ),
+}

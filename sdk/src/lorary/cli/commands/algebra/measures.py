@@ -1,0 +1,114 @@
+"""energy and compare."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorary.cli.command import Command, Parser
+from lorary.cli.commands.algebra.arguments import algebra, require_file
+from lorary.cli.output.text import emit, pairs, plain, show, strong, table
+
+if TYPE_CHECKING:
+    from lorary.algebra.compare import Comparison, Energies
+
+_SHOWN_CHARS = 60
+
+
+def _configure_energy(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="an adapter")
+
+
+def _energy(args: Namespace) -> int:
+    path = Path(args.file)
+    require_file(path)
+    with algebra():
+        from lorary.algebra.compare import measure  # noqa: PLC0415 - needs numpy
+
+        found = measure(path)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        show(_energy_lines(args.file, found))
+    return 0
+
+
+def _energy_lines(name: str, found: Energies) -> list[str]:
+    rows = [["block", "energy", "share"]]
+    rows += [[one.block, f"{one.energy:.4g}", f"{one.share:.1%}"] for one in found.blocks]
+    return [strong(plain(name)), *pairs([("energy", f"{found.total:.6g}")]), "", *table(rows)]
+
+
+def _configure_compare(parser: Parser) -> None:
+    parser.add_argument("first", metavar="A", help="an adapter")
+    parser.add_argument("second", metavar="B", help="another adapter for the same base model")
+
+
+def _compare(args: Namespace) -> int:
+    paths = [Path(args.first), Path(args.second)]
+    for path in paths:
+        require_file(path)
+    with algebra():
+        from lorary.algebra.compare import compare  # noqa: PLC0415 - needs numpy
+
+        found = compare(*paths)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        show(_comparison_lines(found))
+    return 0
+
+
+def _comparison_lines(found: Comparison) -> list[str]:
+    lines = pairs(
+        [
+            ("cosine", f"{found.cosine:.6f}"),
+            ("energy", " and ".join(f"{value:.6g}" for value in found.energy)),
+        ]
+    )
+    rows = [["block", "cosine", "energy A", "energy B", "moved"]]
+    rows += [
+        [
+            one.block,
+            "" if one.cosine is None else f"{one.cosine:.4f}",
+            *(f"{value:.4g}" for value in one.energy),
+            f"{one.moved:.1%}",
+        ]
+        for one in found.blocks
+    ]
+    lines += ["", *table(rows)]
+    if found.metadata:
+        rows = [["metadata", "A", "B"]]
+        rows += [[key, *map(_short, values)] for key, values in found.metadata.items()]
+        lines += ["", *table(rows)]
+    return lines
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(absent)"
+    return value if len(value) <= _SHOWN_CHARS else f"{value[: _SHOWN_CHARS - 1]}…"
+
+
+COMMANDS = {
+    "energy": Command(
+        "Measure how much an adapter changes each block of its base model: the squared norm of\n"
+        "the update, and its share of the whole. The hub is not asked.\n"
+        "Needs pip install 'lorary[algebra]'.",
+        "  lorary energy noir.safetensors\n"
+        "  lorary energy noir.safetensors --json | jq '.blocks[] | select(.share > 0.1)'",
+        _configure_energy,
+        _energy,
+    ),
+    "compare": Command(
+        "Compare two adapters block by block: the cosine of their updates, their energies, where\n"
+        "they differ (the share of the whole difference), and their metadata. Ranks, alphas and\n"
+        "number formats may differ; the names of modules must be spelled alike.\n"
+        "Needs pip install 'lorary[algebra]'.",
+        "  lorary compare noir-v1.safetensors noir-v2.safetensors\n"
+        "  lorary compare a.safetensors b.safetensors --json | jq .cosine",
+        _configure_compare,
+        _compare,
+    ),
+}
