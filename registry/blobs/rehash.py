@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.db.models import QuerySet
 
-from lorary.algebra.sketch import FORM
+from lorary.algebra.recognition.sketch import FORM
 from registry import storage
 from registry.blobs import anatomies, sketches
 from registry.models import Blob, HashKind

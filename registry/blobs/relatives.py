@@ -11,9 +11,9 @@ from typing import NamedTuple
 from django.contrib.auth.models import AnonymousUser
 from django.db.models.functions import Abs
 
-from lorary.algebra.recognise import COPIES, Facts
-from lorary.algebra.recognise import Relation as Found
-from lorary.algebra.sketch import WeightSketches
+from lorary.algebra.recognition.relating import COPIES, Facts
+from lorary.algebra.recognition.relating import Relation as Found
+from lorary.algebra.recognition.sketch import WeightSketches
 from registry.blobs import sketches
 from registry.models import (
     Adapter,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lorary.algebra.sketch import FORM, WIDTH
+from lorary.algebra.recognition.sketch import FORM, WIDTH
 from registry.models import BlobSketch
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db import transaction
 
-from lorary.algebra.recognise import Facts, Relation, relation
-from lorary.algebra.sketch import FORM, WeightSketches
+from lorary.algebra.recognition.relating import Facts, Relation, relation
+from lorary.algebra.recognition.sketch import FORM, WeightSketches
 from registry.blobs.sketch_index import SketchIndex
 from registry.models import Blob, BlobHash, BlobRelation, BlobSketch, HashKind, WeightSketch
 

@@ -183,7 +183,7 @@ class HashKind(models.TextChoices):
 
 
 class Relation(models.TextChoices):
-    """How the weights of two files are related (``lorary.algebra.recognise``)."""
+    """How the weights of two files are related (``lorary.algebra.recognition.relating``)."""
 
     SAME_WEIGHTS = "same_weights", _("Same weights")
     NUMBER_FORMAT = "number_format", _("Other number format")

@@ -9,7 +9,7 @@ from registry.models.choices import Relation, RelationDirection
 
 
 class BlobSketch(models.Model):
-    """The sketch of a blob's weights (``lorary.algebra.sketch``).
+    """The sketch of a blob's weights (``lorary.algebra.recognition.sketch``).
 
     A sketch made again is a new row, so that processes which keep vectors in memory read it.
     ``vector`` has 64 numbers in half precision; it is empty for files that can't be sketched.

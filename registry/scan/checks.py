@@ -20,7 +20,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from lorary.algebra.sketch import WeightSketches
+from lorary.algebra.recognition.sketch import WeightSketches
 from lorary.anatomy import (
     Finding,
     Inspection,

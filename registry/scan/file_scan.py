@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from lorary.algebra.sketch import WeightSketches
+from lorary.algebra.recognition.sketch import WeightSketches
 from lorary.anatomy import Finding
 from lorary.safetensors import Header
 from registry.scan.hashes import DataHashes, WholeHashes

@@ -1,4 +1,4 @@
-"""Sketches weights while their file is read (``lorary.algebra.sketch``).
+"""Sketches weights while their file is read (``lorary.algebra.recognition.sketch``).
 
 One tensor is in memory at a time, and the projections of modules that are not complete.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lorary.algebra.files import NUMPY_DTYPES
-from lorary.algebra.sketch import Sketcher, WeightSketches
+from lorary.algebra.recognition.sketch import Sketcher, WeightSketches
 
 if TYPE_CHECKING:
     from lorary.safetensors import Header, TensorInfo

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from lorary.algebra.recognise import Facts
+from lorary.algebra.recognition.relating import Facts
 from lorary.anatomy import Finding as Result
 from registry import events, storage
 from registry.blobs import anatomies, promote, relatives, sketches

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lorary.algebra.naming.relations import FamilyNames, Pieces, names_of
-from lorary.algebra.signs import key_of
+from lorary.algebra.recognition.signs import key_of
 from lorary.anatomy.base_models.survey import survey
 from lorary.anatomy.families import FAMILIES, Place
 from lorary.anatomy.keys.tensor_names import split_prefix

@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from lorary.algebra import projections
-from lorary.algebra.canonical import CanonicalModule, canonical_modules
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
-from lorary.algebra.projections import DEPTH, Numbers, Projector, projector_of
-from lorary.algebra.signs import signs
+from lorary.algebra.recognition import projections
+from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
+from lorary.algebra.recognition.projections import DEPTH, Numbers, Projector, projector_of
+from lorary.algebra.recognition.signs import signs
 from lorary.anatomy.claims.config import embedded_configs
 from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors import Header, Limits

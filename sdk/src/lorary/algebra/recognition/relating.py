@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lorary.algebra.sketch import DEPTH, WeightSketches
+from lorary.algebra.recognition.sketch import DEPTH, WeightSketches
 
 Kind = Literal[
     "same_weights", "number_format", "renamed", "strength", "resized", "part", "same_run", "related"

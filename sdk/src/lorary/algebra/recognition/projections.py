@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from lorary.algebra.canonical import CanonicalModule, Weight
 from lorary.algebra.files import Array
-from lorary.algebra.signs import Signs, signs
+from lorary.algebra.recognition.canonical import CanonicalModule, Weight
+from lorary.algebra.recognition.signs import Signs, signs
 
 DEPTH = 16
 """Projections of each weight."""
