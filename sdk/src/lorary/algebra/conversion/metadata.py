@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lorary.algebra.conversion.building import Built
 from lorary.algebra.conversion.errors import refuse_module
-from lorary.algebra.metadata import OPERATION
+from lorary.algebra.metadata.rules import OPERATION
 from lorary.anatomy.claims.config import METADATA_KEY
 
 STALE = ("sshs_legacy_hash", "sshs_model_hash")
