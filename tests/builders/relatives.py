@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAMILIES = (
-    "sd1", "sd2", "sdxl", "kolors", "sd3", "sd35_medium", "flux1", "chroma", "flux2_klein_4b",
-    "hunyuan_video", "hunyuan_image_2_1", "qwen_image", "z_image", "lumina2", "wan_1_3b",
-    "wan_14b", "wan_5b", "anima", "cosmos_predict2_2b", "mochi", "ltx_video", "pixart", "auraflow",
-    "cogvideox_2b", "sana",
+    "sd1", "sd2", "sdxl", "sd3", "sd35_medium", "flux1", "chroma", "flux2_klein_4b",
+    "hunyuan_video", "hunyuan_image_2_1", "qwen_image", "z_image", "lumina2", "wan_1_3b", "wan_5b",
+    "anima", "cosmos_predict2_2b", "mochi", "ltx_video", "pixart", "auraflow", "cogvideox_2b",
+    "sana", "cogview4", "hidream_i1",
 )  # fmt: skip
 """Families of the generated files."""
 

@@ -26,8 +26,8 @@ from lorary.algebra.recognition.signs import Signs, signs
 DEPTH = 16
 """Projections of each weight."""
 
-LEFT, RIGHT, FOLD = range(3)
-"""Streams of random signs: rows, columns, and the vector of the file."""
+LEFT, RIGHT = range(2)
+"""Streams of random signs: those of rows and of columns."""
 
 MAX_SIDE = 262_144
 """Longest side of a weight that is projected; vocabularies of language models fit."""

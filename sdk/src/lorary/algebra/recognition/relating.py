@@ -32,13 +32,14 @@ SAME = 1 - 1e-6
 COPY = 0.999
 """Cosine of copies; one in fp8 has 0.9993 and more."""
 
-RELATED = 0.6
+RELATED = 0.5
 """Least cosine that is reported."""
 
 STRENGTH = 0.005
 """Difference of norms of copies from which the strength counts as changed."""
 
 _DEVIATIONS = 6.0  # of the cosine of unrelated files, whose standard deviation is 1 / √numbers
+_ROUNDING = 0.99  # of sketches in half precision
 _SLACK = 0.03  # of the condition of truncated copies
 
 # Number formats from the most exact one; fp16 and bf16 each lose digits that the other keeps.
@@ -115,26 +116,32 @@ class _Overlap(NamedTuple):
     ranks: tuple[int, int]
 
 
-def _overlap(one: WeightSketches, two: WeightSketches) -> _Overlap:
+def _overlap(one: WeightSketches, two: WeightSketches, least: float) -> _Overlap | None:
+    """Return the overlap; None if the cosine is certainly less, or no weight is common."""
     is_whole = np.array_equal(one.keys, two.keys)
     mine = theirs = slice(None)
     if not is_whole:
         _, mine, theirs = np.intersect1d(
             one.keys, two.keys, assume_unique=True, return_indices=True
         )
-    first, second = one.numbers[mine], two.numbers[theirs]
+    first, second = one.numbers[mine].ravel(), two.numbers[theirs].ravel()
+    # Both have about norm √16, so that most pairs are told apart in single precision.
+    if not len(first) or abs(float(np.dot(first, second))) < least * DEPTH * _ROUNDING:
+        return None
+    exact = first.astype(np.float64), second.astype(np.float64)
     totals = (_square(one.numbers), _square(two.numbers))
     return _Overlap(
-        float(np.einsum("ij,ij->", first, second, dtype=np.float64)) / math.sqrt(math.prod(totals)),
-        (_square(first) / totals[0], _square(second) / totals[1]),
-        len(first),
+        float(np.dot(*exact)) / math.sqrt(math.prod(totals)),
+        (_square(exact[0]) / totals[0], _square(exact[1]) / totals[1]),
+        len(first) // DEPTH,
         is_whole,
         (int(one.ranks[mine].sum()), int(two.ranks[theirs].sum())),
     )
 
 
-def _square(numbers: np.ndarray[Any, np.dtype[np.float32]]) -> float:
-    return float(np.einsum("ij,ij->", numbers, numbers, dtype=np.float64))
+def _square(numbers: np.ndarray[Any, np.dtype[Any]]) -> float:
+    exact = numbers.astype(np.float64).ravel()
+    return float(np.dot(exact, exact))
 
 
 def relation(
@@ -146,8 +153,8 @@ def relation(
         first: Facts of the file `one`.
         second: Facts of the file `two`.
     """
-    common = _overlap(one, two)
-    if not common.count:
+    common = _overlap(one, two, RELATED)
+    if common is None:
         return None
     least = max(RELATED, _DEVIATIONS / math.sqrt(DEPTH * common.count))
     cosine = common.dot

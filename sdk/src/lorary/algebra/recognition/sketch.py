@@ -30,10 +30,9 @@ from typing import Any
 import numpy as np
 
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
-from lorary.algebra.recognition import projections
 from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
 from lorary.algebra.recognition.projections import DEPTH, Numbers, Projector, projector_of
-from lorary.algebra.recognition.signs import signs
+from lorary.algebra.recognition.signs import signs_of_keys
 from lorary.anatomy.claims.config import embedded_configs
 from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors import Header, Limits
@@ -52,11 +51,16 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 """Memory for modules of which some tensors have not been read yet."""
 
 _HEAD = struct.Struct("<If")
+_MOST_ROUNDING = 0.01  # of the norm of numbers in half precision
 _ENTRY_BYTES = 8 + 2 + 2 * DEPTH
 MAX_BYTES = _HEAD.size + MAX_WEIGHTS * _ENTRY_BYTES
 """Longest result of `WeightSketches.to_bytes`."""
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _is_one(square: float) -> bool:
+    return abs(square - 1) < _MOST_ROUNDING  # also False for NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +90,39 @@ class WeightSketches:
         """Return the sketches in the result of `to_bytes`.
 
         Raises:
-            ValueError: It isn't one.
+            ValueError: Its length is wrong.
         """
         count, norm = _HEAD.unpack_from(data) if len(data) >= _HEAD.size else (0, 0.0)
         is_whole = len(data) == _HEAD.size + count * _ENTRY_BYTES
         if not 0 < count <= MAX_WEIGHTS or not is_whole:
             message = "the length of the sketch is wrong"
             raise ValueError(message)
-        begin, ends = _HEAD.size, _HEAD.size + 8 * count
-        keys = np.frombuffer(data, "<u8", count, begin)
-        ranks = np.frombuffer(data, "<u2", count, ends)
-        numbers = np.frombuffer(data, "<f2", count * DEPTH, ends + 2 * count).astype(np.float32)
-        is_finite = bool(np.isfinite(numbers).all()) and math.isfinite(norm) and norm > 0
-        if not is_finite or not numbers.any() or not (keys[1:] > keys[:-1]).all():
+        ranks, numbers = _HEAD.size + 8 * count, _HEAD.size + 10 * count
+        return cls(
+            np.frombuffer(data, "<u8", count, _HEAD.size),
+            np.frombuffer(data, "<u2", count, ranks),
+            np.frombuffer(data, "<f2", count * DEPTH, numbers)
+            .astype(np.float32)
+            .reshape(count, DEPTH),
+            norm,
+        )
+
+    def require_valid(self) -> None:
+        """Require what `Sketcher.result` guarantees, of a sketch that somebody sent.
+
+        Raises:
+            ValueError: Keys are not sorted, or numbers are not finite or have another norm.
+        """
+        square = float(np.square(self.numbers, dtype=np.float64).sum()) / DEPTH
+        is_sorted = bool((self.keys[1:] > self.keys[:-1]).all())
+        if not is_sorted or not math.isfinite(self.norm) or self.norm <= 0 or not _is_one(square):
             message = "the numbers of the sketch are invalid"
             raise ValueError(message)
-        return cls(keys, ranks, numbers.reshape(count, DEPTH), norm)
 
     def vector(self) -> Vector:
         """Return the vector of the file, 64 numbers of length 1."""
-        columns = np.arange(WIDTH) % DEPTH
-        total = np.zeros(WIDTH, dtype=np.float64)
-        for key, own in zip(self.keys.tolist(), self.numbers, strict=True):
-            total += signs(key, projections.FOLD, 1, WIDTH)[0] * own[columns]
+        spread = np.tile(self.numbers, WIDTH // DEPTH)
+        total = np.einsum("ij,ij->j", signs_of_keys(self.keys), spread, dtype=np.float64)
         length = float(np.linalg.norm(total))
         return (total / length if length else total).astype(np.float32)
 
