@@ -5,7 +5,7 @@ Other users' private and unlisted adapters are never among the results, and noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
@@ -63,11 +63,20 @@ class Relative(NamedTuple):
         return self.kind == SAME_FILE or self.kind in COPIES
 
 
-def of_version(user: Viewer, version: Version, most: int = MAX_VERSIONS) -> list[Relative]:
-    """Return the relatives of a version's weights, the closest first."""
-    own = {file.blob_id for file in version.files if file.role == FileRole.WEIGHTS}
-    found = {pk: Found("same_weights", "", 1.0, 1.0) for pk in own} if own else {}
-    return _visible(user, stored(own) | found, own, version)[:most]
+def of_version(
+    user: Viewer, version: Version, files: Iterable[File] | None = None
+) -> list[Relative]:
+    """Return the relatives of a version's weights, the closest first.
+
+    Args:
+        files: Its files, if they have been read.
+    """
+    rows = version.files if files is None else files
+    own = {file.blob_id for file in rows if file.role == FileRole.WEIGHTS}
+    if not own:
+        return []
+    same = dict.fromkeys(own, Found("same_weights", "", 1.0, 1.0))
+    return _visible(user, stored(own) | same, own, version)
 
 
 def of_blob(user: Viewer, blob: Blob) -> list[Relative]:

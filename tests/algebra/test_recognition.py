@@ -156,6 +156,24 @@ def test_copies_are_named_and_strangers_are_not(tmp_path: Path, family: str, tar
     assert relation(stranger, original, own, facts) is None
 
 
+def test_fused_and_split_projections_are_the_same_weights(tmp_path: Path) -> None:
+    """Fusing makes blocks, so that each projection keeps its rank."""
+    split, fused = tmp_path / "split.safetensors", tmp_path / "fused.safetensors"
+    parts = {name: (_normal(2, 32), _normal(32, 2)) for name in ("to_q", "to_k", "to_v")}
+    tensors = {}
+    up = np.zeros((96, 6), dtype=np.float32)
+    for place, (name, (down, own)) in enumerate(parts.items()):
+        module = f"transformer.transformer_blocks.0.attn.{name}"
+        tensors |= {f"{module}.lora_A.weight": down, f"{module}.lora_B.weight": own}
+        up[32 * place : 32 * place + 32, 2 * place : 2 * place + 2] = own
+    write_arrays(split, tensors)
+    down = np.concatenate([down for down, _ in parts.values()])
+    write_arrays(fused, {f"{FUSED}.lora_down.weight": down, f"{FUSED}.lora_up.weight": up})
+    (one, first), (two, second) = _read(split), _read(fused)
+    assert one.ranks.tolist() == two.ranks.tolist() == [2, 2, 2]
+    assert relation(one, two, first, second) == ("renamed", "", pytest.approx(1), pytest.approx(1))
+
+
 def test_checkpoints_of_one_run_and_parts_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "one.safetensors"
     write_original(path, "sd1", "kohya", seed=3, modules=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
-from registry.models import Relation, User, Version
+from registry.models import File, Relation, User, Version
 
 #: Number of relatives on the page; the API has more.
 SHOWN = 8
@@ -27,9 +28,11 @@ class RelativeLine:
     cosine: str
 
 
-def relatives_of(user: User | AnonymousUser, version: Version) -> list[RelativeLine]:
+def relatives_of(
+    user: User | AnonymousUser, version: Version, files: Iterable[File]
+) -> list[RelativeLine]:
     """Return the closest relatives: one version of each other adapter, then own versions."""
-    found = relatives.of_version(user, version)
+    found = relatives.of_version(user, version, files)
     closest: dict[int, Relative] = {}
     for one in found:
         if one.version.adapter_id != version.adapter_id:

@@ -104,7 +104,7 @@ def _of_version(
         "compare_url": comparison.path_of(adapter, version, listing),
         "facts": facts_line(adapter, version),
         "files": lines,
-        "relatives": relatives_of(request.user, version),
+        "relatives": relatives_of(request.user, version, files),
         "primary": chosen,
         "partner": partner,
         "snippets": snippets_of(version, chosen, links.address(request), partner),

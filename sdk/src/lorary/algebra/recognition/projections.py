@@ -112,6 +112,11 @@ class Projector:
         for index, weight in enumerate(self.module.weights):
             yield self._scalar * self._projected(index, weight).astype(np.float64)
 
+    def rank_of(self, index: int) -> int:
+        """Return the rank of a weight, by its place in the module."""
+        del index
+        return self.rank
+
     def _reduced(self, role: str, matrix: _Floats) -> _Floats:
         """Return what is kept of a tensor."""
         del role
@@ -150,6 +155,10 @@ class _Pair(Projector):
             lefts = [(self._left(one).T, matrix[one.begin : one.end]) for one in weights]
             return np.stack([left @ rows for left, rows in lefts])
         return matrix
+
+    def rank_of(self, index: int) -> int:
+        """Return the rank of a weight: of split factors, a fused module has only some in each."""
+        return int(np.count_nonzero(self._kept[self._pair[1]][index].any(axis=0)))
 
     def _projected(self, index: int, weight: Weight) -> Numbers:
         down, up = (self._kept[role][index] for role in self._pair)

@@ -179,15 +179,20 @@ def _copy(common: _Overlap, strength: float, first: Facts, second: Facts) -> tup
         return "resized", _by_size(*common.ranks)
     if abs(strength - 1) > STRENGTH:
         return "strength", ""
-    if first.dtype != second.dtype:
+    if _differ(first.dtype, second.dtype):
         return "number_format", _by_size(_exactness(second), _exactness(first))
-    if first.naming != second.naming:
+    if _differ(first.naming, second.naming):
         return "renamed", ""
     if common.dot >= SAME and common.is_whole:
         return "same_weights", ""
     if not common.is_whole:
         return "part", ""
     return ("same_run" if first.run and first.run == second.run else "related"), ""
+
+
+def _differ(one: str, two: str) -> bool:
+    """Return whether two facts are known and differ."""
+    return bool(one and two) and one != two
 
 
 def _is_truncated(common: _Overlap, ratio: float) -> bool:

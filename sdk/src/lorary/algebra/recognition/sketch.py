@@ -176,9 +176,13 @@ class Sketcher:
     def _finish(self, projector: Projector) -> None:
         module = projector.module
         scale = self._scale(module, projector)
-        for weight, numbers in zip(module.weights, projector.numbers(), strict=True):
-            rank, known = self._found.get(weight.key, (0, np.float64(0.0)))
-            self._found[weight.key] = (max(rank, projector.rank), known + scale * numbers)
+        pairs = zip(module.weights, projector.numbers(), strict=True)
+        for index, (weight, numbers) in enumerate(pairs):
+            rank, known = self._found.get(weight.key, (0, np.zeros(DEPTH)))
+            self._found[weight.key] = (
+                max(rank, projector.rank_of(index)),
+                known + scale * numbers,
+            )
 
     def _scale(self, module: CanonicalModule, projector: Projector) -> float:
         """Return alpha / rank; PEFT states alpha in the metadata, or not in the file at all."""

@@ -112,8 +112,9 @@ def _document(one: _Wanted, found: Found, related: Sequence[Relative]) -> dict[s
         "asked": Path(one.path).name if one.path else one.name,
         "path": one.path,
         "matches": [match.document for match in found.matches],
-        "relatives": [relative.document for relative in related],
     }
+    if related:
+        document["relatives"] = [relative.document for relative in related]
     if found.error is not None:
         document["error"] = {"code": found.error.code, "message": _reason(one, found.error)}
     return document
