@@ -77,6 +77,20 @@ def test_convolutions_and_tucker_cores_are_resized(tmp_path: Path) -> None:
         assert not [name for name in file.tensors if "mid" in name]
 
 
+def test_a_rank_above_the_size_of_the_weight_is_reduced(tmp_path: Path) -> None:
+    names, shapes = ["lora_unet_conv_out", "lora_unet_conv_in"], [(4, 32, 3, 3), (32, 1)]
+    path = write_pairs(tmp_path / "a.safetensors", some_pairs(names, shapes, rank=20_000))
+    out = tmp_path / "out.safetensors"
+    for target, ranks in ((8, [1, 4]), (30_000, [20_000, 20_000])):
+        result = resize_to_rank(path, out, rank=target)
+        assert [module.rank for module in result.modules] == ranks  # `conv_in` comes first
+        assert result.kept == pytest.approx(1)
+        for name, update in updates(path).items():
+            assert distance(updates(out)[name], update) <= 1e-6
+    assert [one.rank for one in resize_to_share(path, out, share=1).modules] == [1, 4]
+    assert [one.rank for one in resize_to_bytes(path, out, size_bytes=9_000).modules] == [1, 4]
+
+
 def test_a_share_of_the_energy_takes_the_smallest_ranks(tmp_path: Path) -> None:
     path = write_pairs(tmp_path / "a.safetensors", some_pairs(rank=8))
     result = resize_to_share(path, tmp_path / "out.safetensors", share=0.9)
@@ -157,7 +171,7 @@ def test_what_has_no_two_factors_is_refused_by_name(
         "diff": ("full difference", square),
         "oft_blocks": ("OFT", np.ones((4, 6, 6))),
         "lora_E": ("AdaLoRA", vector[:4]),
-        "scalar": ("unknown tensor “scalar”", np.ones(())),
+        "scalar": ("tensor “scalar” beside", np.ones(())),
     }
     for suffix, (title, array) in cases.items():
         with subtests.test(suffix):

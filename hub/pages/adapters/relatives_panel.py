@@ -48,7 +48,7 @@ def _line(relative: Relative) -> RelativeLine:
         f"{other.adapter.full_name} {other.name}",
         f"{place}?v={other.name}",
         _text(relative),
-        number_format(relative.cosine, 2),
+        _number(relative.cosine),
     )
 
 
@@ -60,7 +60,7 @@ def _text(relative: Relative) -> str:
         Relation.NUMBER_FORMAT: _("Same weights in another number format"),
         Relation.RENAMED: _("Same weights in another key format"),
         Relation.STRENGTH: _("Same weights, %(n)s times as strong as here")
-        % {"n": number_format(1 / relative.strength if relative.strength else 0, 2)},
+        % {"n": _number(1 / relative.strength if relative.strength else 0)},
         Relation.RESIZED: {
             "from": _("This version was resized from it"),
             "to": _("Resized from this version"),
@@ -73,3 +73,8 @@ def _text(relative: Relative) -> str:
         Relation.RELATED: _("Similar weights"),
     }
     return texts.get(relative.kind, relative.kind)
+
+
+def _number(value: float) -> str:
+    """Return a number with two digits; Django would cut the others off."""
+    return number_format(round(value, 2), 2)

@@ -1,4 +1,58 @@
 """Algebra of adapters on their factors: resize, merge, compare, measure, rewrite and extract.
 
-It needs numpy and ml_dtypes (`pip install 'lorary[algebra]'`), which are imported at the first use.
+It needs numpy and ml_dtypes (`pip install 'lorary[algebra]'`), which are imported at the first use
+of a name. `docs/algebra.md` has the formulas.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorary.lazy import names_of
+
+if TYPE_CHECKING:
+    from lorary.algebra.compare import compare, measure
+    from lorary.algebra.errors import AlgebraError
+    from lorary.algebra.extract import extract
+    from lorary.algebra.files import PlannedTensor, WeightFile, write_weights
+    from lorary.algebra.merging.merge import MergeSettings, merge
+    from lorary.algebra.metadata.rewrite import rewrite
+    from lorary.algebra.modules import open_adapter
+    from lorary.algebra.resize import resize_to_bytes, resize_to_rank, resize_to_share
+
+__all__ = [
+    "AlgebraError",
+    "MergeSettings",
+    "PlannedTensor",
+    "WeightFile",
+    "compare",
+    "extract",
+    "measure",
+    "merge",
+    "open_adapter",
+    "resize_to_bytes",
+    "resize_to_rank",
+    "resize_to_share",
+    "rewrite",
+    "write_weights",
+]
+
+__getattr__, __dir__ = names_of(
+    __name__,
+    {
+        "AlgebraError": "lorary.algebra.errors",
+        "MergeSettings": "lorary.algebra.merging.merge",
+        "PlannedTensor": "lorary.algebra.files",
+        "WeightFile": "lorary.algebra.files",
+        "compare": "lorary.algebra.compare",
+        "extract": "lorary.algebra.extract",
+        "measure": "lorary.algebra.compare",
+        "merge": "lorary.algebra.merging.merge",
+        "open_adapter": "lorary.algebra.modules",
+        "resize_to_bytes": "lorary.algebra.resize",
+        "resize_to_rank": "lorary.algebra.resize",
+        "resize_to_share": "lorary.algebra.resize",
+        "rewrite": "lorary.algebra.metadata.rewrite",
+        "write_weights": "lorary.algebra.files",
+    },
+)

@@ -5,14 +5,16 @@ It is never formed: everything follows from the Gram matrices UᵀU and D·Dᵀ,
 
     ‖ΔW‖²        = s² · Σᵢⱼ (UᵀU)ᵢⱼ (D·Dᵀ)ᵢⱼ
     ⟨ΔW₁, ΔW₂⟩   = s₁ s₂ · Σᵢⱼ (U₁ᵀU₂)ᵢⱼ (D₁D₂ᵀ)ᵢⱼ
-    UᵀU = P Λ Pᵀ,  D·Dᵀ = Q M Qᵀ,  core C = Λ^½ Pᵀ Q M^½ = W Σ Zᵀ
+    D·Dᵀ = R·Rᵀ,  Rᵀ (UᵀU) R = Z Σ² Zᵀ
 
 Σ are the singular values of U·D. The best approximation of rank k (Eckart and Young 1936) is
-(U · Q M^½ Z_k) · (Σ_k⁻¹ W_kᵀ Λ^½ Pᵀ · D): its left factor has the columns σᵢuᵢ, its right factor
-the rows vᵢᵀ. Nothing is divided by an eigenvalue, so rank-deficient factors need no special case.
+(U · R Z_k) · (Σ_k⁻² Z_kᵀ Rᵀ UᵀU · D): its left factor has the columns σᵢuᵢ, its right factor the
+rows vᵢᵀ. Only the kept singular values are divided by, so rank-deficient factors need no special
+case.
 
-The square roots of eigenvalues are exact to √ε of the largest one. So singular values have an
-absolute error of about 1.5e-8 · ‖U‖·‖D‖; smaller ones can't be told from zero.
+Singular values are square roots of eigenvalues, which are exact to ε of the largest one. So their
+absolute error is at most about √ε · ‖U‖·‖D‖ = 1.5e-8 · ‖U‖·‖D‖, and ε/2 · (‖U‖·‖D‖)² / σ where that
+is less; smaller ones can't be told from zero.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from lorary.algebra.errors import AlgebraError
 
 Matrix = npt.NDArray[np.float64]
 
-MOST_RANK = 8_192
-"""Largest inner size of factors, after compaction: its Gram matrix takes 512 MiB."""
+MOST_RANK = 4_096
+"""Largest inner size of factors, after compaction: their Gram matrices take 128 MiB each."""
+
+MOST_ELEMENTS = 2**28
+"""Largest size of a matrix that is formed, four times the largest weights of known models."""
 
 _NEGLIGIBLE = 2.0**-26  # √ε, below which a singular value can't be told from zero
 
@@ -45,8 +50,24 @@ class Factors(NamedTuple):
         return int(self.up.shape[1])
 
     def dense(self) -> Matrix:
-        """Return ΔW, `(out, fan_in)`."""
+        """Return ΔW, `(out, fan_in)`.
+
+        Raises:
+            AlgebraError: `rank_too_large`; it has more than `MOST_ELEMENTS` elements.
+        """
+        require_size(self.up.shape[0] * self.down.shape[1])
         return self.scale * (self.up @ self.down)
+
+
+def require_size(elements: int) -> None:
+    """Refuse to form a matrix that a small file can make as large as it likes.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
+    """
+    if elements > MOST_ELEMENTS:
+        message = f"The update has {elements:,} numbers, which is too large to compute with."
+        raise AlgebraError(message, code="rank_too_large", elements=elements)
 
 
 class Decomposition(NamedTuple):
@@ -86,15 +107,17 @@ def compact(factors: Factors) -> Factors:
 
 def energy(factors: Factors) -> float:
     """Return ‖ΔW‖², the squared Frobenius norm."""
-    return max(inner(factors, factors), 0.0)
+    small = compact(factors)
+    return max(inner(small, small), 0.0)
 
 
 def inner(first: Factors, second: Factors) -> float:
     """Return ⟨ΔW₁, ΔW₂⟩, the sum of the products of their elements.
 
     Raises:
-        AlgebraError: `not_finite`.
+        AlgebraError: `not_finite` or `rank_too_large`.
     """
+    first, second = compact(first), compact(second)
     ups, downs = first.up.T @ second.up, first.down @ second.down.T
     return _finite(first.scale * second.scale * float(np.vdot(ups, downs)))
 
@@ -107,24 +130,16 @@ def decompose(factors: Factors) -> Decomposition:
     """
     factors = compact(factors)
     up, down, scale = factors
-    left_root, right_root = _root(up.T @ up), _root(down @ down.T)
-    rotation, values, turned = np.linalg.svd(left_root.T @ right_root)
-    floor = _NEGLIGIBLE * np.linalg.norm(left_root) * np.linalg.norm(right_root)
-    inverse = np.where(values > floor, 1 / np.maximum(values, np.finfo(float).tiny), 0)
-    return Decomposition(
-        abs(scale) * values,
-        factors,
-        right_root @ turned.T,
-        (left_root @ rotation * inverse).T,
-    )
-
-
-def _root(gram: Matrix) -> Matrix:
-    """Return R with R·Rᵀ = G, for a Gram matrix G."""
-    _finite(float(gram.sum()))
-    values, vectors = np.linalg.eigh(gram)
-    root: Matrix = vectors * np.sqrt(np.maximum(values, 0))
-    return root
+    gram, other = up.T @ up, down @ down.T
+    size = np.sqrt(_finite(float(np.trace(gram))) * _finite(float(np.trace(other))))
+    squares, vectors = np.linalg.eigh(other)
+    root = vectors * np.sqrt(np.maximum(squares, 0))
+    squares, vectors = np.linalg.eigh(root.T @ gram @ root)
+    values = np.sqrt(np.maximum(squares[::-1], 0))
+    left = root @ vectors[:, ::-1]
+    floor = max(_NEGLIGIBLE * size, 1e-150)  # its square is still a number
+    inverse = np.where(values > floor, np.maximum(values, floor) ** -2.0, 0)
+    return Decomposition(abs(scale) * values, factors, left, (gram @ left * inverse).T)
 
 
 def _finite(value: float) -> float:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lorary.algebra.errors import AlgebraError
+from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Factors, Matrix
+from lorary.algebra.gram import Factors, Matrix, require_size
 from lorary.anatomy.claims.config import (
     AdapterConfig,
     ConfigError,
@@ -40,7 +40,7 @@ _DOWNS = ("down", "part_down", "embedding_down")
 _UPS = ("up", "part_up", "embedding_up")
 _FACTOR_ROLES = frozenset({*_DOWNS, *_UPS, "mid", "alpha"})
 # Differences of single vectors beside the factors.
-_VECTOR_ROLES = frozenset({"up_bias", "diff_b", "diff_m", "w_norm", "b_norm"})
+_VECTOR_ROLES = frozenset({"diff_b", "diff_m", "w_norm", "b_norm"})
 _EXACT = frozenset({"lora", "locon", "bias", "norm", "modulation"})
 
 _ON_BASE = "its update depends on the weights of the base model"
@@ -116,11 +116,13 @@ class Adapter:
         A Tucker core is multiplied into `down`, which is exact: the rank stays.
 
         Raises:
-            AlgebraError: `not_finite`.
+            AlgebraError: `rank_too_large`.
         """
         up = _matrix(self.file, module, "up")
         down = _matrix(self.file, module, "down")
         if "mid" in module.tensors:
+            with naming(module.name):
+                require_size(module.rank * module.fan_in)
             core = self.file.array(module.tensors["mid"]).astype(np.float64)
             down = np.einsum("pq...,qi->pi...", core, down)
             down = down.reshape(module.rank, module.fan_in)
@@ -200,11 +202,10 @@ def _require_exact(module: Module, roles: Mapping[str, str]) -> None:
     unfit = [name for name in module.algorithms if name not in _EXACT]
     unknown = [role for role in roles if role not in _FACTOR_ROLES | _VECTOR_ROLES]
     if unfit:
-        # Where DoRA decomposes another algorithm, that one is usually the better known name.
         reason = _REASONS.get(unfit[0], _OTHER_REASON)
         title = algorithm_title(unfit[0])
     elif unknown:
-        title, reason = "LoRA", f"it has an unknown tensor “{unknown[0]}”"
+        title, reason = "LoRA", f"it has a tensor “{unknown[0]}” beside its factors"
     else:
         return
     message = f"The module “{clean(module.name)}” is {title}: {reason}."

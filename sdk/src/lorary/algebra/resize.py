@@ -78,7 +78,7 @@ def resize_to_rank(path: Path, out: Path, *, rank: int, dtype: str | None = None
         OSError: A file can't be read or written.
     """
     with open_adapter(path) as adapter:
-        ranks = {name: min(rank, module.rank) for name, module in adapter.modules.items()}
+        ranks = {name: _smaller(rank, module) for name, module in adapter.modules.items()}
         return _write(adapter, out, ranks, dtype)
 
 
@@ -110,6 +110,11 @@ def resize_to_bytes(path: Path, out: Path, *, size_bytes: int, dtype: str | None
     """
     with open_adapter(path) as adapter:
         return _write(adapter, out, _ranks_for_bytes(adapter, size_bytes, dtype), dtype)
+
+
+def _smaller(rank: int, module: FactorModule) -> int:
+    """Return the new rank of a module: no update has more than the smaller side of its weight."""
+    return module.rank if rank >= module.rank else min(rank, module.out, module.fan_in)
 
 
 def _values(adapter: Adapter, module: FactorModule) -> Matrix:

@@ -39,9 +39,10 @@ class NewFactors(NamedTuple):
 
 def copied(file: WeightFile, names: list[str]) -> Plan:
     """Plan tensors that are copied byte for byte."""
+    tensors = file.tensors
     return {
-        name: PlannedTensor(tensor.dtype, tensor.shape, partial(file.raw, name))
-        for name, tensor in zip(names, (file.tensors[name] for name in names), strict=True)
+        name: PlannedTensor(tensors[name].dtype, tensors[name].shape, partial(file.raw, name))
+        for name in names
     }
 
 
@@ -98,27 +99,40 @@ class FactorPair:
         return _cast(self._kept.pop(role), dtype, self._module).reshape(shape)
 
 
+_LARGEST = {
+    "F64": float(np.finfo(np.float64).max),
+    "F32": float(np.finfo(np.float32).max),
+    "F16": 65_504.0,
+    "BF16": float.fromhex("0x1.fep127"),
+    "F8_E5M2": 57_344.0,
+    "F8_E4M3": 448.0,
+    "F8_E5M2FNUZ": 57_344.0,
+    "F8_E4M3FNUZ": 240.0,
+}
+"""Number format to its largest number."""
+
+
 def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
     """Return numbers in a format.
 
     Raises:
         AlgebraError: `overflow` or `not_finite`.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        found: Array = matrix.astype(NUMPY_DTYPES[dtype])
-    if not np.isfinite(found).all():
+    most = _LARGEST[dtype]
+    if not (matrix.max() <= most and matrix.min() >= -most):  # also if one is not a number
         is_input = not np.isfinite(matrix).all()
         what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
         message = f"The module “{clean(module)}” has {what}."
-        raise AlgebraError(
-            message, code="not_finite" if is_input else "overflow", module=module, dtype=dtype
-        )
+        code = "not_finite" if is_input else "overflow"
+        raise AlgebraError(message, code=code, module=module, dtype=dtype)
+    found: Array = matrix.astype(NUMPY_DTYPES[dtype])
     return found
 
 
 def planned_alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTensor:
     """Plan an alpha in its format; in F32 if that one can't express it exactly."""
-    stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
     if float(stored) != value:
         dtype, stored = "F32", np.asarray(value, NUMPY_DTYPES["F32"])
     return PlannedTensor(dtype, shape, lambda: stored.reshape(shape))
