@@ -32,7 +32,8 @@ FAMILIES = {
     "sd3": "kohya-original", "flux1": "kohya-original", "chroma": "kohya-original",
     "flux2_klein_4b": "kohya-original", "flux2_dev": "original", "qwen_image": "kohya",
     "z_image": "kohya-original", "lumina2": "kohya-original", "wan_1_3b": "kohya-original",
-    "hunyuan_video": "kohya-original",
+    "hunyuan_video": "kohya-original", "auraflow": "kohya-original", "sana": "original",
+    "ltx_video": "original", "mochi": "kohya-original",
 }  # fmt: skip
 """Family to the convention of the file that is converted."""
 

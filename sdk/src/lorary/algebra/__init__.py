@@ -1,4 +1,4 @@
-"""Algebra of adapters on their factors: resize, merge, compare, measure, rewrite and extract.
+"""Algebra of adapters on their factors: convert, resize, merge, compare, rewrite and extract.
 
 It needs numpy and ml_dtypes (`pip install 'lorary[algebra]'`), which are imported at the first use
 of a name. `docs/algebra.md` has the formulas.
@@ -12,6 +12,7 @@ from lorary.lazy import names_of
 
 if TYPE_CHECKING:
     from lorary.algebra.compare import compare, measure
+    from lorary.algebra.conversion.converting import Conversion, convert
     from lorary.algebra.errors import AlgebraError
     from lorary.algebra.extract import extract
     from lorary.algebra.files import PlannedTensor, WeightFile, write_weights
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlgebraError",
+    "Conversion",
     "MergeSettings",
     "PlannedTensor",
     "WeightFile",
     "compare",
+    "convert",
     "extract",
     "measure",
     "merge",
@@ -41,10 +44,12 @@ __getattr__, __dir__ = names_of(
     __name__,
     {
         "AlgebraError": "lorary.algebra.errors",
+        "Conversion": "lorary.algebra.conversion.converting",
         "MergeSettings": "lorary.algebra.merging.merge",
         "PlannedTensor": "lorary.algebra.files",
         "WeightFile": "lorary.algebra.files",
         "compare": "lorary.algebra.compare",
+        "convert": "lorary.algebra.conversion.converting",
         "extract": "lorary.algebra.extract",
         "measure": "lorary.algebra.compare",
         "merge": "lorary.algebra.merging.merge",

@@ -11,7 +11,6 @@ from lorary.anatomy.claims.metadata import clean
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
         "alpha_invalid": "A module has an alpha that is not one finite number.",
-        "config_invalid": "The adapter_config.json beside the file can't be read.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
         "energy_zero": "Both files change nothing, so that they can't be compared.",
         "extra_tensors": "The file has tensors that are not part of an adapter.",

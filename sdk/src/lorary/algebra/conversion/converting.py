@@ -48,14 +48,6 @@ class Conversion:
     left_out: tuple[str, ...] = ()
     config: Path | None = None
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the document of `lorary convert --json`."""
-        return {
-            "schema": 1,
-            "out": {"path": str(self.out.path), "sha256": self.out.sha256},
-            "certificate": self.certificate.to_dict(),
-        }
-
 
 def convert(
     path: str | os.PathLike[str],

@@ -14,7 +14,6 @@ from lorary.algebra.conversion.sources import Source
 from lorary.algebra.naming.relations import FamilyNames, Piece, Pieces
 from lorary.algebra.naming.targets import (
     Component,
-    denoiser_of,
     namings_of,
     spelled,
     suffixes,
@@ -27,6 +26,7 @@ Relation = Literal["renamed", "split", "fused"]
 """`renamed`: one module, whole. `split`: rows of one module, some or in another order. `fused`:
 several modules, or one that fills only a part of the new one."""
 
+_OFT = "oft_"  # kohya's OFT has prefixes of its own: its blocks are others than LyCORIS'
 _TITLES = {"kohya": "kohya", "peft": "PEFT", "diffusers": "diffusers", "comfyui": "ComfyUI"}
 
 
@@ -102,6 +102,8 @@ def _check_roles(source: Source, target: str) -> None:
     """Refuse what a target can't store, whatever its name would be."""
     known = suffixes(target, source.tensors)
     title = _TITLES[target]
+    if source.name.startswith(_OFT) and target != "kohya":
+        raise refuse_module(source.name, f"is OFT of kohya's scripts, which {title} does not read")
     if source.is_pair:
         if "up_bias" in source.tensors and "up_bias" not in known:
             raise refuse_module(source.name, f"has a bias, which {title} has no form for")
@@ -171,7 +173,7 @@ class _Planner:
         component, colon, rest = path.partition(":")
         if colon:
             return _Target(Component(component), rest)
-        return _Target(Component(denoiser_of(names)), path)
+        return _Target(Component(names.denoiser), path)
 
     def add_encoder(self, source: Source) -> None:
         """Plan a module of a text encoder."""
@@ -208,7 +210,7 @@ class _Planner:
             can_keep = self.keeps_names and (self.target == "kohya" or not source.prefix.is_flat)
             if self.names is None or not can_keep:
                 raise _no_name(source, self.names, self.target)
-            self._rename(_Target(Component(denoiser_of(self.names)), source.path), source)
+            self._rename(_Target(Component(self.names.denoiser), source.path), source)
         components = {place.component.name for place in (*self.renamed, *self.pieces)}
         encoders = set() if self.names is None else set(self.names.family.text_encoders)
         encoders |= {name for name in components if name.startswith("text_encoder")}
@@ -263,6 +265,8 @@ class _Planner:
             name = spelled(self.target, component, path, **options)
         except KeyError:
             raise _no_name(moves[0].source, self.names, self.target) from None
+        if moves[0].source.name.startswith(_OFT):
+            name = _OFT + name.removeprefix("lora_")
         shape = None if self.names is None else self.names.shape(path)
         dimensions = None if shape is None else len(shape)
         return Planned(name, component, path, moves, relation, rows, dimensions)

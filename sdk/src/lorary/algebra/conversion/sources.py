@@ -104,8 +104,8 @@ def read_sources(file: WeightFile) -> list[Source]:
     found = group_names(file.tensors.names)
     for name in (*found.others, *found.shared):
         reason = "is not part of a module of an adapter, so that no target can hold it"
-        raise refuse_module(name, reason)
-    configs = _configs(file)
+        raise refuse_module(name, reason, code="extra_tensors")
+    embedded, beside = embedded_configs(file.metadata), _config_beside(file)
     names, shapes = file.tensors.names, file.tensors.shapes
     sources = []
     for module in found.modules:
@@ -124,16 +124,24 @@ def read_sources(file: WeightFile) -> list[Source]:
             shapes={role: tuple(shapes[index]) for role, index in module.indices},
         )
         if len(source.tensors) < len(module.indices):
-            raise refuse_module(module.name, "has two tensors of one kind")
-        sources.append(_with_alpha(source, file, configs) if source.is_pair else source)
+            raise refuse_module(module.name, "has two tensors of one kind", code="names_alias")
+        if not source.is_pair:
+            _check_halves(source)
+            sources.append(source)
+            continue
+        is_peft = source.dialect in {"peft", "peft-named"}
+        sources.append(_with_alpha(source, file, embedded or (beside if is_peft else ())))
     return sources
 
 
-def _configs(file: WeightFile) -> Sequence[AdapterConfig]:
-    """Return PEFT's configurations: of the header, or else of the file beside it."""
-    embedded = embedded_configs(file.metadata)
-    if embedded:
-        return embedded
+def _check_halves(source: Source) -> None:
+    found = [bool(source.tensors.keys() & factor) for factor in _FACTORS]
+    if any(found) and not all(found):
+        raise refuse_module(source.name, "has only one of its two factors")
+
+
+def _config_beside(file: WeightFile) -> Sequence[AdapterConfig]:
+    """Return the configuration of PEFT that belongs to the file, if there is one."""
     raw = config_beside(file.path)
     if raw is None:
         return ()
@@ -141,7 +149,7 @@ def _configs(file: WeightFile) -> Sequence[AdapterConfig]:
         return (AdapterConfig.parse(raw),)
     except ConfigError as error:
         message = f"The configuration is refused: {error}."
-        raise refuse(message, code="config_invalid") from error
+        raise refuse(message, code="alpha_invalid") from error
 
 
 def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfig]) -> Source:
@@ -151,14 +159,13 @@ def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfi
     if "alpha" in source.tensors:
         alpha = _stored_alpha(source, file)
     else:
-        is_own = source.dialect in {"peft", "peft-named"}
-        alpha, is_rslora = alpha_of(source.name, configs if is_own else ())
+        alpha, is_rslora = alpha_of(source.name, configs)
         if alpha is not None and is_rslora:
             alpha *= math.sqrt(rank)
     if alpha is None:
         alpha = float(rank)
     if not math.isfinite(alpha):
-        raise refuse_module(source.name, "has an alpha that is not finite")
+        raise refuse_module(source.name, "has an alpha that is not finite", code="alpha_invalid")
     return replace(source, alpha=float(alpha))
 
 
@@ -166,7 +173,9 @@ def _stored_alpha(source: Source, file: WeightFile) -> float:
     name = source.tensors["alpha"]
     tensor = file.tensors[name]
     if math.prod(tensor.shape) != 1 or tensor.dtype == "C64":
-        raise refuse_module(source.name, "has an alpha that is not one number")
+        raise refuse_module(
+            source.name, "has an alpha that is not one number", code="alpha_invalid"
+        )
     return float(file.array(name).reshape(-1)[0])
 
 
@@ -183,11 +192,17 @@ def _check_shapes(source: Source, file: WeightFile) -> None:
         or (up[1] != down[0] if mid is None else mid[:2] != (up[1], down[0]))
     )
     if is_broken:
-        raise refuse_module(source.name, f"has factors that do not fit: {_shown(down, up)}")
+        raise refuse_module(
+            source.name, f"has factors that do not fit: {_shown(down, up)}", code="shape_invalid"
+        )
     for role, name in source.tensors.items():
         dtype = file.tensors[name].dtype
         if role != "alpha" and dtype not in FLOAT_DTYPES:
-            raise refuse_module(source.name, f"is stored as {dtype}, which has no exact form")
+            raise refuse_module(
+                source.name,
+                f"is stored as {dtype}, which is not a number format of weights",
+                code="dtype_unsupported",
+            )
 
 
 def _shown(*shapes: tuple[int, ...]) -> str:

@@ -45,7 +45,7 @@ class Piece(NamedTuple):
 Pieces = tuple[Piece, ...]
 
 
-# Not slotted, because of the cached property.
+# Not slotted, because of the cached properties.
 @dataclass(frozen=True)
 class FamilyNames:
     """The namings of a family.
@@ -64,6 +64,12 @@ class FamilyNames:
     @cached_property
     def _flat(self) -> Mapping[str, str]:
         return {path.replace(".", "_"): path for names in self.namings.values() for path in names}
+
+    @cached_property
+    def denoiser(self) -> str:
+        """The name of the denoiser in diffusers' pipeline."""
+        is_unet = any(path.startswith("down_blocks.") for path in self.namings[self.hub])
+        return "unet" if is_unet else "transformer"
 
     def find(self, path: str, *, is_flat: bool) -> str | None:
         """Return the dotted name of a module in one of the namings, or None."""

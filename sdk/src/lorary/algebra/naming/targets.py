@@ -122,12 +122,6 @@ def _by_pieces(names: FamilyNames, naming: str) -> Mapping[Pieces, tuple[str, ..
     return _INDEXES[key]
 
 
-def denoiser_of(names: FamilyNames) -> str:
-    """Return the name of the denoiser in diffusers' pipeline."""
-    paths = names.namings[names.hub]
-    return "unet" if any(path.startswith("down_blocks.") for path in paths) else "transformer"
-
-
 def spelled(target: str, component: Component, path: str, *, is_alone: bool, is_only: bool) -> str:
     """Return a module's name in a file of a target.
 

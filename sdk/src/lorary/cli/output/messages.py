@@ -7,11 +7,9 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from lorary.algebra.errors import AlgebraError
 from lorary.cli.command import UsageError
 from lorary.cli.output.text import emit, finding_lines, note, plain
 from lorary.client import errors
-from lorary.safetensors import HeaderError
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
@@ -72,8 +70,6 @@ def _details(error: Exception) -> tuple[str, str, tuple[Finding, ...]]:
         return error.code, _with_fields(error), error.findings
     if isinstance(error, UsageError):
         return "usage", str(error), ()
-    if isinstance(error, (AlgebraError, HeaderError)):
-        return error.code, error.message, ()
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return "system", f"{error.strerror or error}{place}", ()

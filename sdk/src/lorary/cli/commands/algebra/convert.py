@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.cli.command import Command, Parser, UsageError
-from lorary.cli.output.text import count_bytes, emit, plain, show
+from lorary.cli.commands.algebra.arguments import add_out, algebra, out_path, written
+from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
 
 if TYPE_CHECKING:
     from lorary.algebra.conversion.converting import Conversion
@@ -18,14 +20,14 @@ _TITLES = {"kohya": "kohya", "peft": "PEFT", "diffusers": "diffusers", "comfyui"
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .safetensors file")
+    parser.add_argument("file", metavar="FILE", help="an adapter")
     parser.add_argument(
         "--to",
         required=True,
         choices=(*TARGETS, *ALIASES),
         help="the naming of the new file; original is the same as comfyui",
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="the new file")
+    add_out(parser, has_dtype=False)
     parser.add_argument(
         "--family", metavar="ID", help="family of the base model, if the file does not show it"
     )
@@ -35,34 +37,44 @@ def _convert(args: Namespace) -> int:
     if args.family is not None and args.family not in FAMILIES:
         message = f"there is no family “{args.family}”; use {', '.join(FAMILIES)}"
         raise UsageError(message)
-    try:
-        from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - loads numpy
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is missing; install it with: pip install 'lorary[algebra]'"
-        raise UsageError(message) from error
-    done = convert(args.file, to=args.to, out=args.out, family=args.family)
+    path = Path(args.file)
+    out = out_path(args, [path])
+    with algebra():
+        from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - needs numpy
+
+        found = convert(path, to=args.to, out=out, family=args.family)
     if args.json:
-        emit(done.to_dict())
+        emit(_document(found))
     else:
-        show(map(plain, _lines(done)))
+        show([strong(plain(found.out.path)), *pairs(list(_facts(found)))])
     return 0
 
 
-def _lines(done: Conversion) -> Iterator[str]:
-    counts = done.certificate
-    family = "" if done.family is None else f", {family_title(done.family)}"
-    yield f"{done.out.path}  {_TITLES[done.target]}{family}, {count_bytes(done.out.size_bytes)}"
-    yield f"sha256 {done.out.sha256}"
-    yield f"{len(counts.relations):,} modules: {counts.count('renamed'):,} renamed with equal bytes"
+def _document(found: Conversion) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "out": written(found.out),
+        "certificate": found.certificate.to_dict(),
+    }
+
+
+def _facts(found: Conversion) -> Iterator[tuple[str, str]]:
+    counts = found.certificate
+    base = "" if found.family is None else f" of {family_title(found.family)}"
+    yield "names", f"{_TITLES[found.target]}{base}"
+    yield "size", count_bytes(found.out.size_bytes)
+    yield "modules", f"{len(counts.relations):,}"
+    yield "renamed", f"{counts.count('renamed'):,} with equal bytes"
     if counts.count("split"):
-        yield f"{counts.count('split'):,} have rows of a module that this naming splits"
+        yield "split", f"{counts.count('split'):,} from modules that these names split"
     if counts.count("fused"):
-        yield f"{counts.count('fused'):,} are fused from modules that this naming has as one"
-    yield f"largest relative error {counts.max_relative_error:.1e}"
-    if done.left_out:
-        yield f"left out, because they describe the old tensors: {', '.join(done.left_out)}"
-    if done.config is not None:
-        yield f"PEFT's configuration: {done.config}"
+        yield "fused", f"{counts.count('fused'):,} from modules that these names have as one"
+    yield "error", f"{counts.max_relative_error:.1e} of the update at most"
+    if found.left_out:
+        yield "left out", f"{', '.join(found.left_out)}: hashes of the old tensors"
+    if found.config is not None:
+        yield "beside it", str(found.config)
+    yield "sha256", found.out.sha256
 
 
 COMMANDS = {
@@ -70,7 +82,8 @@ COMMANDS = {
         "Write an adapter under the names that another tool reads: kohya (AUTOMATIC1111, Forge),\n"
         "comfyui, diffusers or peft. Renamed tensors keep their bytes. Projections that the other\n"
         "naming splits or fuses are rebuilt exactly, which is measured on the written file. What\n"
-        "the naming can't hold is refused, with the module's name.",
+        "the naming can't hold is refused, with the module's name.\n"
+        "Needs pip install 'lorary[algebra]'.",
         "  lorary convert noir.safetensors --to comfyui --out noir.comfyui.safetensors\n"
         "  lorary convert noir.safetensors --to diffusers --out noir.diffusers.safetensors --json",
         _configure,

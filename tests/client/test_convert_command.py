@@ -1,0 +1,65 @@
+"""`lorary convert`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.algebra.files import WeightFile
+from tests.builders.factors import some_pairs, write_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.client.conftest import Ran
+
+    Run = Callable[..., Ran]
+
+NAMES = ("lora_unet_double_blocks_0_img_attn_qkv", "lora_unet_double_blocks_0_img_mod_lin")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    pairs = some_pairs(NAMES, ((9216, 3072), (18432, 3072)), rank=1)
+    return write_pairs(tmp_path / "a.safetensors", pairs, dtype="F16", metadata={"ss_steps": "9"})
+
+
+def test_convert_writes_the_file_and_its_certificate(run: Run, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    done = run("convert", file, "--to", "diffusers", "--out", out, "--json")
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    assert done.document == {
+        "schema": 1,
+        "out": {"path": str(out), "sha256": digest},
+        "certificate": {
+            "modules": 4, "renamed": 1, "split": 3, "fused": 0,
+            "max_relative_error": pytest.approx(0, abs=1e-6),
+        },
+    }  # fmt: skip
+    with WeightFile(out) as written:
+        assert "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" in written.tensors
+    text = run("convert", file, "--to", "diffusers", "--out", out, "--force").out
+    assert "diffusers of FLUX.1" in text
+    assert "3 from modules that these names split" in text
+
+
+def test_convert_refuses_with_the_reason(run: Run, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    words = ("--to", "comfyui", "--out", out)
+    refused = run("convert", file, "--to", "kohya", "--out", file, "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "target_unusable")
+    pairs = some_pairs(("lora_unet_mid_block_attentions_0_proj_in",), ((8, 8),))
+    unsure = write_pairs(tmp_path / "u.safetensors", pairs)
+    refused = run("convert", unsure, *words, "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "family_unknown")
+    assert "--family" in refused.err
+    assert run("convert", unsure, *words, "--family", "sd1").code == 0
+    unknown = run("convert", unsure, *words, "--family", "pony")
+    assert unknown.code == 2
+    assert "there is no family" in unknown.err
+    missing = run("convert", tmp_path / "none", *words, "--json")
+    assert (missing.code, missing.document["error"]["code"]) == (3, "file_missing")
+    assert run("convert", file, "--to", "forge", "--out", out).code == 2
