@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -152,6 +153,12 @@ def test_copies_are_named_and_strangers_are_not(tmp_path: Path, family: str, tar
         "renamed": ("renamed", "", 1.0),
         "strength": ("strength", "", 0.7),
     }
+    low, own = _read(
+        rewritten(path, tmp_path / "f8.safetensors", lambda _, a: a.astype(ml_dtypes.float8_e5m2))
+    )
+    found = relation(low, original, own, facts)
+    assert found is not None
+    assert (found.kind, found.direction) == ("number_format", "from")
     stranger, own = _read(other)
     assert relation(stranger, original, own, facts) is None
 

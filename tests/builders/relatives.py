@@ -10,7 +10,7 @@ import numpy as np
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
 from lorary.algebra.naming.relations import names_of
-from lorary.algebra.naming.targets import Component, denoiser_of, spelled, target_modules
+from lorary.algebra.naming.targets import target_modules
 from lorary.algebra.resize import resize_to_rank
 from lorary.anatomy.base_models.module_index import block_name
 
@@ -66,7 +66,6 @@ def _orthogonal(random: np.random.Generator, side: int, rank: int) -> Array:
 
 def _modules(family: str, target: str, count: int) -> Iterator[tuple[str, tuple[int, int]]]:
     names = names_of(family)
-    component = Component(denoiser_of(names))
     blocks: dict[str, list[str]] = {}
     for path in target_modules(names, target):
         shape = names.shape(path)
@@ -76,7 +75,8 @@ def _modules(family: str, target: str, count: int) -> Iterator[tuple[str, tuple[
     for path in chosen:
         shape = names.shape(path)
         assert shape is not None
-        name = spelled(target, component, path, is_alone=True, is_only=True)
+        is_flat = target == "kohya"
+        name = f"lora_unet_{path.replace('.', '_')}" if is_flat else f"diffusion_model.{path}"
         yield name, (shape[0], shape[1])
 
 

@@ -29,8 +29,8 @@ Direction = Literal["", "from", "to"]
 SAME = 1 - 1e-6
 """Cosine from which sketches differ by rounding alone."""
 
-COPY = 0.999
-"""Cosine of copies; one in fp8 has 0.9993 and more."""
+COPY, COPY_F8 = 0.999, 0.995
+"""Cosine of copies, and of those in fp8: rounding to it leaves about 0.999 or 0.997."""
 
 RELATED = 0.5
 """Least cosine that is reported."""
@@ -159,14 +159,15 @@ def relation(
     least = max(RELATED, _DEVIATIONS / math.sqrt(DEPTH * common.count))
     cosine = common.dot
     partial = cosine / math.sqrt(math.prod(common.squares))
-    if abs(cosine) < min(least, COPY):
+    copy = COPY_F8 if _is_f8(first) != _is_f8(second) else COPY
+    if abs(cosine) < min(least, copy):
         return None
     ratio = one.norm / two.norm
-    if abs(cosine) >= COPY:
+    if abs(cosine) >= copy:
         kind, direction = _copy(common, math.copysign(ratio, cosine), first, second)
     elif _is_truncated(common, ratio):
         kind, direction = "resized", _by_size(*common.ranks)
-    elif not common.is_whole and partial >= COPY:
+    elif not common.is_whole and partial >= copy:
         kind, direction = "part", _by_size(len(one.keys), len(two.keys))
     else:
         is_same_run = bool(first.run) and first.run == second.run
@@ -188,6 +189,10 @@ def _copy(common: _Overlap, strength: float, first: Facts, second: Facts) -> tup
     if not common.is_whole:
         return "part", ""
     return ("same_run" if first.run and first.run == second.run else "related"), ""
+
+
+def _is_f8(facts: Facts) -> bool:
+    return facts.dtype.startswith("F8")
 
 
 def _differ(one: str, two: str) -> bool:
