@@ -35,7 +35,7 @@ COPY, COPY_F8 = 0.999, 0.995
 RELATED = 0.5
 """Least cosine that is reported."""
 
-STRENGTH = 0.005
+STRENGTH, STRENGTH_F8 = 0.005, 0.03
 """Difference of norms of copies from which the strength counts as changed."""
 
 _DEVIATIONS = 6.0  # of the cosine of unrelated files, whose standard deviation is 1 / √numbers
@@ -178,7 +178,7 @@ def relation(
 def _copy(common: _Overlap, strength: float, first: Facts, second: Facts) -> tuple[Kind, Direction]:
     if common.ranks[0] != common.ranks[1]:
         return "resized", _by_size(*common.ranks)
-    if abs(strength - 1) > STRENGTH:
+    if abs(strength - 1) > (STRENGTH_F8 if _is_f8(first) != _is_f8(second) else STRENGTH):
         return "strength", ""
     if _differ(first.dtype, second.dtype):
         return "number_format", _by_size(_exactness(second), _exactness(first))
