@@ -15,9 +15,6 @@ from lorary.algebra.recognition.sketch import Sketcher, WeightSketches
 if TYPE_CHECKING:
     from lorary.safetensors import Header, TensorInfo
 
-#: Longest tensor that is sketched; factors have a few MiB.
-MAX_TENSOR_BYTES = 64 * 1024 * 1024
-
 
 class SketchedTensors:
     """Collects the tensors that a sketch needs from the blocks of a data section, in order."""
@@ -28,7 +25,7 @@ class SketchedTensors:
         wanted = [
             (info, name)
             for name, info in header.tensors.items()
-            if 0 < info.size_bytes <= MAX_TENSOR_BYTES and self._sketcher.wants(name)
+            if info.size_bytes and self._sketcher.wants(name)
         ]
         self._rows = sorted(wanted, key=lambda row: row[0].begin)
         self._at = 0

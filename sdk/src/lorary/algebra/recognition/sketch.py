@@ -47,6 +47,9 @@ WIDTH = 64
 MAX_WEIGHTS = 16_384
 """Weights of a file that are sketched; a file with more has no sketch."""
 
+MAX_ELEMENTS = 12 * 1024 * 1024
+"""Elements of the largest tensor that is sketched; factors have fewer than four million."""
+
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 """Memory for modules of which some tensors have not been read yet."""
 
@@ -141,11 +144,8 @@ class Sketcher:
         self._pending = 0
         count = 0
         for module in canonical_modules(header):
-            shapes = {role: header.tensors[name].shape for role, name in module.tensors.items()}
-            projector = projector_of(module, shapes)
-            needed = [] if projector is None else [module.tensors[role] for role in projector.roles]
-            dtypes = {header.tensors[name].dtype for name in needed}
-            if projector is not None and dtypes <= FLOAT_DTYPES & NUMPY_DTYPES.keys():
+            projector = _projector(header, module)
+            if projector is not None:
                 count += len(module.weights)
                 self._owners |= {
                     module.tensors[role]: (projector, role) for role in projector.roles
@@ -210,6 +210,18 @@ class Sketcher:
         if not norm or not math.isfinite(norm) or not np.isfinite(np.float32(norm)):
             return None
         return WeightSketches(keys, ranks, scaled, norm)
+
+
+def _projector(header: Header, module: CanonicalModule) -> Projector | None:
+    """Return the projector of a module, None if it is not sketched."""
+    infos = {role: header.tensors[name] for role, name in module.tensors.items()}
+    projector = projector_of(module, {role: info.shape for role, info in infos.items()})
+    if projector is None:
+        return None
+    needed = [infos[role] for role in projector.roles]
+    is_float = all(info.dtype in FLOAT_DTYPES & NUMPY_DTYPES.keys() for info in needed)
+    is_small = all(math.prod(info.shape) <= MAX_ELEMENTS for info in needed)
+    return projector if is_float and is_small else None
 
 
 def sketch_file(
