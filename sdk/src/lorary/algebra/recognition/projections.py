@@ -225,7 +225,7 @@ class _Difference(Projector):
 
     def _projected(self, index: int, weight: Weight) -> Numbers:
         del weight
-        return self._kept["diff"][index]
+        return self._kept["diff"][index].astype(np.float64)
 
 
 def projector_of(module: CanonicalModule, shapes: Shapes) -> Projector | None:

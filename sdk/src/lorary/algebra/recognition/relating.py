@@ -104,14 +104,14 @@ class _Overlap(NamedTuple):
     Attributes:
         dot: Estimate of ⟨A, B⟩, where both files have norm 1.
         squares: Shares of both files' energy in the common weights.
-        count: Number of common weights.
+        weights: Number of common weights.
         is_whole: Both change the same weights.
         ranks: Sums of both files' ranks.
     """
 
     dot: float
     squares: tuple[float, float]
-    count: int
+    weights: int
     is_whole: bool
     ranks: tuple[int, int]
 
@@ -156,7 +156,7 @@ def relation(
     common = _overlap(one, two, RELATED)
     if common is None:
         return None
-    least = max(RELATED, _DEVIATIONS / math.sqrt(DEPTH * common.count))
+    least = max(RELATED, _DEVIATIONS / math.sqrt(DEPTH * common.weights))
     cosine = common.dot
     partial = cosine / math.sqrt(math.prod(common.squares))
     copy = COPY_F8 if _is_f8(first) != _is_f8(second) else COPY
@@ -208,7 +208,7 @@ def _is_truncated(common: _Overlap, ratio: float) -> bool:
     smaller = ratio if one < two else 1 / ratio
     # ⟨A, B⟩ / |B|², with an error that grows as the files differ.
     fit = common.dot / smaller
-    error = math.sqrt(max(0.0, 1 - common.dot**2) / (DEPTH * common.count))
+    error = math.sqrt(max(0.0, 1 - common.dot**2) / (DEPTH * common.weights))
     return abs(fit - 1) <= _SLACK + 4 * error / common.dot
 
 

@@ -127,7 +127,8 @@ class WeightSketches:
         spread = np.tile(self.numbers, WIDTH // DEPTH)
         total = np.einsum("ij,ij->j", signs_of_keys(self.keys), spread, dtype=np.float64)
         length = float(np.linalg.norm(total))
-        return (total / length if length else total).astype(np.float32)
+        vector: Vector = (total / (length or 1.0)).astype(np.float32)
+        return vector
 
 
 class Sketcher:
@@ -205,9 +206,9 @@ class Sketcher:
         numbers = np.array([row for _, row in rows], dtype=np.float64)
         ranks = np.array([min(rank, 0xFFFF) for rank, _ in rows], dtype=np.uint16)
         with np.errstate(all="ignore"):
-            norm = float(np.sqrt((numbers**2).sum() / DEPTH))
-            scaled = (numbers / norm).astype(np.float32) if norm else numbers
-        if not norm or not math.isfinite(norm) or not np.isfinite(np.float32(norm)):
+            norm = float(np.float32(np.sqrt((numbers**2).sum() / DEPTH)))  # as it is stored
+            scaled = (numbers / norm).astype(np.float32)
+        if not norm or not math.isfinite(norm):
             return None
         return WeightSketches(keys, ranks, scaled, norm)
 
