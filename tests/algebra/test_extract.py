@@ -48,7 +48,11 @@ def _checkpoints(tmp_path: Path, modules: dict[str, tuple[int, ...]]) -> tuple[P
 
 def test_a_change_of_low_rank_is_found(tmp_path: Path) -> None:
     base, tuned, changes = _checkpoints(tmp_path, {UNET: (64, 48), CONV: (32, 8, 3, 3)})
-    found = extract(base, tuned, tmp_path / "out.safetensors", rank=3)
+    steps: list[tuple[int, int]] = []
+    found = extract(
+        base, tuned, tmp_path / "out.safetensors", rank=3, on_step=lambda *step: steps.append(step)
+    )
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert found.max_relative_error < 1e-3
     with WeightFile(found.out.path) as file:
         for name, change in changes.items():

@@ -64,15 +64,26 @@ def test_the_sum_is_exact_for_mixed_ranks_and_alphas(stack: list[Path], mode: st
     assert error <= 1e-6
 
 
-def test_concatenation_keeps_the_factors_of_the_first_file(stack: list[Path]) -> None:
+def test_concatenation_keeps_the_factors_of_the_strongest_file(stack: list[Path]) -> None:
     _merged(stack)
-    name = MODULES[1]
-    with WeightFile(stack[0].with_name("out.safetensors")) as out, WeightFile(stack[0]) as first:
+    name = MODULES[1]  # strength · scale is 0.4, -0.5 and 0.3
+    with WeightFile(stack[0].with_name("out.safetensors")) as out, WeightFile(stack[1]) as strong:
         assert out.tensors[f"{name}.lora_down.weight"].shape == (9, 32)
-        for role, cut in (("down", np.s_[:4]), ("up", np.s_[:, :4])):
+        for role, cut in (("down", np.s_[4:7]), ("up", np.s_[:, 4:7])):
             tensor = f"{name}.lora_{role}.weight"
-            assert (out.array(tensor)[cut] == first.array(tensor)).all()
-        assert float(out.array(f"{name}.alpha")) == pytest.approx(0.8 * 2 / 4 * 9)
+            assert (out.array(tensor)[cut] == strong.array(tensor)).all()
+        assert float(out.array(f"{name}.alpha")) == -0.5 * 9
+
+
+def test_weak_parts_do_not_make_the_others_overflow(tmp_path: Path) -> None:
+    paths = [
+        write_pairs(tmp_path / f"{seed}.safetensors", some_pairs(seed=seed), dtype="F16")
+        for seed in (0, 1)
+    ]
+    out = tmp_path / "out.safetensors"
+    merge(paths, out, strengths=(1e-6, 1))
+    for name, update in _sum(paths, (1e-6, 1)).items():
+        assert distance(updates(out)[name], update) <= 1e-6
 
 
 def test_linear_needs_no_rank_for_what_the_files_share(stack: list[Path]) -> None:
@@ -202,6 +213,28 @@ def test_merged_metadata_has_the_origin_and_no_training(stack: list[Path], tmp_p
         "modelspec.title": "x + y",
         "modelspec.merged_from": "x.safetensors, y.safetensors",
     }
+
+
+def test_one_module_with_two_names_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    encoder = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    first = {
+        "sgm": "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q",
+        "fused": "lora_unet_double_blocks_0_img_attn_qkv",
+        "flat": "lora_unet_blocks_0_self_attn_q",
+    }
+    second = {
+        "sgm": "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q",
+        "fused": "lora_unet_transformer_blocks_0_attn_to_q",
+        "flat": "lora_unet__blocks_0_self_attn_q",
+    }
+    for kind, name in first.items():
+        paths = [
+            write_pairs(tmp_path / str(number), some_pairs([own, encoder], [(8, 8), (8, 8)]))
+            for number, own in enumerate((name, second[kind]))
+        ]
+        with subtests.test(kind), pytest.raises(AlgebraError, match="differently") as caught:
+            merge(paths, tmp_path / "out.safetensors", strengths=(1, 1))
+        assert caught.value.code == "namings_differ"
 
 
 def test_what_cannot_be_merged_is_refused(stack: list[Path], tmp_path: Path) -> None:

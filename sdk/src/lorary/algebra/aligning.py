@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.modules import FactorModule
 from lorary.anatomy import family_title, inspect_file
 from lorary.anatomy.claims.metadata import clean
+from lorary.anatomy.keys.tensor_names import split_prefix
+from lorary.anatomy.modules.duplicate_targets import projections
 
 Aligned = Mapping[str, Sequence[tuple[int, FactorModule]]]
 """Module name to its occurrences: number of the file, and the module there."""
@@ -17,8 +19,8 @@ Aligned = Mapping[str, Sequence[tuple[int, FactorModule]]]
 def align(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> Aligned:
     """Return all modules of several adapters with the files that have them.
 
-    Modules are the same if they have the same name. A part of the base model (the denoiser or a
-    text encoder) that two files spell in different conventions can't be aligned.
+    Modules are the same if they have the same name. Files that call one module by different names,
+    or that spell a part of the base model in different conventions, can't be aligned.
 
     Args:
         maps: Name to module of each file.
@@ -46,27 +48,39 @@ def align(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> A
 
 
 def _require_one_naming(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> None:
-    spellings = [_spellings(modules) for modules in maps]
-    for number, own in enumerate(spellings):
-        for earlier, others in enumerate(spellings[:number]):
-            for part in own.keys() & others.keys():
-                if own[part].isdisjoint(others[part]) and maps[number].keys().isdisjoint(
-                    maps[earlier]
-                ):
-                    theirs, ours = ("/".join(sorted(found[part])) for found in (others, own))
-                    message = (
-                        f"{names[earlier]} spells the modules of the {part.replace('_', ' ')} as "
-                        f"{theirs}, {names[number]} as {ours}. Convert one of them first."
-                    )
-                    raise AlgebraError(message, code="namings_differ", namings=[theirs, ours])
+    """Refuse files that call a projection of the base model by different names."""
+    spellings = [{(one.part, one.convention) for one in modules.values()} for modules in maps]
+    seen: dict[tuple[str, str], tuple[int, FactorModule]] = {}
+    parts: dict[str, tuple[int, FactorModule]] = {}
+    for number, modules in enumerate(maps):
+        for module in modules.values():
+            for key in _projections(module):
+                earlier, other = seen.setdefault(key, (number, module))
+                if earlier != number and module.name not in maps[earlier]:
+                    raise _namings_differ(module, other, names[number], names[earlier])
+            earlier, other = parts.setdefault(module.part, (number, module))
+            is_alike = (module.part, module.convention) in spellings[earlier]
+            if earlier != number and not is_alike and module.name not in maps[earlier]:
+                raise _namings_differ(module, other, names[number], names[earlier])
 
 
-def _spellings(modules: Mapping[str, FactorModule]) -> dict[str, set[str]]:
-    """Return part of the base model to the conventions of its modules."""
-    found: dict[str, set[str]] = {}
-    for module in modules.values():
-        found.setdefault(module.part, set()).add(module.convention)
-    return found
+def _projections(module: FactorModule) -> Iterator[tuple[str, str]]:
+    """Yield part and projections, in one spelling for all conventions."""
+    path = split_prefix(module.name)[1]
+    for projection in projections(path, is_encoder=module.part != "denoiser"):
+        yield module.part, projection
+
+
+def _namings_differ(
+    module: FactorModule, other: FactorModule, name: str, other_name: str
+) -> AlgebraError:
+    message = (
+        f"{other_name} and {name} spell the names of modules differently, such as "
+        f"“{clean(other.name)}” ({other.convention}) and “{clean(module.name)}” "
+        f"({module.convention}). Convert one of them first."
+    )
+    namings = [other.convention, module.convention]
+    return AlgebraError(message, code="namings_differ", namings=namings)
 
 
 def require_one_family(paths: Sequence[Path]) -> None:

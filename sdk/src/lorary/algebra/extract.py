@@ -27,7 +27,7 @@ import numpy as np
 
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, naming
-from lorary.algebra.files import Array, WeightFile, WrittenFile, write_weights
+from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
 from lorary.algebra.storing import FactorPair, Plan, planned_alpha
@@ -91,7 +91,13 @@ class _Target(NamedTuple):
 
 
 def extract(
-    base: Path, tuned: Path, out: Path, *, rank: int, dtype: str | None = None
+    base: Path,
+    tuned: Path,
+    out: Path,
+    *,
+    rank: int,
+    dtype: str | None = None,
+    on_step: OnStep | None = None,
 ) -> Extracted:
     """Write an adapter that turns one checkpoint into another, as well as a rank allows.
 
@@ -101,6 +107,7 @@ def extract(
         out: Path of the new file, which is replaced if it exists.
         rank: Largest rank of a module, at least 1.
         dtype: Number format of the factors; by default that of each weight in `tuned`.
+        on_step: Called after each tensor that is written.
 
     Raises:
         AlgebraError: The checkpoints have no changed weight that can be named in an adapter.
@@ -123,7 +130,7 @@ def extract(
             "modelspec.title": f"{tuned.stem}, rank {rank}",
             OPERATION: json.dumps(made, sort_keys=True, separators=(",", ":")),
         }
-        written = write_weights(out, plan, metadata, adds_hash=True)
+        written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
     return Extracted(written, tuple(results[target.module] for target in targets), left_out)
 
 

@@ -161,6 +161,9 @@ class WrittenFile(NamedTuple):
     size_bytes: int
 
 
+OnStep = Callable[[int, int], None]
+"""Takes the number of tensors that are written, and that of all."""
+
 DATA_HASH = "modelspec.hash_sha256"
 """Metadata key of the SHA-256 of the data section. Source: ModelSpec 1.0.1."""
 
@@ -171,6 +174,7 @@ def write_weights(
     metadata: Mapping[str, str],
     *,
     adds_hash: bool = False,
+    on_step: OnStep | None = None,
 ) -> WrittenFile:
     """Write a file in its canonical form, and return its path, digest and size.
 
@@ -179,6 +183,7 @@ def write_weights(
 
     Args:
         adds_hash: Whether to add the SHA-256 of the data section to the metadata.
+        on_step: Called after each tensor.
 
     Raises:
         HeaderError: The reader would refuse a name, a shape or the metadata.
@@ -190,8 +195,10 @@ def write_weights(
     blank = {**metadata, DATA_HASH: f"0x{'0' * 64}"} if adds_hash else metadata
     with replacing(path, hashes_data=adds_hash) as target:
         target.begin(canonical_header(ordered, blank))
-        for name, tensor in ordered.items():
+        for done, (name, tensor) in enumerate(ordered.items()):
             target.write(_bytes_of(name, tensor))
+            if on_step is not None:
+                on_step(done + 1, len(ordered))
         if adds_hash:
             filled = {**metadata, DATA_HASH: f"0x{target.data_sha256}"}
             target.begin_again(canonical_header(ordered, filled))

@@ -1,7 +1,8 @@
 """Computes with the update of a module by its two factors, in double precision.
 
 The update of a weight is ΔW = s · U · D, with up U `(out, r)`, down D `(r, fan_in)` and scale s.
-It is never formed: everything follows from the Gram matrices UᵀU and D·Dᵀ, which are r × r.
+It is not formed, unless it is smaller than its factors: everything follows from the Gram matrices
+UᵀU and D·Dᵀ, which are r × r.
 
     ‖ΔW‖²        = s² · Σᵢⱼ (UᵀU)ᵢⱼ (D·Dᵀ)ᵢⱼ
     ⟨ΔW₁, ΔW₂⟩   = s₁ s₂ · Σᵢⱼ (U₁ᵀU₂)ᵢⱼ (D₁D₂ᵀ)ᵢⱼ
@@ -192,8 +193,13 @@ def rank_for_share(values: Matrix, share: float) -> int:
 def joined(parts: list[Factors]) -> Factors:
     """Return factors of the sum of updates: columns beside columns, rows below rows.
 
-    The scale is that of the first part; the factors `up` of the others carry the quotient.
+    The scale is `joint_scale`; the factors `up` carry the quotients, which are at most 1.
     """
-    scale = parts[0].scale or 1.0
+    scale = joint_scale([part.scale for part in parts])
     ups = [part.up if part.scale == scale else part.up * (part.scale / scale) for part in parts]
     return Factors(np.hstack(ups), np.vstack([part.down for part in parts]), scale)
+
+
+def joint_scale(scales: list[float]) -> float:
+    """Return the scale of joined factors: the largest by size, the first of equal ones."""
+    return max(scales, key=abs) or 1.0

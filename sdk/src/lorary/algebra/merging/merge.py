@@ -1,9 +1,9 @@
 """Merges a stack of adapters into one file.
 
-By default the merge is exact: the factors of all parts stand side by side, with the strength and
-the scale of each part in `up`, and the scale of the first part in alpha:
+By default the merge is exact: the factors of all parts stand side by side. The largest product of
+strength and scale becomes the scale, and the quotients of the others are multiplied into `up`:
 
-    D = [D₁; D₂; …],  U = [U₁, w₂s₂/(w₁s₁) · U₂, …],  scale = w₁s₁
+    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest wᵢsᵢ by size
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import numpy as np
 from lorary.algebra.aligning import Aligned, align, require_one_family
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, naming
-from lorary.algebra.files import WrittenFile, write_weights
+from lorary.algebra.files import OnStep, WrittenFile, write_weights
 from lorary.algebra.gram import (
     Factors,
     decompose,
     energy,
     joined,
+    joint_scale,
     rank_for_share,
     singular_values,
     truncated,
@@ -113,6 +114,7 @@ def merge(
     *,
     strengths: Sequence[float],
     settings: MergeSettings | None = None,
+    on_step: OnStep | None = None,
 ) -> Merged:
     """Write the merge of some adapters with their strengths.
 
@@ -122,6 +124,7 @@ def merge(
         paths: The adapters; module names are those of the first file that has the module.
         out: Path of the new file, which is replaced if it exists.
         strengths: Strength of each adapter; those with 0 are left out.
+        on_step: Called after each tensor that is written.
 
     Raises:
         AlgebraError: A file has no exact form, or the files don't fit together.
@@ -150,7 +153,7 @@ def merge(
             for (path, weight), adapter in zip(used, adapters, strict=True)
         ]
         metadata = {**merged_metadata(sources, run.operation()), **extra}
-        written = write_weights(out, plan, metadata, adds_hash=True)
+        written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
     return Merged(written, tuple(run.results.values()))
 
 
@@ -238,8 +241,7 @@ class _Merge:
         """Return the scale of the merged factors, known before they are computed."""
         if self.settings.mode in DENSITIES:
             return 1.0
-        number, module = occurrences[0]
-        return module.scale * self.weights[number] or 1.0
+        return joint_scale([module.scale * self.weights[number] for number, module in occurrences])
 
     def _rank(self, occurrences: Sequence[tuple[int, FactorModule]]) -> int:
         ranks = [module.rank for _, module in occurrences]

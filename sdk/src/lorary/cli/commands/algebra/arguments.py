@@ -8,11 +8,13 @@ import importlib
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Parser, UsageError
+from lorary.cli.output.progress import Counting
 from lorary.client import errors
 
 if TYPE_CHECKING:
@@ -106,6 +108,23 @@ def algebra() -> Iterator[None]:
     except refused as error:
         facts = getattr(error, "facts", {})
         raise errors.Invalid(str(error), code=getattr(error, "code", ""), facts=facts) from error
+
+
+@contextlib.contextmanager
+def steps(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that counts on a terminal; it takes what is done, and the total."""
+    counts: list[Counting] = []
+
+    def step(done: int, total: int) -> None:
+        if not counts:
+            counts.append(Counting(verb, total, is_drawn=sys.stderr.isatty()))
+        counts[0].step(done)
+
+    try:
+        yield step
+    finally:
+        for count in counts:
+            count.clear()
 
 
 def written(out: WrittenFile) -> dict[str, object]:

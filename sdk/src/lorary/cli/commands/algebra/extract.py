@@ -12,6 +12,7 @@ from lorary.cli.commands.algebra.arguments import (
     algebra,
     dtype_of,
     out_path,
+    steps,
     whole,
     written,
 )
@@ -33,10 +34,10 @@ def _configure(parser: Parser) -> None:
 def _extract(args: Namespace) -> int:
     base, tuned = Path(args.base), Path(args.tuned)
     out = out_path(args, [base, tuned])
-    with algebra():
+    with algebra(), steps("Extracting tensor") as on_step:
         from lorary.algebra.extract import extract  # noqa: PLC0415 - needs numpy
 
-        found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args))
+        found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args), on_step=on_step)
     if args.json:
         emit(_document(found))
     else:

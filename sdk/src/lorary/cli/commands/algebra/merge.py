@@ -13,6 +13,7 @@ from lorary.cli.commands.algebra.arguments import (
     dtype_of,
     out_path,
     share,
+    steps,
     strengths,
     whole,
     written,
@@ -50,7 +51,7 @@ def _merge(args: Namespace) -> int:
     paths = [Path(place) for place in args.files]
     weights = strengths(args.strengths, len(paths))
     out = out_path(args, paths)
-    with algebra():
+    with algebra(), steps("Merging tensor") as on_step:
         from lorary.algebra.merging.merge import MergeSettings, merge  # noqa: PLC0415 - needs numpy
 
         settings = MergeSettings(
@@ -60,7 +61,7 @@ def _merge(args: Namespace) -> int:
             seed=abs(args.seed),
             dtype=dtype_of(args),
         )
-        found = merge(paths, out, strengths=weights, settings=settings)
+        found = merge(paths, out, strengths=weights, settings=settings, on_step=on_step)
     if args.json:
         emit(_document(found, args.mode))
     else:
