@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ BF16 = NUMPY_DTYPES["BF16"]
 def write(path: Path, arrays: Arrays, metadata: Mapping[str, str] | None = None) -> Path:
     formats = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
     plan = {
-        name: PlannedTensor(formats[array.dtype], array.shape, lambda array=array: array)
+        name: PlannedTensor(formats[array.dtype], array.shape, partial(np.asarray, array))
         for name, array in arrays.items()
     }
     write_weights(path, plan, metadata or {})
@@ -413,6 +414,15 @@ def test_the_t5_of_flux_changes_its_number(tmp_path: Path) -> None:
     assert f"{name}.lora_A.weight" in read(comfy.out.path)
     back = convert(comfy.out.path, to="kohya", out=tmp_path / "d.safetensors", family="flux1")
     assert read(back.out.path).keys() == arrays.keys()
+
+
+def test_the_t5_of_chroma_is_its_only_text_encoder(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.safetensors", pair("lora_te3_encoder_block_0_layer_0_SelfAttention_q", 8, 8)
+    )
+    done = convert(path, to="diffusers", out=tmp_path / "b.safetensors", family="chroma")
+    name = "text_encoder.encoder.block.0.layer.0.SelfAttention.q.lora_A.weight"
+    assert name in read(done.out.path)
 
 
 def test_other_algorithms_are_renamed_between_kohya_and_comfyui(tmp_path: Path) -> None:

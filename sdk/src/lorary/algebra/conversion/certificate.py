@@ -127,9 +127,9 @@ def _is_equal(one: memoryview, other: memoryview) -> bool:
 
 def _difference(planned: Planned, written: Source, old: WeightFile, new: WeightFile) -> float:
     """Return |ΔW difference| / |ΔW| of a module and the rows that it is made of."""
-    done = _factors(written, new)
     inner = expected = 0.0
     with naming(planned.moves[0].source.name), np.errstate(all="ignore"):
+        done = _factors(written, new)
         for move in planned.moves:
             theirs = _factors(move.source, old)
             mine = done._replace(down=done.down[:, : theirs.down.shape[1]])
@@ -150,7 +150,7 @@ def _difference(planned: Planned, written: Source, old: WeightFile, new: WeightF
 
 def _factors(source: Source, file: WeightFile) -> Factors:
     down, up = factors(source, file)
-    return Factors(up.astype(np.float64), down.astype(np.float64), source.scale)
+    return gram.compact(Factors(up.astype(np.float64), down.astype(np.float64), source.scale))
 
 
 def _taken(up: Matrix, ranges: Sequence[tuple[int, int]]) -> Matrix:

@@ -24,6 +24,10 @@ from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.inspection import inspect_file
 from lorary.anatomy.report import Anatomy
 
+# Families whose files fit another one's pipelines: ComfyUI and A1111 read Kolors' files under the
+# names of SDXL, whose UNet it has.
+_READ_AS = {"kolors": "sdxl"}
+
 PEFT_NAME = "adapter_model.safetensors"
 
 
@@ -156,7 +160,7 @@ def _candidates(anatomy: Anatomy, sources: Sequence[Source]) -> list[str]:
     its names in the same proportions.
     """
     found = [anatomy.base.family] if anatomy.base.family else list(anatomy.base.candidates)
-    found = [one for one in found if one in FAMILIES]
+    found = [one for one in found if one in FAMILIES and _READ_AS.get(one) not in found]
     denoiser = [source for source in sources if source.part == "denoiser"]
     if found or not denoiser:
         return found

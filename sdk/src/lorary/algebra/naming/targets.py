@@ -83,14 +83,13 @@ def suffixes(target: str, roles: Mapping[str, object]) -> Mapping[str, str]:
 def namings_of(names: FamilyNames, target: str) -> tuple[str, ...]:
     """Return the namings of a family that a target's tools read, the one to write first.
 
-    Kohya's scripts train SDXL and its kin under Stability's names; Kolors is one of them for every
-    tool that reads such files. ComfyUI reads Z-Image's projections split or fused.
+    ComfyUI and kohya's scripts read Z-Image's projections split or fused.
     """
     known = names.namings
     if target not in _KOHYA_LIKE:
         return (names.hub,)
     if target == "kohya":
-        first = "sgm" if names.family.id == "kolors" else names.family.kohya
+        first = names.family.kohya
     else:
         first = next((one for one in ("comfyui", "sgm", "native") if one in known), names.hub)
     return (first, "fused") if "fused" in known else (first,)
