@@ -108,7 +108,7 @@ def _visible(
     listed = Adapter.objects.listed_for(user).among("adapter")
     rows = (
         Version.objects.filter(listed, state__in=_SHOWN, revision__in=files.values("revision"))
-        .exclude(pk=None if version is None else version.pk)
+        .exclude(pk=0 if version is None else version.pk)
         .select_related("adapter__namespace", "revision", "author")
         .order_by("published_at", "pk")[:MAX_VERSIONS]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -84,7 +85,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str,
     """Write tensors; their format is that of the arrays."""
     dtypes = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
     planned = {
-        name: PlannedTensor(dtypes[array.dtype], array.shape, lambda array=array: array)
+        name: PlannedTensor(dtypes[array.dtype], array.shape, partial(np.asarray, array))
         for name, array in arrays.items()
     }
     write_weights(path, planned, metadata)
@@ -107,10 +108,14 @@ def copies(path: Path, family: str, target: str, folder: Path) -> dict[str, Path
     casts = {"fp16": np.dtype(np.float16), "bf16": np.dtype(ml_dtypes.bfloat16)}
     for name, dtype in casts.items():
         out = folder / f"{path.stem}-{name}.safetensors"
-        done[name] = rewritten(path, out, lambda _, array, dtype=dtype: array.astype(dtype))
+        done[name] = rewritten(path, out, partial(_cast, dtype))
     out = folder / f"{path.stem}-strength.safetensors"
     done["strength"] = rewritten(path, out, _weaker)
     return done
+
+
+def _cast(dtype: np.dtype[Any], _name: str, array: Array) -> Array:
+    return array.astype(dtype)
 
 
 def _weaker(name: str, array: Array) -> Array:
