@@ -225,7 +225,8 @@ class _Difference(Projector):
 
     def _projected(self, index: int, weight: Weight) -> Numbers:
         del weight
-        return self._kept["diff"][index].astype(np.float64)
+        numbers: Numbers = self._kept["diff"][index].astype(np.float64)
+        return numbers
 
 
 def projector_of(module: CanonicalModule, shapes: Shapes) -> Projector | None:
