@@ -39,8 +39,9 @@ def sketch(copy: Path) -> dict[str, object]:
     return document
 
 
-def published(user: User, path: Path, name: str, **more: str) -> Version:
-    return catalogue.release(adapters.create(actor=user, name=name, **more), path.read_bytes())
+def published(user: User, path: Path, name: str, visibility: str = "public") -> Version:
+    there = adapters.create(actor=user, name=name, visibility=visibility)
+    return catalogue.release(there, path.read_bytes())
 
 
 def test_a_version_has_its_relatives(stranger: Caller, bob: User, copy: Path) -> None:

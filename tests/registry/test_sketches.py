@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import sketch_file
 from registry.adapters import services as adapters
 from registry.blobs import rehash, relatives, sketches
@@ -24,6 +25,7 @@ from registry.models import (
     VersionState,
     WeightSketch,
 )
+from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 from tests.builders.relatives import rewritten, write_original
@@ -53,8 +55,8 @@ def half(original: Path, tmp_path: Path) -> Path:
     )
 
 
-def release(user: User, name: str, path: Path, **more: str) -> Version:
-    there = adapters.create(actor=user, name=name, **more)
+def release(user: User, name: str, path: Path, visibility: str = "public") -> Version:
+    there = adapters.create(actor=user, name=name, visibility=visibility)
     return catalogue.release(there, path.read_bytes(), path=path.name)
 
 
@@ -100,7 +102,7 @@ def test_bytes_that_are_not_sent_again_are_told_about_too(
     release(ada, "noir", original)
     first = catalogue.accept(bob, half.read_bytes())
     release(ada, "half", half)
-    again = catalogue.uploads.create(
+    again = uploads.create(
         actor=bob, path="x.safetensors", size_bytes=first.size_bytes, sha256=first.sha256
     )
     (told,) = found(again)
@@ -119,7 +121,7 @@ def test_hidden_adapters_are_nobodys_relatives(
     assert names(relatives.of_version(ada, own)) == ["ada/mine strength", "ada/link strength"]
     sketch = sketch_file(half)
     assert sketch is not None
-    assert names(relatives.of_sketch(None, sketch, sketches.Facts())) == ["bob/half same_weights"]
+    assert names(relatives.of_sketch(None, sketch, Facts())) == ["bob/half same_weights"]
 
 
 def test_drafts_and_withdrawn_versions_are_no_relatives(
