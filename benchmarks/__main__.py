@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
 BENCHES = (
     "headers", "folders", "download", "small", "upload", "checks", "passage", "pushes", "pulls",
-    "clients", "pages", "catalogue", "previews", "algebra",
+    "clients", "pages", "catalogue", "previews", "algebra", "recognition",
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from hub.api.uploads.views import (
     Uploads,
     UploadView,
 )
+from hub.api.versions.relatives import Relatives, VersionRelatives
 from hub.api.versions.views import (
     AdapterWithdraw,
     FileView,
@@ -83,6 +84,7 @@ v1: list[URLPattern] = [
     path(f"{VERSION}/withdraw", VersionWithdraw.as_view(), name="api-version-withdraw"),
     path(f"{VERSION}/renders", VersionRenders.as_view(), name="api-version-renders"),
     path(f"{VERSION}/report", VersionReport.as_view(), name="api-version-report"),
+    path(f"{VERSION}/relatives", VersionRelatives.as_view(), name="api-version-relatives"),
     path(f"{VERSION}/samples", VersionSamples.as_view(), name="api-samples"),
     path("packs", Packs.as_view(), name="api-packs"),
     path("packs/try/<uuid:key>", PackTryoutView.as_view(), name="api-pack-tryout"),
@@ -106,6 +108,7 @@ v1: list[URLPattern] = [
     ),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
+    path("relatives", Relatives.as_view(), name="api-relatives"),
     path("file-names", FileNames.as_view(), name="api-file-names"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),

@@ -1,4 +1,4 @@
-"""Reads stored weights again to compute hashes that older releases did not compute.
+"""Reads stored weights again to compute hashes and sketches that older releases did not compute.
 
 Each blob is updated in its own transaction, so a run may be interrupted and continued. Bytes that
 do not match their digest are reported and left alone.
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.db.models import QuerySet
 
+from lorary.algebra.recognition.sketch import FORM
 from registry import storage
-from registry.blobs import anatomies
+from registry.blobs import anatomies, sketches
 from registry.models import Blob, HashKind
 from registry.scan import checks
 
@@ -25,14 +26,15 @@ class Rehashed:
     """The result of a run."""
 
     read: int = 0  # files that were read
-    changed: int = 0  # files whose hashes changed (or would change)
+    changed: int = 0  # files whose hashes or sketch changed (or would change)
     damaged: list[str] = field(default_factory=list)  # digests of files whose bytes differ
     missing: list[str] = field(default_factory=list)  # digests of files whose bytes are missing
 
 
 def without_all_hashes() -> QuerySet[Blob]:
-    """Return stored weights without all kinds of hashes."""
-    return _weights().exclude(hash_rows__kind=HashKind.WEIGHTS_F16)
+    """Return stored weights without all kinds of hashes or a sketch of the current form."""
+    known = _weights().filter(hash_rows__kind=HashKind.WEIGHTS_F16, sketch__form=FORM)
+    return _weights().exclude(pk__in=known.values("pk"))
 
 
 def _weights() -> QuerySet[Blob]:
@@ -45,7 +47,7 @@ def run(
     includes_current: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rehashed:
-    """Read stored weights and write their hashes.
+    """Read stored weights and write their hashes and sketches.
 
     Args:
         is_dry: Read and compare, write nothing.
@@ -56,14 +58,16 @@ def run(
     keys = list(chosen.order_by("pk").values_list("pk", flat=True))
     result = Rehashed()
     for done, key in enumerate(keys, start=1):
-        _renew(Blob.objects.get(pk=key), result, is_dry=is_dry)
+        _renew(Blob.objects.select_related("anatomy").get(pk=key), result, is_dry=is_dry)
         if progress is not None:
             progress(done, len(keys))
+    if not is_dry:
+        sketches.relate_new()
     return result
 
 
 def _renew(blob: Blob, result: Rehashed, *, is_dry: bool) -> None:
-    """Read one file and update its hashes."""
+    """Read one file and update its hashes and its sketch."""
     try:
         with storage.store().open(blob.sha256) as handle:
             subject = checks.Subject(_NAMELESS, blob.size_bytes, handle)
@@ -79,11 +83,14 @@ def _renew(blob: Blob, result: Rehashed, *, is_dry: bool) -> None:
         if not is_dry:
             with transaction.atomic():
                 anatomies.save_hashes(blob=blob, subject=subject)
+                sketches.save(blob=blob, sketch=subject.sketch, document=blob.anatomy.document)
 
 
 def _is_known(blob: Blob, subject: checks.Subject) -> bool:
     """Whether the rows match what was read, or the header is invalid by today's rules."""
     rows = dict(blob.hash_rows.values_list("kind", "value"))
     return not subject.hashes or (
-        rows == subject.hashes and blob.claimed_hashes == subject.claimed_hashes
+        rows == subject.hashes
+        and blob.claimed_hashes == subject.claimed_hashes
+        and sketches.is_current(blob=blob, sketch=subject.sketch)
     )

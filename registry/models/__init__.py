@@ -18,6 +18,8 @@ from registry.models.choices import (
     NamespaceKind,
     Output,
     PartRole,
+    Relation,
+    RelationDirection,
     Role,
     Severity,
     UploadState,
@@ -41,6 +43,7 @@ from registry.models.pack import (
 )
 from registry.models.revision import Alias, AliasMove, File, Revision
 from registry.models.search import SearchDocument, SpellingKey
+from registry.models.sketch import BlobRelation, BlobSketch, WeightSketch
 from registry.models.token import AccessToken, DeviceLogin
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import Attempt, User
@@ -60,6 +63,8 @@ __all__ = [
     "Blob",
     "BlobAnatomy",
     "BlobHash",
+    "BlobRelation",
+    "BlobSketch",
     "CardHtml",
     "CardProblem",
     "DailyDownloads",
@@ -92,6 +97,8 @@ __all__ = [
     "PackVersion",
     "PackWord",
     "PartRole",
+    "Relation",
+    "RelationDirection",
     "Revision",
     "Role",
     "SearchDocument",
@@ -106,6 +113,7 @@ __all__ = [
     "VersionAnatomy",
     "VersionState",
     "Visibility",
+    "WeightSketch",
     "Worker",
     "WorkerWish",
 ]

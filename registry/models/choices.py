@@ -182,6 +182,26 @@ class HashKind(models.TextChoices):
     BLAKE3 = "blake3", "BLAKE3"
 
 
+class Relation(models.TextChoices):
+    """How the weights of two files are related (``lorary.algebra.recognition.relating``)."""
+
+    SAME_WEIGHTS = "same_weights", _("Same weights")
+    NUMBER_FORMAT = "number_format", _("Other number format")
+    RENAMED = "renamed", _("Other key format")
+    STRENGTH = "strength", _("Other strength")
+    RESIZED = "resized", _("Resized")
+    PART = "part", _("Part of the layers")
+    SAME_RUN = "same_run", _("Same training run")
+    RELATED = "related", _("Similar weights")
+
+
+class RelationDirection(models.TextChoices):
+    """Which of two related files was made from the other."""
+
+    FROM = "from", _("made from the other")
+    TO = "to", _("the other was made from it")
+
+
 class JobState(models.TextChoices):
     """State of a job row."""
 

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from lorary.algebra.recognition.sketch import WeightSketches
 from lorary.anatomy import (
     Finding,
     Inspection,
@@ -113,6 +114,11 @@ class Subject:
         if self.metadata is None or self.scan is None:
             return {}
         return dict(self.scan.hashes)
+
+    @property
+    def sketch(self) -> WeightSketches | None:
+        """The sketch of its weights; None for files that can't be sketched."""
+        return None if self.scan is None else self.scan.sketch
 
     @property
     def claimed_hashes(self) -> dict[str, str]:
@@ -336,7 +342,7 @@ def comes_from_header(code: str) -> bool:
 
 def is_uploaders(code: str) -> bool:
     """Return whether only the uploader can see a finding."""
-    return code == "weights_known"
+    return code in {"weights_known", "weights_related"}
 
 
 def is_public(code: str, severity: str) -> bool:
@@ -396,6 +402,28 @@ def weights_known(places: Sequence[Mapping[str, object]]) -> Finding:
         % {"named": named},
         {"count": len(places), "places": [dict(place) for place in places]},
     )  # fmt: skip
+
+
+def weights_related(places: Sequence[Mapping[str, object]], *, is_copy: bool) -> Finding:
+    """Return the finding for weights that were made from published ones, or resemble them.
+
+    Args:
+        places: ``adapter``, ``version``, ``relation`` and ``cosine`` of each one that the uploader
+            may see, the closest first.
+        is_copy: Whether one of them is a copy, for example in another number format.
+    """
+    named = ", ".join(f"{place['adapter']} {place['version']}" for place in places[:3])
+    text = (
+        _("A copy of these weights is already published, in another form: %(named)s.")
+        if is_copy
+        else _("Similar weights are already published: %(named)s.")
+    )
+    return Finding(
+        "weights_related",
+        "warning" if is_copy else "info",
+        text % {"named": named},
+        {"count": len(places), "places": [dict(place) for place in places]},
+    )
 
 
 def check_failed(reason: str) -> Finding:

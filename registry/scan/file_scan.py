@@ -3,6 +3,7 @@
 ```
  file ──► four buffers of 1 MiB, filled in turn ──┬─► thread: sha256, AutoV1, CRC-32
                                                   ├─► thread: data_sha256, BLAKE3
+                                                  ├─► thread: sketch
                                                   └─► this thread: tensors, then the next block
 ```
 
@@ -21,9 +22,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from lorary.algebra.recognition.sketch import WeightSketches
 from lorary.anatomy import Finding
 from lorary.safetensors import Header
 from registry.scan.hashes import DataHashes, WholeHashes
+from registry.scan.sketching import SketchedTensors
 from registry.scan.tensors import Numbers
 
 Progress = Callable[[int, int], None]
@@ -45,15 +48,17 @@ STRIDE = 4 * BLOCK
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """The hashes and findings of a whole file.
+    """The hashes, findings and sketch of a whole file.
 
     Attributes:
         hashes: Kind → hash, see ``registry.scan.hashes``; those of tensors only for weights.
         findings: Findings about its numbers.
+        sketch: Its sketch; None if it can't be sketched.
     """
 
     hashes: dict[str, str]
     findings: tuple[Finding, ...] = ()
+    sketch: WeightSketches | None = None
 
 
 def scan_file(
@@ -70,6 +75,10 @@ def scan_file(
     start = None if header is None else header.data_start
     whole, data = WholeHashes(), DataHashes(start)
     numbers = None if header is None else Numbers(header)
+    sketched = None if header is None else SketchedTensors(header)
+    threaded = [whole.update, data.update]
+    if sketched is not None:
+        threaded.append(sketched.update)
 
     def check_numbers(begin: int, block: memoryview) -> None:
         if numbers is not None and start is not None:
@@ -77,17 +86,15 @@ def scan_file(
             numbers.update(begin + skipped - start, block[skipped:])
 
     reported = 0
-    for done in _stream(
-        handle, _cuts(size_bytes, header), [whole.update, data.update], check_numbers
-    ):
+    for done in _stream(handle, _cuts(size_bytes, header), threaded, check_numbers):
         if progress is not None and (done - reported >= STRIDE or done == size_bytes):
             reported = done
             progress(done, size_bytes)
     hashes = whole.results() | data.results()
-    if numbers is None:
+    if numbers is None or sketched is None:
         return FileScan(hashes)
     hashes |= {"tensors": numbers.digest()} | numbers.weights()
-    return FileScan(hashes, tuple(numbers.findings()))
+    return FileScan(hashes, tuple(numbers.findings()), sketched.result())
 
 
 def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:

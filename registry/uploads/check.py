@@ -14,13 +14,18 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from lorary.algebra.recognition.relating import Facts
 from lorary.anatomy import Finding as Result
 from registry import events, storage
-from registry.blobs import anatomies, promote
+from registry.blobs import anatomies, promote, relatives, sketches
 from registry.blobs import by_hash as blobs_by_hash
+from registry.blobs.relatives import Relative
 from registry.models import Blob, Finding, HashKind, Upload, UploadState, User
 from registry.scan import checks
 from registry.uploads import receive
+
+#: Related versions that a finding names.
+MAX_PLACES = 5
 
 _FIELDS = ("code", "severity", "message", "evidence")
 
@@ -45,7 +50,8 @@ def run_checks(*, upload: Upload, progress: Callable[[int, int], None] | None = 
     else:
         owner = upload.owner
         owner.access_token = upload.token  # so that a bound token sees only its own adapters
-        _accept(upload, subject, [*results, *_published_already(owner, subject.hashes)])
+        known = _published_already(owner, subject.hashes)
+        _accept(upload, subject, [*results, *known, *_resembling(upload, subject, known)])
     upload.refresh_from_db()
     return upload
 
@@ -81,6 +87,36 @@ def _published_already(owner: User, hashes: Mapping[str, str]) -> list[Result]:
     return [checks.weights_known(places)] if places else []
 
 
+def _resembling(upload: Upload, subject: checks.Subject, known: Iterable[Result]) -> list[Result]:
+    """Return a finding if other weights that the uploader's token can read are related to these."""
+    if subject.sketch is None:
+        return []
+    facts = Facts.of(upload.anatomy or {})
+    return _related(relatives.of_sketch(upload.owner, subject.sketch, facts), known)
+
+
+def _related(found: Iterable[Relative], known: Iterable[Result]) -> list[Result]:
+    """Return a finding about relatives, without those that a finding names already."""
+    named = {
+        (place["adapter"], place["version"])
+        for result in known
+        for place in result.evidence["places"]  # type: ignore[attr-defined]  # JSON
+    }
+    new = [one for one in found if (one.version.adapter.full_name, one.version.name) not in named]
+    if not new:
+        return []
+    places = [
+        {
+            "adapter": one.version.adapter.full_name,
+            "version": one.version.name,
+            "relation": one.kind,
+            "cosine": round(one.cosine, 4),
+        }
+        for one in new[:MAX_PLACES]
+    ]
+    return [checks.weights_related(places, is_copy=new[0].is_copy)]
+
+
 def _stored_name(upload: Upload) -> str:
     """Return the name of the stored bytes; a worker may have died after promoting them."""
     try:
@@ -99,6 +135,7 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
     written = storage.Written(upload.size_bytes, subject.sha256)
     promote.move_to_digest(key=upload.storage_key, written=written)
     _record(upload, written, subject, results)
+    sketches.relate_new()
 
 
 def _record(
@@ -113,6 +150,7 @@ def _record(
         anatomies.save_hashes(blob=blob, subject=subject)
         if upload.anatomy is not None:
             anatomies.save(blob=blob, document=upload.anatomy)
+            sketches.save(blob=blob, sketch=subject.sketch, document=upload.anatomy)
         mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
         is_open = mine.filter(state=UploadState.CHECKING)
         if is_open.update(state=UploadState.ACCEPTED, blob=blob, anatomy=None, updated_at=now):
@@ -166,7 +204,9 @@ def adopt_findings(upload: Upload, blob: Blob) -> None:
     rows: Iterable[dict[str, Any]] = blob.findings.values(*_FIELDS)
     known = {(row["code"], row["message"]): Result(**row) for row in rows}
     hashes = {**blob.hashes, HashKind.SHA256: blob.sha256} if blob.hashes else {}
-    save_findings(upload, [*known.values(), *_published_already(upload.owner, hashes)], blob)
+    published = _published_already(upload.owner, hashes)
+    related = _related(relatives.of_blob(upload.owner, blob), published)
+    save_findings(upload, [*known.values(), *published, *related], blob)
 
 
 def results_of(upload: Upload) -> list[Result]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -261,3 +263,47 @@ def test_leaving_early_ends_the_reading(hub: Hub, fake: FakeHub, lora: Path) -> 
     next(found)
     found.close()
     assert len(fake.requests("POST .*hashes")) == 1
+
+
+@pytest.fixture
+def answers(fake: FakeHub) -> Callable[[], None]:
+    """Prepare the answer to the next sketch: the file was resized from a published one."""
+    version = fake.publish(NAME, {"noir.safetensors": b"others"})
+    relative = {
+        "relation": "resized", "direction": "from", "cosine": 0.971, "strength": 0.97,
+        "version": version, "file": version["files"][0],
+    }  # fmt: skip
+    body = json.dumps({"results": [relative]}).encode()
+    headers = {"Content-Type": "application/json"}
+    return lambda: fake.answers.append(("relatives", 200, headers, body))
+
+
+def test_a_file_without_matches_is_found_by_its_sketch(
+    answers: Callable[[], None], lora: Path, run: Run
+) -> None:
+    answers()
+    told = run("find", str(lora))
+    assert told.code == 0
+    assert told.out.split("  ")[1:] == [f"{NAME}@v1", "resized from it, cosine 0.97\n"]
+    answers()
+    document = run("find", str(lora), "--json").document
+    assert document["matches"] == []
+    (relative,) = document["relatives"]
+    assert (relative["adapter"], relative["version"], relative["path"]) == (
+        NAME, "v1", "noir.safetensors",
+    )  # fmt: skip
+    assert [relative[name] for name in ("relation", "direction", "cosine", "strength")] == [
+        "resized", "from", 0.971, 0.97,
+    ]  # fmt: skip
+
+
+def test_no_sketch_is_sent_where_hashes_are_enough(
+    fake: FakeHub, lora: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("find", str(lora), "--exact").code == 3
+    with monkeypatch.context() as without_numpy:
+        without_numpy.setitem(sys.modules, "lorary.algebra.recognition.documents", None)
+        assert run("find", str(lora)).code == 3
+    fake.publish(NAME, {"noir.safetensors": lora.read_bytes()})
+    assert run("find", str(lora)).code == 0
+    assert not fake.requests("POST .*relatives")

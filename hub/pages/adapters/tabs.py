@@ -14,6 +14,7 @@ from lorary.anatomy import Finding as Result
 from lorary.library.variants import HIGH, LOW
 from registry.blobs import selectors as blob_selectors
 from registry.models import Blob, File, Finding, HashKind, Version
+from registry.scan import checks
 from registry.scan.hashes import swapped
 
 Document = Mapping[str, Any]
@@ -133,7 +134,7 @@ def remarks_of(findings: Iterable[Finding | Result]) -> list[Remark]:
             evidence=_evidence(_details(f)),
             is_loud=f.severity != "info",
             code=f.code,
-            places=_places(f.evidence) if f.code == "weights_known" else (),
+            places=_places(f.evidence) if checks.is_uploaders(f.code) else (),
         )
         for f in findings
     ]

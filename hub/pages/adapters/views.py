@@ -15,6 +15,7 @@ from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.licence_panel import licence_panel
+from hub.pages.adapters.relatives_panel import relatives_of
 from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone
 from hub.pages.labels import facts_line, family_label, recommendation
@@ -104,6 +105,7 @@ def _of_version(
         "compare_url": comparison.path_of(adapter, version, listing),
         "facts": facts_line(adapter, version),
         "files": lines,
+        "relatives": relatives_of(request.user, version, files),
         "primary": chosen,
         "partner": partner,
         "snippets": snippets_of(version, chosen, links.address(request), partner),

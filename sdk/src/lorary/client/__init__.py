@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lorary.client.curation import Alias, Move
     from lorary.client.errors import LoraryError
     from lorary.client.find_by_hash import Found, Match
+    from lorary.client.find_by_sketch import Relative
     from lorary.client.hub import Hub
     from lorary.client.models import (
         Account,
@@ -73,6 +74,7 @@ __all__ = [
     "PulledPack",
     "Pushed",
     "Reference",
+    "Relative",
     "Report",
     "Resolved",
     "Results",
@@ -119,6 +121,7 @@ _HOMES = {
     "PulledPack": "lorary.client.transfers.pack_pulling",
     "Pushed": "lorary.client.transfers.publishing",
     "Reference": "lorary.client.names",
+    "Relative": "lorary.client.find_by_sketch",
     "Report": "lorary.client.reports",
     "Resolved": "lorary.client.resolving.references",
     "Results": "lorary.client.notebooks.results",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from lorary.client import find_by_hash, samples, tryouts
 from lorary.client.config import endpoint_of, home_of, token_of, token_of_named
 from lorary.client.curation import Curating
 from lorary.client.errors import LoraryError
+from lorary.client.find_by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
@@ -223,6 +224,19 @@ class Hub(Curating, Packing, Reading, Resolving):
         """
         asked = [find_by_hash.wanted(one) for one in wanted]
         return find_by_hash.find_all(self._session, asked, on_progress)
+
+    def relatives(self, sketch: Mapping[str, object]) -> tuple[Relative, ...]:
+        """Return the versions whose weights are copies of a file's, or resemble them.
+
+        The file is not sent. The closest come first; at most 50.
+
+        Args:
+            sketch: Its sketch: ``lorary.algebra.recognition.documents.sketch_document(path)``.
+
+        Raises:
+            Invalid: the hub compares sketches of another release.
+        """
+        return find_relatives(self._session, sketch)
 
     def pull(
         self,

@@ -172,6 +172,7 @@ class AsyncHub:
     pull_reference = _awaited(Hub.pull_reference)
     push = _awaited(Hub.push)
     read_range = _awaited(Hub.read_range)
+    relatives = _awaited(Hub.relatives)
     remove_alias = _awaited(Hub.remove_alias)
     report = _awaited(Hub.report)
     resolve = _awaited(Hub.resolve)

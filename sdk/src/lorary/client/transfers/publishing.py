@@ -55,6 +55,10 @@ _POLL_S = 0.5
 _LONGEST_POLL_S = 3.0
 
 
+#: Findings that name versions of the same or similar weights.
+_OF_OTHERS = frozenset({"weights_known", "weights_related"})
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """Details of an adapter and a version that the user gives; None and empty mean "not given".
@@ -164,7 +168,7 @@ def push(  # noqa: PLR0913 - two callbacks, by keyword
     everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
     if is_repeated:  # otherwise the version would be reported as its own duplicate
-        everything = [found for found in everything if found.code != "weights_known"]
+        everything = [found for found in everything if found.code not in _OF_OTHERS]
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated)
 
 

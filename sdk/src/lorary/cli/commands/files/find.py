@@ -17,8 +17,10 @@ from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.input_files import find as files_of
 from lorary.cli.output.progress import Counting, counting, meter
 from lorary.cli.output.text import emit, note, plain, show
-from lorary.client import Found, LoraryError, Match, find_by_hash
+from lorary.client import Found, LoraryError, Match, Relative, find_by_hash
+from lorary.client.errors import Invalid, NotFound
 from lorary.client.progress import OnProgress, silent
+from lorary.safetensors import HeaderError
 
 NOT_FOUND = 3
 
@@ -30,6 +32,9 @@ def _configure(parser: Parser) -> None:
         metavar="FILE|DIR|HASH",
         help="files, folders with their .safetensors files, or hashes of any kind",
     )
+    parser.add_argument(
+        "--exact", action="store_true", help="compare hashes only, and send no sketches"
+    )
     add_endpoint(parser)
 
 
@@ -40,13 +45,15 @@ def _find(args: Namespace) -> int:
     with client.Hub(args.endpoint) as hub, _progress_bars(wanted) as (count, draw):
         results = hub.find_all([one.what for one in wanted], on_progress=draw)
         for number, (one, found) in enumerate(zip(wanted, results, strict=True)):
-            missing += not found.matches
+            is_sketched = not (args.exact or found.matches or found.error)
+            related = _relatives(hub, one) if is_sketched else ()
+            missing += not (found.matches or related)
             if sys.stdout.isatty():
                 count.clear()
             if args.json:
-                emit(_document(one, found))
+                emit(_document(one, found, related))
             else:
-                show(_lines(one, found, longest))
+                show(_lines(one, found, related, longest))
             count.step(number + 1)
     if missing:
         note(f"lorary: {missing:,} of {len(wanted):,} not found")
@@ -85,12 +92,29 @@ def _wanted(words: Sequence[str]) -> Iterator[_Wanted]:
             yield _Wanted(one.name if one.is_listed else word, Path(one.place), one.place)
 
 
-def _document(one: _Wanted, found: Found) -> dict[str, object]:
+def _relatives(hub: client.Hub, one: _Wanted) -> tuple[Relative, ...]:
+    """Return the relatives of a file; none without numpy, or on a hub that compares no sketches."""
+    if one.path is None:
+        return ()
+    try:
+        from lorary.algebra.recognition.documents import sketch_document  # noqa: PLC0415 - optional
+    except ImportError:
+        return ()
+    try:
+        sketch = sketch_document(Path(one.path))
+        return () if sketch is None else hub.relatives(sketch)
+    except (HeaderError, OSError, NotFound, Invalid):
+        return ()
+
+
+def _document(one: _Wanted, found: Found, related: Sequence[Relative]) -> dict[str, object]:
     document: dict[str, object] = {
         "asked": Path(one.path).name if one.path else one.name,
         "path": one.path,
         "matches": [match.document for match in found.matches],
     }
+    if related:
+        document["relatives"] = [relative.document for relative in related]
     if found.error is not None:
         document["error"] = {"code": found.error.code, "message": _reason(one, found.error)}
     return document
@@ -103,11 +127,13 @@ def _reason(one: _Wanted, error: LoraryError) -> str:
     return f"“{one.name}” is neither an existing file nor a hash of 8, 10, 12 or 64 hex digits."
 
 
-def _lines(one: _Wanted, found: Found, longest: int) -> list[str]:
+def _lines(one: _Wanted, found: Found, related: Sequence[Relative], longest: int) -> list[str]:
     if found.error is not None:
         rows = [[_reason(one, found.error)]]
     else:
-        rows = [_row(match) for match in found.matches] or [["not found"]]
+        rows = [_row(match) for match in found.matches]
+        rows += [_relative_row(relative) for relative in related]
+        rows = rows or [["not found"]]
     name = set_cell_size(plain(one.name), longest)
     return ["  ".join([name, *map(plain, row)]) for row in rows]
 
@@ -119,11 +145,38 @@ def _row(match: Match) -> list[str]:
     return [f"{version.adapter}@{version.name}", f"{what}{state}"]
 
 
+_RELATIONS = {
+    "same_file": "same file",
+    "same_weights": "same weights, other header",
+    "number_format": "same weights in another number format",
+    "renamed": "same weights in another key format",
+    "part": "some of the same layers",
+    "same_run": "same training run",
+    "related": "similar weights",
+}
+
+
+def _relative_row(relative: Relative) -> list[str]:
+    version = relative.version
+    text = _RELATIONS.get(relative.relation, relative.relation)
+    if relative.relation == "strength":
+        text = f"same weights, {relative.strength:.2f} times as strong as there"
+    if relative.relation == "resized":
+        text = {"from": "resized from it", "to": "resized to it"}.get(relative.direction, "resized")
+    state = "" if version.state == "published" else f" ({version.state})"
+    return [
+        f"{version.adapter}@{version.name}",
+        f"{text}, cosine {relative.cosine:.2f}{state}",
+    ]
+
+
 COMMANDS = {
     "find": Command(
         "Look up the adapter of a file or a hash. Files are not uploaded: the command sends\n"
         "the SHA-256 of the file and of its data section, so that a file with other metadata is\n"
-        "found too.\n\n"
+        "found too. With numpy (pip install 'lorary[algebra]'), it also finds resized, renamed\n"
+        "and other copies and relatives of files that are not found by their hashes: it sends\n"
+        "a sketch, some hundred kilobytes from which the weights cannot be computed.\n\n"
         "exit codes:\n"
         "  0   everything was found\n"
         "  3   at least one was not found, or cannot be read",

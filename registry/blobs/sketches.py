@@ -1,0 +1,127 @@
+"""Stored sketches of weights, and the relations that are found by them.
+
+A sketch is written in the transaction that writes its blob. Its relations follow after the commit,
+when the sketches of all blobs before are visible; of two that are written at once, the later finds
+the earlier. A process that ends in between leaves ``is_related`` unset, and the next one that
+relates anything continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.db import transaction
+
+from lorary.algebra.recognition.relating import Facts, Relation, relation
+from lorary.algebra.recognition.sketch import FORM, WeightSketches
+from registry.blobs.sketch_index import SketchIndex
+from registry.models import Blob, BlobHash, BlobRelation, BlobSketch, HashKind, WeightSketch
+
+#: The index of this process.
+INDEX = SketchIndex()
+
+#: Relations of a blob that are written when its sketch is new.
+MAX_RELATIONS = 100
+
+_SAME = Relation("same_weights", "", 1.0, 1.0)
+
+
+def save(*, blob: Blob, sketch: WeightSketches | None, document: Mapping[str, Any]) -> None:
+    """Save the sketch of a blob, or that it has none; call it inside a transaction.
+
+    Args:
+        document: Its anatomy document.
+    """
+    vector = b"" if sketch is None else sketch.vector().astype("<f2").tobytes()
+    facts = Facts.of(document)
+    BlobSketch.objects.filter(blob=blob).delete()
+    row = BlobSketch.objects.create(
+        blob=blob,
+        form=FORM,
+        vector=vector,
+        dtype=facts.dtype[:16],
+        naming=facts.naming[:64],
+        run=facts.run[:64],
+    )
+    if sketch is not None:
+        WeightSketch.objects.create(sketch=row, data=sketch.to_bytes())
+
+
+def is_current(*, blob: Blob, sketch: WeightSketches | None) -> bool:
+    """Return whether this sketch is the stored one."""
+    row = BlobSketch.objects.select_related("weights").filter(blob=blob, form=FORM).first()
+    if row is None or sketch is None:
+        return row is not None and not row.vector
+    return bool(row.vector) and bytes(row.weights.data) == sketch.to_bytes()
+
+
+def relate_new() -> int:
+    """Write the relations of all sketches that have none yet, and return their number."""
+    rows = BlobSketch.objects.filter(form=FORM, is_related=False).order_by("pk")
+    keys = list(rows.values_list("pk", flat=True))
+    return sum(_relate(key) for key in keys)
+
+
+def _relate(key: int) -> bool:
+    row = (
+        BlobSketch.objects.select_related("weights")
+        .filter(pk=key, form=FORM, is_related=False)
+        .first()
+    )
+    if row is None:  # done by another process
+        return False
+    found = dict(_of_same_tensors(row.blob_id))
+    if row.vector:
+        weights = WeightSketches.from_bytes(bytes(row.weights.data))
+        found = related(weights, _facts(row)) | found
+    found.pop(row.blob_id, None)
+    best = sorted(found.items(), key=lambda item: -abs(item[1].cosine))[:MAX_RELATIONS]
+    with transaction.atomic():
+        if not BlobSketch.objects.filter(pk=key).update(is_related=True):
+            return False
+        known = set(Blob.objects.filter(pk__in=found).values_list("pk", flat=True))
+        pairs = [(other, one) for other, one in best if other in known]
+        rows = [_row(row.blob_id, other, one) for other, one in pairs]
+        rows += [_row(other, row.blob_id, one.inverse) for other, one in pairs]
+        BlobRelation.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["blob", "other"],
+            update_fields=["kind", "direction", "cosine", "strength"],
+        )
+    return True
+
+
+def _row(blob: int, other: int, found: Relation) -> BlobRelation:
+    return BlobRelation(blob_id=blob, other_id=other, **found._asdict())
+
+
+def _of_same_tensors(blob: int) -> Iterator[tuple[int, Relation]]:
+    """Yield blobs with the same tensors, also of files that can't be sketched."""
+    own = BlobHash.objects.filter(blob=blob, kind=HashKind.TENSORS).values("value")
+    others = BlobHash.objects.filter(kind=HashKind.TENSORS, value__in=own).exclude(blob=blob)
+    for other in others.order_by("pk").values_list("blob", flat=True)[:MAX_RELATIONS]:
+        yield other, _SAME
+
+
+def related(weights: WeightSketches, facts: Facts) -> dict[int, Relation]:
+    """Return blob id → relation of a sketch to the stored ones.
+
+    The vectors of files screen; the sketches of at most 100 candidates are read and compared.
+    """
+    vector = weights.vector()
+    wanted = [one.sketch_id for one in INDEX.nearest(vector)]
+    rows = BlobSketch.objects.filter(pk__in=wanted, form=FORM).select_related("weights")
+    found = {}
+    for row in rows:
+        one = relation(
+            weights, WeightSketches.from_bytes(bytes(row.weights.data)), facts, _facts(row)
+        )
+        if one is not None:
+            found[row.blob_id] = one
+    return found
+
+
+def _facts(row: BlobSketch) -> Facts:
+    return Facts(row.dtype, row.naming, row.run)

@@ -1,0 +1,1 @@
+"""Recognises copies and relatives of adapters by sketches of their weights."""

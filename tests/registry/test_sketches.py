@@ -1,0 +1,200 @@
+"""Sketches that checks store, the relations that they show, and who is told of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from lorary.algebra.recognition.relating import Facts
+from lorary.algebra.recognition.sketch import sketch_file
+from registry.adapters import services as adapters
+from registry.blobs import rehash, relatives, sketches
+from registry.blobs.relatives import Relative
+from registry.blobs.sketch_index import SketchIndex
+from registry.models import (
+    Blob,
+    BlobRelation,
+    BlobSketch,
+    Finding,
+    Upload,
+    UploadState,
+    User,
+    Version,
+    VersionState,
+    WeightSketch,
+)
+from registry.uploads import services as uploads
+from tests import catalogue
+from tests.builders.adapters import DENOISERS, kohya
+from tests.builders.relatives import rewritten, write_original
+from tests.builders.weights import safetensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    path = tmp_path / "original.safetensors"
+    write_original(path, "sd1", "kohya", seed=3, modules=8)
+    return path
+
+
+@pytest.fixture
+def half(original: Path, tmp_path: Path) -> Path:
+    """A copy that no digest of values finds: in fp16 and stronger."""
+    out = tmp_path / "half.safetensors"
+    return rewritten(
+        original,
+        out,
+        lambda name, array: (array * (2 if "lora_up" in name else 1)).astype(np.float16),
+    )
+
+
+def release(user: User, name: str, path: Path, visibility: str = "public") -> Version:
+    there = adapters.create(actor=user, name=name, visibility=visibility)
+    return catalogue.release(there, path.read_bytes(), path=path.name)
+
+
+def found(upload: Upload) -> list[Finding]:
+    return list(upload.findings.filter(code="weights_related"))
+
+
+def names(rows: list[Relative]) -> list[str]:
+    return [f"{row.version.adapter.full_name} {row.kind}" for row in rows]
+
+
+def test_the_stored_sketch_is_that_of_the_file(ada: User, original: Path) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    expected = sketch_file(original)
+    assert expected is not None
+    row = BlobSketch.objects.get()
+    assert bytes(row.weights.data) == expected.to_bytes()
+    assert (row.dtype, row.naming, row.is_related) == ("F32", "kohya", True)
+    vector = np.frombuffer(bytes(row.vector), "<f2")
+    assert float(vector @ expected.vector()) == pytest.approx(1, abs=1e-3)
+
+
+def test_an_uploader_is_told_of_a_copy_in_another_form(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    release(ada, "noir", original)
+    (told,) = found(catalogue.accept(bob, half.read_bytes()))
+    assert (told.severity, told.blob) == ("warning", None)
+    (place,) = told.evidence["places"]
+    assert place == {
+        "adapter": "ada/noir",
+        "version": "v1",
+        "relation": "strength",
+        "cosine": pytest.approx(1, abs=1e-4),
+    }
+    assert BlobRelation.objects.count() == 2
+    assert not found(catalogue.accept(bob, kohya(DENOISERS["sd1", "diffusers"])))
+
+
+def test_bytes_that_are_not_sent_again_are_told_about_too(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    release(ada, "noir", original)
+    first = catalogue.accept(bob, half.read_bytes())
+    release(ada, "half", half)
+    again = uploads.create(
+        actor=bob, path="x.safetensors", size_bytes=first.size_bytes, sha256=first.sha256
+    )
+    (told,) = found(again)
+    assert [place["adapter"] for place in told.evidence["places"]] == ["ada/noir"]
+
+
+def test_hidden_adapters_are_nobodys_relatives(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    release(ada, "mine", original, visibility="private")
+    release(ada, "link", original, visibility="unlisted")
+    own = release(bob, "half", half)
+    assert not found(catalogue.accept(bob, half.read_bytes()))
+    for user in (bob, None):
+        assert relatives.of_version(user, own) == []
+    assert names(relatives.of_version(ada, own)) == ["ada/mine strength", "ada/link strength"]
+    sketch = sketch_file(half)
+    assert sketch is not None
+    assert names(relatives.of_sketch(None, sketch, Facts())) == ["bob/half same_weights"]
+
+
+def test_drafts_and_withdrawn_versions_are_no_relatives(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    there = release(ada, "noir", original)
+    own = release(bob, "half", half)
+    assert names(relatives.of_version(None, own)) == ["ada/noir strength"]
+    for state in (VersionState.DRAFT, VersionState.WITHDRAWN):
+        catalogue.put(Version.objects.filter(pk=there.pk), state)
+        assert relatives.of_version(None, own) == []
+
+
+def test_the_same_file_and_weights_come_first(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    own = release(ada, "noir", original)
+    release(bob, "half", half)
+    release(bob, "same", original)
+    assert names(relatives.of_version(None, own)) == ["bob/same same_file", "bob/half strength"]
+
+
+def test_relations_that_a_killed_worker_left_out_are_written_by_the_next(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    release(ada, "noir", original)
+    own = release(bob, "half", half)
+    BlobRelation.objects.all().delete()
+    BlobSketch.objects.update(is_related=False)
+    assert sketches.relate_new() == 2
+    assert sketches.relate_new() == 0
+    assert names(relatives.of_version(None, own)) == ["ada/noir strength"]
+
+
+def test_sketches_of_an_older_release_are_made_by_reading_files(
+    ada: User, bob: User, original: Path, half: Path
+) -> None:
+    release(ada, "noir", original)
+    own = release(bob, "half", half)
+    catalogue.accept(ada, kohya(DENOISERS["sd1", "diffusers"]))
+    kept = set(WeightSketch.objects.values_list("data", flat=True))
+    BlobSketch.objects.all().delete()
+    BlobRelation.objects.all().delete()
+    assert rehash.without_all_hashes().count() == 3
+    assert rehash.run().changed == 3
+    assert set(WeightSketch.objects.values_list("data", flat=True)) == kept
+    assert names(relatives.of_version(None, own)) == ["ada/noir strength"]
+    assert rehash.run().read == 0
+
+
+def test_the_index_reads_new_rows_and_a_restored_database(ada: User) -> None:
+    index = SketchIndex()
+    random = np.random.default_rng(1)
+    vectors = random.standard_normal((3, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def store(number: int, vector: int) -> int:
+        blob = Blob.objects.create(sha256=f"{number:064x}", size_bytes=1)
+        data = vectors[vector].astype("<f2").tobytes()
+        return BlobSketch.objects.create(blob=blob, form=1, vector=data).pk
+
+    first = store(1, 0)
+    assert [one.sketch_id for one in index.nearest(vectors[0])] == [first]
+    second = store(2, 1)
+    assert [one.sketch_id for one in index.nearest(-vectors[1])] == [second]
+    BlobSketch.objects.filter(pk=second).update(vector=vectors[2].astype("<f2").tobytes())
+    assert [one.sketch_id for one in index.nearest(vectors[2])] == [second]
+    assert index.nearest(vectors[1]) == []
+
+
+def test_weights_that_cannot_be_sketched_have_an_empty_one(ada: User) -> None:
+    module = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    data = safetensors({f"base_model.model.{module}.ia3_l": ("F16", (320,))})
+    assert catalogue.accept(ada, data).state == UploadState.ACCEPTED
+    assert bytes(BlobSketch.objects.get().vector) == b""
+    assert not WeightSketch.objects.exists()
