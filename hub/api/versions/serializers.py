@@ -137,12 +137,12 @@ class VersionOut(VersionBriefOut):
     def get_anatomy(self, version: Version) -> Mapping[str, Any] | None:
         """Return the anatomy, with the owner's declaration."""
         primary = self._primary()
-        document = named(
+        found = named(
             version_selectors.document_of(version, primary), primary.path if primary else ""
         )
-        if document is None:
+        if found is None:
             return None
-        document = lineages.with_known(document)
+        document = lineages.with_known(found)
         base = {**document["base"], "declared": version.declared_family or None}
         return {**document, "base": base}
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0035_device_logins'),
+        ('registry', '0036_known_checkpoints'),
     ]
 
     operations = [
