@@ -77,7 +77,10 @@ def test_every_row_goes_where_diffusers_puts_it(family: str) -> None:
         assert torch.equal(converted[f"{path}.weight"].double(), expected), path
 
 
-UNETS = ("sd1", "sd2", "sdxl", "sdxl_refiner", "ssd_1b", "segmind_vega", "koala_700m", "koala_1b")
+UNETS = (
+    "sd1", "sd2", "sdxl", "sdxl_refiner", "ssd_1b", "segmind_vega", "koala_700m", "koala_1b",
+    "bk_sdm_base", "bk_sdm_small", "bk_sdm_tiny",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("family", UNETS)
