@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import pytest
 import torch
-from diffusers.loaders import single_file_utils
+from diffusers.loaders import lora_conversion_utils, single_file_utils
 
 from lorary.algebra.naming.relations import names_of
 from previews.render.adapters.base_modules import ldm_names
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lorary.algebra.naming.relations import FamilyNames
 
 CONVERTERS = {
+    "animatediff": ("convert_animatediff_checkpoint_to_diffusers", "native"),
+    "animatediff_sdxl": ("convert_animatediff_checkpoint_to_diffusers", "native"),
     "auraflow": ("convert_auraflow_transformer_checkpoint_to_diffusers", "native"),
     "chroma": ("convert_chroma_transformer_checkpoint_to_diffusers", "native"),
     "cosmos_predict2_2b": ("convert_cosmos_transformer_checkpoint_to_diffusers", "native"),
@@ -32,6 +34,9 @@ CONVERTERS = {
     "sd35_large": ("convert_sd3_transformer_checkpoint_to_diffusers", "native"),
     "sd35_medium": ("convert_sd3_transformer_checkpoint_to_diffusers", "native"),
     "wan_14b_i2v": ("convert_wan_transformer_to_diffusers", "native"),
+    "wan_animate": ("convert_wan_transformer_to_diffusers", "native"),
+    "wan_vace_1_3b": ("convert_wan_transformer_to_diffusers", "native"),
+    "wan_vace_14b": ("convert_wan_transformer_to_diffusers", "native"),
     "z_image": ("convert_z_image_transformer_checkpoint_to_diffusers", "fused"),
 }
 
@@ -77,7 +82,18 @@ def test_every_row_goes_where_diffusers_puts_it(family: str) -> None:
         assert torch.equal(converted[f"{path}.weight"].double(), expected), path
 
 
-UNETS = ("sd1", "sd2", "sdxl", "sdxl_refiner", "ssd_1b", "segmind_vega", "koala_700m", "koala_1b")
+def test_the_names_of_ltx_2_3_are_those_of_diffusers_converter_of_adapters() -> None:
+    native = names_of("ltx2_3").namings["native"]
+    own = {f"{path}.lora_A.weight": piece.module for path, (piece,) in native.items()}
+    file = {f"diffusion_model.{name}": module for name, module in own.items()}
+    convert: Any = lora_conversion_utils._convert_non_diffusers_ltx2_lora_to_diffusers
+    assert convert(file) == {f"transformer.{one}.lora_A.weight": one for one in own.values()}
+
+
+UNETS = (
+    "sd1", "sd2", "sdxl", "sdxl_refiner", "ssd_1b", "segmind_vega", "koala_700m", "koala_1b",
+    "bk_sdm_base", "bk_sdm_small", "bk_sdm_tiny",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("family", UNETS)
