@@ -14,6 +14,7 @@ from hub.pages import links
 from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
+from hub.pages.adapters.derived import form_of
 from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone
@@ -105,6 +106,7 @@ def _of_version(
         "files": lines,
         "primary": chosen,
         "partner": partner,
+        "tool_form": form_of(version, files),
         "snippets": snippets_of(version, chosen, links.address(request), partner),
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
