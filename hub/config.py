@@ -184,6 +184,10 @@ class Config:
     upload_log_days: int
     grace_days: int
     thumbnail_bytes: int
+    derived_bytes: int
+    derived_per_hour: int
+    derived_forms: int
+    derived_days: int
     job_lease_s: int
     xet_bytes: int
     pages_per_minute: int
@@ -247,6 +251,10 @@ def load(env: Env, root: Path) -> Config:
         upload_log_days=env.integer("UPLOAD_LOG_DAYS", 90),
         grace_days=env.integer("GRACE_DAYS", 7),
         thumbnail_bytes=env.size("THUMBNAIL_BYTES", "4GiB"),
+        derived_bytes=env.size("DERIVED_BYTES", "4GiB"),
+        derived_per_hour=env.integer("DERIVED_PER_HOUR", 60),
+        derived_forms=env.integer("DERIVED_FORMS", 24),
+        derived_days=env.integer("DERIVED_DAYS", 30),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
         xet_bytes=env.size("XET_BYTES", "32GiB"),
         pages_per_minute=env.integer("PAGES_PER_MINUTE", 1200),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from celery import Task, shared_task
@@ -10,10 +12,12 @@ from celery.worker import request
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from registry.derived import making
+from registry.derived.selectors import TASK as DERIVE_TASK
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
 from registry.jobs.queue import WAKE, JobRun, Retry, handler
-from registry.models import Job, Upload
+from registry.models import DerivedFile, Job, Upload
 from registry.uploads import check
 from registry.uploads import services as uploads
 
@@ -122,9 +126,67 @@ def check_upload(run: JobRun) -> None:
         FileNotFoundError, OutOfTimeError: retried a few times.
         Cancelled: the upload was cancelled.
     """
-    try:
+    with _patience(run.job):
         check.run_checks(upload=_upload(run.job), progress=_Watch(run, _limit_s(run.job)))
+
+
+@contextmanager
+def _patience(job: Job) -> Iterator[None]:
+    """Turn errors of the hub into retries, which count as attempts only after a day."""
+    try:
+        yield
     except HUB_ERRORS as error:
-        is_long = timezone.now() - run.job.created_at > PATIENCE
+        is_long = timezone.now() - job.created_at > PATIENCE
         reason = f"{type(error).__name__}: {error}"
         raise Retry(reason, after_s=RETRY_S, is_attempt=is_long) from error
+
+
+def _derived(job: Job) -> DerivedFile | None:
+    rows = DerivedFile.objects.select_related("source")
+    return rows.filter(pk=job.args["derived_id"]).first()
+
+
+def _making_failed(job: Job) -> None:
+    if row := _derived(job):
+        making.fail(row=row, reason=job.reason)
+
+
+def _making_limit_s(job: Job) -> float:
+    row = _derived(job)
+    return 2 * making.limit_s(row) if row else MIN_LIMIT_S  # it is stored after it is made
+
+
+@handler(
+    DERIVE_TASK,
+    on_failed=_making_failed,
+    transient=(FileNotFoundError,),
+    limit_s=_making_limit_s,
+)
+def make_derived_file(run: JobRun) -> None:
+    """Make a file in another naming or of a smaller rank; does nothing if it was removed.
+
+    Raises:
+        Retry: an error of the hub; counts as an attempt only after a day.
+        FileNotFoundError: retried a few times.
+        Fail, Cancelled: it cannot be made; the job was cancelled.
+    """
+    row = _derived(run.job)
+    if row is None:
+        return
+    with _patience(run.job):
+        making.make(row=row, progress=_Note(run))
+
+
+class _Note:
+    """Saves the progress of work in steps, and stops it after a cancellation."""
+
+    def __init__(self, run: JobRun) -> None:
+        self.run, self.noted, self.next_look = run, (0, 0), 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if (done, total) != self.noted:
+            self.noted = done, total
+            self.run.progress(done, total)
+        if time.monotonic() >= self.next_look:
+            self.next_look = time.monotonic() + STRIDE_S
+            self.run.check_cancelled()

@@ -40,6 +40,7 @@ from hub.api.uploads.views import (
     Uploads,
     UploadView,
 )
+from hub.api.versions.derived import DerivedConfig, DerivedContent, DerivedFiles, DerivedView
 from hub.api.versions.relatives import Relatives, VersionRelatives
 from hub.api.versions.views import (
     AdapterWithdraw,
@@ -58,6 +59,16 @@ PACK_VERSION = f"{PACK}/versions/<str:version>"
 
 v1: list[URLPattern] = [
     path(f"{VERSION}/files/<path:path>", FileView.as_view(), name="api-file"),
+    path(f"{VERSION}/derived", DerivedFiles.as_view(), name="api-derived"),
+    path(f"{VERSION}/derived/<str:variant>", DerivedView.as_view(), name="api-derived-one"),
+    path(
+        f"{VERSION}/derived/<str:variant>/file", DerivedContent.as_view(), name="api-derived-file"
+    ),
+    path(
+        f"{VERSION}/derived/<str:variant>/config",
+        DerivedConfig.as_view(),
+        name="api-derived-config",
+    ),
     path("me", Me.as_view(), name="api-me"),
     path("inspect", Inspect.as_view(), name="api-inspect"),
     path("tokens", Tokens.as_view(), name="api-tokens"),

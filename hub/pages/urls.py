@@ -12,7 +12,7 @@ from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 from hub.pages import operator
 from hub.pages.accounts import device_login, tokens, views
 from hub.pages.accounts import views as accounts
-from hub.pages.adapters import aliases, comparison, edits, versions
+from hub.pages.adapters import aliases, comparison, derived, edits, versions
 from hub.pages.adapters import views as adapters
 from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
@@ -63,6 +63,8 @@ OF_VERSION = [
     path("publish", page(versions.decide), name="version-publish"),
     path("edit", page(versions.edit), name="version-edit"),
     path("yank", page(versions.yank), name="version-yank"),
+    path("derived", page(derived.begin), name="version-derived"),
+    path("derived/<str:variant>", page(derived.show), name="version-derived-one"),
 ]
 
 OF_PACK = [

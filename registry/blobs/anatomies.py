@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from lorary.anatomy import Anatomy, Inspection
 from lorary.anatomy.claims.base_models import FILE_NAME, covers
@@ -32,6 +32,8 @@ class Listed(Protocol):
     def is_primary(self) -> bool:
         """Whether it is the primary file."""
 
+
+L = TypeVar("L", bound=Listed)
 
 #: Levels of confidence at which the tensors alone show the family.
 BY_TENSORS = frozenset({"proven", "narrowed"})
@@ -182,21 +184,23 @@ def read_pair(files: Iterable[Listed]) -> dict[str, Any] | None:
 
 
 def _pair(files: list[Listed]) -> tuple[Listed, Listed] | None:
-    """Return the primary weights and their configuration.
-
-    The configuration belongs to them if it is in their folder, and they have PEFT's name or are the
-    only weights there.
-    """
+    """Return the primary weights and their configuration."""
     weights = next((file for file in files if file.is_primary), None)
-    if weights is None:
-        return None
+    config = None if weights is None else config_beside(weights, files)
+    return None if weights is None or config is None else (weights, config)
+
+
+def config_beside(weights: L, files: Sequence[L]) -> L | None:
+    """Return the configuration of weights in a manifest, or None.
+
+    It belongs to them if it is in their folder, and they have PEFT's name or are the only weights
+    there.
+    """
     folder, _slash, name = weights.path.rpartition("/")
     near = [file for file in files if file.path.rpartition("/")[0] == folder]
     config = next((f for f in near if f.path.rpartition("/")[2] == CONFIG_NAME), None)
     is_alone = sum(checks.is_weights(file.path) for file in near) == 1
-    if config is None or not (is_alone or name.startswith(PEFT_STEM)):
-        return None
-    return weights, config
+    return config if is_alone or name.startswith(PEFT_STEM) else None
 
 
 def _inspect(weights: Listed, config: Listed) -> Inspection:

@@ -26,6 +26,7 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
+from registry.models.derived import DerivedFile, DerivedState
 from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
 from registry.models.job import Job, Worker, WorkerWish
@@ -68,6 +69,8 @@ __all__ = [
     "CardHtml",
     "CardProblem",
     "DailyDownloads",
+    "DerivedFile",
+    "DerivedState",
     "DeviceLogin",
     "Event",
     "FacetChange",

@@ -204,3 +204,33 @@ def digest(path: Path) -> str:
     for chunk in sent_from(path):
         sha.update(chunk)
     return sha.hexdigest()
+
+
+def test_a_version_is_pulled_in_the_form_of_a_tool(
+    line: CommandLine, stranger: CommandLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "noir.safetensors"
+    path.write_bytes(kohya(SD1, rank=24, metadata={"ss_network_dim": "24"}))
+    pushed = line.ask("push", str(path), "--to", "cara/formed")
+    form = ("--naming", "comfyui", "--max-rank", "16", "--strip")
+    pulled = stranger.ask("pull", "cara/formed", *form, "--to", "loras")
+    (found,) = pulled["files"]
+    place = Path(found["local_path"])
+    assert place.name == "noir.comfyui.r16.stripped.safetensors"
+    assert hashlib.sha256(place.read_bytes()).hexdigest() == found["sha256"]
+    assert found["source"] == {
+        "path": "noir.safetensors",
+        "sha256": pushed["files"][0]["sha256"],
+    }
+    assert set(found["certificate"]) >= {"conversion", "resize", "strip"}
+    again = stranger.ask("pull", "cara/formed", *form, "--to", "loras")["files"][0]
+    assert (again["bytes_fetched"], again["local_path"]) == (0, str(place))
+    told = stranger.ask("inspect", str(place))
+    assert (told["convention"], told["rank"]["max"]) == ("comfyui_diffusion_model", 16)
+    peft = stranger.ask("pull", "cara/formed", "--naming", "peft", "--to", "loras")["files"][0]
+    folder = Path(peft["local_path"]).parent
+    assert {one.name for one in folder.iterdir()} == {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+    }
+    assert refusal(stranger, 1, "pull", "cara/formed", "--max-rank", "7")

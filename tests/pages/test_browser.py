@@ -299,6 +299,8 @@ def test_nothing_on_any_page_keeps_people_out(
     document = manifest(variant(part(own.removeprefix("/"))))
     published = owner.post(f"/api/v1{pack}/versions", {"manifest": document})
     assert published.status == 201, published.body
+    derived = owner.post(f"/api/v1/adapters{own}/versions/v1/derived", {"naming": "comfyui"})
+    assert derived.status == 202, derived.body
     tabs = [f"{own}?tab={tab}" for tab in ("anatomy", "files", "versions", "card", "findings")]
     asking = {"client_id": "p" * 40, "device_name": "d" * 64}
     code = owner.post("/oauth/device", asking).document["user_code"]
@@ -313,6 +315,7 @@ def test_nothing_on_any_page_keeps_people_out(
         f"/mixer?add={name}/{name}@v1&q=none",
         f"{own}/edit",
         f"{own}/recipe",
+        f"{own}/versions/v1/derived/comfyui",
         f"{own}/versions/v1/edit",
         f"{own}/versions/v1/yank",
         f"{own}/versions/v1/withdraw",

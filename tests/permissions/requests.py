@@ -108,7 +108,7 @@ def _commit(_params: Mapping[str, Any]) -> Asked:
 DEFAULTS: dict[str, Any] = {
     "number": 1, "kind": "webp", "suffix": "webp", "verb": "share", "file": wheel().name,
     "value": "0" * 64, "number_text": "1", "link": "x", "session": "a" * 32,
-    "xorb_hash": "b" * 64, "signed": "x",
+    "xorb_hash": "b" * 64, "signed": "x", "variant": "kohya",
 }  # fmt: skip
 
 ADAPTER = "api/v1/adapters/<str:owner>/<str:name>"
@@ -133,6 +133,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {ADAPTER}/withdraw": REASON,
     f"PUT {ADAPTER}/aliases/<path:alias>": _json(lambda at: {"to": at["version"]}),
     f"POST {ADAPTER}/versions": _json(lambda at: {"uploads": [str(at["accepted_id"])]}),
+    f"POST {VERSION}/derived": _json(lambda _: {}),
     f"PATCH {VERSION}": _json(lambda _: {"notes": "Less grain."}),
     f"POST {VERSION}/yank": REASON,
     f"POST {VERSION}/withdraw": REASON,

@@ -14,6 +14,7 @@ from hub.pages import links
 from hub.pages.adapters import comparison, tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
+from hub.pages.adapters.derived import form_of
 from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.relatives_panel import relatives_of
 from hub.pages.adapters.snippets import shell_of, snippets_of
@@ -108,6 +109,7 @@ def _of_version(
         "relatives": relatives_of(request.user, version, files),
         "primary": chosen,
         "partner": partner,
+        "tool_form": form_of(version, files),
         "snippets": snippets_of(version, chosen, links.address(request), partner),
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lorary.client.resolving.references import LoraReference, Resolved
     from lorary.client.resolving.resolve import Answer
     from lorary.client.shortcuts import inspect, pull, push, resolve, search
+    from lorary.client.transfers.derived import DerivedFile
     from lorary.client.transfers.pack_pulling import PulledPack
     from lorary.client.transfers.publishing import Details, Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
@@ -48,6 +49,7 @@ __all__ = [
     "Alias",
     "Answer",
     "AsyncHub",
+    "DerivedFile",
     "Details",
     "Figure",
     "File",
@@ -95,6 +97,7 @@ _HOMES = {
     "Alias": "lorary.client.curation",
     "Answer": "lorary.client.resolving.resolve",
     "AsyncHub": "lorary.client.aio.async_hub",
+    "DerivedFile": "lorary.client.transfers.derived",
     "Details": "lorary.client.transfers.publishing",
     "Figure": "lorary.client.reports",
     "File": "lorary.client.models",

@@ -27,6 +27,7 @@ from lorary.client.reports import Report, read_report
 from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
+from lorary.client.transfers.derived import Form
 from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.publishing import Details, OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
@@ -238,7 +239,7 @@ class Hub(Curating, Packing, Reading, Resolving):
         """
         return find_relatives(self._session, sketch)
 
-    def pull(
+    def pull(  # noqa: PLR0913 - options, by keyword
         self,
         reference: str | Reference,
         *,
@@ -246,6 +247,9 @@ class Hub(Curating, Packing, Reading, Resolving):
         verify: bool = False,
         force: bool = False,
         all_files: bool = False,
+        naming: str = "",
+        max_rank: int = 0,
+        strip: bool = False,
         on_progress: OnProgress = silent,
     ) -> Pulled:
         """Download a version: resumable, verified and cached.
@@ -261,10 +265,16 @@ class Hub(Curating, Packing, Reading, Resolving):
                 with the same name.
             all_files: Write companions (README.md, samples) to ``to`` as well, in
                 ``owner--name--v3/``.
+            naming: Tool whose names the modules get: ``kohya``, ``peft``, ``diffusers`` or
+                ``comfyui``. The hub makes this file, and `files` of the result are `DerivedFile`
+                with its certificate. Only weights are downloaded, under a name of their own.
+            max_rank: Largest rank of a module (4, 8, 16, 32, 64 or 128), likewise.
+            strip: Leave out the metadata about the training, likewise.
             on_progress: Called for every block.
 
         Raises:
             NotFound: the version does not exist, or you are not allowed to see it.
+            StateConflict: the file cannot be made in this form exactly.
             Corrupt: the received bytes differ from the version's digest; nothing was kept.
             TargetTaken: another file is in the way; nothing was downloaded.
             TargetUnusable: files cannot be written to ``to``; nothing was downloaded.
@@ -277,6 +287,7 @@ class Hub(Curating, Packing, Reading, Resolving):
                 None if to is None else Path(to).expanduser().absolute(),
                 may_replace=force,
                 has_companions=all_files,
+                form=Form(naming, max_rank, strip),
             ),
             rehash=verify,
             on_progress=on_progress,
@@ -292,6 +303,9 @@ class Hub(Curating, Packing, Reading, Resolving):
         verify: bool = False,
         force: bool = False,
         all_files: bool = False,
+        naming: str = "",
+        max_rank: int = 0,
+        strip: bool = False,
         jobs: int = JOBS,
         on_progress: OnProgress = silent,
     ) -> Iterator[Outcome]:
@@ -308,19 +322,23 @@ class Hub(Curating, Packing, Reading, Resolving):
             verify: Hash existing files again instead of trusting size and time.
             force: Replace files in ``to``, as in `pull`.
             all_files: Of adapters, write companions to ``to`` as well.
+            naming: Of adapters, the naming of the weights, as in `pull`.
+            max_rank: Of adapters, the largest rank of a module, as in `pull`.
+            strip: Of adapters, leave out the metadata about the training, as in `pull`.
             jobs: Number of downloads at the same time.
             on_progress: Called for every block, from several threads.
         """
         session, cache = self._session, self._cache
         target = None if to is None else Path(to).expanduser().absolute()
         wanted = pack_pulling.Wanted(target, variant, partial, force, verify)
-        place = pulling.Destination(target, may_replace=force, has_companions=all_files)
+        form = Form(naming, max_rank, strip)
+        place = pulling.Destination(target, may_replace=force, has_companions=all_files, form=form)
 
         def find(reference: str) -> FoundVersion | FoundPack:
             if reference.startswith(PREFIX):
                 return pack_pulling.find(session, cache, parse(reference), wanted)
             exact = find_by_hash.reference_of(session, reference)
-            return pulling.find(session, cache, exact, place)
+            return pulling.find(session, cache, exact, place, on_progress)
 
         def bring(
             found: FoundVersion | FoundPack, names: Names, report: OnProgress

@@ -32,6 +32,8 @@ _FORBIDDEN = frozenset('<>:"|?*\\')
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_PATH = 1024
 _TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
+#: The namings in which a hub hands out weights; ``original`` is another word for ``comfyui``.
+NAMINGS = ("kohya", "peft", "diffusers", "comfyui", "original")
 MAX_SEGMENT_BYTES = 255  # limit of ext4, APFS and NTFS
 
 

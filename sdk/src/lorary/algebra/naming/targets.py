@@ -12,9 +12,10 @@ diffusers' `loaders/lora_pipeline.py`, PEFT's `utils/save_and_load.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from lorary.algebra.naming.relations import FamilyNames, Pieces
+if TYPE_CHECKING:
+    from lorary.algebra.naming.relations import FamilyNames, Pieces
 
 TARGETS = ("kohya", "peft", "diffusers", "comfyui")
 """The namings that files are converted to."""

@@ -13,9 +13,24 @@ from typing import TYPE_CHECKING
 from lorary.client.errors import BadAnswer, DiskFull, Gone, TargetUnusable, Unreachable
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
+from lorary.client.progress import silent
 from lorary.client.transfers.cache import WRITABLE, Cache, not_cached, place
+from lorary.client.transfers.derived import (
+    PEFT_CONFIG,
+    PEFT_WEIGHTS,
+    DerivedFile,
+    Form,
+    derive,
+)
 from lorary.client.transfers.download import fetch
-from lorary.client.transfers.folders import FileKey, Folder, Planned, Source, existing
+from lorary.client.transfers.folders import (
+    FileKey,
+    Folder,
+    Planned,
+    Source,
+    existing,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -81,6 +96,7 @@ class Destination:
         folder: A folder, in which `lorary.client.transfers.folders` chooses the names; None for the
             cache's own folder, in which files keep their names.
         only_sha256: Digest of the only file to pull; empty for all files.
+        form: The form of the weights, which the hub makes; without one they are as uploaded.
     """
 
     folder: Path | None = None
@@ -88,12 +104,14 @@ class Destination:
     has_companions: bool = False  # whether README.md, samples etc. go into the folder as well
     only_sha256: str = ""
     names: Mapping[FileKey, str] = field(default_factory=dict)  # names to prefer in the folder
+    form: Form = field(default_factory=Form)
 
     def wants(self, file: File) -> bool:
         """Whether a file of a version goes there."""
         if self.only_sha256:
             return file.sha256 == self.only_sha256
-        return self.folder is None or file.is_weights or self.has_companions
+        is_whole = self.folder is None and not self.form
+        return is_whole or file.is_weights or self.has_companions
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +129,17 @@ class Found:
     failure: Unreachable | None
 
 
-def find(session: Session, cache: Cache, reference: Reference, to: Destination) -> Found:
-    """Return the version for a reference; nothing is fetched or written."""
+def find(
+    session: Session,
+    cache: Cache,
+    reference: Reference,
+    to: Destination,
+    on_progress: OnProgress = silent,
+) -> Found:
+    """Return the version for a reference; nothing is fetched or written.
+
+    With a form, the files are those that the hub made, which can take a while.
+    """
     cache.for_target(to.folder)  # fails before anything is requested
     version, failure = resolve(session, cache, reference)
     if version.state == "withdrawn":
@@ -124,6 +151,16 @@ def find(session: Session, cache: Cache, reference: Reference, to: Destination) 
     if to.only_sha256 and not files:
         msg = f"{adapter.full_name} {version.name} has no file with sha256 {to.only_sha256}."
         raise BadAnswer(msg)
+    if to.form and failure is not None:
+        message = f"{failure.detail} Only the hub has other forms of files."
+        raise type(failure)(message, status=failure.status) from failure
+    if to.form:
+        files = tuple(
+            derive(session, adapter, version, file, to.form, on_progress)
+            if file.is_weights
+            else file
+            for file in files
+        )
     return Found(Source(session.endpoint, adapter, version), files, failure)
 
 
@@ -142,9 +179,28 @@ def bring(
     transfer = _Transfer(session, cache, source, found.failure, rehash, on_progress)
     if to.folder is None:
         name, revision = source.adapter, source.version.revision
-        return transfer.to_cache(cache.snapshot(name.owner, name.name, revision), found.files)
-    folder = Folder(to.folder, may_replace=to.may_replace, rehash=rehash, reserved=to.names)
-    return transfer.to_folder(folder, found.files)
+        place = cache.snapshot(name.owner, name.name, revision)
+        pulled = transfer.to_cache(place, found.files)
+    else:
+        names = {**to.names, **{source.key(one): one.path for one in _for_peft(found.files)}}
+        folder = Folder(to.folder, may_replace=to.may_replace, rehash=rehash, reserved=names)
+        pulled = transfer.to_folder(folder, found.files)
+    _write_configs(pulled)
+    return pulled
+
+
+def _for_peft(files: Sequence[File]) -> list[DerivedFile]:
+    return [file for file in files if isinstance(file, DerivedFile) and file.config]
+
+
+def _write_configs(pulled: Pulled) -> None:
+    """Write the configuration of files for PEFT beside them."""
+    for one in pulled.files:
+        if isinstance(one.file, DerivedFile) and one.file.config:
+            place = one.local_path
+            own = f"{place.stem}.{PEFT_CONFIG}"
+            name = PEFT_CONFIG if place.name == PEFT_WEIGHTS else own
+            write_file(place.with_name(name), one.file.config.encode())
 
 
 def pull(
@@ -157,7 +213,7 @@ def pull(
     on_progress: OnProgress,
 ) -> Pulled:
     """Resolve, fetch, and place; see `lorary.client.hub.Hub.pull`."""
-    found = find(session, cache, reference, to)
+    found = find(session, cache, reference, to, on_progress)
     return bring(session, cache, found, to=to, rehash=rehash, on_progress=on_progress)
 
 
@@ -310,7 +366,12 @@ class _Transfer:
             for one in planned
         )
         version = self.source.version
-        brought = {one.file.path for one in planned}
+        brought = {
+            one.file.source.path
+            if isinstance(one.file, DerivedFile) and one.file.source is not None
+            else one.file.path
+            for one in planned
+        }
         left_out = tuple(file for file in version.files if file.path not in brought)
         if self.failure is None and version.state in {"published", "yanked"}:
             self.cache.remember(self.source.hub, version, self.source.adapter)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
@@ -15,13 +15,23 @@ from lorary.cli.output import text
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.cli.references import on_hub
+from lorary.client.names import NAMINGS
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
 from lorary.library.sidecars.formats import ENDINGS, checked_tools
 
 if TYPE_CHECKING:
-    from lorary.client import Hub, OnProgress, Outcome, Progress, Pulled, PulledFile, PulledPack
+    from lorary.client import (
+        File,
+        Hub,
+        OnProgress,
+        Outcome,
+        Progress,
+        Pulled,
+        PulledFile,
+        PulledPack,
+    )
 
 
 def _configure(parser: Parser) -> None:
@@ -69,6 +79,22 @@ def _configure(parser: Parser) -> None:
         metavar="TOOL,…",
         help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
     )
+    parser.add_argument(
+        "--naming",
+        choices=NAMINGS,
+        help="have the hub write the weights under the names of this tool; original is comfyui",
+    )
+    parser.add_argument(
+        "--max-rank",
+        type=int,
+        metavar="N",
+        help="have the hub lower the rank to at most 4, 8, 16, 32, 64 or 128",
+    )
+    parser.add_argument(
+        "--strip",
+        action="store_true",
+        help="have the hub leave out the metadata about the training",
+    )
     parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
     parser.add_argument(
         "--partial", action="store_true", help="pack: leave out parts that are gone"
@@ -86,6 +112,9 @@ def _pull(args: Namespace) -> int:
         raise UsageError(message)
     if (args.variant or args.partial) and not any(are_packs):
         message = "--variant and --partial are for packs: lorary pull pack:OWNER/NAME"
+        raise UsageError(message)
+    if (args.naming or args.max_rank or args.strip) and any(are_packs):
+        message = "--naming, --max-rank and --strip are for adapters"
         raise UsageError(message)
     if args.sidecars and args.to is None:
         message = "--sidecars goes with --to or --layout"
@@ -138,6 +167,9 @@ def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
         verify=args.verify,
         force=args.force,
         all_files=args.all_files,
+        naming=args.naming or "",
+        max_rank=args.max_rank or 0,
+        strip=args.strip,
         jobs=args.jobs,
         on_progress=draw,
     )
@@ -229,12 +261,21 @@ def _document(pulled: Pulled) -> dict[str, object]:
                 "size": pulled_file.file.size_bytes,
                 "sha256": pulled_file.file.sha256,
                 "bytes_fetched": pulled_file.bytes_fetched,
+                **_origin(pulled_file.file),
             }
             for pulled_file in pulled.files
         ],
         "offline": pulled.is_offline,
         "left_out": [file.path for file in pulled.left_out],
     }
+
+
+def _origin(file: File) -> dict[str, object]:
+    """Return what a file was made of, and its certificate; nothing for a file of the version."""
+    if not isinstance(file, client.DerivedFile) or file.source is None:
+        return {}
+    source = {"path": file.source.path, "sha256": file.source.sha256}
+    return {"source": source, "certificate": dict(file.certificate)}
 
 
 def _lines(pulled: Pulled) -> list[str]:
@@ -256,11 +297,27 @@ def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "optional words", " · ".join(pulled.version.optional_trigger_words)
     yield "strength", text.recommended(pulled.version)
     for one in pulled.files:
-        if one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:
+        if isinstance(one.file, client.DerivedFile) and one.file.source is not None:
+            yield "made of", ", ".join([one.file.source.path, *_proofs(one.file.certificate)])
+        elif one.file.is_weights and one.local_path.name != one.file.path.rpartition("/")[2]:
             yield "renamed", f"{one.file.path} → {one.local_path.name}"
     if pulled.left_out:
         names = ", ".join(file.path for file in pulled.left_out)
         yield "left out", f"{names} (use --all-files to download them)"
+
+
+def _proofs(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a certificate says; the hub may be newer than this command."""
+    conversion, resize = certificate.get("conversion"), certificate.get("resize")
+    if isinstance(conversion, dict):
+        yield f"{conversion.get('renamed')} modules renamed with equal bytes"
+        changed = [conversion.get("split"), conversion.get("fused")]
+        if any(changed):
+            error = conversion.get("max_relative_error")
+            yield f"{changed[0]} split and {changed[1]} fused with a largest error of {error}"
+    if isinstance(resize, dict):
+        yield f"{resize.get('resized')} of {resize.get('modules')} modules resized"
+        yield f"share of energy kept: {resize.get('energy_kept')}"
 
 
 COMMANDS = {
@@ -271,10 +328,15 @@ COMMANDS = {
         "pytorch_lora_weights.safetensors, becomes OWNER--NAME.safetensors; another version or\n"
         "variant gets --v2 or --fp16. DIR/.lorary.json records what Lorary wrote; other files are\n"
         "not replaced without --force.\n\n"
+        "With --naming, --max-rank or --strip the hub makes the file, which is then named after\n"
+        "its form: noir.comfyui.r16.safetensors. What changed is shown, and in --json as\n"
+        "certificate. For PEFT, a folder noir.peft has the file with its adapter_config.json.\n"
+        "Lock files keep the files of the version.\n\n"
         "Of a pack, all files are downloaded, and OWNER--NAME.pack.json says how to use them.",
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
         "  lorary pull studio/noir studio/ink@v2 pack:studio/dusk --layout comfyui --root ComfyUI\n"
+        "  lorary pull studio/noir --naming comfyui --max-rank 16 --strip --to loras\n"
         "  lorary pull pack:studio/dusk@v2 --variant sdxl --to ComfyUI/models/loras",
         _configure,
         _pull,

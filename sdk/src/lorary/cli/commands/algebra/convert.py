@@ -1,4 +1,4 @@
-"""convert."""
+"""The command convert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.algebra.naming.targets import ALIASES, TARGETS
-from lorary.anatomy.families import FAMILIES, family_title
 from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.commands.algebra.arguments import add_out, algebra, out_path, written
 from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
@@ -34,6 +33,8 @@ def _configure(parser: Parser) -> None:
 
 
 def _convert(args: Namespace) -> int:
+    from lorary.anatomy.families import FAMILIES  # noqa: PLC0415 - --help does not need it
+
     if args.family is not None and args.family not in FAMILIES:
         message = f"there is no family “{args.family}”; use {', '.join(FAMILIES)}"
         raise UsageError(message)
@@ -59,6 +60,8 @@ def _document(found: Conversion) -> dict[str, object]:
 
 
 def _facts(found: Conversion) -> Iterator[tuple[str, str]]:
+    from lorary.anatomy.families import family_title  # noqa: PLC0415 - --help does not need it
+
     counts = found.certificate
     base = "" if found.family is None else f" of {family_title(found.family)}"
     yield "names", f"{_TITLES[found.target]}{base}"

@@ -1,0 +1,1 @@
+"""Derived files: weights in another naming, of a smaller rank, or without training metadata."""

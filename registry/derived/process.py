@@ -1,0 +1,173 @@
+"""``python -m registry.derived.process FOLDER``: make one derived file in a process of its own.
+
+The folder has ``order.json`` and the source (``SOURCE``), with its configuration if it has one. The
+process writes the file into ``out/``, then ``outcome.json``; ``step`` has the number of the step
+that runs. The kernel limits its memory, time and written bytes, whatever a file declares. It knows
+no Django.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from lorary import __version__
+from lorary.algebra.conversion.converting import PEFT_NAME, convert
+from lorary.algebra.errors import AlgebraError
+from lorary.algebra.files import WeightFile
+from lorary.algebra.metadata.rewrite import rewrite
+from lorary.algebra.modules import open_adapter
+from lorary.algebra.resize import resize_to_rank
+from lorary.anatomy.claims.config import CONFIG_NAME
+from lorary.anatomy.inspection import inspect_file
+from lorary.safetensors import HeaderError
+
+ORDER, OUTCOME, STEP = "order.json", "outcome.json", "step"
+#: The source, under PEFT's name, so that a configuration beside it is read.
+SOURCE = f"in/{PEFT_NAME}"
+#: Memory besides the mapped files, and the size of a new file in sizes of the source: a fused
+#: module has the factors of up to four, possibly in a format of twice the size.
+MEMORY_BYTES, LARGEST = 4 * 2**30, 8
+
+
+class Made(NamedTuple):
+    """A file between two steps, and what was certified so far."""
+
+    path: Path
+    certificate: dict[str, Any]
+
+
+Step: TypeAlias = "Callable[[Path, Path], Made]"
+
+
+def main(folder: Path) -> None:
+    """Make the file within limits and write the outcome."""
+    order = json.loads((folder / ORDER).read_text("utf-8"))
+    source = folder / SOURCE
+    confine(source.stat().st_size, order["seconds"])
+    try:
+        outcome = make(source, folder, order)
+    except AlgebraError as error:
+        outcome = {"refused": error.code, "reason": error.message}
+    except HeaderError as error:
+        outcome = {"refused": "header_invalid", "reason": str(error)}
+    except MemoryError:
+        outcome = {"refused": "too_large", "reason": "It takes more memory than is allowed."}
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            sys.exit(os.EX_TEMPFAIL)
+        raise
+    (folder / OUTCOME).write_text(json.dumps(outcome), "utf-8")
+
+
+def confine(size_bytes: int, seconds: int) -> None:
+    """Set the limits of this process."""
+    wanted = {
+        resource.RLIMIT_AS: MEMORY_BYTES + 3 * LARGEST * size_bytes,
+        resource.RLIMIT_FSIZE: LARGEST * size_bytes + 64 * 2**20,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in wanted.items():
+        with suppress(ValueError):  # macOS cannot limit the address space
+            resource.setrlimit(kind, (most, most))
+    signal.alarm(seconds)
+    os.nice(5)  # uploads are checked by the same machine
+
+
+def make(source: Path, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Write the file and return the outcome: its path, certificate and configuration.
+
+    A file that has the wanted names already is its own result, so that the path is that of the
+    source.
+    """
+    naming, family, rank = order["naming"], order["family"] or None, order["max_rank"]
+    is_peft = naming == "peft" or (not naming and _convention(source) == "peft")
+    steps: list[Step] = []
+    if naming:
+        steps.append(partial(_converted, naming=naming, family=family))
+    if rank:
+        steps.append(partial(_resized, max_rank=rank))
+    if rank and is_peft:
+        steps.append(partial(_described, family=family))
+    if order["strip"]:
+        steps.append(_stripped)
+    path, certificate = source, {"schema": 1, "lorary": __version__}
+    for number, step in enumerate(steps):
+        (folder / STEP).write_text(f"{number} {len(steps)}", "utf-8")
+        place = folder / "out" / str(number)
+        place.mkdir(parents=True)
+        made = step(path, place / PEFT_NAME)
+        if path not in {made.path, source}:
+            shutil.rmtree(path.parent)
+        path, certificate = made.path, {**certificate, **made.certificate}
+    config = path.with_name(CONFIG_NAME)
+    has_config = is_peft and path != source and config.is_file()
+    return {
+        "path": str(path.relative_to(folder)),
+        "certificate": certificate,
+        "config": config.read_text("utf-8") if has_config else "",
+    }
+
+
+def _convention(path: Path) -> str | None:
+    anatomy = inspect_file(path).anatomy
+    return None if anatomy is None else anatomy.convention
+
+
+def _converted(path: Path, out: Path, *, naming: str, family: str | None) -> Made:
+    done = convert(path, to=naming, out=out, family=family)
+    with WeightFile(path) as old, WeightFile(out) as new:
+        is_same = set(old.tensors.names) == set(new.tensors.names)
+    facts = {
+        "from": done.converted_from,
+        "to": done.target,
+        "family": done.family,
+        **done.certificate.to_dict(),
+        "left_out": list(done.left_out),
+    }
+    return Made(path if is_same else out, {"conversion": facts})
+
+
+def _resized(path: Path, out: Path, *, max_rank: int) -> Made:
+    with open_adapter(path) as adapter:
+        ranks = [module.rank for module in adapter.modules.values()]
+    if max(ranks) <= max_rank:
+        return Made(path, {})
+    done = resize_to_rank(path, out, rank=max_rank)
+    facts = {
+        "max_rank": max_rank,
+        "modules": len(ranks),
+        "resized": sum(rank > max_rank for rank in ranks),
+        "energy_kept": done.kept,
+    }
+    return Made(done.out.path, {"resize": facts})
+
+
+def _described(path: Path, out: Path, *, family: str | None) -> Made:
+    """Write PEFT's configuration for the new ranks; the tensors keep their bytes."""
+    if path.with_name(CONFIG_NAME).exists():
+        return Made(path, {})
+    convert(path, to="peft", out=out, family=family)
+    return Made(out, {})
+
+
+def _stripped(path: Path, out: Path) -> Made:
+    done = rewrite(path, out, strips_training=True)
+    config = path.with_name(CONFIG_NAME)
+    if config.is_file():
+        shutil.copy(config, out.with_name(CONFIG_NAME))
+    return Made(out, {"strip": {"removed": list(done.removed)}})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

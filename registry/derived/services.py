@@ -1,0 +1,140 @@
+"""Requests for derived files.
+
+```
+(nothing) ──▶ queued ──▶ ready, refused, failed      failed files are made again on request
+                 ▲          │
+                 └──────────┴──▶ removed after LORARY_DERIVED_DAYS without use, or with the source
+```
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from registry.accounts import attempts
+from registry.derived import selectors
+from registry.derived.selectors import Derived, Source
+from registry.errors import RateLimited, StateConflict, TooLarge
+from registry.jobs import queue
+from registry.models import DerivedFile, DerivedState, User
+from registry.uploads.services import CHECKS_QUEUE
+
+if TYPE_CHECKING:
+    from registry.derived.options import Wanted
+
+HOUR_S = 3600
+#: A use is written at most this often.
+USE = timedelta(hours=12)
+
+
+def request(
+    *, actor: User | AnonymousUser | None, source: Source, wanted: Wanted, address: str
+) -> Derived:
+    """Return a derived file; queue the work for it unless it is there, or is not needed.
+
+    Everybody who may download the source may do this. The same request again returns the same file.
+
+    Args:
+        source: From ``selectors.source_of``, which checks the permission.
+        address: Network address of the client, by which requests without an account are counted.
+
+    Raises:
+        Invalid: such a file cannot be made.
+        TooLarge, RateLimited, StateConflict: a limit of the hub.
+    """
+    found = selectors.find(source, wanted)
+    if found is not None and found.state != DerivedState.FAILED:
+        if found.row is not None and found.is_ready:
+            used(found.row)
+        elif found.row is not None and found.is_open:
+            _enqueue(found.row, source)  # its job may have been cancelled
+        return found
+    _require_room(actor, source, address)
+    key = source.key_of(source.options.reduced(wanted))
+    with transaction.atomic():
+        row, is_new = DerivedFile.objects.get_or_create(**key, defaults={"used_at": timezone.now()})
+        if not is_new:
+            again = {"state": DerivedState.QUEUED, "blob": None, "reason": "", "refusal": ""}
+            is_wanted = Q(state=DerivedState.FAILED) | Q(blob__is_stored=False)
+            failed = DerivedFile.objects.filter(is_wanted, pk=row.pk)
+            failed.update(**again, used_at=timezone.now())
+            row.refresh_from_db()
+        if row.state == DerivedState.QUEUED:
+            _enqueue(row, source)
+    return selectors.shown(source, selectors.wanted_of(row), row)
+
+
+def _enqueue(row: DerivedFile, source: Source) -> None:
+    """Queue the work; checks of uploads come first on the same queue."""
+    queue.enqueue(
+        queue=CHECKS_QUEUE,
+        task=selectors.TASK,
+        args={"derived_id": row.pk},
+        key=selectors.key_of(row),
+        priority=queue.VISITOR,
+        owner=source.version.adapter.owner,
+    )
+
+
+def _require_room(actor: User | AnonymousUser | None, source: Source, address: str) -> None:
+    limits = settings.LORARY
+    size, most = source.file.size_bytes, limits.derived_bytes
+    if size > most:
+        text = _(
+            "The file has %(size)d bytes; this hub makes other forms of files of at most "
+            "%(limit)d. “lorary convert” and “lorary resize” do it on your machine."
+        )
+        raise TooLarge(text % {"size": size, "limit": most}, limit=most)
+    _count(actor, address, limits.derived_per_hour)
+    _make_place(source, limits.derived_forms)
+
+
+def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
+    """Count one new file of a user, or of an address without an account."""
+    if not limit:
+        text = _("This hub makes no other forms of files. Use “lorary convert” on your machine.")
+        raise StateConflict(text, state="off")
+    is_user = actor is not None and actor.is_authenticated
+    who = f"user {actor.pk}" if is_user and actor is not None else address
+    try:
+        attempts.require("derive", who, limit=limit, window_s=HOUR_S)
+    except RateLimited as error:
+        wait_s = error.facts["retry_after"]
+        minutes = math.ceil(wait_s / 60)
+        text = ngettext(
+            "You requested %(limit)d new files within an hour. Try again in %(n)d minute.",
+            "You requested %(limit)d new files within an hour. Try again in %(n)d minutes.",
+            minutes,
+        )
+        facts = {"limit": limit, "n": minutes}
+        raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
+
+
+def _make_place(source: Source, most: int) -> None:
+    """Remove the files of a source that were not used for the longest time, above the limit."""
+    rows = DerivedFile.objects.filter(adapter=source.version.adapter_id, source=source.file.blob_id)
+    over = rows.count() + 1 - most
+    if over <= 0:
+        return
+    idle = rows.exclude(state=DerivedState.QUEUED).order_by("used_at")
+    removed = list(idle.values_list("pk", flat=True)[:over])
+    if len(removed) < over:
+        text = _("%(n)d other forms of this file are being made. Try again in a minute.")
+        raise RateLimited(text % {"n": most}, retry_after=60, limit=most)
+    DerivedFile.objects.filter(pk__in=removed).exclude(state=DerivedState.QUEUED).delete()
+
+
+def used(row: DerivedFile) -> None:
+    """Note that a file is used, so that it is kept."""
+    now = timezone.now()
+    DerivedFile.objects.filter(pk=row.pk, used_at__lt=now - USE).update(used_at=now)

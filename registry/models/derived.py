@@ -1,0 +1,79 @@
+"""Derived files: a weights file in another naming, of a smaller rank, or without metadata."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from registry.models.adapter import Adapter
+from registry.models.blob import Blob
+
+
+class DerivedState(models.TextChoices):
+    """State of a derived file."""
+
+    QUEUED = "queued", _("Queued")
+    READY = "ready", _("Ready")
+    REFUSED = "refused", _("Refused")
+    FAILED = "failed", _("Failed")
+
+
+class DerivedFile(models.Model):
+    """A file that the hub makes of a weights file on demand.
+
+    It belongs to the bytes of its source in an adapter, and is never a file of a version: who may
+    have it is decided by the file of the version that it is requested for. Another adapter with the
+    same bytes has rows of its own, because a file that is there already would show that the bytes
+    are known. ``blob`` has its bytes, and the source's if nothing had to be changed. It can be made
+    again from the source, so the sweeper deletes it when nobody has used it for a while.
+
+    ``config_sha256`` is the digest of PEFT's configuration beside the source, ``family`` the base
+    model's family where only a person has said which it is: both change the result.
+    ``config`` is the ``adapter_config.json`` that belongs to a file for PEFT. ``refusal`` is the
+    code of the reason in ``reason``.
+    """
+
+    adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="derived_files")
+    source = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="derived_files")
+    config_sha256 = models.CharField(max_length=64, blank=True)
+    family = models.CharField(max_length=48, blank=True)
+    naming = models.CharField(max_length=16, blank=True)
+    max_rank = models.PositiveSmallIntegerField(default=0)
+    is_stripped = models.BooleanField(default=False)
+    state = models.CharField(
+        max_length=8, choices=DerivedState, default=DerivedState.QUEUED, db_index=True
+    )
+    blob = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="made_as", null=True, blank=True
+    )
+    certificate = models.JSONField(default=dict, blank=True)
+    config = models.TextField(blank=True)
+    refusal = models.CharField(max_length=48, blank=True)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        """One row for each way to make a file of a source; a ready one has bytes."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "adapter",
+                    "source",
+                    "naming",
+                    "max_rank",
+                    "is_stripped",
+                    "config_sha256",
+                    "family",
+                ],
+                name="derived_file_once",
+            ),
+            models.CheckConstraint(
+                name="derived_file_ready_has_bytes",
+                condition=~models.Q(state=DerivedState.READY) | models.Q(blob__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.naming or 'same names'}, rank {self.max_rank or 'kept'}, of {self.source_id}"
