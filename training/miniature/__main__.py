@@ -26,6 +26,7 @@ from training.miniature.latents import FILE as CODE_FILE
 from training.miniature.latents import LatentCode
 from training.miniature.prepare import prepare, start_from
 from training.miniature.reports.base_figures import BaseFigures
+from training.miniature.reports.demo_grids import moving_sheet, packs_sheet
 from training.miniature.reports.figures import Figures, seed_distance, table
 from training.miniature.reports.grids import (
     REDUCED,
@@ -93,6 +94,9 @@ def _grids(arguments: argparse.Namespace) -> None:
     if not arguments.names:
         save_sheet(base_sheet(pipeline), work / "grids" / "base.webp", REDUCED)
         save_sheet(looks_sheet(), work / "grids" / "looks.webp")
+        save_sheet(packs_sheet(pipeline, work), work / "grids" / "packs.webp")
+        if (work / "motion").is_dir():
+            save_sheet(moving_sheet(pipeline, work), work / "grids" / "moving.webp")
     for name in names:
         trial = try_adapter(pipeline, adapter_file(work, name), ALL_PLANS[name])
         save_sheet(adapter_sheet(trial), work / "grids" / f"{name}.webp", REDUCED)

@@ -17,6 +17,7 @@ Part: TypeAlias = Any
 Tokenizer: TypeAlias = Any
 Pipeline: TypeAlias = Any
 
+AnimateDiffPipeline: Any = diffusers.AnimateDiffPipeline
 AttnProcessor: Any = attention_processor.AttnProcessor
 AutoencoderKL: Any = diffusers.AutoencoderKL
 CLIPTextConfig: Any = transformers.CLIPTextConfig
@@ -24,5 +25,7 @@ CLIPTextModel: Any = transformers.CLIPTextModel
 CLIPTokenizer: Any = transformers.CLIPTokenizer
 DDIMScheduler: Any = diffusers.DDIMScheduler
 DiffusionPipeline: Any = diffusers.DiffusionPipeline
+MotionAdapter: Any = diffusers.MotionAdapter
 StableDiffusionPipeline: Any = diffusers.StableDiffusionPipeline
 UNet2DConditionModel: Any = diffusers.UNet2DConditionModel
+UNetMotionModel: Any = diffusers.UNetMotionModel

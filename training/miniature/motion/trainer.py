@@ -6,12 +6,11 @@ every frame; who calls the UNet directly must do the same.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import diffusers
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.miniature.latents import FILE as CODE_FILE
@@ -19,7 +18,14 @@ from training.miniature.latents import LatentCode
 from training.miniature.motion.clips import FRAMES, clip_caption, film_many
 from training.miniature.networks import Noise, token_ids
 from training.miniature.prepare import stack
-from training.miniature.stock import CLIPTextModel, CLIPTokenizer, Part, UNet2DConditionModel
+from training.miniature.stock import (
+    CLIPTextModel,
+    CLIPTokenizer,
+    MotionAdapter,
+    Part,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from training.miniature.training import (
     Average,
     Run,
@@ -37,10 +43,9 @@ if TYPE_CHECKING:
 
 #: Folder of the adapter in the work folder.
 FOLDER = "motion"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 FIRST_TIME = 20
 CLIP_SEED = 9_000_000
-MotionAdapter: Any = diffusers.MotionAdapter
-UNetMotionModel: Any = diffusers.UNetMotionModel
 
 
 @dataclass(frozen=True)
@@ -148,10 +153,14 @@ class MotionTrainer:
 
     def export(self) -> None:
         """Write the averaged adapter in half precision."""
+        folder = self.work / FOLDER
         self.run.average.swap()
-        half = copy.deepcopy(self.unet).half()
-        half.save_motion_modules(self.work / FOLDER, safe_serialization=True)
+        self.unet.save_motion_modules(folder, safe_serialization=True)
         self.run.average.swap()
+        # The call above always writes full precision.
+        file = folder / WEIGHTS
+        half = {name: weight.half() for name, weight in load_file(file).items()}
+        save_file(half, file, metadata={"format": "pt"})
 
     def _window(self, index: int, rng: StepRandom) -> Tensor:
         """Return frames of a clip: all of it in larger steps, or a part of it frame by frame."""
