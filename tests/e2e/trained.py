@@ -19,7 +19,7 @@ from previews.render import load_bases
 from tests.running import ROOT
 
 MINIATURE = ROOT / "previews" / "miniature"
-BASES = Path(os.environ.get("LORARY_TEST_BASES") or ROOT / "previews" / "bases.toml")
+BASES = Path(os.environ.get("LORARY_TEST_BASES") or Path(__file__).with_name("pictures.toml"))
 
 
 @dataclass(frozen=True)

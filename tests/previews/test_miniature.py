@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tomllib
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +29,7 @@ from training.miniature.drawing.pictures import SUBJECTS, draw  # noqa: E402
 from training.miniature.latents import FILE as CODE_FILE  # noqa: E402
 from training.miniature.latents import LatentCode  # noqa: E402
 from training.miniature.prepare import stack  # noqa: E402
+from training.miniature.reports.demo_grids import film  # noqa: E402
 from training.miniature.reports.figures import seed_distance  # noqa: E402
 from training.miniature.reports.grids import stack_prompts  # noqa: E402
 from training.miniature.reports.trials import (  # noqa: E402
@@ -43,6 +46,8 @@ FOLDER = Path(previews.miniature.__file__).parent
 BASE = FOLDER / "base"
 INDEX: dict[str, Any] = tomllib.loads((FOLDER / "index.toml").read_text(encoding="utf-8"))
 PACKS: dict[str, Any] = tomllib.loads((FOLDER / "packs.toml").read_text(encoding="utf-8"))
+VIDEOS: dict[str, Any] = tomllib.loads((FOLDER / "motion.toml").read_text(encoding="utf-8"))
+MOTION = FOLDER / "motion"
 
 # Trained before adapters had conv_in and conv_out of the UNet, too.
 WITHOUT_OUTER_LAYERS = {"golden-hour"}
@@ -93,6 +98,23 @@ def test_the_shipped_tokenizer_knows_every_trigger_and_no_prompt_is_too_long(
         prompts += [entry["prompt"].format(prompt=subject) for subject in subjects]
     longest = max(len(pipeline.tokenizer(prompt).input_ids) for prompt in prompts)
     assert longest <= pipeline.tokenizer.model_max_length
+
+
+def test_the_motion_adapter_is_a_stock_one_in_half_precision() -> None:
+    described = json.loads((MOTION / "config.json").read_text())
+    assert described["_class_name"] == "MotionAdapter"
+    with safe_open(MOTION / "diffusion_pytorch_model.safetensors", framework="pt") as motion:
+        assert {motion.get_slice(key).get_dtype() for key in motion.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_ten_packs_have_a_variant_for_videos_and_their_prompts_fit(pipeline: Any) -> None:
+    moving = [entry for entry in PACKS.values() if entry.get("moving")]
+    assert len(moving) == 10
+    subjects = VIDEOS["packs"]["subjects"]
+    for entry in moving:
+        for subject in subjects["character" if entry["kind"] == "character" else "any"]:
+            prompt = entry["prompt"].format(prompt=subject)
+            assert len(pipeline.tokenizer(prompt).input_ids) <= 40
 
 
 def test_there_are_styles_light_weather_and_characters() -> None:
@@ -167,6 +189,19 @@ def adaptable(pipeline: Any) -> Iterator[Any]:
     """The pipeline, rid of its adapters after the test."""
     yield pipeline
     pipeline.unload_lora_weights()
+
+
+def test_a_video_shows_one_scene_that_moves(adaptable: Any) -> None:
+    prompt = VIDEOS["packs"]["subjects"]["any"][1]
+    frames, unmoved = film(adaptable, FOLDER, prompt), render(adaptable, [prompt])
+    assert frames.shape == (8, 256, 256, 3)
+    steps = [distance(one, other) for one, other in itertools.pairwise(frames)]
+    # A balloon that rises moves some pixels in each step, and more from the first to the last.
+    assert min(steps) > 1
+    assert distance(frames[0], frames[-1]) > mean(steps)
+    # The scene is that of the base's picture, not another one in each frame.
+    other = render(adaptable, ["an orange cat with green eyes on a blue background"])
+    assert all(distance(frame, unmoved[0]) < distance(other[0], unmoved[0]) for frame in frames)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ from previews.render.errors import BasesInvalid, BaseUnavailable
 from previews.render.families import family_of
 from previews.render.recipe import MAX_FPS, MAX_FRAMES, TriggerPlace
 
-#: The bases file that is part of Lorary; it only has the miniature.
+#: The bases file that is part of Lorary; it only has the miniature, for pictures and for videos.
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bases.toml"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}\Z")
