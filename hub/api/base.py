@@ -25,7 +25,7 @@ from registry.errors import CursorInvalid, NotFound
 from registry.models import Severity, User
 
 #: The longest list of choices, that of base models, fits.
-MAX_LISTED = 64
+MAX_LISTED = 96
 MAX_SHOWN_CHARS = 80
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import uuid
@@ -21,10 +22,13 @@ from registry.packs import publish, services, states
 from registry.versions import withdraw
 from tests.api.conftest import Caller
 from tests.builders.adapters import DENOISERS, kohya
+from tests.e2e.trained import BASES as PICTURES
 from tests.packs import manifest, part, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_django import Settings
 
     from registry.models import Adapter, User, Version
 
@@ -119,8 +123,9 @@ def test_users_come_before_visitors_and_visitors_before_previews(
 
 
 def test_variant_version_and_seed_are_chosen(
-    ada: User, stranger: Caller, dusk: PackVersion
+    ada: User, stranger: Caller, dusk: PackVersion, settings: Settings
 ) -> None:
+    settings.LORARY = dataclasses.replace(settings.LORARY, bases=PICTURES)
     video = mini(part("ada/noir"), name="moving", output="video")
     two = manifest(video, mini(part("ada/noir", strength=0.5)))
     publish.publish(actor=ada, pack=dusk.pack, manifest=two)

@@ -37,13 +37,14 @@ _OTHER_PARTS = re.compile(
     r"(?:first_stage_model|vae|cond_stage_model|conditioner|text_encoders?(?:_\d)?|image_encoder"
     r"|clip_vision|model_ema|denoiser)\."
 )
-# Layers of animation models between those of the base model, and bare parameters under the
-# name of a layer, such as HiDream's router.
-_BETWEEN = re.compile(r"(?:^|\.)motion_modules\.|\.ff_i\.gate$")
+# Layers that no table has: those of animation models between the layers of the base model, parts
+# that adapters leave alone (OmniGen's words, the encoder of faces of Wan Animate), and bare
+# parameters under the name of a layer, such as HiDream's router.
+_BETWEEN = re.compile(r"(?:^|\.)motion_modules\.|\.ff_i\.gate$|^embed_tokens$|^motion_encoder\.")
 # The first and the last layer follow the number of channels: inpainting, depth, control.
 _EDGES = re.compile(
     r"(?:conv_(?:in|out)|input_blocks\.0\.0|out\.2|(?:all_)?x_embedder|img_in|patch(?:ify)?_(?:embed"
-    r"(?:ding)?|proj)|pos_embed\.proj|proj_(?:in|out)|visual_embeddings|(?:all_)?final_layer"
+    r"(?:ding)?|proj)|pos_embed\.proj|proj_(?:in|out)(?:_conv)?|visual_embeddings|(?:all_)?final_layer"
     r"|head\.head|out_layer)(?:\.|$)"
 )
 # Two or more numbers in one byte: the tensor does not have the shape of the weight.

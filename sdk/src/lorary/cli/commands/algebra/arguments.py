@@ -25,7 +25,7 @@ DTYPES = {
 }  # fmt: skip
 """Word for a number format to its name in safetensors."""
 
-_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kMG]?)B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?) ?([kMG]?)B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
