@@ -10,7 +10,7 @@ import pytest
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import sketch_file
 from registry.adapters import services as adapters
-from registry.blobs import rehash, relatives, sketches
+from registry.blobs import rehash, relatives, sketch_index, sketches
 from registry.blobs.relatives import Relative
 from registry.blobs.sketch_index import SketchIndex
 from registry.models import (
@@ -190,6 +190,30 @@ def test_the_index_reads_new_rows_and_a_restored_database(ada: User) -> None:
     BlobSketch.objects.filter(pk=second).update(vector=vectors[2].astype("<f2").tobytes())
     assert [one.sketch_id for one in index.nearest(vectors[2])] == [second]
     assert index.nearest(vectors[1]) == []
+
+
+def test_the_index_keeps_a_row_that_is_committed_late_once(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sketch_index, "OVERLAP", 4)
+    index = SketchIndex()
+    vectors = np.eye(64, dtype=np.float32)
+
+    def store(pk: int) -> None:
+        blob = Blob.objects.create(sha256=f"{pk:064x}", size_bytes=1)
+        data = vectors[pk].astype("<f2").tobytes()
+        BlobSketch.objects.create(pk=pk, blob=blob, form=1, vector=data)
+
+    for pk in (1, 2, 3, 4, 5, 6, 7, 8, 10):
+        store(pk)
+    index.nearest(vectors[1])
+    store(9)
+    for _read in range(3):
+        assert [one.sketch_id for one in index.nearest(vectors[9])] == [9]
+    store(12)
+    store(11)
+    for pk in range(1, 13):
+        assert [one.sketch_id for one in index.nearest(vectors[pk])] == [pk]
 
 
 def test_weights_that_cannot_be_sketched_have_an_empty_one(ada: User) -> None:
