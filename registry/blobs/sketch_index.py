@@ -1,8 +1,8 @@
 """The vectors of all sketches in memory, to find the nearest of them.
 
 A process reads the vectors once, and after that those that are new: 100,000 take 26 MB, and a
-look-up multiplies them with one vector. Deleted rows stay in memory until the process ends, so callers
-have to check which of the ids are still in the database.
+look-up multiplies them with one vector. Deleted rows stay in memory until the process ends, so
+callers have to check which of the ids are still in the database.
 """
 
 from __future__ import annotations
