@@ -8,15 +8,19 @@ relates anything continues.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 
 from lorary.algebra.recognition.relating import Facts, Relation, relation
 from lorary.algebra.recognition.sketch import FORM, WeightSketches
 from registry.blobs.sketch_index import SketchIndex
 from registry.models import Blob, BlobHash, BlobRelation, BlobSketch, HashKind, WeightSketch
+
+log = logging.getLogger(__name__)
 
 #: The index of this process.
 INDEX = SketchIndex()
@@ -56,11 +60,26 @@ def is_current(*, blob: Blob, sketch: WeightSketches | None) -> bool:
     return bool(row.vector) and bytes(row.weights.data) == sketch.to_bytes()
 
 
-def relate_new() -> int:
-    """Write the relations of all sketches that have none yet, and return their number."""
-    rows = BlobSketch.objects.filter(form=FORM, is_related=False).order_by("pk")
-    keys = list(rows.values_list("pk", flat=True))
-    return sum(_relate(key) for key in keys)
+def relate_new(*, most: int | None = None) -> int:
+    """Write the relations of sketches that have none yet, and return their number.
+
+    A damaged row is logged and marked as related, so that it doesn't stop the others each time.
+
+    Args:
+        most: Number of sketches that are related, the newest; None for all.
+    """
+    rows = BlobSketch.objects.filter(form=FORM, is_related=False).order_by("-pk")
+    keys = list(rows.values_list("pk", flat=True)[:most])
+    return sum(_try_relate(key) for key in keys)
+
+
+def _try_relate(key: int) -> bool:
+    try:
+        return _relate(key)
+    except (ValueError, ArithmeticError, LookupError, ObjectDoesNotExist):
+        log.exception("sketch %d can't be related to others", key)
+        BlobSketch.objects.filter(pk=key).update(is_related=True)
+        return False
 
 
 def _relate(key: int) -> bool:
@@ -115,9 +134,12 @@ def related(weights: WeightSketches, facts: Facts) -> dict[int, Relation]:
     rows = BlobSketch.objects.filter(pk__in=wanted, form=FORM).select_related("weights")
     found = {}
     for row in rows:
-        one = relation(
-            weights, WeightSketches.from_bytes(bytes(row.weights.data)), facts, _facts(row)
-        )
+        try:
+            other = WeightSketches.from_bytes(bytes(row.weights.data))
+        except (ValueError, ObjectDoesNotExist):
+            log.exception("sketch %d is damaged", row.pk)
+            continue
+        one = relation(weights, other, facts, _facts(row))
         if one is not None:
             found[row.blob_id] = one
     return found

@@ -25,6 +25,7 @@ from registry.models import (
     VersionState,
     WeightSketch,
 )
+from registry.uploads import check
 from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -154,6 +155,50 @@ def test_relations_that_a_killed_worker_left_out_are_written_by_the_next(
     assert sketches.relate_new() == 2
     assert sketches.relate_new() == 0
     assert names(relatives.of_version(None, own)) == ["ada/noir strength"]
+
+
+def test_an_upload_relates_itself_before_what_was_left(
+    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ada, "noir", original)
+    BlobSketch.objects.update(is_related=False)
+    monkeypatch.setattr(check, "MAX_RELATED", 1)
+    catalogue.accept(bob, half.read_bytes())
+    rows = BlobSketch.objects.order_by("pk")
+    assert list(rows.values_list("is_related", flat=True)) == [False, True]
+    assert BlobRelation.objects.count() == 2
+
+
+def test_a_damaged_sketch_does_not_stop_the_others(
+    ada: User, original: Path, half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    catalogue.accept(ada, kohya(DENOISERS["sd1", "diffusers"]))
+    damaged = BlobSketch.objects.latest("pk")
+    WeightSketch.objects.filter(pk=damaged.pk).update(data=b"cut")
+    BlobSketch.objects.update(is_related=False)
+    assert sketches.relate_new() == 1
+    assert f"sketch {damaged.pk} can't be related" in caplog.text
+    assert sketches.relate_new() == 0
+    WeightSketch.objects.update(data=b"cut")
+    assert catalogue.accept(ada, half.read_bytes()).state == UploadState.ACCEPTED
+
+
+def test_an_interrupted_run_has_related_what_it_read(
+    ada: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    catalogue.accept(ada, half.read_bytes())
+    BlobSketch.objects.all().delete()
+    monkeypatch.setattr(rehash, "RELATED_EVERY", 1)
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rehash.run(progress=interrupt)
+    assert BlobSketch.objects.get().is_related
 
 
 def test_sketches_of_an_older_release_are_made_by_reading_files(
