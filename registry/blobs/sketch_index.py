@@ -24,9 +24,8 @@ BLOCK = 16_384
 #: Ids that are read again: rows with lower ids may be committed later than those with higher ones.
 OVERLAP = 256
 
-#: Candidates whose sketches are compared further, and their least cosine, three deviations of that
-#: of unrelated files (1 / √64).
-MAX_CANDIDATES, LEAST = 100, 0.375
+#: Most candidates, and their least cosine, three deviations of that of unrelated files (1 / √64).
+MAX_NEAREST, LEAST = 1000, 0.375
 
 
 class Candidate(NamedTuple):
@@ -59,8 +58,8 @@ class SketchIndex:
         cosines = np.concatenate([block @ vector for block in blocks])[:count]
         sizes = np.abs(cosines)
         chosen = np.flatnonzero(sizes >= LEAST)
-        if len(chosen) > MAX_CANDIDATES:
-            best = np.argpartition(sizes[chosen], -MAX_CANDIDATES)[-MAX_CANDIDATES:]
+        if len(chosen) > MAX_NEAREST:
+            best = np.argpartition(sizes[chosen], -MAX_NEAREST)[-MAX_NEAREST:]
             chosen = chosen[best]
         chosen = chosen[np.argsort(-sizes[chosen])]
         return [Candidate(ids[row], float(cosines[row])) for row in chosen.tolist()]

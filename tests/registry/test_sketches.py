@@ -9,6 +9,7 @@ import pytest
 
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import sketch_file
+from registry import sweep
 from registry.adapters import services as adapters
 from registry.blobs import rehash, relatives, sketch_index, sketches
 from registry.blobs.relatives import Relative
@@ -33,6 +34,7 @@ from tests.builders.relatives import rewritten, write_original
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.django_db
@@ -259,6 +261,51 @@ def test_the_index_keeps_a_row_that_is_committed_late_once(
     store(11)
     for pk in range(1, 13):
         assert [one.sketch_id for one in index.nearest(vectors[pk])] == [pk]
+
+
+def test_the_same_bytes_keep_their_sketch(ada: User, bob: User, original: Path) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    row = BlobSketch.objects.get()
+    catalogue.accept(bob, original.read_bytes())
+    assert BlobSketch.objects.get().pk == row.pk
+    BlobSketch.objects.update(run="other")
+    catalogue.accept(bob, original.read_bytes())
+    assert BlobSketch.objects.get().run == row.run
+
+
+def test_a_sweep_forgets_the_sketches_of_deleted_bytes(
+    ada: User, original: Path, half: Path, own_settings: Callable[..., None]
+) -> None:
+    release(ada, "noir", original)
+    catalogue.accept(ada, half.read_bytes())
+    assert BlobRelation.objects.count() == 2
+    own_settings(grace_days=0)
+    Upload.objects.all().delete()
+    for _round in range(2):  # marked, then released
+        sweep.run()
+    assert BlobSketch.objects.get().blob.files.exists()
+    assert not BlobRelation.objects.exists()
+
+
+def test_hidden_copies_leave_room_for_published_ones(
+    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ada, "noir", original)
+    for number in range(3):
+        hidden = original.read_bytes()
+        at = int.from_bytes(hidden[:8], "little")
+        spaced = (at + number + 1).to_bytes(8, "little") + hidden[8 : 8 + at] + b" " * (number + 1)
+        catalogue.accept(bob, spaced + hidden[8 + at :])
+    monkeypatch.setattr(sketches, "MAX_CANDIDATES", 2)
+    monkeypatch.setattr(sketches, "INDEX", index := SketchIndex())
+    sketch = sketch_file(half)
+    assert sketch is not None
+    monkeypatch.setattr(
+        index,
+        "nearest",
+        lambda vector: sorted(SketchIndex.nearest(index, vector), key=lambda one: -one.sketch_id),
+    )
+    assert names(relatives.of_sketch(None, sketch, Facts())) == ["ada/noir strength"]
 
 
 def test_weights_that_cannot_be_sketched_have_an_empty_one(ada: User) -> None:
