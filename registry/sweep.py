@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from registry import facet_counters, hooks, locks, planner, storage
 from registry.accounts import attempts
-from registry.blobs import promote
+from registry.blobs import promote, sketches
 from registry.blobs.selectors import keeping_files
 from registry.errors import Conflict
 from registry.jobs import queue
@@ -231,6 +231,7 @@ def _release(due: QuerySet[Blob]) -> set[str]:
         names = [blob.pk for blob in locked]
         gone = dict(due.filter(pk__in=names).values_list("pk", "sha256"))
         Blob.objects.filter(pk__in=gone).update(is_stored=False)
+        sketches.forget(gone)
     return set(gone.values())
 
 

@@ -49,6 +49,7 @@ def measure() -> dict[str, float]:
 def _store() -> list[WeightSketches]:
     """Write the sketches, and the weights of those that look-ups read."""
     from registry.blobs.sketch_index import SketchIndex  # noqa: PLC0415 - as above
+    from registry.blobs.sketches import MAX_CANDIDATES  # noqa: PLC0415 - as above
     from registry.models import Blob, BlobSketch, WeightSketch  # noqa: PLC0415 - as above
 
     random = np.random.default_rng(1)
@@ -63,7 +64,11 @@ def _store() -> list[WeightSketches]:
         )
     wanted = [_random_sketch(random) for _ in range(LOOKUPS + 1)]
     index = SketchIndex()
-    read = {one.sketch_id for sketch in wanted for one in index.nearest(sketch.vector())}
+    read = {
+        one.sketch_id
+        for sketch in wanted
+        for one in index.nearest(sketch.vector())[:MAX_CANDIDATES]
+    }
     data = _random_sketch(random).to_bytes()
     WeightSketch.objects.bulk_create(WeightSketch(sketch_id=pk, data=data) for pk in read)
     return wanted

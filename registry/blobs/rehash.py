@@ -20,6 +20,9 @@ from registry.scan import checks
 
 _NAMELESS = "adapter" + checks.WEIGHTS
 
+#: Files after whose sketches relations are written, so that an interrupted run leaves few.
+RELATED_EVERY = 20
+
 
 @dataclass(slots=True)
 class Rehashed:
@@ -59,6 +62,8 @@ def run(
     result = Rehashed()
     for done, key in enumerate(keys, start=1):
         _renew(Blob.objects.select_related("anatomy").get(pk=key), result, is_dry=is_dry)
+        if not is_dry and done % RELATED_EVERY == 0:
+            sketches.relate_new()
         if progress is not None:
             progress(done, len(keys))
     if not is_dry:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Case, Min, When
 from django.db.models.functions import Abs
 
 from lorary.algebra.recognition.relating import COPIES, Facts
@@ -29,7 +30,10 @@ from registry.models import (
 Viewer = User | AnonymousUser | None
 
 #: Relations that are read, and versions with related files that are read.
-MAX_READ, MAX_VERSIONS = 500, 200
+MAX_READ, MAX_VERSIONS = 5000, 200
+
+#: Blobs whose versions are read at a time.
+_CHUNK = 50
 
 #: Relation of a version that has the very same file.
 SAME_FILE = "same_file"
@@ -104,15 +108,8 @@ def _visible(
     """Return the relatives that a user may see; those with one of the ``own`` blobs are equal."""
     if not found:
         return []
+    versions = _versions(user, _by_closeness(found, own), version)
     files = File.objects.filter(blob__in=list(found), role=FileRole.WEIGHTS)
-    listed = Adapter.objects.listed_for(user).among("adapter")
-    rows = (
-        Version.objects.filter(listed, state__in=_SHOWN, revision__in=files.values("revision"))
-        .exclude(pk=0 if version is None else version.pk)
-        .select_related("adapter__namespace", "revision", "author")
-        .order_by("published_at", "pk")[:MAX_VERSIONS]
-    )
-    versions = {row.revision_id: row for row in rows}
     best: dict[int, Relative] = {}
     for file in files.filter(revision__in=versions).select_related("blob").order_by("path"):
         one = found[file.blob_id]
@@ -122,6 +119,36 @@ def _visible(
         if row.pk not in best or _closeness(relative) > _closeness(best[row.pk]):
             best[row.pk] = relative
     return sorted(best.values(), key=_closeness, reverse=True)
+
+
+def _by_closeness(found: Mapping[int, Found], own: set[int]) -> list[int]:
+    def closeness(blob: int) -> tuple[bool, bool, float]:
+        return blob in own, found[blob].kind in COPIES, abs(found[blob].cosine)
+
+    return sorted(found, key=closeness, reverse=True)
+
+
+def _versions(user: Viewer, blobs: list[int], version: Version | None) -> dict[int, Version]:
+    """Return revision id → version that the user may see, of the first blobs that have some."""
+    listed = Adapter.objects.listed_for(user).among("adapter")
+    shown = Version.objects.filter(listed, state__in=_SHOWN).exclude(
+        pk=0 if version is None else version.pk
+    )
+    versions: dict[int, Version] = {}
+    for begin in range(0, len(blobs), _CHUNK):
+        chunk = blobs[begin : begin + _CHUNK]
+        place = Case(*(When(revision__files__blob=key, then=n) for n, key in enumerate(chunk)))
+        nearest = (
+            shown.filter(revision__files__blob__in=chunk, revision__files__role=FileRole.WEIGHTS)
+            .annotate(place=Min(place))
+            .order_by("place", "published_at", "pk")
+            .values_list("pk", flat=True)[:MAX_VERSIONS]
+        )
+        rows = shown.select_related("adapter__namespace", "revision", "author")
+        versions |= {row.revision_id: row for row in rows.filter(pk__in=list(nearest))}
+        if len(versions) >= MAX_VERSIONS:
+            break
+    return versions
 
 
 def _closeness(relative: Relative) -> tuple[bool, bool, float]:

@@ -1,8 +1,8 @@
 """The vectors of all sketches in memory, to find the nearest of them.
 
 A process reads the vectors once, and after that those that are new: 100,000 take 26 MB, and a
-look-up multiplies them with one vector. Rows that were deleted stay until the process ends; whoever
-looks them up in the database does not find them.
+look-up multiplies them with one vector. Deleted rows stay in memory until the process ends, so
+callers have to check which of the ids are still in the database.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ BLOCK = 16_384
 #: Ids that are read again: rows with lower ids may be committed later than those with higher ones.
 OVERLAP = 256
 
-#: Candidates whose sketches are compared further, and their least cosine, three deviations of that
-#: of unrelated files (1 / √64).
-MAX_CANDIDATES, LEAST = 100, 0.375
+#: Most candidates, and their least cosine, three deviations of that of unrelated files (1 / √64).
+MAX_NEAREST, LEAST = 1000, 0.375
 
 
 class Candidate(NamedTuple):
@@ -46,7 +45,8 @@ class SketchIndex:
     def _clear(self) -> None:
         self._blocks: list[Vector] = []
         self._ids: list[int] = []
-        self._recent: dict[int, bytes] = {}
+        self._last = 0
+        self._recent: dict[int, bytes] = {}  # rows of the last OVERLAP ids
 
     def nearest(self, vector: Vector) -> list[Candidate]:
         """Return the sketches with the largest cosines, whatever their sign, largest first."""
@@ -58,24 +58,24 @@ class SketchIndex:
         cosines = np.concatenate([block @ vector for block in blocks])[:count]
         sizes = np.abs(cosines)
         chosen = np.flatnonzero(sizes >= LEAST)
-        if len(chosen) > MAX_CANDIDATES:
-            best = np.argpartition(sizes[chosen], -MAX_CANDIDATES)[-MAX_CANDIDATES:]
+        if len(chosen) > MAX_NEAREST:
+            best = np.argpartition(sizes[chosen], -MAX_NEAREST)[-MAX_NEAREST:]
             chosen = chosen[best]
         chosen = chosen[np.argsort(-sizes[chosen])]
         return [Candidate(ids[row], float(cosines[row])) for row in chosen.tolist()]
 
     def _read_new(self) -> None:
-        last = self._ids[-1] if self._ids else 0
-        rows = dict(_rows_after(last - OVERLAP))
+        rows = dict(_rows_after(self._last - OVERLAP))
         is_other = any(rows.get(pk, data) != data for pk, data in self._recent.items())
-        if last and (is_other or last not in rows):  # another database, as after a restored backup
-            self._clear()
+        if self._last and (is_other or self._last not in rows):
+            self._clear()  # another database, as after a restored backup, or the last was deleted
             rows = dict(_rows_after(0))
         for pk, data in rows.items():
             if pk not in self._recent:
                 self._append(pk, data)
-        kept = sorted(self._ids[-OVERLAP:])
-        self._recent = {pk: rows[pk] for pk in kept if pk in rows}
+        # Not the last that was appended: a row with a lower id may have been committed after it.
+        self._last = max(rows, default=0)
+        self._recent = {pk: data for pk, data in rows.items() if pk > self._last - OVERLAP}
 
     def _append(self, pk: int, data: bytes) -> None:
         place = len(self._ids) % BLOCK

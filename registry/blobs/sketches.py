@@ -8,18 +8,37 @@ relates anything continues.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from lorary.algebra.recognition.relating import Facts, Relation, relation
 from lorary.algebra.recognition.sketch import FORM, WeightSketches
 from registry.blobs.sketch_index import SketchIndex
-from registry.models import Blob, BlobHash, BlobRelation, BlobSketch, HashKind, WeightSketch
+from registry.models import (
+    Adapter,
+    Blob,
+    BlobHash,
+    BlobRelation,
+    BlobSketch,
+    FileRole,
+    HashKind,
+    Version,
+    VersionState,
+    WeightSketch,
+)
+
+log = logging.getLogger(__name__)
 
 #: The index of this process.
 INDEX = SketchIndex()
+
+#: Candidates whose sketches are compared; as many more are compared if everybody sees them.
+MAX_CANDIDATES = 100
 
 #: Relations of a blob that are written when its sketch is new.
 MAX_RELATIONS = 100
@@ -34,15 +53,19 @@ def save(*, blob: Blob, sketch: WeightSketches | None, document: Mapping[str, An
         document: Its anatomy document.
     """
     vector = b"" if sketch is None else sketch.vector().astype("<f2").tobytes()
-    facts = Facts.of(document)
+    found = Facts.of(document)
+    facts = Facts(found.dtype[:16], found.naming[:64], found.run[:64])
+    row = BlobSketch.objects.filter(blob=blob).first()
+    if row is not None and _facts(row) == facts and is_current(blob=blob, sketch=sketch):
+        return  # a new row would leave the old vector in the memory of other processes
     BlobSketch.objects.filter(blob=blob).delete()
     row = BlobSketch.objects.create(
         blob=blob,
         form=FORM,
         vector=vector,
-        dtype=facts.dtype[:16],
-        naming=facts.naming[:64],
-        run=facts.run[:64],
+        dtype=facts.dtype,
+        naming=facts.naming,
+        run=facts.run,
     )
     if sketch is not None:
         WeightSketch.objects.create(sketch=row, data=sketch.to_bytes())
@@ -56,11 +79,32 @@ def is_current(*, blob: Blob, sketch: WeightSketches | None) -> bool:
     return bool(row.vector) and bytes(row.weights.data) == sketch.to_bytes()
 
 
-def relate_new() -> int:
-    """Write the relations of all sketches that have none yet, and return their number."""
-    rows = BlobSketch.objects.filter(form=FORM, is_related=False).order_by("pk")
-    keys = list(rows.values_list("pk", flat=True))
-    return sum(_relate(key) for key in keys)
+def forget(blobs: Collection[int]) -> None:
+    """Delete the sketches and relations of blobs whose bytes are deleted."""
+    BlobRelation.objects.filter(Q(blob__in=blobs) | Q(other__in=blobs)).delete()
+    BlobSketch.objects.filter(blob__in=blobs).delete()
+
+
+def relate_new(*, most: int | None = None) -> int:
+    """Write the relations of sketches that have none yet, and return their number.
+
+    A damaged row is logged and marked as related, so that it doesn't stop the others each time.
+
+    Args:
+        most: Number of sketches that are related, the newest; None for all.
+    """
+    rows = BlobSketch.objects.filter(form=FORM, is_related=False).order_by("-pk")
+    keys = list(rows.values_list("pk", flat=True)[:most])
+    return sum(_try_relate(key) for key in keys)
+
+
+def _try_relate(key: int) -> bool:
+    try:
+        return _relate(key)
+    except (ValueError, ArithmeticError, LookupError, ObjectDoesNotExist):
+        log.exception("sketch %d can't be related to others", key)
+        BlobSketch.objects.filter(pk=key).update(is_related=True)
+        return False
 
 
 def _relate(key: int) -> bool:
@@ -108,19 +152,41 @@ def _of_same_tensors(blob: int) -> Iterator[tuple[int, Relation]]:
 def related(weights: WeightSketches, facts: Facts) -> dict[int, Relation]:
     """Return blob id → relation of a sketch to the stored ones.
 
-    The vectors of files screen; the sketches of at most 100 candidates are read and compared.
+    The vectors of files screen; the sketches of at most 200 candidates are read and compared.
     """
-    vector = weights.vector()
-    wanted = [one.sketch_id for one in INDEX.nearest(vector)]
+    wanted = _candidates([one.sketch_id for one in INDEX.nearest(weights.vector())])
     rows = BlobSketch.objects.filter(pk__in=wanted, form=FORM).select_related("weights")
     found = {}
     for row in rows:
-        one = relation(
-            weights, WeightSketches.from_bytes(bytes(row.weights.data)), facts, _facts(row)
-        )
+        try:
+            other = WeightSketches.from_bytes(bytes(row.weights.data))
+        except (ValueError, ObjectDoesNotExist):
+            log.exception("sketch %d is damaged", row.pk)
+            continue
+        one = relation(weights, other, facts, _facts(row))
         if one is not None:
             found[row.blob_id] = one
     return found
+
+
+def _candidates(nearest: list[int]) -> list[int]:
+    """Return the nearest sketches that are stored, and more of those that everybody sees.
+
+    So hidden copies of a file, however many, don't take the places of published ones.
+    """
+    if len(nearest) <= MAX_CANDIDATES:
+        return nearest
+    listed = Version.objects.filter(
+        Adapter.objects.listed_for(None).among("adapter"),
+        state__in=(VersionState.PUBLISHED, VersionState.YANKED),
+        revision__files__blob=OuterRef("blob"),
+        revision__files__role=FileRole.WEIGHTS,
+    )
+    rows = BlobSketch.objects.filter(pk__in=nearest).annotate(is_listed=Exists(listed))
+    found = dict(rows.values_list("pk", "is_listed"))
+    stored = [key for key in nearest if key in found]
+    others = [key for key in stored[MAX_CANDIDATES:] if found[key]]
+    return stored[:MAX_CANDIDATES] + others[:MAX_CANDIDATES]
 
 
 def _facts(row: BlobSketch) -> Facts:

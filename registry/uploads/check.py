@@ -27,6 +27,9 @@ from registry.uploads import receive
 #: Related versions that a finding names.
 MAX_PLACES = 5
 
+#: Sketches that a check relates to others: its own, and some that were left by a killed process.
+MAX_RELATED = 50
+
 _FIELDS = ("code", "severity", "message", "evidence")
 
 
@@ -135,7 +138,7 @@ def _accept(upload: Upload, subject: checks.Subject, results: list[Result]) -> N
     written = storage.Written(upload.size_bytes, subject.sha256)
     promote.move_to_digest(key=upload.storage_key, written=written)
     _record(upload, written, subject, results)
-    sketches.relate_new()
+    sketches.relate_new(most=MAX_RELATED)
 
 
 def _record(

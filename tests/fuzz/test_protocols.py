@@ -176,6 +176,10 @@ def test_changed_rows_are_told_but_for_those_of_whoever_was_at_work() -> None:
         "Upload 1 of bob is new",
     ]
     assert changes(before, after, besides="bob") == ["Adapter 1 of ada is another"]
+    brought = ("BlobRelation 1", "BlobSketch 1", "WeightSketch 1")
+    uploaded = before | {name: Row("", "s") for name in brought}
+    assert changes(before, uploaded) == [f"{name} of nobody is new" for name in brought]
+    assert changes(before, uploaded, besides="bob") == []
     taken = {
         **before,
         "Adapter 2": Row("ada", "b"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.adapters import services as adapters
+from registry.models import Version, VersionState
 from tests import catalogue
 from tests.builders.relatives import rewritten, write_original
 
@@ -52,6 +53,16 @@ def test_the_page_is_silent_about_hidden_ones(client: Client, bob: User, strong:
     assert "Related files" not in client.get("/ada/film?tab=files").content.decode()
     client.force_login(bob)
     assert "bob/mine v1" in client.get("/ada/film?tab=files").content.decode()
+
+
+def test_the_page_of_a_withdrawn_version_names_none(
+    client: Client, bob: User, strong: bytes
+) -> None:
+    there = catalogue.release(adapters.create(actor=bob, name="strong"), strong)
+    catalogue.put(Version.objects.filter(pk=there.pk), VersionState.WITHDRAWN)
+    client.force_login(bob)
+    page = client.get("/bob/strong?tab=files&v=v1").content.decode()
+    assert "Related files" not in page
 
 
 def test_an_upload_links_the_versions_that_it_resembles(

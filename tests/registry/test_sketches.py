@@ -9,8 +9,9 @@ import pytest
 
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import sketch_file
+from registry import sweep
 from registry.adapters import services as adapters
-from registry.blobs import rehash, relatives, sketches
+from registry.blobs import rehash, relatives, sketch_index, sketches
 from registry.blobs.relatives import Relative
 from registry.blobs.sketch_index import SketchIndex
 from registry.models import (
@@ -25,6 +26,7 @@ from registry.models import (
     VersionState,
     WeightSketch,
 )
+from registry.uploads import check
 from registry.uploads import services as uploads
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -32,6 +34,7 @@ from tests.builders.relatives import rewritten, write_original
 from tests.builders.weights import safetensors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +147,16 @@ def test_the_same_file_and_weights_come_first(
     assert names(relatives.of_version(None, own)) == ["bob/same same_file", "bob/half strength"]
 
 
+def test_the_closest_versions_are_read_not_the_oldest(
+    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = release(ada, "noir", original)
+    release(bob, "half", half)
+    release(bob, "same", original)
+    monkeypatch.setattr(relatives, "MAX_VERSIONS", 1)
+    assert names(relatives.of_version(None, own)) == ["bob/same same_file"]
+
+
 def test_relations_that_a_killed_worker_left_out_are_written_by_the_next(
     ada: User, bob: User, original: Path, half: Path
 ) -> None:
@@ -154,6 +167,50 @@ def test_relations_that_a_killed_worker_left_out_are_written_by_the_next(
     assert sketches.relate_new() == 2
     assert sketches.relate_new() == 0
     assert names(relatives.of_version(None, own)) == ["ada/noir strength"]
+
+
+def test_an_upload_relates_itself_before_what_was_left(
+    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ada, "noir", original)
+    BlobSketch.objects.update(is_related=False)
+    monkeypatch.setattr(check, "MAX_RELATED", 1)
+    catalogue.accept(bob, half.read_bytes())
+    rows = BlobSketch.objects.order_by("pk")
+    assert list(rows.values_list("is_related", flat=True)) == [False, True]
+    assert BlobRelation.objects.count() == 2
+
+
+def test_a_damaged_sketch_does_not_stop_the_others(
+    ada: User, original: Path, half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    catalogue.accept(ada, kohya(DENOISERS["sd1", "diffusers"]))
+    damaged = BlobSketch.objects.latest("pk")
+    WeightSketch.objects.filter(pk=damaged.pk).update(data=b"cut")
+    BlobSketch.objects.update(is_related=False)
+    assert sketches.relate_new() == 1
+    assert f"sketch {damaged.pk} can't be related" in caplog.text
+    assert sketches.relate_new() == 0
+    WeightSketch.objects.update(data=b"cut")
+    assert catalogue.accept(ada, half.read_bytes()).state == UploadState.ACCEPTED
+
+
+def test_an_interrupted_run_has_related_what_it_read(
+    ada: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    catalogue.accept(ada, half.read_bytes())
+    BlobSketch.objects.all().delete()
+    monkeypatch.setattr(rehash, "RELATED_EVERY", 1)
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rehash.run(progress=interrupt)
+    assert BlobSketch.objects.get().is_related
 
 
 def test_sketches_of_an_older_release_are_made_by_reading_files(
@@ -190,6 +247,75 @@ def test_the_index_reads_new_rows_and_a_restored_database(ada: User) -> None:
     BlobSketch.objects.filter(pk=second).update(vector=vectors[2].astype("<f2").tobytes())
     assert [one.sketch_id for one in index.nearest(vectors[2])] == [second]
     assert index.nearest(vectors[1]) == []
+
+
+def test_the_index_keeps_a_row_that_is_committed_late_once(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sketch_index, "OVERLAP", 4)
+    index = SketchIndex()
+    vectors = np.eye(64, dtype=np.float32)
+
+    def store(pk: int) -> None:
+        blob = Blob.objects.create(sha256=f"{pk:064x}", size_bytes=1)
+        data = vectors[pk].astype("<f2").tobytes()
+        BlobSketch.objects.create(pk=pk, blob=blob, form=1, vector=data)
+
+    for pk in (1, 2, 3, 4, 5, 6, 7, 8, 10):
+        store(pk)
+    index.nearest(vectors[1])
+    store(9)
+    for _read in range(3):
+        assert [one.sketch_id for one in index.nearest(vectors[9])] == [9]
+    store(12)
+    store(11)
+    for pk in range(1, 13):
+        assert [one.sketch_id for one in index.nearest(vectors[pk])] == [pk]
+
+
+def test_the_same_bytes_keep_their_sketch(ada: User, bob: User, original: Path) -> None:
+    catalogue.accept(ada, original.read_bytes())
+    row = BlobSketch.objects.get()
+    catalogue.accept(bob, original.read_bytes())
+    assert BlobSketch.objects.get().pk == row.pk
+    BlobSketch.objects.update(run="other")
+    catalogue.accept(bob, original.read_bytes())
+    assert BlobSketch.objects.get().run == row.run
+
+
+def test_a_sweep_forgets_the_sketches_of_deleted_bytes(
+    ada: User, original: Path, half: Path, own_settings: Callable[..., None]
+) -> None:
+    release(ada, "noir", original)
+    catalogue.accept(ada, half.read_bytes())
+    assert BlobRelation.objects.count() == 2
+    own_settings(grace_days=0)
+    Upload.objects.all().delete()
+    for _round in range(2):  # marked, then released
+        sweep.run()
+    assert BlobSketch.objects.get().blob.files.exists()
+    assert not BlobRelation.objects.exists()
+
+
+def test_hidden_copies_leave_room_for_published_ones(
+    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ada, "noir", original)
+    for number in range(3):
+        hidden = original.read_bytes()
+        at = int.from_bytes(hidden[:8], "little")
+        spaced = (at + number + 1).to_bytes(8, "little") + hidden[8 : 8 + at] + b" " * (number + 1)
+        catalogue.accept(bob, spaced + hidden[8 + at :])
+    monkeypatch.setattr(sketches, "MAX_CANDIDATES", 2)
+    monkeypatch.setattr(sketches, "INDEX", index := SketchIndex())
+    sketch = sketch_file(half)
+    assert sketch is not None
+    monkeypatch.setattr(
+        index,
+        "nearest",
+        lambda vector: sorted(SketchIndex.nearest(index, vector), key=lambda one: -one.sketch_id),
+    )
+    assert names(relatives.of_sketch(None, sketch, Facts())) == ["ada/noir strength"]
 
 
 def test_weights_that_cannot_be_sketched_have_an_empty_one(ada: User) -> None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
-from registry.models import File, Relation, User, Version
+from registry.models import File, Relation, User, Version, VersionState
 
 #: Number of relatives on the page; the API has more.
 SHOWN = 8
@@ -32,6 +32,8 @@ def relatives_of(
     user: User | AnonymousUser, version: Version, files: Iterable[File]
 ) -> list[RelativeLine]:
     """Return the closest relatives: one version of each other adapter, then own versions."""
+    if version.state == VersionState.WITHDRAWN:
+        return []  # its files are gone
     found = relatives.of_version(user, version, files)
     closest: dict[int, Relative] = {}
     for one in found:

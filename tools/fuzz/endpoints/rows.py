@@ -28,7 +28,12 @@ _NOT_SEEN = frozenset(
 )  # fmt: skip
 _COUNTED = frozenset({"downloads", "last_used_at"})
 #: What has no owner, and comes with what somebody brings.
-_SHARED = frozenset({"Blob", "BlobAnatomy", "BlobHash", "Finding", "SpellingKey", "Tag"})
+_SHARED = frozenset(
+    {
+        "Blob", "BlobAnatomy", "BlobHash", "BlobRelation", "BlobSketch", "Finding", "SpellingKey",
+        "Tag", "WeightSketch",
+    }
+)  # fmt: skip
 _OF_ADAPTER = "adapter__namespace__user__username"
 #: Model to the column that says whose its rows are; of the others nobody's.
 _OWNERS = {
