@@ -21,7 +21,7 @@ from registry.adapters import selectors as adapter_selectors
 from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
 from registry.errors import Invalid
-from registry.models import Relation, RelationDirection
+from registry.models import Relation, RelationDirection, VersionState
 from registry.versions import selectors as version_selectors
 
 #: Maximum number of results.
@@ -86,6 +86,8 @@ class VersionRelatives(_OfRelatives):
         """
         adapter = adapter_selectors.get(self.viewer, owner, name)
         found = version_selectors.get(self.viewer, adapter, version)
+        if found.state == VersionState.WITHDRAWN:
+            raise version_selectors.gone(found, version)
         return self.relatives(relatives.of_version(self.viewer, found))
 
 
