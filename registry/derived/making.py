@@ -36,8 +36,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 MIN_LIMIT_S, BYTES_PER_S = 120, 2 * 1024 * 1024
 #: Seconds between two looks at the process, and after its own alarm until it is killed.
 LOOK_S, LATE_S = 0.2, 10
-#: Signals from outside; a worker that stops also stops its process.
-_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL, -signal.SIGHUP}
+#: Signals of a worker that stops. SIGKILL is not one: the kernel sends it when memory runs out.
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
+#: Seconds until a killed process is started again.
+AFTER_KILL_S = 10
 
 Progress = Callable[[int, int], object]
 
@@ -55,7 +57,7 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
 
     Raises:
         Fail: the source is gone, or the process failed.
-        Retry: the process was stopped from outside.
+        Retry: the process was stopped; counts as an attempt if it was killed.
         StorageFull: the disk of this machine has no room.
         FileNotFoundError: the store lacks the source.
     """
@@ -112,6 +114,8 @@ def _run(row: DerivedFile, folder: Path, progress: Progress) -> dict[str, Any]:
                     raise Fail(_too_slow()) from None
     if code in _STOPPED:
         raise Retry(_("The process was stopped."), after_s=1, is_attempt=False)
+    if code == -signal.SIGKILL:
+        raise Retry(_("The process was killed, perhaps for its memory."), after_s=AFTER_KILL_S)
     if code == -signal.SIGALRM:
         raise Fail(_too_slow())
     if code == os.EX_TEMPFAIL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from registry.derived import expiry, making, selectors, services
 from registry.derived.options import Wanted
 from registry.errors import Gone, Invalid, NotFound, RateLimited, StateConflict, TooLarge
 from registry.jobs import worker_process
+from registry.jobs.queue import Retry
 from registry.models import Blob, DerivedFile, DerivedState
 from registry.versions import withdraw
 from tests import catalogue
@@ -22,6 +24,7 @@ from tests.builders.adapters import DENOISERS, Target, kohya
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from registry.derived.selectors import Derived, Source
     from registry.models import Adapter, User, Version
@@ -87,6 +90,21 @@ def test_making_a_file_again_gives_the_same_bytes(source: Source) -> None:
     assert before is not None
     assert again.blob_id == before
     assert source.version.files.count() == source.version.revision.files.count() == 1
+
+
+@pytest.mark.parametrize(("name", "is_attempt"), [("SIGKILL", True), ("SIGTERM", False)])
+def test_only_a_killed_process_counts_as_an_attempt(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, is_attempt: bool
+) -> None:
+    program = f"#!/bin/sh\nkill -s {name.removeprefix('SIG')} $$\n"
+    (tmp_path / "python").write_text(program)
+    (tmp_path / "python").chmod(0o700)
+    row = ask(source).row
+    assert row is not None
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Retry) as stopped:
+        making.make(row=row, progress=lambda *_: None)
+    assert stopped.value.is_attempt is is_attempt
 
 
 @pytest.mark.service
