@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from lorary.client.names import saved_name
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs import selectors as blob_selectors
 from registry.blobs.anatomies import config_beside
@@ -95,8 +96,12 @@ class Derived:
 
     @property
     def name(self) -> str:
-        """The name to save it under."""
-        return saved_as(self.source.version, self.source.file, self.wanted)
+        """The name to save it under; that of the source if nothing has to be done."""
+        version, file = self.source.version, self.source.file
+        if self.row is not None:
+            return saved_as(version, file, self.wanted)
+        variant = "" if file.is_primary else file.variant
+        return saved_name(version.adapter.owner, version.adapter.name, file.path, variant)
 
     @property
     def served(self) -> Served:
