@@ -95,6 +95,11 @@ class Derived:
         return self.is_ready and self.served.blob.sha256 == self.source.file.sha256
 
     @property
+    def config(self) -> str:
+        """PEFT's configuration of a file that is ready; empty if it has none."""
+        return self.row.config if self.row is not None and self.is_ready else ""
+
+    @property
     def name(self) -> str:
         """The name to save it under; that of the source if nothing has to be done."""
         version, file = self.source.version, self.source.file

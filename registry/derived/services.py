@@ -64,7 +64,8 @@ def request(
     with transaction.atomic():
         row, is_new = DerivedFile.objects.get_or_create(**key, defaults={"used_at": timezone.now()})
         if not is_new:
-            again = {"state": DerivedState.QUEUED, "blob": None, "reason": "", "refusal": ""}
+            again: dict[str, object] = dict.fromkeys(("reason", "refusal", "config"), "")
+            again |= {"state": DerivedState.QUEUED, "blob": None, "certificate": {}}
             is_wanted = Q(state=DerivedState.FAILED) | Q(blob__is_stored=False)
             failed = DerivedFile.objects.filter(is_wanted, pk=row.pk)
             failed.update(**again, used_at=timezone.now())

@@ -140,7 +140,7 @@ class DerivedOut(serializers.Serializer[Derived]):
 
     def get_config(self, found: Derived) -> str | None:
         """Return PEFT's configuration."""
-        return (found.row.config or None) if found.row else None
+        return found.config or None
 
 
 class OptionsOut(serializers.Serializer[Source]):
@@ -279,8 +279,8 @@ class DerivedConfig(_OfSource):
     ) -> HttpResponse:
         """Download the `adapter_config.json` that belongs beside a file for PEFT."""
         found = self.found(owner, name, version, variant)
-        if found.row is None or not found.row.config:
+        if not found.config:
             raise NotFound
-        response = HttpResponse(found.row.config, content_type="application/json")
+        response = HttpResponse(found.config, content_type="application/json")
         response.headers["Content-Disposition"] = delivery.content_disposition(CONFIG_NAME)
         return response

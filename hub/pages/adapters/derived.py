@@ -188,7 +188,7 @@ def _context(request: HttpRequest, found: Derived) -> dict[str, Any]:
         "tool": _TOOLS[found.wanted.naming][0] if found.wanted.naming else "",
         "url": _download(found) if found.is_ready else "",
         "size_bytes": found.served.blob.size_bytes if found.is_ready else None,
-        "config_url": address_in("api-derived-config", found) if found.row and found.row.config else "",
+        "config_url": address_in("api-derived-config", found) if found.config else "",
         "state_url": address_in("version-derived-one", found) if found.row else "",
         "poll_s": POLL_S if found.is_open else None,
         "proofs": list(proofs_of(certificate)),
