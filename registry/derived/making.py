@@ -28,6 +28,7 @@ from registry.errors import StorageFull
 from registry.jobs.queue import Fail, Retry
 from registry.local_files import make_folder
 from registry.models import DerivedFile, DerivedState
+from registry.storage.base import refuse_when_full
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,7 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
     kept = keeping_files().filter(blob=row.source_id, revision__adapter=row.adapter_id)
     if not kept.exists():
         raise Fail(_("The source was withdrawn."))
-    make_folder(work_folder())
-    with tempfile.TemporaryDirectory(dir=work_folder()) as place:
-        folder = Path(place)
+    with refuse_when_full(), _new_folder() as folder:
         outcome = _run(row, folder, progress)
         if "refused" in outcome:
             code, reason = outcome["refused"], outcome["reason"]
@@ -88,6 +87,13 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
             config=outcome["config"],
             certificate=outcome["certificate"],
         )
+
+
+@contextmanager
+def _new_folder() -> Iterator[Path]:
+    make_folder(work_folder())
+    with tempfile.TemporaryDirectory(dir=work_folder()) as place:
+        yield Path(place)
 
 
 def _end(row: DerivedFile, **values: object) -> None:
@@ -122,9 +128,14 @@ def _run(row: DerivedFile, folder: Path, progress: Progress) -> dict[str, Any]:
         raise StorageFull(_("The disk has no room to make the file."))
     if code != 0:
         log.error("derived file %s: %s", row.pk, (folder / "log").read_text("utf-8")[-2000:])
-        raise Fail(_("The file could not be made. An administrator finds the reason in the log."))
+        raise Fail(failed_text())
     outcome: dict[str, Any] = json.loads((folder / process.OUTCOME).read_text("utf-8"))
     return outcome
+
+
+def failed_text() -> str:
+    """Return what users read about an error of the hub."""
+    return _("The file could not be made. An administrator finds the reason in the log.")
 
 
 def _too_slow() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from django.utils import timezone
@@ -14,17 +16,24 @@ from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.derived import expiry, making, selectors, services
 from registry.derived.options import Wanted
-from registry.errors import Gone, Invalid, NotFound, RateLimited, StateConflict, TooLarge
+from registry.errors import (
+    Gone,
+    Invalid,
+    NotFound,
+    RateLimited,
+    StateConflict,
+    StorageFull,
+    TooLarge,
+)
 from registry.jobs import worker_process
 from registry.jobs.queue import Retry
-from registry.models import Blob, DerivedFile, DerivedState
+from registry.models import Blob, DerivedFile, DerivedState, Job
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, kohya
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from registry.derived.selectors import Derived, Source
     from registry.models import Adapter, User, Version
@@ -194,6 +203,39 @@ def test_the_same_bytes_elsewhere_show_nothing_of_it(bob: User, source: Source) 
     assert selectors.listing(theirs) == []
     assert ask(theirs).is_open
     assert make(theirs).blob == row.blob
+
+
+def test_a_failure_shows_no_path_of_the_server(source: Source) -> None:
+    row = ask(source).row
+    assert row is not None
+    job = Job.objects.get(task=selectors.TASK)
+    storage.store().delete(source.file.sha256)
+    Job.objects.update(attempt=job.max_attempts - 1)
+    worker_process.drain("checks")
+    job.refresh_from_db()
+    row.refresh_from_db()
+    assert "FileNotFoundError" in job.reason
+    assert (row.state, row.reason) == (DerivedState.FAILED, making.failed_text())
+
+
+def test_a_failure_with_a_text_for_users_shows_it(ada: User, source: Source) -> None:
+    row = ask(source).row
+    withdraw.withdraw(actor=ada, version=source.version, reason="A mistake.")
+    worker_process.drain("checks")
+    assert row is not None
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (DerivedState.FAILED, "The source was withdrawn.")
+
+
+def test_a_full_disk_is_tried_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_args: object, **_options: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    row = ask(source).row
+    assert row is not None
+    monkeypatch.setattr(Path, "write_text", no_room)
+    with pytest.raises(StorageFull):
+        making.make(row=row, progress=lambda *_: None)
 
 
 def test_work_that_a_killed_process_left_is_swept() -> None:
