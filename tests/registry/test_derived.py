@@ -181,6 +181,55 @@ def test_the_least_used_file_makes_place(source: Source, own_settings: Callable[
     assert {row.naming for row in DerivedFile.objects.all()} == {"comfyui", "peft"}
 
 
+def test_the_least_used_files_make_room_and_new_ones_are_refused_without(
+    source: Source, own_settings: Callable[..., None]
+) -> None:
+    ask(source)
+    ask(source, Wanted("peft"))
+    ask(source, Wanted("diffusers"))
+    size = source.file.size_bytes
+    for number, row in enumerate(DerivedFile.objects.order_by("pk")):
+        blob = Blob.objects.create(sha256=f"{number:064x}", size_bytes=size)
+        used_at = timezone.now() - timedelta(days=10 * number)  # the last is the least used
+        DerivedFile.objects.filter(pk=row.pk).update(blob=blob, state="ready", used_at=used_at)
+    own_settings(derived_total_bytes=4 * size)
+    assert expiry.stored_bytes() == 3 * size
+    assert expiry.forget() == 0  # three quarters
+    own_settings(derived_total_bytes=4 * size - 1)
+    with pytest.raises(RateLimited, match="no room"):
+        ask(source, Wanted("comfyui", 8))
+    assert expiry.forget() == 1
+    assert {row.naming for row in DerivedFile.objects.all()} == {"comfyui", "peft"}
+    assert ask(source, Wanted("comfyui", 8)).is_open
+    own_settings(derived_total_bytes=0)
+    with pytest.raises(TooLarge):
+        ask(source, Wanted("diffusers"))
+    expiry.forget()
+    assert DerivedFile.objects.filter(naming="comfyui", max_rank=0).exists()  # used today
+
+
+def test_the_hub_makes_a_limited_number_of_files_at_once(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MOST_QUEUED", 1)
+    first = ask(source)
+    with pytest.raises(RateLimited, match="other files"):
+        ask(source, Wanted("peft"))
+    assert ask(source).row == first.row
+
+
+def test_a_file_that_is_made_again_takes_no_second_place(
+    source: Source, own_settings: Callable[..., None]
+) -> None:
+    own_settings(derived_forms=2)
+    ask(source)
+    ask(source, Wanted("peft"))
+    DerivedFile.objects.filter(naming="peft").update(state=DerivedState.REFUSED)
+    DerivedFile.objects.filter(naming="comfyui").update(state=DerivedState.FAILED)
+    assert ask(source).is_open
+    assert DerivedFile.objects.count() == 2
+
+
 def test_unused_files_are_removed_and_can_be_made_again(source: Source) -> None:
     row = ask(source).row
     assert row is not None

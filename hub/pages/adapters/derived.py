@@ -83,7 +83,8 @@ def form_of(version: Version, manifest: Sequence[File]) -> ToolForm | None:
         return None
     source = selectors.source_in(version, primary, list(manifest))
     options, limits = source.options, settings.LORARY
-    is_offered = limits.derived_per_hour and primary.size_bytes <= limits.derived_bytes
+    most = min(limits.derived_bytes, limits.derived_total_bytes)
+    is_offered = limits.derived_per_hour and primary.size_bytes <= most
     if not (options.any and is_offered):
         return None
     weights = [file.path for file in manifest if file.role == FileRole.WEIGHTS]
