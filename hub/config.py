@@ -185,6 +185,7 @@ class Config:
     grace_days: int
     thumbnail_bytes: int
     derived_bytes: int
+    derived_total_bytes: int
     derived_per_hour: int
     derived_forms: int
     derived_days: int
@@ -252,6 +253,7 @@ def load(env: Env, root: Path) -> Config:
         grace_days=env.integer("GRACE_DAYS", 7),
         thumbnail_bytes=env.size("THUMBNAIL_BYTES", "4GiB"),
         derived_bytes=env.size("DERIVED_BYTES", "4GiB"),
+        derived_total_bytes=env.size("DERIVED_TOTAL_BYTES", "20GiB"),
         derived_per_hour=env.integer("DERIVED_PER_HOUR", 60),
         derived_forms=env.integer("DERIVED_FORMS", 24),
         derived_days=env.integer("DERIVED_DAYS", 30),

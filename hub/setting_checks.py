@@ -192,6 +192,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),
     "THUMBNAIL_BYTES": ("E055", _within("thumbnail_bytes", 0, 2**62)),
     "DERIVED_BYTES": ("E060", _within("derived_bytes", 0, 1024 * GIB)),
+    "DERIVED_TOTAL_BYTES": ("E064", _within("derived_total_bytes", 0, 2**62)),
     "DERIVED_PER_HOUR": ("E061", _within("derived_per_hour", 0, 100_000)),
     "DERIVED_FORMS": ("E062", _within("derived_forms", 1, 1000)),
     "DERIVED_DAYS": ("E063", _within("derived_days", 1, 3650)),

@@ -16,7 +16,7 @@ from registry.derived import making
 from registry.derived.selectors import TASK as DERIVE_TASK
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
-from registry.jobs.queue import WAKE, JobRun, Retry, handler
+from registry.jobs.queue import WAKE, Fail, JobRun, Retry, handler
 from registry.models import DerivedFile, Job, Upload
 from registry.uploads import check
 from registry.uploads import services as uploads
@@ -147,8 +147,9 @@ def _derived(job: Job) -> DerivedFile | None:
 
 
 def _making_failed(job: Job) -> None:
+    """Mark the file as failed, unless it has its reason; that of the job may name paths."""
     if row := _derived(job):
-        making.fail(row=row, reason=job.reason)
+        making.fail(row=row, reason=making.failed_text())
 
 
 def _making_limit_s(job: Job) -> float:
@@ -173,8 +174,12 @@ def make_derived_file(run: JobRun) -> None:
     row = _derived(run.job)
     if row is None:
         return
-    with _patience(run.job):
-        making.make(row=row, progress=_Note(run))
+    try:
+        with _patience(run.job):
+            making.make(row=row, progress=_Note(run))
+    except Fail as error:  # its text is for users
+        making.fail(row=row, reason=str(error))
+        raise
 
 
 class _Note:

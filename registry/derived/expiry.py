@@ -10,28 +10,59 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from registry.blobs.selectors import keeping_files
-from registry.models import DerivedFile
+from registry.models import Blob, DerivedFile
 
 #: Folders of work that are older than this were left by a process that was killed.
 LEFT_S = 86_400
+#: Files that were used more recently are not removed for their size. Without this, requests could
+#: replace all files every hour, whose bytes stay for the grace period.
+IDLE = timedelta(days=1)
+
+
+def stored() -> QuerySet[DerivedFile]:
+    """Return the files with bytes of their own, not those of their source."""
+    return DerivedFile.objects.filter(blob__is_stored=True).exclude(blob=F("source"))
+
+
+def stored_bytes() -> int:
+    """Return their size; files with the same bytes count once."""
+    blobs = Blob.objects.filter(pk__in=stored().values("blob"))
+    return int(blobs.aggregate(size=Sum("size_bytes", default=0))["size"])
 
 
 def forget(*, is_dry: bool = False) -> int:
-    """Remove the rows whose source is gone, or that nobody used; return how many.
+    """Remove the rows whose source is gone, that nobody used, or that take too much room.
 
     Their bytes then have no reference, and the sweeper deletes them after the grace period.
+
+    Returns:
+        Their number.
     """
     oldest = timezone.now() - timedelta(days=settings.LORARY.derived_days)
     kept = keeping_files().filter(blob=OuterRef("source"), revision__adapter=OuterRef("adapter"))
-    gone = DerivedFile.objects.filter(~Exists(kept) | Q(used_at__lt=oldest))
+    is_over = Q(pk__in=_over())
+    gone = DerivedFile.objects.filter(~Exists(kept) | Q(used_at__lt=oldest) | is_over)
     count = gone.count()
     if not is_dry:
         gone.delete()
     return count
+
+
+def _over() -> list[int]:
+    """Return the least recently used files above three quarters of the total size."""
+    over = stored_bytes() - settings.LORARY.derived_total_bytes * 3 // 4
+    found = list[int]()
+    idle = stored().filter(used_at__lt=timezone.now() - IDLE).order_by("used_at")
+    for key, size in idle.values_list("pk", "blob__size_bytes"):
+        if over <= 0:
+            break
+        found.append(key)
+        over -= size
+    return found
 
 
 def work_folder() -> Path:

@@ -28,6 +28,7 @@ from registry.errors import StorageFull
 from registry.jobs.queue import Fail, Retry
 from registry.local_files import make_folder
 from registry.models import DerivedFile, DerivedState
+from registry.storage.base import refuse_when_full
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 MIN_LIMIT_S, BYTES_PER_S = 120, 2 * 1024 * 1024
 #: Seconds between two looks at the process, and after its own alarm until it is killed.
 LOOK_S, LATE_S = 0.2, 10
-#: Signals from outside; a worker that stops also stops its process.
-_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL, -signal.SIGHUP}
+#: Signals of a worker that stops. SIGKILL is not one: the kernel sends it when memory runs out.
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
+#: Seconds until a killed process is started again.
+AFTER_KILL_S = 10
 
 Progress = Callable[[int, int], object]
 
@@ -55,7 +58,7 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
 
     Raises:
         Fail: the source is gone, or the process failed.
-        Retry: the process was stopped from outside.
+        Retry: the process was stopped; counts as an attempt if it was killed.
         StorageFull: the disk of this machine has no room.
         FileNotFoundError: the store lacks the source.
     """
@@ -64,9 +67,7 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
     kept = keeping_files().filter(blob=row.source_id, revision__adapter=row.adapter_id)
     if not kept.exists():
         raise Fail(_("The source was withdrawn."))
-    make_folder(work_folder())
-    with tempfile.TemporaryDirectory(dir=work_folder()) as place:
-        folder = Path(place)
+    with refuse_when_full(), _new_folder() as folder:
         outcome = _run(row, folder, progress)
         if "refused" in outcome:
             code, reason = outcome["refused"], outcome["reason"]
@@ -86,6 +87,13 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
             config=outcome["config"],
             certificate=outcome["certificate"],
         )
+
+
+@contextmanager
+def _new_folder() -> Iterator[Path]:
+    make_folder(work_folder())
+    with tempfile.TemporaryDirectory(dir=work_folder()) as place:
+        yield Path(place)
 
 
 def _end(row: DerivedFile, **values: object) -> None:
@@ -112,15 +120,22 @@ def _run(row: DerivedFile, folder: Path, progress: Progress) -> dict[str, Any]:
                     raise Fail(_too_slow()) from None
     if code in _STOPPED:
         raise Retry(_("The process was stopped."), after_s=1, is_attempt=False)
+    if code == -signal.SIGKILL:
+        raise Retry(_("The process was killed, perhaps for its memory."), after_s=AFTER_KILL_S)
     if code == -signal.SIGALRM:
         raise Fail(_too_slow())
     if code == os.EX_TEMPFAIL:
         raise StorageFull(_("The disk has no room to make the file."))
     if code != 0:
         log.error("derived file %s: %s", row.pk, (folder / "log").read_text("utf-8")[-2000:])
-        raise Fail(_("The file could not be made. An administrator finds the reason in the log."))
+        raise Fail(failed_text())
     outcome: dict[str, Any] = json.loads((folder / process.OUTCOME).read_text("utf-8"))
     return outcome
+
+
+def failed_text() -> str:
+    """Return what users read about an error of the hub."""
+    return _("The file could not be made. An administrator finds the reason in the log.")
 
 
 def _too_slow() -> str:

@@ -60,13 +60,16 @@ def main(folder: Path) -> None:
     except AlgebraError as error:
         outcome = {"refused": error.code, "reason": error.message}
     except HeaderError as error:
-        outcome = {"refused": "header_invalid", "reason": str(error)}
+        outcome = {"refused": error.code, "reason": error.message}
     except MemoryError:
         outcome = {"refused": "too_large", "reason": "It takes more memory than is allowed."}
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno == errno.EFBIG:  # Python ignores SIGXFSZ
+            outcome = {"refused": "too_large", "reason": "The file is larger than is allowed."}
+        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
             sys.exit(os.EX_TEMPFAIL)
-        raise
+        else:
+            raise
     (folder / OUTCOME).write_text(json.dumps(outcome), "utf-8")
 
 

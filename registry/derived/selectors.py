@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from lorary.client.names import saved_name
 from registry.adapters import selectors as adapter_selectors
 from registry.blobs import selectors as blob_selectors
 from registry.blobs.anatomies import config_beside
@@ -94,9 +95,18 @@ class Derived:
         return self.is_ready and self.served.blob.sha256 == self.source.file.sha256
 
     @property
+    def config(self) -> str:
+        """PEFT's configuration of a file that is ready; empty if it has none."""
+        return self.row.config if self.row is not None and self.is_ready else ""
+
+    @property
     def name(self) -> str:
-        """The name to save it under."""
-        return saved_as(self.source.version, self.source.file, self.wanted)
+        """The name to save it under; that of the source if nothing has to be done."""
+        version, file = self.source.version, self.source.file
+        if self.row is not None:
+            return saved_as(version, file, self.wanted)
+        variant = "" if file.is_primary else file.variant
+        return saved_name(version.adapter.owner, version.adapter.name, file.path, variant)
 
     @property
     def served(self) -> Served:

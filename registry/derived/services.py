@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from registry.accounts import attempts
-from registry.derived import selectors
+from registry.derived import expiry, selectors
 from registry.derived.selectors import Derived, Source
 from registry.errors import RateLimited, StateConflict, TooLarge
 from registry.jobs import queue
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from registry.derived.options import Wanted
 
 HOUR_S = 3600
+#: Files of the whole hub that wait or are being made.
+MOST_QUEUED = 100
 #: A use is written at most this often.
 USE = timedelta(hours=12)
 
@@ -59,12 +61,13 @@ def request(
         elif found.row is not None and found.is_open:
             _enqueue(found.row, source)  # its job may have been cancelled
         return found
-    _require_room(actor, source, address)
+    _require_room(actor, source, address, None if found is None else found.row)
     key = source.key_of(source.options.reduced(wanted))
     with transaction.atomic():
         row, is_new = DerivedFile.objects.get_or_create(**key, defaults={"used_at": timezone.now()})
         if not is_new:
-            again = {"state": DerivedState.QUEUED, "blob": None, "reason": "", "refusal": ""}
+            again: dict[str, object] = dict.fromkeys(("reason", "refusal", "config"), "")
+            again |= {"state": DerivedState.QUEUED, "blob": None, "certificate": {}}
             is_wanted = Q(state=DerivedState.FAILED) | Q(blob__is_stored=False)
             failed = DerivedFile.objects.filter(is_wanted, pk=row.pk)
             failed.update(**again, used_at=timezone.now())
@@ -86,17 +89,36 @@ def _enqueue(row: DerivedFile, source: Source) -> None:
     )
 
 
-def _require_room(actor: User | AnonymousUser | None, source: Source, address: str) -> None:
+def _require_room(
+    actor: User | AnonymousUser | None, source: Source, address: str, again: DerivedFile | None
+) -> None:
     limits = settings.LORARY
-    size, most = source.file.size_bytes, limits.derived_bytes
+    size, most = source.file.size_bytes, min(limits.derived_bytes, limits.derived_total_bytes)
     if size > most:
         text = _(
             "The file has %(size)d bytes; this hub makes other forms of files of at most "
             "%(limit)d. “lorary convert” and “lorary resize” do it on your machine."
         )
         raise TooLarge(text % {"size": size, "limit": most}, limit=most)
+    _require_room_of_hub(size)
     _count(actor, address, limits.derived_per_hour)
-    _make_place(source, limits.derived_forms)
+    _make_place(source, limits.derived_forms, again)
+
+
+def _require_room_of_hub(size: int) -> None:
+    """Refuse a file that would exceed a limit of the whole hub; it counts as its source does."""
+    waiting = DerivedFile.objects.filter(state=DerivedState.QUEUED)
+    facts = waiting.aggregate(n=Count("pk"), size=Sum("source__size_bytes", default=0))
+    if facts["n"] >= MOST_QUEUED:
+        text = _("%(n)d other files are being made. Try again in a few minutes.")
+        raise RateLimited(text % {"n": facts["n"]}, retry_after=60, limit=MOST_QUEUED)
+    most = settings.LORARY.derived_total_bytes
+    if expiry.stored_bytes() + facts["size"] + size > most:
+        text = _(
+            "This hub has no room for more files of this kind. Try again later. “lorary convert” "
+            "and “lorary resize” do it on your machine."
+        )
+        raise RateLimited(text, retry_after=HOUR_S, limit=most)
 
 
 def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
@@ -120,9 +142,15 @@ def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None
         raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
 
 
-def _make_place(source: Source, most: int) -> None:
-    """Remove the files of a source that were not used for the longest time, above the limit."""
+def _make_place(source: Source, most: int, again: DerivedFile | None) -> None:
+    """Remove the files of a source that were not used for the longest time, above the limit.
+
+    Args:
+        again: A file that is made again, which has its place already.
+    """
     rows = DerivedFile.objects.filter(adapter=source.version.adapter_id, source=source.file.blob_id)
+    if again is not None:
+        rows = rows.exclude(pk=again.pk)
     over = rows.count() + 1 - most
     if over <= 0:
         return

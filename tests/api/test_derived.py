@@ -11,7 +11,7 @@ import pytest
 import lorary
 from lorary.safetensors import parse_header
 from registry.jobs import worker_process
-from registry.models import Adapter, Job
+from registry.models import Adapter, Blob, Job
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -101,6 +101,10 @@ def test_a_file_for_peft_comes_with_its_configuration(version: Version, stranger
     answer = stranger.send("get", f"{PLACE}/peft.r4/config")
     assert answer.json() == config
     assert "adapter_config.json" in answer["Content-Disposition"]
+    Blob.objects.filter(made_as__isnull=False).update(is_stored=False)  # lost
+    assert stranger.send("get", f"{PLACE}/peft.r4/config").status_code == 404
+    again = stranger.send("post", PLACE, {"naming": "peft", "max_rank": 4}).json()
+    assert (again["state"], again["config"], again["certificate"]) == ("queued", None, {})
 
 
 def test_what_the_file_has_already_is_the_file_itself(version: Version, stranger: Caller) -> None:

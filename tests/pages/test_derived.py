@@ -57,6 +57,8 @@ def test_a_file_is_prepared_without_scripts(version: Version, client: Client) ->
     assert "lorary pull ada/noir@v2 --naming diffusers --max-rank 8 --strip" in ready.replace(
         "<wbr>", ""
     )
+    kohya_page = text(client.get(f"{PLACE}/kohya"))
+    assert "<h1>noir.safetensors</h1>" in kohya_page
     assert client.post(PLACE, {"naming": ""})["Location"].endswith("/files/noir.safetensors")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from django.utils import timezone
@@ -13,9 +16,18 @@ from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.derived import expiry, making, selectors, services
 from registry.derived.options import Wanted
-from registry.errors import Gone, Invalid, NotFound, RateLimited, StateConflict, TooLarge
+from registry.errors import (
+    Gone,
+    Invalid,
+    NotFound,
+    RateLimited,
+    StateConflict,
+    StorageFull,
+    TooLarge,
+)
 from registry.jobs import worker_process
-from registry.models import Blob, DerivedFile, DerivedState
+from registry.jobs.queue import Retry
+from registry.models import Blob, DerivedFile, DerivedState, Job
 from registry.versions import withdraw
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, Target, kohya
@@ -78,14 +90,30 @@ def test_other_variants_do_not_exist(variant: str) -> None:
 def test_making_a_file_again_gives_the_same_bytes(source: Source) -> None:
     first = make(source)
     assert first.state == DerivedState.READY
+    before = first.blob_id
     making.make(row=first, progress=lambda *_: None)  # ready: nothing to do
     DerivedFile.objects.update(state=DerivedState.QUEUED, blob=None)
     first.refresh_from_db()
     making.make(row=first, progress=lambda *_: None)
     again = DerivedFile.objects.get()
-    assert again.blob is not None
-    assert again.blob.made_as.get() == first
+    assert before is not None
+    assert again.blob_id == before
     assert source.version.files.count() == source.version.revision.files.count() == 1
+
+
+@pytest.mark.parametrize(("name", "is_attempt"), [("SIGKILL", True), ("SIGTERM", False)])
+def test_only_a_killed_process_counts_as_an_attempt(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, is_attempt: bool
+) -> None:
+    program = f"#!/bin/sh\nkill -s {name.removeprefix('SIG')} $$\n"
+    (tmp_path / "python").write_text(program)
+    (tmp_path / "python").chmod(0o700)
+    row = ask(source).row
+    assert row is not None
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Retry) as stopped:
+        making.make(row=row, progress=lambda *_: None)
+    assert stopped.value.is_attempt is is_attempt
 
 
 @pytest.mark.service
@@ -153,6 +181,55 @@ def test_the_least_used_file_makes_place(source: Source, own_settings: Callable[
     assert {row.naming for row in DerivedFile.objects.all()} == {"comfyui", "peft"}
 
 
+def test_the_least_used_files_make_room_and_new_ones_are_refused_without(
+    source: Source, own_settings: Callable[..., None]
+) -> None:
+    ask(source)
+    ask(source, Wanted("peft"))
+    ask(source, Wanted("diffusers"))
+    size = source.file.size_bytes
+    for number, row in enumerate(DerivedFile.objects.order_by("pk")):
+        blob = Blob.objects.create(sha256=f"{number:064x}", size_bytes=size)
+        used_at = timezone.now() - timedelta(days=10 * number)  # the last is the least used
+        DerivedFile.objects.filter(pk=row.pk).update(blob=blob, state="ready", used_at=used_at)
+    own_settings(derived_total_bytes=4 * size)
+    assert expiry.stored_bytes() == 3 * size
+    assert expiry.forget() == 0  # three quarters
+    own_settings(derived_total_bytes=4 * size - 1)
+    with pytest.raises(RateLimited, match="no room"):
+        ask(source, Wanted("comfyui", 8))
+    assert expiry.forget() == 1
+    assert {row.naming for row in DerivedFile.objects.all()} == {"comfyui", "peft"}
+    assert ask(source, Wanted("comfyui", 8)).is_open
+    own_settings(derived_total_bytes=0)
+    with pytest.raises(TooLarge):
+        ask(source, Wanted("diffusers"))
+    expiry.forget()
+    assert DerivedFile.objects.filter(naming="comfyui", max_rank=0).exists()  # used today
+
+
+def test_the_hub_makes_a_limited_number_of_files_at_once(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MOST_QUEUED", 1)
+    first = ask(source)
+    with pytest.raises(RateLimited, match="other files"):
+        ask(source, Wanted("peft"))
+    assert ask(source).row == first.row
+
+
+def test_a_file_that_is_made_again_takes_no_second_place(
+    source: Source, own_settings: Callable[..., None]
+) -> None:
+    own_settings(derived_forms=2)
+    ask(source)
+    ask(source, Wanted("peft"))
+    DerivedFile.objects.filter(naming="peft").update(state=DerivedState.REFUSED)
+    DerivedFile.objects.filter(naming="comfyui").update(state=DerivedState.FAILED)
+    assert ask(source).is_open
+    assert DerivedFile.objects.count() == 2
+
+
 def test_unused_files_are_removed_and_can_be_made_again(source: Source) -> None:
     row = ask(source).row
     assert row is not None
@@ -175,6 +252,39 @@ def test_the_same_bytes_elsewhere_show_nothing_of_it(bob: User, source: Source) 
     assert selectors.listing(theirs) == []
     assert ask(theirs).is_open
     assert make(theirs).blob == row.blob
+
+
+def test_a_failure_shows_no_path_of_the_server(source: Source) -> None:
+    row = ask(source).row
+    assert row is not None
+    job = Job.objects.get(task=selectors.TASK)
+    storage.store().delete(source.file.sha256)
+    Job.objects.update(attempt=job.max_attempts - 1)
+    worker_process.drain("checks")
+    job.refresh_from_db()
+    row.refresh_from_db()
+    assert "FileNotFoundError" in job.reason
+    assert (row.state, row.reason) == (DerivedState.FAILED, making.failed_text())
+
+
+def test_a_failure_with_a_text_for_users_shows_it(ada: User, source: Source) -> None:
+    row = ask(source).row
+    withdraw.withdraw(actor=ada, version=source.version, reason="A mistake.")
+    worker_process.drain("checks")
+    assert row is not None
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (DerivedState.FAILED, "The source was withdrawn.")
+
+
+def test_a_full_disk_is_tried_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_args: object, **_options: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    row = ask(source).row
+    assert row is not None
+    monkeypatch.setattr(Path, "write_text", no_room)
+    with pytest.raises(StorageFull):
+        making.make(row=row, progress=lambda *_: None)
 
 
 def test_work_that_a_killed_process_left_is_swept() -> None:

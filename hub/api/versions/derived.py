@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -24,9 +23,9 @@ from hub.api.base import Choice, Endpoint, Input, Link, ProgressOut, Query, seri
 from hub.api.versions.views import BYTES, HEADERS
 from hub.http import delivery
 from hub.http.callers import address_of
+from hub.http.derived_addresses import address_in
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.claims.config import CONFIG_NAME
-from lorary.client.names import saved_name
 from registry.derived import selectors, services
 from registry.derived.options import RANKS, Wanted
 from registry.derived.selectors import Derived, Source
@@ -70,16 +69,6 @@ class DerivedIn(Input):
     )
 
 
-def _args(found: Derived) -> list[str]:
-    version = found.source.version
-    return [version.adapter.owner, version.adapter.name, version.name, found.wanted.variant]
-
-
-def _query(found: Derived) -> str:
-    file = found.source.file
-    return "" if file.is_primary else f"?{urlencode({'path': file.path})}"
-
-
 def content_path(found: Derived) -> str | None:
     """Return the path of a ready file's download, None before that."""
     version, file = found.source.version, found.source.file
@@ -88,12 +77,11 @@ def content_path(found: Derived) -> str | None:
     if found.row is None:
         place = [version.adapter.owner, version.adapter.name, version.name, file.path]
         return reverse("api-file", args=place)
-    return reverse("api-derived-file", args=_args(found)) + _query(found)
+    return address_in("api-derived-file", found)
 
 
 def _document_path(found: Derived) -> str | None:
-    row = found.row
-    return None if row is None else reverse("api-derived-one", args=_args(found)) + _query(found)
+    return None if found.row is None else address_in("api-derived-one", found)
 
 
 class DerivedOut(serializers.Serializer[Derived]):
@@ -135,7 +123,7 @@ class DerivedOut(serializers.Serializer[Derived]):
 
     def get_name(self, found: Derived) -> str:
         """Return the name to save it under."""
-        return name_of(found)
+        return found.name
 
     def get_size(self, found: Derived) -> int | None:
         """Return the size in bytes."""
@@ -152,16 +140,7 @@ class DerivedOut(serializers.Serializer[Derived]):
 
     def get_config(self, found: Derived) -> str | None:
         """Return PEFT's configuration."""
-        return (found.row.config or None) if found.row else None
-
-
-def name_of(found: Derived) -> str:
-    """Return the name to save a file under: its own for the file as uploaded."""
-    version, file = found.source.version, found.source.file
-    if found.row is not None:
-        return found.name
-    variant = "" if file.is_primary else file.variant
-    return saved_name(version.adapter.owner, version.adapter.name, file.path, variant)
+        return found.config or None
 
 
 class OptionsOut(serializers.Serializer[Source]):
@@ -283,7 +262,7 @@ class DerivedContent(_OfSource):
         found = self.found(owner, name, version, variant)
         if found.row is not None:
             services.used(found.row)
-        return delivery.send(request, found.served, name_of(found))
+        return delivery.send(request, found.served, found.name)
 
 
 class DerivedConfig(_OfSource):
@@ -300,8 +279,8 @@ class DerivedConfig(_OfSource):
     ) -> HttpResponse:
         """Download the `adapter_config.json` that belongs beside a file for PEFT."""
         found = self.found(owner, name, version, variant)
-        if found.row is None or not found.row.config:
+        if not found.config:
             raise NotFound
-        response = HttpResponse(found.row.config, content_type="application/json")
+        response = HttpResponse(found.config, content_type="application/json")
         response.headers["Content-Disposition"] = delivery.content_disposition(CONFIG_NAME)
         return response

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hub.http.callers import address_of
 from hub.http.cross_site import protect_sessions
+from hub.http.derived_addresses import address_in
 from hub.http.problems import status_of
 from hub.pages import links
 from hub.templatetags.lorary import size
@@ -83,7 +83,8 @@ def form_of(version: Version, manifest: Sequence[File]) -> ToolForm | None:
         return None
     source = selectors.source_in(version, primary, list(manifest))
     options, limits = source.options, settings.LORARY
-    is_offered = limits.derived_per_hour and primary.size_bytes <= limits.derived_bytes
+    most = min(limits.derived_bytes, limits.derived_total_bytes)
+    is_offered = limits.derived_per_hour and primary.size_bytes <= most
     if not (options.any and is_offered):
         return None
     weights = [file.path for file in manifest if file.role == FileRole.WEIGHTS]
@@ -153,7 +154,7 @@ def begin(request: HttpRequest, owner: str, name: str, version: str) -> HttpResp
         return render(request, "adapter/derived.html", _context(request, found))
     if found.row is None:
         return redirect(links.download(source.version, source.file.path))
-    return redirect(_page_of(found))
+    return redirect(address_in("version-derived-one", found))
 
 
 def _refused(request: HttpRequest, source: Source, error: LoraryError) -> HttpResponse:
@@ -164,13 +165,6 @@ def _refused(request: HttpRequest, source: Source, error: LoraryError) -> HttpRe
     if (wait := error.facts.get("retry_after")) is not None:
         response.headers["Retry-After"] = str(wait)
     return response
-
-
-def _page_of(found: Derived) -> str:
-    version, file = found.source.version, found.source.file
-    place = [version.adapter.owner, version.adapter.name, version.name, found.wanted.variant]
-    query = "" if file.is_primary else f"?{urlencode({'path': file.path})}"
-    return reverse("version-derived-one", args=place) + query
 
 
 @never_cache
@@ -195,8 +189,8 @@ def _context(request: HttpRequest, found: Derived) -> dict[str, Any]:
         "tool": _TOOLS[found.wanted.naming][0] if found.wanted.naming else "",
         "url": _download(found) if found.is_ready else "",
         "size_bytes": found.served.blob.size_bytes if found.is_ready else None,
-        "config_url": _url("api-derived-config", found) if found.row and found.row.config else "",
-        "state_url": _page_of(found) if found.row else "",
+        "config_url": address_in("api-derived-config", found) if found.config else "",
+        "state_url": address_in("version-derived-one", found) if found.row else "",
         "poll_s": POLL_S if found.is_open else None,
         "proofs": list(proofs_of(certificate)),
         "command": _command(found),
@@ -206,14 +200,7 @@ def _context(request: HttpRequest, found: Derived) -> dict[str, Any]:
 def _download(found: Derived) -> str:
     if found.row is None:
         return links.download(found.source.version, found.source.file.path)
-    return _url("api-derived-file", found)
-
-
-def _url(name: str, found: Derived) -> str:
-    version, file = found.source.version, found.source.file
-    place = [version.adapter.owner, version.adapter.name, version.name, found.wanted.variant]
-    query = "" if file.is_primary else f"?{urlencode({'path': file.path})}"
-    return reverse(name, args=place) + query
+    return address_in("api-derived-file", found)
 
 
 def _command(found: Derived) -> str:
