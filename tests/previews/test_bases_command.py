@@ -95,9 +95,9 @@ def test_a_hub_id_that_is_not_in_the_cache_is_not_here(tmp_path: Path) -> None:
     assert asked("verify", "--bases", str(file))[0] == 0
 
 
-def test_the_miniature_is_without_fault() -> None:
+def test_the_bases_of_the_miniature_are_without_fault() -> None:
     code, out, _err = run("verify")
-    assert (code, out) == (0, "ok      miniature\n")
+    assert (code, out) == (0, "ok      miniature\nok      miniature-motion\n")
 
 
 def remove_weights(folder: Path) -> None:

@@ -30,8 +30,8 @@ _COUNTED = frozenset({"downloads", "last_used_at"})
 #: What has no owner, and comes with what somebody brings.
 _SHARED = frozenset(
     {
-        "Blob", "BlobAnatomy", "BlobHash", "BlobRelation", "BlobSketch", "Finding", "SpellingKey",
-        "Tag", "WeightSketch",
+        "Blob", "BlobAnatomy", "BlobHash", "BlobRelation", "BlobSketch", "DerivedFile", "Finding",
+        "SpellingKey", "Tag", "WeightSketch",
     }
 )  # fmt: skip
 _OF_ADAPTER = "adapter__namespace__user__username"
