@@ -20,7 +20,8 @@ is less; smaller ones can't be told from zero.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,22 @@ def require_size(elements: int) -> None:
     if elements > MOST_ELEMENTS:
         message = f"The update has {elements:,} numbers, which is too large to compute with."
         raise AlgebraError(message, code="rank_too_large", elements=elements)
+
+
+def with_core(down: npt.NDArray[Any], mid: npt.NDArray[Any]) -> Matrix:
+    """Return the down factor with the kernel of its Tucker core, `(rank, in, *kernel)`.
+
+    Args:
+        down: `(inner, in, 1, …)`.
+        mid: `(rank, inner, *kernel)`.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
+    """
+    require_size(mid.shape[0] * down.shape[1] * math.prod(mid.shape[2:]))
+    inner = down.reshape(down.shape[:2]).astype(np.float64)
+    product = np.tensordot(mid.astype(np.float64), inner, axes=([1], [0]))  # (rank, *kernel, in)
+    return np.ascontiguousarray(np.moveaxis(product, -1, 1))
 
 
 class Decomposition(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Factors, Matrix, require_size
+from lorary.algebra.gram import Factors, Matrix, with_core
 from lorary.anatomy.claims.config import (
     AdapterConfig,
     ConfigError,
@@ -121,11 +121,9 @@ class Adapter:
         up = _matrix(self.file, module, "up")
         down = _matrix(self.file, module, "down")
         if "mid" in module.tensors:
+            core = self.file.array(module.tensors["mid"])
             with naming(module.name):
-                require_size(module.rank * module.fan_in)
-            core = self.file.array(module.tensors["mid"]).astype(np.float64)
-            down = np.einsum("pq...,qi->pi...", core, down)
-            down = down.reshape(module.rank, module.fan_in)
+                down = with_core(down, core).reshape(module.rank, module.fan_in)
         return Factors(up, down, module.scale)
 
 

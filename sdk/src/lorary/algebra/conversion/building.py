@@ -20,8 +20,10 @@ import numpy as np
 
 from lorary.algebra.conversion.errors import refuse_module
 from lorary.algebra.conversion.planning import Move, Planned
-from lorary.algebra.conversion.sources import Source, with_core
+from lorary.algebra.conversion.sources import Source
+from lorary.algebra.errors import naming
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
+from lorary.algebra.gram import require_size, with_core
 from lorary.algebra.naming.targets import is_stored_with_alpha, suffixes
 
 _ALPHA_ROLES = frozenset({"alpha"})
@@ -107,7 +109,8 @@ def _rebuilt(source: Source, file: WeightFile) -> PlannedTensor:
 
     def data() -> Array:
         core = file.array(source.tensors["mid"])
-        return with_core(file.array(source.tensors["down"]), core).astype(np.float32)
+        with naming(source.name):
+            return with_core(file.array(source.tensors["down"]), core).astype(np.float32)
 
     return PlannedTensor("F32", shape, data)
 
@@ -274,6 +277,8 @@ def _fused(planned: Planned, file: WeightFile, target: str) -> Built:
     if len(kernels) > 1 or first.shapes[first.down][2:]:
         raise refuse_module(first.name, "can't be fused: its parts have inputs of other sizes")
     width = moves[0].width or first.shapes[first.down][1]
+    with naming(first.name):
+        require_size(rank * max(planned.rows, width))
     downs = [move.source.tensors[move.source.down] for move in moves]
     ups = [move.source.tensors[move.source.up] for move in moves]
     down_dtype, up_dtype = _common(file, downs), _common(file, ups)

@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from lorary.algebra.conversion.errors import refuse, refuse_module
 from lorary.algebra.files import Array, WeightFile
+from lorary.algebra.gram import with_core
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, embedded_configs
 from lorary.anatomy.families import Place
 from lorary.anatomy.keys.algorithms import algorithm_title
@@ -213,22 +212,12 @@ def factors(source: Source, file: WeightFile) -> tuple[Array, Array]:
     """Return down and up as matrices in their stored format: `(rank, in)` and `(out, rank)`.
 
     A core of Tucker's form is multiplied into down, in float64.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
     """
     down = file.array(source.tensors[source.down])
     up = file.array(source.tensors[source.up])
     if "mid" in source.tensors:
         down = with_core(down, file.array(source.tensors["mid"]))
     return down.reshape(down.shape[0], -1), up.reshape(up.shape[0], -1)
-
-
-def with_core(down: Array, mid: Array) -> Array:
-    """Return the down factor with the kernel of its core, `(rank, in, *kernel)`, in float64.
-
-    Args:
-        down: `(inner, in, 1, …)`.
-        mid: `(rank, inner, *kernel)`.
-    """
-    inner = down.reshape(down.shape[:2]).astype(np.float64)
-    core = mid.astype(np.float64)
-    product = np.tensordot(core, inner, axes=([1], [0]))  # (rank, *kernel, in)
-    return np.ascontiguousarray(np.moveaxis(product, -1, 1))
