@@ -94,8 +94,11 @@ class Source:
         return self.alpha / self.rank
 
 
-def read_sources(file: WeightFile) -> list[Source]:
+def read_sources(file: WeightFile, *, reads_config: bool = True) -> list[Source]:
     """Return the modules of a file.
+
+    Args:
+        reads_config: Whether PEFT's configuration beside the file belongs to it.
 
     Raises:
         AlgebraError: `not_convertible`; a tensor is not part of an adapter, or a module is broken.
@@ -104,7 +107,7 @@ def read_sources(file: WeightFile) -> list[Source]:
     for name in (*found.others, *found.shared):
         reason = "is not part of a module of an adapter, so that no target can hold it"
         raise refuse_module(name, reason, code="extra_tensors")
-    embedded, beside = embedded_configs(file.metadata), _config_beside(file)
+    embedded, beside = embedded_configs(file.metadata), _config_beside(file) if reads_config else ()
     names, shapes = file.tensors.names, file.tensors.shapes
     sources = []
     for module in found.modules:
