@@ -11,6 +11,7 @@ import pytest
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
+from lorary.algebra.merging.merge import merge
 from lorary.algebra.modules import open_adapter
 from lorary.algebra.resize import resize_to_bytes, resize_to_rank, resize_to_share
 from tests.builders.factors import (
@@ -141,6 +142,31 @@ def test_scales_of_configurations_are_multiplied_in(tmp_path: Path) -> None:
         assert distance(updates(out)[pair.name], _best(scale * pair.up @ pair.down, 2)) <= 1e-6
     with WeightFile(out) as file:
         assert dict(file.metadata) == {"format": "pt"}
+
+
+def test_a_configuration_beside_the_output_does_not_scale_it_again(tmp_path: Path) -> None:
+    folder, other = tmp_path / "peft", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    name = "base_model.model.mid_block.a.to_q"
+    pairs = some_pairs([name], SHAPES[:1], rank=16, alpha=None)
+    path = write_pairs(
+        folder / "adapter_model.safetensors", pairs, suffixes=(".lora_A.weight", ".lora_B.weight")
+    )
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    out = folder / "adapter_model.r8.safetensors"
+    for write in (
+        lambda place: resize_to_rank(path, place, rank=8),
+        lambda place: merge([path, path], place, strengths=(0.5, 0.5)),
+    ):
+        with pytest.raises(AlgebraError, match="Choose another folder") as caught:
+            write(out)
+        assert (caught.value.code, out.exists()) == ("config_exists", False)
+    done = resize_to_rank(path, other / out.name, rank=8).out.path
+    with open_adapter(done) as adapter:
+        assert [module.scale for module in adapter.modules.values()] == [1]
+    assert distance(updates(done)[name], _best(2 * pairs[0].up @ pairs[0].down, 8)) <= 1e-6
 
 
 def test_metadata_says_what_is_true_of_the_new_file(tmp_path: Path) -> None:

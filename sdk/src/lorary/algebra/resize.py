@@ -30,7 +30,14 @@ from lorary.algebra.gram import (
 )
 from lorary.algebra.metadata.rules import resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.storing import NewFactors, Plan, bytes_per_rank, copied, planned
+from lorary.algebra.storing import (
+    NewFactors,
+    Plan,
+    bytes_per_rank,
+    copied,
+    planned,
+    require_no_config,
+)
 
 
 class ResizedModule(NamedTuple):
@@ -162,6 +169,7 @@ def _metadata(adapter: Adapter, ranks: Mapping[str, int]) -> dict[str, str]:
 
 
 def _write(adapter: Adapter, out: Path, ranks: Mapping[str, int], dtype: str | None) -> Resized:
+    require_no_config(out, adapter.modules.values())
     results: dict[str, ResizedModule] = {}
     plan = _plan(adapter, ranks, dtype, results)
     has_hash = DATA_HASH in adapter.file.metadata

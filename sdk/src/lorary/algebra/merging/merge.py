@@ -35,7 +35,7 @@ from lorary.algebra.gram import (
 from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.storing import NewFactors, Plan, copied, planned
+from lorary.algebra.storing import NewFactors, Plan, copied, planned, require_no_config
 from lorary.anatomy.claims.config import METADATA_KEY
 
 _ALL = 1 - 1e-14  # share of energy below which a direction carries nothing
@@ -148,6 +148,8 @@ def merge(
         else:
             require_one_family([path for path, _ in used])
             plan, extra = run.plan(), {}
+        if not extra:
+            require_no_config(out, (one for own in adapters for one in own.modules.values()))
         sources = [
             (path.name, weight, adapter.file.metadata)
             for (path, weight), adapter in zip(used, adapters, strict=True)
