@@ -123,6 +123,19 @@ def test_a_size_is_used_where_it_keeps_the_most(tmp_path: Path) -> None:
     assert fitting.out.size_bytes <= least
 
 
+def test_a_size_is_kept_with_a_hash_and_alphas_that_become_wider(tmp_path: Path) -> None:
+    names = [f"{UNET}_{kind}_to_{role}" for kind in ("attn1", "attn2") for role in "qkv"]
+    pairs = some_pairs(names, [(24, 20)] * len(names), rank=12, alpha=8)
+    metadata = {"modelspec.hash_sha256": f"0x{'1' * 64}"}
+    path = write_pairs(tmp_path / "a.safetensors", pairs, dtype="F16", metadata=metadata)
+    out = tmp_path / "out.safetensors"
+    for most in range(path.stat().st_size // 2, path.stat().st_size * 3 // 4, 149):
+        result = resize_to_bytes(path, out, size_bytes=most)
+        assert most - 400 < result.out.size_bytes <= most
+    with WeightFile(out) as file:
+        assert file.tensors[f"{names[0]}.alpha"].dtype == "F32"
+
+
 def test_scales_of_configurations_are_multiplied_in(tmp_path: Path) -> None:
     names = [f"unet.{name}" for name in ("mid_block.a.to_q", "mid_block.a.to_k")]
     pairs = some_pairs(names, SHAPES[:2], rank=4, alpha=None)

@@ -135,8 +135,14 @@ def _ranks_for_bytes(adapter: Adapter, size_bytes: int, dtype: str | None) -> di
     values = [_values(adapter, module) for module in modules]
     # The header is the longest with the full ranks: it has no more digits with smaller ones.
     plan = _plan(adapter, {module.name: module.rank for module in modules}, dtype, {})
-    head = canonical_header(plan, _metadata(adapter, dict.fromkeys(adapter.modules, 1)))
+    metadata = _metadata(adapter, dict.fromkeys(adapter.modules, 1))
+    if DATA_HASH in adapter.file.metadata:
+        metadata[DATA_HASH] = f"0x{'0' * 64}"
+    head = canonical_header(plan, metadata)
     full = sum(tensor.size_bytes for tensor in plan.values())
+    # With other ranks, alphas may need F32.
+    alphas = [plan[one.tensors["alpha"]] for one in modules if "alpha" in one.tensors]
+    full += sum(max(0, 4 - alpha.size_bytes) for alpha in alphas)
     fixed = (
         len(head)
         + full
