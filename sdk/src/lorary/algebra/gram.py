@@ -218,5 +218,5 @@ def joined(parts: list[Factors]) -> Factors:
 
 
 def joint_scale(scales: list[float]) -> float:
-    """Return the scale of joined factors: the largest by size, the first of equal ones."""
-    return max(scales, key=abs) or 1.0
+    """Return the scale of joined factors: the largest size, because an alpha is not negative."""
+    return max(map(abs, scales)) or 1.0

@@ -1,9 +1,9 @@
 """Merges a stack of adapters into one file.
 
 By default the merge is exact: the factors of all parts stand side by side. The largest product of
-strength and scale becomes the scale, and the quotients of the others are multiplied into `up`:
+strength and scale becomes the scale, by its size, and the quotients are multiplied into `up`:
 
-    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest wᵢsᵢ by size
+    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest |wᵢsᵢ|
 """
 
 from __future__ import annotations
