@@ -500,4 +500,8 @@ def test_metadata_is_carried_by_the_stated_rules(tmp_path: Path) -> None:
     }  # fmt: skip
     assert done.left_out == ("sshs_model_hash",)
     back = metadata(convert(done.out.path, to="kohya", out=tmp_path / "c.safetensors").out.path)
+    assert json.loads(back["lorary.operation"]) == {
+        "operation": "convert", "from": "diffusers_peft", "to": "kohya",
+        "source": json.loads(new["lorary.operation"]),
+    }  # fmt: skip
     assert "lora_adapter_metadata" not in back

@@ -13,6 +13,8 @@ from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
 from lorary.algebra.merging.merge import MergeSettings, merge
 from lorary.algebra.merging.modes import dare, dare_mask, ties
+from lorary.algebra.metadata.rules import operation_on
+from lorary.algebra.resize import resize_to_rank
 from tests.builders.factors import (
     MODULES,
     SHAPES,
@@ -214,6 +216,22 @@ def test_merged_metadata_has_the_origin_and_no_training(stack: list[Path], tmp_p
         "modelspec.title": "x + y",
         "modelspec.merged_from": "x.safetensors, y.safetensors",
     }
+
+
+def test_a_resized_merge_keeps_its_origin(stack: list[Path], tmp_path: Path) -> None:
+    merged = merge(stack, tmp_path / "out.safetensors", strengths=STRENGTHS).out.path
+    resized = resize_to_rank(merged, tmp_path / "small.safetensors", rank=2).out.path
+    with WeightFile(merged) as before, WeightFile(resized) as after:
+        source = json.loads(before.metadata["lorary.operation"])
+        found = json.loads(after.metadata["lorary.operation"])
+    assert found == {"operation": "resize", "max_rank": 2, "source": source}
+
+
+@pytest.mark.parametrize("depth", [500, 990, 100_000])
+def test_operations_of_any_depth_are_read_or_left_out(depth: int) -> None:
+    deep = '{"source":' * depth + "{}" + "}" * depth
+    found = operation_on({"lorary.operation": deep}, {"operation": "resize"})
+    assert found.startswith('{"operation":"resize"')
 
 
 def test_one_module_with_two_names_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:

@@ -28,7 +28,7 @@ from lorary.algebra.gram import (
     singular_values,
     truncated,
 )
-from lorary.algebra.metadata.rules import resized_metadata
+from lorary.algebra.metadata.rules import OPERATION, operation_on, resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
 from lorary.algebra.storing import (
     NewFactors,
@@ -171,7 +171,11 @@ _SLACK_BYTES = 64
 def _metadata(adapter: Adapter, ranks: Mapping[str, int]) -> dict[str, str]:
     modules = adapter.modules.values()
     scales = [(ranks[module.name], module.scale) for module in modules]
-    return resized_metadata(adapter.file.metadata, scales)
+    found = resized_metadata(adapter.file.metadata, scales)
+    if any(ranks[module.name] < module.rank for module in modules):
+        made = {"operation": "resize", "max_rank": max(ranks.values())}
+        found[OPERATION] = operation_on(adapter.file.metadata, made)
+    return found
 
 
 def _write(adapter: Adapter, out: Path, ranks: Mapping[str, int], dtype: str | None) -> Resized:

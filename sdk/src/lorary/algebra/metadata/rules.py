@@ -9,11 +9,13 @@ Source: ModelSpec 1.0.1, https://github.com/Stability-AI/ModelSpec.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from lorary.algebra.files import DATA_HASH
 from lorary.anatomy.claims.config import METADATA_KEY
+from lorary.anatomy.claims.metadata import parsed_json
 
 OPERATION = "lorary.operation"
 """Metadata key of how a file was made: a JSON object."""
@@ -56,6 +58,24 @@ def resized_metadata(
     return found | {key: value for key, value in new.items() if key in found}
 
 
+def operation_on(metadata: Mapping[str, str], made: Mapping[str, object]) -> str:
+    """Return the value of `lorary.operation` for a file that is made of another one.
+
+    Args:
+        metadata: The metadata of the other file, whose operation becomes `source`.
+        made: The new operation.
+    """
+    source = parsed_json(metadata, OPERATION)
+    if isinstance(source, dict):
+        with contextlib.suppress(RecursionError):  # it can be read, but not nested once more
+            return _compact({**made, "source": source})
+    return _compact(made)
+
+
+def _compact(value: Mapping[str, object]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def _one(values: Iterable[float]) -> str:
     """Return a number that all modules share, else kohya's word for ranks that differ."""
     found = list(values)
@@ -87,5 +107,5 @@ def merged_metadata(
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.title": " + ".join(name.removesuffix(".safetensors") for name in names),
         "modelspec.merged_from": ", ".join(names),
-        OPERATION: json.dumps(made, sort_keys=True, separators=(",", ":")),
+        OPERATION: _compact(made),
     }
