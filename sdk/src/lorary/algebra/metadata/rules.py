@@ -32,8 +32,11 @@ _SHARED_SPECS = ("architecture", "implementation", "prediction_type", "resolutio
 
 
 def is_training_key(key: str) -> bool:
-    """Return whether a metadata key describes the training, in the words of any trainer."""
-    return key.startswith(_TRAINING_PREFIXES) or key in _TRAINING_KEYS
+    """Return whether a metadata key describes the training, in the words of any trainer.
+
+    Keys that tools read to tell the base model are not among them.
+    """
+    return key not in _BASE_KEYS and (key.startswith(_TRAINING_PREFIXES) or key in _TRAINING_KEYS)
 
 
 def resized_metadata(
