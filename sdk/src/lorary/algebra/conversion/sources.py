@@ -58,7 +58,7 @@ class Source:
 
     @property
     def description(self) -> str:
-        """What it is, as the rest of a sentence that refuses it."""
+        """Return the reason for a refusal, without the subject."""
         extra = sorted(self.tensors.keys() - _PAIR_ROLES)
         is_mixed = all(self.tensors.keys() & factor for factor in _FACTORS)
         return f"has a tensor “{extra[0]}”" if is_mixed and extra else f"is {self.method}"
