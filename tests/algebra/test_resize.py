@@ -225,6 +225,16 @@ def test_what_has_no_two_factors_is_refused_by_name(
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_ranks_and_shares_out_of_their_range_are_refused(tmp_path: Path) -> None:
+    path, out = write_pairs(tmp_path / "a.safetensors", some_pairs()), tmp_path / "out.safetensors"
+    with pytest.raises(ValueError, match="rank"):
+        resize_to_rank(path, out, rank=0)
+    for share in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="share"):
+            resize_to_share(path, out, share=share)
+    assert not out.exists()
+
+
 def test_vectors_beside_the_factors_are_kept(tmp_path: Path) -> None:
     more = {f"{MODULES[0]}.diff_b": np.arange(24.0), "lora_unet_norm.w_norm": np.arange(8.0)}
     path = write_pairs(tmp_path / "a.safetensors", some_pairs(), more=more)
@@ -255,7 +265,6 @@ def test_hostile_files_are_refused(tmp_path: Path, subtests: pytest.Subtests) ->
     empty = first._replace(down=first.down[:0], up=first.up[:, :0])
     with pytest.raises(AlgebraError, match="fit together"):
         resize_to_rank(write_pairs(tmp_path / "b", [empty]), tmp_path / "out", rank=2)
-    large = write_pairs(tmp_path / "c", some_pairs(rank=1, alpha=1), dtype="F32")
     with pytest.raises(AlgebraError, match="no module"):
         resize_to_rank(write_pairs(tmp_path / "d", [], more={"w": nan}), tmp_path / "out", rank=2)
     strong = [pair._replace(up=pair.up * 1e9) for pair in some_pairs()]

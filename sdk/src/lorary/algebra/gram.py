@@ -149,7 +149,7 @@ def decompose(factors: Factors) -> Decomposition:
     factors = compact(factors)
     up, down, scale = factors
     gram, other = up.T @ up, down @ down.T
-    size = np.sqrt(_finite(float(np.trace(gram))) * _finite(float(np.trace(other))))
+    size = np.sqrt(_finite(float(np.trace(gram)) * float(np.trace(other))))
     squares, vectors = np.linalg.eigh(other)
     root = vectors * np.sqrt(np.maximum(squares, 0))
     squares, vectors = np.linalg.eigh(root.T @ gram @ root)

@@ -83,7 +83,11 @@ def resize_to_rank(path: Path, out: Path, *, rank: int, dtype: str | None = None
         AlgebraError: The file has no exact form, or its numbers are not finite.
         HeaderError: The header breaks a rule.
         OSError: A file can't be read or written.
+        ValueError: The rank is below 1.
     """
+    if rank < 1:
+        message = "the rank must be at least 1"
+        raise ValueError(message)
     with open_adapter(path) as adapter:
         ranks = {name: _smaller(rank, module) for name, module in adapter.modules.items()}
         return _write(adapter, out, ranks, dtype)
@@ -97,7 +101,11 @@ def resize_to_share(path: Path, out: Path, *, share: float, dtype: str | None = 
 
     Raises:
         AlgebraError, HeaderError, OSError: As in `resize_to_rank`.
+        ValueError: The share is out of its range.
     """
+    if not 0 < share <= 1:
+        message = "the share must be above 0 and at most 1"
+        raise ValueError(message)
     with open_adapter(path) as adapter:
         ranks = {
             name: rank_for_share(_values(adapter, module), share)
