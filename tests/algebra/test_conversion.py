@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from lorary.algebra.conversion.converting import convert
+from lorary.algebra.conversion.sources import read_sources
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
+from lorary.algebra.modules import open_adapter
 from lorary.anatomy import inspect_file
 
 if TYPE_CHECKING:
@@ -268,6 +270,16 @@ def test_the_configuration_of_peft_beside_the_file_counts(tmp_path: Path) -> Non
     (tmp_path / "adapter_config.json").write_text(json.dumps(fields))
     new = read(convert(path, to="comfyui", out=tmp_path / "out").out.path)
     assert float(new["diffusion_model.blocks.0.self_attn.q.alpha"]) == 8 * 2
+
+
+def test_a_configuration_beside_a_file_with_other_names_counts_nowhere(tmp_path: Path) -> None:
+    """Only PEFT reads it, and PEFT does not read kohya's names."""
+    name = "lora_unet_blocks_0_self_attn_q"
+    path = write(tmp_path / "a.safetensors", pair(name, 1536, 1536, alpha=None))
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 8}')
+    with open_adapter(path) as adapter, WeightFile(path) as file:
+        assert adapter.modules[name].scale == 1
+        assert [source.scale for source in read_sources(file)] == [1]
 
 
 def test_configurations_beside_the_output_stay_unless_their_replacement_is_allowed(

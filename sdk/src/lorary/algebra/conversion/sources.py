@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from lorary.algebra.conversion.errors import refuse, refuse_module
 from lorary.algebra.files import Array, WeightFile
 from lorary.algebra.gram import with_core
+from lorary.algebra.scales import alpha_for, configs_for
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, embedded_configs
 from lorary.anatomy.families import Place
 from lorary.anatomy.keys.algorithms import algorithm_title
 from lorary.anatomy.keys.tensor_names import Prefix, split_prefix
 from lorary.anatomy.modules.adapted import group_names
-from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 _FACTORS = frozenset({"down", "part_down"}), frozenset({"up", "part_up"})
@@ -131,8 +131,8 @@ def read_sources(file: WeightFile, *, reads_config: bool = True) -> list[Source]
             _check_halves(source)
             sources.append(source)
             continue
-        is_peft = source.dialect in {"peft", "peft-named"}
-        sources.append(_with_alpha(source, file, embedded or (beside if is_peft else ())))
+        configs = configs_for({source.dialect}, embedded, beside)
+        sources.append(_with_alpha(source, file, configs))
     return sources
 
 
@@ -156,19 +156,11 @@ def _config_beside(file: WeightFile) -> Sequence[AdapterConfig]:
 
 def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfig]) -> Source:
     _check_shapes(source, file)
-    rank = source.rank
-    alpha: float | None
-    if "alpha" in source.tensors:
-        alpha = _stored_alpha(source, file)
-    else:
-        alpha, is_rslora = alpha_of(source.name, configs)
-        if alpha is not None and is_rslora:
-            alpha *= math.sqrt(rank)
-    if alpha is None:
-        alpha = float(rank)
+    stored = _stored_alpha(source, file) if "alpha" in source.tensors else None
+    alpha = alpha_for(source.name, source.rank, stored, configs)
     if not math.isfinite(alpha):
         raise refuse_module(source.name, "has an alpha that is not finite", code="alpha_invalid")
-    return replace(source, alpha=float(alpha))
+    return replace(source, alpha=alpha)
 
 
 def _stored_alpha(source: Source, file: WeightFile) -> float:

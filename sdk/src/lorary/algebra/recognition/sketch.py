@@ -39,8 +39,8 @@ from lorary.algebra.recognition.projections import (
     projector_of,
 )
 from lorary.algebra.recognition.signs import signs_of_keys
+from lorary.algebra.scales import alpha_for
 from lorary.anatomy.claims.config import embedded_configs
-from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors import Header, Limits
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
@@ -193,12 +193,7 @@ class Sketcher:
         rank = projector.rank
         if not rank:
             return 1.0
-        if projector.alpha is not None:
-            return projector.alpha / rank
-        alpha, is_stabilised = alpha_of(module.name, self._configs)
-        if alpha is None:
-            return 1.0
-        return alpha / (math.sqrt(rank) if is_stabilised else rank)
+        return alpha_for(module.name, rank, projector.alpha, self._configs) / rank
 
     def result(self) -> WeightSketches | None:
         """Return the sketches of all complete modules; None without any, or if they are zero."""
