@@ -149,6 +149,7 @@ def planned_alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTe
     """Plan an alpha in its format; in F32 if that one can't express it exactly."""
     with np.errstate(over="ignore", invalid="ignore"):
         stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
-    if float(stored) != value:
+        near = float(np.float32(value))  # alpha / rank · rank is not alpha for some ranks
+    if float(stored) not in {value, near}:
         dtype, stored = "F32", np.asarray(value, NUMPY_DTYPES["F32"])
     return PlannedTensor(dtype, shape, lambda: stored.reshape(shape))
