@@ -25,6 +25,7 @@ from lorary.algebra.errors import naming
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
 from lorary.algebra.gram import require_size, with_core
 from lorary.algebra.naming.targets import is_stored_with_alpha, suffixes
+from lorary.algebra.storing import planned_alpha
 
 _ALPHA_ROLES = frozenset({"alpha"})
 
@@ -97,7 +98,7 @@ def _renamed(planned: Planned, source: Source, file: WeightFile, target: str) ->
             tensors[new] = _copy(file, source.tensors["alpha"])
             copies[new] = source.tensors["alpha"]
         else:
-            tensors[new] = _alpha(source.alpha, file.tensors[source.tensors["up"]].dtype)
+            tensors[new] = planned_alpha(source.alpha, file.tensors[source.tensors["up"]].dtype, ())
     roles = frozenset(source.tensors) - _ALPHA_ROLES
     return Built(planned, tensors, source.rank, source.alpha, copies, roles)
 
@@ -113,15 +114,6 @@ def _rebuilt(source: Source, file: WeightFile) -> PlannedTensor:
             return with_core(file.array(source.tensors["down"]), core).astype(np.float32)
 
     return PlannedTensor("F32", shape, data)
-
-
-def _alpha(value: float, dtype: str) -> PlannedTensor:
-    """Return an alpha, in the format of the factors or in float32 where that one would round."""
-    kind = NUMPY_DTYPES[dtype]
-    with np.errstate(over="ignore"):
-        is_exact = float(np.asarray(value).astype(kind)) == value
-    dtype, kind = (dtype, kind) if is_exact else ("F32", np.dtype(np.float32))
-    return PlannedTensor(dtype, (), lambda: np.asarray(value).astype(kind))
 
 
 def _shape_in(target: str, planned: Planned, source: Source, role: str) -> tuple[int, ...] | None:
@@ -362,7 +354,7 @@ def _pair(
     sources = [move.source for move in planned.moves]
     is_stated = alpha != rank or any("alpha" in source.tensors for source in sources)
     if is_stored_with_alpha(target) and (target == "kohya" or is_stated):
-        tensors[planned.name + endings["alpha"]] = _alpha(alpha, up.dtype)
+        tensors[planned.name + endings["alpha"]] = planned_alpha(alpha, up.dtype, ())
     return Built(planned, tensors, rank, alpha, roles=frozenset({"down", "up"}))
 
 
