@@ -92,8 +92,10 @@ def test_every_way_between_two_namings_leads_back(family: str) -> None:
         before = {one.path for one in sources}
         for target in TARGETS:
             there = [rebuilt(one) for one in plan(names, sources, target)]
-            known = {names.find(one.path, is_flat=one.prefix.is_flat) for one in there}
-            assert None not in known or family == "anima"
+            # Anima's text conditioner is a component of its own for diffusers and PEFT.
+            own = [one for one in there if not one.path.startswith("text_conditioner.")]
+            assert len(own) == len(there) or family == "anima"
+            assert None not in {names.find(one.path, is_flat=one.prefix.is_flat) for one in own}
             if target not in {"kohya", "comfyui"} or naming not in namings_of(names, "kohya"):
                 continue
             back = {split_prefix(one.name)[1] for one in plan(names, there, "kohya")}
