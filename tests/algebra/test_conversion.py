@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from lorary.algebra.conversion.converting import convert
+from lorary.algebra.conversion.sources import read_sources
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
+from lorary.algebra.modules import open_adapter
 from lorary.anatomy import inspect_file
 
 if TYPE_CHECKING:
@@ -270,6 +272,41 @@ def test_the_configuration_of_peft_beside_the_file_counts(tmp_path: Path) -> Non
     assert float(new["diffusion_model.blocks.0.self_attn.q.alpha"]) == 8 * 2
 
 
+def test_a_configuration_beside_a_file_with_other_names_counts_nowhere(tmp_path: Path) -> None:
+    """Only PEFT reads it, and PEFT does not read kohya's names."""
+    name = "lora_unet_blocks_0_self_attn_q"
+    path = write(tmp_path / "a.safetensors", pair(name, 1536, 1536, alpha=None))
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 8}')
+    with open_adapter(path) as adapter, WeightFile(path) as file:
+        assert adapter.modules[name].scale == 1
+        assert [source.scale for source in read_sources(file)] == [1]
+
+
+def test_configurations_beside_the_output_stay_unless_their_replacement_is_allowed(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "a.safetensors", pair("lora_unet_blocks_0_self_attn_q", 1536, 1536))
+    folder = tmp_path / "peft"
+    folder.mkdir()
+    out, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    config.write_text("{")
+    with pytest.raises(AlgebraError, match="--force") as caught:
+        convert(path, to="peft", out=out)
+    assert caught.value.code == "config_exists"
+    assert (config.read_text(), out.exists()) == ("{", False)
+    other = convert(path, to="comfyui", out=out)  # neither reads it nor needs it
+    assert other.certificate.max_relative_error == 0
+    assert config.read_text() == "{"
+    convert(path, to="peft", out=out, replaces_config=True)
+    assert json.loads(config.read_text())["r"] == 2
+    assert sorted(one.name for one in folder.iterdir()) == [config.name, out.name]
+    mine = out.rename(folder / "adapter_model.old.safetensors")
+    before = config.read_bytes()
+    with pytest.raises(AlgebraError, match="belongs to the input"):
+        convert(mine, to="peft", out=out, replaces_config=True)
+    assert config.read_bytes() == before
+
+
 def test_a_point_convolution_becomes_a_linear_layer_where_the_model_has_one(tmp_path: Path) -> None:
     name = "lora_unet_input_blocks_4_1_proj_in"
     arrays = pair(name, 640, 640, kernel=(1, 1))
@@ -475,4 +512,8 @@ def test_metadata_is_carried_by_the_stated_rules(tmp_path: Path) -> None:
     }  # fmt: skip
     assert done.left_out == ("sshs_model_hash",)
     back = metadata(convert(done.out.path, to="kohya", out=tmp_path / "c.safetensors").out.path)
+    assert json.loads(back["lorary.operation"]) == {
+        "operation": "convert", "from": "diffusers_peft", "to": "kohya",
+        "source": json.loads(new["lorary.operation"]),
+    }  # fmt: skip
     assert "lora_adapter_metadata" not in back

@@ -126,6 +126,35 @@ def test_a_rank_above_the_size_of_the_layer_takes_no_large_gram_matrix(tmp_path:
     assert done.certificate.max_relative_error <= 1e-6
 
 
+def test_small_files_whose_products_are_large_are_refused(tmp_path: Path) -> None:
+    core, fused = "lora_unet_down_blocks_0_resnets_0_conv1", "lora_unet_transformer_blocks_0_attn"
+    cases: tuple[tuple[dict[str, Any], str, str, str], ...] = (
+        (
+            {
+                f"{core}.lora_down.weight": ones(1, 20_000, 1, 1),
+                f"{core}.lora_mid.weight": ones(20_000, 1, 1, 1),
+                f"{core}.lora_up.weight": ones(1, 20_000, 1, 1),
+            },
+            "diffusers", "sd1", core,
+        ),
+        (
+            {
+                f"{fused}_to_q.lora_down.weight": ones(1, 4),
+                f"{fused}_to_q.lora_up.weight": ones(20_000, 1),
+                f"{fused}_to_k.lora_down.weight": ones(20_000, 4),
+                f"{fused}_to_k.lora_up.weight": ones(1, 20_000),
+            },
+            "kohya", "flux1", f"{fused}_to_k",
+        ),
+    )  # fmt: skip
+    for tensors, target, family, name in cases:
+        path = write(tmp_path / "a.safetensors", tensors)
+        with pytest.raises(AlgebraError, match="too large") as caught:
+            convert(path, to=target, out=tmp_path / "b.safetensors", family=family)
+        assert (caught.value.code, caught.value.facts["module"]) == ("rank_too_large", name)
+        assert not list(tmp_path.glob("*b.safetensors")) + list(tmp_path.glob(".lorary*"))
+
+
 def test_a_family_that_the_names_leave_open_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", pair("lora_unet_mid_block_attentions_0_proj_in", 8, 8))
     with pytest.raises(AlgebraError, match="--family") as caught:

@@ -125,3 +125,20 @@ def test_the_approximation_of_a_flat_spectrum_is_nearly_the_best() -> None:
     found = approximate(matrix, 16)
     assert best * 0.97 < found.kept <= best * (1 + 1e-5)
     assert distance(found.factors.dense(), matrix) == pytest.approx(found.relative_error, rel=1e-5)
+
+
+def test_checkpoints_of_fp8_give_bf16_and_scaled_ones_are_refused(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weights = [random.standard_normal((16, 16)) for _ in range(2)]
+    base, tuned = (
+        _write(tmp_path / f"{number}.safetensors", {f"{UNET}.weight": array}, "F8_E4M3")
+        for number, array in enumerate(weights)
+    )
+    out = extract(base, tuned, tmp_path / "out.safetensors", rank=2).out.path
+    with WeightFile(out) as file:
+        assert {tensor.dtype for tensor in file.tensors.values()} == {"BF16"}
+    scaled = {f"{UNET}.weight": weights[1], f"{UNET}.scale_weight": np.ones(1)}
+    tuned = _write(tmp_path / "scaled.safetensors", scaled, "F8_E4M3")
+    with pytest.raises(AlgebraError, match="scaled weights") as caught:
+        extract(base, tuned, tmp_path / "out.safetensors", rank=2)
+    assert caught.value.code == "dtype_unsupported"

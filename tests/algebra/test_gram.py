@@ -94,3 +94,10 @@ def test_truncation_loses_exactly_the_energy_of_the_other_directions(
     rank = min(rank, len(found.values))
     lost = ((truncated(found, rank).dense() - factors.dense()) ** 2).sum()
     assert lost == pytest.approx((found.values[rank:] ** 2).sum(), abs=1e-12 * energy(factors))
+
+
+def test_factors_whose_product_is_too_large_are_refused() -> None:
+    large = Factors(np.full((4, 2), 1e100), np.full((2, 4), 1e100), 1.0)
+    with np.errstate(all="ignore"), pytest.raises(AlgebraError) as caught:
+        decompose(large)
+    assert caught.value.code == "not_finite"

@@ -64,6 +64,16 @@ def test_any_tensors_are_computed_right_or_refused(
         assert total == pytest.approx(sum((one**2).sum() for one in updates(path).values()))
 
 
+def test_a_plain_pair_is_computed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    pair = {"m.lora_up.weight": (4, 2), "m.lora_down.weight": (2, 4)}
+    write_weights(path, {name: _filled(shape, "F32", 63) for name, shape in pair.items()}, {})
+    update = updates(path)["m"]
+    assert measure(path).total == pytest.approx((update**2).sum())
+    out = resize_to_rank(path, tmp_path / "out.safetensors", rank=1).out.path
+    assert updates(out)["m"] == pytest.approx(update)  # all numbers are equal, so its rank is 1
+
+
 def _filled(shape: tuple[int, ...], dtype: str, byte: int) -> PlannedTensor:
     size = math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
     return PlannedTensor(dtype, shape, lambda: memoryview(bytes([byte]) * size))

@@ -13,6 +13,8 @@ from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
 from lorary.algebra.merging.merge import MergeSettings, merge
 from lorary.algebra.merging.modes import dare, dare_mask, ties
+from lorary.algebra.metadata.rules import operation_on
+from lorary.algebra.resize import resize_to_rank
 from tests.builders.factors import (
     MODULES,
     SHAPES,
@@ -71,8 +73,9 @@ def test_concatenation_keeps_the_factors_of_the_strongest_file(stack: list[Path]
         assert out.tensors[f"{name}.lora_down.weight"].shape == (9, 32)
         for role, cut in (("down", np.s_[4:7]), ("up", np.s_[:, 4:7])):
             tensor = f"{name}.lora_{role}.weight"
-            assert (out.array(tensor)[cut] == strong.array(tensor)).all()
-        assert float(out.array(f"{name}.alpha")) == -0.5 * 9
+            sign = -1 if role == "up" else 1
+            assert (out.array(tensor)[cut] == sign * strong.array(tensor)).all()
+        assert float(out.array(f"{name}.alpha")) == 0.5 * 9  # loaders expect no negative alpha
 
 
 def test_weak_parts_do_not_make_the_others_overflow(tmp_path: Path) -> None:
@@ -213,6 +216,22 @@ def test_merged_metadata_has_the_origin_and_no_training(stack: list[Path], tmp_p
         "modelspec.title": "x + y",
         "modelspec.merged_from": "x.safetensors, y.safetensors",
     }
+
+
+def test_a_resized_merge_keeps_its_origin(stack: list[Path], tmp_path: Path) -> None:
+    merged = merge(stack, tmp_path / "out.safetensors", strengths=STRENGTHS).out.path
+    resized = resize_to_rank(merged, tmp_path / "small.safetensors", rank=2).out.path
+    with WeightFile(merged) as before, WeightFile(resized) as after:
+        source = json.loads(before.metadata["lorary.operation"])
+        found = json.loads(after.metadata["lorary.operation"])
+    assert found == {"operation": "resize", "max_rank": 2, "source": source}
+
+
+@pytest.mark.parametrize("depth", [500, 990, 100_000])
+def test_operations_of_any_depth_are_read_or_left_out(depth: int) -> None:
+    deep = '{"source":' * depth + "{}" + "}" * depth
+    found = operation_on({"lorary.operation": deep}, {"operation": "resize"})
+    assert found.startswith('{"operation":"resize"')
 
 
 def test_one_module_with_two_names_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:

@@ -60,7 +60,7 @@ def test_every_module_of_a_table_is_related_to_the_same_rows(family: str) -> Non
         assert known.keys() == modules.keys()
         for path, shape in modules.items():
             pieces = known[path]
-            assert names.pieces(path) == pieces or set(names.pieces(path) or ()) == set(pieces)
+            assert names.pieces(path) == pieces, path
             rows = [names.rows(piece) for piece in pieces]
             if None not in rows:
                 assert sum(map(int, filter(None, rows))) == shape[0], path
@@ -92,8 +92,10 @@ def test_every_way_between_two_namings_leads_back(family: str) -> None:
         before = {one.path for one in sources}
         for target in TARGETS:
             there = [rebuilt(one) for one in plan(names, sources, target)]
-            known = {names.find(one.path, is_flat=one.prefix.is_flat) for one in there}
-            assert None not in known or family == "anima"
+            # Anima's text conditioner is a component of its own for diffusers and PEFT.
+            own = [one for one in there if not one.path.startswith("text_conditioner.")]
+            assert len(own) == len(there) or family == "anima"
+            assert None not in {names.find(one.path, is_flat=one.prefix.is_flat) for one in own}
             if target not in {"kohya", "comfyui"} or naming not in namings_of(names, "kohya"):
                 continue
             back = {split_prefix(one.name)[1] for one in plan(names, there, "kohya")}

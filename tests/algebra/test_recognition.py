@@ -276,6 +276,20 @@ def test_other_algorithms_zeros_and_broken_shapes_have_no_sketch(tmp_path: Path)
         assert sketch_file(path) is None
 
 
+def test_small_tensors_whose_products_are_large_have_no_sketch(tmp_path: Path) -> None:
+    path, side = tmp_path / "one.safetensors", 4_000
+    for tensors in (
+        {"lokr_w1_a": (side, 1), "lokr_w1_b": (1, side), "lokr_w2": (1, 1)},
+        {"lokr_w1": (side, 1), "lokr_w2": (1, side)},
+        {"hada_w1_a": (1, side), "hada_w1_b": (side, 1)}
+        | {"hada_w2_a": (1, side), "hada_w2_b": (side, 1)},
+    ):
+        parts = {f"{MODULE}.{name}": _normal(*shape) for name, shape in tensors.items()}
+        write_arrays(path, parts)
+        assert path.stat().st_size < 100_000
+        assert sketch_file(path) is None
+
+
 @pytest.mark.parametrize("cut", [0, 4, 7, -1, 50])
 def test_bytes_of_a_wrong_length_are_refused(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "one.safetensors"

@@ -11,6 +11,7 @@ import pytest
 
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
+from lorary.algebra.merging.merge import merge
 from lorary.algebra.modules import open_adapter
 from lorary.algebra.resize import resize_to_bytes, resize_to_rank, resize_to_share
 from tests.builders.factors import (
@@ -122,6 +123,19 @@ def test_a_size_is_used_where_it_keeps_the_most(tmp_path: Path) -> None:
     assert fitting.out.size_bytes <= least
 
 
+def test_a_size_is_kept_with_a_hash_and_alphas_that_become_wider(tmp_path: Path) -> None:
+    names = [f"{UNET}_{kind}_to_{role}" for kind in ("attn1", "attn2") for role in "qkv"]
+    pairs = some_pairs(names, [(24, 20)] * len(names), rank=12, alpha=8)
+    metadata = {"modelspec.hash_sha256": f"0x{'1' * 64}"}
+    path = write_pairs(tmp_path / "a.safetensors", pairs, dtype="F16", metadata=metadata)
+    out = tmp_path / "out.safetensors"
+    for most in range(path.stat().st_size // 2, path.stat().st_size * 3 // 4, 149):
+        result = resize_to_bytes(path, out, size_bytes=most)
+        assert most - 400 < result.out.size_bytes <= most
+    with WeightFile(out) as file:
+        assert file.tensors[f"{names[0]}.alpha"].dtype == "F32"
+
+
 def test_scales_of_configurations_are_multiplied_in(tmp_path: Path) -> None:
     names = [f"unet.{name}" for name in ("mid_block.a.to_q", "mid_block.a.to_k")]
     pairs = some_pairs(names, SHAPES[:2], rank=4, alpha=None)
@@ -140,7 +154,32 @@ def test_scales_of_configurations_are_multiplied_in(tmp_path: Path) -> None:
     for pair, scale in zip(pairs, (3, 0.5), strict=True):
         assert distance(updates(out)[pair.name], _best(scale * pair.up @ pair.down, 2)) <= 1e-6
     with WeightFile(out) as file:
-        assert dict(file.metadata) == {"format": "pt"}
+        assert file.metadata.keys() == {"format", "lorary.operation"}
+
+
+def test_a_configuration_beside_the_output_does_not_scale_it_again(tmp_path: Path) -> None:
+    folder, other = tmp_path / "peft", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    name = "base_model.model.mid_block.a.to_q"
+    pairs = some_pairs([name], SHAPES[:1], rank=16, alpha=None)
+    path = write_pairs(
+        folder / "adapter_model.safetensors", pairs, suffixes=(".lora_A.weight", ".lora_B.weight")
+    )
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    out = folder / "adapter_model.r8.safetensors"
+    for write in (
+        lambda place: resize_to_rank(path, place, rank=8),
+        lambda place: merge([path, path], place, strengths=(0.5, 0.5)),
+    ):
+        with pytest.raises(AlgebraError, match="Choose another folder") as caught:
+            write(out)
+        assert (caught.value.code, out.exists()) == ("config_exists", False)
+    done = resize_to_rank(path, other / out.name, rank=8).out.path
+    with open_adapter(done) as adapter:
+        assert [module.scale for module in adapter.modules.values()] == [1]
+    assert distance(updates(done)[name], _best(2 * pairs[0].up @ pairs[0].down, 8)) <= 1e-6
 
 
 def test_metadata_says_what_is_true_of_the_new_file(tmp_path: Path) -> None:
@@ -156,6 +195,7 @@ def test_metadata_says_what_is_true_of_the_new_file(tmp_path: Path) -> None:
     assert out.sha256 == hashlib.sha256(out.path.read_bytes()).hexdigest()
     assert found == {
         "ss_network_dim": "3", "ss_network_alpha": "1.5", "ss_steps": "100",
+        "lorary.operation": '{"max_rank":3,"operation":"resize"}',
         "modelspec.hash_sha256": f"0x{hashlib.sha256(data).hexdigest()}", "modelspec.title": "Noir",
     }  # fmt: skip
 
@@ -183,6 +223,16 @@ def test_what_has_no_two_factors_is_refused_by_name(
             assert caught.value.code == "no_factors"
             assert MODULES[0] in str(caught.value)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_ranks_and_shares_out_of_their_range_are_refused(tmp_path: Path) -> None:
+    path, out = write_pairs(tmp_path / "a.safetensors", some_pairs()), tmp_path / "out.safetensors"
+    with pytest.raises(ValueError, match="rank"):
+        resize_to_rank(path, out, rank=0)
+    for share in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="share"):
+            resize_to_share(path, out, share=share)
+    assert not out.exists()
 
 
 def test_vectors_beside_the_factors_are_kept(tmp_path: Path) -> None:
@@ -215,7 +265,6 @@ def test_hostile_files_are_refused(tmp_path: Path, subtests: pytest.Subtests) ->
     empty = first._replace(down=first.down[:0], up=first.up[:, :0])
     with pytest.raises(AlgebraError, match="fit together"):
         resize_to_rank(write_pairs(tmp_path / "b", [empty]), tmp_path / "out", rank=2)
-    large = write_pairs(tmp_path / "c", some_pairs(rank=1, alpha=1), dtype="F32")
     with pytest.raises(AlgebraError, match="no module"):
         resize_to_rank(write_pairs(tmp_path / "d", [], more={"w": nan}), tmp_path / "out", rank=2)
     strong = [pair._replace(up=pair.up * 1e9) for pair in some_pairs()]

@@ -17,7 +17,8 @@ from tests.builders.factors import some_pairs, write_pairs
 from tests.builders.weights import file_of
 
 METADATA = {
-    "ss_steps": "100", "sshs_model_hash": "1" * 64, "ot_config": "{}", "lycoris_config": "{}",
+    "ss_steps": "100", "ss_base_model_version": "sdxl_base_v1-0", "ss_v2": "False",
+    "sshs_model_hash": "1" * 64, "ot_config": "{}", "lycoris_config": "{}",
     "software": "{}", "training_info": "{}", "format": "pt", "name": "noir",
     "lora_adapter_metadata": "{}", "modelspec.title": "Noir", "modelspec.sai_model_spec": "1.0.0",
 }  # fmt: skip
@@ -39,7 +40,8 @@ def test_stripping_removes_the_training_and_keeps_the_data(tmp_path: Path, path:
     assert after[0] == {
         key: METADATA[key]
         for key in (
-            "format", "lora_adapter_metadata", "modelspec.sai_model_spec", "modelspec.title", "name"
+            "format", "lora_adapter_metadata", "modelspec.sai_model_spec", "modelspec.title",
+            "name", "ss_base_model_version", "ss_v2",
         )
     }  # fmt: skip
     assert after[1:] == before[1:]

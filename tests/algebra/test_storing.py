@@ -9,7 +9,7 @@ import numpy as np
 
 from lorary.algebra.errors import ALGEBRA_CODES
 from lorary.algebra.files import NUMPY_DTYPES
-from lorary.algebra.storing import _LARGEST
+from lorary.algebra.storing import _LARGEST, planned_alpha
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "algebra.md"
@@ -24,6 +24,14 @@ def test_the_largest_numbers_are_those_of_the_formats() -> None:
             )
         assert float(below) == value
         assert not np.isfinite(above)
+
+
+def test_an_alpha_that_is_computed_back_from_the_scale_keeps_its_format() -> None:
+    inexact = [rank for rank in range(1, 200) if 7 / rank * rank != 7]
+    assert inexact
+    for rank in inexact:
+        assert planned_alpha(7 / rank * rank, "F16", ()).dtype == "F16"
+    assert planned_alpha(8 / 12 * 5, "F16", ()).dtype == "F32"
 
 
 def test_every_code_is_documented() -> None:

@@ -32,11 +32,13 @@ from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
 from lorary.algebra.storing import FactorPair, Plan, planned_alpha
 from lorary.anatomy.claims.config import require_file
+from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.families import family_index
 from lorary.anatomy.keys.conventions import naming_style
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 _WEIGHT = ".weight"
+_SCALES = (".scale_weight", ".weight_scale")  # of FP8 weights, by which they are multiplied
 _OUTER = re.compile(r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit)\.){1,8}")
 _ENCODERS: Mapping[str, str] = {
     "conditioner.embedders.0.transformer.": "lora_te1_",  # SDXL's CLIP-L
@@ -106,7 +108,8 @@ def extract(
         tuned: The checkpoint after training, with the same names.
         out: Path of the new file, which is replaced if it exists.
         rank: Largest rank of a module, at least 1.
-        dtype: Number format of the factors; by default that of each weight in `tuned`.
+        dtype: Number format of the factors; by default that of each weight in `tuned`,
+            and BF16 for FP8.
         on_step: Called after each tensor that is written.
 
     Raises:
@@ -136,6 +139,11 @@ def extract(
 
 def _changes(base: WeightFile, tuned: WeightFile) -> tuple[list[_Target], tuple[str, ...]]:
     """Return the weights that changed and can be named, and the names of all other changes."""
+    for file in (base, tuned):
+        scale = next((name for name in file.tensors if name.endswith(_SCALES)), None)
+        if scale is not None:
+            message = f"{file.path.name} has scaled weights (“{clean(scale)}”)."
+            raise AlgebraError(message, code="dtype_unsupported", tensor=clean(scale))
     shared = [name for name in tuned.tensors if name in base.tensors]
     if not shared:
         message = "The two checkpoints have no tensors in common."
@@ -212,7 +220,8 @@ def _planned(
     tensor = files[1].tensors[target.weight]
     out, *rest = tensor.shape
     rank = min(rank, out, int(np.prod(rest)))
-    dtype = dtype or tensor.dtype
+    # Factors of 8 bits would have rounding errors that are not in the reported ones.
+    dtype = dtype or ("BF16" if tensor.dtype.startswith("F8_") else tensor.dtype)
     pair = FactorPair(target.module, partial(_factors, files, target, rank, results))
     down, up = (
         (".lora_down.weight", ".lora_up.weight")

@@ -26,7 +26,7 @@ import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
-from lorary.safetensors import Limits, parse_header, read_header
+from lorary.safetensors import HeaderError, Limits, parse_header, read_header
 from lorary.safetensors.tensors import DTYPE_BITS, Tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -231,7 +231,11 @@ def checked_head(document: Mapping[str, object], data_bytes: int) -> bytes:
     Raises:
         HeaderError: The reader would refuse it.
     """
-    raw = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        raw = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:  # a file name or an argument that is not UTF-8
+        message = "A name or a value of the metadata is not valid Unicode."
+        raise HeaderError(code="header_not_utf8", message=message) from error
     raw += b" " * (-len(raw) % 8)
     head = struct.pack("<Q", len(raw)) + raw
     parse_header(head, size=len(head) + data_bytes)

@@ -20,7 +20,8 @@ is less; smaller ones can't be told from zero.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,22 @@ def require_size(elements: int) -> None:
     if elements > MOST_ELEMENTS:
         message = f"The update has {elements:,} numbers, which is too large to compute with."
         raise AlgebraError(message, code="rank_too_large", elements=elements)
+
+
+def with_core(down: npt.NDArray[Any], mid: npt.NDArray[Any]) -> Matrix:
+    """Return the down factor with the kernel of its Tucker core, `(rank, in, *kernel)`.
+
+    Args:
+        down: `(inner, in, 1, …)`.
+        mid: `(rank, inner, *kernel)`.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
+    """
+    require_size(mid.shape[0] * down.shape[1] * math.prod(mid.shape[2:]))
+    inner = down.reshape(down.shape[:2]).astype(np.float64)
+    product = np.tensordot(mid.astype(np.float64), inner, axes=([1], [0]))  # (rank, *kernel, in)
+    return np.ascontiguousarray(np.moveaxis(product, -1, 1))
 
 
 class Decomposition(NamedTuple):
@@ -132,7 +149,7 @@ def decompose(factors: Factors) -> Decomposition:
     factors = compact(factors)
     up, down, scale = factors
     gram, other = up.T @ up, down @ down.T
-    size = np.sqrt(_finite(float(np.trace(gram))) * _finite(float(np.trace(other))))
+    size = np.sqrt(_finite(float(np.trace(gram)) * float(np.trace(other))))
     squares, vectors = np.linalg.eigh(other)
     root = vectors * np.sqrt(np.maximum(squares, 0))
     squares, vectors = np.linalg.eigh(root.T @ gram @ root)
@@ -201,5 +218,5 @@ def joined(parts: list[Factors]) -> Factors:
 
 
 def joint_scale(scales: list[float]) -> float:
-    """Return the scale of joined factors: the largest by size, the first of equal ones."""
-    return max(scales, key=abs) or 1.0
+    """Return the scale of joined factors: the largest size, because an alpha is not negative."""
+    return max(map(abs, scales)) or 1.0

@@ -19,7 +19,8 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import Factors, Matrix, require_size
+from lorary.algebra.gram import Factors, Matrix, with_core
+from lorary.algebra.scales import Configs, alpha_for, configs_for
 from lorary.anatomy.claims.config import (
     AdapterConfig,
     ConfigError,
@@ -30,7 +31,6 @@ from lorary.anatomy.claims.config import (
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.keys.algorithms import algorithm_title
 from lorary.anatomy.modules.adapted import group_names, scan
-from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 if TYPE_CHECKING:
@@ -121,11 +121,9 @@ class Adapter:
         up = _matrix(self.file, module, "up")
         down = _matrix(self.file, module, "down")
         if "mid" in module.tensors:
+            core = self.file.array(module.tensors["mid"])
             with naming(module.name):
-                require_size(module.rank * module.fan_in)
-            core = self.file.array(module.tensors["mid"]).astype(np.float64)
-            down = np.einsum("pq...,qi->pi...", core, down)
-            down = down.reshape(module.rank, module.fan_in)
+                down = with_core(down, core).reshape(module.rank, module.fan_in)
         return Factors(up, down, module.scale)
 
 
@@ -164,7 +162,7 @@ def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapt
     Raises:
         AlgebraError: It isn't a LoRA adapter, or has modules without an exact form.
     """
-    configs = embedded_configs(file.metadata) or (() if config is None else (config,))
+    embedded, beside = embedded_configs(file.metadata), () if config is None else (config,)
     names = file.tensors.names
     grouped = group_names(names)
     modules: dict[str, FactorModule] = {}
@@ -173,6 +171,7 @@ def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapt
         roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
         _require_exact(module, roles)
         if "up" in roles or "down" in roles:
+            configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
             modules[module.name] = _factor_module(file, module, roles, configs)
             others += [name for role, name in roles.items() if role in _VECTOR_ROLES]
         elif set(roles) != {"alpha"}:  # loaders skip an alpha without factors
@@ -218,7 +217,7 @@ def _factor_module(
     file: WeightFile,
     module: Module,
     roles: Mapping[str, str],
-    configs: tuple[AdapterConfig, ...],
+    configs: Configs,
 ) -> FactorModule:
     shape, rank = _sizes(file, module, roles)
     tensors = {role: name for role, name in roles.items() if role in {"down", "up", "mid", "alpha"}}
@@ -262,21 +261,15 @@ def _scale(
     module: Module,
     tensor: str | None,
     rank: int,
-    configs: tuple[AdapterConfig, ...],
+    configs: Configs,
 ) -> float:
-    """Return the scale of a module.
-
-    A stored alpha is always divided by the rank: LyCORIS stores alpha · √rank for rank-stabilised
-    files. PEFT keeps alpha in its configuration, where it may be divided by √rank.
-    """
-    is_stabilised = False
+    """Return the scale of a module."""
+    stored = None
     if tensor is not None:
-        stored = file.array(tensor).astype(np.float64).reshape(-1)
-        alpha = float(stored[0]) if len(stored) == 1 else math.nan
-    else:
-        declared, is_stabilised = alpha_of(module.name, configs)
-        alpha = float(rank) if declared is None else declared
+        numbers = file.array(tensor).astype(np.float64).reshape(-1)
+        stored = float(numbers[0]) if len(numbers) == 1 else math.nan
+    alpha = alpha_for(module.name, rank, stored, configs)
     if not math.isfinite(alpha):
         message = f"The alpha of the module “{clean(module.name)}” is not one finite number."
         raise AlgebraError(message, code="alpha_invalid", module=module.name)
-    return alpha / (math.sqrt(rank) if is_stabilised else rank)
+    return alpha / rank

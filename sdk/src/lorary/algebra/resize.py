@@ -28,9 +28,16 @@ from lorary.algebra.gram import (
     singular_values,
     truncated,
 )
-from lorary.algebra.metadata.rules import resized_metadata
+from lorary.algebra.metadata.rules import OPERATION, operation_on, resized_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.storing import NewFactors, Plan, bytes_per_rank, copied, planned
+from lorary.algebra.storing import (
+    NewFactors,
+    Plan,
+    bytes_per_rank,
+    copied,
+    planned,
+    require_no_config,
+)
 
 
 class ResizedModule(NamedTuple):
@@ -76,7 +83,11 @@ def resize_to_rank(path: Path, out: Path, *, rank: int, dtype: str | None = None
         AlgebraError: The file has no exact form, or its numbers are not finite.
         HeaderError: The header breaks a rule.
         OSError: A file can't be read or written.
+        ValueError: The rank is below 1.
     """
+    if rank < 1:
+        message = "the rank must be at least 1"
+        raise ValueError(message)
     with open_adapter(path) as adapter:
         ranks = {name: _smaller(rank, module) for name, module in adapter.modules.items()}
         return _write(adapter, out, ranks, dtype)
@@ -90,7 +101,11 @@ def resize_to_share(path: Path, out: Path, *, share: float, dtype: str | None = 
 
     Raises:
         AlgebraError, HeaderError, OSError: As in `resize_to_rank`.
+        ValueError: The share is out of its range.
     """
+    if not 0 < share <= 1:
+        message = "the share must be above 0 and at most 1"
+        raise ValueError(message)
     with open_adapter(path) as adapter:
         ranks = {
             name: rank_for_share(_values(adapter, module), share)
@@ -128,8 +143,14 @@ def _ranks_for_bytes(adapter: Adapter, size_bytes: int, dtype: str | None) -> di
     values = [_values(adapter, module) for module in modules]
     # The header is the longest with the full ranks: it has no more digits with smaller ones.
     plan = _plan(adapter, {module.name: module.rank for module in modules}, dtype, {})
-    head = canonical_header(plan, _metadata(adapter, dict.fromkeys(adapter.modules, 1)))
+    metadata = _metadata(adapter, dict.fromkeys(adapter.modules, 1))
+    if DATA_HASH in adapter.file.metadata:
+        metadata[DATA_HASH] = f"0x{'0' * 64}"
+    head = canonical_header(plan, metadata)
     full = sum(tensor.size_bytes for tensor in plan.values())
+    # With other ranks, alphas may need F32.
+    alphas = [plan[one.tensors["alpha"]] for one in modules if "alpha" in one.tensors]
+    full += sum(max(0, 4 - alpha.size_bytes) for alpha in alphas)
     fixed = (
         len(head)
         + full
@@ -158,10 +179,15 @@ _SLACK_BYTES = 64
 def _metadata(adapter: Adapter, ranks: Mapping[str, int]) -> dict[str, str]:
     modules = adapter.modules.values()
     scales = [(ranks[module.name], module.scale) for module in modules]
-    return resized_metadata(adapter.file.metadata, scales)
+    found = resized_metadata(adapter.file.metadata, scales)
+    if any(ranks[module.name] < module.rank for module in modules):
+        made = {"operation": "resize", "max_rank": max(ranks.values())}
+        found[OPERATION] = operation_on(adapter.file.metadata, made)
+    return found
 
 
 def _write(adapter: Adapter, out: Path, ranks: Mapping[str, int], dtype: str | None) -> Resized:
+    require_no_config(out, adapter.modules.values())
     results: dict[str, ResizedModule] = {}
     plan = _plan(adapter, ranks, dtype, results)
     has_hash = DATA_HASH in adapter.file.metadata

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
 from lorary.algebra.gram import Factors, Matrix
 from lorary.algebra.modules import FactorModule
+from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.claims.metadata import clean
 from lorary.safetensors.tensors import DTYPE_BITS
 
@@ -50,7 +52,7 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
     """Plan the tensors of new factors, under the names that the module has in its file.
 
     If the module has an alpha, it becomes scale · rank. Otherwise the scale is multiplied into
-    `up`: without an alpha and a configuration, all loaders use the scale 1.
+    `up`: without an alpha and a configuration, the scale is 1. See `require_no_config`.
     """
     module, names = new.module, new.module.tensors
     up, down = file.tensors[names["up"]], file.tensors[names["down"]]
@@ -65,6 +67,20 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
         alpha = file.tensors[names["alpha"]]
         plan[names["alpha"]] = planned_alpha(new.scale * new.rank, alpha.dtype, alpha.shape)
     return plan
+
+
+def require_no_config(out: Path, modules: Iterable[FactorModule]) -> None:
+    """Refuse a place where PEFT's configuration would scale factors without alphas again.
+
+    Raises:
+        AlgebraError: `config_exists`.
+    """
+    if config_beside(out) is not None and any("alpha" not in one.tensors for one in modules):
+        message = (
+            f"The {CONFIG_NAME} beside {out} would be applied to the new file, "
+            "whose factors have their scale already. Choose another folder."
+        )
+        raise AlgebraError(message, code="config_exists")
 
 
 def _unscaled(new: NewFactors) -> Factors:
@@ -133,6 +149,7 @@ def planned_alpha(value: float, dtype: str, shape: tuple[int, ...]) -> PlannedTe
     """Plan an alpha in its format; in F32 if that one can't express it exactly."""
     with np.errstate(over="ignore", invalid="ignore"):
         stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
-    if float(stored) != value:
+        near = float(np.float32(value))  # alpha / rank · rank is not alpha for some ranks
+    if float(stored) not in {value, near}:
         dtype, stored = "F32", np.asarray(value, NUMPY_DTYPES["F32"])
     return PlannedTensor(dtype, shape, lambda: stored.reshape(shape))

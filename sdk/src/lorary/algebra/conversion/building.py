@@ -20,9 +20,12 @@ import numpy as np
 
 from lorary.algebra.conversion.errors import refuse_module
 from lorary.algebra.conversion.planning import Move, Planned
-from lorary.algebra.conversion.sources import Source, with_core
+from lorary.algebra.conversion.sources import Source
+from lorary.algebra.errors import naming
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
+from lorary.algebra.gram import require_size, with_core
 from lorary.algebra.naming.targets import is_stored_with_alpha, suffixes
+from lorary.algebra.storing import planned_alpha
 
 _ALPHA_ROLES = frozenset({"alpha"})
 
@@ -95,7 +98,7 @@ def _renamed(planned: Planned, source: Source, file: WeightFile, target: str) ->
             tensors[new] = _copy(file, source.tensors["alpha"])
             copies[new] = source.tensors["alpha"]
         else:
-            tensors[new] = _alpha(source.alpha, file.tensors[source.tensors["up"]].dtype)
+            tensors[new] = planned_alpha(source.alpha, file.tensors[source.tensors["up"]].dtype, ())
     roles = frozenset(source.tensors) - _ALPHA_ROLES
     return Built(planned, tensors, source.rank, source.alpha, copies, roles)
 
@@ -107,18 +110,10 @@ def _rebuilt(source: Source, file: WeightFile) -> PlannedTensor:
 
     def data() -> Array:
         core = file.array(source.tensors["mid"])
-        return with_core(file.array(source.tensors["down"]), core).astype(np.float32)
+        with naming(source.name):
+            return with_core(file.array(source.tensors["down"]), core).astype(np.float32)
 
     return PlannedTensor("F32", shape, data)
-
-
-def _alpha(value: float, dtype: str) -> PlannedTensor:
-    """Return an alpha, in the format of the factors or in float32 where that one would round."""
-    kind = NUMPY_DTYPES[dtype]
-    with np.errstate(over="ignore"):
-        is_exact = float(np.asarray(value).astype(kind)) == value
-    dtype, kind = (dtype, kind) if is_exact else ("F32", np.dtype(np.float32))
-    return PlannedTensor(dtype, (), lambda: np.asarray(value).astype(kind))
 
 
 def _shape_in(target: str, planned: Planned, source: Source, role: str) -> tuple[int, ...] | None:
@@ -274,6 +269,8 @@ def _fused(planned: Planned, file: WeightFile, target: str) -> Built:
     if len(kernels) > 1 or first.shapes[first.down][2:]:
         raise refuse_module(first.name, "can't be fused: its parts have inputs of other sizes")
     width = moves[0].width or first.shapes[first.down][1]
+    with naming(first.name):
+        require_size(rank * max(planned.rows, width))
     downs = [move.source.tensors[move.source.down] for move in moves]
     ups = [move.source.tensors[move.source.up] for move in moves]
     down_dtype, up_dtype = _common(file, downs), _common(file, ups)
@@ -357,7 +354,7 @@ def _pair(
     sources = [move.source for move in planned.moves]
     is_stated = alpha != rank or any("alpha" in source.tensors for source in sources)
     if is_stored_with_alpha(target) and (target == "kohya" or is_stated):
-        tensors[planned.name + endings["alpha"]] = _alpha(alpha, up.dtype)
+        tensors[planned.name + endings["alpha"]] = planned_alpha(alpha, up.dtype, ())
     return Built(planned, tensors, rank, alpha, roles=frozenset({"down", "up"}))
 
 

@@ -82,7 +82,7 @@ def certify(old: WeightFile, new: WeightFile, modules: Sequence[Built]) -> Certi
     Raises:
         AlgebraError: `not_convertible`; a module of the new file isn't the same update.
     """
-    found = {source.name: source for source in read_sources(new)}
+    found = {source.name: source for source in read_sources(new, reads_config=False)}
     relations = []
     for built in modules:
         planned = built.planned

@@ -16,10 +16,10 @@ from lorary.algebra.conversion.metadata import STALE, adapter_config, metadata_o
 from lorary.algebra.conversion.planning import Planned, path_in, plan, same
 from lorary.algebra.conversion.sources import Source, read_sources
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, write_weights
+from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, replacing, write_weights
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import ALIASES, TARGETS
-from lorary.anatomy.claims.config import CONFIG_NAME
+from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.families import FAMILIES, family_title
 from lorary.anatomy.inspection import inspect_file
 from lorary.anatomy.report import Anatomy
@@ -59,6 +59,7 @@ def convert(
     to: str,
     out: str | os.PathLike[str],
     family: str | None = None,
+    replaces_config: bool = False,
 ) -> Conversion:
     """Write a file in another naming, and return it with its certificate.
 
@@ -68,9 +69,11 @@ def convert(
         out: The new file; it replaces an existing one. If it is named `adapter_model.safetensors`
             and the target is `peft`, `adapter_config.json` is written beside it.
         family: Id of the base model's family, where the file does not show it.
+        replaces_config: Whether an existing `adapter_config.json` may be replaced. That of the
+            input is never replaced.
 
     Raises:
-        AlgebraError: The file can't be converted exactly.
+        AlgebraError: The file can't be converted exactly, or `config_exists`.
         HeaderError: The file breaks a rule of the format.
         OSError: A file can't be read or written.
         ValueError: `to` or `family` doesn't exist.
@@ -89,8 +92,13 @@ def convert(
         names, planned = _plan(file, anatomy, target, family)
         modules = [build(one, file, target) for one in planned]
         metadata = metadata_of(file.metadata, modules, target, anatomy.convention)
+        config = _config_place(new, modules) if target == "peft" else None
+        if config is not None:
+            _check_config(old, config, may_replace=replaces_config)
         written, certificate = _write(file, new, modules, metadata)
-        config = _write_config(new, modules) if target == "peft" else None
+        if config is not None:
+            with replacing(config) as document:
+                document.write(adapter_config(modules).encode())
         return Conversion(
             written,
             certificate,
@@ -207,11 +215,20 @@ def _write(
     return written._replace(path=out), certificate
 
 
-def _write_config(out: Path, modules: Sequence[Built]) -> Path | None:
-    """Write PEFT's configuration beside a file of one component that has PEFT's name."""
+def _config_place(out: Path, modules: Sequence[Built]) -> Path | None:
+    """Return the place of PEFT's configuration: beside a file of one component with PEFT's name."""
     components = {built.planned.component.name for built in modules}
-    if out.name != PEFT_NAME or len(components) > 1:
-        return None
-    place = out.with_name(CONFIG_NAME)
-    place.write_text(adapter_config(modules), "utf-8")
-    return place
+    return None if out.name != PEFT_NAME or len(components) > 1 else out.with_name(CONFIG_NAME)
+
+
+def _check_config(old: Path, config: Path, *, may_replace: bool) -> None:
+    """Refuse to replace the configuration of the input, or any other without permission."""
+    if not config.exists():
+        return
+    is_input = config_beside(old) is not None and config.samefile(old.with_name(CONFIG_NAME))
+    if is_input:
+        message = f"{config} belongs to the input. Choose another folder."
+        raise refuse(message, code="config_exists")
+    if not may_replace:
+        message = f"{config} exists. Choose another folder, or replace it with --force."
+        raise refuse(message, code="config_exists")

@@ -4,7 +4,8 @@ lora_adapter_metadata      ranks and alphas, for diffusers and PEFT only; they h
                            for them
 sshs_model_hash, …         removed: they describe the order of the old tensors
 format                     `pt` for diffusers and PEFT
-lorary.converted_from      the convention of the old file
+lorary.operation           `convert`, with both namings, and the operation that made the old file
+                           under `source`
 all others                 as they are
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lorary.algebra.conversion.building import Built
 from lorary.algebra.conversion.errors import refuse_module
-from lorary.algebra.metadata.rules import OPERATION
+from lorary.algebra.metadata.rules import OPERATION, operation_on
 from lorary.anatomy.claims.config import METADATA_KEY
 
 STALE = ("sshs_legacy_hash", "sshs_model_hash")
@@ -36,7 +37,7 @@ def metadata_of(
     """
     new = {key: value for key, value in old.items() if key not in {*STALE, METADATA_KEY}}
     made = {"operation": "convert", "from": convention, "to": target}
-    new[OPERATION] = json.dumps(made, sort_keys=True, separators=(",", ":"))
+    new[OPERATION] = operation_on(old, made)
     if target in {"diffusers", "peft"}:
         new["format"] = "pt"
         new[METADATA_KEY] = json.dumps(dict(_fields(modules)), indent=2, sort_keys=True)

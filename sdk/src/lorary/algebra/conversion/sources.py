@@ -6,16 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from lorary.algebra.conversion.errors import refuse, refuse_module
 from lorary.algebra.files import Array, WeightFile
+from lorary.algebra.gram import with_core
+from lorary.algebra.scales import alpha_for, configs_for
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, embedded_configs
 from lorary.anatomy.families import Place
 from lorary.anatomy.keys.algorithms import algorithm_title
 from lorary.anatomy.keys.tensor_names import Prefix, split_prefix
 from lorary.anatomy.modules.adapted import group_names
-from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 _FACTORS = frozenset({"down", "part_down"}), frozenset({"up", "part_up"})
@@ -59,7 +58,7 @@ class Source:
 
     @property
     def description(self) -> str:
-        """What it is, as the rest of a sentence that refuses it."""
+        """Return the reason for a refusal, without the subject."""
         extra = sorted(self.tensors.keys() - _PAIR_ROLES)
         is_mixed = all(self.tensors.keys() & factor for factor in _FACTORS)
         return f"has a tensor “{extra[0]}”" if is_mixed and extra else f"is {self.method}"
@@ -95,8 +94,11 @@ class Source:
         return self.alpha / self.rank
 
 
-def read_sources(file: WeightFile) -> list[Source]:
+def read_sources(file: WeightFile, *, reads_config: bool = True) -> list[Source]:
     """Return the modules of a file.
+
+    Args:
+        reads_config: Whether PEFT's configuration beside the file belongs to it.
 
     Raises:
         AlgebraError: `not_convertible`; a tensor is not part of an adapter, or a module is broken.
@@ -105,7 +107,7 @@ def read_sources(file: WeightFile) -> list[Source]:
     for name in (*found.others, *found.shared):
         reason = "is not part of a module of an adapter, so that no target can hold it"
         raise refuse_module(name, reason, code="extra_tensors")
-    embedded, beside = embedded_configs(file.metadata), _config_beside(file)
+    embedded, beside = embedded_configs(file.metadata), _config_beside(file) if reads_config else ()
     names, shapes = file.tensors.names, file.tensors.shapes
     sources = []
     for module in found.modules:
@@ -129,8 +131,8 @@ def read_sources(file: WeightFile) -> list[Source]:
             _check_halves(source)
             sources.append(source)
             continue
-        is_peft = source.dialect in {"peft", "peft-named"}
-        sources.append(_with_alpha(source, file, embedded or (beside if is_peft else ())))
+        configs = configs_for({source.dialect}, embedded, beside)
+        sources.append(_with_alpha(source, file, configs))
     return sources
 
 
@@ -154,19 +156,11 @@ def _config_beside(file: WeightFile) -> Sequence[AdapterConfig]:
 
 def _with_alpha(source: Source, file: WeightFile, configs: Sequence[AdapterConfig]) -> Source:
     _check_shapes(source, file)
-    rank = source.rank
-    alpha: float | None
-    if "alpha" in source.tensors:
-        alpha = _stored_alpha(source, file)
-    else:
-        alpha, is_rslora = alpha_of(source.name, configs)
-        if alpha is not None and is_rslora:
-            alpha *= math.sqrt(rank)
-    if alpha is None:
-        alpha = float(rank)
+    stored = _stored_alpha(source, file) if "alpha" in source.tensors else None
+    alpha = alpha_for(source.name, source.rank, stored, configs)
     if not math.isfinite(alpha):
         raise refuse_module(source.name, "has an alpha that is not finite", code="alpha_invalid")
-    return replace(source, alpha=float(alpha))
+    return replace(source, alpha=alpha)
 
 
 def _stored_alpha(source: Source, file: WeightFile) -> float:
@@ -213,22 +207,12 @@ def factors(source: Source, file: WeightFile) -> tuple[Array, Array]:
     """Return down and up as matrices in their stored format: `(rank, in)` and `(out, rank)`.
 
     A core of Tucker's form is multiplied into down, in float64.
+
+    Raises:
+        AlgebraError: `rank_too_large`.
     """
     down = file.array(source.tensors[source.down])
     up = file.array(source.tensors[source.up])
     if "mid" in source.tensors:
         down = with_core(down, file.array(source.tensors["mid"]))
     return down.reshape(down.shape[0], -1), up.reshape(up.shape[0], -1)
-
-
-def with_core(down: Array, mid: Array) -> Array:
-    """Return the down factor with the kernel of its core, `(rank, in, *kernel)`, in float64.
-
-    Args:
-        down: `(inner, in, 1, …)`.
-        mid: `(rank, inner, *kernel)`.
-    """
-    inner = down.reshape(down.shape[:2]).astype(np.float64)
-    core = mid.astype(np.float64)
-    product = np.tensordot(core, inner, axes=([1], [0]))  # (rank, *kernel, in)
-    return np.ascontiguousarray(np.moveaxis(product, -1, 1))

@@ -1,9 +1,9 @@
 """Merges a stack of adapters into one file.
 
 By default the merge is exact: the factors of all parts stand side by side. The largest product of
-strength and scale becomes the scale, and the quotients of the others are multiplied into `up`:
+strength and scale becomes the scale, by its size, and the quotients are multiplied into `up`:
 
-    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest wᵢsᵢ by size
+    D = [D₁; D₂; …],  U = [w₁s₁/s · U₁, w₂s₂/s · U₂, …],  s = the largest |wᵢsᵢ|
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lorary.algebra.gram import (
 from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.storing import NewFactors, Plan, copied, planned
+from lorary.algebra.storing import NewFactors, Plan, copied, planned, require_no_config
 from lorary.anatomy.claims.config import METADATA_KEY
 
 _ALL = 1 - 1e-14  # share of energy below which a direction carries nothing
@@ -148,6 +148,8 @@ def merge(
         else:
             require_one_family([path for path, _ in used])
             plan, extra = run.plan(), {}
+        if not extra:
+            require_no_config(out, (one for own in adapters for one in own.modules.values()))
         sources = [
             (path.name, weight, adapter.file.metadata)
             for (path, weight), adapter in zip(used, adapters, strict=True)

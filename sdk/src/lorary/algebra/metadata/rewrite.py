@@ -48,7 +48,7 @@ def rewrite(
     Args:
         out: Path of the new file, which is replaced if it exists.
         strips_training: Whether to remove what describes the training, such as `ss_*`. ModelSpec,
-            and what loaders need, stays.
+            and what loaders need, stays, such as `ss_base_model_version`.
         values: New values by key.
         removes: Keys to remove.
 

@@ -9,11 +9,13 @@ Source: ModelSpec 1.0.1, https://github.com/Stability-AI/ModelSpec.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from lorary.algebra.files import DATA_HASH
 from lorary.anatomy.claims.config import METADATA_KEY
+from lorary.anatomy.claims.metadata import parsed_json
 
 OPERATION = "lorary.operation"
 """Metadata key of how a file was made: a JSON object."""
@@ -30,8 +32,11 @@ _SHARED_SPECS = ("architecture", "implementation", "prediction_type", "resolutio
 
 
 def is_training_key(key: str) -> bool:
-    """Return whether a metadata key describes the training, in the words of any trainer."""
-    return key.startswith(_TRAINING_PREFIXES) or key in _TRAINING_KEYS
+    """Return whether a metadata key describes the training, in the words of any trainer.
+
+    Keys that tools read to tell the base model are not among them.
+    """
+    return key not in _BASE_KEYS and (key.startswith(_TRAINING_PREFIXES) or key in _TRAINING_KEYS)
 
 
 def resized_metadata(
@@ -54,6 +59,24 @@ def resized_metadata(
         "ss_network_alpha": _one(alphas),
     }
     return found | {key: value for key, value in new.items() if key in found}
+
+
+def operation_on(metadata: Mapping[str, str], made: Mapping[str, object]) -> str:
+    """Return the value of `lorary.operation` for a file that is made of another one.
+
+    Args:
+        metadata: The metadata of the other file, whose operation becomes `source`.
+        made: The new operation.
+    """
+    source = parsed_json(metadata, OPERATION)
+    if isinstance(source, dict):
+        with contextlib.suppress(RecursionError):  # it can be read, but not nested once more
+            return _compact({**made, "source": source})
+    return _compact(made)
+
+
+def _compact(value: Mapping[str, object]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _one(values: Iterable[float]) -> str:
@@ -87,5 +110,5 @@ def merged_metadata(
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.title": " + ".join(name.removesuffix(".safetensors") for name in names),
         "modelspec.merged_from": ", ".join(names),
-        OPERATION: json.dumps(made, sort_keys=True, separators=(",", ":")),
+        OPERATION: _compact(made),
     }

@@ -29,6 +29,12 @@ DEPTH = 16
 LEFT, RIGHT = range(2)
 """Streams of random signs: those of rows and of columns."""
 
+MAX_ELEMENTS = 12 * 1024 * 1024
+"""Elements of the largest matrix: of a tensor that is read, and of what is formed from factors.
+
+Factors have fewer than four million.
+"""
+
 MAX_SIDE = 262_144
 """Longest side of a weight that is projected; vocabularies of language models fit."""
 
@@ -178,11 +184,12 @@ class _Hadamard(Projector):
         one_a, one_b, two_a, two_b = (self._kept[role] for role in _LOHA)
         rows = slice(weight.begin, weight.end)
         left, right = self._left(weight), self._right(weight)
-        found = [
-            ((one_a[rows].T * left[:, k]) @ two_a[rows]) * ((one_b * right[:, k]) @ two_b.T)
-            for k in range(DEPTH)
-        ]
-        return np.array([product.sum(dtype=np.float64) for product in found])
+        found = np.empty(DEPTH)
+        for k in range(DEPTH):
+            product = (one_a[rows].T * left[:, k]) @ two_a[rows]
+            product *= (one_b * right[:, k]) @ two_b.T
+            found[k] = product.sum(dtype=np.float64)
+        return found
 
 
 class _Kronecker(Projector):
@@ -205,8 +212,11 @@ class _Kronecker(Projector):
         left[weight.begin : weight.end] = self._left(weight)
         rows = left.reshape(len(one), len(two), DEPTH)
         columns = self._right(weight).reshape(one.shape[1], two.shape[1], DEPTH)
-        inner = [rows[:, :, k] @ two @ columns[:, :, k].T for k in range(DEPTH)]
-        return np.array([(one * product).sum(dtype=np.float64) for product in inner])
+        found = np.empty(DEPTH)
+        for k in range(DEPTH):
+            inner = rows[:, :, k] @ two @ columns[:, :, k].T
+            found[k] = (one * inner).sum(dtype=np.float64)
+        return found
 
 
 class _Difference(Projector):
@@ -271,7 +281,8 @@ _Flat = Mapping[str, tuple[int, int]]
 
 
 def _is_hadamard(module: CanonicalModule, flat: _Flat) -> bool:
-    return all(
+    is_small = flat["hada_w1_b"][0] * flat["hada_w2_b"][0] <= MAX_ELEMENTS
+    return is_small and all(
         flat[f"{one}_a"] == (module.out, flat[f"{one}_b"][0])
         and flat[f"{one}_b"][1] == module.fan_in
         for one in ("hada_w1", "hada_w2")
@@ -294,4 +305,7 @@ def _is_kronecker(module: CanonicalModule, roles: set[str], flat: _Flat, shapes:
     (rows, columns), (inner_rows, inner_columns) = sides
     is_flat = len(shapes.get("lokr_w1", (1, 1))) == 2
     size = (rows * inner_rows, columns * inner_columns)
-    return is_flat and size == (module.out, module.fan_in)
+    # Both sides and the products of the projection are formed.
+    formed = (rows * columns, inner_rows * inner_columns, rows * inner_columns)
+    is_small = max(formed) <= MAX_ELEMENTS
+    return is_flat and is_small and size == (module.out, module.fan_in)

@@ -31,10 +31,16 @@ import numpy as np
 
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
 from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
-from lorary.algebra.recognition.projections import DEPTH, Numbers, Projector, projector_of
+from lorary.algebra.recognition.projections import (
+    DEPTH,
+    MAX_ELEMENTS,
+    Numbers,
+    Projector,
+    projector_of,
+)
 from lorary.algebra.recognition.signs import signs_of_keys
+from lorary.algebra.scales import alpha_for
 from lorary.anatomy.claims.config import embedded_configs
-from lorary.anatomy.modules.alphas import alpha_of
 from lorary.safetensors import Header, Limits
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
@@ -46,9 +52,6 @@ WIDTH = 64
 
 MAX_WEIGHTS = 16_384
 """Weights of a file that are sketched; a file with more has no sketch."""
-
-MAX_ELEMENTS = 12 * 1024 * 1024
-"""Elements of the largest tensor that is sketched; factors have fewer than four million."""
 
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 """Memory for modules of which some tensors have not been read yet."""
@@ -111,7 +114,7 @@ class WeightSketches:
         )
 
     def require_valid(self) -> None:
-        """Require what `Sketcher.result` guarantees, of a sketch that somebody sent.
+        """Require what `Sketcher.result` guarantees, of a sketch received from a client.
 
         Raises:
             ValueError: Keys are not sorted, or numbers are not finite or have another norm.
@@ -190,12 +193,7 @@ class Sketcher:
         rank = projector.rank
         if not rank:
             return 1.0
-        if projector.alpha is not None:
-            return projector.alpha / rank
-        alpha, is_stabilised = alpha_of(module.name, self._configs)
-        if alpha is None:
-            return 1.0
-        return alpha / (math.sqrt(rank) if is_stabilised else rank)
+        return alpha_for(module.name, rank, projector.alpha, self._configs) / rank
 
     def result(self) -> WeightSketches | None:
         """Return the sketches of all complete modules; None without any, or if they are zero."""

@@ -43,7 +43,7 @@ def _convert(args: Namespace) -> int:
     with algebra():
         from lorary.algebra.conversion.converting import convert  # noqa: PLC0415 - needs numpy
 
-        found = convert(path, to=args.to, out=out, family=args.family)
+        found = convert(path, to=args.to, out=out, family=args.family, replaces_config=args.force)
     if args.json:
         emit(_document(found))
     else:
