@@ -29,8 +29,8 @@ from registry.models import (
 
 Viewer = User | AnonymousUser | None
 
-#: Relations that are read, and versions with related files that are read.
-MAX_READ, MAX_VERSIONS = 5000, 200
+#: Relations that are read for each version that is wanted, and the most versions.
+READ_FOR_EACH, MAX_VERSIONS = 10, 200
 
 #: Blobs whose versions are read at a time.
 _CHUNK = 50
@@ -68,19 +68,24 @@ class Relative(NamedTuple):
 
 
 def of_version(
-    user: Viewer, version: Version, files: Iterable[File] | None = None
+    user: Viewer,
+    version: Version,
+    files: Iterable[File] | None = None,
+    *,
+    most: int = MAX_VERSIONS,
 ) -> list[Relative]:
     """Return the relatives of a version's weights, the closest first.
 
     Args:
         files: Its files, if they have been read.
+        most: About how many are wanted; relatives that the user may not see take places, too.
     """
     rows = version.files if files is None else files
     own = {file.blob_id for file in rows if file.role == FileRole.WEIGHTS}
     if not own:
         return []
     same = dict.fromkeys(own, Found("same_weights", "", 1.0, 1.0))
-    return _visible(user, stored(own) | same, own, version)
+    return _visible(user, stored(own, most) | same, own, version, most)
 
 
 def of_blob(user: Viewer, blob: Blob) -> list[Relative]:
@@ -93,22 +98,26 @@ def of_sketch(user: Viewer, weights: WeightSketches, facts: Facts) -> list[Relat
     return _visible(user, sketches.related(weights, facts), set(), None)
 
 
-def stored(blobs: set[int]) -> dict[int, Found]:
+def stored(blobs: set[int], most: int = MAX_VERSIONS) -> dict[int, Found]:
     """Return blob id → relation of one of these blobs to it, the closest ones."""
     rows = BlobRelation.objects.filter(blob__in=blobs).order_by(Abs("cosine"), "-pk").reverse()
     found: dict[int, Found] = {}
-    for other, *facts in rows.values_list("other", *Found._fields)[:MAX_READ]:
+    for other, *facts in rows.values_list("other", *Found._fields)[: most * READ_FOR_EACH]:
         found.setdefault(other, Found(*facts))
     return found
 
 
 def _visible(
-    user: Viewer, found: Mapping[int, Found], own: set[int], version: Version | None
+    user: Viewer,
+    found: Mapping[int, Found],
+    own: set[int],
+    version: Version | None,
+    most: int = MAX_VERSIONS,
 ) -> list[Relative]:
     """Return the relatives that a user may see; those with one of the ``own`` blobs are equal."""
     if not found:
         return []
-    versions = _versions(user, _by_closeness(found, own), version)
+    versions = _versions(user, _by_closeness(found, own), version, most)
     files = File.objects.filter(blob__in=list(found), role=FileRole.WEIGHTS)
     best: dict[int, Relative] = {}
     for file in files.filter(revision__in=versions).select_related("blob").order_by("path"):
@@ -128,7 +137,9 @@ def _by_closeness(found: Mapping[int, Found], own: set[int]) -> list[int]:
     return sorted(found, key=closeness, reverse=True)
 
 
-def _versions(user: Viewer, blobs: list[int], version: Version | None) -> dict[int, Version]:
+def _versions(
+    user: Viewer, blobs: list[int], version: Version | None, most: int
+) -> dict[int, Version]:
     """Return revision id → version that the user may see, of the first blobs that have some."""
     listed = Adapter.objects.listed_for(user).among("adapter")
     shown = Version.objects.filter(listed, state__in=_SHOWN).exclude(
@@ -142,11 +153,11 @@ def _versions(user: Viewer, blobs: list[int], version: Version | None) -> dict[i
             shown.filter(revision__files__blob__in=chunk, revision__files__role=FileRole.WEIGHTS)
             .annotate(place=Min(place))
             .order_by("place", "published_at", "pk")
-            .values_list("pk", flat=True)[:MAX_VERSIONS]
+            .values_list("pk", flat=True)[:most]
         )
         rows = shown.select_related("adapter__namespace", "revision", "author")
         versions |= {row.revision_id: row for row in rows.filter(pk__in=list(nearest))}
-        if len(versions) >= MAX_VERSIONS:
+        if len(versions) >= most:
             break
     return versions
 

@@ -205,9 +205,20 @@ def shown(source: Source, wanted: Wanted, row: DerivedFile) -> Derived:
     """Return a derived file with the progress of its job."""
     if row.state != DerivedState.QUEUED:
         return Derived(source, wanted, row)
-    states = [JobState.QUEUED, JobState.RUNNING]
-    job = Job.objects.filter(key=key_of(row), state__in=states).first()
+    job = _open_jobs().filter(key=key_of(row)).first()
     return Derived(source, wanted, row, job.done if job else 0, job.total if job else 0)
+
+
+def queued() -> list[int]:
+    """Return the ids of the files whose jobs wait or run.
+
+    A file whose job was cancelled is queued, too, but nothing is done for it.
+    """
+    return [args["derived_id"] for args in _open_jobs().values_list("args", flat=True)]
+
+
+def _open_jobs() -> QuerySet[Job]:
+    return Job.objects.filter(task=TASK, state__in=[JobState.QUEUED, JobState.RUNNING])
 
 
 def key_of(row: DerivedFile) -> str:

@@ -107,7 +107,7 @@ def _require_room(
 
 def _require_room_of_hub(size: int) -> None:
     """Refuse a file that would exceed a limit of the whole hub; it counts as its source does."""
-    waiting = DerivedFile.objects.filter(state=DerivedState.QUEUED)
+    waiting = DerivedFile.objects.filter(pk__in=selectors.queued(), state=DerivedState.QUEUED)
     facts = waiting.aggregate(n=Count("pk"), size=Sum("source__size_bytes", default=0))
     if facts["n"] >= MOST_QUEUED:
         text = _("%(n)d other files are being made. Try again in a few minutes.")

@@ -227,11 +227,13 @@ def test_a_resized_merge_keeps_its_origin(stack: list[Path], tmp_path: Path) -> 
     assert found == {"operation": "resize", "max_rank": 2, "source": source}
 
 
-@pytest.mark.parametrize("depth", [500, 990, 100_000])
+@pytest.mark.parametrize("depth", [100, 990, 100_000])
 def test_operations_of_any_depth_are_read_or_left_out(depth: int) -> None:
     deep = '{"source":' * depth + "{}" + "}" * depth
     found = operation_on({"lorary.operation": deep}, {"operation": "resize"})
     assert found.startswith('{"operation":"resize"')
+    if depth != 990:  # there it depends on the stack of the caller
+        assert ('"source"' in found) == (depth == 100)
 
 
 def test_one_module_with_two_names_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:

@@ -271,6 +271,8 @@ def test_other_algorithms_zeros_and_broken_shapes_have_no_sketch(tmp_path: Path)
         {"lora_down.weight": _normal(4, 8) * np.float32("nan"), "lora_up.weight": _normal(8, 4)},
         {"lora_down.weight": _normal(4, 8), "lora_up.weight": _normal(8, 4), "alpha": _normal(2)},
         {"lokr_w1": _normal(3, 3), "lokr_w2": _normal(0, 4)},
+        {"hada_w1_a": _normal(8, 2), "hada_w1_b": _normal(2, 8)}
+        | {"hada_w2_a": _normal(8, 2), "hada_w2_b": np.array(1, dtype=np.float32)},
     ):
         write_arrays(path, {f"{MODULE}.{name}": array for name, array in tensors.items()})
         assert sketch_file(path) is None

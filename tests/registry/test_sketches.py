@@ -148,13 +148,12 @@ def test_the_same_file_and_weights_come_first(
 
 
 def test_the_closest_versions_are_read_not_the_oldest(
-    ada: User, bob: User, original: Path, half: Path, monkeypatch: pytest.MonkeyPatch
+    ada: User, bob: User, original: Path, half: Path
 ) -> None:
     own = release(ada, "noir", original)
     release(bob, "half", half)
     release(bob, "same", original)
-    monkeypatch.setattr(relatives, "MAX_VERSIONS", 1)
-    assert names(relatives.of_version(None, own)) == ["bob/same same_file"]
+    assert names(relatives.of_version(None, own, most=1)) == ["bob/same same_file"]
 
 
 def test_relations_that_a_killed_worker_left_out_are_written_by_the_next(

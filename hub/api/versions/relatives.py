@@ -88,7 +88,7 @@ class VersionRelatives(_OfRelatives):
         found = version_selectors.get(self.viewer, adapter, version)
         if found.state == VersionState.WITHDRAWN:
             raise version_selectors.gone(found, version)
-        return self.relatives(relatives.of_version(self.viewer, found))
+        return self.relatives(relatives.of_version(self.viewer, found, most=MAX_RESULTS))
 
 
 class SketchIn(Input):

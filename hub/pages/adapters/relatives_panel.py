@@ -14,8 +14,8 @@ from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
 from registry.models import File, Relation, User, Version, VersionState
 
-#: Number of relatives on the page; the API has more.
-SHOWN = 8
+#: Number of relatives on the page, and of those that are read for it; the API has more.
+SHOWN, READ = 8, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def relatives_of(
     """Return the closest relatives: one version of each other adapter, then own versions."""
     if version.state == VersionState.WITHDRAWN:
         return []  # its files are gone
-    found = relatives.of_version(user, version, files)
+    found = relatives.of_version(user, version, files, most=READ)
     closest: dict[int, Relative] = {}
     for one in found:
         if one.version.adapter_id != version.adapter_id:

@@ -281,6 +281,8 @@ _Flat = Mapping[str, tuple[int, int]]
 
 
 def _is_hadamard(module: CanonicalModule, flat: _Flat) -> bool:
+    if not flat.keys() >= set(_LOHA):  # a scalar has no place there
+        return False
     is_small = flat["hada_w1_b"][0] * flat["hada_w2_b"][0] <= MAX_ELEMENTS
     return is_small and all(
         flat[f"{one}_a"] == (module.out, flat[f"{one}_b"][0])

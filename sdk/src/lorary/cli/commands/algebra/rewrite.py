@@ -16,7 +16,7 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--strip-training",
         action="store_true",
-        help="remove what describes the training (ss_* and the keys of other trainers)",
+        help="remove what describes the training (ss_* and keys of other trainers); the base stays",
     )
     parser.add_argument(
         "--set",
