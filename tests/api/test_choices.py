@@ -67,7 +67,7 @@ def test_an_answer_does_not_grow_with_what_was_said(as_ada: Caller, value: objec
 
 def test_a_list_without_end_is_cut() -> None:
     field = Choice(choices=[str(number) for number in range(MAX_LISTED + 1)])
-    with pytest.raises(serializers.ValidationError, match=r"is not one of: 0, 1, .*, 63, …"):
+    with pytest.raises(serializers.ValidationError, match=r"is not one of: 0, 1, .*, 95, …"):
         field.run_validation("many")
     with pytest.raises(serializers.ValidationError, match="may not be null"):
         field.run_validation(None)
