@@ -313,11 +313,13 @@ def _proofs(certificate: Mapping[str, Any]) -> Iterator[str]:
         yield f"{conversion.get('renamed')} modules renamed with equal bytes"
         changed = [conversion.get("split"), conversion.get("fused")]
         if any(changed):
-            error = conversion.get("max_relative_error")
-            yield f"{changed[0]} split and {changed[1]} fused with a largest error of {error}"
+            yield f"{changed[0]} split and {changed[1]} fused"
+            if isinstance(error := conversion.get("max_relative_error"), float):
+                yield f"largest error {error:.1e}"
     if isinstance(resize, dict):
         yield f"{resize.get('resized')} of {resize.get('modules')} modules resized"
-        yield f"share of energy kept: {resize.get('energy_kept')}"
+        if isinstance(share := resize.get("energy_kept"), float):
+            yield f"{share:.2%} of the energy kept"
 
 
 COMMANDS = {
