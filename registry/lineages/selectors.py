@@ -47,7 +47,9 @@ def _condition(key: str, value: str) -> Q:
         short = Q(kind=_Kind.AUTOV2, value=value[:_AUTOV2])
         return Q(kind=_Kind.SHA256, value=value) | short
     if len(value) == _AUTOV2:
-        return Q(kind=_Kind.AUTOV2, value=value) | Q(kind=_Kind.SHA256, value__startswith=value)
+        # A range, which the index answers; a prefix would read all entries. "g" follows all digits.
+        longer = Q(kind=_Kind.SHA256, value__gte=value, value__lt=f"{value}g")
+        return Q(kind=_Kind.AUTOV2, value=value) | longer
     return Q(kind=_Kind.AUTOV1, value=value)
 
 

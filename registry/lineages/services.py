@@ -42,5 +42,6 @@ def _fields(entry: tables.Entry) -> dict[str, str]:
 def remove(*, names: Sequence[str]) -> int:
     """Remove entries by hash, number or lineage; return how many there were."""
     found = KnownCheckpoint.objects.filter(value__in=[name.lower() for name in names])
-    found |= KnownCheckpoint.objects.filter(lineage__in=names)
+    for name in names:
+        found |= KnownCheckpoint.objects.filter(lineage__iexact=name)
     return found.delete()[0]

@@ -46,7 +46,7 @@ def test_a_table_is_imported_listed_and_removed(tmp_path: Path) -> None:
         ("autov2", "abcdef1234"), ("number", "4711"), ("sha256", SHA),
     ]  # fmt: skip
     assert _run("list", "noobai") == "autov2  abcdef1234  NoobAI  the studio"
-    assert _run("remove", "Pony", "abcdef1234") == "3 ids removed"
+    assert _run("remove", "pONY", "abcdef1234") == "3 ids removed"
     with pytest.raises(CommandError, match="no entry Pony"):
         _run("remove", "Pony")
 
