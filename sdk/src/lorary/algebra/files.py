@@ -27,7 +27,7 @@ import numpy as np
 
 from lorary.algebra.errors import AlgebraError
 from lorary.safetensors import HeaderError, Limits, parse_header, read_header
-from lorary.safetensors.tensors import DTYPE_BITS, Tensors
+from lorary.safetensors.tensors import DTYPE_BITS, TensorInfo, Tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -211,26 +211,30 @@ def canonical_header(tensors: Mapping[str, PlannedTensor], metadata: Mapping[str
     Raises:
         HeaderError: The reader would refuse it.
     """
-    document: dict[str, object] = {}
-    if metadata:
-        document["__metadata__"] = dict(sorted(metadata.items()))
-    end = 0
+    placed, end = {}, 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.size_bytes
-        document[name] = {
-            "dtype": tensor.dtype,
-            "shape": list(tensor.shape),
-            "data_offsets": [begin, end],
-        }
-    return checked_head(document, end)
+        placed[name] = TensorInfo(tensor.dtype, tensor.shape, begin, end)
+    return checked_head(placed, metadata, end)
 
 
-def checked_head(document: Mapping[str, object], data_bytes: int) -> bytes:
-    """Return length, JSON and padding of a header.
+def checked_head(
+    tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str], data_bytes: int
+) -> bytes:
+    """Return length, JSON and padding of a header, with its metadata sorted.
 
     Raises:
         HeaderError: The reader would refuse it.
     """
+    document: dict[str, object] = {}
+    if metadata:
+        document["__metadata__"] = dict(sorted(metadata.items()))
+    for name, tensor in tensors.items():
+        document[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [tensor.begin, tensor.end],
+        }
     try:
         raw = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:  # a file name or an argument that is not UTF-8

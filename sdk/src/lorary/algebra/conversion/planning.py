@@ -279,11 +279,7 @@ def _no_name(source: Source, names: FamilyNames | None, target: str) -> Exceptio
 
 def path_in(names: FamilyNames, source: Source) -> str | None:
     """Return the dotted name of a source in a family's tables, or None."""
-    found = [] if source.place is None else source.place.paths_of(names.family.id)
-    for path in (*found, *([] if source.place is None else [source.place.path])):
-        if names.pieces(path) is not None:
-            return path
-    return names.find(source.path, is_flat=source.prefix.is_flat)
+    return names.locate(source.place, source.path, is_flat=source.prefix.is_flat)
 
 
 def _encoder_of(names: FamilyNames | None, source: Source) -> str | None:

@@ -83,17 +83,9 @@ def rewrite(
 
 
 def _write(file: WeightFile, out: Path, metadata: Mapping[str, str]) -> WrittenFile:
-    document: dict[str, object] = {}
-    if metadata:
-        document["__metadata__"] = dict(sorted(metadata.items()))
-    for name, tensor in file.tensors.items():
-        document[name] = {
-            "dtype": tensor.dtype,
-            "shape": list(tensor.shape),
-            "data_offsets": [tensor.begin, tensor.end],
-        }
+    head = checked_head(file.tensors, metadata, file.size_bytes - file.data_start)
     with replacing(out) as target:
-        target.begin(checked_head(document, file.size_bytes - file.data_start))
+        target.begin(head)
         for piece in _pieces(file):
             target.write(piece)
     return target.result(out)

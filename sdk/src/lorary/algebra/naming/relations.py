@@ -31,7 +31,7 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any, NamedTuple
 
-from lorary.anatomy.families import Family, expand, families
+from lorary.anatomy.families import Family, Place, expand, families
 
 
 class Piece(NamedTuple):
@@ -70,6 +70,18 @@ class FamilyNames:
         """The name of the denoiser in diffusers' pipeline."""
         is_unet = any(path.startswith("down_blocks.") for path in self.namings[self.hub])
         return "unet" if is_unet else "transformer"
+
+    def locate(self, place: Place | None, path: str, *, is_flat: bool) -> str | None:
+        """Return the dotted name of a module in one of the namings, or None.
+
+        Args:
+            place: Where the families' tables have the module.
+            path: Its name in the file, without the prefix.
+        """
+        for known in () if place is None else (*place.paths_of(self.family.id), place.path):
+            if self.pieces(known) is not None:
+                return known
+        return self.find(path, is_flat=is_flat)
 
     def find(self, path: str, *, is_flat: bool) -> str | None:
         """Return the dotted name of a module in one of the namings, or None."""

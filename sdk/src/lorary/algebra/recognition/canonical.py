@@ -98,10 +98,7 @@ def _names(fitting: Mapping[str, int], modules: Sequence[NamedModule]) -> Family
 def _path_in(names: FamilyNames, module: str, place: Place | None) -> str | None:
     """Return a module's dotted name in a family, or None."""
     prefix, path = split_prefix(module)
-    for known in (*place.paths_of(names.family.id), place.path) if place else ():
-        if names.pieces(known) is not None:
-            return known
-    return names.find(path, is_flat=prefix.is_flat)
+    return names.locate(place, path, is_flat=prefix.is_flat)
 
 
 def _weights(
