@@ -40,13 +40,13 @@ def run() -> list[Result]:
         command = [sys.executable, "-m", "benchmarks.setup.sketches"]
         environment = {**os.environ, "LORARY_DATA": place, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        told = json.loads(done.stdout.splitlines()[-1])
+        measured = json.loads(done.stdout.splitlines()[-1])
     case = f"{SKETCHES:,} sketches: "
     return [
         *results,
-        _of(case + "look-up", told["lookup_ms"], LIMIT_MS, "what it may take", "CPU ms", 1.0),
-        _of(case + "first look-up", told["first_ms"], LIMIT_MS, "a later one", "CPU ms"),
-        _of(case + "memory", told["memory_mib"], LIMIT_MIB, "what it may take", "MiB", 1.0),
+        _of(case + "look-up", measured["lookup_ms"], LIMIT_MS, "what it may take", "CPU ms", 1.0),
+        _of(case + "first look-up", measured["first_ms"], LIMIT_MS, "a later one", "CPU ms"),
+        _of(case + "memory", measured["memory_mib"], LIMIT_MIB, "what it may take", "MiB", 1.0),
     ]
 
 
