@@ -68,7 +68,11 @@ def _orthogonal(random: np.random.Generator, side: int, rank: int) -> Array:
 def _modules(family: str, target: str, count: int) -> Iterator[tuple[str, tuple[int, int]]]:
     names = names_of(family)
     blocks: dict[str, list[str]] = {}
-    for path in target_modules(names, target):
+    modules = target_modules(names, target)
+    prefix = "diffusion_model."
+    if not any(map(names.shape, modules)):  # the tables have no sizes for these names
+        modules, prefix = target_modules(names, "diffusers"), "transformer."
+    for path in modules:
         shape = names.shape(path)
         if shape is not None and len(shape) == 2 and max(shape) <= _LARGEST and min(shape) > 64:
             blocks.setdefault(block_name(path), []).append(path)
@@ -77,7 +81,7 @@ def _modules(family: str, target: str, count: int) -> Iterator[tuple[str, tuple[
         shape = names.shape(path)
         assert shape is not None
         is_flat = target == "kohya"
-        name = f"lora_unet_{path.replace('.', '_')}" if is_flat else f"diffusion_model.{path}"
+        name = f"lora_unet_{path.replace('.', '_')}" if is_flat else f"{prefix}{path}"
         yield name, (shape[0], shape[1])
 
 
