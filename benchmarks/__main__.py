@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Modules of this package with a ``run() -> list[Result]``, in the order of the table.
-BENCHES = (
-    "headers", "folders", "download", "small", "upload", "checks", "passage", "pushes", "pulls",
-    "clients", "pages", "catalogue", "previews", "algebra", "recognition",
+MODULES = (
+    "headers", "folders", "transfers.download", "transfers.small", "transfers.upload", "checks",
+    "transfers.passage", "transfers.pushes", "transfers.pulls", "clients", "pages", "catalogue",
+    "previews", "algebra", "algebra.recognition",
 )  # fmt: skip
+BENCHES = {module.rpartition(".")[2]: f"benchmarks.{module}" for module in MODULES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +68,7 @@ def _name(text: str) -> str:
 
 
 def _run(name: str) -> list[Result]:
-    module = f"benchmarks.{name}"
+    module = BENCHES[name]
     if importlib.util.find_spec(module) is None:
         msg = "it does not exist yet"
         raise Absent(msg)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from benchmarks.download import take
 from benchmarks.results import Result
 from benchmarks.setup.adapters import LARGE_RANK, write_adapter
 from benchmarks.setup.hubs import measured_hub, path_of, weights_of
 from benchmarks.setup.processes import Watched
+from benchmarks.transfers.download import take
 from tests.e2e.talk import sent_from
 
 if TYPE_CHECKING:

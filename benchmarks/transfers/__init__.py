@@ -1,0 +1,1 @@
+"""Benchmarks of uploads and downloads: by the web, by the API, and by clients."""
