@@ -143,7 +143,9 @@ def _state(report: Report) -> str:
 
 def _renewal(report: Report) -> str:
     if report.state == ReportState.FAILED:
-        text = _("These figures are of an earlier measurement. It could not be repeated. %(reason)s")
+        text = _(
+            "These figures are of an earlier measurement. It could not be repeated. %(reason)s"
+        )
         return text % {"reason": report.reason}
     return _("These figures are of an earlier measurement. They are being renewed.")
 
