@@ -21,11 +21,12 @@ from registry.models import Access, Adapter, Namespace, Version
 NEWEST = 10
 
 _DIFFUSERS = """\
+import torch
 from diffusers import DiffusionPipeline
 from huggingface_hub import hf_hub_download
 
 path = hf_hub_download("{name}", "{path}", revision="{version}", endpoint="{hub}")
-pipe = DiffusionPipeline.from_pretrained("./base")
+pipe = DiffusionPipeline.from_pretrained("./base", torch_dtype=torch.float32)
 pipe.load_lora_weights(path, adapter_name="mine")
 pipe.set_adapters("mine", {dial})"""
 _ANNOUNCE = """\
