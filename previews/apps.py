@@ -47,6 +47,7 @@ class PreviewsConfig(AppConfig):
             if not is_dry:
                 tryouts.expire()
                 withdrawals.delete_missed()
+                packs.delete_replaced()
             return thumbnails.delete_orphans(is_dry=is_dry)
 
         hooks.version_published.connect(published, weak=False, dispatch_uid="previews.published")

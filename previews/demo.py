@@ -12,6 +12,7 @@ from typing import Any
 from previews import demo_packs
 from registry.accounts import users
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.models import Adapter, File, Upload, UploadState, User, VersionState
 from registry.publication import services as publication
 from registry.uploads import check
@@ -21,6 +22,9 @@ from registry.versions.details import Details
 OWNER = "lorary"
 
 _MINIATURE = Path(__file__).parent / "miniature"
+#: Headings of a card.
+_USE, _STACKS, _MADE = "## How to use it", "## Stacks with", "## How it was made"
+_TEXTS = ("title", "summary", "card")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,14 @@ class DemoAdapter:
         lines = [
             f"# {self.entry['title']}",
             self.entry["summary"],
-            "## How to use it",
+            _USE,
             f"Write {words} into the prompt and set the strength to {self.entry['strength']}.",
             *(f"- {prompt}" for prompt in self.entry["prompts"]),
         ]
         if self.stacks:
-            lines += ["## Stacks with", *self.stacks]
+            lines += [_STACKS, *self.stacks]
         lines += [
-            "## How it was made",
+            _MADE,
             (
                 "Trained on generated pictures for the miniature, the small base model that this "
                 "hub includes. It does nothing with other base models."
@@ -110,8 +114,9 @@ def _stacks(name: str, stacks: list[dict[str, Any]]) -> Iterator[str]:
 def publish(*, say: Callable[[str], None] = lambda _text: None) -> tuple[int, int]:
     """Publish what is new since the last call; return the number of versions of adapters and packs.
 
-    An adapter whose file this release replaces gets another version, and then its packs.
-    Nothing is published again that was yanked, withdrawn or edited by others.
+    An adapter whose file this release replaces gets another version, and then its packs. Texts of
+    an earlier release are replaced. Nothing is published again that was yanked, withdrawn or edited
+    by others, and texts that were edited stay.
     """
     user = _owner()
     new = 0
@@ -119,6 +124,9 @@ def publish(*, say: Callable[[str], None] = lambda _text: None) -> tuple[int, in
         adapter = Adapter.objects.filter(namespace=user.namespace, key=one.name).first()
         if adapter is None:
             adapter = adapters.create(actor=user, name=one.name, **one.card)
+        elif _has_earlier_texts(adapter, one):
+            texts = {field: one.card[field] for field in _TEXTS}
+            adapter = cards.edit_adapter(actor=user, adapter=adapter, **texts)
         if _is_wanted(adapter, one, user):
             sent = [_send(user, one.path)]
             version = publication.release(
@@ -127,6 +135,16 @@ def publish(*, say: Callable[[str], None] = lambda _text: None) -> tuple[int, in
             say(f"published {adapter.full_name}@{version.name}")
             new += 1
     return new, demo_packs.publish(user, say=say)
+
+
+def _has_earlier_texts(adapter: Adapter, one: DemoAdapter) -> bool:
+    """Whether title, summary and card are the demo's, and not those of this release."""
+    if adapter.withdrawn_reason or adapter.card.strip() == one.card["card"].strip():
+        return False
+    lines = adapter.card.strip().split("\n\n")
+    examples = all(line.startswith("- ") or line == _STACKS for line in lines[4:-2])
+    is_whole = len(lines) > 5 and lines[3].startswith("Write ") and lines[-2] == _MADE
+    return is_whole and examples and lines[:3] == [f"# {adapter.title}", adapter.summary, _USE]
 
 
 def _is_wanted(adapter: Adapter, one: DemoAdapter, owner: User) -> bool:

@@ -28,12 +28,15 @@ FILE = Path(__file__).parents[1] / "docs" / "images" / "terminal.svg"
 COLUMNS, LINES = 118, 40
 LIMIT_S = 120
 SESSION = (
-    "lorary search watercolor",
-    "lorary pull lorary/watercolor lorary/zorbi --layout comfyui --root ComfyUI",
+    "lorary search charcoal",
+    "lorary pull lorary/charcoal lorary/zorbi --layout comfyui --root ComfyUI",
     "lorary scan ComfyUI",
     "lorary list",
     "lorary pack export lorary/zorbi-picture-book --for comfyui --out workflow.json",
     "lorary resolve workflow.json --dir ComfyUI",
+    "lorary lock --init --layout comfyui --root ComfyUI",
+    "lorary resolve workflow.json --lock",
+    "lorary sync",
 )
 #: Rich's picture names fonts on a server; a picture in a repository asks no server.
 _FONT_FACES = re.compile(r"@font-face \{[^}]{0,2000}\}")

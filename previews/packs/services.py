@@ -1,4 +1,4 @@
-"""Begins the cover sheets of packs: one render for each variant of a published version.
+"""Begins and deletes the cover sheets of packs: one render for each variant of a version.
 
 A variant is rendered with the first base model of its family and output that is served. Without
 any, nothing is written: the start of a worker that serves one begins what is missing.
@@ -16,13 +16,14 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from previews import worker_bases
-from previews.models import OPEN_STATES, Layer, Render, RenderKind, RenderState
+from previews.models import OPEN_STATES, Layer, Render, RenderKind, RenderState, Report
 from previews.packs.recipes import document_of, layers_of, recipe_of
 from previews.render import Base, Recipe, RenderError
 from previews.render.defaults import sheet_table
 from previews.renders import contact_sheets
 from previews.renders import services as renders
 from previews.renders.messages import no_renderer
+from previews.reports import services as reports
 from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.jobs import queue
@@ -229,3 +230,23 @@ def _enqueue(render: Render, priority: int | None = None) -> None:
     is_film = render.output == Output.VIDEO  # these take long
     first = queue.RENEWAL if is_film else queue.BATCH
     renders.enqueue(render=render, priority=first if priority is None else priority)
+
+
+def delete_replaced() -> int:
+    """Delete sheets that a newer finished one replaced; return how many.
+
+    The sweeper deletes the bytes of their pictures.
+    """
+    sheets = Render.objects.filter(kind=RenderKind.PACK)
+    newer = sheets.filter(
+        pack_version=OuterRef("pack_version"),
+        variant=OuterRef("variant"),
+        state=RenderState.READY,
+        pk__gt=OuterRef("pk"),
+    )
+    replaced = sheets.filter(Exists(newer)).exclude(state__in=OPEN_STATES)
+    ids = list(replaced.values_list("pk", flat=True))
+    with transaction.atomic():
+        reports.delete_all(Report.objects.filter(render__in=ids))
+        Render.objects.filter(pk__in=ids).delete()
+    return len(ids)

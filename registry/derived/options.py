@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from lorary.algebra.metadata.rules import is_training_key
 from lorary.algebra.naming.relations import names_of
-from lorary.algebra.naming.targets import TARGETS, namings_of
+from lorary.algebra.naming.targets import TARGETS, has_encoders, namings_of
 from lorary.anatomy import FAMILIES
 from lorary.client.names import saved_name
 from registry.errors import Invalid, NotFound
@@ -138,7 +138,9 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
         text = _("The base model is not known. The owner can declare it.")
         return replace(found, reason=text)
     namings = tuple(
-        naming for naming in TARGETS if naming != found.held and _has_all(families, naming)
+        naming
+        for naming in TARGETS
+        if naming != found.held and _has_all(families, naming, document.get("parts") or ())
     )
     reason = _("The names of the modules of this base model in that naming are not known.")
     return replace(found, namings=namings, family=family, reason=reason)
@@ -166,9 +168,12 @@ def _families(version: Version, base: Mapping[str, Any]) -> tuple[list[str], str
     return candidates, candidates[0] if len(candidates) == 1 else ""
 
 
-def _has_all(families: Iterable[str], naming: str) -> bool:
+def _has_all(families: Iterable[str], naming: str, parts: Iterable[str]) -> bool:
     known = [(names, namings_of(names, naming)) for names in map(names_of, families)]
-    return all(any(one in names.namings for one in wanted) for names, wanted in known)
+    return all(
+        any(one in names.namings for one in wanted) and has_encoders(names, naming, parts)
+        for names, wanted in known
+    )
 
 
 def saved_as(version: Version, file: File, wanted: Wanted) -> str:

@@ -116,6 +116,18 @@ def test_offline_serves_what_the_cache_proves(
         assert (tmp_path / rev / "noir.safetensors").read_bytes() == b"noir"
 
 
+def test_offline_what_was_pulled_into_a_folder_is_there_without_its_readme(
+    run: Run, hub: Hub, fake: FakeHub, offline: Callable[[], None], tmp_path: Path
+) -> None:
+    fake.publish(NAME, FILES)
+    fake.versions[NAME][0]["files"][1]["role"] = "card"
+    hub.pull(f"{NAME}@v1", to=tmp_path / "loras")
+    offline()
+    ran = run("pull", f"{NAME}@v1", "--json")
+    assert (ran.code, ran.document["left_out"]) == (0, ["README.md"]), ran.err
+    assert [file["path"] for file in ran.document["files"]] == ["noir.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

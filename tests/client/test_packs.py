@@ -138,6 +138,8 @@ def test_parts_that_are_gone_are_told_and_the_rest_is_pulled_on_request(
     ran = run(*words, "--partial", "--json")
     assert (ran.code, ran.document["missing"]) == (0, ["studio/dusk@v1"])
     assert "was left out: Copied." in ran.err
+    answer("packs/", told)
+    assert "studio/noir × 0.8, studio/dusk × 0.8 (left out)" in run(*words, "--partial").out
     described = json.loads(Path(ran.document["description"]).read_text(encoding="utf-8"))
     assert [one["local_file"] for one in described["variants"][0]["parts"]] == [
         "noir.safetensors", None,

@@ -65,6 +65,13 @@ def test_what_is_under_way_or_failed_is_said(run: Run, fake: FakeHub) -> None:
     assert "no encoder" in run("report", "studio/noir@v3").err
 
 
+def test_earlier_figures_are_told_while_they_are_renewed(run: Run, fake: FakeHub) -> None:
+    answer(fake, state="queued")
+    ran = run("report", "studio/noir@v3")
+    assert "50 of 100" in ran.out
+    assert "earlier measurement; the new one is queued" in ran.err
+
+
 def test_a_pack_has_its_own_address_and_a_variant(run: Run, fake: FakeHub) -> None:
     answer(fake, place="packs/studio/dusk/versions/latest/report\\?variant=sdxl$", variant="sdxl")
     told = run("report", "pack:studio/dusk", "--variant", "sdxl", "--json").document

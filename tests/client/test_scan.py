@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import hashlib
 import json
 import logging
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.cli.commands.library import scan
 from lorary.library.index.database import NAME, Counts, Index
 from lorary.library.index.walking import Seen
 from tests.builders.weights import file_of
@@ -67,6 +70,27 @@ def test_a_scan_reads_identity_anatomy_and_what_the_hub_has(
     assert set(listed(run, "--not-on-hub")) == {"ink.safetensors"}
     assert set(listed(run, "--missing-triggers")) == {"ink.safetensors"}
     assert len(fake.requests("POST .*/hashes")) == 1
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_output_that_ends_early_says_nothing_of_the_index(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (folder / f"{number}.safetensors").write_bytes(adapter(number))
+    run("scan", folder)
+
+    def stop(_lines: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(scan, "_PAGE", 1)
+    for name in ("show", "emit"):
+        monkeypatch.setattr(scan, name, stop)
+    for words in (["list"], ["list", "--json"]):
+        ran = run(*words)
+        assert ran.code == 1
+        assert "index" not in ran.err
+    gc.collect()
 
 
 def test_unchanged_files_are_not_read_again_and_changes_are_seen(
@@ -195,7 +219,7 @@ def test_a_hub_that_refuses_costs_only_its_answers(run: Run, fake: FakeHub, fold
     fake.answers = [("/hashes$", 401, {"Content-Type": "application/json"}, b"{}")]
     ran = run("scan", folder)
     assert (ran.code, "the hub was not asked" in ran.err) == (0, True)
-    assert "1 files: 1 new" in ran.out
+    assert "1 file: 1 new" in ran.out
 
 
 def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:

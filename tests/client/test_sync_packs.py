@@ -75,6 +75,25 @@ def test_the_files_and_the_description_are_the_same_elsewhere(
     assert other.files == files
 
 
+def test_outdated_names_parts_that_are_gone_but_no_newer_ones(
+    project: Folder, fake: FakeHub, run: Run, answer: Callable[..., None]
+) -> None:
+    answer(pack())
+    assert run("lock").code == 0
+    fake.publish("studio/dusk", {GENERIC: b"newer"})
+    row = {"version": "v1", "state": "published", "reason": "", "family": ""}
+    for _ in range(2):
+        headers = {"Content-Type": "application/json"}
+        rows = json.dumps({"results": [row], "next": None}).encode()
+        fake.answers.append(("packs/studio/dusk/versions", 200, headers, rows))
+    assert run("outdated").out == "Everything is up to date.\n"
+    fake.versions["studio/dusk"][0] |= {"state": "withdrawn", "reason": "Copied."}
+    part, whole = run("outdated", "--json").documents
+    assert (part["kind"], part["state"], part["reason"]) == ("adapter", "withdrawn", "Copied.")
+    assert (part["update"], part["newest"]) == (None, None)
+    assert (whole["kind"], whole["state"]) == ("pack", "published")
+
+
 def test_what_only_a_pack_needed_is_pruned_with_it(
     project: Folder, run: Run, answer: Callable[..., None]
 ) -> None:

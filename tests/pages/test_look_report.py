@@ -90,7 +90,8 @@ def test_a_blurred_adapter_shows_no_pictures(client: Client, noir: Adapter, v1: 
 
 
 def test_what_is_under_way_or_failed_is_said(client: Client, v1: Version) -> None:
-    row = report(v1, state="queued", figures={})
+    row = report(v1, state="queued")
+    Report.objects.update(figures={})
     assert "The look is measured when no other pictures are waiting." in page_of(client)
     Report.objects.filter(pk=row.pk).update(state="failed", reason="No encoder.")
     page = page_of(client)

@@ -148,9 +148,10 @@ def test_pictures_have_the_rating_of_the_highest_part(client: Client, sheet: Ren
 
 def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -> None:
     assert "Look report" not in text(client)
-    report = packs.report(sheet, state="queued")
+    report = packs.report(sheet, state="queued", figures={})
     assert "The look is measured when no other pictures are waiting." in text(client)
-    type(report).objects.update(state="ready")
+    report.delete()
+    packs.report(sheet)
     page = text(client)
     assert "Keeps the subject" in page
     assert page.count("62 of 100") == 2
@@ -158,6 +159,17 @@ def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -
     assert "Silent without" not in page
     Pack.objects.update(maturity="explicit")  # figures go with the pictures
     assert "Look report" not in text(client)
+
+
+def test_earlier_figures_are_shown_while_the_report_is_renewed(
+    client: Client, sheet: Render
+) -> None:
+    report = packs.report(sheet, state="queued")
+    page = text(client)
+    assert "They are being renewed." in page
+    assert "62 of 100" in page
+    type(report).objects.update(state="failed", reason="The base is gone.")
+    assert "It could not be repeated. The base is gone." in text(client)
 
 
 def test_a_cover_of_an_earlier_version_has_the_rating_of_its_own_parts(

@@ -15,7 +15,7 @@ from previews.models import Tryout
 from registry.adapters import services as adapters
 from registry.models import Adapter, PackVersion, Version
 from registry.packs import publish, services
-from tests.packs import manifest, part, variant
+from tests.packs import manifest, part, sheet, variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,29 @@ def test_the_first_page_and_the_packs_page_have_the_form(client: Client, dusk: P
     assert re.search(r'type="radio" name="pack" value="ada/dusk" checked', home)
     assert "csrfmiddlewaretoken" not in home
     assert not client.cookies
+
+
+def test_the_form_says_what_the_miniature_draws(
+    client: Client, ada: User, dusk: PackVersion
+) -> None:
+    for path in ("/", "/packs/ada/dusk"):
+        page = text(client, path)
+        assert 'aria-describedby="knows"' in page
+        assert "other subjects become one of these" in page
+    services.describe(actor=ada, pack=dusk.pack, kind="character")  # a place is entered
+    assert "other subjects" not in text(client, "/packs/ada/dusk")
+
+
+def test_looks_with_a_cover_of_their_own_come_first(
+    client: Client, ada: User, dusk: PackVersion
+) -> None:
+    sheet(dusk)
+    publish.publish(
+        actor=ada, pack=services.create(actor=ada, name="new"), manifest=manifest(mini(steps=9))
+    )
+    assert re.findall(r'type="radio" name="pack" value="([^"]*)"', text(client, "/")) == [
+        "ada/dusk", "ada/new",
+    ]  # fmt: skip
 
 
 def test_the_first_page_looks_up_base_models_once(

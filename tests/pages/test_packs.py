@@ -86,6 +86,7 @@ def test_what_is_missing_is_said(
     adapters.describe(actor=ada, adapter=noir, visibility="private")
     page = text(client)
     assert "A part of this version is gone" in page
+    assert 'data-copy="lorary pull pack:ada/dusk --partial --to loras"' in page
     assert "Not available" in page
     assert 'href="/ada/noir' not in page
     assert "Parts are missing" in text(client, "/packs")

@@ -45,6 +45,16 @@ def test_where_the_hub_is_comes_before_what_needs_it(client: Client, noir: Adapt
     )
 
 
+def test_commands_for_windows_are_commands_and_only_where_they_differ(
+    client: Client, noir: Adapter
+) -> None:
+    page = html.unescape(client.get("/help/use").content.decode()).replace("<wbr>", "")
+    shown = re.findall(r'<div class="code powershell">\s*<code>(.*?)</code>', page)
+    assert '$env:LORARY_ENDPOINT = "http://testserver"' in shown
+    assert not any(text.startswith("{") for text in shown)
+    assert not any("lorary login" in text for text in shown)
+
+
 def test_its_address_is_the_one_that_people_type(
     client: Client, noir: Adapter, own_settings: Callable[..., None]
 ) -> None:
@@ -81,7 +91,9 @@ def test_its_queries_are_few(
         client.get("/help/use")
 
 
-@pytest.mark.parametrize("path", ["/", "/browse", "/help/findings", "/help/anatomy"])
+@pytest.mark.parametrize(
+    "path", ["/", "/browse", "/help/findings", "/help/anatomy", "/help/cli", "/help/sdk"]
+)
 def test_menu_and_foot_lead_to_it(client: Client, path: str) -> None:
     head, _main, foot = client.get(path).content.decode().partition("</header>")
     assert 'href="/help/use"' in head

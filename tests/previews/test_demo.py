@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from previews import demo, demo_packs
+from registry.cards import services as cards
 from registry.models import Adapter, Pack, Version
 from registry.packs import states as pack_states
 from registry.versions import services as versions
@@ -82,6 +83,27 @@ def test_a_replaced_file_becomes_a_new_version_and_its_packs_follow(
     versions.yank(actor=owner, version=adapter.latest_version, reason="worse")
     pack_states.yank(actor=owner, version=pack.latest_version, reason="worse")
     assert demo.publish() == (0, 0)
+
+
+def test_texts_of_an_earlier_release_are_replaced_but_edited_ones_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = demo.catalogue()[:2]
+    before = [replace(one, entry={**one.entry, "summary": "Before."}) for one in now]
+    monkeypatch.setattr(demo, "catalogue", lambda: before)
+    demo.publish()
+    first, second = (Adapter.objects.get(name=one.name) for one in now)
+    assert first.summary == "Before."
+    owner = first.namespace.user
+    assert owner is not None
+    cards.edit_adapter(actor=owner, adapter=second, summary="Mine.")
+    monkeypatch.setattr(demo, "catalogue", lambda: now)
+    demo.publish()
+    for adapter in (first, second):
+        adapter.refresh_from_db()
+    assert first.summary == now[0].entry["summary"]
+    assert first.summary in first.card
+    assert (second.summary, "Before." in second.card) == ("Mine.", True)
 
 
 def retrained(data: bytes) -> bytes:

@@ -331,6 +331,7 @@ def test_an_outdated_sheet_is_rendered_again_and_shown_until_then(
     assert len(rerender.run(pack=version.pack, family="miniature").begun) == 1
     assert rerender.run().begun == []
     assert rerender.run(family="sdxl").looked_at == 0
+    sweep.run()  # keeps what is shown until then
     shown = sheet_of(version)
     assert (shown.state, shown.is_renewal, shown.shown_id) == ("queued", True, before.pk)
     assert len(shown.images) == 16
@@ -339,6 +340,10 @@ def test_an_outdated_sheet_is_rendered_again_and_shown_until_then(
     assert covers_of(ada, [version.pack])[version.pack_id].id in [
         one.id for one in sheet_of(version).images
     ]
+    assert Image.objects.filter(render=before).exists()
+    sweep.run()
+    assert list(version.renders.all()) == [Render.objects.get(pk=sheet_of(version).shown_id)]
+    assert not Image.objects.filter(render=before.pk).exists()
 
 
 # --- What viewers may not see --------------------------------------------------------------------

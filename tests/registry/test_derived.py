@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from registry import storage, sweep
@@ -151,6 +152,13 @@ def test_only_what_the_anatomy_allows_can_be_requested(noir: Adapter, source: So
     assert nowhere.options.ranks == (4, 8)
     with pytest.raises(Invalid, match="base model is not known"):
         ask(nowhere)
+
+
+def test_comfyui_is_not_offered_without_names_for_the_text_encoder(noir: Adapter) -> None:
+    demo = (settings.ROOT / "previews/miniature/adapters/gold.safetensors").read_bytes()
+    row = catalogue.release(noir, demo)
+    options = selectors.source_of(None, "ada", "noir", row.name).options
+    assert (options.held, options.namings) == ("kohya", ("peft", "diffusers"))
 
 
 def test_limits_count_new_files_only(source: Source, own_settings: Callable[..., None]) -> None:

@@ -44,7 +44,12 @@ _TOOLS = {
         "diffusers",
         gettext_lazy("For load_lora_weights, InvokeAI and SD.Next."),
     ),
-    "peft": ("PEFT", gettext_lazy("For PeftModel.from_pretrained, with adapter_config.json.")),
+    "peft": (
+        "PEFT",
+        gettext_lazy(
+            "For PeftModel.from_pretrained, with adapter_config.json if it adapts one model."
+        ),
+    ),
 }
 
 

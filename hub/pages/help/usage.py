@@ -21,11 +21,12 @@ from registry.models import Access, Adapter, Namespace, Version
 NEWEST = 10
 
 _DIFFUSERS = """\
+import torch
 from diffusers import DiffusionPipeline
 from huggingface_hub import hf_hub_download
 
 path = hf_hub_download("{name}", "{path}", revision="{version}", endpoint="{hub}")
-pipe = DiffusionPipeline.from_pretrained("./base")
+pipe = DiffusionPipeline.from_pretrained("./base", torch_dtype=torch.float32)
 pipe.load_lora_weights(path, adapter_name="mine")
 pipe.set_adapters("mine", {dial})"""
 _ANNOUNCE = """\
@@ -45,6 +46,11 @@ _COMMANDS = {
     "install": "pip install {client}",
     "login": "lorary login --endpoint {hub}",
     "pull": "lorary pull {name}",
+    "pack": "lorary pull pack:owner/name --to ComfyUI/models/loras",
+    "init": "lorary lock --init --layout comfyui --root ComfyUI",
+    "sync": "lorary sync",
+    "resolve": "lorary resolve workflow.json --dir ComfyUI/models/loras",
+    "scan": "lorary scan ComfyUI/models/loras",
     "webui": "lorary pull {pinned} --to stable-diffusion-webui/models/Lora",
     "hf_endpoint": "export HF_ENDPOINT={hub}",
     "push": 'lorary push noir.safetensors --to {you}/noir --trigger "film noir"',
@@ -85,7 +91,7 @@ def show(request: HttpRequest) -> HttpResponse:
     context = {
         "adapter": version.adapter,
         "commands": {one.tool: one.text for one in snippets} | _filled(_COMMANDS, facts),
-        "powershell": {one.tool: one.powershell for one in snippets} | _filled(_POWERSHELL, facts),
+        "windows": {one.tool: one.powershell for one in snippets} | _filled(_POWERSHELL, facts),
         "shell": shell_of(request),
         "is_real": bool(version.pk),
     }

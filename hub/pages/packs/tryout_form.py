@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
-from hub.pages.packs.cards import PackCard, pack_cards
+from hub.pages.packs.cards import PackCard, PackCover, pack_cards
 from previews.renders.messages import no_renderer
 from previews.tryouts import packs as pack_tryouts
 from registry.models import LookKind
@@ -16,7 +17,7 @@ from registry.packs.parts import variants_of
 from registry.packs.selectors import PackQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.http import HttpRequest
 
@@ -38,6 +39,7 @@ class TryoutForm:
         needs_account: Whether the viewer has to sign in first.
         looks: Packs to choose from.
         is_place: Whether the look is a character, so that a place is entered instead of a subject.
+        knows: Which subjects the base model can draw; empty without such limits, and for places.
     """
 
     pack: str = ""
@@ -47,6 +49,7 @@ class TryoutForm:
     needs_account: bool = False
     looks: Sequence[PackCard] = ()
     is_place: bool = False
+    knows: str = ""
 
 
 def needs_account(request: HttpRequest) -> bool:
@@ -71,37 +74,56 @@ def form_of_pack(
         version: If it is not the latest.
         prompt: What was entered.
     """
-    is_served = bool(pack_tryouts.served_of(variants))
+    served = pack_tryouts.served_of(variants)
     return TryoutForm(
         pack=pack.full_name,
         version=version.name if version is not None else "",
         prompt=prompt,
-        unserved="" if is_served or not variants else no_renderer(variants[0].family),
+        unserved="" if served or not variants else no_renderer(variants[0].family),
         needs_account=needs_account(request),
         is_place=_is_character(pack),
+        knows="" if _is_character(pack) else _known_subjects(served),
     )
 
 
 def home_form(request: HttpRequest) -> TryoutForm | None:
     """Return the form of the home page; None if there are no packs that it could show.
 
-    Characters come last: a subject is entered, and they are one.
+    Packs with a cover of their own come first. Characters come last: a subject is entered, and
+    they are one.
     """
     rows = pack_selectors.search(request.user, PackQuery())
     newest, _more = pack_selectors.page(rows, cursor="", limit=NEWEST)
     if not newest:
         return None
     shown = [card for card in pack_cards(request, newest) if _is_shown(card)]
-    cards = sorted(shown, key=lambda card: _is_character(card.pack))
+    cards = sorted(shown, key=_place)
     if not cards:
         return None
     every = (variant for card in cards for variant in variants_of(card.pack.latest_version))
-    versions = {one.version_id for one in pack_tryouts.served_of(every)}
+    variants = pack_tryouts.served_of(every)
+    versions = {one.version_id for one in variants}
     served = [card for card in cards if card.pack.latest_version_id in versions]
     return TryoutForm(
         unserved="" if served else no_renderer(variants_of(cards[0].pack.latest_version)[0].family),
         needs_account=needs_account(request),
         looks=(served or cards)[:LOOKS],
+        knows=_known_subjects(variants),
+    )
+
+
+def _place(card: PackCard) -> tuple[bool, bool]:
+    return _is_character(card.pack), not isinstance(card.cover, PackCover)
+
+
+def _known_subjects(served: Iterable[PackVariant]) -> str:
+    """Return what the miniature can draw, if all of the variants are for it."""
+    if {one.family for one in served} != {"miniature"}:
+        return ""
+    return _(
+        "The base model of this demo is small. It draws mountains, trees, houses, castles, sailing "
+        "boats, lighthouses, cars, balloons, rockets, cats, dogs, foxes, birds, fish, mushrooms, "
+        "flowers, women and men; other subjects become one of these."
     )
 
 

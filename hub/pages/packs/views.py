@@ -163,7 +163,7 @@ def _of_version(
         "rating": rating,
         "newer": None if is_latest else latest,
         "command": f"lorary pull pack:{pack.full_name}{'' if is_latest else f'@{version.name}'}"
-        " --to loras",
+        f"{' --partial' if len(at_hand) < len(every) else ''} --to loras",
     }
 
 

@@ -122,21 +122,32 @@ def _panel(adapter: Adapter, version: Version, report: Report) -> Panel:
 
 
 def _filled(report: Report, conditions: str, family: str, url: str) -> Panel:
-    if report.state != ReportState.READY:
+    is_ready = report.state == ReportState.READY
+    if not (is_ready or report.figures):
         return Panel((), _state(report), "", "")
     values = {
         "strength": strength(report.strength),
         "base": family_title(family),
         "number": report.recipe["version"],
     }
-    says = "" if report.figures.get("effect") else _unknown()
-    return Panel(_bars(report), says, conditions % values, url)
+    says = [] if is_ready else [_renewal(report)]
+    says += [] if report.figures.get("effect") else [_unknown()]
+    return Panel(_bars(report), " ".join(says), conditions % values, url)
 
 
 def _state(report: Report) -> str:
     if report.state == ReportState.FAILED:
         return _("The look could not be measured. %(reason)s") % {"reason": report.reason}
     return _("The look is measured when no other pictures are waiting.")
+
+
+def _renewal(report: Report) -> str:
+    if report.state == ReportState.FAILED:
+        text = _(
+            "These figures are of an earlier measurement. It could not be repeated. %(reason)s"
+        )
+        return text % {"reason": report.reason}
+    return _("These figures are of an earlier measurement. They are being renewed.")
 
 
 def _unknown() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -98,17 +98,25 @@ def outdated(
 ) -> list[Outdated]:
     """Return each locked adapter and pack, compared with its hub.
 
-    Only versions of the same adapter and for the same family of base models count as newer.
+    Only versions of the same adapter and for the same family of base models count as newer. Parts
+    of packs are returned if something is wrong with them: which version they are is up to the pack.
     """
     locked = {Wish("adapter", row.name, row.wanted): row for row in lock.files if row.wanted}
     asked = {wish: (row.version, row.hub) for wish, row in locked.items()}
     asked |= {Wish("pack", row.name, row.wanted): (row.version, row.hub) for row in lock.packs}
+    parts = {
+        Wish("adapter", row.name, row.version): (row.version, row.hub)
+        for row in lock.files
+        if row.packs and not row.wanted
+    }
+    asked |= parts
 
     def ask(wish: Wish, _report: OnProgress) -> Outdated:
         version, hub = asked[wish]
         session = hubs.session(hub)
         rows = brief_versions(session, wish)
-        return _compared(wish, version, rows, _target(session, wish))
+        found = _compared(wish, version, rows, _target(session, wish))
+        return replace(found, newest="") if wish in parts else found
 
     found: list[Outdated] = []
     for wish, result in each(list(asked), ask, on_progress=silent, jobs=jobs, abort=hubs.abort):
@@ -117,7 +125,8 @@ def outdated(
         else:
             found.append(result)
         on_progress(Progress("check", "versions", len(found), len(asked)))
-    return sorted(found, key=lambda one: one.wish)
+    shown = [one for one in found if not (one.is_current and one.wish in parts)]
+    return sorted(shown, key=lambda one: one.wish)
 
 
 def _target(session: Session, wish: Wish) -> str:

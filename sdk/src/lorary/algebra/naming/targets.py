@@ -11,7 +11,7 @@ diffusers' `loaders/lora_pipeline.py`, PEFT's `utils/save_and_load.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -94,6 +94,14 @@ def namings_of(names: FamilyNames, target: str) -> tuple[str, ...]:
     else:
         first = next((one for one in ("comfyui", "sgm", "native") if one in known), names.hub)
     return (first, "fused") if "fused" in known else (first,)
+
+
+def has_encoders(names: FamilyNames, target: str, parts: Iterable[str]) -> bool:
+    """Return whether a target has names for the text encoders among the parts of a file."""
+    known = [names.family.text_encoders.get(part) for part in parts]
+    return target != "comfyui" or all(
+        not _COMFYUI_ENCODERS.keys().isdisjoint(ids) for ids in known if ids
+    )
 
 
 def target_path(names: FamilyNames, target: str, pieces: Pieces) -> str | None:

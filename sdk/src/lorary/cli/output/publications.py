@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import exit_code
-from lorary.cli.output.text import note, plain, show
+from lorary.cli.output.text import count_of, note, plain, show
 
 if TYPE_CHECKING:
     from lorary.client.errors import LoraryError
@@ -119,8 +119,8 @@ def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
     pictures = sum(result.previews for result in results)
     if not is_json:
         show(
-            f"{counts['published']:,} versions published, {counts['here']:,} were there, "
-            f"{counts['failed']:,} failed; {pictures:,} pictures added."
+            f"{count_of(counts['published'], 'version')} published, {counts['here']:,} were there, "
+            f"{counts['failed']:,} failed; {count_of(pictures, 'picture')} added."
         )
     errors: list[LoraryError] = []
     failed: dict[str, list[str]] = {}  # message to the files of versions

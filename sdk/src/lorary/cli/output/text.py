@@ -238,6 +238,11 @@ def columns() -> int:
     return min(_MOST_COLUMNS, terminal_columns() or 80)
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 file``, ``1,200 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def count_bytes(size: int) -> str:
     """Return a human-readable size in powers of 1000, as in file managers."""
     amount = float(size)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, ProxyError
 from urllib3.util import Retry
 
+from lorary.client.config import DEFAULT_ENDPOINT
 from lorary.client.errors import LoraryError, TimedOut, Unreachable
 from lorary.connections import Origin, Proxy, root_of
 
@@ -139,11 +140,21 @@ def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
     if isinstance(error, socket.gaierror):
         return Unreachable(f"The name {name} cannot be resolved.{setting}")
     if isinstance(error, ConnectionRefusedError):
-        return Unreachable(f"Nothing answers at {peer}.{setting or ' Is the hub running?'}")
+        return Unreachable(f"Nothing answers at {peer}.{setting or _where_else(origin)}")
     if _is_plain_http(error) and proxy is None:
         return Unreachable(f"{place} does not speak https. Try http://{place}")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return Unreachable(f"The connection to {place} broke: {reason}.{setting}")
+
+
+def _where_else(origin: Origin) -> str:
+    """Return what to do if no hub is at an address; that of no setting may be the wrong one."""
+    if f"http://{origin.host}:{origin.port}" != DEFAULT_ENDPOINT:
+        return " Is the hub running?"
+    return (
+        " Is the hub running? If it is elsewhere, sign in to it once: lorary login --endpoint URL; "
+        "or set LORARY_ENDPOINT."
+    )
 
 
 def pause_of(response: BaseHTTPResponse) -> float:

@@ -291,7 +291,12 @@ class _Transfer:
     on_progress: OnProgress
 
     def to_cache(self, folder: Path, files: Sequence[File]) -> Pulled:
-        """Download files; in the cache's own folder they keep their names."""
+        """Download files; in the cache's own folder they keep their names.
+
+        Offline, README.md may be missing: what was pulled into a folder is there without it.
+        """
+        if self.failure is not None:
+            files = [one for one in files if one.role != "card" or self._holds(one)]
         planned = [
             Planned(file, folder.joinpath(*file.path.split("/")), is_here=False) for file in files
         ]
@@ -341,9 +346,12 @@ class _Transfer:
             self.session, self.cache, file, rehash=self.rehash, on_progress=self.on_progress
         )
 
+    def _holds(self, file: File) -> bool:
+        return self.cache.holds(file.sha256, file.size_bytes)
+
     def _require_cached(self, files: Sequence[File], failure: Unreachable) -> None:
         for file in files:
-            if not self.cache.holds(file.sha256, file.size_bytes):
+            if not self._holds(file):
                 message = f"{failure.detail} {file.path} of this version is not in the cache."
                 raise type(failure)(message, status=failure.status) from failure
 

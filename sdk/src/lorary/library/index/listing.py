@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ def count(index: Index, hub: str, filters: Filters) -> dict[str, int]:
     return dict(zip(names, map(int, next(index.rows(query, (hub, *values)))), strict=True))
 
 
-def rows(index: Index, hub: str, filters: Filters) -> Iterator[Row]:
+def rows(index: Index, hub: str, filters: Filters) -> Generator[Row, None, None]:
     """Yield the files of the index in the order of their paths.
 
     Args:

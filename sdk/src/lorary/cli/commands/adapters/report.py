@@ -48,6 +48,8 @@ def _report(args: Namespace) -> int:
         return 0
     if report.figures:
         show(pairs([*_lines(report)]))
+        if report.state != "ready":
+            note(f"lorary: of an earlier measurement; the new one is {report.state}")
     elif report.state == "failed":
         note(f"lorary: it could not be measured: {plain(report.reason)}")
     else:

@@ -19,7 +19,7 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, emit, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, show, table
 from lorary.client.config import home_of
 from lorary.client.names import is_name
 
@@ -105,7 +105,7 @@ def _report(args: Namespace, plan: Plan) -> None:
     show_sidecar_errors(versions)
     show_skipped(plan.skipped)
     show(
-        f"{len(plan.adapters):,} adapters, {len(versions):,} versions, "
+        f"{count_of(len(plan.adapters), 'adapter')}, {count_of(len(versions), 'version')}, "
         f"{count_bytes(plan.size_bytes)}, {args.visibility}."
         if versions
         else "There is nothing to publish."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, emit, note, plain, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, table
 from lorary.client.config import home_of
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def _scan(args: Namespace) -> int:
             note(f"lorary: {plain(fault.message)} The index keeps what it has of this folder.")
         if args.json:
             filters = library.Filters(roots=roots, run=scanned.run)
-            for row in library.rows(index, hubs.default, filters):
-                emit(row.to_dict())
+            with closing(library.rows(index, hubs.default, filters)) as rows:
+                for row in rows:
+                    emit(row.to_dict())
         else:
             _show_scan(scanned, index, hubs.default, roots)
     return 0
@@ -63,7 +65,7 @@ def _scan(args: Namespace) -> int:
 def _show_scan(scanned: Scanned, index: Index, hub: str, roots: Sequence[Path]) -> None:
     counts = scanned.counts
     show(
-        f"{counts.files:,} files: {counts.new:,} new, {counts.changed:,} changed, "
+        f"{count_of(counts.files, 'file')}: {counts.new:,} new, {counts.changed:,} changed, "
         f"{counts.unchanged:,} unchanged, {counts.gone:,} gone. {scanned.read:,} were read."
     )
     for row in library.rows(index, hub, library.Filters(roots=roots, broken=True)):
@@ -109,8 +111,12 @@ def _list(args: Namespace) -> int:
         not_on_hub=args.not_on_hub,
         broken=args.broken,
     )
-    with library.Hubs(args.endpoint) as hubs, library.Index(home_of()) as index:
-        rows = library.rows(index, hubs.default, filters)
+    with (
+        library.Hubs(args.endpoint) as hubs,
+        library.Index(home_of()) as index,
+        # Before the index is: output may end early, as with `| head`.
+        closing(library.rows(index, hubs.default, filters)) as rows,
+    ):
         if args.json:
             for row in rows:
                 emit(row.to_dict())
@@ -125,7 +131,7 @@ def _show_list(rows: Iterator[Row], filters: Filters) -> None:
         count, size = count + len(page), size + sum(row.size for row in page)
         show(table([_line(row) for row in page]))
     if count:
-        show(f"{count:,} files, {count_bytes(size)}")
+        show(f"{count_of(count, 'file')}, {count_bytes(size)}")
     elif filters != library.Filters():
         note("lorary: no file in the index matches; lorary scan DIR adds files to it")
     else:

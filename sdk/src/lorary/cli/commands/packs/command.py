@@ -288,7 +288,10 @@ def _pulled_lines(pulled: PulledPack) -> list[str]:
     ]
     lines.append(plain(pulled.description))
     for variant in pulled.variants:
-        parts = ", ".join(f"{part.adapter} × {part.strength:g}" for part in variant.parts)
+        parts = ", ".join(
+            f"{part.adapter} × {part.strength:g}{'' if part.is_at_hand else ' (left out)'}"
+            for part in variant.parts
+        )
         lines += pairs([(variant.name, parts), ("prompt", variant.prompt)])
     return lines
 
