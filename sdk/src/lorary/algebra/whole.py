@@ -229,7 +229,9 @@ def _factor(tensors: _Tensors, rank: int, configs: Configs) -> float:
 
 
 def _times(compute: Compute, factor: float) -> Matrix:
-    return factor * compute()
+    found = compute()  # a new matrix, which is changed in place, because it may be large
+    found *= factor
+    return found
 
 
 def _with_kernel(module: Module, shape: Shape, weight: BaseWeight | None) -> Shape:
@@ -264,13 +266,13 @@ def _decomposed(
     magnitude: Matrix,
     is_by_row: bool,  # noqa: FBT001 - called through partial
 ) -> Matrix:
-    before = weight.matrix()
-    after = (before + compute()).reshape(len(before), weight.shape[1], -1)
-    axes = (1, 2) if is_by_row else (0, 2)
-    norms = np.sqrt((after**2).sum(axis=axes))
+    before, found = weight.matrix(), compute()
+    found += before
+    cube = found.reshape(len(found), weight.shape[1], -1)
+    norms = np.sqrt(np.einsum("oik,oik->o" if is_by_row else "oik,oik->i", cube, cube))
     quotients = magnitude / np.maximum(norms, np.finfo(np.float32).tiny)
-    after *= quotients[:, None, None] if is_by_row else quotients[None, :, None]
-    found: Matrix = after.reshape(before.shape) - before
+    cube *= quotients[:, None, None] if is_by_row else quotients[None, :, None]
+    found -= before
     return found
 
 
@@ -287,7 +289,7 @@ def _scaled(tensors: _Tensors, weight: BaseWeight | None) -> tuple[Shape, Comput
     def compute() -> Matrix:
         matrix = weight.matrix()
         cube = matrix.reshape(len(matrix), weight.shape[1], -1)
-        scaled = cube * (vector[None, :, None] if is_by_column else vector[:, None, None])
-        return scaled.reshape(matrix.shape)
+        cube *= vector[None, :, None] if is_by_column else vector[:, None, None]
+        return matrix
 
     return weight.shape, compute
