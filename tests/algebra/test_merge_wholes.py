@@ -202,19 +202,26 @@ def test_the_weights_of_a_fused_module_are_found_in_split_ones(tmp_path: Path) -
 
 
 def test_differences_of_biases_and_norms_are_summed(tmp_path: Path) -> None:
-    one, two, norm = normal(24), normal(24), normal(8)
+    one, two, norm, plain = normal(24), normal(24), normal(8), normal(8)
     first = write_pairs(
         tmp_path / "a.safetensors", some_pairs(), more={f"{MODULES[0]}.diff_b": one}
     )
     second = write_pairs(
         tmp_path / "b.safetensors",
         some_pairs(seed=1),
-        more={f"{MODULES[0]}.diff_b": two, "lora_unet_norm.w_norm": norm},
+        more={
+            f"{MODULES[0]}.diff_b": two,
+            "lora_unet_norm.w_norm": norm,
+            "lora_unet_norm2.diff": plain,
+            "lora_unet_norm3.w_norm": normal(0),
+        },
     )
     out = merge([first, second], tmp_path / "out.safetensors", strengths=(0.5, -2)).out.path
     with WeightFile(out) as file:
         assert np.allclose(file.array(f"{MODULES[0]}.diff_b"), 0.5 * one - 2 * two, rtol=1e-6)
         assert np.allclose(file.array("lora_unet_norm.w_norm"), -2 * norm, rtol=1e-6)
+        assert np.allclose(file.array("lora_unet_norm2.diff"), -2 * plain, rtol=1e-6)
+        assert file.tensors["lora_unet_norm3.w_norm"].shape == (0,)
     wide = write_pairs(
         tmp_path / "c.safetensors", some_pairs(), more={f"{MODULES[0]}.diff_b": normal(23)}
     )

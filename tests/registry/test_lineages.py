@@ -144,8 +144,8 @@ def test_what_trainers_write_is_matched_and_stays_an_estimate(
     rest = f",{SHA[:10]},,,Short,,x\n,,,47110,Other,,x\n{SHA[:10]}{'0' * 54},,,,Long,,x\n"
     services.import_table(path=_file(tmp_path, HEADER + rest))
     with django_assert_num_queries(1):
-        found = _known(ss_new_sd_model_hash=SHA[:10], ss_sd_model_name="4711.safetensors")
-    assert [(one["lineage"], one["keys"][0]) for one in found] == [
+        several = _known(ss_new_sd_model_hash=SHA[:10], ss_sd_model_name="4711.safetensors")
+    assert [(one["lineage"], one["keys"][0]) for one in several] == [
         ("Pony", "ss_new_sd_model_hash"), ("Long", "ss_new_sd_model_hash"),
         ("Short", "ss_new_sd_model_hash"),
     ]  # fmt: skip

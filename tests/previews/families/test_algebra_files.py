@@ -158,7 +158,7 @@ def test_the_update_of_dora_is_that_of_peft(tmp_path: Path) -> None:
         for name, value in wrapped.named_parameters():
             if "magnitude" in name:
                 value.mul_(torch.rand_like(value) + 0.5)
-    wrapped.save_pretrained(tmp_path)
+    wrapped.save_pretrained(str(tmp_path))
     merged = wrapped.merge_and_unload().state_dict()
     settings = MergeSettings(max_rank=72, base=tmp_path / "base.safetensors")
     out = tmp_path / "out"

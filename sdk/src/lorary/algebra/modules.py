@@ -212,9 +212,15 @@ def read_adapter(
     for named, module in zip(grouped.modules, scan(file.header).modules, strict=True):
         roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
         configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
-        beside_factors = [name for role, name in roles.items() if role in VECTOR_ROLES]
+        beside_factors = [
+            name
+            for role, name in roles.items()
+            if role in VECTOR_ROLES or (role == "diff" and len(file.tensors[name].shape) == 1)
+        ]
         vectors.update(beside_factors)
-        if _inexact(module, roles) is not None:
+        if len(beside_factors) == len(roles):
+            others += beside_factors
+        elif _inexact(module, roles) is not None:
             whole = None if read_whole is None else read_whole(file, module, roles, configs)
             if whole is None:
                 raise _no_factors(module, roles)

@@ -162,7 +162,8 @@ def cast(matrix: Matrix, dtype: str, module: str) -> Array:
         AlgebraError: `overflow` or `not_finite`.
     """
     most = _LARGEST[dtype]
-    if not (matrix.max() <= most and matrix.min() >= -most):  # also if one is not a number
+    # Not a number is not within the limits, either.
+    if matrix.size and not (matrix.max() <= most and matrix.min() >= -most):
         is_input = not np.isfinite(matrix).all()
         what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
         message = f"The module “{clean(module)}” has {what}."

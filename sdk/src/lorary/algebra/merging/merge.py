@@ -20,7 +20,7 @@ import numpy as np
 
 from lorary.algebra.aligning import align, common_families, require_equal_shapes
 from lorary.algebra.checkpoints import BaseWeights
-from lorary.algebra.dense import approximate
+from lorary.algebra.dense import approximate, energy_of
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import (
     Array,
@@ -390,6 +390,8 @@ class _Merge:
                 total += delta
             return total
         deltas: list[Delta] = [self._delta(*one).astype(np.float32) for one in occurrences]
+        for delta in deltas:
+            energy_of(delta)  # refuses what is not finite, which would be dropped
         if self.settings.mode == "ties":
             return ties(deltas, weights, self._density)
         name, seed = occurrences[0][1].name, self.settings.seed
