@@ -195,6 +195,8 @@ def test_the_weights_of_a_fused_module_are_found_in_split_ones(tmp_path: Path) -
     )
     settings = MergeSettings(max_rank=16, base=base, family="flux1")
     out = merge([path], tmp_path / "out.safetensors", strengths=(1,), settings=settings).out.path
+    with WeightFile(out) as file:
+        assert '"base":"base.safetensors"' in file.metadata["lorary.operation"]
     whole = np.concatenate([*weights.values()])
     after = whole + up @ down
     update = size * after / np.linalg.norm(after, axis=1, keepdims=True) - whole

@@ -260,6 +260,8 @@ class _Merge:
         found: dict[str, object] = {"operation": "merge", "mode": settings.mode}
         if settings.max_rank is not None:
             found["max_rank"] = settings.max_rank
+        if settings.base is not None:
+            found["base"] = settings.base.name
         if settings.mode in DENSITIES:
             found["density"] = self._density
         if settings.mode == "dare":

@@ -26,6 +26,7 @@ from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
 if TYPE_CHECKING:
     from lorary.algebra.merging.merge import Merged
 
+_SHOWN = 5e-5  # relative error
 MODES = ("concat", "linear", "svd", "ties", "dare")
 
 
@@ -112,7 +113,9 @@ def _document(found: Merged, mode: str) -> dict[str, object]:
 def _lines(found: Merged, mode: str) -> list[str]:
     ranks = [one.rank for one in found.modules]
     worst = max(found.modules, key=lambda one: one.relative_error)
-    error = f"{worst.relative_error:.2%} at most, in {worst.name}" if worst.relative_error else "0"
+    error = f"{worst.relative_error:.2%} at most, in {worst.name}"
+    if worst.relative_error < _SHOWN:
+        error = "less than 0.01%" if worst.relative_error else "0"
     return [
         strong(plain(found.out.path)),
         *pairs(
