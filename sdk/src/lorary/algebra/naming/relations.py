@@ -89,7 +89,11 @@ class FamilyNames:
         """Return the dotted name of a module in one of the namings, or None."""
         if is_flat:
             return self._flat.get(path.replace(".", "_"))
-        return path if self.pieces(path) else None
+        if self.pieces(path):
+            return path
+        component, _, rest = path.partition(".")  # PEFT's prefix is behind that of a component
+        named = f"{component}:{rest.removeprefix('base_model.model.')}"
+        return named if self.pieces(named) else None
 
     def pieces(self, path: str) -> Pieces | None:
         """Return the pieces of a dotted name of any naming, or None.
