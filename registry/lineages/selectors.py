@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from itertools import product
+from operator import or_
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -12,8 +15,9 @@ from registry.models import KnownCheckpoint
 
 RULE = "known_hash"
 _ESTIMATED = "estimated"
-_AUTOV2, _AUTOV1, _SHA256 = 10, 8, 64
+_AUTOV2, _SHA256 = 10, 64
 _Kind = KnownCheckpoint.IdKind
+_Form = tuple[str, str]
 
 
 def with_known(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -33,24 +37,37 @@ def with_known(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _known(ids: Iterable[Mapping[str, str]]) -> list[tuple[KnownCheckpoint, str]]:
     """Return the entries for some ids, each lineage once, with the metadata key."""
+    forms = [(form, one["key"]) for one in ids for form in _forms(one["key"], one["value"])]
+    wanted = reduce(or_, (_condition(form) for form, _key in forms))
+    entries = list(KnownCheckpoint.objects.filter(wanted).order_by("pk"))
     found: dict[str, tuple[KnownCheckpoint, str]] = {}
-    for one in ids:
-        for entry in KnownCheckpoint.objects.filter(_condition(one["key"], one["value"])):
-            found.setdefault(entry.lineage, (entry, one["key"]))
+    for (form, key), entry in product(forms, entries):
+        if _has(entry, form):
+            found.setdefault(entry.lineage, (entry, key))
     return list(found.values())
 
 
-def _condition(key: str, value: str) -> Q:
+def _forms(key: str, value: str) -> list[_Form]:
+    """Return the kinds and values of entries for an id; of a SHA-256 the value may be a part."""
     if key.endswith("_name"):
-        return Q(kind=_Kind.NUMBER, value=value)
-    if len(value) == _SHA256:
-        short = Q(kind=_Kind.AUTOV2, value=value[:_AUTOV2])
-        return Q(kind=_Kind.SHA256, value=value) | short
-    if len(value) == _AUTOV2:
+        return [(_Kind.NUMBER, value)]
+    if len(value) in {_AUTOV2, _SHA256}:
+        return [(_Kind.SHA256, value), (_Kind.AUTOV2, value[:_AUTOV2])]
+    return [(_Kind.AUTOV1, value)]
+
+
+def _condition(form: _Form) -> Q:
+    kind, value = form
+    if kind == _Kind.SHA256:
         # A range, which the index answers; a prefix would read all entries. "g" follows all digits.
-        longer = Q(kind=_Kind.SHA256, value__gte=value, value__lt=f"{value}g")
-        return Q(kind=_Kind.AUTOV2, value=value) | longer
-    return Q(kind=_Kind.AUTOV1, value=value)
+        return Q(kind=kind, value__gte=value, value__lt=f"{value}g")
+    return Q(kind=kind, value=value)
+
+
+def _has(entry: KnownCheckpoint, form: _Form) -> bool:
+    kind, value = form
+    stored = entry.value[: len(value)] if kind == _Kind.SHA256 else entry.value
+    return (entry.kind, stored) == (kind, value)
 
 
 def _evidence(entry: KnownCheckpoint, key: str) -> dict[str, Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import pytest
 
-from lorary.algebra.conversion.planning import Planned, plan
+from lorary.algebra.conversion.planning import Planned, Rows, plan
 from lorary.algebra.conversion.sources import Source
 from lorary.algebra.naming.relations import FamilyNames, names_of
 from lorary.algebra.naming.targets import TARGETS, Component, namings_of, spelled
 from lorary.anatomy.families import families
 from lorary.anatomy.keys.tensor_names import split_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 FAMILIES = tuple(families())
 
@@ -52,6 +57,44 @@ def rebuilt(planned: Planned) -> Source:
     return source
 
 
+class Range(NamedTuple):
+    """Rows of a module that are those of another one."""
+
+    place: int
+    size: int
+    source: str
+    begin: int
+
+
+def ranges_of(planned: Planned) -> list[Range]:
+    """Where the rows of a planned module come from."""
+    found = []
+    for move in planned.moves:
+        rows = move.rows or (Rows(0, 0, move.source.rows),)
+        found += [Range(one.place, one.size, move.source.name, one.begin) for one in rows]
+    return found
+
+
+def traced(own: Range, moved: Mapping[str, list[Range]]) -> Iterator[Range]:
+    """Where rows come from that were moved once before."""
+    end = own.begin + own.size
+    for other in moved[own.source]:
+        first, last = max(own.begin, other.place), min(end, other.place + other.size)
+        if first < last:
+            place = own.place + first - own.begin
+            yield Range(place, last - first, other.source, other.begin + first - other.place)
+
+
+def is_identity(planned: Planned, found: list[Range]) -> bool:
+    """Whether a module has all of its rows at the same place as before."""
+    rows = planned.rows or planned.moves[0].source.rows
+    path = split_prefix(planned.name)[1]
+    is_same = all(one.place == one.begin and split_prefix(one.source)[1] == path for one in found)
+    covered = {row for one in found for row in (one.place, one.place + one.size)}
+    sizes = sum(one.size for one in found)
+    return is_same and sizes == rows and {min(covered), max(covered)} == {0, rows}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_module_of_a_table_is_related_to_the_same_rows(family: str) -> None:
     names = names_of(family)
@@ -91,15 +134,27 @@ def test_every_way_between_two_namings_leads_back(family: str) -> None:
         ]
         before = {one.path for one in sources}
         for target in TARGETS:
-            there = [rebuilt(one) for one in plan(names, sources, target)]
-            # Anima's text conditioner is a component of its own for diffusers and PEFT.
-            own = [one for one in there if not one.path.startswith("text_conditioner.")]
-            assert len(own) == len(there) or family == "anima"
-            assert None not in {names.find(one.path, is_flat=one.prefix.is_flat) for one in own}
-            if target not in {"kohya", "comfyui"} or naming not in namings_of(names, "kohya"):
+            gone = plan(names, sources, target)
+            there = [rebuilt(one) for one in gone]
+            assert None not in {names.locate(one.name, None) for one in there}
+            # PEFT's names differ from those of diffusers in their prefix only.
+            if target not in {"comfyui", "diffusers"} or naming != namings_of(names, "kohya")[0]:
                 continue
-            back = {split_prefix(one.name)[1] for one in plan(names, there, "kohya")}
-            assert back == before, target
+            back = plan(names, there, "kohya")
+            assert {split_prefix(one.name)[1] for one in back} == before, target
+            moved = {one.name: ranges_of(one) for one in gone}
+            for one in back:
+                found = [range_ for own in ranges_of(one) for range_ in traced(own, moved)]
+                assert is_identity(one, found), (target, one.name)
+
+
+def test_rows_of_a_smaller_model_are_divided_like_those_of_the_table() -> None:
+    names = names_of("lumina2")  # query, key and value have 2304, 768 and 768 rows
+    pieces = names.pieces("layers.0.attention.qkv") or ()
+    assert names.sizes(pieces, 3840, 2304) == [2304, 768, 768]
+    assert names.sizes(pieces, 1920, 1152) == [1152, 384, 384]
+    assert names.sizes(pieces, 32, 16) == [16, 8, 8]  # the query is square
+    assert names.sizes(pieces, 15, 16) is None
 
 
 def test_a_text_encoder_has_the_name_of_its_place() -> None:

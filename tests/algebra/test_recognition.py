@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from lorary.algebra.conversion.converting import convert
 from lorary.algebra.files import WeightFile
 from lorary.algebra.recognition.canonical import canonical_modules
 from lorary.algebra.recognition.projections import DEPTH, LEFT, RIGHT
@@ -174,6 +175,20 @@ def test_copies_are_named_and_strangers_are_not(tmp_path: Path, family: str, tar
     assert (found.kind, found.direction) == ("number_format", "from")
     stranger, own = _read(other)
     assert relation(stranger, original, own, facts) is None
+
+
+def test_projections_of_a_smaller_model_are_the_rows_that_a_conversion_takes(
+    tmp_path: Path,
+) -> None:
+    fused, split = tmp_path / "fused.safetensors", tmp_path / "split.safetensors"
+    module = "diffusion_model.single_blocks.0.linear1"  # q, k, v and twice as many rows
+    parts = {"lora_A.weight": _normal(4, 16), "lora_B.weight": _normal(80, 4)}
+    write_arrays(fused, {f"{module}.{part}": array for part, array in parts.items()})
+    convert(fused, to="diffusers", out=split, family="flux1")
+    (one, first), (two, second) = _read(fused), _read(split)
+    found = relation(one, two, first, second)
+    assert found is not None
+    assert (found.kind, len(one.keys)) == ("renamed", 4)
 
 
 def test_fused_and_split_projections_are_the_same_weights(tmp_path: Path) -> None:

@@ -111,3 +111,19 @@ def test_metadata_that_the_reader_refuses_is_not_written(tmp_path: Path, path: P
     with pytest.raises(HeaderError):
         rewrite(path, tmp_path / "out.safetensors", values={"k": "x" * 9_000_000})
     assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("stored", ["right", "0x" + "0" * 64, "0x1", "é" * 66])
+def test_the_hash_of_the_data_is_renewed_if_it_is_wrong(tmp_path: Path, stored: str) -> None:
+    plain = _read(write_pairs(tmp_path / "plain.safetensors", some_pairs()))[1]
+    right = f"0x{hashlib.sha256(plain).hexdigest()}"
+    value = right if stored == "right" else stored
+    path = write_pairs(
+        tmp_path / "a.safetensors", some_pairs(), metadata={"modelspec.hash_sha256": value}
+    )
+    result = rewrite(path, tmp_path / "out.safetensors", values={"lineage": "pony"})
+    metadata, data, _ = _read(result.out.path)
+    assert data == plain
+    assert metadata == {"modelspec.hash_sha256": right, "lineage": "pony"}
+    assert result.out.sha256 == hashlib.sha256(result.out.path.read_bytes()).hexdigest()
+    assert ("modelspec.hash_sha256" in result.changed) == (stored != "right")

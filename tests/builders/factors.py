@@ -83,7 +83,11 @@ def _tensor(array: np.ndarray[Any, Any], dtype: str) -> PlannedTensor:
 def updates(path: Path, default_scale: float | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """Module name to ΔW `(out, fan_in)` of a file, by the definition alone."""
     with WeightFile(path) as file:
-        arrays = {name: file.array(name).astype(np.float64) for name in file.tensors}
+        arrays = {
+            name: file.array(name).astype(np.float64)
+            for name, tensor in file.tensors.items()
+            if tensor.dtype != "C64"
+        }
     found = {}
     for key, down in arrays.items():
         for a, b in (

@@ -78,6 +78,46 @@ def test_merge_adds_with_strengths(run: Run, first: Path, second: Path, tmp_path
         assert file.tensors[f"{MODULES[0]}.lora_up.weight"].dtype == "BF16"
 
 
+def test_merge_takes_other_namings_and_other_algorithms(
+    run: Run, first: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.safetensors"
+    peft = tmp_path / "peft.safetensors"
+    run("convert", first, "--to", "peft", "--family", "sd1", "--out", peft)
+    words = ("merge", first, peft, "--family", "sd1", "--out", out, "--json")
+    assert run(*words).document["max_relative_error"] == 0
+    for name, update in updates(first).items():
+        assert distance(updates(out)[name], 2 * update) < 1e-6
+    run(*words, "--to", "diffusers", "--force")
+    assert all(name.startswith(("unet.", "text_encoder.")) for name in updates(out))
+    compared = run("compare", first, peft, "--family", "sd1", "--json").document
+    assert compared["cosine"] == pytest.approx(1)
+
+    dora = write_pairs(
+        tmp_path / "dora", some_pairs(), more={f"{MODULES[0]}.dora_scale": np.ones((24, 1))}
+    )
+    weight = (
+        "model.diffusion_model.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    )
+    base = write_pairs(tmp_path / "base.safetensors", [], more={weight: np.eye(24, 20)})
+    on_base = (dora, "--base", base, "--max-rank", 3, "--out", out, "--force", "--json")
+    done = run("merge", first, *on_base).document
+    assert [module["rank"] for module in done["modules"]] == [3, 3, 3]
+    assert 0 < done["max_relative_error"] < 1
+    rank = ("--max-rank", 3)
+    for options, code, exit_code in (
+        ((dora,), "no_factors", 1),
+        ((dora, "--base", base), "usage", 2),
+        ((dora, *rank, "--base", out), "target_unusable", 1),
+        ((dora, *rank, "--base", first), "base_unfit", 1),
+        ((dora, *rank, "--base", tmp_path / "x"), "file_missing", 3),
+        ((peft, "--family", "sd9"), "usage", 2),
+        ((peft, "--to", "sd-webui"), "usage", 2),
+    ):
+        ran = run("merge", first, *options, "--out", out, "--force", "--json")
+        assert (ran.document["error"]["code"], ran.code) == (code, exit_code), options
+
+
 def test_rewrite_changes_the_metadata_alone(run: Run, first: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     words = ("--strip-training", "--set", "modelspec.trigger_phrase=a=b", "--unset", "x")

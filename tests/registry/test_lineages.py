@@ -18,6 +18,8 @@ from tests.builders.adapters import DENOISERS, kohya
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_django import DjangoAssertNumQueries
+
 SHA = "1f" * 32
 HEADER = "sha256,autov2,autov1,number,lineage,name,source\n"
 ROW = f"{SHA},,,4711,Pony,House mix v3,https://studio.example/bases\n"
@@ -123,7 +125,9 @@ def _known(**metadata: str) -> list[dict[str, Any]]:
     return [one for one in document["base"]["lineage_evidence"] if one["rule"] == "known_hash"]
 
 
-def test_what_trainers_write_is_matched_and_stays_an_estimate(tmp_path: Path) -> None:
+def test_what_trainers_write_is_matched_and_stays_an_estimate(
+    tmp_path: Path, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     services.import_table(path=_file(tmp_path, f"{HEADER}{ROW},,0a1b2c3d,,Old mix,,x\n"))
     for key, value in (
         ("ss_new_sd_model_hash", SHA), ("ss_new_sd_model_hash", f"0x{SHA[:10].upper()}"),
@@ -137,6 +141,15 @@ def test_what_trainers_write_is_matched_and_stays_an_estimate(tmp_path: Path) ->
         assert "House mix v3" in found["text"]
     both = _known(ss_new_sd_model_hash=SHA, ss_sd_model_hash="0A1B2C3D")
     assert [one["lineage"] for one in both] == ["Pony", "Old mix"]
+    rest = f",{SHA[:10]},,,Short,,x\n,,,47110,Other,,x\n{SHA[:10]}{'0' * 54},,,,Long,,x\n"
+    services.import_table(path=_file(tmp_path, HEADER + rest))
+    with django_assert_num_queries(1):
+        several = _known(ss_new_sd_model_hash=SHA[:10], ss_sd_model_name="4711.safetensors")
+    assert [(one["lineage"], one["keys"][0]) for one in several] == [
+        ("Pony", "ss_new_sd_model_hash"), ("Long", "ss_new_sd_model_hash"),
+        ("Short", "ss_new_sd_model_hash"),
+    ]  # fmt: skip
+    assert [one["lineage"] for one in _known(ss_new_sd_model_hash=SHA)] == ["Pony", "Short"]
     assert _known(ss_new_sd_model_hash="2f" * 32) == _known(ss_sd_model_name="house") == []
 
 

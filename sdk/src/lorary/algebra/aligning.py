@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.modules import FactorModule
+from lorary.algebra.modules import AdaptedModule
 from lorary.anatomy import family_title, inspect_file
 from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.keys.tensor_names import split_prefix
 from lorary.anatomy.modules.duplicate_targets import projections
 
-Aligned = Mapping[str, Sequence[tuple[int, FactorModule]]]
-"""Module name to its occurrences: number of the file, and the module there."""
+One = TypeVar("One", bound=AdaptedModule)
+Modules = Sequence[Mapping[str, AdaptedModule]]
+"""Name to module of each file."""
 
 
-def align(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> Aligned:
+def align(
+    maps: Sequence[Mapping[str, One]], names: Sequence[str]
+) -> Mapping[str, Sequence[tuple[int, One]]]:
     """Return all modules of several adapters with the files that have them.
 
     Modules are the same if they have the same name. Files that call one module by different names,
@@ -26,45 +30,79 @@ def align(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> A
         maps: Name to module of each file.
         names: Name of each file, for messages.
 
+    Returns:
+        Module name to its occurrences: number of the file, and the module there.
+
     Raises:
         AlgebraError: `namings_differ` or `modules_differ`.
     """
-    _require_one_naming(maps, names)
-    found: dict[str, list[tuple[int, FactorModule]]] = {}
+    clash = _clash(maps)
+    if clash is not None:
+        (number, module), (earlier, other) = clash
+        raise _namings_differ(module, other, names[number], names[earlier])
+    found: dict[str, list[tuple[int, One]]] = {}
     for number, modules in enumerate(maps):
         for name, module in modules.items():
             found.setdefault(name, []).append((number, module))
     for name, occurrences in found.items():
-        first, module = occurrences[0]
-        for number, other in occurrences[1:]:
-            if (other.out, other.fan_in) != (module.out, module.fan_in):
-                message = (
-                    f"The module “{clean(name)}” is {module.out} × {module.fan_in} in "
-                    f"{names[first]} and {other.out} × {other.fan_in} in {names[number]}: the "
-                    "files are for different base models."
-                )
-                raise AlgebraError(message, code="modules_differ", module=name)
+        sizes = [(number, (module.out, module.fan_in)) for number, module in occurrences]
+        require_equal_shapes(name, sizes, names)
     return found
 
 
-def _require_one_naming(maps: Sequence[Mapping[str, FactorModule]], names: Sequence[str]) -> None:
-    """Refuse files that call a projection of the base model by different names."""
+def require_equal_shapes(
+    name: str, shapes: Sequence[tuple[int, tuple[int, ...]]], files: Sequence[str]
+) -> None:
+    """Refuse a module or tensor that has different shapes in some files.
+
+    Args:
+        shapes: Number of a file, and the shape there.
+        files: Name of each file.
+
+    Raises:
+        AlgebraError: `modules_differ`.
+    """
+    (first, shape), *others = shapes
+    for number, other in others:
+        if other != shape:
+            message = (
+                f"“{clean(name)}” is {_size(shape)} in {files[first]} and {_size(other)} in "
+                f"{files[number]}: the files are for different base models."
+            )
+            raise AlgebraError(message, code="modules_differ", module=name)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def have_one_naming(maps: Modules) -> bool:
+    """Return whether `align` finds the modules that the adapters have in common."""
+    return _clash(maps) is None
+
+
+_Numbered = tuple[int, AdaptedModule]
+
+
+def _clash(maps: Modules) -> tuple[_Numbered, _Numbered] | None:
+    """Return two modules by which files call a projection by different names, or None."""
     spellings = [{(one.part, one.convention) for one in modules.values()} for modules in maps]
-    seen: dict[tuple[str, str], tuple[int, FactorModule]] = {}
-    parts: dict[str, tuple[int, FactorModule]] = {}
+    seen: dict[tuple[str, str], _Numbered] = {}
+    parts: dict[str, _Numbered] = {}
     for number, modules in enumerate(maps):
         for module in modules.values():
             for key in _projections(module):
                 earlier, other = seen.setdefault(key, (number, module))
                 if earlier != number and module.name not in maps[earlier]:
-                    raise _namings_differ(module, other, names[number], names[earlier])
+                    return (number, module), (earlier, other)
             earlier, other = parts.setdefault(module.part, (number, module))
             is_alike = (module.part, module.convention) in spellings[earlier]
             if earlier != number and not is_alike and module.name not in maps[earlier]:
-                raise _namings_differ(module, other, names[number], names[earlier])
+                return (number, module), (earlier, other)
+    return None
 
 
-def _projections(module: FactorModule) -> Iterator[tuple[str, str]]:
+def _projections(module: AdaptedModule) -> Iterator[tuple[str, str]]:
     """Yield part and projections, in one spelling for all conventions."""
     path = split_prefix(module.name)[1]
     for projection in projections(path, is_encoder=module.part != "denoiser"):
@@ -72,19 +110,19 @@ def _projections(module: FactorModule) -> Iterator[tuple[str, str]]:
 
 
 def _namings_differ(
-    module: FactorModule, other: FactorModule, name: str, other_name: str
+    module: AdaptedModule, other: AdaptedModule, name: str, other_name: str
 ) -> AlgebraError:
     message = (
         f"{other_name} and {name} spell the names of modules differently, such as "
         f"“{clean(other.name)}” ({other.convention}) and “{clean(module.name)}” "
-        f"({module.convention}). Convert one of them first."
+        f"({module.convention})."
     )
     namings = [other.convention, module.convention]
     return AlgebraError(message, code="namings_differ", namings=namings)
 
 
-def require_one_family(paths: Sequence[Path]) -> None:
-    """Refuse adapters that can't be for the same base model.
+def common_families(paths: Sequence[Path]) -> frozenset[str]:
+    """Return the families of the base model that fit all adapters; none if none shows its own.
 
     Raises:
         AlgebraError: `families_differ`.
@@ -92,16 +130,18 @@ def require_one_family(paths: Sequence[Path]) -> None:
     earlier: list[tuple[Path, frozenset[str]]] = []
     for path in paths:
         anatomy = inspect_file(path).anatomy
-        candidates = frozenset(() if anatomy is None else anatomy.base.candidates)
+        found = frozenset(() if anatomy is None else anatomy.base.candidates)
         for other, theirs in earlier:
-            if candidates and theirs and candidates.isdisjoint(theirs):
+            if found and found.isdisjoint(theirs):
                 message = (
-                    f"{other.name} is for {_titles(theirs)}, {path.name} for {_titles(candidates)}."
+                    f"{other.name} is for {_titles(theirs)}, {path.name} for {_titles(found)}."
                 )
                 raise AlgebraError(
-                    message, code="families_differ", families=[sorted(theirs), sorted(candidates)]
+                    message, code="families_differ", families=[sorted(theirs), sorted(found)]
                 )
-        earlier.append((path, candidates))
+        if found:
+            earlier.append((path, found))
+    return frozenset.intersection(*(found for _, found in earlier)) if earlier else frozenset()
 
 
 def _titles(families: frozenset[str]) -> str:

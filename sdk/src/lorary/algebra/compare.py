@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from lorary.algebra.aligning import align
 from lorary.algebra.errors import AlgebraError, naming
+from lorary.algebra.files import WeightFile
 from lorary.algebra.gram import energy, inner
 from lorary.algebra.modules import Adapter, FactorModule, open_adapter
+from lorary.algebra.together import open_together
 from lorary.anatomy.display_names import natural
 
 
@@ -123,8 +125,12 @@ class _Products(NamedTuple):
         return max(self.first + self.second - 2 * self.both, 0.0)
 
 
-def compare(first: Path, second: Path) -> Comparison:
-    """Compare two adapters.
+def compare(first: Path, second: Path, *, family: str | None = None) -> Comparison:
+    """Compare two adapters; blocks have the names of the first one.
+
+    Args:
+        family: Id of the base model's family, where the files have different names and do not show
+            it.
 
     Raises:
         AlgebraError: A file has no exact form, the files don't fit together, or both change
@@ -132,15 +138,16 @@ def compare(first: Path, second: Path) -> Comparison:
         HeaderError: A header breaks a rule.
         OSError: A file can't be read.
     """
-    with open_adapter(first) as one, open_adapter(second) as other:
-        names = [path.name for path in (first, second)]
+    names = [path.name for path in (first, second)]
+    with open_together([first, second], family=family) as (one, other):
         sums: dict[str, _Products] = {}
         for occurrences in align([one.modules, other.modules], names).values():
             module = occurrences[0][1]
             with naming(module.name):
                 found = _products((one, other), occurrences)
             sums[module.block] = sums.get(module.block, _Products()).plus(found)
-        metadata = _differences(one.file.metadata, other.file.metadata)
+    with WeightFile(first) as mine, WeightFile(second) as theirs:
+        metadata = _differences(mine.metadata, theirs.metadata)
     total = _sum(sums.values())
     if total.first == 0 == total.second:
         message = "Both files change nothing, so they can't be compared."

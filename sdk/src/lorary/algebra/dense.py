@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import Array
-from lorary.algebra.gram import Factors, decompose, truncated
+from lorary.algebra.gram import Factors, decompose, finite, truncated
 
 _EXTRA = 16  # columns beside the wanted rank
 _ITERATIONS = 4
@@ -37,16 +36,22 @@ class Approximation(NamedTuple):
         return float(np.sqrt(lost / self.energy)) if self.energy > 0 else 0.0
 
 
+def energy_of(matrix: Array) -> float:
+    """Return the squared Frobenius norm of a matrix.
+
+    Raises:
+        AlgebraError: `not_finite`.
+    """
+    return finite(float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64)))
+
+
 def approximate(matrix: Array, rank: int) -> Approximation:
     """Return factors of a rank for a matrix `(out, fan_in)` of F32 or F64.
 
     Raises:
         AlgebraError: `not_finite`.
     """
-    energy = float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
-    if not np.isfinite(energy):
-        message = "The weights have numbers that are not finite, or too large to compute with."
-        raise AlgebraError(message, code="not_finite")
+    energy = energy_of(matrix)
     columns = min(rank + _EXTRA, *matrix.shape)
     start = np.random.default_rng(_SEED).standard_normal((matrix.shape[1], columns))
     space = matrix @ start.astype(matrix.dtype)

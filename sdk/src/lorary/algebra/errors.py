@@ -11,6 +11,7 @@ from lorary.anatomy.claims.metadata import clean
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
         "alpha_invalid": "A module has an alpha that is not one finite number.",
+        "base_unfit": "The base model lacks a weight that a module needs, or is another one.",
         "config_exists": "An adapter_config.json beside the output is in the way.",
         "dtype_unsupported": "The file has tensors in a number format that can't be computed with.",
         "energy_zero": "Both files change nothing, so that they can't be compared.",

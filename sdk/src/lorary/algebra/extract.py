@@ -15,8 +15,6 @@ Source: kohya's `networks/extract_lora_from_models.py` for the idea and the name
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,25 +23,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lorary.algebra.checkpoints import ENCODERS, OUTER, WEIGHT, require_unscaled
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
-from lorary.algebra.storing import FactorPair, Plan, planned_alpha
+from lorary.algebra.storing import (
+    KOHYA_ENDINGS,
+    PEFT_ENDINGS,
+    FactorPair,
+    Plan,
+    planned_alpha,
+    planned_pair,
+)
 from lorary.anatomy.claims.config import require_file
-from lorary.anatomy.claims.metadata import clean
 from lorary.anatomy.families import family_index
 from lorary.anatomy.keys.conventions import naming_style
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
-_WEIGHT = ".weight"
-_SCALES = (".scale_weight", ".weight_scale")  # of FP8 weights, by which they are multiplied
-_OUTER = re.compile(r"(?:(?:model|module|diffusion_model|unet|transformer|net|dit)\.){1,8}")
-_ENCODERS: Mapping[str, str] = {
-    "conditioner.embedders.0.transformer.": "lora_te1_",  # SDXL's CLIP-L
-    "cond_stage_model.transformer.": "lora_te_",  # SD 1's
-}
 _ROWS = 256  # rows of a weight that are subtracted at a time
 
 
@@ -140,10 +138,7 @@ def extract(
 def _changes(base: WeightFile, tuned: WeightFile) -> tuple[list[_Target], tuple[str, ...]]:
     """Return the weights that changed and can be named, and the names of all other changes."""
     for file in (base, tuned):
-        scale = next((name for name in file.tensors if name.endswith(_SCALES)), None)
-        if scale is not None:
-            message = f"{file.path.name} has scaled weights (“{clean(scale)}”)."
-            raise AlgebraError(message, code="dtype_unsupported", tensor=clean(scale))
+        require_unscaled(file)
     shared = [name for name in tuned.tensors if name in base.tensors]
     if not shared:
         message = "The two checkpoints have no tensors in common."
@@ -192,13 +187,13 @@ def _is_weight(base: WeightFile, tuned: WeightFile, name: str) -> bool:
 
 def _target(name: str) -> _Target | None:
     """Return how the module of a weight is called in an adapter, or None."""
-    module = name.removesuffix(_WEIGHT)
+    module = name.removesuffix(WEIGHT)
     if module == name:
         return None
-    for prefix, flat in _ENCODERS.items():
+    for prefix, flat in ENCODERS.items():
         if module.startswith(prefix) and "embed" not in module:
             return _Target(name, flat + module.removeprefix(prefix).replace(".", "_"))
-    outer = _OUTER.match(module)
+    outer = OUTER.match(module)
     path = module if outer is None else module[outer.end() :]
     place = family_index().find(path, is_flat=False)
     if place is None:
@@ -223,16 +218,8 @@ def _planned(
     # Factors of 8 bits would have rounding errors that are not in the reported ones.
     dtype = dtype or ("BF16" if tensor.dtype.startswith("F8_") else tensor.dtype)
     pair = FactorPair(target.module, partial(_factors, files, target, rank, results))
-    down, up = (
-        (".lora_down.weight", ".lora_up.weight")
-        if target.is_kohya
-        else (".lora_A.weight", ".lora_B.weight")
-    )
-    ones = (1,) * (len(rest) - 1)
-    plan = {
-        target.module + down: pair.planned("down", dtype, (rank, *rest)),
-        target.module + up: pair.planned("up", dtype, (out, rank, *ones)),
-    }
+    endings = KOHYA_ENDINGS if target.is_kohya else PEFT_ENDINGS
+    plan = planned_pair(pair, target.module, endings, dtype, (rank, *tensor.shape))
     if target.is_kohya:
         plan[f"{target.module}.alpha"] = planned_alpha(float(rank), dtype, ())
     return plan

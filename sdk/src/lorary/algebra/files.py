@@ -174,6 +174,7 @@ def write_weights(
     metadata: Mapping[str, str],
     *,
     adds_hash: bool = False,
+    check: Callable[[Path], None] | None = None,
     on_step: OnStep | None = None,
 ) -> WrittenFile:
     """Write a file in its canonical form, and return its path, digest and size.
@@ -183,6 +184,7 @@ def write_weights(
 
     Args:
         adds_hash: Whether to add the SHA-256 of the data section to the metadata.
+        check: Called with the complete file before it takes its place; an error removes it.
         on_step: Called after each tensor.
 
     Raises:
@@ -193,7 +195,7 @@ def write_weights(
     names = sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name))
     ordered = {name: tensors[name] for name in names}
     blank = {**metadata, DATA_HASH: f"0x{'0' * 64}"} if adds_hash else metadata
-    with replacing(path, hashes_data=adds_hash) as target:
+    with replacing(path, hashes_data=adds_hash, check=check) as target:
         target.begin(canonical_header(ordered, blank))
         for done, (name, tensor) in enumerate(ordered.items()):
             target.write(_bytes_of(name, tensor))
@@ -310,10 +312,16 @@ _PIECE_BYTES = 1024 * 1024
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, hashes_data: bool = False) -> Iterator[HashedFile]:
+def replacing(
+    path: Path, *, hashes_data: bool = False, check: Callable[[Path], None] | None = None
+) -> Iterator[HashedFile]:
     """Write a temporary file beside `path`; flush it to disk and rename it at the end.
 
     After an error the temporary file is removed, and `path` is as before.
+
+    Args:
+        hashes_data: Whether the digest of the data section is wanted.
+        check: Called with the temporary file before it is renamed.
     """
     part = path.with_name(f".lorary-{secrets.token_hex(6)}.part")
     try:
@@ -321,6 +329,8 @@ def replacing(path: Path, *, hashes_data: bool = False) -> Iterator[HashedFile]:
             yield HashedFile(file, hashes_data=hashes_data)
             file.flush()
             os.fsync(file.fileno())
+        if check is not None:
+            check(part)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

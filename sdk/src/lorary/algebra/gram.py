@@ -137,7 +137,7 @@ def inner(first: Factors, second: Factors) -> float:
     """
     first, second = compact(first), compact(second)
     ups, downs = first.up.T @ second.up, first.down @ second.down.T
-    return _finite(first.scale * second.scale * float(np.vdot(ups, downs)))
+    return finite(first.scale * second.scale * float(np.vdot(ups, downs)))
 
 
 def decompose(factors: Factors) -> Decomposition:
@@ -149,7 +149,7 @@ def decompose(factors: Factors) -> Decomposition:
     factors = compact(factors)
     up, down, scale = factors
     gram, other = up.T @ up, down @ down.T
-    size = np.sqrt(_finite(float(np.trace(gram)) * float(np.trace(other))))
+    size = np.sqrt(finite(float(np.trace(gram)) * float(np.trace(other))))
     squares, vectors = np.linalg.eigh(other)
     root = vectors * np.sqrt(np.maximum(squares, 0))
     squares, vectors = np.linalg.eigh(root.T @ gram @ root)
@@ -160,7 +160,12 @@ def decompose(factors: Factors) -> Decomposition:
     return Decomposition(abs(scale) * values, factors, left, (gram @ left * inverse).T)
 
 
-def _finite(value: float) -> float:
+def finite(value: float) -> float:
+    """Return a number that depends on all weights of a module, if it is finite.
+
+    Raises:
+        AlgebraError: `not_finite`.
+    """
     if not np.isfinite(value):
         message = "The weights have numbers that are not finite, or too large to compute with."
         raise AlgebraError(message, code="not_finite")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
 from lorary.algebra.gram import Factors, Matrix, with_core
 from lorary.algebra.scales import Configs, alpha_for, configs_for
+from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import (
     AdapterConfig,
     ConfigError,
@@ -40,7 +41,7 @@ _DOWNS = ("down", "part_down", "embedding_down")
 _UPS = ("up", "part_up", "embedding_up")
 _FACTOR_ROLES = frozenset({*_DOWNS, *_UPS, "mid", "alpha"})
 # Differences of single vectors beside the factors.
-_VECTOR_ROLES = frozenset({"diff_b", "diff_m", "w_norm", "b_norm"})
+VECTOR_ROLES = frozenset({"diff_b", "diff_m", "w_norm", "b_norm"})
 _EXACT = frozenset({"lora", "locon", "bias", "norm", "modulation"})
 
 _ON_BASE = "its update depends on the weights of the base model"
@@ -61,19 +62,17 @@ _OTHER_REASON = "its update is not the product of two factors"
 
 
 @dataclass(frozen=True, slots=True)
-class FactorModule:
-    """A module whose update is scale · up · down.
+class AdaptedModule:
+    """A module of an adapter.
 
     Attributes:
         name: Name in the file, with its prefix.
         part: `denoiser` or a text encoder.
         block: Block of the base model.
         convention: Id of the file convention.
-        tensors: Role (`down`, `up`, `mid`, `alpha`) to the name of its tensor.
+        tensors: Role (`down`, `up`, `mid`, `alpha`, …) to the name of its tensor.
         shape: Shape of the update, `(out, in, *kernel)`.
-        rank: Inner size of the factors.
-        scale: alpha / rank, or alpha / √rank of rank-stabilised files; 1 without an alpha.
-        dtype: Number format of `up`.
+        dtype: Number format of `up`, or of the largest tensor.
     """
 
     name: str
@@ -82,8 +81,6 @@ class FactorModule:
     convention: str
     tensors: Mapping[str, str]
     shape: tuple[int, ...]
-    rank: int
-    scale: float
     dtype: str
 
     @property
@@ -98,17 +95,54 @@ class FactorModule:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorModule(AdaptedModule):
+    """A module whose update is scale · up · down.
+
+    Attributes:
+        rank: Inner size of the factors.
+        scale: alpha / rank, or alpha / √rank of rank-stabilised files; 1 without an alpha.
+    """
+
+    rank: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class WholeModule(AdaptedModule):
+    """A module whose update is not the product of two factors, so that it is formed whole.
+
+    Attributes:
+        compute: Returns the update, `(out, fan_in)`.
+    """
+
+    compute: Callable[[], Matrix]
+
+
+ReadWhole = Callable[[WeightFile, "Module", Mapping[str, str], Configs], WholeModule | None]
+"""Takes a file, a module, role to tensor name, and PEFT's configurations; None if unable."""
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """The modules of an open file.
 
     Attributes:
         modules: Name to module, in the file's order.
         others: Tensors outside the factors: differences of biases and norms, and unknown names.
+        wholes: Name to module without factors; empty unless the caller can read such modules.
+        vectors: Those of `others` that are differences of biases and norms.
     """
 
     file: WeightFile
     modules: Mapping[str, FactorModule]
     others: tuple[str, ...]
+    wholes: Mapping[str, WholeModule] = field(default_factory=dict)
+    vectors: frozenset[str] = frozenset()
+
+    @property
+    def all_modules(self) -> Mapping[str, AdaptedModule]:
+        """All modules by name."""
+        return {**self.modules, **self.wholes}
 
     def factors(self, module: FactorModule) -> Factors:
         """Return the factors of a module in double precision.
@@ -134,8 +168,11 @@ def _matrix(file: WeightFile, module: FactorModule, role: str) -> Matrix:
 
 
 @contextmanager
-def open_adapter(path: Path) -> Iterator[Adapter]:
+def open_adapter(path: Path, read_whole: ReadWhole | None = None) -> Iterator[Adapter]:
     """Open a file with its `adapter_config.json`, if it has one beside it.
+
+    Args:
+        read_whole: Reads modules without an exact form of two factors, which are refused otherwise.
 
     Raises:
         AlgebraError: It isn't a LoRA adapter, or has modules without an exact form.
@@ -150,14 +187,17 @@ def open_adapter(path: Path) -> Iterator[Adapter]:
         message = f"The adapter_config.json beside the file can't be read: {error}."
         raise AlgebraError(message, code="alpha_invalid") from error
     with WeightFile(path) as file:
-        yield read_adapter(file, config)
+        yield read_adapter(file, config, read_whole)
 
 
-def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapter:
+def read_adapter(
+    file: WeightFile, config: AdapterConfig | None = None, read_whole: ReadWhole | None = None
+) -> Adapter:
     """Return the modules of an open file.
 
     Args:
         config: The `adapter_config.json` beside it.
+        read_whole: As in `open_adapter`.
 
     Raises:
         AlgebraError: It isn't a LoRA adapter, or has modules without an exact form.
@@ -166,20 +206,35 @@ def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapt
     names = file.tensors.names
     grouped = group_names(names)
     modules: dict[str, FactorModule] = {}
+    wholes: dict[str, WholeModule] = {}
     others = [*grouped.others, *grouped.shared]
+    vectors: set[str] = set()
     for named, module in zip(grouped.modules, scan(file.header).modules, strict=True):
         roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
-        _require_exact(module, roles)
-        if "up" in roles or "down" in roles:
-            configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
+        configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
+        beside_factors = [
+            name
+            for role, name in roles.items()
+            if role in VECTOR_ROLES or (role == "diff" and len(file.tensors[name].shape) == 1)
+        ]
+        vectors.update(beside_factors)
+        if len(beside_factors) == len(roles):
+            others += beside_factors
+        elif _inexact(module, roles) is not None:
+            whole = None if read_whole is None else read_whole(file, module, roles, configs)
+            if whole is None:
+                raise _no_factors(module, roles)
+            wholes[module.name] = whole
+            others += beside_factors
+        elif "up" in roles or "down" in roles:
             modules[module.name] = _factor_module(file, module, roles, configs)
-            others += [name for role, name in roles.items() if role in _VECTOR_ROLES]
+            others += beside_factors
         elif set(roles) != {"alpha"}:  # loaders skip an alpha without factors
             others += roles.values()
-    if not modules:
+    if not modules and not wholes:
         message = "The file has no module with LoRA factors."
         raise AlgebraError(message, code="not_an_adapter")
-    return Adapter(file, modules, tuple(others))
+    return Adapter(file, modules, tuple(others), wholes, frozenset(vectors))
 
 
 def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
@@ -197,20 +252,20 @@ def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, s
     return dict(renamed)
 
 
-def _require_exact(module: Module, roles: Mapping[str, str]) -> None:
+def _inexact(module: Module, roles: Mapping[str, str]) -> tuple[str | None, str] | None:
+    """Return the algorithm without an exact form, and the reason; None for an exact module."""
     unfit = [name for name in module.algorithms if name not in _EXACT]
-    unknown = [role for role in roles if role not in _FACTOR_ROLES | _VECTOR_ROLES]
     if unfit:
-        reason = _REASONS.get(unfit[0], _OTHER_REASON)
-        title = algorithm_title(unfit[0])
-    elif unknown:
-        title, reason = "LoRA", f"it has a tensor “{unknown[0]}” beside its factors"
-    else:
-        return
+        return unfit[0], _REASONS.get(unfit[0], _OTHER_REASON)
+    unknown = [role for role in roles if role not in _FACTOR_ROLES | VECTOR_ROLES]
+    return (None, f"it has a tensor “{unknown[0]}” beside its factors") if unknown else None
+
+
+def _no_factors(module: Module, roles: Mapping[str, str]) -> AlgebraError:
+    algorithm, reason = _inexact(module, roles) or (None, _OTHER_REASON)
+    title = "LoRA" if algorithm is None else algorithm_title(algorithm)
     message = f"The module “{clean(module.name)}” is {title}: {reason}."
-    raise AlgebraError(
-        message, code="no_factors", module=module.name, algorithm=unfit[0] if unfit else None
-    )
+    return AlgebraError(message, code="no_factors", module=module.name, algorithm=algorithm)
 
 
 def _factor_module(
@@ -221,10 +276,7 @@ def _factor_module(
 ) -> FactorModule:
     shape, rank = _sizes(file, module, roles)
     tensors = {role: name for role, name in roles.items() if role in {"down", "up", "mid", "alpha"}}
-    dtypes = {file.tensors[name].dtype for role, name in tensors.items() if role != "alpha"}
-    if not dtypes <= FLOAT_DTYPES:
-        message = f"The module “{clean(module.name)}” has factors of whole numbers."
-        raise AlgebraError(message, code="dtype_unsupported", module=module.name)
+    require_floats(file, module.name, tensors)
     return FactorModule(
         module.name,
         module.part,
@@ -232,10 +284,25 @@ def _factor_module(
         module.convention,
         tensors,
         shape,
-        rank,
-        _scale(file, module, roles.get("alpha"), rank, configs),
         file.tensors[roles["up"]].dtype,
+        rank,
+        scale_of(file, module, roles.get("alpha"), rank, configs),
     )
+
+
+def require_floats(file: WeightFile, module: str, tensors: Mapping[str, str]) -> None:
+    """Refuse tensors of a module that are not floating-point numbers.
+
+    Args:
+        tensors: Role to tensor name; alphas may be whole numbers.
+
+    Raises:
+        AlgebraError: `dtype_unsupported`.
+    """
+    dtypes = {file.tensors[name].dtype for role, name in tensors.items() if role != "alpha"}
+    if not dtypes <= FLOAT_DTYPES:
+        message = f"The module “{clean(module)}” has factors of whole numbers."
+        raise AlgebraError(message, code="dtype_unsupported", module=module)
 
 
 def _sizes(
@@ -243,27 +310,29 @@ def _sizes(
 ) -> tuple[tuple[int, ...], int]:
     """Return the shape of the update, and its rank."""
     shapes = {role: file.tensors[name].shape for role, name in roles.items()}
-    up, down, mid = (shapes.get(role, ()) for role in ("up", "down", "mid"))
-    is_fit = len(up) >= 2 <= len(down) and math.prod(up[2:]) == 1
-    inner, kernel = down[:1], down[2:]
-    if is_fit and "mid" in roles:
-        is_fit = len(mid) > 2 and math.prod(kernel) == 1 and mid[1] == down[0]
-        inner, kernel = mid[:1], mid[2:]
-    if not is_fit or up[1:2] != inner or 0 in (*up, *down, *mid):
+    found = pair_shape(shapes.get("up", ()), shapes.get("down", ()), shapes.get("mid"))
+    if found is None:
         message = f"The factors of the module “{clean(module.name)}” don't fit together."
-        found = {role: list(shape) for role, shape in shapes.items()}
-        raise AlgebraError(message, code="shape_invalid", module=module.name, shapes=found)
-    return (up[0], down[1], *kernel), inner[0]
+        listed = {role: list(shape) for role, shape in shapes.items()}
+        raise AlgebraError(message, code="shape_invalid", module=module.name, shapes=listed)
+    return found
 
 
-def _scale(
+def scale_of(
     file: WeightFile,
     module: Module,
     tensor: str | None,
     rank: int,
     configs: Configs,
 ) -> float:
-    """Return the scale of a module."""
+    """Return the scale of a module.
+
+    Args:
+        tensor: Name of the tensor with its alpha.
+
+    Raises:
+        AlgebraError: `alpha_invalid`.
+    """
     stored = None
     if tensor is not None:
         numbers = file.array(tensor).astype(np.float64).reshape(-1)

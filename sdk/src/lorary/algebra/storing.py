@@ -12,7 +12,7 @@ import numpy as np
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, Array, PlannedTensor, WeightFile
 from lorary.algebra.gram import Factors, Matrix
-from lorary.algebra.modules import FactorModule
+from lorary.algebra.modules import AdaptedModule, FactorModule
 from lorary.anatomy.claims.config import CONFIG_NAME, config_beside
 from lorary.anatomy.claims.metadata import clean
 from lorary.safetensors.tensors import DTYPE_BITS
@@ -21,18 +21,24 @@ Plan = dict[str, PlannedTensor]
 """Name to tensor of a file that will be written."""
 
 
+KOHYA_ENDINGS = (".lora_down.weight", ".lora_up.weight")
+PEFT_ENDINGS = (".lora_A.weight", ".lora_B.weight")
+"""Endings of the names of `down` and `up`."""
+
+
 class NewFactors(NamedTuple):
     """The factors that replace those of a module.
 
     Attributes:
-        module: The module in the file that gives names, shapes and formats.
+        module: The module in the file that gives names, shapes and formats. One without factors
+            gets kohya's names for them.
         rank: Rank of the new factors.
         scale: Scale of the new factors, so that their update is scale · up · down.
         compute: Returns them; called once, when the file is written.
         dtype: Number format; None for the formats in the file.
     """
 
-    module: FactorModule
+    module: AdaptedModule
     rank: int
     scale: float
     compute: Callable[[], Factors]
@@ -55,6 +61,11 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
     `up`: without an alpha and a configuration, the scale is 1. See `require_no_config`.
     """
     module, names = new.module, new.module.tensors
+    if "up" not in names:
+        dtype, pair = new.dtype or module.dtype, FactorPair(module.name, new.compute)
+        plan = planned_pair(pair, module.name, KOHYA_ENDINGS, dtype, (new.rank, *module.shape))
+        alpha = planned_alpha(new.scale * new.rank, dtype, ())
+        return {**plan, f"{module.name}.alpha": alpha}
     up, down = file.tensors[names["up"]], file.tensors[names["down"]]
     pair = FactorPair(module.name, new.compute if "alpha" in names else partial(_unscaled, new))
     down_shape = (new.rank, *module.shape[1:])
@@ -64,9 +75,25 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
         names["up"]: pair.planned("up", new.dtype or up.dtype, up_shape),
     }
     if "alpha" in names:
-        alpha = file.tensors[names["alpha"]]
-        plan[names["alpha"]] = planned_alpha(new.scale * new.rank, alpha.dtype, alpha.shape)
+        stored = file.tensors[names["alpha"]]
+        plan[names["alpha"]] = planned_alpha(new.scale * new.rank, stored.dtype, stored.shape)
     return plan
+
+
+def planned_pair(
+    pair: FactorPair, name: str, endings: tuple[str, str], dtype: str, sizes: tuple[int, ...]
+) -> Plan:
+    """Plan the factors of a module that has none in a file.
+
+    Args:
+        sizes: The rank, and the shape of the update.
+    """
+    rank, out, *rest = sizes
+    ones = (1,) * (len(rest) - 1)
+    return {
+        name + endings[0]: pair.planned("down", dtype, (rank, *rest)),
+        name + endings[1]: pair.planned("up", dtype, (out, rank, *ones)),
+    }
 
 
 def require_no_config(out: Path, modules: Iterable[FactorModule]) -> None:
@@ -112,7 +139,7 @@ class FactorPair:
         if not self._kept:
             up, down, _ = self._compute()
             self._kept = {"up": up, "down": down}
-        return _cast(self._kept.pop(role), dtype, self._module).reshape(shape)
+        return cast(self._kept.pop(role), dtype, self._module).reshape(shape)
 
 
 _LARGEST = {
@@ -128,14 +155,15 @@ _LARGEST = {
 """Number format to its largest number."""
 
 
-def _cast(matrix: Matrix, dtype: str, module: str) -> Array:
+def cast(matrix: Matrix, dtype: str, module: str) -> Array:
     """Return numbers in a format.
 
     Raises:
         AlgebraError: `overflow` or `not_finite`.
     """
     most = _LARGEST[dtype]
-    if not (matrix.max() <= most and matrix.min() >= -most):  # also if one is not a number
+    # Not a number is not within the limits, either.
+    if matrix.size and not (matrix.max() <= most and matrix.min() >= -most):
         is_input = not np.isfinite(matrix).all()
         what = "numbers that are not finite" if is_input else f"numbers too large for {dtype}"
         message = f"The module “{clean(module)}” has {what}."

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound
 from lorary.client.http.json_answers import Record
-from lorary.client.models import File, Version
+from lorary.client.models import File, Version, found_file
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import BLOCK_BYTES
@@ -74,16 +74,8 @@ class Match:
     @property
     def document(self) -> dict[str, object]:
         """The match as JSON values."""
-        return {
-            "adapter": self.version.adapter,
-            "version": self.version.name,
-            "state": self.version.state,
-            "path": self.file.path,
-            "sha256": self.file.sha256,
-            "kind": self.kind,
-            "same": "file" if self.is_same_file else "tensors",
-            "url": self.version.url,
-        }
+        facts = {"kind": self.kind, "same": "file" if self.is_same_file else "tensors"}
+        return found_file(self.version, self.file, facts)
 
 
 def is_hash(text: str) -> bool:

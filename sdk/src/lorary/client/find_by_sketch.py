@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.client.http.json_answers import Record
-from lorary.client.models import File, Version
+from lorary.client.models import File, Version, found_file
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
@@ -52,18 +52,13 @@ class Relative:
     @property
     def document(self) -> dict[str, object]:
         """The relative as JSON values."""
-        return {
-            "adapter": self.version.adapter,
-            "version": self.version.name,
-            "state": self.version.state,
-            "path": self.file.path,
-            "sha256": self.file.sha256,
+        facts = {
             "relation": self.relation,
             "direction": self.direction,
             "cosine": round(self.cosine, 4),
             "strength": round(self.strength, 4),
-            "url": self.version.url,
         }
+        return found_file(self.version, self.file, facts)
 
 
 def find_relatives(session: Session, sketch: Mapping[str, object]) -> tuple[Relative, ...]:

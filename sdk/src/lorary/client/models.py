@@ -216,6 +216,23 @@ class Version:
         return self.tile().html()
 
 
+def found_file(version: Version, file: File, facts: Mapping[str, object]) -> dict[str, object]:
+    """Return a file that was found, as JSON values: its place, and why it was found.
+
+    Args:
+        facts: What the search says about it.
+    """
+    return {
+        "adapter": version.adapter,
+        "version": version.name,
+        "state": version.state,
+        "path": file.path,
+        "sha256": file.sha256,
+        **facts,
+        "url": version.url,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of an upload that has arrived."""

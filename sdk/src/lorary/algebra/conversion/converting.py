@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from lorary.algebra.conversion.building import Built, build
 from lorary.algebra.conversion.certificate import Certificate, certify
 from lorary.algebra.conversion.errors import refuse
 from lorary.algebra.conversion.metadata import STALE, adapter_config, metadata_of
-from lorary.algebra.conversion.planning import Planned, path_in, plan, same
+from lorary.algebra.conversion.planning import Planned, plan, same
 from lorary.algebra.conversion.sources import Source, read_sources
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import DATA_HASH, WeightFile, WrittenFile, replacing, write_weights
@@ -59,6 +57,7 @@ def convert(
     to: str,
     out: str | os.PathLike[str],
     family: str | None = None,
+    among: Collection[str] = (),
     replaces_config: bool = False,
 ) -> Conversion:
     """Write a file in another naming, and return it with its certificate.
@@ -69,6 +68,7 @@ def convert(
         out: The new file; it replaces an existing one. If it is named `adapter_model.safetensors`
             and the target is `peft`, `adapter_config.json` is written beside it.
         family: Id of the base model's family, where the file does not show it.
+        among: Families to choose from if the file fits several, or shows none.
         replaces_config: Whether an existing `adapter_config.json` may be replaced. That of the
             input is never replaced.
 
@@ -89,7 +89,9 @@ def convert(
     _check_places(old, new)
     with WeightFile(old) as file:
         anatomy = _anatomy(old)
-        names, planned = _plan(file, anatomy, target, family)
+        sources = read_sources(file)
+        families = [family] if family else _narrowed(_candidates(anatomy, sources), among)
+        names, planned = _plan(sources, families, target)
         modules = [build(one, file, target) for one in planned]
         metadata = metadata_of(file.metadata, modules, target, anatomy.convention)
         config = _config_place(new, modules) if target == "peft" else None
@@ -125,11 +127,16 @@ def _anatomy(path: Path) -> Anatomy:
     return anatomy
 
 
+def _narrowed(candidates: Sequence[str], among: Collection[str]) -> Sequence[str]:
+    if not among:
+        return candidates
+    known = [one for one in FAMILIES if one in among and _READ_AS.get(one) not in among]
+    return [one for one in candidates if one in known] or known
+
+
 def _plan(
-    file: WeightFile, anatomy: Anatomy, target: str, family: str | None
+    sources: Sequence[Source], candidates: Sequence[str], target: str
 ) -> tuple[FamilyNames | None, list[Planned]]:
-    sources = read_sources(file)
-    candidates = [family] if family else _candidates(anatomy, sources)
     if not candidates:
         if any(source.part == "denoiser" for source in sources):
             message = "The base model is unknown. Name its family with --family."
@@ -182,12 +189,12 @@ def _candidates(anatomy: Anatomy, sources: Sequence[Source]) -> list[str]:
 
 
 def _is_named(names: FamilyNames, source: Source) -> bool:
-    return path_in(names, source) is not None
+    return names.locate(source.name, source.place) is not None
 
 
 def _is_similar(names: FamilyNames, source: Source) -> bool:
     """Return whether a source's weight has the proportions of the family's table."""
-    path = path_in(names, source)
+    path = names.locate(source.name, source.place)
     shape = None if path is None else names.shape(path)
     if shape is None or len(shape) != 2 or not source.is_pair or source.is_part:
         return True
@@ -199,20 +206,20 @@ def _write(
     file: WeightFile, out: Path, modules: Sequence[Built], metadata: dict[str, str]
 ) -> tuple[WrittenFile, Certificate]:
     """Write the new file and prove it before it takes its place."""
-    part = out.with_name(f".lorary-{secrets.token_hex(6)}.part")
     tensors = {name: tensor for built in modules for name, tensor in built.tensors.items()}
     if len(tensors) < sum(len(built.tensors) for built in modules):
         message = "Two tensors of the new file would have the same name."
         raise refuse(message, code="not_convertible")
-    try:
-        written = write_weights(part, tensors, metadata, adds_hash=DATA_HASH in file.metadata)
+    proofs: list[Certificate] = []
+
+    def prove(part: Path) -> None:
         with WeightFile(part) as new:
-            certificate = certify(file, new, modules)
-        part.replace(out)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-    return written._replace(path=out), certificate
+            proofs.append(certify(file, new, modules))
+
+    written = write_weights(
+        out, tensors, metadata, adds_hash=DATA_HASH in file.metadata, check=prove
+    )
+    return written, proofs[0]
 
 
 def _config_place(out: Path, modules: Sequence[Built]) -> Path | None:

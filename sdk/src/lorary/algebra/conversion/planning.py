@@ -130,7 +130,7 @@ class _Planner:
     def add_denoiser(self, source: Source) -> None:
         """Plan a module of the denoiser."""
         names = self.names
-        path = None if names is None else path_in(names, source)
+        path = None if names is None else names.locate(source.name, source.place)
         pieces = None if names is None or path is None else names.pieces(path)
         if names is None or path is None or pieces is None:
             self.unknown.append(source)
@@ -277,11 +277,6 @@ def _no_name(source: Source, names: FamilyNames | None, target: str) -> Exceptio
     return refuse_module(source.name, f"has no known name in {_TITLES[target]}{where}")
 
 
-def path_in(names: FamilyNames, source: Source) -> str | None:
-    """Return the dotted name of a source in a family's tables, or None."""
-    return names.locate(source.place, source.path, is_flat=source.prefix.is_flat)
-
-
 def _encoder_of(names: FamilyNames | None, source: Source) -> str | None:
     assert source.place is not None  # noqa: S101 - the caller has checked it
     owners = [row.owner for row in source.place.weights.rows]
@@ -296,23 +291,9 @@ def _adapted(pieces: Pieces, source: Source) -> Pieces:
 
 
 def _sizes(names: FamilyNames, source: Source, path: str, pieces: Pieces) -> list[int]:
-    """Return the rows of each piece of a source.
-
-    They are those of the table. For a model of another width, a piece that is square in the table
-    has as many rows as columns, and the others share the rest in the table's proportion.
-    """
-    known = [names.rows(piece) for piece in pieces]
-    weights = [count or 1 for count in known] if None not in known else [1] * len(pieces)
-    width = source.shapes[source.down][1]
-    squares = [width if names.is_square(piece) else 0 for piece in pieces]
-    if sum(weights) == source.rows or 0 not in squares:
-        squares = [0] * len(pieces)
-    rest = source.rows - sum(squares)
-    shares = sum(weight for weight, square in zip(weights, squares, strict=True) if not square)
-    counts = [
-        square or weight * rest // shares for weight, square in zip(weights, squares, strict=True)
-    ]
-    if sum(counts) != source.rows or min(counts) < 1:
+    """Return the rows of each piece of a source."""
+    counts = names.sizes(pieces, source.rows, source.shapes[source.down][1])
+    if counts is None:
         reason = f"has {source.rows} rows, which can't be divided like those of {path}"
         raise refuse_module(source.name, reason)
     return counts

@@ -10,6 +10,7 @@ from lorary.algebra.conversion.errors import refuse, refuse_module
 from lorary.algebra.files import Array, WeightFile
 from lorary.algebra.gram import with_core
 from lorary.algebra.scales import alpha_for, configs_for
+from lorary.algebra.shapes import pair_shape
 from lorary.anatomy.claims.config import AdapterConfig, ConfigError, config_beside, embedded_configs
 from lorary.anatomy.families import Place
 from lorary.anatomy.keys.algorithms import algorithm_title
@@ -176,16 +177,7 @@ def _stored_alpha(source: Source, file: WeightFile) -> float:
 def _check_shapes(source: Source, file: WeightFile) -> None:
     """Refuse factors that can't be multiplied."""
     down, up = source.shapes[source.down], source.shapes[source.up]
-    mid = source.shapes.get("mid")
-    is_broken = (
-        len(down) < 2
-        or len(up) < 2
-        or 0 in down
-        or 0 in up
-        or any(size != 1 for size in up[2:])
-        or (up[1] != down[0] if mid is None else mid[:2] != (up[1], down[0]))
-    )
-    if is_broken:
+    if pair_shape(up, down, source.shapes.get("mid")) is None:
         raise refuse_module(
             source.name, f"has factors that do not fit: {_shown(down, up)}", code="shape_invalid"
         )

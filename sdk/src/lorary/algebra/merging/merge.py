@@ -9,8 +9,8 @@ strength and scale becomes the scale, by its size, and the quotients are multipl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lorary.algebra.aligning import Aligned, align, require_one_family
-from lorary.algebra.dense import approximate
+from lorary.algebra.aligning import align, common_families, require_equal_shapes
+from lorary.algebra.checkpoints import BaseWeights
+from lorary.algebra.dense import approximate, energy_of
 from lorary.algebra.errors import AlgebraError, naming
-from lorary.algebra.files import OnStep, WrittenFile, write_weights
+from lorary.algebra.files import (
+    Array,
+    OnStep,
+    PlannedTensor,
+    WeightFile,
+    WrittenFile,
+    write_weights,
+)
 from lorary.algebra.gram import (
     Factors,
+    Matrix,
     decompose,
     energy,
     joined,
@@ -34,10 +43,17 @@ from lorary.algebra.gram import (
 )
 from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
 from lorary.algebra.metadata.rules import merged_metadata
-from lorary.algebra.modules import Adapter, FactorModule, open_adapter
-from lorary.algebra.storing import NewFactors, Plan, copied, planned, require_no_config
-from lorary.anatomy.claims.config import METADATA_KEY
+from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
+from lorary.algebra.naming.relations import names_of
+from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
+from lorary.algebra.together import open_together
+from lorary.algebra.whole import METHODS, read_whole
+from lorary.anatomy import FAMILIES
+from lorary.anatomy.claims.config import METADATA_KEY, require_file
+from lorary.anatomy.claims.metadata import clean
+from lorary.safetensors.tensors import FLOAT_DTYPES
 
+_Occurrences = Sequence[tuple[int, AdaptedModule]]
 _ALL = 1 - 1e-14  # share of energy below which a direction carries nothing
 
 
@@ -51,6 +67,10 @@ class MergeSettings:
         density: Share of the elements that TIES and DARE keep; None for the default.
         seed: Seed of DARE.
         dtype: Number format of the factors; None for that of the first file with the module.
+        to: Naming of the result, one of `TARGETS` or `ALIASES`; None for that of the first file.
+        family: Id of the base model's family, where the files do not show it and their names must
+            be converted.
+        base: A checkpoint of the base model, for modules whose update depends on it.
 
     Raises:
         ValueError: A value is out of its range.
@@ -61,6 +81,9 @@ class MergeSettings:
     density: float | None = None
     seed: int = 0
     dtype: str | None = None
+    to: str | None = None
+    family: str | None = None
+    base: Path | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -118,10 +141,11 @@ def merge(
 ) -> Merged:
     """Write the merge of some adapters with their strengths.
 
-    One file with strength 1 keeps the bytes of its tensors.
+    One file with strength 1 keeps the bytes of its tensors. Files with different names of the same
+    modules are converted to the naming of the first one.
 
     Args:
-        paths: The adapters; module names are those of the first file that has the module.
+        paths: The adapters.
         out: Path of the new file, which is replaced if it exists.
         strengths: Strength of each adapter; those with 0 are left out.
         on_step: Called after each tensor that is written.
@@ -140,13 +164,17 @@ def merge(
     if not used:
         message = "at least one strength must differ from 0"
         raise ValueError(message)
+    files = [path for path, _ in used]
     with ExitStack() as stack:
-        adapters = [stack.enter_context(open_adapter(path)) for path, _ in used]
+        reader = None
+        if settings.max_rank is not None:
+            reader = partial(read_whole, _opened_base(stack, files, settings))
+        adapters = stack.enter_context(_opened(files, out.parent, settings, reader))
         run = _Merge(adapters, [weight for _, weight in used], settings)
         if run.is_copy:
             plan, extra = run.copy()
         else:
-            require_one_family([path for path, _ in used])
+            common_families(files)
             plan, extra = run.plan(), {}
         if not extra:
             require_no_config(out, (one for own in adapters for one in own.modules.values()))
@@ -157,6 +185,40 @@ def merge(
         metadata = {**merged_metadata(sources, run.operation()), **extra}
         written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
     return Merged(written, tuple(run.results.values()))
+
+
+def _opened_base(
+    stack: ExitStack, paths: Sequence[Path], settings: MergeSettings
+) -> BaseWeights | None:
+    """Return the weights of the base model, with the names of the family that fits all files."""
+    if settings.base is None:
+        return None
+    require_file(settings.base)
+    common = {settings.family} if settings.family else common_families(paths)
+    family = next((one for one in FAMILIES if one in common), None)
+    file = stack.enter_context(WeightFile(settings.base))
+    return BaseWeights(file, None if family is None else names_of(family))
+
+
+@contextmanager
+def _opened(
+    paths: Sequence[Path], folder: Path, settings: MergeSettings, reader: ReadWhole | None
+) -> Iterator[list[Adapter]]:
+    """Open the files under one naming, and say what would be needed for the others."""
+    with ExitStack() as stack:
+        try:
+            adapters = stack.enter_context(
+                open_together(
+                    paths, to=settings.to, family=settings.family, folder=folder, read_whole=reader
+                )
+            )
+        except AlgebraError as error:
+            if error.code != "no_factors" or error.facts.get("algorithm") not in METHODS:
+                raise
+            needed = "a largest rank (--max-rank)" if reader is None else "the base model (--base)"
+            message = f"{error.message} It can be approximated with {needed}."
+            raise AlgebraError(message, code=error.code, **error.facts) from error
+        yield adapters
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +235,8 @@ class _Merge:
         """Whether the tensors of the only file can be copied."""
         settings, first = self.settings, self.adapters[0]
         is_plain = settings.mode in {"concat", "linear"} and settings.dtype is None
-        most = max(module.rank for module in first.modules.values())
-        is_fit = settings.max_rank is None or settings.max_rank >= most
+        most = max((module.rank for module in first.modules.values()), default=0)
+        is_fit = settings.max_rank is None or (not first.wholes and settings.max_rank >= most)
         return (
             is_plain
             and is_fit
@@ -198,6 +260,8 @@ class _Merge:
         found: dict[str, object] = {"operation": "merge", "mode": settings.mode}
         if settings.max_rank is not None:
             found["max_rank"] = settings.max_rank
+        if settings.base is not None:
+            found["base"] = settings.base.name
         if settings.mode in DENSITIES:
             found["density"] = self._density
         if settings.mode == "dare":
@@ -212,23 +276,54 @@ class _Merge:
         """
         names = [adapter.file.path.name for adapter in self.adapters]
         for name, adapter in zip(names, self.adapters, strict=True):
-            if adapter.others:
+            extra = [one for one in adapter.others if one not in adapter.vectors]
+            if extra:
                 message = (
                     f"{name} has tensors beside the factors of its modules, such as "
-                    f"“{adapter.others[0]}”, which can't be merged."
+                    f"“{extra[0]}”, which can't be merged."
                 )
-                raise AlgebraError(message, code="extra_tensors", tensors=adapter.others[:10])
-        aligned: Aligned = align([adapter.modules for adapter in self.adapters], names)
-        plan: Plan = {}
-        for occurrences in aligned.values():
-            first, module = occurrences[0]
+                raise AlgebraError(message, code="extra_tensors", tensors=extra[:10])
+        plan = self._vectors(names)
+        for occurrences in align([one.all_modules for one in self.adapters], names).values():
+            # The first file with factors gives their names.
+            number, module = next(
+                (one for one in occurrences if "up" in one[1].tensors), occurrences[0]
+            )
             rank = self._rank(occurrences)
             scale = self._scale(occurrences)
             new = NewFactors(
                 module, rank, scale, partial(self._merged, occurrences, rank), self.settings.dtype
             )
-            plan |= planned(self.adapters[first].file, new)
+            plan |= planned(self.adapters[number].file, new)
         return plan
+
+    def _vectors(self, names: Sequence[str]) -> Plan:
+        """Plan the sums of differences of biases and norms."""
+        found: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
+        for number, adapter in enumerate(self.adapters):
+            for name in adapter.others:
+                found.setdefault(name, []).append((number, adapter.file.tensors[name].shape))
+        plan: Plan = {}
+        for name, shapes in found.items():
+            require_equal_shapes(name, shapes, names)
+            numbers = [number for number, _ in shapes]
+            tensor = self.adapters[numbers[0]].file.tensors[name]
+            dtypes = {self.adapters[number].file.tensors[name].dtype for number in numbers}
+            if not dtypes <= FLOAT_DTYPES:
+                message = f"“{clean(name)}” has whole numbers."
+                raise AlgebraError(message, code="dtype_unsupported", tensor=name)
+            dtype = self.settings.dtype or tensor.dtype
+            data = partial(self._vector_sum, name, numbers, dtype)
+            plan[name] = PlannedTensor(dtype, tensor.shape, data)
+        return plan
+
+    def _vector_sum(self, name: str, numbers: Sequence[int], dtype: str) -> Array:
+        arrays = [self.adapters[number].file.array(name) for number in numbers]
+        total = sum(
+            self.weights[number] * array.astype(np.float64)
+            for number, array in zip(numbers, arrays, strict=True)
+        )
+        return cast(np.asarray(total), dtype, name)
 
     @property
     def _density(self) -> float:
@@ -239,36 +334,44 @@ class _Merge:
         factors = self.adapters[number].factors(module)
         return factors._replace(scale=factors.scale * self.weights[number])
 
-    def _scale(self, occurrences: Sequence[tuple[int, FactorModule]]) -> float:
+    def _scale(self, occurrences: _Occurrences) -> float:
         """Return the scale of the merged factors, known before they are computed."""
-        if self.settings.mode in DENSITIES:
+        pairs = self._pairs(occurrences)
+        if self.settings.mode in DENSITIES or pairs is None:
             return 1.0
-        return joint_scale([module.scale * self.weights[number] for number, module in occurrences])
+        return joint_scale([module.scale * self.weights[number] for number, module in pairs])
 
-    def _rank(self, occurrences: Sequence[tuple[int, FactorModule]]) -> int:
-        ranks = [module.rank for _, module in occurrences]
-        module = occurrences[0][1]
+    def _pairs(self, occurrences: _Occurrences) -> Sequence[tuple[int, FactorModule]] | None:
+        """Return the modules if all of them have factors."""
+        found = [(number, one) for number, one in occurrences if isinstance(one, FactorModule)]
+        return found if len(found) == len(occurrences) else None
+
+    def _rank(self, occurrences: _Occurrences) -> int:
+        module, most = occurrences[0][1], self.settings.max_rank
+        pairs = self._pairs(occurrences)
+        if pairs is None:
+            return min(most or module.out, module.out, module.fan_in)
+        ranks = [one.rank for _, one in pairs]
         rank = min(sum(ranks), module.out, module.fan_in)
-        most = self.settings.max_rank
         if self.settings.mode == "svd":
             most = most or max(ranks)
         elif self.settings.mode == "linear":
             with naming(module.name):
-                values = singular_values(self._joined(occurrences))
+                values = singular_values(self._joined(pairs))
             rank = min(rank, rank_for_share(values, _ALL))
         return rank if most is None else min(rank, most)
 
     def _joined(self, occurrences: Sequence[tuple[int, FactorModule]]) -> Factors:
         return joined([self._part(number, module) for number, module in occurrences])
 
-    def _merged(self, occurrences: Sequence[tuple[int, FactorModule]], rank: int) -> Factors:
-        module = occurrences[0][1]
+    def _merged(self, occurrences: _Occurrences, rank: int) -> Factors:
+        module, pairs = occurrences[0][1], self._pairs(occurrences)
         with naming(module.name):
-            if self.settings.mode in DENSITIES:
+            if self.settings.mode in DENSITIES or pairs is None:
                 found = approximate(self._dense(occurrences), rank)
                 factors, total, kept = found.factors, found.energy, found.kept
             else:
-                factors = self._joined(occurrences)
+                factors = self._joined(pairs)
                 if rank < factors.rank:
                     decomposed = decompose(factors)
                     values = decomposed.values
@@ -279,12 +382,18 @@ class _Merge:
         self.results[module.name] = MergedModule(module.name, module.block, rank, total, kept)
         return factors
 
-    def _dense(self, occurrences: Sequence[tuple[int, FactorModule]]) -> Delta:
-        deltas: list[Delta] = [
-            self.adapters[number].factors(module).dense().astype(np.float32)
-            for number, module in occurrences
-        ]
+    def _dense(self, occurrences: _Occurrences) -> Delta:
         weights = [self.weights[number] for number, _ in occurrences]
+        if self.settings.mode not in DENSITIES:
+            total: Delta = np.zeros((occurrences[0][1].out, occurrences[0][1].fan_in), np.float32)
+            for weight, occurrence in zip(weights, occurrences, strict=True):
+                delta = self._delta(*occurrence)
+                delta *= weight
+                total += delta
+            return total
+        deltas: list[Delta] = [self._delta(*one).astype(np.float32) for one in occurrences]
+        for delta in deltas:
+            energy_of(delta)  # refuses what is not finite, which would be dropped
         if self.settings.mode == "ties":
             return ties(deltas, weights, self._density)
         name, seed = occurrences[0][1].name, self.settings.seed
@@ -293,6 +402,13 @@ class _Merge:
             for delta, (number, _) in zip(deltas, occurrences, strict=True)
         ]
         return dare(deltas, weights, self._density, masks)
+
+    def _delta(self, number: int, module: AdaptedModule) -> Matrix:
+        """Return the update of a module in a file, in double precision."""
+        if isinstance(module, WholeModule):
+            return module.compute()
+        assert isinstance(module, FactorModule)  # noqa: S101 - there is no other kind
+        return self.adapters[number].factors(module).dense()
 
 
 def _needs_config(adapter: Adapter) -> bool:

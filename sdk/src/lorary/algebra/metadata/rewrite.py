@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from lorary.anatomy.claims.config import require_file
 
 _PIECE_BYTES = 1024 * 1024
 _VERSION_KEY = f"{PREFIX}sai_model_spec"
+_HASH = re.compile("0x[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,6 @@ def rewrite(
         if any(key.startswith(PREFIX) for key in values):
             new.setdefault(_VERSION_KEY, VERSION)
         new |= values
-        if DATA_HASH in new:
-            new[DATA_HASH] = f"0x{_data_sha256(file)}"
         written = _write(file, out, new)
     return Rewritten(
         written,
@@ -82,13 +81,24 @@ def rewrite(
     )
 
 
-def _write(file: WeightFile, out: Path, metadata: Mapping[str, str]) -> WrittenFile:
-    head = checked_head(file.tensors, metadata, file.size_bytes - file.data_start)
-    with replacing(out) as target:
-        target.begin(head)
+def _write(file: WeightFile, out: Path, metadata: dict[str, str]) -> WrittenFile:
+    """Write the file, and put the hash of its data section into metadata that has one."""
+    has_hash = DATA_HASH in metadata
+    if has_hash and _HASH.fullmatch(metadata[DATA_HASH]) is None:
+        metadata[DATA_HASH] = f"0x{'0' * 64}"  # of the right length
+    with replacing(out, hashes_data=has_hash) as target:
+        target.begin(_head(file, metadata))
         for piece in _pieces(file):
             target.write(piece)
+        found = f"0x{target.data_sha256}"
+        if has_hash and metadata[DATA_HASH] != found:
+            metadata[DATA_HASH] = found
+            target.begin_again(_head(file, metadata))
     return target.result(out)
+
+
+def _head(file: WeightFile, metadata: Mapping[str, str]) -> bytes:
+    return checked_head(file.tensors, metadata, file.size_bytes - file.data_start)
 
 
 def _pieces(file: WeightFile) -> Iterator[bytes]:
@@ -97,10 +107,3 @@ def _pieces(file: WeightFile) -> Iterator[bytes]:
         source.seek(file.data_start)
         while piece := source.read(_PIECE_BYTES):
             yield piece
-
-
-def _data_sha256(file: WeightFile) -> str:
-    digest = hashlib.sha256()
-    for piece in _pieces(file):
-        digest.update(piece)
-    return digest.hexdigest()

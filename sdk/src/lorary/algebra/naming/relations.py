@@ -32,6 +32,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from lorary.anatomy.families import Family, Place, expand, families
+from lorary.anatomy.keys.tensor_names import split_prefix
 
 
 class Piece(NamedTuple):
@@ -71,23 +72,28 @@ class FamilyNames:
         is_unet = any(path.startswith("down_blocks.") for path in self.namings[self.hub])
         return "unet" if is_unet else "transformer"
 
-    def locate(self, place: Place | None, path: str, *, is_flat: bool) -> str | None:
+    def locate(self, name: str, place: Place | None) -> str | None:
         """Return the dotted name of a module in one of the namings, or None.
 
         Args:
-            place: Where the families' tables have the module.
-            path: Its name in the file, without the prefix.
+            name: Its name in a file, with its prefix.
+            place: Where the families' tables have it.
         """
         for known in () if place is None else (*place.paths_of(self.family.id), place.path):
             if self.pieces(known) is not None:
                 return known
-        return self.find(path, is_flat=is_flat)
+        prefix, path = split_prefix(name)
+        return self.find(path, is_flat=prefix.is_flat)
 
     def find(self, path: str, *, is_flat: bool) -> str | None:
         """Return the dotted name of a module in one of the namings, or None."""
         if is_flat:
             return self._flat.get(path.replace(".", "_"))
-        return path if self.pieces(path) else None
+        if self.pieces(path):
+            return path
+        component, _, rest = path.partition(".")  # PEFT's prefix is behind that of a component
+        named = f"{component}:{rest.removeprefix('base_model.model.')}"
+        return named if self.pieces(named) else None
 
     def pieces(self, path: str) -> Pieces | None:
         """Return the pieces of a dotted name of any naming, or None.
@@ -100,6 +106,28 @@ class FamilyNames:
         """Return the number of rows of a piece in the family's table, or None."""
         shape = self.family.namings.get(self.hub, {}).get(piece.module)
         return None if shape is None else shape[0] // piece.parts
+
+    def sizes(self, pieces: Pieces, rows: int, width: int) -> list[int] | None:
+        """Return the rows of each piece of a module, None if they can't be divided so.
+
+        They are those of the table. For a model of another width, a piece that is square in the
+        table has as many rows as columns, and the others share the rest in the table's proportion.
+
+        Args:
+            rows: Rows of the module.
+            width: Its columns.
+        """
+        known = [self.rows(piece) for piece in pieces]
+        weights = [count or 1 for count in known] if None not in known else [1] * len(pieces)
+        squares = [width if self.is_square(piece) else 0 for piece in pieces]
+        if sum(weights) == rows or 0 not in squares:
+            squares = [0] * len(pieces)
+        rest = rows - sum(squares)
+        shares = sum(one for one, square in zip(weights, squares, strict=True) if not square)
+        counts = [
+            square or one * rest // shares for one, square in zip(weights, squares, strict=True)
+        ]
+        return counts if sum(counts) == rows and min(counts) > 0 else None
 
     def is_square(self, piece: Piece) -> bool:
         """Return whether a piece is a whole module with as many rows as columns."""

@@ -22,6 +22,13 @@ TARGETS = ("kohya", "peft", "diffusers", "comfyui")
 
 ALIASES = {"original": "comfyui"}
 
+_BY_CONVENTION: Mapping[str, str] = {
+    "kohya": "kohya", "kohya_diffusers_blocks": "kohya", "kohya_sgm_blocks": "kohya",
+    "onetrainer_legacy": "kohya", "simpletuner_lycoris": "kohya",
+    "bare_native": "comfyui", "comfyui_diffusion_model": "comfyui", "omi": "comfyui",
+    "xlabs": "comfyui",
+    "peft": "peft",
+}  # fmt: skip
 _KOHYA_LIKE = frozenset({"kohya", "comfyui"})
 _PEFT = {"down": ".lora_A.weight", "up": ".lora_B.weight"}
 _KOHYA = {"down": ".lora_down.weight", "up": ".lora_up.weight", "mid": ".lora_mid.weight"}
@@ -63,6 +70,11 @@ class Component(NamedTuple):
 
     name: str
     encoder: str | None = None
+
+
+def target_of(convention: str | None) -> str:
+    """Return the target whose names are nearest to those of a file convention."""
+    return _BY_CONVENTION.get(convention or "", "diffusers")
 
 
 def is_stored_with_alpha(target: str) -> bool:

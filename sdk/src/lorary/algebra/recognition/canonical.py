@@ -19,7 +19,7 @@ from typing import NamedTuple
 from lorary.algebra.naming.relations import FamilyNames, Pieces, names_of
 from lorary.algebra.recognition.signs import key_of
 from lorary.anatomy.base_models.survey import survey
-from lorary.anatomy.families import FAMILIES, Place
+from lorary.anatomy.families import FAMILIES
 from lorary.anatomy.keys.tensor_names import split_prefix
 from lorary.anatomy.modules.adapted import NamedModule, group_names, scan
 from lorary.safetensors import Header
@@ -85,7 +85,7 @@ def _names(fitting: Mapping[str, int], modules: Sequence[NamedModule]) -> Family
     paths = [(one.name, one.identity[4]) for one in modules if one.identity[0] == _DENOISER]
     counts = Counter(
         {
-            family: sum(_path_in(names_of(family), *path) is not None for path in paths)
+            family: sum(names_of(family).locate(*path) is not None for path in paths)
             for family in FAMILIES
         }
         if paths
@@ -95,22 +95,16 @@ def _names(fitting: Mapping[str, int], modules: Sequence[NamedModule]) -> Family
     return names_of(best) if count else None
 
 
-def _path_in(names: FamilyNames, module: str, place: Place | None) -> str | None:
-    """Return a module's dotted name in a family, or None."""
-    prefix, path = split_prefix(module)
-    return names.locate(place, path, is_flat=prefix.is_flat)
-
-
 def _weights(
     named: NamedModule, names: FamilyNames | None, out: int, fan_in: int, *, is_part: bool
 ) -> Iterator[Weight]:
     part, place = named.identity[0], named.identity[4]
     if part == _DENOISER and names is not None:
-        path = _path_in(names, named.name, place)
+        path = names.locate(named.name, place)
         pieces = names.pieces(path) if path is not None else None
         if pieces is not None:
             own = pieces[:3] if is_part else pieces  # XLabs adapts query, key and value alone
-            sizes = _sizes(names, own, out)
+            sizes = names.sizes(own, out, fan_in)
             if sizes:
                 yield from _of_pieces(own, sizes, fan_in)
                 return
@@ -129,12 +123,3 @@ def _of_pieces(pieces: Pieces, sizes: Sequence[int], fan_in: int) -> Iterator[We
             text += f" {piece.part}/{piece.parts}"
         yield Weight(key_of(f"{_DENOISER} {text} {size}x{fan_in}"), begin, begin + size)
         begin += size
-
-
-def _sizes(names: FamilyNames, pieces: Pieces, out: int) -> list[int]:
-    """Return the rows of each piece, in the proportion of the table; [] if they don't fit."""
-    known = [names.rows(piece) or 0 for piece in pieces]
-    if 0 in known:
-        known = [1] * len(pieces)
-    counts = [count * out // sum(known) for count in known]
-    return counts if sum(counts) == out and 0 not in counts else []

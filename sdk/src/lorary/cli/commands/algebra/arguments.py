@@ -42,6 +42,28 @@ def add_out(parser: Parser, *, has_dtype: bool = True) -> None:
         )
 
 
+def add_family(parser: Parser, when: str) -> None:
+    """Add ``--family``.
+
+    Args:
+        when: When it is needed, for the help.
+    """
+    parser.add_argument("--family", metavar="ID", help=f"family of the base model, {when}")
+
+
+def require_family(family: str | None) -> None:
+    """Refuse an unknown family.
+
+    Raises:
+        UsageError: no family has this id.
+    """
+    from lorary.anatomy.families import FAMILIES  # noqa: PLC0415 - --help does not need it
+
+    if family is not None and family not in FAMILIES:
+        message = f"there is no family “{family}”; use {', '.join(FAMILIES)}"
+        raise UsageError(message)
+
+
 def dtype_of(args: argparse.Namespace) -> str | None:
     """Return the name of the wanted number format in safetensors, or None."""
     return DTYPES[args.dtype] if args.dtype else None

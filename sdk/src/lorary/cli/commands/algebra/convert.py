@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.algebra.naming.targets import ALIASES, TARGETS
-from lorary.cli.command import Command, Parser, UsageError
-from lorary.cli.commands.algebra.arguments import add_out, algebra, out_path, written
+from lorary.cli.command import Command, Parser
+from lorary.cli.commands.algebra.arguments import (
+    add_family,
+    add_out,
+    algebra,
+    out_path,
+    require_family,
+    written,
+)
 from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
 
 if TYPE_CHECKING:
@@ -27,17 +34,11 @@ def _configure(parser: Parser) -> None:
         help="the naming of the new file; original is the same as comfyui",
     )
     add_out(parser, has_dtype=False)
-    parser.add_argument(
-        "--family", metavar="ID", help="family of the base model, if the file does not show it"
-    )
+    add_family(parser, "if the file does not show it")
 
 
 def _convert(args: Namespace) -> int:
-    from lorary.anatomy.families import FAMILIES  # noqa: PLC0415 - --help does not need it
-
-    if args.family is not None and args.family not in FAMILIES:
-        message = f"there is no family “{args.family}”; use {', '.join(FAMILIES)}"
-        raise UsageError(message)
+    require_family(args.family)
     path = Path(args.file)
     out = out_path(args, [path])
     with algebra():

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, Parser
-from lorary.cli.commands.algebra.arguments import algebra, require_file
+from lorary.cli.commands.algebra.arguments import (
+    add_family,
+    algebra,
+    require_family,
+    require_file,
+)
 from lorary.cli.output.text import emit, pairs, plain, show, strong, table
 
 if TYPE_CHECKING:
@@ -43,16 +48,18 @@ def _energy_lines(name: str, found: Energies) -> list[str]:
 def _configure_compare(parser: Parser) -> None:
     parser.add_argument("first", metavar="A", help="an adapter")
     parser.add_argument("second", metavar="B", help="another adapter for the same base model")
+    add_family(parser, "if the files have different namings and do not show it")
 
 
 def _compare(args: Namespace) -> int:
+    require_family(args.family)
     paths = [Path(args.first), Path(args.second)]
     for path in paths:
         require_file(path)
     with algebra():
         from lorary.algebra.compare import compare  # noqa: PLC0415 - needs numpy
 
-        found = compare(*paths)
+        found = compare(*paths, family=args.family)
     if args.json:
         emit(found.to_dict())
     else:
@@ -103,8 +110,8 @@ COMMANDS = {
     ),
     "compare": Command(
         "Compare two adapters block by block: the cosine of their updates, their energies, where\n"
-        "they differ (the share of the whole difference), and their metadata. Ranks, alphas and\n"
-        "number formats may differ; the names of modules must be spelled alike.\n"
+        "they differ (the share of the whole difference), and their metadata. Ranks, alphas,\n"
+        "number formats and namings may differ; blocks have the names of the first file.\n"
         "Needs pip install 'lorary[algebra]'.",
         "  lorary compare noir-v1.safetensors noir-v2.safetensors\n"
         "  lorary compare a.safetensors b.safetensors --json | jq .cosine",

@@ -6,12 +6,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.cli.command import Command, Parser
+from lorary.algebra.naming.targets import ALIASES, TARGETS
+from lorary.cli.command import Command, Parser, UsageError
 from lorary.cli.commands.algebra.arguments import (
+    add_family,
     add_out,
     algebra,
     dtype_of,
     out_path,
+    require_family,
     share,
     steps,
     strengths,
@@ -23,6 +26,7 @@ from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
 if TYPE_CHECKING:
     from lorary.algebra.merging.merge import Merged
 
+_SHOWN = 5e-5  # relative error
 MODES = ("concat", "linear", "svd", "ties", "dare")
 
 
@@ -38,6 +42,17 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument("--max-rank", type=whole, metavar="N", help="the largest rank of a module")
     parser.add_argument(
+        "--to",
+        choices=(*TARGETS, *ALIASES),
+        help="the naming of OUT; by default that of the first file",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="CHECKPOINT",
+        help="a file of the base model, for DoRA and (IA)³; needs --max-rank",
+    )
+    add_family(parser, "if the files have different namings and do not show it")
+    parser.add_argument(
         "--density",
         type=share,
         metavar="SHARE",
@@ -50,7 +65,12 @@ def _configure(parser: Parser) -> None:
 def _merge(args: Namespace) -> int:
     paths = [Path(place) for place in args.files]
     weights = strengths(args.strengths, len(paths))
-    out = out_path(args, paths)
+    require_family(args.family)
+    base = None if args.base is None else Path(args.base)
+    if base is not None and args.max_rank is None:
+        message = "--base needs --max-rank: a merge against a base model is an approximation"
+        raise UsageError(message)
+    out = out_path(args, paths if base is None else [*paths, base])
     with algebra(), steps("Merging tensor") as on_step:
         from lorary.algebra.merging.merge import MergeSettings, merge  # noqa: PLC0415 - needs numpy
 
@@ -60,6 +80,9 @@ def _merge(args: Namespace) -> int:
             density=args.density,
             seed=abs(args.seed),
             dtype=dtype_of(args),
+            to=args.to,
+            family=args.family,
+            base=base,
         )
         found = merge(paths, out, strengths=weights, settings=settings, on_step=on_step)
     if args.json:
@@ -90,7 +113,9 @@ def _document(found: Merged, mode: str) -> dict[str, object]:
 def _lines(found: Merged, mode: str) -> list[str]:
     ranks = [one.rank for one in found.modules]
     worst = max(found.modules, key=lambda one: one.relative_error)
-    error = f"{worst.relative_error:.2%} at most, in {worst.name}" if worst.relative_error else "0"
+    error = f"{worst.relative_error:.2%} at most, in {worst.name}"
+    if worst.relative_error < _SHOWN:
+        error = "less than 0.01%" if worst.relative_error else "0"
     return [
         strong(plain(found.out.path)),
         *pairs(
@@ -108,7 +133,11 @@ def _lines(found: Merged, mode: str) -> list[str]:
 COMMANDS = {
     "merge": Command(
         "Write one adapter that does what several do together. By default the sum is exact: the\n"
-        "factors stand side by side, and the rank grows; --max-rank approximates it.\n\n"
+        "factors stand side by side, and the rank grows; --max-rank approximates it. Files that\n"
+        "name modules differently are converted to the naming of the first one, or --to.\n\n"
+        "LoHa, LoKr and full differences have no exact factors: with --max-rank they are\n"
+        "approximated. So are DoRA and (IA)³, with a file of the base model as --base. --json has\n"
+        "the error of each module.\n\n"
         "modes:\n"
         "  concat   the exact sum of the updates (default)\n"
         "  linear   the same, in the smallest rank that holds it\n"
@@ -118,7 +147,9 @@ COMMANDS = {
         "Needs pip install 'lorary[algebra]'.",
         "  lorary merge noir.safetensors rain.safetensors --strengths 1,0.5 --out ab.safetensors\n"
         "  lorary merge a.safetensors b.safetensors --max-rank 32 --out ab.safetensors\n"
-        "  lorary merge a.safetensors b.safetensors --mode ties --out ab.safetensors",
+        "  lorary merge a.safetensors b.safetensors --mode ties --out ab.safetensors\n"
+        "  lorary merge a.safetensors dora.safetensors --base model.safetensors --max-rank 64 \\\n"
+        "    --out ab.safetensors",
         _configure,
         _merge,
     ),
