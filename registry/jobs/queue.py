@@ -27,6 +27,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
+from registry import log_context
 from registry.models import Job, JobState
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def enqueue(
         "args": args,
         "priority": priority,
         "owner": owner,
+        "request_id": log_context.request_id(),
         "turn": partial(_turn, queue, priority, owner),  # computed only for a new job
     }
     with transaction.atomic():

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
-from registry import sweep
+from registry import log_context, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
+from registry.log_context import LogContext
 from registry.models import JobState, WorkerWish
 from registry.uploads import services as uploads
 
@@ -52,7 +53,8 @@ def drain(*queues: str) -> int:
     ):
         _AT_WORK.set()
         try:
-            _run(job, queues)
+            with log_context.within(LogContext(job.request_id, job.pk)):
+                _run(job, queues)
         finally:
             _AT_WORK.clear()
         workers.count_job()
