@@ -26,8 +26,9 @@ from hub.http.callers import is_monitor
 from hub.monitoring.log_formats import without_secrets
 from hub.operations.probes import CONTENTS, DETAILS, PARTS, TIMEOUT_S, Facts, Probe
 
-#: Seconds for which a result is cached, and seconds for the counts of many rows.
-CACHE_S, CONTENTS_S = 5.0, 60.0
+#: Seconds for which a result is cached. Counts of many rows take longer than a scrape may: the
+#: last ones are told until there are new ones.
+CACHE_S, CONTENTS_S = 5.0, 300.0
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Health:
         self._pid = 0
         self._running: dict[str, Future[PartState]] = {}
         self._started: dict[str, float] = {}
+        self._counted: dict[str, PartState] = {}  # last results of CONTENTS
 
     def states(self, names: Collection[str]) -> dict[str, PartState]:
         """Return the states of parts; probe those whose cache has expired."""
@@ -79,9 +81,11 @@ class Health:
                 self._start_if_due(name)
             running = {name: self._running[name] for name in names}
             until = TIMEOUT_S + max(self._started[name] for name in names)
-        wait(running.values(), max(0.0, until - time.monotonic()))
+        awaited = [probe for name, probe in running.items() if name not in self._counted]
+        wait(awaited, max(0.0, until - time.monotonic()))
         return {
-            name: probe.result() if probe.done() else _SILENT for name, probe in running.items()
+            name: probe.result() if probe.done() else self._counted.get(name, _SILENT)
+            for name, probe in running.items()
         }
 
     def _start_if_due(self, name: str) -> None:
@@ -89,6 +93,8 @@ class Health:
         kept_s = CONTENTS_S if name in CONTENTS else CACHE_S
         if last is None or (last.done() and now >= self._started[name] + kept_s):
             was_up = last is None or last.result().is_up
+            if last is not None and name in CONTENTS:
+                self._counted[name] = last.result()
             self._running[name] = self._pool.submit(self._examine, name, was_up=was_up)
             self._started[name] = now
 

@@ -99,7 +99,7 @@ def test_a_process_that_is_killed_takes_no_counts_with_it(hub: RunningHub) -> No
     assert sum(file.stat().st_size for file in folder.glob(f"*_{victim}.db")) < 2**17
 
 
-def test_names_in_paths_make_noseries_of(hub: RunningHub) -> None:
+def test_names_in_paths_make_no_series(hub: RunningHub) -> None:
     for number in range(3):
         Caller(hub.port).get(f"/somebody{number}/something")
         Caller(hub.port).call("BREW", f"/x/{number}")
