@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from hub.monitoring import tracing
 from hub.monitoring.log_formats import FORMATS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 #: those that do not decode to text (``base64``).
 _CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
 
+tracing.start()  # changes the middleware that the application loads
 answer = get_wsgi_application()
 
 

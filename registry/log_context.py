@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogContext:
-    """The id of a request and of a job; empty and 0 outside of them."""
+    """The id of a request and of a job; empty and 0 outside of them.
+
+    ``trace_parent`` is the span of the request (W3C Trace Context), where requests are traced.
+    """
 
     request_id: str = ""
     job_id: int = 0
+    trace_parent: str = ""
 
 
 _EMPTY = LogContext()

@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from hub.http.callers import client_address
-from hub.monitoring import metrics
+from hub.monitoring import metrics, tracing
 from hub.monitoring.endpoints import VIEWS
 from hub.monitoring.log_formats import safe_path
 from registry import log_context
@@ -42,7 +42,8 @@ class AccessMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the response with ``X-Request-Id``."""
         began, request_id = time.perf_counter(), _id_of(request)
-        log_context.enter(LogContext(request_id))
+        parent = request.META.get(tracing.PARENT, "")
+        log_context.enter(LogContext(request_id, trace_parent=parent))
         metrics.IN_PROGRESS.inc()
         response = self.get_response(request)
         response.headers[HEADER] = request_id

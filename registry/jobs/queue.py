@@ -167,13 +167,15 @@ def enqueue(
         priority: Higher runs first.
         owner: Namespace or user that the job is for; owners take turns.
     """
+    context = log_context.current()
     wanted: dict[str, Any] = {
         "queue": queue,
         "task": task,
         "args": args,
         "priority": priority,
         "owner": owner,
-        "request_id": log_context.request_id(),
+        "request_id": context.request_id,
+        "trace_parent": context.trace_parent,
         "turn": partial(_turn, queue, priority, owner),  # computed only for a new job
     }
     with transaction.atomic():

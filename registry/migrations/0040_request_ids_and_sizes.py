@@ -15,6 +15,11 @@ class Migration(migrations.Migration):
             name='request_id',
             field=models.CharField(blank=True, db_default='', default='', max_length=64),
         ),
+        migrations.AddField(
+            model_name='job',
+            name='trace_parent',
+            field=models.CharField(blank=True, db_default='', default='', max_length=64),
+        ),
         migrations.AddIndex(
             model_name='blob',
             index=models.Index(fields=['is_stored', 'unreferenced_since', 'size_bytes'], name='blob_sizes'),
