@@ -108,7 +108,7 @@ man: $(STAMP) ## Write the man page of the client from the code
 	$(BIN)/python -m tools.man_page
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
-	@for name in base worker dev docs; do \
+	@for name in base worker otel dev docs; do \
 		echo "requirements/$$name.txt"; \
 		$(LOCK) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in && \
 		sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/$$name.txt && rm requirements/$$name.txt.bak \

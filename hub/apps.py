@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 from hub import celery, setting_checks
+from hub.monitoring import tracing
 from hub.protocols.huggingface.xet import staging
 from registry import hooks
 
@@ -19,6 +20,7 @@ class HubConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what every process needs, whichever command started it."""
+        tracing.require_packages()
         setting_checks.register_all()
         celery.app.set_default()
         hooks.sweepers.add(staging.sweep)

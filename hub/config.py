@@ -31,6 +31,8 @@ UNITS = {
     "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
+#: Proxies in a row.
+MAX_HOPS = 10
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
 
 
@@ -101,6 +103,15 @@ class Env:
             raise _bad(name, f"{value!r} is neither yes nor no", "use one of 1 0 true false")
         return value in TRUE
 
+    def hops(self, name: str) -> int:
+        """Return a number of proxies; ``true`` means one, ``false`` none."""
+        value = self.text(name)
+        if not value.isdecimal():
+            return int(self.flag(name, default=False))
+        if int(value) > MAX_HOPS:
+            raise _bad(name, f"{value} proxies are too many", f"use a number up to {MAX_HOPS}")
+        return int(value)
+
     def integer(self, name: str, default: int) -> int:
         """Return a whole number."""
         value = self.text(name)
@@ -161,9 +172,11 @@ class Config:
     secret_key: str = field(repr=False)
     base_url: str
     allowed_hosts: tuple[str, ...]
-    trust_proxy: bool
+    trust_proxy: int
     debug: bool
     log_level: str
+    log_format: str
+    metrics_token: str = field(repr=False)
     language: str
     time_zone: str
     signup: bool
@@ -229,9 +242,11 @@ def load(env: Env, root: Path) -> Config:
         secret_key=env.secret("SECRET_KEY") or _kept_secret(data),
         base_url=base_url,
         allowed_hosts=env.names("ALLOWED_HOSTS") or _hosts_of(base_url),
-        trust_proxy=env.flag("TRUST_PROXY", default=False),
+        trust_proxy=env.hops("TRUST_PROXY"),
         debug=env.flag("DEBUG", default=False),
         log_level=env.choice("LOG_LEVEL", "INFO", logging.getLevelNamesMapping()),
+        log_format=env.choice("LOG_FORMAT", "text", ("text", "json")),
+        metrics_token=env.secret("METRICS_TOKEN"),
         language=env.choice("LANGUAGE", "en", LANGUAGES),
         time_zone=env.time_zone("TIME_ZONE"),
         signup=env.flag("SIGNUP", default=True),

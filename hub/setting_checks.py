@@ -30,6 +30,8 @@ TAG = "lorary"
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MIB, GIB = 2**20, 2**30
+#: Characters of a token that cannot be guessed.
+MIN_TOKEN = 20
 
 
 def _data(config: Config) -> Finding:
@@ -70,6 +72,15 @@ def _secret_key(config: Config) -> Finding:
     return (
         "the key is shorter than 40 characters",
         "Leave it unset: the hub then generates and stores one.",
+    )
+
+
+def _metrics_token(config: Config) -> Finding:
+    if not config.metrics_token or len(config.metrics_token) >= MIN_TOKEN:
+        return None
+    return (
+        f"the token is shorter than {MIN_TOKEN} characters",
+        "Use a random one, such as that of `openssl rand -hex 32`, or leave it unset.",
     )
 
 
@@ -174,6 +185,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "STORAGE": ("E005", _storage_in_use),
     "SECRET_KEY": ("E006", _secret_key),
     "BASE_URL": ("E007", _base_url),
+    "METRICS_TOKEN": ("E070", _metrics_token),
     "ALLOWED_HOSTS": ("W008", _allowed_hosts),
     "TRUST_PROXY": ("W009", _trust_proxy),
     "DEBUG": ("W010", _debug),

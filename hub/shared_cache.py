@@ -20,6 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from hub.monitoring.metrics import CACHE_FAILURES
+
 T = TypeVar("T")
 
 #: Seconds to wait for a connection and for a response. A connection that Redis closed while it was
@@ -95,10 +97,10 @@ _OUTAGE = _Outage()
 
 
 def _tolerate(ask: Callable[[], T], *, default: T) -> T:
-    if _OUTAGE.is_on():
-        return default
-    try:
-        return ask()
-    except (RedisError, OSError) as error:
-        _OUTAGE.begin(error)
-        return default
+    if not _OUTAGE.is_on():
+        try:
+            return ask()
+        except (RedisError, OSError) as error:
+            _OUTAGE.begin(error)
+    CACHE_FAILURES.inc()
+    return default

@@ -12,6 +12,7 @@ from django.views.generic import RedirectView
 
 from hub.api.accounts.device_login import DeviceCodes, Grant, Revocation
 from hub.api.urls import v1
+from hub.monitoring.endpoints import metrics
 from hub.operations.health import live, ready
 
 handler400 = "hub.http.malformed_requests.bad_request"
@@ -21,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", ready, name="healthz"),
     path("healthz/live", live, name="live"),
     path("healthz/ready", ready, name="ready"),
+    path("metrics", metrics, name="metrics"),
     path("api", RedirectView.as_view(pattern_name="api-docs")),
     path("oauth/device", DeviceCodes.as_view(), name="oauth-device"),
     path("oauth/token", Grant.as_view(), name="oauth-token"),

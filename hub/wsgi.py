@@ -9,8 +9,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
+
+from hub.monitoring import tracing
+from hub.monitoring.log_formats import FORMATS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -21,6 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 #: those that do not decode to text (``base64``).
 _CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
 
+tracing.start()  # changes the middleware that the application loads
 answer = get_wsgi_application()
 
 
@@ -44,7 +49,10 @@ def _drop_timeout_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-logging.getLogger("gunicorn.error").addFilter(_drop_timeout_traceback)
+_server_log = logging.getLogger("gunicorn.error")
+_server_log.addFilter(_drop_timeout_traceback)
+for _handler in _server_log.handlers:
+    _handler.setFormatter(FORMATS[settings.LORARY.log_format]())
 
 from hub.operations import process_lock  # noqa: E402 - there are no models before
 from registry.versions import download_counts  # noqa: E402 - the same

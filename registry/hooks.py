@@ -6,18 +6,21 @@ the store. With ``is_dry`` they change nothing and return what they would delete
 ``pictures`` return rows with a ``version``, which has pictures to show.
 
 ``stored_bytes`` return how many bytes an app stores for a namespace besides the catalogue's own.
+
+``job_spans`` return a context in which a worker runs a job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import QuerySet
 from django.dispatch import Signal
 
 if TYPE_CHECKING:
-    from registry.models import Namespace
+    from registry.models import Job, Namespace
 
 
 # Facts that the catalogue announces. Receivers run after the commit and get ``version_id``; nothing
@@ -39,6 +42,7 @@ class Sweeper(Protocol):
 sweepers: set[Sweeper] = set()
 stored_bytes: set[Callable[[Namespace], int]] = set()
 pictures: list[Callable[[], QuerySet[Any]]] = []
+job_spans: list[Callable[[Job], AbstractContextManager[None]]] = []
 
 
 def pictured() -> list[QuerySet[Any]]:

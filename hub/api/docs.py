@@ -69,6 +69,7 @@ def _problem() -> dict[str, Any]:
             "status": {"type": "integer"},
             "detail": text,
             "code": {**text, "enum": sorted(codes())},
+            "request_id": {**text, "description": "As in `X-Request-Id` and in the hub's log."},
             "fields": {
                 "type": "object",
                 "additionalProperties": {"type": "array", "items": text},

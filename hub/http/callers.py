@@ -7,12 +7,15 @@ from typing import Concatenate, ParamSpec, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from hub.webserver.admission import network_of
+from hub.webserver.admission import forwarded, network_of
+from registry.accounts import permissions
 from registry.errors import Unauthenticated
 from registry.models import AccessToken
 from registry.tokens import services as tokens
@@ -27,11 +30,27 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """Return the address as seen by the nearest trusted hop; see ``network_of``."""
-    nearest = ""
-    if settings.LORARY.trust_proxy:
-        nearest = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return network_of(nearest or str(request.META.get("REMOTE_ADDR", "")))
+    """Return the client's address, by which limits count; see ``network_of``."""
+    return network_of(client_address(request))
+
+
+def client_address(request: HttpRequest | Request) -> str:
+    """Return the address that connected to the outermost trusted proxy; see ``forwarded``."""
+    said = str(request.META.get("HTTP_X_FORWARDED_FOR", ""))
+    return forwarded(said) or str(request.META.get("REMOTE_ADDR", ""))
+
+
+def is_monitor(request: HttpRequest) -> bool:
+    """Whether a program may read the hub's figures: by the token of metrics or an operator's."""
+    secret, own = bearer_secret(request), settings.LORARY.metrics_token
+    if not secret:
+        return False
+    if own and constant_time_compare(secret, own):
+        return True
+    try:
+        return permissions.is_operator(tokens.authenticate(secret=secret).user)
+    except (Unauthenticated, DatabaseError):
+        return False
 
 
 def bearer_secret(request: HttpRequest | Request) -> str | None:

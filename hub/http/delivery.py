@@ -31,6 +31,7 @@ from rest_framework.request import Request
 
 from hub.http.errors import PreconditionFailed
 from hub.http.middleware import NO_STORE
+from hub.monitoring.metrics import DOWNLOADS
 from registry import storage
 from registry.errors import Gone, RangeUnsatisfiable
 from registry.models import Blob
@@ -191,10 +192,13 @@ def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> 
         served.blob,
         filename=saved_as or served.path.rpartition("/")[2],
         is_private=not served.is_public,
-        on_sent=partial(
-            download_counts.count, version_id=served.version_id, is_primary=served.is_primary
-        ),
+        on_sent=partial(_count_download, served),
     )
+
+
+def _count_download(served: Served) -> None:
+    DOWNLOADS.inc()
+    download_counts.count(version_id=served.version_id, is_primary=served.is_primary)
 
 
 def deliver(

@@ -34,7 +34,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from registry import errors
+from registry import errors, log_context
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -108,7 +108,8 @@ class Problem:
             "detail": self.detail,
             "code": self.code,
         }
-        return {**self.facts, **standard}
+        request_id = log_context.request_id()
+        return {**self.facts, **standard, **({"request_id": request_id} if request_id else {})}
 
 
 def status_of(error: errors.LoraryError) -> int:
@@ -227,7 +228,7 @@ def is_full(error: Exception) -> bool:
 
 
 def _unexpected_error(error: Exception) -> Problem:
-    number = secrets.token_hex(6)
+    number = log_context.request_id() or secrets.token_hex(6)
     log.error("error %s", number, exc_info=error)
     text = _("An unexpected error occurred. Give an administrator the number %(id)s.")
     return _http("internal_error", text % {"id": number}, facts={"id": number})

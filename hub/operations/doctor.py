@@ -25,8 +25,8 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from hub.http.problems import is_full
-from hub.operations.health import MIN_FREE_BYTES
 from hub.operations.missing_database import missing_hub
+from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
 from hub.setting_checks import check_settings

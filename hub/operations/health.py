@@ -2,183 +2,116 @@
 
 They accept any ``Host``: monitors use the address of a machine.
 
-Each part of the hub is probed in its own thread by a small operation, and has ``PROBE_TIMEOUT_S``
-to respond. A probe that hangs is not started again until it ends, so probes never pile up. Results
-are cached for ``CACHE_S``, so that frequent requests are cheap.
+Each part of the hub is probed in its own thread by a small operation, and has ``TIMEOUT_S`` to
+respond. A probe that hangs is not started again until it ends, so probes never pile up. Results
+are cached for seconds, so that frequent requests are cheap.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from celery import current_app
-from django.conf import settings
-from django.db import OperationalError, connection, connections, transaction
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
+from django.db import connections
 from django.http import HttpRequest, JsonResponse
-from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from registry import storage
-from registry.errors import StorageFull
+from hub.http.callers import is_monitor
+from hub.monitoring.log_formats import without_secrets
+from hub.operations.probes import CONTENTS, DETAILS, PARTS, TIMEOUT_S, Facts, Probe
 
-#: Seconds that a part has to respond, and seconds for which its result is cached.
-PROBE_TIMEOUT_S, CACHE_S = 1.0, 5.0
-#: Free bytes below which the hub cannot accept a part of an upload and some rows.
-MIN_FREE_BYTES = 16 * 2**20
+#: Seconds for which a result is cached. Counts of many rows take longer than a scrape may: the
+#: last ones are told until there are new ones.
+CACHE_S, CONTENTS_S = 5.0, 300.0
 
 log = logging.getLogger(__name__)
 
 
-def check_database() -> None:
-    """Write a row.
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """The result of a probe.
 
-    Raises:
-        Error: the database is unavailable, full or read-only.
-        StorageFull: the disk of SQLite is nearly full.
+    Attributes:
+        reason: Why the part does not work.
+        facts: What the probe found, for instance the free bytes of a disk.
     """
-    if connection.vendor == "sqlite":
-        _require_room(settings.LORARY.data)
-    try:
-        _limit_waiting()
-        with transaction.atomic(), connection.cursor() as cursor:
-            # The newest row of a table that every hub has; nothing changes in it.
-            newest = "(SELECT max(id) FROM django_migrations)"
-            cursor.execute(f"UPDATE django_migrations SET app = app WHERE id = {newest}")  # noqa: S608 - fixed text
-    except OperationalError as error:
-        if not _is_locked(error):  # another connection writes, so writing works
-            raise
+
+    is_up: bool
+    reason: str = ""
+    seconds: float = TIMEOUT_S
+    facts: Facts = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        """Return the state as operators see it."""
+        return {
+            "state": "up" if self.is_up else "down",
+            "reason": self.reason,
+            "seconds": round(self.seconds, 4),
+            **self.facts,
+        }
 
 
-def _limit_waiting() -> None:
-    """Set the timeout of the database below that of the probe."""
-    wait_ms = int(500 * PROBE_TIMEOUT_S)
-    is_sqlite = connection.vendor == "sqlite"
-    statement = "PRAGMA busy_timeout" if is_sqlite else "SET statement_timeout"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{statement} = {wait_ms}")
-
-
-def _is_locked(error: OperationalError) -> bool:
-    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-
-
-def check_migrations() -> None:
-    """Require that all migrations are applied.
-
-    Raises:
-        RuntimeError: some are not.
-    """
-    missing = _leaves() - set(MigrationRecorder(connection).applied_migrations())
-    if missing:
-        msg = f"migrations are not applied: {sorted(missing)}"
-        raise RuntimeError(msg)
-
-
-@cache
-def _leaves() -> set[tuple[str, str]]:
-    return set(MigrationLoader(None).graph.leaf_nodes())
-
-
-def check_storage() -> None:
-    """Write a file and delete it.
-
-    Raises:
-        StorageFull: the disk is full.
-        StorageAway: the store cannot be reached.
-        OSError: the store reports an error.
-    """
-    key, place = storage.new_key(), storage.parse_location(settings.LORARY.storage)
-    if not isinstance(place, storage.BucketLocation):
-        _require_room(place)
-    try:
-        storage.store().write(key, [b"lorary health"])
-    finally:
-        storage.store().delete(key)
-
-
-def _require_room(folder: Path) -> None:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < MIN_FREE_BYTES:
-        msg = f"{folder} has {free:,} bytes left"
-        raise StorageFull(msg)
-
-
-def check_broker() -> None:
-    """Connect to the broker.
-
-    Raises:
-        Exception: it cannot be reached.
-    """
-    with current_app.connection_for_write() as link:
-        link.ensure_connection(max_retries=1, timeout=math.ceil(PROBE_TIMEOUT_S))
-
-
-PARTS: dict[str, Callable[[], None]] = {
-    "database": check_database,
-    "migrations": check_migrations,
-    "storage": check_storage,
-    "broker": check_broker,
-}
+_SILENT = PartState(is_up=False, reason=f"it did not answer within {TIMEOUT_S:g} s")
 
 
 class Health:
     """Cached states of the hub's parts, as one process knows them."""
 
-    def __init__(self, parts: dict[str, Callable[[], None]]) -> None:
-        self._parts = parts
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        self._probes = probes
         self._lock = threading.Lock()
         self._pid = 0
-        self._probes: dict[str, Future[bool]] = {}
-        self._known: dict[str, bool] = {}
-        self._known_until = 0.0
+        self._running: dict[str, Future[PartState]] = {}
+        self._started: dict[str, float] = {}
+        self._counted: dict[str, PartState] = {}  # last results of CONTENTS
 
-    def part_states(self) -> dict[str, bool]:
-        """Return for each part whether it works; probe the parts if the cache has expired."""
+    def states(self, names: Collection[str]) -> dict[str, PartState]:
+        """Return the states of parts; probe those whose cache has expired."""
         with self._lock:
             if self._pid != os.getpid():  # a fork does not copy threads
-                self._pid, self._probes, self._known_until = os.getpid(), {}, 0.0
-                self._pool = ThreadPoolExecutor(len(self._parts), "health")
-            if time.monotonic() >= self._known_until:
-                self._probe()
-                self._known_until = time.monotonic() + CACHE_S
-            return dict(self._known)
-
-    def _probe(self) -> None:
-        for name, check in self._parts.items():
-            if name not in self._probes or self._probes[name].done():
-                self._probes[name] = self._pool.submit(self._passes, name, check)
-        wait(self._probes.values(), PROBE_TIMEOUT_S)
-        self._known = {
-            name: probe.done() and probe.result() for name, probe in self._probes.items()
+                self._pid, self._running, self._started = os.getpid(), {}, {}
+                self._pool = ThreadPoolExecutor(len(self._probes), "health")
+            for name in names:
+                self._start_if_due(name)
+            running = {name: self._running[name] for name in names}
+            until = TIMEOUT_S + max(self._started[name] for name in names)
+        awaited = [probe for name, probe in running.items() if name not in self._counted]
+        wait(awaited, max(0.0, until - time.monotonic()))
+        return {
+            name: probe.result() if probe.done() else self._counted.get(name, _SILENT)
+            for name, probe in running.items()
         }
 
-    def _passes(self, name: str, check: Callable[[], None]) -> bool:
+    def _start_if_due(self, name: str) -> None:
+        now, last = time.monotonic(), self._running.get(name)
+        kept_s = CONTENTS_S if name in CONTENTS else CACHE_S
+        if last is None or (last.done() and now >= self._started[name] + kept_s):
+            was_up = last is None or last.result().is_up
+            if last is not None and name in CONTENTS:
+                self._counted[name] = last.result()
+            self._running[name] = self._pool.submit(self._examine, name, was_up=was_up)
+            self._started[name] = now
+
+    def _examine(self, name: str, *, was_up: bool) -> PartState:
+        began, facts, reason = time.monotonic(), Facts(), ""
         try:
-            check()
+            self._probes[name](facts)
         except Exception as error:  # noqa: BLE001 - any exception means that the part fails
-            if self._known.get(name, True):
-                log.warning("the %s does not work: %s", name, error.__cause__ or error)
-            return False
+            reason = without_secrets(str(error.__cause__ or error)) or type(error).__name__
+            if was_up:
+                log.warning("the %s does not work: %s", name, reason)
         finally:
             connections.close_all()
-        return True
+        return PartState(not reason, reason, time.monotonic() - began, facts)
 
 
-_HEALTH = Health(PARTS)
+HEALTH = Health({**PARTS, **DETAILS, **CONTENTS})
 
 
 @require_safe
@@ -190,29 +123,13 @@ def live(_request: HttpRequest) -> JsonResponse:
 
 @require_safe
 @never_cache
-def ready(_request: HttpRequest) -> JsonResponse:
-    """Respond with 200 if all parts work, otherwise 503; the reasons are in the log."""
-    found = _HEALTH.part_states()
-    parts = {name: "up" if is_fit else "down" for name, is_fit in found.items()}
-    is_ready = all(found.values())
-    status = "ok" if is_ready else "unavailable"
-    return JsonResponse({"status": status, **parts}, status=200 if is_ready else 503)
-
-
-VIEWS: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {
-    "/healthz": ready,
-    "/healthz/live": live,
-    "/healthz/ready": ready,
-}
-
-
-class HealthMiddleware:
-    """Answers health checks before other middleware checks the host or loads the session."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the health, or the response of the rest of the site."""
-        view = VIEWS.get(request.path_info)
-        return self.get_response(request) if view is None else view(request)
+def ready(request: HttpRequest) -> JsonResponse:
+    """Respond with 200 if all parts work, otherwise 503; operators also get reasons and figures."""
+    is_told = is_monitor(request)
+    found = HEALTH.states([*PARTS, *DETAILS] if is_told else PARTS)
+    is_ready = all(found[name].is_up for name in PARTS)
+    document: dict[str, object] = {"status": "ok" if is_ready else "unavailable"}
+    document |= {name: "up" if found[name].is_up else "down" for name in PARTS}
+    if is_told:
+        document["parts"] = {name: state.document() for name, state in found.items()}
+    return JsonResponse(document, status=200 if is_ready else 503)

@@ -28,6 +28,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from django.conf import settings
+
+from hub.monitoring import multiprocess
+
 #: Seconds that children have to exit before they are killed; documented as 15 for the whole hub.
 STOP_S = 10.0
 #: Seconds between two checks of the children.
@@ -289,11 +293,13 @@ def web(host: str, port: int, processes: int) -> Child:
         "--log-level": "warning",
         # Not even from a local proxy: some forward the client's SCRIPT_NAME.
         "--forwarder-headers": "",
+        "--config": f"python:{multiprocess.__name__}",
     }
     pairs = [part for name, value in options.items() for part in (name, str(value))]
     flags = ["--preload", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", *pairs, *flags, "hub.wsgi:application"]
-    return Child("web", command, is_essential=True, orphan_signal=signal.SIGTERM, environ=MALLOC)
+    environ = {**MALLOC, multiprocess.VARIABLE: str(multiprocess.new_folder(settings.LORARY.data))}
+    return Child("web", command, is_essential=True, orphan_signal=signal.SIGTERM, environ=environ)
 
 
 def workers(queues: str) -> list[Child]:

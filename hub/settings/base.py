@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hub import config
 from hub.config import Env
 from hub.databases import broker, cache, database, prepare_file
+from hub.monitoring.log_formats import FORMATS, hide_path
 
 ROOT = Path(__file__).resolve().parents[2]
 try:
@@ -57,6 +58,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
 ]
 MIDDLEWARE = [
+    "hub.monitoring.access_log.AccessMiddleware",
     "hub.http.middleware.ReleaseMiddleware",
     "hub.http.middleware.HeadMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -64,7 +66,7 @@ MIDDLEWARE = [
     "hub.http.middleware.SecurityHeadersMiddleware",
     "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
-    "hub.operations.health.HealthMiddleware",
+    "hub.monitoring.endpoints.MonitorMiddleware",
     "hub.http.middleware.FlushMiddleware",
     "hub.http.middleware.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -256,17 +258,18 @@ def drop_traceback(record: LogRecord) -> bool:
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"()": FORMATS[LORARY.log_format]}},
     "filters": {
         "news": {"()": "django.utils.log.CallbackFilter", "callback": is_logged},
         "line": {"()": "django.utils.log.CallbackFilter", "callback": drop_traceback},
+        "paths": {"()": "django.utils.log.CallbackFilter", "callback": hide_path},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["line"]},
     },
     "root": {"handlers": ["console"], "level": LORARY.log_level},
     "loggers": {
-        "django.request": {"filters": ["news"]},
+        "django.request": {"filters": ["news", "paths"]},
         "django.server": {"handlers": ["console"], "propagate": False},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 import lorary
 from hub.pages import links
+from registry import log_context
 
 register = template.Library()
 
@@ -46,6 +47,12 @@ class Frame:
     version: str = lorary.__version__
     is_signup_open: bool = True
     is_indexed: bool = True
+
+
+@register.simple_tag
+def request_id() -> str:
+    """Return the id of the request, as in ``X-Request-Id`` and the log."""
+    return log_context.request_id()
 
 
 @register.simple_tag(takes_context=True)

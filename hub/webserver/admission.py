@@ -32,9 +32,18 @@ def client_key(peer: str, head: bytes | bytearray, length: int) -> str:
         head: The request's head; other bytes may follow it.
     """
     if settings.LORARY.trust_proxy and (found := _FORWARDED.findall(head, 0, max(0, length))):
-        nearest = found[-1].rpartition(b",")[2].strip().decode("latin-1")
-        peer = nearest or peer
+        peer = forwarded(b",".join(found).decode("latin-1")) or peer
     return network_of(peer) if ":" in peer else peer
+
+
+def forwarded(header: str) -> str:
+    """Return the client in ``X-Forwarded-For``; "" if no proxy is trusted or it names none.
+
+    Each proxy appends the address that connected to it. Of N trusted proxies, the outermost wrote
+    the Nth address from the end; those before it are the client's own words.
+    """
+    hops = settings.LORARY.trust_proxy
+    return header.rsplit(",", hops)[-hops:][0].strip() if hops else ""
 
 
 def network_of(text: str) -> str:

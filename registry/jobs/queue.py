@@ -27,6 +27,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
+from registry import log_context
 from registry.models import Job, JobState
 
 if TYPE_CHECKING:
@@ -166,12 +167,15 @@ def enqueue(
         priority: Higher runs first.
         owner: Namespace or user that the job is for; owners take turns.
     """
+    context = log_context.current()
     wanted: dict[str, Any] = {
         "queue": queue,
         "task": task,
         "args": args,
         "priority": priority,
         "owner": owner,
+        "request_id": context.request_id,
+        "trace_parent": context.trace_parent,
         "turn": partial(_turn, queue, priority, owner),  # computed only for a new job
     }
     with transaction.atomic():

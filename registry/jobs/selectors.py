@@ -97,6 +97,13 @@ def queue_lengths() -> list[QueueLength]:
     ]
 
 
+def ended_lately(*, hours: int = 1) -> list[tuple[str, str, int]]:
+    """Return queue, state and number of the jobs that ended in the last hours; one query."""
+    since = timezone.now() - timedelta(hours=hours)
+    rows = Job.objects.filter(finished_at__gte=since).values_list("queue", "state")
+    return list(rows.annotate(n=Count("pk")).order_by("queue", "state"))
+
+
 def of_unknown_task() -> QuerySet[Job]:
     """Return jobs whose task no worker has known for a long time, the oldest first."""
     since = timezone.now() - UPDATE_TIME

@@ -6,14 +6,16 @@ import logging
 import math
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
-from registry import sweep
+from registry import hooks, log_context, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
+from registry.log_context import LogContext
 from registry.models import JobState, WorkerWish
 from registry.uploads import services as uploads
 
@@ -52,7 +54,12 @@ def drain(*queues: str) -> int:
     ):
         _AT_WORK.set()
         try:
-            _run(job, queues)
+            with ExitStack() as stack:
+                context = LogContext(job.request_id, job.pk, job.trace_parent)
+                stack.enter_context(log_context.within(context))
+                for span_of in hooks.job_spans:
+                    stack.enter_context(span_of(job))
+                _run(job, queues)
         finally:
             _AT_WORK.clear()
         workers.count_job()

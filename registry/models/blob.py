@@ -35,8 +35,13 @@ class Blob(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        """The database enforces the form of digests."""
+        """The database enforces the form of digests; an index serves counts and sums of sizes."""
 
+        indexes = [
+            models.Index(
+                fields=["is_stored", "unreferenced_since", "size_bytes"], name="blob_sizes"
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="blob_sha256_is_hex", condition=models.Q(sha256__regex=SHA256)

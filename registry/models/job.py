@@ -37,6 +37,10 @@ class Job(models.Model):
     done = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(default=0)
     reason = models.TextField(blank=True)
+    # Of the request that enqueued it, as in the log.
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    # Its span, where requests are traced.
+    trace_parent = models.CharField(max_length=64, blank=True, default="", db_default="")
     is_cancel_asked = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -68,6 +68,7 @@ class Upload(models.Model):
                 condition=Q(blob__isnull=False),
                 name="upload_with_bytes_by_owner",
             ),
+            models.Index(fields=["state", "size_bytes"], name="upload_sizes_by_state"),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E005", {"storage": "file://host/path"}),
     ("E006", {"secret_key": "short"}),
     ("E007", {"base_url": "hub.example"}),
+    ("E070", {"metrics_token": "guessable"}),
     ("W008", {"allowed_hosts": ("*",)}),
     ("W009", {"trust_proxy": True, "base_url": ""}),
     ("W010", {"debug": True, "base_url": "https://hub.example"}),

@@ -144,7 +144,7 @@ def test_what_is_not_here_is_said_so(stranger: Client, subtests: pytest.Subtests
 
 def test_the_finding_that_is_the_reason_is_told_in_the_same_words(rf: RequestFactory) -> None:
     found = [Finding("size", "info", "It is large."), Finding("nan", "error", "NaN.")]
-    answer = refusal(rf.get("/"), UploadRefused("“a.bin”: NaN.", findings=found), "1")
+    answer = refusal(rf.get("/"), UploadRefused("“a.bin”: NaN.", findings=found))
     said = json.loads(answer.content)
     assert said["error"] == answer.headers["X-Error-Message"] == '"a.bin": NaN. (nan)'
     assert [one["message"] for one in said["errors"]] == ["It is large. (size)", said["error"]]

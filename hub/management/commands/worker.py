@@ -18,6 +18,7 @@ from django.db import connections
 
 from hub.celery import app
 from hub.management import options
+from hub.monitoring import tracing
 from hub.operations import process_lock, supervisor
 from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
@@ -76,6 +77,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     """
     # Celery warns root about pickled messages; these are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
+    tracing.start()
     queue.release_own()  # of a dead worker with the same name
     workers.leave()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict

@@ -14,7 +14,6 @@ Services and selectors check permissions; ``refusal`` answers their errors.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import update_wrapper
@@ -53,11 +52,10 @@ def endpoint(
 
     def decorate(view: View[P]) -> View[P]:
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            request_id = secrets.token_hex(8)
             headers: dict[str, str] = {}
             try:
                 if request.method not in allowed:
-                    return _not_allowed(allowed, request_id)
+                    return _not_allowed(allowed)
                 _authenticate_caller(request, kwargs, has_own_token=has_own_token)
                 if not has_own_token:
                     _require_scope(request, is_read=is_read, is_open=is_open)
@@ -66,9 +64,9 @@ def endpoint(
                         charge_write(request)
                 response = view(request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - outermost handler: any error becomes a response
-                response = refusal(request, error, request_id)
+                response = refusal(request, error)
                 _discard_rest(request)
-            return _with_headers(response, {"X-Request-Id": request_id, **headers})
+            return _with_headers(response, headers)
 
         update_wrapper(respond, view)
         return csrf_exempt(respond)
@@ -155,9 +153,9 @@ def charge_write(request: HttpRequest) -> None:
         raise RateLimited(text, retry_after=throttle.reset_s)
 
 
-def _not_allowed(allowed: set[str], request_id: str) -> HttpResponse:
+def _not_allowed(allowed: set[str]) -> HttpResponse:
     text = _("This address does not support this method")
-    headers = {"Allow": ", ".join(sorted(allowed)), "X-Request-Id": request_id}
+    headers = {"Allow": ", ".join(sorted(allowed))}
     return JsonResponse({"error": text}, status=405, headers={**headers, "X-Error-Message": text})
 
 

@@ -61,7 +61,7 @@ class Refused(Exception):
         self.headers, self.body = dict(headers or {}), dict(body or {})
 
 
-def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResponse:
+def refusal(request: HttpRequest, error: Exception) -> HttpResponse:
     """Return the response for an error; unexpected ones are logged under the request's id."""
     refused = error if isinstance(error, Refused) else Refused(error)
     cause = refused.cause
@@ -74,7 +74,6 @@ def refusal(request: HttpRequest, error: Exception, request_id: str) -> HttpResp
         body["errors"] = [{"message": line} for line in lines]
     headers = {**problem.headers, **refused.headers}
     headers["X-Error-Message"] = in_header(refused.message or text)
-    headers["X-Request-Id"] = str(problem.facts.get("id", request_id))
     if refused.code:
         headers["X-Error-Code"] = refused.code
     status = _status(request, refused, problem)

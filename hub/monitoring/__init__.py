@@ -1,0 +1,1 @@
+"""What monitors read: metrics, the access log, formats of log lines, traces."""
