@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from django.db import connection
 from django.utils import timezone
 
 from registry.models import Job, JobState
-from tests.deploy.layout import DEPLOY
-from tests.running import ROOT
+from tests.deploy.layout import DEPLOY, compose, wait_until
+from tests.nginx import Nginx, in_front_of, program
+from tests.running import ROOT, RunningHub, free_port
 
 TOOLS = Path(os.environ.get("LORARY_TEST_DEPLOY_TOOLS", ROOT / "build" / "deploy-tools")) / "bin"
 SECRET = {
@@ -205,3 +209,52 @@ def test_systemd_finds_the_units_confined(units: dict[str, str], name: str) -> N
     has_device = "char-nvidia" in done.stdout
     assert has_device == ("render" in name)
     assert re.search(r"Overall exposure level for \S{1,80}: [01]\.[0-9]", done.stdout)
+
+
+@pytest.mark.skipif(
+    shutil.which("caddy") is None, reason="there is no caddy (apt-get install caddy)"
+)
+@pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")
+def test_the_companion_adds_tls_and_the_hub_knows_it(tmp_path: Path) -> None:
+    """Caddy with a certificate of its own, nginx and a hub, as compose.yaml connects them."""
+    folder, address = tmp_path / "nginx", "172.30.78.2"
+    with RunningHub(tmp_path / "hub", "--no-worker", TRUST_PROXY="true") as hub:
+        port, secure = free_port(), free_port()
+        servers = in_front_of(hub.port, hub.data, port)
+        assert servers.count(address) == 2
+        trusting = servers.replace(address, "127.0.0.1")
+        text = (DEPLOY / "Caddyfile").read_text().replace("nginx:8080", f"127.0.0.1:{port}")
+        config = tmp_path / "Caddyfile"
+        options = f"http_port {free_port()}\nadmin off\nlocal_certs\nskip_install_trust\n"
+        config.write_text(f"{{\n{options}}}\n{text}")
+        environ = {
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "LORARY_HOST": f"localhost:{secure}",
+        }  # fmt: skip
+        command = [*compose()["services"]["tls"]["command"]]
+        command[command.index("/etc/caddy/Caddyfile")] = str(config)
+        with (
+            Nginx(folder, port, trusting),
+            subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as caddy,
+        ):
+            # The certificate is of the test's own authority.
+            unchecked = ssl._create_unverified_context()
+            asked = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "http"}
+            told: dict[str, Any] = {}
+
+            def answers() -> bool:
+                line = http.client.HTTPSConnection("localhost", secure, context=unchecked)
+                with closing(line), suppress(OSError):
+                    line.request("GET", "/api/v1/adapters/no/body", headers=asked)
+                    with line.getresponse() as response:
+                        told.update(json.load(response))
+                return bool(told)
+
+            try:
+                wait_until(answers, 30)
+            finally:
+                caddy.terminate()
+        assert told["status"] == 404
+        assert told["type"].startswith(f"https://localhost:{secure}/")
+        # What a client says of its address does not count.
+        log = hub.data.with_suffix(".access.log").read_text()
+        assert (log.startswith("127.0.0.1 ["), "203.0.113.9" in log) == (True, False)
