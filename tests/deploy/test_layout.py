@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from benchmarks.setup.hubs import path_of
@@ -40,6 +41,10 @@ LORA = kohya(DENOISERS["sd1", "diffusers"])
 DIGEST = hashlib.sha256(LORA).hexdigest()
 #: Clients of the load, the share of the capacity that they use, and seconds of each phase.
 CLIENTS, SHARE, MEASURED_S = 4, 0.7, 4.0
+#: Seconds after the end of a node from which on no request may fail.
+NOTICED_S = 5.0
+#: Uploads that wait for their checks when a worker is ended.
+JOBS = 40
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +90,17 @@ def test_the_first_node_is_killed_and_no_upload_is_lost(
 ) -> None:
     upload = ada.announce("second.safetensors", len(LORA)).document["id"]
     layout.stop("web1", signal.SIGKILL)
+    killed_at = time.monotonic()
+    place = f"/api/v1/uploads/{upload}/content"
     try:
-        place = f"/api/v1/uploads/{upload}/content"
-        assert ada.call("PUT", place, LORA).status == 200
+        # nginx cannot send a body again that it does not buffer: clients repeat it.
+        wait_until(lambda: ada.call("PUT", place, LORA).status == 200, NOTICED_S)
         assert ada.final_state(upload) == "accepted"
+        time.sleep(max(0.0, killed_at + NOTICED_S - time.monotonic()))
         for _ in range(20):
-            assert ada.get(file).body == LORA
+            answer = ada.get(file)
+            assert (answer.status, answer.body) == (200, LORA)
+        ada.accepted(kohya(DENOISERS["sd1", "diffusers"], rank=7))
     finally:
         layout.start("web1")
         wait_until(lambda: layout.is_ready("web1"))
@@ -102,6 +112,39 @@ def test_a_worker_that_is_drained_ends_with_0_and_compose_leaves_it_so(layout: L
     layout.manage("workers", "drain", "--all")
     assert layout.processes["checks"].wait(30) == 0
     layout.start("checks")
+
+
+def test_checks_of_a_worker_that_is_ended_in_the_middle_are_done_once(
+    layout: Layout, ada: Caller
+) -> None:
+    """SIGTERM gives the job back, and the worker that Docker starts next goes on."""
+    if layout.processes["checks"].poll() is not None:
+        layout.start("checks")
+    before = _jobs_done(layout)
+    files = [
+        kohya(DENOISERS["sd1", "diffusers"], metadata={"number": str(number)})
+        for number in range(JOBS)
+    ]
+    uploads = [ada.sent_stream([data], len(data)) for data in files]
+    wait_until(lambda: _jobs_done(layout) > before, 30)
+    assert layout.stop("checks") == 0
+    done = _jobs_done(layout) - before
+    layout.start("checks")
+    assert {ada.final_state(upload) for upload in uploads} == {"accepted"}
+    wait_until(lambda: _jobs_done(layout) >= before + JOBS, 30)
+    assert (_jobs_done(layout) - before, done < JOBS) == (JOBS, True)
+
+
+def _jobs_done(layout: Layout) -> int:
+    """Return how many checks have ended, of which each upload has one."""
+    ended = (
+        "SELECT count(*), count(DISTINCT key) FROM registry_job "
+        "WHERE task = 'check_upload' AND state = 'done'"
+    )
+    with psycopg.connect(layout.database_url) as connection:
+        jobs, keys = connection.execute(ended.encode()).fetchone() or (0, 0)
+    assert jobs == keys
+    return int(jobs)
 
 
 class Load:
