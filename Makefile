@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lorary-stamp
 DOCS_STAMP := $(VENV)/.lorary-docs-stamp
+DEPLOY_STAMP := build/deploy-tools/.lorary-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
 JOBS ?= 3
@@ -17,7 +18,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients check bench faults miniature format openapi docs man lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients test-deploy check bench faults miniature format openapi docs man lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,15 @@ test-matrix: $(STAMP) ## The suite on PostgreSQL, Redis and RabbitMQ, with a dat
 
 test-clients: $(STAMP) ## Old and new versions of huggingface_hub against a hub, with a dated report
 	$(BIN)/python -m tools.clients.matrix --report docs/reports $(ARGS)
+
+test-deploy: $(STAMP) $(DEPLOY_STAMP) ## What deploy/ ships, by Compose, Helm, systemd and buildah (minutes, some GB)
+	LORARY_TEST_DEPLOY=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
+
+$(DEPLOY_STAMP): requirements/deploy-tools.in
+	@$(PYTHON) -m venv build/deploy-tools
+	build/deploy-tools/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
+		$(PIP_FLAGS) -r requirements/deploy-tools.in
+	@touch $@
 
 check: $(STAMP) ## Static checks: format, lint, types, imports, migrations, API document
 	$(BIN)/ruff format --check .

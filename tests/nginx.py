@@ -65,7 +65,7 @@ def in_front_of(hub_port: int, data: Path, port: int) -> str:
     """Return the servers of ``deploy/nginx.conf`` for a hub of this machine."""
     text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     for said, meant in (
-        ("server web:8000;", f"server 127.0.0.1:{hub_port};"),
+        ("include /etc/nginx/lorary/nodes.conf;", f"server 127.0.0.1:{hub_port};"),
         ("listen 8080;", f"listen 127.0.0.1:{port};"),
         ("alias /data/", f"alias {data}/"),
         ("/var/log/nginx/access.log", f"{log_of(data)}"),

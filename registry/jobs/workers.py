@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+import lorary
 from registry.accounts import permissions
 from registry.errors import NotFound
 from registry.jobs import queue
@@ -37,10 +38,20 @@ def _mine() -> QuerySet[Worker]:
 def register(*, queues: Iterable[str], facts: dict[str, Any]) -> None:
     """Write this process's row, replacing that of a dead worker with the same name."""
     now = timezone.now()
-    values = {"queues": list(queues), "facts": facts, "wish": WorkerWish.WORK, "jobs_done": 0}
+    values = {
+        "queues": list(queues),
+        "facts": _with_release(facts),
+        "wish": WorkerWish.WORK,
+        "jobs_done": 0,
+    }
     Worker.objects.update_or_create(
         name=queue.worker_name(), defaults={**values, "started_at": now, "seen_at": now}
     )
+
+
+def _with_release(facts: dict[str, Any]) -> dict[str, Any]:
+    """Add the release, by which ``manage.py upgrade --check`` finds workers of another one."""
+    return {**facts, "release": lorary.__version__}
 
 
 def beat() -> bool:
@@ -50,7 +61,7 @@ def beat() -> bool:
 
 def update_facts(facts: dict[str, Any]) -> None:
     """Update what this process reports about itself."""
-    _mine().update(facts=facts)
+    _mine().update(facts=_with_release(facts))
 
 
 def count_job() -> None:

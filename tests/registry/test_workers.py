@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
+import lorary
 from registry import sweep as sweeping
 from registry.errors import NotFound, ScopeMissing
 from registry.jobs import queue, worker_process, workers
@@ -62,7 +63,7 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     assert (row.name, row.queues, row.facts) == (
         queue.worker_name(),
         ["render.a"],
-        {"device": "GPU"},
+        {"device": "GPU", "release": lorary.__version__},
     )
     long_ago = timezone.now() - timedelta(minutes=1)
     Worker.objects.update(seen_at=long_ago)

@@ -1,0 +1,120 @@
+"""Whether a hub can be updated to this release, and whether it can run meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+import lorary
+from hub.operations import backup_sets, migration_rules
+from hub.plurals import counted, size_text
+from registry.jobs import selectors as job_selectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.migrations import Migration
+
+#: Age of the newest backup from which on the check warns.
+OLD_BACKUP = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result; ``error`` means that the update must wait or the hub must stop first."""
+
+    part: Literal["migrations", "space", "workers", "backup"]
+    state: Literal["ok", "warning", "error"]
+    message: str
+
+
+def check(backups: Path | None = None) -> Iterator[Finding]:
+    """Yield what an operator should know before ``manage.py migrate``; nothing is changed.
+
+    Args:
+        backups: Folder of the hub's backups.
+    """
+    executor = MigrationExecutor(connection)
+    plan = [one for one, _back in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+    yield from _migrations(executor, plan)
+    yield _space() if plan else Finding("space", "ok", "No migration needs space.")
+    yield _workers()
+    yield _backup(backups)
+
+
+def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[Finding]:
+    if not plan:
+        yield Finding("migrations", "ok", "The database has the tables of this release.")
+        return
+    applied = [
+        node for node in executor.loader.applied_migrations if node in executor.loader.graph.nodes
+    ]
+    state = executor.loader.project_state(applied)
+    for migration in plan:
+        found = migration_rules.contracts(migration, state)
+        release = migration_rules.marked_release(migration)
+        name = f"{migration.app_label}.{migration.name}"
+        if not found and not release:
+            yield Finding("migrations", "ok", f"{name} only adds: the hub can run meanwhile.")
+        else:
+            until = f"from release {release} on" if release else "of the release before"
+            why = "; ".join(found) or "it says so"
+            verb = "can run meanwhile, older ones must be stopped" if release else "must be stopped"
+            text = f"{name}: processes {until} {verb} ({why})."
+            yield Finding("migrations", "error", text)
+        state = migration.mutate_state(state, preserve=False)
+
+
+def _space() -> Finding:
+    """Compare the size of the database with the room: SQLite and PostgreSQL may copy a table."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_database_size(current_database())")
+            size = int(cursor.fetchone()[0])
+            cursor.execute(
+                "SELECT coalesce(max(pg_total_relation_size(oid)), 0) FROM pg_class "
+                "WHERE relkind = 'r' AND relname LIKE ANY (ARRAY['registry_%', 'previews_%'])"
+            )
+            largest = int(cursor.fetchone()[0])
+            text = (
+                f"The database has {size_text(size)}. Keep {size_text(2 * largest)} free on its "
+                "server: twice the largest table."
+            )
+            return Finding("space", "ok", text)
+    file = Path(connection.settings_dict["NAME"])
+    size, free = file.stat().st_size, shutil.disk_usage(file.parent).free
+    text = f"The database has {size_text(size)}; {size_text(free)} are free"
+    if free < 2 * size:
+        return Finding("space", "error", f"{text}, and a migration can need twice its size.")
+    return Finding("space", "ok", f"{text}.")
+
+
+def _workers() -> Finding:
+    release = lorary.__version__
+    others = [row.name for row in job_selectors.alive() if row.facts.get("release") != release]
+    if not others:
+        return Finding("workers", "ok", f"No worker of another release than {release} is seen.")
+    named = ", ".join(others[:5])
+    text = (
+        f"{counted(len(others), 'worker')} of another release: {named}. They leave unknown jobs to "
+        "others; restart them after the web nodes."
+    )
+    return Finding("workers", "warning", text)
+
+
+def _backup(folder: Path | None) -> Finding:
+    if folder is None:
+        return Finding("backup", "warning", "Not checked: name the folder with --backups.")
+    found = [one for one in backup_sets.sets(folder) if one.is_whole]
+    if not found:
+        return Finding("backup", "error", f"There is no complete backup in {folder}.")
+    made = datetime.strptime(found[-1].name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    age = datetime.now(UTC) - made
+    text = f"The newest complete backup is {age.total_seconds() / 3600:.1f} hours old."
+    return Finding("backup", "warning" if age > OLD_BACKUP else "ok", text)

@@ -1,0 +1,172 @@
+"""The files of ``deploy/``, as far as they can be checked without containers and their tools."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from django.conf import settings
+from django.core.management import CommandError, get_commands, load_command_class
+
+from tests.deploy.layout import DEPLOY, compose, settings_of
+from tests.nginx import CONFIG, in_front_of, program
+from tests.running import RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVICES: dict[str, Any] = compose()["services"]
+OF_HUB = {name: service for name, service in SERVICES.items() if "build" in service}
+WORKERS = {name: service for name, service in OF_HUB.items() if "worker" in service["command"]}
+
+
+def dockerfile(instruction: str) -> list[str]:
+    """Return the arguments of an instruction, wherever it stands."""
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    return [
+        line.removeprefix(instruction).strip() for line in lines if line.startswith(instruction)
+    ]
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Return every ``manage.py …`` of compose file, image, chart and units, with its file."""
+    found = [(name, service["command"]) for name, service in OF_HUB.items()]
+    found += [("Dockerfile", json.loads(line)) for line in dockerfile("CMD ")]
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        lines = re.findall(r"^ExecStart=(.{1,300})$", unit.read_text(), re.MULTILINE)
+        found += [(unit.name, shlex.split(line.replace("%i", "render"))) for line in lines]
+    for template in (DEPLOY / "helm" / "lorary" / "templates").glob("*.yaml"):
+        lines = re.findall(
+            r"^ +command: (\[python, .{1,300}\])$", template.read_text(), re.MULTILINE
+        )
+        queues = [line.replace("{{ $worker.queue }}", "render.sdxl") for line in lines]
+        plain = [re.sub(r"\{\{[^}]{1,60}\| quote \}\}", "'2'", line) for line in queues]
+        found += [(template.name, [str(one) for one in yaml.safe_load(line)]) for line in plain]
+    return [(name, command) for name, command in found if "manage.py" in command]
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_the_image_finds_a_hub_healthy_whose_host_it_does_not_name(tmp_path: Path) -> None:
+    hosts = SERVICES["web1"]["environment"]["LORARY_ALLOWED_HOSTS"]
+    assert "127.0.0.1" not in hosts
+    (said,) = dockerfile("HEALTHCHECK CMD ")
+    with RunningHub(tmp_path / "hub", "--no-worker", ALLOWED_HOSTS="web,hub.example") as hub:
+        interpreter, *arguments = json.loads(said)
+        assert interpreter == "python"
+        command = [part.replace(":8000", f":{hub.port}") for part in arguments]
+        subprocess.run([sys.executable, *command], check=True, timeout=30)
+    gone = subprocess.run([sys.executable, *command], check=False, capture_output=True, timeout=30)
+    assert gone.returncode != 0
+
+
+def test_commands_are_those_of_this_release() -> None:
+    found = commands()
+    assert {command[2] for _name, command in found} >= {"up", "worker", "migrate", "backup"}
+    for name, command in found:
+        verb, *arguments = command[command.index("manage.py") + 1 :]
+        known = load_command_class(get_commands()[verb], verb)
+        try:
+            known.create_parser("manage.py", verb).parse_args(arguments)
+        except CommandError as error:
+            pytest.fail(f"{name}: {command}: {error}")
+
+
+def test_settings_are_those_of_this_release() -> None:
+    known = settings.LORARY.known
+    for name, service in OF_HUB.items():
+        assert settings_of(service) <= known, name
+    text = (DEPLOY / "systemd" / "lorary.env").read_text()
+    assert set(re.findall(r"LORARY_([A-Z_]{2,40})=", text)) <= known
+    chart = (DEPLOY / "helm" / "lorary" / "templates" / "_helpers.tpl").read_text()
+    assert set(re.findall(r"LORARY_([A-Z_]{2,40})\b", chart)) <= known
+
+
+def test_containers_are_confined() -> None:
+    for name, service in SERVICES.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if service["restart"] != "no":
+            assert service["deploy"]["resources"]["limits"]["memory"], name
+            assert "/tmp" in service.get("tmpfs", []) or name in {"redis", "tls"}, name
+
+
+def test_containers_of_workers_stay_drained_and_are_not_asked_for_a_web_server() -> None:
+    assert set(WORKERS) == {"checks", "render-cpu", "render-gpu"}
+    for service in WORKERS.values():
+        assert service["healthcheck"] == {"disable": True}
+        assert service["restart"] == "on-failure"  # a drained worker exits with 0
+    assert dockerfile("HEALTHCHECK NONE") == [""]
+    for name in ("web1", "web2"):
+        assert "healthcheck" not in SERVICES[name]  # the image's
+    for name in ("database", "redis", "s3", "nginx"):
+        assert SERVICES[name]["healthcheck"]["test"], name
+
+
+def test_a_graphics_card_is_reserved_by_its_profile_only() -> None:
+    resources = SERVICES["render-gpu"]["deploy"]["resources"]
+    (device,) = resources["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert SERVICES["render-gpu"]["profiles"] == ["gpu"]
+    assert "reservations" not in SERVICES["render-cpu"]["deploy"]["resources"]
+
+
+def test_secrets_are_files_that_the_script_writes(tmp_path: Path) -> None:
+    make = ["sh", str(DEPLOY / "make-secrets.sh"), str(tmp_path / "secrets")]
+    subprocess.run(make, check=True)
+    made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    named = {entry["file"] for entry in compose()["secrets"].values()}
+    assert {f"secrets/{name}" for name in made} == named
+    subprocess.run(make, check=True)  # again: nothing changes
+    assert {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()} == made
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert len(made["secret_key"]) >= 40
+    assert made["database"] in made["database_url"]
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert not [name for name, secret in made.items() if secret in text]
+    used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
+    assert used == set(made)
+
+
+def test_the_companion_has_the_address_that_nginx_trusts() -> None:
+    address = SERVICES["tls"]["networks"]["front"]["ipv4_address"]
+    config = (DEPLOY / "nginx.conf").read_text()
+    assert re.findall(r"set_real_ip_from (.{1,40});", config) == [address]
+    assert re.findall(r"^ +(\S{1,40}) https;", config, re.MULTILINE) == [address]
+    assert (
+        address.rpartition(".")[0] in compose()["networks"]["front"]["ipam"]["config"][0]["subnet"]
+    )
+
+
+def test_units_share_what_confines_them() -> None:
+    common = configparser.ConfigParser(strict=False, interpolation=None)
+    common.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    common.read(DEPLOY / "systemd" / "lorary-.service.d" / "10-common.conf")
+    for name, value in {
+        "ProtectSystem": "strict", "NoNewPrivileges": "yes", "StateDirectory": "lorary",
+        "User": "lorary", "CapabilityBoundingSet": "",
+    }.items():  # fmt: skip
+        assert common["Service"][name] == value
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        assert unit.name.startswith("lorary-")
+        if "manage.py worker" in unit.read_text():
+            assert "Restart=on-failure" in unit.read_text(), unit.name
+
+
+@pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")
+def test_nginx_takes_the_file_as_it_ships(tmp_path: Path) -> None:
+    config = tmp_path / "nginx.conf"
+    servers = in_front_of(8000, tmp_path / "hub", 8080)
+    config.write_text(CONFIG.format(folder=tmp_path, user="", servers=servers))
+    command = [str(program()), "-t", "-p", str(tmp_path), "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr
