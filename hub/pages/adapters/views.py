@@ -27,6 +27,7 @@ from hub.pages.pictures.reports import report_context
 from hub.pages.versioned.takedowns import may_withdraw
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
+from registry.blobs.selectors import energies_of
 from registry.cards import markdown
 from registry.lineages import selectors as lineages
 from registry.models import Adapter, Version, VersionState
@@ -114,7 +115,7 @@ def _of_version(
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
         "verdict": verdict_of(version, lineages.with_known(document)),
-        "anatomy": anatomy_of(document),
+        "anatomy": anatomy_of(document, energies_of(primary.blob if primary else None)),
         "findings": remarks,
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),

@@ -35,6 +35,7 @@ from lorary.safetensors.tensors import FLOAT_DTYPES
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module
+    from lorary.safetensors.tensors import TensorInfo
 
 _DOWNS = ("down", "part_down", "embedding_down")
 _UPS = ("up", "part_up", "embedding_up")
@@ -168,9 +169,8 @@ def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapt
     modules: dict[str, FactorModule] = {}
     others = [*grouped.others, *grouped.shared]
     for named, module in zip(grouped.modules, scan(file.header).modules, strict=True):
-        roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
-        _require_exact(module, roles)
-        if "up" in roles or "down" in roles:
+        roles = exact_roles(module, [(role, names[index]) for role, index in named.indices])
+        if has_factors(roles):
             configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
             modules[module.name] = _factor_module(file, module, roles, configs)
             others += [name for role, name in roles.items() if role in _VECTOR_ROLES]
@@ -182,8 +182,17 @@ def read_adapter(file: WeightFile, config: AdapterConfig | None = None) -> Adapt
     return Adapter(file, modules, tuple(others))
 
 
-def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
-    """Return role to tensor name, with the same names for the factors of all dialects."""
+def has_factors(roles: Mapping[str, str]) -> bool:
+    """Return whether a module has factors, not only differences of vectors."""
+    return "up" in roles or "down" in roles
+
+
+def exact_roles(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
+    """Return role to tensor name, with the same names for the factors of all dialects.
+
+    Raises:
+        AlgebraError: Two tensors have one role, or the module has no exact form.
+    """
     renamed = [
         ("down" if role in _DOWNS else "up" if role in _UPS else role, name)
         for role, name in indexed
@@ -194,7 +203,9 @@ def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, s
         twice = " and ".join(f"“{clean(name)}”" for own, name in renamed if own == role)
         message = f"{twice} are the same tensor of the module “{clean(module.name)}”."
         raise AlgebraError(message, code="names_alias", module=module.name, role=role)
-    return dict(renamed)
+    roles = dict(renamed)
+    _require_exact(module, roles)
+    return roles
 
 
 def _require_exact(module: Module, roles: Mapping[str, str]) -> None:
@@ -219,7 +230,7 @@ def _factor_module(
     roles: Mapping[str, str],
     configs: Configs,
 ) -> FactorModule:
-    shape, rank = _sizes(file, module, roles)
+    shape, rank = sizes_of(file.tensors, module, roles)
     tensors = {role: name for role, name in roles.items() if role in {"down", "up", "mid", "alpha"}}
     dtypes = {file.tensors[name].dtype for role, name in tensors.items() if role != "alpha"}
     if not dtypes <= FLOAT_DTYPES:
@@ -238,11 +249,15 @@ def _factor_module(
     )
 
 
-def _sizes(
-    file: WeightFile, module: Module, roles: Mapping[str, str]
+def sizes_of(
+    tensors: Mapping[str, TensorInfo], module: Module, roles: Mapping[str, str]
 ) -> tuple[tuple[int, ...], int]:
-    """Return the shape of the update, and its rank."""
-    shapes = {role: file.tensors[name].shape for role, name in roles.items()}
+    """Return the shape of the update, and its rank.
+
+    Raises:
+        AlgebraError: `shape_invalid`; the factors don't fit together.
+    """
+    shapes = {role: tensors[name].shape for role, name in roles.items()}
     up, down, mid = (shapes.get(role, ()) for role in ("up", "down", "mid"))
     is_fit = len(up) >= 2 <= len(down) and math.prod(up[2:]) == 1
     inner, kernel = down[:1], down[2:]
