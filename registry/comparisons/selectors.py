@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
 from registry.blobs.anatomies import allowed_families
+from registry.errors import Forbidden, Gone
 from registry.models import (
     DerivedState,
     Job,
@@ -138,15 +139,29 @@ def ordered(first: Version, second: Version) -> dict[str, Version]:
     return {"first": low, "second": high}
 
 
-def pairs_of(versions: Sequence[Version]) -> list[Compared]:
-    """Return the comparisons of all pairs of versions; one query, without obstacles."""
-    keys = [version.pk for version in versions]
+def pairs_of(user: User | AnonymousUser | None, versions: Sequence[Version]) -> list[Compared]:
+    """Return the comparisons of all pairs of versions whose files a user may download.
+
+    Headers are not read for obstacles. One query, and one for each gated adapter.
+    """
+    readable = [version for version in versions if _is_readable(user, version)]
+    if len(readable) < 2:
+        return []
+    keys = [version.pk for version in readable]
     rows = VersionComparison.objects.filter(first__in=keys, second__in=keys)
     known = {frozenset((row.first_id, row.second_id)): row for row in rows}
     return [
         Compared(one, other, known.get(frozenset((one.pk, other.pk))))
-        for one, other in combinations(versions, 2)
+        for one, other in combinations(readable, 2)
     ]
+
+
+def _is_readable(user: User | AnonymousUser | None, version: Version) -> bool:
+    try:
+        require_readable(user, (version,))
+    except (Forbidden, Gone):
+        return False
+    return True
 
 
 def obstacle_of(first: Version, second: Version) -> Obstacle | None:

@@ -1,8 +1,8 @@
 """Requests for comparisons of versions.
 
 ```
-(nothing) ──▶ queued ──▶ ready, refused, failed      failed ones are computed again on request
-                 ▲          │
+(nothing) ──▶ queued ──▶ ready, refused, failed      failed ones are computed again on request,
+                 ▲          │                        ten minutes later
                  └──────────┴──▶ removed after LORARY_DERIVED_DAYS without use, or with a version
 ```
 """
@@ -31,6 +31,8 @@ from registry.uploads.services import CHECKS_QUEUE
 HOUR_S = 3600
 #: Comparisons of the whole hub that wait or are being computed.
 MOST_QUEUED = 100
+#: A failed comparison is computed again after this, so that clients that wait for it hear of it.
+AGAIN = timedelta(minutes=10)
 #: A use is written at most this often.
 USE = timedelta(hours=12)
 
@@ -53,9 +55,9 @@ def request(
     found = selectors.find(actor, first, second)
     if found.obstacle is not None:
         return found
-    if found.row is not None and found.state != DerivedState.FAILED:
+    if found.row is not None and not _is_to_repeat(found.row):
         if found.is_open:
-            _enqueue(found.row)  # its job may have been cancelled
+            _enqueue(found.row, first)  # its job may have been cancelled
         else:
             _used(found.row)
         return found
@@ -70,11 +72,15 @@ def request(
             failed.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
-            _enqueue(row)
+            _enqueue(row, first)
     return Compared(first, second, row)
 
 
-def _enqueue(row: VersionComparison) -> None:
+def _is_to_repeat(row: VersionComparison) -> bool:
+    return row.state == DerivedState.FAILED and row.used_at < timezone.now() - AGAIN
+
+
+def _enqueue(row: VersionComparison, first: Version) -> None:
     """Queue the work; checks of uploads come first on the same queue."""
     queue.enqueue(
         queue=CHECKS_QUEUE,
@@ -82,7 +88,7 @@ def _enqueue(row: VersionComparison) -> None:
         args={"comparison_id": row.pk},
         key=selectors.key_of(row),
         priority=queue.VISITOR,
-        owner=row.first.adapter.owner,
+        owner=first.adapter.owner,
     )
 
 

@@ -190,6 +190,8 @@ def test_a_failed_comparison_is_computed_again_and_a_cancelled_one_queued_again(
     assert ask(*pair).is_open
     assert selectors.open_jobs().count() == 1
     VersionComparison.objects.update(state=DerivedState.FAILED, reason="A crash.")
+    assert ask(*pair).reason == "A crash."
+    VersionComparison.objects.update(used_at=timezone.now() - services.AGAIN)
     assert ask(*pair).is_open
     worker_process.drain("checks")
     assert selectors.find(None, *pair).is_ready
@@ -253,6 +255,6 @@ def test_pairs_of_a_mix_take_one_query(
     third = release(ada, "more", paths[0])
     computed(*pair)
     with django_assert_num_queries(1):
-        found = selectors.pairs_of([third, *reversed(pair)])
+        found = selectors.pairs_of(None, [third, *reversed(pair)])
         assert [one.state for one in found] == ["absent", "absent", "ready"]
         assert found[2].result["energy"][0] > 0
