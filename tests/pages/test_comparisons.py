@@ -179,14 +179,18 @@ def test_an_adapter_without_versions_has_nothing_to_compare(client: Client, noir
     assert client.get(PATH).status_code == 404
 
 
-def test_the_versions_tab_leads_here_once_two_are_rendered(
-    client: Client, v1: Version, v2: Version
+def test_the_versions_tab_leads_here_preferably_to_pictures(
+    client: Client, noir: Adapter, v1: Version, v2: Version
 ) -> None:
     link = 'href="/compare?a=ada/noir@v1&amp;b=ada/noir@v2"'
     for version in ("v1", "v2"):
         assert link in client.get(f"/ada/noir?v={version}").content.decode()
-    v1.renders.update(state="failed", reason="No.")
-    assert link not in client.get("/ada/noir").content.decode()
+    v3 = catalogue.release(noir, lora(2), path="noir.safetensors")
+    newest = link.replace("v2", "v3").replace("v1", "v2")
+    assert newest in client.get("/ada/noir").content.decode()
+    render(v3, "ready", 20)
+    v2.renders.update(state="failed", reason="No.")
+    assert link.replace("v2", "v3") in client.get("/ada/noir").content.decode()
 
 
 def test_questions_do_not_grow_with_pictures(
