@@ -181,8 +181,12 @@ def obstacle_of(first: Version, second: Version) -> Obstacle | None:
             "%(one)s is for %(base)s, %(other)s for %(theirs)s: the weights of different base "
             "models have nothing in common that could be compared."
         )
-        facts = {"one": _name_of(first), "other": _name_of(second)}
-        facts |= {"base": _title(first, families[0]), "theirs": _title(second, families[1])}
+        facts = {
+            "one": _name_of(first),
+            "base": _title(first, families[0]),
+            "other": _name_of(second),
+            "theirs": _title(second, families[1]),
+        }
         return Obstacle("families_differ", text % facts)
     return None
 

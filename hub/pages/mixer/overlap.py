@@ -127,8 +127,12 @@ def _warning(titles: Sequence[str], cosine: float, rows: Sequence[dict[str, Any]
     most = max(rows, key=lambda row: abs(row["cosine"]), default=None)
     if most is None or max(abs(cosine), abs(most["cosine"])) < SOME:
         return ""
-    facts = {"one": titles[0], "other": titles[1], "block": most["block"]}
-    facts["cosine"] = number(most["cosine"])
+    facts = {
+        "one": titles[0],
+        "other": titles[1],
+        "block": most["block"],
+        "cosine": number(most["cosine"]),
+    }
     if most["cosine"] > 0:
         text = _(
             "“%(one)s” and “%(other)s” write into the same directions, most in %(block)s "
