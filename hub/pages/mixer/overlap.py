@@ -65,6 +65,11 @@ class Overlap:
     refusal: str = ""
 
     @property
+    def is_one_pair(self) -> bool:
+        """Whether the mix has no other pair, so that its blocks can be open."""
+        return len(self.pairs) == 1 and not (self.is_missing or self.is_open)
+
+    @property
     def poll_s(self) -> int | None:
         """Seconds until its state changes; None if it is finished."""
         return POLL_S if self.is_open else None
