@@ -64,6 +64,7 @@ class LinkCard:
             self.facts,
             [[one.id, one.prompt, one.strength] for one in self.pictures],
             [self.cover.url] if self.cover else [],
+            not (self.pictures or self.cover) and drawing.shows_energy(self.version),
             self.version.revision.commit,
         ]
         return f'"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"'

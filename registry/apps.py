@@ -28,11 +28,12 @@ class RegistryConfig(AppConfig):
         """Prepare connections; remove the triggers before migrations, and put them back after."""
         connection_created.connect(_prepare, dispatch_uid="registry.planner")
         # Models can be imported from here on.
+        from registry.comparisons import services as comparisons  # noqa: PLC0415
         from registry.derived import expiry  # noqa: PLC0415
         from registry.packs.selectors import stored_bytes  # noqa: PLC0415
 
         hooks.stored_bytes.add(stored_bytes)
-        hooks.sweepers.add(expiry.sweep)
+        hooks.sweepers.update({expiry.sweep, comparisons.sweep})
         pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")
         post_migrate.connect(_put_back, sender=self, dispatch_uid="registry.guards")
 

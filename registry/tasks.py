@@ -12,12 +12,15 @@ from celery.worker import request
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from registry.comparisons import computing
+from registry.comparisons.selectors import TASK as COMPARE_TASK
+from registry.confined import running
 from registry.derived import making
 from registry.derived.selectors import TASK as DERIVE_TASK
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
 from registry.jobs.queue import WAKE, Fail, JobRun, Retry, handler
-from registry.models import DerivedFile, Job, Upload
+from registry.models import DerivedFile, Job, Upload, VersionComparison
 from registry.uploads import check
 from registry.uploads import services as uploads
 
@@ -149,7 +152,7 @@ def _derived(job: Job) -> DerivedFile | None:
 def _making_failed(job: Job) -> None:
     """Mark the file as failed, unless it has its reason; that of the job may name paths."""
     if row := _derived(job):
-        making.fail(row=row, reason=making.failed_text())
+        making.fail(row=row, reason=running.failed_text())
 
 
 def _making_limit_s(job: Job) -> float:
@@ -179,6 +182,49 @@ def make_derived_file(run: JobRun) -> None:
             making.make(row=row, progress=_Note(run))
     except Fail as error:  # its text is for users
         making.fail(row=row, reason=str(error))
+        raise
+
+
+def _comparison(job: Job) -> VersionComparison | None:
+    rows = VersionComparison.objects.select_related(
+        "first__adapter__namespace", "first__revision",
+        "second__adapter__namespace", "second__revision",
+    )  # fmt: skip
+    return rows.filter(pk=job.args["comparison_id"]).first()
+
+
+def _comparing_failed(job: Job) -> None:
+    if row := _comparison(job):
+        computing.fail(row=row, reason=running.failed_text())
+
+
+def _comparing_limit_s(job: Job) -> float:
+    row = _comparison(job)
+    return MIN_LIMIT_S + computing.limit_s(row) if row else MIN_LIMIT_S
+
+
+@handler(
+    COMPARE_TASK,
+    on_failed=_comparing_failed,
+    transient=(FileNotFoundError,),
+    limit_s=_comparing_limit_s,
+)
+def compare_versions(run: JobRun) -> None:
+    """Compare the weights of two versions; does nothing if the comparison was removed.
+
+    Raises:
+        Retry: an error of the hub; counts as an attempt only after a day.
+        FileNotFoundError: retried a few times.
+        Fail, Cancelled: it cannot be computed; the job was cancelled.
+    """
+    row = _comparison(run.job)
+    if row is None:
+        return
+    try:
+        with _patience(run.job):
+            computing.compute(row=row, progress=_Note(run))
+    except Fail as error:  # its text is for users
+        computing.fail(row=row, reason=str(error))
         raise
 
 

@@ -40,6 +40,7 @@ from hub.api.uploads.views import (
     Uploads,
     UploadView,
 )
+from hub.api.versions.comparison import Compare
 from hub.api.versions.derived import DerivedConfig, DerivedContent, DerivedFiles, DerivedView
 from hub.api.versions.relatives import Relatives, VersionRelatives
 from hub.api.versions.views import (
@@ -119,6 +120,7 @@ v1: list[URLPattern] = [
     ),
     path("hashes", Hashes.as_view(), name="api-hashes"),
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
+    path("compare", Compare.as_view(), name="api-compare"),
     path("relatives", Relatives.as_view(), name="api-relatives"),
     path("file-names", FileNames.as_view(), name="api-file-names"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),

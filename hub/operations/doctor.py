@@ -441,7 +441,7 @@ def _anatomies() -> Iterator[Report]:
 def _hashes() -> Iterator[Report]:
     count = rehash.without_all_hashes().count()
     if count:
-        message = f"Hashes or sketches of {counted(count, 'file')} are missing."
+        message = f"Hashes, sketches or energies of {counted(count, 'file')} are missing."
         yield Report("hashes", "warning", message, "Run `manage.py reinspect --hashes`.")
     else:
         yield Report("hashes", "ok", "Weights can be looked up by all kinds of hashes.")

@@ -34,6 +34,11 @@ def count(number: int) -> str:
     return number_format(number, 0, use_l10n=True, force_grouping=True)
 
 
+def percentage(share: float) -> str:
+    """Return a share of 1 in percent, with one decimal place."""
+    return _("%(n)s %%") % {"n": number_format(round(100 * share, 1), 1)}
+
+
 def duration(seconds: int) -> str:
     """Return a duration in its largest unit: ``40 seconds``, ``3 minutes``."""
     if seconds < 90:

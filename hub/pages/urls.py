@@ -12,10 +12,11 @@ from hub.http.throttles import CoverThrottle, DrawnImageThrottle
 from hub.pages import operator
 from hub.pages.accounts import device_login, tokens, views
 from hub.pages.accounts import views as accounts
-from hub.pages.adapters import aliases, comparison, derived, edits, versions
+from hub.pages.adapters import aliases, derived, edits, versions
 from hub.pages.adapters import views as adapters
 from hub.pages.catalogue import checkpoint, crawlers, related
 from hub.pages.catalogue import views as catalogue
+from hub.pages.comparison import views as comparison
 from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
 from hub.pages.mixer import packs as mixer_packs
@@ -48,7 +49,7 @@ OF_ADAPTER = [
     path("recipe", page(previews.recipe), name="adapter-recipe"),
     path("report", page(reports.show), name="adapter-report"),
     path("related", page(related.show), name="adapter-related"),
-    path("compare", page(comparison.show), name="compare"),
+    path("compare", page(comparison.of_adapter), name="adapter-compare"),
     path("cover", page(covers.choose), name="adapter-cover"),
     path("rating", page(previews.rate), name="picture-rating"),
     path("gallery", page(gallery.gallery), name="gallery"),
@@ -118,8 +119,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("packs/try/<uuid:key>", page(pack_tryouts.show), name="pack-tryout"),
     path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),
     path("packs/try/<uuid:key>/<str:verb>", page(pack_tryouts.act), name="pack-tryout-act"),
+    path("compare", page(comparison.show), name="compare"),
     path("mixer", page(mixer.mixer), name="mixer"),
     path("mixer/pack", page(mixer_packs.save), name="mixer-pack"),
+    path("mixer/overlap", page(mixer.overlap), name="mixer-overlap"),
     path("mixer/strip", page(mixer.strip), name="mixer-strip"),
     path("mixer/<uuid:key>", page(mixer.show), name="tryout"),
     path("mixer/<uuid:key>/state", page(mixer.state), name="tryout-state"),

@@ -2,13 +2,16 @@
 
 ```
 ┌──────────────────────────────┐
-│ Parameters by block          │
+│ Energy by block              │
 │ Drawn from the weights       │
 │          ▃                   │  a bar for each block of the base model, in the file's order;
-│ ▂▃    ▂▃██▃▂                 │  its height is the block's share of the parameters
+│ ▂▃    ▂▃██▃▂                 │  its height is the block's share of the energy
 │ te    down_blocks   up_blocks│
 └──────────────────────────────┘
 ```
+
+The energy of a block is ‖ΔW‖² of its update. Files whose energy is not known show the block's share
+of the trained parameters instead, and the title says so.
 
 It is a plain diagram, so that a page of adapters without pictures does not look like one with
 pictures. In lists it is too small for text; there, the cards label it.
@@ -20,7 +23,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.html import escape
 from django.utils.translation import gettext as _
@@ -31,7 +33,7 @@ from registry.models import Version
 
 WIDTH, HEIGHT = 640, 400
 #: Version of this drawing; a change makes caches fetch covers again.
-FORM = 3
+FORM = 4
 MARGIN = 44
 #: Base lines of the two lines of text, and the top and bottom of the bars.
 TITLE_Y, NOTE_Y, TOP, BOTTOM = 62, 86, 118, 326
@@ -58,7 +60,7 @@ _STYLE = (
 @dataclass(frozen=True, slots=True)
 class _Block:
     number: int
-    parameters: int
+    amount: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,14 @@ def svg(version: Version) -> str:
         "adapter": version.adapter.full_name,
         "version": version.name,
     }
-    about = _("Each bar is a block of the base model; its height is the block's share of the "
-              "trained parameters.")  # fmt: skip
+    about = (
+        _("Each bar is a block of the base model; its height is the block's share of the energy.")
+        if shows_energy(version)
+        else _(
+            "Each bar is a block of the base model; its height is the block's share of the "
+            "trained parameters."
+        )
+    )
     body = "".join(_markup(shape) for shape in shapes(version))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
@@ -85,12 +93,25 @@ def svg(version: Version) -> str:
     )
 
 
+def shows_energy(version: Version) -> bool:
+    """Return whether the bars are energies; otherwise they are numbers of parameters."""
+    primary = version.primary_file
+    return bool(blob_selectors.energies_of(primary.blob if primary else None))
+
+
 def shapes(version: Version) -> list[Shape]:
     """Return the shapes of the cover, ``WIDTH`` by ``HEIGHT``."""
     primary = version.primary_file
-    document = blob_selectors.document_of(primary.blob if primary else None)
-    stacks = _stacks(document["layers"]["blocks"] if document else ())
-    return [*_texts(has_bars=bool(stacks)), *_bars(stacks)]
+    blob = primary.blob if primary else None
+    document, energies = blob_selectors.document_of(blob), blob_selectors.energies_of(blob)
+    rows = document["layers"]["blocks"] if document else ()
+    blocks = (
+        (row["name"], energies.get(row["name"], 0.0) if energies else row["parameters"])
+        for row in rows
+    )
+    title = _("Energy by block") if energies else _("Parameters by block")
+    stacks = _stacks(blocks)
+    return [*_texts(title if stacks else _("No diagram of the blocks")), *_bars(stacks)]
 
 
 def _markup(shape: Shape) -> str:
@@ -107,22 +128,21 @@ def _markup(shape: Shape) -> str:
             )
 
 
-def _texts(*, has_bars: bool) -> Iterator[Caption]:
-    title = _("Parameters by block") if has_bars else _("No diagram of the blocks")
+def _texts(title: str) -> Iterator[Caption]:
     yield Caption(MARGIN, TITLE_Y, title)
     yield Caption(MARGIN, NOTE_Y, _("Drawn from the weights, no picture yet"))
 
 
-def _stacks(blocks: Iterable[dict[str, Any]]) -> list[_Stack]:
+def _stacks(blocks: Iterable[tuple[str, float]]) -> list[_Stack]:
     """Group numbered blocks by stack, in the file's order."""
     found: dict[str, list[_Block]] = {}
-    for block in itertools.islice(blocks, MAX_BLOCKS):
-        numbered = _NUMBERED.match(block["name"])
-        name = numbered["stack"] if numbered else block["name"]
+    for block, amount in itertools.islice(blocks, MAX_BLOCKS):
+        numbered = _NUMBERED.match(block)
+        name = numbered["stack"] if numbered else block
         number = int(numbered["number"]) if numbered else 0
         if name not in found and len(found) >= MAX_STACKS:
             name = "…"
-        found.setdefault(name, []).append(_Block(number, int(block["parameters"])))
+        found.setdefault(name, []).append(_Block(number, float(amount)))
     return [
         _Stack(name, tuple(sorted(several, key=lambda block: block.number)))
         for name, several in found.items()
@@ -143,9 +163,9 @@ def _bars(stacks: Sequence[_Stack]) -> Iterator[Caption | Bar]:
         width = place * len(heights)
         if len(name) * CHARACTER <= width + place * GAP:
             yield Caption(x, NAMES_Y, name)
-        for parameters in heights:
-            height = max(2.0, (BOTTOM - TOP) * parameters / most)
-            is_strong = parameters == most and not is_marked
+        for amount in heights:
+            height = max(2.0, (BOTTOM - TOP) * amount / most)
+            is_strong = amount == most and not is_marked
             is_marked = is_marked or is_strong
             yield Bar(x, BOTTOM - height, min(MAX_WIDTH, place * 0.7), height, is_strong)
             x += place
@@ -158,8 +178,8 @@ def _share(stacks: Sequence[_Stack]) -> int:
 
 
 def _heights(stack: _Stack, share: int) -> list[float]:
-    """Return the mean number of parameters for each group of ``share`` blocks."""
-    numbers = [block.parameters for block in stack.blocks]
+    """Return the mean of each group of ``share`` blocks."""
+    numbers = [block.amount for block in stack.blocks]
     parts = (numbers[start : start + share] for start in range(0, len(numbers), share))
     return [sum(part) / len(part) for part in parts]
 

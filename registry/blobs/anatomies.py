@@ -143,6 +143,11 @@ def save(*, blob: Blob, document: dict[str, Any]) -> None:
     )
 
 
+def save_energies(*, blob: Blob, energies: Mapping[str, float]) -> None:
+    """Save the energy of a blob's weights by block, or by {} that they have no exact one."""
+    BlobAnatomy.objects.filter(blob=blob).update(energies=dict(energies))
+
+
 def save_hashes(*, blob: Blob, subject: checks.Subject) -> None:
     """Save the hashes of a blob; call it inside a transaction.
 

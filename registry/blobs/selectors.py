@@ -23,6 +23,12 @@ def document_of(blob: Blob | None) -> dict[str, Any]:
     return anatomy.document if anatomy is not None and anatomy.is_current else {}
 
 
+def energies_of(blob: Blob | None) -> dict[str, float]:
+    """Return the energy of a blob's update by block of the base model, {} if it is not known."""
+    anatomy = getattr(blob, "anatomy", None)
+    return (anatomy.energies or {}) if anatomy is not None else {}
+
+
 def keeping_files() -> QuerySet[File]:
     """Return the files that keep their blobs from being swept.
 

@@ -14,6 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from registry.blobs.selectors import keeping_files
+from registry.confined.running import work_folder
 from registry.models import Blob, DerivedFile
 
 #: Folders of work that are older than this were left by a process that was killed.
@@ -63,12 +64,6 @@ def _over() -> list[int]:
         found.append(key)
         over -= size
     return found
-
-
-def work_folder() -> Path:
-    """Return the folder in which files are made."""
-    folder: Path = settings.LORARY.data / "derived"
-    return folder
 
 
 def sweep(*, is_dry: bool) -> tuple[int, int]:

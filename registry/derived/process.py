@@ -1,43 +1,30 @@
 """``python -m registry.derived.process FOLDER``: make one derived file in a process of its own.
 
-The folder has ``order.json`` and the source (``SOURCE``), with its configuration if it has one. The
-process writes the file into ``out/``, then ``outcome.json``; ``step`` has the number of the step
-that runs. The kernel limits its memory, time and written bytes, whatever a file declares. It knows
-no Django.
+The folder has the order and the source (``SOURCE``), with its configuration if it has one. The
+process writes the file into ``out/``, then the outcome (``registry.confined.inside``).
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import resource
 import shutil
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from lorary import __version__
 from lorary.algebra.conversion.converting import PEFT_NAME, convert
-from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
 from lorary.algebra.metadata.rewrite import rewrite
 from lorary.algebra.modules import open_adapter
 from lorary.algebra.resize import resize_to_rank
 from lorary.anatomy.claims.config import CONFIG_NAME
 from lorary.anatomy.inspection import inspect_file
-from lorary.safetensors import HeaderError
+from registry.confined import inside
 
-ORDER, OUTCOME, STEP = "order.json", "outcome.json", "step"
 #: The source, under PEFT's name, so that a configuration beside it is read.
 SOURCE = f"in/{PEFT_NAME}"
-#: Memory besides the mapped files, and the size of a new file in sizes of the source: a fused
-#: module has the factors of up to four, possibly in a format of twice the size.
-MEMORY_BYTES, LARGEST = 4 * 2**30, 8
 
 
 class Made(NamedTuple):
@@ -50,49 +37,13 @@ class Made(NamedTuple):
 Step: TypeAlias = "Callable[[Path, Path], Made]"
 
 
-def main(folder: Path) -> None:
-    """Make the file within limits and write the outcome."""
-    order = json.loads((folder / ORDER).read_text("utf-8"))
-    source = folder / SOURCE
-    confine(source.stat().st_size, order["seconds"])
-    try:
-        outcome = make(source, folder, order)
-    except AlgebraError as error:
-        outcome = {"refused": error.code, "reason": error.message}
-    except HeaderError as error:
-        outcome = {"refused": error.code, "reason": error.message}
-    except MemoryError:
-        outcome = {"refused": "too_large", "reason": "It takes more memory than is allowed."}
-    except OSError as error:
-        if error.errno == errno.EFBIG:  # Python ignores SIGXFSZ
-            outcome = {"refused": "too_large", "reason": "The file is larger than is allowed."}
-        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            sys.exit(os.EX_TEMPFAIL)
-        else:
-            raise
-    (folder / OUTCOME).write_text(json.dumps(outcome), "utf-8")
-
-
-def confine(size_bytes: int, seconds: int) -> None:
-    """Set the limits of this process."""
-    wanted = {
-        resource.RLIMIT_AS: MEMORY_BYTES + 3 * LARGEST * size_bytes,
-        resource.RLIMIT_FSIZE: LARGEST * size_bytes + 64 * 2**20,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, most in wanted.items():
-        with suppress(ValueError):  # macOS cannot limit the address space
-            resource.setrlimit(kind, (most, most))
-    signal.alarm(seconds)
-    os.nice(5)  # uploads are checked by the same machine
-
-
-def make(source: Path, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+def make(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Write the file and return the outcome: its path, certificate and configuration.
 
     A file that has the wanted names already is its own result, so that the path is that of the
     source.
     """
+    source = folder / SOURCE
     naming, family, rank = order["naming"], order["family"] or None, order["max_rank"]
     is_peft = naming == "peft" or (not naming and _convention(source) == "peft")
     steps: list[Step] = []
@@ -106,7 +57,7 @@ def make(source: Path, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         steps.append(_stripped)
     path, certificate = source, {"schema": 1, "lorary": __version__}
     for number, step in enumerate(steps):
-        (folder / STEP).write_text(f"{number} {len(steps)}", "utf-8")
+        (folder / inside.STEP).write_text(f"{number} {len(steps)}", "utf-8")
         place = folder / "out" / str(number)
         place.mkdir(parents=True)
         made = step(path, place / PEFT_NAME)
@@ -173,4 +124,4 @@ def _stripped(path: Path, out: Path) -> Made:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    inside.main(Path(sys.argv[1]), [Path(sys.argv[1], SOURCE)], make)

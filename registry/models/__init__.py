@@ -26,6 +26,7 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
+from registry.models.comparison import VersionComparison
 from registry.models.derived import DerivedFile, DerivedState
 from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
@@ -114,6 +115,7 @@ __all__ = [
     "User",
     "Version",
     "VersionAnatomy",
+    "VersionComparison",
     "VersionState",
     "Visibility",
     "WeightSketch",

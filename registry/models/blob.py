@@ -78,7 +78,8 @@ class BlobAnatomy(models.Model):
     """The anatomy of a blob: what its header proves and claims (``lorary.anatomy``).
 
     ``rank`` is the most frequent one. The document has no file name, because several users may have
-    sent the same bytes.
+    sent the same bytes. ``energies`` has the energy of the update by block: {} if the file has no
+    exact one, null until every byte has been read for it.
     """
 
     blob = models.OneToOneField(Blob, on_delete=models.CASCADE, related_name="anatomy")
@@ -87,6 +88,7 @@ class BlobAnatomy(models.Model):
     algorithm = models.CharField(max_length=32, blank=True)
     rank = models.PositiveIntegerField(null=True, blank=True)
     document = models.JSONField()
+    energies = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -121,6 +121,11 @@ class Subject:
         return None if self.scan is None else self.scan.sketch
 
     @property
+    def energies(self) -> dict[str, float]:
+        """The energy of its weights by block; empty for files without an exact one."""
+        return {} if self.scan is None else self.scan.energies or {}
+
+    @property
     def claimed_hashes(self) -> dict[str, str]:
         """Hashes of the weights that their metadata names, by key."""
         return {} if self.metadata is None else claimed_hashes(self.metadata)

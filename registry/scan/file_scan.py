@@ -3,7 +3,7 @@
 ```
  file ──► four buffers of 1 MiB, filled in turn ──┬─► thread: sha256, AutoV1, CRC-32
                                                   ├─► thread: data_sha256, BLAKE3
-                                                  ├─► thread: sketch
+                                                  ├─► thread: sketch and energies
                                                   └─► this thread: tensors, then the next block
 ```
 
@@ -48,17 +48,19 @@ STRIDE = 4 * BLOCK
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """The hashes, findings and sketch of a whole file.
+    """The hashes, findings, sketch and energies of a whole file.
 
     Attributes:
         hashes: Kind → hash, see ``registry.scan.hashes``; those of tensors only for weights.
         findings: Findings about its numbers.
         sketch: Its sketch; None if it can't be sketched.
+        energies: Block of the base model → energy of the update; None if there is no exact one.
     """
 
     hashes: dict[str, str]
     findings: tuple[Finding, ...] = ()
     sketch: WeightSketches | None = None
+    energies: dict[str, float] | None = None
 
 
 def scan_file(
@@ -94,7 +96,8 @@ def scan_file(
     if numbers is None or sketched is None:
         return FileScan(hashes)
     hashes |= {"tensors": numbers.digest()} | numbers.weights()
-    return FileScan(hashes, tuple(numbers.findings()), sketched.result())
+    findings = tuple(numbers.findings())
+    return FileScan(hashes, findings, sketched.result(), sketched.energies())
 
 
 def _cuts(size_bytes: int, header: Header | None) -> Iterator[int]:

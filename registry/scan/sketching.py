@@ -1,6 +1,8 @@
-"""Sketches weights while their file is read (``lorary.algebra.recognition.sketch``).
+"""Sketches and measures weights while their file is read.
 
-One tensor is in memory at a time, and the projections of modules that are not complete.
+Sketches are those of ``lorary.algebra.recognition.sketch``, energies those of
+``lorary.algebra.block_energies``. One tensor is in memory at a time, and what is kept of modules
+that are not complete.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lorary.algebra.block_energies import BlockEnergies
 from lorary.algebra.files import NUMPY_DTYPES
 from lorary.algebra.recognition.sketch import Sketcher, WeightSketches
 
@@ -21,7 +24,8 @@ class SketchedTensors:
 
     def __init__(self, header: Header) -> None:
         self._start = header.data_start
-        self._sketcher = Sketcher(header)
+        self._energies = BlockEnergies(header)
+        self._sketcher = Sketcher(header, self._energies)
         wanted = [
             (info, name)
             for name, info in header.tensors.items()
@@ -56,3 +60,7 @@ class SketchedTensors:
     def result(self) -> WeightSketches | None:
         """Return the sketches; None if the file can't be sketched."""
         return self._sketcher.result()
+
+    def energies(self) -> dict[str, float] | None:
+        """Return block → energy; None if the file has no exact one."""
+        return self._energies.result()

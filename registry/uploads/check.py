@@ -153,6 +153,7 @@ def _record(
         anatomies.save_hashes(blob=blob, subject=subject)
         if upload.anatomy is not None:
             anatomies.save(blob=blob, document=upload.anatomy)
+            anatomies.save_energies(blob=blob, energies=subject.energies)
             sketches.save(blob=blob, sketch=subject.sketch, document=upload.anatomy)
         mine, now = Upload.objects.filter(pk=upload.pk, blob=None), timezone.now()
         is_open = mine.filter(state=UploadState.CHECKING)

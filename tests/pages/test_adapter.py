@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.algebra.compare import measure
 from registry.adapters import services as adapters
 from registry.cards import services as cards
-from registry.models import Adapter, Version
+from registry.models import Adapter, BlobAnatomy, Version
 from registry.publication import services as publication
 from registry.versions import services as versions
 from registry.versions.details import Details
 from tests import catalogue
+from tests.builders.relatives import write_original
 from tests.pages.conftest import PageClient
 from tests.pages.files import lora
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from django.test import Client
     from pytest_django import DjangoAssertNumQueries
@@ -143,6 +146,28 @@ def test_every_tab_has_an_address(client: Client, noir: Adapter, tab: str) -> No
     page = client.get(f"/ada/noir?tab={tab}").content.decode()
     shown = tab if tab != "nonsense" else "anatomy"
     assert f'id="t-{shown}" aria-controls="p-{shown}" aria-selected="true"' in page
+
+
+def test_blocks_are_compared_by_energy_or_by_parameters(
+    client: Client, ada: User, tmp_path: Path
+) -> None:
+    write_original(tmp_path / "a.safetensors", "sd1", "kohya", seed=3, modules=40)
+    data = (tmp_path / "a.safetensors").read_bytes()
+    version = catalogue.release(adapters.create(actor=ada, name="film"), data)
+    energies = {one.block: one for one in measure(tmp_path / "a.safetensors").blocks}
+    strongest = max(energies.values(), key=lambda one: one.energy)
+    page = client.get("/ada/film").content.decode()
+    assert re.search(rf'Most energy:\s+<b class="redline">{strongest.block}</b>', page)
+    assert f'<td class="num">{100 * strongest.share:.1f} %</td>' in page
+    cover = client.get(f"/media/covers/{version.pk}.svg")
+    assert "Energy by block" in cover.content.decode()
+    BlobAnatomy.objects.update(energies=None)
+    page = client.get("/ada/film").content.decode()
+    assert "Most parameters:" in page
+    assert ">Energy<" not in page
+    known = {"if-none-match": cover.headers["ETag"]}
+    again = client.get(f"/media/covers/{version.pk}.svg", headers=known)
+    assert "Parameters by block" in again.content.decode()
 
 
 def test_hashes_of_weights_can_be_copied(client: Client, noir: Adapter) -> None:

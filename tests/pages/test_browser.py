@@ -335,6 +335,8 @@ def test_nothing_on_any_page_keeps_people_out(
         "/browse?q=none&kind=pose",
         "/browse/checkpoint",
         "/resolve",
+        "/compare",
+        f"/compare?a={name}/{name}&b={name}/{name}@v1",
         f"/{name}",
         "/nobody",
         *HELP,

@@ -124,7 +124,7 @@ def test_without_a_renderer_or_encoder_the_page_says_why(
 def test_two_versions_are_compared_in_words(client: Client, noir: Adapter, v1: Version) -> None:
     v2 = catalogue.release(noir, lora(8), path="noir.safetensors")
     report(v1)
-    path = "/ada/noir/compare?a=v1&b=v2"
+    path = "/compare?a=ada/noir@v1&b=ada/noir@v2"
     assert "<h2>Look</h2>" not in page_of(client, path)
     second = report(v2, figures={"subject_kept": 0.6, "drift": 0.3, "leak": 0.29})
     page = page_of(client, path)

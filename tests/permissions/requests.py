@@ -81,6 +81,12 @@ def _with(**fixed: Any) -> Callable[[Mapping[str, Any]], Asked]:
     return lambda params: Asked(params={name: params[source] for name, source in fixed.items()})
 
 
+def _pair(params: Mapping[str, Any]) -> Asked:
+    """Compare a version with itself: whoever sees it is told that they are the same."""
+    name = f"{params['owner']}/{params['name']}@{params['version']}"
+    return Asked(query=urlencode({"a": name, "b": name}))
+
+
 def _bytes(_params: Mapping[str, Any]) -> Asked:
     return Asked(b"\0" * 16, kind="application/octet-stream")
 
@@ -120,6 +126,8 @@ PAGE = "<str:owner>/<str:name>"
 REASON: Any = _json(lambda _: {"reason": "Copied"})
 
 ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
+    "GET compare": _pair,
+    "GET api/v1/compare": _pair,
     "POST api/v1/inspect": _head,
     "POST api/v1/tokens": _json(lambda _: {"name": "spare"}),
     "POST api/v1/uploads": _json(lambda _: {"path": "a.safetensors", "size_bytes": 1000}),

@@ -85,7 +85,7 @@ def letter_of(answer: Any) -> str:
 
 def states_of(pattern: str) -> tuple[str, ...]:
     """Return the states that a route's answer can depend on."""
-    of_adapter = ("<str:name>", "_id>", "number_text>", "<str:value>", "api/repos/")
+    of_adapter = ("<str:name>", "_id>", "number_text>", "<str:value>", "api/repos/", "compare")
     own = ("upload_id", "token_id", "worker_id", "job_id")
     is_of_adapter = any(part in pattern for part in of_adapter)
     return STATES if is_of_adapter and not any(part in pattern for part in own) else STATES[:1]

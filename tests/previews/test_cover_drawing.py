@@ -14,13 +14,16 @@ NS = "{http://www.w3.org/2000/svg}"
 
 
 def version(
-    blocks: list[tuple[str, int]] | None, digest: str = "0f" * 32, name: str = "a/b"
+    blocks: list[tuple[str, int]] | None,
+    digest: str = "0f" * 32,
+    name: str = "a/b",
+    energies: dict[str, float] | None = None,
 ) -> Any:
     blob = SimpleNamespace()
     if blocks is not None:
         listed = [{"name": n, "modules": 1, "parameters": p} for n, p in blocks]
         document = {"schema": 1, "layers": {"blocks": listed}}
-        blob.anatomy = SimpleNamespace(document=document, is_current=True)
+        blob.anatomy = SimpleNamespace(document=document, is_current=True, energies=energies)
     return SimpleNamespace(
         name="v1",
         adapter=SimpleNamespace(full_name=name),
@@ -45,6 +48,17 @@ def test_a_bars_height_is_its_blocks_share() -> None:
         "Drawn from the weights, no picture yet",
         "down_blocks",
     ]
+
+
+def test_energies_replace_parameters_where_they_are_known() -> None:
+    energies = {"down_blocks.0": 5.0, "mid_block": 10.0}
+    known = version(BLOCKS, energies=energies)
+    heights = [float(bar.get("height", "0")) for bar in bars_of(drawing.svg(known))]
+    assert heights[3] == pytest.approx(2 * heights[1], rel=0.01)
+    assert heights[0] == heights[2] == 2  # blocks without energy are still there
+    assert texts_of(known)[0] == "Energy by block"
+    assert "share of the energy" in drawing.svg(known)
+    assert texts_of(version(BLOCKS, energies={}))[0] == "Parameters by block"
 
 
 def texts_of(of: Any) -> list[str | None]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from registry import storage, sweep
 from registry.adapters import services as adapters
+from registry.confined import running
 from registry.derived import expiry, making, selectors, services
 from registry.derived.options import Wanted
 from registry.errors import (
@@ -124,7 +125,7 @@ def test_a_file_in_a_bucket_is_read_from_there(source: Source) -> None:
     assert row.state == DerivedState.READY
     assert row.blob is not None
     assert row.blob.sha256 in catalogue.stored()
-    assert list(expiry.work_folder().iterdir()) == []
+    assert list(running.work_folder().iterdir()) == []
 
 
 def test_what_has_no_name_in_a_naming_is_refused_by_name(noir: Adapter) -> None:
@@ -275,7 +276,7 @@ def test_a_failure_shows_no_path_of_the_server(source: Source) -> None:
     job.refresh_from_db()
     row.refresh_from_db()
     assert "FileNotFoundError" in job.reason
-    assert (row.state, row.reason) == (DerivedState.FAILED, making.failed_text())
+    assert (row.state, row.reason) == (DerivedState.FAILED, running.failed_text())
 
 
 def test_a_failure_with_a_text_for_users_shows_it(ada: User, source: Source) -> None:
@@ -299,7 +300,7 @@ def test_a_full_disk_is_tried_again(source: Source, monkeypatch: pytest.MonkeyPa
 
 
 def test_work_that_a_killed_process_left_is_swept() -> None:
-    left = expiry.work_folder() / "left"
+    left = running.work_folder() / "left"
     (left / "out").mkdir(parents=True)
     (left / "out" / "file").write_bytes(b"12345")
     assert expiry.sweep(is_dry=False) == (0, 0)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from registry.confined import inside
 from registry.derived import process
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 SMALL = """
 import resource, sys
 from pathlib import Path
+from registry.confined import inside
 from registry.derived import process
-process.confine = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-process.main(Path(sys.argv[1]))
+inside.confine = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+folder = Path(sys.argv[1])
+inside.main(folder, [folder / process.SOURCE], process.make)
 """
 
 
@@ -27,9 +30,9 @@ def outcome(folder: Path, data: bytes, *command: str) -> dict[str, Any]:
     order = {"naming": "comfyui", "family": "sd1", "max_rank": 0, "strip": False, "seconds": 60}
     (folder / "in").mkdir()
     (folder / process.SOURCE).write_bytes(data)
-    (folder / process.ORDER).write_text(json.dumps(order), "utf-8")
+    (folder / inside.ORDER).write_text(json.dumps(order), "utf-8")
     subprocess.run([sys.executable, *command, str(folder)], check=True)
-    found: dict[str, Any] = json.loads((folder / process.OUTCOME).read_text("utf-8"))
+    found: dict[str, Any] = json.loads((folder / inside.OUTCOME).read_text("utf-8"))
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from registry import storage
 from registry.blobs import rehash
-from registry.models import Blob, BlobHash
+from registry.models import Blob, BlobAnatomy, BlobHash
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import OTHER, SD1
@@ -47,6 +47,17 @@ def test_what_is_not_known_is_computed(known: dict[str, str]) -> None:
     blob = Blob.objects.exclude(files__path="README.md").get()
     assert {**blob.hashes, "sha256": blob.sha256} == known
     assert blob.claimed_hashes == CLAIM
+
+
+def test_energies_that_an_older_release_did_not_write_are_measured(noir: Adapter) -> None:
+    catalogue.release(noir, kohya(SD1))
+    anatomy = BlobAnatomy.objects.get()
+    assert rehash.without_all_hashes().count() == 0
+    BlobAnatomy.objects.update(energies=None)
+    assert rehash.run().changed == 1
+    assert BlobAnatomy.objects.get().energies == anatomy.energies
+    blocks = {one["name"] for one in anatomy.document["layers"]["blocks"]}
+    assert set(anatomy.energies) <= blocks
 
 
 def test_a_second_run_reads_nothing_and_all_changes_nothing(known: dict[str, str]) -> None:

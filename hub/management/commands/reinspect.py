@@ -28,8 +28,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--hashes",
             action="store_true",
-            help="read whole files instead, for missing hashes and sketches; with --all, to find "
-            "changed bytes",
+            help="read whole files instead, for missing hashes, sketches and energies; with "
+            "--all, to find changed bytes",
         )
         parser.add_argument("--dry-run", action="store_true", help="only print what would change")
         parser.add_argument("--json", action="store_true", help="one line of JSON")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hub.pages.adapters.base_model_panel import layers
-from hub.pages.labels import count
+from hub.pages.labels import count, percentage
 from hub.templatetags.lorary import size
 from lorary.anatomy import ALGORITHM_TITLES
 from lorary.anatomy.display_names import natural
@@ -21,15 +21,6 @@ Document = Mapping[str, Any]
 
 MAX_BLOCKS = 80
 MAX_TEXT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block of the base model, with its changed modules."""
-
-    name: str
-    modules: str
-    parameters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +45,9 @@ class Anatomy:
     """Contents of the tab; empty if the header has not been read.
 
     Attributes:
-        strongest: The block with the most trained parameters.
-        blocks: Changed blocks in natural order.
+        shows_energy: Whether blocks are compared by energy; otherwise by trained parameters.
+        strongest: The block with the most of it.
+        blocks: Changed blocks in natural order: number of layers, and energy or parameters.
         facts: Facts about the file.
         kinds: Number of changed layers by kind.
         ranks: Number of linear and convolution layers by rank.
@@ -66,8 +58,9 @@ class Anatomy:
         notes: A sentence about the amount of metadata.
     """
 
+    shows_energy: bool = False
     strongest: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[Share] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     kinds: list[Share] = field(default_factory=list)
     ranks: list[Share] = field(default_factory=list)
@@ -78,20 +71,23 @@ class Anatomy:
     notes: str = ""
 
 
-def anatomy_of(document: Document) -> Anatomy:
-    """Return the panel of an anatomy document (empty: not read)."""
+def anatomy_of(document: Document, energies: Mapping[str, float]) -> Anatomy:
+    """Return the panel of an anatomy document (empty: not read).
+
+    Args:
+        energies: Energy by block; empty if it is not known.
+    """
     if not document:
         return Anatomy()
     rows: Sequence[Document] = document["layers"]["blocks"]
-    blocks = sorted(rows, key=lambda block: natural(block["name"]))
-    strongest = max(blocks, key=lambda block: block["parameters"], default=None)
+    amounts = {row["name"]: row["parameters"] for row in rows}
+    if energies:
+        amounts = {name: energies.get(name, 0.0) for name in amounts}
     metadata = document["metadata"]
     return Anatomy(
-        strongest=strongest["name"] if strongest else "",
-        blocks=[
-            Block(b["name"], count(b["modules"]), count(b["parameters"]))
-            for b in blocks[:MAX_BLOCKS]
-        ],
+        shows_energy=bool(energies),
+        strongest=max(amounts, key=amounts.__getitem__, default=""),
+        blocks=list(_blocks(rows, amounts, sum(energies.values()))),
         facts=[fact for fact in _facts(document) if fact.text],
         kinds=_kinds(document["layers"]),
         ranks=_ranks(document["layers"]),
@@ -101,6 +97,22 @@ def anatomy_of(document: Document) -> Anatomy:
         keys=metadata["names"],
         notes=_notes(metadata),
     )
+
+
+def _blocks(
+    rows: Sequence[Document], amounts: Mapping[str, float], energy: float
+) -> Iterator[Share]:
+    """Yield the blocks in natural order.
+
+    Args:
+        amounts: Energy or number of parameters by block.
+        energy: The energy of all blocks; 0 if amounts are numbers of parameters.
+    """
+    most = max(amounts.values(), default=1) or 1
+    for row in sorted(rows, key=lambda row: natural(row["name"]))[:MAX_BLOCKS]:
+        amount = amounts[row["name"]]
+        text = percentage(amount / energy) if energy else count(int(amount))
+        yield Share(row["name"], (count(row["modules"]), text), _percent(amount, most))
 
 
 def _facts(document: Document) -> Iterator[Fact]:
@@ -181,7 +193,7 @@ def _ranks(layer_counts: Document) -> list[Share]:
     ]
 
 
-def _percent(number: int, most: int) -> int:
+def _percent(number: float, most: float) -> int:
     return max(1, round(100 * number / most))
 
 

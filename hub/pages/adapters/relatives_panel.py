@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from hub.pages.comparison.weights import url_of
 from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
 from registry.models import File, Relation, User, Version, VersionState
@@ -20,12 +21,13 @@ SHOWN, READ = 8, 32
 
 @dataclass(frozen=True, slots=True)
 class RelativeLine:
-    """A related version: its name and URL, how it is related, and the cosine."""
+    """A related version: its name and URL, how it is related, the cosine, the comparison."""
 
     name: str
     url: str
     text: str
     cosine: str
+    compare_url: str
 
 
 def relatives_of(
@@ -40,10 +42,10 @@ def relatives_of(
         if one.version.adapter_id != version.adapter_id:
             closest.setdefault(one.version.adapter_id, one)
     own = [one for one in found if one.version.adapter_id == version.adapter_id]
-    return [_line(one) for one in [*closest.values(), *own][:SHOWN]]
+    return [_line(one, version) for one in [*closest.values(), *own][:SHOWN]]
 
 
-def _line(relative: Relative) -> RelativeLine:
+def _line(relative: Relative, version: Version) -> RelativeLine:
     other = relative.version
     place = reverse("adapter", args=[other.adapter.owner, other.adapter.name])
     return RelativeLine(
@@ -51,6 +53,7 @@ def _line(relative: Relative) -> RelativeLine:
         f"{place}?v={other.name}",
         _text(relative),
         _number(relative.cosine),
+        url_of(version, other),
     )
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from hub.http.middleware import REVALIDATE, is_anonymous
 from hub.pages import links
-from hub.pages.adapters import comparison, tabs
+from hub.pages.adapters import tabs
 from hub.pages.adapters.anatomy_panel import anatomy_of
 from hub.pages.adapters.base_model_panel import verdict_of
 from hub.pages.adapters.derived import form_of
@@ -19,6 +19,7 @@ from hub.pages.adapters.licence_panel import licence_panel
 from hub.pages.adapters.relatives_panel import relatives_of
 from hub.pages.adapters.snippets import shell_of, snippets_of
 from hub.pages.adapters.versions import adapter_gone
+from hub.pages.comparison import views as comparison
 from hub.pages.labels import facts_line, family_label, recommendation
 from hub.pages.pictures.gallery import FIRST, gallery_of
 from hub.pages.pictures.media import is_public
@@ -27,6 +28,7 @@ from hub.pages.pictures.reports import report_context
 from hub.pages.versioned.takedowns import may_withdraw
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
+from registry.blobs.selectors import energies_of
 from registry.cards import markdown
 from registry.lineages import selectors as lineages
 from registry.models import Adapter, Version, VersionState
@@ -114,7 +116,7 @@ def _of_version(
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
         "verdict": verdict_of(version, lineages.with_known(document)),
-        "anatomy": anatomy_of(document),
+        "anatomy": anatomy_of(document, energies_of(primary.blob if primary else None)),
         "findings": remarks,
         "hidden_findings": hidden,
         "tabs": tabs.tabs_of(request.GET.get("tab", ""), counts),

@@ -42,7 +42,7 @@ _NUMBER = re.compile("[0-9]{1,6}")
 #: Lists with filters have endless addresses, and the sitemap contains every adapter; downloads are
 #: not
 #: for search engines.
-DISALLOWED = ("/api/", "/browse?", "/xet/", "/*/resolve/", "/*.git/")
+DISALLOWED = ("/api/", "/browse?", "/compare?", "/xet/", "/*/resolve/", "/*.git/")
 #: Pages that need an account or are useless without one. Names of owners can begin the same way.
 FORMS = (
     "mixer", "operator", "publish", "settings", "signin", "signout", "signup", "try", "uploads",

@@ -238,7 +238,7 @@ def mixer_of(user: Viewer, mix: Mix, do: Data | None = None, *, is_asked: bool =
     """
     before = mix.names
     mix = mix.changed_by(do) if do else mix
-    looked_up = {name: _look_up(user, name) for name in dict.fromkeys([*before, *mix.names])}
+    looked_up = {name: look_up(user, name) for name in dict.fromkeys([*before, *mix.names])}
     versions, faults = _fitting(mix.names, looked_up)
     dials = {name: _dial(one) for name, one in looked_up.items() if isinstance(one, Version)}
     mix = replace(mix, rows=tuple(row for row in mix.rows if row.name in versions))
@@ -273,7 +273,7 @@ def _renamed(mix: Mix, names: Mapping[str, str]) -> Mix:
     return replace(mix, rows=rows, x=names.get(mix.x, mix.x), y=names.get(mix.y, mix.y))
 
 
-def _look_up(user: Viewer, name: str) -> Version | str:
+def look_up(user: Viewer, name: str) -> Version | str:
     """Return a version that can be tried, or why there is none."""
     try:
         version = selectors.version_named(user, name)

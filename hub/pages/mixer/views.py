@@ -14,19 +14,29 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from hub.http.callers import address_of
 from hub.http.problems import status_of
 from hub.pages.adapters.content_rating import Rating, rating_of
 from hub.pages.catalogue.cards import cards_of
 from hub.pages.forms import accept_faults
 from hub.pages.mixer import mix as mixes
-from hub.pages.mixer.form import Mixer, mix_of_tryout, mixer_of
+from hub.pages.mixer.form import Mixer, look_up, mix_of_tryout, mixer_of
 from hub.pages.mixer.mix import AB, GRID, Mix
+from hub.pages.mixer.overlap import overlap_of, request_pairs
 from hub.pages.mixer.results import Result, result_of
 from previews.models import Tryout
 from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from registry.accounts.permissions import require_user
-from registry.errors import LoraryError, NotFound, Unauthenticated
+from registry.errors import (
+    LoraryError,
+    NotFound,
+    RateLimited,
+    StateConflict,
+    TooLarge,
+    Unauthenticated,
+)
+from registry.models import Version
 
 #: Minimum number of seconds between refreshes of the strip.
 STRIP_S = 2
@@ -58,7 +68,9 @@ def mixer(request: HttpRequest) -> HttpResponse:
 
 
 def _pressed(request: HttpRequest, mix: Mix, do: str) -> HttpResponse:
-    """Do what a button for the whole mix says: save it as a pack, or request its pictures."""
+    """Do what a button for the whole mix says: save or compare it, or request its pictures."""
+    if do == "overlap":
+        return _compare_pairs(request, mixer_of(request.user, mix))
     if do == "pack":
         if mix.is_long:
             return _refuse_to_leave(request, mixer_of(request.user, mix, is_asked=True))
@@ -66,6 +78,29 @@ def _pressed(request: HttpRequest, mix: Mix, do: str) -> HttpResponse:
     if do == "fresh":
         mix = replace(mix, fields={**mix.fields, "seed": ""})
     return _request_pictures(request, mixer_of(request.user, mix, is_asked=True))
+
+
+def _compare_pairs(request: HttpRequest, found: Mixer) -> HttpResponse:
+    """Request the comparisons of the weights; a limit is shown above the button."""
+    versions = [row.version for row in found.rows]
+    try:
+        refusal = request_pairs(actor=request.user, versions=versions, address=address_of(request))
+    except (RateLimited, StateConflict, TooLarge) as error:
+        return _page(request, found, status=status_of(error), refusal=str(error.detail))
+    if refusal or found.mix.is_long:
+        return _page(request, found, refusal=refusal)
+    return _redirect_to(found.mix)
+
+
+@never_cache
+@require_safe
+def overlap(request: HttpRequest) -> HttpResponse:
+    """Send the stack report of the adapters in the query, which refreshes itself."""
+    mix = mixes.parse(dict(request.GET.lists()))
+    found = (look_up(request.user, name) for name in mix.names)
+    versions = [one for one in found if isinstance(one, Version)]
+    context = {"overlap": overlap_of(request.user, versions)}
+    return render(request, "mixer/overlap.html", context)
 
 
 def _request_pictures(request: HttpRequest, found: Mixer) -> HttpResponse:
@@ -125,8 +160,14 @@ def _page(
     group: Sequence[Tryout] = (),
     rendered: Mix | None = None,
     status: int = 200,
+    refusal: str = "",
 ) -> HttpResponse:
-    """Send the page; ``rendered`` is the mix of the group, which may have lost rows since."""
+    """Send the page.
+
+    Args:
+        rendered: The mix of the group, which may have lost rows since.
+        refusal: Why the weights are not compared.
+    """
     context = {
         "longest": mixes.MAX_QUERY,
         "texts": " ".join(mixes.TEXTS),
@@ -136,6 +177,7 @@ def _page(
             found.form.errors.get(name) or found.mix.fields.get(name) for name in _MORE
         ),
         "cards": _cards(request, found),
+        "overlap": overlap_of(request.user, [row.version for row in found.rows], refusal),
         **_history(request),
     }
     if group:

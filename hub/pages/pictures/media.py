@@ -190,7 +190,8 @@ def report_picture(request: HttpRequest, picture_id: int) -> HttpResponseBase:
 def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     """Send the cover that is drawn from a version's weights."""
     version = _shown(viewer_of(request), version_id)
-    etag = f'W/"{drawing.FORM}-{version.revision.commit}"'  # weak, as compression may vary
+    form = f"{drawing.FORM}{'e' if drawing.shows_energy(version) else ''}"
+    etag = f'W/"{form}-{version.revision.commit}"'  # weak, as compression may vary
     is_open = is_public(version)
     if _is_known(request, etag.removeprefix("W/")):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)

@@ -254,7 +254,7 @@ def _shown(picture: Measured, alt: str) -> Shown:
     return Shown(picture.path, picture.width, picture.height, alt)
 
 
-def sentences_of(versions: tuple[Version, Version]) -> list[str]:
+def sentences_of(versions: tuple[Version, Version], names: Sequence[str]) -> list[str]:
     """Return what the reports of two versions say about their difference, none without both."""
     found = selectors.reports_of(versions)
     first, second = (found.get(version.pk) for version in versions)
@@ -263,13 +263,13 @@ def sentences_of(versions: tuple[Version, Version]) -> list[str]:
     if not selectors.are_comparable(first, second):
         return [_("Their looks were measured in different ways and cannot be compared.")]
     differences = selectors.compare(first, second)
-    clear = [_sentence(one, versions) for one in differences if one.better is not None]
+    clear = [_sentence(one, names) for one in differences if one.better is not None]
     return clear or [_("Their looks measure alike.")]
 
 
-def _sentence(one: Difference, versions: tuple[Version, Version]) -> str:
+def _sentence(one: Difference, names: Sequence[str]) -> str:
     best = one.better or 0
-    names = {"best": versions[best].name, "other": versions[1 - best].name}
+    sides = {"best": names[best], "other": names[1 - best]}
     texts = {
         "subject_kept": _("%(best)s keeps the subject better than %(other)s"),
         "consistency": _("%(best)s looks more alike on different subjects than %(other)s"),
@@ -277,7 +277,7 @@ def _sentence(one: Difference, versions: tuple[Version, Version]) -> str:
         "drift": _("%(best)s leaves other prompts more alone than %(other)s"),
     }
     return _("%(what)s: %(a)d and %(b)d of 100.") % {
-        "what": texts[one.figure] % names,
+        "what": texts[one.figure] % sides,
         "a": _share(one.figure, one.values[best]),
         "b": _share(one.figure, one.values[1 - best]),
     }

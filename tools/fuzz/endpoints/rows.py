@@ -31,7 +31,7 @@ _COUNTED = frozenset({"downloads", "last_used_at"})
 _SHARED = frozenset(
     {
         "Blob", "BlobAnatomy", "BlobHash", "BlobRelation", "BlobSketch", "DerivedFile", "Finding",
-        "SpellingKey", "Tag", "WeightSketch",
+        "SpellingKey", "Tag", "VersionComparison", "WeightSketch",
     }
 )  # fmt: skip
 _OF_ADAPTER = "adapter__namespace__user__username"

@@ -147,7 +147,7 @@ def compare(first: Path, second: Path, *, family: str | None = None) -> Comparis
                 found = _products((one, other), occurrences)
             sums[module.block] = sums.get(module.block, _Products()).plus(found)
     with WeightFile(first) as mine, WeightFile(second) as theirs:
-        metadata = _differences(mine.metadata, theirs.metadata)
+        metadata = differences(mine.metadata, theirs.metadata)
     total = _sum(sums.values())
     if total.first == 0 == total.second:
         message = "Both files change nothing, so they can't be compared."
@@ -183,9 +183,10 @@ def _sum(products: Iterable[_Products]) -> _Products:
     return total
 
 
-def _differences(
+def differences(
     first: Mapping[str, str], second: Mapping[str, str]
 ) -> dict[str, tuple[str | None, str | None]]:
+    """Return the keys whose values differ, with both values; None for an absent one."""
     return {
         key: (first.get(key), second.get(key))
         for key in sorted({*first, *second})

@@ -36,6 +36,7 @@ from lorary.safetensors.tensors import FLOAT_DTYPES
 
 if TYPE_CHECKING:
     from lorary.anatomy.modules.adapted import Module
+    from lorary.safetensors.tensors import TensorInfo
 
 _DOWNS = ("down", "part_down", "embedding_down")
 _UPS = ("up", "part_up", "embedding_up")
@@ -210,7 +211,7 @@ def read_adapter(
     others = [*grouped.others, *grouped.shared]
     vectors: set[str] = set()
     for named, module in zip(grouped.modules, scan(file.header).modules, strict=True):
-        roles = _tensor_names(module, [(role, names[index]) for role, index in named.indices])
+        roles = _role_names(module, [(role, names[index]) for role, index in named.indices])
         configs = configs_for({role.dialect for role in named.roles}, embedded, beside)
         beside_factors = [
             name
@@ -226,7 +227,7 @@ def read_adapter(
                 raise _no_factors(module, roles)
             wholes[module.name] = whole
             others += beside_factors
-        elif "up" in roles or "down" in roles:
+        elif has_factors(roles):
             modules[module.name] = _factor_module(file, module, roles, configs)
             others += beside_factors
         elif set(roles) != {"alpha"}:  # loaders skip an alpha without factors
@@ -237,8 +238,24 @@ def read_adapter(
     return Adapter(file, modules, tuple(others), wholes, frozenset(vectors))
 
 
-def _tensor_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
-    """Return role to tensor name, with the same names for the factors of all dialects."""
+def has_factors(roles: Mapping[str, str]) -> bool:
+    """Return whether a module has factors, not only differences of vectors."""
+    return "up" in roles or "down" in roles
+
+
+def exact_roles(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
+    """Return role to tensor name, with the same names for the factors of all dialects.
+
+    Raises:
+        AlgebraError: Two tensors have one role, or the module has no exact form.
+    """
+    roles = _role_names(module, indexed)
+    if _inexact(module, roles) is not None:
+        raise _no_factors(module, roles)
+    return roles
+
+
+def _role_names(module: Module, indexed: list[tuple[str, str]]) -> dict[str, str]:
     renamed = [
         ("down" if role in _DOWNS else "up" if role in _UPS else role, name)
         for role, name in indexed
@@ -274,7 +291,7 @@ def _factor_module(
     roles: Mapping[str, str],
     configs: Configs,
 ) -> FactorModule:
-    shape, rank = _sizes(file, module, roles)
+    shape, rank = sizes_of(file.tensors, module, roles)
     tensors = {role: name for role, name in roles.items() if role in {"down", "up", "mid", "alpha"}}
     require_floats(file, module.name, tensors)
     return FactorModule(
@@ -305,11 +322,15 @@ def require_floats(file: WeightFile, module: str, tensors: Mapping[str, str]) ->
         raise AlgebraError(message, code="dtype_unsupported", module=module)
 
 
-def _sizes(
-    file: WeightFile, module: Module, roles: Mapping[str, str]
+def sizes_of(
+    tensors: Mapping[str, TensorInfo], module: Module, roles: Mapping[str, str]
 ) -> tuple[tuple[int, ...], int]:
-    """Return the shape of the update, and its rank."""
-    shapes = {role: file.tensors[name].shape for role, name in roles.items()}
+    """Return the shape of the update, and its rank.
+
+    Raises:
+        AlgebraError: `shape_invalid`; the factors don't fit together.
+    """
+    shapes = {role: tensors[name].shape for role, name in roles.items()}
     found = pair_shape(shapes.get("up", ()), shapes.get("down", ()), shapes.get("mid"))
     if found is None:
         message = f"The factors of the module “{clean(module.name)}” don't fit together."

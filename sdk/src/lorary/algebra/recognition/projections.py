@@ -35,6 +35,9 @@ MAX_ELEMENTS = 12 * 1024 * 1024
 Factors have fewer than four million.
 """
 
+SCALES = frozenset({"alpha", "scalar"})
+"""Roles of tensors of one number."""
+
 MAX_SIDE = 262_144
 """Longest side of a weight that is projected; vocabularies of language models fit."""
 
@@ -55,9 +58,9 @@ _BESIDE = frozenset(
 )
 
 
-def _matrix(array: Array) -> _Floats:
+def matrix_of(array: Array) -> _Floats:
     """Return a tensor as a matrix in single precision."""
-    flat = array.reshape(array.shape[0], -1)
+    flat = array.reshape(len(array) if array.ndim else 1, -1)
     return _from_half(flat) if flat.dtype == np.float16 else flat.astype(np.float32)
 
 
@@ -104,14 +107,14 @@ class Projector:
         return sum(array.nbytes for array in self._kept.values())
 
     def add(self, role: str, array: Array) -> None:
-        """Add a tensor."""
+        """Add a tensor, of a factor as a matrix in single precision."""
         self._missing.discard(role)
         if role == "alpha":
             self.alpha = float(array.reshape(-1)[0])
         elif role == "scalar":
             self._scalar = float(array.reshape(-1)[0])
         else:
-            self._kept[role] = self._reduced(role, _matrix(array))
+            self._kept[role] = self._reduced(role, array)
 
     def numbers(self) -> Iterator[Numbers]:
         """Yield the 16 numbers of each weight, without the scale of alpha."""

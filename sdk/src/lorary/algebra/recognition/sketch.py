@@ -29,13 +29,16 @@ from typing import Any
 
 import numpy as np
 
+from lorary.algebra.block_energies import BlockEnergies
 from lorary.algebra.files import NUMPY_DTYPES, Array, WeightFile
 from lorary.algebra.recognition.canonical import CanonicalModule, canonical_modules
 from lorary.algebra.recognition.projections import (
     DEPTH,
     MAX_ELEMENTS,
+    SCALES,
     Numbers,
     Projector,
+    matrix_of,
     projector_of,
 )
 from lorary.algebra.recognition.signs import signs_of_keys
@@ -141,7 +144,13 @@ class Sketcher:
     columns are kept, and only until their module is complete.
     """
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, energies: BlockEnergies | None = None) -> None:
+        """Start with no tensor.
+
+        Args:
+            energies: Gets the tensors that are needed, too, so that they are converted once.
+        """
+        self._energies = energies
         self._configs = embedded_configs(header.metadata)
         self._owners: dict[str, tuple[Projector, str]] = {}
         self._found: dict[int, tuple[int, Numbers]] = {}
@@ -167,8 +176,11 @@ class Sketcher:
         if projector is None:
             return
         self._pending -= projector.kept_bytes
+        matrix = matrix_of(array)
+        if self._energies is not None:
+            self._energies.add(tensor, matrix)
         with np.errstate(all="ignore"):  # hostile numbers; the result is checked
-            projector.add(role, array)
+            projector.add(role, array if role in SCALES else matrix)
             if not projector.is_complete:
                 self._pending += projector.kept_bytes
                 if self._pending > MAX_PENDING_BYTES:

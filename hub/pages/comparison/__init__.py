@@ -1,0 +1,1 @@
+"""Two versions, of one adapter or of two, side by side."""

@@ -1,0 +1,1 @@
+"""Comparisons of the weights of two versions, computed on demand."""

@@ -1,0 +1,149 @@
+"""Requests for comparisons of versions.
+
+```
+(nothing) ──▶ queued ──▶ ready, refused, failed      failed ones are computed again on request,
+                 ▲          │                        ten minutes later
+                 └──────────┴──▶ removed after LORARY_DERIVED_DAYS without use, or with a version
+```
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from registry.accounts import attempts
+from registry.comparisons import selectors
+from registry.comparisons.selectors import Compared
+from registry.errors import RateLimited, StateConflict, TooLarge
+from registry.jobs import queue
+from registry.models import DerivedState, User, Version, VersionComparison, VersionState
+from registry.uploads.services import CHECKS_QUEUE
+
+HOUR_S = 3600
+#: Comparisons of the whole hub that wait or are being computed.
+MOST_QUEUED = 100
+#: A failed comparison is computed again after this, so that clients that wait for it hear of it.
+AGAIN = timedelta(minutes=10)
+#: A use is written at most this often.
+USE = timedelta(hours=12)
+
+
+def request(
+    *, actor: User | AnonymousUser | None, first: Version, second: Version, address: str
+) -> Compared:
+    """Return the comparison of two versions; queue the work unless it is there or is impossible.
+
+    Everybody who may download the files of both may do this.
+
+    Args:
+        first: A version that the actor sees; so is ``second``.
+        address: Network address of the client, by which requests without an account are counted.
+
+    Raises:
+        Forbidden, Gone: as ``selectors.require_readable``.
+        TooLarge, RateLimited, StateConflict: a limit of the hub.
+    """
+    found = selectors.find(actor, first, second)
+    if found.obstacle is not None:
+        return found
+    if found.row is not None and not _is_to_repeat(found.row):
+        if found.is_open:
+            _enqueue(found.row, first)  # its job may have been cancelled
+        else:
+            _used(found.row)
+        return found
+    _require_room(actor, (first, second), address)
+    now = timezone.now()
+    with transaction.atomic():
+        row, is_new = VersionComparison.objects.get_or_create(
+            **selectors.ordered(first, second), defaults={"used_at": now}
+        )
+        if not is_new:
+            failed = VersionComparison.objects.filter(pk=row.pk, state=DerivedState.FAILED)
+            failed.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
+            row.refresh_from_db()
+        if row.state == DerivedState.QUEUED:
+            _enqueue(row, first)
+    return Compared(first, second, row)
+
+
+def _is_to_repeat(row: VersionComparison) -> bool:
+    return row.state == DerivedState.FAILED and row.used_at < timezone.now() - AGAIN
+
+
+def _enqueue(row: VersionComparison, first: Version) -> None:
+    """Queue the work; checks of uploads come first on the same queue."""
+    queue.enqueue(
+        queue=CHECKS_QUEUE,
+        task=selectors.TASK,
+        args={"comparison_id": row.pk},
+        key=selectors.key_of(row),
+        priority=queue.VISITOR,
+        owner=first.adapter.owner,
+    )
+
+
+def _require_room(
+    actor: User | AnonymousUser | None, versions: tuple[Version, Version], address: str
+) -> None:
+    limits = settings.LORARY
+    if not limits.derived_per_hour:
+        text = _("This hub compares no weights. “lorary compare” does it on your machine.")
+        raise StateConflict(text, state="off")
+    for version in versions:
+        size = version.primary_file.size_bytes if version.primary_file is not None else 0
+        if size > limits.derived_bytes:
+            text = _(
+                "The file of %(name)s has %(size)d bytes; this hub compares files of at most "
+                "%(limit)d. “lorary compare” does it on your machine."
+            )
+            facts = {"name": version.adapter.full_name, "size": size, "limit": limits.derived_bytes}
+            raise TooLarge(text % facts, limit=limits.derived_bytes)
+    waiting = selectors.open_jobs().count()
+    if waiting >= MOST_QUEUED:
+        text = _("%(n)d other comparisons are being computed. Try again in a few minutes.")
+        raise RateLimited(text % {"n": waiting}, retry_after=60, limit=MOST_QUEUED)
+    _count(actor, address, limits.derived_per_hour)
+
+
+def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
+    """Count one new comparison of a user, or of an address without an account."""
+    is_user = actor is not None and actor.is_authenticated
+    who = f"user {actor.pk}" if is_user and actor is not None else address
+    try:
+        attempts.require("compare", who, limit=limit, window_s=HOUR_S)
+    except RateLimited as error:
+        wait_s = error.facts["retry_after"]
+        minutes = math.ceil(wait_s / 60)
+        text = ngettext(
+            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minute.",
+            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minutes.",
+            minutes,
+        )
+        facts = {"limit": limit, "n": minutes}
+        raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
+
+
+def _used(row: VersionComparison) -> None:
+    """Note that a comparison is used, so that it is kept."""
+    now = timezone.now()
+    VersionComparison.objects.filter(pk=row.pk, used_at__lt=now - USE).update(used_at=now)
+
+
+def sweep(*, is_dry: bool) -> tuple[int, int]:
+    """Remove comparisons that nobody used, or with a withdrawn version; no files."""
+    oldest = timezone.now() - timedelta(days=settings.LORARY.derived_days)
+    withdrawn = Q(first__state=VersionState.WITHDRAWN) | Q(second__state=VersionState.WITHDRAWN)
+    gone = VersionComparison.objects.filter(withdrawn | Q(used_at__lt=oldest))
+    if not is_dry:
+        gone.delete()
+    return 0, 0
