@@ -85,6 +85,8 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         )
     except queue.Cancelled:
         queue.finish(job, state=JobState.CANCELLED)
+    except queue.LeaseLost:
+        log.warning("job %s (%s) was taken over by another worker", job.pk, job.task)
     except queue.Fail as reason:
         _close_failed(job, str(reason))
     except Exception as error:  # one failing job must not stop the worker

@@ -244,14 +244,13 @@ def test_a_failure_ends_job_and_upload_together(ada: User, monkeypatch: pytest.M
 
 
 def test_jobs_claimed_meanwhile_are_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = queue.worker_name().rpartition(":")[0]
     job = Job.objects.create(
-        queue="checks", task="x", key="k", state=JobState.RUNNING, worker=f"{host}:{2**22 + 9}"
+        queue="checks", task="x", key="k", state=JobState.RUNNING, worker="dead:1"
     )
 
     def claimed(_worker: str) -> bool:
         Job.objects.filter(pk=job.pk).update(worker=queue.worker_name())
-        return False
+        return True
 
-    monkeypatch.setattr(queue, "_is_alive", claimed)
+    monkeypatch.setattr(queue, "is_dead", claimed)
     assert queue.release_dead() == 0

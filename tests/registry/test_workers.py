@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from registry import sweep as sweeping
@@ -82,8 +84,10 @@ def test_a_new_worker_under_an_old_name_works_again() -> None:
 
 
 def test_workers_that_are_gone_are_forgotten() -> None:
-    host = queue.worker_name().rpartition(":")[0]
-    announced(f"{host}:{2**22 + 7}")
+    name = f"{socket.gethostname()}-0a0a0a0a:1"
+    (settings.LORARY.data / "workers").mkdir()
+    (settings.LORARY.data / "workers" / name).touch()
+    announced(name)
     announced("far:1")
     old = announced("old:1")
     Worker.objects.filter(pk=old.pk).update(seen_at=timezone.now() - timedelta(hours=1))

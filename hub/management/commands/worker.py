@@ -23,7 +23,7 @@ from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
 from previews import worker_bases
 from previews.render import BasesInvalid
-from registry.jobs import queue, workers
+from registry.jobs import identity, queue
 from registry.jobs.worker_process import Poller
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -76,8 +76,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     """
     # Celery warns root about pickled messages; these are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
-    queue.release_own()  # of a dead worker with the same name
-    workers.leave()
+    identity.announce()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
     worker_ready.connect(lambda **_: poller.start(), weak=False)
@@ -94,7 +93,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     )
     worker.start()
     poller.end()
-    queue.release_own(is_polite=True)  # an interrupted job does not wait for its lease
+    queue.release_own()  # an interrupted job does not wait for its lease
     return int(worker.exitcode or 0)
 
 
