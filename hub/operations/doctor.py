@@ -246,7 +246,8 @@ def _broker() -> Iterator[Report]:
             link.ensure_connection(max_retries=1, timeout=5)
     except (KombuError, OSError) as error:
         hint = (
-            "Start the broker or check LORARY_BROKER_URL; until then jobs start a few seconds late."
+            "Start the broker or check LORARY_BROKER_URL; "
+            "until then workers look for jobs every second."
         )
         yield Report("broker", "error", f"The broker does not respond: {error}", hint)
         return

@@ -12,6 +12,7 @@ Queues are named by the kind of work and, after a dot, by what a worker needs fo
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -39,6 +40,9 @@ WAKE = "registry.wake"
 #: follows from something else, such as a publication; it renews existing results; it adds to
 #: results that are there, such as a report.
 INTERACTIVE, VISITOR, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 8, 5, 0, -10, -20
+
+#: Seconds for which a process sends no wake-ups after one that failed.
+SILENT_S = 2.0
 
 #: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0
@@ -219,11 +223,20 @@ def _first_turn(jobs: QuerySet[Job]) -> int | None:
     return jobs.values_list("turn", flat=True).first()
 
 
+class _Silence:
+    """The time until which this process sends no wake-ups, because the broker was away."""
+
+    until = 0.0
+
+
 def wake(queue: str) -> None:
     """Wake the workers of a queue. Without a broker, workers find the job later."""
+    if time.monotonic() < _Silence.until:
+        return
     try:
         current_app.send_task(WAKE, kwargs={"queue": queue}, queue=queue, ignore_result=True)
     except (KombuError, OSError) as error:
+        _Silence.until = time.monotonic() + SILENT_S
         log.warning("wake-up of queue %s not sent, workers find the job later: %s", queue, error)
 
 

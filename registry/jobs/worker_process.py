@@ -41,6 +41,17 @@ def wake(name: str) -> int:
     return drain(*(_SERVED or [name]))
 
 
+def look() -> None:
+    """Run the claimable jobs of this process without a wake-up; an error only ends this look."""
+    try:
+        if _SERVED and queue.next_queue(_SERVED):
+            drain(*_SERVED)
+    except DatabaseError as error:
+        log.warning("jobs not looked for: %s", error)
+    finally:
+        close_old_connections()
+
+
 def drain(*queues: str) -> int:
     """Run all claimable jobs of these queues, the most urgent first; return their number.
 

@@ -60,9 +60,12 @@ def test_redis_hands_back_what_a_dead_worker_held_within_seconds() -> None:
     assert options["unacked_restore_throttle"] == 1
 
 
-def test_rabbitmq_needs_no_options() -> None:
-    url, options = broker(dataclasses.replace(settings.LORARY, broker_url="amqp://host"))
-    assert (url, options) == ("amqp://host", {})
+@pytest.mark.parametrize("url", ["redis://host/0", "amqp://host"])
+def test_a_request_waits_at_most_a_second_for_a_broker(url: str) -> None:
+    found, options = broker(dataclasses.replace(settings.LORARY, broker_url=url))
+    assert found == url
+    assert (options["max_retries"], options["connect_retries_timeout"]) == (0, 0.5)
+    assert options.get("socket_timeout", 0) < 1
 
 
 def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from registry import locks, storage, sweep
 from registry.cards import services as cards
 from registry.errors import AlreadyPublished, Conflict, SizeMismatch, StateConflict, UploadRefused
-from registry.jobs import queue, worker_process
+from registry.jobs import identity, queue, worker_process
 from registry.models import Adapter, Blob, Job, JobState, Upload, UploadState, User, Version
 from registry.publication import services as publication
 from registry.scan import checks
@@ -249,7 +249,7 @@ def test_jobs_claimed_meanwhile_are_not_freed(monkeypatch: pytest.MonkeyPatch) -
     )
 
     def claimed(_worker: str) -> bool:
-        Job.objects.filter(pk=job.pk).update(worker=queue.worker_name())
+        Job.objects.filter(pk=job.pk).update(worker=identity.worker_name())
         return True
 
     monkeypatch.setattr(queue, "is_dead", claimed)

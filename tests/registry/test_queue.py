@@ -138,20 +138,20 @@ def test_files_of_workers_that_died_long_ago_are_deleted() -> None:
         os.utime(file, (long_ago, long_ago))
     fresh = left_by(f"{socket.gethostname()}-0b0b0b0b:2")
     identity.forget_dead()
-    assert {file.name for file in fresh.parent.iterdir()} == {fresh.name, queue.worker_name()}
+    assert {file.name for file in fresh.parent.iterdir()} == {fresh.name, identity.worker_name()}
 
 
 def test_a_fork_has_a_name_of_its_own() -> None:
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
-        os.write(writer, queue.worker_name().encode())
+        os.write(writer, identity.worker_name().encode())
         os._exit(0)
     os.waitpid(child, 0)
     name = os.read(reader, 200).decode()
-    mine = queue.worker_name()
+    mine = identity.worker_name()
     assert name.partition("-")[2].partition(":")[0] != mine.partition("-")[2].partition(":")[0]
     assert (name.rpartition(":")[2], mine.rpartition(":")[2]) == (str(child), str(os.getpid()))
-    assert mine == queue.worker_name()
+    assert mine == identity.worker_name()
 
 
 @pytest.mark.parametrize("taken", [{"worker": "elsewhere:1"}, {"attempt": 2}])

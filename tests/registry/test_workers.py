@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from registry import sweep as sweeping
 from registry.errors import NotFound, ScopeMissing
-from registry.jobs import queue, worker_process, workers
+from registry.jobs import identity, queue, worker_process, workers
 from registry.jobs import selectors as job_selectors
 from registry.models import AccessToken, Job, JobState, Worker, WorkerWish
 
@@ -62,7 +62,7 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     poller._check()
     row = Worker.objects.get()
     assert (row.name, row.queues, row.facts) == (
-        queue.worker_name(),
+        identity.worker_name(),
         ["render.a"],
         {"device": "GPU"},
     )

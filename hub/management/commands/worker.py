@@ -11,12 +11,12 @@ from typing import Any
 
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning, WorkerShutdown
-from celery.signals import worker_ready
 from celery.worker import state
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hub.celery import app
+from hub.celery_consumer import LookingConsumer
 from hub.management import options
 from hub.operations import process_lock, supervisor
 from hub.operations.supervisor import Supervisor
@@ -79,10 +79,11 @@ def _work(names: list[str], queues: list[str]) -> int:
     identity.announce()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
-    worker_ready.connect(lambda **_: poller.start(), weak=False)
+    poller.start()  # not when the broker responds: this worker runs jobs without it
     worker = _Worker(
         app=app,
         pool="solo",
+        consumer_cls=LookingConsumer,
         queues=queues,
         hostname=f"{names[0]}@%h",
         loglevel="WARNING",
