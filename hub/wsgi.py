@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def _drop_timeout_traceback(record: logging.LogRecord) -> bool:
 logging.getLogger("gunicorn.error").addFilter(_drop_timeout_traceback)
 
 from hub.operations import process_lock  # noqa: E402 - there are no models before
+from registry.jobs.worker_process import Cleaner  # noqa: E402 - the same
 from registry.versions import download_counts  # noqa: E402 - the same
 
 # Locks the data against a move or restore; forked processes hold the lock, too.
@@ -57,6 +59,10 @@ _ = get_resolver().url_patterns
 
 # Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()
+
+# Each machine deletes what its processes left, also one without workers. Threads do not survive the
+# fork, after which the processes start.
+os.register_at_fork(after_in_child=lambda: Cleaner(threading.Event(), is_for_hub=False).start())
 
 # Exclude loaded modules from garbage collection: the collector would traverse them every few
 # requests, and so give each process a copy of the shared memory.

@@ -47,7 +47,7 @@ class PreviewsConfig(AppConfig):
             if not is_dry:
                 tryouts.expire()
                 withdrawals.delete_missed()
-            return thumbnails.delete_orphans(is_dry=is_dry)
+            return 0, 0
 
         hooks.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         hooks.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
@@ -60,3 +60,4 @@ class PreviewsConfig(AppConfig):
         hooks.stored_bytes.add(stored_bytes)
         hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)
+        hooks.machine_sweepers.add(thumbnails.delete_orphans)

@@ -268,7 +268,7 @@ def test_a_sweep_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError
 
     monkeypatch.setattr(worker_process, "POLL_S", 0.0)
-    monkeypatch.setattr(worker_process, "CLEAN_S", 0.0)
+    monkeypatch.setattr(worker_process, "ASK_S", 0.0)
     monkeypatch.setattr(sweeping, "run", sweep)
     cleaner = worker_process.Cleaner(stopping)
     cleaner.start()
