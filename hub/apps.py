@@ -6,7 +6,6 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 from hub import celery, setting_checks
-from hub.protocols.huggingface.xet import staging
 from registry import hooks
 
 
@@ -19,6 +18,8 @@ class HubConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what every process needs, whichever command started it."""
+        from hub.protocols.huggingface.xet import staging  # noqa: PLC0415 - models are ready now
+
         setting_checks.register_all()
         celery.app.set_default()
         hooks.sweepers.add(staging.sweep)
