@@ -32,6 +32,9 @@ SQLITE: dict[str, Any] = {
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=2147483648;"
     ),
 }
+# The connections of a process to PostgreSQL, which its threads share: opened when they are needed,
+# closed after ten minutes without use. A request waits for one at most ten seconds.
+POOL: dict[str, Any] = {"min_size": 0, "max_idle": 600, "timeout": 10}
 # A connection whose other end vanished without a word is given up after 25 seconds.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 # The message of a killed worker is delivered again after seconds, not after kombu's hour; double
@@ -73,6 +76,12 @@ def database(config: Config) -> dict[str, Any]:
         entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **SQLITE}
     else:
         entry["CONN_HEALTH_CHECKS"] = True
+        # Between two transactions, pgbouncer gives the session of a cursor to others.
+        options = entry.get("OPTIONS", {})
+        entry["DISABLE_SERVER_SIDE_CURSORS"] = str(options.pop("pgbouncer", "")).lower() == "true"
+        if config.database_pool:
+            pool = {**POOL, "max_size": config.database_pool}
+            entry["OPTIONS"], entry["CONN_MAX_AGE"] = {**options, "pool": pool}, 0
     return entry
 
 

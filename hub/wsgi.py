@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
+from django.db import connection, connections
 from django.urls import get_resolver
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ process_lock.hold()
 
 # Import all pages before the server forks: once for all processes, and not in a request.
 _ = get_resolver().url_patterns
+
+# A fork must not share connections, nor has it the threads of their pool.
+connections.close_all()
+if connection.vendor == "postgresql":
+    connection.close_pool()
 
 # Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()

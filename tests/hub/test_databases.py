@@ -40,6 +40,14 @@ def test_postgres_is_reached_by_url() -> None:
     assert entry["ENGINE"].endswith("postgresql")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "hub")
     assert "transaction_mode" not in entry.get("OPTIONS", {})
+    assert (entry["OPTIONS"]["pool"]["max_size"], entry["CONN_MAX_AGE"]) == (6, 0)
+    config = dataclasses.replace(settings.LORARY, database_url=url, database_pool=0)
+    alone = database(config)
+    assert ("pool" in alone.get("OPTIONS", {}), alone["CONN_MAX_AGE"]) == (False, 60)
+    assert not alone["DISABLE_SERVER_SIDE_CURSORS"]
+    pooled = dataclasses.replace(settings.LORARY, database_url=f"{url}?pgbouncer=true")
+    assert database(pooled)["DISABLE_SERVER_SIDE_CURSORS"]
+    assert "pgbouncer" not in database(pooled)["OPTIONS"]
 
 
 @pytest.mark.parametrize(
