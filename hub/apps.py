@@ -7,7 +7,6 @@ from django.utils.translation import gettext_lazy as _
 
 from hub import celery, setting_checks
 from hub.monitoring import tracing
-from hub.protocols.huggingface.xet import staging
 from registry import hooks
 
 
@@ -21,6 +20,8 @@ class HubConfig(AppConfig):
     def ready(self) -> None:
         """Register what every process needs, whichever command started it."""
         tracing.require_packages()
+        from hub.protocols.huggingface.xet import staging  # noqa: PLC0415 - models are ready now
+
         setting_checks.register_all()
         celery.app.set_default()
         hooks.sweepers.add(staging.sweep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,29 @@ SQLITE: dict[str, Any] = {
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=2147483648;"
     ),
 }
+# The connections of a process to PostgreSQL, which its threads share: opened when they are needed,
+# closed after ten minutes without use. A request waits for one at most ten seconds.
+POOL: dict[str, Any] = {"min_size": 0, "max_idle": 600, "timeout": 10}
+# A connection whose other end vanished without a word is given up after 25 seconds.
+KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 # The message of a killed worker is delivered again after seconds, not after kombu's hour; double
 # delivery is harmless because the job row decides.
+# A request that sends a wake-up waits at most a second for a broker that is away.
 REDIS: dict[str, Any] = {
     "visibility_timeout": 30,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
-    "socket_connect_timeout": 3,
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 0.8,
+    "socket_keepalive": True,
+    "socket_keepalive_options": dict(KEEPALIVE),
+    "connect_retries_timeout": 0.5,
+    "max_retries": 0,
+}
+AMQP: dict[str, Any] = {
+    "socket_settings": {socket.TCP_USER_TIMEOUT: 5000, **KEEPALIVE},
+    "connect_retries_timeout": 0.5,
+    "max_retries": 0,
 }
 
 
@@ -59,6 +76,12 @@ def database(config: Config) -> dict[str, Any]:
         entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **SQLITE}
     else:
         entry["CONN_HEALTH_CHECKS"] = True
+        # Between two transactions, pgbouncer gives the session of a cursor to others.
+        options = entry.get("OPTIONS", {})
+        entry["DISABLE_SERVER_SIDE_CURSORS"] = str(options.pop("pgbouncer", "")).lower() == "true"
+        if config.database_pool:
+            pool = {**POOL, "max_size": config.database_pool}
+            entry["OPTIONS"], entry["CONN_MAX_AGE"] = {**options, "pool": pool}, 0
     return entry
 
 
@@ -85,7 +108,7 @@ def broker(config: Config) -> tuple[str, dict[str, Any]]:
             "polling_interval": 0.1,
         }
     is_redis = config.broker_url.startswith(("redis://", "rediss://"))
-    return config.broker_url, dict(REDIS) if is_redis else {}
+    return config.broker_url, dict(REDIS if is_redis else AMQP)
 
 
 def cache(config: Config) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
 
 CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "DATA": ("E001", _data),
+    "DATABASE_POOL": ("E070", _within("database_pool", 0, 100)),
     "BROKER_URL": ("E003", _broker_url),
     "CACHE_URL": ("E004", _cache_url),
     "STORAGE": ("E005", _storage_in_use),

@@ -6,11 +6,13 @@ import gc
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.db import connection, connections
 from django.urls import get_resolver
 
 from hub.monitoring import tracing
@@ -55,6 +57,7 @@ for _handler in _server_log.handlers:
     _handler.setFormatter(FORMATS[settings.LORARY.log_format]())
 
 from hub.operations import process_lock  # noqa: E402 - there are no models before
+from registry.jobs.worker_process import Cleaner  # noqa: E402 - the same
 from registry.versions import download_counts  # noqa: E402 - the same
 
 # Locks the data against a move or restore; forked processes hold the lock, too.
@@ -63,8 +66,17 @@ process_lock.hold()
 # Import all pages before the server forks: once for all processes, and not in a request.
 _ = get_resolver().url_patterns
 
+# A fork must not share connections, nor has it the threads of their pool.
+connections.close_all()
+if connection.vendor == "postgresql":
+    connection.close_pool()
+
 # Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()
+
+# Each machine deletes what its processes left, also one without workers. Threads do not survive the
+# fork, after which the processes start.
+os.register_at_fork(after_in_child=lambda: Cleaner(threading.Event(), is_for_hub=False).start())
 
 # Exclude loaded modules from garbage collection: the collector would traverse them every few
 # requests, and so give each process a copy of the shared memory.

@@ -48,7 +48,7 @@ class PreviewsConfig(AppConfig):
                 tryouts.expire()
                 withdrawals.delete_missed()
                 packs.delete_replaced()
-            return thumbnails.delete_orphans(is_dry=is_dry)
+            return 0, 0
 
         hooks.version_published.connect(published, weak=False, dispatch_uid="previews.published")
         hooks.version_withdrawn.connect(withdrawn, weak=False, dispatch_uid="previews.withdrawn")
@@ -61,3 +61,4 @@ class PreviewsConfig(AppConfig):
         hooks.stored_bytes.add(stored_bytes)
         hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)
+        hooks.machine_sweepers.add(thumbnails.delete_orphans)

@@ -133,6 +133,7 @@ def render_version(run: queue.JobRun) -> None:
     with _outcome_of(f"render {render.pk}", base, partial(renders.wait, render=render)):
         _make(run, render, RecipeValue.from_dict(render.recipe.document))
         strength_advice.measure(render=render)
+        run.check_cancelled()
         renders.finish(render=render)
         contact_sheets.begin(render=render)
         if render.kind == RenderKind.PREVIEW and render.version is not None:
@@ -196,9 +197,11 @@ def report_look(run: queue.JobRun) -> None:
         encoder = _encoder(base.encoder)  # before the pictures, which take long
         if version is not None:
             _make_pictures(run, report, version)
+        figures = _figures(report, encoder)
+        run.check_cancelled()
         reports.finish(
             report=report,
-            figures=_figures(report, encoder),
+            figures=figures,
             encoder=Path(base.encoder).name,
             encoder_digest=encoder.digest,
         )
@@ -217,6 +220,7 @@ def _make_pictures(run: queue.JobRun, report: Report, version: Version) -> None:
             have = {(row.prompt_index, row.seed, row.strength) for row in rows}
 
             def keep(made: Sequence[Picture], *, is_look: bool = is_look) -> None:
+                run.check_cancelled()
                 reports.keep_pictures(report=report, recipe=recipe, is_look=is_look, pictures=made)
                 count = report.pictures.count()
                 run.progress(count, recipe.total)
@@ -298,6 +302,7 @@ def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:
         return
 
     def keep(made: Sequence[Picture]) -> None:
+        run.check_cancelled()
         renders.keep_pictures(render=render, pictures=made)
         count = render.images.count()
         steps.report(count * recipe.steps)

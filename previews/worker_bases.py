@@ -18,8 +18,9 @@ from django.conf import settings
 
 from previews.render import Base, Bases, load_bases
 from previews.render.bases.bases_file import announced_base
-from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
+from registry.jobs import workers
+from registry.jobs.identity import worker_name
 
 #: Kind of the queues; without a family, the queue for jobs of old releases.
 KIND = "render"
@@ -148,7 +149,7 @@ def bases() -> list[Base]:
 
 def is_elsewhere(base: str) -> bool:
     """Return whether another running worker has a base model."""
-    return any(base == one.id for one in _announced(apart_from=queue.worker_name()))
+    return any(base == one.id for one in _announced(apart_from=worker_name()))
 
 
 def _announced(*, apart_from: str = "") -> list[Base]:

@@ -3,6 +3,9 @@
 ``sweepers`` delete what has expired, and return how many files and bytes they deleted outside of
 the store. With ``is_dry`` they change nothing and return what they would delete.
 
+``machine_sweepers`` do the same with files of their own machine; each machine of the hub calls
+them.
+
 ``pictures`` return rows with a ``version``, which has pictures to show.
 
 ``stored_bytes`` return how many bytes an app stores for a namespace besides the catalogue's own.
@@ -33,13 +36,14 @@ pack_version_withdrawn = Signal()
 
 
 class Sweeper(Protocol):
-    """A function in ``sweepers``."""
+    """A function in ``sweepers`` or ``machine_sweepers``."""
 
     def __call__(self, *, is_dry: bool) -> tuple[int, int]:
         """Return (files, bytes)."""
 
 
 sweepers: set[Sweeper] = set()
+machine_sweepers: set[Sweeper] = set()
 stored_bytes: set[Callable[[Namespace], int]] = set()
 pictures: list[Callable[[], QuerySet[Any]]] = []
 job_spans: list[Callable[[Job], AbstractContextManager[None]]] = []

@@ -7,8 +7,9 @@ bytes may be uploaded at that moment; ``blobs.promote`` protects such uploads.
 
 from __future__ import annotations
 
+import shutil
 import time
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -25,8 +26,8 @@ from registry.accounts import attempts
 from registry.blobs import promote, sketches
 from registry.blobs.selectors import keeping_files
 from registry.errors import Conflict
-from registry.jobs import queue
-from registry.models import Blob, File, Upload, UploadPart, UploadState
+from registry.jobs import identity, leases, queue
+from registry.models import Blob, File, Upload, UploadPart, UploadState, XetXorb
 from registry.tokens import device_logins
 from registry.uploads import retention
 
@@ -40,8 +41,8 @@ T = TypeVar("T")
 
 #: Number of files and rows that are looked up, or changed, at a time.
 BATCH = 1000
-#: Key of the advisory lock in PostgreSQL.
-_LOCK = 0x6C6F72617279
+#: Seconds after which nobody continues a Xet upload to a web server of the release before.
+PIECES_S = 86_400.0
 _OPEN_STATES = (UploadState.RECEIVING, UploadState.CHECKING)
 
 
@@ -66,25 +67,29 @@ class Waiting(NamedTuple):
     next_at: datetime | None  # when the first of them can be deleted; None if there are none
 
 
-def run_alone() -> Swept | None:
-    """Sweep unless another process of the hub is sweeping; return None in that case."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locks.holding("sweep", wait_s=0))
-        except Conflict:
-            return None
-        if connection.vendor == "postgresql":  # excludes workers on other machines
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-                if not cursor.fetchone()[0]:
-                    return None
-                stack.callback(_unlock)
-        return run()
+def run_alone(*, rest_s: float = 0) -> Swept | None:
+    """Sweep unless another process of the hub is sweeping, or has swept; then return None.
+
+    Args:
+        rest_s: Seconds from now for which no process sweeps again.
+    """
+    try:
+        with leases.holding("sweep", rest_s=rest_s):
+            return run()
+    except Conflict:
+        return None
 
 
-def _unlock() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+def run_here() -> None:
+    """Delete what processes of this machine left in their data directory; each machine does."""
+    with suppress(Conflict), locks.holding("sweep", wait_s=0):
+        _sweep_locks()
+        identity.forget_dead()
+        for sweep in hooks.machine_sweepers:
+            sweep(is_dry=False)
+        pieces = settings.LORARY.data / "xet"  # of Xet uploads, kept by the release before
+        if pieces.exists() and pieces.stat().st_mtime < time.time() - PIECES_S:
+            shutil.rmtree(pieces, ignore_errors=True)
 
 
 def run(*, is_dry: bool = False) -> Swept:
@@ -106,7 +111,6 @@ def run(*, is_dry: bool = False) -> Swept:
     released = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
-        _sweep_locks()
         facet_counters.fold(connection)
         planner.refresh(connection)
     return Swept(
@@ -122,7 +126,7 @@ def run(*, is_dry: bool = False) -> Swept:
 
 def leftovers(*, is_dry: bool = True) -> storage.Usage:
     """Delete, or only count, files outside of the store that interrupted uploads left."""
-    return _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers)
+    return _sum(sweep(is_dry=is_dry) for sweep in hooks.sweepers | hooks.machine_sweepers)
 
 
 def ripe() -> storage.Usage:
@@ -270,11 +274,11 @@ def _kept_names(names: set[str]) -> set[str]:
 
     The others are only candidates: ``promote`` decides about each of them.
     """
-    open_uploads = Upload.objects.filter(
-        storage_key__in=[name for name in names if len(name) == 32], state__in=_OPEN_STATES
-    )
+    keys = [name for name in names if len(name) == 32]
+    open_uploads = Upload.objects.filter(storage_key__in=keys, state__in=_OPEN_STATES)
+    xorbs = XetXorb.objects.filter(key__in=keys).values_list("key", flat=True)
     blobs = Blob.objects.filter(sha256__in=[name for name in names if len(name) != 32])
-    kept = {*open_uploads.values_list("storage_key", flat=True)}
+    kept = {*open_uploads.values_list("storage_key", flat=True), *xorbs}
     return kept | {*blobs.filter(is_stored=True).values_list("sha256", flat=True)}
 
 

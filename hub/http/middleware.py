@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -109,6 +110,8 @@ def _is_compressible(content_type: str) -> bool:
 #: Responses of at least this length may take minutes to send. Opening a new connection costs
 #: about a millisecond, so shorter responses keep it open.
 LONG_BYTES = 8 * 2**20
+#: Bodies of at least this length may arrive in several pieces.
+BODY_BYTES = 64 * 2**10
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -167,11 +170,32 @@ class HeadMiddleware:
         return response
 
 
+class _ReleasingBody:
+    """A request body, for whose bytes a thread waits without a connection of the pool."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - Django's LimitedStream
+        self._stream = stream
+
+    def read(self, *size: int) -> bytes:
+        """Return the next bytes."""
+        return self._released().read(*size)  # type: ignore[no-any-return]  # see above
+
+    def readline(self, *size: int) -> bytes:
+        """Return the next line."""
+        return self._released().readline(*size)  # type: ignore[no-any-return]  # see above
+
+    def _released(self) -> Any:  # noqa: ANN401 - see above
+        if connection.connection is not None and not connection.in_atomic_block:
+            connection.close()
+        return self._stream
+
+
 class ReleaseMiddleware:
-    """Closes the database connection before a long response is sent.
+    """Closes the database connection before a long response is sent, or a long body is read.
 
     Each thread has a connection, and waits while a file is sent: PostgreSQL would need a connection
-    for each slow reader, SQLite a page cache.
+    for each slow reader, SQLite a page cache. Waiting for a body, it only gives a connection back
+    to a pool: others are expensive to open again.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -179,11 +203,19 @@ class ReleaseMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the response; nothing uses the database after it."""
+        if connection.settings_dict["OPTIONS"].get("pool") and _is_long_body(request):
+            # Django has no public way to replace the source of a body.
+            request._stream = _ReleasingBody(request._stream)  # type: ignore[attr-defined]  # noqa: SLF001 - see above
         response = self.get_response(request)
         is_long = response.streaming and int(response.get("Content-Length", "0")) >= LONG_BYTES
         if is_long and not connection.in_atomic_block:
             connection.close()
         return response
+
+
+def _is_long_body(request: HttpRequest) -> bool:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return length.isdecimal() and int(length) >= BODY_BYTES
 
 
 READING = {"GET", "HEAD", "OPTIONS"}

@@ -6,10 +6,8 @@ they delete again.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +18,7 @@ from django.conf import settings
 from django.core.checks import ERROR
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
@@ -36,7 +34,7 @@ from registry.blobs import rehash
 from registry.errors import StorageAway, StorageFull
 from registry.jobs import selectors as job_selectors
 from registry.local_files import is_open
-from registry.models import Adapter, Blob, Job, JobState, Namespace
+from registry.models import Adapter, Blob, Job, JobState, Namespace, XetXorb
 from registry.names import RESERVED_NAMES, is_device
 from registry.search import maintenance
 from registry.versions import reinspect
@@ -246,7 +244,8 @@ def _broker() -> Iterator[Report]:
             link.ensure_connection(max_retries=1, timeout=5)
     except (KombuError, OSError) as error:
         hint = (
-            "Start the broker or check LORARY_BROKER_URL; until then jobs start a few seconds late."
+            "Start the broker or check LORARY_BROKER_URL; "
+            "until then workers look for jobs every second."
         )
         yield Report("broker", "error", f"The broker does not respond: {error}", hint)
         return
@@ -406,9 +405,10 @@ def _orphans(*, is_deep: bool = False) -> Iterator[Report]:
 
 
 def _pieces() -> Iterator[Report]:
-    """Report the size of Xet uploads on the disk of this machine."""
-    here, left = _lengths(settings.LORARY.data / "xet"), sweep.leftovers()
-    pieces = f"{counted(len(here), 'piece')} ({size_text(sum(here))})"
+    """Report the size of Xet uploads that are not finished, and what machines may delete."""
+    here = XetXorb.objects.aggregate(files=Count("id"), size=Sum("size_bytes", default=0))
+    left = sweep.leftovers()
+    pieces = f"{counted(here['files'], 'piece')} ({size_text(here['size'])})"
     message = f"{pieces} of uploads from Hugging Face clients"
     if left.files:
         message = f"{message}, {left.files:,} ({size_text(left.bytes)}) of them no longer needed."
@@ -417,16 +417,6 @@ def _pieces() -> Iterator[Report]:
         )
     else:
         yield Report("pieces", "ok", f"{message}, all still needed.")
-
-
-def _lengths(folder: Path) -> list[int]:
-    """Return the size of each file below a folder; files may appear and disappear meanwhile."""
-    lengths = []
-    for parent, _folders, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                lengths.append((Path(parent) / name).stat().st_size)
-    return lengths
 
 
 def _anatomies() -> Iterator[Report]:

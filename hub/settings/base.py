@@ -102,8 +102,8 @@ prepare_file(DATABASES["default"])
 CACHES = {"default": cache(LORARY)}
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker(LORARY)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A request does not wait for an unavailable broker: workers look for jobs every few seconds.
-CELERY_BROKER_CONNECTION_TIMEOUT = 3
+# A request does not wait for an unavailable broker: workers look for jobs every second.
+CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

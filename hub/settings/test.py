@@ -29,6 +29,7 @@ if "LORARY_TEST_BROKER_URL" not in os.environ:
 # Do not collect or scan the static files for every client.
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
+DATABASES["default"].get("OPTIONS", {}).pop("pool", None)  # threads of tests keep theirs
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a hub: threads that share a database in memory get "table is locked" at once,
     # where those of a file wait for their turn.

@@ -12,8 +12,7 @@ Queues are named by the kind of work and, after a dot, by what a worker needs fo
 from __future__ import annotations
 
 import logging
-import os
-import socket
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -28,6 +27,7 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
 from registry import log_context
+from registry.jobs.identity import is_dead, worker_name
 from registry.models import Job, JobState
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ WAKE = "registry.wake"
 #: follows from something else, such as a publication; it renews existing results; it adds to
 #: results that are there, such as a report.
 INTERACTIVE, VISITOR, ASKED, BATCH, RENEWAL, BACKGROUND = 10, 8, 5, 0, -10, -20
+
+#: Seconds for which a process sends no wake-ups after one that failed.
+SILENT_S = 2.0
 
 #: Maximum seconds between two attempts at a job.
 LONGEST_PAUSE_S = 120.0
@@ -74,6 +77,10 @@ class Cancelled(Exception):
     """The job stopped because somebody cancelled it."""
 
 
+class LeaseLost(Exception):
+    """Another worker has taken the job over; this attempt must not write anything more."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRun:
     """One attempt at a job, as its handler sees it; ``queues`` are those that the worker serves."""
@@ -87,12 +94,25 @@ class JobRun:
         return dict(self.job.args)
 
     def progress(self, done: int, total: int) -> None:
-        """Record the progress of the work, in the handler's own unit."""
-        Job.objects.filter(pk=self.job.pk).update(done=done, total=total)
+        """Record the progress of the work, in the handler's own unit.
+
+        Raises:
+            LeaseLost: another worker has taken the job over.
+        """
+        if not _held(self.job).update(done=done, total=total):
+            raise LeaseLost
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled if the job was cancelled."""
-        if Job.objects.filter(pk=self.job.pk, is_cancel_asked=True).exists():
+        """Require that the job is still wanted, and this worker's; call it before results.
+
+        Raises:
+            Cancelled: somebody cancelled it.
+            LeaseLost: another worker has taken it over.
+        """
+        is_cancel_asked = _held(self.job).values_list("is_cancel_asked", flat=True).first()
+        if is_cancel_asked is None:
+            raise LeaseLost
+        if is_cancel_asked:
             raise Cancelled
 
     def give_way(self) -> None:
@@ -207,17 +227,21 @@ def _first_turn(jobs: QuerySet[Job]) -> int | None:
     return jobs.values_list("turn", flat=True).first()
 
 
+class _Silence:
+    """The time until which this process sends no wake-ups, because the broker was away."""
+
+    until = 0.0
+
+
 def wake(queue: str) -> None:
     """Wake the workers of a queue. Without a broker, workers find the job later."""
+    if time.monotonic() < _Silence.until:
+        return
     try:
         current_app.send_task(WAKE, kwargs={"queue": queue}, queue=queue, ignore_result=True)
     except (KombuError, OSError) as error:
+        _Silence.until = time.monotonic() + SILENT_S
         log.warning("wake-up of queue %s not sent, workers find the job later: %s", queue, error)
-
-
-def worker_name() -> str:
-    """Return ``host:pid`` of this process, the owner in rows."""
-    return f"{_host()}:{os.getpid()}"
 
 
 def _claimable() -> tuple[Q, Q]:
@@ -274,10 +298,15 @@ def claim(*queues: str, after: str = "") -> Job | None:
     return job
 
 
+def _held(job: Job) -> QuerySet[Job]:
+    """Return the row of a claimed job while this attempt of this worker holds it."""
+    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
+    return mine.filter(worker=job.worker, attempt=job.attempt)
+
+
 def renew(job: Job) -> bool:
     """Extend the lease; return False if the row no longer belongs to this worker."""
-    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=worker_name())
-    return mine.filter(attempt=job.attempt).update(lease_until=_lease_end()) == 1
+    return _held(job).update(lease_until=_lease_end()) == 1
 
 
 def finish(
@@ -297,8 +326,7 @@ def finish(
         changes["run_after"] = timezone.now() + timedelta(seconds=pause_s)
     else:
         changes["finished_at"] = timezone.now()
-    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, attempt=job.attempt)
-    return mine.update(**changes) == 1
+    return _held(job).update(**changes) == 1
 
 
 def cancel(key: str) -> None:
@@ -325,47 +353,22 @@ def forget(*, is_dry: bool = False) -> int:
 
 
 def release_dead() -> int:
-    """Release jobs of dead workers on this host; return their number."""
-    running = Job.objects.filter(state=JobState.RUNNING, worker__startswith=f"{_host()}:")
+    """Release jobs of dead workers on this machine; return their number."""
+    running = Job.objects.filter(state=JobState.RUNNING)
     owners = set(running.values_list("worker", flat=True))
     dead = [worker for worker in owners if is_dead(worker)]
     return _free(Job.objects.filter(worker__in=dead, state=JobState.RUNNING))
 
 
-def release_own(*, is_polite: bool = False) -> int:
-    """Release jobs under this process's name; return their number.
-
-    Call it before work begins, because of a dead worker with the same name, and after a graceful
-    stop, which does not count as an attempt.
-    """
+def release_own() -> int:
+    """Release jobs of this process after a graceful stop, which is no attempt; return how many."""
     mine = Job.objects.filter(state=JobState.RUNNING, worker=worker_name())
-    if is_polite:
-        mine.filter(attempt__gt=0).update(attempt=F("attempt") - 1)
+    mine.filter(attempt__gt=0).update(attempt=F("attempt") - 1)
     return _free(mine)
 
 
 def _free(jobs: QuerySet[Job]) -> int:
     return jobs.update(state=JobState.QUEUED, lease_until=None, worker="")
-
-
-def is_dead(worker: str) -> bool:
-    """Whether a worker of this name is known to be dead. Unknown for other hosts."""
-    is_here = worker.startswith(f"{_host()}:") and worker != worker_name()
-    return is_here and not _is_alive(worker)
-
-
-def _host() -> str:
-    return socket.gethostname()
-
-
-def _is_alive(worker: str) -> bool:
-    try:
-        os.kill(int(worker.rpartition(":")[2]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _lease_end() -> Any:  # noqa: ANN401 - datetime, which django-stubs types per setting

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 #: Seconds between two searches for work without a wake-up, and between two heartbeats.
 POLL_S = 5.0
 
-#: Seconds between two deletions of unreferenced rows and bytes.
-CLEAN_S = 3600.0
+#: Seconds between two deletions of unreferenced rows and bytes, by any worker of the hub, and
+#: between two questions whether it is time for one.
+CLEAN_S, ASK_S = 3600.0, 60.0
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,17 @@ _AT_WORK = threading.Event()
 def wake(name: str) -> int:
     """Run the claimable jobs of all queues of this process; return their number."""
     return drain(*(_SERVED or [name]))
+
+
+def look() -> None:
+    """Run the claimable jobs of this process without a wake-up; an error only ends this look."""
+    try:
+        if _SERVED and queue.next_queue(_SERVED):
+            drain(*_SERVED)
+    except DatabaseError as error:
+        log.warning("jobs not looked for: %s", error)
+    finally:
+        close_old_connections()
 
 
 def drain(*queues: str) -> int:
@@ -92,6 +104,8 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         )
     except queue.Cancelled:
         queue.finish(job, state=JobState.CANCELLED)
+    except queue.LeaseLost:
+        log.warning("job %s (%s) was taken over by another worker", job.pk, job.task)
     except queue.Fail as reason:
         _close_failed(job, str(reason))
     except Exception as error:  # one failing job must not stop the worker
@@ -182,8 +196,8 @@ class Poller(threading.Thread):
     def run(self) -> None:
         """Check immediately, then every few seconds, until stopped."""
         _SERVED[:] = self.queues
-        if uploads.CHECKS_QUEUE in self.queues:  # the workers of one queue are sufficient
-            Cleaner(self.stopping).start()
+        is_for_hub = uploads.CHECKS_QUEUE in self.queues  # the workers of one queue are sufficient
+        Cleaner(self.stopping, is_for_hub=is_for_hub).start()
         self._check()
         while not self.stopping.wait(POLL_S):
             self._check()
@@ -217,23 +231,28 @@ class Poller(threading.Thread):
 
 
 class Cleaner(threading.Thread):
-    """Deletes unreferenced rows and bytes every hour.
+    """Deletes what is no longer needed, every hour: what this machine left, and the hub's bytes.
 
-    It is a separate thread, because a sweep of a large store takes minutes and the worker must send
-    heartbeats. A sweep can be interrupted at any time, so nothing waits for its end.
+    Of all workers that sweep the hub, one does each hour. It is a separate thread, because a sweep
+    of a large store takes minutes and the worker must send heartbeats. A sweep can be interrupted
+    at any time, so nothing waits for its end.
     """
 
-    def __init__(self, stopping: threading.Event) -> None:
+    def __init__(self, stopping: threading.Event, *, is_for_hub: bool = True) -> None:
         super().__init__(name="cleaner", daemon=True)
-        self.stopping = stopping
+        self.stopping, self.is_for_hub = stopping, is_for_hub
 
     def run(self) -> None:
-        """Sweep soon after the start, then every hour, until stopped."""
-        pause_s = POLL_S
+        """Ask soon after the start, then every minute, until stopped."""
+        pause_s, here_at = POLL_S, 0.0
         while not self.stopping.wait(pause_s):
-            pause_s = CLEAN_S
+            pause_s = ASK_S
             try:
-                log.info("swept: %s", sweep.run_alone() or "another worker is sweeping")
+                if time.monotonic() >= here_at:
+                    here_at = time.monotonic() + CLEAN_S
+                    sweep.run_here()
+                if self.is_for_hub and (swept := sweep.run_alone(rest_s=CLEAN_S)):
+                    log.info("swept: %s", swept)
             except Exception:  # the database or store may become available again
                 log.exception("sweep failed")
             finally:

@@ -17,6 +17,7 @@ import lorary
 from registry.accounts import permissions
 from registry.errors import NotFound
 from registry.jobs import queue
+from registry.jobs.identity import is_dead, worker_name
 from registry.models import Worker, WorkerWish
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ FORGET = timedelta(minutes=10)
 
 
 def _mine() -> QuerySet[Worker]:
-    return Worker.objects.filter(name=queue.worker_name())
+    return Worker.objects.filter(name=worker_name())
 
 
 def register(*, queues: Iterable[str], facts: dict[str, Any]) -> None:
-    """Write this process's row, replacing that of a dead worker with the same name."""
+    """Write this process's row, or renew it."""
     now = timezone.now()
     values = {
         "queues": list(queues),
@@ -45,7 +46,7 @@ def register(*, queues: Iterable[str], facts: dict[str, Any]) -> None:
         "jobs_done": 0,
     }
     Worker.objects.update_or_create(
-        name=queue.worker_name(), defaults={**values, "started_at": now, "seen_at": now}
+        name=worker_name(), defaults={**values, "started_at": now, "seen_at": now}
     )
 
 
@@ -81,7 +82,7 @@ def leave() -> None:
 
 def drop_gone() -> int:
     """Delete rows of workers that died on this host, or that have sent no heartbeat for long."""
-    dead = [name for name in Worker.objects.values_list("name", flat=True) if queue.is_dead(name)]
+    dead = [name for name in Worker.objects.values_list("name", flat=True) if is_dead(name)]
     long_ago = timezone.now() - FORGET
     return Worker.objects.filter(Q(name__in=dead) | Q(seen_at__lt=long_ago)).delete()[0]
 

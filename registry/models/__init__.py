@@ -30,7 +30,7 @@ from registry.models.comparison import VersionComparison
 from registry.models.derived import DerivedFile, DerivedState
 from registry.models.facet import FacetChange, FacetCount
 from registry.models.hub import Event, Hub
-from registry.models.job import Job, Worker, WorkerWish
+from registry.models.job import Job, Lease, Worker, WorkerWish
 from registry.models.lineage import KnownCheckpoint
 from registry.models.namespace import Membership, Namespace, NamespaceName
 from registry.models.pack import (
@@ -50,6 +50,7 @@ from registry.models.token import AccessToken, DeviceLogin
 from registry.models.upload import Upload, UploadPart
 from registry.models.user import Attempt, User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
+from registry.models.xet import XetSession, XetXorb
 
 __all__ = [
     "OUT_STATES",
@@ -85,6 +86,7 @@ __all__ = [
     "JobState",
     "Kind",
     "KnownCheckpoint",
+    "Lease",
     "LookKind",
     "Maturity",
     "Membership",
@@ -121,4 +123,6 @@ __all__ = [
     "WeightSketch",
     "Worker",
     "WorkerWish",
+    "XetSession",
+    "XetXorb",
 ]

@@ -101,3 +101,14 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Lease(models.Model):
+    """Something that one process of the hub does at a time: its ``holder``, until then."""
+
+    name = models.CharField(max_length=64, unique=True)
+    holder = models.CharField(max_length=120)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.holder}"

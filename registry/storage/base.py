@@ -87,9 +87,17 @@ class BlobStore(Protocol):
     FileNotFoundError, an unreachable store raises StorageAway, and a full one StorageFull.
     """
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
+    def write(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        part: Part | None = None,
+        is_durable: bool = True,
+    ) -> str:
         """Write a whole file, or one part of it, under a private key; durable when it returns.
 
+        With ``is_durable`` False a power failure may lose it, which saves a flush of a local disk.
         Parts may come in any order, at the same time, and repeatedly. If ``chunks`` raises, the
         file or part must be written again.
 

@@ -42,7 +42,14 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
+    def write(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        part: Part | None = None,
+        is_durable: bool = True,
+    ) -> str:
         """Write at the part's offset and flush to disk; the rest of the file stays as it is.
 
         The name is flushed before the first byte is written. So a file with content has a durable
@@ -50,12 +57,13 @@ class LocalStore:
         """
         target, offset = self._private(key), part.offset if part else 0
         with refuse_when_full(), self._opened_for_writing(target) as handle:
-            if os.fstat(handle).st_size == 0:
+            if is_durable and os.fstat(handle).st_size == 0:
                 _flush_directories(target.parent, self.root)
             for chunk in chunks:
                 _write_all(handle, chunk, offset)
                 offset += len(chunk)
-            os.fsync(handle)
+            if is_durable:
+                os.fsync(handle)
         return ""
 
     def assemble(self, key: str, parts: Sequence[Part]) -> None:

@@ -80,8 +80,16 @@ class S3Store:
         """The client for requests."""
         return client_of(self.location, self.location.endpoint)
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
+    def write(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        part: Part | None = None,
+        is_durable: bool = True,
+    ) -> str:
         """Spool the bytes to an unnamed file, then send them: so a request can be repeated."""
+        del is_durable  # a bucket always is
         if part is None:
             return self._write_whole(key, chunks)
         upload = self._opened(key)

@@ -6,11 +6,11 @@ Files are random throughout, so that every byte of them has to travel.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 import time
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -42,12 +42,6 @@ tell(done.oid)
 """
 
 
-@pytest.fixture(autouse=True)
-def _nothing_waits(hub: RunningHub) -> None:
-    """Begin without what a test before this one may have left."""
-    shutil.rmtree(hub.data / "xet", ignore_errors=True)
-
-
 @pytest.fixture
 def ada(hub: RunningHub, ada_token: str, tmp_path: Path) -> Programs:
     """Ada's programs, with a home and so with caches of their own."""
@@ -74,14 +68,26 @@ def fetched(ada: Programs, repo: str, name: str = "noir.safetensors") -> str:
     return digest_of(ada.folder / place)
 
 
-def waiting(hub: RunningHub) -> list[Path]:
-    return [path for path in (hub.data / "xet").rglob("*") if path.is_file()]
+def asking(hub: RunningHub) -> str:
+    """Return code that connects to the rows of a hub as ``rows``."""
+    if url := hub.environ.get("LORARY_DATABASE_URL"):
+        return f"import psycopg; rows = psycopg.connect({url!r}, autocommit=True)"
+    file = str(hub.data / "lorary.sqlite3")
+    return f"import sqlite3; rows = sqlite3.connect({file!r}, isolation_level=None)"
 
 
-def settled(hub: RunningHub, within_s: float = 30.0) -> list[Path]:
+def waiting(hub: RunningHub) -> list[tuple[str, bool]]:
+    """Return the keys of the xorbs that wait, each with whether it has arrived."""
+    found: dict[str, Any] = {}
+    exec(asking(hub), found)  # as the client does that ends itself
+    with closing(found["rows"]) as rows:
+        return list(rows.execute("SELECT key, offsets IS NOT NULL FROM registry_xetxorb"))
+
+
+def settled(hub: RunningHub, within_s: float = 30.0) -> list[tuple[str, bool]]:
     """Return what waits once the hub has read what a client that is gone sent last."""
     until, before = time.monotonic() + within_s, None
-    while (now := waiting(hub)) != before or any(path.suffix for path in now):
+    while (now := waiting(hub)) != before or not all(has_arrived for _key, has_arrived in now):
         assert time.monotonic() < until, now
         before = now
         time.sleep(0.5)
@@ -204,10 +210,11 @@ def test_an_upload_that_is_killed_can_be_repeated_and_leaves_nothing(
     # Once the first piece is here, the client ends as if the machine went off.
     ada.python(
         f"""
-        import os, pathlib, threading, time
+        import os, threading, time
         def end():
-            waiting = pathlib.Path({str(hub.data / "xet")!r})
-            while not [p for p in waiting.rglob("*") if p.is_file() and not p.suffix]:
+            {asking(hub)}
+            arrived = "SELECT count(*) FROM registry_xetxorb WHERE offsets IS NOT NULL"
+            while not rows.execute(arrived).fetchone()[0]:
                 time.sleep(0.01)
             os._exit(0)
         threading.Thread(target=end, daemon=True).start()
@@ -215,11 +222,11 @@ def test_an_upload_that_is_killed_can_be_repeated_and_leaves_nothing(
         + code.replace("\n", "\n        ")
     )
     assert settled(hub)
-    past = time.time() - 3700
-    for folder in (hub.data / "xet").iterdir():
-        for entry in (*folder.iterdir(), folder):
-            os.utime(entry, (past, past))
+    found: dict[str, Any] = {}
+    exec(asking(hub), found)
+    with closing(found["rows"]) as rows:
+        rows.execute("UPDATE registry_xetsession SET touched_at = '2020-01-01 00:00:00+00:00'")
     hub.manage("sweep")
-    assert not list((hub.data / "xet").iterdir())
+    assert not waiting(hub)
     push(ada, "xet-cut", path)
     assert fetched(ada, "ada/xet-cut") == digest_of(path)

@@ -40,6 +40,14 @@ def test_postgres_is_reached_by_url() -> None:
     assert entry["ENGINE"].endswith("postgresql")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "hub")
     assert "transaction_mode" not in entry.get("OPTIONS", {})
+    assert (entry["OPTIONS"]["pool"]["max_size"], entry["CONN_MAX_AGE"]) == (6, 0)
+    config = dataclasses.replace(settings.LORARY, database_url=url, database_pool=0)
+    alone = database(config)
+    assert ("pool" in alone.get("OPTIONS", {}), alone["CONN_MAX_AGE"]) == (False, 60)
+    assert not alone["DISABLE_SERVER_SIDE_CURSORS"]
+    pooled = dataclasses.replace(settings.LORARY, database_url=f"{url}?pgbouncer=true")
+    assert database(pooled)["DISABLE_SERVER_SIDE_CURSORS"]
+    assert "pgbouncer" not in database(pooled)["OPTIONS"]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +68,12 @@ def test_redis_hands_back_what_a_dead_worker_held_within_seconds() -> None:
     assert options["unacked_restore_throttle"] == 1
 
 
-def test_rabbitmq_needs_no_options() -> None:
-    url, options = broker(dataclasses.replace(settings.LORARY, broker_url="amqp://host"))
-    assert (url, options) == ("amqp://host", {})
+@pytest.mark.parametrize("url", ["redis://host/0", "amqp://host"])
+def test_a_request_waits_at_most_a_second_for_a_broker(url: str) -> None:
+    found, options = broker(dataclasses.replace(settings.LORARY, broker_url=url))
+    assert found == url
+    assert (options["max_retries"], options["connect_retries_timeout"]) == (0, 0.5)
+    assert options.get("socket_timeout", 0) < 1
 
 
 def test_embedded_broker_delivers_and_keeps_taken_messages_on_the_data_disk() -> None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import random
-import time
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.conf import settings
+from django.utils import timezone
 
 from hub.protocols.huggingface.xet import staging
 from hub.protocols.huggingface.xet.shards import Segment
 from hub.protocols.huggingface.xet.staging import Session, Stored
 from hub.protocols.huggingface.xet.xorbs import XorbInvalid
-from registry import locks, sweep
+from registry import storage, sweep
+from registry.blobs import promote
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch, StorageFull
+from registry.models import XetXorb
+from registry.storage import local
 from tests.builders.xet import chunk, name_of, xorb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import NoReturn
+
+pytestmark = pytest.mark.django_db
 
 CHUNKS = [b"noir" * 50, b"blanc", b"gris" * 9]
 
@@ -44,8 +47,11 @@ def read(session: Session, *segments: tuple[str, int, int, int]) -> bytes:
         return b"".join(part for one in segments for part in stored.chunks(Segment(*one)))
 
 
-def lying() -> list[Path]:
-    return [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
+def lying() -> list[str]:
+    """Return the keys under which bytes lie, which are those of the rows."""
+    keys = sorted(entry.name for entry in storage.store().names())
+    assert keys == sorted(XetXorb.objects.values_list("key", flat=True))
+    return keys
 
 
 def test_any_range_of_chunks_is_read_back(session: Session) -> None:
@@ -154,50 +160,91 @@ def test_a_full_disk_is_told_as_such(session: Session, monkeypatch: pytest.Monke
     def no_room(*_args: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(staging, "_append_index", no_room)
+    monkeypatch.setattr(local, "_write_all", no_room)
     with pytest.raises(StorageFull):
         kept(session, xorb(b"noir"))
     assert not lying()
 
 
-def test_xorbs_wait_while_a_file_is_put_together(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(locks, "WAIT_S", 0.1)
+def test_a_session_that_is_gone_takes_no_xorb(session: Session) -> None:
+    data = xorb(*CHUNKS)
+    kept(session, data)
+
+    class Slow:
+        """A body during which another machine finishes the session."""
+
+        def read(self, size: int, /) -> bytes:
+            staging.remove(session)
+            return data[:size]
+
+    with pytest.raises(Conflict, match="Send it again"):
+        staging.keep(session, "cd" * 32, Slow(), len(data))
+    assert not lying()
+    kept(session, data)
+
+
+def test_a_session_is_assembled_by_one(session: Session) -> None:
     with staging.changing(session):
-        with pytest.raises(Conflict):
-            kept(session, xorb(b"noir"))
-        kept(Session(7, 12, "cd" * 16), xorb(b"noir"))
+        with pytest.raises(Conflict), staging.changing(session):
+            pass
+        kept(session, xorb(b"noir"))
 
 
-def age(folder: Path, seconds: float) -> None:
-    past = time.time() - seconds
-    for path in [*folder.iterdir(), folder]:
-        os.utime(path, (past, past))
+def age(session: Session, seconds: float) -> None:
+    session.rows.update(touched_at=timezone.now() - timedelta(seconds=seconds))
 
 
-@pytest.mark.django_db
-def test_the_sweeper_takes_idle_sessions_and_no_others(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(locks, "WAIT_S", 0.1)
-    fresh, busy, slow = (Session(7, 12, two * 16) for two in ("01", "02", "03"))
-    for one in (session, fresh, busy, slow):
+def test_the_sweeper_takes_idle_sessions_and_no_others(session: Session) -> None:
+    fresh, busy = (Session(7, 12, two * 16) for two in ("01", "02"))
+    for one in (session, fresh, busy):
         kept(one, xorb(b"noir"))
-        age(one.folder, staging.IDLE_S + 60)
+        age(one, staging.IDLE_S + 60)
     kept(fresh, xorb(b"blanc"))
-    next(slow.folder.iterdir()).touch()  # a body that is still arriving
-    length = next(session.folder.iterdir()).stat().st_size
+    length = len(xorb(b"noir"))
     assert sweep.run(is_dry=True).leftovers == 2
-    assert (staging.sweep(is_dry=True), session.folder.exists()) == ((2, 2 * length), True)
-    with locks.holding(busy.name, is_shared=True):
-        staging.sweep()
-    assert sorted((settings.LORARY.data / "xet").iterdir()) == sorted(
-        one.folder for one in (fresh, busy, slow)
-    )
+    assert staging.sweep(is_dry=True) == (2, 2 * length)
+    assert len(lying()) == 4
+    with staging.changing(busy):
+        assert staging.sweep(is_dry=True) == staging.sweep() == (1, length)
+    assert (session.rows.count(), fresh.rows.count(), busy.rows.count()) == (0, 1, 1)
     swept = sweep.run()
     assert (swept.leftovers, swept.leftover_bytes) == (1, length)
-    assert not busy.folder.exists()
+    assert len(lying()) == 2
+
+
+def test_a_slow_body_is_not_idle(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "TOUCH_S", 0.0)
+    data, swept = xorb(b"noir"), []
+
+    class Slow:
+        def read(self, size: int, /) -> bytes:
+            swept.append(staging.sweep())
+            return data[:size]
+
+    age_at_begin = staging._begin
+
+    def begun_long_ago(*arguments: Any) -> XetXorb:
+        row = age_at_begin(*arguments)
+        age(session, staging.IDLE_S + 60)
+        return row
+
+    monkeypatch.setattr(staging, "_begin", begun_long_ago)
+    kept_name = name_of(data)
+    assert staging.keep(session, kept_name, Slow(), len(data))
+    assert swept == [(0, 0)]
+
+
+def test_the_sweeper_of_the_store_keeps_xorbs(
+    session: Session, own_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_settings(grace_days=0)
+    monkeypatch.setattr(promote, "promotion_timeout", lambda: timedelta(0))
+    kept(session, xorb(b"noir"))
+    sweep.run()
+    assert len(lying()) == 1
+    XetXorb.objects.all().delete()
+    sweep.run()
+    assert not lying()
 
 
 def test_a_sweep_of_nothing_is_no_error() -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.conf import settings
 from django.test import Client
 
-from hub.protocols.huggingface.xet import staging
+from registry import storage
+from registry.models import XetXorb
 from tests.builders.xet import file_records, name_of, shard, xorb, xorb_records
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WRITE_TOKEN = "/api/models/ada/noir/xet-write-token/main"
 
@@ -65,9 +62,12 @@ def content(seed: int, size: int = 500_000) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def waiting() -> list[Path]:
-    files = [path for path in (settings.LORARY.data / "xet").rglob("*") if path.is_file()]
-    return [path for path in files if path.name != staging.WRITTEN]
+def waiting() -> list[str]:
+    """Return the keys of the xorbs that wait, all of which have their bytes."""
+    keys = list(XetXorb.objects.values_list("key", flat=True))
+    for key in keys:
+        storage.store().open(key).close()
+    return keys
 
 
 def sender_of(client: Client, address: str = WRITE_TOKEN) -> Sender:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from registry import locks, storage, sweep
 from registry.cards import services as cards
 from registry.errors import AlreadyPublished, Conflict, SizeMismatch, StateConflict, UploadRefused
-from registry.jobs import queue, worker_process
+from registry.jobs import identity, queue, worker_process
 from registry.models import Adapter, Blob, Job, JobState, Upload, UploadState, User, Version
 from registry.publication import services as publication
 from registry.scan import checks
@@ -244,14 +244,13 @@ def test_a_failure_ends_job_and_upload_together(ada: User, monkeypatch: pytest.M
 
 
 def test_jobs_claimed_meanwhile_are_not_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = queue.worker_name().rpartition(":")[0]
     job = Job.objects.create(
-        queue="checks", task="x", key="k", state=JobState.RUNNING, worker=f"{host}:{2**22 + 9}"
+        queue="checks", task="x", key="k", state=JobState.RUNNING, worker="dead:1"
     )
 
     def claimed(_worker: str) -> bool:
-        Job.objects.filter(pk=job.pk).update(worker=queue.worker_name())
-        return False
+        Job.objects.filter(pk=job.pk).update(worker=identity.worker_name())
+        return True
 
-    monkeypatch.setattr(queue, "_is_alive", claimed)
+    monkeypatch.setattr(queue, "is_dead", claimed)
     assert queue.release_dead() == 0

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import socket
+import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from registry.jobs import queue, worker_process
+from registry.jobs import identity, queue, worker_process
 from registry.models import Job, JobState
 from tests.running import RunningHub
 
@@ -88,11 +93,20 @@ def test_a_lease_is_renewed_only_by_its_owner() -> None:
     assert not queue.renew(job)
 
 
-def test_jobs_of_dead_workers_on_this_host_are_freed_at_start() -> None:
+def left_by(name: str) -> Path:
+    """Return the file by which a worker of this machine shows that it lives."""
+    folder: Path = settings.LORARY.data / "workers"
+    folder.mkdir(exist_ok=True)
+    (folder / name).touch()
+    return folder / name
+
+
+def test_jobs_of_dead_workers_on_this_machine_are_freed() -> None:
     put()
     queue.claim("checks")
-    host = queue.worker_name().rpartition(":")[0]
-    Job.objects.update(worker=f"{host}:{2**22 + 7}")
+    name = f"{socket.gethostname()}-0a0a0a0a:1"  # a process 1 lives, but it is another one
+    Job.objects.update(worker=name)
+    left_by(name)
     assert queue.release_dead() == 1
     assert Job.objects.get().state == JobState.QUEUED
 
@@ -100,25 +114,87 @@ def test_jobs_of_dead_workers_on_this_host_are_freed_at_start() -> None:
 def test_a_living_worker_keeps_its_job() -> None:
     put()
     queue.claim("checks")
-    host = queue.worker_name().rpartition(":")[0]
-    Job.objects.update(worker=f"{host}:1")
+    name = f"{socket.gethostname()}-0a0a0a0a:{2**22 + 7}"  # of another pid namespace
+    Job.objects.update(worker=name)
+    with left_by(name).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert queue.release_dead() == 0
+
+
+def test_a_namesake_of_another_machine_keeps_its_job() -> None:
+    put()
+    queue.claim("checks")
+    Job.objects.update(worker=f"{socket.gethostname()}-0a0a0a0a:{2**22 + 7}")
     assert queue.release_dead() == 0
+    Job.objects.update(worker=f"{socket.gethostname()}:{2**22 + 7}")  # of the release before
+    assert queue.release_dead() == 0
+
+
+def test_files_of_workers_that_died_long_ago_are_deleted() -> None:
+    identity.announce()
+    long_ago = time.time() - identity.KEPT_S - 60
+    dead = left_by(f"{socket.gethostname()}-0a0a0a0a:1")
+    for file in dead.parent.iterdir():
+        os.utime(file, (long_ago, long_ago))
+    fresh = left_by(f"{socket.gethostname()}-0b0b0b0b:2")
+    identity.forget_dead()
+    assert {file.name for file in fresh.parent.iterdir()} == {fresh.name, identity.worker_name()}
+
+
+def test_a_fork_has_a_name_of_its_own() -> None:
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, identity.worker_name().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    name = os.read(reader, 200).decode()
+    mine = identity.worker_name()
+    assert name.partition("-")[2].partition(":")[0] != mine.partition("-")[2].partition(":")[0]
+    assert (name.rpartition(":")[2], mine.rpartition(":")[2]) == (str(child), str(os.getpid()))
+    assert mine == identity.worker_name()
+
+
+@pytest.mark.parametrize("taken", [{"worker": "elsewhere:1"}, {"attempt": 2}])
+def test_a_worker_that_lost_its_lease_writes_nothing(taken: dict[str, Any]) -> None:
+    put()
+    lost = queue.claim("checks")
+    assert lost is not None
+    Job.objects.update(**taken)
+    run = queue.JobRun(lost)
+    with pytest.raises(queue.LeaseLost):
+        run.progress(1, 2)
+    with pytest.raises(queue.LeaseLost):
+        run.check_cancelled()
+    assert not queue.renew(lost)
+    assert not queue.finish(lost, state=JobState.DONE)
+    assert not queue.finish(lost, state=JobState.QUEUED, retry_after_s=1)
+    row = Job.objects.get()
+    assert (row.state, row.done, row.total) == (JobState.RUNNING, 0, 0)
+
+
+def test_an_attempt_that_was_taken_over_ends_quietly() -> None:
+    told: list[str] = []
+
+    def overtaken(run: queue.JobRun) -> None:
+        Job.objects.update(worker="elsewhere:1", attempt=2)
+        run.progress(1, 2)
+        RAN.append(0)
+
+    queue.handler("overtaken", on_failed=lambda job: told.append(job.reason))(overtaken)
+    put(task="overtaken")
+    assert worker_process.drain("checks") == 1
+    row = Job.objects.get()
+    assert (row.state, row.worker, row.reason) == (JobState.RUNNING, "elsewhere:1", "")
+    assert (RAN, told) == ([], [])
 
 
 def test_a_polite_stop_is_no_attempt() -> None:
     put()
     queue.claim("checks")
-    assert queue.release_own(is_polite=True) == 1
-    job = Job.objects.get()
-    assert (job.state, job.attempt) == (JobState.QUEUED, 0)
-
-
-def test_a_job_of_a_dead_namesake_counts_as_an_attempt() -> None:
-    put()
-    queue.claim("checks")
     assert queue.release_dead() == 0
     assert queue.release_own() == 1
-    assert Job.objects.get().attempt == 1
+    job = Job.objects.get()
+    assert (job.state, job.attempt) == (JobState.QUEUED, 0)
 
 
 def test_a_transient_trouble_is_tried_later() -> None:

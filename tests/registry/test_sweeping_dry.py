@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,8 @@ from django.utils import timezone
 
 from registry import locks, storage, sweep
 from registry.blobs import promote
-from registry.models import Adapter, Blob, Upload, UploadState, User
+from registry.jobs import leases
+from registry.models import Adapter, Blob, Upload, UploadState, User, XetSession, XetXorb
 from registry.storage.s3 import S3Store
 from registry.uploads import services as uploads
 from tests.catalogue import accept, release
@@ -23,7 +22,6 @@ from tests.stored import put_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("either_store")]
 
@@ -90,17 +88,15 @@ def leave_copies() -> None:
                 store.client.create_multipart_upload(Bucket=store.location.bucket, Key=place)
 
 
-def leave_pieces() -> Path:
+def leave_pieces() -> str:
     """Leave pieces of Hugging Face clients: idle, fresh, and idle but in use; return the last."""
-    folders = [settings.LORARY.data / "xet" / f"1-1-{two * 16}" for two in ("01", "02", "03")]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "piece").write_bytes(b"x" * 300)
-    past = time.time() - 7200
-    for folder in (folders[0], folders[2]):
-        os.utime(folder / "piece", (past, past))
-        os.utime(folder, (past, past))
-    return folders[2]
+    past = timezone.now() - timedelta(hours=2)
+    for two, at in (("01", past), ("02", timezone.now()), ("03", past)):
+        row = XetSession.objects.create(user_id=1, adapter_id=1, name=two * 16, touched_at=at)
+        key = storage.new_key()
+        XetXorb.objects.create(session=row, name="ab" * 32, key=key, size_bytes=300)
+        storage.store().write(key, [b"x" * 300])
+    return row.name
 
 
 def everything() -> tuple[object, ...]:
@@ -119,7 +115,7 @@ def test_a_dry_run_tells_what_a_sweep_then_removes(
     leave_blobs(ada)
     leave_copies()
     busy = leave_pieces()
-    with locks.holding(busy.name.rpartition("-")[2], is_shared=True):
+    with leases.holding(f"xet {busy}"):
         before, locked = everything(), set(locks.folder().iterdir())
         dry = sweep.run(is_dry=True)
         assert everything() == before

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from registry import locks, storage, sweep
+from registry import storage, sweep
 from registry.models import UploadPart, UploadState
 from registry.uploads import services as uploads
 from tests.catalogue import accept
@@ -66,11 +66,3 @@ def test_kept_files_are_looked_up_in_batches(
     with django_assert_max_num_queries(len(queries_of_one)):
         sweep.run()
     assert {entry.name for entry in storage.store().names()} == stored
-
-
-def test_only_one_process_sweeps_at_a_time() -> None:
-    with locks.holding("sweep", wait_s=0):
-        assert sweep.run_alone() is None
-    swept = sweep.run_alone()
-    assert swept is not None
-    assert swept.files == 0

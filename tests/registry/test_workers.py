@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 import lorary
 from registry import sweep as sweeping
 from registry.errors import NotFound, ScopeMissing
-from registry.jobs import queue, worker_process, workers
+from registry.jobs import identity, queue, worker_process, workers
 from registry.jobs import selectors as job_selectors
 from registry.models import AccessToken, Job, JobState, Worker, WorkerWish
 
@@ -61,7 +63,7 @@ def test_a_worker_that_looks_around_has_a_row_and_renews_it() -> None:
     poller._check()
     row = Worker.objects.get()
     assert (row.name, row.queues, row.facts) == (
-        queue.worker_name(),
+        identity.worker_name(),
         ["render.a"],
         {"device": "GPU", "release": lorary.__version__},
     )
@@ -83,8 +85,10 @@ def test_a_new_worker_under_an_old_name_works_again() -> None:
 
 
 def test_workers_that_are_gone_are_forgotten() -> None:
-    host = queue.worker_name().rpartition(":")[0]
-    announced(f"{host}:{2**22 + 7}")
+    name = f"{socket.gethostname()}-0a0a0a0a:1"
+    (settings.LORARY.data / "workers").mkdir()
+    (settings.LORARY.data / "workers" / name).touch()
+    announced(name)
     announced("far:1")
     old = announced("old:1")
     Worker.objects.filter(pk=old.pk).update(seen_at=timezone.now() - timedelta(hours=1))
@@ -265,7 +269,7 @@ def test_a_sweep_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError
 
     monkeypatch.setattr(worker_process, "POLL_S", 0.0)
-    monkeypatch.setattr(worker_process, "CLEAN_S", 0.0)
+    monkeypatch.setattr(worker_process, "ASK_S", 0.0)
     monkeypatch.setattr(sweeping, "run", sweep)
     cleaner = worker_process.Cleaner(stopping)
     cleaner.start()

@@ -124,9 +124,9 @@ class Scene:
 
     def is_warm(self, pid: int) -> bool:
         """Whether a worker of this host is at a job, and has ended two since it was started."""
-        name = f"{queue.worker_name().rpartition(':')[0]}:{pid}"
-        is_at_job = Job.objects.filter(state=JobState.RUNNING, worker=name).exists()
-        return is_at_job and Worker.objects.filter(name=name, jobs_done__gte=2).exists()
+        end = f":{pid}"
+        is_at_job = Job.objects.filter(state=JobState.RUNNING, worker__endswith=end).exists()
+        return is_at_job and Worker.objects.filter(name__endswith=end, jobs_done__gte=2).exists()
 
     def open_jobs(self) -> int:
         """Count renders that are not over."""

@@ -71,7 +71,7 @@ class WorkerOut(serializers.Serializer[WorkerStatus]):
     """A worker process."""
 
     id = serializers.IntegerField()
-    name = serializers.CharField(help_text="host:pid")
+    name = serializers.CharField(help_text="host-random:pid")
     is_alive = serializers.BooleanField(help_text="Whether it reported within the last 30 seconds.")
     wish = serializers.ChoiceField(choices=WorkerWish.choices)
     device = serializers.CharField()

@@ -31,6 +31,8 @@ class Command(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         """Sweep and report."""
         swept = sweep.run(is_dry=options["dry_run"])
+        if not options["dry_run"]:
+            sweep.run_here()
         left = sweep.waiting()
         if options["json"]:
             document = asdict(swept) | {"waiting": left._asdict()}

@@ -11,12 +11,12 @@ from typing import Any
 
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning, WorkerShutdown
-from celery.signals import worker_ready
 from celery.worker import state
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from hub.celery import app
+from hub.celery_consumer import LookingConsumer
 from hub.management import options
 from hub.monitoring import tracing
 from hub.operations import process_lock, supervisor
@@ -24,7 +24,7 @@ from hub.operations.supervisor import Supervisor
 from hub.setting_checks import TAG
 from previews import worker_bases
 from previews.render import BasesInvalid
-from registry.jobs import queue, workers
+from registry.jobs import identity, queue
 from registry.jobs.worker_process import Poller
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -78,14 +78,14 @@ def _work(names: list[str], queues: list[str]) -> int:
     # Celery warns root about pickled messages; these are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
     tracing.start()
-    queue.release_own()  # of a dead worker with the same name
-    workers.leave()
+    identity.announce()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
     poller = Poller(queues, facts=facts, on_drain=_end_when_idle)
-    worker_ready.connect(lambda **_: poller.start(), weak=False)
+    poller.start()  # not when the broker responds: this worker runs jobs without it
     worker = _Worker(
         app=app,
         pool="solo",
+        consumer_cls=LookingConsumer,
         queues=queues,
         hostname=f"{names[0]}@%h",
         loglevel="WARNING",
@@ -96,7 +96,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     )
     worker.start()
     poller.end()
-    queue.release_own(is_polite=True)  # an interrupted job does not wait for its lease
+    queue.release_own()  # an interrupted job does not wait for its lease
     return int(worker.exitcode or 0)
 
 

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-#: Left out: counters of readers, attempts and filters, and what workers write of themselves.
+#: Left out: counters of readers, attempts and filters, what workers write of themselves, and pieces
+#: of uploads.
 _NOT_SEEN = frozenset(
     {
-        "Attempt", "DailyDownloads", "FacetChange", "FacetCount", "Migration", "Worker",
-        "WorkerWish",
+        "Attempt", "DailyDownloads", "FacetChange", "FacetCount", "Lease", "Migration", "Worker",
+        "WorkerWish", "XetSession", "XetXorb",
     }
 )  # fmt: skip
 _COUNTED = frozenset({"downloads", "last_used_at"})

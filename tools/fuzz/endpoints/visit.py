@@ -195,8 +195,7 @@ def _wait_for_checks(hub: RunningHub) -> None:
 
 def _stored_files(hub: RunningHub) -> dict[str, int]:
     """Return the sizes of stored files, and of those being uploaded."""
-    roots = (hub.data / "files", hub.data / "xet")
-    found = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    found = [path for path in (hub.data / "files").rglob("*") if path.is_file()]
     return {str(path): path.stat().st_size for path in found}
 
 

@@ -1,56 +1,49 @@
-"""Xorbs that wait for their shard, in the data directory.
+"""Xorbs that wait for their shard: rows, and bytes under private keys of the store.
 
-```
-xet/{user}-{adapter}-{session}/{xorb}             a received xorb
-xet/{user}-{adapter}-{session}/{xorb}.{random}    one that is being received
-xet/{user}-{adapter}-{session}/written            number of file bytes that were written from them
-```
+A session is the uploads of one client with one URL. Any web server of the hub receives its xorbs
+and assembles its files. Xorbs are unchecked and never published. They are deleted when their shard
+was assembled, or when the session was idle for ``IDLE_S``.
 
-A session is the uploads of one client with one URL. Xorbs are unchecked and never published. They
-are deleted when their shard was assembled, or when the session was idle for ``IDLE_S``.
-
-A received xorb gets an index at its end, to find chunks without reading the others: the offsets of
-its chunks as u32, then their number as u32.
+The row of a xorb has the offsets of its chunks, to find them without reading the others. It is
+written before the bytes arrive, so that those that are being received count as well.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import struct
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F, QuerySet, Sum
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.xet import xorbs
 from hub.protocols.huggingface.xet.shards import Segment
-from registry import locks
+from registry import storage
 from registry.errors import Conflict, Invalid, QuotaExceeded, SizeMismatch
-from registry.storage.base import CHUNK, refuse_when_full
+from registry.jobs import leases
+from registry.models import XetSession, XetXorb
+from registry.storage import CHUNK
 
 if TYPE_CHECKING:
     from registry.uploads.receive import Readable
 
 #: Seconds without data after which a session is deleted.
 IDLE_S = 3600
+#: Seconds between two notes that a xorb is still arriving.
+TOUCH_S = 300.0
 #: Maximum number of staged xorbs of a user.
 MAX_XORBS = 20_000
 #: Number of xorbs that are open at once while a file is assembled.
 OPEN_XORBS = 16
-
-#: Name of the file with the number of written bytes, which is not a valid name of a xorb.
-WRITTEN = "written"
-
-_COUNT = struct.Struct("<I")
-_TOTAL = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +55,21 @@ class Session:
     name: str
 
     @property
-    def folder(self) -> Path:
-        """Return the folder, which may not exist yet."""
-        return _root() / f"{self.user_id}-{self.adapter_id}-{self.name}"
+    def rows(self) -> QuerySet[XetSession]:
+        """Return its row, if a xorb has arrived."""
+        return XetSession.objects.filter(
+            user_id=self.user_id, adapter_id=self.adapter_id, name=self.name
+        )
+
+    @property
+    def xorbs(self) -> QuerySet[XetXorb]:
+        """Return the rows of its xorbs, including those being received."""
+        return XetXorb.objects.filter(session__in=self.rows)
+
+    @property
+    def lease(self) -> str:
+        """Return the name of the lease of whoever assembles its files."""
+        return f"xet {self.name}"
 
 
 class Size(NamedTuple):
@@ -75,11 +80,10 @@ class Size(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """An open xorb: its file, the offset of its index, the number of its chunks."""
+    """An open xorb: its bytes, and the offset of each chunk and of the end."""
 
     file: BinaryIO
-    index_at: int
-    chunks: int
+    offsets: array[int]
 
 
 def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool:
@@ -93,44 +97,61 @@ def keep(session: Session, name: str, stream: Readable, size_bytes: int) -> bool
         XorbInvalid: the bytes are not a xorb.
         SizeMismatch: there are fewer bytes than announced.
         QuotaExceeded: the user has too many staged xorbs.
-        Conflict: the session is being assembled or deleted.
-        StorageFull: the disk is full.
+        Conflict: the session was assembled or deleted meanwhile.
+        StorageFull, StorageAway: the store has no room, or does not respond.
     """
-    with locks.holding(session.name, is_shared=True):
-        session.folder.mkdir(parents=True, exist_ok=True)
-        target = session.folder / name
-        draft = target.with_suffix(f".{secrets.token_hex(8)}")
-        try:
-            with refuse_when_full(), draft.open("x+b") as file:
-                # At full length from the start, so that concurrent requests count it.
-                file.truncate(size_bytes)
-                _require_room(session.user_id)
-                _copy(stream, file, size_bytes)
-                _append_index(file, size_bytes)
-            is_new = not target.exists()
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-    return is_new
+    row, index = _begin(session, name, size_bytes), xorbs.Index(size_bytes)
+    try:
+        _require_room(session.user_id)
+        body = index.passing(_chunks(session, stream, size_bytes))
+        storage.store().write(row.key, body, is_durable=False)
+        earlier = _finish(session, row, index.offsets)
+    except BaseException:
+        row.delete()
+        storage.discard(row.key)
+        raise
+    for key in earlier:
+        storage.discard(key)
+    return not earlier
 
 
-def _copy(stream: Readable, file: BinaryIO, size_bytes: int) -> None:
-    left = size_bytes
+@transaction.atomic
+def _begin(session: Session, name: str, size_bytes: int) -> XetXorb:
+    place, _is_new = XetSession.objects.update_or_create(
+        user_id=session.user_id,
+        adapter_id=session.adapter_id,
+        name=session.name,
+        defaults={"touched_at": timezone.now()},
+    )
+    key = storage.new_key()
+    return XetXorb.objects.create(session=place, name=name, key=key, size_bytes=size_bytes)
+
+
+@transaction.atomic
+def _finish(session: Session, row: XetXorb, offsets: array[int]) -> list[str]:
+    """Make a stored xorb one of the session; return the keys of those that it replaces."""
+    session.rows.update(touched_at=timezone.now())  # which locks it, too
+    if not XetXorb.objects.filter(pk=row.pk).update(offsets=offsets.tobytes()):
+        raise Conflict(_("This upload was finished or deleted meanwhile. Send it again."))
+    earlier = session.xorbs.filter(name=row.name, offsets__isnull=False).exclude(pk=row.pk)
+    keys = list(earlier.values_list("key", flat=True))
+    earlier.delete()
+    return keys
+
+
+def _chunks(session: Session, stream: Readable, size_bytes: int) -> Iterator[bytes]:
+    left, touch_at = size_bytes, time.monotonic() + TOUCH_S
     while left:
+        if time.monotonic() >= touch_at:  # a slow body is not idle
+            touch_at += TOUCH_S
+            session.rows.update(touched_at=timezone.now())
         chunk = stream.read(min(CHUNK, left))
         if not chunk:
             text = _("%(got)d bytes arrived, not the announced %(expected)d. Send them again.")
             facts = {"expected": size_bytes, "got": size_bytes - left}
             raise SizeMismatch(text % facts, expected=size_bytes, received=size_bytes - left)
-        file.write(chunk)
+        yield chunk
         left -= len(chunk)
-
-
-def _append_index(file: BinaryIO, size_bytes: int) -> None:
-    starts = xorbs.index(file, size_bytes)
-    file.seek(0, os.SEEK_END)
-    file.write(struct.pack(f"<{len(starts)}I", *starts))
-    file.write(_COUNT.pack(len(starts) - 1))
 
 
 def _require_room(user_id: int) -> None:
@@ -150,12 +171,12 @@ def _require_room(user_id: int) -> None:
 
 @contextmanager
 def changing(session: Session) -> Iterator[None]:
-    """Lock a session exclusively.
+    """Hold a session alone, while its files are assembled.
 
     Raises:
-        Conflict: another request uses it.
+        Conflict: another request does.
     """
-    with locks.holding(session.name):
+    with leases.holding(session.lease):
         yield
 
 
@@ -163,7 +184,9 @@ class Stored:
     """The xorbs of a session, for reading; a few are open at a time."""
 
     def __init__(self, session: Session) -> None:
-        self.session, self._folder = session, session.folder
+        self.session = session
+        rows = session.xorbs.filter(offsets__isnull=False).order_by("pk")
+        self._rows: dict[str, int] = dict(rows.values_list("name", "pk"))
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -179,8 +202,8 @@ class Stored:
         Raises:
             Invalid: one is missing.
         """
-        for name in set(names):
-            if not (self._folder / name).exists():
+        for name in names:
+            if name not in self._rows:
                 raise _absent(name)
 
     def chunks(self, segment: Segment) -> Iterator[bytes]:
@@ -191,13 +214,13 @@ class Stored:
             XorbInvalid: the xorb does not have these chunks, or they have another length.
         """
         xorb = self._opened(segment.xorb)
-        if segment.end > xorb.chunks:
-            msg = f"Xorb {segment.xorb} has {xorb.chunks} chunks; {segment.end} are wanted."
+        if segment.end >= len(xorb.offsets):
+            count = len(xorb.offsets) - 1
+            msg = f"Xorb {segment.xorb} has {count} chunks; {segment.end} are wanted."
             raise xorbs.XorbInvalid(msg)
         left = segment.size_bytes
-        for chunk in xorbs.read(
-            xorb.file, self._start(xorb, segment.start), self._start(xorb, segment.end)
-        ):
+        start, end = xorb.offsets[segment.start], xorb.offsets[segment.end]
+        for chunk in xorbs.read(xorb.file, start, end):
             left -= len(chunk)
             if left < 0:
                 break
@@ -206,25 +229,22 @@ class Stored:
             msg = f"A segment has other than the {segment.size_bytes} bytes that its shard says."
             raise xorbs.XorbInvalid(msg)
 
-    @staticmethod
-    def _start(xorb: _Open, number: int) -> int:
-        xorb.file.seek(xorb.index_at + number * _COUNT.size)
-        return int(_COUNT.unpack(xorb.file.read(_COUNT.size))[0])
-
     def _opened(self, name: str) -> _Open:
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
         if len(self._open) >= OPEN_XORBS:
             self._close_oldest()
+        row = XetXorb.objects.filter(pk=self._rows.get(name)).first()
         try:
-            file = (self._folder / name).open("rb")
-        except FileNotFoundError as error:
-            raise _absent(name) from error
-        file.seek(-_COUNT.size, os.SEEK_END)
-        (chunks,) = _COUNT.unpack(file.read(_COUNT.size))
-        index = file.tell() - (chunks + 2) * _COUNT.size
-        self._open[name] = _Open(file, index, chunks)
+            file = storage.store().open(row.key) if row else None
+        except FileNotFoundError:
+            file = None
+        if row is None or file is None:
+            raise _absent(name)
+        offsets = array("I")
+        offsets.frombytes(bytes(row.offsets or b""))
+        self._open[name] = _Open(file, offsets)
         return self._open[name]
 
     def _close_oldest(self) -> None:
@@ -237,33 +257,33 @@ def _absent(name: str) -> Invalid:
 
 
 def remove(session: Session) -> None:
-    """Delete a session; the caller holds its lock."""
-    shutil.rmtree(session.folder, ignore_errors=True)
+    """Delete a session with its xorbs, also those being received."""
+    with transaction.atomic():
+        list(session.rows.select_for_update())  # or a xorb could begin in between
+        keys = list(session.xorbs.values_list("key", flat=True))
+        session.rows.delete()
+    for key in keys:
+        storage.discard(key)
 
 
 def waiting(user_id: int) -> Size:
     """Return the size of a user's xorbs, including those being received."""
-    sizes = [_size(folder) for folder in _root().glob(f"{user_id}-*-*")]
-    return Size(sum(one.files for one in sizes), sum(one.bytes for one in sizes))
+    return _size(XetXorb.objects.filter(session__user_id=user_id))
 
 
 def size_of(session: Session) -> int:
-    """Return the number of received bytes of a session."""
-    return _size(session.folder).bytes
+    """Return the number of bytes of a session, including those being received."""
+    return _size(session.xorbs).bytes
 
 
 def written_of(session: Session) -> int:
     """Return the number of file bytes written from a session's xorbs, including refused files."""
-    with suppress(FileNotFoundError, struct.error):
-        return int(_TOTAL.unpack((session.folder / WRITTEN).read_bytes())[0])
-    return 0
+    return session.rows.values_list("written_bytes", flat=True).first() or 0
 
 
 def count(session: Session, size_bytes: int) -> None:
-    """Add the size of a file to the written bytes; the caller holds the lock."""
-    total = _TOTAL.pack(written_of(session) + size_bytes)
-    with suppress(FileNotFoundError), refuse_when_full():  # a session without xorbs has no folder
-        (session.folder / WRITTEN).write_bytes(total)
+    """Add the size of a file to the written bytes."""
+    session.rows.update(written_bytes=F("written_bytes") + size_bytes)
 
 
 def sweep(*, is_dry: bool = False) -> Size:
@@ -272,43 +292,22 @@ def sweep(*, is_dry: bool = False) -> Size:
     Args:
         is_dry: Whether to only count.
     """
-    oldest = time.time() - IDLE_S
-    idle = [folder for folder in _root().glob("*-*-*") if _changed(folder) < oldest]
-    went = [_sweep_one(folder, oldest, is_dry=is_dry) for folder in idle]
+    idle = XetSession.objects.filter(touched_at__lt=timezone.now() - timedelta(seconds=IDLE_S))
+    went = [_sweep_one(row, is_dry=is_dry) for row in idle]
     return Size(sum(one.files for one in went), sum(one.bytes for one in went))
 
 
-def _sweep_one(folder: Path, oldest: float, *, is_dry: bool) -> Size:
-    with suppress(Conflict), locks.holding(folder.name.rpartition("-")[2]):
-        if _changed(folder) < oldest:
-            size = _size(folder)
-            if not is_dry:
-                shutil.rmtree(folder, ignore_errors=True)
-            return size
+def _sweep_one(row: XetSession, *, is_dry: bool) -> Size:
+    session = Session(row.user_id, row.adapter_id, row.name)
+    size = _size(session.xorbs)
+    if is_dry:
+        return Size() if leases.is_held(session.lease) else size
+    with suppress(Conflict), changing(session):
+        remove(session)
+        return size
     return Size()  # it is being assembled
 
 
-def _size(folder: Path) -> Size:
-    lengths = [status.st_size for status in _files(folder)]
-    return Size(len(lengths), sum(lengths))
-
-
-def _root() -> Path:
-    return settings.LORARY.data / "xet"
-
-
-def _files(folder: Path) -> Iterator[os.stat_result]:
-    """Yield the status of each xorb; files may appear and disappear meanwhile."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                if entry.name != WRITTEN:
-                    yield entry.stat()
-
-
-def _changed(folder: Path) -> float:
-    """Return the last change in seconds since the epoch; 0 if the session was deleted."""
-    with suppress(FileNotFoundError):
-        times = [folder.stat().st_mtime, *(status.st_mtime for status in _files(folder))]
-        return max(times)
-    return 0.0
+def _size(rows: QuerySet[XetXorb]) -> Size:
+    found = rows.aggregate(files=Count("pk"), size=Sum("size_bytes", default=0))
+    return Size(found["files"], found["size"])

@@ -13,7 +13,7 @@ Hashes of chunks and xorbs are not verified, as the sha256 of the whole file is.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -48,39 +48,65 @@ class Header(NamedTuple):
     size_bytes: int
 
 
-def index(file: BinaryIO, size_bytes: int) -> array[int]:
-    """Return the offset of each chunk, and the end of the last one.
+class Index:
+    """Finds the offset of each chunk as the bytes of a xorb pass; nothing is decompressed."""
 
-    Only headers are read; nothing is decompressed.
+    def __init__(self, size_bytes: int) -> None:
+        """Prepare.
 
-    Args:
-        file: The xorb; seekable, at its beginning.
+        Args:
+            size_bytes: Length of the xorb.
+        """
+        if size_bytes > MAX_XORB_BYTES:
+            msg = f"A xorb has at most {MAX_XORB_BYTES} bytes; this one has {size_bytes}."
+            raise XorbInvalid(msg)
+        self._starts, self._unpacked = array("I"), 0
+        self._at = self._next = 0  # offsets: of the next bytes, of the next header
+        self._head = b""  # of the next header, what has passed
+        self._is_over = False  # the footer has begun
 
-    Returns:
-        Offsets in bytes, shape (number of chunks + 1,).
-    """
-    if size_bytes > MAX_XORB_BYTES:
-        msg = f"A xorb has at most {MAX_XORB_BYTES} bytes; this one has {size_bytes}."
-        raise XorbInvalid(msg)
-    starts, place, unpacked = array("I"), 0, 0
-    while place < size_bytes:
-        file.seek(place)
-        head = file.read(HEADER_BYTES)
+    def passing(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the bytes unchanged.
+
+        Raises:
+            XorbInvalid: they are not a xorb.
+        """
+        for piece in pieces:
+            while not self._is_over and self._at + len(piece) > self._next + len(self._head):
+                begin = self._next + len(self._head) - self._at
+                self._head += piece[begin : begin + HEADER_BYTES - len(self._head)]
+                if len(self._head) < HEADER_BYTES:
+                    break
+                self._add(self._head)
+            self._at += len(piece)
+            yield piece
+        self._end()
+
+    def _add(self, head: bytes) -> None:
         if head.startswith(FOOTER):
-            break
+            self._is_over = True
+            return
         header = _header(head)
-        starts.append(place)
-        place += HEADER_BYTES + header.packed_bytes
-        unpacked += header.size_bytes
-        _require_within(len(starts), unpacked)
-    if place > size_bytes:
-        msg = f"The xorb ends within chunk {len(starts) - 1}."
-        raise XorbInvalid(msg)
-    if not starts:
-        msg = "The xorb has no chunks."
-        raise XorbInvalid(msg)
-    starts.append(place)
-    return starts
+        self._starts.append(self._next)
+        self._next += HEADER_BYTES + header.packed_bytes
+        self._unpacked += header.size_bytes
+        self._head = b""
+        _require_within(len(self._starts), self._unpacked)
+
+    def _end(self) -> None:
+        if self._head and not self._is_over:
+            self._add(self._head)  # an incomplete one, or a footer without a version
+        if self._next > self._at:
+            msg = f"The xorb ends within chunk {len(self._starts) - 1}."
+            raise XorbInvalid(msg)
+        if not self._starts:
+            msg = "The xorb has no chunks."
+            raise XorbInvalid(msg)
+
+    @property
+    def offsets(self) -> array[int]:
+        """The offset of each chunk, and the end of the last one; shape (chunks + 1,)."""
+        return self._starts + array("I", [self._next])
 
 
 def _require_within(chunks: int, unpacked: int) -> None:
@@ -93,7 +119,7 @@ def _require_within(chunks: int, unpacked: int) -> None:
 
 
 def read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """Yield the decompressed chunks between two offsets from ``index``.
+    """Yield the decompressed chunks between two offsets of an ``Index``.
 
     Raises:
         XorbInvalid: a chunk does not match its header.

@@ -1,0 +1,49 @@
+"""Several machines that migrate one database at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from hub.management.commands.migrate import _LOCK
+from tests.running import ROOT, RunningHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.long]
+
+
+def test_machines_that_migrate_at_once_wait_for_one(postgres: str, tmp_path: Path) -> None:
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE DATABASE migrating")
+    database = postgres.rpartition("/")[0] + "/migrating"
+    nodes = [RunningHub(tmp_path / f"node{n}", DATABASE_URL=database) for n in range(2)]
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "1"]
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        running = [
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=node.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for node in nodes
+        ]
+        for one in running:
+            assert one.stderr is not None
+            assert "waiting for it" in one.stderr.readline()
+        rows = other.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        assert rows.fetchone() == (0,)
+    said = [one.communicate(timeout=120)[0] for one in running]
+    assert [one.returncode for one in running] == [0, 0]
+    applied = sorted(text.count("Applying registry.") for text in said)
+    assert applied[0] == 0, "the one that waited had nothing left to do"
+    assert applied[1] > 30
