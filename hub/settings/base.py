@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.operations.health.HealthMiddleware",
+    "hub.http.middleware.OriginMiddleware",
     "hub.http.middleware.FlushMiddleware",
     "hub.http.middleware.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
-from registry import sweep
+from registry import events, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
-from registry.models import JobState, WorkerWish
+from registry.models import JobState, Source, WorkerWish
 from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _close_failed(job, f"given up after {job.max_attempts} attempts")
         return
     try:
-        with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
+        with (
+            events.coming_from(_origin()),
+            _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf),
+        ):
             handler.run(queue.JobRun(job, queues))
     except queue.Retry as retry:
         queue.finish(
@@ -92,6 +95,10 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _retry_or_fail(job, error, is_over=not isinstance(error, handler.transient))
     else:
         queue.finish(job, state=JobState.DONE)
+
+
+def _origin() -> events.Origin:
+    return events.Origin(Source.WORKER, queue.worker_name())
 
 
 def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
@@ -226,7 +233,8 @@ class Cleaner(threading.Thread):
         while not self.stopping.wait(pause_s):
             pause_s = CLEAN_S
             try:
-                log.info("swept: %s", sweep.run_alone() or "another worker is sweeping")
+                with events.coming_from(_origin()):
+                    log.info("swept: %s", sweep.run_alone() or "another worker is sweeping")
             except Exception:  # the database or store may become available again
                 log.exception("sweep failed")
             finally:

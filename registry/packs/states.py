@@ -138,4 +138,4 @@ def _lock(version: PackVersion) -> None:
 
 def _record(user: User, verb: str, pack: Pack, subject: str, reason: str, sha256: str = "") -> None:
     facts = {"reason": reason, **({"sha256": sha256} if sha256 else {})}
-    events.record_of_pack(actor=user, verb=verb, pack=pack, subject=subject, **facts)
+    events.record(actor=user, verb=verb, pack=pack, subject=subject, **facts)

@@ -1,0 +1,118 @@
+"""Removes events and addresses when their time is over, and records that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from registry import events
+from registry.accounts import permissions
+from registry.audit.selectors import Filters
+from registry.audit.selectors import events as matching
+from registry.models import Event, EventAddress, Hub, User
+
+#: Rows per transaction, which blocks other writers on SQLite.
+BATCH = 1000
+#: Events stay this much longer than the setting says, as clocks of database and hub may differ.
+_MARGIN = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, or would be."""
+
+    events: int
+    addresses: int  # of events that stay
+
+
+def prune(*, is_dry: bool = False, is_daily: bool = False) -> Pruned:
+    """Remove events older than ``LORARY_AUDIT_DAYS``, and addresses after their own time.
+
+    Args:
+        is_dry: Only count them.
+        is_daily: Do nothing until something is a day late, so that hourly calls record one event a
+            day.
+    """
+    config, now = settings.LORARY, timezone.now()
+    old = _before(now, config.audit_days)
+    seen_long_ago = _before(now, config.audit_address_days)
+    addresses = EventAddress.objects.filter(event__in=seen_long_ago)
+    if is_dry:
+        return Pruned(old.count(), addresses.exclude(event__in=old).count())
+    _store_days(config.audit_days)
+    if is_daily and not (
+        _before(now - _DAY, config.audit_days).exists()
+        or EventAddress.objects.filter(
+            event__in=_before(now - _DAY, config.audit_address_days)
+        ).exists()
+    ):
+        return Pruned(0, 0)
+    count = 0
+    while ids := list(old.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            Event.objects.filter(pk__in=ids).delete()  # with their addresses
+        count += len(ids)
+    pruned = Pruned(count, _erase(addresses))
+    if pruned.events or pruned.addresses:
+        events.record(
+            actor=None,
+            verb="audit_pruned",
+            events=pruned.events,
+            addresses=pruned.addresses,
+            days=config.audit_days,
+            address_days=config.audit_address_days,
+        )
+    return pruned
+
+
+def _before(now: datetime, days: int) -> QuerySet[Event]:
+    """Return the events older than some days; none for 0 days."""
+    rows = Event.objects.order_by()
+    return rows.filter(created_at__lt=now - timedelta(days=days) - _MARGIN) if days else rows.none()
+
+
+def _store_days(days: int) -> None:
+    """Store the setting for the trigger that refuses to delete younger events."""
+    with transaction.atomic():
+        hub, _is_new = Hub.objects.select_for_update().get_or_create(pk=Hub.ONLY)
+        if hub.audit_days == days:
+            return
+        events.record(actor=None, verb="audit_days_set", before=hub.audit_days, days=days)
+        hub.audit_days = days
+        hub.save(update_fields=["audit_days"])
+
+
+def erase_addresses(*, actor: User | None = None, filters: Filters) -> int:
+    """Remove the addresses of events; the events stay. Administrators do this on the command line.
+
+    Raises:
+        Invalid: see ``selectors.events``.
+    """
+    count = _erase(EventAddress.objects.filter(event__in=matching(filters)))
+    if count:
+        events.record(actor=actor, verb="audit_addresses_erased", count=count)
+    return count
+
+
+def _erase(addresses: QuerySet[EventAddress]) -> int:
+    count = 0
+    while ids := list(addresses.order_by().values_list("pk", flat=True)[:BATCH]):
+        EventAddress.objects.filter(pk__in=ids).delete()
+        count += len(ids)
+    return count
+
+
+def record_export(*, actor: User, kind: str, filters: dict[str, str]) -> None:
+    """Record that an administrator reads many events.
+
+    Raises:
+        NotFound, ScopeMissing: see ``permissions.require_operator``.
+    """
+    user = permissions.require_operator(actor)
+    events.record(actor=user, verb="audit_exported", subject=kind, filters=filters)
