@@ -13,12 +13,53 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from registry.models import Adapter, Event, EventAddress, Pack, Source, User
+
+#: What can happen, by the kind of object; ``docs/audit.md`` explains each.
+VERBS: dict[str, tuple[str, ...]] = {
+    "account": (
+        "user_created", "signed_in", "sign_in_failed", "signed_out", "password_changed",
+        "content_rating_set", "staff_added", "staff_removed", "quota_set",
+    ),
+    "token": (
+        "token_issued", "token_first_used", "token_revoked", "tokens_revoked",
+        "device_login_requested", "device_login_allowed", "device_login_denied",
+    ),
+    "adapter": (
+        "adapter_created", "adapter_updated", "adapter_renamed", "adapter_permissions_changed",
+        "adapter_withdrawn", "file_downloaded", "revision_committed", "alias_moved",
+        "alias_removed", "cover_chosen", "cover_automatic", "prompts_changed", "prompts_reset",
+    ),
+    "version": (
+        "version_drafted", "version_discarded", "version_published", "version_edited",
+        "version_yanked", "version_restored", "version_withdrawn", "derived_file_requested",
+        "render_requested", "picture_rated", "sample_added", "sample_edited", "sample_removed",
+    ),
+    "pack": (
+        "pack_created", "pack_updated", "pack_renamed", "pack_permissions_changed",
+        "pack_withdrawn", "pack_version_published", "pack_version_yanked",
+        "pack_version_restored", "pack_version_withdrawn", "pack_alias_moved",
+        "pack_alias_removed", "sheet_requested",
+    ),
+    "try-out": ("tryout_created", "tryout_shared", "tryout_unshared", "tryout_removed"),
+    "upload": (
+        "upload_created", "upload_received", "upload_accepted", "upload_refused",
+        "upload_cancelled",
+    ),
+    "operation": (
+        "worker_state_requested", "job_cancelled", "job_retried", "checkpoints_imported",
+        "checkpoints_removed", "files_reinspected", "files_rehashed", "files_mended",
+        "rerendered", "store_moved", "swept", "backup_made", "backup_restored",
+    ),
+    "audit log": ("audit_exported", "audit_pruned", "audit_days_set", "audit_addresses_erased"),
+}  # fmt: skip
+_KNOWN = frozenset(chain.from_iterable(VERBS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +115,7 @@ def record(
 
     Args:
         actor: The account that acts; anonymous or None for nobody.
-        verb: What happened, by the list in ``docs/audit.md``.
+        verb: What happened, one of ``VERBS``.
         adapter: The adapter that it is about.
         pack: The pack that it is about.
         user: The account that it is about.
@@ -82,6 +123,9 @@ def record(
             id stays when the account is deleted, its name must not.
         **facts: What else is worth knowing, without secrets.
     """
+    if verb not in _KNOWN:
+        message = f"{verb!r} is not in VERBS"
+        raise ValueError(message)
     account = actor if isinstance(actor, User) else None
     used = account.access_token if account is not None else None
     origin = _origin.get() or _command()

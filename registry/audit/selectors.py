@@ -6,7 +6,7 @@ overlap. Each filter has an index in this order, so that a page is read without 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,22 +16,17 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid
-from registry.models import AdapterName, Event, PackName, User
+from registry.models import Adapter, AdapterName, Event, EventAddress, Pack, PackName, User
 from registry.names import key_of
 
 #: Events that an export reads at a time.
 BATCH = 2000
 #: Maximum difference between the orders of ids and of times.
 SLACK = timedelta(hours=1)
-#: What the name of an account begins with where it is the object.
-USER = "user:"
+#: What the name of an object begins with.
+ADAPTER, PACK, USER = "", "packs/", "user:"
 
-_COLUMNS = (
-    "id", "created_at", "verb", "actor_id", "actor__username", "token",
-    "adapter_id", "adapter__name", "adapter__namespace__name",
-    "pack_id", "pack__name", "pack__namespace__name", "user_id", "user__username",
-    "subject", "facts", "source", "source_name", "origin__address", "request_id",
-)  # fmt: skip
+_IMPERSONAL = {"verb", "since", "until"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +46,11 @@ class Filters:
     address: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+    def described(self) -> dict[str, str]:
+        """Return those that are set, without names and addresses: an event keeps neither."""
+        given = {name: str(value) for name, value in asdict(self).items() if value}
+        return {name: text if name in _IMPERSONAL else "…" for name, text in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def events(filters: Filters) -> QuerySet[Event]:
     """Return the events that match all filters, in no order.
 
     Raises:
-        Invalid: there is no such account, adapter or pack; ``facts["fields"]`` names the filter.
+        Invalid: there is no such account; ``facts["fields"]`` names the filter.
     """
     rows = Event.objects.order_by()
     if filters.actor:
@@ -90,15 +90,15 @@ def events(filters: Filters) -> QuerySet[Event]:
         rows = rows.filter(_about(filters.object))
     if filters.address:
         rows = rows.filter(origin__address=filters.address)
-    return _within(rows, filters.since, filters.until)
+    return _within(rows, filters)
 
 
 def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Entry]:
     """Return the newest events, or those with lower ids than ``before``."""
-    rows = events(filters)
+    rows, column = events(filters), _id_of(filters)
     if before is not None:
-        rows = rows.filter(pk__lt=before)
-    return [_entry(row) for row in rows.order_by(_id_of(filters, "-")).values(*_COLUMNS)[:limit]]
+        rows = rows.filter(**{f"{column}__lt": before})
+    return _entries(list(rows.order_by(f"-{column}")[:limit]))
 
 
 def every(filters: Filters) -> Iterator[Entry]:
@@ -107,37 +107,38 @@ def every(filters: Filters) -> Iterator[Entry]:
     Raises:
         Invalid: see ``events``; at the call, before the first event.
     """
-    return _batches(events(filters).order_by(_id_of(filters, "")).values(*_COLUMNS))
+    column = _id_of(filters)
+    return _batches(events(filters).order_by(column), column)
 
 
-def _batches(rows: QuerySet[Event, dict[str, Any]]) -> Iterator[Entry]:
+def _batches(rows: QuerySet[Event], column: str) -> Iterator[Entry]:
     last = 0
-    while found := list(rows.filter(pk__gt=last)[:BATCH]):
-        yield from map(_entry, found)
-        last = found[-1]["id"]
+    while found := list(rows.filter(**{f"{column}__gt": last})[:BATCH]):
+        yield from _entries(found)
+        last = found[-1].pk
 
 
-def _id_of(filters: Filters, sign: str) -> str:
-    """Return the column to order by: the same id, in the table that a filter reads first."""
-    return f"{sign}origin__event" if filters.address else f"{sign}id"
+def _id_of(filters: Filters) -> str:
+    """Return the id to order by: the same number, in the table that a filter reads first."""
+    return "origin__event_id" if filters.address else "id"
 
 
-def _within(
-    rows: QuerySet[Event], since: datetime | None, until: datetime | None
-) -> QuerySet[Event]:
+def _within(rows: QuerySet[Event], filters: Filters) -> QuerySet[Event]:
     """Limit events to a time by their ids, and compare the times of those.
 
     The function hides the column from its index, as events would have to be sorted after it.
     """
+    since, until, column = filters.since, filters.until, _id_of(filters)
     rows = rows.alias(at=Coalesce(F("created_at"), F("created_at")))
+    ids = Event.objects.values_list("pk", flat=True)
     if since is not None:
-        later = Event.objects.filter(created_at__gte=since - SLACK).order_by("created_at", "pk")
-        rows = rows.filter(at__gte=since, pk__gte=later.values_list("pk", flat=True).first() or 0)
-        rows = rows if later.exists() else rows.none()
+        first = ids.filter(created_at__gte=since - SLACK).order_by("created_at", "pk").first()
+        if first is None:
+            return rows.none()
+        rows = rows.filter(at__gte=since, **{f"{column}__gte": first})
     if until is not None:
-        earlier = Event.objects.filter(created_at__lt=until + SLACK)
-        last = earlier.order_by("-created_at", "-pk").values_list("pk", flat=True).first()
-        rows = rows.filter(at__lt=until, pk__lte=last or 0)
+        last = ids.filter(created_at__lt=until + SLACK).order_by("-created_at", "-pk").first()
+        rows = rows.filter(at__lt=until, **{f"{column}__lte": last or 0})
     return rows
 
 
@@ -145,11 +146,11 @@ def _about(text: str) -> Q:
     """Return the condition for the object of an event."""
     if text.startswith(USER):
         return Q(user=_account("object", text.removeprefix(USER)))
-    owner, slash, name = text.removeprefix("packs/").partition("/")
+    owner, slash, name = text.removeprefix(PACK).partition("/")
     if not slash:
         return Q(subject=text)
     named = Q(key=key_of(name), namespace__names__key=key_of(owner))
-    if text.startswith("packs/"):
+    if text.startswith(PACK):
         pack = PackName.objects.filter(named).values_list("pack_id", flat=True).first()
         return Q(pack=pack) if pack is not None else Q(subject=text)
     adapter = AdapterName.objects.filter(named).values_list("adapter_id", flat=True).first()
@@ -170,32 +171,49 @@ def _account(field: str, text: str) -> int:
     return found
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
-        id=row["id"],
-        time=row["created_at"],
-        verb=row["verb"],
-        actor=_name(row["actor_id"], row["actor__username"]),
-        token=row["token"],
-        object=_object(row),
-        subject=row["subject"],
-        facts=row["facts"],
-        source=row["source"],
-        source_name=row["source_name"],
-        address=row["origin__address"] or "",
-        request_id=row["request_id"],
-    )
+def _entries(rows: Sequence[Event]) -> list[Entry]:
+    """Return events with today's names and their addresses.
+
+    Joins would leave out the events of deleted accounts: Django takes references for valid.
+    """
+    users = User.objects.filter(pk__in={pk for row in rows for pk in (row.actor_id, row.user_id)})
+    adapters = Adapter.objects.filter(pk__in={row.adapter_id for row in rows})
+    packs = Pack.objects.filter(pk__in={row.pack_id for row in rows})
+    names = {
+        USER: dict(users.values_list("pk", "username")),
+        ADAPTER: _full_names(adapters),
+        PACK: _full_names(packs),
+    }
+    origins = EventAddress.objects.filter(event__in=[row.pk for row in rows])
+    addresses = dict(origins.values_list("event_id", "address"))
+    return [
+        Entry(
+            id=row.pk,
+            time=row.created_at,
+            verb=row.verb,
+            actor=_name(row.actor_id, names[USER]),
+            token=row.token,
+            object=_object(row, names),
+            subject=row.subject,
+            facts=row.facts,
+            source=row.source,
+            source_name=row.source_name,
+            address=addresses.get(row.pk, ""),
+            request_id=row.request_id,
+        )
+        for row in rows
+    ]
 
 
-def _name(pk: int | None, name: str | None) -> str:
-    return name or ("" if pk is None else f"#{pk}")
+def _full_names(rows: QuerySet[Adapter] | QuerySet[Pack]) -> dict[int, str]:
+    found = rows.order_by().values_list("pk", "namespace__name", "name")
+    return {pk: f"{owner}/{name}" for pk, owner, name in found}
 
 
-def _object(row: Mapping[str, Any]) -> str:
-    for kind, prefix in (("adapter", ""), ("pack", "packs/")):
-        if (pk := row[f"{kind}_id"]) is not None:
-            name = row[f"{kind}__name"]
-            owner = row[f"{kind}__namespace__name"]
-            return f"{prefix}{owner}/{name}" if name else f"{prefix}#{pk}"
-    name = _name(row["user_id"], row["user__username"])
-    return f"{USER}{name}" if name else ""
+def _name(pk: int | None, names: Mapping[int, str]) -> str:
+    return "" if pk is None else names.get(pk, f"#{pk}")
+
+
+def _object(row: Event, names: Mapping[str, Mapping[int, str]]) -> str:
+    about = {ADAPTER: row.adapter_id, PACK: row.pack_id, USER: row.user_id}
+    return next((kind + _name(pk, names[kind]) for kind, pk in about.items() if pk is not None), "")

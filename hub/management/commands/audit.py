@@ -76,15 +76,18 @@ class Command(BaseCommand):
             self.stdout.write(line.rstrip("\n"))
 
     def _export(self, filters: Filters, options: dict[str, Any]) -> None:
-        _media_type, write = export.FORMATS[options["format"]]
-        for text in write(selectors.every(filters)):
+        kind = options["format"]
+        entries = selectors.every(filters)
+        services.record_export(actor=None, kind=kind, filters=filters)
+        for text in export.FORMATS[kind][1](entries):
             self.stdout.write(text, ending="")
 
     def _erase(self, filters: Filters, _options: dict[str, Any]) -> None:
         if filters == Filters():
             message = "erase needs a filter, such as --actor or --until."
             raise CommandError(message)
-        self.stdout.write(f"{services.erase_addresses(filters=filters):,} addresses erased.")
+        count = services.erase_addresses(actor=None, filters=filters)
+        self.stdout.write(f"{count:,} addresses erased.")
 
     def _prune(self, filters: Filters, options: dict[str, Any]) -> None:
         if filters != Filters():
