@@ -111,20 +111,20 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "HEAD"])
-def export(request: HttpRequest, kind: str) -> HttpResponseBase:
+def export(request: HttpRequest, extension: str) -> HttpResponseBase:
     """Send all events that match the filters, oldest first; an export is an event itself."""
     user = permissions.require_operator(request.user)
-    if kind not in exports.FORMATS:
+    if extension not in exports.FORMATS:
         raise NotFound(_("Export the log as jsonl or csv."))
     form = AuditForm(request.GET)
     if not form.is_valid():
         raise Invalid(" ".join(text for texts in form.errors.values() for text in texts))
-    media_type, write = exports.FORMATS[kind]
+    media_type, write = exports.FORMATS[extension]
     filters = form.filters()
     entries = selectors.every(filters)
     if request.method == "GET":
-        services.record_export(actor=user, kind=kind, filters=filters)
-    name = f"audit-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"
+        services.record_export(actor=user, kind=extension, filters=filters)
+    name = f"audit-{timezone.now():%Y%m%dT%H%M%SZ}.{extension}"
     return StreamingHttpResponse(
         _blocks(write(entries)),
         content_type=media_type,
