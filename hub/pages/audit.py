@@ -30,6 +30,7 @@ from registry.events import VERBS
 LIMIT = 50
 #: Lines of an export that are sent at once.
 LINES = 500
+_DAY = timedelta(days=1)
 
 
 class AuditForm(forms.Form):
@@ -71,14 +72,12 @@ class AuditForm(forms.Form):
         """Return the filters of the valid fields."""
         values = dict(self.cleaned_data)
         since, until = values.pop("since"), values.pop("until")
-        return Filters(**values, since=_midnight(since), until=_midnight(until, days=1))
+        after = None if until is None else min(until, date.max - _DAY) + _DAY
+        return Filters(**values, since=_midnight(since), until=_midnight(after))
 
 
-def _midnight(day: date | None, *, days: int = 0) -> datetime | None:
-    """Return the beginning of a day, or of one some days later; the last year has no next one."""
-    if day is None or day.year >= date.max.year:
-        return None
-    return timezone.make_aware(datetime.combine(day + timedelta(days=days), time.min))
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else timezone.make_aware(datetime.combine(day, time.min))
 
 
 @never_cache
@@ -100,7 +99,7 @@ def index(request: HttpRequest) -> HttpResponse:
     older = {**query, "before": entries[LIMIT - 1].id} if len(entries) > LIMIT else {}
     context: dict[str, Any] = {
         "form": form,
-        "entries": entries[:LIMIT],
+        "lines": [(entry, _details(entry)) for entry in entries[:LIMIT]],
         "query": urlencode(query),
         "older": urlencode(older),
         "is_first": not is_number,
@@ -130,6 +129,19 @@ def export(request: HttpRequest, extension: str) -> HttpResponseBase:
         content_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _details(entry: Entry) -> list[tuple[str, str]]:
+    """Return the facts of an event as names and texts."""
+    return [(name, _text(value)) for name, value in entry.facts.items()]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return "–" if value is None else str(value)
 
 
 def _query(form: AuditForm) -> dict[str, str]:

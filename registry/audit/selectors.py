@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
@@ -23,6 +23,7 @@ from registry.names import key_of
 BATCH = 2000
 #: Maximum difference between the orders of ids and of times.
 SLACK = timedelta(hours=1)
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 #: What the name of an object begins with.
 ADAPTER, PACK, USER = "", "packs/", "user:"
 
@@ -128,7 +129,7 @@ def _within(rows: QuerySet[Event], filters: Filters) -> QuerySet[Event]:
 
     The function hides the column from its index, as events would have to be sorted after it.
     """
-    since, until, column = filters.since, filters.until, _id_of(filters)
+    since, until, column = _clamped(filters.since), _clamped(filters.until), _id_of(filters)
     rows = rows.alias(at=Coalesce(F("created_at"), F("created_at")))
     ids = Event.objects.values_list("pk", flat=True)
     if since is not None:
@@ -140,6 +141,11 @@ def _within(rows: QuerySet[Event], filters: Filters) -> QuerySet[Event]:
         last = ids.filter(created_at__lt=until + SLACK).order_by("-created_at", "-pk").first()
         rows = rows.filter(at__lt=until, **{f"{column}__lte": last or 0})
     return rows
+
+
+def _clamped(at: datetime | None) -> datetime | None:
+    """Return a time that can be converted and added to."""
+    return None if at is None else min(max(at, _FIRST), _LAST)
 
 
 def _about(text: str) -> Q:

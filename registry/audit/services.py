@@ -39,18 +39,13 @@ def prune(*, is_dry: bool = False, is_daily: bool = False) -> Pruned:
             day.
     """
     config, now = settings.LORARY, timezone.now()
-    old = _before(now, config.audit_days)
-    seen_long_ago = _before(now, config.audit_address_days)
-    addresses = EventAddress.objects.filter(event__in=seen_long_ago)
+    old = _events(now, config.audit_days)
+    addresses = _addresses(now, config.audit_address_days)
     if is_dry:
-        return Pruned(old.count(), addresses.exclude(event__in=old).count())
+        gone_anyway = _addresses(now, config.audit_days).count()
+        return Pruned(old.count(), max(0, addresses.count() - gone_anyway))
     _store_days(config.audit_days)
-    if is_daily and not (
-        _before(now - _DAY, config.audit_days).exists()
-        or EventAddress.objects.filter(
-            event__in=_before(now - _DAY, config.audit_address_days)
-        ).exists()
-    ):
+    if is_daily and not _is_due(now - _DAY):
         return Pruned(0, 0)
     count = 0
     while ids := list(old.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
@@ -70,10 +65,23 @@ def prune(*, is_dry: bool = False, is_daily: bool = False) -> Pruned:
     return pruned
 
 
-def _before(now: datetime, days: int) -> QuerySet[Event]:
+def _is_due(now: datetime) -> bool:
+    """Whether something had to be removed already at this moment."""
+    config = settings.LORARY
+    addresses = _addresses(now, config.audit_address_days)
+    return _events(now, config.audit_days).exists() or addresses.exists()
+
+
+def _events(now: datetime, days: int) -> QuerySet[Event]:
     """Return the events older than some days; none for 0 days."""
     rows = Event.objects.order_by()
     return rows.filter(created_at__lt=now - timedelta(days=days) - _MARGIN) if days else rows.none()
+
+
+def _addresses(now: datetime, days: int) -> QuerySet[EventAddress]:
+    """Return the addresses of these events, by their ids: most events have none any more."""
+    newest = _events(now, days).order_by("-created_at", "-pk").first()
+    return EventAddress.objects.filter(pk__lte=newest.pk if newest is not None else 0)
 
 
 def _store_days(days: int) -> None:
@@ -107,7 +115,7 @@ def erase_addresses(*, actor: User | None, filters: Filters) -> int:
 
 def _erase(addresses: QuerySet[EventAddress]) -> int:
     count = 0
-    while ids := list(addresses.order_by().values_list("pk", flat=True)[:BATCH]):
+    while ids := list(addresses.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         EventAddress.objects.filter(pk__in=ids).delete()
         count += len(ids)
     return count

@@ -151,10 +151,10 @@ def test_an_unknown_verb_is_an_error() -> None:
 
 def test_pruning_removes_what_is_old_and_records_it(own_settings: Callable[..., None]) -> None:
     own_settings(audit_days=60, audit_address_days=10)
-    kept = event(days=59, address="192.0.2.1")
-    fresh = event(days=9, address="192.0.2.2")
     for _number in range(3):
         event(days=61, address="192.0.2.3")
+    kept = event(days=59, address="192.0.2.1")
+    fresh = event(days=9, address="192.0.2.2")
     assert services.prune(is_dry=True) == services.Pruned(3, 1)
     assert Event.objects.count() == 5
     assert services.prune() == services.Pruned(3, 1)
