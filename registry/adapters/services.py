@@ -122,14 +122,15 @@ def record_permissions(user: User, thing: Adapter | Pack, fields: Mapping[str, s
     before = {field: getattr(thing, field) for field in named}
     after = {field: fields[field] for field in named}
     if before != after:
-        is_pack = isinstance(thing, Pack)
+        pack = thing if isinstance(thing, Pack) else None
         events.record(
             actor=user,
-            verb="pack_permissions_changed" if is_pack else "adapter_permissions_changed",
+            verb="adapter_permissions_changed" if pack is None else "pack_permissions_changed",
+            adapter=thing if isinstance(thing, Adapter) else None,
+            pack=pack,
             subject=thing.full_name,
             before=before,
             after=after,
-            **{"pack" if is_pack else "adapter": thing},
         )
 
 
