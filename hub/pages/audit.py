@@ -31,6 +31,18 @@ LIMIT = 50
 #: Lines of an export that are sent at once.
 LINES = 500
 _DAY = timedelta(days=1)
+#: Titles of the groups of ``VERBS``.
+TITLES = {
+    "account": gettext_lazy("Accounts"),
+    "token": gettext_lazy("Tokens"),
+    "adapter": gettext_lazy("Adapters"),
+    "version": gettext_lazy("Versions"),
+    "pack": gettext_lazy("Packs"),
+    "try-out": gettext_lazy("Try-outs"),
+    "upload": gettext_lazy("Uploads"),
+    "operation": gettext_lazy("Operation"),
+    "audit log": gettext_lazy("Audit log"),
+}
 
 
 class AuditForm(forms.Form):
@@ -47,7 +59,7 @@ class AuditForm(forms.Form):
         required=False,
         choices=[
             ("", gettext_lazy("Everything")),
-            *((kind, [(verb, verb) for verb in verbs]) for kind, verbs in VERBS.items()),
+            *((TITLES[kind], [(verb, verb) for verb in verbs]) for kind, verbs in VERBS.items()),
         ],
     )
     object = forms.CharField(
@@ -117,7 +129,7 @@ def export(request: HttpRequest, extension: str) -> HttpResponseBase:
         raise NotFound(_("Export the log as jsonl or csv."))
     form = AuditForm(request.GET)
     if not form.is_valid():
-        raise Invalid(" ".join(text for texts in form.errors.values() for text in texts))
+        raise Invalid(" ".join(str(text) for texts in form.errors.values() for text in texts))
     media_type, write = exports.FORMATS[extension]
     filters = form.filters()
     entries = selectors.every(filters)

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -109,7 +109,11 @@ def test_filters_that_match_nothing_or_are_wrong_say_so(as_operator: Client) -> 
 
 
 def test_an_export_has_what_the_page_shows_and_is_recorded(as_operator: Client, ada: User) -> None:
-    facts = {"after": {"visibility": "private"}, "fields": ["title", "tags"], "quota": None}
+    facts: dict[str, Any] = {
+        "after": {"visibility": "private"},
+        "fields": ["title", "tags"],
+        "quota": None,
+    }
     one = events.record(actor=ada, verb="user_created", user=ada, subject="<b>", **facts)
     assert ids_on(as_operator, "?verb=user_created")[0] == one.pk
     page = as_operator.get("/operator/audit").content.decode()
