@@ -196,6 +196,8 @@ class Config:
     quota_bytes: int
     upload_days: int
     upload_log_days: int
+    audit_days: int
+    audit_address_days: int
     grace_days: int
     thumbnail_bytes: int
     derived_bytes: int
@@ -267,6 +269,8 @@ def load(env: Env, root: Path) -> Config:
         quota_bytes=env.limit("QUOTA_BYTES", "50GB"),
         upload_days=env.integer("UPLOAD_DAYS", 7),
         upload_log_days=env.integer("UPLOAD_LOG_DAYS", 90),
+        audit_days=env.integer("AUDIT_DAYS", 400),
+        audit_address_days=env.integer("AUDIT_ADDRESS_DAYS", 90),
         grace_days=env.integer("GRACE_DAYS", 7),
         thumbnail_bytes=env.size("THUMBNAIL_BYTES", "4GiB"),
         derived_bytes=env.size("DERIVED_BYTES", "4GiB"),

@@ -21,6 +21,7 @@ from django.core import checks
 
 from hub.config import Config, moved_to
 from lorary.anatomy.claims.lineages import LineageError, load_lineages
+from registry.guards import AUDIT_DAYS
 from registry.storage import parse_location
 
 Finding: TypeAlias = "tuple[str, str] | None"  # message, hint
@@ -178,6 +179,11 @@ def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
     return check
 
 
+def _audit_days(config: Config) -> Finding:
+    """Refuse fewer days than the database keeps events, whatever the setting says."""
+    return None if not config.audit_days else _within("audit_days", AUDIT_DAYS, 36_500)(config)
+
+
 CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "DATA": ("E001", _data),
     "DATABASE_POOL": ("E070", _within("database_pool", 0, 100)),
@@ -202,6 +208,8 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "QUOTA_BYTES": ("E020", _within("quota_bytes", 0, 2**62)),
     "UPLOAD_DAYS": ("E021", _within("upload_days", 1, 365)),
     "UPLOAD_LOG_DAYS": ("E030", _within("upload_log_days", 1, 36_500)),
+    "AUDIT_DAYS": ("E080", _audit_days),
+    "AUDIT_ADDRESS_DAYS": ("E081", _within("audit_address_days", 0, 36_500)),
     "GRACE_DAYS": ("E022", _within("grace_days", 0, 365)),
     "THUMBNAIL_BYTES": ("E055", _within("thumbnail_bytes", 0, 2**62)),
     "DERIVED_BYTES": ("E060", _within("derived_bytes", 0, 1024 * GIB)),

@@ -10,6 +10,7 @@ from previews.models import Render, RenderKind, RenderState, Report, ReportState
 from previews.renders import services as renders
 from previews.reports import services as reports
 from previews.samples import services as samples
+from registry import events
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
@@ -23,9 +24,14 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
         NotFound: no such job, or the actor is not an operator.
         ScopeMissing: see ``permissions.require_operator``.
     """
-    permissions.require_operator(actor)
+    user = permissions.require_operator(actor)
     job = _job(job_id)
-    reason = _("Cancelled by the operator.")
+    with transaction.atomic():
+        _cancel(job, _("Cancelled by the operator."))
+        events.record(actor=user, verb="job_cancelled", subject=job.key, task=job.task)
+
+
+def _cancel(job: Job, reason: str) -> None:
     render = Render.objects.filter(job=job).first()
     if render is not None:
         renders.cancel(render=render, reason=reason)
@@ -34,10 +40,9 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     if report is not None:
         reports.cancel(report=report, reason=reason)
         return
-    with transaction.atomic():
-        queue.cancel(job.key)
-        for sample in Sample.objects.filter(job=job):
-            samples.refuse(sample=sample, reason=reason)
+    queue.cancel(job.key)
+    for sample in Sample.objects.filter(job=job):
+        samples.refuse(sample=sample, reason=reason)
 
 
 def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
@@ -49,8 +54,14 @@ def retry(*, actor: User | AnonymousUser | None, job_id: int) -> None:
             cover sheet is being rendered again.
         ScopeMissing: see ``permissions.require_operator``.
     """
-    permissions.require_operator(actor)
+    user = permissions.require_operator(actor)
     job = _job(job_id)
+    with transaction.atomic():
+        _retry(job)
+        events.record(actor=user, verb="job_retried", subject=job.key, task=job.task)
+
+
+def _retry(job: Job) -> None:
     report = Report.objects.filter(job=job, state=ReportState.FAILED).first()
     if report is not None and job.state == JobState.FAILED:
         reports.retry(report=report)

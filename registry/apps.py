@@ -28,10 +28,12 @@ class RegistryConfig(AppConfig):
         """Prepare connections; remove the triggers before migrations, and put them back after."""
         connection_created.connect(_prepare, dispatch_uid="registry.planner")
         # Models can be imported from here on.
+        from registry.accounts import sign_ins  # noqa: PLC0415
         from registry.comparisons import services as comparisons  # noqa: PLC0415
         from registry.derived import expiry  # noqa: PLC0415
         from registry.packs.selectors import stored_bytes  # noqa: PLC0415
 
+        sign_ins.connect()
         hooks.stored_bytes.add(stored_bytes)
         hooks.sweepers.update({expiry.sweep, comparisons.sweep})
         pre_migrate.connect(_lift, sender=self, dispatch_uid="registry.guards")

@@ -1,35 +1,147 @@
-"""The append-only log of changes."""
+"""The append-only log of changes and accesses.
+
+An event has the origin of its process or request: the middleware of requests and the loop of
+workers set it with ``coming_from``. Everything else is a command.
+"""
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any
 
-from registry.models import Adapter, Event, Pack, User
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+
+from registry import log_context
+from registry.models import Adapter, Event, EventAddress, Pack, Source, User
+
+#: What can happen, by the kind of object; ``docs/audit.md`` explains each.
+VERBS: dict[str, tuple[str, ...]] = {
+    "account": (
+        "user_created", "signed_in", "sign_in_failed", "signed_out", "password_changed",
+        "content_rating_set", "staff_added", "staff_removed", "quota_set",
+    ),
+    "token": (
+        "token_issued", "token_first_used", "token_revoked", "tokens_revoked",
+        "device_login_requested", "device_login_allowed", "device_login_denied",
+    ),
+    "adapter": (
+        "adapter_created", "adapter_updated", "adapter_renamed", "adapter_permissions_changed",
+        "adapter_withdrawn", "file_downloaded", "revision_committed", "alias_moved",
+        "alias_removed", "cover_chosen", "cover_automatic", "prompts_changed", "prompts_reset",
+    ),
+    "version": (
+        "version_drafted", "version_discarded", "version_published", "version_edited",
+        "version_yanked", "version_restored", "version_withdrawn", "derived_file_requested",
+        "render_requested", "picture_rated", "sample_added", "sample_edited", "sample_removed",
+    ),
+    "pack": (
+        "pack_created", "pack_updated", "pack_renamed", "pack_permissions_changed",
+        "pack_withdrawn", "pack_version_published", "pack_version_yanked",
+        "pack_version_restored", "pack_version_withdrawn", "pack_alias_moved",
+        "pack_alias_removed", "sheet_requested",
+    ),
+    "try-out": ("tryout_created", "tryout_shared", "tryout_unshared", "tryout_removed"),
+    "upload": (
+        "upload_created", "upload_received", "upload_accepted", "upload_refused",
+        "upload_cancelled",
+    ),
+    "operation": (
+        "worker_state_requested", "job_cancelled", "job_retried", "checkpoints_imported",
+        "checkpoints_removed", "files_reinspected", "files_rehashed", "files_mended",
+        "rerendered", "store_moved", "swept", "backup_made", "backup_restored",
+    ),
+    "audit log": ("audit_exported", "audit_pruned", "audit_days_set", "audit_addresses_erased"),
+}  # fmt: skip
+_KNOWN = frozenset(chain.from_iterable(VERBS.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where changes come from.
+
+    Attributes:
+        name: User of the operating system, or name of the worker.
+        address: Network address of the client.
+    """
+
+    source: Source
+    name: str = ""
+    address: str = ""
+
+
+_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+@contextmanager
+def coming_from(origin: Origin) -> Iterator[None]:
+    """Record events of the block, in this thread, with an origin."""
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+@cache
+def _command() -> Origin:
+    """Return the origin of a process that is neither a web server nor a worker."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers run as users without an entry
+        name = f"uid {os.getuid()}"
+    return Origin(Source.COMMAND, name)
 
 
 def record(
     *,
-    actor: User | None,
+    actor: User | AnonymousUser | None,
     verb: str,
     adapter: Adapter | None = None,
+    pack: Pack | None = None,
+    user: User | None = None,
     subject: str = "",
     **facts: Any,  # noqa: ANN401 - JSON
 ) -> Event:
-    """Write one event; call it inside the transaction of the change that it describes."""
-    return Event.objects.create(
-        actor=actor, verb=verb, adapter=adapter, subject=subject[:120], facts=facts
-    )
+    """Write one event; call it inside the transaction of the change that it describes.
 
-
-def record_of_pack(
-    *,
-    actor: User,
-    verb: str,
-    pack: Pack,
-    subject: str = "",
-    **facts: Any,  # noqa: ANN401 - JSON
-) -> Event:
-    """Write one event about a pack; call it inside the transaction of the change it tells of."""
-    return Event.objects.create(
-        actor=actor, verb=verb, pack=pack, subject=subject[:120], facts=facts
-    )
+    Args:
+        actor: The account that acts; anonymous or None for nobody.
+        verb: What happened, one of ``VERBS``.
+        adapter: The adapter that it is about.
+        pack: The pack that it is about.
+        user: The account that it is about.
+        subject: Part of the object, or an object of another kind. Not the name of an account: its
+            id stays when the account is deleted, its name must not.
+        **facts: What else is worth knowing, without secrets.
+    """
+    if verb not in _KNOWN:
+        message = f"{verb!r} is not in VERBS"
+        raise ValueError(message)
+    account = actor if isinstance(actor, User) else None
+    used = account.access_token if account is not None else None
+    origin = _origin.get() or _command()
+    with transaction.atomic(savepoint=False):
+        event = Event.objects.create(
+            verb=verb,
+            actor=account,
+            token=used.pk if used is not None else None,
+            adapter=adapter,
+            pack=pack,
+            user=user,
+            subject=subject[:120],
+            facts=facts,
+            source=origin.source,
+            source_name=origin.name[:120],
+            request_id=log_context.request_id(),
+        )
+        if origin.address:
+            EventAddress.objects.create(event=event, address=origin.address[:64])
+    return event

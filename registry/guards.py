@@ -39,14 +39,16 @@ class Rule:
     name: str  # short name, unique
     table: str  # the table that is guarded
     event: str  # INSERT, UPDATE or DELETE
-    when: str  # SQL condition on OLD and NEW that both databases understand
+    when: str  # SQL condition on OLD and NEW
     keeps: str  # what is protected, as the end of the error message
     columns: tuple[str, ...] = ()  # columns whose change counts; empty for INSERT and DELETE
+    when_postgresql: str = ""  # the condition there, if PostgreSQL does not understand ``when``
 
     @property
     def trigger(self) -> str:
         """Name of its trigger (at most 63 characters, PostgreSQL's limit)."""
-        rule = "\n".join([self.table, self.event, self.when, self.keeps, *self.columns])
+        parts = [self.table, self.event, self.when, self.keeps, *self.columns]
+        rule = "\n".join(parts + [self.when_postgresql] * bool(self.when_postgresql))
         return f"{_PREFIX}{self.name}_{hashlib.sha256(rule.encode()).hexdigest()[:8]}"
 
     @property
@@ -65,7 +67,7 @@ class Rule:
         return f"""
             CREATE OR REPLACE FUNCTION "{self.trigger}"() RETURNS trigger
             LANGUAGE plpgsql AS $guard$ BEGIN
-                IF {self.when} THEN
+                IF {self.when_postgresql or self.when} THEN
                     RAISE EXCEPTION '{text}' USING ERRCODE = 'restrict_violation';
                 END IF;
                 RETURN {row};
@@ -148,6 +150,40 @@ _OF_PACK = (
     ),
 )  # fmt: skip
 
+#: Least number of days for which events are kept, whatever the setting says.
+AUDIT_DAYS = 30
+# ``Hub.audit_days`` is the setting, as the last removal of old events stored it; without a row, and
+# for 0, nothing is removed. Whoever can write that row can still not remove younger events than
+# ``AUDIT_DAYS``.
+_YOUNG = f"""
+    OLD."created_at" > COALESCE((SELECT CASE "audit_days" WHEN 0 THEN '' ELSE strftime(
+        '%Y-%m-%d %H:%M:%f', 'now', '-' || MAX("audit_days", {AUDIT_DAYS}) || ' days'
+    ) END FROM "registry_hub"), '')"""  # noqa: S608 - a number of this module
+_YOUNG_POSTGRESQL = f"""
+    OLD."created_at" > COALESCE((SELECT CASE "audit_days" WHEN 0 THEN '-infinity'::timestamptz
+        ELSE now() - GREATEST("audit_days", {AUDIT_DAYS}) * interval '1 day'
+    END FROM "registry_hub"), '-infinity'::timestamptz)"""  # noqa: S608 - as above
+_OF_EVENTS = (
+    Rule(
+        "event_changed", "registry_event", "UPDATE", "1 = 1",
+        "events as they were written: none is changed",
+    ),
+    Rule(
+        "event_removed", "registry_event", "DELETE", _YOUNG,
+        "events for LORARY_AUDIT_DAYS, and none can be removed before", (), _YOUNG_POSTGRESQL,
+    ),
+    # SQLite's ``INSERT OR REPLACE`` removes a row without the trigger of removals.
+    Rule(
+        "event_replaced", "registry_event", "INSERT",
+        'EXISTS (SELECT 1 FROM "registry_event" WHERE "id" = NEW."id")',
+        "events as they were written: none is replaced", (), "1 = 0",
+    ),
+    Rule(
+        "event_address_changed", "registry_eventaddress", "UPDATE", "1 = 1",
+        "the addresses of events as they were written; they can only be removed",
+    ),
+)  # fmt: skip
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "blob_bytes", "registry_blob", "UPDATE", _differs("sha256", "size_bytes"),
@@ -193,6 +229,7 @@ RULES: tuple[Rule, ...] = (
         "numbers of versions from being given twice", ("last_number",),
     ),
     *_OF_PACK,
+    *_OF_EVENTS,
     *(
         Rule(
             f"{prefix}_changed", table, "UPDATE", "1 = 1",

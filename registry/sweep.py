@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -21,8 +21,9 @@ from django.db import connection, transaction
 from django.db.models import CASCADE, Count, Exists, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from registry import facet_counters, hooks, locks, planner, storage
+from registry import events, facet_counters, hooks, locks, planner, storage
 from registry.accounts import attempts
+from registry.audit import services as audit
 from registry.blobs import promote, sketches
 from registry.blobs.selectors import keeping_files
 from registry.errors import Conflict
@@ -108,12 +109,13 @@ def run(*, is_dry: bool = False) -> Swept:
         attempts.forget()
         device_logins.forget()
         queue.forget()
+        audit.prune(is_daily=True)
     released = _sweep_rows(is_dry=is_dry)
     removed = _sum([*expired, _sweep_files(released, is_dry=is_dry)])
     if not is_dry:
         facet_counters.fold(connection)
         planner.refresh(connection)
-    return Swept(
+    swept = Swept(
         uploads_expired=len(expired) + lapsed,
         uploads_forgotten=forgotten,
         blobs=len(released),
@@ -122,6 +124,9 @@ def run(*, is_dry: bool = False) -> Swept:
         leftovers=left.files,
         leftover_bytes=left.bytes,
     )
+    if not is_dry and any(asdict(swept).values()):
+        events.record(actor=None, verb="swept", **asdict(swept))
+    return swept
 
 
 def leftovers(*, is_dry: bool = True) -> storage.Usage:

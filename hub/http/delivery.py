@@ -11,6 +11,7 @@ Source: RFC 9110 §13 (conditions) and §14 (ranges), RFC 9530 (Repr-Digest).
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import secrets
 import sys
@@ -24,18 +25,21 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.cache import cache
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from hub.http.callers import address_of
 from hub.http.errors import PreconditionFailed
 from hub.http.middleware import NO_STORE
 from hub.monitoring.metrics import DOWNLOADS
 from registry import storage
 from registry.errors import Gone, RangeUnsatisfiable
-from registry.models import Blob
-from registry.versions import download_counts
+from registry.models import Blob, User
+from registry.versions import download_counts, download_events
 from registry.versions.files import Bytes, Served
 
 # Parsing of ``Range`` headers.
@@ -134,7 +138,11 @@ def parted(
 
 
 OnSent = Callable[[], object]
+Viewer = User | AnonymousUser | None
 Stored = Blob | Bytes
+
+#: Seconds for which ranges of one file to one client count as one download.
+RANGES_S = 600
 
 #: Number of bytes read at a time without sendfile.
 BLOCK = 256 * 1024
@@ -179,21 +187,50 @@ def require_match(request: HttpRequest, blob: Stored) -> None:
         raise PreconditionFailed(_("The digest of the file is not the one you asked for."))
 
 
-def send(request: HttpRequest | Request, served: Served, saved_as: str = "") -> HttpResponseBase:
-    """Answer with a file of a version, and count the download.
+def send(
+    request: HttpRequest | Request, served: Served, saved_as: str = "", *, actor: Viewer
+) -> HttpResponseBase:
+    """Answer with a file of a version, and count the download; record it if it is not public.
 
     Args:
         request: See ``deliver``; its ``If-Match`` is evaluated as well.
         saved_as: Name to save it under; "" for its own name.
+        actor: Who downloads it.
     """
     require_match(request, served.blob)
-    return deliver(
+    response = deliver(
         request,
         served.blob,
         filename=saved_as or served.path.rpartition("/")[2],
         is_private=not served.is_public,
         on_sent=partial(_count_download, served),
     )
+    if not served.is_public and is_download(request, response, served.blob, actor):
+        download_events.record_of_version(
+            actor=actor,
+            version_id=served.version_id,
+            path=served.path,
+            sha256=served.blob.sha256,
+        )
+    return response
+
+
+def is_download(
+    request: HttpRequest | Request, response: HttpResponseBase, blob: Stored, actor: Viewer
+) -> bool:
+    """Whether a response sends bytes, and is not a further range of a download.
+
+    Clients fetch large files in hundreds of ranges. Those of one client within ``RANGES_S`` of the
+    first count as one download; each request for a whole file counts.
+    """
+    if request.method != "GET" or response.status_code not in {200, 206, 302}:
+        return False
+    if response.status_code == 200 or "Range" not in request.headers:
+        return True
+    token = getattr(actor, "access_token", None)
+    client = [actor.pk if actor else None, token.pk if token else None, address_of(request)]
+    digest = hashlib.sha256(f"{client} {blob.sha256}".encode()).hexdigest()
+    return cache.add(f"download:{digest}", True, RANGES_S)  # noqa: FBT003 - the value
 
 
 def _count_download(served: Served) -> None:

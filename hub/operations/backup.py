@@ -47,7 +47,7 @@ from hub.operations.backup_sets import (
     writing,
 )
 from hub.plurals import counted
-from registry import storage
+from registry import events, storage
 from registry.blobs import migrate_store
 from registry.local_files import flush, make_folder
 from registry.models import Blob, Hub
@@ -143,6 +143,7 @@ def make(
     made = Backup(name, count, size, tally)
     facts = {**_manifest(rows, made), "with_files": with_files, "has_fewer": has_fewer}
     write(place / "manifest.json", json.dumps(facts))
+    events.record(actor=None, verb="backup_made", subject=name, folder=str(folder))
     return made
 
 
@@ -169,6 +170,7 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
     call_command("migrate", verbosity=0)
     if (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
+    events.record(actor=None, verb="backup_restored", subject=name, folder=str(folder))
     return Restored(name, files, store_change.reopen_without_bytes(store=storage.store()))
 
 

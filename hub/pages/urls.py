@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
-from hub.pages import operator
+from hub.pages import audit, operator
 from hub.pages.accounts import device_login, tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, derived, edits, versions
@@ -115,6 +115,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operator/panel", page(operator.panel), name="operator-panel"),
     path("operator/workers/<int:worker_id>", page(operator.worker), name="operator-worker"),
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
+    path("operator/audit", page(audit.index), name="operator-audit"),
+    path("operator/audit/export.<str:extension>", page(audit.export), name="operator-audit-export"),
     path("packs/try", page(pack_tryouts.begin), name="pack-try"),
     path("packs/try/<uuid:key>", page(pack_tryouts.show), name="pack-tryout"),
     path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),

@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
     "hub.monitoring.endpoints.MonitorMiddleware",
+    "hub.http.middleware.OriginMiddleware",
     "hub.http.middleware.FlushMiddleware",
     "hub.http.middleware.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

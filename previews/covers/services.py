@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -33,7 +33,7 @@ def choose(
             version = _version_of_sample(adapter, sample)
         else:
             _refuse(image=_("Choose either a rendered picture or an uploaded one."))
-        chosen = {"image_id": image, "sample_id": sample}
+        chosen: dict[str, Any] = {"image_id": image, "sample_id": sample}
         cover, _made = Cover.objects.update_or_create(adapter=adapter, defaults=chosen)
         events.record(
             actor=user, verb="cover_chosen", adapter=adapter, subject=version.name, **chosen

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from previews import worker_bases
 from previews.models import OPEN_STATES, Render
 from previews.packs import services as sheets
-from previews.renders.rerender import Outdated, Rerendered, changes_of
+from previews.renders.rerender import Outdated, Rerendered, changes_of, record
 from registry.errors import Invalid
 from registry.jobs import queue
 from registry.models import OUT_STATES, Pack, PackVariant, PackVersion
@@ -46,6 +46,8 @@ def run(
                 result.begun.append(found)
         result.looked_at += 1
         progress(result.looked_at, len(keys))
+    if result.begun and not is_dry:
+        record(result, pack=pack)
     return result
 
 

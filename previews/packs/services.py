@@ -24,6 +24,7 @@ from previews.renders import contact_sheets
 from previews.renders import services as renders
 from previews.renders.messages import no_renderer
 from previews.reports import services as reports
+from registry import events
 from registry.accounts import permissions
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.jobs import queue
@@ -95,12 +96,25 @@ def request(*, actor: User, version: PackVersion, variant: str) -> Render:
         Invalid: see ``sheet_recipe``.
         Forbidden, Unauthenticated, Gone: see ``permissions.require_pack``.
     """
-    permissions.require_pack(actor, version.pack)
+    user = permissions.require_pack(actor, version.pack)
     row = version.variants.select_related("version__pack__namespace").filter(name=variant).first()
     if row is None:
         raise NotFound(_("This version has no such variant."))
     if version.state not in OUT_STATES or not has_all_parts(row):
         raise StateConflict(_("A part of this variant is no longer there."), state=version.state)
+    with transaction.atomic():
+        render = _requested(row)
+        events.record(
+            actor=user,
+            verb="sheet_requested",
+            pack=version.pack,
+            subject=f"{version.name} {row.name}",
+            render=render.pk,
+        )
+    return render
+
+
+def _requested(row: PackVariant) -> Render:
     newest = _renders_of(row).select_related("job").first()
     if newest is not None and newest.state == RenderState.READY:
         contact_sheets.begin(render=newest)

@@ -16,8 +16,9 @@ from previews.recipes import selectors as recipes
 from previews.recipes.selectors import Planned
 from previews.render import Recipe, RenderError
 from previews.renders import services as renders
+from registry import events
 from registry.jobs import queue
-from registry.models import OUT_STATES, Adapter, PackVersion, Version
+from registry.models import OUT_STATES, Adapter, Pack, PackVersion, Version
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -83,7 +84,16 @@ def run(
             renders.begin(version=version, priority=queue.RENEWAL)
         result.looked_at += 1
         progress(result.looked_at, len(keys))
+    if result.begun and not is_dry:
+        record(result, adapter=adapter)
     return result
+
+
+def record(result: Rerendered, *, adapter: Adapter | None = None, pack: Pack | None = None) -> None:
+    """Record that an operator had outdated pictures rendered again."""
+    events.record(
+        actor=None, verb="rerendered", adapter=adapter, pack=pack, count=len(result.begun)
+    )
 
 
 def rerender_all(*, adapter: Adapter, apart_from: int = 0) -> None:

@@ -21,6 +21,7 @@ from previews.render import RenderError
 from previews.render.pictures import Picture
 from previews.renders import selectors as render_selectors
 from previews.renders.messages import no_renderer, waiting_for
+from registry import events
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
@@ -47,7 +48,16 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
     permissions.require_owner_or_operator(user, version.adapter)
     permissions.require_standing(version.adapter)
     image.maturity = checked_rating(maturity)
-    image.save(update_fields=["maturity"])
+    with transaction.atomic():
+        image.save(update_fields=["maturity"])
+        events.record(
+            actor=user,
+            verb="picture_rated",
+            adapter=version.adapter,
+            subject=version.name,
+            image=image.pk,
+            maturity=image.maturity,
+        )
     return image
 
 
@@ -68,12 +78,21 @@ def request(*, actor: User, version: Version) -> Render:
         StateConflict: the version is not published, or no worker has its base model.
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
     """
-    permissions.require_adapter(actor, version.adapter)
+    user = permissions.require_adapter(actor, version.adapter)
     if version.state not in OUT_STATES:
         raise StateConflict(_("Only published versions are rendered."), state=version.state)
     if selectors.recipe_for(version) is None:
         raise StateConflict(no_renderer(version.family), state=RenderState.WAITING)
-    return begin(version=version, priority=queue.ASKED)
+    with transaction.atomic():
+        render = begin(version=version, priority=queue.ASKED)
+        events.record(
+            actor=user,
+            verb="render_requested",
+            adapter=version.adapter,
+            subject=version.name,
+            render=render.pk,
+        )
+    return render
 
 
 def begin(*, version: Version, priority: int = queue.BATCH) -> Render:

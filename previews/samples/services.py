@@ -282,12 +282,14 @@ def edit(
         NotFound, Forbidden, Unauthenticated: see ``permissions.require_adapter``.
         Invalid: the caption is too long, or the rating does not exist.
     """
-    permissions.require_adapter(actor, sample.version.adapter)
+    user = permissions.require_adapter(actor, sample.version.adapter)
     if caption is not None:
         sample.caption = _caption(caption)
     if maturity is not None:
         sample.maturity = checked_rating(maturity)
-    sample.save(update_fields=["caption", "maturity"])
+    with transaction.atomic():
+        sample.save(update_fields=["caption", "maturity"])
+        _record(user, "sample_edited", sample)
     return sample
 
 

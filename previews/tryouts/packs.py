@@ -225,4 +225,4 @@ def remove(*, actor: Viewer, key: UUID, is_own: bool = False) -> None:
     if not is_own and tryout.render.state not in OPEN_STATES:
         text = _("This picture is finished. It is deleted on the day that its page names.")
         raise StateConflict(text, state=tryout.render.state)
-    tryouts.end(tryout=tryout)
+    tryouts.end(actor=actor, tryout=tryout)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
@@ -38,6 +39,7 @@ from previews.renders.messages import no_renderer
 from previews.tryouts import requests as checks
 from previews.tryouts import selectors
 from previews.tryouts.requests import TryoutRequest
+from registry import events
 from registry.accounts import permissions
 from registry.errors import Forbidden, Invalid, NotFound, RateLimited, StateConflict
 from registry.models import Adapter, JobState, User
@@ -137,7 +139,15 @@ def begin(*, tryout: Tryout, owner: str = "") -> Tryout:
     tryout.expires_at = timezone.now() + timedelta(days=settings.LORARY.tryout_days)
     tryout.save()
     renders.enqueue(render=tryout.render, owner=owner)
+    record(tryout.user, "tryout_created", tryout)
     return tryout
+
+
+def record(actor: User | AnonymousUser | None, verb: str, tryout: Tryout, **facts: Any) -> None:  # noqa: ANN401 - JSON
+    """Record an event of a try-out."""
+    version = tryout.pack_version
+    pack = version.pack if version is not None else None
+    events.record(actor=actor, verb=verb, pack=pack, subject=str(tryout.key), **facts)
 
 
 def require_covered(user: User, adapters: Iterable[Adapter]) -> None:
@@ -197,7 +207,9 @@ def set_shared(*, actor: User, key: UUID, is_shared: bool) -> Tryout:
     tryout = selectors.get(user, key)
     if tryout.user_id != user.pk:
         raise NotFound(_("Only the user who requested a try-out can share it."))
-    selectors.group_of(tryout).update(is_shared=is_shared)
+    with transaction.atomic():
+        selectors.group_of(tryout).update(is_shared=is_shared)
+        record(user, "tryout_shared" if is_shared else "tryout_unshared", tryout)
     tryout.is_shared = is_shared
     return tryout
 
@@ -218,16 +230,17 @@ def remove(*, actor: User, key: UUID) -> None:
     tryout = mine.filter(key=key).first()
     if tryout is None:
         raise NotFound(_("There is no such try-out. It may have expired."))
-    end(tryout=tryout)
+    end(actor=user, tryout=tryout)
 
 
-def end(*, tryout: Tryout) -> None:
+def end(*, actor: User | AnonymousUser | None, tryout: Tryout) -> None:
     """Stop a try-out and its group, and delete their pictures."""
     group = selectors.group_of(tryout)
     with transaction.atomic():
         group.update(expires_at=timezone.now(), is_shared=False)
         for one in group.select_related("render"):
             discard(render=one.render, reason=_("Removed."))
+        record(actor, "tryout_removed", tryout)
 
 
 def discard(*, render: Render, reason: str) -> None:

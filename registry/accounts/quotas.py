@@ -49,7 +49,13 @@ def set_limit(*, namespace: Namespace, quota_bytes: int | None) -> None:
     with transaction.atomic():
         namespace.quota_bytes = quota_bytes
         namespace.save(update_fields=["quota_bytes"])
-        events.record(actor=None, verb="quota_set", subject=namespace.name, quota_bytes=quota_bytes)
+        events.record(
+            actor=None,
+            verb="quota_set",
+            user=namespace.user,
+            subject="" if namespace.user else namespace.name,
+            quota_bytes=quota_bytes,
+        )
 
 
 def used_by(namespace: Namespace) -> int:

@@ -76,7 +76,11 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             manifests.move(actor=user, revision=root, name=manifests.MAIN, is_branch=True)
             documents.save(adapter)
             events.record(
-                actor=user, verb="adapter_created", adapter=adapter, subject=adapter.full_name
+                actor=user,
+                verb="adapter_created",
+                adapter=adapter,
+                subject=adapter.full_name,
+                visibility=adapter.visibility,
             )
     except IntegrityError as error:
         raise taken(namespace, name) from error
@@ -94,6 +98,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
     fields, tags = _clean(card)
     with transaction.atomic():
         refresh(adapter)
+        record_permissions(user, adapter, fields)
         for field, value in fields.items():
             setattr(adapter, field, value)
         adapter.save(update_fields=[*fields, "updated_at"])
@@ -109,6 +114,24 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
             fields=sorted(card),
         )
     return adapter
+
+
+def record_permissions(user: User, thing: Adapter | Pack, fields: Mapping[str, str]) -> None:
+    """Record an event if new values of fields change who can see a thing or download its files."""
+    named = [field for field in ("visibility", "access") if field in fields]
+    before = {field: getattr(thing, field) for field in named}
+    after = {field: fields[field] for field in named}
+    if before != after:
+        pack = thing if isinstance(thing, Pack) else None
+        events.record(
+            actor=user,
+            verb="adapter_permissions_changed" if pack is None else "pack_permissions_changed",
+            adapter=thing if isinstance(thing, Adapter) else None,
+            pack=pack,
+            subject=thing.full_name,
+            before=before,
+            after=after,
+        )
 
 
 def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:

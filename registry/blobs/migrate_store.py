@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from registry import storage
+from registry import events, storage
 from registry.errors import LoraryError, StorageFull
 from registry.models import Blob
 from registry.scan import checks
@@ -175,6 +175,8 @@ def mend(
     wrong = list(rows.values_list("sha256", "size_bytes"))
     _process(lambda named: copy_one(named, source=source, target=target), wrong, threads, tally,
               progress)  # fmt: skip
+    if tally.done:
+        events.record(actor=None, verb="files_mended", count=tally.done)
     return found, tally
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from lorary.algebra.recognition.sketch import FORM
-from registry import storage
+from registry import events, storage
 from registry.blobs import anatomies, sketches
 from registry.models import Blob, BlobAnatomy, HashKind
 from registry.scan import checks
@@ -70,6 +70,8 @@ def run(
             progress(done, len(keys))
     if not is_dry:
         sketches.relate_new()
+    if not is_dry and result.changed:
+        events.record(actor=None, verb="files_rehashed", count=result.changed)
     return result
 
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from registry import events
 from registry.accounts import attempts
 from registry.derived import expiry, selectors
 from registry.derived.selectors import Derived, Source
@@ -74,6 +75,13 @@ def request(
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
             _enqueue(row, source)
+        events.record(
+            actor=actor,
+            verb="derived_file_requested",
+            adapter=source.version.adapter,
+            subject=source.version.name,
+            derived=row.pk,
+        )
     return selectors.shown(source, selectors.wanted_of(row), row)
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
-from registry import hooks, log_context, sweep
+from registry import events, hooks, log_context, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 from registry.log_context import LogContext
-from registry.models import JobState, WorkerWish
+from registry.models import JobState, Source, WorkerWish
 from registry.uploads import services as uploads
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _close_failed(job, f"given up after {job.max_attempts} attempts")
         return
     try:
-        with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
+        with (
+            events.coming_from(_origin()),
+            _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf),
+        ):
             handler.run(queue.JobRun(job, queues))
     except queue.Retry as retry:
         queue.finish(
@@ -113,6 +116,10 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _retry_or_fail(job, error, is_over=not isinstance(error, handler.transient))
     else:
         queue.finish(job, state=JobState.DONE)
+
+
+def _origin() -> events.Origin:
+    return events.Origin(Source.WORKER, queue.worker_name())
 
 
 def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
@@ -248,11 +255,12 @@ class Cleaner(threading.Thread):
         while not self.stopping.wait(pause_s):
             pause_s = ASK_S
             try:
-                if time.monotonic() >= here_at:
-                    here_at = time.monotonic() + CLEAN_S
-                    sweep.run_here()
-                if self.is_for_hub and (swept := sweep.run_alone(rest_s=CLEAN_S)):
-                    log.info("swept: %s", swept)
+                with events.coming_from(_origin()):
+                    if time.monotonic() >= here_at:
+                        here_at = time.monotonic() + CLEAN_S
+                        sweep.run_here()
+                    if self.is_for_hub and (swept := sweep.run_alone(rest_s=CLEAN_S)):
+                        log.info("swept: %s", swept)
             except Exception:  # the database or store may become available again
                 log.exception("sweep failed")
             finally:

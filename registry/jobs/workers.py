@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 import lorary
+from registry import events
 from registry.accounts import permissions
 from registry.errors import NotFound
 from registry.jobs import queue
@@ -94,19 +96,26 @@ def request_state(*, actor: User | AnonymousUser | None, worker_id: int, wish: s
         NotFound: there is no such worker, or the actor is not an operator.
         ScopeMissing: see ``permissions.require_operator``.
     """
-    permissions.require_operator(actor)
+    user = permissions.require_operator(actor)
     worker = Worker.objects.filter(pk=worker_id).first()
     if worker is None:
         raise NotFound(_("There is no such worker. It may have ended."))
-    set_wish([worker], wish)
+    set_wish([worker], wish, actor=user)
     worker.refresh_from_db()
     return worker
 
 
-def set_wish(workers: Iterable[Worker], wish: str) -> None:
-    """Request a state of workers; workers that resume are woken immediately."""
+def set_wish(workers: Iterable[Worker], wish: str, *, actor: User | None = None) -> None:
+    """Request a state of workers; workers that resume are woken immediately.
+
+    Args:
+        actor: Who did it; None on the command line.
+    """
     rows = list(workers)
-    Worker.objects.filter(pk__in=[one.pk for one in rows]).update(wish=wish)
+    with transaction.atomic():
+        Worker.objects.filter(pk__in=[one.pk for one in rows]).update(wish=wish)
+        for one in rows:
+            events.record(actor=actor, verb="worker_state_requested", subject=one.name, wish=wish)
     if wish == WorkerWish.WORK:
         for name in sorted({name for one in rows for name in one.queues}):
             queue.wake(name)

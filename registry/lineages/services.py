@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 
+from registry import events
 from registry.lineages import tables
 from registry.models import KnownCheckpoint
 
@@ -31,6 +32,7 @@ def import_table(*, path: Path) -> int:
         unique_fields=["kind", "value"],
         update_fields=["lineage", "name", "source", "imported_at"],
     )
+    events.record(actor=None, verb="checkpoints_imported", subject=path.name, count=len(entries))
     return len(entries)
 
 
@@ -44,4 +46,7 @@ def remove(*, names: Sequence[str]) -> int:
     found = KnownCheckpoint.objects.filter(value__in=[name.lower() for name in names])
     for name in names:
         found |= KnownCheckpoint.objects.filter(lineage__iexact=name)
-    return found.delete()[0]
+    count = found.delete()[0]
+    if count:
+        events.record(actor=None, verb="checkpoints_removed", subject=", ".join(names), count=count)
+    return count

@@ -29,7 +29,7 @@ from registry.models.choices import (
 from registry.models.comparison import VersionComparison
 from registry.models.derived import DerivedFile, DerivedState
 from registry.models.facet import FacetChange, FacetCount
-from registry.models.hub import Event, Hub
+from registry.models.hub import Event, EventAddress, Hub, Source
 from registry.models.job import Job, Lease, Worker, WorkerWish
 from registry.models.lineage import KnownCheckpoint
 from registry.models.namespace import Membership, Namespace, NamespaceName
@@ -75,6 +75,7 @@ __all__ = [
     "DerivedState",
     "DeviceLogin",
     "Event",
+    "EventAddress",
     "FacetChange",
     "FacetCount",
     "File",
@@ -109,6 +110,7 @@ __all__ = [
     "Role",
     "SearchDocument",
     "Severity",
+    "Source",
     "SpellingKey",
     "Tag",
     "Upload",

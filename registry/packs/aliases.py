@@ -85,7 +85,7 @@ def remove(*, actor: User, pack: Pack, name: str, expected: Expected = ANYWHERE)
 def _record(user: User, verb: str, alias: PackAlias, before: PackVersion | None) -> None:
     after = alias.version
     PackAliasMove.objects.create(alias=alias, before=before, after=after, actor=user)
-    events.record_of_pack(
+    events.record(
         actor=user,
         verb=verb,
         pack=alias.pack,

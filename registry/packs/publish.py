@@ -66,7 +66,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
         version = _write(user, pack, document, written, notes)
         _write_parts(version, document, files)
         show_newest(pack)
-        events.record_of_pack(
+        events.record(
             actor=user,
             verb="pack_version_published",
             pack=pack,

@@ -12,6 +12,7 @@ from registry import events
 from registry.accounts import permissions
 from registry.adapters.services import (
     checked_fields,
+    record_permissions,
     refresh,
     refuse,
     renaming,
@@ -67,7 +68,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             PackName.objects.create(namespace=namespace, pack=pack, key=pack.key)
             set_tags(pack, tags or [])
             words.save(pack)
-            _record(user, "pack_created", pack)
+            _record(user, "pack_created", pack, visibility=pack.visibility)
     except IntegrityError as error:
         raise taken(namespace, name) from error
     return pack
@@ -84,6 +85,7 @@ def describe(*, actor: User, pack: Pack, **card: Any) -> Pack:  # noqa: ANN401 -
     fields, tags = _clean(card)
     with transaction.atomic():
         refresh(pack)
+        record_permissions(user, pack, fields)
         loosened = _loosened(pack, fields)
         for field, value in fields.items():
             setattr(pack, field, value)
@@ -134,4 +136,4 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
 
 
 def _record(user: User, verb: str, pack: Pack, **facts: Any) -> None:  # noqa: ANN401 - JSON
-    events.record_of_pack(actor=user, verb=verb, pack=pack, subject=pack.full_name, **facts)
+    events.record(actor=user, verb=verb, pack=pack, subject=pack.full_name, **facts)

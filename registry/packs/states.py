@@ -12,6 +12,8 @@ Withdrawing changes nothing of the adapters that are its parts.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -137,5 +139,5 @@ def _lock(version: PackVersion) -> None:
 
 
 def _record(user: User, verb: str, pack: Pack, subject: str, reason: str, sha256: str = "") -> None:
-    facts = {"reason": reason, **({"sha256": sha256} if sha256 else {})}
-    events.record_of_pack(actor=user, verb=verb, pack=pack, subject=subject, **facts)
+    facts: dict[str, Any] = {"reason": reason, **({"sha256": sha256} if sha256 else {})}
+    events.record(actor=user, verb=verb, pack=pack, subject=subject, **facts)

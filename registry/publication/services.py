@@ -82,7 +82,7 @@ def create_draft(
         entries = contents.with_kept(entries, parent)
         existing = _same(adapter, entries)
         if existing is not None:
-            return _redescribe(existing, details)
+            return _redescribe(user, existing, details)
         publishing.require_not_taken_down(user, adapter, entries)
         publishing.require_stored(entries)
         revision = manifests.commit(
@@ -105,12 +105,15 @@ def release(
     return publish_once(actor=actor, version=version)
 
 
-def _redescribe(version: Version, details: Details | None) -> Version:
+def _redescribe(user: User, version: Version, details: Details | None) -> Version:
     """Give an existing draft of the same files new details; published versions don't change."""
     if version.state == VersionState.DRAFT and details is not None:
         version_details.describe(version, details)
         version_details.measure(version)
         version.save(update_fields=version_details.COLUMNS)
+        events.record(
+            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
+        )
     return version
 
 

@@ -80,14 +80,16 @@ def begin(*, client: str, device: str = "", scopes: Sequence[str] = ("read", "wr
         raise Invalid(message, fields={"scope": [message]})
     letters = "".join(secrets.choice(ALPHABET) for _place in range(2 * _HALF))
     codes = Codes(secrets.token_urlsafe(32), spelled(letters))
-    DeviceLogin.objects.create(
-        device_digest=_device_digest(codes.device),
-        user_digest=_user_digest(codes.user),
-        client=client,
-        device=device,
-        scopes=[scope for scope in tokens.SCOPES if scope in scopes],
-        expires_at=timezone.now() + LIFETIME,
-    )
+    with transaction.atomic():
+        login = DeviceLogin.objects.create(
+            device_digest=_device_digest(codes.device),
+            user_digest=_user_digest(codes.user),
+            client=client,
+            device=device,
+            scopes=[scope for scope in tokens.SCOPES if scope in scopes],
+            expires_at=timezone.now() + LIFETIME,
+        )
+        events.record(actor=None, verb="device_login_requested", subject=login.label)
     return codes
 
 
@@ -137,7 +139,11 @@ def decide(*, actor: User | AnonymousUser, user_code: str, is_allowed: bool) -> 
         if not _pending().filter(pk=login.pk).update(state=state, user=user):
             raise _unknown()
         events.record(
-            actor=user, verb=f"device_login_{state.value}", subject=login.label, scopes=login.scopes
+            actor=user,
+            verb=f"device_login_{state.value}",
+            user=user,
+            subject=login.label,
+            scopes=login.scopes,
         )
     return login
 

@@ -85,7 +85,13 @@ def issue(
             expires_at=expires_at,
         )
         events.record(
-            actor=user, verb="token_issued", subject=name, scopes=ordered, bound_to=token.bound_to
+            actor=user,
+            verb="token_issued",
+            user=user,
+            subject=name,
+            id=token.pk,
+            scopes=ordered,
+            bound_to=token.bound_to,
         )
     return token, secret
 
@@ -199,7 +205,9 @@ def revoke_secret(*, secret: str) -> None:
 
 def _revoke(token: AccessToken, user: User) -> None:
     if _end(AccessToken.objects.filter(Q(pk=token.pk) | Q(parent=token))):
-        events.record(actor=user, verb="token_revoked", subject=token.name)
+        events.record(
+            actor=user, verb="token_revoked", user=token.user, subject=token.name, id=token.pk
+        )
 
 
 def revoke_all(*, actor: User) -> int:
@@ -213,7 +221,7 @@ def revoke_all(*, actor: User) -> int:
             user.device_logins.all().delete()
         count = _end(token_selectors.reachable(user))
         if count:
-            events.record(actor=user, verb="tokens_revoked", subject=user.username, count=count)
+            events.record(actor=user, verb="tokens_revoked", user=user, count=count)
     return count
 
 
@@ -235,11 +243,26 @@ def authenticate(*, secret: str) -> AccessToken:
         raise Unauthenticated(_("This access token is not valid."))
     if token.expires_at is not None and token.is_expired:
         raise _expired(token.expires_at)
-    now = timezone.now()
-    if token.last_used_at is None or now - token.last_used_at > _TOUCH_EVERY:
-        AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
     token.user.access_token = token
+    now = timezone.now()
+    if token.last_used_at is None:
+        _record_first_use(token, now)
+    elif now - token.last_used_at > _TOUCH_EVERY:
+        AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+def _record_first_use(token: AccessToken, now: datetime) -> None:
+    with transaction.atomic():
+        unused = AccessToken.objects.filter(pk=token.pk, last_used_at=None)
+        if unused.update(last_used_at=now):
+            events.record(
+                actor=token.user,
+                verb="token_first_used",
+                user=token.user,
+                subject=token.name,
+                id=token.pk,
+            )
 
 
 def _expired(at: datetime) -> TokenExpired:

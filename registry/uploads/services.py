@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +18,7 @@ from django.db.models import Exists, F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from registry import locks, storage
+from registry import events, locks, storage
 from registry.accounts import permissions, quotas
 from registry.blobs import selectors as blob_selectors
 from registry.errors import (
@@ -129,6 +130,7 @@ def _open(upload: Upload, *, most: int) -> Upload:
         _require_open_limit(upload, most)
         quotas.require_room_to_send(namespace=namespace, size_bytes=upload.size_bytes)
         upload.save()
+        _record(upload, "upload_created")
     try:
         parts.open_for_parts(upload)
     except StorageAway:
@@ -146,7 +148,14 @@ def _accept_stored(upload: Upload, blob: Blob) -> bool:
         upload.state, upload.blob, upload.sha256 = UploadState.ACCEPTED, blob, blob.sha256
         upload.save()
         check.adopt_findings(upload, blob)
+        _record(upload, "upload_created", is_stored=True)
     return True
+
+
+def _record(upload: Upload, verb: str, **facts: Any) -> None:  # noqa: ANN401 - JSON
+    events.record(
+        actor=upload.owner, verb=verb, subject=upload.path, upload=str(upload.pk), **facts
+    )
 
 
 def _readable_blob(user: User, path: str, size_bytes: int, declared: str) -> Blob | None:
@@ -356,6 +365,7 @@ def _complete(upload: Upload, *, sha256: str = "") -> Upload:
         )
         if mine.update(state=UploadState.CHECKING, updated_at=timezone.now(), **known):
             check.save_findings(upload, results)
+            _record(upload, "upload_received")
             queue.enqueue(
                 queue=CHECKS_QUEUE,
                 task=CHECK_TASK,
@@ -380,13 +390,19 @@ def cancel(*, actor: User, upload: Upload) -> None:
     receiving.require_own(actor, upload)
     loose = Upload.objects.filter(pk=upload.pk, state=UploadState.ACCEPTED)
     ended = {"state": UploadState.CANCELLED, "anatomy": None, "updated_at": timezone.now()}
-    if loose.filter(~Exists(blob_selectors.kept_for_owner())).update(**ended):
-        return
+    with transaction.atomic():
+        if loose.filter(~Exists(blob_selectors.kept_for_owner())).update(**ended):
+            _record(upload, "upload_cancelled")
+            return
     if loose.exists():
         raise StateConflict(_("A version already contains this file."), state=UploadState.ACCEPTED)
     open_states = [UploadState.RECEIVING, UploadState.CHECKING]
     mine = Upload.objects.filter(pk=upload.pk, state__in=open_states)
-    if mine.update(**ended):
+    with transaction.atomic():
+        is_mine = mine.update(**ended)
+        if is_mine:
+            _record(upload, "upload_cancelled")
+    if is_mine:
         queue.cancel(f"{CHECK_TASK}:{upload.pk}")
         upload.refresh_from_db(fields=["storage_key"])  # may have been replaced in the meantime
         receiving.discard(upload)

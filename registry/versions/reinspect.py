@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from lorary.anatomy import Finding as Result
-from registry import storage
+from registry import events, storage
 from registry.blobs import anatomies
 from registry.models import SCHEMA, Blob, BlobAnatomy, Finding, Upload, UploadState, Version
 from registry.scan import checks
@@ -67,6 +67,8 @@ def run(
         _renew(Blob.objects.select_related("anatomy").get(pk=key), result, is_dry=is_dry)
         if progress is not None:
             progress(done, len(keys))
+    if not is_dry and result.changed:
+        events.record(actor=None, verb="files_reinspected", count=result.changed)
     return result
 
 

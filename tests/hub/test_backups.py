@@ -18,7 +18,7 @@ from django.db import connection
 
 from hub.operations import backup, backup_sets, database_dumps, process_lock
 from registry import storage
-from registry.models import Blob
+from registry.models import Blob, Event
 from tests.stored import blob_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
     assert stat.S_IMODE((place / "secret_key").stat().st_mode) == 0o600
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert not list(place.glob(".*"))
+    assert Event.objects.get(verb="backup_made").subject == made.name
 
 
 def test_the_next_set_brings_only_new_files(folder: Path) -> None:
@@ -254,6 +255,7 @@ def test_restore_says_that_the_set_it_took_was_not_whole(
     code, said = run("restore", "--from", str(folder))
     assert (code, "incomplete: 1 file could not be saved" in said) == (1, True)
     assert "1 file not in this backup; restore them from a backup" in said
+    assert Event.objects.get(verb="backup_restored").facts == {"folder": str(folder)}
 
 
 def test_nothing_is_removed_while_a_set_no_longer_says_what_it_names(folder: Path) -> None:

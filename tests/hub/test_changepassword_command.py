@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from registry.accounts import users
-from registry.models import User
+from registry.models import Event, User
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -40,6 +40,8 @@ def test_a_name_in_any_case_gets_the_password_it_signs_in_with(client: Client, g
     answer = client.post("/signin", {"username": given, "password": SECRET})
     assert answer.status_code == 302
     assert "_auth_user_id" in client.session
+    verbs = Event.objects.order_by("pk").values_list("verb", flat=True)
+    assert list(verbs) == ["user_created", "password_changed", "signed_in"]
 
 
 def test_it_says_how_to_revoke_access_tokens_as_well() -> None:
@@ -60,4 +62,6 @@ def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.Mon
 
 def test_a_superuser_is_made_as_before() -> None:
     call_command("createsuperuser", "--noinput", username="root", email="r@example.org")
-    assert User.objects.get(username="root").is_superuser
+    root = User.objects.get(username="root")
+    assert root.is_superuser
+    assert Event.objects.get(verb="staff_added").user == root

@@ -29,7 +29,7 @@ def run(*words: str) -> str:
 
 def events() -> list[tuple[str, str, User | None]]:
     found = Event.objects.filter(verb__startswith="staff_").order_by("id")
-    return [(event.verb, event.subject, event.actor) for event in found]
+    return [(event.verb, event.user.username, event.actor) for event in found if event.user]
 
 
 def test_it_opens_the_operators_page_and_closes_it(client: Client, ada: User) -> None:

@@ -15,6 +15,7 @@ from django.core.management.base import CommandError
 from hub.config import moved_to
 from hub.operations import process_lock
 from registry import storage
+from registry.models import Event
 from registry.uploads import services as uploads
 from tests.buckets import CREDENTIALS
 from tests.running import free_port
@@ -101,6 +102,7 @@ def test_mend_brings_lost_files_from_a_backup(there: str) -> None:
     storage.store().delete(lost)
     code, said = run("mend", "--from", there)
     assert (code, said) == (0, "1 file intact; 1 mended\n")
+    assert Event.objects.get(verb="files_mended").facts == {"count": 1}
     assert document("mend", "--from", there)["right"] == 2
 
 
@@ -164,8 +166,10 @@ def test_a_move_that_a_store_refused_is_run_again(there: str, tmp_path: Path) ->
     assert (code, "1 file failed; run it again" in said) == (1, True)
     assert ". Run it again." in said
     assert "--leave-missing" not in said
+    assert not Event.objects.filter(verb="store_moved").exists()
     place.rmdir()
     assert "all referenced files are at" in run("move", "--to", there)[1]
+    assert Event.objects.get(verb="store_moved").facts["to"] == there
 
 
 def test_copy_beside_a_running_hub_and_move_only_without(there: str) -> None:

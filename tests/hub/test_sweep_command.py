@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from registry.adapters import services as adapters
+from registry.models import Blob, Event
 from registry.versions import withdraw
 from tests.catalogue import release
 from tests.registry.files import LORA
@@ -50,3 +51,7 @@ def test_bytes_of_a_withdrawn_version_are_told_with_the_day_they_go(ada: User) -
         told = json.loads(run("--json", *words))
         assert (told["blobs"], told["waiting"]["files"], told["waiting"]["bytes"]) == (0, 1, size)
         assert abs(datetime.fromisoformat(told["waiting"]["next_at"]) - goes) < timedelta(minutes=2)
+    assert not Event.objects.filter(verb="swept").exists()  # nothing was deleted
+    Blob.objects.update(unreferenced_since=timezone.now() - timedelta(days=30))
+    run()
+    assert Event.objects.get(verb="swept").facts["blobs"] == 1

@@ -114,7 +114,7 @@ def _commit(_params: Mapping[str, Any]) -> Asked:
 DEFAULTS: dict[str, Any] = {
     "number": 1, "kind": "webp", "suffix": "webp", "verb": "share", "file": wheel().name,
     "value": "0" * 64, "number_text": "1", "link": "x", "session": "a" * 32,
-    "xorb_hash": "b" * 64, "signed": "x", "variant": "kohya",
+    "xorb_hash": "b" * 64, "signed": "x", "variant": "kohya", "extension": "csv",
 }  # fmt: skip
 
 ADAPTER = "api/v1/adapters/<str:owner>/<str:name>"

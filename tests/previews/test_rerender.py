@@ -19,7 +19,7 @@ from previews.renders import rerender as rerendering
 from previews.renders import services as renders
 from registry.adapters import services as adapters
 from registry.jobs import queue, worker_process
-from registry.models import Job, Version
+from registry.models import Event, Job, Version
 from registry.versions import services as versions
 from tests import catalogue
 
@@ -79,6 +79,7 @@ def test_another_renderer_means_other_pictures(version: Version) -> None:
     [job] = Job.objects.filter(task="render_version", state="queued")
     assert job.priority == queue.RENEWAL
     assert told() == []
+    assert Event.objects.get(verb="rerendered").facts == {"count": 1}
     worker_process.drain("render.miniature")
     assert told() == []
     assert [one.state for one in version.renders.all()] == ["ready", "ready"]

@@ -18,7 +18,7 @@ from registry import sweep
 from registry.adapters import services as adapters
 from registry.errors import Invalid, NotFound, RateLimited
 from registry.jobs import queue, worker_process
-from registry.models import Job, Version, Worker
+from registry.models import Event, Job, Version, Worker
 from tests import catalogue
 from tests.previews.stacks import alone, finished, refusal, stack_of
 
@@ -118,6 +118,10 @@ def test_only_the_asker_sees_one_until_it_is_shared(ada: User, bob: User, both: 
     tryouts.set_shared(actor=ada, key=both.key, is_shared=False)
     assert [sees(who, both) for who in (ada, bob, None)] == [True, False, False]
     assert not selectors.listing(bob)
+    found = Event.objects.filter(verb__endswith="shared").order_by("pk")
+    assert [(one.verb, one.subject) for one in found] == [
+        ("tryout_shared", str(both.key)), ("tryout_unshared", str(both.key)),
+    ]  # fmt: skip
 
 
 def test_a_shared_one_is_hidden_from_those_who_may_not_see_one_of_its_adapters(

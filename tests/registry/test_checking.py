@@ -181,6 +181,7 @@ def test_an_error_that_no_other_try_will_mend_ends_at_once(
     job = Job.objects.get()
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
     assert state_of(upload) == UploadState.REFUSED
+    assert Event.objects.get(verb="upload_refused").subject == upload.path
     assert upload.findings.get().evidence == {"reason": "ZeroDivisionError: a fault of ours"}
 
 

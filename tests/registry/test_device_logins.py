@@ -59,7 +59,12 @@ def test_an_allowed_sign_in_gives_an_ordinary_token_once(ada: User) -> None:
     assert answer(codes) == "invalid_grant"
     assert (AccessToken.objects.count(), DeviceLogin.objects.count()) == (1, 0)
     verbs = list(Event.objects.order_by("id").values_list("verb", "actor"))
-    assert verbs[-2:] == [("device_login_allowed", ada.pk), ("token_issued", ada.pk)]
+    assert verbs[-4:] == [
+        ("device_login_requested", None),
+        ("device_login_allowed", ada.pk),
+        ("token_issued", ada.pk),
+        ("token_first_used", ada.pk),
+    ]
     tokens.revoke(actor=ada, token_id=token.pk)
     with pytest.raises(Unauthenticated):
         tokens.authenticate(secret=secret)

@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 
 from lorary.anatomy import inspect_bytes
 from registry.lineages import selectors, services, tables
-from registry.models import KnownCheckpoint
+from registry.models import Event, KnownCheckpoint
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def test_a_table_is_imported_listed_and_removed(tmp_path: Path) -> None:
     assert _run("remove", "pONY", "abcdef1234") == "3 ids removed"
     with pytest.raises(CommandError, match="no entry Pony"):
         _run("remove", "Pony")
+    counts = Event.objects.order_by("pk").values_list("verb", "facts__count")
+    assert list(counts) == [*[("checkpoints_imported", 3)] * 2, ("checkpoints_removed", 3)]
 
 
 def test_json_says_the_same_and_replaces_what_was_there(tmp_path: Path) -> None:

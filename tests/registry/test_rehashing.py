@@ -9,7 +9,7 @@ import pytest
 
 from registry import storage
 from registry.blobs import rehash
-from registry.models import Blob, BlobAnatomy, BlobHash
+from registry.models import Blob, BlobAnatomy, BlobHash, Event
 from tests import catalogue
 from tests.builders.adapters import kohya
 from tests.registry.files import OTHER, SD1
@@ -47,6 +47,7 @@ def test_what_is_not_known_is_computed(known: dict[str, str]) -> None:
     blob = Blob.objects.exclude(files__path="README.md").get()
     assert {**blob.hashes, "sha256": blob.sha256} == known
     assert blob.claimed_hashes == CLAIM
+    assert Event.objects.get(verb="files_rehashed").facts == {"count": 1}
 
 
 def test_energies_that_an_older_release_did_not_write_are_measured(noir: Adapter) -> None:

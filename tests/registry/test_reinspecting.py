@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry import storage
-from registry.models import Blob, BlobAnatomy, File, Finding, Upload, Version
+from registry.models import Blob, BlobAnatomy, Event, File, Finding, Upload, Version
 from registry.versions import reinspect
 from registry.versions.details import Details
 from tests import catalogue
@@ -45,6 +45,7 @@ def test_documents_of_an_older_shape_are_renewed(v1: Version, noir: Adapter) -> 
     assert (v1.family, v1.algorithm, v1.rank) == ("sd1", "lora", 4)
     noir.refresh_from_db()
     assert (noir.family, noir.updated_at) == ("sd1", changed_at)
+    assert Event.objects.get(verb="files_reinspected").facts == {"count": 1}
 
 
 def test_a_document_without_the_likely_base_is_of_an_older_shape(v1: Version) -> None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: In ``make test``: row locks, triggers, tables that are changed around them, searches and plans.
 FEW = [
+    "tests/registry/test_audit.py",
     "tests/registry/test_guards.py",
     "tests/registry/test_queue.py",
     "tests/registry/test_facets.py",

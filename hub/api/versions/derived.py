@@ -262,7 +262,7 @@ class DerivedContent(_OfSource):
         found = self.found(owner, name, version, variant)
         if found.row is not None:
             services.used(found.row)
-        return delivery.send(request, found.served, found.name)
+        return delivery.send(request, found.served, found.name, actor=self.viewer)
 
 
 class DerivedConfig(_OfSource):

@@ -234,7 +234,8 @@ class FileView(Endpoint):
         """Download a file or a range of it; counted when its last byte is sent."""
         served = files.get(self.viewer, owner, name, version, path)
         variant = "" if served.is_primary else served.variant
-        return delivery.send(request, served, saved_name(owner, name, served.path, variant))
+        saved_as = saved_name(owner, name, served.path, variant)
+        return delivery.send(request, served, saved_as, actor=self.viewer)
 
 
 class WithdrawIn(Input):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
 
+from registry import events
 from registry.models import User
 
 
@@ -17,6 +18,8 @@ class Command(changepassword.Command):
         options["username"] = rows.values_list("username", flat=True).first() or options["username"]
         result = super().handle(*args, **options)
         name = options["username"] or getpass.getuser()
+        user = rows.model.objects.get(username=name)
+        events.record(actor=None, verb="password_changed", user=user)
         self.stdout.write(
             f"Access tokens of {name} still work. `manage.py token --user {name} --revoke-all` "
             "revokes them."

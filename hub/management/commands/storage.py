@@ -22,7 +22,7 @@ from hub.management.progress import MEND, Help, Meter, listed, problem_lines
 from hub.operations import process_lock
 from hub.plurals import counted, size_text
 from hub.setting_checks import TAG, is_same_store
-from registry import storage
+from registry import events, storage
 from registry.blobs import migrate_store
 from registry.blobs.migrate_store import Tally
 from registry.errors import LoraryError, StorageAway
@@ -188,6 +188,11 @@ class Command(BaseCommand):
             is_proven = left is not None
             if is_proven:
                 save_move(settings.LORARY.data, options["to"])
+                events.record(
+                    actor=None,
+                    verb="store_moved",
+                    **{"from": settings.LORARY.storage, "to": options["to"]},
+                )
         seconds = round((timezone.now() - began).total_seconds(), 1)
         if not options["json"]:
             if left is None:

@@ -28,10 +28,10 @@ from hub.protocols.civitai.files import chosen, name_of
 from hub.protocols.civitai.query import QueryParameters, number
 from registry import storage
 from registry.errors import Gone
-from registry.models import File, FileRole, Version
+from registry.models import File, FileRole, User, Version
 from registry.tokens import selectors as token_selectors
-from registry.versions import by_id, download_counts
-from registry.versions.files import Served, require_access
+from registry.versions import by_id, download_counts, download_events
+from registry.versions.files import Served, is_for_everybody, require_access
 
 #: Seconds for which a pass is valid; a transfer may take longer.
 PASS_S = 3600
@@ -64,6 +64,15 @@ def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) ->
     if not isinstance(place, str):
         return ""
     download_counts.count(version_id=version.pk, is_primary=file.is_primary)
+    adapter = version.adapter
+    if not is_for_everybody(adapter.visibility, adapter.access):
+        download_events.record(
+            actor=request.user,
+            adapter=adapter,
+            subject=version.name,
+            path=file.path,
+            sha256=file.sha256,
+        )
     return place
 
 
@@ -83,12 +92,12 @@ def _here(request: HttpRequest, version: Version, file: File, name: str) -> str:
 def content(request: HttpRequest, signed: str, name: str) -> HttpResponseBase:
     """Send the file of a pass."""
     del name  # only ends the URL
-    served, saved_as = _opened_pass(signed)
-    return delivery.send(request, served, saved_as)
+    served, saved_as, viewer = _opened_pass(signed)
+    return delivery.send(request, served, saved_as, actor=viewer)
 
 
-def _opened_pass(signed: str) -> tuple[Served, str]:
-    """Return the file of a pass, and the name to save it under."""
+def _opened_pass(signed: str) -> tuple[Served, str, User | None]:
+    """Return the file of a pass, the name to save it under, and who got the pass."""
     try:
         version, file, user, token, name = signing.loads(signed, salt=_SALT, max_age=PASS_S)
     except signing.SignatureExpired as error:
@@ -96,4 +105,4 @@ def _opened_pass(signed: str) -> tuple[Served, str]:
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise Refused(403, _("This link is not valid. Request the download again.")) from error
     viewer = token_selectors.holder(user, token) if user else None
-    return by_id.served(viewer, version, file), name
+    return by_id.served(viewer, version, file), name, viewer

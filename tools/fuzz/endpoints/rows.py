@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-#: Left out: counters of readers, attempts and filters, what workers write of themselves, and pieces
-#: of uploads.
+#: Left out: counters of readers, attempts and filters, what workers write of themselves, pieces of
+#: uploads, and the log of accesses.
 _NOT_SEEN = frozenset(
     {
-        "Attempt", "DailyDownloads", "FacetChange", "FacetCount", "Lease", "Migration", "Worker",
-        "WorkerWish", "XetSession", "XetXorb",
+        "Attempt", "DailyDownloads", "Event", "EventAddress", "FacetChange", "FacetCount", "Lease",
+        "Migration", "Worker", "WorkerWish", "XetSession", "XetXorb",
     }
 )  # fmt: skip
 _COUNTED = frozenset({"downloads", "last_used_at"})
@@ -55,7 +55,6 @@ _OWNERS = {
     "Upload": "owner__username",
     "UploadPart": "upload__owner__username",
     "Finding": "upload__owner__username",
-    "Event": "actor__username",
     "Job": "owner",
     "Render": f"version__{_OF_ADAPTER}",
     "Layer": f"render__version__{_OF_ADAPTER}",

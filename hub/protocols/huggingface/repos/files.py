@@ -35,7 +35,7 @@ from hub.protocols.huggingface.repos.refs import (
 from hub.protocols.huggingface.repos.views import warned
 from registry.errors import Gone, Invalid, NotFound
 from registry.models import File
-from registry.versions import download_counts, revisions
+from registry.versions import download_counts, download_events, revisions
 from registry.versions.files import is_for_everybody
 from registry.versions.revisions import Snapshot
 
@@ -199,14 +199,24 @@ def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseB
         if version
         else None
     )
-    adapter = snapshot.adapter
-    return delivery.deliver(
+    adapter, actor = snapshot.adapter, request.user
+    is_private = not is_for_everybody(adapter.visibility, adapter.access)
+    response = delivery.deliver(
         request,
         file.blob,
         filename=file.path.rpartition("/")[2],
-        is_private=not is_for_everybody(adapter.visibility, adapter.access),
+        is_private=is_private,
         on_sent=count,
     )
+    if is_private and delivery.is_download(request, response, file.blob, actor):
+        download_events.record(
+            actor=actor,
+            adapter=adapter,
+            subject=snapshot.version.name if snapshot.version else snapshot.revision.commit[:12],
+            path=file.path,
+            sha256=file.blob.sha256,
+        )
+    return response
 
 
 def _is_counted(request: HttpRequest, file: File) -> bool:

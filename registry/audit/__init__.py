@@ -1,0 +1,1 @@
+"""The audit log: reading, exporting and removing events."""
