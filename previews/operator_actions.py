@@ -15,6 +15,8 @@ from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
 from registry.models import Job, JobState, User
 
+OPEN_JOBS = (JobState.QUEUED, JobState.RUNNING)
+
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     """Cancel a job; a running one stops before its next step.
@@ -24,7 +26,19 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
         ScopeMissing: see ``permissions.require_operator``.
     """
     permissions.require_operator(actor)
-    job = _job(job_id)
+    _cancel(_job(job_id))
+
+
+def cancel_all_of(owner: str) -> int:
+    """Cancel the open jobs of an owner, such as a disabled account; return their number."""
+    jobs = list(Job.objects.filter(owner=owner, state__in=OPEN_JOBS))
+    for job in jobs:
+        _cancel(job)
+    return len(jobs)
+
+
+def _cancel(job: Job) -> None:
+    """Cancel a job and what it makes. The reason is public, so it names no account."""
     reason = _("Cancelled by the operator.")
     render = Render.objects.filter(job=job).first()
     if render is not None:

@@ -23,7 +23,7 @@ def record(
 
 def record_of_pack(
     *,
-    actor: User,
+    actor: User | None,
     verb: str,
     pack: Pack,
     subject: str = "",

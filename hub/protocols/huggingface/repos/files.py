@@ -204,7 +204,7 @@ def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseB
         request,
         file.blob,
         filename=file.path.rpartition("/")[2],
-        is_private=not is_for_everybody(adapter.visibility, adapter.access),
+        is_private=not is_for_everybody(adapter.visibility, adapter.access, adapter.blocked_reason),
         on_sent=count,
     )
 
