@@ -181,6 +181,8 @@ class Config:
     language: str
     time_zone: str
     signup: bool
+    staff_totp: bool
+    security_contact: str
     search_engines: bool
     token_days: int
     bases: Path
@@ -254,6 +256,8 @@ def load(env: Env, root: Path) -> Config:
         language=env.choice("LANGUAGE", "en", LANGUAGES),
         time_zone=env.time_zone("TIME_ZONE"),
         signup=env.flag("SIGNUP", default=True),
+        staff_totp=env.flag("STAFF_TOTP", default=False),
+        security_contact=env.text("SECURITY_CONTACT"),
         search_engines=env.flag("SEARCH_ENGINES", default=True),
         token_days=env.integer("TOKEN_DAYS", 90),
         bases=env.path("BASES", root / "previews" / "bases.toml"),

@@ -169,6 +169,18 @@ def is_same_store(first: str, second: str) -> bool:
     return (one.endpoint, one.bucket, one.prefix) == (other.endpoint, other.bucket, other.prefix)
 
 
+def _security_contact(config: Config) -> Finding:
+    contact = config.security_contact
+    is_address = urlsplit(contact).scheme in {"https", "mailto", "tel"}
+    is_mail = "@" in contact and ":" not in contact
+    if not contact or ((is_address or is_mail) and contact.isprintable() and " " not in contact):
+        return None
+    return (
+        f"{contact!r} is not an address that reports can be sent to",
+        "Use an e-mail address or a URL with https:, mailto: or tel:.",
+    )
+
+
 def _within(field: str, least: int, most: int) -> Callable[[Config], Finding]:
     def check(config: Config) -> Finding:
         value: int = getattr(config, field)
@@ -199,6 +211,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "BASES": ("W015", _bases),
     "LINEAGES": ("E025", _lineages),
     "ACCEL": ("E016", _accel),
+    "SECURITY_CONTACT": ("E070", _security_contact),
     "MAX_FILE_BYTES": ("E017", _within("max_file_bytes", MIB, 1024 * GIB)),
     # The format itself ends at 100 MB.
     "MAX_HEADER_BYTES": ("E018", _within("max_header_bytes", MIB // 16, 100_000_000)),

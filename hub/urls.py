@@ -1,4 +1,4 @@
-"""All URLs of a hub: health, protocols, API, pages.
+"""All URLs of a hub: health, admin, protocols, API, pages.
 
 The most requested come first, because Django tries patterns in order. The Hugging Face and Civitai
 protocols also have URLs below ``/api/v1/``, none of which is one of the API; they come before the
@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from hub.admin import site as admin_site
 from hub.api.accounts.device_login import DeviceCodes, Grant, Revocation
 from hub.api.urls import v1
 from hub.monitoring.endpoints import metrics
@@ -27,6 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("oauth/device", DeviceCodes.as_view(), name="oauth-device"),
     path("oauth/token", Grant.as_view(), name="oauth-token"),
     path("oauth/revoke", Revocation.as_view(), name="oauth-revoke"),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin_site.urls),
     path("", include("hub.protocols.huggingface.urls")),
     path("", include("hub.protocols.civitai.urls")),
     path("api/", include("hub.api.urls")),

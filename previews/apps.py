@@ -18,7 +18,7 @@ class PreviewsConfig(AppConfig):
     def ready(self) -> None:
         """Connect to the catalogue's signals and hooks."""
         # Models can be imported from here on.
-        from previews import withdrawals  # noqa: PLC0415 - see above
+        from previews import operator_actions, withdrawals  # noqa: PLC0415 - see above
         from previews.packs import services as packs  # noqa: PLC0415 - see above
         from previews.pictures import thumbnails  # noqa: PLC0415 - see above
         from previews.renders import rerender  # noqa: PLC0415 - see above
@@ -43,6 +43,9 @@ class PreviewsConfig(AppConfig):
         def pack_withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - as above
             withdrawals.on_pack_version_withdrawn(version_id)
 
+        def disabled(*, owner: str, **_: Any) -> None:  # noqa: ANN401 - as above
+            operator_actions.cancel_all_of(owner)
+
         def sweep(*, is_dry: bool) -> tuple[int, int]:
             if not is_dry:
                 tryouts.expire()
@@ -58,6 +61,7 @@ class PreviewsConfig(AppConfig):
         hooks.pack_version_withdrawn.connect(
             pack_withdrawn, weak=False, dispatch_uid="previews.pack_withdrawn"
         )
+        hooks.account_disabled.connect(disabled, weak=False, dispatch_uid="previews.disabled")
         hooks.stored_bytes.add(stored_bytes)
         hooks.pictures[:] = [renders_with_pictures, shown_samples]
         hooks.sweepers.add(sweep)

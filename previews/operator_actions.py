@@ -16,6 +16,8 @@ from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
 from registry.models import Job, JobState, User
 
+OPEN_JOBS = (JobState.QUEUED, JobState.RUNNING)
+
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     """Cancel a job; a running one stops before its next step.
@@ -27,11 +29,21 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
     user = permissions.require_operator(actor)
     job = _job(job_id)
     with transaction.atomic():
-        _cancel(job, _("Cancelled by the operator."))
+        _cancel(job)
         events.record(actor=user, verb="job_cancelled", subject=job.key, task=job.task)
 
 
-def _cancel(job: Job, reason: str) -> None:
+def cancel_all_of(owner: str) -> int:
+    """Cancel the open jobs of an owner, such as a disabled account; return their number."""
+    jobs = list(Job.objects.filter(owner=owner, state__in=OPEN_JOBS))
+    for job in jobs:
+        _cancel(job)
+    return len(jobs)
+
+
+def _cancel(job: Job) -> None:
+    """Cancel a job and what it makes. The reason is public, so it names no account."""
+    reason = _("Cancelled by the operator.")
     render = Render.objects.filter(job=job).first()
     if render is not None:
         renders.cancel(render=render, reason=reason)

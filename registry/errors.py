@@ -4,8 +4,10 @@ LoraryError
 ├── Unauthenticated        not_authenticated
 │   └── TokenExpired       token_expired
 ├── Forbidden              forbidden
-│   └── ScopeMissing       scope_missing
+│   ├── ScopeMissing       scope_missing
+│   └── SecondFactorMissing second_factor_missing
 ├── NotFound               not_found
+│   ├── Blocked            blocked
 │   └── Gone               gone
 ├── Moved                  moved
 ├── Invalid                validation_failed
@@ -90,6 +92,13 @@ class ScopeMissing(Forbidden):
     title = _("This token is not allowed to do this")
 
 
+class SecondFactorMissing(Forbidden):
+    """The session of an administrator was not confirmed with a second factor."""
+
+    code = "second_factor_missing"
+    title = _("A second factor is needed")
+
+
 class NotFound(LoraryError):
     """Missing, or private and therefore reported as missing.
 
@@ -98,6 +107,13 @@ class NotFound(LoraryError):
 
     code = "not_found"
     title = _("Not found")
+
+
+class Blocked(NotFound):
+    """An administrator blocked it; ``facts["reason"]`` says why. Its owner still sees it."""
+
+    code = "blocked"
+    title = _("This was blocked")
 
 
 class Gone(NotFound):

@@ -26,7 +26,9 @@ from registry.models import Adapter, Event, EventAddress, Pack, Source, User
 VERBS: dict[str, tuple[str, ...]] = {
     "account": (
         "user_created", "signed_in", "sign_in_failed", "signed_out", "password_changed",
-        "content_rating_set", "staff_added", "staff_removed", "quota_set",
+        "content_rating_set", "staff_added", "staff_removed", "quota_set", "account_disabled",
+        "account_enabled", "account_deleted", "account_exported", "second_factor_added",
+        "second_factor_removed", "recovery_code_used", "recovery_codes_renewed",
     ),
     "token": (
         "token_issued", "token_first_used", "token_revoked", "tokens_revoked",
@@ -34,7 +36,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     ),
     "adapter": (
         "adapter_created", "adapter_updated", "adapter_renamed", "adapter_permissions_changed",
-        "adapter_withdrawn", "file_downloaded", "revision_committed", "alias_moved",
+        "adapter_transferred", "adapter_blocked", "adapter_unblocked", "adapter_withdrawn",
+        "file_downloaded", "revision_committed", "alias_moved",
         "alias_removed", "cover_chosen", "cover_automatic", "prompts_changed", "prompts_reset",
     ),
     "version": (
@@ -44,7 +47,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     ),
     "pack": (
         "pack_created", "pack_updated", "pack_renamed", "pack_permissions_changed",
-        "pack_withdrawn", "pack_version_published", "pack_version_yanked",
+        "pack_transferred", "pack_blocked", "pack_unblocked", "pack_withdrawn",
+        "pack_version_published", "pack_version_yanked",
         "pack_version_restored", "pack_version_withdrawn", "pack_alias_moved",
         "pack_alias_removed", "sheet_requested",
     ),

@@ -33,6 +33,8 @@ version_published = Signal()
 version_withdrawn = Signal()
 pack_version_published = Signal()
 pack_version_withdrawn = Signal()
+# With ``owner``, the name of the account. Receivers stop its jobs.
+account_disabled = Signal()
 
 
 class Sweeper(Protocol):

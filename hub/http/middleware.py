@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
-from hub.http.callers import client_address
+from hub.http.callers import address_of
 from registry import events
 from registry.local_files import flush
 from registry.models import Source
@@ -261,6 +261,6 @@ class OriginMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the response."""
-        origin = events.Origin(Source.REQUEST, address=client_address(request))
+        origin = events.Origin(Source.REQUEST, address=address_of(request))
         with events.coming_from(origin):
             return self.get_response(request)

@@ -54,6 +54,7 @@ STATUS: dict[type[errors.LoraryError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.Blocked: 451,
     errors.Gone: 410,
     errors.Moved: 308,
     errors.Invalid: 400,

@@ -114,7 +114,8 @@ def _found() -> Found:
     found: Found = {}
     for finder in finders.get_finders():
         for path, storage in finder.list([]):
-            found.setdefault(path, (storage, path))
+            prefix = getattr(storage, "prefix", None)  # that of the admin's files
+            found.setdefault(f"{prefix}/{path}" if prefix else path, (storage, path))
     return found
 
 

@@ -16,10 +16,18 @@ from django.utils.translation import ngettext
 from hub.http.callers import P, View
 from hub.http.problems import problem_of
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle, PageThrottle, WriteThrottle
-from registry.errors import Invalid, LoraryError, Moved, NotFound, RateLimited, Unauthenticated
+from registry.errors import (
+    Invalid,
+    LoraryError,
+    Moved,
+    NotFound,
+    RateLimited,
+    SecondFactorMissing,
+    Unauthenticated,
+)
 
 #: Statuses with their own template; the others share one.
-_OWN_PAGE = {403, 404, 410}
+_OWN_PAGE = {403, 404, 410, 451}
 #: Control characters that a pasted search may contain; words are split at them.
 _BETWEEN_WORDS = "\t\n\r"
 
@@ -51,6 +59,10 @@ def page(
                 return refuse(request, error)
             wanted = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
             return redirect_to_login(wanted)
+        except SecondFactorMissing as error:
+            if request.method not in {"GET", "HEAD"}:
+                return refuse(request, error)
+            return redirect_to_login(request.get_full_path(), login_url="second-factor")
         except LoraryError as error:
             return refuse(request, error)
 

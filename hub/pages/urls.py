@@ -9,8 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
-from hub.pages import audit, operator
-from hub.pages.accounts import device_login, tokens, views
+from hub.pages.accounts import device_login, second_factor, tokens, views
 from hub.pages.accounts import views as accounts
 from hub.pages.adapters import aliases, derived, edits, versions
 from hub.pages.adapters import views as adapters
@@ -21,6 +20,9 @@ from hub.pages.errors import page
 from hub.pages.help import client, guides, licences, styleguide, usage
 from hub.pages.mixer import packs as mixer_packs
 from hub.pages.mixer import views as mixer
+from hub.pages.operator import accounts as operator_accounts
+from hub.pages.operator import audit, blocks
+from hub.pages.operator import workers as operator
 from hub.pages.packs import aliases as pack_aliases
 from hub.pages.packs import edits as pack_edits
 from hub.pages.packs import publishing as pack_publishing
@@ -58,6 +60,7 @@ OF_ADAPTER = [
     path("aliases", page(aliases.index), name="aliases"),
     path("aliases/<path:alias>/remove", page(aliases.remove), name="alias-remove"),
     path("withdraw", page(versions.withdraw), name="adapter-withdraw"),
+    path("block", page(blocks.adapter), name="adapter-block"),
 ]
 OF_VERSION = [
     path("withdraw", page(versions.withdraw), name="version-withdraw"),
@@ -75,6 +78,7 @@ OF_PACK = [
     path("aliases", page(pack_aliases.index), name="pack-aliases"),
     path("aliases/<path:alias>/remove", page(pack_aliases.remove), name="pack-alias-remove"),
     path("withdraw", page(pack_versions.withdraw), name="pack-withdraw"),
+    path("block", page(blocks.pack), name="pack-block"),
     path(
         "versions/<str:version>/withdraw",
         page(pack_versions.withdraw),
@@ -92,6 +96,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("browse/values", page(catalogue.values), name="browse-values"),
     path("robots.txt", page(crawlers.robots, throttle=None), name="robots"),
+    path(
+        ".well-known/security.txt", page(crawlers.security, throttle=None), name="security-contact"
+    ),
     path("sitemap.xml", page(crawlers.sitemap), name="sitemap"),
     path("publish", page(publish.publish), name="publish"),
     path("publish/read", page(publish.read, judges_query=True), name="publish-read"),
@@ -108,6 +115,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings", RedirectView.as_view(pattern_name="tokens"), name="settings"),
     path("settings/password", page(accounts.password), name="password"),
     path("settings/content", page(views.content), name="content"),
+    path("settings/second-factor", page(second_factor.index), name="second-factor"),
     path("settings/tokens", page(tokens.index), name="tokens"),
     path("settings/tokens/revoke", page(tokens.revoke_all), name="tokens-revoke"),
     path("settings/tokens/<int:token_id>/revoke", page(tokens.revoke), name="token-revoke"),
@@ -117,6 +125,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("operator/jobs/<int:job_id>", page(operator.job), name="operator-job"),
     path("operator/audit", page(audit.index), name="operator-audit"),
     path("operator/audit/export.<str:extension>", page(audit.export), name="operator-audit-export"),
+    path("operator/accounts", page(operator_accounts.index), name="operator-accounts"),
+    path("operator/accounts/<int:user_id>", page(operator_accounts.show), name="operator-account"),
+    path(
+        "operator/accounts/<int:user_id>/<str:action>",
+        page(operator_accounts.act),
+        name="operator-account-act",
+    ),
+    path("operator/blocked", page(blocks.index), name="operator-blocked"),
     path("packs/try", page(pack_tryouts.begin), name="pack-try"),
     path("packs/try/<uuid:key>", page(pack_tryouts.show), name="pack-tryout"),
     path("packs/try/<uuid:key>/state", page(pack_tryouts.state), name="pack-tryout-state"),

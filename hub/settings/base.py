@@ -7,6 +7,7 @@ from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
+from django.contrib import admin as django_admin
 from django.core.exceptions import ImproperlyConfigured
 
 from hub import config
@@ -48,12 +49,16 @@ INSTALLED_APPS = [
     "hub",
     "previews",
     "registry",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # hub/admin has the site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "rest_framework",
     "drf_spectacular",
 ]
@@ -75,6 +80,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "hub.http.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -96,6 +102,10 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
         "NumericPasswordValidator",
     )
 ]
+
+# The names of apps that show codes. Tries are limited by `registry.accounts.second_factor`.
+OTP_TOTP_ISSUER = "Lorary"
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 
 # --- Rows, messages, cache ------------------------------------------------------------------
 DATABASES = {"default": database(LORARY)}
@@ -138,7 +148,10 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "hub.http.static.HashedStorage"},
 }
-STATICFILES_DIRS = [ROOT / "hub" / "static"]
+STATICFILES_DIRS: list[Path | tuple[str, Path]] = [
+    ROOT / "hub" / "static",
+    ("admin", Path(django_admin.__file__).parent / "static" / "admin"),
+]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 if LORARY.debug:  # changed files are served at once
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -6,7 +6,16 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from registry.errors import Forbidden, Gone, NotFound, ScopeMissing, Unauthenticated
+from registry.errors import (
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    ScopeMissing,
+    SecondFactorMissing,
+    StateConflict,
+    Unauthenticated,
+)
 from registry.models import WRITING_ROLES, Adapter, Membership, Namespace, Pack, User
 
 
@@ -62,17 +71,43 @@ def require_operator(actor: User | AnonymousUser | None) -> User:
 
     Raises:
         NotFound: the actor is not staff; others must not learn that the page exists.
+        SecondFactorMissing: the session lacks the second factor that this hub requires.
         ScopeMissing: the token lacks the scope “admin”.
     """
     if actor is None or not actor.is_authenticated or not actor.is_staff:
         raise NotFound
+    if actor.awaits_second_factor:
+        raise SecondFactorMissing(_("Confirm with a code from your authenticator app first."))
     return require_scope(actor, "admin")
 
 
+def require_operator_over(actor: User | None, user: User) -> None:
+    """Require that an operator may change another account, which was not deleted.
+
+    Args:
+        actor: The operator; None on the command line.
+        user: The account.
+
+    Raises:
+        NotFound, SecondFactorMissing, ScopeMissing: see ``require_operator``.
+        Invalid: it is the actor's own account; they could not undo it.
+        StateConflict: the account was deleted.
+    """
+    if actor is not None and require_operator(actor).pk == user.pk:
+        raise Invalid(_("Ask another administrator to change your own account."))
+    if user.deleted_at is not None:
+        raise StateConflict(_("This account was deleted."), state="deleted")
+
+
 def is_operator(user: User) -> bool:
-    """Return whether a user acts as an administrator: staff, and any token has scope “admin”."""
+    """Return whether a user acts as an administrator.
+
+    Staff do, with a token only if it has scope “admin”, in a session only with the second factor
+    that the hub requires.
+    """
     token = user.access_token
-    return user.is_staff and (token is None or "admin" in token.granted)
+    is_confirmed = not user.awaits_second_factor
+    return user.is_staff and is_confirmed and (token is None or "admin" in token.granted)
 
 
 def require_namespace(actor: User | AnonymousUser | None, namespace: Namespace) -> User:

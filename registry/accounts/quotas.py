@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from registry import events, hooks
-from registry.accounts.permissions import writable_by
+from registry.accounts.permissions import require_operator, writable_by
 from registry.blobs.selectors import shown_files
 from registry.errors import QuotaExceeded
 from registry.models import Blob, Namespace, UploadState, User
@@ -39,18 +39,24 @@ def limit_of(namespace: Namespace) -> int | None:
     return settings.LORARY.quota_bytes or None
 
 
-def set_limit(*, namespace: Namespace, quota_bytes: int | None) -> None:
-    """Set the quota of a namespace. Administrators do this on the command line.
+def set_limit(*, namespace: Namespace, quota_bytes: int | None, actor: User | None = None) -> None:
+    """Set the quota of a namespace.
 
     Args:
+        actor: The operator; None on the command line.
         namespace: The namespace. It keeps everything it has, even above the quota.
         quota_bytes: The quota, ``NO_LIMIT``, or None for the hub's default.
+
+    Raises:
+        NotFound, ScopeMissing: see ``permissions.require_operator``.
     """
+    if actor is not None:
+        require_operator(actor)
     with transaction.atomic():
         namespace.quota_bytes = quota_bytes
         namespace.save(update_fields=["quota_bytes"])
         events.record(
-            actor=None,
+            actor=actor,
             verb="quota_set",
             user=namespace.user,
             subject="" if namespace.user else namespace.name,

@@ -140,12 +140,17 @@ def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
     """Make a user an administrator, or an ordinary user again.
 
     Args:
-        actor: Who did it; None on the command line, the only place where it is possible.
+        actor: The operator; None on the command line.
         is_staff: Whether the user becomes an administrator.
 
     Returns:
         Whether this changed anything.
+
+    Raises:
+        NotFound, ScopeMissing, Invalid: see ``permissions.require_operator_over``.
+        StateConflict: the account was deleted.
     """
+    permissions.require_operator_over(actor, user)
     with transaction.atomic():
         others = User.objects.filter(pk=user.pk).exclude(is_staff=is_staff)
         if not others.update(is_staff=is_staff):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from registry import hooks
 from registry.adapters import licences
-from registry.errors import CursorInvalid, Gone, Invalid, Moved, NotFound
+from registry.errors import Blocked, CursorInvalid, Gone, Invalid, Moved, NotFound
 from registry.facet_counters import COLUMNS, PERMISSION, RATING, TAG
 from registry.models import (
     OUT_STATES,
@@ -25,6 +25,7 @@ from registry.models import (
     Maturity,
     Namespace,
     NamespaceName,
+    Pack,
     Tag,
     Version,
     Visibility,
@@ -141,6 +142,7 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
 
     Raises:
         NotFound: it does not exist, or the user cannot see it.
+        Blocked: an administrator blocked it, and the user is not of its namespace.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     names = AdapterName.objects.filter(
@@ -150,9 +152,25 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
     adapter = rows.filter(pk__in=names).first()
     if adapter is None:
         full = f"{owner[:96]}/{name[:96]}"
+        require_not_blocked(Adapter.objects.filter(pk__in=names))
         raise NotFound(_("There is no adapter “%(name)s”.") % {"name": full})
     if (adapter.namespace.key, adapter.key) != (key_of(owner), key_of(name)):
         raise Moved(full_name=adapter.full_name)
+    return adapter
+
+
+def unrestricted(owner: str, name: str) -> Adapter:
+    """Return an adapter by its current or a former name, for an operator, who sees all.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    rows = Adapter.objects.select_related("namespace").filter(pk__in=names.values("adapter"))
+    adapter = rows.first()
+    if adapter is None:
+        full = f"{owner[:96]}/{name[:96]}"
+        raise NotFound(_("There is no adapter “%(name)s”.") % {"name": full})
     return adapter
 
 
@@ -162,11 +180,22 @@ def unpublished(user: User | AnonymousUser | None, namespace: Namespace) -> Quer
     return _with_lists(rows).order_by("-updated_at", "-pk")
 
 
-def is_blocked(owner: str, name: str) -> bool:
-    """Whether an administrator blocked an adapter that was not private."""
-    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
-    rows = Adapter.objects.filter(pk__in=names.values("adapter")).exclude(blocked_reason="")
-    return rows.exclude(visibility=Visibility.PRIVATE).exists()
+def require_not_blocked(rows: QuerySet[Adapter] | QuerySet[Pack]) -> None:
+    """Refuse an adapter or a pack that an administrator blocked; private ones stay hidden.
+
+    Raises:
+        Blocked: with the reason, as ``facts["reason"]``.
+    """
+    shown = rows.exclude(blocked_reason="").exclude(visibility=Visibility.PRIVATE)
+    thing = shown.select_related("namespace").first()
+    if thing is not None:
+        facts = {"name": thing.full_name, "reason": thing.blocked_reason}
+        noun = "pack" if isinstance(thing, Pack) else "adapter"
+        raise Blocked(
+            _("An administrator blocked “%(name)s”: %(reason)s") % facts,
+            reason=thing.blocked_reason,
+            **{noun: thing.full_name},
+        )
 
 
 def gone(adapter: Adapter) -> Gone:

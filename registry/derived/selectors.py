@@ -128,7 +128,9 @@ class Derived:
             file.variant,
             Bytes(blob.sha256, blob.size_bytes, blob.is_stored),
             version.pk,
-            served_files.is_for_everybody(adapter.visibility, adapter.access),
+            served_files.is_for_everybody(
+                adapter.visibility, adapter.access, adapter.blocked_reason
+            ),
         )
 
 

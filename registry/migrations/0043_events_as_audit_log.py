@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0038_derived_files'),
+        ('registry', '0042_disabled_accounts'),
     ]
 
     operations = [

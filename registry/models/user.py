@@ -24,6 +24,8 @@ class User(AbstractUser):
 
     #: The token of the current request; None for a session or a task.
     access_token: AccessToken | None = None
+    #: Whether the session lacks the second factor that this hub requires of staff.
+    awaits_second_factor = False
 
     username = models.CharField(_("user name"), max_length=MAX_NAME, unique=True)
     email = models.EmailField(_("e-mail address"), blank=True)
@@ -35,6 +37,10 @@ class User(AbstractUser):
         default=Maturity.SUGGESTIVE,
         db_default=Maturity.SUGGESTIVE,
     )
+    # Why an administrator disabled the account (``is_active``); shown to administrators only.
+    disabled_reason = models.CharField(max_length=280, blank=True, default="", db_default="")
+    # A deleted account keeps its row, without a name, so that versions and events keep an author.
+    deleted_at = models.DateTimeField(null=True, blank=True)
     first_name = None  # type: ignore[assignment]  # one name is enough: Namespace.display_name
     last_name = None  # type: ignore[assignment]  # see above
 

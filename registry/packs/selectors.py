@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
-from registry.adapters.selectors import id_of_owner
+from registry.adapters.selectors import id_of_owner, require_not_blocked
 from registry.errors import CursorInvalid, Gone, Moved, NotFound
 from registry.models import (
     OUT_STATES,
@@ -136,6 +136,7 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Pack:
 
     Raises:
         NotFound: there is none that the user may see.
+        Blocked: an administrator blocked it, and the user is not of its namespace.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
     names = PackName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
@@ -143,9 +144,24 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Pack:
     pack = rows.filter(pk__in=names.values("pack")).first()
     if pack is None:
         full = f"{owner[:96]}/{name[:96]}"
+        require_not_blocked(Pack.objects.filter(pk__in=names.values("pack")))
         raise NotFound(_("There is no pack “%(name)s”.") % {"name": full})
     if (pack.namespace.key, pack.key) != (key_of(owner), key_of(name)):
         raise Moved(full_name=pack.full_name)
+    return pack
+
+
+def unrestricted(owner: str, name: str) -> Pack:
+    """Return a pack by its current or a former name, for an operator, who sees all.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    names = PackName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    pack = Pack.objects.select_related("namespace").filter(pk__in=names.values("pack")).first()
+    if pack is None:
+        full = f"{owner[:96]}/{name[:96]}"
+        raise NotFound(_("There is no pack “%(name)s”.") % {"name": full})
     return pack
 
 

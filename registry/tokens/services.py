@@ -136,8 +136,8 @@ def _require_scopes(user: User, scopes: Sequence[str], bound_to: str) -> None:
         )
     if "admin" not in scopes:
         return
-    if not user.is_staff:
-        text = _("The scope “admin” is for administrators (`manage.py staff`).")
+    if not user.is_staff or user.awaits_second_factor:
+        text = _("The scope “admin” is for administrators (`manage.py user staff`).")
         raise ScopeMissing(text, scope="admin")
     if bound_to:
         text = _("A token of the scope “admin” applies to the whole hub and cannot be bound.")
@@ -216,12 +216,31 @@ def revoke_all(*, actor: User) -> int:
     Tokens that were allowed in a browser and not collected yet cannot be collected any more.
     """
     user = permissions.require_scope(actor, "write")
+    return _revoke_all(user, user, token_selectors.reachable(user))
+
+
+def revoke_all_of(*, actor: User | None, user: User) -> int:
+    """Revoke all tokens of a user, as an operator; return their number.
+
+    Args:
+        actor: The operator; None on the command line.
+        user: Whose tokens.
+
+    Raises:
+        NotFound, ScopeMissing: see ``permissions.require_operator``.
+    """
+    if actor is not None:
+        permissions.require_operator(actor)
+    return _revoke_all(actor, user, user.access_tokens.all())
+
+
+def _revoke_all(actor: User | None, user: User, rows: QuerySet[AccessToken]) -> int:
     with transaction.atomic():
         if user.access_token is None or not user.access_token.is_bound:
             user.device_logins.all().delete()
-        count = _end(token_selectors.reachable(user))
+        count = _end(rows)
         if count:
-            events.record(actor=user, verb="tokens_revoked", user=user, count=count)
+            events.record(actor=actor, verb="tokens_revoked", user=user, count=count)
     return count
 
 

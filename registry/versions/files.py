@@ -28,6 +28,7 @@ SERVED = (
     "blob__is_stored",
     "revision__versions__adapter__visibility",
     "revision__versions__adapter__access",
+    "revision__versions__adapter__blocked_reason",
 )
 _NUMBER = re.compile(r"v([1-9][0-9]{0,8})\Z")
 
@@ -64,21 +65,21 @@ def get(
     row = version_selectors.get(user, adapter, version)
     file = version_selectors.file(row, path)
     blob = Bytes(file.blob.sha256, file.blob.size_bytes, file.blob.is_stored)
-    is_public = is_for_everybody(adapter.visibility, adapter.access)
+    is_public = is_for_everybody(adapter.visibility, adapter.access, adapter.blocked_reason)
     return Served(file.path, file.is_primary, file.variant, blob, row.pk, is_public)
 
 
 def served_of(version_id: int, row: Sequence[Any]) -> Served:
     """Return a file from the raw values of the columns ``SERVED``."""
-    path, is_primary, variant, sha256, size_bytes, is_stored, visibility, access = row
+    path, is_primary, variant, sha256, size_bytes, is_stored, *listing = row
     blob = Bytes(sha256, size_bytes, bool(is_stored))
-    is_public = is_for_everybody(visibility, access)
+    is_public = is_for_everybody(*listing)
     return Served(path, bool(is_primary), variant, blob, version_id, is_public)
 
 
-def is_for_everybody(visibility: str, access: str) -> bool:
-    """Whether shared caches may store files of an adapter with this visibility and access."""
-    return visibility == Visibility.PUBLIC and access == Access.OPEN
+def is_for_everybody(visibility: str, access: str, blocked_reason: str) -> bool:
+    """Whether shared caches may store files of an adapter with these columns."""
+    return visibility == Visibility.PUBLIC and access == Access.OPEN and not blocked_reason
 
 
 def require_access(user: User | AnonymousUser | None, adapter: Adapter) -> None:

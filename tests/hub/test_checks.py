@@ -47,6 +47,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E029", {"xet_bytes": 1}),
     ("E023", {"job_lease_s": 1}),
     ("E046", {"min_body_rate": 0}),
+    ("E070", {"security_contact": "the admin"}),
+    ("E070", {"security_contact": "http://x.example"}),
     ("W024", {"unknown": ("STORAG",)}),
 ]
 

@@ -103,7 +103,7 @@ def test_token_says_when_it_ends_and_what_it_is_for() -> None:
 
 def test_token_of_scope_admin_is_for_staff() -> None:
     anna = users.create_user(name="anna")
-    with pytest.raises(CommandError, match=r"manage\.py staff"):
+    with pytest.raises(CommandError, match=r"manage\.py user staff"):
         run("token", "--user", "anna", "--scopes", "admin")
     users.set_staff(actor=None, user=anna, is_staff=True)
     assert run("token", "--user", "anna", "--scopes", "admin").startswith("lor_")

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from hub.pages import audit
+from hub.pages.operator import audit
 from registry import events
 from registry.models import Event
 from tests.catalogue import PASSWORD

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from django.utils import timezone
 
 from hub.http.middleware import FOR_AN_HOUR
 from hub.pages.catalogue import crawlers
@@ -170,3 +172,22 @@ def test_pages_name_the_address_that_they_repeat(
         with subtests.test(path=path, canonical=canonical):
             found = re.findall(r'<link rel="canonical" href="([^"]+)">', client.get(path).text)
             assert found == [ROOT + canonical]
+
+
+def test_security_txt_names_the_contact_and_expires(
+    client: Client, own_settings: Callable[..., None]
+) -> None:
+    place = "/.well-known/security.txt"
+    assert client.get(place).status_code == 404
+    for contact, line in (
+        ("safe@hub.example", "mailto:safe@hub.example"),
+        ("https://hub.example/report", "https://hub.example/report"),
+    ):
+        own_settings(security_contact=contact)
+        answer = client.get(place)
+        assert answer["Content-Type"] == "text/plain; charset=utf-8"
+        fields = dict(row.split(": ", 1) for row in answer.content.decode().splitlines())
+        assert fields["Contact"] == line
+        assert fields["Canonical"] == f"http://testserver{place}"
+        left = datetime.fromisoformat(fields["Expires"]) - timezone.now()
+        assert timedelta(days=179) < left < timedelta(days=181)

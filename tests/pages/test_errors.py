@@ -159,7 +159,7 @@ def _paths(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterat
 def _first(path: str) -> str:
     """Return the fixed first segment of a path, empty where it is an owner."""
     first = path.partition("/")[0]
-    return "" if first.startswith("<") else first
+    return "" if first.startswith(("<", ".")) else first  # no name begins with a dot
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,16 @@ class Asked:
 
 
 def routes() -> list[str]:
-    """Return the pattern of every address of the URL configuration."""
-    return list(_walk(get_resolver(), ""))
+    """Return the pattern of every address, without those of Django's admin, which has hundreds.
+
+    ``tests/pages/test_admin.py`` asks them as those who may not open it.
+    """
+    return [pattern for pattern in every_route() if not pattern.startswith("admin/")]
+
+
+def every_route() -> Iterator[str]:
+    """Yield the pattern of every address of the URL configuration."""
+    return _walk(get_resolver(), "")
 
 
 def _walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
@@ -115,6 +123,7 @@ DEFAULTS: dict[str, Any] = {
     "number": 1, "kind": "webp", "suffix": "webp", "verb": "share", "file": wheel().name,
     "value": "0" * 64, "number_text": "1", "link": "x", "session": "a" * 32,
     "xorb_hash": "b" * 64, "signed": "x", "variant": "kohya", "extension": "csv",
+    "action": "enable",
 }  # fmt: skip
 
 ADAPTER = "api/v1/adapters/<str:owner>/<str:name>"
@@ -214,6 +223,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     "POST settings/tokens": _form(lambda _: {"name": "spare", "scopes": "read"}),
     "POST settings/content": _form(lambda _: {"level": "mature"}),
     "POST operator/workers/<int:worker_id>": _form(lambda _: {"wish": "pause"}),
+    "POST operator/accounts/<int:user_id>/<str:action>": _form(lambda _: {}),
     f"POST packs/{PAGE}/edit": _form(
         lambda _: {"kind": "style", "maturity": "general", "visibility": "unlisted"}
     ),

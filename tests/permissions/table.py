@@ -19,7 +19,7 @@ the adapter for which it holds; ``*`` is all of them::
     +++++++++-++
 
 ``+`` passed (also to a fault in what was sent), ``-`` refused (401, 403 or the way to sign in),
-``0`` absent, ``x`` gone. A method without a row is answered with 405.
+``0`` absent or blocked, ``x`` gone. A method without a row is answered with 405.
 """
 
 from __future__ import annotations

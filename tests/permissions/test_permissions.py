@@ -78,15 +78,15 @@ def letter_of(answer: Any) -> str:
     status = answer.status_code
     if status in {401, 403} or (status == 302 and answer["Location"].startswith("/signin?")):
         return "-"
-    if status in {404, 405, 410}:
-        return {404: "0", 405: "~", 410: "x"}[status]
+    if status in {404, 405, 410, 451}:
+        return {404: "0", 405: "~", 410: "x", 451: "0"}[status]
     return "+" if 200 <= status < 500 and status != 429 else str(status)
 
 
 def states_of(pattern: str) -> tuple[str, ...]:
     """Return the states that a route's answer can depend on."""
     of_adapter = ("<str:name>", "_id>", "number_text>", "<str:value>", "api/repos/", "compare")
-    own = ("upload_id", "token_id", "worker_id", "job_id")
+    own = ("upload_id", "token_id", "worker_id", "job_id", "user_id")
     is_of_adapter = any(part in pattern for part in of_adapter)
     return STATES if is_of_adapter and not any(part in pattern for part in own) else STATES[:1]
 

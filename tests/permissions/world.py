@@ -181,7 +181,7 @@ class World:
         )
         self.own = {
             "upload_id": upload.public_id, "accepted_id": accepted.public_id,
-            "token_id": token.pk, "worker_id": worker.pk, "job_id": job.pk,
+            "token_id": token.pk, "worker_id": worker.pk, "job_id": job.pk, "user_id": ada.pk,
             "key": tryout.key, "pack_key": of_pack.key,
         }  # fmt: skip
 

@@ -30,7 +30,8 @@ class Command(BaseCommand):
         actor = User.objects.filter(namespace__key=key_of(options["by"]), is_staff=True).first()
         if actor is None:
             message = (
-                f"{options['by']!r} is not an administrator; `manage.py staff` lists all of them."
+                f"{options['by']!r} is not an administrator; `manage.py user list --staff` lists "
+                "all of them."
             )
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")

@@ -26,6 +26,7 @@ from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
 from hub.pages.pictures.reports import report_context
 from hub.pages.versioned.takedowns import may_withdraw
+from registry.accounts.permissions import is_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
 from registry.blobs.selectors import energies_of
@@ -72,6 +73,7 @@ def _about(request: HttpRequest, adapter: Adapter, listing: list[Version]) -> di
         "facts": facts_line(adapter, None),
         "is_writable": _is_writable(request, adapter),
         "may_withdraw": may_withdraw(request.user, adapter),
+        "may_block": request.user.is_authenticated and is_operator(request.user),
         "named": alias_selectors.by_version(adapter, listing),
         "versions": listing,
         "version_links": listing,

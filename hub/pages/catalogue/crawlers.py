@@ -1,4 +1,4 @@
-"""``/robots.txt`` and the sitemap: what search engines may read, and where they find it.
+"""``/robots.txt``, the sitemap and ``security.txt``: what search engines and researchers read.
 
 ```
 /robots.txt
@@ -12,20 +12,21 @@
 A file covers a range of ids, so each takes one query over its own rows. The sitemaps of Django
 count all rows for the index and skip those of the files before (``OFFSET``).
 
-Source: RFC 9309 (robots.txt), https://www.sitemaps.org/protocol.html
+Source: RFC 9309 (robots.txt), RFC 9116 (security.txt), https://www.sitemaps.org/protocol.html
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from xml.sax.saxutils import escape
 
 from django.conf import settings
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -34,6 +35,8 @@ from hub.pages import links
 from registry.errors import NotFound
 from registry.models import Adapter, Namespace, Pack
 
+#: How long a copy of security.txt is valid; RFC 9116 recommends less than a year.
+SECURITY_TXT_LASTS = timedelta(days=180)
 #: Number of ids in a file; the protocol allows 50,000 URLs.
 IDS_PER_FILE = 10_000
 #: Ids have at most ten digits.
@@ -45,7 +48,8 @@ _NUMBER = re.compile("[0-9]{1,6}")
 DISALLOWED = ("/api/", "/browse?", "/compare?", "/xet/", "/*/resolve/", "/*.git/")
 #: Pages that need an account or are useless without one. Names of owners can begin the same way.
 FORMS = (
-    "mixer", "operator", "publish", "settings", "signin", "signout", "signup", "try", "uploads",
+    "admin", "mixer", "operator", "publish", "settings", "signin", "signout", "signup", "try",
+    "uploads",
 )  # fmt: skip
 
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -136,3 +140,20 @@ def _xml(root: str, item: str, entries: Iterable[Entry]) -> HttpResponse:
 
 def _answer(text: str, content_type: str) -> HttpResponse:
     return HttpResponse(text, content_type=content_type, headers={"Cache-Control": FOR_AN_HOUR})
+
+
+@require_safe
+def security(request: HttpRequest) -> HttpResponse:
+    """Say to whom vulnerabilities of this hub are reported; absent without such an address."""
+    contact = settings.LORARY.security_contact
+    if not contact:
+        raise NotFound(_("There is nothing at this address."))
+    is_mail = "@" in contact and ":" not in contact
+    expires = (timezone.now() + SECURITY_TXT_LASTS).replace(minute=0, second=0, microsecond=0)
+    lines = [
+        f"Contact: {'mailto:' if is_mail else ''}{contact}",
+        f"Expires: {expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"Preferred-Languages: {settings.LANGUAGE_CODE}",
+        f"Canonical: {links.address(request)}{request.path}",
+    ]
+    return _answer("\n".join(lines) + "\n", "text/plain; charset=utf-8")

@@ -13,6 +13,7 @@ from hub.pages.packs.sheets import sheets_context
 from hub.pages.packs.tryout_form import form_of_pack
 from hub.pages.packs.visitor_tryouts import history
 from hub.pages.versioned.takedowns import may_withdraw
+from registry.accounts.permissions import is_operator
 from registry.cards import markdown
 from registry.errors import Moved
 from registry.models import (
@@ -115,6 +116,7 @@ def _about(request: HttpRequest, pack: Pack) -> dict[str, Any]:
         "card": markdown.preview(pack.card) if pack.card.strip() else None,
         "is_writable": request.user.is_authenticated and pack.is_writable_by(request.user),
         "may_withdraw": may_withdraw(request.user, pack),
+        "may_block": request.user.is_authenticated and is_operator(request.user),
         "aliases": pack_selectors.aliases(pack),
         "rating": Maturity(pack.maturity),
         "publish_command": f"lorary pack publish {pack.full_name} manifest.json",

@@ -65,7 +65,7 @@ def _in_bucket(request: HttpRequest, version: Version, file: File, name: str) ->
         return ""
     download_counts.count(version_id=version.pk, is_primary=file.is_primary)
     adapter = version.adapter
-    if not is_for_everybody(adapter.visibility, adapter.access):
+    if not is_for_everybody(adapter.visibility, adapter.access, adapter.blocked_reason):
         download_events.record(
             actor=request.user,
             adapter=adapter,

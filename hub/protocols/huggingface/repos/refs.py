@@ -9,7 +9,6 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from hub.protocols.huggingface.refusals import (
     DISABLED,
@@ -20,7 +19,7 @@ from hub.protocols.huggingface.refusals import (
     raw_path,
 )
 from registry.adapters import selectors as adapter_selectors
-from registry.errors import Forbidden, NotFound
+from registry.errors import Blocked, Forbidden, NotFound
 from registry.models import Adapter, Revision
 from registry.versions import files, revisions
 from registry.versions.revisions import Snapshot
@@ -35,10 +34,9 @@ def adapter_or_tombstone(request: HttpRequest, owner: str, name: str) -> Adapter
     """
     try:
         return adapter_selectors.get(request.user, owner, name)
+    except Blocked as error:
+        raise Refused(error, status=403, message=DISABLED) from error
     except NotFound as error:
-        if adapter_selectors.is_blocked(owner, name):
-            text = _("An administrator blocked this adapter.")
-            raise Refused(Forbidden(text), message=DISABLED) from error
         raise Refused(error, REPO_NOT_FOUND) from error
 
 

@@ -4,8 +4,10 @@ LoraryError
 ├── Unauthenticated        not_authenticated    also a PermissionError
 │   └── TokenExpired       token_expired
 ├── Forbidden              forbidden            also a PermissionError
-│   └── ScopeMissing       scope_missing
+│   ├── ScopeMissing       scope_missing
+│   └── SecondFactorMissing  second_factor_missing
 ├── NotFound               not_found            also a LookupError
+│   ├── Blocked            blocked
 │   └── Gone               gone
 ├── Moved                  moved
 ├── Invalid                validation_failed    also a ValueError
@@ -120,11 +122,25 @@ class ScopeMissing(Forbidden):
     title = "This token is not allowed to do this."
 
 
+class SecondFactorMissing(Forbidden):
+    """The session of an administrator was not confirmed with a second factor."""
+
+    code = "second_factor_missing"
+    title = "A second factor is needed."
+
+
 class NotFound(LoraryError, LookupError):
     """Missing, or private and therefore reported as missing."""
 
     code = "not_found"
     title = "This does not exist, or you are not allowed to see it."
+
+
+class Blocked(NotFound):
+    """An administrator of the hub blocked it; ``facts["reason"]`` says why."""
+
+    code = "blocked"
+    title = "This was blocked by an administrator of the hub."
 
 
 class Gone(NotFound):

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0038_derived_files"),
+        ("registry", "0039_request_ids_and_sizes"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0038_derived_files'),
+        ('registry', '0043_events_as_audit_log'),
     ]
 
     operations = [

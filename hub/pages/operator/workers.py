@@ -1,4 +1,4 @@
-"""The operator's page: workers, queues and failures. Only staff can see it."""
+"""The operator's first page: workers, queues and failures."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0039_energy'),
+        ('registry', '0040_energy'),
     ]
 
     operations = [

@@ -1,0 +1,282 @@
+"""``manage.py user``: lists accounts, and changes, exports and deletes them."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+
+from hub.config import parse_size
+from hub.management.progress import Help
+from hub.plurals import counted
+from hub.setting_checks import TAG
+from registry.accounts import (
+    deletion,
+    disabling,
+    export,
+    quotas,
+    second_factor,
+    selectors,
+    users,
+)
+from registry.adapters.selectors import namespace as namespace_named
+from registry.errors import LoraryError, Moved, NotFound
+from registry.models import Namespace, User
+from registry.tokens import services as tokens
+
+EPILOG = """\
+A disabled account is signed out everywhere, its tokens are revoked, its uploads and
+jobs are cancelled; what it published stays readable. `enable` lets its user sign in
+again. Staff can open /operator and /admin; their programs need a token with the scope
+admin. SIZE is a number of bytes such as 200GB, "none" for no limit, or "default" for
+LORARY_QUOTA_BYTES; `quota` also takes an organisation.
+
+`delete` replaces name and e-mail address by deleted-ID; published versions and events
+keep this as their author. An account that owns adapters or packs is deleted only with
+--transfer-to, or with --with-adapters, which withdraws them permanently. The name stays
+reserved. `export` writes everything that the hub stores about the account as JSON,
+without secrets.
+
+Exit code 1: there is no such account, or the change is refused.
+
+Examples:
+  manage.py user list --staff
+  manage.py user disable ada --reason "Stolen password"
+  manage.py user delete ada --transfer-to studio
+"""
+
+ACTIONS = {
+    "list": "list accounts: name, state, last sign-in",
+    "show": "show one account with its quota",
+    "disable": "sign an account out everywhere and refuse it",
+    "enable": "undo this",
+    "staff": "make a user an administrator, or with --remove an ordinary user",
+    "quota": "show or set a quota; without NAME, list owners above theirs",
+    "revoke-tokens": "revoke all access tokens",
+    "reset-totp": "remove the second factor of an administrator",
+    "delete": "delete an account",
+    "export": "write what is stored about an account",
+}
+#: Actions that work without a name.
+_WITHOUT_NAME = ("list", "quota")
+
+
+class Command(BaseCommand):
+    help = "List accounts; disable, enable, change, export or delete one."
+    requires_system_checks = [TAG]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.epilog, parser.formatter_class = EPILOG, Help
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        for action, text in ACTIONS.items():
+            sub = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+            if action != "list":
+                nargs = "?" if action in _WITHOUT_NAME else None
+                sub.add_argument("name", nargs=nargs, default="", metavar="NAME", help="a user")
+            if action not in {"export", "delete"}:
+                sub.add_argument("--json", action="store_true", help="one line of JSON")
+            if add := _ADDED.get(action):
+                add(sub)
+
+    def handle(self, *_args: str, **options: Any) -> None:
+        """Run the action and print its result."""
+        action = options["action"]
+        try:
+            if action == "list":
+                rows = selectors.listing(words=options["search"], state=options["state"])
+                self._print([_document(user) for user in rows], options, "users")
+            elif action == "quota":
+                self._quota(options)
+            else:
+                self._one(action, selectors.named(options["name"]), options)
+        except LoraryError as error:
+            raise CommandError(str(error.detail)) from error
+
+    def _one(self, action: str, user: User, options: dict[str, Any]) -> None:
+        if action == "export":
+            self._export(user, options["to"])
+        elif action == "delete":
+            self._delete(user, options)
+        elif action == "show":
+            self._print([_document(user) | _usage(user.namespace)], options, "users")
+        else:
+            sentence, is_changed = _change(action, user, options)
+            if options["json"]:
+                sentence = _json({"changed": is_changed, "user": _document(user)})
+            self.stdout.write(sentence)
+
+    def _quota(self, options: dict[str, Any]) -> None:
+        if not options["name"]:
+            rows = [_usage(one) for one in Namespace.objects.order_by("key")]
+            above = [row for row in rows if row["quota_bytes"] is not None]
+            above = [row for row in above if row["used_bytes"] > row["quota_bytes"]]
+            self._print(above, options, "namespaces")
+            return
+        namespace = _namespace(options["name"])
+        if options["size"]:
+            quotas.set_limit(namespace=namespace, quota_bytes=_size(options["size"]))
+        self._print([_usage(namespace)], options, "namespaces")
+
+    def _print(self, rows: list[dict[str, Any]], options: dict[str, Any], noun: str) -> None:
+        if options["json"]:
+            self.stdout.write(_json({noun: rows}))
+        else:
+            none = "No owner is above its quota." if noun == "namespaces" else "There are no users."
+            self.stdout.write("\n".join(map(_line, rows)) or none)
+
+    def _export(self, user: User, path: str) -> None:
+        text = json.dumps(export.export(actor=None, user=user), cls=DjangoJSONEncoder, indent=1)
+        if not path:
+            self.stdout.write(text)
+            return
+        try:
+            Path(path).write_text(f"{text}\n", encoding="utf-8")
+        except OSError as error:
+            message = f"{path} cannot be written: {error.strerror}"
+            raise CommandError(message) from error
+        self.stdout.write(f"Written to {path}.")
+
+    def _delete(self, user: User, options: dict[str, Any]) -> None:
+        target = _namespace(options["transfer_to"]) if options["transfer_to"] else None
+        name = user.username
+        if not options["yes"]:
+            self.stdout.write(f"This deletes {name} permanently. Enter the name to confirm:")
+            if _answer() != name:
+                message = "Nothing was deleted."
+                raise CommandError(message)
+        deletion.delete(
+            actor=None, user=user, transfer_to=target, with_adapters=options["with_adapters"]
+        )
+        self.stdout.write(f"{name} was deleted; it is {user.username} now.")
+
+
+def _add_list(parser: ArgumentParser) -> None:
+    parser.add_argument("--search", default="", metavar="TEXT", help="part of name or e-mail")
+    states = parser.add_mutually_exclusive_group()
+    for state in selectors.STATES:
+        states.add_argument(f"--{state}", dest="state", action="store_const", const=state)
+    parser.set_defaults(state="")
+
+
+def _add_delete(parser: ArgumentParser) -> None:
+    fate = parser.add_mutually_exclusive_group()
+    fate.add_argument("--transfer-to", default="", metavar="OWNER", help="who gets its adapters")
+    fate.add_argument("--with-adapters", action="store_true", help="withdraw its adapters")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+_ADDED: dict[str, Callable[[ArgumentParser], object]] = {
+    "list": _add_list,
+    "delete": _add_delete,
+    "disable": lambda parser: parser.add_argument(
+        "--reason", required=True, help="reason, for administrators only"
+    ),
+    "staff": lambda parser: parser.add_argument(
+        "--remove", action="store_true", help="make NAME an ordinary user again"
+    ),
+    "quota": lambda parser: parser.add_argument(
+        "size", nargs="?", default="", metavar="SIZE", help="the new quota"
+    ),
+    "export": lambda parser: parser.add_argument(
+        "--to", default="", metavar="FILE", help="write to a file instead of the output"
+    ),
+}
+
+
+def _change(action: str, user: User, options: dict[str, Any]) -> tuple[str, bool]:
+    """Run an action on one account; return a sentence, and whether anything changed."""
+    name = user.username
+    if action == "disable":
+        is_changed = disabling.disable(actor=None, user=user, reason=options["reason"])
+        return f"{name} is disabled{'' if is_changed else ' already'}.", is_changed
+    if action == "enable":
+        is_changed = disabling.enable(actor=None, user=user)
+        return f"{name} is enabled{'' if is_changed else ' already'}.", is_changed
+    if action == "revoke-tokens":
+        count = tokens.revoke_all_of(actor=None, user=user)
+        return f"{counted(count, 'token')} of {name} revoked.", bool(count)
+    if action == "reset-totp":
+        is_changed = second_factor.reset(actor=None, user=user)
+        was = "was removed" if is_changed else "was not set up"
+        return f"The second factor of {name} {was}.", is_changed
+    is_staff = not options["remove"]
+    is_changed = users.set_staff(actor=None, user=user, is_staff=is_staff)
+    if is_staff:
+        return f"{name} is staff {'now' if is_changed else 'already'}.", is_changed
+    return f"{name} is not staff{' any more' if is_changed else ''}.", is_changed
+
+
+def _document(user: User) -> dict[str, Any]:
+    return {
+        "name": user.username,
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "disabled_reason": user.disabled_reason,
+        "deleted_at": user.deleted_at,
+        "created_at": user.date_joined,
+        "last_signed_in": user.last_login,
+    }
+
+
+def _usage(namespace: Namespace) -> dict[str, Any]:
+    return {
+        "name": namespace.name,
+        "used_bytes": quotas.used_by(namespace),
+        "quota_bytes": quotas.limit_of(namespace),
+        "is_default": namespace.quota_bytes is None,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    parts = []
+    if "is_active" in row:
+        at = row["last_signed_in"]
+        parts.append(f"signed in {at:%Y-%m-%d}" if at else "never signed in")
+        parts += ["staff"] if row["is_staff"] else []
+        if row["deleted_at"]:
+            parts.append(f"deleted {row['deleted_at']:%Y-%m-%d}")
+        elif not row["is_active"]:
+            parts.append(f"disabled: {row['disabled_reason'] or 'no reason given'}")
+    if "used_bytes" in row:
+        limit = "no limit" if row["quota_bytes"] is None else f"{row['quota_bytes']:,} bytes"
+        default = ", the hub's default" if row["is_default"] else ""
+        parts.append(f"uses {row['used_bytes']:,} bytes; its quota is {limit}{default}")
+    return f"{row['name']}  {', '.join(parts)}"
+
+
+def _namespace(name: str) -> Namespace:
+    try:
+        return namespace_named(name)
+    except Moved as error:
+        message = f"{name!r} is {error.facts['full_name']!r} now."
+        raise CommandError(message) from error
+    except NotFound as error:
+        raise CommandError(str(error.detail)) from error
+
+
+def _size(text: str) -> int | None:
+    if text.lower() in {"none", "default"}:
+        return quotas.NO_LIMIT if text.lower() == "none" else None
+    try:
+        return min(parse_size(text), quotas.NO_LIMIT)
+    except ValueError as error:
+        message = f"{error}, none or default."
+        raise CommandError(message) from error
+
+
+def _answer() -> str:
+    """Return a line of the terminal; "" at its end."""
+    try:
+        return input().strip()
+    except EOFError:
+        return ""
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, cls=DjangoJSONEncoder)

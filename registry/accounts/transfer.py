@@ -1,0 +1,74 @@
+"""Moves adapters and packs to another owner; their old addresses redirect."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from registry import events, facet_counters
+from registry.accounts import quotas
+from registry.adapters import services as adapters
+from registry.errors import NameTaken
+from registry.models import Adapter, Blob, Namespace, Pack, User
+from registry.packs import words
+from registry.search import documents
+
+
+def transfer_all(*, actor: User, source: Namespace, target: Namespace) -> int:
+    """Move everything that was not withdrawn to another owner, or nothing; return how many.
+
+    The caller has checked that the actor may do this.
+
+    Raises:
+        NameTaken: the new owner has or had one of the names.
+        QuotaExceeded: the new owner has no room.
+    """
+    with transaction.atomic():
+        moved_adapters = list(source.adapters.filter(withdrawn_reason=""))
+        moved_packs = list(source.packs.filter(withdrawn_reason=""))
+        for adapter in moved_adapters:
+            _transfer_adapter(actor, adapter, source, target)
+        for pack in moved_packs:
+            before = _rehome(pack, target)
+            words.save(pack)
+            events.record(
+                actor=actor,
+                verb="pack_transferred",
+                pack=pack,
+                subject=pack.full_name,
+                before=before,
+            )
+        facet_counters.fold_soon()
+    return len(moved_adapters) + len(moved_packs)
+
+
+def _transfer_adapter(actor: User, adapter: Adapter, source: Namespace, target: Namespace) -> None:
+    held = Blob.objects.filter(files__revision__adapter=adapter, is_stored=True).distinct()
+    blobs = list(held)
+    quotas.charge(namespace=target, blobs=blobs)
+    before = _rehome(adapter, target)
+    quotas.refund(namespace=source, blobs=blobs)
+    documents.save(adapter)
+    events.record(
+        actor=actor,
+        verb="adapter_transferred",
+        adapter=adapter,
+        subject=adapter.full_name,
+        before=before,
+    )
+
+
+def _rehome(thing: Adapter | Pack, target: Namespace) -> str:
+    """Give an adapter or a pack another owner; return its full name until now."""
+    adapters.refresh(thing)
+    before = thing.full_name
+    try:
+        with transaction.atomic():
+            thing.names.create(namespace=target, key=thing.key)
+            thing.namespace = target
+            thing.save(update_fields=["namespace", "updated_at"])
+    except IntegrityError as error:
+        full = f"{target.name}/{thing.name}"
+        text = _("“%(name)s” is in use or was used before. Rename it first.") % {"name": full}
+        raise NameTaken(text, name=full) from error
+    return before

@@ -1,0 +1,178 @@
+"""``manage.py user`` and ``manage.py block``."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from registry.accounts import quotas
+from registry.adapters import services as adapters
+from registry.errors import QuotaExceeded
+from registry.models import AccessToken, Event, Namespace, User
+from registry.packs import services as packs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command("user", *words, stdout=out)
+    return out.getvalue()
+
+
+def events(verb: str) -> list[tuple[str, str, User | None]]:
+    found = Event.objects.filter(verb__startswith=verb).order_by("id")
+    return [(event.verb, event.subject, event.actor) for event in found]
+
+
+def test_staff_open_the_operators_page(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert client.get("/operator").status_code == 404
+    assert run("staff", "ADA") == "ada is staff now.\n"
+    assert run("staff", "ada") == "ada is staff already.\n"
+    assert client.get("/operator").status_code == 200
+    assert run("staff", "ada", "--remove") == "ada is not staff any more.\n"
+    assert run("staff", "ada", "--remove") == "ada is not staff.\n"
+    assert client.get("/operator").status_code == 404
+    assert events("staff_") == [("staff_added", "ada", None), ("staff_removed", "ada", None)]
+
+
+def test_accounts_are_listed_by_name_and_state(ada: User, bob: User) -> None:
+    User.objects.filter(pk=bob.pk).update(last_login=datetime(2026, 5, 4, tzinfo=UTC))
+    run("disable", "bob", "--reason", "Spam")
+    run("staff", "ada")
+    assert run("list") == (
+        "ada  never signed in, staff\nbob  signed in 2026-05-04, disabled: Spam\n"
+    )
+    assert run("list", "--staff") == "ada  never signed in, staff\n"
+    assert run("list", "--search", "bob@").startswith("bob  ")
+    assert run("list", "--deleted") == "There are no users.\n"
+    [row] = json.loads(run("list", "--disabled", "--json"))["users"]
+    assert (row["name"], row["is_active"], row["disabled_reason"]) == ("bob", False, "Spam")
+
+
+def test_programs_hear_what_changed(ada: User, token_of: Callable[..., str]) -> None:
+    token_of(ada)
+    done = json.loads(run("revoke-tokens", "ada", "--json"))
+    assert (done["changed"], done["user"]["name"]) == (True, "ada")
+    assert run("revoke-tokens", "ada") == "0 tokens of ada revoked.\n"
+    assert not AccessToken.objects.filter(revoked_at=None).exists()
+    assert json.loads(run("enable", "ada", "--json"))["changed"] is False
+    assert run("disable", "ada", "--reason", "x") == "ada is disabled.\n"
+    assert run("disable", "ada", "--reason", "x") == "ada is disabled already.\n"
+    assert run("enable", "ada") == "ada is enabled.\n"
+    assert run("reset-totp", "ada") == "The second factor of ada was not set up.\n"
+
+
+def test_a_namespace_has_the_quota_of_the_hub_until_it_gets_its_own(ada: User) -> None:
+    default = "ada  uses 0 bytes; its quota is 50,000,000,000 bytes, the hub's default\n"
+    assert run("quota", "Ada") == default
+    assert run("quota", "ada", "2GB") == "ada  uses 0 bytes; its quota is 2,000,000,000 bytes\n"
+    assert run("quota", "ada", "none") == "ada  uses 0 bytes; its quota is no limit\n"
+    assert quotas.limit_of(Namespace.objects.get(user=ada)) is None
+    assert run("quota", "ada", "default") == default
+    sizes = Event.objects.filter(verb="quota_set").order_by("pk").values_list("facts", flat=True)
+    assert [facts["quota_bytes"] for facts in sizes] == [2_000_000_000, quotas.NO_LIMIT, None]
+    assert run("show", "ada").endswith("the hub's default\n")
+
+
+def test_those_above_their_quota_are_listed_and_take_nothing_more(ada: User) -> None:
+    assert run("quota") == "No owner is above its quota.\n"
+    Namespace.objects.filter(user=ada).update(used_bytes=70 * 10**9)
+    [row] = json.loads(run("quota", "--json"))["namespaces"]
+    assert (row["name"], row["used_bytes"], row["is_default"]) == ("ada", 70 * 10**9, True)
+    with pytest.raises(QuotaExceeded, match="No stored data was changed"):
+        quotas.require_room_to_send(namespace=Namespace.objects.get(user=ada), size_bytes=1)
+
+
+def test_a_deletion_is_confirmed_by_the_name(
+    ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters.create(actor=ada, name="noir")
+    monkeypatch.setattr("builtins.input", lambda: "bob")
+    with pytest.raises(CommandError, match="Nothing was deleted"):
+        run("delete", "ada", "--transfer-to", "bob")
+    with pytest.raises(CommandError, match="owns an adapter or a pack"):
+        run("delete", "ada", "--yes")
+    monkeypatch.setattr("builtins.input", lambda: "ada")
+    out = run("delete", "ada", "--transfer-to", "bob")
+    assert out.endswith(f"ada was deleted; it is deleted-{ada.pk} now.\n")
+    assert bob.namespace.adapters.get().name == "noir"
+    assert run("list", "--deleted").startswith(f"deleted-{ada.pk}  never signed in, deleted 20")
+    with pytest.raises(CommandError, match="was deleted"):
+        run("enable", "ada")
+
+
+def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
+    place = tmp_path / "ada.json"
+    assert run("export", "ada", "--to", str(place)) == f"Written to {place}.\n"
+    document = json.loads(place.read_text())
+    assert document["rows"]["registry.user"][0]["email"] == "ada@example.org"
+    assert json.loads(run("export", "ada"))["user"] == "ada"
+    with pytest.raises(CommandError, match="cannot be written"):
+        run("export", "ada", "--to", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("staff", "nobody"), "There is no user “nobody”"),
+        (("disable", "a b", "--reason", "x"), "There is no user “a b”"),
+        (("enable", "studio"), "There is no user “studio”"),
+        (("disable", "ada", "--reason", " "), "Enter a reason"),
+        (("disable", "ada"), "--reason"),
+        (("quota", "nobody"), "no user or organisation"),
+        (("quota", "ada", "much"), "is not a size"),
+        (("delete", "ada", "--yes", "--transfer-to", "ada"), "another owner"),
+        (("delete", "ada", "--yes", "--transfer-to", "none"), "no user or organisation"),
+        (("bury", "ada"), "invalid choice"),
+    ],
+)
+def test_what_it_cannot_do_is_said(ada: User, words: tuple[str, ...], text: str) -> None:
+    Namespace.objects.create(name="studio", key="studio", kind="organisation")
+    before = Event.objects.count()
+    with pytest.raises(CommandError, match=text):
+        run(*words)
+    assert Event.objects.count() == before
+
+
+def block(*words: str) -> str:
+    out = StringIO()
+    call_command("block", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_blocks_are_set_listed_and_lifted(ada: User) -> None:
+    noir = adapters.create(actor=ada, name="noir")
+    assert block() == "Nothing is blocked.\n"
+    assert block("ada/noir", "--reason", "Rights") == "ada/noir is blocked now.\n"
+    assert block("ada/noir", "--reason", "Rights") == "ada/noir is blocked already.\n"
+    assert block() == "ada/noir  Rights\n"
+    assert block("ada/noir", "--lift") == "ada/noir is not blocked now.\n"
+    packs.create(actor=ada, name="dusk")
+    block("packs/ada/dusk", "--reason", "Rights")
+    assert block() == "packs/ada/dusk  Rights\n"
+    found = Event.objects.filter(verb__contains="blocked").order_by("pk")
+    assert [event.verb for event in found] == [
+        "adapter_blocked", "adapter_unblocked", "pack_blocked",
+    ]  # fmt: skip
+    adapters.refresh(noir)
+    for words, text in (
+        (("ada/none", "--lift"), "no adapter"),
+        (("ada/noir",), "Give a --reason"),
+        (("ada/noir", "--reason", "x" * 300), "at most"),
+    ):
+        with pytest.raises(CommandError, match=text):
+            block(*words)
