@@ -200,9 +200,7 @@ def _send(request: HttpRequest, snapshot: Snapshot, file: File) -> HttpResponseB
         else None
     )
     adapter, actor = snapshot.adapter, request.user
-    is_private = not is_for_everybody(
-        adapter.visibility, adapter.access, adapter.blocked_reason
-    )
+    is_private = not is_for_everybody(adapter.visibility, adapter.access, adapter.blocked_reason)
     response = delivery.deliver(
         request,
         file.blob,
