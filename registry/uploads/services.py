@@ -154,7 +154,7 @@ def _accept_stored(upload: Upload, blob: Blob) -> bool:
 
 def _record(upload: Upload, verb: str, **facts: Any) -> None:  # noqa: ANN401 - JSON
     events.record(
-        actor=upload.owner, verb=verb, subject=upload.path, upload=str(upload.pk), **facts
+        actor=upload.owner, verb=verb, subject=upload.path, upload=str(upload.public_id), **facts
     )
 
 
