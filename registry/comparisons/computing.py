@@ -49,7 +49,7 @@ def compute(*, row: VersionComparison, progress: Progress) -> None:
 
 def _order(versions: tuple[Version, Version], folder: Path) -> dict[str, object]:
     """Bring the files, and return what the process needs to know of them."""
-    namings, families = [], []
+    families = []
     for version, side in zip(versions, process.SIDES, strict=True):
         files = list(version.files)
         primary = next((file for file in files if file.is_primary), None)
@@ -60,11 +60,8 @@ def _order(versions: tuple[Version, Version], folder: Path) -> dict[str, object]
         running.bring(primary.sha256, folder / side / name)
         if config := config_beside(primary, files):
             running.bring(config.sha256, folder / side / CONFIG_NAME)
-        options = source_in(version, primary, files).options
-        namings.append(options.held)
-        families.append(options.family)
-    family = next(filter(None, families), "")
-    return {"namings": namings, "family": family}
+        families.append(source_in(version, primary, files).options.family)
+    return {"family": next(filter(None, families), "")}
 
 
 def fail(*, row: VersionComparison, reason: str) -> None:

@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lorary.algebra.aligning import require_one_family
-from lorary.algebra.compare import Comparison, compare, differences
-from lorary.algebra.conversion.converting import convert
-from lorary.algebra.errors import AlgebraError
+from lorary.algebra.aligning import common_families
+from lorary.algebra.compare import compare, differences
 from lorary.algebra.files import WeightFile
 from registry.confined import inside
 
@@ -31,32 +29,9 @@ def sources(folder: Path) -> list[Path]:
 def work(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Return the outcome: the document of ``lorary compare --json``."""
     paths = sources(folder)
-    require_one_family(paths)
-    found = _compared(folder, paths, order)
+    common_families(paths)  # refuses weights of different base models
+    found = compare(*paths, family=order["family"] or None)
     return {"result": replace(found, metadata=_metadata(paths)).to_dict()}
-
-
-def _compared(folder: Path, paths: list[Path], order: dict[str, Any]) -> Comparison:
-    """Compare the files; one of them in the naming of the other, if these differ."""
-    try:
-        return compare(*paths)
-    except AlgebraError as error:
-        if error.code != "namings_differ":
-            raise
-        refusal = error
-    for place in range(len(paths)):
-        naming, other = order["namings"][place], paths[1 - place]
-        if not naming:
-            continue
-        out = folder / "out" / str(place) / other.name
-        out.parent.mkdir(parents=True)
-        same = [path if path != other else out for path in paths]
-        try:
-            convert(other, to=naming, out=out, family=order["family"] or None)
-            return compare(*same)
-        except AlgebraError as error:
-            refusal = error
-    raise refusal
 
 
 def _metadata(paths: list[Path]) -> dict[str, tuple[str | None, str | None]]:

@@ -131,6 +131,7 @@ def _process(module: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         "PYTHONPATH": str(_ROOT),
         "PYTHONUTF8": "1",
         "HOME": str(folder),
+        "TMPDIR": str(folder),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PATH": os.defpath,

@@ -15,6 +15,7 @@ from django.db import DatabaseError, close_old_connections, connection, transact
 from registry import events, hooks, log_context, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
+from registry.jobs.identity import worker_name
 from registry.log_context import LogContext
 from registry.models import JobState, Source, WorkerWish
 from registry.uploads import services as uploads
@@ -119,7 +120,7 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
 
 
 def _origin() -> events.Origin:
-    return events.Origin(Source.WORKER, queue.worker_name())
+    return events.Origin(Source.WORKER, worker_name())
 
 
 def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:

@@ -47,10 +47,9 @@ def _set_reason(actor: User | None, thing: Adapter | Pack, reason: str) -> bool:
         thing.blocked_reason = reason
         thing.save(update_fields=["blocked_reason"])
         what = "blocked" if reason else "unblocked"
-        facts = {"subject": thing.full_name, "reason": reason}
         if isinstance(thing, Pack):
-            events.record(actor=actor, verb=f"pack_{what}", pack=thing, **facts)
+            events.record(actor=actor, verb=f"pack_{what}", pack=thing, reason=reason)
         else:
             facet_counters.fold_soon()
-            events.record(actor=actor, verb=f"adapter_{what}", adapter=thing, **facts)
+            events.record(actor=actor, verb=f"adapter_{what}", adapter=thing, reason=reason)
     return True

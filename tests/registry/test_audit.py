@@ -12,12 +12,14 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry import events, sweep
+from registry import events, log_context, sweep
 from registry.audit import export, selectors, services
 from registry.audit.selectors import Filters
 from registry.errors import Invalid
 from registry.guards import GUARD
-from registry.jobs import queue, worker_process
+from registry.jobs import worker_process
+from registry.jobs.identity import worker_name
+from registry.log_context import LogContext
 from registry.models import Event, EventAddress, Hub, Source, User
 from registry.uploads import services as uploads
 from tests import packs
@@ -112,8 +114,8 @@ def test_a_deleted_account_leaves_its_id_in_events() -> None:
 
 
 def test_an_event_has_the_origin_of_its_request_or_process(ada: User) -> None:
-    request = events.Origin(Source.REQUEST, address="192.0.2.1", request_id="abc")
-    with events.coming_from(request):
+    request = events.Origin(Source.REQUEST, address="192.0.2.1")
+    with events.coming_from(request), log_context.within(LogContext("abc")):
         inside = events.record(actor=ada, verb="signed_in", user=ada)
     outside = events.record(actor=None, verb="swept")
     assert (inside.source, inside.request_id) == ("request", "abc")
@@ -128,7 +130,7 @@ def test_a_worker_signs_its_events(ada: User) -> None:
     uploads.complete(actor=ada, upload=upload)
     worker_process.drain("checks")
     one = Event.objects.get(verb="upload_accepted")
-    assert (one.source, one.source_name, one.actor) == ("worker", queue.worker_name(), ada)
+    assert (one.source, one.source_name, one.actor) == ("worker", worker_name(), ada)
 
 
 class _Stream:
