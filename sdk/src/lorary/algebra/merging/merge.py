@@ -387,9 +387,9 @@ class _Merge:
         if self.settings.mode not in DENSITIES:
             total: Delta = np.zeros((occurrences[0][1].out, occurrences[0][1].fan_in), np.float32)
             for weight, occurrence in zip(weights, occurrences, strict=True):
-                delta = self._delta(*occurrence)
-                delta *= weight
-                total += delta
+                update = self._delta(*occurrence)
+                update *= weight
+                total += update
             return total
         deltas: list[Delta] = [self._delta(*one).astype(np.float32) for one in occurrences]
         for delta in deltas:
