@@ -21,7 +21,7 @@ import numpy as np
 from lorary.algebra.aligning import align, common_families, require_equal_shapes
 from lorary.algebra.checkpoints import BaseWeights
 from lorary.algebra.dense import approximate, energy_of
-from lorary.algebra.errors import AlgebraError, naming
+from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import (
     Array,
     OnStep,
@@ -196,7 +196,8 @@ def _opened_base(
     require_file(settings.base)
     common = {settings.family} if settings.family else common_families(paths)
     family = next((one for one in FAMILIES if one in common), None)
-    file = stack.enter_context(WeightFile(settings.base))
+    with about(settings.base):
+        file = stack.enter_context(WeightFile(settings.base))
     return BaseWeights(file, None if family is None else names_of(family))
 
 
