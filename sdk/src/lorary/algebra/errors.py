@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from types import MappingProxyType
 
 from lorary.anatomy.claims.metadata import clean
+from lorary.safetensors import HeaderError
 
 ALGEBRA_CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -64,3 +66,16 @@ def naming(module: str) -> Iterator[None]:
             raise
         message = f"{error.message} They are in the module “{clean(module)}”."
         raise AlgebraError(message, code=error.code, **error.facts, module=module) from error
+
+
+@contextmanager
+def about(path: PurePath) -> Iterator[None]:
+    """Begin the message of errors with the name of a file, where several files are read."""
+    try:
+        yield
+    except AlgebraError as error:
+        message = f"{clean(path.name)}: {error.message}"
+        raise AlgebraError(message, code=error.code, **error.facts) from error
+    except HeaderError as error:
+        message = f"{clean(path.name)}: {error.message}"
+        raise HeaderError(error.code, message, error.offset, error.facts) from error

@@ -25,7 +25,7 @@ import numpy as np
 
 from lorary.algebra.checkpoints import ENCODERS, OUTER, WEIGHT, require_unscaled
 from lorary.algebra.dense import approximate
-from lorary.algebra.errors import AlgebraError, naming
+from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import Array, OnStep, WeightFile, WrittenFile, write_weights
 from lorary.algebra.gram import Factors
 from lorary.algebra.metadata.rules import OPERATION
@@ -118,8 +118,9 @@ def extract(
     with ExitStack() as stack:
         files = []
         for path in (base, tuned):
-            require_file(path)
-            files.append(stack.enter_context(WeightFile(path)))
+            with about(path):
+                require_file(path)
+                files.append(stack.enter_context(WeightFile(path)))
         targets, left_out = _changes(*files)
         results: dict[str, ExtractedModule] = {}
         plan: Plan = {}

@@ -8,13 +8,13 @@ the caller wants, or else that of the first file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lorary.algebra.aligning import common_families, have_one_naming
 from lorary.algebra.conversion.converting import convert
-from lorary.algebra.errors import AlgebraError
+from lorary.algebra.errors import AlgebraError, about
 from lorary.algebra.modules import Adapter, ReadWhole, open_adapter
 from lorary.algebra.naming.targets import target_of
 from lorary.anatomy import inspect_file
@@ -44,7 +44,10 @@ def open_together(
         OSError: A file can't be read or written.
     """
     with ExitStack() as stack:
-        adapters = [stack.enter_context(open_adapter(path, read_whole)) for path in paths]
+        adapters = []
+        for path in paths:
+            with about(path) if len(paths) > 1 else nullcontext():
+                adapters.append(stack.enter_context(open_adapter(path, read_whole)))
         if to is None and have_one_naming([adapter.all_modules for adapter in adapters]):
             yield adapters
             return

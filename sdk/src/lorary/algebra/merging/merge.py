@@ -21,7 +21,7 @@ import numpy as np
 from lorary.algebra.aligning import align, common_families, require_equal_shapes
 from lorary.algebra.checkpoints import BaseWeights
 from lorary.algebra.dense import approximate, energy_of
-from lorary.algebra.errors import AlgebraError, naming
+from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import (
     Array,
     OnStep,
@@ -196,7 +196,8 @@ def _opened_base(
     require_file(settings.base)
     common = {settings.family} if settings.family else common_families(paths)
     family = next((one for one in FAMILIES if one in common), None)
-    file = stack.enter_context(WeightFile(settings.base))
+    with about(settings.base):
+        file = stack.enter_context(WeightFile(settings.base))
     return BaseWeights(file, None if family is None else names_of(family))
 
 
@@ -387,9 +388,9 @@ class _Merge:
         if self.settings.mode not in DENSITIES:
             total: Delta = np.zeros((occurrences[0][1].out, occurrences[0][1].fan_in), np.float32)
             for weight, occurrence in zip(weights, occurrences, strict=True):
-                delta = self._delta(*occurrence)
-                delta *= weight
-                total += delta
+                update = self._delta(*occurrence)
+                update *= weight
+                total += update
             return total
         deltas: list[Delta] = [self._delta(*one).astype(np.float32) for one in occurrences]
         for delta in deltas:
