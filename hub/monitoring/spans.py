@@ -49,8 +49,8 @@ def start() -> None:
         request_hook=_on_request, response_hook=_on_response, excluded_urls="healthz,metrics"
     )
     PsycopgInstrumentor().instrument()
-    BotocoreInstrumentor().instrument()
-    CeleryInstrumentor().instrument()
+    BotocoreInstrumentor().instrument()  # type: ignore[no-untyped-call]  # untyped there
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]  # untyped there
     hooks.job_spans.append(span_of)
 
 
@@ -74,7 +74,7 @@ def _on_response(span: Span, request: HttpRequest, response: HttpResponseBase) -
 def span_of(job: Job) -> Iterator[None]:
     """Trace a job as a child of the request that enqueued it."""
     parent = _PROPAGATOR.extract({"traceparent": log_context.current().trace_parent})
-    facts = {
+    facts: dict[str, str | int] = {
         "lorary.job": job.pk,
         "lorary.queue": job.queue,
         "lorary.attempt": job.attempt,
