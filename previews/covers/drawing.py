@@ -29,7 +29,7 @@ from django.utils.translation import gettext as _
 
 from previews.derived.text_layout import Bar, Caption, Shape
 from registry.blobs import selectors as blob_selectors
-from registry.models import Version
+from registry.models import Blob, Version
 
 WIDTH, HEIGHT = 640, 400
 #: Version of this drawing; a change makes caches fetch covers again.
@@ -71,19 +71,20 @@ class _Stack:
 
 def svg(version: Version) -> str:
     """Return the cover as an SVG document, the same text for the same version."""
+    blob = _weights_of(version)
     title = _("%(adapter)s %(version)s, drawn from its weights") % {
         "adapter": version.adapter.full_name,
         "version": version.name,
     }
     about = (
         _("Each bar is a block of the base model; its height is the block's share of the energy.")
-        if shows_energy(version)
+        if blob_selectors.energies_of(blob)
         else _(
             "Each bar is a block of the base model; its height is the block's share of the "
             "trained parameters."
         )
     )
-    body = "".join(_markup(shape) for shape in shapes(version))
+    body = "".join(_markup(shape) for shape in _shapes(blob))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img" aria-labelledby="title about">'
@@ -95,14 +96,21 @@ def svg(version: Version) -> str:
 
 def shows_energy(version: Version) -> bool:
     """Return whether the bars are energies; otherwise they are numbers of parameters."""
-    primary = version.primary_file
-    return bool(blob_selectors.energies_of(primary.blob if primary else None))
+    rows = version.files.filter(is_primary=True)
+    return bool(rows.values_list("blob__anatomy__energies", flat=True).first())
 
 
 def shapes(version: Version) -> list[Shape]:
     """Return the shapes of the cover, ``WIDTH`` by ``HEIGHT``."""
+    return _shapes(_weights_of(version))
+
+
+def _weights_of(version: Version) -> Blob | None:
     primary = version.primary_file
-    blob = primary.blob if primary else None
+    return primary.blob if primary else None
+
+
+def _shapes(blob: Blob | None) -> list[Shape]:
     document, energies = blob_selectors.document_of(blob), blob_selectors.energies_of(blob)
     rows = document["layers"]["blocks"] if document else ()
     blocks = (

@@ -31,6 +31,7 @@ MOST_BLOCKS = 4_096
 MOST_PENDING_BYTES = 64 * 1024 * 1024
 """Memory for Gram matrices of modules of which some tensors have not been read yet."""
 
+_ROLES = frozenset({"down", "up", "mid", "alpha"})
 _Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -133,9 +134,7 @@ def _modules(header: Header) -> Iterator[tuple[_Module, Mapping[str, str]]]:
         if max(rank, header.tensors[roles["down"]].shape[0]) > MOST_RANK:
             message = f"Modules of a rank above {MOST_RANK} are not measured."
             raise AlgebraError(message, code="rank_too_large", rank=rank)
-        own: dict[str, str] = {
-            role: roles[role] for role in ("down", "up", "mid", "alpha") if role in roles
-        }
+        own = {role: name for role, name in roles.items() if role in _ROLES}
         configs = configs_for({role.dialect for role in named.roles}, embedded, ())
         yield _Module(module.name, module.block, rank, configs, set(own)), own
 
