@@ -133,6 +133,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "storage": check_storage,
     "broker": check_broker,
 }
+#: Requests do without them, and so a balancer must not take every web server away at once.
+DISPENSABLE = {"broker"}
 
 
 class Health:
@@ -191,11 +193,11 @@ def live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Respond with 200 if all parts work, otherwise 503; the reasons are in the log."""
+    """Respond with 200 if all parts work that requests need, otherwise 503; the log has reasons."""
     found = _HEALTH.part_states()
     parts = {name: "up" if is_fit else "down" for name, is_fit in found.items()}
-    is_ready = all(found.values())
-    status = "ok" if is_ready else "unavailable"
+    is_ready = all(is_fit for name, is_fit in found.items() if name not in DISPENSABLE)
+    status = "ok" if all(found.values()) else "degraded" if is_ready else "unavailable"
     return JsonResponse({"status": status, **parts}, status=200 if is_ready else 503)
 
 
