@@ -57,11 +57,18 @@ class Faulty(LocalStore):
         super().__init__(root)
         self.left, self.ends_with = full_after, ends_with
 
-    def write(self, key: str, chunks: Iterable[bytes], *, part: Part | None = None) -> str:
+    def write(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        part: Part | None = None,
+        is_durable: bool = True,
+    ) -> str:
         self.left -= 1
         if self.left < 0:
             raise StorageFull(self.root.name)
-        said = super().write(key, chunks, part=part)
+        said = super().write(key, chunks, part=part, is_durable=is_durable)
         if self.ends_with:
             with self._private(key).open("r+b") as handle:
                 handle.seek(-len(self.ends_with), io.SEEK_END)
