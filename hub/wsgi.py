@@ -69,7 +69,7 @@ _ = get_resolver().url_patterns
 # A fork must not share connections, nor has it the threads of their pool.
 connections.close_all()
 if connection.vendor == "postgresql":
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's alone
 
 # Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()

@@ -207,7 +207,7 @@ class ReleaseMiddleware:
         """Return the response; nothing uses the database after it."""
         if connection.settings_dict["OPTIONS"].get("pool") and _is_long_body(request):
             # Django has no public way to replace the source of a body.
-            request._stream = _ReleasingBody(request._stream)  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+            request._stream = _ReleasingBody(request._stream)  # type: ignore[assignment]  # noqa: SLF001 - see above
         response = self.get_response(request)
         is_long = response.streaming and int(response.get("Content-Length", "0")) >= LONG_BYTES
         if is_long and not connection.in_atomic_block:

@@ -21,7 +21,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 from kombu.exceptions import KombuError
+from redis import Redis
+from redis.exceptions import RedisError
 
+from hub import shared_cache
 from hub.http.problems import is_full
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
@@ -252,6 +255,25 @@ def _broker() -> Iterator[Report]:
     yield Report("broker", "ok", "The broker responds.")
 
 
+def _cache() -> Iterator[Report]:
+    """Report where rate limits are counted."""
+    url = settings.LORARY.cache_url
+    if not url:
+        message = "Each web process counts rate limits for itself, so that they are multiplied."
+        is_shared = connection.vendor == "postgresql"  # maybe with other machines
+        hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
+        yield Report("cache", "warning" if is_shared else "ok", message, hint)
+        return
+    try:
+        with Redis.from_url(url, **shared_cache.OPTIONS) as client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        hint = "Start it or check LORARY_CACHE_URL; until then rate limits are not enforced."
+        yield Report("cache", "error", f"The cache does not respond: {error}", hint)
+        return
+    yield Report("cache", "ok", "The cache responds; all processes count rate limits together.")
+
+
 def _jobs() -> Iterator[Report]:
     now, is_well, living = timezone.now(), True, job_selectors.alive()
     late = Job.objects.filter(state=JobState.QUEUED, run_after=None, created_at__lt=now - LONG_WAIT)
@@ -456,6 +478,7 @@ PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "rights": _rights,
     "storage": _storage,
     "broker": _broker,
+    "cache": _cache,
     "database": _database,
     "guards": _guards,
     "names": _names,

@@ -58,6 +58,8 @@ class PartState:
 
 
 _SILENT = PartState(is_up=False, reason=f"it did not answer within {TIMEOUT_S:g} s")
+#: Requests do without them, and so a balancer must not take every web server away at once.
+DISPENSABLE = frozenset({"broker"})
 
 
 class Health:
@@ -124,12 +126,18 @@ def live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """Respond with 200 if all parts work, otherwise 503; operators also get reasons and figures."""
+    """Respond with 200 if all parts work that requests need, otherwise 503; operators get reasons.
+
+    Operators also get figures. The status is “degraded” if only parts are down that requests can
+    do without.
+    """
     is_told = is_monitor(request)
     found = HEALTH.states([*PARTS, *DETAILS] if is_told else PARTS)
-    is_ready = all(found[name].is_up for name in PARTS)
-    document: dict[str, object] = {"status": "ok" if is_ready else "unavailable"}
-    document |= {name: "up" if found[name].is_up else "down" for name in PARTS}
+    is_up = {name: found[name].is_up for name in PARTS}
+    is_ready = all(up for name, up in is_up.items() if name not in DISPENSABLE)
+    status = "ok" if all(is_up.values()) else "degraded" if is_ready else "unavailable"
+    document: dict[str, object] = {"status": status}
+    document |= {name: "up" if up else "down" for name, up in is_up.items()}
     if is_told:
         document["parts"] = {name: state.document() for name, state in found.items()}
     return JsonResponse(document, status=200 if is_ready else 503)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from typing import TYPE_CHECKING
@@ -9,11 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from django.db import connection
 from django.test import override_settings
 
 from hub import shared_cache as shared
 from hub.databases import cache
+from hub.operations import doctor
+from hub.protocols.huggingface.repos import shapes
+from registry import storage
 from tests.running import free_port
+from tests.stored import blob_of
 from tools.faults.servers.processes import Broker
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from django.test import Client
+
+    from hub.operations.doctor import Report
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +73,50 @@ def test_the_outage_is_logged_once_a_minute(
         for _ in range(3):
             assert caches["default"].add("key", 1)
     assert [line.getMessage()[:25] for line in caplog.records] == ["The cache is unavailable:"]
+
+
+def test_calls_without_the_cache_are_counted(port: int) -> None:
+    del port
+    before = shared.uncounted()
+    for _ in range(3):
+        caches["default"].get("key")
+    assert shared.uncounted() == before + 3
+
+
+def report_of_cache() -> Report:
+    (report,) = doctor.PROBES["cache"]()
+    return report
+
+
+def test_the_doctor_tells_where_limits_are_counted(
+    port: int, own_settings: Callable[..., None]
+) -> None:
+    away = report_of_cache()
+    assert (away.state, away.message[:27]) == ("error", "The cache does not respond:")
+    own_settings(cache_url="")
+    alone = report_of_cache()
+    assert alone.state == ("warning" if connection.vendor == "postgresql" else "ok")
+    assert "Each web process counts" in alone.message
+
+
+@pytest.mark.service
+def test_processes_share_what_git_calls_a_file(
+    tmp_path: Path, own_settings: Callable[..., None]
+) -> None:
+    if not (shutil.which("redis-server") or shutil.which("valkey-server")):
+        pytest.skip("redis-server is not installed")
+    data = b"# Noir"
+    blob = blob_of(data)
+    server = Broker(tmp_path)
+    own_settings(cache_url=server.url)
+    expected = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    with override_settings(CACHES={"default": cache(settings.LORARY)}), server:
+        assert report_of_cache().state == "ok"
+        for _process in range(2):
+            shapes._git_oid.cache_clear()
+            assert shapes.git_oid(blob) == expected
+            storage.store().delete(blob.sha256)  # another process need not read it
+        shapes._git_oid.cache_clear()
 
 
 @pytest.mark.service

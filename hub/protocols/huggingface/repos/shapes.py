@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
+from django.core.cache import cache
+
 from registry import storage
 from registry.blobs.selectors import document_of
 from registry.cards import base_models as bases
@@ -28,6 +31,9 @@ from registry.scan import checks
 #: holds it four times in memory.
 INLINE_BYTES = 1024 * 1024
 
+#: Seconds for which a shared cache keeps git's id of a blob, which takes a read of all its bytes.
+OID_S = 30 * 86_400
+
 
 def is_regular(path: str, size_bytes: int) -> bool:
     """Whether a file is sent inside the commit: small texts and images, and empty files."""
@@ -47,6 +53,17 @@ def git_oid(blob: Blob) -> str:
 
 @lru_cache(maxsize=4096)
 def _git_oid(sha256: str) -> str:
+    if not settings.LORARY.cache_url:  # the cache is the memory of this process, as this one is
+        return _computed_git_oid(sha256)
+    key = f"git-oid:{sha256}"
+    known: str | None = cache.get(key)
+    if known is None:
+        known = _computed_git_oid(sha256)
+        cache.set(key, known, OID_S)
+    return known
+
+
+def _computed_git_oid(sha256: str) -> str:
     with storage.store().open(sha256) as handle:
         found = hashlib.sha1(b"blob %d\0" % handle.size, usedforsecurity=False)
         for chunk in storage.chunks_of(handle):

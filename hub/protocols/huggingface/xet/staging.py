@@ -235,7 +235,7 @@ class Stored:
             return self._open[name]
         if len(self._open) >= OPEN_XORBS:
             self._close_oldest()
-        row = XetXorb.objects.filter(pk=self._rows.get(name)).first()
+        row = XetXorb.objects.filter(pk=self._rows.get(name, 0)).first()
         try:
             file = storage.store().open(row.key) if row else None
         except FileNotFoundError:
