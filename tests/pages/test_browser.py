@@ -27,7 +27,7 @@ PART = "64KiB"
 #: Whether nothing has to be scrolled sideways.
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 HELP = [
-    "/help/anatomy", "/help/findings", "/help/licences", "/help/previews", "/help/use"
+    "/help/anatomy", "/help/cli", "/help/findings", "/help/licences", "/help/previews", "/help/use"
 ]  # fmt: skip
 
 

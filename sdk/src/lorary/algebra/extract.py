@@ -160,7 +160,8 @@ def _changes(base: WeightFile, tuned: WeightFile) -> tuple[list[_Target], tuple[
             raise AlgebraError(message, code="files_differ")
         message = (
             f"None of the {len(left_out):,} tensors that changed, such as “{left_out[0]}”, can be "
-            "named in an adapter."
+            "named in an adapter. Both files must be whole models, such as checkpoints or UNets; "
+            "`lorary compare` compares adapters."
         )
         raise AlgebraError(message, code="names_unknown", tensors=left_out[:10])
     return list(targets.values()), tuple(left_out)
