@@ -14,8 +14,6 @@ from django.db import DatabaseError
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
-    # Files are read by several threads already, and more would wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _execute()
     except BrokenPipeError:  # such as of `manage.py doctor | head`
