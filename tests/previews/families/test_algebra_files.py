@@ -148,7 +148,7 @@ class _Layers(torch.nn.Module):
         raise NotImplementedError
 
 
-LAYERS = {"target_modules": ["linear", "conv"], "r": 3}
+LAYERS: dict[str, Any] = {"target_modules": ["linear", "conv"], "r": 3}
 CONFIGS = {
     "dora": LoraConfig(**LAYERS, lora_alpha=2, use_dora=True, init_lora_weights=False),
     "loha": LoHaConfig(**LAYERS, alpha=2, init_weights=False, use_effective_conv2d=True),
