@@ -222,6 +222,8 @@ def read_adapter(
         if len(beside_factors) == len(roles):
             others += beside_factors
         elif _inexact(module, roles) is not None:
+            if module.convention == "peft":  # other suffixes than LoRA's don't show it
+                configs = configs_for({"peft"}, embedded, beside)
             whole = None if read_whole is None else read_whole(file, module, roles, configs)
             if whole is None:
                 raise _no_factors(module, roles)

@@ -77,6 +77,12 @@ def read_whole(
         if form is None:
             return None
         shape, rank, inner = form(tensors)
+        if form is _lokr and not rank and configs and "alpha" not in tensors.names:
+            message = (
+                f"The module “{clean(module.name)}” is PEFT's LoKr of two whole matrices: its "
+                "scale depends on a rank that the file doesn't show."
+            )
+            raise AlgebraError(message, code="no_factors", module=module.name)
         compute = partial(_times, inner, _factor(tensors, rank, configs))
         weight = base.find(module) if base and is_on_base else None
         if weight is not None:

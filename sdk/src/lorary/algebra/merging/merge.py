@@ -214,7 +214,8 @@ def _opened(
                 )
             )
         except AlgebraError as error:
-            if error.code != "no_factors" or error.facts.get("algorithm") not in METHODS:
+            is_known = error.facts.get("algorithm") in METHODS and settings.base is None
+            if error.code != "no_factors" or not is_known:
                 raise
             needed = "a largest rank (--max-rank)" if reader is None else "the base model (--base)"
             message = f"{error.message} It can be approximated with {needed}."
