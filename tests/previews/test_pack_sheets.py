@@ -247,7 +247,8 @@ def test_a_sheet_goes_on_after_a_kill(version: PackVersion, monkeypatch: Any) ->
             raise KeyboardInterrupt
 
     monkeypatch.setattr(renders, "keep_pictures", killed)
-    job = Job.objects.get(task="render_literally")
+    job = queue.claim(Job.objects.get(task="render_literally").queue)
+    assert job is not None
     with pytest.raises(KeyboardInterrupt):
         tasks.render_version(queue.JobRun(job))
     assert (version.renders.get().state, version.renders.get().images.count()) == ("running", 8)
