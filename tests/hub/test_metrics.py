@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 DASHBOARD = ROOT / "deploy" / "grafana" / "lorary.json"
 #: These are evaluated with written series, as their causes take long or a disk of one's own.
 NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull"}
-#: On PostgreSQL only: tests/services/test_metrics_of_postgresql.py.
+#: On PostgreSQL only: tests/services/test_monitoring.py.
 OF_POSTGRESQL = {"LoraryDatabaseConnections"}
 #: The jobs of a base model that failed within an hour.
 FAILED = series_of(
