@@ -46,7 +46,9 @@ def hide_path(record: logging.LogRecord) -> bool:
     """Replace the path in Django's line about a refused request; all records pass."""
     request = getattr(record, "request", None)
     if isinstance(request, HttpRequest) and isinstance(record.args, tuple):
-        record.args = tuple(safe_path(request) if a == request.path else a for a in record.args)
+        escaped = request.path.encode("unicode_escape").decode()  # as Django writes it
+        shown = safe_path(request)
+        record.args = tuple(shown if a in {request.path, escaped} else a for a in record.args)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a hub on PostgreSQL."""
+"""Metrics and traces of a hub on PostgreSQL and a bucket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pytest
 from tests.e2e.talk import Caller
 from tests.running import RunningHub
 from tests.scraping import BEARER, TOKEN, firing, scrape
+from tests.tracing import Collector, upload_traced
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.buckets import SeaweedFS
 
 
 @pytest.mark.service
@@ -36,3 +39,19 @@ def test_connections_of_postgresql_are_told_with_their_limit(tmp_path: Path, pos
                 connection.close()
     assert document["parts"]["database"]["connections"] >= 80
     assert "LoraryDatabaseConnections" in firing(tmp_path, free, full)
+
+
+@pytest.mark.service
+@pytest.mark.long
+def test_statements_and_requests_to_a_bucket_are_traced_below_a_job(
+    tmp_path: Path, bucket_server: SeaweedFS, postgres: str
+) -> None:
+    settings = {"STORAGE": bucket_server.storage(), "DATABASE_URL": postgres}
+    hub = RunningHub(tmp_path / "hub", "--queues", "checks", "--workers", "1", **settings)
+    with Collector() as collector:
+        upload_traced(hub, collector)
+    job = collector.span("job check_upload")
+    below = {one.name for one in collector.spans if one.trace_id == job.trace_id}
+    assert "S3.GetObject" in below
+    assert below & {"SELECT", "UPDATE"}
+    assert "X-Amz-Signature" not in "".join(collector.texts)
