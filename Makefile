@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lorary-stamp
 DOCS_STAMP := $(VENV)/.lorary-docs-stamp
 DEPLOY_STAMP := build/deploy-tools/.lorary-stamp
+AUDIT_STAMP := $(VENV)/.lorary-audit-stamp
 DATA := $(or $(LORARY_DATA),var)
 PIP_FLAGS ?=
 JOBS ?= 3
@@ -14,11 +15,13 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/pip-compile --quiet --no-header --no-annotate --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-allow-unsafe --unsafe-package torch --unsafe-package triton --unsafe-package setuptools \
-	-c requirements/lock.constraints
+	--generate-hashes -c requirements/lock.constraints
+# The locks are complete and have the hash of every file: nothing else is resolved or installed.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS)
 CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients test-deploy check bench faults miniature format openapi docs man lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients test-deploy check bench faults miniature format openapi docs audit man lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +32,10 @@ $(STAMP): $(wildcard requirements/*.txt) requirements/torch.in sdk/pyproject.tom
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@echo "Installing packages into $(VENV): this takes some minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
-		-r requirements/dev.txt -r requirements/torch.in -e sdk
+	$(INSTALL) --no-deps --require-hashes -r requirements/dev.txt
+	$(INSTALL) -r requirements/torch.in
+	$(INSTALL) --no-deps --no-build-isolation -e sdk
+	$(BIN)/python -m pip check
 	@touch $@
 
 run: $(STAMP) ## Start the hub at http://127.0.0.1:8000 (set-up, migrations, demo when needed)
@@ -110,15 +115,21 @@ docs: $(DOCS_STAMP) ## The documentation as a site in build/docs, with the refer
 	@echo "build/docs/index.html"
 
 $(DOCS_STAMP): $(STAMP) requirements/docs.txt
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_FLAGS) \
-		-r requirements/docs.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/docs.txt
+	@touch $@
+
+audit: $(AUDIT_STAMP) ## Known vulnerabilities of the locked packages, and an SBOM: build/sbom.cdx.json
+	$(BIN)/python -m tools.audit
+
+$(AUDIT_STAMP): $(STAMP) requirements/audit.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/audit.txt
 	@touch $@
 
 man: $(STAMP) ## Write the man page of the client from the code
 	$(BIN)/python -m tools.man_page
 
 lock: $(STAMP) ## Lock requirements/*.in again; ARGS=--upgrade takes newer versions
-	@for name in base worker otel dev docs; do \
+	@for name in base worker otel dev docs audit; do \
 		echo "requirements/$$name.txt"; \
 		$(LOCK) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in && \
 		sed -i.bak -e '/^#/d' -e '/^$$/d' requirements/$$name.txt && rm requirements/$$name.txt.bak \

@@ -41,20 +41,31 @@ def setting_names(tmp_path: Path) -> set[str]:
     return {name for name in env.known if not name.endswith("_FILE")}
 
 
+PIN = re.compile(
+    r"([a-z0-9][a-z0-9-]*)==([A-Za-z0-9.!]+)(?: ; [^;@]+?)?(?: --hash=sha256:[0-9a-f]{64})+"
+)
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """Return name and version of each package of a lock, which has a hash of each file."""
+    found = {}
+    for line in lock.read_text(encoding="utf-8").replace(" \\\n    ", " ").splitlines():
+        pin = PIN.fullmatch(line)
+        assert pin, line
+        found[pin[1]] = pin[2]
+    return found
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_lock_pins_everything_and_names_no_cuda_and_no_host(lock: Path) -> None:
-    lines = lock.read_text(encoding="utf-8").split("\n")[:-1]
-    assert lines
-    for line in lines:
-        assert re.fullmatch(r"[a-z0-9][a-z0-9-]*==[A-Za-z0-9.!]+( ; [^;@]+)?", line), line
-        assert not re.match(r"torch|triton|nvidia|cuda", line), line
+    assert pins(lock)
+    assert not [name for name in pins(lock) if re.match(r"torch|triton|nvidia|cuda", name)]
 
 
 def test_every_lock_agrees_with_the_others_on_a_version() -> None:
     seen: dict[str, str] = {}
     for lock in LOCKS:
-        for line in lock.read_text(encoding="utf-8").split():
-            name, _, version = line.partition("==")
+        for name, version in pins(lock).items():
             assert seen.setdefault(name, version) == version, name
 
 

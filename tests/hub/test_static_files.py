@@ -98,6 +98,13 @@ def test_files_are_sent_compressed_to_those_who_accept_it(data: Path) -> None:
     assert body(font).startswith(b"wOF2")
 
 
+def test_files_of_the_admin_are_below_a_folder_of_their_own(data: Path) -> None:
+    place = staticfiles_storage.url("admin/css/base.css")
+    assert re.fullmatch(r"/static/admin/css/base\.[0-9a-f]{12}\.css", place)
+    assert Client().get(place).status_code == 200
+    assert Client().get("/static/css/base.css").status_code == 404
+
+
 def test_names_of_other_releases_get_the_file_of_this_one(data: Path) -> None:
     client = Client()
     for path in ("/static/js/ui.0123456789ab.js", "/static/js/ui.js"):
