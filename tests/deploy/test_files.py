@@ -57,7 +57,7 @@ def commands() -> list[tuple[str, list[str]]]:
 def test_the_image_finds_a_hub_healthy_whose_host_it_does_not_name(tmp_path: Path) -> None:
     hosts = SERVICES["web1"]["environment"]["LORARY_ALLOWED_HOSTS"]
     assert "127.0.0.1" not in hosts
-    (said,) = dockerfile("HEALTHCHECK CMD ")
+    (said,) = [line.partition(" CMD ")[2] for line in dockerfile("HEALTHCHECK --")]
     with RunningHub(tmp_path / "hub", "--no-worker", ALLOWED_HOSTS="web,hub.example") as hub:
         interpreter, *arguments = json.loads(said)
         assert interpreter == "python"

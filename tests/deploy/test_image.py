@@ -1,14 +1,16 @@
 """The images of ``deploy/Dockerfile``, built by buildah and started.
 
-No registry of containers is asked: mmdebstrap makes the base image from Debian's packages, in place
-of ``python:3.11-slim``. The containers run in a chroot (``BUILDAH_ISOLATION``): their user, files
-and commands are those of the image; namespaces, limits and health checks are not in force.
+No registry of containers is asked: mmdebstrap makes the base image, from the same parts as
+``python:3.11-slim``: packages of Debian, and this Python in /usr/local. The containers run in a
+chroot (``BUILDAH_ISOLATION``): their user, files and commands are those of the image; namespaces,
+limits and health checks are not in force.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import resource
 import shutil
@@ -36,8 +38,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-#: The release of Debian that has this Python, so that wheels of this machine fit.
-SUITE = {(3, 11): "bookworm", (3, 13): "trixie"}.get(sys.version_info[:2], "trixie")
 BASE = "localhost/python-base"
 
 
@@ -90,19 +90,34 @@ def pip_configuration() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     folder = tmp_path_factory.mktemp("buildah")
-    tool, rootfs = Buildah(folder), ROOT / "build" / f"rootfs-{SUITE}.tar"
-    if not rootfs.exists():
-        packages = "--include=python3,python3-venv,ca-certificates"
-        make = ["mmdebstrap", "--quiet", "--variant=minbase", packages, SUITE, f"{rootfs}.new"]
-        rootfs.parent.mkdir(exist_ok=True)
-        subprocess.run([*make, "--format=tar"], check=True)
-        Path(f"{rootfs}.new").rename(rootfs)
+    tool, rootfs = Buildah(folder), _rootfs()
     container = tool("from", "scratch")
     tool("add", "-q", container, str(rootfs), "/")
     tool("commit", "-q", "--rm", container, BASE)
     yield tool
-    with suppress(AssertionError):  # what the kernel still holds is in a temporary folder
-        tool("rmi", "--all", "--force")
+    shutil.rmtree(folder, ignore_errors=True)  # some GB
+
+
+def _rootfs() -> Path:
+    """Return Debian of this machine's release with this Python in /usr/local, as an archive."""
+    system = platform.freedesktop_os_release()
+    suite = system["VERSION_CODENAME"] if system["ID"] == "debian" else "trixie"
+    made = ROOT / "build" / f"rootfs-{suite}-{platform.python_version()}.tar"
+    if made.exists():
+        return made
+    made.parent.mkdir(exist_ok=True)
+    draft = Path(f"{made}.new")
+    hooks = []
+    if sys.base_prefix != "/usr":  # else Debian's own
+        copy = (
+            f"tar -C {sys.base_prefix} --exclude=site-packages --exclude=test --exclude='*.a' "
+            '-cf - bin lib | tar -C "$1/usr/local" -xf - && chroot "$1" ldconfig'
+        )
+        hooks = [f"--customize-hook={copy}"]
+    packages = "--include=python3,python3-venv,ca-certificates"
+    make = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", packages, *hooks]
+    subprocess.run([*make, suite, str(draft)], check=True)
+    return draft.rename(made)
 
 
 def build(tool: Buildah, folder: Path, target: str, *options: str) -> str:

@@ -75,6 +75,7 @@ def test_a_file_is_uploaded_checked_and_downloaded_over_both_nodes(
     for name in ("web1", "web2"):
         own = Caller(layout.ports[name], ada.token)
         assert own.get("/api/v1/adapters/ada/noir").status == 200
+    assert "twice the largest table" in layout.manage("upgrade", "--check")
     for rank in (2, 3, 5):  # announced to one node, sent to either
         ada.accepted(kohya(DENOISERS["sd1", "diffusers"], rank=rank))
 

@@ -50,6 +50,9 @@ securityContext:
 {{- if .Values.bases.toml }}
 - { name: LORARY_BASES, value: /etc/lorary/bases.toml }
 {{- end }}
+{{- if .Values.bases.claim }}
+- { name: HF_HOME, value: /bases/huggingface }
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 - { name: LORARY_{{ $name }}, value: {{ $value | quote }} }
 {{- end }}
