@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "version": (
         "version_drafted", "version_discarded", "version_published", "version_edited",
         "version_yanked", "version_restored", "version_withdrawn", "derived_file_requested",
+        "comparison_requested",
         "render_requested", "picture_rated", "sample_added", "sample_edited", "sample_removed",
     ),
     "pack": (

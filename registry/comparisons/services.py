@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from registry import events
 from registry.accounts import attempts
 from registry.comparisons import selectors
 from registry.comparisons.selectors import Compared
@@ -73,6 +74,12 @@ def request(
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
             _enqueue(row, first)
+        events.record(
+            actor=actor,
+            verb="comparison_requested",
+            adapter=first.adapter,
+            subject=f"{first.name}, {second.adapter.full_name}@{second.name}",
+        )
     return Compared(first, second, row)
 
 

@@ -21,7 +21,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E005", {"storage": "file://host/path"}),
     ("E006", {"secret_key": "short"}),
     ("E007", {"base_url": "hub.example"}),
-    ("E070", {"metrics_token": "guessable"}),
+    ("E071", {"metrics_token": "guessable"}),
     ("W008", {"allowed_hosts": ("*",)}),
     ("W009", {"trust_proxy": True, "base_url": ""}),
     ("W010", {"debug": True, "base_url": "https://hub.example"}),
@@ -47,8 +47,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("E029", {"xet_bytes": 1}),
     ("E023", {"job_lease_s": 1}),
     ("E046", {"min_body_rate": 0}),
-    ("E070", {"security_contact": "the admin"}),
-    ("E070", {"security_contact": "http://x.example"}),
+    ("E072", {"security_contact": "the admin"}),
+    ("E072", {"security_contact": "http://x.example"}),
     ("W024", {"unknown": ("STORAG",)}),
 ]
 

@@ -34,7 +34,7 @@ def run(*words: str) -> str:
 
 def events(verb: str) -> list[tuple[str, str, User | None]]:
     found = Event.objects.filter(verb__startswith=verb).order_by("id")
-    return [(event.verb, event.subject, event.actor) for event in found]
+    return [(event.verb, str(event.user), event.actor) for event in found]
 
 
 def test_staff_open_the_operators_page(client: Client, ada: User) -> None:

@@ -72,8 +72,8 @@ def test_an_account_is_disabled_and_enabled(
     assert not ada.access_tokens.filter(revoked_at=None).exists()
     assert "can sign in again" in act(as_operator, ada, "enable")
     assert ada.is_active
-    verbs = list(Event.objects.filter(actor__username="rosa").values_list("verb", flat=True))
-    assert verbs == ["account_enabled", "tokens_revoked", "account_disabled", "user_created"]
+    verbs = list(Event.objects.filter(user=ada).values_list("verb", flat=True)[:3])
+    assert verbs == ["account_enabled", "tokens_revoked", "account_disabled"]
 
 
 def test_rights_quota_and_tokens_change(as_operator: Client, ada: User) -> None:

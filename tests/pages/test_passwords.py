@@ -70,7 +70,7 @@ def test_it_is_in_the_record(as_ada: Client, ada: User) -> None:
     assert not Event.objects.filter(verb="password_changed").exists()
     change(as_ada)
     event = Event.objects.get(verb="password_changed")
-    assert (event.actor, event.subject, event.facts) == (ada, "ada", {})
+    assert (event.actor, event.user, event.facts) == (ada, ada, {})
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,10 @@ def test_a_comparison_is_blurred(client: Client, noir: Adapter, mature: Version)
     for image in images:
         image.pk, image.render = None, row
         image.save()
-    told = page(client, f"{PAGE}/compare?a=v1&b=v2")
+    told = page(client, "/compare?a=ada/noir@v1&b=ada/noir@v2")
     assert "<b>Mature</b>" in told
     assert "/media/images/" not in told
-    assert "/media/images/" in page(client, f"{PAGE}/compare?a=v1&b=v2&show=mature")
+    assert "/media/images/" in page(client, "/compare?a=ada/noir@v1&b=ada/noir@v2&show=mature")
 
 
 def test_the_owner_sees_the_own_pictures(as_ada: Client, mature: Version) -> None:

@@ -97,8 +97,8 @@ def test_a_disabled_account_is_refused_at_every_door_at_once(
     assert page.status_code == 200
     assert "Stolen password" not in page.content.decode()
     event = Event.objects.get(verb="account_disabled")
-    assert (event.actor, event.subject, event.facts["reason"]) == (
-        operator, "ada", "Stolen password",
+    assert (event.actor, event.user, event.facts["reason"]) == (
+        operator, ada, "Stolen password",
     )  # fmt: skip
 
     disabling.enable(actor=operator, user=ada)
@@ -162,7 +162,7 @@ def test_a_deletion_loses_nothing_in_silence(ada: User, v1: Version) -> None:
     assert page.status_code == 410
     assert page.redirect_chain == [(f"/{name}/noir", 301)]
     assert Event.objects.filter(actor=ada, verb="adapter_created").exists()
-    assert Event.objects.get(verb="account_deleted").subject == name
+    assert Event.objects.get(verb="account_deleted").user == ada
     with pytest.raises(NameTaken):
         users.create_user(name="Ada")
 
@@ -242,7 +242,7 @@ def test_an_export_has_every_row_and_no_secret(
     token = AccessToken.objects.get(name="test")
     for hidden in (secret, token.digest, ada.password, others, "of bob"):
         assert hidden not in text
-    assert Event.objects.filter(verb="account_exported", subject="ada").exists()
+    assert Event.objects.filter(verb="account_exported", user=ada).exists()
 
 
 @pytest.mark.parametrize("with_pack", [False, True])

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import io
 import re
+import time
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import transaction
 from django.utils import timezone
+from django_otp.oath import TOTP
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
 from previews import operator_actions
@@ -30,7 +33,15 @@ from previews.tryouts import packs as pack_tryouts
 from previews.tryouts import services as tryouts
 from previews.tryouts.packs import PackTryoutRequest
 from registry import events
-from registry.accounts import users
+from registry.accounts import (
+    deletion,
+    disabling,
+    export,
+    quotas,
+    second_factor,
+    transfer,
+    users,
+)
 from registry.adapters import services as adapters
 from registry.aliases import services as aliases
 from registry.audit import services as audit
@@ -39,12 +50,13 @@ from registry.cards import services as cards
 from registry.cards.fields import Card
 from registry.commits import services as commits
 from registry.commits.services import Inline
+from registry.comparisons import services as comparisons
 from registry.derived import selectors as derived_selectors
 from registry.derived import services as derived
 from registry.derived.options import Wanted
 from registry.events import VERBS
 from registry.jobs import workers
-from registry.models import Event, Job, JobState, Source, User, Worker
+from registry.models import Adapter, Event, Job, JobState, Pack, Source, User, Worker
 from registry.packs import aliases as pack_aliases
 from registry.packs import publish as pack_publish
 from registry.packs import services as packs
@@ -54,7 +66,7 @@ from registry.tokens import device_logins
 from registry.tokens import services as tokens
 from registry.uploads import by_digest
 from registry.uploads import services as uploads
-from registry.versions import download_events, withdraw
+from registry.versions import blocking, download_events, withdraw
 from registry.versions import services as versions
 from registry.versions.details import Details
 from tests import catalogue
@@ -67,7 +79,7 @@ from tests.stored import blob_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registry.models import Adapter, PackVersion, Upload, Version
+    from registry.models import PackVersion, Upload, Version
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +89,7 @@ WITHOUT = {
     "registry.events.record": "writes the event",
     "registry.adapters.manifests.commit": "a step of commits and publications",
     "registry.adapters.manifests.move": "a step of commits and publications",
+    "registry.accounts.second_factor.pending": "no factor before it is confirmed",
     "registry.tokens.device_logins.find": "only counts the attempt",
     "registry.uploads.by_digest.receive_body": "bytes of an upload, which has events",
     "registry.uploads.by_digest.finish_parts": "compares the parts of an upload",
@@ -180,6 +193,32 @@ class World:
         by_digest.receive_body(actor=self.ada, upload=upload, stream=io.BytesIO(data))
         return by_digest.assign_path(actor=self.ada, sha256=digest, path="c.safetensors")
 
+    def other(
+        self, *, is_active: bool = True, has_app: bool = False, has_token: bool = False
+    ) -> User:
+        self.rank += 1
+        user = users.create_user(name=f"other{self.rank}")
+        User.objects.filter(pk=user.pk).update(is_active=is_active)
+        if has_app:
+            TOTPDevice.objects.create(user=user)
+        if has_token:
+            tokens.issue(actor=user, name="laptop")
+        return User.objects.get(pk=user.pk)
+
+    def second_factor(self) -> Any:
+        app = TOTP(second_factor.pending(actor=self.ada).bin_key)
+        app.time = time.time()
+        return second_factor.confirm(actor=self.ada, code=f"{app.token():06}")
+
+    def recovery_code(self) -> str:
+        return second_factor.renew_codes(actor=self.ada)[0]
+
+    def transfer(self) -> Any:
+        source, target = self.other(), self.other().namespace
+        adapters.create(actor=source, name="given")
+        packs.create(actor=source, name="given-too")
+        return transfer.transfer_all(actor=self.ada, source=source.namespace, target=target)
+
     def derived(self) -> Any:
         source = derived_selectors.source_of(self.ada, "ada", "noir", self.version.name)
         return derived.request(
@@ -263,6 +302,41 @@ CALLS: dict[str, tuple[Any, str]] = {
             actor=None, user=users.create_user(name="dan"), is_staff=True
         ),
         "staff_added",
+    ),
+    "registry.accounts.deletion.delete": (
+        lambda w: deletion.delete(actor=w.ada, user=users.create_user(name="eve")),
+        "account_deleted",
+    ),
+    "registry.accounts.disabling.disable": (
+        lambda w: disabling.disable(actor=w.ada, user=w.other(), reason="Stolen"),
+        "account_disabled",
+    ),
+    "registry.accounts.disabling.enable": (
+        lambda w: disabling.enable(actor=w.ada, user=w.other(is_active=False)),
+        "account_enabled",
+    ),
+    "registry.accounts.export.export": (
+        lambda w: export.export(actor=w.ada, user=w.other()), "account_exported"
+    ),
+    "registry.accounts.quotas.set_limit": (
+        lambda w: quotas.set_limit(actor=w.ada, namespace=w.ada.namespace, quota_bytes=10**9),
+        "quota_set",
+    ),
+    "registry.accounts.second_factor.confirm": (
+        lambda w: w.second_factor(), "second_factor_added"
+    ),
+    "registry.accounts.second_factor.renew_codes": (
+        lambda w: second_factor.renew_codes(actor=w.ada), "recovery_codes_renewed"
+    ),
+    "registry.accounts.second_factor.verify": (
+        lambda w: second_factor.verify(actor=w.ada, code=w.recovery_code()), "recovery_code_used"
+    ),
+    "registry.accounts.second_factor.reset": (
+        lambda w: second_factor.reset(actor=w.ada, user=w.other(has_app=True)),
+        "second_factor_removed",
+    ),
+    "registry.accounts.transfer.transfer_all": (
+        lambda w: w.transfer(), "adapter_transferred pack_transferred"
     ),
     "registry.adapters.services.create": (lambda w: w.adapter("ink"), "adapter_created"),
     "registry.adapters.services.describe": (
@@ -378,6 +452,10 @@ CALLS: dict[str, tuple[Any, str]] = {
     "registry.tokens.services.revoke_all": (
         lambda w: tokens.revoke_all(actor=w.ada), "tokens_revoked"
     ),
+    "registry.tokens.services.revoke_all_of": (
+        lambda w: tokens.revoke_all_of(actor=w.ada, user=w.other(has_token=True)),
+        "tokens_revoked",
+    ),
     "registry.tokens.device_logins.decide": (
         lambda w: device_logins.decide(
             actor=w.ada, user_code=w.device_login(), is_allowed=False
@@ -399,6 +477,26 @@ CALLS: dict[str, tuple[Any, str]] = {
     "registry.uploads.by_digest.upload_bytes": (
         lambda w: by_digest.upload_bytes(actor=w.ada, path="note.txt", data=b"hello"),
         "upload_received",
+    ),
+    "registry.comparisons.services.request": (
+        lambda w: comparisons.request(
+            actor=w.ada, first=w.version, second=w.released(), address="192.0.2.1"
+        ),
+        "comparison_requested",
+    ),
+    "registry.versions.blocking.block": (
+        lambda w: (
+            blocking.block(actor=w.ada, thing=w.adapter("bad"), reason="Copied"),
+            blocking.block(actor=w.ada, thing=packs.create(actor=w.ada, name="bad"), reason="x"),
+        ),
+        "adapter_blocked pack_blocked",
+    ),
+    "registry.versions.blocking.lift": (
+        lambda w: [
+            blocking.lift(actor=w.ada, thing=model.objects.get(key="bad"))
+            for model in (Adapter, Pack)
+        ],
+        "adapter_unblocked pack_unblocked",
     ),
     "registry.versions.download_events.record": (
         lambda w: download_events.record(
@@ -461,8 +559,7 @@ def test_every_write_service_is_called_below_or_has_a_reason() -> None:
 #: Verbs of writes without an actor, and where they are tested.
 ELSEWHERE = {
     "tests/pages/test_audit.py": ["signed_in", "sign_in_failed", "signed_out", "user_created"],
-    "tests/hub/test_staff_command.py": ["staff_removed"],
-    "tests/hub/test_quota_command.py": ["quota_set"],
+    "tests/hub/test_user_command.py": ["staff_removed"],
     "tests/registry/test_device_logins.py": [
         "token_first_used", "device_login_requested", "device_login_allowed",
     ],
