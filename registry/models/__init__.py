@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from registry.models.adapter import Adapter, AdapterName, CardHtml, Tag
-from registry.models.blob import SCHEMA, Blob, BlobAnatomy, BlobHash, Finding
+from registry.models.blob import (
+    SCHEMA,
+    Blob,
+    BlobAnatomy,
+    BlobHash,
+    BlobRelation,
+    BlobSketch,
+    Finding,
+    WeightSketch,
+)
 from registry.models.choices import (
     OUT_STATES,
     WRITING_ROLES,
@@ -26,9 +35,7 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
-from registry.models.comparison import VersionComparison
-from registry.models.derived import DerivedFile, DerivedState
-from registry.models.facet import FacetChange, FacetCount
+from registry.models.derived import DerivedFile, DerivedState, VersionComparison
 from registry.models.hub import Event, EventAddress, Hub, Source
 from registry.models.job import Job, Lease, Worker, WorkerWish
 from registry.models.lineage import KnownCheckpoint
@@ -44,13 +51,11 @@ from registry.models.pack import (
     PackWord,
 )
 from registry.models.revision import Alias, AliasMove, File, Revision
-from registry.models.search import SearchDocument, SpellingKey
-from registry.models.sketch import BlobRelation, BlobSketch, WeightSketch
+from registry.models.search import FacetChange, FacetCount, SearchDocument, SpellingKey
 from registry.models.token import AccessToken, DeviceLogin
-from registry.models.upload import Upload, UploadPart
+from registry.models.upload import Upload, UploadPart, XetSession, XetXorb
 from registry.models.user import Attempt, User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
-from registry.models.xet import XetSession, XetXorb
 
 __all__ = [
     "OUT_STATES",

@@ -1,4 +1,4 @@
-"""Derived files: a weights file in another naming, of a smaller rank, or without metadata."""
+"""What is computed of weights on demand: files in another form, comparisons of two versions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.models.adapter import Adapter
 from registry.models.blob import Blob
+from registry.models.version import Version
 
 
 class DerivedState(models.TextChoices):
@@ -77,3 +78,37 @@ class DerivedFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.naming or 'same names'}, rank {self.max_rank or 'kept'}, of {self.source_id}"
+
+
+class VersionComparison(models.Model):
+    """What ``lorary compare`` says of the primary files of two versions, computed on demand.
+
+    ``first`` is the version with the smaller id; readers turn the result round. It belongs to
+    versions, not to their bytes, because a comparison that is there already would show that the
+    bytes are known. Who may read it is decided by both versions at each request. ``refusal`` is the
+    code of the reason in ``reason``. It can be computed again, so it is deleted when nobody has
+    used it for a while.
+    """
+
+    first = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="+")
+    second = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=8, choices=DerivedState, default=DerivedState.QUEUED)
+    result = models.JSONField(default=dict, blank=True)
+    refusal = models.CharField(max_length=48, blank=True)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        """The database enforces one row for two different versions."""
+
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second"], name="version_comparison_once"),
+            models.CheckConstraint(
+                name="version_comparison_is_ordered",
+                condition=models.Q(first__lt=models.F("second")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first_id} with {self.second_id}"

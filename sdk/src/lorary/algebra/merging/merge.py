@@ -42,12 +42,12 @@ from lorary.algebra.gram import (
     truncated,
 )
 from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
+from lorary.algebra.merging.whole import METHODS, read_whole
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
 from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
 from lorary.algebra.together import open_together
-from lorary.algebra.whole import METHODS, read_whole
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.config import METADATA_KEY, require_file
 from lorary.anatomy.claims.metadata import clean
