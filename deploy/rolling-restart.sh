@@ -41,9 +41,10 @@ for NODE in "$@"; do
     sleep "$DRAIN_S"
     echo "$NODE: restarting"
     eval "$RESTART"
+    left=$READY_S
     until eval "$READY" >/dev/null 2>&1; do
-        READY_S=$((READY_S - 1))
-        [ "$READY_S" -gt 0 ] || { echo "$NODE does not become ready; it stays down." >&2; exit 1; }
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || { echo "$NODE does not become ready; it stays down." >&2; exit 1; }
         sleep 1
     done
     rewrite "s/$line[^;]*\) down;/\1;/"

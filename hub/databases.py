@@ -34,7 +34,7 @@ SQLITE: dict[str, Any] = {
 }
 # The connections of a process to PostgreSQL, which its threads share: opened when they are needed,
 # closed after ten minutes without use. A request waits for one at most ten seconds.
-POOL: dict[str, Any] = {"min_size": 0, "max_idle": 600, "timeout": 10}
+POOL: dict[str, Any] = {"min_size": 0, "max_idle": 600, "timeout": 10, "reconnect_timeout": 2}
 # A connection whose other end vanished without a word is given up after 25 seconds.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 # The message of a killed worker is delivered again after seconds, not after kombu's hour; double

@@ -1,21 +1,36 @@
-"""``make audit``: the look-up of vulnerabilities where its service cannot be reached."""
+"""``make audit``: what is made of the answers of pip-audit, which the tests do not install."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.running import free_port
+import pytest
+
 from tools import audit
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
 
-def test_without_its_service_the_look_up_is_skipped_with_the_reason(
+@pytest.mark.parametrize(
+    ("said", "exits", "code", "told"),
+    [
+        ("No known vulnerabilities found", 0, 0, "No known vulnerabilities found"),
+        ("Found 2 known vulnerabilities in 1 package", 1, 1, "Found 2 known"),
+        ("ERROR: Could not connect to the feed", 1, 0, "Skipped the look-up of vulnerabilities: "),
+    ],
+)
+def test_a_look_up_that_fails_is_skipped_with_the_reason(
+    said: str,
+    exits: int,
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    service = f"http://127.0.0.1:{free_port()}/pypi/pip/json"
-    assert audit.look_up(*audit.LOCKS, service=service) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"Skipped the look-up of vulnerabilities: {service} cannot be reached")
-    assert "refused" in text
+    text = f"import sys\nprint({said!r}, file=sys.stderr)\nsys.exit({exits})\n"
+    (tmp_path / "pip_audit.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert audit.look_up(*audit.LOCKS) == code
+    assert told in capsys.readouterr().out

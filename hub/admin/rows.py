@@ -64,6 +64,14 @@ class Rows(ModelAdmin):  # type: ignore[type-arg] # no subscript at run time
     show_facets = ShowFacets.NEVER
     list_per_page = list_max_show_all = 50
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether the address of a list may filter by a column: by none that is not shown."""
+        names = set(lookup.split("__"))
+        shown = self.fields or names
+        columns = names & {field.name for field in self.opts.fields} - {"id"}
+        is_shown = columns.isdisjoint(HIDDEN) and columns.issubset(shown)
+        return is_shown and super().lookup_allowed(lookup, value, request)
+
     def get_list_display(self, request: HttpRequest) -> list[Any] | tuple[Any, ...]:
         """Return the columns: those of the class, or the first ones of the table."""
         del request

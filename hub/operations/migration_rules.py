@@ -89,11 +89,16 @@ def _must_be_named(field: Field[Any, Any]) -> bool:
     return not is_filled and not isinstance(field, ManyToManyField)
 
 
+#: Changes of types that keep every value; the first rewrites the table in PostgreSQL.
+_WIDER = {("AutoField", "BigAutoField"), ("SlugField", "CharField"), ("CharField", "TextField")}
+
+
 def _is_narrower(old: Field[Any, Any], new: Field[Any, Any]) -> bool:
     """Whether a column refuses values that it took before."""
     is_shorter = (new.max_length or sys.maxsize) < (old.max_length or sys.maxsize)
     is_required = old.null and not new.null
-    has_new_type = old.get_internal_type() != new.get_internal_type()
+    types = (old.get_internal_type(), new.get_internal_type())
+    has_new_type = types[0] != types[1] and types not in _WIDER
     loses_default = old.db_default is not NOT_PROVIDED and _must_be_named(new)
     is_unique = new.unique and not old.unique
     return is_shorter or is_required or has_new_type or loses_default or is_unique

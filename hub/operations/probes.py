@@ -49,8 +49,14 @@ def check_database(facts: Facts) -> None:
     if connection.vendor == "sqlite":
         _require_room(settings.LORARY.data, facts)
     try:
-        _limit_waiting()
+        wait_ms = int(500 * TIMEOUT_S)  # less than the probe has
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute(f"PRAGMA busy_timeout = {wait_ms}")
         with transaction.atomic(), connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                # Not that of the session: a pool gives the connection to requests next.
+                cursor.execute(f"SET LOCAL statement_timeout = {wait_ms}")
             # The newest row of a table that every hub has; nothing changes in it.
             newest = "(SELECT max(id) FROM django_migrations)"
             cursor.execute(f"UPDATE django_migrations SET app = app WHERE id = {newest}")  # noqa: S608 - fixed text
@@ -69,15 +75,6 @@ _CONNECTIONS = """
          - current_setting('superuser_reserved_connections')::int
     FROM pg_stat_database
 """
-
-
-def _limit_waiting() -> None:
-    """Set the timeout of the database below that of the probe."""
-    wait_ms = int(500 * TIMEOUT_S)
-    is_sqlite = connection.vendor == "sqlite"
-    statement = "PRAGMA busy_timeout" if is_sqlite else "SET statement_timeout"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{statement} = {wait_ms}")
 
 
 def _is_locked(error: OperationalError) -> bool:

@@ -71,8 +71,8 @@ MIDDLEWARE = [
     "hub.http.middleware.SecurityHeadersMiddleware",
     "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
-    "hub.monitoring.endpoints.MonitorMiddleware",
     "hub.http.middleware.OriginMiddleware",
+    "hub.monitoring.endpoints.MonitorMiddleware",
     "hub.http.middleware.FlushMiddleware",
     "hub.http.middleware.CacheMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -279,11 +279,15 @@ LOGGING: dict[str, Any] = {
         "paths": {"()": "django.utils.log.CallbackFilter", "callback": hide_path},
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["line"]},
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["line", "paths"],
+        },
     },
     "root": {"handlers": ["console"], "level": LORARY.log_level},
     "loggers": {
-        "django.request": {"filters": ["news", "paths"]},
+        "django.request": {"filters": ["news"]},
         "django.server": {"handlers": ["console"], "propagate": False},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},

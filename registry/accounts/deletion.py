@@ -63,7 +63,7 @@ def delete(
             verb="account_deleted",
             user=user,
             with_adapters=with_adapters,
-            transferred_to=transfer_to.name if transfer_to is not None else "",
+            transferred_to=transfer_to.pk if transfer_to is not None else None,
         )
     stop_work(user, former)
 

@@ -7,6 +7,8 @@ shown to administrators only.
 
 from __future__ import annotations
 
+import logging
+
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -15,11 +17,14 @@ from django.utils import timezone
 from registry import events
 from registry.accounts import permissions
 from registry.accounts.quotas import OPEN_STATES
+from registry.errors import LoraryError
 from registry.hooks import account_disabled
 from registry.models import User
 from registry.tokens import services as tokens
 from registry.uploads import services as uploads
 from registry.versions.latest import checked_reason
+
+log = logging.getLogger(__name__)
 
 
 def disable(*, actor: User | None, user: User, reason: str) -> bool:
@@ -37,13 +42,13 @@ def disable(*, actor: User | None, user: User, reason: str) -> bool:
     text = checked_reason(reason)
     with transaction.atomic():
         rows = User.objects.filter(pk=user.pk, is_active=True)
-        if not rows.update(is_active=False, disabled_reason=text):
-            return False
-        events.record(actor=actor, verb="account_disabled", user=user, reason=text)
-        tokens.revoke_all_of(actor=actor, user=user)
+        is_new = bool(rows.update(is_active=False, disabled_reason=text))
+        if is_new:
+            events.record(actor=actor, verb="account_disabled", user=user, reason=text)
+            tokens.revoke_all_of(actor=actor, user=user)
     user.refresh_from_db(fields=["is_active", "disabled_reason"])
-    stop_work(user, user.username)
-    return True
+    stop_work(user, user.username)  # also of an account that is disabled already: it can fail
+    return is_new
 
 
 def enable(*, actor: User | None, user: User) -> bool:
@@ -73,7 +78,10 @@ def stop_work(user: User, owner: str) -> None:
     """
     end_sessions(user)
     for upload in user.uploads.filter(state__in=OPEN_STATES):
-        uploads.cancel(actor=user, upload=upload)
+        try:
+            uploads.cancel(actor=user, upload=upload)
+        except LoraryError as error:  # such as a store that is away; uploads expire anyway
+            log.warning("upload %s of a disabled account was not cancelled: %s", upload.pk, error)
     account_disabled.send_robust(sender=User, owner=owner)
 
 

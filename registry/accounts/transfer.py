@@ -64,7 +64,8 @@ def _rehome(thing: Adapter | Pack, target: Namespace) -> str:
     before = thing.full_name
     try:
         with transaction.atomic():
-            thing.names.create(namespace=target, key=thing.key)
+            if not thing.names.filter(namespace=target, key=thing.key).exists():  # it comes back
+                thing.names.create(namespace=target, key=thing.key)
             thing.namespace = target
             thing.save(update_fields=["namespace", "updated_at"])
     except IntegrityError as error:

@@ -165,7 +165,7 @@ def renaming(thing: Adapter | Pack, name: str) -> Iterator[str]:
         with transaction.atomic():
             refresh(thing)
             before = thing.full_name
-            if not thing.names.filter(key=key).exists():
+            if not thing.names.filter(namespace=thing.namespace, key=key).exists():
                 thing.names.create(namespace=thing.namespace, key=key)
             thing.name, thing.key = name, key
             thing.save(update_fields=["name", "key", "updated_at"])

@@ -40,7 +40,7 @@ def announce() -> None:
     """Lock the file of this process, so that other workers of this machine notice its end."""
     _folder().mkdir(parents=True, exist_ok=True)
     handle = os.open(_folder() / worker_name(), os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # another process may test the lock at this moment
     _held.append(handle)
 
 

@@ -41,7 +41,8 @@ def _set_reason(actor: User | None, thing: Adapter | Pack, reason: str) -> bool:
         permissions.require_operator(actor)
     with transaction.atomic():
         adapters.refresh(thing)
-        permissions.require_standing(thing)
+        if reason:
+            permissions.require_standing(thing)
         if thing.blocked_reason == reason:
             return False
         thing.blocked_reason = reason

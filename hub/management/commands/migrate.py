@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db import connections
 
@@ -34,9 +35,18 @@ class Command(migrate.Command):
             with locks.holding("migrate", wait_s=WAIT_S):
                 yield
             return
+        if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+            message = (
+                "LORARY_DATABASE_URL names pgbouncer. Run this command with the address of "
+                "PostgreSQL itself, without pgbouncer=true."
+            )
+            raise CommandError(message)
+        until, is_told = time.monotonic() + WAIT_S, False
         with connection.cursor() as cursor:
-            is_told = False
             while not self._has_locked(cursor):
+                if time.monotonic() > until:
+                    message = f"Another process migrates this database since {WAIT_S / 60:.0f} min."
+                    raise CommandError(message)
                 if not is_told:
                     self.stderr.write("Another process is migrating this database; waiting for it.")
                 is_told = True

@@ -54,7 +54,6 @@ def write_token(request: HttpRequest, owner: str, name: str, ref: str) -> JsonRe
     del ref  # the revision is ignored: the commit sets it
     refuse_pull_request(request)
     issued = issue_grant(actor=request.user, adapter=adapter_of(request, owner, name))
-    staging.sweep()
     place = request.build_absolute_uri(reverse("hf-xet", args=[secrets.token_hex(16)]))
     document = {"casUrl": place, "exp": issued.expires, "accessToken": issued.secret}
     headers = {

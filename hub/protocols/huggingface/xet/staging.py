@@ -292,9 +292,12 @@ def sweep(*, is_dry: bool = False) -> Size:
     Args:
         is_dry: Whether to only count.
     """
-    idle = XetSession.objects.filter(touched_at__lt=timezone.now() - timedelta(seconds=IDLE_S))
-    went = [_sweep_one(row, is_dry=is_dry) for row in idle]
+    went = [_sweep_one(row, is_dry=is_dry) for row in _idle()]
     return Size(sum(one.files for one in went), sum(one.bytes for one in went))
+
+
+def _idle() -> QuerySet[XetSession]:
+    return XetSession.objects.filter(touched_at__lt=timezone.now() - timedelta(seconds=IDLE_S))
 
 
 def _sweep_one(row: XetSession, *, is_dry: bool) -> Size:
@@ -303,6 +306,8 @@ def _sweep_one(row: XetSession, *, is_dry: bool) -> Size:
     if is_dry:
         return Size() if leases.is_held(session.lease) else size
     with suppress(Conflict), changing(session):
+        if not _idle().filter(pk=row.pk).exists():  # a xorb arrived meanwhile
+            return Size()
         remove(session)
         return size
     return Size()  # it is being assembled
