@@ -148,6 +148,7 @@ class RunningHub:
         else:
             prepare(self.data)
             migrated.copy_to(file)
+            migrated.copy_static_to(self.data)
         self._is_migrated = True
 
     def start(self) -> None:

@@ -42,6 +42,10 @@ DRAFT_S = 3600
 #: Part of the digest; increase it when this module writes different files for the same sources.
 FORM = 1
 
+#: Files of the admin that no page of it uses: read-only pages have no field that completes, and
+#: scripts are used in their short form. They would be half of all files.
+_UNUSED = re.compile(r"admin/(js/vendor/(select2/|\w{1,32}/\w{1,32}\.js)|css/vendor/|img/gis/)")
+
 _DIGEST = re.compile(r"\.[0-9a-f]{12}(?=\.[^./]{1,8}\Z)")
 
 Found = dict[str, tuple[FileSystemStorage, str]]
@@ -115,7 +119,9 @@ def _found() -> Found:
     for finder in finders.get_finders():
         for path, storage in finder.list([]):
             prefix = getattr(storage, "prefix", None)  # that of the admin's files
-            found.setdefault(f"{prefix}/{path}" if prefix else path, (storage, path))
+            name = f"{prefix}/{path}" if prefix else path
+            if not _UNUSED.match(name):
+                found.setdefault(name, (storage, path))
     return found
 
 

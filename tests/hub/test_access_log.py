@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
@@ -246,6 +247,16 @@ def test_links_that_are_permissions_are_in_no_line(
     assert facts_in(caplog)[0]["path"].startswith("/a")
     text = "\n".join(TextFormatter().format(one) for one in caplog.records)
     assert "SECRETLINK" not in text
+
+
+def test_a_failed_csrf_check_logs_no_key_of_a_tryout(caplog: pytest.LogCaptureFixture) -> None:
+    key = "12345678-1234-4234-8234-123456789abc"
+    client = Client(enforce_csrf_checks=True)
+    assert client.post(f"/mixer/{key}/share").status_code == 403
+    record = next(one for one in caplog.records if one.name == "django.security.csrf")
+    for name in settings.LOGGING["handlers"]["console"]["filters"]:
+        settings.LOGGING["filters"][name]["callback"](record)
+    assert key not in TextFormatter().format(record)
 
 
 def test_a_path_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:

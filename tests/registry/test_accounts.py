@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from django.core.serializers.json import DjangoJSONEncoder
 from django.test import Client
 
 from previews.models import Recipe, Render, RenderState
-from registry.accounts import deletion, disabling, export, quotas, users
+from registry.accounts import deletion, disabling, export, quotas, transfer, users
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
 from registry.errors import (
@@ -22,6 +23,7 @@ from registry.errors import (
     NotFound,
     QuotaExceeded,
     StateConflict,
+    StorageAway,
     Unauthenticated,
 )
 from registry.jobs import queue
@@ -186,6 +188,39 @@ def test_a_transfer_moves_files_names_counts_and_quotas(ada: User, bob: User, v1
     assert client.get("/packs/ada/dusk")["Location"] == "/packs/bob/dusk"
     api = "/api/v1/adapters/bob/noir/versions/v1/files/noir.safetensors"
     assert client.get(api).status_code == 200
+
+
+def test_earlier_names_follow_a_transfer_and_come_back(ada: User, bob: User, v1: Version) -> None:
+    noir = v1.adapter
+    adapters.rename(actor=ada, adapter=noir, name="dark")
+    transfer.transfer_all(actor=ada, source=ada.namespace, target=bob.namespace)
+    adapters.rename(actor=bob, adapter=Adapter.objects.get(pk=noir.pk), name="noir")
+    client = Client()
+    assert client.get("/bob/noir").status_code == 200
+    for earlier in ("bob/dark", "ada/dark", "ada/noir"):
+        assert client.get(f"/{earlier}")["Location"] == "/bob/noir", earlier
+    transfer.transfer_all(actor=bob, source=bob.namespace, target=ada.namespace)
+    assert client.get("/bob/noir")["Location"] == "/ada/noir"
+
+
+def test_an_account_is_disabled_again_to_repeat_what_failed(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads.create(actor=ada, path="a.safetensors", size_bytes=9)
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "cancel", Mock(side_effect=StorageAway("away")))
+        assert disabling.disable(actor=None, user=ada, reason="Stolen")
+    assert ada.uploads.get().state == "receiving"
+    assert not disabling.disable(actor=None, user=ada, reason="Stolen")
+    assert ada.uploads.get().state == "cancelled"
+
+
+def test_a_block_ends_after_a_withdrawal(ada: User, operator: User, v1: Version) -> None:
+    blocking.block(actor=operator, thing=v1.adapter, reason="Copied")
+    withdraw.withdraw_adapter(actor=ada, adapter=v1.adapter, reason="Gone")
+    assert Client().get("/ada/noir").status_code == 451
+    assert blocking.lift(actor=operator, thing=v1.adapter)
+    assert Client().get("/ada/noir").status_code == 410
 
 
 def test_a_transfer_that_does_not_fit_changes_nothing(ada: User, bob: User, v1: Version) -> None:

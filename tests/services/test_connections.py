@@ -51,6 +51,25 @@ def test_a_machine_has_at_most_twenty_connections(postgres: str, tmp_path: Path)
     assert max(counts) <= MOST, counts
 
 
+def test_the_health_probe_leaves_pooled_connections_as_they_were(
+    postgres: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE DATABASE probed")
+    hub = RunningHub(tmp_path / "hub", DATABASE_URL=postgres.rpartition("/")[0] + "/probed")
+    hub.migrate()
+    code = (
+        "from django.db import connection, connections\n"
+        "from hub.operations.probes import check_database\n"
+        "for _ in range(3):\n"
+        "    check_database({}); pid = connection.connection.info.backend_pid\n"
+        "    connections.close_all(); connection.ensure_connection()\n"
+        "    cursor = connection.cursor(); cursor.execute('SHOW statement_timeout')\n"
+        "    print(pid == connection.connection.info.backend_pid, cursor.fetchone()[0])"
+    )
+    assert hub.manage("shell", "--no-imports", "--command", code).splitlines() == ["True 0"] * 3
+
+
 def begin_upload(hub: RunningHub, token: str, number: int) -> http.client.HTTPConnection:
     """Send half of a part, and leave the rest."""
     head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.long]
 
 
+def test_a_migration_through_pgbouncer_is_refused(postgres: str, tmp_path: Path) -> None:
+    node = RunningHub(tmp_path / "node", DATABASE_URL=f"{postgres}?pgbouncer=true")
+    command = [sys.executable, "manage.py", "migrate"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=node.environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "the address of PostgreSQL itself" in done.stderr
+
+
 def test_machines_that_migrate_at_once_wait_for_one(postgres: str, tmp_path: Path) -> None:
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute("CREATE DATABASE migrating")
