@@ -78,7 +78,8 @@ def request(
             actor=actor,
             verb="comparison_requested",
             adapter=first.adapter,
-            subject=f"{first.name}, {second.adapter.full_name}@{second.name}",
+            subject=first.name,
+            other_version=second.pk,  # its name may be private to its owner
         )
     return Compared(first, second, row)
 
