@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +17,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from registry import events
 from registry.accounts import attempts
@@ -120,25 +118,9 @@ def _require_room(
     if waiting >= MOST_QUEUED:
         text = _("%(n)d other comparisons are being computed. Try again in a few minutes.")
         raise RateLimited(text % {"n": waiting}, retry_after=60, limit=MOST_QUEUED)
-    _count(actor, address, limits.derived_per_hour)
-
-
-def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
-    """Count one new comparison of a user, or of an address without an account."""
-    is_user = actor is not None and actor.is_authenticated
-    who = f"user {actor.pk}" if is_user and actor is not None else address
-    try:
-        attempts.require("compare", who, limit=limit, window_s=HOUR_S)
-    except RateLimited as error:
-        wait_s = error.facts["retry_after"]
-        minutes = math.ceil(wait_s / 60)
-        text = ngettext(
-            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minute.",
-            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minutes.",
-            minutes,
-        )
-        facts = {"limit": limit, "n": minutes}
-        raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
+    key, limit = attempts.key_of(actor, address), limits.derived_per_hour
+    text = _("You requested %(limit)d new comparisons within an hour.") % {"limit": limit}
+    attempts.require("compare", key, limit=limit, window_s=HOUR_S, text=text)
 
 
 def _used(row: VersionComparison) -> None:
