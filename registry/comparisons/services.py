@@ -2,7 +2,7 @@
 
 ```
 (nothing) ──▶ queued ──▶ ready, refused, failed      failed ones are computed again on request,
-                 ▲          │                        ten minutes later
+                 ▲          │                        ten minutes later; refused ones, a day later
                  └──────────┴──▶ removed after LORARY_DERIVED_DAYS without use, or with a version
 ```
 """
@@ -24,14 +24,17 @@ from registry.comparisons import selectors
 from registry.comparisons.selectors import Compared
 from registry.errors import RateLimited, StateConflict, TooLarge
 from registry.jobs import queue
-from registry.models import DerivedState, User, Version, VersionComparison, VersionState
+from registry.models import DerivedState, Job, User, Version, VersionComparison, VersionState
 from registry.uploads.services import CHECKS_QUEUE
 
 HOUR_S = 3600
 #: Comparisons of the whole hub that wait or are being computed.
 MOST_QUEUED = 100
-#: A failed comparison is computed again after this, so that clients that wait for it hear of it.
-AGAIN = timedelta(minutes=10)
+#: A comparison without a result is computed again after this, so that waiting clients see the
+#: failure. What is refused may be possible after an update of the hub.
+AGAIN = {DerivedState.FAILED: timedelta(minutes=10), DerivedState.REFUSED: timedelta(days=1)}
+#: The job of a queued comparison is queued again at most this often.
+ENQUEUE = timedelta(minutes=1)
 #: A use is written at most this often.
 USE = timedelta(hours=12)
 
@@ -56,8 +59,8 @@ def request(
         return found
     if found.row is not None and not _is_to_repeat(found.row):
         if found.is_open:
-            _enqueue(found.row, first)  # its job may have been cancelled
-        else:
+            _enqueue_again(found.row, first)
+        elif found.is_ready:  # ``used_at`` of others tells when they may be repeated
             _used(found.row)
         return found
     _require_room(actor, (first, second), address)
@@ -67,8 +70,8 @@ def request(
             **selectors.ordered(first, second), defaults={"used_at": now}
         )
         if not is_new:
-            failed = VersionComparison.objects.filter(pk=row.pk, state=DerivedState.FAILED)
-            failed.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
+            ended = VersionComparison.objects.filter(pk=row.pk, state__in=[*AGAIN])
+            ended.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
             _enqueue(row, first)
@@ -83,7 +86,18 @@ def request(
 
 
 def _is_to_repeat(row: VersionComparison) -> bool:
-    return row.state == DerivedState.FAILED and row.used_at < timezone.now() - AGAIN
+    pause = AGAIN.get(DerivedState(row.state))
+    return pause is not None and row.used_at < timezone.now() - pause
+
+
+def _enqueue_again(row: VersionComparison, first: Version) -> None:
+    """Queue the work again if its job was cancelled a while ago; clients ask every second."""
+    now = timezone.now()
+    if row.used_at > now - ENQUEUE:
+        return
+    if not Job.objects.filter(key=selectors.key_of(row), finished_at__gt=now - ENQUEUE).exists():
+        VersionComparison.objects.filter(pk=row.pk).update(used_at=now)
+        _enqueue(row, first)
 
 
 def _enqueue(row: VersionComparison, first: Version) -> None:
