@@ -6,7 +6,6 @@ try-outs of users and before everything else.
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from previews import worker_bases
 from previews.models import OPEN_STATES, Layer, Render, RenderState, Tryout
@@ -174,23 +172,8 @@ def _require_room(address: str) -> None:
         text = _("Many visitors wait for pictures now. Try again in half a minute, or sign in.")
         raise RateLimited(text, retry_after=_RETRY_S)
     limit = settings.LORARY.try_strangers
-    try:
-        attempts.require("try", address, limit=limit, window_s=HOUR_S)
-    except RateLimited as error:
-        wait_s = error.facts["retry_after"]
-        raise RateLimited(_too_many(limit, wait_s), retry_after=wait_s, limit=limit) from error
-
-
-def _too_many(limit: int, wait_s: int) -> str:
-    minutes = math.ceil(wait_s / 60)
-    text = ngettext(
-        "Without an account you can try %(limit)d looks in an hour. Sign in, or try again in a "
-        "minute.",
-        "Without an account you can try %(limit)d looks in an hour. Sign in, or try again in %(n)d "
-        "minutes.",
-        minutes,
-    )
-    return text % {"limit": limit, "n": minutes}
+    text = _("Without an account you can try %(limit)d looks in an hour; sign in to try more.")
+    attempts.require("try", address, limit=limit, window_s=HOUR_S, text=text % {"limit": limit})
 
 
 def _turn_of(address: str) -> str:

@@ -22,6 +22,7 @@ from previews.tryouts import selectors
 from registry.errors import Invalid, NotFound, StateConflict
 from registry.models import OUT_STATES, User, Version
 from registry.names import has_control
+from registry.versions.selectors import name_of
 
 #: Maximum number of versions in a stack. The effects of more are not recognisable.
 MAX_LAYERS = 5
@@ -132,10 +133,10 @@ def require_triable(version: Version, *, is_visible: bool) -> None:
         raise NotFound(_("There is no such adapter."))
     if not is_visible:
         text = _("“%(name)s” is not published. Only published versions can be tried.")
-        raise StateConflict(text % {"name": selectors.name_of(version)}, state=version.state)
+        raise StateConflict(text % {"name": name_of(version)}, state=version.state)
     if not version.family:
         text = _("The base model of “%(name)s” is not set.")
-        raise StateConflict(text % {"name": selectors.name_of(version)}, state=version.state)
+        raise StateConflict(text % {"name": name_of(version)}, state=version.state)
 
 
 def _family_of(versions: Sequence[Version]) -> str:
@@ -147,9 +148,9 @@ def _family_of(versions: Sequence[Version]) -> str:
             "must be for the same base model. Remove one of them."
         )
         message = {
-            "other": selectors.name_of(other),
+            "other": name_of(other),
             "its": family_title(other.family),
-            "first": selectors.name_of(first),
+            "first": name_of(first),
             "family": family_title(first.family),
         }
         raise _refused(text % message)

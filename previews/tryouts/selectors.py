@@ -21,10 +21,8 @@ from previews.models import OPEN_STATES, Layer, RenderState, Tryout
 from previews.pictures.selectors import Picture, with_query
 from previews.renders.queue_position import QueuePosition, position_of, steps_of
 from previews.renders.selectors import Previews, of_render
-from registry.adapters import selectors as adapter_selectors
-from registry.errors import Moved, NotFound
+from registry.errors import NotFound
 from registry.models import OUT_STATES, Adapter, Pack, User, Version
-from registry.versions import selectors as version_selectors
 
 Viewer = User | AnonymousUser | None
 
@@ -187,19 +185,3 @@ def shown(tryout: Tryout, *, has_place: bool = True) -> TryoutStatus:
         done = min(total, render.job.done)
     has_place = has_place and previews.state in {RenderState.QUEUED, RenderState.RUNNING}
     return TryoutStatus(tryout, previews, done, total, position_of(render) if has_place else None)
-
-
-def version_named(user: Viewer, reference: str) -> Version:
-    """Return the version for ``owner/name@v1``; without ``@v1`` the latest one."""
-    full_name, _at, version = reference.strip().partition("@")
-    owner, _slash, name = full_name.partition("/")
-    try:
-        adapter = adapter_selectors.get(user, owner, name)
-    except Moved as moved:
-        adapter = adapter_selectors.get(user, *moved.facts["full_name"].split("/"))
-    return version_selectors.get(user, adapter, version or version_selectors.LATEST)
-
-
-def name_of(version: Version) -> str:
-    """Return ``owner/name@v1``."""
-    return f"{version.adapter.full_name}@{version.name}"

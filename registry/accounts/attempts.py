@@ -9,21 +9,29 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from registry.errors import RateLimited
-from registry.models import Attempt
+from registry.models import Attempt, User
 
 
-def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
+def key_of(actor: User | AnonymousUser | None, address: str) -> str:
+    """Return the key of a user, or of an address without an account."""
+    return f"user {actor.pk}" if isinstance(actor, User) else address
+
+
+def require(scope: str, key: str, *, limit: int, window_s: int, text: str = "") -> None:
     """Count one attempt.
 
     Args:
         key: Identifies who attempts it.
         window_s: Length of a window in seconds; it starts with the first attempt.
+        text: What the error says before how long to wait.
 
     Raises:
         RateLimited: the limit of the window is reached; the attempt is not counted.
@@ -39,18 +47,14 @@ def require(scope: str, key: str, *, limit: int, window_s: int) -> None:
             return
     is_over = attempt.count >= limit
     if is_over or not rows.filter(count__lt=limit).update(count=F("count") + 1):
-        raise _limited(attempt.until)
+        raise _limited(attempt.until, limit, text or _("Too many attempts."))
 
 
-def _limited(until: datetime) -> RateLimited:
+def _limited(until: datetime, limit: int, text: str) -> RateLimited:
     wait_s = max(1, math.ceil((until - timezone.now()).total_seconds()))
     minutes = math.ceil(wait_s / 60)
-    text = ngettext(
-        "Too many attempts. Wait a minute, then try again.",
-        "Too many attempts. Wait %(n)d minutes, then try again.",
-        minutes,
-    )
-    return RateLimited(text % {"n": minutes}, retry_after=wait_s)
+    wait = ngettext("Try again in %(n)d minute.", "Try again in %(n)d minutes.", minutes)
+    return RateLimited(f"{text} {wait % {'n': minutes}}", retry_after=wait_s, limit=limit)
 
 
 def clear(scope: str, key: str) -> None:

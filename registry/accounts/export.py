@@ -2,7 +2,8 @@
 
 The rows that refer to the account, its namespace, its adapters or its packs are found by the
 models' relations, so that rows of new models are exported too. Secrets and their digests are left
-out, and so are the bytes of files: each file is listed with its sha256.
+out, and so are the bytes of files: each file is listed with its sha256. Of events, only those that
+the account caused or that are about it are exported: others' may name what is private to them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from registry import events
 from registry.accounts import permissions
-from registry.models import Blob, File, Job, User
+from registry.models import Blob, Event, EventAddress, File, Job, User
 
 #: Columns that are not exported: secrets, their digests, and names inside the store.
 SECRET = frozenset(
@@ -28,7 +29,7 @@ _SECOND_FACTORS = frozenset({"otp_static", "otp_totp"})
 _DERIVED = frozenset(
     {
         "previews.layer", "registry.cardhtml", "registry.derivedfile", "registry.packpart",
-        "registry.searchdocument",
+        "registry.searchdocument", "registry.versioncomparison",
     }
 )  # fmt: skip
 
@@ -56,6 +57,7 @@ def export(*, actor: User | None, user: User) -> dict[str, Any]:
     files = File.objects.filter(revision__adapter__in=adapters)
     _add(found, files)
     _add(found, Blob.objects.filter(pk__in=files.values("blob")))
+    _add(found, EventAddress.objects.filter(event__actor=user))
     _add(found, Job.objects.filter(owner=user.username))
     rows = {label: _plain(found[label].values()) for label in sorted(found)}
     return {"exported_at": timezone.now(), "user": user.username, "rows": rows}
@@ -63,6 +65,8 @@ def export(*, actor: User | None, user: User) -> dict[str, Any]:
 
 def _is_of(user: User, row: Model) -> bool:
     """Whether a row is not somebody else's, such as a member's token for an adapter."""
+    if isinstance(row, Event):
+        return user.pk in {row.actor_id, row.user_id}
     return getattr(row, "user_id", None) in {None, user.pk}
 
 

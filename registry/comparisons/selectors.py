@@ -25,6 +25,7 @@ from registry.models import (
 )
 from registry.versions import files as served_files
 from registry.versions import selectors as version_selectors
+from registry.versions.selectors import name_of
 
 #: Name of the job that compares; its key has the id of the row.
 TASK = "compare_versions"
@@ -173,7 +174,7 @@ def obstacle_of(first: Version, second: Version) -> Obstacle | None:
         primary = version.primary_file
         if primary is None or not primary.blob.is_stored:
             text = _("%(version)s has no weights on this hub.")
-            return Obstacle("no_weights", text % {"version": _name_of(version)})
+            return Obstacle("no_weights", text % {"version": name_of(version)})
         base = version_selectors.document_of(version, primary).get("base") or {}
         families.append(set(allowed_families(base)))
     if all(families) and families[0].isdisjoint(families[1]):
@@ -182,17 +183,13 @@ def obstacle_of(first: Version, second: Version) -> Obstacle | None:
             "models have nothing in common that could be compared."
         )
         facts = {
-            "one": _name_of(first),
+            "one": name_of(first),
             "base": _title(first, families[0]),
-            "other": _name_of(second),
+            "other": name_of(second),
             "theirs": _title(second, families[1]),
         }
         return Obstacle("families_differ", text % facts)
     return None
-
-
-def _name_of(version: Version) -> str:
-    return f"{version.adapter.full_name}@{version.name}"
 
 
 def _title(version: Version, families: set[str]) -> str:

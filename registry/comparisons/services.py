@@ -2,14 +2,13 @@
 
 ```
 (nothing) ──▶ queued ──▶ ready, refused, failed      failed ones are computed again on request,
-                 ▲          │                        ten minutes later
+                 ▲          │                        ten minutes later; refused ones, a day later
                  └──────────┴──▶ removed after LORARY_DERIVED_DAYS without use, or with a version
 ```
 """
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,7 +17,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from registry import events
 from registry.accounts import attempts
@@ -26,14 +24,17 @@ from registry.comparisons import selectors
 from registry.comparisons.selectors import Compared
 from registry.errors import RateLimited, StateConflict, TooLarge
 from registry.jobs import queue
-from registry.models import DerivedState, User, Version, VersionComparison, VersionState
+from registry.models import DerivedState, Job, User, Version, VersionComparison, VersionState
 from registry.uploads.services import CHECKS_QUEUE
 
 HOUR_S = 3600
 #: Comparisons of the whole hub that wait or are being computed.
 MOST_QUEUED = 100
-#: A failed comparison is computed again after this, so that clients that wait for it hear of it.
-AGAIN = timedelta(minutes=10)
+#: A comparison without a result is computed again after this, so that waiting clients see the
+#: failure. What is refused may be possible after an update of the hub.
+AGAIN = {DerivedState.FAILED: timedelta(minutes=10), DerivedState.REFUSED: timedelta(days=1)}
+#: The job of a queued comparison is queued again at most this often.
+ENQUEUE = timedelta(minutes=1)
 #: A use is written at most this often.
 USE = timedelta(hours=12)
 
@@ -58,8 +59,8 @@ def request(
         return found
     if found.row is not None and not _is_to_repeat(found.row):
         if found.is_open:
-            _enqueue(found.row, first)  # its job may have been cancelled
-        else:
+            _enqueue_again(found.row, first)
+        elif found.is_ready:  # ``used_at`` of others tells when they may be repeated
             _used(found.row)
         return found
     _require_room(actor, (first, second), address)
@@ -69,8 +70,8 @@ def request(
             **selectors.ordered(first, second), defaults={"used_at": now}
         )
         if not is_new:
-            failed = VersionComparison.objects.filter(pk=row.pk, state=DerivedState.FAILED)
-            failed.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
+            ended = VersionComparison.objects.filter(pk=row.pk, state__in=[*AGAIN])
+            ended.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
             _enqueue(row, first)
@@ -78,13 +79,25 @@ def request(
             actor=actor,
             verb="comparison_requested",
             adapter=first.adapter,
-            subject=f"{first.name}, {second.adapter.full_name}@{second.name}",
+            subject=first.name,
+            other_version=second.pk,  # its name may be private to its owner
         )
     return Compared(first, second, row)
 
 
 def _is_to_repeat(row: VersionComparison) -> bool:
-    return row.state == DerivedState.FAILED and row.used_at < timezone.now() - AGAIN
+    pause = AGAIN.get(DerivedState(row.state))
+    return pause is not None and row.used_at < timezone.now() - pause
+
+
+def _enqueue_again(row: VersionComparison, first: Version) -> None:
+    """Queue the work again if its job was cancelled a while ago; clients ask every second."""
+    now = timezone.now()
+    if row.used_at > now - ENQUEUE:
+        return
+    if not Job.objects.filter(key=selectors.key_of(row), finished_at__gt=now - ENQUEUE).exists():
+        VersionComparison.objects.filter(pk=row.pk).update(used_at=now)
+        _enqueue(row, first)
 
 
 def _enqueue(row: VersionComparison, first: Version) -> None:
@@ -119,25 +132,9 @@ def _require_room(
     if waiting >= MOST_QUEUED:
         text = _("%(n)d other comparisons are being computed. Try again in a few minutes.")
         raise RateLimited(text % {"n": waiting}, retry_after=60, limit=MOST_QUEUED)
-    _count(actor, address, limits.derived_per_hour)
-
-
-def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
-    """Count one new comparison of a user, or of an address without an account."""
-    is_user = actor is not None and actor.is_authenticated
-    who = f"user {actor.pk}" if is_user and actor is not None else address
-    try:
-        attempts.require("compare", who, limit=limit, window_s=HOUR_S)
-    except RateLimited as error:
-        wait_s = error.facts["retry_after"]
-        minutes = math.ceil(wait_s / 60)
-        text = ngettext(
-            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minute.",
-            "You requested %(limit)d new comparisons within an hour. Try again in %(n)d minutes.",
-            minutes,
-        )
-        facts = {"limit": limit, "n": minutes}
-        raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
+    key, limit = attempts.key_of(actor, address), limits.derived_per_hour
+    text = _("You requested %(limit)d new comparisons within an hour.") % {"limit": limit}
+    attempts.require("compare", key, limit=limit, window_s=HOUR_S, text=text)
 
 
 def _used(row: VersionComparison) -> None:

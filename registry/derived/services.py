@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from registry import events
 from registry.accounts import attempts
@@ -101,6 +99,9 @@ def _require_room(
     actor: User | AnonymousUser | None, source: Source, address: str, again: DerivedFile | None
 ) -> None:
     limits = settings.LORARY
+    if not limits.derived_per_hour:
+        text = _("This hub makes no other forms of files. Use “lorary convert” on your machine.")
+        raise StateConflict(text, state="off")
     size, most = source.file.size_bytes, min(limits.derived_bytes, limits.derived_total_bytes)
     if size > most:
         text = _(
@@ -109,7 +110,9 @@ def _require_room(
         )
         raise TooLarge(text % {"size": size, "limit": most}, limit=most)
     _require_room_of_hub(size)
-    _count(actor, address, limits.derived_per_hour)
+    key, limit = attempts.key_of(actor, address), limits.derived_per_hour
+    text = _("You requested %(limit)d new files within an hour.") % {"limit": limit}
+    attempts.require("derive", key, limit=limit, window_s=HOUR_S, text=text)
     _make_place(source, limits.derived_forms, again)
 
 
@@ -127,27 +130,6 @@ def _require_room_of_hub(size: int) -> None:
             "and “lorary resize” do it on your machine."
         )
         raise RateLimited(text, retry_after=HOUR_S, limit=most)
-
-
-def _count(actor: User | AnonymousUser | None, address: str, limit: int) -> None:
-    """Count one new file of a user, or of an address without an account."""
-    if not limit:
-        text = _("This hub makes no other forms of files. Use “lorary convert” on your machine.")
-        raise StateConflict(text, state="off")
-    is_user = actor is not None and actor.is_authenticated
-    who = f"user {actor.pk}" if is_user and actor is not None else address
-    try:
-        attempts.require("derive", who, limit=limit, window_s=HOUR_S)
-    except RateLimited as error:
-        wait_s = error.facts["retry_after"]
-        minutes = math.ceil(wait_s / 60)
-        text = ngettext(
-            "You requested %(limit)d new files within an hour. Try again in %(n)d minute.",
-            "You requested %(limit)d new files within an hour. Try again in %(n)d minutes.",
-            minutes,
-        )
-        facts = {"limit": limit, "n": minutes}
-        raise RateLimited(text % facts, retry_after=wait_s, limit=limit) from error
 
 
 def _make_place(source: Source, most: int, again: DerivedFile | None) -> None:

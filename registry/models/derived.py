@@ -83,11 +83,11 @@ class DerivedFile(models.Model):
 class VersionComparison(models.Model):
     """What ``lorary compare`` says of the primary files of two versions, computed on demand.
 
-    ``first`` is the version with the smaller id; readers turn the result round. It belongs to
-    versions, not to their bytes, because a comparison that is there already would show that the
-    bytes are known. Who may read it is decided by both versions at each request. ``refusal`` is the
-    code of the reason in ``reason``. It can be computed again, so it is deleted when nobody has
-    used it for a while.
+    ``first`` is the version with the smaller id; ``Compared.result`` swaps the sides if needed. It
+    belongs to versions, not to their bytes, because a comparison that is there already would show
+    that the bytes are known. Who may read it is decided by both versions at each request.
+    ``refusal`` is the code of the reason in ``reason``. It can be computed again, so it is deleted
+    when nobody has used it for a while.
     """
 
     first = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="+")

@@ -11,9 +11,10 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
+from registry.adapters import selectors as adapter_selectors
 from registry.adapters.manifests import MAIN
 from registry.blobs import selectors as blob_selectors
-from registry.errors import Gone, Invalid, NotFound
+from registry.errors import Gone, Invalid, Moved, NotFound
 from registry.models import (
     OUT_STATES,
     Adapter,
@@ -61,6 +62,22 @@ def get(user: User | AnonymousUser | None, adapter: Adapter, name: str = LATEST)
     if version is None:
         raise absent(adapter, name, _("“%(adapter)s” has no version “%(version)s”."))
     return version
+
+
+def version_named(user: User | AnonymousUser | None, reference: str) -> Version:
+    """Return the version for ``owner/name@v1``; without ``@v1`` the latest one."""
+    full_name, _at, version = reference.strip().partition("@")
+    owner, _slash, name = full_name.partition("/")
+    try:
+        adapter = adapter_selectors.get(user, owner, name)
+    except Moved as moved:
+        adapter = adapter_selectors.get(user, *moved.facts["full_name"].split("/"))
+    return get(user, adapter, version or LATEST)
+
+
+def name_of(version: Version) -> str:
+    """Return ``owner/name@v1``."""
+    return f"{version.adapter.full_name}@{version.name}"
 
 
 def exact(user: User | AnonymousUser | None, adapter: Adapter, name: str) -> Version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
 from lorary.algebra.merging.merge import MergeSettings, merge
+from lorary.algebra.modules import open_adapter
 from tests.builders.factors import MODULES, UNET, Pair, distance, some_pairs, updates, write_pairs
 
 if TYPE_CHECKING:
@@ -210,6 +212,95 @@ def test_the_weights_of_a_fused_module_are_found_in_split_ones(tmp_path: Path) -
     assert distance(updates(out)[module], update) <= 1e-5
 
 
+PEFT = "base_model.model.down_blocks.1.attentions.0.transformer_blocks.0"
+PEFT_ENDINGS = (".lora_A.weight", ".lora_B.weight")
+PLAIN = {f"{PEFT}.{one}{end}" for one in ("attn1.to_q", "attn1.to_k") for end in PEFT_ENDINGS}
+
+
+def in_peft(parts: Parts) -> Parts:
+    return {f"{PEFT}.attn1.to_q.{role}": one for role, one in parts.items() if role != "alpha"}
+
+
+@pytest.mark.parametrize("make", [loha, difference], ids=lambda one: one.__name__)
+def test_names_of_peft_stay_those_of_peft(
+    tmp_path: Path, make: Callable[[], tuple[Parts, Array]]
+) -> None:
+    parts, update = make()
+    scale = 2 if make is loha else 1  # without alpha
+    path = write_pairs(tmp_path / "a.safetensors", [], more=in_peft(parts))
+    pairs = some_pairs([f"{PEFT}.attn1.to_k"], [(OUT, WIDTH)], alpha=None)
+    plain = write_pairs(tmp_path / "b.safetensors", pairs, suffixes=PEFT_ENDINGS)
+    for number, files in enumerate(([path, plain], [plain, path])):
+        out = merge(
+            files,
+            tmp_path / f"{number}.safetensors",
+            strengths=(0.5, 0.5),
+            settings=MergeSettings(max_rank=WIDTH),
+        ).out.path
+        with WeightFile(out) as file:
+            assert set(file.tensors.names) == PLAIN
+        assert distance(updates(out)[f"{PEFT}.attn1.to_q"], 0.5 * scale * update) <= 1e-5
+        expected = 0.5 * updates(plain)[f"{PEFT}.attn1.to_k"]
+        assert distance(updates(out)[f"{PEFT}.attn1.to_k"], expected) <= 1e-5
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 9}')
+    with pytest.raises(AlgebraError) as caught:
+        merge(
+            [path],
+            tmp_path / "adapter_model.safetensors",
+            strengths=(1,),
+            settings=MergeSettings(max_rank=4),
+        )
+    assert caught.value.code == "config_exists"
+
+
+@pytest.mark.parametrize("to", ["peft", "diffusers"])
+def test_a_merge_of_loha_is_written_in_names_that_have_no_loha(tmp_path: Path, to: str) -> None:
+    parts, update = loha()
+    path = write_pairs(
+        tmp_path / "a.safetensors",
+        some_pairs([f"{UNET}_attn1_to_k"], [(OUT, WIDTH)]),
+        more={f"{LINEAR}.{role}": one for role, one in parts.items()},
+    )
+    settings = MergeSettings(max_rank=WIDTH, to=to, family="sd1")
+    out = tmp_path / "new" / "adapter_model.safetensors"
+    out.parent.mkdir()
+    merge([path], out, strengths=(0.5,), settings=settings)
+    prefix = PEFT if to == "peft" else PEFT.replace("base_model.model", "unet")
+    with WeightFile(out) as file:
+        assert set(file.tensors.names) == {one.replace(PEFT, prefix) for one in PLAIN}
+    with open_adapter(out) as adapter:
+        found = adapter.modules[f"{prefix}.attn1.to_q"]
+        up, down, scale = adapter.factors(found)
+        assert distance(scale * up @ down, 0.5 * update) <= 1e-5
+        up, down, scale = adapter.factors(adapter.modules[f"{prefix}.attn1.to_k"])
+        assert distance(scale * up @ down, 0.5 * updates(path)[f"{UNET}_attn1_to_k"]) <= 1e-5
+    names = {"adapter_model.safetensors", *(["adapter_config.json"] if to == "peft" else [])}
+    assert {one.name for one in out.parent.iterdir()} == names
+
+
+def test_dora_of_peft_is_not_written_beside_its_configuration(tmp_path: Path, base: Path) -> None:
+    parts = {
+        "lora_A.weight": normal(3, WIDTH),
+        "lora_B.weight": normal(OUT, 3),
+        "lora_magnitude_vector": np.abs(normal(OUT)),
+    }
+    folder, other = tmp_path / "dora", tmp_path / "merged"
+    for one in (folder, other):
+        one.mkdir()
+    path = write_pairs(folder / "adapter_model.safetensors", [], more=in_peft(parts))
+    config = {"peft_type": "LORA", "r": 3, "lora_alpha": 6, "use_dora": True}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    settings = MergeSettings(max_rank=WIDTH, base=base)
+    with pytest.raises(AlgebraError) as caught:
+        merge([path], folder / "adapter_model_2.safetensors", strengths=(1,), settings=settings)
+    assert caught.value.code == "config_exists"
+    out = merge([path], other / "out.safetensors", strengths=(1,), settings=settings).out.path
+    after = WEIGHT + 2 * parts["lora_B.weight"] @ parts["lora_A.weight"]
+    norms = np.linalg.norm(after, axis=1, keepdims=True)
+    update = parts["lora_magnitude_vector"][:, None] * after / norms - WEIGHT
+    assert distance(updates(out)[f"{PEFT}.attn1.to_q"], update) <= 1e-5
+
+
 def test_differences_of_biases_and_norms_are_summed(tmp_path: Path) -> None:
     one, two, norm, plain = normal(24), normal(24), normal(8), normal(8)
     first = write_pairs(
@@ -244,7 +335,7 @@ def test_what_is_missing_is_said(tmp_path: Path, base: Path, subtests: pytest.Su
         parts = {f"{module}.{role}": one for role, one in make()[0].items()}
         return write_pairs(tmp_path / f"{name}.safetensors", [], more=parts)
 
-    loha_file, dora = write("loha", loha), write("dora", dora_rows)
+    loha_file, dora, ia3 = write("loha", loha), write("dora", dora_rows), write("ia3", ia3_rows)
     elsewhere = write("elsewhere", dora_rows, f"{UNET}_attn2_to_q")
     broken = write("broken", lambda: (loha()[0] | {"hada_w2_b": normal(3, 21)}, WEIGHT))
     oft = write_pairs(
@@ -259,8 +350,9 @@ def test_what_is_missing_is_said(tmp_path: Path, base: Path, subtests: pytest.Su
     )
     for path, settings, code, words in (
         (loha_file, {}, "no_factors", r"LoHa.*--max-rank"),
-        (dora, {}, "no_factors", r"DoRA.*--max-rank"),
-        (dora, {"max_rank": 4}, "no_factors", r"DoRA.*--base"),
+        (dora, {}, "no_factors", r"DoRA.*with a largest rank .--max-rank. and .*--base"),
+        (dora, {"max_rank": 4}, "no_factors", r"DoRA.*with the base model .--base"),
+        (ia3, {}, "no_factors", r"IA.*--max-rank. and .*--base"),
         (
             elsewhere,
             {"max_rank": 4, "base": base},

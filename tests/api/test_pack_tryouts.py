@@ -293,7 +293,7 @@ def test_the_quota_of_an_address_holds_under_500_requests(
     told = refused.json()
     assert (told["code"], told["limit"]) == ("rate_limited", 20)
     assert told["detail"] == (
-        "Without an account you can try 20 looks in an hour. Sign in, or try again in "
+        "Without an account you can try 20 looks in an hour; sign in to try more. Try again in "
         f"{math.ceil(wait_s / 60)} minutes."
     )
     assert Tryout.objects.count() == 20

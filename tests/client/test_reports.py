@@ -69,7 +69,7 @@ def test_earlier_figures_are_told_while_they_are_renewed(run: Run, fake: FakeHub
     answer(fake, state="queued")
     ran = run("report", "studio/noir@v3")
     assert "50 of 100" in ran.out
-    assert "earlier measurement; the new one is queued" in ran.err
+    assert "these figures are from an earlier measurement; the new one is queued" in ran.err
 
 
 def test_a_pack_has_its_own_address_and_a_variant(run: Run, fake: FakeHub) -> None:

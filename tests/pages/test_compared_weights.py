@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 
 from registry.adapters import services as adapters
 from registry.jobs import worker_process
@@ -143,7 +145,11 @@ def test_states_that_end_without_a_result_say_why(
     VersionComparison.objects.update(state="refused", reason="The module “x” is LoHa.")
     assert "can’t be compared. The module “x” is LoHa." in text(client.get(PATH))
     VersionComparison.objects.update(state="failed", reason="It took too long.")
-    assert "The comparison failed. It took too long." in text(client.get(PATH))
+    page = text(client.get(PATH))
+    assert "The comparison failed. It took too long." in page
+    assert "Open this page again in ten minutes to repeat it." in page
+    VersionComparison.objects.update(used_at=timezone.now() - timedelta(minutes=10))
+    assert "The weights are being compared" in text(client.get(PATH))
 
 
 def test_limits_are_told_in_place_of_the_weights(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import timezone
 
 from registry.adapters import services as adapters
 from registry.jobs import worker_process
@@ -81,7 +83,8 @@ def test_opposite_adapters_are_warned_about(client: Client, stack: list[Version]
         first=stack[0], second=stack[2], state="ready", result=result, used_at=stack[0].created_at
     )
     report = text(client.get(REPORT))
-    assert "“Noir” and “Ink” work against each other, most in mid_block (-0.60)" in report
+    warning = "“Noir” and “Ink” work against each other, most in mid_block (-0.60): there, they "
+    assert f"{warning}weaken each other." in report
     assert 'value="overlap"' in report  # for the other two pairs
 
 
@@ -121,6 +124,18 @@ def test_a_pair_that_was_refused_says_why(client: Client, stack: list[Version]) 
     ask(client)
     VersionComparison.objects.update(state="refused", reason="The module “x” is LoHa.")
     assert "Noir and Film: not compared. The module “x” is LoHa." in text(client.get(REPORT))
+
+
+def test_a_pair_that_failed_can_be_requested_again(client: Client, stack: list[Version]) -> None:
+    del stack
+    ask(client)
+    VersionComparison.objects.update(state="failed", reason="It took too long.")
+    report = text(client.get(REPORT))
+    assert "Noir and Film: not compared. It took too long." in report
+    assert 'value="overlap"' in report
+    VersionComparison.objects.update(used_at=timezone.now() - timedelta(minutes=11))
+    ask(client)
+    assert set(VersionComparison.objects.values_list("state", flat=True)) == {"queued"}
 
 
 def test_the_report_takes_one_query_more(

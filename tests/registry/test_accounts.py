@@ -14,6 +14,7 @@ from previews.models import Recipe, Render, RenderState
 from registry.accounts import deletion, disabling, export, quotas, transfer, users
 from registry.adapters import selectors as adapter_selectors
 from registry.adapters import services as adapters
+from registry.comparisons import services as comparisons
 from registry.errors import (
     Blocked,
     Gone,
@@ -43,7 +44,7 @@ from registry.models import (
 from registry.tokens import device_logins
 from registry.tokens import services as tokens
 from registry.uploads import services as uploads
-from registry.versions import blocking, withdraw
+from registry.versions import blocking, download_events, withdraw
 from tests import catalogue, packs
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -278,6 +279,23 @@ def test_an_export_has_every_row_and_no_secret(
     for hidden in (secret, token.digest, ada.password, others, "of bob"):
         assert hidden not in text
     assert Event.objects.filter(verb="account_exported", user=ada).exists()
+
+
+def test_an_export_names_nothing_that_is_private_to_others(
+    ada: User, bob: User, v1: Version
+) -> None:
+    adapter = adapters.create(actor=bob, name="secret", visibility="private")
+    secret = catalogue.release(adapter, kohya(DENOISERS["sd1", "diffusers"]))
+    comparisons.request(actor=bob, first=v1, second=secret, address="192.0.2.1")
+    event = Event.objects.get(verb="comparison_requested", adapter=v1.adapter)
+    assert (event.subject, event.facts) == ("v1", {"other_version": secret.pk})
+    download_events.record(
+        actor=bob, adapter=v1.adapter, subject="bob/secret", path="a", sha256="a" * 64
+    )
+    rows = export.export(actor=None, user=ada)["rows"]
+    assert "secret" not in json.dumps(rows, cls=DjangoJSONEncoder)
+    assert "registry.versioncomparison" not in rows
+    assert {ada.pk} == {one["actor"] or one["user"] for one in rows["registry.event"]}
 
 
 @pytest.mark.parametrize("with_pack", [False, True])

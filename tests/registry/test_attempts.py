@@ -30,8 +30,10 @@ def try_it(key: str = "ada", limit: int = 2) -> None:
 def test_tries_over_the_limit_are_refused_until_the_window_is_over() -> None:
     try_it()
     try_it()
-    with pytest.raises(RateLimited, match="Wait 2 minutes") as refused:
+    with pytest.raises(RateLimited, match=r"Too many attempts\. Try again in 2 min") as refused:
         try_it()
+    with pytest.raises(RateLimited, match=r"^Two a day\. Try again in 2 minutes\.$"):
+        attempts.require("sign-in", "ada", limit=2, window_s=90, text="Two a day.")
     assert 80 < refused.value.facts["retry_after"] <= 90
     try_it("bob")
     Attempt.objects.update(until=timezone.now())

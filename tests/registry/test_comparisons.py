@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from lorary.algebra.compare import compare
@@ -134,6 +135,9 @@ def test_what_has_no_exact_form_is_refused_with_the_reason(
     assert "its update depends on the weights of the base model" in found.reason
     assert ask(found.first, found.second).state == DerivedState.REFUSED
     assert Job.objects.filter(task=selectors.TASK).count() == 1  # not tried again
+    for hours, is_open in ((23, False), (2, True)):
+        VersionComparison.objects.update(used_at=F("used_at") - timedelta(hours=hours))
+        assert ask(found.first, found.second).is_open == is_open
 
 
 def test_other_base_models_and_the_same_version_need_no_job(
@@ -186,15 +190,32 @@ def test_a_failed_comparison_is_computed_again_and_a_cancelled_one_queued_again(
 ) -> None:
     ask(*pair)
     queue.cancel(Job.objects.get(task=selectors.TASK).key)
-    assert not selectors.open_jobs().exists()
+    long_ago = timezone.now() - services.ENQUEUE
+    for rows, column in ((VersionComparison.objects, "used_at"), (Job.objects, "finished_at")):
+        assert ask(*pair).is_open
+        assert not selectors.open_jobs().exists()  # an operator cancelled it a moment ago
+        rows.update(**{column: long_ago})
     assert ask(*pair).is_open
     assert selectors.open_jobs().count() == 1
     VersionComparison.objects.update(state=DerivedState.FAILED, reason="A crash.")
     assert ask(*pair).reason == "A crash."
-    VersionComparison.objects.update(used_at=timezone.now() - services.AGAIN)
+    VersionComparison.objects.update(used_at=timezone.now() - services.AGAIN[DerivedState.FAILED])
     assert ask(*pair).is_open
     worker_process.drain("checks")
     assert selectors.find(None, *pair).is_ready
+
+
+def test_polls_do_not_queue_the_work_again(
+    pair: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(*pair)
+    calls: list[str] = []
+    monkeypatch.setattr(queue, "enqueue", lambda **kwargs: calls.append(kwargs["key"]))
+    for expected in (0, 1):
+        for _poll in range(3):
+            assert ask(*pair).is_open
+        assert len(calls) == expected
+        VersionComparison.objects.update(used_at=timezone.now() - services.ENQUEUE)
 
 
 def test_unused_comparisons_are_removed(pair: tuple[Version, Version], settings: Any) -> None:

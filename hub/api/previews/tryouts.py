@@ -33,6 +33,7 @@ from previews.tryouts import selectors
 from previews.tryouts import services as tryouts
 from previews.tryouts.requests import MAX_LAYERS, TryoutRequest
 from registry.models import User, Version
+from registry.versions.selectors import version_named
 
 _OUTSIDE = format_lazy(_("Enter a strength from −{limit} to {limit}."), limit=f"{MAX_STRENGTH:g}")
 
@@ -126,7 +127,7 @@ class TryoutOut(serializers.Serializer[Any]):
 
 
 def _layer(user: User, layer: dict[str, Any]) -> tuple[Version, float]:
-    version = selectors.version_named(user, f"{layer['adapter']}@{layer['version']}")
+    version = version_named(user, f"{layer['adapter']}@{layer['version']}")
     return version, version.dial if layer["strength"] is None else layer["strength"]
 
 

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Query
 from hub.http.callers import address_of
-from previews.tryouts.selectors import version_named
 from registry.comparisons import services
 from registry.errors import StateConflict
+from registry.versions.selectors import version_named
 
 #: Seconds after which clients ask again while a comparison is computed.
 AGAIN_S = 1

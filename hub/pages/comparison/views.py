@@ -28,11 +28,11 @@ from hub.templatetags.lorary import size, strength
 from previews.pictures.selectors import Picture
 from previews.render.recipe import SLOT
 from previews.renders.selectors import Comparison, Pair, Previews, compare, previews_of, rendered
-from previews.tryouts.selectors import name_of, version_named
 from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
 from registry.models import Adapter, User, Version, VersionState
 from registry.versions import selectors as version_selectors
+from registry.versions.selectors import name_of, version_named
 
 #: Names of the sides in addresses, and the longest name of a version.
 SIDES, MAX_NAME = ("a", "b"), 200

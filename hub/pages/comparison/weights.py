@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 
 from hub.http.callers import address_of
 from hub.pages.labels import percentage
-from previews.tryouts.selectors import name_of
 from registry.comparisons import services
 from registry.comparisons.selectors import Compared
 from registry.errors import Forbidden, RateLimited, StateConflict, TooLarge
 from registry.models import Version
+from registry.versions.selectors import name_of
 
 #: Seconds between two requests for the state of a comparison.
 POLL_S = 1

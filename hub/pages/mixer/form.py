@@ -32,6 +32,7 @@ from registry.adapters.selectors import Query
 from registry.errors import Invalid, LoraryError
 from registry.models import Adapter, User, Version
 from registry.packs.manifest import PLACEHOLDER, prompt_of
+from registry.versions.selectors import name_of, version_named
 
 Viewer = User | AnonymousUser
 
@@ -243,7 +244,7 @@ def mixer_of(user: Viewer, mix: Mix, do: Data | None = None, *, is_asked: bool =
     dials = {name: _dial(one) for name, one in looked_up.items() if isinstance(one, Version)}
     mix = replace(mix, rows=tuple(row for row in mix.rows if row.name in versions))
     mix = mix.balanced(dials, [name for name in before if name in dials] if do else [])
-    mix = _renamed(mix, {name: selectors.name_of(one) for name, one in versions.items()})
+    mix = _renamed(mix, {name: name_of(one) for name, one in versions.items()})
     family = next((version.family for version in versions.values()), "")
     base = worker_bases.base_for(family) if family else None
     limits = requests.limits_of(base) if base is not None else None
@@ -276,7 +277,7 @@ def _renamed(mix: Mix, names: Mapping[str, str]) -> Mix:
 def look_up(user: Viewer, name: str) -> Version | str:
     """Return a version that can be tried, or why there is none."""
     try:
-        version = selectors.version_named(user, name)
+        version = version_named(user, name)
         is_visible = selectors.triable_by(user, [version]).exists()
         requests.require_triable(version, is_visible=is_visible)
     except LoraryError as error:
@@ -303,7 +304,7 @@ def _fitting(
 
 def _misfit(version: Version, others: Sequence[Version]) -> str:
     """Return why a version cannot be added to others, "" if it can."""
-    facts = {"name": selectors.name_of(version), "n": MAX_LAYERS}
+    facts = {"name": name_of(version), "n": MAX_LAYERS}
     if len(others) >= MAX_LAYERS:
         text = _("“%(name)s” was not added: a mix can have at most %(n)d adapters.")
         return text % facts
@@ -366,9 +367,7 @@ def mix_of_tryout(found: TryoutStatus) -> Mix:
     if found.tryout.mix:
         return mixes.parse(parse_qs(found.tryout.mix, keep_blank_values=True))
     recipe, words = found.previews.recipe, found.tryout.render.trigger_words
-    rows = (
-        MixRow(selectors.name_of(one.version), mixes.written(one.strength)) for one in found.layers
-    )
+    rows = (MixRow(name_of(one.version), mixes.written(one.strength)) for one in found.layers)
     names = ("width", "height", "steps", "guidance")
     fields = {name: f"{recipe[name]:g}" for name in names if name in recipe}
     fields |= {

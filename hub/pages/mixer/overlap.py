@@ -18,6 +18,8 @@ Viewer = User | AnonymousUser
 
 #: Seconds between two requests for the state of the comparisons.
 POLL_S = 2
+#: States of comparisons that a request computes.
+_REQUESTED = frozenset({ABSENT, DerivedState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def overlap_of(user: Viewer, versions: Sequence[Version], refusal: str = "") -> 
         return None
     return Overlap(
         tuple(_line(one) for one in found if one.state != ABSENT and not one.is_open),
-        is_missing=any(one.state == ABSENT for one in found),
+        is_missing=any(one.state in _REQUESTED for one in found),
         is_open=any(one.is_open for one in found),
         refusal=refusal,
     )
@@ -96,7 +98,7 @@ def request_pairs(*, actor: Viewer, versions: Sequence[Version], address: str) -
     """
     reasons = []
     for one in selectors.pairs_of(actor, versions):
-        if one.state in {ABSENT, DerivedState.FAILED}:
+        if one.state in _REQUESTED:
             found = services.request(
                 actor=actor, first=one.first, second=one.second, address=address
             )
@@ -146,6 +148,6 @@ def _warning(titles: Sequence[str], cosine: float, rows: Sequence[dict[str, Any]
     else:
         text = _(
             "“%(one)s” and “%(other)s” work against each other, most in %(block)s (%(cosine)s): "
-            "there, one takes back what the other does."
+            "there, they weaken each other."
         )
     return text % facts

@@ -25,7 +25,6 @@ from hub.pages.mixer.mix import Mix, MixRow
 from hub.pages.publishing.header_preview import slug
 from previews import worker_bases
 from previews.render.recipe import with_triggers
-from previews.tryouts import selectors as tryouts
 from previews.tryouts.requests import trigger_words_of
 from registry.accounts.permissions import require_user
 from registry.errors import Invalid, LoraryError, NameInvalid, NameTaken
@@ -45,6 +44,7 @@ from registry.packs import manifest as manifests
 from registry.packs import publish
 from registry.packs import services as packs
 from registry.packs.parts import Part
+from registry.versions.selectors import name_of
 
 #: What a part contributes, and what a look is about, by the type of adapter; others are details.
 _ROLES = {
@@ -195,9 +195,7 @@ def mixer_address(variant: PackVariant, written: Mapping[str, Any], parts: Seque
     rows = [part.row for part in parts if part.is_at_hand]
     if variant.output != Output.IMAGE or not rows or not all(row.file.is_primary for row in rows):
         return ""
-    layers = (
-        MixRow(tryouts.name_of(row.adapter_version), mixes.written(row.strength)) for row in rows
-    )
+    layers = (MixRow(name_of(row.adapter_version), mixes.written(row.strength)) for row in rows)
     fields = {name: f"{written[name]:g}" for name in _SETTINGS if name in written}
     fields |= {"template": written["prompt"], "negative": written["negative"]}
     mix = Mix(tuple(layers), fields)

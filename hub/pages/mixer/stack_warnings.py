@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from hub.pages.mixer import mix as mixes
 from hub.pages.mixer.mix import AB, GRID, Mix, MixInvalid
-from previews.tryouts.selectors import name_of
 from registry.models import Kind, Version
+from registry.versions.selectors import name_of
 
 #: Two adapters of one of these kinds conflict if both are stronger than this.
 _CONFLICTING, HIGH = (Kind.STYLE, Kind.CHARACTER), 0.6

@@ -14,8 +14,8 @@ from hub.pages.pictures.strength_slider import Sweep
 from hub.templatetags.lorary import strength as written
 from previews import worker_bases
 from previews.render.recipe import MAX_PROMPT_CHARACTERS
-from previews.tryouts import selectors as tryouts
 from registry.models import OUT_STATES, Version
+from registry.versions.selectors import name_of
 
 #: How other tools name adapters inside a prompt; the mixer lists them apart from it.
 _TAG = re.compile(r"\s{0,99}<(?:lora|lyco|hypernet):[^<>]{1,200}>")
@@ -68,5 +68,5 @@ def mixer_url(
         "seed": str(facts.get("seed", "")),
         "plain": "on" if is_plain else "",
     }
-    row = MixRow(tryouts.name_of(version), written(strength))
+    row = MixRow(name_of(version), written(strength))
     return f"{reverse('mixer')}?{Mix((row,), fields).address}"

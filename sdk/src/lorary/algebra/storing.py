@@ -31,7 +31,7 @@ class NewFactors(NamedTuple):
 
     Attributes:
         module: The module in the file that gives names, shapes and formats. One without factors
-            gets kohya's names for them.
+            gets kohya's names for them, or PEFT's in a file of PEFT.
         rank: Rank of the new factors.
         scale: Scale of the new factors, so that their update is scale · up · down.
         compute: Returns them; called once, when the file is written.
@@ -61,13 +61,17 @@ def planned(file: WeightFile, new: NewFactors) -> Plan:
     `up`: without an alpha and a configuration, the scale is 1. See `require_no_config`.
     """
     module, names = new.module, new.module.tensors
+    pair = FactorPair(module.name, new.compute)
+    unscaled = FactorPair(module.name, partial(_unscaled, new))
     if "up" not in names:
-        dtype, pair = new.dtype or module.dtype, FactorPair(module.name, new.compute)
-        plan = planned_pair(pair, module.name, KOHYA_ENDINGS, dtype, (new.rank, *module.shape))
+        dtype, sizes = new.dtype or module.dtype, (new.rank, *module.shape)
+        if _is_peft(module):
+            return planned_pair(unscaled, module.name, PEFT_ENDINGS, dtype, sizes)
+        plan = planned_pair(pair, module.name, KOHYA_ENDINGS, dtype, sizes)
         alpha = planned_alpha(new.scale * new.rank, dtype, ())
         return {**plan, f"{module.name}.alpha": alpha}
     up, down = file.tensors[names["up"]], file.tensors[names["down"]]
-    pair = FactorPair(module.name, new.compute if "alpha" in names else partial(_unscaled, new))
+    pair = pair if "alpha" in names else unscaled
     down_shape = (new.rank, *module.shape[1:])
     up_shape = (up.shape[0], new.rank, *up.shape[2:])
     plan = {
@@ -96,13 +100,22 @@ def planned_pair(
     }
 
 
-def require_no_config(out: Path, modules: Iterable[FactorModule]) -> None:
+def _is_peft(module: AdaptedModule) -> bool:
+    return module.convention == "peft"
+
+
+def _has_alpha(module: AdaptedModule) -> bool:
+    """Return whether the new factors of a module have an alpha."""
+    return "alpha" in module.tensors if "up" in module.tensors else not _is_peft(module)
+
+
+def require_no_config(out: Path, modules: Iterable[AdaptedModule]) -> None:
     """Refuse a place where PEFT's configuration would scale factors without alphas again.
 
     Raises:
         AlgebraError: `config_exists`.
     """
-    if config_beside(out) is not None and any("alpha" not in one.tensors for one in modules):
+    if config_beside(out) is not None and not all(map(_has_alpha, modules)):
         message = (
             f"The {CONFIG_NAME} beside {out} would be applied to the new file, "
             "whose factors have their scale already. Choose another folder."

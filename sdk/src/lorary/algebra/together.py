@@ -32,8 +32,8 @@ def open_together(
     """Open adapters so that a module of the base model has one name in all of them.
 
     Args:
-        to: One of `TARGETS` or `ALIASES`; None for the names of the files, or if they differ, the
-            target that the first file's names belong to.
+        to: One of `TARGETS` or `ALIASES`, see also `needs_kohya`; None for the names of the files,
+            or if they differ, the target that the first file's names belong to.
         family: Id of the base model's family, where the files do not show it.
         folder: Where copies in another naming are made; None for the system's temporary folder.
         read_whole: Reads modules without an exact form of two factors, which are refused otherwise.
@@ -52,7 +52,7 @@ def open_together(
             yield adapters
             return
         common = common_families(paths)
-        target = to or target_of(_convention(paths[0]))
+        target = "kohya" if needs_kohya(to, adapters) else to or target_of(_convention(paths[0]))
         place = Path(stack.enter_context(TemporaryDirectory(prefix=".lorary-", dir=folder)))
         # ComfyUI and kohya's scripts read some projections split or fused. diffusers splits them.
         for ways in ((target,), ("diffusers", target)):
@@ -66,6 +66,15 @@ def open_together(
             if have_one_naming([adapter.all_modules for adapter in opened]):
                 break
         yield opened
+
+
+def needs_kohya(to: str | None, adapters: Sequence[Adapter]) -> bool:
+    """Return whether files are opened in kohya's naming instead of a target.
+
+    PEFT's and diffusers' namings have no names for the algorithm of some modules.
+    """
+    wholes = [one for adapter in adapters for one in adapter.wholes.values()]
+    return to in {"peft", "diffusers"} and any("up" not in one.tensors for one in wholes)
 
 
 def _convention(path: Path) -> str | None:

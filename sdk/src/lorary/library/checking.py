@@ -99,7 +99,7 @@ def outdated(
     """Return each locked adapter and pack, compared with its hub.
 
     Only versions of the same adapter and for the same family of base models count as newer. Parts
-    of packs are returned if something is wrong with them: which version they are is up to the pack.
+    of packs are returned if something is wrong with them: the pack decides their version.
     """
     locked = {Wish("adapter", row.name, row.wanted): row for row in lock.files if row.wanted}
     asked = {wish: (row.version, row.hub) for wish, row in locked.items()}

@@ -14,12 +14,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
 from lorary.algebra.aligning import align, common_families, require_equal_shapes
 from lorary.algebra.checkpoints import BaseWeights
+from lorary.algebra.conversion.converting import convert
 from lorary.algebra.dense import approximate, energy_of
 from lorary.algebra.errors import AlgebraError, about, naming
 from lorary.algebra.files import (
@@ -42,12 +44,12 @@ from lorary.algebra.gram import (
     truncated,
 )
 from lorary.algebra.merging.modes import DENSITIES, MODES, Delta, dare, dare_mask, ties
-from lorary.algebra.merging.whole import METHODS, read_whole
+from lorary.algebra.merging.whole import METHODS, ON_BASE, read_whole
 from lorary.algebra.metadata.rules import merged_metadata
 from lorary.algebra.modules import AdaptedModule, Adapter, FactorModule, ReadWhole, WholeModule
 from lorary.algebra.naming.relations import names_of
 from lorary.algebra.storing import NewFactors, Plan, cast, copied, planned, require_no_config
-from lorary.algebra.together import open_together
+from lorary.algebra.together import needs_kohya, open_together
 from lorary.anatomy import FAMILIES
 from lorary.anatomy.claims.config import METADATA_KEY, require_file
 from lorary.anatomy.claims.metadata import clean
@@ -176,14 +178,24 @@ def merge(
         else:
             common_families(files)
             plan, extra = run.plan(), {}
-        if not extra:
-            require_no_config(out, (one for own in adapters for one in own.modules.values()))
+        is_converted = needs_kohya(settings.to, adapters)
+        place = out
+        if is_converted:
+            folder = TemporaryDirectory(prefix=".lorary-", dir=out.parent)
+            place = Path(stack.enter_context(folder), out.name)
+        elif not extra:
+            require_no_config(out, (one for own in adapters for one in own.all_modules.values()))
         sources = [
             (path.name, weight, adapter.file.metadata)
             for (path, weight), adapter in zip(used, adapters, strict=True)
         ]
         metadata = {**merged_metadata(sources, run.operation()), **extra}
-        written = write_weights(out, plan, metadata, adds_hash=True, on_step=on_step)
+        written = write_weights(place, plan, metadata, adds_hash=True, on_step=on_step)
+        if is_converted and settings.to is not None:
+            families = common_families(files)
+            written = convert(
+                place, to=settings.to, out=out, family=settings.family, among=families
+            ).out
     return Merged(written, tuple(run.results.values()))
 
 
@@ -217,8 +229,10 @@ def _opened(
             is_known = error.facts.get("algorithm") in METHODS and settings.base is None
             if error.code != "no_factors" or not is_known:
                 raise
-            needed = "a largest rank (--max-rank)" if reader is None else "the base model (--base)"
-            message = f"{error.message} It can be approximated with {needed}."
+            needed = ["a largest rank (--max-rank)"] if reader is None else []
+            if error.facts["algorithm"] in ON_BASE:
+                needed.append("the base model (--base)")
+            message = f"{error.message} It can be approximated with {' and '.join(needed)}."
             raise AlgebraError(message, code=error.code, **error.facts) from error
         yield adapters
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 METHODS = frozenset({"dora", "full", "ia3", "loha", "lokr"})
 """Algorithms whose updates can be formed whole."""
+ON_BASE = frozenset({"dora", "ia3"})
+"""Those of them that depend on the base model."""
 
 _LOHA = frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"})
 _CORES = frozenset({"hada_t1", "hada_t2"})

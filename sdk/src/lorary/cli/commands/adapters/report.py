@@ -49,7 +49,10 @@ def _report(args: Namespace) -> int:
     if report.figures:
         show(pairs([*_lines(report)]))
         if report.state != "ready":
-            note(f"lorary: of an earlier measurement; the new one is {report.state}")
+            note(
+                "lorary: these figures are from an earlier measurement; "
+                f"the new one is {report.state}"
+            )
     elif report.state == "failed":
         note(f"lorary: it could not be measured: {plain(report.reason)}")
     else:
