@@ -71,27 +71,16 @@ class TolerantRedisCache(RedisCache):
         return _tolerate(partial(super().incr, key, delta, version), default=delta)
 
 
-def uncounted() -> int:
-    """Return how often this process went without the cache: about as many requests had no limit."""
-    return _OUTAGE.uncounted
-
-
 class _Outage:
     """Times from which the cache may be used again, and its failure logged again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.uncounted = 0
         self.ask_from = self.warn_from = 0.0
 
     def is_on(self) -> bool:
         """Whether the cache failed within the last seconds."""
         return time.monotonic() < self.ask_from
-
-    def count(self) -> None:
-        """Count a call that went without the cache."""
-        with self.lock:
-            self.uncounted += 1
 
     def begin(self, error: Exception) -> None:
         """Record a failure, and log it at most once a minute."""
@@ -102,8 +91,7 @@ class _Outage:
             if is_due:
                 self.warn_from = now + WARN_S
         if is_due:
-            text = "The cache is unavailable: rate limits are not enforced (%d calls so far). %s"
-            log.warning(text, self.uncounted, error)
+            log.warning("The cache is unavailable: rate limits are not enforced. %s", error)
 
 
 _OUTAGE = _Outage()
@@ -116,5 +104,4 @@ def _tolerate(ask: Callable[[], T], *, default: T) -> T:
         except (RedisError, OSError) as error:
             _OUTAGE.begin(error)
     CACHE_FAILURES.inc()
-    _OUTAGE.count()
     return default

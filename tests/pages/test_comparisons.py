@@ -9,6 +9,7 @@ import pytest
 
 from previews.models import Image, Recipe
 from registry.models import Adapter, Version
+from registry.versions import blocking
 from tests import catalogue
 from tests.pages.files import lora
 from tests.pages.pictures import DOCUMENT, render
@@ -171,6 +172,12 @@ def test_withdrawn_versions_drafts_and_private_adapters_are_absent(
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     client.force_login(bob)
     assert client.get(PATH).status_code == 404
+
+
+def test_a_blocked_adapter_says_why(client: Client, v1: Version, v2: Version) -> None:
+    blocking.block(actor=None, thing=v1.adapter, reason="A claim")
+    answer = client.get("/compare?a=ada/noir@v1&b=ada/noir@v2")
+    assert (answer.status_code, "A claim" in answer.content.decode()) == (451, True)
 
 
 def test_an_adapter_without_versions_has_nothing_to_compare(client: Client, noir: Adapter) -> None:

@@ -29,7 +29,7 @@ from previews.pictures.selectors import Picture
 from previews.render.recipe import SLOT
 from previews.renders.selectors import Comparison, Pair, Previews, compare, previews_of, rendered
 from registry.adapters import selectors as adapter_selectors
-from registry.errors import NotFound
+from registry.errors import Blocked, NotFound
 from registry.models import Adapter, User, Version, VersionState
 from registry.versions import selectors as version_selectors
 from registry.versions.selectors import name_of, version_named
@@ -124,6 +124,8 @@ def show(request: HttpRequest) -> HttpResponse:
     for side, name in names.items() if form.is_valid() else ():
         try:
             versions.append(_version(request, name))
+        except Blocked:
+            raise
         except NotFound as error:
             form.add_error(side, str(error.detail))
     if form.errors:
