@@ -182,7 +182,7 @@ def test_refusals_keep_what_was_entered_and_say_when_to_come_back(
     page = answer.content.decode()
     assert answer.status_code == 429
     assert 3000 < int(answer["Retry-After"]) <= 3600
-    assert "Sign in, or try again in" in page
+    assert "sign in to try more. Try again in" in page
     assert 'value="a red boat"' in page
     assert ask(client, is_scripted=True).status_code == 429
     assert ask(client, prompt=" ").status_code == 400

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hub.http.throttles import WriteThrottle
-from hub.protocols.huggingface.xet import assembling, endpoints, staging
+from hub.protocols.huggingface.xet import assembling, endpoints
 from registry.accounts import quotas
 from registry.adapters import services as adapters
 from registry.jobs import leases
 from registry.models import Namespace, Upload, UploadState
 from registry.uploads import by_digest, check
 from tests.builders.xet import file_records, name_of, shard, xorb
-from tests.protocols.xet_senders import WRITE_TOKEN, Sender, content, digest, sender_of, waiting
+from tests.protocols.xet_senders import Sender, content, digest, sender_of, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,17 +293,6 @@ def test_xorbs_stay_behind_a_shard_that_may_be_one_of_several(
     assert sender.post("/v1/shards", first).status_code == 200
     assert len(waiting()) == 4
     assert sender.post("/v1/shards", second).status_code == 200
-
-
-def test_a_new_upload_sweeps_what_an_abandoned_one_left(
-    sender: Sender, as_ada: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sender.xorb(xorb(b"noir"))
-    assert as_ada.get(WRITE_TOKEN).status_code == 200
-    assert len(waiting()) == 1
-    monkeypatch.setattr(staging, "IDLE_S", -60)
-    assert as_ada.get(WRITE_TOKEN).status_code == 200
-    assert not waiting()
 
 
 def test_damaged_bodies_are_refused_or_taken_and_break_nothing(sender: Sender) -> None:
