@@ -161,6 +161,28 @@ def test_units_share_what_confines_them() -> None:
             assert "Restart=on-failure" in unit.read_text(), unit.name
 
 
+def test_variables_of_the_caller_win_over_the_settings_of_the_units(tmp_path: Path) -> None:
+    """Otherwise a restore drill would work on the hub that runs."""
+    text = (DEPLOY / "systemd" / "lorary-manage").read_text()
+    settings_file = tmp_path / "lorary.env"
+    settings_file.write_text("LORARY_STORAGE=file:///live\nLORARY_SIGNUP=false\n")
+    text = text.replace("/etc/lorary/lorary.env", str(settings_file))
+    text = text.replace("/opt/lorary", str(tmp_path)).replace("runuser -u lorary -- ", "")
+    text = text.replace('.venv/bin/python manage.py "$@"', 'env "$@"')
+    given = {"LORARY_DATA": "/tmp/it's a trial", "LORARY_STORAGE": ""}
+    for environment, expected in [
+        (given, ["LORARY_DATA=/tmp/it's a trial", "LORARY_SIGNUP=false", "LORARY_STORAGE="]),
+        ({}, ["LORARY_DATA=/var/lib/lorary", "LORARY_SIGNUP=false", "LORARY_STORAGE=file:///live"]),
+    ]:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", text, "lorary-manage"],
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        shown = sorted(line for line in ran.stdout.splitlines() if line.startswith("LORARY_"))
+        assert shown == expected
+
+
 @pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")
 def test_nginx_takes_the_file_as_it_ships(tmp_path: Path) -> None:
     config = tmp_path / "nginx.conf"
