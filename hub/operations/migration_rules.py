@@ -41,19 +41,22 @@ def marked_release(migration: Migration) -> str:
     return found[1] if found else ""
 
 
-def contracts(migration: Migration, before: ProjectState) -> list[str]:
+def contracts(
+    migration: Migration, before: ProjectState, running: ProjectState | None = None
+) -> list[str]:
     """Return the operations that processes of the release before may not survive, as sentences.
 
     Args:
         before: The state of the models before the migration.
+        running: The state that those processes know, if other migrations are pending before this
+            one. They do not use tables that are missing in it.
     """
-    state, made = before.clone(), set[str]()
+    state, known = before.clone(), (running or before).models
     found = []
     for operation in _in_database(migration.operations):
         model = getattr(operation, "model_name", getattr(operation, "name", "")).lower()
-        if isinstance(operation, ops.CreateModel):
-            made.add(model)
-        elif model not in made and (reason := _reason(operation, state, migration.app_label)):
+        is_known = not model or (migration.app_label, model) in known
+        if is_known and (reason := _reason(operation, state, migration.app_label)):
             found.append(f"{operation.describe()}: {reason}")
         operation.state_forwards(migration.app_label, state)
     return found

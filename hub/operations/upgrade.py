@@ -55,9 +55,10 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
     applied = [
         node for node in executor.loader.applied_migrations if node in executor.loader.graph.nodes
     ]
-    state = executor.loader.project_state(applied)
+    running = executor.loader.project_state(applied)
+    state = running.clone()
     for migration in plan:
-        found = migration_rules.contracts(migration, state)
+        found = migration_rules.contracts(migration, state, running)
         release = migration_rules.marked_release(migration)
         name = f"{migration.app_label}.{migration.name}"
         if not found and not release:

@@ -17,7 +17,7 @@ from django.core.management import CommandError, get_commands, load_command_clas
 
 from tests.deploy.layout import DEPLOY, compose, settings_of
 from tests.nginx import CONFIG, in_front_of, program
-from tests.running import RunningHub
+from tests.running import ROOT, RunningHub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +159,56 @@ def test_units_share_what_confines_them() -> None:
         assert unit.name.startswith("lorary-")
         if "manage.py worker" in unit.read_text():
             assert "Restart=on-failure" in unit.read_text(), unit.name
+
+
+#: Refuses modules of packages that are not in the first argument, then imports the others.
+IMPORTS = """
+import importlib, importlib.metadata, sys
+locked = set(sys.argv[1].split())
+owners = importlib.metadata.packages_distributions()
+class Refuses:
+    def find_spec(self, name, path=None, target=None):
+        names = {one.lower().replace("_", "-") for one in owners.get(name.partition(".")[0], [])}
+        if names and not names & locked:
+            raise ModuleNotFoundError(f"{name} is not in requirements/base.txt")
+sys.meta_path.insert(0, Refuses())
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def test_the_lock_of_web_nodes_has_what_brokers_and_caches_import() -> None:
+    """Packages do not name all that their optional parts import; pip does not find this."""
+    lock = (ROOT / "requirements" / "base.txt").read_text()
+    names = re.findall(r"^([A-Za-z0-9._-]{1,80})==", lock, re.MULTILINE)
+    locked = " ".join(name.lower().replace("_", "-") for name in names)
+    used = ["kombu.transport.redis", "kombu.transport.pyamqp", "django.core.cache.backends.redis"]
+    used += ["gunicorn.app.base", "django.db.backends.postgresql.base", "boto3", "redis"]
+    ran = subprocess.run([sys.executable, "-c", IMPORTS, locked, *used],
+                         capture_output=True, text=True, check=False)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_variables_of_the_caller_win_over_the_settings_of_the_units(tmp_path: Path) -> None:
+    """Otherwise a restore drill would work on the hub that runs."""
+    text = (DEPLOY / "systemd" / "lorary-manage").read_text()
+    settings_file = tmp_path / "lorary.env"
+    settings_file.write_text("LORARY_STORAGE=file:///live\nLORARY_SIGNUP=false\n")
+    text = text.replace("/etc/lorary/lorary.env", str(settings_file))
+    text = text.replace("/opt/lorary", str(tmp_path)).replace("runuser -u lorary -- ", "")
+    text = text.replace('.venv/bin/python manage.py "$@"', 'env "$@"')
+    given = {"LORARY_DATA": "/tmp/it's a trial", "LORARY_STORAGE": ""}
+    for environment, expected in [
+        (given, ["LORARY_DATA=/tmp/it's a trial", "LORARY_SIGNUP=false", "LORARY_STORAGE="]),
+        ({}, ["LORARY_DATA=/var/lib/lorary", "LORARY_SIGNUP=false", "LORARY_STORAGE=file:///live"]),
+    ]:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", text, "lorary-manage"],
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        shown = sorted(line for line in ran.stdout.splitlines() if line.startswith("LORARY_"))
+        assert shown == expected
 
 
 @pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")

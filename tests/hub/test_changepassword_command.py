@@ -51,6 +51,17 @@ def test_it_says_how_to_revoke_access_tokens_as_well() -> None:
     )
 
 
+def test_without_a_terminal_it_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(**_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", ended)
+    users.create_user(name="Anna")
+    with pytest.raises(CommandError, match="Run the command in a terminal"):
+        change("anna")
+    assert not User.objects.get(username="Anna").has_usable_password()
+
+
 def test_somebody_unknown_is_refused_as_djangos_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
     users.create_user(name="anna")
     for given in ("ann_", "ann%", "Bob"):

@@ -104,7 +104,9 @@ def test_a_deletion_is_confirmed_by_the_name(
     monkeypatch.setattr("builtins.input", lambda: "bob")
     with pytest.raises(CommandError, match="Nothing was deleted"):
         run("delete", "ada", "--transfer-to", "bob")
-    with pytest.raises(CommandError, match="owns an adapter or a pack"):
+    with pytest.raises(
+        CommandError, match=r"owns an adapter or a pack\..+Pass --transfer-to OWNER"
+    ):
         run("delete", "ada", "--yes")
     monkeypatch.setattr("builtins.input", lambda: "ada")
     out = run("delete", "ada", "--transfer-to", "bob")
@@ -118,6 +120,7 @@ def test_a_deletion_is_confirmed_by_the_name(
 def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
     place = tmp_path / "ada.json"
     assert run("export", "ada", "--to", str(place)) == f"Written to {place}.\n"
+    assert place.stat().st_mode & 0o777 == 0o600
     document = json.loads(place.read_text())
     assert document["rows"]["registry.user"][0]["email"] == "ada@example.org"
     assert json.loads(run("export", "ada"))["user"] == "ada"

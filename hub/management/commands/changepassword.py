@@ -6,6 +6,7 @@ import getpass
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
+from django.core.management.base import CommandError
 
 from registry import events
 from registry.models import User
@@ -16,7 +17,11 @@ class Command(changepassword.Command):
         """Replace the name by its stored spelling, and run Django's command."""
         rows = User.objects.using(options["database"]).filter(username__iexact=options["username"])
         options["username"] = rows.values_list("username", flat=True).first() or options["username"]
-        result = super().handle(*args, **options)
+        try:
+            result = super().handle(*args, **options)
+        except EOFError as error:
+            message = "The password is missing. Run the command in a terminal: it asks twice."
+            raise CommandError(message) from error
         name = options["username"] or getpass.getuser()
         user = rows.model.objects.get(username=name)
         events.record(actor=None, verb="password_changed", user=user)

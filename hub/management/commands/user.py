@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import ArgumentParser
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -25,7 +25,8 @@ from registry.accounts import (
     users,
 )
 from registry.adapters.selectors import namespace as namespace_named
-from registry.errors import LoraryError, Moved, NotFound
+from registry.errors import LoraryError, Moved, NotFound, StateConflict
+from registry.local_files import FILE
 from registry.models import Namespace, User
 from registry.tokens import services as tokens
 
@@ -135,7 +136,9 @@ class Command(BaseCommand):
             self.stdout.write(text)
             return
         try:
-            Path(path).write_text(f"{text}\n", encoding="utf-8")
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(f"{text}\n")
         except OSError as error:
             message = f"{path} cannot be written: {error.strerror}"
             raise CommandError(message) from error
@@ -149,9 +152,15 @@ class Command(BaseCommand):
             if _answer() != name:
                 message = "Nothing was deleted."
                 raise CommandError(message)
-        deletion.delete(
-            actor=None, user=user, transfer_to=target, with_adapters=options["with_adapters"]
-        )
+        try:
+            deletion.delete(
+                actor=None, user=user, transfer_to=target, with_adapters=options["with_adapters"]
+            )
+        except StateConflict as error:
+            message = str(error.detail)
+            if error.facts.get("state") == "owner":
+                message += " Pass --transfer-to OWNER or --with-adapters."
+            raise CommandError(message) from error
         self.stdout.write(f"{name} was deleted; it is {user.username} now.")
 
 
