@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS = 5
-CPU_LIMIT, WALL_LIMIT = 5.5, 3.0
+CPU_LIMIT, WALL_LIMIT = 7.0, 4.5
 #: Peak memory above idle, in MiB, while a file of 4 GB passes.
 MEMORY_MIB = 150
 BLOCK = 1024 * 1024
