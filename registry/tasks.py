@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from celery import Task, shared_task
 from celery.worker import request
@@ -144,6 +145,17 @@ def _patience(job: Job) -> Iterator[None]:
         raise Retry(reason, after_s=RETRY_S, is_attempt=is_long) from error
 
 
+@contextmanager
+def _telling(job: Job, fail: Callable[..., None]) -> Iterator[None]:
+    """Be patient with errors of the hub, and store the reason of others, a text for users."""
+    try:
+        with _patience(job):
+            yield
+    except Fail as error:
+        fail(reason=str(error))
+        raise
+
+
 def _derived(job: Job) -> DerivedFile | None:
     rows = DerivedFile.objects.select_related("source")
     return rows.filter(pk=job.args["derived_id"]).first()
@@ -174,15 +186,9 @@ def make_derived_file(run: JobRun) -> None:
         FileNotFoundError: retried a few times.
         Fail, Cancelled: it cannot be made; the job was cancelled.
     """
-    row = _derived(run.job)
-    if row is None:
-        return
-    try:
-        with _patience(run.job):
+    if row := _derived(run.job):
+        with _telling(run.job, partial(making.fail, row=row)):
             making.make(row=row, progress=_Note(run))
-    except Fail as error:  # its text is for users
-        making.fail(row=row, reason=str(error))
-        raise
 
 
 def _comparison(job: Job) -> VersionComparison | None:
@@ -217,15 +223,9 @@ def compare_versions(run: JobRun) -> None:
         FileNotFoundError: retried a few times.
         Fail, Cancelled: it cannot be computed; the job was cancelled.
     """
-    row = _comparison(run.job)
-    if row is None:
-        return
-    try:
-        with _patience(run.job):
+    if row := _comparison(run.job):
+        with _telling(run.job, partial(computing.fail, row=row)):
             computing.compute(row=row, progress=_Note(run))
-    except Fail as error:  # its text is for users
-        computing.fail(row=row, reason=str(error))
-        raise
 
 
 class _Note:

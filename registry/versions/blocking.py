@@ -7,6 +7,7 @@ in no list. Its files, versions and pictures stay stored, and a lift shows all o
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from registry import events, facet_counters
 from registry.accounts import permissions
@@ -34,6 +35,16 @@ def block(*, actor: User | None, thing: Adapter | Pack, reason: str) -> bool:
 def lift(*, actor: User | None, thing: Adapter | Pack) -> bool:
     """Lift the block of an adapter or a pack; return whether it was blocked. See ``block``."""
     return _set_reason(actor, thing, "")
+
+
+def blocked() -> tuple[QuerySet[Adapter], QuerySet[Pack]]:
+    """Return the blocked adapters and packs with their namespaces."""
+    adapters, packs = Adapter.objects.all(), Pack.objects.all()
+    is_blocked = ~Q(blocked_reason="")
+    return (
+        adapters.filter(is_blocked).select_related("namespace"),
+        packs.filter(is_blocked).select_related("namespace"),
+    )
 
 
 def _set_reason(actor: User | None, thing: Adapter | Pack, reason: str) -> bool:

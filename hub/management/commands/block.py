@@ -64,7 +64,6 @@ def _named(target: str) -> Adapter | Pack:
 
 
 def _blocked() -> list[str]:
-    adapters = Adapter.objects.exclude(blocked_reason="").select_related("namespace")
-    packs = Pack.objects.exclude(blocked_reason="").select_related("namespace")
+    adapters, packs = blocking.blocked()
     lines = [f"{one.full_name}  {one.blocked_reason}" for one in adapters]
     return sorted([*lines, *(f"packs/{one.full_name}  {one.blocked_reason}" for one in packs)])

@@ -39,8 +39,7 @@ class BlockForm(forms.Form):
 def index(request: HttpRequest) -> HttpResponse:
     """List what is blocked."""
     permissions.require_operator(request.user)
-    adapters = Adapter.objects.exclude(blocked_reason="").select_related("namespace")
-    packs = Pack.objects.exclude(blocked_reason="").select_related("namespace")
+    adapters, packs = blocking.blocked()
     context = {
         "adapters": adapters.order_by("-pk")[:MOST],
         "packs": packs.order_by("-pk")[:MOST],
