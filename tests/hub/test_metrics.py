@@ -44,13 +44,21 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     settings = {"METRICS_TOKEN": TOKEN, "LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
     data = tmp_path_factory.mktemp("measured") / "hub"
     with RunningHub(data, "--no-worker", CACHE_URL=away, **settings) as running:
+        assert Caller(running.port).get("/").status == 200
+        # Series of requests exist once the first one was counted.
+        eventually(running, {requests_series("home", "200"): 1})
         yield running
+
+
+def requests_series(route: str, status: str) -> str:
+    """Return the series that counts the requests of a route."""
+    wanted = {"method": "GET", "route": route, "status": status}
+    return series_of("lorary_http_requests_total", wanted)
 
 
 def requests_of(found: Scrape, route: str, status: str) -> float:
     """Return how many requests of a route were counted."""
-    wanted = {"method": "GET", "route": route, "status": status}
-    return found.get(series_of("lorary_http_requests_total", wanted), 0)
+    return found.get(requests_series(route, status), 0)
 
 
 def eventually(hub: RunningHub, wanted: dict[str, float | None]) -> Scrape:
@@ -75,9 +83,7 @@ def test_only_the_token_reads_metrics(hub: RunningHub) -> None:
 
 
 def test_every_process_tells_the_requests_of_all(hub: RunningHub) -> None:
-    page = series_of(
-        "lorary_http_requests_total", {"method": "GET", "route": "licences", "status": "200"}
-    )
+    page = requests_series("licences", "200")
     for _ in range(24):  # each on a connection of its own, so that both processes answer some
         assert Caller(hub.port).get("/help/licences").status == 200
     eventually(hub, {page: 24})  # the last one is counted when its client has it already
