@@ -114,8 +114,8 @@ def test_a_deleted_account_leaves_its_id_in_events() -> None:
 
 
 def test_an_event_has_the_origin_of_its_request_or_process(ada: User) -> None:
-    request = events.Origin(Source.REQUEST, address="192.0.2.1")
-    with events.coming_from(request), log_context.within(LogContext("abc")):
+    request = LogContext("abc", source=Source.REQUEST, address="192.0.2.1")
+    with log_context.within(request):
         inside = events.record(actor=ada, verb="signed_in", user=ada)
     outside = events.record(actor=None, verb="swept")
     assert (inside.source, inside.request_id) == ("request", "abc")
