@@ -76,9 +76,7 @@ def record(
     *,
     actor: User | AnonymousUser | None,
     verb: str,
-    adapter: Adapter | None = None,
-    pack: Pack | None = None,
-    user: User | None = None,
+    about: Adapter | Pack | User | None = None,
     subject: str = "",
     **facts: Any,  # noqa: ANN401 - JSON
 ) -> Event:
@@ -87,9 +85,7 @@ def record(
     Args:
         actor: The account that acts; anonymous or None for nobody.
         verb: What happened, one of ``VERBS``.
-        adapter: The adapter that it is about.
-        pack: The pack that it is about.
-        user: The account that it is about.
+        about: The object.
         subject: Part of the object, or an object of another kind. Not the name of an account: its
             id stays when the account is deleted, its name must not.
         **facts: What else is worth knowing, without secrets.
@@ -105,9 +101,9 @@ def record(
             verb=verb,
             actor=account,
             token=used.pk if used is not None else None,
-            adapter=adapter,
-            pack=pack,
-            user=user,
+            adapter=about if isinstance(about, Adapter) else None,
+            pack=about if isinstance(about, Pack) else None,
+            user=about if isinstance(about, User) else None,
             subject=subject[:120],
             facts=facts,
             source=context.source or Source.COMMAND,

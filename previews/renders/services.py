@@ -53,7 +53,7 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
         events.record(
             actor=user,
             verb="picture_rated",
-            adapter=version.adapter,
+            about=version.adapter,
             subject=version.name,
             image=image.pk,
             maturity=image.maturity,
@@ -88,7 +88,7 @@ def request(*, actor: User, version: Version) -> Render:
         events.record(
             actor=user,
             verb="render_requested",
-            adapter=version.adapter,
+            about=version.adapter,
             subject=version.name,
             render=render.pk,
         )

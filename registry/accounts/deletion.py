@@ -61,7 +61,7 @@ def delete(
         events.record(
             actor=actor,
             verb="account_deleted",
-            user=user,
+            about=user,
             with_adapters=with_adapters,
             transferred_to=transfer_to.pk if transfer_to is not None else None,
         )

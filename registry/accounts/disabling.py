@@ -44,7 +44,7 @@ def disable(*, actor: User | None, user: User, reason: str) -> bool:
         rows = User.objects.filter(pk=user.pk, is_active=True)
         is_new = bool(rows.update(is_active=False, disabled_reason=text))
         if is_new:
-            events.record(actor=actor, verb="account_disabled", user=user, reason=text)
+            events.record(actor=actor, verb="account_disabled", about=user, reason=text)
             tokens.revoke_all_of(actor=actor, user=user)
     user.refresh_from_db(fields=["is_active", "disabled_reason"])
     stop_work(user, user.username)  # also of an account that is disabled already: it can fail
@@ -62,7 +62,7 @@ def enable(*, actor: User | None, user: User) -> bool:
         rows = User.objects.filter(pk=user.pk, is_active=False)
         if not rows.update(is_active=True, disabled_reason=""):
             return False
-        events.record(actor=actor, verb="account_enabled", user=user)
+        events.record(actor=actor, verb="account_enabled", about=user)
     user.refresh_from_db(fields=["is_active", "disabled_reason"])
     return True
 

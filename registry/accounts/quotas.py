@@ -58,7 +58,7 @@ def set_limit(*, namespace: Namespace, quota_bytes: int | None, actor: User | No
         events.record(
             actor=actor,
             verb="quota_set",
-            user=namespace.user,
+            about=namespace.user,
             subject="" if namespace.user else namespace.name,
             quota_bytes=quota_bytes,
         )

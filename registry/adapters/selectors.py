@@ -190,11 +190,10 @@ def require_not_blocked(rows: QuerySet[Adapter] | QuerySet[Pack]) -> None:
     thing = shown.select_related("namespace").first()
     if thing is not None:
         facts = {"name": thing.full_name, "reason": thing.blocked_reason}
-        noun = "pack" if isinstance(thing, Pack) else "adapter"
         raise Blocked(
             _("An administrator blocked “%(name)s”: %(reason)s") % facts,
             reason=thing.blocked_reason,
-            **{noun: thing.full_name},
+            **{thing.noun: thing.full_name},
         )
 
 

@@ -78,7 +78,7 @@ def request(
         events.record(
             actor=actor,
             verb="comparison_requested",
-            adapter=first.adapter,
+            about=first.adapter,
             subject=first.name,
             other_version=second.pk,  # its name may be private to its owner
         )

@@ -76,7 +76,7 @@ def request(
         events.record(
             actor=actor,
             verb="derived_file_requested",
-            adapter=source.version.adapter,
+            about=source.version.adapter,
             subject=source.version.name,
             derived=row.pk,
         )

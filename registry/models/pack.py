@@ -59,6 +59,8 @@ class Pack(Named):
     (``registry.packs.parts``). ``withdrawn_reason`` is set when the whole pack was withdrawn.
     """
 
+    noun = "pack"
+
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=16, choices=LookKind, default=LookKind.STYLE)
     summary = models.CharField(max_length=280, blank=True)

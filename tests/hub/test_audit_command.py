@@ -34,8 +34,8 @@ def run(*words: str) -> list[str]:
 
 def test_the_newest_events_are_listed_first(ada: User) -> None:
     with log_context.within(REQUEST):
-        events.record(actor=ada, verb="signed_in", user=ada)
-    events.record(actor=None, verb="quota_set", user=ada, subject="a\x1b[2J")
+        events.record(actor=ada, verb="signed_in", about=ada)
+    events.record(actor=None, verb="quota_set", about=ada, subject="a\x1b[2J")
     first, second, third = run("list")
     assert "quota_set user:ada a [2J" in first
     assert "(command)" in first
@@ -67,7 +67,7 @@ def test_pruning_and_erasing_say_how_many(ada: User, own_settings: Callable[...,
     old = timezone.now() - timedelta(days=61)
     Event.objects.create(verb="signed_in", actor=ada, created_at=old)
     with log_context.within(REQUEST):
-        events.record(actor=ada, verb="signed_in", user=ada)
+        events.record(actor=ada, verb="signed_in", about=ada)
     assert run("prune", "--dry-run") == ["1 events and 0 more addresses would be removed."]
     assert run("prune") == ["1 events and 0 more addresses removed."]
     assert run("erase", "--actor", "ada") == ["1 addresses erased."]
