@@ -14,10 +14,8 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry.comparisons import computing
-from registry.comparisons.selectors import TASK as COMPARE_TASK
 from registry.confined import running
-from registry.derived import making
-from registry.derived.selectors import TASK as DERIVE_TASK
+from registry.derived import making, on_demand
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
 from registry.jobs.queue import WAKE, Fail, JobRun, Retry, handler
@@ -164,7 +162,7 @@ def _derived(job: Job) -> DerivedFile | None:
 def _making_failed(job: Job) -> None:
     """Mark the file as failed, unless it has its reason; that of the job may name paths."""
     if row := _derived(job):
-        making.fail(row=row, reason=running.failed_text())
+        on_demand.fail(row=row, reason=running.failed_text())
 
 
 def _making_limit_s(job: Job) -> float:
@@ -173,7 +171,7 @@ def _making_limit_s(job: Job) -> float:
 
 
 @handler(
-    DERIVE_TASK,
+    DerivedFile.task,
     on_failed=_making_failed,
     transient=(FileNotFoundError,),
     limit_s=_making_limit_s,
@@ -187,7 +185,7 @@ def make_derived_file(run: JobRun) -> None:
         Fail, Cancelled: it cannot be made; the job was cancelled.
     """
     if row := _derived(run.job):
-        with _telling(run.job, partial(making.fail, row=row)):
+        with _telling(run.job, partial(on_demand.fail, row=row)):
             making.make(row=row, progress=_Note(run))
 
 
@@ -201,7 +199,7 @@ def _comparison(job: Job) -> VersionComparison | None:
 
 def _comparing_failed(job: Job) -> None:
     if row := _comparison(job):
-        computing.fail(row=row, reason=running.failed_text())
+        on_demand.fail(row=row, reason=running.failed_text())
 
 
 def _comparing_limit_s(job: Job) -> float:
@@ -210,7 +208,7 @@ def _comparing_limit_s(job: Job) -> float:
 
 
 @handler(
-    COMPARE_TASK,
+    VersionComparison.task,
     on_failed=_comparing_failed,
     transient=(FileNotFoundError,),
     limit_s=_comparing_limit_s,
@@ -224,7 +222,7 @@ def compare_versions(run: JobRun) -> None:
         Fail, Cancelled: it cannot be computed; the job was cancelled.
     """
     if row := _comparison(run.job):
-        with _telling(run.job, partial(computing.fail, row=row)):
+        with _telling(run.job, partial(on_demand.fail, row=row)):
             computing.compute(row=row, progress=_Note(run))
 
 

@@ -26,7 +26,7 @@ from hub.http.callers import address_of
 from hub.http.derived_addresses import address_in
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.claims.config import CONFIG_NAME
-from registry.derived import selectors, services
+from registry.derived import on_demand, selectors, services
 from registry.derived.options import RANKS, Wanted
 from registry.derived.selectors import Derived, Source
 from registry.errors import NotFound
@@ -261,7 +261,7 @@ class DerivedContent(_OfSource):
         """Download a derived file or a range of it; counted as a download of the version."""
         found = self.found(owner, name, version, variant)
         if found.row is not None:
-            services.used(found.row)
+            on_demand.used(found.row)
         return delivery.send(request, found.served, found.name, actor=self.viewer)
 
 
