@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.config import parse_size
+from hub.config import parse_quota
 from hub.pages.forms import accept_faults
 from registry.accounts import (
     deletion,
@@ -59,11 +59,8 @@ class QuotaForm(forms.Form):
 
     def clean_size(self) -> int | None:
         """Return the quota in bytes, None for the hub's default."""
-        text = str(self.cleaned_data["size"]).strip().lower()
-        if text in {"none", "default"}:
-            return quotas.NO_LIMIT if text == "none" else None
         try:
-            return min(parse_size(text), quotas.NO_LIMIT)
+            return parse_quota(str(self.cleaned_data["size"]))
         except ValueError as error:
             raise forms.ValidationError(_("Enter a size, “none” or “default”.")) from error
 
