@@ -247,6 +247,7 @@ class PackAlias(models.Model):
     class Meta:
         """A name is unique within a pack."""
 
+        verbose_name_plural = "pack aliases"
         constraints = [models.UniqueConstraint(fields=["pack", "name"], name="pack_alias_once")]
 
     def __str__(self) -> str:

@@ -46,6 +46,8 @@ def test_every_model_has_a_list_that_can_be_searched_and_filtered(
     packs.published(ada, noir)
     tokens.issue(actor=ada, name="t", scopes=["read"])
     index = as_operator.get("/admin/").content.decode()
+    assert "Pack aliases" in index
+    assert "Aliass" not in index
     for model in MODELS:
         path = place(model)
         assert path in index
