@@ -6,7 +6,6 @@ from typing import Any
 
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     extend_schema,
     extend_schema_field,
     inline_serializer,
@@ -24,16 +23,17 @@ from registry.models import HashKind
 MAX_CHARS = 80
 LARGEST_LIST = 10_000  # of any hub, see `hub/setting_checks.py`
 
-KIND = OpenApiParameter(
-    "kind", str, enum=HashKind.values, description="Only hashes of this kind; default: any kind."
-)
 EXAMPLE = OpenApiExample("A few", value={"hashes": ["A1B2C3D4E5", "0x85114A0D"]}, request_only=True)
 
 
 class HashQuery(Query):
     """Kind of hash to look up."""
 
-    kind = Choice(choices=HashKind.choices, required=False)
+    kind = Choice(
+        choices=HashKind.choices,
+        required=False,
+        help_text="Only hashes of this kind; default: any kind.",
+    )
 
 
 class HashesIn(HashQuery):
@@ -89,7 +89,7 @@ class HashView(Endpoint):
     throttle_scope = "search"
 
     @extend_schema(
-        operation_id="hashes_get", tags=["hashes"], parameters=[KIND], responses=FoundOut
+        operation_id="hashes_get", tags=["hashes"], parameters=[HashQuery], responses=FoundOut
     )
     def get(self, _request: Request, value: str) -> Response:
         """Return the versions that have a file with this hash; 404 if you may see none.

@@ -7,20 +7,21 @@ from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Choice,
+    ChoiceParameter,
     Endpoint,
     Input,
     Link,
     PageQuery,
     Query,
     RawEndpoint,
+    TextParameter,
     page_of,
     paged,
     paging,
@@ -44,15 +45,15 @@ RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)
 class SampleQuery(Query):
     """Name and caption of a gallery upload."""
 
-    name = serializers.CharField(default="", allow_blank=True, max_length=255)
-    caption = serializers.CharField(default="", allow_blank=True, max_length=1000)
-    maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+    name = TextParameter(255, "File name, for error messages.")
+    caption = TextParameter(1000, "At most 280 characters.")
+    maturity = ChoiceParameter(Maturity.choices, OWN_RATING)
 
 
 class SampleListQuery(PageQuery):
     """Filter and page of a gallery."""
 
-    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+    max_maturity = ChoiceParameter(Maturity.choices, "Highest content rating.")
 
 
 class SampleIn(Input):
@@ -153,12 +154,7 @@ class VersionSamples(_Answering, RawEndpoint):
     @extend_schema(
         operation_id="samples_list",
         tags=["samples"],
-        parameters=[
-            OpenApiParameter(
-                "max_maturity", str, enum=Maturity.values, description="Highest content rating."
-            ),
-            *PAGING,
-        ],
+        parameters=[SampleListQuery],
         responses=paging("Sample", SampleOut),
     )
     def get(self, request: Request, owner: str, name: str, version: str) -> Response:
@@ -177,11 +173,7 @@ class VersionSamples(_Answering, RawEndpoint):
     @extend_schema(
         operation_id="samples_add",
         tags=["samples"],
-        parameters=[
-            OpenApiParameter("name", str, description="File name, for error messages."),
-            OpenApiParameter("caption", str, description="At most 280 characters."),
-            OpenApiParameter("maturity", str, enum=Maturity.values, description=OWN_RATING),
-        ],
+        parameters=[SampleQuery],
         request=RAW,
         responses={202: SampleOut},
     )

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.adapters.views import AdapterDetailOut
-from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
+from hub.api.base import Endpoint, Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from lorary.client.names import saved_name
@@ -106,7 +106,7 @@ class Versions(Endpoint):
     @extend_schema(
         operation_id="versions_list",
         tags=["versions"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Version", VersionBriefOut),
     )
     def get(self, request: Request, owner: str, name: str) -> Response:
