@@ -20,9 +20,11 @@ from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import MAX_RESULTS_PER_PAGE
 from registry.errors import CursorInvalid, NotFound
-from registry.models import Severity, User
+from registry.models import Severity, User, Version
+from registry.versions import selectors as version_selectors
 
 #: The longest list of choices, that of base models, fits.
 MAX_LISTED = 96
@@ -140,6 +142,20 @@ class Endpoint(APIView):
         """Return a response with a serialized object."""
         context = {"request": self.request, **more}
         return Response(kind(thing, context=context).data, status=status)
+
+
+class VersionEndpoint(Endpoint):
+    """Base of views about one version."""
+
+    def version(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.get(self.viewer, adapter, version)
+
+    def exact(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL; refuse names that can move."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.exact(self.viewer, adapter, version)
 
 
 class RawEndpoint(Endpoint):

@@ -7,7 +7,6 @@ from typing import Any
 from drf_spectacular.utils import (
     OpenApiExample,
     extend_schema,
-    extend_schema_field,
     inline_serializer,
 )
 from rest_framework import serializers
@@ -15,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Choice, Endpoint, Query, serialized
-from hub.api.versions.serializers import FileOut, VersionBriefOut
+from hub.api.versions.serializers import OfFileOut
 from registry.blobs import by_hash
-from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
+from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS
 from registry.models import HashKind
 
 MAX_CHARS = 80
@@ -47,7 +46,7 @@ class HashesIn(HashQuery):
     )
 
 
-class MatchOut(serializers.Serializer[Match]):
+class MatchOut(OfFileOut):
     """A file with the hash, and its version."""
 
     kind = serializers.ChoiceField(
@@ -59,14 +58,6 @@ class MatchOut(serializers.Serializer[Match]):
         "number format.",
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
-    version = VersionBriefOut()
-    file = serializers.SerializerMethodField()
-
-    @extend_schema_field(FileOut)
-    def get_file(self, match: Match) -> dict[str, Any]:
-        """Return the file."""
-        context = {**self.context, "version": match.version}
-        return dict(FileOut(match.file, context=context).data)
 
 
 class FoundOut(serializers.Serializer[Any]):

@@ -22,6 +22,7 @@ from hub.api.base import (
     Query,
     RawEndpoint,
     TextParameter,
+    VersionEndpoint,
     page_of,
     paged,
     paging,
@@ -32,9 +33,7 @@ from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
 from previews.samples.selectors import ShownSample
-from registry.adapters import selectors as adapter_selectors
-from registry.models import Maturity, Version
-from registry.versions import selectors as version_selectors
+from registry.models import Maturity
 
 KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
 #: Help of a field with a picture's own rating.
@@ -143,13 +142,8 @@ class _Answering(Endpoint):
         return self.answer(SampleOut, found, status=status)
 
 
-class VersionSamples(_Answering, RawEndpoint):
+class VersionSamples(_Answering, VersionEndpoint, RawEndpoint):
     """Gallery images of a version."""
-
-    def version(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL."""
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.get(self.viewer, adapter, version)
 
     @extend_schema(
         operation_id="samples_list",
