@@ -20,6 +20,7 @@ from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
 from registry.jobs.queue import WAKE, Fail, JobRun, Retry, handler
 from registry.models import DerivedFile, Job, Upload, VersionComparison
+from registry.models.derived import OnDemand
 from registry.uploads import check
 from registry.uploads import services as uploads
 
@@ -154,15 +155,15 @@ def _telling(job: Job, fail: Callable[..., None]) -> Iterator[None]:
         raise
 
 
+def _work_failed(find: Callable[[Job], OnDemand | None], job: Job) -> None:
+    """Mark a row as failed, unless it has its reason; that of the job may name paths."""
+    if row := find(job):
+        on_demand.fail(row=row, reason=running.failed_text())
+
+
 def _derived(job: Job) -> DerivedFile | None:
     rows = DerivedFile.objects.select_related("source")
     return rows.filter(pk=job.args["derived_id"]).first()
-
-
-def _making_failed(job: Job) -> None:
-    """Mark the file as failed, unless it has its reason; that of the job may name paths."""
-    if row := _derived(job):
-        on_demand.fail(row=row, reason=running.failed_text())
 
 
 def _making_limit_s(job: Job) -> float:
@@ -172,7 +173,7 @@ def _making_limit_s(job: Job) -> float:
 
 @handler(
     DerivedFile.task,
-    on_failed=_making_failed,
+    on_failed=partial(_work_failed, _derived),
     transient=(FileNotFoundError,),
     limit_s=_making_limit_s,
 )
@@ -197,11 +198,6 @@ def _comparison(job: Job) -> VersionComparison | None:
     return rows.filter(pk=job.args["comparison_id"]).first()
 
 
-def _comparing_failed(job: Job) -> None:
-    if row := _comparison(job):
-        on_demand.fail(row=row, reason=running.failed_text())
-
-
 def _comparing_limit_s(job: Job) -> float:
     row = _comparison(job)
     return MIN_LIMIT_S + computing.limit_s(row) if row else MIN_LIMIT_S
@@ -209,7 +205,7 @@ def _comparing_limit_s(job: Job) -> float:
 
 @handler(
     VersionComparison.task,
-    on_failed=_comparing_failed,
+    on_failed=partial(_work_failed, _comparison),
     transient=(FileNotFoundError,),
     limit_s=_comparing_limit_s,
 )
