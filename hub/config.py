@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,18 @@ def parse_size(text: str) -> int:
         message = f"{text!r} is not a size such as 20GiB, 500MB or 1048576"
         raise ValueError(message)
     return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def parse_quota(text: str) -> int | None:
+    """Return the bytes of a size, ``sys.maxsize`` for ``none``, None for ``default``.
+
+    Raises:
+        ValueError: as ``parse_size``.
+    """
+    word = text.strip().lower()
+    if word in {"none", "default"}:
+        return sys.maxsize if word == "none" else None
+    return parse_size(text)
 
 
 class Env:

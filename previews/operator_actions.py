@@ -14,9 +14,7 @@ from registry import events
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
-from registry.models import Job, JobState, User
-
-OPEN_JOBS = (JobState.QUEUED, JobState.RUNNING)
+from registry.models import OPEN_JOB_STATES, Job, JobState, User
 
 
 def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
@@ -35,7 +33,7 @@ def cancel(*, actor: User | AnonymousUser | None, job_id: int) -> None:
 
 def cancel_all_of(owner: str) -> int:
     """Cancel the open jobs of an owner, such as a disabled account; return their number."""
-    jobs = list(Job.objects.filter(owner=owner, state__in=OPEN_JOBS))
+    jobs = list(Job.objects.filter(owner=owner, state__in=OPEN_JOB_STATES))
     for job in jobs:
         _cancel(job)
     return len(jobs)

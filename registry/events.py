@@ -1,17 +1,12 @@
 """The append-only log of changes and accesses.
 
-An event has the origin of its process or request: the middleware of requests and the loop of
-workers set it with ``coming_from``. Everything else is a command.
+An event names its request or worker, by ``registry.log_context``. Everything else is a command.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -68,50 +63,20 @@ VERBS: dict[str, tuple[str, ...]] = {
 _KNOWN = frozenset(chain.from_iterable(VERBS.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where changes come from.
-
-    Attributes:
-        name: User of the operating system, or name of the worker.
-        address: Network address of the client.
-    """
-
-    source: Source
-    name: str = ""
-    address: str = ""
-
-
-_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
-
-
-@contextmanager
-def coming_from(origin: Origin) -> Iterator[None]:
-    """Record events of the block, in this thread, with an origin."""
-    token = _origin.set(origin)
-    try:
-        yield
-    finally:
-        _origin.reset(token)
-
-
 @cache
-def _command() -> Origin:
-    """Return the origin of a process that is neither a web server nor a worker."""
+def _system_user() -> str:
+    """Return the user of the operating system who runs this process."""
     try:
-        name = pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # containers run as users without an entry
-        name = f"uid {os.getuid()}"
-    return Origin(Source.COMMAND, name)
+        return f"uid {os.getuid()}"
 
 
 def record(
     *,
     actor: User | AnonymousUser | None,
     verb: str,
-    adapter: Adapter | None = None,
-    pack: Pack | None = None,
-    user: User | None = None,
+    about: Adapter | Pack | User | None = None,
     subject: str = "",
     **facts: Any,  # noqa: ANN401 - JSON
 ) -> Event:
@@ -120,9 +85,7 @@ def record(
     Args:
         actor: The account that acts; anonymous or None for nobody.
         verb: What happened, one of ``VERBS``.
-        adapter: The adapter that it is about.
-        pack: The pack that it is about.
-        user: The account that it is about.
+        about: The object.
         subject: Part of the object, or an object of another kind. Not the name of an account: its
             id stays when the account is deleted, its name must not.
         **facts: What else is worth knowing, without secrets.
@@ -132,21 +95,21 @@ def record(
         raise ValueError(message)
     account = actor if isinstance(actor, User) else None
     used = account.access_token if account is not None else None
-    origin = _origin.get() or _command()
+    context = log_context.current()
     with transaction.atomic(savepoint=False):
         event = Event.objects.create(
             verb=verb,
             actor=account,
             token=used.pk if used is not None else None,
-            adapter=adapter,
-            pack=pack,
-            user=user,
+            adapter=about if isinstance(about, Adapter) else None,
+            pack=about if isinstance(about, Pack) else None,
+            user=about if isinstance(about, User) else None,
             subject=subject[:120],
             facts=facts,
-            source=origin.source,
-            source_name=origin.name[:120],
-            request_id=log_context.request_id(),
+            source=context.source or Source.COMMAND,
+            source_name=(context.worker if context.source else _system_user())[:120],
+            request_id=context.request_id,
         )
-        if origin.address:
-            EventAddress.objects.create(event=event, address=origin.address[:64])
+        if context.address:
+            EventAddress.objects.create(event=event, address=context.address[:64])
     return event

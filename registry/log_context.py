@@ -1,7 +1,7 @@
-"""What the current code works for: a request, a job, or both, for log lines and new jobs.
+"""What the current code works for: a request, a job, or both, for log lines, events and new jobs.
 
 A request sets its id, ``enqueue`` stores it with the job, and the worker sets both while it runs
-the job. Threads that other code starts have no context.
+the job. Threads that other code starts have no context, nor has a command.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 class LogContext:
     """The id of a request and of a job; empty and 0 outside of them.
 
-    ``trace_parent`` is the span of the request (W3C Trace Context), where requests are traced.
+    Attributes:
+        trace_parent: The span of the request (W3C Trace Context), where requests are traced.
+        source: The ``Source`` of events; empty for a command.
+        worker: Name of the worker.
+        address: Network address of the client.
     """
 
     request_id: str = ""
     job_id: int = 0
     trace_parent: str = ""
+    source: str = ""
+    worker: str = ""
+    address: str = ""
 
 
 _EMPTY = LogContext()

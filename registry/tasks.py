@@ -14,14 +14,13 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from registry.comparisons import computing
-from registry.comparisons.selectors import TASK as COMPARE_TASK
 from registry.confined import running
-from registry.derived import making
-from registry.derived.selectors import TASK as DERIVE_TASK
+from registry.derived import making, on_demand
 from registry.errors import Conflict, StorageAway, StorageFull
 from registry.jobs import worker_process
 from registry.jobs.queue import WAKE, Fail, JobRun, Retry, handler
 from registry.models import DerivedFile, Job, Upload, VersionComparison
+from registry.models.derived import OnDemand
 from registry.uploads import check
 from registry.uploads import services as uploads
 
@@ -156,15 +155,15 @@ def _telling(job: Job, fail: Callable[..., None]) -> Iterator[None]:
         raise
 
 
+def _work_failed(find: Callable[[Job], OnDemand | None], job: Job) -> None:
+    """Mark a row as failed, unless it has its reason; that of the job may name paths."""
+    if row := find(job):
+        on_demand.fail(row=row, reason=running.failed_text())
+
+
 def _derived(job: Job) -> DerivedFile | None:
     rows = DerivedFile.objects.select_related("source")
     return rows.filter(pk=job.args["derived_id"]).first()
-
-
-def _making_failed(job: Job) -> None:
-    """Mark the file as failed, unless it has its reason; that of the job may name paths."""
-    if row := _derived(job):
-        making.fail(row=row, reason=running.failed_text())
 
 
 def _making_limit_s(job: Job) -> float:
@@ -173,8 +172,8 @@ def _making_limit_s(job: Job) -> float:
 
 
 @handler(
-    DERIVE_TASK,
-    on_failed=_making_failed,
+    DerivedFile.task,
+    on_failed=partial(_work_failed, _derived),
     transient=(FileNotFoundError,),
     limit_s=_making_limit_s,
 )
@@ -187,7 +186,7 @@ def make_derived_file(run: JobRun) -> None:
         Fail, Cancelled: it cannot be made; the job was cancelled.
     """
     if row := _derived(run.job):
-        with _telling(run.job, partial(making.fail, row=row)):
+        with _telling(run.job, partial(on_demand.fail, row=row)):
             making.make(row=row, progress=_Note(run))
 
 
@@ -199,19 +198,14 @@ def _comparison(job: Job) -> VersionComparison | None:
     return rows.filter(pk=job.args["comparison_id"]).first()
 
 
-def _comparing_failed(job: Job) -> None:
-    if row := _comparison(job):
-        computing.fail(row=row, reason=running.failed_text())
-
-
 def _comparing_limit_s(job: Job) -> float:
     row = _comparison(job)
     return MIN_LIMIT_S + computing.limit_s(row) if row else MIN_LIMIT_S
 
 
 @handler(
-    COMPARE_TASK,
-    on_failed=_comparing_failed,
+    VersionComparison.task,
+    on_failed=partial(_work_failed, _comparison),
     transient=(FileNotFoundError,),
     limit_s=_comparing_limit_s,
 )
@@ -224,7 +218,7 @@ def compare_versions(run: JobRun) -> None:
         Fail, Cancelled: it cannot be computed; the job was cancelled.
     """
     if row := _comparison(run.job):
-        with _telling(run.job, partial(computing.fail, row=row)):
+        with _telling(run.job, partial(on_demand.fail, row=row)):
             computing.compute(row=row, progress=_Note(run))
 
 

@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import override_settings
 
 from hub.config import prepare
+from registry import log_context
 from registry.accounts import users
 from registry.cards import readme
 from registry.models import User
@@ -71,6 +72,12 @@ def _restored(request: pytest.FixtureRequest, _own_data: None) -> None:
 def _own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own count of downloads: the next one has other versions of these ids."""
     monkeypatch.setattr(download_counts, "_process", download_counts._Process())
+
+
+@pytest.fixture(autouse=True)
+def _own_context() -> None:
+    """Leave the request of an earlier test: not every test reads a response to its end."""
+    log_context.leave()
 
 
 @pytest.fixture(autouse=True)

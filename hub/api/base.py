@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -20,9 +20,11 @@ from rest_framework.views import APIView
 
 from hub.api.bodies import RawParser, discard_rest
 from registry.accounts import permissions
+from registry.adapters import selectors as adapter_selectors
 from registry.adapters.selectors import MAX_RESULTS_PER_PAGE
 from registry.errors import CursorInvalid, NotFound
-from registry.models import Severity, User
+from registry.models import Severity, User, Version
+from registry.versions import selectors as version_selectors
 
 #: The longest list of choices, that of base models, fits.
 MAX_LISTED = 96
@@ -142,6 +144,20 @@ class Endpoint(APIView):
         return Response(kind(thing, context=context).data, status=status)
 
 
+class VersionEndpoint(Endpoint):
+    """Base of views about one version."""
+
+    def version(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.get(self.viewer, adapter, version)
+
+    def exact(self, owner: str, name: str, version: str) -> Version:
+        """Return the version in the URL; refuse names that can move."""
+        adapter = adapter_selectors.get(self.viewer, owner, name)
+        return version_selectors.exact(self.viewer, adapter, version)
+
+
 class RawEndpoint(Endpoint):
     """An endpoint with a raw body of any size, which is read as a stream."""
 
@@ -225,23 +241,30 @@ class Query(Input):
     unknown_field = gettext_lazy("There is no such parameter.")
 
 
+class TextParameter(serializers.CharField):
+    """A text in a query string, empty if it is left out."""
+
+    def __init__(self, max_length: int, help_text: str = "") -> None:
+        super().__init__(default="", allow_blank=True, max_length=max_length, help_text=help_text)
+
+
+class ChoiceParameter(Choice):
+    """One of several values in a query string, empty if it is left out."""
+
+    def __init__(self, choices: Sequence[Any], help_text: str = "") -> None:
+        super().__init__(choices=choices, default="", allow_blank=True, help_text=help_text)
+
+
 class PageQuery(Query):
     """Pagination parameters."""
 
-    cursor = serializers.CharField(default="", allow_blank=True, max_length=200)
+    cursor = TextParameter(200, "Use the URL in `next` of the previous page.")
     limit = serializers.IntegerField(
-        default=DEFAULT_PAGE, min_value=1, max_value=MAX_RESULTS_PER_PAGE
+        default=DEFAULT_PAGE,
+        min_value=1,
+        max_value=MAX_RESULTS_PER_PAGE,
+        help_text=f"Results per page, 1 to {MAX_RESULTS_PER_PAGE}; default: {DEFAULT_PAGE}.",
     )
-
-
-PAGING = [
-    OpenApiParameter("cursor", str, description="Use the URL in `next` of the previous page."),
-    OpenApiParameter(
-        "limit",
-        int,
-        description=f"Results per page, 1 to {MAX_RESULTS_PER_PAGE}; default: {DEFAULT_PAGE}.",
-    ),
-]
 
 
 def paging(

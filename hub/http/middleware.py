@@ -1,4 +1,4 @@
-"""Middleware: caching, compression, security headers, HEAD, connections, flushing SQLite, origins.
+"""Middleware: caching, compression, security headers, HEAD, connections, flushing SQLite.
 
 Views that send public files and images set ``Cache-Control`` themselves. Other responses may depend
 on private, unlisted or gated adapters or on the user, so no cache stores them: neither a proxy nor
@@ -20,10 +20,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
-from hub.http.callers import address_of
-from registry import events
 from registry.local_files import flush
-from registry.models import Source
 
 #: No cache stores the response.
 NO_STORE = "private, no-store"
@@ -251,16 +248,3 @@ class FlushMiddleware:
         if inode != self._named:
             flush(log.parent)
             self._named = inode
-
-
-class OriginMiddleware:
-    """Has events of a request recorded with its address."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the response."""
-        origin = events.Origin(Source.REQUEST, address=address_of(request))
-        with events.coming_from(origin):
-            return self.get_response(request)

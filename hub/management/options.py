@@ -9,14 +9,14 @@ from itertools import chain
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db.models import Q
+from django.db.models import QuerySet
 
 from hub.operations import supervisor
 from lorary.anatomy import FAMILIES
 from previews.render import BasesInvalid, load_bases
 from previews.worker_bases import queue_of
-from registry.models import Adapter, AdapterName, Pack, PackName
-from registry.names import key_of
+from registry.adapters.selectors import T, unrestricted
+from registry.errors import NotFound
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -42,35 +42,18 @@ def queues(text: str) -> str:
     return text
 
 
-def adapter_named(full_name: str) -> Adapter:
-    """Return an adapter by its current or a former name, even a private one.
+def named(rows: QuerySet[T], full_name: str) -> T:
+    """Return an adapter or a pack by its current or a former name, even a private one.
 
     Raises:
         CommandError: it does not exist.
     """
-    found = AdapterName.objects.filter(_of(full_name)).select_related("adapter").first()
-    if found is None:
-        message = f"There is no adapter “{full_name}”. Write it as OWNER/NAME."
-        raise CommandError(message)
-    return found.adapter
-
-
-def pack_named(full_name: str) -> Pack:
-    """Return a pack by its current or a former name, even a private one.
-
-    Raises:
-        CommandError: it does not exist.
-    """
-    found = PackName.objects.filter(_of(full_name)).select_related("pack").first()
-    if found is None:
-        message = f"There is no pack “{full_name}”. Write it as OWNER/NAME."
-        raise CommandError(message)
-    return found.pack
-
-
-def _of(full_name: str) -> Q:
     owner, _slash, name = full_name.partition("/")
-    return Q(key=key_of(name), namespace__names__key=key_of(owner))
+    try:
+        return unrestricted(rows, owner, name)
+    except NotFound as error:
+        message = f"There is no {rows.model.noun} “{full_name}”. Write it as OWNER/NAME."
+        raise CommandError(message) from error
 
 
 def _families() -> set[str]:

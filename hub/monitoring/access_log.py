@@ -15,12 +15,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
-from hub.http.callers import client_address
+from hub.http.callers import address_of, client_address
 from hub.monitoring import metrics, tracing
 from hub.monitoring.endpoints import VIEWS
 from hub.monitoring.log_formats import safe_path
 from registry import log_context
 from registry.log_context import LogContext
+from registry.models import Source
 
 HEADER = "X-Request-Id"
 #: Route of requests that match no URL pattern.
@@ -42,8 +43,14 @@ class AccessMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Return the response with ``X-Request-Id``."""
         began, request_id = time.perf_counter(), _id_of(request)
-        parent = request.META.get(tracing.PARENT, "")
-        log_context.enter(LogContext(request_id, trace_parent=parent))
+        log_context.enter(
+            LogContext(
+                request_id,
+                trace_parent=request.META.get(tracing.PARENT, ""),
+                source=Source.REQUEST,
+                address=address_of(request),
+            )
+        )
         metrics.IN_PROGRESS.inc()
         response = self.get_response(request)
         response.headers[HEADER] = request_id

@@ -245,7 +245,7 @@ def _broker() -> Iterator[Report]:
     try:
         with current_app.connection_for_write() as link:
             link.ensure_connection(max_retries=1, timeout=5)
-    except (KombuError, OSError) as error:
+    except (KombuError, OSError, ImportError) as error:  # kombu imports the library of a transport
         hint = (
             "Start the broker or check LORARY_BROKER_URL; "
             "until then workers look for jobs every second."

@@ -166,15 +166,15 @@ def list_queues(facts: Facts) -> None:
 def list_workers(facts: Facts) -> None:
     """Count living workers by kind and queue, and tell when each kind was seen last."""
     now, rows = timezone.now(), list(Worker.objects.all())
-    living = {worker.pk for worker in job_selectors.alive()}
+    living = [row for row in rows if job_selectors.is_alive(row)]
     for kind in KINDS:
         of_kind = [row for row in rows if any(_kind(name) == kind for name in row.queues)]
         ages = [(now - row.seen_at).total_seconds() for row in of_kind]
         facts[kind] = {
-            "alive": sum(row.pk in living for row in of_kind),
+            "alive": sum(row in living for row in of_kind),
             "seen_seconds_ago": min(ages, default=None),
         }
-    served = [name for row in rows if row.pk in living for name in row.queues]
+    served = [name for row in living for name in row.queues]
     facts["queues"] = {name: served.count(name) for name in sorted(set(served))}
 
 

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.db.models.functions import Lower
 from django.forms.renderers import DjangoTemplates
+from django.http import QueryDict
 from django.utils.text import format_lazy
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from hub.pages.labels import RATING_LIMITS, RATING_MEANINGS
 from previews.samples.services import MAX_CAPTION
@@ -55,6 +56,30 @@ def accept_faults(form: forms.BaseForm, faults: dict[str, Any], fallback: str) -
                 placed = True
     if not placed:
         form.add_error(None, fallback)
+
+
+class ConfirmedForm(forms.Form):
+    """A form that is confirmed by typing a name."""
+
+    name = forms.CharField(label=_("Confirmation"), max_length=200)
+
+    def __init__(self, data: QueryDict | None, *, name: str) -> None:
+        super().__init__(data)
+        text = gettext("Type “%(name)s” to confirm. This cannot be undone.")
+        self.fields["name"].help_text = text % {"name": name}
+        self.fields["name"].widget.attrs["autocomplete"] = "off"
+        self._name = name
+
+    def clean_name(self) -> str:
+        """Require the exact name.
+
+        Raises:
+            ValidationError: the name differs.
+        """
+        typed = str(self.cleaned_data["name"])
+        if typed.strip() != self._name:
+            raise forms.ValidationError(gettext("Type “%(name)s” exactly.") % {"name": self._name})
+        return typed
 
 
 class SignInForm(AuthenticationForm):

@@ -71,7 +71,6 @@ MIDDLEWARE = [
     "hub.http.middleware.SecurityHeadersMiddleware",
     "hub.http.middleware.CompressionMiddleware",
     "hub.http.malformed_requests.MalformedMiddleware",
-    "hub.http.middleware.OriginMiddleware",
     "hub.monitoring.endpoints.MonitorMiddleware",
     "hub.http.middleware.FlushMiddleware",
     "hub.http.middleware.CacheMiddleware",

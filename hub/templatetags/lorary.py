@@ -55,6 +55,17 @@ def request_id() -> str:
     return log_context.request_id()
 
 
+@register.simple_block_tag
+def table(content: str, label: str) -> SafeString:
+    """Return a table that scrolls sideways on narrow screens, and its label for screen readers."""
+    return format_html(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+        '<table class="tbl">{}</table></div>',
+        label,
+        content,
+    )
+
+
 @register.simple_tag(takes_context=True)
 def frame(context: Context) -> Frame:
     """Return the values for ``base.html``; without a request (500) the defaults."""

@@ -36,7 +36,7 @@ def choose(
         chosen: dict[str, Any] = {"image_id": image, "sample_id": sample}
         cover, _made = Cover.objects.update_or_create(adapter=adapter, defaults=chosen)
         events.record(
-            actor=user, verb="cover_chosen", adapter=adapter, subject=version.name, **chosen
+            actor=user, verb="cover_chosen", about=adapter, subject=version.name, **chosen
         )
     return cover
 
@@ -52,7 +52,7 @@ def choose_automatically(*, actor: User, adapter: Adapter) -> None:
         forgotten, _by_model = Cover.objects.filter(adapter=adapter).delete()
         if forgotten:
             events.record(
-                actor=user, verb="cover_automatic", adapter=adapter, subject=adapter.full_name
+                actor=user, verb="cover_automatic", about=adapter, subject=adapter.full_name
             )
 
 

@@ -47,7 +47,7 @@ def run(
         result.looked_at += 1
         progress(result.looked_at, len(keys))
     if result.begun and not is_dry:
-        record(result, pack=pack)
+        record(result, pack)
     return result
 
 

@@ -107,7 +107,7 @@ def request(*, actor: User, version: PackVersion, variant: str) -> Render:
         events.record(
             actor=user,
             verb="sheet_requested",
-            pack=version.pack,
+            about=version.pack,
             subject=f"{version.name} {row.name}",
             render=render.pk,
         )

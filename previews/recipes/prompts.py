@@ -45,9 +45,7 @@ def change(*, actor: User, adapter: Adapter, prompts: Sequence[str]) -> PromptSe
         number = before.number + 1 if before else 1
         kept = PromptSet.objects.create(adapter=adapter, number=number, prompts=wanted, author=user)
         verb = "prompts_changed" if wanted else "prompts_reset"
-        events.record(
-            actor=user, verb=verb, adapter=adapter, subject=f"#{number}", count=len(wanted)
-        )
+        events.record(actor=user, verb=verb, about=adapter, subject=f"#{number}", count=len(wanted))
         rerender.rerender_all(adapter=adapter)
     return kept
 

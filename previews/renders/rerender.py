@@ -85,15 +85,13 @@ def run(
         result.looked_at += 1
         progress(result.looked_at, len(keys))
     if result.begun and not is_dry:
-        record(result, adapter=adapter)
+        record(result, adapter)
     return result
 
 
-def record(result: Rerendered, *, adapter: Adapter | None = None, pack: Pack | None = None) -> None:
+def record(result: Rerendered, thing: Adapter | Pack | None) -> None:
     """Record that an operator had outdated pictures rendered again."""
-    events.record(
-        actor=None, verb="rerendered", adapter=adapter, pack=pack, count=len(result.begun)
-    )
+    events.record(actor=None, verb="rerendered", about=thing, count=len(result.begun))
 
 
 def rerender_all(*, adapter: Adapter, apart_from: int = 0) -> None:

@@ -25,7 +25,7 @@ from registry import events
 from registry.accounts import permissions
 from registry.errors import NotFound, StateConflict
 from registry.jobs import queue
-from registry.models import OUT_STATES, JobState, User, Version, VersionState
+from registry.models import OPEN_JOB_STATES, OUT_STATES, User, Version, VersionState
 
 
 def rate(*, actor: User, image_id: int, maturity: str) -> Image:
@@ -53,7 +53,7 @@ def rate(*, actor: User, image_id: int, maturity: str) -> Image:
         events.record(
             actor=user,
             verb="picture_rated",
-            adapter=version.adapter,
+            about=version.adapter,
             subject=version.name,
             image=image.pk,
             maturity=image.maturity,
@@ -88,7 +88,7 @@ def request(*, actor: User, version: Version) -> Render:
         events.record(
             actor=user,
             verb="render_requested",
-            adapter=version.adapter,
+            about=version.adapter,
             subject=version.name,
             render=render.pk,
         )
@@ -166,7 +166,7 @@ def _existing(
 def fail_abandoned(render: Render) -> bool:
     """Return whether a render's job was cancelled or given up; the render then fails."""
     job = render.job
-    if job is None or job.state in {JobState.QUEUED, JobState.RUNNING}:
+    if job is None or job.state in OPEN_JOB_STATES:
         return False
     fail(render=render, reason=job.reason)
     return True

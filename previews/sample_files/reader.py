@@ -20,6 +20,7 @@ from lorary.pictures.faults import Broken
 from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Format, Refused, Why, sniff
 from previews.sample_files.mp4_boxes import require_whole
+from registry.confined import processes
 
 #: Files that are written into the folder.
 OUTCOME, PICTURE, FILM = "outcome.json", "picture.webp", "film.mp4"
@@ -39,16 +40,14 @@ def main(source: Path, folder: Path) -> None:
 
 def confine() -> None:
     """Set the limits of this process; code that it runs cannot raise them."""
-    wanted = {
-        resource.RLIMIT_AS: formats.MEMORY_BYTES,
-        resource.RLIMIT_CPU: formats.CPU_S,
-        resource.RLIMIT_FSIZE: formats.WRITE_BYTES,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, most in wanted.items():
-        with suppress(ValueError):  # macOS cannot limit the address space
-            # Only the soft limit of CPU time sends a distinct signal.
-            resource.setrlimit(kind, (most, most + 5))
+    processes.limit(
+        {
+            resource.RLIMIT_AS: formats.MEMORY_BYTES,
+            resource.RLIMIT_CPU: formats.CPU_S,
+            resource.RLIMIT_FSIZE: formats.WRITE_BYTES,
+        },
+        hard=5,  # only the soft limit of CPU time sends a distinct signal
+    )
     signal.alarm(formats.WALL_S)
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,10 @@ from typing import Any
 from previews.sample_files import formats
 from previews.sample_files.formats import HEAD_BYTES, Format, Interrupted, Refused, Why, sniff
 from previews.sample_files.reader import FILM, OUTCOME, PICTURE
+from registry.confined import processes
 
 log = logging.getLogger(__name__)
 
-_ROOT = Path(__file__).resolve().parents[2]
-#: Seconds after the reader's own alarm at which it is killed.
-LATE_S = 10
 MAX_OUTCOME_BYTES = 1024 * 1024
 
 _PLACEHOLDER = re.compile(r"data:image/webp;base64,[A-Za-z0-9+/=]{1,2000}\Z")
@@ -73,24 +69,13 @@ def _size(width: int, height: int) -> tuple[int, int]:
 
 
 def _run(source: Path, folder: Path) -> int:
-    """Run the reader without this process's environment; return its exit code."""
-    command = [sys.executable, "-m", "previews.sample_files.reader", str(source), str(folder)]
-    environ = {"PYTHONPATH": str(_ROOT), "PYTHONUTF8": "1", "HOME": str(folder)}
-    with (folder / "log").open("wb") as errors:
+    """Run the reader; return its exit code."""
+    module = "previews.sample_files.reader"
+    with processes.started(module, folder, str(source), str(folder)) as reader:
         try:
-            done = subprocess.run(
-                command,
-                check=False,
-                cwd=_ROOT,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                timeout=formats.WALL_S + LATE_S,
-            )
+            return reader.wait(formats.WALL_S + processes.LATE_S)
         except subprocess.TimeoutExpired:
             return -signal.SIGALRM
-    return done.returncode
 
 
 def _outcome(code: int, folder: Path) -> dict[str, Any]:
@@ -99,13 +84,7 @@ def _outcome(code: int, folder: Path) -> dict[str, Any]:
     if code in _TOO_SLOW:
         raise Refused(Why.SLOW)
     if code != 0:
-        with (folder / "log").open("rb") as errors:
-            errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
-            log.info(
-                "the reader of a sample failed (%s): %s",
-                code,
-                errors.read().decode("utf-8", "replace"),
-            )
+        log.info("the reader of a sample failed (%s): %s", code, processes.errors_in(folder))
         raise Refused(Why.DAMAGED)
     with (folder / OUTCOME).open("rb") as handle:
         text = handle.read(MAX_OUTCOME_BYTES + 1)

@@ -187,7 +187,7 @@ def _key(sample: Sample) -> str:
 def _record(user: User, verb: str, sample: Sample) -> None:
     version = sample.version
     events.record(
-        actor=user, verb=verb, adapter=version.adapter, subject=version.name, sample=sample.pk
+        actor=user, verb=verb, about=version.adapter, subject=version.name, sample=sample.pk
     )
 
 

@@ -26,14 +26,13 @@ from previews.tryouts import services as tryouts
 from previews.tryouts.selectors import Viewer
 from registry.accounts import attempts, permissions
 from registry.errors import Invalid, NotFound, RateLimited, StateConflict, Unauthenticated
-from registry.models import JobState, Output, PackVariant, User
+from registry.models import OPEN_JOB_STATES, Output, PackVariant, User
 from registry.packs import parts as pack_parts
 
 HOUR_S = 3600
 #: Open try-outs of visitors from all addresses together; more would wait for too long. They are
 #: counted without a lock, so that requests at the same time may be a few more.
 MAX_VISITORS_OPEN = 200
-OPEN_JOBS = (JobState.QUEUED, JobState.RUNNING)
 #: ``Retry-After`` when there are that many.
 _RETRY_S = 30
 
@@ -167,7 +166,7 @@ def _require_room(address: str) -> None:
     Raises:
         RateLimited: too many come from this address, or from all.
     """
-    waiting = Tryout.objects.filter(user=None, render__job__state__in=OPEN_JOBS)
+    waiting = Tryout.objects.filter(user=None, render__job__state__in=OPEN_JOB_STATES)
     if waiting.count() >= MAX_VISITORS_OPEN:
         text = _("Many visitors wait for pictures now. Try again in half a minute, or sign in.")
         raise RateLimited(text, retry_after=_RETRY_S)

@@ -147,7 +147,7 @@ def record(actor: User | AnonymousUser | None, verb: str, tryout: Tryout, **fact
     """Record an event of a try-out."""
     version = tryout.pack_version
     pack = version.pack if version is not None else None
-    events.record(actor=actor, verb=verb, pack=pack, subject=str(tryout.key), **facts)
+    events.record(actor=actor, verb=verb, about=pack, subject=str(tryout.key), **facts)
 
 
 def require_covered(user: User, adapters: Iterable[Adapter]) -> None:

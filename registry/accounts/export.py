@@ -46,7 +46,7 @@ def export(*, actor: User | None, user: User) -> dict[str, Any]:
     """
     if actor is not None:
         permissions.require_operator(actor)
-    events.record(actor=actor, verb="account_exported", user=user)
+    events.record(actor=actor, verb="account_exported", about=user)
     found: dict[str, dict[Any, Model]] = {}
     namespace = user.namespace
     adapters, packs = list(namespace.adapters.all()), list(namespace.packs.all())

@@ -181,8 +181,7 @@ def require_standing(thing: Adapter | Pack) -> None:
     if thing.withdrawn_reason:
         text = _("“%(name)s” was withdrawn and accepts no changes: %(reason)s")
         facts = {"name": thing.full_name, "reason": thing.withdrawn_reason}
-        noun = "pack" if isinstance(thing, Pack) else "adapter"
-        raise Gone(text % facts, reason=thing.withdrawn_reason, **{noun: thing.full_name})
+        raise Gone(text % facts, reason=thing.withdrawn_reason, **{thing.noun: thing.full_name})
 
 
 def require_owner_or_operator(actor: User | AnonymousUser | None, thing: Adapter | Pack) -> User:

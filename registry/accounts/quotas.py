@@ -45,20 +45,22 @@ def set_limit(*, namespace: Namespace, quota_bytes: int | None, actor: User | No
     Args:
         actor: The operator; None on the command line.
         namespace: The namespace. It keeps everything it has, even above the quota.
-        quota_bytes: The quota, ``NO_LIMIT``, or None for the hub's default.
+        quota_bytes: The quota, ``NO_LIMIT`` or more, or None for the hub's default.
 
     Raises:
         NotFound, ScopeMissing: see ``permissions.require_operator``.
     """
     if actor is not None:
         require_operator(actor)
+    if quota_bytes is not None:
+        quota_bytes = min(quota_bytes, NO_LIMIT)
     with transaction.atomic():
         namespace.quota_bytes = quota_bytes
         namespace.save(update_fields=["quota_bytes"])
         events.record(
             actor=actor,
             verb="quota_set",
-            user=namespace.user,
+            about=namespace.user,
             subject="" if namespace.user else namespace.name,
             quota_bytes=quota_bytes,
         )

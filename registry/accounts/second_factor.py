@@ -68,7 +68,7 @@ def confirm(*, actor: User | AnonymousUser, code: str) -> tuple[Device, list[str
         device.confirmed = True
         device.save(update_fields=["confirmed"])
         codes = _new_codes(user)
-        events.record(actor=user, verb="second_factor_added", user=user)
+        events.record(actor=user, verb="second_factor_added", about=user)
     return device, codes
 
 
@@ -91,7 +91,7 @@ def verify(*, actor: User | AnonymousUser, code: str) -> Device:
         raise _wrong()
     attempts.clear("second-factor", str(user.pk))
     if isinstance(device, StaticDevice):
-        events.record(actor=user, verb="recovery_code_used", user=user)
+        events.record(actor=user, verb="recovery_code_used", about=user)
     return device
 
 
@@ -104,7 +104,7 @@ def renew_codes(*, actor: User) -> list[str]:
     user = permissions.require_operator(actor)
     with transaction.atomic():
         codes = _new_codes(user)
-        events.record(actor=user, verb="recovery_codes_renewed", user=user)
+        events.record(actor=user, verb="recovery_codes_renewed", about=user)
     return codes
 
 
@@ -122,7 +122,7 @@ def reset(*, actor: User | None, user: User) -> bool:
     with transaction.atomic():
         is_removed = remove(user)
         if is_removed:
-            events.record(actor=actor, verb="second_factor_removed", user=user)
+            events.record(actor=actor, verb="second_factor_removed", about=user)
     return is_removed
 
 

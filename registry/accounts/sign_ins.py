@@ -19,12 +19,12 @@ def connect() -> None:
 
 
 def _signed_in(*, user: User, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    events.record(actor=user, verb="signed_in", user=user)
+    events.record(actor=user, verb="signed_in", about=user)
 
 
 def _signed_out(*, user: User | AnonymousUser | None, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
     if isinstance(user, User):
-        events.record(actor=user, verb="signed_out", user=user)
+        events.record(actor=user, verb="signed_out", about=user)
 
 
 def _failed(*, credentials: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - a signal's extras
@@ -34,4 +34,4 @@ def _failed(*, credentials: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 -
     """
     name = str(credentials.get("username", ""))
     user = User.objects.filter(username__iexact=name).first() if name else None
-    events.record(actor=None, verb="sign_in_failed", user=user)
+    events.record(actor=None, verb="sign_in_failed", about=user)

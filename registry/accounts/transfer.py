@@ -29,15 +29,8 @@ def transfer_all(*, actor: User, source: Namespace, target: Namespace) -> int:
         for adapter in moved_adapters:
             _transfer_adapter(actor, adapter, source, target)
         for pack in moved_packs:
-            before = _rehome(pack, target)
+            _rehome(actor, pack, target)
             words.save(pack)
-            events.record(
-                actor=actor,
-                verb="pack_transferred",
-                pack=pack,
-                subject=pack.full_name,
-                before=before,
-            )
         facet_counters.fold_soon()
     return len(moved_adapters) + len(moved_packs)
 
@@ -46,20 +39,13 @@ def _transfer_adapter(actor: User, adapter: Adapter, source: Namespace, target: 
     held = Blob.objects.filter(files__revision__adapter=adapter, is_stored=True).distinct()
     blobs = list(held)
     quotas.charge(namespace=target, blobs=blobs)
-    before = _rehome(adapter, target)
+    _rehome(actor, adapter, target)
     quotas.refund(namespace=source, blobs=blobs)
     documents.save(adapter)
-    events.record(
-        actor=actor,
-        verb="adapter_transferred",
-        adapter=adapter,
-        subject=adapter.full_name,
-        before=before,
-    )
 
 
-def _rehome(thing: Adapter | Pack, target: Namespace) -> str:
-    """Give an adapter or a pack another owner; return its full name until now."""
+def _rehome(actor: User, thing: Adapter | Pack, target: Namespace) -> None:
+    """Give an adapter or a pack another owner."""
     adapters.refresh(thing)
     before = thing.full_name
     try:
@@ -72,4 +58,10 @@ def _rehome(thing: Adapter | Pack, target: Namespace) -> str:
         full = f"{target.name}/{thing.name}"
         text = _("“%(name)s” is in use or was used before. Rename it first.") % {"name": full}
         raise NameTaken(text, name=full) from error
-    return before
+    events.record(
+        actor=actor,
+        verb=f"{thing.noun}_transferred",
+        about=thing,
+        subject=thing.full_name,
+        before=before,
+    )

@@ -87,7 +87,7 @@ def create_user(*, name: str, email: str = "", password: str | None = None) -> U
             user = User.objects.create_user(username=name, email=email, password=password)
             namespace = Namespace.objects.create(name=name, key=key, user=user)
             NamespaceName.objects.create(namespace=namespace, key=key)
-            events.record(actor=user, verb="user_created", user=user)
+            events.record(actor=user, verb="user_created", about=user)
     except IntegrityError as error:
         raise _taken(name) from error
     return user
@@ -116,7 +116,7 @@ def change_password(
         user.save(update_fields=["password"])
         if revokes_tokens:
             tokens.revoke_all(actor=user)
-        events.record(actor=user, verb="password_changed", user=user)
+        events.record(actor=user, verb="password_changed", about=user)
 
 
 def set_shows_up_to(*, actor: User | AnonymousUser, level: str) -> None:
@@ -133,7 +133,7 @@ def set_shows_up_to(*, actor: User | AnonymousUser, level: str) -> None:
     with transaction.atomic():
         user.shows_up_to = level
         user.save(update_fields=["shows_up_to"])
-        events.record(actor=user, verb="content_rating_set", user=user, level=level)
+        events.record(actor=user, verb="content_rating_set", about=user, level=level)
 
 
 def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
@@ -156,6 +156,6 @@ def set_staff(*, actor: User | None, user: User, is_staff: bool) -> bool:
         if not others.update(is_staff=is_staff):
             return False
         verb = "staff_added" if is_staff else "staff_removed"
-        events.record(actor=actor, verb=verb, user=user)
+        events.record(actor=actor, verb=verb, about=user)
     user.is_staff = is_staff
     return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -26,6 +26,7 @@ from registry.models import (
     Namespace,
     NamespaceName,
     Pack,
+    PackName,
     Tag,
     Version,
     Visibility,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
     from registry.models import User
+
+T = TypeVar("T", Adapter, Pack)
 
 MAX_RESULTS_PER_PAGE = 100
 #: Maximum number of values of a filter that accepts several.
@@ -145,33 +148,45 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Adapter:
         Blocked: an administrator blocked it, and the user is not of its namespace.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
-    names = AdapterName.objects.filter(
-        key=key_of(name), namespace__names__key=key_of(owner)
-    ).values("adapter")
-    rows = Adapter.objects.visible_to(user).select_related("namespace", "latest_version")
-    adapter = rows.filter(pk__in=names).first()
-    if adapter is None:
-        full = f"{owner[:96]}/{name[:96]}"
-        require_not_blocked(Adapter.objects.filter(pk__in=names))
-        raise NotFound(_("There is no adapter “%(name)s”.") % {"name": full})
-    if (adapter.namespace.key, adapter.key) != (key_of(owner), key_of(name)):
-        raise Moved(full_name=adapter.full_name)
-    return adapter
+    return by_name(Adapter.objects.visible_to(user), owner, name)
 
 
-def unrestricted(owner: str, name: str) -> Adapter:
-    """Return an adapter by its current or a former name, for an operator, who sees all.
+def by_name(visible: QuerySet[T], owner: str, name: str) -> T:
+    """Return the adapter or the pack ``owner/name``; see ``get``."""
+    try:
+        thing = unrestricted(visible.select_related("latest_version"), owner, name)
+    except NotFound:
+        require_not_blocked(named(visible.model.objects.all(), owner, name))
+        raise
+    if (thing.namespace.key, thing.key) != (key_of(owner), key_of(name)):
+        raise Moved(full_name=thing.full_name)
+    return thing
+
+
+def named(rows: QuerySet[T], owner: str, name: str) -> QuerySet[T]:
+    """Return the adapter or the pack with a current or former name."""
+    names = PackName if issubclass(rows.model, Pack) else AdapterName
+    ids = names.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
+    return rows.filter(pk__in=ids.values(rows.model.noun))
+
+
+def unrestricted(rows: QuerySet[T], owner: str, name: str) -> T:
+    """Return an adapter or a pack by its current or a former name.
+
+    Args:
+        rows: Those that may be found; an operator sees all.
 
     Raises:
-        NotFound: it does not exist.
+        NotFound: it is not among them.
     """
-    names = AdapterName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
-    rows = Adapter.objects.select_related("namespace").filter(pk__in=names.values("adapter"))
-    adapter = rows.first()
-    if adapter is None:
-        full = f"{owner[:96]}/{name[:96]}"
-        raise NotFound(_("There is no adapter “%(name)s”.") % {"name": full})
-    return adapter
+    thing = named(rows, owner, name).select_related("namespace").first()
+    if thing is None:
+        is_pack = issubclass(rows.model, Pack)
+        text = (
+            _("There is no pack “%(name)s”.") if is_pack else _("There is no adapter “%(name)s”.")
+        )
+        raise NotFound(text % {"name": f"{owner[:96]}/{name[:96]}"})
+    return thing
 
 
 def unpublished(user: User | AnonymousUser | None, namespace: Namespace) -> QuerySet[Adapter]:
@@ -190,11 +205,10 @@ def require_not_blocked(rows: QuerySet[Adapter] | QuerySet[Pack]) -> None:
     thing = shown.select_related("namespace").first()
     if thing is not None:
         facts = {"name": thing.full_name, "reason": thing.blocked_reason}
-        noun = "pack" if isinstance(thing, Pack) else "adapter"
         raise Blocked(
             _("An administrator blocked “%(name)s”: %(reason)s") % facts,
             reason=thing.blocked_reason,
-            **{noun: thing.full_name},
+            **{thing.noun: thing.full_name},
         )
 
 

@@ -78,7 +78,7 @@ def create(*, actor: User, owner: Namespace | None = None, name: str, **card: An
             events.record(
                 actor=user,
                 verb="adapter_created",
-                adapter=adapter,
+                about=adapter,
                 subject=adapter.full_name,
                 visibility=adapter.visibility,
             )
@@ -109,7 +109,7 @@ def describe(*, actor: User, adapter: Adapter, **card: Any) -> Adapter:  # noqa:
         events.record(
             actor=user,
             verb="adapter_updated",
-            adapter=adapter,
+            about=adapter,
             subject=adapter.full_name,
             fields=sorted(card),
         )
@@ -122,12 +122,10 @@ def record_permissions(user: User, thing: Adapter | Pack, fields: Mapping[str, s
     before = {field: getattr(thing, field) for field in named}
     after = {field: fields[field] for field in named}
     if before != after:
-        pack = thing if isinstance(thing, Pack) else None
         events.record(
             actor=user,
-            verb="adapter_permissions_changed" if pack is None else "pack_permissions_changed",
-            adapter=thing if isinstance(thing, Adapter) else None,
-            pack=pack,
+            verb=f"{thing.noun}_permissions_changed",
+            about=thing,
             subject=thing.full_name,
             before=before,
             after=after,
@@ -142,7 +140,7 @@ def rename(*, actor: User, adapter: Adapter, name: str) -> Adapter:
         events.record(
             actor=user,
             verb="adapter_renamed",
-            adapter=adapter,
+            about=adapter,
             subject=adapter.full_name,
             before=before,
         )

@@ -102,7 +102,7 @@ def _record(user: User, verb: str, alias: Alias, before: Revision | None) -> Non
     events.record(
         actor=user,
         verb=verb,
-        adapter=alias.adapter,
+        about=alias.adapter,
         subject=alias.name,
         before=before.commit if before else None,
         revision=alias.revision.commit if alias.revision else None,

@@ -11,6 +11,7 @@ from registry.blobs.anatomies import config_beside
 from registry.comparisons import process
 from registry.confined import running
 from registry.confined.running import Progress
+from registry.derived import on_demand
 from registry.derived.selectors import source_in
 from registry.jobs.queue import Fail
 from registry.models import DerivedState, Version, VersionComparison, VersionState
@@ -41,10 +42,9 @@ def compute(*, row: VersionComparison, progress: Progress) -> None:
         order = _order(versions, folder) | {"seconds": limit_s(row)}
         outcome = running.run(process.__name__, folder, order, progress=progress)
     if "refused" in outcome:
-        code, reason = outcome["refused"], outcome["reason"]
-        _end(row, state=DerivedState.REFUSED, refusal=code, reason=reason)
+        on_demand.refuse(row, outcome)
     else:
-        _end(row, state=DerivedState.READY, result=outcome["result"])
+        on_demand.end(row, state=DerivedState.READY, result=outcome["result"])
 
 
 def _order(versions: tuple[Version, Version], folder: Path) -> dict[str, object]:
@@ -62,12 +62,3 @@ def _order(versions: tuple[Version, Version], folder: Path) -> dict[str, object]
             running.bring(config.sha256, folder / side / CONFIG_NAME)
         families.append(source_in(version, primary, files).options.family)
     return {"family": next(filter(None, families), "")}
-
-
-def fail(*, row: VersionComparison, reason: str) -> None:
-    """Mark a comparison as failed; the next request computes it again."""
-    _end(row, state=DerivedState.FAILED, reason=reason)
-
-
-def _end(row: VersionComparison, **values: object) -> None:
-    VersionComparison.objects.filter(pk=row.pk, state=DerivedState.QUEUED).update(**values)

@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import family_title
@@ -16,8 +15,6 @@ from registry.blobs.anatomies import allowed_families
 from registry.errors import Forbidden, Gone
 from registry.models import (
     DerivedState,
-    Job,
-    JobState,
     User,
     Version,
     VersionComparison,
@@ -27,8 +24,6 @@ from registry.versions import files as served_files
 from registry.versions import selectors as version_selectors
 from registry.versions.selectors import name_of
 
-#: Name of the job that compares; its key has the id of the row.
-TASK = "compare_versions"
 #: State of a comparison that nobody has requested.
 ABSENT = "absent"
 
@@ -195,13 +190,3 @@ def obstacle_of(first: Version, second: Version) -> Obstacle | None:
 def _title(version: Version, families: set[str]) -> str:
     """Return the title of a version's base model; its owner may have said which of several."""
     return family_title(version.family if version.family in families else min(families))
-
-
-def open_jobs() -> QuerySet[Job]:
-    """Return the jobs that wait or run."""
-    return Job.objects.filter(task=TASK, state__in=[JobState.QUEUED, JobState.RUNNING])
-
-
-def key_of(row: VersionComparison) -> str:
-    """Return the key of the job of a comparison."""
-    return f"{TASK}:{row.pk}"

@@ -22,21 +22,13 @@ from registry import events
 from registry.accounts import attempts
 from registry.comparisons import selectors
 from registry.comparisons.selectors import Compared
+from registry.derived import on_demand
 from registry.errors import RateLimited, StateConflict, TooLarge
-from registry.jobs import queue
-from registry.models import DerivedState, Job, User, Version, VersionComparison, VersionState
-from registry.uploads.services import CHECKS_QUEUE
+from registry.models import DerivedState, User, Version, VersionComparison, VersionState
 
-HOUR_S = 3600
-#: Comparisons of the whole hub that wait or are being computed.
-MOST_QUEUED = 100
 #: A comparison without a result is computed again after this, so that waiting clients see the
 #: failure. What is refused may be possible after an update of the hub.
 AGAIN = {DerivedState.FAILED: timedelta(minutes=10), DerivedState.REFUSED: timedelta(days=1)}
-#: The job of a queued comparison is queued again at most this often.
-ENQUEUE = timedelta(minutes=1)
-#: A use is written at most this often.
-USE = timedelta(hours=12)
 
 
 def request(
@@ -59,9 +51,9 @@ def request(
         return found
     if found.row is not None and not _is_to_repeat(found.row):
         if found.is_open:
-            _enqueue_again(found.row, first)
+            on_demand.enqueue_again(found.row, first.adapter.owner)
         elif found.is_ready:  # ``used_at`` of others tells when they may be repeated
-            _used(found.row)
+            on_demand.used(found.row)
         return found
     _require_room(actor, (first, second), address)
     now = timezone.now()
@@ -74,11 +66,11 @@ def request(
             ended.update(state=DerivedState.QUEUED, reason="", refusal="", used_at=now)
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
-            _enqueue(row, first)
+            on_demand.enqueue(row, first.adapter.owner)
         events.record(
             actor=actor,
             verb="comparison_requested",
-            adapter=first.adapter,
+            about=first.adapter,
             subject=first.name,
             other_version=second.pk,  # its name may be private to its owner
         )
@@ -88,28 +80,6 @@ def request(
 def _is_to_repeat(row: VersionComparison) -> bool:
     pause = AGAIN.get(DerivedState(row.state))
     return pause is not None and row.used_at < timezone.now() - pause
-
-
-def _enqueue_again(row: VersionComparison, first: Version) -> None:
-    """Queue the work again if its job was cancelled a while ago; clients ask every second."""
-    now = timezone.now()
-    if row.used_at > now - ENQUEUE:
-        return
-    if not Job.objects.filter(key=selectors.key_of(row), finished_at__gt=now - ENQUEUE).exists():
-        VersionComparison.objects.filter(pk=row.pk).update(used_at=now)
-        _enqueue(row, first)
-
-
-def _enqueue(row: VersionComparison, first: Version) -> None:
-    """Queue the work; checks of uploads come first on the same queue."""
-    queue.enqueue(
-        queue=CHECKS_QUEUE,
-        task=selectors.TASK,
-        args={"comparison_id": row.pk},
-        key=selectors.key_of(row),
-        priority=queue.VISITOR,
-        owner=first.adapter.owner,
-    )
 
 
 def _require_room(
@@ -128,19 +98,13 @@ def _require_room(
             )
             facts = {"name": version.adapter.full_name, "size": size, "limit": limits.derived_bytes}
             raise TooLarge(text % facts, limit=limits.derived_bytes)
-    waiting = selectors.open_jobs().count()
-    if waiting >= MOST_QUEUED:
+    waiting = VersionComparison.open_jobs().count()
+    if waiting >= on_demand.MOST_QUEUED:
         text = _("%(n)d other comparisons are being computed. Try again in a few minutes.")
-        raise RateLimited(text % {"n": waiting}, retry_after=60, limit=MOST_QUEUED)
+        raise RateLimited(text % {"n": waiting}, retry_after=60, limit=on_demand.MOST_QUEUED)
     key, limit = attempts.key_of(actor, address), limits.derived_per_hour
     text = _("You requested %(limit)d new comparisons within an hour.") % {"limit": limit}
-    attempts.require("compare", key, limit=limit, window_s=HOUR_S, text=text)
-
-
-def _used(row: VersionComparison) -> None:
-    """Note that a comparison is used, so that it is kept."""
-    now = timezone.now()
-    VersionComparison.objects.filter(pk=row.pk, used_at__lt=now - USE).update(used_at=now)
+    attempts.require("compare", key, limit=limit, window_s=on_demand.HOUR_S, text=text)
 
 
 def sweep(*, is_dry: bool) -> tuple[int, int]:

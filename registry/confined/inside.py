@@ -14,12 +14,12 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from lorary.algebra.errors import AlgebraError
 from lorary.safetensors import HeaderError
+from registry.confined import processes
 
 ORDER, OUTCOME, STEP = "order.json", "outcome.json", "step"
 #: Memory besides the mapped files, and the size of a new file in sizes of the sources: a fused
@@ -58,13 +58,11 @@ def main(folder: Path, sources: Sequence[Path], work: Work) -> None:
 
 def confine(size_bytes: int, seconds: int) -> None:
     """Set the limits of this process."""
-    wanted = {
-        resource.RLIMIT_AS: MEMORY_BYTES + 3 * LARGEST * size_bytes,
-        resource.RLIMIT_FSIZE: LARGEST * size_bytes + 64 * 2**20,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, most in wanted.items():
-        with suppress(ValueError):  # macOS cannot limit the address space
-            resource.setrlimit(kind, (most, most))
+    processes.limit(
+        {
+            resource.RLIMIT_AS: MEMORY_BYTES + 3 * LARGEST * size_bytes,
+            resource.RLIMIT_FSIZE: LARGEST * size_bytes + 64 * 2**20,
+        }
+    )
     signal.alarm(seconds)
     os.nice(5)  # uploads are checked by the same machine

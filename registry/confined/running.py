@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +18,17 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registry import storage
-from registry.confined import inside
+from registry.confined import inside, processes
 from registry.errors import StorageFull
 from registry.jobs.queue import Fail, Retry
 from registry.local_files import make_folder
 
 log = logging.getLogger(__name__)
 
-_ROOT = Path(__file__).resolve().parents[2]
 #: Time limit of the work: this, plus a second for this number of bytes.
 MIN_LIMIT_S, BYTES_PER_S = 120, 2 * 1024 * 1024
-#: Seconds between two looks at the process, and after its own alarm until it is killed.
-LOOK_S, LATE_S = 0.2, 10
+#: Seconds between two looks at the process.
+LOOK_S = 0.2
 #: Signals of a worker that stops. SIGKILL is not one: the kernel sends it when memory runs out.
 _STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 #: Seconds until a killed process is started again.
@@ -90,8 +88,8 @@ def run(module: str, folder: Path, order: dict[str, Any], *, progress: Progress)
         StorageFull: the disk of this machine has no room.
     """
     (folder / inside.ORDER).write_text(json.dumps(order), "utf-8")
-    with _process(module, folder) as running:
-        until = time.monotonic() + order["seconds"] + LATE_S
+    with processes.started(module, folder, str(folder)) as running:
+        until = time.monotonic() + order["seconds"] + processes.LATE_S
         while True:
             try:
                 code = running.wait(LOOK_S)
@@ -109,7 +107,7 @@ def run(module: str, folder: Path, order: dict[str, Any], *, progress: Progress)
     if code == os.EX_TEMPFAIL:
         raise StorageFull(_("The disk has no room for this work."))
     if code != 0:
-        log.error("%s %s: %s", module, order, (folder / "log").read_text("utf-8")[-2000:])
+        log.error("%s %s: %s", module, order, processes.errors_in(folder))
         raise Fail(failed_text())
     outcome: dict[str, Any] = json.loads((folder / inside.OUTCOME).read_text("utf-8"))
     return outcome
@@ -122,35 +120,6 @@ def failed_text() -> str:
 
 def _too_slow() -> str:
     return _("It took too long.")
-
-
-@contextmanager
-def _process(module: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the process without this one's environment; kill it if this one gives up."""
-    environ = {
-        "PYTHONPATH": str(_ROOT),
-        "PYTHONUTF8": "1",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PATH": os.defpath,
-    }
-    with (folder / "log").open("wb") as errors:
-        running = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder)],
-            cwd=_ROOT,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
-        try:
-            yield running
-        finally:
-            if running.poll() is None:
-                running.kill()
-                running.wait()
 
 
 def _step(folder: Path) -> tuple[int, int]:

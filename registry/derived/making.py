@@ -13,7 +13,7 @@ from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
 from registry.confined import running
 from registry.confined.running import Progress
-from registry.derived import process
+from registry.derived import on_demand, process
 from registry.jobs.queue import Fail
 from registry.models import DerivedFile, DerivedState
 from registry.storage.base import refuse_when_full
@@ -45,8 +45,7 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
         _bring_source(row, folder)
         outcome = running.run(process.__name__, folder, _order(row), progress=progress)
         if "refused" in outcome:
-            code, reason = outcome["refused"], outcome["reason"]
-            _end(row, state=DerivedState.REFUSED, refusal=code, reason=reason)
+            on_demand.refuse(row, outcome)
             return
         if outcome["path"] == process.SOURCE:
             written = storage.Written(row.source.size_bytes, row.source.sha256)
@@ -55,22 +54,13 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
                 written = promote.put(storage.chunks_of(handle))
     with transaction.atomic():
         blob = row.source if written.sha256 == row.source.sha256 else promote.mark_stored(written)
-        _end(
+        on_demand.end(
             row,
             state=DerivedState.READY,
             blob=blob,
             config=outcome["config"],
             certificate=outcome["certificate"],
         )
-
-
-def _end(row: DerivedFile, **values: object) -> None:
-    DerivedFile.objects.filter(pk=row.pk, state=DerivedState.QUEUED).update(**values)
-
-
-def fail(*, row: DerivedFile, reason: str) -> None:
-    """Mark a file as failed; the next request makes it again."""
-    _end(row, state=DerivedState.FAILED, reason=reason)
 
 
 def _order(row: DerivedFile) -> dict[str, object]:

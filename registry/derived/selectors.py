@@ -14,13 +14,10 @@ from registry.blobs import selectors as blob_selectors
 from registry.blobs.anatomies import config_beside
 from registry.derived.options import Options, Wanted, options_of, saved_as
 from registry.errors import NotFound, StateConflict
-from registry.models import DerivedFile, DerivedState, File, FileRole, Job, JobState, User, Version
+from registry.models import DerivedFile, DerivedState, File, FileRole, User, Version
 from registry.versions import files as served_files
 from registry.versions import selectors as version_selectors
 from registry.versions.files import Bytes, Served
-
-#: Name of the job that makes a file; its key has the id of the row.
-TASK = "make_derived_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +204,7 @@ def shown(source: Source, wanted: Wanted, row: DerivedFile) -> Derived:
     """Return a derived file with the progress of its job."""
     if row.state != DerivedState.QUEUED:
         return Derived(source, wanted, row)
-    job = _open_jobs().filter(key=key_of(row)).first()
+    job = DerivedFile.open_jobs().filter(key=row.job_key).first()
     return Derived(source, wanted, row, job.done if job else 0, job.total if job else 0)
 
 
@@ -216,13 +213,5 @@ def queued() -> list[int]:
 
     A file whose job was cancelled is queued, too, but nothing is done for it.
     """
-    return [args["derived_id"] for args in _open_jobs().values_list("args", flat=True)]
-
-
-def _open_jobs() -> QuerySet[Job]:
-    return Job.objects.filter(task=TASK, state__in=[JobState.QUEUED, JobState.RUNNING])
-
-
-def key_of(row: DerivedFile) -> str:
-    """Return the key of the job that makes a file."""
-    return f"{TASK}:{row.pk}"
+    jobs = DerivedFile.open_jobs().values_list("args", flat=True)
+    return [args[DerivedFile.argument] for args in jobs]

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -21,21 +20,13 @@ from django.utils.translation import gettext as _
 
 from registry import events
 from registry.accounts import attempts
-from registry.derived import expiry, selectors
+from registry.derived import expiry, on_demand, selectors
 from registry.derived.selectors import Derived, Source
 from registry.errors import RateLimited, StateConflict, TooLarge
-from registry.jobs import queue
 from registry.models import DerivedFile, DerivedState, User
-from registry.uploads.services import CHECKS_QUEUE
 
 if TYPE_CHECKING:
     from registry.derived.options import Wanted
-
-HOUR_S = 3600
-#: Files of the whole hub that wait or are being made.
-MOST_QUEUED = 100
-#: A use is written at most this often.
-USE = timedelta(hours=12)
 
 
 def request(
@@ -56,9 +47,9 @@ def request(
     found = selectors.find(source, wanted)
     if found is not None and found.state != DerivedState.FAILED:
         if found.row is not None and found.is_ready:
-            used(found.row)
+            on_demand.used(found.row)
         elif found.row is not None and found.is_open:
-            _enqueue(found.row, source)  # its job may have been cancelled
+            on_demand.enqueue_again(found.row, source.version.adapter.owner)
         return found
     _require_room(actor, source, address, None if found is None else found.row)
     key = source.key_of(source.options.reduced(wanted))
@@ -72,27 +63,15 @@ def request(
             failed.update(**again, used_at=timezone.now())
             row.refresh_from_db()
         if row.state == DerivedState.QUEUED:
-            _enqueue(row, source)
+            on_demand.enqueue(row, source.version.adapter.owner)
         events.record(
             actor=actor,
             verb="derived_file_requested",
-            adapter=source.version.adapter,
+            about=source.version.adapter,
             subject=source.version.name,
             derived=row.pk,
         )
     return selectors.shown(source, selectors.wanted_of(row), row)
-
-
-def _enqueue(row: DerivedFile, source: Source) -> None:
-    """Queue the work; checks of uploads come first on the same queue."""
-    queue.enqueue(
-        queue=CHECKS_QUEUE,
-        task=selectors.TASK,
-        args={"derived_id": row.pk},
-        key=selectors.key_of(row),
-        priority=queue.VISITOR,
-        owner=source.version.adapter.owner,
-    )
 
 
 def _require_room(
@@ -112,7 +91,7 @@ def _require_room(
     _require_room_of_hub(size)
     key, limit = attempts.key_of(actor, address), limits.derived_per_hour
     text = _("You requested %(limit)d new files within an hour.") % {"limit": limit}
-    attempts.require("derive", key, limit=limit, window_s=HOUR_S, text=text)
+    attempts.require("derive", key, limit=limit, window_s=on_demand.HOUR_S, text=text)
     _make_place(source, limits.derived_forms, again)
 
 
@@ -120,16 +99,16 @@ def _require_room_of_hub(size: int) -> None:
     """Refuse a file that would exceed a limit of the whole hub; it counts as its source does."""
     waiting = DerivedFile.objects.filter(pk__in=selectors.queued(), state=DerivedState.QUEUED)
     facts = waiting.aggregate(n=Count("pk"), size=Sum("source__size_bytes", default=0))
-    if facts["n"] >= MOST_QUEUED:
+    if facts["n"] >= on_demand.MOST_QUEUED:
         text = _("%(n)d other files are being made. Try again in a few minutes.")
-        raise RateLimited(text % {"n": facts["n"]}, retry_after=60, limit=MOST_QUEUED)
+        raise RateLimited(text % {"n": facts["n"]}, retry_after=60, limit=on_demand.MOST_QUEUED)
     most = settings.LORARY.derived_total_bytes
     if expiry.stored_bytes() + facts["size"] + size > most:
         text = _(
             "This hub has no room for more files of this kind. Try again later. “lorary convert” "
             "and “lorary resize” do it on your machine."
         )
-        raise RateLimited(text, retry_after=HOUR_S, limit=most)
+        raise RateLimited(text, retry_after=on_demand.HOUR_S, limit=most)
 
 
 def _make_place(source: Source, most: int, again: DerivedFile | None) -> None:
@@ -150,9 +129,3 @@ def _make_place(source: Source, most: int, again: DerivedFile | None) -> None:
         text = _("%(n)d other forms of this file are being made. Try again in a minute.")
         raise RateLimited(text % {"n": most}, retry_after=60, limit=most)
     DerivedFile.objects.filter(pk__in=removed).exclude(state=DerivedState.QUEUED).delete()
-
-
-def used(row: DerivedFile) -> None:
-    """Note that a file is used, so that it is kept."""
-    now = timezone.now()
-    DerivedFile.objects.filter(pk=row.pk, used_at__lt=now - USE).update(used_at=now)

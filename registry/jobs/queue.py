@@ -28,7 +28,7 @@ from kombu.exceptions import KombuError
 
 from registry import log_context
 from registry.jobs.identity import is_dead, worker_name
-from registry.models import Job, JobState
+from registry.models import OPEN_JOB_STATES, Job, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -53,7 +53,6 @@ KEPT_FOR = timedelta(days=30)
 #: Maximum number of ended jobs deleted in one transaction.
 FORGOTTEN_AT_ONCE = 500
 
-_OPEN = [JobState.QUEUED, JobState.RUNNING]
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +198,9 @@ def enqueue(
         "turn": partial(_turn, queue, priority, owner),  # computed only for a new job
     }
     with transaction.atomic():
-        job, _is_new = Job.objects.get_or_create(key=key, state__in=_OPEN, defaults=wanted)
+        job, _is_new = Job.objects.get_or_create(
+            key=key, state__in=OPEN_JOB_STATES, defaults=wanted
+        )
         transaction.on_commit(lambda: wake(queue))
     return job
 
@@ -219,7 +220,8 @@ def _turn(queue: str, priority: int, owner: str) -> int:
     now = _first_turn(peers.filter(state=JobState.RUNNING).order_by("-turn"))
     if now is None:
         now = _first_turn(jobs.filter(queue=queue, state=JobState.QUEUED).order_by("turn"))
-    own = (_first_turn(peers.filter(owner=owner, state=state).order_by("-turn")) for state in _OPEN)
+    mine = (peers.filter(owner=owner, state=state) for state in OPEN_JOB_STATES)
+    own = (_first_turn(jobs.order_by("-turn")) for jobs in mine)
     return max(now or 0, *(0 if turn is None else turn + 1 for turn in own))
 
 
@@ -340,7 +342,7 @@ def cancel(key: str) -> None:
 def forget(*, is_dry: bool = False) -> int:
     """Delete jobs that ended long ago, and return how many."""
     oldest = timezone.now() - KEPT_FOR
-    ended = Job.objects.filter(finished_at__lt=oldest).exclude(state__in=_OPEN)
+    ended = Job.objects.filter(finished_at__lt=oldest).exclude(state__in=OPEN_JOB_STATES)
     if is_dry:
         return ended.count()
     forgotten = 0

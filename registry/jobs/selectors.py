@@ -51,8 +51,16 @@ class QueueLength:
 
 def alive() -> list[Worker]:
     """Return the workers with a recent heartbeat, the longest running first."""
-    since = timezone.now() - timedelta(seconds=ALIVE_S)
-    return list(Worker.objects.filter(seen_at__gte=since).order_by("started_at", "pk"))
+    return list(Worker.objects.filter(seen_at__gte=_alive_since()).order_by("started_at", "pk"))
+
+
+def is_alive(worker: Worker) -> bool:
+    """Whether the last heartbeat of a worker is recent."""
+    return worker.seen_at >= _alive_since()
+
+
+def _alive_since() -> datetime:
+    return timezone.now() - timedelta(seconds=ALIVE_S)
 
 
 def serving(queue: str, workers: Iterable[Worker] | None = None) -> list[Worker]:
@@ -72,11 +80,10 @@ def view_of(worker: Worker) -> WorkerView:
 
 
 def _views(rows: list[Worker]) -> list[WorkerView]:
-    since = timezone.now() - timedelta(seconds=ALIVE_S)
     names = [row.name for row in rows]
     running = Job.objects.filter(state=JobState.RUNNING, worker__in=names).order_by("-pk")
     jobs = {job.worker: job for job in running}
-    return [WorkerView(row, jobs.get(row.name), row.seen_at >= since) for row in rows]
+    return [WorkerView(row, jobs.get(row.name), is_alive(row)) for row in rows]
 
 
 def queue_lengths() -> list[QueueLength]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
-from registry import events, hooks, log_context, sweep
+from registry import hooks, log_context, sweep
 from registry.jobs import queue, workers
 from registry.jobs import selectors as job_selectors
 from registry.jobs.identity import worker_name
@@ -68,7 +68,9 @@ def drain(*queues: str) -> int:
         _AT_WORK.set()
         try:
             with ExitStack() as stack:
-                context = LogContext(job.request_id, job.pk, job.trace_parent)
+                context = LogContext(
+                    job.request_id, job.pk, job.trace_parent, Source.WORKER, worker_name()
+                )
                 stack.enter_context(log_context.within(context))
                 for span_of in hooks.job_spans:
                     stack.enter_context(span_of(job))
@@ -93,10 +95,7 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _close_failed(job, f"given up after {job.max_attempts} attempts")
         return
     try:
-        with (
-            events.coming_from(_origin()),
-            _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf),
-        ):
+        with _Heartbeat(job, handler.limit_s(job) if handler.limit_s else math.inf):
             handler.run(queue.JobRun(job, queues))
     except queue.Retry as retry:
         queue.finish(
@@ -117,10 +116,6 @@ def _run(job: Job, queues: tuple[str, ...] = ()) -> None:
         _retry_or_fail(job, error, is_over=not isinstance(error, handler.transient))
     else:
         queue.finish(job, state=JobState.DONE)
-
-
-def _origin() -> events.Origin:
-    return events.Origin(Source.WORKER, worker_name())
 
 
 def _retry_or_fail(job: Job, error: Exception, *, is_over: bool) -> None:
@@ -253,10 +248,11 @@ class Cleaner(threading.Thread):
     def run(self) -> None:
         """Ask soon after the start, then every minute, until stopped."""
         pause_s, here_at = POLL_S, 0.0
+        context = LogContext(source=Source.WORKER, worker=worker_name())
         while not self.stopping.wait(pause_s):
             pause_s = ASK_S
             try:
-                with events.coming_from(_origin()):
+                with log_context.within(context):
                     if time.monotonic() >= here_at:
                         here_at = time.monotonic() + CLEAN_S
                         sweep.run_here()

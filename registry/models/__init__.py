@@ -14,6 +14,7 @@ from registry.models.blob import (
     WeightSketch,
 )
 from registry.models.choices import (
+    OPEN_JOB_STATES,
     OUT_STATES,
     WRITING_ROLES,
     Access,
@@ -58,6 +59,7 @@ from registry.models.user import Attempt, User
 from registry.models.version import DailyDownloads, Version, VersionAnatomy
 
 __all__ = [
+    "OPEN_JOB_STATES",
     "OUT_STATES",
     "SCHEMA",
     "WRITING_ROLES",

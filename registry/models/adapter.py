@@ -125,6 +125,8 @@ class Adapter(Named):
     ``withdrawn_reason`` is set when the whole adapter was withdrawn. Its name stays taken.
     """
 
+    noun = "adapter"
+
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="adapters")
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.STYLE)
     summary = models.CharField(max_length=280, blank=True)

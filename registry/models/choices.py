@@ -210,3 +210,7 @@ class JobState(models.TextChoices):
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
+
+
+#: States of jobs that wait or run.
+OPEN_JOB_STATES = (JobState.QUEUED, JobState.RUNNING)

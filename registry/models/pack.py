@@ -59,6 +59,8 @@ class Pack(Named):
     (``registry.packs.parts``). ``withdrawn_reason`` is set when the whole pack was withdrawn.
     """
 
+    noun = "pack"
+
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=16, choices=LookKind, default=LookKind.STYLE)
     summary = models.CharField(max_length=280, blank=True)
@@ -245,6 +247,7 @@ class PackAlias(models.Model):
     class Meta:
         """A name is unique within a pack."""
 
+        verbose_name_plural = "pack aliases"
         constraints = [models.UniqueConstraint(fields=["pack", "name"], name="pack_alias_once")]
 
     def __str__(self) -> str:

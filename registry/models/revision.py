@@ -99,6 +99,7 @@ class Alias(models.Model):
     class Meta:
         """A name is unique within an adapter."""
 
+        verbose_name_plural = "aliases"
         constraints = [models.UniqueConstraint(fields=["adapter", "name"], name="alias_once")]
 
     def __str__(self) -> str:

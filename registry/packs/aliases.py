@@ -88,7 +88,7 @@ def _record(user: User, verb: str, alias: PackAlias, before: PackVersion | None)
     events.record(
         actor=user,
         verb=verb,
-        pack=alias.pack,
+        about=alias.pack,
         subject=alias.name,
         before=before.name if before else None,
         version=after.name if after else None,

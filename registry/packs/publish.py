@@ -69,7 +69,7 @@ def publish(*, actor: User, pack: Pack, manifest: object, notes: str = "") -> Pa
         events.record(
             actor=user,
             verb="pack_version_published",
-            pack=pack,
+            about=pack,
             subject=version.name,
             manifest_sha256=version.manifest_sha256,
         )

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
-from registry.adapters.selectors import id_of_owner, require_not_blocked
-from registry.errors import CursorInvalid, Gone, Moved, NotFound
+from registry.adapters.selectors import by_name, id_of_owner
+from registry.errors import CursorInvalid, Gone, NotFound
 from registry.models import (
     OUT_STATES,
     Namespace,
     Pack,
     PackAlias,
     PackAliasMove,
-    PackName,
     PackPart,
     PackVariant,
     PackVersion,
     VersionState,
 )
-from registry.names import key_of
 from registry.packs import words
 from registry.versions import selectors as version_selectors
 
@@ -139,30 +137,7 @@ def get(user: User | AnonymousUser | None, owner: str, name: str) -> Pack:
         Blocked: an administrator blocked it, and the user is not of its namespace.
         Moved: it was renamed; ``facts["full_name"]`` is the current name.
     """
-    names = PackName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
-    rows = Pack.objects.visible_to(user).select_related("namespace", "latest_version")
-    pack = rows.filter(pk__in=names.values("pack")).first()
-    if pack is None:
-        full = f"{owner[:96]}/{name[:96]}"
-        require_not_blocked(Pack.objects.filter(pk__in=names.values("pack")))
-        raise NotFound(_("There is no pack “%(name)s”.") % {"name": full})
-    if (pack.namespace.key, pack.key) != (key_of(owner), key_of(name)):
-        raise Moved(full_name=pack.full_name)
-    return pack
-
-
-def unrestricted(owner: str, name: str) -> Pack:
-    """Return a pack by its current or a former name, for an operator, who sees all.
-
-    Raises:
-        NotFound: it does not exist.
-    """
-    names = PackName.objects.filter(key=key_of(name), namespace__names__key=key_of(owner))
-    pack = Pack.objects.select_related("namespace").filter(pk__in=names.values("pack")).first()
-    if pack is None:
-        full = f"{owner[:96]}/{name[:96]}"
-        raise NotFound(_("There is no pack “%(name)s”.") % {"name": full})
-    return pack
+    return by_name(Pack.objects.visible_to(user), owner, name)
 
 
 def gone(pack: Pack) -> Gone:

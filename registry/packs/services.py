@@ -136,4 +136,4 @@ def _clean(card: dict[str, Any]) -> tuple[dict[str, str], list[str] | None]:
 
 
 def _record(user: User, verb: str, pack: Pack, **facts: Any) -> None:  # noqa: ANN401 - JSON
-    events.record(actor=user, verb=verb, pack=pack, subject=pack.full_name, **facts)
+    events.record(actor=user, verb=verb, about=pack, subject=pack.full_name, **facts)

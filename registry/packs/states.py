@@ -140,4 +140,4 @@ def _lock(version: PackVersion) -> None:
 
 def _record(user: User, verb: str, pack: Pack, subject: str, reason: str, sha256: str = "") -> None:
     facts: dict[str, Any] = {"reason": reason, **({"sha256": sha256} if sha256 else {})}
-    events.record(actor=user, verb=verb, pack=pack, subject=subject, **facts)
+    events.record(actor=user, verb=verb, about=pack, subject=subject, **facts)

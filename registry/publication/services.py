@@ -93,7 +93,7 @@ def create_draft(
             message=message or f"v{locked.last_number + 1}",
         )
         version = publishing.number(user=user, revision=revision, details=given, pair=pair)
-        events.record(actor=user, verb="version_drafted", adapter=adapter, subject=version.name)
+        events.record(actor=user, verb="version_drafted", about=adapter, subject=version.name)
     return version
 
 
@@ -112,7 +112,7 @@ def _redescribe(user: User, version: Version, details: Details | None) -> Versio
         version_details.measure(version)
         version.save(update_fields=version_details.COLUMNS)
         events.record(
-            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
+            actor=user, verb="version_edited", about=version.adapter, subject=version.name
         )
     return version
 

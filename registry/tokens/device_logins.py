@@ -141,7 +141,7 @@ def decide(*, actor: User | AnonymousUser, user_code: str, is_allowed: bool) -> 
         events.record(
             actor=user,
             verb=f"device_login_{state.value}",
-            user=user,
+            about=user,
             subject=login.label,
             scopes=login.scopes,
         )

@@ -87,7 +87,7 @@ def issue(
         events.record(
             actor=user,
             verb="token_issued",
-            user=user,
+            about=user,
             subject=name,
             id=token.pk,
             scopes=ordered,
@@ -206,7 +206,7 @@ def revoke_secret(*, secret: str) -> None:
 def _revoke(token: AccessToken, user: User) -> None:
     if _end(AccessToken.objects.filter(Q(pk=token.pk) | Q(parent=token))):
         events.record(
-            actor=user, verb="token_revoked", user=token.user, subject=token.name, id=token.pk
+            actor=user, verb="token_revoked", about=token.user, subject=token.name, id=token.pk
         )
 
 
@@ -240,7 +240,7 @@ def _revoke_all(actor: User | None, user: User, rows: QuerySet[AccessToken]) -> 
             user.device_logins.all().delete()
         count = _end(rows)
         if count:
-            events.record(actor=actor, verb="tokens_revoked", user=user, count=count)
+            events.record(actor=actor, verb="tokens_revoked", about=user, count=count)
     return count
 
 
@@ -278,7 +278,7 @@ def _record_first_use(token: AccessToken, now: datetime) -> None:
             events.record(
                 actor=token.user,
                 verb="token_first_used",
-                user=token.user,
+                about=token.user,
                 subject=token.name,
                 id=token.pk,
             )

@@ -21,7 +21,7 @@ from django.utils import timezone
 from registry import locks, storage
 from registry.blobs.selectors import kept_for_owner
 from registry.errors import Conflict
-from registry.models import Finding, Job, JobState, Upload, UploadState
+from registry.models import OPEN_JOB_STATES, Finding, Job, Upload, UploadState
 from registry.uploads import receive
 from registry.uploads.services import CHECK_TASK
 
@@ -49,7 +49,7 @@ def _remove(rows: QuerySet[Upload], ids: Sequence[int]) -> int:
     jobs = Job.objects.filter(key__in=[f"{CHECK_TASK}:{pk}" for pk in ids])
     with transaction.atomic():
         _all, removed = rows.filter(pk__in=ids).delete()
-        jobs.exclude(state__in=[JobState.QUEUED, JobState.RUNNING]).delete()
+        jobs.exclude(state__in=OPEN_JOB_STATES).delete()
     return removed.get(Upload._meta.label, 0)  # noqa: SLF001 - Django's documented API
 
 

@@ -58,10 +58,7 @@ def _set_reason(actor: User | None, thing: Adapter | Pack, reason: str) -> bool:
             return False
         thing.blocked_reason = reason
         thing.save(update_fields=["blocked_reason"])
+        facet_counters.fold_soon()
         what = "blocked" if reason else "unblocked"
-        if isinstance(thing, Pack):
-            events.record(actor=actor, verb=f"pack_{what}", pack=thing, reason=reason)
-        else:
-            facet_counters.fold_soon()
-            events.record(actor=actor, verb=f"adapter_{what}", adapter=thing, reason=reason)
+        events.record(actor=actor, verb=f"{thing.noun}_{what}", about=thing, reason=reason)
     return True

@@ -23,7 +23,7 @@ def record(
     events.record(
         actor=actor,
         verb="file_downloaded",
-        adapter=adapter,
+        about=adapter,
         subject=subject,
         path=path,
         sha256=sha256,

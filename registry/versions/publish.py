@@ -89,7 +89,7 @@ def make_public(*, user: User, version: Version) -> None:
     manifests.move(actor=user, revision=version.revision, name=manifests.MAIN, is_branch=True)
     manifests.move(actor=user, revision=version.revision, name=version.name)
     latest.show_newest(adapter)
-    events.record(actor=user, verb="version_published", adapter=adapter, subject=version.name)
+    events.record(actor=user, verb="version_published", about=adapter, subject=version.name)
     send_published(version)
 
 
@@ -110,7 +110,7 @@ def record_commit(
     events.record(
         actor=user,
         verb="revision_committed",
-        adapter=revision.adapter,
+        about=revision.adapter,
         subject=revision.commit[:12],
         ref=ref,
         revision=revision.commit,

@@ -36,7 +36,7 @@ def describe(*, actor: User, version: Version, details: Details) -> Version:
         version.save(update_fields=version_details.COLUMNS)
         latest.update_lists_of(version)
         events.record(
-            actor=user, verb="version_edited", adapter=version.adapter, subject=version.name
+            actor=user, verb="version_edited", about=version.adapter, subject=version.name
         )
         if version.state == VersionState.PUBLISHED and _preview_inputs(version) != before:
             publishing.send_published(version)
@@ -103,7 +103,7 @@ def _set_state(actor: User, version: Version, state: VersionState, reason: str) 
         events.record(
             actor=user,
             verb="version_yanked" if reason else "version_restored",
-            adapter=version.adapter,
+            about=version.adapter,
             subject=version.name,
             reason=reason,
         )
@@ -130,5 +130,5 @@ def discard(*, actor: User, version: Version) -> None:
             raise AlreadyPublished(text % {"version": version.name}, version=version.name)
         latest.delete_draft(version)
         events.record(
-            actor=user, verb="version_discarded", adapter=version.adapter, subject=version.name
+            actor=user, verb="version_discarded", about=version.adapter, subject=version.name
         )

@@ -102,7 +102,7 @@ def withdraw_adapter(*, actor: User, adapter: Adapter, reason: str) -> Adapter:
         events.record(
             actor=user,
             verb="adapter_withdrawn",
-            adapter=adapter,
+            about=adapter,
             subject=adapter.full_name,
             reason=text,
         )
@@ -131,7 +131,7 @@ def _take_down(user: User, version: Version, reason: str) -> None:
     events.record(
         actor=user,
         verb="version_withdrawn",
-        adapter=version.adapter,
+        about=version.adapter,
         subject=version.name,
         reason=reason,
         takedown=version.is_takedown,

@@ -40,10 +40,8 @@ def through(respond: Callable[[HttpRequest], HttpResponseBase], **meta: Any) -> 
 
 
 @pytest.fixture(autouse=True)
-def _access(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _access(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, LOGGER)
-    yield
-    log_context.leave()  # of responses that nobody closed
 
 
 def test_a_request_is_logged_once_with_its_user_and_route(

@@ -13,7 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from registry import events
+from registry import events, log_context
+from registry.log_context import LogContext
 from registry.models import Event, EventAddress, Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from registry.models import User
 
 pytestmark = pytest.mark.django_db
+REQUEST = LogContext(source=Source.REQUEST, address="192.0.2.1")
 
 
 def run(*words: str) -> list[str]:
@@ -31,9 +33,9 @@ def run(*words: str) -> list[str]:
 
 
 def test_the_newest_events_are_listed_first(ada: User) -> None:
-    with events.coming_from(events.Origin(Source.REQUEST, address="192.0.2.1")):
-        events.record(actor=ada, verb="signed_in", user=ada)
-    events.record(actor=None, verb="quota_set", user=ada, subject="a\x1b[2J")
+    with log_context.within(REQUEST):
+        events.record(actor=ada, verb="signed_in", about=ada)
+    events.record(actor=None, verb="quota_set", about=ada, subject="a\x1b[2J")
     first, second, third = run("list")
     assert "quota_set user:ada a [2J" in first
     assert "(command)" in first
@@ -64,8 +66,8 @@ def test_pruning_and_erasing_say_how_many(ada: User, own_settings: Callable[...,
     own_settings(audit_days=60)
     old = timezone.now() - timedelta(days=61)
     Event.objects.create(verb="signed_in", actor=ada, created_at=old)
-    with events.coming_from(events.Origin(Source.REQUEST, address="192.0.2.1")):
-        events.record(actor=ada, verb="signed_in", user=ada)
+    with log_context.within(REQUEST):
+        events.record(actor=ada, verb="signed_in", about=ada)
     assert run("prune", "--dry-run") == ["1 events and 0 more addresses would be removed."]
     assert run("prune") == ["1 events and 0 more addresses removed."]
     assert run("erase", "--actor", "ada") == ["1 addresses erased."]

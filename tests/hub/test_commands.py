@@ -319,9 +319,12 @@ def test_doctor_stops_where_the_database_is_away(monkeypatch: pytest.MonkeyPatch
     assert "guards" not in found
 
 
-def test_doctor_sees_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConnectionRefusedError, ImportError])
+def test_doctor_sees_a_broker_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def fail(*_args: object, **_kwargs: object) -> None:
-        raise ConnectionRefusedError
+        raise error
 
     monkeypatch.setattr("kombu.Connection.ensure_connection", fail)
     code, found = diagnose()

@@ -82,7 +82,7 @@ def test_the_newest_events_come_first_in_pages(
     as_operator: Client, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "LIMIT", 2)
-    ids = [events.record(actor=ada, verb="signed_in", user=ada).pk for _number in range(3)]
+    ids = [events.record(actor=ada, verb="signed_in", about=ada).pk for _number in range(3)]
     assert ids_on(as_operator, "?verb=signed_in&actor=ada")[:2] == ids[:0:-1]
     page = as_operator.get("/operator/audit?verb=signed_in&actor=ada").content.decode()
     older = re.search(r'rel="next" href="([^"]+)"', page)
@@ -114,7 +114,7 @@ def test_an_export_has_what_the_page_shows_and_is_recorded(as_operator: Client, 
         "fields": ["title", "tags"],
         "quota": None,
     }
-    one = events.record(actor=ada, verb="user_created", user=ada, subject="<b>", **facts)
+    one = events.record(actor=ada, verb="user_created", about=ada, subject="<b>", **facts)
     assert ids_on(as_operator, "?verb=user_created")[0] == one.pk
     page = as_operator.get("/operator/audit").content.decode()
     for text in ("&lt;b&gt;", "after: visibility private", "fields: title, tags", "quota: –"):

@@ -21,7 +21,6 @@ from previews.samples import services as samples
 from previews.tryouts import packs as pack_tryouts
 from previews.tryouts import services as tryouts
 from previews.tryouts.packs import PackTryoutRequest
-from registry import events
 from registry.accounts import (
     deletion,
     disabling,
@@ -44,6 +43,7 @@ from registry.derived import selectors as derived_selectors
 from registry.derived import services as derived
 from registry.derived.options import Wanted
 from registry.jobs import workers
+from registry.log_context import LogContext
 from registry.models import Adapter, Job, JobState, Pack, Source, User, Worker
 from registry.packs import aliases as pack_aliases
 from registry.packs import publish as pack_publish
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 #: The base model of a worker that is alive.
 BASE = {"id": "sd15", "family": "sd1", "title": "SD 1.5", "steps": 2, "width": 64, "height": 64}
-ORIGIN = events.Origin(Source.REQUEST, address="192.0.2.7")
+REQUEST = LogContext(source=Source.REQUEST, address="192.0.2.7")
 #: Services that only the command line calls, for no account.
 NOBODY = {"registry.accounts.users.set_staff", "registry.jobs.workers.set_wish"}
 

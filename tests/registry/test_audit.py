@@ -101,7 +101,7 @@ def test_events_that_are_kept_for_ever_cannot_be_removed() -> None:
 
 def test_a_deleted_account_leaves_its_id_in_events() -> None:
     eve = User.objects.create_user(username="eve")
-    one = events.record(actor=eve, verb="signed_in", user=eve)
+    one = events.record(actor=eve, verb="signed_in", about=eve)
     pk = eve.pk
     eve.delete()
     [entry] = selectors.page(Filters(actor=f"#{pk}"), limit=9)
@@ -114,9 +114,9 @@ def test_a_deleted_account_leaves_its_id_in_events() -> None:
 
 
 def test_an_event_has_the_origin_of_its_request_or_process(ada: User) -> None:
-    request = events.Origin(Source.REQUEST, address="192.0.2.1")
-    with events.coming_from(request), log_context.within(LogContext("abc")):
-        inside = events.record(actor=ada, verb="signed_in", user=ada)
+    request = LogContext("abc", source=Source.REQUEST, address="192.0.2.1")
+    with log_context.within(request):
+        inside = events.record(actor=ada, verb="signed_in", about=ada)
     outside = events.record(actor=None, verb="swept")
     assert (inside.source, inside.request_id) == ("request", "abc")
     assert inside.origin.address == "192.0.2.1"

@@ -17,13 +17,13 @@ from django.db import transaction
 from django.utils import timezone
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
-from registry import events
+from registry import log_context
 from registry.accounts import (
     users,
 )
 from registry.events import VERBS
 from registry.models import Adapter, Event, User, Worker
-from tests.registry.audited_calls import BASE, CALLS, NOBODY, ORIGIN, World
+from tests.registry.audited_calls import BASE, CALLS, NOBODY, REQUEST, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +110,7 @@ def test_every_write_service_records_its_event(
     for name, (call, verbs) in CALLS.items():
         with subtests.test(name):
             last = Event.objects.latest("pk").pk
-            with transaction.atomic(), events.coming_from(ORIGIN):
+            with transaction.atomic(), log_context.within(REQUEST):
                 call(world)
             for verb in verbs.split():
                 found = Event.objects.filter(pk__gt=last, verb=verb).last()

@@ -15,6 +15,7 @@ from lorary.algebra.conversion.converting import convert
 from registry.adapters import services as adapters
 from registry.comparisons import selectors, services
 from registry.comparisons.process import MOST_CHARACTERS
+from registry.derived import on_demand
 from registry.errors import Forbidden, Gone, RateLimited, StateConflict, TooLarge
 from registry.jobs import queue, worker_process
 from registry.models import Adapter, DerivedState, Job, Version, VersionComparison
@@ -85,7 +86,7 @@ def test_the_result_is_that_of_the_command(
     assert VersionComparison.objects.count() == 1
     turned = ask(second, first)  # the same row
     assert numbers(turned.result) == pytest.approx(numbers(compare(*reversed(paths)).to_dict()))
-    assert Job.objects.filter(task=selectors.TASK).count() == 1
+    assert Job.objects.filter(task=VersionComparison.task).count() == 1
 
 
 def test_other_namings_are_compared_by_converting_one(
@@ -134,7 +135,7 @@ def test_what_has_no_exact_form_is_refused_with_the_reason(
     assert (found.state, found.refusal) == (DerivedState.REFUSED, "no_factors")
     assert "its update depends on the weights of the base model" in found.reason
     assert ask(found.first, found.second).state == DerivedState.REFUSED
-    assert Job.objects.filter(task=selectors.TASK).count() == 1  # not tried again
+    assert Job.objects.filter(task=VersionComparison.task).count() == 1  # not tried again
     for hours, is_open in ((23, False), (2, True)):
         VersionComparison.objects.update(used_at=F("used_at") - timedelta(hours=hours))
         assert ask(found.first, found.second).is_open == is_open
@@ -149,7 +150,7 @@ def test_other_base_models_and_the_same_version_need_no_job(
     assert found.refusal == "families_differ"
     assert "ada/noir@v1 is for Stable Diffusion 1.x, ada/large@v1 for" in found.reason
     assert ask(pair[0], pair[0]).refusal == "same_version"
-    assert not Job.objects.filter(task=selectors.TASK).exists()
+    assert not Job.objects.filter(task=VersionComparison.task).exists()
 
 
 def test_gated_and_withdrawn_versions_are_not_compared(
@@ -189,14 +190,14 @@ def test_a_failed_comparison_is_computed_again_and_a_cancelled_one_queued_again(
     pair: tuple[Version, Version],
 ) -> None:
     ask(*pair)
-    queue.cancel(Job.objects.get(task=selectors.TASK).key)
-    long_ago = timezone.now() - services.ENQUEUE
+    queue.cancel(Job.objects.get(task=VersionComparison.task).key)
+    long_ago = timezone.now() - on_demand.ENQUEUE
     for rows, column in ((VersionComparison.objects, "used_at"), (Job.objects, "finished_at")):
         assert ask(*pair).is_open
-        assert not selectors.open_jobs().exists()  # an operator cancelled it a moment ago
+        assert not VersionComparison.open_jobs().exists()  # an operator cancelled it a moment ago
         rows.update(**{column: long_ago})
     assert ask(*pair).is_open
-    assert selectors.open_jobs().count() == 1
+    assert VersionComparison.open_jobs().count() == 1
     VersionComparison.objects.update(state=DerivedState.FAILED, reason="A crash.")
     assert ask(*pair).reason == "A crash."
     VersionComparison.objects.update(used_at=timezone.now() - services.AGAIN[DerivedState.FAILED])
@@ -215,7 +216,7 @@ def test_polls_do_not_queue_the_work_again(
         for _poll in range(3):
             assert ask(*pair).is_open
         assert len(calls) == expected
-        VersionComparison.objects.update(used_at=timezone.now() - services.ENQUEUE)
+        VersionComparison.objects.update(used_at=timezone.now() - on_demand.ENQUEUE)
 
 
 def test_unused_comparisons_are_removed(pair: tuple[Version, Version], settings: Any) -> None:
@@ -261,7 +262,7 @@ def test_requests_and_waiting_comparisons_are_limited(
     ask(*pair)
     with pytest.raises(RateLimited, match="1 new comparisons within an hour"):
         ask(pair[0], other)
-    monkeypatch.setattr(services, "MOST_QUEUED", 1)
+    monkeypatch.setattr(on_demand, "MOST_QUEUED", 1)
     with pytest.raises(RateLimited, match="1 other comparisons"):
         ask(pair[0], other, ada)
     assert ask(*pair).is_open  # one that waits is no new one

@@ -16,7 +16,7 @@ from django.utils import timezone
 from registry import storage, sweep
 from registry.adapters import services as adapters
 from registry.confined import running
-from registry.derived import expiry, making, selectors, services
+from registry.derived import expiry, making, on_demand, selectors, services
 from registry.derived.options import Wanted
 from registry.errors import (
     Gone,
@@ -220,14 +220,25 @@ def test_the_least_used_files_make_room_and_new_ones_are_refused_without(
 def test_the_hub_makes_a_limited_number_of_files_at_once(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "MOST_QUEUED", 1)
+    monkeypatch.setattr(on_demand, "MOST_QUEUED", 1)
     first = ask(source)
     with pytest.raises(RateLimited, match="other files"):
         ask(source, Wanted("peft"))
     assert ask(source).row == first.row
     assert first.row is not None
-    queue.cancel(selectors.key_of(first.row))
+    queue.cancel(first.row.job_key)
     assert ask(source, Wanted("peft")).is_open
+
+
+def test_polls_do_not_queue_the_work_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(source)
+    calls: list[str] = []
+    monkeypatch.setattr(queue, "enqueue", lambda **kwargs: calls.append(kwargs["key"]))
+    for expected in (0, 1):
+        for _poll in range(3):
+            assert ask(source).is_open
+        assert len(calls) == expected
+        DerivedFile.objects.update(used_at=timezone.now() - on_demand.ENQUEUE)
 
 
 def test_a_file_that_is_made_again_takes_no_second_place(
@@ -246,7 +257,7 @@ def test_unused_files_are_removed_and_can_be_made_again(source: Source) -> None:
     row = ask(source).row
     assert row is not None
     DerivedFile.objects.update(used_at=timezone.now() - timedelta(days=31))
-    services.used(row)  # a download
+    on_demand.used(row)  # a download
     assert expiry.forget() == 0
     DerivedFile.objects.update(used_at=timezone.now() - timedelta(days=31))
     assert expiry.forget(is_dry=True) == 1
@@ -269,7 +280,7 @@ def test_the_same_bytes_elsewhere_show_nothing_of_it(bob: User, source: Source) 
 def test_a_failure_shows_no_path_of_the_server(source: Source) -> None:
     row = ask(source).row
     assert row is not None
-    job = Job.objects.get(task=selectors.TASK)
+    job = Job.objects.get(task=DerivedFile.task)
     storage.store().delete(source.file.sha256)
     Job.objects.update(attempt=job.max_attempts - 1)
     worker_process.drain("checks")
@@ -319,7 +330,7 @@ def test_a_file_that_failed_or_was_lost_is_made_again(source: Source) -> None:
     assert selectors.get(source, "comfyui").state == "failed"
     assert make(source).blob == row.blob
     assert row.blob.sha256 in catalogue.stored()
-    making.fail(row=row, reason="A crash.")  # ready: nothing to end
+    on_demand.fail(row=row, reason="A crash.")  # ready: nothing to end
     DerivedFile.objects.update(state=DerivedState.FAILED, reason="A crash.")
     assert ask(source).is_open
     assert DerivedFile.objects.get().reason == ""

@@ -12,7 +12,6 @@ from rest_framework.response import Response
 
 from hub.api.accounts.authentication import AddressTokenAuth, SessionAuth, TokenAuth
 from hub.api.base import (
-    PAGING,
     Choice,
     Endpoint,
     Input,
@@ -201,7 +200,7 @@ class Tokens(Endpoint):
     @extend_schema(
         operation_id="tokens_list",
         tags=["tokens"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Token", TokenOut),
     )
     def get(self, _request: Request) -> Response:

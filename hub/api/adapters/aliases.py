@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from drf_spectacular.utils import extend_schema_field as field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Endpoint,
     Input,
     PageQuery,
@@ -49,7 +48,11 @@ class AliasIn(Input):
 class ExpectedQuery(Query):
     """Expected target of an alias to remove."""
 
-    expected = serializers.CharField(max_length=MAX_NAME, required=False)
+    expected = serializers.CharField(
+        max_length=MAX_NAME,
+        required=False,
+        help_text="Remove the alias only if it points to this version.",
+    )
 
 
 class AliasOut(serializers.Serializer[Pointer]):
@@ -146,11 +149,7 @@ class AliasView(Endpoint):
     @extend_schema(
         operation_id="aliases_remove",
         tags=["aliases"],
-        parameters=[
-            OpenApiParameter(
-                "expected", str, description="Remove the alias only if it points to this version."
-            )
-        ],
+        parameters=[ExpectedQuery],
         responses={204: None},
     )
     def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
@@ -179,7 +178,7 @@ class AliasHistory(Endpoint):
     @extend_schema(
         operation_id="aliases_history",
         tags=["aliases"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Move", MoveOut),
     )
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:

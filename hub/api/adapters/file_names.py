@@ -7,7 +7,6 @@ from typing import Any
 from drf_spectacular.utils import (
     OpenApiExample,
     extend_schema,
-    extend_schema_field,
     inline_serializer,
 )
 from rest_framework import serializers
@@ -15,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input, serialized
-from hub.api.versions.serializers import FileOut, VersionBriefOut
+from hub.api.versions.serializers import OfFileOut
 from registry.adapters import by_file_name
-from registry.adapters.by_file_name import MAX_MATCHES, MAX_NAMES, Named
+from registry.adapters.by_file_name import MAX_MATCHES, MAX_NAMES
 
 MAX_CHARS = 255
 
@@ -35,17 +34,8 @@ class NamesIn(Input):
     )
 
 
-class NamedOut(serializers.Serializer[Named]):
+class NamedOut(OfFileOut):
     """A file with the name, and the newest published version that has it."""
-
-    version = VersionBriefOut()
-    file = serializers.SerializerMethodField()
-
-    @extend_schema_field(FileOut)
-    def get_file(self, match: Named) -> dict[str, Any]:
-        """Return the file."""
-        context = {**self.context, "version": match.version}
-        return dict(FileOut(match.file, context=context).data)
 
 
 class NamesOut(serializers.Serializer[Any]):

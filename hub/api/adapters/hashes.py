@@ -6,9 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     extend_schema,
-    extend_schema_field,
     inline_serializer,
 )
 from rest_framework import serializers
@@ -16,24 +14,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import Choice, Endpoint, Query, serialized
-from hub.api.versions.serializers import FileOut, VersionBriefOut
+from hub.api.versions.serializers import OfFileOut
 from registry.blobs import by_hash
-from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
+from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS
 from registry.models import HashKind
 
 MAX_CHARS = 80
 LARGEST_LIST = 10_000  # of any hub, see `hub/setting_checks.py`
 
-KIND = OpenApiParameter(
-    "kind", str, enum=HashKind.values, description="Only hashes of this kind; default: any kind."
-)
 EXAMPLE = OpenApiExample("A few", value={"hashes": ["A1B2C3D4E5", "0x85114A0D"]}, request_only=True)
 
 
 class HashQuery(Query):
     """Kind of hash to look up."""
 
-    kind = Choice(choices=HashKind.choices, required=False)
+    kind = Choice(
+        choices=HashKind.choices,
+        required=False,
+        help_text="Only hashes of this kind; default: any kind.",
+    )
 
 
 class HashesIn(HashQuery):
@@ -47,7 +46,7 @@ class HashesIn(HashQuery):
     )
 
 
-class MatchOut(serializers.Serializer[Match]):
+class MatchOut(OfFileOut):
     """A file with the hash, and its version."""
 
     kind = serializers.ChoiceField(
@@ -59,14 +58,6 @@ class MatchOut(serializers.Serializer[Match]):
         "number format.",
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
-    version = VersionBriefOut()
-    file = serializers.SerializerMethodField()
-
-    @extend_schema_field(FileOut)
-    def get_file(self, match: Match) -> dict[str, Any]:
-        """Return the file."""
-        context = {**self.context, "version": match.version}
-        return dict(FileOut(match.file, context=context).data)
 
 
 class FoundOut(serializers.Serializer[Any]):
@@ -89,7 +80,7 @@ class HashView(Endpoint):
     throttle_scope = "search"
 
     @extend_schema(
-        operation_id="hashes_get", tags=["hashes"], parameters=[KIND], responses=FoundOut
+        operation_id="hashes_get", tags=["hashes"], parameters=[HashQuery], responses=FoundOut
     )
     def get(self, _request: Request, value: str) -> Response:
         """Return the versions that have a file with this hash; 404 if you may see none.

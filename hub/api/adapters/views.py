@@ -10,7 +10,6 @@ from django.db.models import prefetch_related_objects
 from django.urls import reverse
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     extend_schema,
     extend_schema_field,
 )
@@ -19,12 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Choice,
+    ChoiceParameter,
     Endpoint,
     Input,
     Link,
     PageQuery,
+    TextParameter,
     absolute,
     paged,
     paging,
@@ -173,62 +173,33 @@ class SearchQuery(PageQuery):
     """Search parameters."""
 
     repeated = ("tag", "permission")
-    q = serializers.CharField(default="", allow_blank=True, max_length=200)
-    family = Choice(choices=list(FAMILIES), default="", allow_blank=True)
-    kind = Choice(choices=Kind.choices, default="", allow_blank=True)
+    q = TextParameter(
+        200, "Words that must all occur, phrases, fields and more, see the page on search."
+    )
+    family = ChoiceParameter(list(FAMILIES), "Base model, such as `sdxl` or `flux1`.")
+    kind = ChoiceParameter(Kind.choices)
     tag = serializers.ListField(
         child=serializers.CharField(allow_blank=True, max_length=48),
         default=list,
         max_length=MAX_CHOSEN,
+        help_text="Repeat it: all tags must be there.",
     )
-    owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
-    sort = Choice(choices=list(SORTS), default="", allow_blank=True)
-    lineage = serializers.CharField(default="", allow_blank=True, max_length=64)
-    method = serializers.CharField(default="", allow_blank=True, max_length=32)
-    maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
-    licence = serializers.CharField(default="", allow_blank=True, max_length=LIMITS["licence"])
+    owner = TextParameter(MAX_NAME, "Name of a user or an organisation.")
+    sort = ChoiceParameter(list(SORTS), "By default `relevance` with `q`, else `new`.")
+    lineage = TextParameter(64, "Model that it was trained on, such as `Pony`.")
+    method = TextParameter(32, "Algorithm of the weights, such as `lora`.")
+    maturity = ChoiceParameter(Maturity.choices, "Content rating.")
+    licence = TextParameter(LIMITS["licence"])
     permission = serializers.ListField(
         child=Choice(choices=list(PERMISSIONS), allow_blank=True),
         default=list,
         max_length=MAX_CHOSEN,
+        help_text="What the licence permits, if only under conditions; repeat it for more.",
     )
-    parts = Choice(choices=list(PARTS), default="", allow_blank=True)
-    trainer = serializers.CharField(default="", allow_blank=True, max_length=64)
-    pictures = serializers.BooleanField(default=False)
-    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
-
-
-SEARCH = [
-    OpenApiParameter(
-        "q",
-        str,
-        description="Words that must all occur, phrases, fields and more, see the page on search.",
-    ),
-    OpenApiParameter("family", str, description="Base model, such as `sdxl` or `flux1`."),
-    OpenApiParameter("kind", str, enum=Kind.values),
-    OpenApiParameter("tag", str, many=True, description="Repeat it: all tags must be there."),
-    OpenApiParameter("owner", str, description="Name of a user or an organisation."),
-    OpenApiParameter(
-        "sort", str, enum=list(SORTS), description="By default `relevance` with `q`, else `new`."
-    ),
-    OpenApiParameter("lineage", str, description="Model that it was trained on, such as `Pony`."),
-    OpenApiParameter("method", str, description="Algorithm of the weights, such as `lora`."),
-    OpenApiParameter("maturity", str, enum=Maturity.values, description="Content rating."),
-    OpenApiParameter(
-        "max_maturity", str, enum=Maturity.values, description="Highest content rating."
-    ),
-    OpenApiParameter("licence", str),
-    OpenApiParameter(
-        "permission",
-        str,
-        many=True,
-        enum=PERMISSIONS,
-        description="What the licence permits, if only under conditions; repeat it for more.",
-    ),
-    OpenApiParameter("parts", str, enum=PARTS, description="Trained parts."),
-    OpenApiParameter("trainer", str, description="Program in the metadata, such as `OneTrainer`."),
-    OpenApiParameter("pictures", bool, description="Only adapters with pictures."),
-]
+    parts = ChoiceParameter(list(PARTS), "Trained parts.")
+    trainer = TextParameter(64, "Program in the metadata, such as `OneTrainer`.")
+    pictures = serializers.BooleanField(default=False, help_text="Only adapters with pictures.")
+    max_maturity = ChoiceParameter(Maturity.choices, "Highest content rating.")
 
 
 class CardIn(Input):
@@ -278,7 +249,7 @@ class Adapters(Endpoint):
     @extend_schema(
         operation_id="adapters_search",
         tags=["adapters"],
-        parameters=[*SEARCH, *PAGING],
+        parameters=[SearchQuery],
         responses=paging(
             "Adapter",
             AdapterFoundOut,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.adapters.aliases import ExpectedQuery
-from hub.api.base import PAGING, Input, PageQuery, page_of, paged, paging, serialized
+from hub.api.base import Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.packs.serializers import PackAliasOut, PackMoveOut
 from hub.api.packs.views import PackEndpoint
 from registry.aliases.services import ANYWHERE
@@ -81,11 +81,7 @@ class PackAliasView(PackEndpoint):
     @extend_schema(
         operation_id="pack_aliases_remove",
         tags=["packs"],
-        parameters=[
-            OpenApiParameter(
-                "expected", str, description="Remove the alias only if it points to this version."
-            )
-        ],
+        parameters=[ExpectedQuery],
         responses={204: None},
     )
     def delete(self, _request: Request, owner: str, name: str, alias: str) -> Response:
@@ -113,7 +109,7 @@ class PackAliasHistory(PackEndpoint):
     @extend_schema(
         operation_id="pack_aliases_history",
         tags=["packs"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("PackMove", PackMoveOut),
     )
     def get(self, _request: Request, owner: str, name: str, alias: str) -> Response:

@@ -6,11 +6,10 @@ from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
-from hub.api.base import Choice, Query
+from hub.api.base import Choice, ChoiceParameter, Query, TextParameter
 from hub.api.packs.serializers import PackVersionOut, context_of
 from hub.api.packs.versions import PackVersionEndpoint
 from hub.http.delivery import content_disposition
@@ -25,12 +24,15 @@ from registry.packs import selectors as pack_selectors
 class ExportQuery(Query):
     """Parameters of an export; ``for`` is a word of Python, so it is declared by its name."""
 
-    variant = serializers.CharField(default="", allow_blank=True, max_length=100)
-    form = Choice(choices=FORMS, default="", allow_blank=True)
+    variant = TextParameter(100, "A variant; may be left out if there is only one.")
+    form = ChoiceParameter(FORMS, "For ComfyUI: `api` (the default) for `POST /prompt`, or `ui`.")
 
     def get_fields(self) -> dict[str, Any]:
         """Return the fields with ``for``."""
-        return {"for": Choice(choices=list(TOOLS.items())), **super().get_fields()}
+        return {
+            "for": Choice(choices=list(TOOLS.items()), help_text="The tool."),
+            **super().get_fields(),
+        }
 
 
 class PackExport(PackVersionEndpoint):
@@ -39,18 +41,7 @@ class PackExport(PackVersionEndpoint):
     @extend_schema(
         operation_id="pack_versions_export",
         tags=["packs"],
-        parameters=[
-            OpenApiParameter("for", str, enum=list(TOOLS), required=True, description="The tool."),
-            OpenApiParameter(
-                "variant", str, description="A variant; may be left out if there is only one."
-            ),
-            OpenApiParameter(
-                "form",
-                str,
-                enum=list(FORMS),
-                description="For ComfyUI: `api` (the default) for `POST /prompt`, or `ui`.",
-            ),
-        ],
+        parameters=[ExportQuery],
         responses={
             (200, "application/json"): OpenApiResponse(
                 OpenApiTypes.OBJECT, "A workflow or a preset."

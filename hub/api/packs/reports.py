@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Query
+from hub.api.base import Query, TextParameter
 from hub.api.packs.versions import PackVersionEndpoint
 from hub.api.previews.reports import ReportOut
 from previews.packs import selectors as sheets
@@ -21,7 +21,7 @@ from registry.packs import selectors as pack_selectors
 class ReportQuery(Query):
     """Parameters of a report."""
 
-    variant = serializers.CharField(default="", allow_blank=True, max_length=100)
+    variant = TextParameter(100, "A variant; by default the first with a report.")
 
 
 class PackReportOut(ReportOut):
@@ -36,11 +36,7 @@ class PackReport(PackVersionEndpoint):
     @extend_schema(
         operation_id="pack_reports_get",
         tags=["packs"],
-        parameters=[
-            OpenApiParameter(
-                "variant", str, description="A variant; by default the first with a report."
-            )
-        ],
+        parameters=[ReportQuery],
         responses=PackReportOut,
     )
     def get(self, _request: Request, owner: str, name: str, version: str) -> Response:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import PAGING, Input, PageQuery, page_of, paged, paging, serialized
+from hub.api.base import Input, PageQuery, page_of, paged, paging, serialized
 from hub.api.packs.serializers import PackVersionBriefOut, PackVersionOut, context_of
 from hub.api.packs.views import PackEndpoint
 from hub.api.versions.views import REASON_EXAMPLE, WithdrawIn, YankIn
@@ -77,7 +77,7 @@ class PackVersions(PackVersionEndpoint):
     @extend_schema(
         operation_id="pack_versions_list",
         tags=["packs"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("PackVersion", PackVersionBriefOut),
     )
     def get(self, request: Request, owner: str, name: str) -> Response:

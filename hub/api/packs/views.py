@@ -6,17 +6,18 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.adapters.views import CardIn, NewIn, RenameIn
 from hub.api.base import (
-    PAGING,
     Choice,
+    ChoiceParameter,
     Endpoint,
     PageQuery,
+    TextParameter,
     paged,
     paging,
     serialized,
@@ -37,27 +38,16 @@ from registry.packs.services import LIMITS
 class PackSearchQuery(PageQuery):
     """Parameters of the list."""
 
-    q = serializers.CharField(default="", allow_blank=True, max_length=200)
-    owner = serializers.CharField(default="", allow_blank=True, max_length=MAX_NAME)
-    kind = Choice(choices=LookKind.choices, default="", allow_blank=True)
-    tag = serializers.CharField(default="", allow_blank=True, max_length=48)
-    family = Choice(choices=list(FAMILIES), default="", allow_blank=True)
-    output = Choice(choices=Output.choices, default="", allow_blank=True)
-
-
-SEARCH = [
-    OpenApiParameter(
-        "q",
-        str,
-        description="Words of name, title, summary or tags that must all occur; also phrases, "
-        "`-word`, `tag:`, `base:`, `owner:` and `rating:`.",
-    ),
-    OpenApiParameter("owner", str, description="Name of a user or an organisation."),
-    OpenApiParameter("kind", str, enum=LookKind.values),
-    OpenApiParameter("tag", str),
-    OpenApiParameter("family", str, description="Base model of a variant, such as `sdxl`."),
-    OpenApiParameter("output", str, enum=Output.values, description="Output of that variant."),
-]
+    q = TextParameter(
+        200,
+        "Words of name, title, summary or tags that must all occur; also phrases, `-word`, `tag:`, "
+        "`base:`, `owner:` and `rating:`.",
+    )
+    owner = TextParameter(MAX_NAME, "Name of a user or an organisation.")
+    kind = ChoiceParameter(LookKind.choices)
+    tag = TextParameter(48)
+    family = ChoiceParameter(list(FAMILIES), "Base model of a variant, such as `sdxl`.")
+    output = ChoiceParameter(Output.choices, "Output of that variant.")
 
 
 class _PackCardIn(CardIn):
@@ -100,7 +90,7 @@ class Packs(PackEndpoint):
     @extend_schema(
         operation_id="packs_list",
         tags=["packs"],
-        parameters=[*SEARCH, *PAGING],
+        parameters=[PackSearchQuery],
         responses=paging("Pack", PackOut),
     )
     def get(self, request: Request) -> Response:

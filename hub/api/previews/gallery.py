@@ -7,20 +7,22 @@ from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Choice,
+    ChoiceParameter,
     Endpoint,
     Input,
     Link,
     PageQuery,
     Query,
     RawEndpoint,
+    TextParameter,
+    VersionEndpoint,
     page_of,
     paged,
     paging,
@@ -31,9 +33,7 @@ from previews.models import Sample, SampleKind, SampleState
 from previews.sample_files.formats import MAX_FILM_BYTES
 from previews.samples import selectors, services
 from previews.samples.selectors import ShownSample
-from registry.adapters import selectors as adapter_selectors
-from registry.models import Maturity, Version
-from registry.versions import selectors as version_selectors
+from registry.models import Maturity
 
 KINDS = ("image/png", "image/jpeg", "image/webp", "video/mp4", "video/webm")
 #: Help of a field with a picture's own rating.
@@ -44,15 +44,15 @@ RAW = dict.fromkeys(KINDS, OpenApiTypes.BINARY)
 class SampleQuery(Query):
     """Name and caption of a gallery upload."""
 
-    name = serializers.CharField(default="", allow_blank=True, max_length=255)
-    caption = serializers.CharField(default="", allow_blank=True, max_length=1000)
-    maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+    name = TextParameter(255, "File name, for error messages.")
+    caption = TextParameter(1000, "At most 280 characters.")
+    maturity = ChoiceParameter(Maturity.choices, OWN_RATING)
 
 
 class SampleListQuery(PageQuery):
     """Filter and page of a gallery."""
 
-    max_maturity = Choice(choices=Maturity.choices, default="", allow_blank=True)
+    max_maturity = ChoiceParameter(Maturity.choices, "Highest content rating.")
 
 
 class SampleIn(Input):
@@ -142,23 +142,13 @@ class _Answering(Endpoint):
         return self.answer(SampleOut, found, status=status)
 
 
-class VersionSamples(_Answering, RawEndpoint):
+class VersionSamples(_Answering, VersionEndpoint, RawEndpoint):
     """Gallery images of a version."""
-
-    def version(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL."""
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.get(self.viewer, adapter, version)
 
     @extend_schema(
         operation_id="samples_list",
         tags=["samples"],
-        parameters=[
-            OpenApiParameter(
-                "max_maturity", str, enum=Maturity.values, description="Highest content rating."
-            ),
-            *PAGING,
-        ],
+        parameters=[SampleListQuery],
         responses=paging("Sample", SampleOut),
     )
     def get(self, request: Request, owner: str, name: str, version: str) -> Response:
@@ -177,11 +167,7 @@ class VersionSamples(_Answering, RawEndpoint):
     @extend_schema(
         operation_id="samples_add",
         tags=["samples"],
-        parameters=[
-            OpenApiParameter("name", str, description="File name, for error messages."),
-            OpenApiParameter("caption", str, description="At most 280 characters."),
-            OpenApiParameter("maturity", str, enum=Maturity.values, description=OWN_RATING),
-        ],
+        parameters=[SampleQuery],
         request=RAW,
         responses={202: SampleOut},
     )

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Choice, Endpoint, Input, paging, serialized
+from hub.api.base import Choice, Endpoint, Input, VersionEndpoint, paging, serialized
 from hub.api.previews.serializers import BasePreviewsOut, PictureOut, PlaceOut
 from hub.operations.worker_status import (
     BaseStatus,
@@ -31,7 +31,6 @@ from registry.accounts import permissions
 from registry.adapters import selectors as adapter_selectors
 from registry.jobs import workers
 from registry.models import Adapter, JobState, Maturity, Output, WorkerWish
-from registry.versions import selectors as version_selectors
 
 
 class WorkerIn(Input):
@@ -159,7 +158,7 @@ class RenderView(_Answering):
         return self.render_answer(selectors.render(self.viewer, render_id))
 
 
-class VersionRenders(_Answering):
+class VersionRenders(_Answering, VersionEndpoint):
     """Renders of a version."""
 
     @extend_schema(
@@ -167,8 +166,7 @@ class VersionRenders(_Answering):
     )
     def post(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """Request previews; a render in progress, or ready with the same recipe, is returned."""
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        row = version_selectors.get(self.viewer, adapter, version)
+        row = self.version(owner, name, version)
         render = services.request(actor=self.actor, version=row)
         return self.render_answer(selectors.render(self.viewer, render.pk), status=202)
 

@@ -10,14 +10,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Link, ProgressOut
+from hub.api.base import Link, ProgressOut, VersionEndpoint
 from hub.api.previews.serializers import SideOut
 from previews.models import Report, ReportPart, ReportState
 from previews.reports import selectors
 from previews.reports.selectors import Measured
-from registry.adapters import selectors as adapter_selectors
 from registry.errors import NotFound
-from registry.versions import selectors as version_selectors
 
 
 class FigureOut(serializers.Serializer[dict[str, Any]]):
@@ -116,7 +114,7 @@ class ReportOut(serializers.Serializer[Report]):
         )
 
 
-class VersionReport(Endpoint):
+class VersionReport(VersionEndpoint):
     """The look report of a version."""
 
     @extend_schema(operation_id="reports_get", tags=["renders"], responses=ReportOut)
@@ -125,8 +123,7 @@ class VersionReport(Endpoint):
 
         A worker makes it after the previews, if its base model has an encoder.
         """
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        row = version_selectors.get(self.viewer, adapter, version)
+        row = self.version(owner, name, version)
         report = selectors.report_of(row)
         if report is None:
             raise NotFound(_("This version has no look report yet."))

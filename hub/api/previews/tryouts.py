@@ -14,7 +14,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Endpoint,
     Input,
     Link,
@@ -151,7 +150,7 @@ class Tryouts(TryoutEndpoint):
     @extend_schema(
         operation_id="tryouts_list",
         tags=["tryouts"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Tryout", TryoutOut),
     )
     def get(self, request: Request) -> Response:

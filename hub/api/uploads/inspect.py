@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Query, RawEndpoint
+from hub.api.base import Query, RawEndpoint, TextParameter
 from hub.api.bodies import raw_body
 from hub.api.versions.anatomy import InspectionOut, RefusalOut
 from hub.http import limits
@@ -22,8 +22,10 @@ from registry.scan import checks
 class InspectQuery(Query):
     """Name and size of the file that the bytes are from."""
 
-    name = serializers.CharField(default="", allow_blank=True, max_length=MAX_PATH)
-    size = serializers.IntegerField(min_value=0, max_value=2**62)
+    name = TextParameter(MAX_PATH, "File name, for messages.")
+    size = serializers.IntegerField(
+        min_value=0, max_value=2**62, help_text="Bytes of the whole file."
+    )
 
 
 #: Either document; both have `schema` and `file`.
@@ -43,10 +45,7 @@ class Inspect(RawEndpoint):
     @extend_schema(
         operation_id="inspect",
         tags=["inspect"],
-        parameters=[
-            OpenApiParameter("name", str, description="File name, for messages."),
-            OpenApiParameter("size", int, required=True, description="Bytes of the whole file."),
-        ],
+        parameters=[InspectQuery],
         request={"application/octet-stream": OpenApiTypes.BINARY},
         responses=INSPECTED,
     )

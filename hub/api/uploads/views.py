@@ -12,7 +12,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.base import (
-    PAGING,
     Endpoint,
     PageQuery,
     RawEndpoint,
@@ -60,7 +59,7 @@ class Uploads(_Answering):
     @extend_schema(
         operation_id="uploads_list",
         tags=["uploads"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Upload", UploadListed),
     )
     def get(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,11 +19,14 @@ from registry.versions.selectors import version_named
 AGAIN_S = 1
 
 
+SIDE = "`owner/name`, or `owner/name@v2`."
+
+
 class CompareQuery(Query):
     """The two versions."""
 
-    a = serializers.CharField(max_length=200)
-    b = serializers.CharField(max_length=200)
+    a = serializers.CharField(max_length=200, help_text=SIDE)
+    b = serializers.CharField(max_length=200, help_text=SIDE)
 
 
 class ComparedBlockOut(serializers.Serializer[Any]):
@@ -51,10 +54,6 @@ class ComparisonOut(serializers.Serializer[Any]):
 
 
 WAITING = inline_serializer("ComparisonState", {"state": serializers.CharField()})
-SIDES = [
-    OpenApiParameter(name, str, required=True, description="`owner/name`, or `owner/name@v2`.")
-    for name in ("a", "b")
-]
 
 
 class Compare(Endpoint):
@@ -63,7 +62,7 @@ class Compare(Endpoint):
     @extend_schema(
         operation_id="compare",
         tags=["versions"],
-        parameters=SIDES,
+        parameters=[CompareQuery],
         responses={200: ComparisonOut, 202: WAITING},
     )
     def get(self, request: Request) -> Response:

@@ -10,7 +10,6 @@ from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
     extend_schema_field,
@@ -26,7 +25,7 @@ from hub.http.callers import address_of
 from hub.http.derived_addresses import address_in
 from lorary.algebra.naming.targets import ALIASES, TARGETS
 from lorary.anatomy.claims.config import CONFIG_NAME
-from registry.derived import selectors, services
+from registry.derived import on_demand, selectors, services
 from registry.derived.options import RANKS, Wanted
 from registry.derived.selectors import Derived, Source
 from registry.errors import NotFound
@@ -35,9 +34,6 @@ from registry.models import DerivedState
 #: Seconds after which clients ask again while a file is made.
 AGAIN_S = 1
 
-PATH = OpenApiParameter(
-    "path", str, description="Path of the weights file in the version; default: the primary one."
-)
 EXAMPLE = OpenApiExample(
     "For ComfyUI, at most rank 16",
     value={"naming": "comfyui", "max_rank": 16, "strip": True},
@@ -48,7 +44,11 @@ EXAMPLE = OpenApiExample(
 class PathQuery(Query):
     """The weights file that a request is about."""
 
-    path = serializers.CharField(default="", max_length=255)
+    path = serializers.CharField(
+        default="",
+        max_length=255,
+        help_text="Path of the weights file in the version; default: the primary one.",
+    )
 
 
 class DerivedIn(Input):
@@ -200,7 +200,7 @@ class DerivedFiles(_OfSource):
     is_open = True
 
     @extend_schema(
-        operation_id="derived_list", tags=["files"], parameters=[PATH], responses=OptionsOut
+        operation_id="derived_list", tags=["files"], parameters=[PathQuery], responses=OptionsOut
     )
     def get(self, _request: Request, owner: str, name: str, version: str) -> Response:
         """List in which forms a weights file can be downloaded, and those that are there."""
@@ -238,7 +238,7 @@ class DerivedView(_OfSource):
     @extend_schema(
         operation_id="derived_get",
         tags=["files"],
-        parameters=[PATH],
+        parameters=[PathQuery],
         responses={200: DerivedOut, 202: DerivedOut},
     )
     def get(self, _request: Request, owner: str, name: str, version: str, variant: str) -> Response:
@@ -252,7 +252,7 @@ class DerivedContent(_OfSource):
     @extend_schema(
         operation_id="derived_download",
         tags=["files"],
-        parameters=[PATH, *HEADERS],
+        parameters=[PathQuery, *HEADERS],
         responses=BYTES,
     )
     def get(
@@ -261,7 +261,7 @@ class DerivedContent(_OfSource):
         """Download a derived file or a range of it; counted as a download of the version."""
         found = self.found(owner, name, version, variant)
         if found.row is not None:
-            services.used(found.row)
+            on_demand.used(found.row)
         return delivery.send(request, found.served, found.name, actor=self.viewer)
 
 
@@ -271,7 +271,7 @@ class DerivedConfig(_OfSource):
     @extend_schema(
         operation_id="derived_config",
         tags=["files"],
-        parameters=[PATH],
+        parameters=[PathQuery],
         responses={(200, "application/json"): OpenApiResponse(OpenApiTypes.BINARY, "The file.")},
     )
     def get(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hub.api.base import Endpoint, Input, serialized
-from hub.api.versions.serializers import FileOut, VersionBriefOut
+from hub.api.base import Endpoint, Input, VersionEndpoint, serialized
+from hub.api.versions.serializers import OfFileOut
 from lorary.algebra.recognition.relating import Facts
 from lorary.algebra.recognition.sketch import FORM, MAX_BYTES, WeightSketches
-from registry.adapters import selectors as adapter_selectors
 from registry.blobs import relatives
 from registry.blobs.relatives import SAME_FILE, Relative
 from registry.errors import Invalid
@@ -30,7 +28,7 @@ MAX_RESULTS = 50
 _RELATIONS = [(SAME_FILE, gettext_lazy("The same file")), *Relation.choices]
 
 
-class RelativeOut(serializers.Serializer[Relative]):
+class RelativeOut(OfFileOut):
     """A version with a related file."""
 
     relation = serializers.ChoiceField(
@@ -53,14 +51,6 @@ class RelativeOut(serializers.Serializer[Relative]):
     strength = serializers.FloatField(
         help_text="Size of your file's update, divided by that of this one; negative if inverted."
     )
-    version = VersionBriefOut()
-    file = serializers.SerializerMethodField()
-
-    @extend_schema_field(FileOut)
-    def get_file(self, relative: Relative) -> dict[str, Any]:
-        """Return the file."""
-        context = {**self.context, "version": relative.version}
-        return dict(FileOut(relative.file, context=context).data)
 
 
 RELATIVES = inline_serializer("RelativesPage", {"results": RelativeOut(many=True)})
@@ -75,7 +65,7 @@ class _OfRelatives(Endpoint):
         return Response({"results": serialized(RelativeOut, found[:MAX_RESULTS], context)})
 
 
-class VersionRelatives(_OfRelatives):
+class VersionRelatives(_OfRelatives, VersionEndpoint):
     """Relatives of a version."""
 
     @extend_schema(operation_id="versions_relatives", tags=["versions"], responses=RELATIVES)
@@ -84,8 +74,7 @@ class VersionRelatives(_OfRelatives):
 
         At most 50. Other users' private and unlisted adapters are left out.
         """
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        found = version_selectors.get(self.viewer, adapter, version)
+        found = self.version(owner, name, version)
         if found.state == VersionState.WITHDRAWN:
             raise version_selectors.gone(found, version)
         return self.relatives(relatives.of_version(self.viewer, found, most=MAX_RESULTS))

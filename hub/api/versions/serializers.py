@@ -117,6 +117,19 @@ class VersionBriefOut(serializers.Serializer[Version]):
         return version.withdrawn_reason or version.yanked_reason
 
 
+class OfFileOut(serializers.Serializer[Any]):
+    """A file of a version, and the version."""
+
+    version = VersionBriefOut()
+    file = serializers.SerializerMethodField()
+
+    @extend_schema_field(FileOut)
+    def get_file(self, found: Any) -> dict[str, Any]:  # noqa: ANN401 - anything with both
+        """Return the file."""
+        context = {**self.context, "version": found.version}
+        return dict(FileOut(found.file, context=context).data)
+
+
 class VersionOut(VersionBriefOut):
     """A version with all details."""
 

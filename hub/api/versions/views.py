@@ -12,14 +12,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hub.api.adapters.views import AdapterDetailOut
-from hub.api.base import PAGING, Endpoint, Input, PageQuery, page_of, paged, paging, serialized
+from hub.api.base import (
+    Endpoint,
+    Input,
+    PageQuery,
+    VersionEndpoint,
+    page_of,
+    paged,
+    paging,
+    serialized,
+)
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from lorary.client.names import saved_name
 from previews.covers.selectors import covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.cards import services as cards
-from registry.models import Version, VersionState
+from registry.models import VersionState
 from registry.publication import services as publication
 from registry.uploads import selectors as upload_selectors
 from registry.versions import files, withdraw
@@ -86,27 +95,13 @@ class YankIn(Input):
     reason = serializers.CharField(allow_blank=True, max_length=MAX_REASON)
 
 
-class _OfVersion(Endpoint):
-    """Mixin of views that answer with a version."""
-
-    def version(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL."""
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.get(self.viewer, adapter, version)
-
-    def exact(self, owner: str, name: str, version: str) -> Version:
-        """Return the version in the URL; refuse names that can move."""
-        adapter = adapter_selectors.get(self.viewer, owner, name)
-        return version_selectors.exact(self.viewer, adapter, version)
-
-
 class Versions(Endpoint):
     """Versions of an adapter."""
 
     @extend_schema(
         operation_id="versions_list",
         tags=["versions"],
-        parameters=PAGING,
+        parameters=[PageQuery],
         responses=paging("Version", VersionBriefOut),
     )
     def get(self, request: Request, owner: str, name: str) -> Response:
@@ -134,7 +129,7 @@ class Versions(Endpoint):
         return self.answer(VersionOut, version, status=201 if version.is_new else 200)
 
 
-class VersionView(_OfVersion):
+class VersionView(VersionEndpoint):
     """One version, by `v3`, an alias, a revision or `latest`."""
 
     @extend_schema(operation_id="versions_get", tags=["versions"], responses=VersionOut)
@@ -163,7 +158,7 @@ class VersionView(_OfVersion):
         return Response(status=204)
 
 
-class Publish(_OfVersion):
+class Publish(VersionEndpoint):
     """Publication of a draft."""
 
     @extend_schema(
@@ -175,7 +170,7 @@ class Publish(_OfVersion):
         return self.answer(VersionOut, publication.publish(actor=self.actor, version=row))
 
 
-class Yank(_OfVersion):
+class Yank(VersionEndpoint):
     """Yanking of a version."""
 
     @extend_schema(
@@ -249,7 +244,7 @@ REASON_EXAMPLE = OpenApiExample(
 )
 
 
-class VersionWithdraw(_OfVersion):
+class VersionWithdraw(VersionEndpoint):
     """Withdrawal of a version."""
 
     @extend_schema(

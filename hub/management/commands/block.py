@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.options import adapter_named, pack_named
+from hub.management.options import named
 from hub.management.progress import Help
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
@@ -60,7 +60,11 @@ class Command(BaseCommand):
 
 def _named(target: str) -> Adapter | Pack:
     is_pack = target.startswith("packs/")
-    return pack_named(target.removeprefix("packs/")) if is_pack else adapter_named(target)
+    return (
+        named(Pack.objects.all(), target.removeprefix("packs/"))
+        if is_pack
+        else named(Adapter.objects.all(), target)
+    )
 
 
 def _blocked() -> list[str]:

@@ -24,7 +24,7 @@ class Command(changepassword.Command):
             raise CommandError(message) from error
         name = options["username"] or getpass.getuser()
         user = rows.model.objects.get(username=name)
-        events.record(actor=None, verb="password_changed", user=user)
+        events.record(actor=None, verb="password_changed", about=user)
         self.stdout.write(
             f"Access tokens of {name} still work. `manage.py token --user {name} --revoke-all` "
             "revokes them."

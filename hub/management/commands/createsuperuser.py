@@ -16,5 +16,5 @@ class Command(createsuperuser.Command):
         last = User.objects.order_by("pk").values_list("pk", flat=True).last() or 0
         result = super().handle(*args, **options)
         for user in User.objects.filter(pk__gt=last, is_superuser=True):
-            events.record(actor=None, verb="staff_added", user=user)
+            events.record(actor=None, verb="staff_added", about=user)
         return result

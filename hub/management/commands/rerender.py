@@ -10,14 +10,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.options import adapter_named, pack_named
+from hub.management.options import named
 from hub.management.progress import Help, report_step
 from lorary.anatomy import FAMILIES
 from previews.packs import rerender as packs
 from previews.render import RenderError
 from previews.renders import rerender
 from previews.renders.rerender import Outdated, Rerendered
-from registry.models import PackVersion
+from registry.models import Adapter, Pack, PackVersion
 
 EPILOG = """\
 A version is rendered again if its latest pictures were made with another recipe than it would get
@@ -51,8 +51,8 @@ class Command(BaseCommand):
         if family and family not in FAMILIES:
             msg = f"There is no base model “{family}”. Known are: {', '.join(FAMILIES)}."
             raise CommandError(msg)
-        adapter = adapter_named(options["adapter"]) if options["adapter"] else None
-        pack = pack_named(options["pack"]) if options["pack"] else None
+        adapter = named(Adapter.objects.all(), options["adapter"]) if options["adapter"] else None
+        pack = named(Pack.objects.all(), options["pack"]) if options["pack"] else None
         common = {"family": family, "is_dry": is_dry}
         found = []
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from hub.config import parse_size
+from hub.config import parse_quota
 from hub.management.progress import Help
 from hub.plurals import counted
 from hub.setting_checks import TAG
@@ -270,10 +270,8 @@ def _namespace(name: str) -> Namespace:
 
 
 def _size(text: str) -> int | None:
-    if text.lower() in {"none", "default"}:
-        return quotas.NO_LIMIT if text.lower() == "none" else None
     try:
-        return min(parse_size(text), quotas.NO_LIMIT)
+        return parse_quota(text)
     except ValueError as error:
         message = f"{error}, none or default."
         raise CommandError(message) from error

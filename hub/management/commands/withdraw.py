@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hub.management.options import adapter_named
+from hub.management.options import named
 from hub.setting_checks import TAG
 from registry.errors import LoraryError
-from registry.models import User
+from registry.models import Adapter, User
 from registry.names import key_of
 from registry.versions import selectors as version_selectors
 from registry.versions import withdraw
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             )
             raise CommandError(message)
         full_name, _at, name = options["target"].partition("@")
-        adapter = adapter_named(full_name)
+        adapter = named(Adapter.objects.all(), full_name)
         try:
             if name:
                 version = version_selectors.exact(None, adapter, name)

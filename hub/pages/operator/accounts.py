@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hub.config import parse_size
-from hub.pages.forms import accept_faults
+from hub.config import parse_quota
+from hub.pages.forms import ConfirmedForm, accept_faults
 from registry.accounts import (
     deletion,
     disabling,
@@ -59,16 +59,13 @@ class QuotaForm(forms.Form):
 
     def clean_size(self) -> int | None:
         """Return the quota in bytes, None for the hub's default."""
-        text = str(self.cleaned_data["size"]).strip().lower()
-        if text in {"none", "default"}:
-            return quotas.NO_LIMIT if text == "none" else None
         try:
-            return min(parse_size(text), quotas.NO_LIMIT)
+            return parse_quota(str(self.cleaned_data["size"]))
         except ValueError as error:
             raise forms.ValidationError(_("Enter a size, “none” or “default”.")) from error
 
 
-class DeletionForm(forms.Form):
+class DeletionForm(ConfirmedForm):
     """What becomes of the adapters of a deleted account, and the confirmation."""
 
     transfer_to = forms.CharField(
@@ -80,21 +77,11 @@ class DeletionForm(forms.Form):
     with_adapters = forms.BooleanField(
         label=gettext_lazy("Withdraw its adapters and packs permanently"), required=False
     )
-    name = forms.CharField(label=gettext_lazy("Confirmation"), max_length=200)
-
-    def __init__(self, data: QueryDict | None, *, name: str) -> None:
-        super().__init__(data)
-        self.fields["name"].help_text = _("Type “%(name)s” to confirm. This cannot be undone.") % {
-            "name": name
-        }
-        self.fields["name"].widget.attrs["autocomplete"] = "off"
-        self._name = name
+    field_order = ("transfer_to", "with_adapters", "name")
 
     def clean(self) -> dict[str, Any]:
-        """Require the exact name, and at most one fate of the adapters."""
+        """Require at most one fate of the adapters."""
         data = super().clean() or {}
-        if data.get("name", "").strip() != self._name:
-            self.add_error("name", _("Type “%(name)s” exactly.") % {"name": self._name})
         if data.get("transfer_to") and data.get("with_adapters"):
             self.add_error("transfer_to", _("Either transfer or withdraw them."))
         return data

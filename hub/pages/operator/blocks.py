@@ -13,10 +13,9 @@ from django.views.decorators.http import require_http_methods
 
 from hub.pages.forms import accept_faults
 from registry.accounts import permissions
-from registry.adapters import selectors as adapter_selectors
+from registry.adapters.selectors import unrestricted
 from registry.errors import Invalid
 from registry.models import Adapter, Pack, User
-from registry.packs import selectors as pack_selectors
 from registry.versions import blocking
 from registry.versions.latest import MAX_REASON
 
@@ -53,7 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Block an adapter, or lift its block."""
     user = permissions.require_operator(request.user)
-    return _block(request, user, adapter_selectors.unrestricted(owner, name))
+    return _block(request, user, unrestricted(Adapter.objects.all(), owner, name))
 
 
 @never_cache
@@ -61,7 +60,7 @@ def adapter(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 def pack(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Block a pack, or lift its block."""
     user = permissions.require_operator(request.user)
-    return _block(request, user, pack_selectors.unrestricted(owner, name))
+    return _block(request, user, unrestricted(Pack.objects.all(), owner, name))
 
 
 def _block(request: HttpRequest, user: User, thing: Adapter | Pack) -> HttpResponse:

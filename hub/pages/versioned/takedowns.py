@@ -9,13 +9,13 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from hub.pages.forms import YankForm, accept_faults
+from hub.pages.forms import ConfirmedForm, YankForm, accept_faults
 from registry.accounts.permissions import is_operator
 from registry.errors import Invalid, StateConflict
 from registry.models import Adapter, Pack, PackVersion, User, Version, VersionState
@@ -46,7 +46,7 @@ class Noun:
         return f"{address}?v={version.name}" if version else address
 
 
-class WithdrawForm(forms.Form):
+class WithdrawForm(ConfirmedForm):
     """Reason and confirmation of a withdrawal, which cannot be undone."""
 
     reason = forms.CharField(
@@ -54,26 +54,7 @@ class WithdrawForm(forms.Form):
         max_length=MAX_REASON,
         help_text=gettext_lazy("Users who open the page will see this reason."),
     )
-    name = forms.CharField(label=gettext_lazy("Confirmation"), max_length=200)
-
-    def __init__(self, data: QueryDict | None, *, name: str) -> None:
-        super().__init__(data)
-        self.fields["name"].help_text = _("Type “%(name)s” to confirm. This cannot be undone.") % {
-            "name": name
-        }
-        self.fields["name"].widget.attrs["autocomplete"] = "off"
-        self._name = name
-
-    def clean_name(self) -> str:
-        """Require the exact name.
-
-        Raises:
-            ValidationError: the name differs.
-        """
-        typed = str(self.cleaned_data["name"])
-        if typed.strip() != self._name:
-            raise forms.ValidationError(_("Type “%(name)s” exactly.") % {"name": self._name})
-        return typed
+    field_order = ("reason", "name")
 
 
 def may_withdraw(user: User | AnonymousUser, thing: Adapter | Pack) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from previews.sample_files import formats, reader, sandbox
+from previews.sample_files import formats, reader
 from previews.sample_files.formats import Format, Interrupted, Refused, Why, sniff
+from registry.confined import processes
 from tests.previews.sample_files import files
 
 if TYPE_CHECKING:
@@ -149,12 +150,13 @@ def reader_that(code: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Non
     """Put other code into the reader's process: what a decoder would do that was taken over."""
     package = folder / "fake" / "previews" / "sample_files"
     package.mkdir(parents=True)
-    real = sandbox._ROOT / "previews" / "sample_files"
+    real = processes.ROOT / "previews" / "sample_files"
     for file in real.glob("*.py"):
         (package / file.name).write_text(file.read_text())
     (package / "stills.py").write_text(code)
     (package.parent / "__init__.py").touch()
-    monkeypatch.setattr(sandbox, "_ROOT", folder / "fake")
+    (folder / "fake" / "registry").symlink_to(processes.ROOT / "registry")
+    monkeypatch.setattr(processes, "ROOT", folder / "fake")
 
 
 @pytest.mark.parametrize(

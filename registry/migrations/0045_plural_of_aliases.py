@@ -1,0 +1,16 @@
+"""The plural of aliases, in the admin. Before deploy."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("registry", "0044_leases_and_xet"),
+    ]
+
+    operations = [
+        migrations.AlterModelOptions(name="alias", options={"verbose_name_plural": "aliases"}),
+        migrations.AlterModelOptions(
+            name="packalias", options={"verbose_name_plural": "pack aliases"}
+        ),
+    ]
