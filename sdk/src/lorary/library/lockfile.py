@@ -29,7 +29,6 @@ a path outside the folder of the layout, nor a file that is not ``.safetensors``
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -41,6 +40,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.names import Reference, check_endpoint, check_paths
 from lorary.library.layouts import FLAT, LAYOUTS
 from lorary.library.project import Project, Wish, read_toml
+from lorary.replacing import replacement
 
 SCHEMA = 1
 SUFFIX = ".safetensors"
@@ -142,17 +142,14 @@ class Lock:
             ProjectInvalid: it cannot be written.
         """
         text = self.text.encode()
-        part = place.with_name(f"{place.name}.{secrets.token_hex(6)}.part")
         try:
             if place.exists() and place.read_bytes() == text:
                 return False
-            part.write_bytes(text)
-            part.replace(place)
+            with replacement(place) as part:
+                part.write_bytes(text)
         except OSError as error:
             msg = f"{place} cannot be written: {error.strerror or error}."
             raise ProjectInvalid(msg) from error
-        finally:
-            part.unlink(missing_ok=True)
         return True
 
     @cached_property

@@ -30,7 +30,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -44,6 +43,7 @@ from lorary.client.models import JSON, File, Version
 from lorary.client.names import Reference, safe_segment
 from lorary.environment import is_cache_off
 from lorary.file_locks import exclusive, exclusive_now
+from lorary.replacing import replacement
 
 if sys.platform != "win32":
     import fcntl
@@ -262,11 +262,10 @@ class Cache:
             return
         text = json.dumps(data)
         for name in filter(is_permanent, names):
-            part = folder / f".{name}.{secrets.token_hex(6)}.part"
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-                part.write_text(text, encoding="utf-8")
-                part.replace(folder / f"{name}.json")
+                with replacement(folder / f"{name}.json") as part:
+                    part.write_text(text, encoding="utf-8")
 
     def _recalled(self, kind: str, endpoint: str, reference: Reference) -> object:
         if not is_permanent(reference.rev):
@@ -356,13 +355,8 @@ def place(blob: Path, target: Path, *, may_move: bool = False) -> None:
         if not target.is_symlink() and target.samefile(blob):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".lorary-{secrets.token_hex(6)}.part")
-    try:
+    with replacement(target) as part:
         _duplicate(blob, part, may_move=may_move)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _duplicate(blob: Path, part: Path, *, may_move: bool) -> None:
