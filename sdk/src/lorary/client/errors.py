@@ -55,6 +55,8 @@ the server's code kept in ``error.code``.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -434,3 +436,15 @@ def every_class(root: type[LoraryError] = LoraryError) -> Iterator[type[LoraryEr
     yield root
     for child in root.__subclasses__():
         yield from every_class(child)
+
+
+@contextlib.contextmanager
+def reading_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise errors of the system while a file is read as FileMissing."""
+    try:
+        yield
+    except LoraryError:  # some are errors of the system, too
+        raise
+    except OSError as error:
+        msg = f"{os.fspath(path)} cannot be read: {error.strerror or error}."
+        raise FileMissing(msg) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lorary.client import packs
-from lorary.client.errors import FileMissing, LoraryError, NotFound
+from lorary.client.errors import LoraryError, NotFound, reading_file
 from lorary.client.http.session import Session
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
@@ -55,12 +55,9 @@ def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tupl
 
     def read(name: str, report: OnProgress) -> str:
         place = places[name]
-        try:
+        with reading_file(place):
             size = place.stat().st_size
             return digest_file(place, lambda done: report(Progress("hash", name, done, size)))
-        except OSError as error:
-            message = f"{place} cannot be read: {error.strerror or error}."
-            raise FileMissing(message) from error
 
     results = each(list(places), read, on_progress=on_progress, jobs=os.cpu_count() or 1)
     for name, digest in results:

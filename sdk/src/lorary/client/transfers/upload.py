@@ -29,6 +29,7 @@ from lorary.client.errors import (
     UploadIncomplete,
     UploadNotReady,
     UploadRefused,
+    reading_file,
 )
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
@@ -231,11 +232,8 @@ class _Feed:
 
 
 def _opened(place: Path) -> FileIO:
-    try:
+    with reading_file(place):  # an error must not be mistaken for one of the network
         return FileIO(place, "r")
-    except OSError as error:  # must not be mistaken for a network error
-        message = f"{place} cannot be read: {error.strerror}."
-        raise FileMissing(message) from error
 
 
 def send(session: Session, source: Source, on_progress: OnProgress = silent) -> Upload:

@@ -15,7 +15,7 @@ from lorary.cli.commands.packs import curation, exports
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
-from lorary.client.errors import FileMissing, Invalid
+from lorary.client.errors import Invalid, reading_file
 from lorary.client.models import RATINGS
 
 if TYPE_CHECKING:
@@ -224,11 +224,8 @@ def _publish(hub: client.Hub, args: Namespace) -> int:
 
 
 def _read(place: str) -> bytes:
-    try:
+    with reading_file(place):
         return Path(place).read_bytes()
-    except OSError as error:
-        message = f"{plain(place)} cannot be read: {error.strerror or error}"
-        raise FileMissing(message) from error
 
 
 def _only(args: Namespace, message: str) -> str:
