@@ -19,7 +19,7 @@ from lorary.library.hubs import Hubs
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.locking import Brief, brief_versions, newest
 from lorary.library.project import Project, Wish, number_of
-from lorary.limits import JOBS
+from lorary.limits import JOBS, processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tupl
             size = place.stat().st_size
             return digest_file(place, lambda done: report(Progress("hash", name, done, size)))
 
-    results = each(list(places), read, on_progress=on_progress, jobs=os.cpu_count() or 1)
+    results = each(list(places), read, on_progress=on_progress, jobs=processors())
     for name, digest in results:
         yield name, "" if isinstance(digest, LoraryError) else digest
 
