@@ -98,9 +98,7 @@ def outdated(
     Only versions of the same adapter and for the same family of base models count as newer. Parts
     of packs are returned if something is wrong with them: the pack decides their version.
     """
-    locked = {Wish("adapter", row.name, row.wanted): row for row in lock.files if row.wanted}
-    asked = {wish: (row.version, row.hub) for wish, row in locked.items()}
-    asked |= {Wish("pack", row.name, row.wanted): (row.version, row.hub) for row in lock.packs}
+    asked = {wish: (row.version, row.hub) for wish, row in lock.wishes.items()}
     parts = {
         Wish("adapter", row.name, row.version): (row.version, row.hub)
         for row in lock.files

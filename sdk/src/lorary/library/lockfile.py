@@ -164,6 +164,12 @@ class Lock:
                 found.setdefault(("part", name), []).append(file)
         return found
 
+    @property
+    def wishes(self) -> dict[Wish, LockedFile | LockedPack]:
+        """What was wanted when the lock was written, with a row of each."""
+        adapters = {Wish("adapter", row.name, row.wanted): row for row in self.files if row.wanted}
+        return adapters | {Wish("pack", row.name, row.wanted): row for row in self.packs}
+
     def rows_of(self, wish: Wish) -> Sequence[LockedFile | LockedPack]:
         """Return the rows that were locked for a wish of this name."""
         return self._index.get((wish.kind, wish.name), [])
@@ -193,8 +199,7 @@ class Lock:
                 what = f"{locked} is locked" if locked else "it is not locked"
                 yield f"{wish.label} = “{wish.wanted}” is wanted; {what}."
         wished = {(wish.kind, wish.name) for wish in project.wishes}
-        names = {("adapter", row.name) for row in self.files if row.wanted}
-        names |= {("pack", row.name) for row in self.packs}
+        names = {(wish.kind, wish.name) for wish in self.wishes}
         for kind, name in sorted(names - wished):
             label = name if kind == "adapter" else f"pack:{name}"
             yield f"{label} is locked, but no longer wanted."
