@@ -351,7 +351,7 @@ def token_of_named(home: Path, address: str) -> FoundToken:
     return _checked_token(_stored(Credentials.load(home), address), address)
 
 
-def token_for(url: str, home: Path | None = None) -> FoundToken:
+def token_for(url: str) -> FoundToken:
     """Return the token for a URL; an empty one if the URL is not of a known hub.
 
     LORARY_TOKEN is used only for the hub in use; other hubs use their stored tokens.
@@ -363,7 +363,7 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
     origin = _origin_of(url.strip())
     if origin is None:
         return FoundToken()
-    home = home or home_of()
+    home = home_of()
     endpoint = _in_use(home)
     if _origin_of(endpoint) == origin:
         return _checked_token(_found(home, endpoint), endpoint)
