@@ -95,6 +95,10 @@ class LoraryError(Exception):
         self.facts = dict(facts or {})
         super().__init__(self.detail)
 
+    def to_dict(self) -> dict[str, str]:
+        """Return code and message as JSON values."""
+        return {"code": self.code, "message": self.detail}
+
 
 class Unauthenticated(LoraryError, PermissionError):
     """No token, or an invalid one."""
@@ -418,7 +422,7 @@ class Incomplete(LoraryError):
     @classmethod
     def of(cls, detail: str, errors: Mapping[str, LoraryError]) -> Incomplete:
         """Return the error for these failures."""
-        facts = {name: {"code": one.code, "message": one.detail} for name, one in errors.items()}
+        facts = {name: one.to_dict() for name, one in errors.items()}
         error = cls(detail, facts={"errors": facts})
         error.errors = MappingProxyType(dict(errors))
         return error

@@ -189,8 +189,7 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
                 asked = f"{args.prefix}{outcome.reference}"
                 failed.append((asked, outcome.error))
                 if args.json:
-                    error = {"code": outcome.error.code, "message": outcome.error.detail}
-                    emit({"asked": asked, "error": error})
+                    emit({"asked": asked, "error": outcome.error.to_dict()})
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:

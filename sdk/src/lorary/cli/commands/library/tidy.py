@@ -113,8 +113,7 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
         if args.json:
             document = _document(moved.move, state if moved.error is None else "failed")
             if moved.error is not None:
-                error = moved.error
-                document["error"] = {"code": error.code, "message": error.detail}
+                document["error"] = moved.error.to_dict()
             emit(document)
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
