@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output import text
+from lorary.cli.command import Command, Parser, add_endpoint, add_limit
+from lorary.cli.output import strengths
 from lorary.cli.output.text import (
     count_bytes,
     emit,
@@ -154,8 +154,8 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("rank", version.rank),
                 ("words", " · ".join(version.trigger_words)),
                 ("optional words", " · ".join(version.optional_trigger_words)),
-                ("strength", text.recommended(version)),
-                ("measured", text.measured(version)),
+                ("strength", strengths.recommended(version)),
+                ("measured", strengths.measured(version)),
                 ("notes", version.notes),
                 ("revision", version.revision),
                 ("previews", version.previews.state),

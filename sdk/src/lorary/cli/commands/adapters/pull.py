@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
-from lorary.cli.output import text
+from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.cli.references import on_hub
@@ -252,7 +252,7 @@ def _document(pulled: Pulled) -> dict[str, object]:
         "reason": pulled.version.reason or None,
         "trigger_words": list(pulled.version.trigger_words),
         "optional_trigger_words": list(pulled.version.optional_trigger_words),
-        "strength": text.document(pulled.version),
+        "strength": strengths.strengths_document(pulled.version),
         "files": [
             {
                 "path": pulled_file.file.path,
@@ -294,7 +294,7 @@ def _how(one: PulledFile) -> str:
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "words", " · ".join(pulled.version.trigger_words)
     yield "optional words", " · ".join(pulled.version.optional_trigger_words)
-    yield "strength", text.recommended(pulled.version)
+    yield "strength", strengths.recommended(pulled.version)
     for one in pulled.files:
         if isinstance(one.file, client.DerivedFile) and one.file.source is not None:
             yield "made of", ", ".join([one.file.source.path, *_proofs(one.file.certificate)])
