@@ -148,6 +148,18 @@ def note(text: str) -> None:
     sys.stderr.write(f"{_visible(text)}\n")
 
 
+def answer_to(question: str) -> str:
+    """Ask a person at the terminal, and return the answer."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def is_confirmed(question: str) -> bool:
+    """Ask a person at the terminal; anything but a yes means no."""
+    return answer_to(f"{question} [y/N] ").casefold() in {"y", "yes"}
+
+
 def plain(value: object) -> str:
     """Return text on one line, with control and invisible characters replaced."""
     return _printable(" ".join(str(value).split()))

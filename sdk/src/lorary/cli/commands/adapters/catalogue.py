@@ -40,16 +40,11 @@ def _configure_search(parser: Parser) -> None:
     orders = ["relevance", "new", "updated", "downloads"]
     parser.add_argument("--max-rating", default="", choices=RATINGS, help="highest content rating")
     parser.add_argument("--sort", default="", choices=orders, help="sort order")
-    parser.add_argument(
-        "--limit", type=int, default=_LIMIT, help=f"maximum number ({_LIMIT}); 0 for all"
-    )
+    add_limit(parser, _LIMIT)
     add_endpoint(parser)
 
 
 def _search(args: Namespace) -> int:
-    if args.limit < 0:
-        message = "--limit cannot be negative"
-        raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         found = hub.search(
             " ".join(args.query),
