@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from lorary.client.errors import BadAnswer, Invalid, Unreachable
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, RATINGS
+from lorary.client.models import JSON, RATINGS, File
 from lorary.client.names import Reference
 from lorary.client.notebooks.results import Results
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
@@ -54,6 +54,18 @@ class PackPart:
     file_variant: str = ""  # the file's variant, such as fp16; empty for the primary file
 
     @property
+    def as_file(self) -> File:
+        """Return the file as one of its version; where it can be downloaded is not known."""
+        return File(
+            path=self.file,
+            role="weights",
+            variant=self.file_variant,
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+            is_primary=not self.file_variant,
+            download_url="",
+        )
+
     def is_at_hand(self) -> bool:
         """Whether it can be downloaded."""
         return self.state in AT_HAND
