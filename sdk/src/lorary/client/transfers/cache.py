@@ -33,7 +33,8 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,23 +163,21 @@ class Cache:
         folder = self.root / "snapshots"
         return folder / safe_segment(owner) / safe_segment(name) / revision
 
-    @contextlib.contextmanager
-    def lock(self, sha256: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def lock(
+        self, sha256: str, on_wait: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[None]:
         """Lock a blob for writing; wait if another process is writing it.
 
         Args:
             on_wait: Called once before a wait.
         """
         self._prepare()
-        with exclusive(self._lock_path(sha256), on_wait):
-            yield
+        return exclusive(self._lock_path(sha256), on_wait)
 
-    @contextlib.contextmanager
-    def lock_now(self, sha256: str) -> Iterator[bool]:
+    def lock_now(self, sha256: str) -> AbstractContextManager[bool]:
         """Lock a blob, unless another process is writing it; yield whether it is locked."""
         self._prepare()
-        with exclusive_now(self._lock_path(sha256)) as is_locked:
-            yield is_locked
+        return exclusive_now(self._lock_path(sha256))
 
     def _lock_path(self, sha256: str) -> Path:
         return self._locks / f"{sha256}.lock"

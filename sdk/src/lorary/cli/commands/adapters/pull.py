@@ -79,6 +79,17 @@ def _configure(parser: Parser) -> None:
         metavar="TOOL,…",
         help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
     )
+    _configure_form(parser)
+    parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
+    parser.add_argument(
+        "--partial", action="store_true", help="pack: leave out parts that are gone"
+    )
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _configure_form(parser: Parser) -> None:
+    """Add the options for files that the hub makes."""
     parser.add_argument(
         "--naming",
         choices=NAMINGS,
@@ -95,12 +106,6 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="have the hub leave out the metadata about the training",
     )
-    parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
-    parser.add_argument(
-        "--partial", action="store_true", help="pack: leave out parts that are gone"
-    )
-    add_jobs(parser)
-    add_endpoint(parser)
 
 
 def _pull(args: Namespace) -> int:
