@@ -142,23 +142,22 @@ __all__ = [
     "sync",
 ]
 
-#: The modules of names that are no errors.
-_HOMES = {
-    "Anatomy": "lorary.anatomy",
-    "AsyncHub": "lorary.client",
-    "Details": "lorary.client",
-    "Finding": "lorary.anatomy",
-    "Hub": "lorary.client",
-    "Inspection": "lorary.anatomy",
-    "OnProgress": "lorary.client",
-    "Progress": "lorary.client",
-    "inspect": "lorary.client",
-    "pull": "lorary.client",
-    "push": "lorary.client",
-    "resolve": "lorary.client",
-    "search": "lorary.client",
-    "lock": "lorary.library",
-    "sync": "lorary.library",
+#: Module to its names; all others are errors.
+_NAMES = {
+    "lorary.anatomy": ["Anatomy", "Finding", "Inspection"],
+    "lorary.client": [
+        "AsyncHub",
+        "Details",
+        "Hub",
+        "OnProgress",
+        "Progress",
+        "inspect",
+        "pull",
+        "push",
+        "resolve",
+        "search",
+    ],
+    "lorary.library": ["lock", "sync"],
 }
 
-__getattr__, __dir__ = names_of(__name__, dict.fromkeys(__all__, "lorary.client.errors") | _HOMES)
+__getattr__, __dir__ = names_of(__name__, {"lorary.client.errors": __all__, **_NAMES})

@@ -15,7 +15,6 @@ import json
 import math
 import mmap
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
+from lorary.replacing import replacement
 from lorary.safetensors import HeaderError, Limits, parse_header, read_header
 from lorary.safetensors.tensors import DTYPE_BITS, TensorInfo, Tensors
 
@@ -323,15 +323,10 @@ def replacing(
         hashes_data: Whether the digest of the data section is wanted.
         check: Called with the temporary file before it is renamed.
     """
-    part = path.with_name(f".lorary-{secrets.token_hex(6)}.part")
-    try:
+    with replacement(path) as part:
         with part.open("x+b") as file:
             yield HashedFile(file, hashes_data=hashes_data)
             file.flush()
             os.fsync(file.fileno())
         if check is not None:
             check(part)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

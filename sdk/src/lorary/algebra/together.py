@@ -26,6 +26,7 @@ def open_together(
     *,
     to: str | None = None,
     family: str | None = None,
+    common: frozenset[str] | None = None,
     folder: Path | None = None,
     read_whole: ReadWhole | None = None,
 ) -> Iterator[list[Adapter]]:
@@ -35,6 +36,7 @@ def open_together(
         to: One of `TARGETS` or `ALIASES`, see also `needs_kohya`; None for the names of the files,
             or if they differ, the target that the first file's names belong to.
         family: Id of the base model's family, where the files do not show it.
+        common: Result of `common_families`, if it is known.
         folder: Where copies in another naming are made; None for the system's temporary folder.
         read_whole: Reads modules without an exact form of two factors, which are refused otherwise.
 
@@ -51,15 +53,15 @@ def open_together(
         if to is None and have_one_naming([adapter.all_modules for adapter in adapters]):
             yield adapters
             return
-        common = common_families(paths)
+        families = common_families(paths) if common is None else common
+        if family:
+            families = frozenset({family})
         target = "kohya" if needs_kohya(to, adapters) else to or target_of(_convention(paths[0]))
         place = Path(stack.enter_context(TemporaryDirectory(prefix=".lorary-", dir=folder)))
         # ComfyUI and kohya's scripts read some projections split or fused. diffusers splits them.
         for ways in ((target,), ("diffusers", target)):
             copies = [
-                _converted(
-                    path, ways, frozenset({family}) if family else common, place / str(number)
-                )
+                _converted(path, ways, families, place / str(number))
                 for number, path in enumerate(paths)
             ]
             opened = [stack.enter_context(open_adapter(path, read_whole)) for path in copies]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from lorary.limits import JOBS, MAX_JOBS
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
+
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([kmgt]?|[kmgt]i)b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
 
 #: Width at which descriptions are wrapped; shorter lines are kept as they are.
 _COLUMNS = 88
@@ -103,6 +108,38 @@ def _remembered_jobs() -> int:
         return int(importlib.import_module("lorary.library.settings").setting("jobs").value)
     except ValueError as error:  # argparse would hide its text
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_limit(parser: Parser, most: int, verb: str = "") -> None:
+    """Add ``--limit``.
+
+    Args:
+        most: Its default.
+        verb: The verb that takes it, with a colon.
+    """
+    parser.add_argument(
+        "--limit",
+        type=_limit,
+        default=most,
+        metavar="N",
+        help=f"{verb}maximum number (default {most}, 0: all)",
+    )
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        message = f"“{text}” is not a number, 0 or more"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def size(text: str) -> int:
+    """Return a number of bytes, such as 5000000, 5MB or 2 GiB."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        message = f"“{text}” is not a size such as 500MB or 20GB"
+        raise argparse.ArgumentTypeError(message)
+    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 def add_endpoint(parser: Parser) -> None:

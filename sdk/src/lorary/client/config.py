@@ -18,7 +18,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from lorary.client.errors import SettingInvalid
 from lorary.client.names import check_endpoint, is_hub_name
 from lorary.connections import Origin, is_loopback
 from lorary.file_locks import exclusive
+from lorary.replacing import replacement
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 #: Setting to its environment variable.
@@ -195,7 +195,6 @@ class Credentials:
         Raises:
             SettingInvalid: it cannot be written.
         """
-        part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
         document = {
             "endpoint": self.endpoint,
             "tokens": self.tokens,
@@ -206,14 +205,12 @@ class Credentials:
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
-                file.write("\n")
-            part.replace(self.path)
+            with replacement(self.path) as part:
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(document, file, indent=2)
+                    file.write("\n")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             msg = f"{self.path} cannot be written: {error.strerror}."
             raise SettingInvalid(msg) from error
 
@@ -354,7 +351,7 @@ def token_of_named(home: Path, address: str) -> FoundToken:
     return _checked_token(_stored(Credentials.load(home), address), address)
 
 
-def token_for(url: str, home: Path | None = None) -> FoundToken:
+def token_for(url: str) -> FoundToken:
     """Return the token for a URL; an empty one if the URL is not of a known hub.
 
     LORARY_TOKEN is used only for the hub in use; other hubs use their stored tokens.
@@ -366,7 +363,7 @@ def token_for(url: str, home: Path | None = None) -> FoundToken:
     origin = _origin_of(url.strip())
     if origin is None:
         return FoundToken()
-    home = home or home_of()
+    home = home_of()
     endpoint = _in_use(home)
     if _origin_of(endpoint) == origin:
         return _checked_token(_found(home, endpoint), endpoint)

@@ -55,6 +55,8 @@ the server's code kept in ``error.code``.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -92,6 +94,10 @@ class LoraryError(Exception):
         self.findings = tuple(findings)
         self.facts = dict(facts or {})
         super().__init__(self.detail)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return code and message as JSON values."""
+        return {"code": self.code, "message": self.detail}
 
 
 class Unauthenticated(LoraryError, PermissionError):
@@ -416,7 +422,7 @@ class Incomplete(LoraryError):
     @classmethod
     def of(cls, detail: str, errors: Mapping[str, LoraryError]) -> Incomplete:
         """Return the error for these failures."""
-        facts = {name: {"code": one.code, "message": one.detail} for name, one in errors.items()}
+        facts = {name: one.to_dict() for name, one in errors.items()}
         error = cls(detail, facts={"errors": facts})
         error.errors = MappingProxyType(dict(errors))
         return error
@@ -434,3 +440,15 @@ def every_class(root: type[LoraryError] = LoraryError) -> Iterator[type[LoraryEr
     yield root
     for child in root.__subclasses__():
         yield from every_class(child)
+
+
+@contextlib.contextmanager
+def reading_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise errors of the system while a file is read as FileMissing."""
+    try:
+        yield
+    except LoraryError:  # some are errors of the system, too
+        raise
+    except OSError as error:
+        msg = f"{os.fspath(path)} cannot be read: {error.strerror or error}."
+        raise FileMissing(msg) from error

@@ -20,6 +20,7 @@ from lorary.client.models import File, Version, found_file
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import BLOCK_BYTES
+from lorary.limits import processors
 from lorary.safetensors import HeaderError, read_header
 
 if TYPE_CHECKING:
@@ -253,13 +254,6 @@ def reference_of(session: Session, text: str | Reference) -> Reference:
     best = min(matches, key=lambda match: match.version.state != "published").version
     adapter = Reference.parse(best.adapter)
     return Reference(adapter.owner, adapter.name, best.name)
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Digests(NamedTuple):

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from lorary.client.find_by_sketch import Relative, find_relatives
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
-from lorary.client.names import Reference, is_hub_name
+from lorary.client.names import Reference, StrPath, absolute, is_hub_name
 from lorary.client.notebooks.results import Results
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 _PAGE = 100  # maximum page size of a hub
 _MAX_HEADER_BYTES = 15 * 1024 * 1024
 _MORE_BYTES = 1024 * 1024  # bytes after the header to send; they may contain alphas
-
-StrPath = str | os.PathLike[str]
 
 
 class Hub(Curating, Packing, Reading, Resolving):
@@ -89,12 +86,7 @@ class Hub(Curating, Packing, Reading, Resolving):
     def __enter__(self) -> Hub:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -284,13 +276,53 @@ class Hub(Curating, Packing, Reading, Resolving):
             self._cache,
             find_by_hash.reference_of(self._session, reference),
             to=pulling.Destination(
-                None if to is None else Path(to).expanduser().absolute(),
+                absolute(to),
                 may_replace=force,
                 has_companions=all_files,
                 form=Form(naming, max_rank, strip),
             ),
             rehash=verify,
             on_progress=on_progress,
+        )
+
+    def pull_pack(  # noqa: PLR0913 - options, by keyword
+        self,
+        reference: str | Reference,
+        *,
+        to: StrPath | None = None,
+        variant: str = "",
+        partial: bool = False,
+        verify: bool = False,
+        force: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> PulledPack:
+        """Download the files of a pack, as `pull` does, and describe them in a file.
+
+        Args:
+            reference: ``owner/name[@version]``.
+            to: Folder for the weights and ``owner--name.pack.json``; the cache if it is None.
+            variant: Name of one variant; by default all.
+            partial: Download the other parts if some are gone.
+            verify: Hash existing files again instead of trusting their size and time.
+            force: Replace files in ``to`` that Lorary did not write.
+            on_progress: Called after every block.
+
+        Raises:
+            NotFound: there is no such pack, version or variant, or parts of it are gone.
+            TargetTaken, TargetUnusable: files cannot be written to ``to``.
+        """
+        return pack_pulling.pull(
+            self._session,
+            self._cache,
+            parse(reference),
+            pack_pulling.Wanted(
+                absolute(to),
+                variant=variant,
+                is_partial=partial,
+                may_replace=force,
+                rehash=verify,
+            ),
+            on_progress,
         )
 
     def pull_all(  # noqa: PLR0913 - options, by keyword
@@ -329,7 +361,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             on_progress: Called for every block, from several threads.
         """
         session, cache = self._session, self._cache
-        target = None if to is None else Path(to).expanduser().absolute()
+        target = absolute(to)
         wanted = pack_pulling.Wanted(target, variant, partial, force, verify)
         form = Form(naming, max_rank, strip)
         place = pulling.Destination(target, may_replace=force, has_companions=all_files, form=form)

@@ -199,9 +199,11 @@ class Version:
     @property
     def recommended_strength(self) -> float | None:
         """The strength that its author recommends; None if there is none."""
-        return Record(Record(self.data, "version").mapping("strength"), "strength").number(
-            "recommended"
-        )
+        return self.strength("recommended")
+
+    def strength(self, key: str) -> float | None:
+        """Return the ``recommended``, ``min`` or ``max`` strength; None if it is not set."""
+        return Record(Record(self.data, "version").mapping("strength"), "strength").number(key)
 
     def tile(self) -> Tile:
         """Return what a notebook shows of it."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
+
+StrPath = str | os.PathLike[str]
 
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?\Z")
 _MAX_REV = 255
@@ -170,6 +174,11 @@ def safe_segment(name: str) -> str:
     """
     stem, dot, rest = name.partition(".")
     return f"{stem}_{dot}{rest}" if _WINDOWS_DEVICE.match(stem.rstrip("_")) else name
+
+
+def absolute(folder: StrPath | None) -> Path | None:
+    """Return the absolute path of a folder that a user names; None stays None."""
+    return None if folder is None else Path(folder).expanduser().absolute()
 
 
 def check_endpoint(text: str) -> str:

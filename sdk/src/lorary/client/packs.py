@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from lorary.client.errors import BadAnswer, Invalid, Unreachable
 from lorary.client.http.json_answers import Record
-from lorary.client.models import JSON, RATINGS
+from lorary.client.models import JSON, RATINGS, File
 from lorary.client.names import Reference
 from lorary.client.notebooks.results import Results
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
-from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers.cache import not_cached
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
     from lorary.client.transfers.cache import Cache
-    from lorary.client.transfers.pack_pulling import PulledPack
 
 #: What stands before the name of a pack where adapters are meant otherwise.
 PREFIX = "pack:"
@@ -57,6 +53,18 @@ class PackPart:
     def is_at_hand(self) -> bool:
         """Whether it can be downloaded."""
         return self.state in AT_HAND
+
+    def as_file(self) -> File:
+        """Return the file as one of its version; where it can be downloaded is not known."""
+        return File(
+            path=self.file,
+            role="weights",
+            variant=self.file_variant,
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+            is_primary=not self.file_variant,
+            download_url="",
+        )
 
     @classmethod
     def read(cls, value: object) -> PackPart:
@@ -358,45 +366,3 @@ class Packing:
         path = f"{version_path_of(parse(reference))}/{verb}"
         data = {"reason": reason}
         return PackVersion.read(self._session.json("POST", path, data=data, is_repeatable=True))
-
-    def pull_pack(  # noqa: PLR0913 - options, by keyword
-        self,
-        reference: str | Reference,
-        *,
-        to: str | os.PathLike[str] | None = None,
-        variant: str = "",
-        partial: bool = False,
-        verify: bool = False,
-        force: bool = False,
-        on_progress: OnProgress = silent,
-    ) -> PulledPack:
-        """Download the files of a pack, as `Hub.pull` does, and describe them in a file.
-
-        Args:
-            reference: ``owner/name[@version]``.
-            to: Folder for the weights and ``owner--name.pack.json``; the cache if it is None.
-            variant: Name of one variant; by default all.
-            partial: Download the other parts if some are gone.
-            verify: Hash existing files again instead of trusting their size and time.
-            force: Replace files in ``to`` that Lorary did not write.
-            on_progress: Called after every block.
-
-        Raises:
-            NotFound: there is no such pack, version or variant, or parts of it are gone.
-            TargetTaken, TargetUnusable: files cannot be written to ``to``.
-        """
-        from lorary.client.transfers import pack_pulling  # noqa: PLC0415 - it imports this module
-
-        return pack_pulling.pull(
-            self._session,
-            self._cache,
-            parse(reference),
-            pack_pulling.Wanted(
-                None if to is None else Path(to).expanduser().absolute(),
-                variant=variant,
-                is_partial=partial,
-                may_replace=force,
-                rehash=verify,
-            ),
-            on_progress,
-        )

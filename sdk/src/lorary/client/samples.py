@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from lorary.client.errors import FileMissing, FileUnreadable, TooLarge
+from lorary.client.errors import FileUnreadable, TooLarge, reading_file
 from lorary.client.http.session import Request
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_sample(
     if media is None:
         message = f"{path.name} is not a picture or video that a gallery takes."
         raise FileUnreadable(message)
-    try:
+    with reading_file(path):
         if path.exists() and not path.is_file():  # reading a pipe would wait forever
             message = f"{path.name} is not a regular file."
             raise FileUnreadable(message)
@@ -38,9 +38,6 @@ def add_sample(
             message = f"{path.name} is larger than {_MOST_BYTES // 2**20} MiB."
             raise TooLarge(message)
         data = path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}."
-        raise FileMissing(message) from error
     values = {"name": path.name.encode("utf-8", "replace").decode(), "caption": caption,
               "maturity": rating}  # fmt: skip
     query = urlencode({key: value for key, value in values.items() if value})

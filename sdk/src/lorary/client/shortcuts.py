@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
-from lorary.client.names import split_hub
+from lorary.client.names import StrPath, split_hub
 from lorary.client.notebooks.results import Results
 from lorary.client.progress import OnProgress, silent
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    place: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    place: StrPath | bytes | bytearray | memoryview | BinaryIO,
 ) -> Inspection:
     """Return anatomy and findings of a file, without a hub.
 
@@ -45,7 +44,7 @@ def inspect(
 def pull(
     reference: str,
     *,
-    to: str | os.PathLike[str] | None = None,
+    to: StrPath | None = None,
     verify: bool = False,
     force: bool = False,
     all_files: bool = False,
@@ -68,7 +67,7 @@ def pull(
 
 
 def push(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    files: StrPath | Sequence[StrPath],
     to: str,
     *,
     details: Details | None = None,
@@ -85,9 +84,9 @@ def push(
 
 
 def resolve(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    files: StrPath | Sequence[StrPath],
     *,
-    folders: Sequence[str | os.PathLike[str]] = (),
+    folders: Sequence[StrPath] = (),
     on_progress: OnProgress = silent,
 ) -> tuple[LoraReference, ...]:
     """Return the adapters that pictures and workflows name; see `Hub.resolve`.

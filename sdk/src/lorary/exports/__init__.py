@@ -30,13 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMS", "TOOLS", "Export", "Look", "LookPart", "export", "look_of", "tools_for"]
 
-_HOMES = {
-    "Export": "lorary.exports.tools",
-    "Look": "lorary.exports.look",
-    "LookPart": "lorary.exports.look",
-    "export": "lorary.exports.tools",
-    "look_of": "lorary.exports.look",
-    "tools_for": "lorary.exports.tools",
+_NAMES = {
+    "lorary.exports.look": ["Look", "LookPart", "look_of"],
+    "lorary.exports.tools": ["Export", "export", "tools_for"],
 }
 
-__getattr__, __dir__ = names_of(__name__, _HOMES)
+__getattr__, __dir__ = names_of(__name__, _NAMES)

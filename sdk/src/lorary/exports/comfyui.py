@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lorary.anatomy import family_title
+from lorary.client.packs import PLACEHOLDER
 from lorary.exports import prompts
 from lorary.exports.samplers import sampler_of
 
@@ -56,12 +57,12 @@ class _Base:
 
 _SD3_LATENT, _VIDEO_LATENT = "EmptySD3LatentImage", "EmptyHunyuanLatentVideo"
 _T5, _UMT5 = "t5xxl_fp16.safetensors", "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
-_FLUX_VAE, _WAN_VAE = "ae.safetensors", "wan_2.1_vae.safetensors"
+_FLUX_VAE = "ae.safetensors"
 
 
-def _wan(model: str, vae: str = _WAN_VAE) -> _Base:
+def _wan(model: str) -> _Base:
     return _Base(
-        files=(model, (_UMT5,), vae),
+        files=(model, (_UMT5,), "wan_2.1_vae.safetensors"),
         encoder="wan",
         latent=_VIDEO_LATENT,
         sampling=("ModelSamplingSD3", {"shift": 8.0}),
@@ -225,8 +226,8 @@ def _conditions(graph: _Graph, base: _Base, look: Look, clip: Output) -> tuple[O
     prompt = graph.add(
         "StringReplace",
         "Prompt template",
-        string=f"{before}{prompts.PLACEHOLDER}{after}",
-        find=prompts.PLACEHOLDER,
+        string=f"{before}{PLACEHOLDER}{after}",
+        find=PLACEHOLDER,
         replace=[subject, 0],
     )
     positive = graph.add("CLIPTextEncode", "Prompt", text=[prompt, 0], clip=clip)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lorary.client.errors import Invalid, NotFound
 from lorary.client.http.json_answers import Record
-from lorary.client.models import File, Version
+from lorary.client.models import Version
 from lorary.client.names import Reference
 from lorary.client.packs import PLACEHOLDER, PackPart, PackVariant, PackVersion
 from lorary.client.transfers.folders import Source, names_in_empty
@@ -163,7 +163,7 @@ def look_of(version: PackVersion, variant: str = "") -> Look:
 
 
 def _parts(parts: Sequence[PackPart]) -> tuple[LookPart, ...]:
-    names = names_in_empty([(_source(part), _file(part)) for part in parts])
+    names = names_in_empty([(_source(part), part.as_file()) for part in parts])
     return tuple(
         LookPart(
             adapter=part.adapter,
@@ -182,15 +182,3 @@ def _source(part: PackPart) -> Source:
     # Published versions are called by their number; their revision is in no name.
     row = {"adapter": part.adapter, "version": part.version, "revision": "0" * 40}
     return Source("", Reference.parse(part.adapter), Version.read(row))
-
-
-def _file(part: PackPart) -> File:
-    return File(
-        path=part.file,
-        role="weights",
-        variant=part.file_variant,
-        size_bytes=part.size_bytes,
-        sha256=part.sha256,
-        is_primary=not part.file_variant,
-        download_url="",
-    )

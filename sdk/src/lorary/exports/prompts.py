@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from lorary.client.packs import PLACEHOLDER
-
 
 def escaped(text: str, characters: str) -> str:
     r"""Return a text with ``\`` before each of some characters."""
@@ -38,9 +36,3 @@ def swarmui(text: str) -> str:
 def strength(value: float) -> str:
     """Return a strength as prompts and settings have it: ``0.8``."""
     return f"{value:.4f}".rstrip("0").rstrip(".")
-
-
-__all__ = [
-    "PLACEHOLDER", "comfyui", "escaped", "invokeai", "strength", "swarmui", "webui",
-    "without_tags",
-]  # fmt: skip

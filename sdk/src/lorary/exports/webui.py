@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorary.anatomy import family_title
+from lorary.client.packs import PLACEHOLDER
 from lorary.exports import prompts
 from lorary.exports.samplers import sampler_of
 
@@ -44,7 +45,7 @@ def text(look: Look) -> str:
     """Return the text."""
     before, after = map(prompts.webui, look.around)
     tags = " ".join(f"<lora:{part.stem}:{prompts.strength(part.strength)}>" for part in look.parts)
-    lines = [f"{before}{prompts.PLACEHOLDER}{after} {tags}"]
+    lines = [f"{before}{PLACEHOLDER}{after} {tags}"]
     if look.negative.strip() and look.family != "flux1":
         lines.append(f"Negative prompt: {prompts.webui(look.negative)}")
     return "\n".join([*lines, ", ".join(_settings(look))])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lorary.client import packs
-from lorary.client.errors import FileMissing, LoraryError, NotFound
+from lorary.client.errors import LoraryError, NotFound, reading_file
 from lorary.client.http.session import Session
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
@@ -19,7 +19,7 @@ from lorary.library.hubs import Hubs
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.locking import Brief, brief_versions, newest
 from lorary.library.project import Project, Wish, number_of
-from lorary.limits import JOBS
+from lorary.limits import JOBS, processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,11 @@ def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tupl
 
     def read(name: str, report: OnProgress) -> str:
         place = places[name]
-        try:
+        with reading_file(place):
             size = place.stat().st_size
             return digest_file(place, lambda done: report(Progress("hash", name, done, size)))
-        except OSError as error:
-            message = f"{place} cannot be read: {error.strerror or error}."
-            raise FileMissing(message) from error
 
-    results = each(list(places), read, on_progress=on_progress, jobs=os.cpu_count() or 1)
+    results = each(list(places), read, on_progress=on_progress, jobs=processors())
     for name, digest in results:
         yield name, "" if isinstance(digest, LoraryError) else digest
 
@@ -101,9 +98,7 @@ def outdated(
     Only versions of the same adapter and for the same family of base models count as newer. Parts
     of packs are returned if something is wrong with them: the pack decides their version.
     """
-    locked = {Wish("adapter", row.name, row.wanted): row for row in lock.files if row.wanted}
-    asked = {wish: (row.version, row.hub) for wish, row in locked.items()}
-    asked |= {Wish("pack", row.name, row.wanted): (row.version, row.hub) for row in lock.packs}
+    asked = {wish: (row.version, row.hub) for wish, row in lock.wishes.items()}
     parts = {
         Wish("adapter", row.name, row.version): (row.version, row.hub)
         for row in lock.files

@@ -10,9 +10,8 @@ from typing import Literal
 
 from lorary.client.errors import BadAnswer
 from lorary.client.http.session import Session
-from lorary.client.models import File
 from lorary.client.names import Reference
-from lorary.client.packs import DESCRIPTION, PackPart, PackVersion, read_or_recall
+from lorary.client.packs import DESCRIPTION, PackVersion, read_or_recall
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.folders import Entry
 from lorary.client.transfers.pack_pulling import (
@@ -102,7 +101,7 @@ class Description:
         version = self._as_locked(version)
         parts = parts_of(version.variants)
         files = {
-            sha256: PulledFile(_file(parts[sha256]), path, 0)
+            sha256: PulledFile(parts[sha256].as_file(), path, 0)
             for sha256, path in self._files.items()
             if sha256 in parts
         }
@@ -123,15 +122,3 @@ class Description:
             for variant in version.variants
         )
         return replace(version, pack=self._pack.name, variants=variants)
-
-
-def _file(part: PackPart) -> File:
-    return File(
-        path=part.file,
-        role="weights",
-        variant="",
-        size_bytes=part.size_bytes,
-        sha256=part.sha256,
-        is_primary=True,
-        download_url="",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from lorary.environment import is_cache_off, is_offline
 from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.settings import CHECKS, setting
+from lorary.replacing import require_writable
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -91,17 +91,15 @@ def _settings() -> Iterator[Check]:
 
 def _home() -> Iterator[Check]:
     home = home_of()
-    _require_writable(home)
+    _require_home(home)
     yield Check("home", "ok", str(home))
 
 
-def _require_writable(folder: Path) -> None:
+def _require_home(folder: Path) -> None:
     """Raise TargetUnusable if no file can be created in a folder, or in its parent."""
     place = existing(folder)
-    probe = place / f".lorary-{secrets.token_hex(6)}.part"
     try:
-        probe.touch()
-        probe.unlink()
+        require_writable(place)
     except OSError as error:
         msg = f"{place} cannot be written to: {error.strerror}. Set LORARY_HOME to another folder."
         raise TargetUnusable(msg) from error
@@ -112,7 +110,7 @@ def _cache() -> Iterator[Check]:
     if is_cache_off():
         yield Check("cache", "skipped", "LORARY_CACHE is off")
         return
-    _require_writable(cache.root)
+    _require_home(cache.root)
     files = CachedFiles(cache).all
     unfinished = sum(not one.is_whole for one in files)
     free = shutil.disk_usage(existing(cache.root)).free

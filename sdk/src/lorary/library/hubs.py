@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from lorary.client.config import FoundToken, endpoint_of, home_of, token_of, token_of_named
 from lorary.client.http.session import Session
@@ -35,12 +34,7 @@ class Hubs:
     def __enter__(self) -> Hubs:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         for session in self._sessions.values():
             session.close()
 

@@ -29,7 +29,6 @@ a path outside the folder of the layout, nor a file that is not ``.safetensors``
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -41,6 +40,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.names import Reference, check_endpoint, check_paths
 from lorary.library.layouts import FLAT, LAYOUTS
 from lorary.library.project import Project, Wish, read_toml
+from lorary.replacing import replacement
 
 SCHEMA = 1
 SUFFIX = ".safetensors"
@@ -142,17 +142,14 @@ class Lock:
             ProjectInvalid: it cannot be written.
         """
         text = self.text.encode()
-        part = place.with_name(f"{place.name}.{secrets.token_hex(6)}.part")
         try:
             if place.exists() and place.read_bytes() == text:
                 return False
-            part.write_bytes(text)
-            part.replace(place)
+            with replacement(place) as part:
+                part.write_bytes(text)
         except OSError as error:
             msg = f"{place} cannot be written: {error.strerror or error}."
             raise ProjectInvalid(msg) from error
-        finally:
-            part.unlink(missing_ok=True)
         return True
 
     @cached_property
@@ -166,6 +163,12 @@ class Lock:
             for name in file.packs:
                 found.setdefault(("part", name), []).append(file)
         return found
+
+    @property
+    def wishes(self) -> dict[Wish, LockedFile | LockedPack]:
+        """What was wanted when the lock was written, with a row of each."""
+        adapters = {Wish("adapter", row.name, row.wanted): row for row in self.files if row.wanted}
+        return adapters | {Wish("pack", row.name, row.wanted): row for row in self.packs}
 
     def rows_of(self, wish: Wish) -> Sequence[LockedFile | LockedPack]:
         """Return the rows that were locked for a wish of this name."""
@@ -196,8 +199,7 @@ class Lock:
                 what = f"{locked} is locked" if locked else "it is not locked"
                 yield f"{wish.label} = “{wish.wanted}” is wanted; {what}."
         wished = {(wish.kind, wish.name) for wish in project.wishes}
-        names = {("adapter", row.name) for row in self.files if row.wanted}
-        names |= {("pack", row.name) for row in self.packs}
+        names = {(wish.kind, wish.name) for wish in self.wishes}
         for kind, name in sorted(names - wished):
             label = name if kind == "adapter" else f"pack:{name}"
             yield f"{label} is locked, but no longer wanted."

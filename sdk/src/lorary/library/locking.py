@@ -116,11 +116,9 @@ def _outcome(wish: Wish, old: Lock, answer: _Answer | LoraryError | None) -> Loc
 
 def _removed(project: Project, old: Lock) -> Iterator[Locked]:
     wished = {(wish.kind, wish.name) for wish in project.wishes}
-    gone = {Wish("adapter", row.name, row.wanted): row.version for row in old.files if row.wanted}
-    gone |= {Wish("pack", row.name, row.wanted): row.version for row in old.packs}
-    for wish, version in gone.items():
+    for wish, row in old.wishes.items():
         if (wish.kind, wish.name) not in wished:
-            yield Locked(wish, "removed", version)
+            yield Locked(wish, "removed", row.version)
 
 
 class _Finder:

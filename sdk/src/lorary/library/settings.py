@@ -87,12 +87,11 @@ CHECKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def setting(key: str, folder: Path | None = None) -> Setting:
+def setting(key: str) -> Setting:
     """Return the value of a setting where no option is given.
 
     Args:
         key: One of `CHECKS`.
-        folder: The folder whose ``lorary.toml`` counts, if it has one; by default this one.
 
     Raises:
         SettingInvalid: the value cannot be used.
@@ -100,7 +99,7 @@ def setting(key: str, folder: Path | None = None) -> Setting:
     """
     if text := from_environment(key):
         return _checked(key, text, VARIABLES[key])
-    if found := _of_project(key, folder or Path.cwd()):
+    if found := _of_project(key):
         return found
     credentials = Credentials.load(home_of())
     if text := credentials.setting(key):
@@ -116,8 +115,9 @@ def _checked(key: str, text: str, source: str) -> Setting:
         raise SettingInvalid(msg) from error
 
 
-def _of_project(key: str, folder: Path) -> Setting | None:
-    """Return what ``lorary.toml`` says of a layout or root; None if it says nothing."""
+def _of_project(key: str) -> Setting | None:
+    """Return what ``lorary.toml`` of this folder says of layout or root; None if nothing."""
+    folder = Path.cwd()
     place = folder / PROJECT
     if key not in {"layout", "root"} or not place.is_file() or key not in read_toml(place):
         return None

@@ -32,6 +32,7 @@ from lorary.file_locks import exclusive
 from lorary.library.index.listing import Row
 from lorary.library.index.walking import TRASH, key_of
 from lorary.library.layouts import LAYOUTS
+from lorary.replacing import replacement
 
 _FOLDER = "tidy"
 _MARK = 8  # digits of a sha256 in a name
@@ -74,14 +75,12 @@ class Journal:
             TargetUnusable: it cannot be written.
         """
         document = {"state": self.state, "moves": [asdict(move) for move in self.moves]}
-        part = self.path.with_suffix(".part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="ascii") as file:
+            with replacement(self.path) as part, part.open("w", encoding="ascii") as file:
                 json.dump(document, file)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self.path)
         except OSError as error:
             message = f"{self.path} cannot be written: {error.strerror}. Nothing was moved."
             raise TargetUnusable(message) from error

@@ -82,9 +82,9 @@ def variants_of(weights: Mapping[str, Document], declared: str = "") -> dict[str
     return _checkpoints(weights) | halves | _earlier(weights, halves)
 
 
-def half_of(path: str, document: Document, declared: str = "") -> str:
+def half_of(path: str, document: Document) -> str:
     """Return ``high-noise`` or ``low-noise``, by the name or else the header; "" for neither."""
-    if not _can_be_half(document, declared):
+    if not _can_be_half(document):
         return ""
     return _stated(_HUMP.sub("_", path).casefold()) or _claimed(document)
 
@@ -100,7 +100,7 @@ def run_of(path: str, document: Document) -> str:
     if not is_generic(original):  # such downloads are different files
         name = original
     name = _HUMP.sub("_", checkpoint_of(f"{name}.safetensors").run).casefold()
-    if _can_be_half(document, ""):
+    if _can_be_half(document):
         name = _HALF.sub("", _EXPLICIT.sub("", name))
     return _BETWEEN.sub(" ", name).strip()
 
@@ -192,7 +192,7 @@ def _earlier(paths: Iterable[str], halves: Mapping[str, str]) -> dict[str, str]:
     return {path: f"{halves[path]}-{names[path]}" for path in earlier if path in halves}
 
 
-def _can_be_half(document: Document, declared: str) -> bool:
+def _can_be_half(document: Document, declared: str = "") -> bool:
     base = document.get("base") or {}
     possible = {base.get("family"), *(base.get("candidates") or ())} - {None}
     return not FAMILIES.isdisjoint(possible or {declared})

@@ -35,4 +35,4 @@ __all__ = [
     "read_scalars",
 ]
 
-__getattr__, __dir__ = names_of(__name__, {"UrlSource": "lorary.safetensors.remote"})
+__getattr__, __dir__ = names_of(__name__, {"lorary.safetensors.remote": ["UrlSource"]})

@@ -12,7 +12,6 @@ import re
 import ssl
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from urllib.parse import quote, urljoin, urlsplit
 
 from typing_extensions import Self
@@ -82,12 +81,7 @@ class UrlSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     @property

@@ -167,16 +167,16 @@ def merge(
         message = "at least one strength must differ from 0"
         raise ValueError(message)
     files = [path for path, _ in used]
+    families = common_families(files)
     with ExitStack() as stack:
         reader = None
         if settings.max_rank is not None:
-            reader = partial(read_whole, _opened_base(stack, files, settings))
-        adapters = stack.enter_context(_opened(files, out.parent, settings, reader))
+            reader = partial(read_whole, _opened_base(stack, settings, families))
+        adapters = stack.enter_context(_opened(files, out.parent, settings, families, reader))
         run = _Merge(adapters, [weight for _, weight in used], settings)
         if run.is_copy:
             plan, extra = run.copy()
         else:
-            common_families(files)
             plan, extra = run.plan(), {}
         is_converted = needs_kohya(settings.to, adapters)
         place = out
@@ -192,7 +192,6 @@ def merge(
         metadata = {**merged_metadata(sources, run.operation()), **extra}
         written = write_weights(place, plan, metadata, adds_hash=True, on_step=on_step)
         if is_converted and settings.to is not None:
-            families = common_families(files)
             written = convert(
                 place, to=settings.to, out=out, family=settings.family, among=families
             ).out
@@ -200,14 +199,14 @@ def merge(
 
 
 def _opened_base(
-    stack: ExitStack, paths: Sequence[Path], settings: MergeSettings
+    stack: ExitStack, settings: MergeSettings, families: frozenset[str]
 ) -> BaseWeights | None:
     """Return the weights of the base model, with the names of the family that fits all files."""
     if settings.base is None:
         return None
     require_file(settings.base)
-    common = {settings.family} if settings.family else common_families(paths)
-    family = next((one for one in FAMILIES if one in common), None)
+    fitting = {settings.family} if settings.family else families
+    family = next((one for one in FAMILIES if one in fitting), None)
     with about(settings.base):
         file = stack.enter_context(WeightFile(settings.base))
     return BaseWeights(file, None if family is None else names_of(family))
@@ -215,14 +214,23 @@ def _opened_base(
 
 @contextmanager
 def _opened(
-    paths: Sequence[Path], folder: Path, settings: MergeSettings, reader: ReadWhole | None
+    paths: Sequence[Path],
+    folder: Path,
+    settings: MergeSettings,
+    families: frozenset[str],
+    reader: ReadWhole | None,
 ) -> Iterator[list[Adapter]]:
     """Open the files under one naming, and say what would be needed for the others."""
     with ExitStack() as stack:
         try:
             adapters = stack.enter_context(
                 open_together(
-                    paths, to=settings.to, family=settings.family, folder=folder, read_whole=reader
+                    paths,
+                    to=settings.to,
+                    family=settings.family,
+                    common=families,
+                    folder=folder,
+                    read_whole=reader,
                 )
             )
         except AlgebraError as error:

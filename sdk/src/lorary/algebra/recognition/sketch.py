@@ -44,7 +44,7 @@ from lorary.algebra.recognition.projections import (
 from lorary.algebra.recognition.signs import signs_of_keys
 from lorary.algebra.scales import alpha_for
 from lorary.anatomy.claims.config import embedded_configs
-from lorary.safetensors import Header, Limits
+from lorary.safetensors import Header
 from lorary.safetensors.tensors import FLOAT_DTYPES
 
 FORM = 1
@@ -235,16 +235,14 @@ def _projector(header: Header, module: CanonicalModule) -> Projector | None:
     return projector if is_float and is_small else None
 
 
-def sketch_file(
-    path: str | PathLike[str], *, limits: Limits | None = None
-) -> WeightSketches | None:
+def sketch_file(path: str | PathLike[str]) -> WeightSketches | None:
     """Return the sketches of a file's weights, None if it can't be sketched.
 
     Raises:
         HeaderError: The header breaks a rule.
         OSError: The file can't be read.
     """
-    with WeightFile(path, limits=limits) as file:
+    with WeightFile(path) as file:
         sketcher = Sketcher(file.header)
         for name, array in _arrays(file, sketcher):
             sketcher.add(name, array)

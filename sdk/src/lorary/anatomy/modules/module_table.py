@@ -99,7 +99,23 @@ def _by_value(column: Sequence[str]) -> dict[str, _Indices]:
     return {value: tuple(indices) for value, indices in found.items()}
 
 
-class Roles(Sequence[Mapping[str, "TensorInfo"]]):
+class _LookedUp(Sequence[_Value]):
+    """A sequence whose items are looked up on access, by `_item`."""
+
+    @overload
+    def __getitem__(self, index: int) -> _Value: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_Value]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._item(one) for one in range(*index.indices(len(self)))]
+        return self._item(index)
+
+    def _item(self, index: int) -> _Value:
+        raise NotImplementedError
+
+
+class Roles(_LookedUp[Mapping[str, "TensorInfo"]]):
     """The roles of modules that all have the same ones; mappings are built on access.
 
     Args:
@@ -113,13 +129,7 @@ class Roles(Sequence[Mapping[str, "TensorInfo"]]):
         """Return the tensors of one role."""
         return self._tensors.at(self._indices[role])
 
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, TensorInfo]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Mapping[str, TensorInfo]]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return list(self)[index]
+    def _item(self, index: int) -> Mapping[str, TensorInfo]:
         return {role: self._tensors.row(indices[index]) for role, indices in self._indices.items()}
 
     def __iter__(self) -> Iterator[Mapping[str, TensorInfo]]:
@@ -133,7 +143,7 @@ class Roles(Sequence[Mapping[str, "TensorInfo"]]):
 _new: partial[Module] = partial(tuple.__new__, Module)
 
 
-class Modules(Sequence[Module]):
+class Modules(_LookedUp[Module]):
     """The modules of a file, available as rows and as columns."""
 
     def __init__(self, rows: Iterable[Module] = ()) -> None:
@@ -177,16 +187,10 @@ class Modules(Sequence[Module]):
             return roles.tensors_of(role)
         return [own[role] for own in roles]
 
-    @overload
-    def __getitem__(self, index: int) -> Module: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Module]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
+    def _item(self, index: int) -> Module:
         if "rows" in self.__dict__:
             return self.rows[index]
-        return Module(*[column[index] for column in self.columns])
+        return _new([column[index] for column in self.columns])
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.rows)
@@ -195,19 +199,13 @@ class Modules(Sequence[Module]):
         return len(self.rows if "rows" in self.__dict__ else self.columns.names)
 
 
-class _ColumnSubset(Sequence[_Value]):
+class _ColumnSubset(_LookedUp[_Value]):
     """Some values of a column, looked up on access."""
 
     def __init__(self, column: Sequence[_Value], indices: Sequence[int]) -> None:
         self._column, self._indices = column, indices
 
-    @overload
-    def __getitem__(self, index: int) -> _Value: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[_Value]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self._column[one] for one in self._indices[index]]
+    def _item(self, index: int) -> _Value:
         return self._column[self._indices[index]]
 
     def __iter__(self) -> Iterator[_Value]:
@@ -229,13 +227,7 @@ class _Subset(Modules):
         columns: Iterable[Sequence[Any]] = self._modules.columns
         return Columns(*(_ColumnSubset(column, self._indices) for column in columns))
 
-    @overload
-    def __getitem__(self, index: int) -> Module: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Module]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self._modules[one] for one in self._indices[index]]
+    def _item(self, index: int) -> Module:
         return self._modules[self._indices[index]]
 
     def __len__(self) -> int:

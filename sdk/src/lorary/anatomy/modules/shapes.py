@@ -96,11 +96,15 @@ def _loha(roles: Roles) -> Dims:
     first, second = _shape(roles, "hada_w1_a"), _shape(roles, "hada_w1_b")
     if len(first) != 2 or len(second) != 2:
         return _UNKNOWN
-    core = _shape(roles, "hada_t1", 3)
+    return _product(first, second, _shape(roles, "hada_t1", 3))
+
+
+def _product(first: Shape, second: Shape, core: Shape) -> Dims:
+    """Two factors a `(out, r)`, b `(r, in, *k)`; with a Tucker core `(r, r, *k)` a `(r, out)`."""
     if core:
         area = math.prod(core[2:])
-        return Dims(first[1], second[1] * area, first[0], area > 1, first[0] != second[0])
-    return Dims(first[0], second[1], first[1], is_broken=first[1] != second[0])
+        return Dims(first[1], second[1] * area, second[0], area > 1, first[0] != second[0])
+    return Dims(first[0], math.prod(second[1:]), second[0], is_broken=first[1] != second[0])
 
 
 def _lokr(roles: Roles) -> Dims:
@@ -123,11 +127,7 @@ def _kronecker_factor(roles: Roles, name: str) -> Dims | None:
     first, second = _shape(roles, f"{name}_a", 2), _shape(roles, f"{name}_b", 2)
     if not first or not second:
         return None
-    core = _shape(roles, "lokr_t2", 3) if name == "lokr_w2" else ()
-    if core:
-        area = math.prod(core[2:])
-        return Dims(first[1], second[1] * area, second[0], area > 1, first[0] != second[0])
-    return Dims(first[0], math.prod(second[1:]), second[0], is_broken=first[1] != second[0])
+    return _product(first, second, _shape(roles, "lokr_t2", 3) if name == "lokr_w2" else ())
 
 
 def _full(roles: Roles) -> Dims:

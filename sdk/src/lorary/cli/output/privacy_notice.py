@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.cli.output.text import finding_lines, note
+from lorary.cli.output.text import finding_lines, is_confirmed, note
 from lorary.client.errors import LoraryError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: States of versions whose files can be downloaded.
 _OUT = frozenset({"published", "yanked"})
+_QUESTION = "Anyone who downloads the file can read this data. Publish anyway?"
 
 
 class Leaks:
@@ -45,7 +46,7 @@ class Leaks:
         note("lorary: the metadata contains private data; run `lorary inspect` for details:")
         for line in finding_lines(self.findings):
             note(line)
-        if self._asks(adapter) and not _is_meant():
+        if self._asks(adapter) and not is_confirmed(_QUESTION):
             findings = self.findings if self._args.json else ()
             raise LoraryError(_advice(adapter), code="not_confirmed", findings=findings)
 
@@ -77,10 +78,3 @@ def _advice(adapter: Adapter | None) -> str:
         "Nothing was sent. Remove the private data and push again. Or use "
         f"{private}--draft so that only users who can publish the version see it."
     )
-
-
-def _is_meant() -> bool:
-    """Ask for confirmation on the terminal."""
-    sys.stderr.write("Anyone who downloads the file can read this data. Publish anyway? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().casefold() in {"y", "yes"}

@@ -90,7 +90,7 @@ def result_document(result: ImportResult) -> dict[str, object]:
     }
     for key, error in (("error", result.error), ("preview_error", result.preview_error)):
         if error is not None:
-            document[key] = {"code": error.code, "message": error.detail}
+            document[key] = error.to_dict()
             if error.findings:
                 document["findings"] = [found.to_dict() for found in error.findings]
     return document

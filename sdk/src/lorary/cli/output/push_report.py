@@ -17,7 +17,17 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, emit, finding_lines, note, plain, show, table
+from lorary.cli.output.text import (
+    count_bytes,
+    count_of,
+    emit,
+    finding_lines,
+    is_confirmed,
+    note,
+    plain,
+    show,
+    table,
+)
 from lorary.client.errors import LoraryError
 from lorary.client.transfers.publishing import with_configs
 from lorary.library.importing.publishing import ImportResult
@@ -171,13 +181,10 @@ class RunReport:
             show(f"{lack} pictures that the folder has.")
         if new:
             size = count_bytes(sum(row.size for version in new for row in version.rows))
-            versions = "version" if len(new) == 1 else "versions"
-            count = sum(len(one.previews) for one in new)
-            pictures = f"{count:,} {'picture' if count == 1 else 'pictures'}"
+            versions = count_of(len(new), "new version")
+            pictures = count_of(sum(len(one.previews) for one in new), "picture")
             card = f", {run.card.path.name}" if run.card else ""
-            show(
-                f"{len(new):,} new {versions} ({size}), {pictures}{card}; {self._questions.state}."
-            )
+            show(f"{versions} ({size}), {pictures}{card}; {self._questions.state}.")
         elif not (run.here or later):
             show("There is nothing to publish.")
 
@@ -193,16 +200,10 @@ class RunReport:
             for line in finding_lines(leaks):
                 note(line)
         is_asking = sys.stdin.isatty() and not self._args.yes and (leaks or not self._args.json)
-        if is_asking and not _is_meant(has_leaks=bool(leaks)):
+        data = "Anyone who downloads the files can read the private data. " if leaks else ""
+        if is_asking and not is_confirmed(f"{data}Publish this?"):
             message = "Nothing was sent."
             raise LoraryError(message, code="not_confirmed", findings=leaks)
-
-
-def _is_meant(*, has_leaks: bool) -> bool:
-    data = "Anyone who downloads the files can read the private data. " if has_leaks else ""
-    sys.stderr.write(f"{data}Publish this? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().casefold() in {"y", "yes"}
 
 
 def show_files(

@@ -11,61 +11,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-from lorary.client.http.json_answers import Record
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lorary.anatomy import Finding
-    from lorary.client import Version
-
-
-def document(version: Version) -> dict[str, float | None]:
-    """Return recommended, minimum and maximum strength as JSON values."""
-    values = Record(Record(version.data, "version").mapping("strength"), "strength")
-    return {key: values.number(key) for key in ("recommended", "min", "max")}
-
-
-def recommended(version: Version) -> str:
-    """Return a text such as ``0.9 (0.7 to 1)``, as far as the values are set."""
-    values = document(version)
-    best, low, high = values["recommended"], values["min"], values["max"]
-    between = f"{low:g} to {high:g}" if low is not None and high is not None else ""
-    if best is None:
-        return between
-    return f"{best:g} ({between})" if between else f"{best:g}"
-
-
-def measured(version: Version) -> str:
-    """Return the measured strengths of first effect, full effect and artefacts; empty if unknown.
-
-    If negative strengths were measured, there is one sentence for each side.
-    """
-    advice = Record(Record(version.previews.data, "previews").mapping("advice"), "advice")
-    sides = [advice.mapping(sign) for sign in ("positive", "negative")]
-    return "; ".join(side_line(side) for side in sides if side)
-
-
-def side_line(document: Mapping[str, object]) -> str:
-    """Return where the change on one side of 0 begins, is full and comes apart."""
-    side = Record(dict(document), "advice")
-    ends = side.number("ends") or 0.0
-    if side.number("begins") is None:
-        return f"hardly any change up to {ends:g}"
-    return ", ".join(_phrases(side, ends))
-
-
-def _phrases(side: Record, ends: float) -> Iterator[str]:
-    yield f"begins at {side.number('begins'):g}"
-    full, breaks = side.number("saturates"), side.number("breaks")
-    yield f"still growing at {ends:g}" if full is None else f"full effect at {full:g}"
-    if breaks is not None:
-        yield f"comes apart at {breaks:g}"
 
 
 _AGAIN = "Save or download it again."
@@ -192,6 +146,18 @@ def _writable(text: str, encoding: str) -> str:
 def note(text: str) -> None:
     """Write a message to standard error."""
     sys.stderr.write(f"{_visible(text)}\n")
+
+
+def answer_to(question: str) -> str:
+    """Ask a person at the terminal, and return the answer."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def is_confirmed(question: str) -> bool:
+    """Ask a person at the terminal; anything but a yes means no."""
+    return answer_to(f"{question} [y/N] ").casefold() in {"y", "yes"}
 
 
 def plain(value: object) -> str:

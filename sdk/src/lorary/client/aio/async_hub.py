@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
@@ -19,7 +18,7 @@ from lorary.client.progress import silent
 from lorary.limits import JOBS, MAX_JOBS
 
 if TYPE_CHECKING:
-    from lorary.client.hub import StrPath
+    from lorary.client.names import StrPath
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,12 +120,7 @@ class AsyncHub:
     async def __aenter__(self) -> AsyncHub:
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:

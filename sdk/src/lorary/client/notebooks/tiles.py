@@ -124,12 +124,12 @@ def cover_of(data: Mapping[str, object], text: str) -> tuple[tuple[Picture, ...]
     return ((Picture(url, f"Cover of {text}"),) if _is_web(url) else ()), ""
 
 
-def previews_of(images: object, adapter_rating: str = "") -> Iterator[Picture]:
+def previews_of(images: object) -> Iterator[Picture]:
     """Yield pictures of a version's previews, as JSON."""
     for image in images if isinstance(images, list) else []:
         if not isinstance(image, Mapping):
             continue
-        rating = str(image.get("maturity") or adapter_rating)
+        rating = str(image.get("maturity") or "")
         url = _thumbnail(image) or str(image.get("url") or "")
         if rating in _SHOWN and _is_web(url):
             yield Picture(url, f"{image.get('prompt', '')}, strength {image.get('strength', '')}")

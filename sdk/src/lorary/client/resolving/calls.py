@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import NotFound
-from lorary.client.names import Reference
+from lorary.client.names import Reference, StrPath, absolute
 from lorary.client.progress import OnProgress, silent
 from lorary.client.resolving import resolve as resolving
 from lorary.client.transfers import pulling
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lorary.client.resolving.resolve import Answer
     from lorary.client.transfers.cache import Cache
     from lorary.client.transfers.pulling import PulledFile
-
-StrPath = str | os.PathLike[str]
 
 
 class Resolving:
@@ -81,7 +79,7 @@ class Resolving:
             self._cache,
             target,
             to=pulling.Destination(
-                None if to is None else Path(to).expanduser().absolute(),
+                absolute(to),
                 only_sha256=reference.file.sha256,
             ),
             rehash=False,

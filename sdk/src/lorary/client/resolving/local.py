@@ -13,6 +13,7 @@ from lorary.client.errors import LoraryError
 from lorary.client.find_by_hash import Digests, digests_of
 from lorary.client.progress import Total
 from lorary.client.transfers.folders import Folder
+from lorary.limits import processors
 from lorary.pictures.claims.facts import WEIGHT_ENDINGS, without_ending
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LocalFiles:
         """Hash all files that are not hashed yet, on all processors."""
         rest = [path for path in self.paths if path not in self._digests]
         total = Total(f"{len(rest):,} files", sum(map(_size, rest)), self._on_progress)
-        with ThreadPoolExecutor(os.cpu_count() or 1, "lorary-hash") as pool:
+        with ThreadPoolExecutor(processors(), "lorary-hash") as pool:
             found = pool.map(lambda path: _hashed(path, total.part()), rest)
             self._digests.update(zip(rest, found, strict=True))
 

@@ -30,11 +30,11 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ from lorary.client.models import JSON, File, Version
 from lorary.client.names import Reference, safe_segment
 from lorary.environment import is_cache_off
 from lorary.file_locks import exclusive, exclusive_now
+from lorary.replacing import replacement
 
 if sys.platform != "win32":
     import fcntl
@@ -162,23 +163,21 @@ class Cache:
         folder = self.root / "snapshots"
         return folder / safe_segment(owner) / safe_segment(name) / revision
 
-    @contextlib.contextmanager
-    def lock(self, sha256: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def lock(
+        self, sha256: str, on_wait: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[None]:
         """Lock a blob for writing; wait if another process is writing it.
 
         Args:
             on_wait: Called once before a wait.
         """
         self._prepare()
-        with exclusive(self._lock_path(sha256), on_wait):
-            yield
+        return exclusive(self._lock_path(sha256), on_wait)
 
-    @contextlib.contextmanager
-    def lock_now(self, sha256: str) -> Iterator[bool]:
+    def lock_now(self, sha256: str) -> AbstractContextManager[bool]:
         """Lock a blob, unless another process is writing it; yield whether it is locked."""
         self._prepare()
-        with exclusive_now(self._lock_path(sha256)) as is_locked:
-            yield is_locked
+        return exclusive_now(self._lock_path(sha256))
 
     def _lock_path(self, sha256: str) -> Path:
         return self._locks / f"{sha256}.lock"
@@ -262,11 +261,10 @@ class Cache:
             return
         text = json.dumps(data)
         for name in filter(is_permanent, names):
-            part = folder / f".{name}.{secrets.token_hex(6)}.part"
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-                part.write_text(text, encoding="utf-8")
-                part.replace(folder / f"{name}.json")
+                with replacement(folder / f"{name}.json") as part:
+                    part.write_text(text, encoding="utf-8")
 
     def _recalled(self, kind: str, endpoint: str, reference: Reference) -> object:
         if not is_permanent(reference.rev):
@@ -356,13 +354,8 @@ def place(blob: Path, target: Path, *, may_move: bool = False) -> None:
         if not target.is_symlink() and target.samefile(blob):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".lorary-{secrets.token_hex(6)}.part")
-    try:
+    with replacement(target) as part:
         _duplicate(blob, part, may_move=may_move)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _duplicate(blob: Path, part: Path, *, may_move: bool) -> None:

@@ -22,6 +22,7 @@ from lorary.client.names import Reference
 from lorary.client.progress import Progress
 from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.parallel import each
+from lorary.limits import processors
 
 if TYPE_CHECKING:
     from lorary.client.progress import OnProgress
@@ -177,8 +178,7 @@ class CachedFiles:
                 return ""
 
         whole = [one for one in self.all if one.is_whole]
-        jobs = os.cpu_count() or 1
-        for file, digest in each(whole, read, on_progress=on_progress, jobs=jobs):
+        for file, digest in each(whole, read, on_progress=on_progress, jobs=processors()):
             if digest is not None:
                 yield file, digest == file.sha256
 

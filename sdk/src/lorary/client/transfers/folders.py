@@ -21,7 +21,6 @@ import json
 import logging
 import os
 import re
-import secrets
 from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,6 +37,7 @@ from lorary.client.names import (
 )
 from lorary.client.transfers.cache import digest_file
 from lorary.file_locks import exclusive
+from lorary.replacing import replacement, require_writable
 
 if TYPE_CHECKING:
     from lorary.client.models import File, Version
@@ -217,10 +217,8 @@ class Folder:
             TargetUnusable: they cannot.
         """
         place = existing(self.root)
-        probe = place / f".lorary-{secrets.token_hex(6)}.part"
         try:
-            probe.touch()
-            probe.unlink()
+            require_writable(place)
         except NotADirectoryError as error:
             raise _unusable(self.root, f"{place} is a file") from error
         except OSError as error:
@@ -326,13 +324,8 @@ class Folder:
             if name in announced or self.place(name).is_file()
         }
         text = json.dumps({"schema": _SCHEMA, "files": rows}, indent=1)
-        part = self.root / f"{RECORD}.{secrets.token_hex(6)}.part"
-        try:
+        with replacement(self.root / RECORD) as part:
             part.write_text(f"{text}\n", encoding="ascii")
-            part.replace(self.root / RECORD)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
     def place(self, name: str) -> Path:
         """Return the path of an entry."""
@@ -464,16 +457,13 @@ def _split(path: str) -> tuple[str, str]:
 
 def write_file(place: Path, content: bytes) -> None:
     """Write a small file in one step. Raises TargetUnusable: it cannot be written."""
-    draft = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(place)
+        with replacement(place) as part:
+            part.write_bytes(content)
     except OSError as error:
         msg = f"{place} cannot be written: {error.strerror or error}."
         raise TargetUnusable(msg, facts={"path": os.fspath(existing(place))}) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def existing(place: Path) -> Path:

@@ -32,7 +32,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of a pack, see `lorary.client.packs.Packing.pull_pack`."""
+    """What is wanted of a pack, see `lorary.client.hub.Hub.pull_pack`."""
 
     to: Path | None = None
     variant: str = ""
@@ -144,7 +144,7 @@ def pull(
     wanted: Wanted,
     on_progress: OnProgress,
 ) -> PulledPack:
-    """Fetch, place and describe; see `lorary.client.packs.Packing.pull_pack`."""
+    """Fetch, place and describe; see `lorary.client.hub.Hub.pull_pack`."""
     return bring(session, cache, find(session, cache, reference, wanted), wanted, on_progress)
 
 

@@ -13,7 +13,6 @@ from lorary.anatomy import Finding, Inspection, inspect_file
 from lorary.anatomy.display_names import title_of
 from lorary.anatomy.findings.hygiene import privacy_findings
 from lorary.client.errors import (
-    FileMissing,
     Forbidden,
     Gone,
     Invalid,
@@ -23,6 +22,7 @@ from lorary.client.errors import (
     UploadNotReady,
     UploadRefused,
     VisibilityDiffers,
+    reading_file,
 )
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
@@ -221,14 +221,11 @@ def inspect_weights(place: Path) -> Inspection | None:
         FileMissing: it cannot be read.
         UploadRefused: a check found an error.
     """
-    try:
+    with reading_file(place):
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
             return None
         inspection = inspect_file(place)
-    except OSError as error:
-        message = f"{place} cannot be read: {error.strerror or error}."
-        raise FileMissing(message) from error
     if inspection.refused:
         message = f"{place.name}: {inspection.findings[0].message}"
         raise UploadRefused(message, findings=inspection.findings)
@@ -245,12 +242,8 @@ def with_configs(inspection: Inspection, places: Sequence[Path]) -> Inspection:
     for place in places:
         if place.suffix.casefold() not in _CONFIGS:
             continue
-        try:
-            with place.open("rb") as opened:
-                text = opened.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
-        except OSError as error:
-            message = f"{place} cannot be read: {error.strerror or error}."
-            raise FileMissing(message) from error
+        with reading_file(place), place.open("rb") as opened:
+            text = opened.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
         found += [
             replace(one, message=f"{place.name}: {one.message}")
             for one in privacy_findings({place.stem: text})

@@ -29,6 +29,7 @@ from lorary.client.errors import (
     UploadIncomplete,
     UploadNotReady,
     UploadRefused,
+    reading_file,
 )
 from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
@@ -39,17 +40,20 @@ from lorary.client.transfers.cache import BLOCK_BYTES, digest_file
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-# Parts that are sent directly to the bucket, with links from the hub.
-#
-# If a link does not work, that part and all later ones are sent through the hub.
-
-
-#: Number of links per request: low enough that none expires before it is used.
-_AT_ONCE = 20
+PARALLEL_PARTS = 3
+_PART_TRIES = 3
+_LINKS = 20  # per request: few enough that none expires before it is used
+_RECENT = 100  # how many recent uploads to search for an interrupted one
+_FIRST_POLL_S = 0.1
+_LONGEST_POLL_S = 2.0
+_CHECK_TIMEOUT_S = 1800.0
 
 
 class DirectParts:
-    """Links for the parts of one upload; safe to use from several threads."""
+    """Links with which the parts of one upload are sent directly to the hub's bucket; thread-safe.
+
+    If a link does not work, that part and all later ones are sent through the hub.
+    """
 
     def __init__(self, session: Session, url: object, numbers: Sequence[int]) -> None:
         """Store the arguments; links are requested when needed.
@@ -88,7 +92,7 @@ class DirectParts:
 
     def _ask_from(self, number: int) -> None:
         begin = self._numbers.index(number)
-        wanted, self._numbers = self._numbers[begin : begin + _AT_ONCE], self._numbers[begin:]
+        wanted, self._numbers = self._numbers[begin : begin + _LINKS], self._numbers[begin:]
         try:
             answer = self.session.json(
                 "POST", self.url, data={"numbers": wanted}, is_repeatable=True
@@ -101,14 +105,6 @@ class DirectParts:
     def _give_up(self) -> None:
         with self._lock:
             self._numbers, self._links = [], {}
-
-
-PARALLEL_PARTS = 3
-_PART_TRIES = 3
-_RECENT = 100  # how many recent uploads to search for an interrupted one
-_FIRST_POLL_S = 0.1
-_LONGEST_POLL_S = 2.0
-_CHECK_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +227,8 @@ class _Feed:
 
 
 def _opened(place: Path) -> FileIO:
-    try:
+    with reading_file(place):  # an error must not be mistaken for one of the network
         return FileIO(place, "r")
-    except OSError as error:  # must not be mistaken for a network error
-        message = f"{place} cannot be read: {error.strerror}."
-        raise FileMissing(message) from error
 
 
 def send(session: Session, source: Source, on_progress: OnProgress = silent) -> Upload:

@@ -19,6 +19,7 @@ from lorary.client.errors import (
     StorageFull,
     Unauthenticated,
     Unreachable,
+    reading_file,
 )
 from lorary.client.models import Adapter
 from lorary.client.names import Reference
@@ -278,11 +279,8 @@ def _digests(version: PlannedVersion) -> list[str]:
 
 
 def _require_unchanged(path: Path, key: str) -> None:
-    try:
+    with reading_file(path):
         is_same = key_of(path.stat()) == key
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}."
-        raise FileMissing(message) from error
     if not is_same:
         message = f"{os.fspath(path)} was changed meanwhile. Run the same command again."
         raise FileMissing(message)

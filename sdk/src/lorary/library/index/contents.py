@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lorary.anatomy import Inspection, inspect_file
-from lorary.client.errors import Corrupt, FileMissing
+from lorary.client.errors import Corrupt, reading_file
 from lorary.client.find_by_hash import digests_of
 from lorary.client.progress import OnProgress
 from lorary.library.index.walking import key_of
@@ -62,15 +62,10 @@ def read_content(path: Path, key: str, on_progress: OnProgress) -> Content:
         FileMissing: it cannot be read.
         Corrupt: it was changed while it was read.
     """
-    try:
+    with reading_file(path):
         inspection = inspect_file(path)
         digests = digests_of(path, on_progress)
         is_same = key_of(path.stat()) == key
-    except OSError as error:
-        if isinstance(error, FileMissing):
-            raise
-        message = f"{path} cannot be read: {error.strerror or error}."
-        raise FileMissing(message) from error
     if not is_same:
         message = f"{path} was changed while it was read. Scan it again."
         raise Corrupt(message)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary.client.errors import LoraryError
-from lorary.client.find_by_hash import MAX_HASHES, HashFinder, Match, joined, processors
+from lorary.client.find_by_hash import MAX_HASHES, HashFinder, Match, joined
 from lorary.client.progress import OnProgress, Progress, Total, silent
 from lorary.client.transfers.parallel import each
 from lorary.library.index.contents import Content, read_content
@@ -19,6 +19,7 @@ from lorary.library.index.database import Counts, Index
 from lorary.library.index.walking import Fault, Seen, companions_from, walk
 from lorary.library.sidecars.reading import read_sidecar
 from lorary.library.variants import checkpoint_of, half_of, run_of
+from lorary.limits import processors
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session

@@ -65,10 +65,6 @@ class Facts:
         rows = (Record(row, "image") for row in Record(self.civitai, "version").items("images"))
         return [row for row in rows if row.text("type") == "image"]
 
-    def strength(self, key: str) -> float | None:
-        """Return the ``recommended``, ``min`` or ``max`` strength."""
-        return Record(Record(self.version.data, "version").mapping("strength"), "s").number(key)
-
     @property
     def about(self) -> str:
         """Lines for a person: summary, rating, optional words and the page."""
@@ -121,7 +117,7 @@ def _a1111(facts: Facts, target: Target) -> dict[str, object]:
         "description": facts.about,
         "sd version": _A1111_VERSIONS.get(version.family, "Unknown"),
         "activation text": ", ".join(version.trigger_words),
-        "preferred weight": facts.strength("recommended") or 0,
+        "preferred weight": version.strength("recommended") or 0,
         "negative text": "",
         "notes": notes,
     }
@@ -136,7 +132,7 @@ def _lora_manager(facts: Facts, target: Target) -> dict[str, object]:
         for name, key in (
             ("strength", "recommended"), ("strength_min", "min"), ("strength_max", "max"),
         )
-        if (value := facts.strength(key)) is not None
+        if (value := version.strength(key)) is not None
     }  # fmt: skip
     return {
         "file_name": target.place.stem,
@@ -165,7 +161,7 @@ def _lora_manager(facts: Facts, target: Target) -> dict[str, object]:
 
 def _swarmui(facts: Facts, target: Target) -> dict[str, object]:
     version, adapter = facts.version, facts.adapter
-    strength = facts.strength("recommended")
+    strength = version.strength("recommended")
     document = {
         "title": facts.title,
         "author": adapter.full_name.partition("/")[0],

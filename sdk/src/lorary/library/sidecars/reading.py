@@ -25,7 +25,7 @@ from lorary.anatomy.claims.training import description as modelspec_description
 from lorary.anatomy.claims.training import recommended_strength
 from lorary.anatomy.claims.training import title as modelspec_title
 from lorary.anatomy.claims.triggers import trigger_words
-from lorary.client.errors import FileMissing, FileUnreadable
+from lorary.client.errors import FileUnreadable, reading_file
 from lorary.client.names import is_tag
 from lorary.library.sidecars.beside import SIDECARS
 
@@ -92,15 +92,12 @@ def read_sidecar(path: Path) -> tuple[Value, ...]:
 
 
 def _document(path: Path) -> _JSON:
-    try:
+    with reading_file(path):
         if not path.is_file() and path.exists():  # reading a pipe would wait forever
             message = f"{path.name} is not a regular file."
             raise FileUnreadable(message)
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}."
-        raise FileMissing(message) from error
     if len(data) > _MOST_BYTES:
         message = f"{path.name} is larger than {_MOST_BYTES // 2**20} MiB, so it was not read."
         raise FileUnreadable(message)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.output.text import count_bytes, emit, note, plain, share_of_bytes, show, table
 from lorary.client.errors import NotFound
 
@@ -34,20 +34,11 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--all-open", action="store_true", help="cancel or list all unfinished uploads"
     )
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=_DEFAULT,
-        metavar="N",
-        help=f"maximum number (default {_DEFAULT}, 0: all)",
-    )
+    add_limit(parser, _DEFAULT)
     add_endpoint(parser)
 
 
 def _uploads(args: Namespace) -> int:
-    if args.limit < 0:
-        message = "--limit cannot be negative"
-        raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         if args.verb == "cancel":
             return _cancel(hub, args)

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output import text
+from lorary.cli.command import Command, Parser, add_endpoint, add_limit
+from lorary.cli.output import strengths
 from lorary.cli.output.text import (
     count_bytes,
     emit,
@@ -40,16 +40,11 @@ def _configure_search(parser: Parser) -> None:
     orders = ["relevance", "new", "updated", "downloads"]
     parser.add_argument("--max-rating", default="", choices=RATINGS, help="highest content rating")
     parser.add_argument("--sort", default="", choices=orders, help="sort order")
-    parser.add_argument(
-        "--limit", type=int, default=_LIMIT, help=f"maximum number ({_LIMIT}); 0 for all"
-    )
+    add_limit(parser, _LIMIT)
     add_endpoint(parser)
 
 
 def _search(args: Namespace) -> int:
-    if args.limit < 0:
-        message = "--limit cannot be negative"
-        raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         found = hub.search(
             " ".join(args.query),
@@ -154,8 +149,8 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("rank", version.rank),
                 ("words", " · ".join(version.trigger_words)),
                 ("optional words", " · ".join(version.optional_trigger_words)),
-                ("strength", text.recommended(version)),
-                ("measured", text.measured(version)),
+                ("strength", strengths.recommended(version)),
+                ("measured", strengths.measured(version)),
                 ("notes", version.notes),
                 ("revision", version.revision),
                 ("previews", version.previews.state),

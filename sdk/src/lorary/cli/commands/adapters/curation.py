@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.cli.output.text import answer_to, emit, note, plain, show, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.curation import ANYWHERE, Alias, Expected, Move
@@ -258,9 +258,7 @@ def _is_sure(name: str, what: str) -> bool:
         message = "this cannot be undone; confirm it with --yes"
         raise UsageError(message)
     note(f"{plain(name)} and {what} will be deleted. This cannot be undone.")
-    sys.stderr.write(f"Type {plain(name)} to continue: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() == name
+    return answer_to(f"Type {plain(name)} to continue: ") == name
 
 
 COMMANDS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
-from lorary.cli.output import text
+from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
 from lorary.cli.references import on_hub
@@ -79,6 +79,17 @@ def _configure(parser: Parser) -> None:
         metavar="TOOL,…",
         help=f"also write what tools keep beside weights: {', '.join(ENDINGS)}",
     )
+    _configure_form(parser)
+    parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
+    parser.add_argument(
+        "--partial", action="store_true", help="pack: leave out parts that are gone"
+    )
+    add_jobs(parser)
+    add_endpoint(parser)
+
+
+def _configure_form(parser: Parser) -> None:
+    """Add the options for files that the hub makes."""
     parser.add_argument(
         "--naming",
         choices=NAMINGS,
@@ -95,12 +106,6 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="have the hub leave out the metadata about the training",
     )
-    parser.add_argument("--variant", metavar="NAME", help="pack: only this variant; default: all")
-    parser.add_argument(
-        "--partial", action="store_true", help="pack: leave out parts that are gone"
-    )
-    add_jobs(parser)
-    add_endpoint(parser)
 
 
 def _pull(args: Namespace) -> int:
@@ -189,8 +194,7 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
                 asked = f"{args.prefix}{outcome.reference}"
                 failed.append((asked, outcome.error))
                 if args.json:
-                    error = {"code": outcome.error.code, "message": outcome.error.detail}
-                    emit({"asked": asked, "error": error})
+                    emit({"asked": asked, "error": outcome.error.to_dict()})
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:
@@ -253,7 +257,7 @@ def _document(pulled: Pulled) -> dict[str, object]:
         "reason": pulled.version.reason or None,
         "trigger_words": list(pulled.version.trigger_words),
         "optional_trigger_words": list(pulled.version.optional_trigger_words),
-        "strength": text.document(pulled.version),
+        "strength": strengths.strengths_document(pulled.version),
         "files": [
             {
                 "path": pulled_file.file.path,
@@ -295,7 +299,7 @@ def _how(one: PulledFile) -> str:
 def _facts(pulled: Pulled) -> Iterator[tuple[str, str]]:
     yield "words", " · ".join(pulled.version.trigger_words)
     yield "optional words", " · ".join(pulled.version.optional_trigger_words)
-    yield "strength", text.recommended(pulled.version)
+    yield "strength", strengths.recommended(pulled.version)
     for one in pulled.files:
         if isinstance(one.file, client.DerivedFile) and one.file.source is not None:
             yield "made of", ", ".join([one.file.source.path, *_proofs(one.file.certificate)])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, add_endpoint
-from lorary.cli.output.text import emit, note, pairs, plain, show, side_line
+from lorary.cli.output.strengths import side_line
+from lorary.cli.output.text import emit, note, pairs, plain, show
 from lorary.cli.references import on_hub
 
 if TYPE_CHECKING:

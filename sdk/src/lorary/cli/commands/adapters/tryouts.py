@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, pairs, plain, show
 from lorary.cli.references import on_hub
+from lorary.replacing import require_writable
 
 if TYPE_CHECKING:
     from lorary.client import Progress, Tryout
@@ -43,15 +43,13 @@ def _stopped(_progress: Progress) -> str:
 
 def _require_place(place: Path) -> None:
     """Check that the picture can be written, before anything is rendered."""
-    probe = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
         if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if place.exists():
             place.open("ab").close()
         else:
-            probe.touch()
-            probe.unlink()
+            require_writable(place.parent)
     except OSError as error:
         message = f"--out: {plain(place)} cannot be written: {error.strerror}"
         raise UsageError(message) from error

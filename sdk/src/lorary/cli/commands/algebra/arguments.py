@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,8 +24,6 @@ DTYPES = {
 }  # fmt: skip
 """Word for a number format to its name in safetensors."""
 
-_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?) ?([kMG]?)B?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -165,16 +162,6 @@ def whole(text: str) -> int:
 def share(text: str) -> float:
     """Return a number above 0 and at most 1."""
     return _number(text, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
-
-
-def size(text: str) -> int:
-    """Return a number of bytes, such as 5000000 or 5MB."""
-    found = _SIZE.fullmatch(text)
-    size_bytes = int(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
-    if size_bytes < 1:
-        message = f"“{text}” is not a size such as 50000000 or 50MB"
-        raise argparse.ArgumentTypeError(message)
-    return size_bytes
 
 
 def strengths(text: str | None, files: int) -> list[float]:

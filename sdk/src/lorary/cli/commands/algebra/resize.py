@@ -7,14 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.cli.command import Command, Parser
+from lorary.cli.command import Command, Parser, size
 from lorary.cli.commands.algebra.arguments import (
     add_out,
     algebra,
     dtype_of,
     out_path,
     share,
-    size,
     whole,
     written,
 )

@@ -6,7 +6,6 @@ import functools
 import gc
 import json
 import multiprocessing
-import os
 import signal
 import sys
 from argparse import Namespace
@@ -25,6 +24,7 @@ from lorary.cli.output.inspect_lines import Columns, columns_for, line_of
 from lorary.cli.output.inspect_page import page_of
 from lorary.cli.output.progress import counting
 from lorary.cli.output.text import note, plain, show, terminal_columns
+from lorary.limits import processors
 from lorary.safetensors import SourceError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def inspect_all(found: Sequence[Found], form: Form) -> Iterator[Result]:
 
 def _results(found: Sequence[Found], tokens: Sequence[Access], form: Form) -> Iterator[Result]:
     inspect = functools.partial(_result_of, form)
-    processes = min(_processors(), _MOST_PROCESSES)
+    processes = min(processors(), _MOST_PROCESSES)
     if len(found) < _WORTH_IT or processes < 2:
         yield from map(inspect, found, tokens)
         return
@@ -110,12 +110,6 @@ def _collect_seldom() -> None:
     """Reduce garbage collection: the tables are permanent, and results contain no cycles."""
     gc.freeze()
     gc.set_threshold(_OBJECTS_OF_SEVERAL_FILES)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _result_of(form: Form, one: Found, token: Access) -> Result:

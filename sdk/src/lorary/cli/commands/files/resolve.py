@@ -143,8 +143,7 @@ def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list
 
 def _documents(file: Resolved) -> Iterator[dict[str, object]]:
     if file.error is not None:
-        error = {"code": file.error.code, "message": file.error.detail}
-        yield {"file": str(file.path), "error": error}
+        yield {"file": str(file.path), "error": file.error.to_dict()}
     for one in file.references:
         yield {
             "file": str(file.path),

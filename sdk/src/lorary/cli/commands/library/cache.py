@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lorary.cli.command import Command, Parser, UsageError
+from lorary.cli.command import Command, Parser, UsageError, size
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
+from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, styled, table
 from lorary.client.config import home_of
 from lorary.client.progress import together
 from lorary.client.transfers.cache import Cache
@@ -20,9 +20,6 @@ from lorary.client.transfers.cached_files import CachedFiles
 if TYPE_CHECKING:
     from lorary.client.transfers.cached_files import CachedFile, Removed
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
-          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([kmgt]?i?)b?\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"([0-9]{1,6}) ?([mhdw])\Z")
 #: Action to the options that go with it.
@@ -33,14 +30,6 @@ _OPTIONS = {
     "prune": ("older_than", "max_size", "dry_run"),
     "rm": ("dry_run",),
 }
-
-
-def _size(text: str) -> int:
-    match = _SIZE.match(text.strip().lower())
-    if match is None or match[2] not in _UNITS:
-        message = f"“{text}” is not a size such as 500MB or 20GB"
-        raise ArgumentTypeError(message)
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _age(text: str) -> int:
@@ -69,7 +58,7 @@ def _configure(parser: Parser) -> None:
     )
     parser.add_argument(
         "--max-size",
-        type=_size,
+        type=size,
         metavar="SIZE",
         help="prune: then remove the least recently used until this is left: 500MB, 20GB",
     )
@@ -123,7 +112,9 @@ def _list(args: Namespace, cache: Cache, files: CachedFiles) -> int:
     if files.all:
         show(table([_row(one) for one in files.all]))
     total = sum(one.size_bytes for one in files.all)
-    note(f"lorary: {_files(len(files.all))}, {count_bytes(total)}, in {plain(cache.root)}")
+    note(
+        f"lorary: {count_of(len(files.all), 'file')}, {count_bytes(total)}, in {plain(cache.root)}"
+    )
     return 0
 
 
@@ -148,11 +139,11 @@ def _verify(args: Namespace, files: CachedFiles) -> int:
 
 
 def _report(args: Namespace, removed: Iterable[Removed]) -> int:
-    count, size = 0, 0
+    count, freed = 0, 0
     for one in removed:
         if one.outcome == "removed":
             count += 1
-            size += 0 if one.file.is_linked else one.file.size_bytes
+            freed += 0 if one.file.is_linked else one.file.size_bytes
         if args.json:
             action = {"removed": "remove"}.get(one.outcome, one.outcome)
             emit({**_document(one.file), "action": action, "planned": args.dry_run})
@@ -161,17 +152,13 @@ def _report(args: Namespace, removed: Iterable[Removed]) -> int:
             show(f"{mark} {'  '.join(_row(one.file))}{_why(one)}")
     if not args.json:
         verb = "would be removed" if args.dry_run else "removed"
-        show(f"{_files(count)} {verb}, {count_bytes(size)} of space.")
+        show(f"{count_of(count, 'file')} {verb}, {count_bytes(freed)} of space.")
     return 0
 
 
 def _why(one: Removed) -> str:
     reasons = {"in_use": "stays: it is in use", "shared": "stays: other versions have it"}
     return f"  {reasons[one.outcome]}" if one.outcome in reasons else ""
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def _row(one: CachedFile) -> list[str]:

@@ -19,7 +19,7 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, count_of, emit, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, is_confirmed, show, table
 from lorary.client.config import home_of
 from lorary.client.names import is_name
 
@@ -71,7 +71,9 @@ def _import(args: Namespace) -> int:
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
-            if not plan.adapters or not (will_publish or (is_asking and _is_meant())):
+            if not plan.adapters or not (
+                will_publish or (is_asking and is_confirmed("Publish this?"))
+            ):
                 return 0
             target = library.ImportTarget(args.to, args.visibility)
             importer = library.Importer(session, journal, target)
@@ -82,12 +84,6 @@ def _import(args: Namespace) -> int:
                     if args.json:
                         emit(result_document(result))
     return finish(results, is_json=args.json)
-
-
-def _is_meant() -> bool:
-    sys.stderr.write("Publish this? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().casefold() in {"y", "yes"}
 
 
 def _report(args: Namespace, plan: Plan) -> None:

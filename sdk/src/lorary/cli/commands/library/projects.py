@@ -131,7 +131,7 @@ def _locked_document(one: Locked) -> dict[str, object]:
 
 
 def _error(error: LoraryError | None) -> dict[str, object]:
-    return {} if error is None else {"error": {"code": error.code, "message": error.detail}}
+    return {} if error is None else {"error": error.to_dict()}
 
 
 def _configure_sync(parser: Parser) -> None:

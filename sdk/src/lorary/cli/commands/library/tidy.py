@@ -12,7 +12,7 @@ from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, exit_code
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import emit, note, plain, show
+from lorary.cli.output.text import count_of, emit, note, plain, show
 from lorary.client.config import home_of
 from lorary.library.layouts import FLAT, LAYOUTS
 
@@ -113,13 +113,12 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
         if args.json:
             document = _document(moved.move, state if moved.error is None else "failed")
             if moved.error is not None:
-                error = moved.error
-                document["error"] = {"code": error.code, "message": error.detail}
+                document["error"] = moved.error.to_dict()
             emit(document)
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
         moved_back = " back" if state == "back" else ""
-        show(f"{count:,} file{'' if count == 1 else 's'} moved{moved_back}.{undo}")
+        show(f"{count_of(count, 'file')} moved{moved_back}.{undo}")
     return exit_code(errors[0]) if errors else 0
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.commands.packs import curation, exports
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
-from lorary.client.errors import FileMissing, Invalid
+from lorary.client.errors import Invalid, reading_file
 from lorary.client.models import RATINGS
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def _configure(parser: Parser) -> None:
         default="",
         help="list: only packs that make images or videos",
     )
-    parser.add_argument(
-        "--limit", type=int, default=_LIMIT, help=f"list: maximum number ({_LIMIT}); 0 for all"
-    )
+    add_limit(parser, _LIMIT, "list: ")
     curation.configure(parser)
     add_endpoint(parser)
 
@@ -82,8 +80,8 @@ def _pack(args: Namespace) -> int:
 
 def _list(hub: client.Hub, args: Namespace) -> int:
     tags = args.tags or [""]
-    if args.limit < 0 or len(tags) > 1:
-        message = "--limit cannot be negative, and list takes one --tag"
+    if len(tags) > 1:
+        message = "list takes one --tag"
         raise UsageError(message)
     found = hub.packs(
         " ".join(args.words),
@@ -224,11 +222,8 @@ def _publish(hub: client.Hub, args: Namespace) -> int:
 
 
 def _read(place: str) -> bytes:
-    try:
+    with reading_file(place):
         return Path(place).read_bytes()
-    except OSError as error:
-        message = f"{plain(place)} cannot be read: {error.strerror or error}"
-        raise FileMissing(message) from error
 
 
 def _only(args: Namespace, message: str) -> str:
@@ -248,11 +243,7 @@ _VERBS: Mapping[str, Callable[[client.Hub, Namespace], int]] = {
 def show_pulled(pulled: PulledPack, *, as_json: bool) -> None:
     """Show a pulled pack, for ``lorary pull pack:…``."""
     version = pulled.version
-    if version.state == "yanked":
-        note(plain(f"lorary: {version.pack} {version.name} was yanked: {version.reason}"))
-    for part in pulled.missing:
-        reason = f"is {part.state} and was left out: {part.reason}"
-        note(plain(f"lorary: {part.adapter}@{part.version} {reason}"))
+    exports.note_faults(version, pulled.missing)
     if as_json:
         emit(_pulled_document(pulled))
     else:

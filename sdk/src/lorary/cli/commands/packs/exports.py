@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,8 @@ def export(hub: client.Hub, args: Namespace) -> int:
         message = "export needs OWNER/NAME[@VERSION] and --for TOOL"
         raise UsageError(message)
     version = hub.pack_version(packs.parse(args.words[0]))
-    if version.state == "yanked":
-        note(plain(f"lorary: {version.pack} {version.name} was yanked: {version.reason}"))
     look = exports.look_of(version, args.variant)
-    for part in look.missing:
-        reason = f"is {part.state} and was left out: {part.reason}"
-        note(plain(f"lorary: {part.adapter}@{part.version} {reason}"))
+    note_faults(version, look.missing)
     made = exports.export(look, args.tool, args.form)
     if args.out:
         _write(Path(args.out), made.text, may_replace=args.force)
@@ -61,6 +58,15 @@ def export(hub: client.Hub, args: Namespace) -> int:
         sys.stdout.write(made.text)
     note(plain(f"lorary: the files come with {look.pull_command} --to DIR"))
     return 0
+
+
+def note_faults(version: packs.PackVersion, missing: Iterable[packs.PackPart]) -> None:
+    """Say that a version was yanked, and which of its parts were left out."""
+    if version.state == "yanked":
+        note(plain(f"lorary: {version.pack} {version.name} was yanked: {version.reason}"))
+    for part in missing:
+        reason = f"is {part.state} and was left out: {part.reason}"
+        note(plain(f"lorary: {part.adapter}@{part.version} {reason}"))
 
 
 def _document(look: Look, made: Export, out: str | None) -> dict[str, object]:
