@@ -19,6 +19,8 @@ from hub.api.base import Choice, Endpoint, Query, serialized
 from hub.api.versions.serializers import FileOut, VersionBriefOut
 from registry.blobs import by_hash
 from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
+from registry.derived.options import Wanted
+from registry.derived.selectors import wanted_of
 from registry.models import HashKind
 
 MAX_CHARS = 80
@@ -47,6 +49,15 @@ class HashesIn(HashQuery):
     )
 
 
+class DerivedFormOut(serializers.Serializer[Wanted]):
+    """How the hub made a file of a version's file."""
+
+    variant = serializers.CharField(help_text="Its name in URLs, such as `comfyui.r16.stripped`.")
+    naming = serializers.CharField(help_text="Empty: that of the file.")
+    max_rank = serializers.IntegerField(help_text="0: that of the file.")
+    strip = serializers.BooleanField(source="is_stripped")
+
+
 class MatchOut(serializers.Serializer[Match]):
     """A file with the hash, and its version."""
 
@@ -61,6 +72,15 @@ class MatchOut(serializers.Serializer[Match]):
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
     version = VersionBriefOut()
     file = serializers.SerializerMethodField()
+    derived = serializers.SerializerMethodField(
+        help_text="If the hash is that of a file that the hub made of `file`: how; else null. The "
+        "hub knows such a file also when it no longer stores it."
+    )
+
+    @extend_schema_field(DerivedFormOut(allow_null=True))
+    def get_derived(self, match: Match) -> dict[str, Any] | None:
+        """Return how the file was made."""
+        return dict(DerivedFormOut(wanted_of(match.derived)).data) if match.derived else None
 
     @extend_schema_field(FileOut)
     def get_file(self, match: Match) -> dict[str, Any]:
@@ -97,7 +117,8 @@ class HashView(Endpoint):
         A hash has 8 (AutoV1, CRC-32), 10 (AutoV2), 12 (AutoV3) or 64 hex digits, in any case, with
         or without `0x` or a prefix such as `blake3:`. Only weights are searched.
         Other users' unlisted adapters are found only by hashes of 64 digits, and drafts never.
-        Withdrawn versions are still listed.
+        Withdrawn versions are still listed. Files in another form (`…/derived`) are found by their
+        hashes, too, after all others.
         """
         found = by_hash.by_hash(self.viewer, value, self.query(HashQuery).get("kind", ""))
         return self.answer(FoundOut, {"hash": value, "matches": found})
