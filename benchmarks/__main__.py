@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MODULES = (
     "headers", "folders", "transfers.download", "transfers.small", "transfers.upload", "checks",
     "transfers.passage", "transfers.pushes", "transfers.pulls", "clients", "pages", "catalogue",
-    "previews", "algebra", "algebra.recognition",
+    "previews", "algebra", "algebra.converting", "algebra.recognition",
 )  # fmt: skip
 BENCHES = {module.rpartition(".")[2]: f"benchmarks.{module}" for module in MODULES}
 

@@ -19,6 +19,7 @@ class PreviewsConfig(AppConfig):
         """Connect to the catalogue's signals and hooks."""
         # Models can be imported from here on.
         from previews import operator_actions, withdrawals  # noqa: PLC0415 - see above
+        from previews.lineages import services as lineages  # noqa: PLC0415 - see above
         from previews.packs import services as packs  # noqa: PLC0415 - see above
         from previews.pictures import thumbnails  # noqa: PLC0415 - see above
         from previews.renders import rerender  # noqa: PLC0415 - see above
@@ -33,6 +34,7 @@ class PreviewsConfig(AppConfig):
             renders.on_version_published(version_id)
             rerender.on_version_published(version_id)
             reports.on_version_published(version_id)
+            lineages.on_version_published(version_id)
 
         def withdrawn(*, version_id: int, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
             withdrawals.on_version_withdrawn(version_id)

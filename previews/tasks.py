@@ -17,6 +17,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from previews import local_weights, worker_bases
+from previews.lineages import measuring
+from previews.lineages import services as lineages
 from previews.models import Render, RenderKind, Report, Sample
 from previews.packs import services as packs
 from previews.pictures.services import StoredControls, bytes_of
@@ -41,7 +43,7 @@ from previews.samples import messages as sample_messages
 from previews.samples import services as samples
 from previews.tryouts import services as tryouts
 from registry.jobs import queue
-from registry.models import Job, PackVersion, Version, VersionState
+from registry.models import OUT_STATES, Job, PackVersion, Version, VersionState
 
 if TYPE_CHECKING:
     from previews.render.engine import Engine
@@ -57,6 +59,8 @@ REPORT_S = 0.5
 #: Jobs that start missing and waiting renders, reports and sheets; ``Job.done`` is the last id.
 BEGIN_TASK, WAKE_TASK = "begin_missing_renders", "wake_waiting_renders"
 BEGIN_REPORTS_TASK, BEGIN_PACKS_TASK = "begin_missing_reports", "begin_missing_packs"
+BEGIN_LINEAGES_TASK = "begin_missing_lineages"
+_BEGINNINGS = (BEGIN_TASK, WAKE_TASK, BEGIN_REPORTS_TASK, BEGIN_PACKS_TASK, BEGIN_LINEAGES_TASK)
 #: Seconds until a job that needs another worker's base model is retried.
 ELSEWHERE_S = 15
 
@@ -65,7 +69,7 @@ ELSEWHERE_S = 15
 def queue_waiting(**_: Any) -> None:  # noqa: ANN401 - a signal's extras
     """Queue work that waited for this worker, or that was never queued, when the worker starts."""
     name = next(iter(current_app.amqp.queues.consume_from))
-    for task in (BEGIN_TASK, WAKE_TASK, BEGIN_REPORTS_TASK, BEGIN_PACKS_TASK):
+    for task in _BEGINNINGS:
         key = f"{task}:{name}"
         queue.enqueue(queue=name, task=task, args={}, key=key, priority=queue.RENEWAL)
     tryouts.wake_waiting()
@@ -100,6 +104,21 @@ def begin_missing_reports(run: queue.JobRun) -> None:
 def begin_missing_packs(run: queue.JobRun) -> None:
     """Begin cover sheets of packs without one, a batch in each attempt."""
     _go_on(run, packs.begin_missing(after=run.job.done))
+
+
+@queue.handler(BEGIN_LINEAGES_TASK)
+def begin_missing_lineages(run: queue.JobRun) -> None:
+    """Begin measured lineages of versions without one by this worker's bases, in batches."""
+    file = settings.LORARY.bases
+    known = load_bases(file)
+    found = {family: measuring.bases_of(known, family) for family in known.families}
+    digests = [
+        (family, measuring.digest_of_bases(_engine(file), bases))
+        for family, bases in found.items()
+        if bases
+    ]
+    if digests:
+        _go_on(run, lineages.begin_missing(digests=digests, after=run.job.done))
 
 
 def _go_on(run: queue.JobRun, last: int) -> None:
@@ -254,6 +273,34 @@ def _figures(report: Report, encoder: Encoder) -> dict[str, Any]:
     return measure(pairs[Part.LOOK], pairs[Part.PLAIN], pairs[Part.UNRELATED]).to_dict()
 
 
+@queue.handler(lineages.MEASURE_TASK)
+def measure_lineage(run: queue.JobRun) -> None:
+    """Measure which base model fits the author's pictures; safe to run again at any point."""
+    rows = Version.objects.select_related("adapter__namespace")
+    version = rows.filter(pk=run.args["version_id"], state__in=OUT_STATES).first()
+    file = settings.LORARY.bases
+    bases = measuring.bases_of(load_bases(file), version.family) if version is not None else []
+    if version is None or not bases:
+        return
+    engine = _engine(file)
+    digest = measuring.digest_of_bases(engine, bases)
+    inputs = measuring.Inputs.of(version, bases, digest)
+    if measuring.is_current(inputs):
+        return
+    done, total = 0, len(inputs.pictures) * len(bases)
+
+    def report() -> None:
+        nonlocal done
+        run.check_cancelled()
+        done += 1
+        run.progress(done, total)
+
+    with _outcome_of(f"lineage of version {version.pk}", bases[0].id, lambda: None):
+        measuring.measure(inputs, engine, report)
+    if not measuring.is_current(measuring.Inputs.of(version, bases, digest)):
+        raise queue.Retry(_("The pictures were changed meanwhile."), after_s=0, is_attempt=False)
+
+
 @queue.handler(strength_advice.ADVISE_TASK)
 def advise(run: queue.JobRun) -> None:
     """Measure a finished render for strength advice."""
@@ -272,7 +319,8 @@ def draw_sheets(run: queue.JobRun) -> None:
 
 
 def _sample_of(job: Job) -> Sample | None:
-    return Sample.objects.select_related("source").filter(pk=job.args["sample_id"]).first()
+    rows = Sample.objects.select_related("source", "version__adapter__namespace")
+    return rows.filter(pk=job.args["sample_id"]).first()
 
 
 def _unread(job: Job) -> None:
@@ -291,6 +339,7 @@ def read_sample(run: queue.JobRun) -> None:
         samples.read(sample=sample)
     except Interrupted as error:
         raise queue.Retry(_("Reading was interrupted."), after_s=5) from error
+    lineages.begin_or_log(sample.version)
 
 
 def _make(run: queue.JobRun, render: Render, recipe: RecipeValue) -> None:

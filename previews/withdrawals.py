@@ -1,4 +1,4 @@
-"""Deletes pictures, sheets, look reports, samples and try-outs of withdrawn versions.
+"""Deletes what was made with withdrawn versions: pictures, reports, samples, measured lineages.
 
 A withdrawn version of an adapter takes the cover sheets of packs with it that it is a part of.
 
@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
+from previews.lineages import services as lineages
 from previews.models import OPEN_STATES, Image, Render, Report, Sheet, Tryout
 from previews.renders import services as renders
 from previews.reports import services as reports
@@ -35,6 +36,7 @@ def on_version_withdrawn(version_id: int) -> None:
         Sheet.objects.filter(render__version=version).delete()
         reports.delete_all(version.reports.all())
         samples.delete_all(version=version)
+        lineages.forget(version=version)
     _discard(Render.objects.filter(layers__version=version).distinct(), reason)
 
 
@@ -64,6 +66,7 @@ def delete_missed() -> int:
         | Q(renders__state__in=OPEN_STATES)
         | Q(reports__isnull=False)
         | Q(samples__isnull=False)
+        | Q(measured_lineage__isnull=False)
         | Q(layers__render__images__isnull=False)
         | Q(layers__render__sheets__isnull=False)
         | Q(layers__render__report__isnull=False)

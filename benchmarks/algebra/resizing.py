@@ -68,7 +68,7 @@ def _measure(kind: Kind, path: Path, out: Path, constant: float) -> Iterator[Res
     case = f"resize {kind.title} r{kind.rank} to {kind.target}"
     resize()  # warm: tables of families, page cache
     with _anonymous_memory() as peak:
-        ours, copy = medians(resize, lambda: _copy(path, out), rounds=ROUNDS)
+        ours, copy = medians(resize, lambda: copy(path, out), rounds=ROUNDS)
     if kind in LIMITS_S:
         yield Result("algebra", case, ours, LIMITS_S[kind], "the limit", "s", 1)
     else:
@@ -86,7 +86,7 @@ def _measure(kind: Kind, path: Path, out: Path, constant: float) -> Iterator[Res
         yield Result("algebra", "singular values", error, ACCURACY, "of dense SVD", "", 1)
 
 
-def _copy(path: Path, out: Path) -> float:
+def copy(path: Path, out: Path) -> float:
     """Read, hash and write a file, and flush it to disk."""
     began = time.process_time()
     digest = hashlib.sha256()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from previews.models.image import Control, Cover, Image, Sheet, SheetKind
+from previews.models.lineage import MeasuredLineage
 from previews.models.render import (
     OPEN_STATES,
     Layer,
@@ -23,6 +24,7 @@ __all__ = [
     "Cover",
     "Image",
     "Layer",
+    "MeasuredLineage",
     "PromptSet",
     "Recipe",
     "Render",

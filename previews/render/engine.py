@@ -14,8 +14,16 @@ import torch
 from previews.render.adapters.applied import MountedStack, mount
 from previews.render.arguments import shared_arguments
 from previews.render.bases.bases_file import Bases
-from previews.render.bases.pipelines import BaseCache, OpenBase, is_out_of_memory, reduce_memory
+from previews.render.bases.pipelines import (
+    BaseCache,
+    OpenBase,
+    device_of,
+    fingerprint,
+    is_out_of_memory,
+    reduce_memory,
+)
 from previews.render.errors import Cancelled, CannotRender, OutOfMemory, TooSlow, Why
+from previews.render.lineage.denoising import Denoised, Scene, denoise
 from previews.render.output import films, images
 from previews.render.pictures import Callbacks, Picture, Place, control_key
 from previews.render.recipe import Layer, Recipe, Shot
@@ -100,6 +108,43 @@ class Engine:
             return run.sweep(recipe.shots(triggers))
         finally:
             self._remove(mounted, recipe.base)
+
+    def fingerprint(self, base_id: str) -> str:
+        """Return the digest of a base that is not opened for it; see ``pipelines.fingerprint``.
+
+        Raises:
+            BaseUnavailable: no base of this id.
+        """
+        base = self.bases.bases.get(base_id)
+        return fingerprint(base, device_of(base))
+
+    def denoise(
+        self,
+        base_id: str,
+        stack: Sequence[Layer],
+        scenes: Sequence[Scene],
+        size: tuple[int, int],
+        on_scene: Callable[[], None],
+    ) -> Denoised:
+        """Return the errors of a base with a stack for pictures; see ``lineage.denoising``.
+
+        Raises:
+            BaseUnavailable: the base cannot be opened, or does not predict noise.
+            CannotRender: a file of the stack does not fit the base.
+            OutOfMemory: there is too little memory for one picture.
+        """
+        opened = self.bases.get(base_id)
+        mounted = mount(opened.pipeline, opened.table, stack)
+        try:
+            mounted.set_strength(1.0)
+            return denoise(opened, scenes, size, on_scene)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            msg = f"Not even one picture of “{base_id}” fits into memory."
+            raise OutOfMemory(msg) from error
+        finally:
+            self._remove(mounted, base_id)
 
     def _remove(self, mounted: MountedStack, base_id: str) -> None:
         """Remove the adapters; close the base if that fails."""

@@ -15,6 +15,7 @@ from registry.errors import Invalid, NotFound
 from registry.models import (
     Adapter,
     BlobHash,
+    DerivedHash,
     File,
     HashKind,
     User,
@@ -39,16 +40,28 @@ _WHOLE = 64
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A file with a hash, and its version."""
+    """A file with a hash, and its version.
 
-    kind: str  # kind of the hash, see ``HashKind``
-    value: str  # the hash as stored
-    version: Version  # a published, yanked or withdrawn version
-    file: File  # a file of that version
+    Attributes:
+        kind: Kind of the hash, see ``HashKind``.
+        value: The hash as stored.
+        version: A published, yanked or withdrawn version.
+        file: A file of that version.
+        derived: How the file with the hash was made of that file; None if it is that file.
+    """
+
+    kind: str
+    value: str
+    version: Version
+    file: File
+    derived: DerivedHash | None = None
 
 
 def by_hash(user: Viewer, text: str, kind: str = "") -> list[Match]:
     """Return the files that match a hash, the earliest published first.
+
+    Files that the hub made of others (``registry.derived``) come last; they are found by their
+    hashes also when they are no longer stored.
 
     Args:
         text: The hash in full or in the usual short form of its kind, in any case, optionally with
@@ -89,8 +102,10 @@ def _matches(
     user: Viewer, forms_by_text: Mapping[str, Sequence[Form]], each: int
 ) -> dict[str, list[Match]]:
     """Return text → matches, at most ``each``, the earliest published first."""
-    blobs = _blobs_of({form for forms in forms_by_text.values() for form in forms})
+    wanted = {form for forms in forms_by_text.values() for form in forms}
+    blobs, derived = _blobs_of(wanted), _derived_of(wanted)
     keys = {pk for ids in blobs.values() for pk in ids}
+    keys |= {one.source_id for rows in derived.values() for one in rows}
     places = list(_places(user, keys)) if keys else []
     hidden = _hidden(user, places)
     held: dict[int, list[int]] = {}
@@ -98,14 +113,27 @@ def _matches(
         held.setdefault(file.blob_id, []).append(order)
     found: dict[str, list[Match]] = {}
     for text, forms in forms_by_text.items():
-        rows = sorted(
-            (order, rank)
+        rows: list[tuple[bool, int, int, DerivedHash | None]] = [
+            (False, order, rank, None)
             for rank, form in enumerate(forms)
             for blob in blobs.get(form, ())
             for order in held.get(blob, ())
-            if len(form.value) == _WHOLE or places[order][0].adapter_id not in hidden
+        ]
+        exact = {order for _is_derived, order, _rank, _one in rows}  # the same data, for instance
+        rows += [
+            (True, order, rank, one)
+            for rank, form in enumerate(forms)
+            for one in derived.get(form, ())
+            for order in held.get(one.source_id, ())
+            if places[order][0].adapter_id == one.adapter_id and order not in exact
+        ]
+        rows.sort(key=lambda row: row[:3])
+        matches = (
+            Match(*forms[rank], *places[order], one)
+            for _is_derived, order, rank, one in rows
+            if len(forms[rank].value) == _WHOLE or places[order][0].adapter_id not in hidden
         )
-        found[text] = [Match(*forms[rank], *places[order]) for order, rank in rows[:each]]
+        found[text] = list(islice(matches, each))
     return found
 
 
@@ -118,7 +146,7 @@ def _forms(text: str, kind: str) -> list[Form]:
 
 
 def versions_with(text: str) -> QuerySet[Version] | None:
-    """Return the versions whose weights have a hash, None if it is not one.
+    """Return the versions whose weights, or files made of them, have a hash; None if it is not one.
 
     A hash is what ``by_hash`` accepts, or the beginning of a sha256. The query does not check who
     may see the versions: combine it with a condition that does.
@@ -131,8 +159,11 @@ def versions_with(text: str) -> QuerySet[Version] | None:
         first, after = beginning, f"{beginning}g"
         wanted |= Q(kind=HashKind.SHA256, value__gte=first, value__lt=after)
     blobs = BlobHash.objects.filter(wanted).values("blob")
-    versions = Version.objects.exclude(state=VersionState.DRAFT)
-    return versions.filter(revision__files__blob__in=blobs)
+    held = Q(revision__files__blob__in=blobs)
+    made = DerivedHash.objects.filter(wanted).values_list("adapter", "source").distinct()
+    for adapter, source in made[:MAX_MATCHES]:
+        held |= Q(adapter=adapter, revision__files__blob=source)
+    return Version.objects.exclude(state=VersionState.DRAFT).filter(held)
 
 
 def _having(forms: Iterable[Form]) -> Q:
@@ -151,6 +182,14 @@ def _blobs_of(forms: Iterable[Form]) -> dict[Form, set[int]]:
     found: dict[Form, set[int]] = {}
     for kind, value, blob in rows:
         found.setdefault(file_hashes.Form(kind, value), set()).add(blob)
+    return found
+
+
+def _derived_of(forms: Iterable[Form]) -> dict[Form, list[DerivedHash]]:
+    """Return hash → derived files that have it."""
+    found: dict[Form, list[DerivedHash]] = {}
+    for one in DerivedHash.objects.filter(_having(forms)).order_by("pk"):
+        found.setdefault(file_hashes.Form(one.kind, one.value), []).append(one)
     return found
 
 

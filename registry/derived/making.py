@@ -13,9 +13,10 @@ from registry.blobs import promote
 from registry.blobs.selectors import keeping_files
 from registry.confined import running
 from registry.confined.running import Progress
-from registry.derived import on_demand, process
+from registry.derived import on_demand, process, selectors
 from registry.jobs.queue import Fail
-from registry.models import DerivedFile, DerivedState
+from registry.models import DerivedFile, DerivedHash, DerivedState
+from registry.scan.hashes import hashes_of_file
 from registry.storage.base import refuse_when_full
 
 
@@ -47,12 +48,16 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
         if "refused" in outcome:
             on_demand.refuse(row, outcome)
             return
+        hashes: dict[str, str] = {}
         if outcome["path"] == process.SOURCE:
             written = storage.Written(row.source.size_bytes, row.source.sha256)
         else:
+            hashes = hashes_of_file(folder / outcome["path"])
             with (folder / outcome["path"]).open("rb") as handle:
                 written = promote.put(storage.chunks_of(handle))
     with transaction.atomic():
+        if written.sha256 != row.source.sha256:
+            _keep_hashes(row, hashes)
         blob = row.source if written.sha256 == row.source.sha256 else promote.mark_stored(written)
         on_demand.end(
             row,
@@ -61,6 +66,20 @@ def make(*, row: DerivedFile, progress: Progress) -> None:
             config=outcome["config"],
             certificate=outcome["certificate"],
         )
+
+
+def _keep_hashes(row: DerivedFile, hashes: dict[str, str]) -> None:
+    """Store the hashes by which the file is recognised, also after its removal."""
+    form = selectors.wanted_of(row)._asdict()
+    DerivedHash.objects.bulk_create(
+        [
+            DerivedHash(
+                adapter_id=row.adapter_id, source_id=row.source_id, **form, kind=kind, value=value
+            )
+            for kind, value in hashes.items()
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def _order(row: DerivedFile) -> dict[str, object]:

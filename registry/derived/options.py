@@ -30,6 +30,10 @@ _HELD: Mapping[str, tuple[str, ...]] = {
 #: Algorithms with factors that can be renamed, and whose rank can be lowered, exactly.
 _RENAMED = frozenset({"lora", "locon", "dora"})
 _RESIZED = frozenset({"lora", "locon", "bias", "norm", "modulation"})
+#: Algorithms of which a LoRA is made where a rank is wanted, as in ``process``.
+_APPROXIMATED = frozenset({"loha", "lokr"})
+#: Namings that have names for their tensors.
+_LYCORIS_NAMINGS = frozenset({"kohya", "comfyui"})
 
 
 class Wanted(NamedTuple):
@@ -75,7 +79,9 @@ class Options:
     Attributes:
         held: The naming that it has; empty if its tools are not known.
         namings: The other namings that it can have.
+        lora_namings: Further namings that it can have as a LoRA, with a maximum rank.
         rank: Its largest rank, 0 if its rank cannot be lowered.
+        is_approximated: Whether a maximum rank makes a LoRA of it, which is not exact.
         is_strippable: Whether its metadata describe its training.
         family: The base model's family, whose names are used; empty if several have the same.
         reason: Why it can have no other naming; empty if it can.
@@ -83,20 +89,26 @@ class Options:
 
     held: str = ""
     namings: tuple[str, ...] = ()
+    lora_namings: tuple[str, ...] = ()
     rank: int = 0
+    is_approximated: bool = False
     is_strippable: bool = False
     family: str = ""
     reason: str = ""
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """The ranks below its own that it can be limited to."""
-        return tuple(rank for rank in RANKS if rank < self.rank)
+        """The ranks that it can be limited to: those below its own, or of the LoRA made of it."""
+        return RANKS if self.is_approximated else tuple(r for r in RANKS if r < self.rank)
 
     @property
     def any(self) -> bool:
         """Whether anything can be made of it."""
         return bool(self.namings or self.ranks or self.is_strippable)
+
+    def namings_at(self, max_rank: int) -> tuple[str, ...]:
+        """Return the other namings that it can have with a maximum rank, 0 for none."""
+        return self.namings + (self.lora_namings if max_rank else ())
 
     def reduced(self, wanted: Wanted) -> Wanted:
         """Return what has to be done: without what the file has already.
@@ -110,10 +122,13 @@ class Options:
             wanted = wanted._replace(naming="")
         if not wanted.naming and wanted.max_rank >= self.rank > 0:
             wanted = wanted._replace(max_rank=0)
-        if wanted.naming and wanted.naming not in self.namings:
-            raise Invalid(self.reason, fields={"naming": [self.reason]})
-        if wanted.max_rank and not self.rank:
-            text = _("Only the rank of LoRA and LoCon can be lowered.")
+        if wanted.naming and wanted.naming not in self.namings_at(wanted.max_rank):
+            reason = self.reason
+            if wanted.naming in self.lora_namings:
+                reason = _("This naming has no LoHa and LoKr. Choose a maximum rank for a LoRA.")
+            raise Invalid(reason, fields={"naming": [reason]})
+        if wanted.max_rank and not (self.rank or self.is_approximated):
+            text = _("Only LoRA and LoCon can have a smaller rank, and LoHa and LoKr as LoRA.")
             raise Invalid(text, fields={"max_rank": [text]})
         return wanted._replace(is_stripped=wanted.is_stripped and self.is_strippable)
 
@@ -124,14 +139,16 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
         return Options(reason=_("The file is not an adapter."))
     algorithms = {part for name in document.get("algorithms") or {} for part in name.split("+")}
     keys = (document.get("metadata") or {}).get("names") or ()
+    is_product = bool(algorithms & _APPROXIMATED)
     found = Options(
         held=_held(document.get("convention")),
         rank=_rank(document) if algorithms <= _RESIZED else 0,
+        is_approximated=is_product and algorithms <= _RESIZED | _APPROXIMATED,
         is_strippable=any(map(is_training_key, keys)),
     )
-    if not algorithms or not algorithms <= _RENAMED:
-        text = _("Only LoRA, LoCon and DoRA can be converted exactly; this file has %(other)s.")
-        other = ", ".join(sorted(algorithms - _RENAMED)) or _("no factors")
+    if not algorithms or not algorithms <= _RENAMED | _APPROXIMATED:
+        text = _("Only LoRA, LoCon, DoRA, LoHa and LoKr can be converted; this file has %(other)s.")
+        other = ", ".join(sorted(algorithms - _RENAMED - _APPROXIMATED)) or _("no factors")
         return replace(found, reason=text % {"other": other})
     families, family = _families(version, document.get("base") or {})
     if not families:
@@ -143,7 +160,12 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
         if naming != found.held and _has_all(families, naming, document.get("parts") or ())
     )
     reason = _("The names of the modules of this base model in that naming are not known.")
-    return replace(found, namings=namings, family=family, reason=reason)
+    found = replace(found, namings=namings, family=family, reason=reason)
+    if not is_product:
+        return found
+    exact = tuple(one for one in namings if one in _LYCORIS_NAMINGS)
+    others = tuple(one for one in namings if one not in _LYCORIS_NAMINGS)
+    return replace(found, namings=exact, lora_namings=others if found.is_approximated else ())
 
 
 def _held(convention: object) -> str:

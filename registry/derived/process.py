@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from lorary import __version__
 from lorary.algebra.conversion.converting import PEFT_NAME, convert
 from lorary.algebra.files import WeightFile
+from lorary.algebra.merging.merge import MergeSettings, merge
 from lorary.algebra.metadata.rewrite import rewrite
 from lorary.algebra.modules import open_adapter
 from lorary.algebra.resize import resize_to_rank
@@ -25,6 +26,8 @@ from registry.confined import inside
 
 #: The source, under PEFT's name, so that a configuration beside it is read.
 SOURCE = f"in/{PEFT_NAME}"
+#: Algorithms that are approximated by a LoRA where a rank is wanted.
+APPROXIMATED = frozenset({"loha", "lokr"})
 
 
 class Made(NamedTuple):
@@ -45,8 +48,15 @@ def make(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     """
     source = folder / SOURCE
     naming, family, rank = order["naming"], order["family"] or None, order["max_rank"]
-    is_peft = naming == "peft" or (not naming and _convention(source) == "peft")
+    anatomy = inspect_file(source).anatomy
+    convention = None if anatomy is None else anatomy.convention
+    is_peft = naming == "peft" or (not naming and convention == "peft")
     steps: list[Step] = []
+    algorithms = (
+        {one for name in anatomy.algorithms for one in name.split("+")} if anatomy else set()
+    )
+    if rank and algorithms & APPROXIMATED:
+        steps.append(partial(_approximated, max_rank=rank, family=family))
     if naming:
         steps.append(partial(_converted, naming=naming, family=family))
     if rank:
@@ -73,9 +83,19 @@ def make(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _convention(path: Path) -> str | None:
-    anatomy = inspect_file(path).anatomy
-    return None if anatomy is None else anatomy.convention
+def _approximated(path: Path, out: Path, *, max_rank: int, family: str | None) -> Made:
+    """Make a LoRA of LoHa and LoKr; the certificate has what it loses."""
+    settings = MergeSettings(max_rank=max_rank, family=family)
+    done = merge([path], out, strengths=(1.0,), settings=settings)
+    total = sum(module.energy for module in done.modules)
+    kept = sum(module.kept for module in done.modules)
+    facts = {
+        "max_rank": max_rank,
+        "modules": len(done.modules),
+        "energy_kept": kept / total if total > 0 else 1.0,
+        "max_relative_error": done.max_relative_error,
+    }
+    return Made(out, {"approximation": facts})
 
 
 def _converted(path: Path, out: Path, *, naming: str, family: str | None) -> Made:

@@ -14,7 +14,15 @@ from registry.blobs import selectors as blob_selectors
 from registry.blobs.anatomies import config_beside
 from registry.derived.options import Options, Wanted, options_of, saved_as
 from registry.errors import NotFound, StateConflict
-from registry.models import DerivedFile, DerivedState, File, FileRole, User, Version
+from registry.models import (
+    DerivedFile,
+    DerivedHash,
+    DerivedState,
+    File,
+    FileRole,
+    User,
+    Version,
+)
 from registry.versions import files as served_files
 from registry.versions import selectors as version_selectors
 from registry.versions.files import Bytes, Served
@@ -195,7 +203,7 @@ def get(source: Source, variant: str) -> Derived:
     return found
 
 
-def wanted_of(row: DerivedFile) -> Wanted:
+def wanted_of(row: DerivedFile | DerivedHash) -> Wanted:
     """Return how a file differs from its source."""
     return Wanted(row.naming, row.max_rank, row.is_stripped)
 

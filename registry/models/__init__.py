@@ -36,7 +36,12 @@ from registry.models.choices import (
     VersionState,
     Visibility,
 )
-from registry.models.derived import DerivedFile, DerivedState, VersionComparison
+from registry.models.derived import (
+    DerivedFile,
+    DerivedHash,
+    DerivedState,
+    VersionComparison,
+)
 from registry.models.hub import Event, EventAddress, Hub, Source
 from registry.models.job import Job, Lease, Worker, WorkerWish
 from registry.models.lineage import KnownCheckpoint
@@ -79,6 +84,7 @@ __all__ = [
     "CardProblem",
     "DailyDownloads",
     "DerivedFile",
+    "DerivedHash",
     "DerivedState",
     "DeviceLogin",
     "Event",

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.models.adapter import Adapter
 from registry.models.blob import Blob
-from registry.models.choices import OPEN_JOB_STATES
+from registry.models.choices import OPEN_JOB_STATES, HashKind
 from registry.models.job import Job
 from registry.models.version import Version
 
@@ -120,6 +120,39 @@ class DerivedFile(OnDemand):
 
     def __str__(self) -> str:
         return f"{self.naming or 'same names'}, rank {self.max_rank or 'kept'}, of {self.source_id}"
+
+
+class DerivedHash(models.Model):
+    """A hash of a file that the hub once made, so that the file is recognised after its removal.
+
+    A later release may make other bytes of the same source; the hashes of all of them are kept.
+    Like the file, it belongs to the bytes of its source in an adapter.
+    """
+
+    adapter = models.ForeignKey(Adapter, on_delete=models.CASCADE, related_name="derived_hashes")
+    source = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="derived_hashes")
+    naming = models.CharField(max_length=16, blank=True)
+    max_rank = models.PositiveSmallIntegerField(default=0)
+    is_stripped = models.BooleanField(default=False)
+    kind = models.CharField(max_length=16, choices=HashKind)
+    value = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        """A hash is of one form of a source; if two forms have the same bytes, of the first."""
+
+        constraints = [
+            models.UniqueConstraint(
+                fields=["value", "kind", "adapter", "source"], name="derived_hash_once"
+            ),
+            models.CheckConstraint(
+                name="derived_hash_is_hex",
+                condition=models.Q(value__regex=r"^[0-9a-f]{8,64}$"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value} of a file made of {self.source_id}"
 
 
 class VersionComparison(OnDemand):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -29,7 +30,9 @@ from lorary.client.find_by_hash import (
     AUTOV2_DIGITS,
     AUTOV3_DIGITS,
 )
+from lorary.safetensors import read_header
 
+_BLOCK_BYTES = 1024 * 1024
 _BEGINNING = re.compile(r"[0-9a-f]{8,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{1,1024}\Z")
 _PREFIX = re.compile(r"(?:0x|(?:sha256|blake3|crc32|autov[123]):)")
@@ -86,6 +89,23 @@ class DataHashes:
             data = self._data.hexdigest()
             found |= {"data_sha256": data, "autov3": data[:AUTOV3_DIGITS]}
         return found
+
+
+def hashes_of_file(path: Path) -> dict[str, str]:
+    """Return kind → hash of a local file with weights; it is read once.
+
+    Raises:
+        HeaderError: it has no valid header.
+        OSError: it cannot be read.
+    """
+    whole, data = WholeHashes(), DataHashes(read_header(path).data_start)
+    view, begin = memoryview(bytearray(_BLOCK_BYTES)), 0
+    with path.open("rb") as file:
+        while count := file.readinto(view):
+            for hashing in (whole, data):
+                hashing.update(begin, view[:count])
+            begin += count
+    return whole.results() | data.results()
 
 
 def swapped(crc: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.fields.json import KeyTransform
 from django.utils.translation import gettext as _
 
@@ -21,6 +21,7 @@ from registry.models import (
     Adapter,
     File,
     FileRole,
+    HashKind,
     User,
     Version,
     VersionState,
@@ -127,21 +128,31 @@ def served(user: Viewer, version_id: int, file_id: int) -> Served:
 def with_digests(user: Viewer, digests: Sequence[str]) -> list[tuple[str, int, int]]:
     """Return (sha256, version id, adapter id) for the weights of published versions.
 
-    If several versions have a digest, the one published first is used. Unknown digests are omitted;
-    the others keep the order of ``digests``.
+    The weights can also be files that the hub made of them. If several versions have a digest, the
+    one published first is used. Unknown digests are omitted; the others keep the order of
+    ``digests``.
     """
     first: dict[str, tuple[int, int]] = {}
     wanted = list(dict.fromkeys(digests))
     for begin in range(0, len(wanted), _BATCH):
-        rows = File.objects.filter(
-            offered(user).among("revision__versions__adapter"),
-            blob__sha256__in=wanted[begin : begin + _BATCH],
-            role=FileRole.WEIGHTS,
-            revision__versions__state=VersionState.PUBLISHED,
-        )
-        listed = rows.order_by("revision__versions__published_at", "revision__versions__pk")
-        for sha256, number, owner in listed.values_list(
-            "blob__sha256", "revision__versions", "revision__versions__adapter"
+        batch = wanted[begin : begin + _BATCH]
+        made = {
+            "blob__derived_hashes__kind": HashKind.SHA256,
+            "blob__derived_hashes__value__in": batch,
+            "blob__derived_hashes__adapter": F("revision__adapter"),
+        }
+        for column, condition in (
+            ("blob__sha256", {"blob__sha256__in": batch}),
+            ("blob__derived_hashes__value", made),
         ):
-            first.setdefault(sha256, (number, owner))
+            rows = File.objects.filter(
+                offered(user).among("revision__versions__adapter"),
+                role=FileRole.WEIGHTS,
+                revision__versions__state=VersionState.PUBLISHED,
+                **condition,
+            ).order_by("revision__versions__published_at", "revision__versions__pk")
+            for sha256, number, owner in rows.values_list(
+                column, "revision__versions", "revision__versions__adapter"
+            ):
+                first.setdefault(sha256, (number, owner))
     return [(sha256, *first[sha256]) for sha256 in wanted if sha256 in first]

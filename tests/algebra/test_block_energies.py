@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
@@ -93,3 +93,48 @@ def test_work_and_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     wide = some_pairs(MODULES[:1], [(600, 600)], rank=block_energies.MOST_RANK + 1)
     assert found(write_pairs(tmp_path / "b.safetensors", wide)) is None
+
+
+def _products(rank: int = 3) -> dict[str, np.ndarray[Any, Any]]:
+    """LoHa in one module, LoKr with a cut and with whole matrices in others."""
+    random = np.random.default_rng(5)
+    shapes = {
+        f"{MODULES[0]}.hada_w1_a": (300, rank), f"{MODULES[0]}.hada_w1_b": (rank, 20),
+        f"{MODULES[0]}.hada_w2_a": (300, rank), f"{MODULES[0]}.hada_w2_b": (rank, 20),
+        f"{MODULES[1]}.lokr_w1": (4, 8), f"{MODULES[1]}.lokr_w2_a": (6, 2),
+        f"{MODULES[1]}.lokr_w2_b": (2, 4), f"{MODULES[2]}.lokr_w1": (4, 4),
+        f"{MODULES[2]}.lokr_w2": (4, 4),
+    }  # fmt: skip
+    tensors = {name: random.standard_normal(shape) for name, shape in shapes.items()}
+    numbers = {f"{name}.alpha": np.asarray(1.5) for name in MODULES}
+    return tensors | numbers | {f"{MODULES[1]}.scalar": np.asarray(0.5)}
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_loha_and_lokr_have_an_energy(tmp_path: Path, is_reversed: bool) -> None:
+    path = write_pairs(tmp_path / "a.safetensors", [], more=_products())
+    energies = found(path, is_reversed=is_reversed)
+    assert energies == pytest.approx(measured(path), rel=1e-5)
+
+
+def test_forming_loha_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_pairs(tmp_path / "a.safetensors", [], more=_products())
+    monkeypatch.setattr(block_energies, "MOST_FORMED", 300 * 20 * 6 - 1)
+    assert found(path) is None
+    monkeypatch.setattr(block_energies, "MOST_FORMED", 300 * 20 * 6)
+    assert found(path) is not None
+
+
+def test_products_that_do_not_fit_have_no_energy(tmp_path: Path) -> None:
+    good = _products()
+    broken: tuple[dict[str, np.ndarray[Any, Any]], ...] = (
+        {f"{MODULES[0]}.hada_w1_b": np.ones((4, 20))},
+        {f"{MODULES[0]}.hada_w1_b": np.ones((3, 21))},
+        {f"{MODULES[1]}.lokr_w2_b": np.ones((3, 4))},
+        {f"{MODULES[0]}.dora_scale": np.ones((300, 1))},
+        {f"{MODULES[1]}.lokr_t2": np.ones((2, 2, 3, 3))},
+        {f"{MODULES[0]}.alpha": np.ones(2)},
+    )
+    for number, one in enumerate(broken):
+        path = write_pairs(tmp_path / f"{number}.safetensors", [], more=good | one)
+        assert found(path) is None, one

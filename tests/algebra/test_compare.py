@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,32 @@ def test_files_that_change_nothing_have_no_cosine(tmp_path: Path) -> None:
     assert measure(path).total == 0
     with pytest.raises(AlgebraError, match="change nothing"):
         compare(path, path)
+
+
+def test_products_without_two_factors_are_measured_whole(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    a1, b1, a2, b2 = (random.standard_normal(size) for size in ((24, 3), (3, 20)) * 2)
+    w1, a, b = (random.standard_normal(size) for size in ((4, 8), (6, 2), (2, 4)))
+    whole = random.standard_normal((16, 16))
+    tensors = {
+        f"{MODULES[0]}.hada_w1_a": a1, f"{MODULES[0]}.hada_w1_b": b1,
+        f"{MODULES[0]}.hada_w2_a": a2, f"{MODULES[0]}.hada_w2_b": b2,
+        f"{MODULES[0]}.alpha": np.asarray(1.5),
+        f"{MODULES[1]}.lokr_w1": w1, f"{MODULES[1]}.lokr_w2_a": a, f"{MODULES[1]}.lokr_w2_b": b,
+        f"{MODULES[1]}.alpha": np.asarray(1.0), f"{MODULES[2]}.diff": whole,
+    }  # fmt: skip
+    dense = {
+        MODULES[0]: 0.5 * (a1 @ b1) * (a2 @ b2),
+        MODULES[1]: 0.5 * np.kron(w1, a @ b),
+        MODULES[2]: whole,
+    }
+    path = write_pairs(tmp_path / "a.safetensors", [], dtype="F64", more=tensors)
+    total = sum(float((one**2).sum()) for one in dense.values())
+    assert measure(path).total == pytest.approx(total, rel=1e-12)
+    other = write_pairs(tmp_path / "b.safetensors", some_pairs(), dtype="F64")
+    found = compare(path, other)
+    theirs = updates(other)
+    inner = sum(float((dense[name] * theirs[name]).sum()) for name in MODULES)
+    norm = math.sqrt(total * sum(float((one**2).sum()) for one in theirs.values()))
+    assert found.cosine == pytest.approx(inner / norm, rel=1e-9)
+    assert compare(path, path).cosine == pytest.approx(1)

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db
 
 #: Queries of a page of search results: adapters, tags, chosen, rendered and uploaded covers.
 SEARCH_QUERIES = 5
-#: Of one version: names, adapter, version, files, renders.
-VERSION_QUERIES = 5
+#: Of one version: names, adapter, version, files, measured lineage, renders.
+VERSION_QUERIES = 6
 RESTORED = "shelf"
 
 

@@ -230,6 +230,14 @@ class Handler(BaseHTTPRequestHandler):
             for kind, value in {"sha256": file["sha256"], **file.get("hashes", {})}.items()
             if value == text.lower()
         ]
+        matches += [
+            {"kind": "sha256", "hash": value, "version": version, "file": file, "derived": form}
+            for versions in self.hub.versions.values()
+            for version in versions
+            for file in version["files"]
+            for value, form in file.get("derived", {}).items()
+            if value == text.lower()
+        ]
         return {"hash": text, "matches": matches}
 
     def _is_signed_in(self) -> bool:

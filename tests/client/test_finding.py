@@ -307,3 +307,20 @@ def test_no_sketch_is_sent_where_hashes_are_enough(
     fake.publish(NAME, {"noir.safetensors": lora.read_bytes()})
     assert run("find", str(lora)).code == 0
     assert not fake.requests("POST .*relatives")
+
+
+def test_a_file_that_the_hub_made_is_named_with_what_it_was_made_of(
+    run: Run, hub: Hub, fake: FakeHub, known: dict[str, str], tmp_path: Path
+) -> None:
+    made = tmp_path / "made.safetensors"
+    made.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=2))
+    form = {"variant": "comfyui.r2.stripped", "naming": "comfyui", "max_rank": 2, "strip": True}
+    fake.versions[NAME][0]["files"][0]["derived"] = {sha(made.read_bytes()): form}
+    (match,) = hub.find(made)
+    assert (match.kind, match.is_same_file, match.file.sha256) == ("sha256", False, known["sha256"])
+    assert match.derived is not None
+    assert match.derived._asdict() == form
+    [found] = run("find", made, "--json").document["matches"]
+    assert (found["same"], found["derived"]) == ("derived", form)
+    line = run("find", made).out
+    assert "sha256: made of it (comfyui, rank 2, without training metadata)" in line

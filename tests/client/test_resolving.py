@@ -86,7 +86,7 @@ def test_names_are_found_on_the_hub_if_there_is_no_hash(
     assert first == {
         "file": str(workflow), "name": "style/noir.safetensors", "strength": 0.8, "hashes": {},
         "state": "hub", "adapter": "studio/noir", "version": "v1", "sha256": sha(NOIR),
-        "evidence": "name", "path": None, "candidates": [], "reason": None,
+        "derived": None, "evidence": "name", "path": None, "candidates": [], "reason": None,
     }  # fmt: skip
     assert (second["name"], second["state"]) == ("lost.safetensors", "missing")
     assert len(published.requests("POST /api/v1/(hashes|file-names)")) == 1
@@ -371,3 +371,19 @@ def test_a_project_in_another_form_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "lorary.toml").read_text() == text_of
     with pytest.raises(errors.ReferenceInvalid):
         add_adapters(tmp_path, {'a/b" = "*"': "v1"})
+
+
+def test_a_derived_file_that_a_picture_names_is_named_with_its_version(
+    run: Run, published: FakeHub, tmp_path: Path
+) -> None:
+    made = kohya(DENOISERS["sd1", "diffusers"], rank=2)
+    form = {"variant": "r2", "naming": "", "max_rank": 2, "strip": False}
+    published.versions["studio/noir"][0]["files"][0]["derived"] = {
+        sha(made): form, sha(made)[:10]: form}  # fmt: skip
+    place = text(tmp_path, ("noir", sha(made)[:10]))
+    (found,) = run("resolve", place, "--json").documents
+    assert (found["state"], found["adapter"], found["derived"]) == ("hub", "studio/noir", form)
+    assert "made of it (rank 2)" in run("resolve", place).out
+    folder = folder_with(tmp_path, other=made)
+    (here,) = run("resolve", place, "--dir", folder, "--json").documents
+    assert (here["state"], here["sha256"], here["derived"]) == ("here", sha(made), form)

@@ -400,8 +400,8 @@ def test_a_starting_worker_begins_a_batch_of_renders_in_each_attempt_of_a_job(
     tasks.queue_waiting()
     assert not Render.objects.exists()
     served_queues = list(current_app.amqp.queues.consume_from)
-    # One render, then none is left; none waits; no report and no sheet of a pack is missing.
-    assert worker_process.drain(*served_queues) == 5
+    # One render, then none is left; none waits; no report, sheet of a pack or lineage is missing.
+    assert worker_process.drain(*served_queues) == 6
     assert version.renders.get().state == RenderState.QUEUED
     job = Job.objects.get(task=tasks.BEGIN_TASK)
     assert (job.state, job.attempt) == (JobState.DONE, 1)

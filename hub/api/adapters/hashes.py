@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import (
     OpenApiExample,
     extend_schema,
+    extend_schema_field,
     inline_serializer,
 )
 from rest_framework import serializers
@@ -16,7 +17,9 @@ from rest_framework.response import Response
 from hub.api.base import Choice, Endpoint, Query, serialized
 from hub.api.versions.serializers import OfFileOut
 from registry.blobs import by_hash
-from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS
+from registry.blobs.by_hash import MAX_MATCHES, MAX_ROWS, Match
+from registry.derived.options import Wanted
+from registry.derived.selectors import wanted_of
 from registry.models import HashKind
 
 MAX_CHARS = 80
@@ -46,6 +49,15 @@ class HashesIn(HashQuery):
     )
 
 
+class DerivedFormOut(serializers.Serializer[Wanted]):
+    """How the hub made a file of a version's file."""
+
+    variant = serializers.CharField(help_text="Its name in URLs, such as `comfyui.r16.stripped`.")
+    naming = serializers.CharField(help_text="Empty: that of the file.")
+    max_rank = serializers.IntegerField(help_text="0: that of the file.")
+    strip = serializers.BooleanField(source="is_stripped")
+
+
 class MatchOut(OfFileOut):
     """A file with the hash, and its version."""
 
@@ -58,6 +70,15 @@ class MatchOut(OfFileOut):
         "number format.",
     )
     hash = serializers.CharField(source="value", help_text="As stored, in lower case.")
+    derived = serializers.SerializerMethodField(
+        help_text="If the hash is that of a file that the hub made of `file`: how; else null. The "
+        "hub knows such a file also when it no longer stores it."
+    )
+
+    @extend_schema_field(DerivedFormOut(allow_null=True))
+    def get_derived(self, match: Match) -> dict[str, Any] | None:
+        """Return how the file was made."""
+        return dict(DerivedFormOut(wanted_of(match.derived)).data) if match.derived else None
 
 
 class FoundOut(serializers.Serializer[Any]):
@@ -88,7 +109,8 @@ class HashView(Endpoint):
         A hash has 8 (AutoV1, CRC-32), 10 (AutoV2), 12 (AutoV3) or 64 hex digits, in any case, with
         or without `0x` or a prefix such as `blake3:`. Only weights are searched.
         Other users' unlisted adapters are found only by hashes of 64 digits, and drafts never.
-        Withdrawn versions are still listed.
+        Withdrawn versions are still listed. Files in another form (`…/derived`) are found by their
+        hashes, too, after all others.
         """
         found = by_hash.by_hash(self.viewer, value, self.query(HashQuery).get("kind", ""))
         return self.answer(FoundOut, {"hash": value, "matches": found})

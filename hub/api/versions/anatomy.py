@@ -96,18 +96,21 @@ class CheckpointIdOut(serializers.Serializer[Any]):
 
 
 class LineageEvidenceOut(serializers.Serializer[Any]):
-    """An estimate about the checkpoint."""
+    """Evidence about the checkpoint."""
 
     lineage = serializers.CharField()
     stance = serializers.ChoiceField(choices=("for", "against"))
-    confidence = serializers.ChoiceField(choices=("estimated",))
+    confidence = serializers.ChoiceField(
+        choices=("measured", "estimated"),
+        help_text="`measured` only in documents of versions, before all estimates.",
+    )
     rule = serializers.CharField(
-        help_text="`known_hash` (a table of the hub's operator), `quality_tags`, `prediction` or "
-        "`training_start`."
+        help_text="`denoising` (measured), `known_hash` (a table of the hub's operator), "
+        "`quality_tags`, `prediction` or `training_start`."
     )
     text = serializers.CharField()
     source = serializers.CharField(  # type: ignore[assignment]  # a field, not Field.source
-        help_text="Where the fact is from, usually an address."
+        help_text="Where the fact is from, usually an address; how much was measured."
     )
     keys = serializers.ListField(child=serializers.CharField())
 
@@ -142,7 +145,7 @@ class BaseModelOut(serializers.Serializer[Any]):
     lineage_evidence = LineageEvidenceOut(
         many=True,
         required=False,
-        help_text="Estimates about the checkpoint, for and against some. Absent from older "
+        help_text="Evidence about the checkpoint, for and against some. Absent from older "
         "documents.",
     )
 
@@ -274,8 +277,73 @@ class RefusalOut(serializers.Serializer[Any]):
     error = RefusalReason()
 
 
+class MeasuredBaseOut(serializers.Serializer[Any]):
+    """A base model with the adapter, and how well it denoises the author's pictures."""
+
+    base = serializers.CharField(help_text="Id in the bases file.")
+    lineage = serializers.CharField()
+    title = serializers.CharField()
+    digest = serializers.CharField(help_text="Digest of its files, settings and libraries.")
+    prediction = serializers.ChoiceField(choices=("epsilon", "v_prediction", "sample"))
+    timesteps = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Its timesteps for the noise levels."
+    )
+    error = serializers.FloatField(help_text="Mean square error of the predicted noise.")
+    difference = serializers.FloatField(
+        help_text="Mean relative difference from the error of the first one, paired by picture."
+    )
+    standard_error = serializers.FloatField(help_text="Of the difference, over pictures.")
+    told = serializers.BooleanField(help_text="Whether the difference is significant.")
+
+
+class LeftOutBaseOut(serializers.Serializer[Any]):
+    """A base model that could not be measured."""
+
+    base = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class MeasuredPictureOut(serializers.Serializer[Any]):
+    """A picture of the gallery that was measured."""
+
+    id = serializers.IntegerField()
+    sha256 = serializers.CharField()
+
+
+class LineageRecipeOut(serializers.Serializer[Any]):
+    """How a lineage was measured."""
+
+    method = serializers.IntegerField(help_text="Version of the measure.")
+    levels = serializers.ListField(
+        child=serializers.FloatField(), help_text="Share of the picture in the noisy one's power."
+    )
+    seeds = serializers.ListField(child=serializers.IntegerField())
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    strength = serializers.FloatField()
+    weights = serializers.ListField(child=serializers.CharField(), help_text="sha256 of each file.")
+    pictures = MeasuredPictureOut(many=True)
+    significance = serializers.FloatField()
+    smallest_difference = serializers.FloatField()
+
+
+class MeasuredLineageOut(serializers.Serializer[Any]):
+    """What a worker measured of the lineage; it never changes `lineage`."""
+
+    lineage = serializers.CharField(allow_null=True, help_text="null: cannot tell.")
+    text = serializers.CharField(help_text="The same in words.")
+    bases = MeasuredBaseOut(many=True, help_text="The best first.")
+    left_out = LeftOutBaseOut(many=True)
+    recipe = LineageRecipeOut()
+    measured_at = serializers.DateTimeField()
+
+
 class VersionBaseOut(BaseModelOut):
     """The verdict, with the owner's declaration."""
+
+    measured_lineage = MeasuredLineageOut(
+        required=False, help_text="Absent if no worker measured it."
+    )
 
     declared = serializers.CharField(
         allow_null=True, help_text="What the owner of the version declares."

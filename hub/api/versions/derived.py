@@ -63,7 +63,9 @@ class DerivedIn(Input):
         allow_blank=True,
         help_text="Tool whose names the modules get. `original` is the same as `comfyui`.",
     )
-    max_rank = Choice(choices=RANKS, default=0, help_text="Largest rank of a module.")
+    max_rank = Choice(
+        choices=RANKS, default=0, help_text="Largest rank of a module. LoHa and LoKr become LoRA."
+    )
     strip = serializers.BooleanField(
         default=False, help_text="Leave out the metadata about the training."
     )
@@ -105,7 +107,8 @@ class DerivedOut(serializers.Serializer[Derived]):
     size = serializers.SerializerMethodField()
     sha256 = serializers.SerializerMethodField()
     certificate = serializers.SerializerMethodField(
-        help_text="What was done: `conversion`, `resize` and `strip`, each if it was."
+        help_text="What was done: `approximation`, `conversion`, `resize` and `strip`, each if it "
+        "was."
     )
     config = serializers.SerializerMethodField(
         help_text="The `adapter_config.json` of a file for PEFT, as text; null for others."
@@ -153,6 +156,16 @@ class OptionsOut(serializers.Serializer[Source]):
     )
     namings = serializers.ListField(
         source="options.namings", child=serializers.CharField(), help_text="Others it can have."
+    )
+    lora_namings = serializers.ListField(
+        source="options.lora_namings",
+        child=serializers.CharField(),
+        help_text="Further namings that it can have with `max_rank`, as a LoRA.",
+    )
+    approximated = serializers.BooleanField(
+        source="options.is_approximated",
+        help_text="Whether `max_rank` makes a LoRA of its LoHa and LoKr modules, which is not "
+        "exact; the certificate has the error.",
     )
     rank = serializers.IntegerField(
         source="options.rank", help_text="Its largest rank; 0 if its rank cannot be lowered."

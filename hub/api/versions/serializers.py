@@ -13,6 +13,7 @@ from rest_framework import serializers
 from hub.api.base import FindingOut, Link, absolute, serialized
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
+from previews.lineages.selectors import with_measured
 from previews.renders.selectors import previews_of
 from registry.lineages import selectors as lineages
 from registry.models import File, FileRole, Version, VersionState
@@ -155,7 +156,7 @@ class VersionOut(VersionBriefOut):
         )
         if found is None:
             return None
-        document = lineages.with_known(found)
+        document = with_measured(version, lineages.with_known(found))
         base = {**document["base"], "declared": version.declared_family or None}
         return {**document, "base": base}
 

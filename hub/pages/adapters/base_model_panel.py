@@ -253,12 +253,27 @@ def reasons_of(base: Document) -> list[Reason]:
     claims = [one for one in (claimed, *claimed.get("others", ())) if one.get("family")]
     of_lineage = {one["source"] for one in refuted_lineages(base)}
     of_lineage.add(claimed.get("lineage_source"))
+    evidence = base.get("lineage_evidence") or ()
     reasons += [_claim(one) for one in claims if one["source"] not in of_lineage]
-    return [*reasons, *_lineage_reasons(base), *map(_estimate, base.get("lineage_evidence") or ())]
+    return [*reasons, *_lineage_reasons(base), *_untold(base), *map(_found, evidence)]
 
 
-def _estimate(evidence: Document) -> Reason:
-    text = _("Estimate: %(text)s Source: %(source)s")
+def _untold(base: Document) -> list[Reason]:
+    """Return that the lineage was measured and cannot be told, if that is so."""
+    measured: Document = base.get("measured_lineage") or {}
+    if not measured or measured["lineage"]:
+        return []
+    return [Reason(_("Measured: %(text)s") % {"text": measured["text"]})]
+
+
+def _found(evidence: Document) -> Reason:
+    """Return measured or estimated evidence of a lineage."""
+    is_measured = evidence["confidence"] == "measured"
+    text = (
+        _("Measured: %(text)s %(source)s")
+        if is_measured
+        else _("Estimate: %(text)s Source: %(source)s")
+    )
     return Reason(text % {"text": evidence["text"], "source": evidence["source"]}, evidence["keys"])
 
 

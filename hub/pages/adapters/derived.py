@@ -113,10 +113,17 @@ def _tools(source: Source) -> Iterator[Tool]:
             yield Tool("", title, _("As uploaded: the file has these names."), is_held=True)
         elif naming in options.namings:
             yield Tool(naming, title, str(note))
+        elif naming in options.lora_namings:
+            yield Tool(naming, title, _("Only as a LoRA: choose a rank below."))
 
 
 def _sizes(source: Source) -> Iterator[tuple[int, str]]:
     options, bytes_now = source.options, source.file.size_bytes
+    if options.is_approximated:
+        yield 0, _("as uploaded (%(size)s)") % {"size": size(bytes_now)}
+        for rank in reversed(options.ranks):
+            yield rank, _("as a LoRA of rank %(rank)d, not exact") % {"rank": rank}
+        return
     if not options.ranks:
         return
     facts = {"rank": options.rank, "size": size(bytes_now)}
@@ -222,6 +229,8 @@ def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a certificate says, in sentences."""
     if conversion := certificate.get("conversion"):
         yield from _proofs_of_names(conversion)
+    if approximation := certificate.get("approximation"):
+        yield _proof_of_lora(approximation)
     if resize := certificate.get("resize"):
         text = ngettext(
             "%(n)d module was reduced to rank %(rank)d; %(share)s %% of the energy is kept.",
@@ -238,6 +247,23 @@ def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
             len(strip["removed"]),
         )
         yield text % {"n": len(strip["removed"])}
+
+
+def _proof_of_lora(approximation: Mapping[str, Any]) -> str:
+    """Return what a LoRA that was made of LoHa or LoKr loses."""
+    text = ngettext(
+        "Not exact: %(n)d module became a LoRA of at most rank %(rank)d, which keeps %(share)s %% "
+        "of the energy and differs by %(error)s %% of its size.",
+        "Not exact: %(n)d modules became a LoRA of at most rank %(rank)d. Together they keep "
+        "%(share)s %% of the energy; the worst one differs by %(error)s %% of its size.",
+        approximation["modules"],
+    )
+    return text % {
+        "n": approximation["modules"],
+        "rank": approximation["max_rank"],
+        "share": f"{100 * approximation['energy_kept']:.4g}",
+        "error": f"{100 * approximation['max_relative_error']:.3g}",
+    }
 
 
 def _proofs_of_names(conversion: Mapping[str, Any]) -> Iterator[str]:

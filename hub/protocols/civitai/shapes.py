@@ -21,7 +21,9 @@ from previews.pictures import showcase
 from previews.pictures.showcase import RenderedImage
 from previews.samples import showcase as samples
 from registry.adapters.listings_by_column import tags_of
+from registry.blobs.by_hash import Match
 from registry.cards import markdown
+from registry.derived.selectors import wanted_of
 from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
 from registry.versions import by_id
 
@@ -256,6 +258,22 @@ def full_version(version: Version, bundle: VersionBundle) -> dict[str, Any]:
         "earlyAccessEndsAt": None,
         "usageControl": "Download",
         "uploadType": "Created",
+    }
+
+
+def derived_from(match: Match) -> dict[str, Any]:
+    """Return how a file with a hash was made of a file of its version; {} if it is that file."""
+    if match.derived is None:
+        return {}
+    form = wanted_of(match.derived)
+    return {
+        "derivedFrom": {
+            "sha256": match.file.sha256.upper(),
+            "variant": form.variant,
+            "naming": form.naming,
+            "maxRank": form.max_rank,
+            "isStripped": form.is_stripped,
+        }
     }
 
 

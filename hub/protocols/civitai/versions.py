@@ -60,14 +60,21 @@ def _of(request: HttpRequest, number_text: str) -> Version:
 
 @endpoint("GET", scope="search")
 def by_hash(request: HttpRequest, value: str) -> HttpResponse:
-    """Return the version whose weights have a hash, the first published one of several."""
+    """Return the version whose weights have a hash, the first published one of several.
+
+    A file that the hub made of a version's file is answered with that version, and with
+    ``derivedFrom``, which Civitai does not have.
+    """
     try:
-        found = _listed(request, blobs_by_hash.by_hash(request.user, value))
+        matches = blobs_by_hash.by_hash(request.user, value)
     except (Invalid, NotFound) as error:
         raise Refused(404, f"Model not found: {error.detail}") from error
+    found = _listed(request, matches)
     if not found:
         raise Refused(404, "Model not found")
-    return answer(shapes.versions(found[:1], origin(request))[0])
+    document = shapes.versions(found[:1], origin(request))[0]
+    first = next(one for one in matches if one.version.pk == found[0].pk)
+    return answer(document | shapes.derived_from(first))
 
 
 @endpoint("POST", scope="search")

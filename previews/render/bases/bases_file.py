@@ -9,6 +9,7 @@ file = "/models/sdxl.safetensors"   # a checkpoint, or a denoiser as .gguf, with
 config = "/models/sdxl"             # ... a diffusers folder with its configuration; or
 repo = "stabilityai/stable-diffusion-xl-base-1.0"   # a hub id, from the local cache
 download = true                     # ... or, with this, from the network
+lineage = "SDXL 1.0"                # what it is told apart from others as, else its title
 encoder = "/models/dinov2-small"    # measures look reports; without it there are none
 dtype = "float16"
 device = "cuda"
@@ -91,6 +92,7 @@ class Base:
     output: Output = "image"
     motion: str = ""
     title: str = ""
+    lineage: str = ""
     revision: str = ""
     variant: str = ""
     download: bool = False
@@ -117,6 +119,11 @@ class Base:
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)
     encoder: str = ""
+
+    @property
+    def lineage_name(self) -> str:
+        """The lineage that it stands for; bases of the same one are not told apart."""
+        return self.lineage or self.title or self.id
 
     @property
     def is_single_file(self) -> bool:

@@ -3,6 +3,9 @@
 The energy of a module is ‖ΔW‖², the squared Frobenius norm of its update. The cosine of two
 adapters is ⟨ΔW_A, ΔW_B⟩ / (‖ΔW_A‖ · ‖ΔW_B‖) over all modules; a module that one of them lacks
 counts as zero there. Both are independent of rank, alpha and number format.
+
+Modules without two factors (LoHa, LoKr, whole differences) are formed whole, one at a time, which
+is exact. Those whose update depends on the base model, such as DoRA, are refused.
 """
 
 from __future__ import annotations
@@ -10,16 +13,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from lorary.algebra.aligning import align
+from lorary.algebra.dense import energy_of
 from lorary.algebra.errors import AlgebraError, naming
 from lorary.algebra.files import WeightFile
-from lorary.algebra.gram import energy, inner
-from lorary.algebra.modules import Adapter, FactorModule, open_adapter
+from lorary.algebra.gram import Matrix, energy, finite, inner
+from lorary.algebra.merging.whole import read_whole
+from lorary.algebra.modules import (
+    AdaptedModule,
+    Adapter,
+    FactorModule,
+    WholeModule,
+    open_adapter,
+)
 from lorary.algebra.together import open_together
 from lorary.anatomy.display_names import natural
+
+_read_whole = partial(read_whole, None)
+"""Reads what can be formed without the base model."""
 
 
 class BlockEnergy(NamedTuple):
@@ -50,11 +67,11 @@ def measure(path: Path) -> Energies:
         HeaderError: The header breaks a rule.
         OSError: The file can't be read.
     """
-    with open_adapter(path) as adapter:
+    with open_adapter(path, _read_whole) as adapter:
         sums: dict[str, float] = {}
-        for name, module in adapter.modules.items():
+        for name, module in adapter.all_modules.items():
             with naming(name):
-                found = energy(adapter.factors(module))
+                found = _energy(adapter, module)
             sums[module.block] = sums.get(module.block, 0.0) + found
     total = sum(sums.values())
     return Energies(
@@ -139,9 +156,9 @@ def compare(first: Path, second: Path, *, family: str | None = None) -> Comparis
         OSError: A file can't be read.
     """
     names = [path.name for path in (first, second)]
-    with open_together([first, second], family=family) as (one, other):
+    with open_together([first, second], family=family, read_whole=_read_whole) as (one, other):
         sums: dict[str, _Products] = {}
-        for occurrences in align([one.modules, other.modules], names).values():
+        for occurrences in align([one.all_modules, other.all_modules], names).values():
             module = occurrences[0][1]
             with naming(module.name):
                 found = _products((one, other), occurrences)
@@ -165,14 +182,46 @@ def compare(first: Path, second: Path, *, family: str | None = None) -> Comparis
     return Comparison(total.cosine or 0.0, (total.first, total.second), blocks, metadata)
 
 
+def _energy(adapter: Adapter, module: AdaptedModule) -> float:
+    if isinstance(module, FactorModule):
+        return energy(adapter.factors(module))
+    return energy_of(_dense(adapter, module))
+
+
+def _dense(adapter: Adapter, module: AdaptedModule) -> Matrix:
+    """Return the update of a module as a matrix `(out, fan_in)`."""
+    if isinstance(module, WholeModule):
+        return module.compute()
+    assert isinstance(module, FactorModule)  # noqa: S101 - there are two kinds
+    return adapter.factors(module).dense()
+
+
 def _products(
-    adapters: tuple[Adapter, Adapter], occurrences: Iterable[tuple[int, FactorModule]]
+    adapters: tuple[Adapter, Adapter], occurrences: Iterable[tuple[int, AdaptedModule]]
 ) -> _Products:
-    factors = {number: adapters[number].factors(module) for number, module in occurrences}
+    modules = dict(occurrences)
+    if any(isinstance(module, WholeModule) for module in modules.values()):
+        return _dense_products(
+            {number: _dense(adapters[number], module) for number, module in modules.items()}
+        )
+    factors = {
+        number: adapters[number].factors(module)
+        for number, module in modules.items()
+        if isinstance(module, FactorModule)
+    }
     return _Products(
         energy(factors[0]) if 0 in factors else 0.0,
         energy(factors[1]) if 1 in factors else 0.0,
         inner(factors[0], factors[1]) if len(factors) == 2 else 0.0,
+    )
+
+
+def _dense_products(updates: Mapping[int, Matrix]) -> _Products:
+    both = updates.values() if len(updates) == 2 else ()
+    return _Products(
+        energy_of(updates[0]) if 0 in updates else 0.0,
+        energy_of(updates[1]) if 1 in updates else 0.0,
+        finite(float(np.einsum("ij,ij->", *both))) if both else 0.0,
     )
 
 

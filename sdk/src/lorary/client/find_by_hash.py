@@ -42,6 +42,37 @@ _HASH = re.compile(
 OF_TENSORS = frozenset({"autov3", "data_sha256", "tensors", "weights_f16", "weights_bf16"})
 
 
+class DerivedForm(NamedTuple):
+    """How a hub made a file of a version's file.
+
+    Attributes:
+        variant: Its name at the hub, such as ``comfyui.r16.stripped``.
+        naming: Its naming; empty for that of the version's file.
+        max_rank: Its maximum rank; 0 for that of the version's file.
+        strip: Whether it lacks the metadata about the training.
+    """
+
+    variant: str
+    naming: str
+    max_rank: int
+    strip: bool
+
+    @classmethod
+    def read(cls, value: object) -> DerivedForm:
+        """Read the ``derived`` of a match."""
+        record = Record(value, "derived")
+        variant, naming = record.text("variant"), record.text("naming")
+        is_stripped = bool(record.data.get("strip"))
+        return cls(variant, naming, record.whole("max_rank"), is_stripped)
+
+    @property
+    def title(self) -> str:
+        """What was done, in words."""
+        parts = [self.naming, f"rank {self.max_rank}" if self.max_rank else ""]
+        parts.append("without training metadata" if self.strip else "")
+        return ", ".join(filter(None, parts))
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A file of a version that matches a hash.
@@ -52,12 +83,14 @@ class Match:
         hash: The hash of that kind, as the hub stores it.
         version: The version, without its files.
         file: The file.
+        derived: How the hub made the file with this hash of ``file``; None if it is that file.
     """
 
     kind: str
     hash: str
     version: Version
     file: File
+    derived: DerivedForm | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -65,17 +98,26 @@ class Match:
         """Read a match of ``POST hashes``."""
         record = Record(value, "match")
         version, file = record.mapping("version"), record.mapping("file")
-        return record.into(cls, version=Version.read(version), file=File.read(file))
+        made = record.data.get("derived")  # absent at an older hub
+        return record.into(
+            cls,
+            version=Version.read(version),
+            file=File.read(file),
+            derived=None if made is None else DerivedForm.read(made),
+        )
 
     @property
     def is_same_file(self) -> bool:
-        """Whether the hash covers the whole file; otherwise only the tensors are the same."""
-        return self.kind not in OF_TENSORS
+        """Whether the hash is that of the whole file, not only of its tensors or a derived file."""
+        return self.kind not in OF_TENSORS and self.derived is None
 
     @property
     def document(self) -> dict[str, object]:
         """The match as JSON values."""
-        facts = {"kind": self.kind, "same": "file" if self.is_same_file else "tensors"}
+        facts: dict[str, object] = {"kind": self.kind}
+        facts["same"] = "file" if self.is_same_file else "tensors"
+        if self.derived is not None:
+            facts |= {"same": "derived", "derived": self.derived._asdict()}
         return found_file(self.version, self.file, facts)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lorary.client.errors import LoraryError
+    from lorary.client.find_by_hash import DerivedForm
     from lorary.client.models import File, Version
 
 State = Literal["here", "hub", "missing"]
@@ -27,6 +28,7 @@ class LoraReference:
         evidence: How it was recognised; None if it is missing.
         version: The version that has it, without its files; None if no hub knows it.
         file: The file of that version.
+        derived: How the hub made the named file of that file; None if it is that file.
         path: The local file; None if it is not here.
         sha256: Digest of the file; empty if unknown.
         candidates: ``owner/name@v1`` of each file on the hub that it may be, if there are several.
@@ -40,6 +42,7 @@ class LoraReference:
     evidence: Evidence | None = None
     version: Version | None = None
     file: File | None = None
+    derived: DerivedForm | None = None
     path: Path | None = None
     sha256: str = ""
     candidates: tuple[str, ...] = ()

@@ -105,8 +105,9 @@ def _take_matches(one: LoraReference, matches: Sequence[Match]) -> None:
             one.state, one.evidence, one.candidates = "hub", "hash", _names(found)
             return
         found = named or found
-    _take(one, min(found, key=lambda match: match.version.state != "published"))
-    one.evidence = "hash"
+    chosen = min(found, key=lambda match: match.version.state != "published")
+    _take(one, chosen)
+    one.evidence, one.derived = "hash", chosen.derived
 
 
 def _take_named(one: LoraReference, matches: Sequence[Named]) -> None:
@@ -160,7 +161,7 @@ def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
         found = local.named(one.name)
         if found:
             one.state, one.evidence, one.path = "here", "name", found[0]
-            one.version = one.file = None
+            one.version = one.file = one.derived = None
             one.candidates = ()
             one.sha256 = local.sha256_of(found[0])
 
@@ -181,8 +182,9 @@ def _may_be_anywhere(one: LoraReference) -> bool:
     """Return whether a file with the hash may have any name and size."""
     if one.state == "here" or not COMPUTED & one.hashes.keys():
         return False
-    # The same tensors with another header are a file of another size.
-    return one.file is None or bool(OF_TENSORS & one.hashes.keys())
+    # A derived file, or the same tensors with another header, has another size.
+    is_other = one.derived is not None or bool(OF_TENSORS & one.hashes.keys())
+    return one.file is None or is_other
 
 
 def _name_local(session: Session, references: Sequence[LoraReference]) -> None:
@@ -193,3 +195,4 @@ def _name_local(session: Session, references: Sequence[LoraReference]) -> None:
     for one in unknown:
         out = [m for m in known.get(one.sha256, ()) if m.version.state in _OUT]
         one.version, one.file = (out[0].version, out[0].file) if out else (None, None)
+        one.derived = out[0].derived if out else None

@@ -152,7 +152,11 @@ def _version_of(session: Session, checked: publishing.Checked) -> str:
     digests = [digest_file(place) for place, _ in checked.inspections]
     known, wanted = find_hashes(session, digests), checked.adapter.full_name.casefold()
     shared = [
-        {one.version.name for one in known[sha256] if one.version.adapter.casefold() == wanted}
+        {
+            one.version.name
+            for one in known[sha256]
+            if one.is_same_file and one.version.adapter.casefold() == wanted
+        }
         for sha256 in digests
     ]
     return min(set.intersection(*shared), default="")

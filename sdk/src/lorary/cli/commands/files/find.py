@@ -141,6 +141,8 @@ def _lines(one: _Wanted, found: Found, related: Sequence[Relative], longest: int
 def _row(match: Match) -> list[str]:
     version = match.version
     what = match.kind if match.is_same_file else f"{match.kind}: same tensors, different file"
+    if match.derived is not None:
+        what = f"{match.kind}: made of it ({match.derived.title})"
     state = "" if version.state == "published" else f" ({version.state})"
     return [f"{version.adapter}@{version.name}", f"{what}{state}"]
 

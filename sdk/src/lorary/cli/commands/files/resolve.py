@@ -154,6 +154,7 @@ def _documents(file: Resolved) -> Iterator[dict[str, object]]:
             "adapter": one.adapter or None,
             "version": one.version.name if one.version else None,
             "sha256": one.sha256 or None,
+            "derived": one.derived._asdict() if one.derived else None,
             "evidence": one.evidence,
             "path": str(one.path) if one.path else None,
             "candidates": list(one.candidates),
@@ -179,6 +180,8 @@ def _row(one: LoraReference) -> list[str]:
 def _facts(one: LoraReference) -> Iterator[str]:
     if one.version is not None:
         yield plain(f"{one.adapter}@{one.version.name}")
+    if one.derived is not None:
+        yield plain(f"made of it ({one.derived.title})")
     if one.evidence is not None:
         yield f"by {one.evidence}"
     if one.path is not None:

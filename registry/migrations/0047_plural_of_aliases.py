@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("registry", "0044_leases_and_xet"),
+        ("registry", "0046_fill_derived_hashes"),
     ]
 
     operations = [

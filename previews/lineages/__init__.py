@@ -1,0 +1,1 @@
+"""Measured lineages: which base model an adapter fits, by its author's pictures."""

@@ -1,0 +1,105 @@
+"""Reads of measured lineages: which pictures count, and the evidence in anatomy documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from previews.models import MeasuredLineage, Sample, SampleKind, SampleState
+from previews.render.lineage.verdict import MOST
+from registry.models import OUT_STATES, Version
+
+#: Rule and confidence of the evidence.
+RULE, CONFIDENCE = "denoising", "measured"
+
+
+def pictures_of(version: Version) -> list[Sample]:
+    """Return the pictures that are measured: the newest that say their prompt."""
+    rows = version.samples.filter(
+        state=SampleState.READY, kind=SampleKind.PICTURE, blob__is_stored=True
+    )
+    listed = rows.select_related("blob").order_by("-id")
+    return [one for one in listed if one.facts.get("prompt")][:MOST]
+
+
+def measured_of(version: Version) -> MeasuredLineage | None:
+    """Return what was measured of a version, None if nothing was."""
+    if version.state not in OUT_STATES:
+        return None
+    return MeasuredLineage.objects.filter(version=version).first()
+
+
+def with_measured(version: Version, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a version's anatomy document with what was measured of its lineage.
+
+    Measured evidence comes before estimates. The claimed lineage stays as it is.
+    """
+    measured = measured_of(version) if document.get("base") else None
+    if measured is None:
+        return document
+    base = document["base"]
+    evidence = [*_evidence(measured), *(base.get("lineage_evidence") or ())]
+    text = f"{sentence(measured)} {size_of(measured)}"
+    told = {**measured.document, "text": text, "measured_at": measured.measured_at}
+    return {**document, "base": {**base, "lineage_evidence": evidence, "measured_lineage": told}}
+
+
+def _evidence(measured: MeasuredLineage) -> Iterator[dict[str, Any]]:
+    """Yield the evidence for the best lineage, and against those that are told to be worse."""
+    best, *others = measured.document["bases"]
+    if measured.lineage:
+        yield _item(best["lineage"], "for", sentence(measured), measured)
+    named = {best["lineage"]} if measured.lineage else set[str]()
+    for one in others:
+        if one["told"] and one["lineage"] != best["lineage"] and one["lineage"] not in named:
+            named.add(one["lineage"])
+            text = _("%(lineage)s denoises the author's pictures worse than %(best)s: %(how)s.")
+            values = {"lineage": one["lineage"], "best": best["lineage"], "how": _how_much(one)}
+            yield _item(one["lineage"], "against", text % values, measured)
+
+
+def _item(lineage: str, stance: str, text: str, measured: MeasuredLineage) -> dict[str, Any]:
+    return {
+        "lineage": lineage,
+        "stance": stance,
+        "confidence": CONFIDENCE,
+        "rule": RULE,
+        "text": text,
+        "source": size_of(measured),
+        "keys": [],
+    }
+
+
+def sentence(measured: MeasuredLineage) -> str:
+    """Return what was measured in words, also if nothing can be told."""
+    best, *others = measured.document["bases"]
+    apart = [one for one in others if one["lineage"] != best["lineage"]]
+    nearest = apart[0] if apart else best
+    values = {"best": best["lineage"], "other": nearest["lineage"], "how": _how_much(nearest)}
+    if measured.lineage:
+        text = _("%(best)s denoises the author's pictures best; with %(other)s, the next, %(how)s.")
+        return text % values
+    return _("Cannot tell: %(best)s and %(other)s differ too little (%(how)s).") % values
+
+
+def _how_much(one: Mapping[str, Any]) -> str:
+    values = {"value": f"{one['difference']:.1%}", "error": f"{one['standard_error']:.1%}"}
+    return _("the error is %(value)s larger, ± %(error)s") % values
+
+
+def size_of(measured: MeasuredLineage) -> str:
+    """Return how much was measured."""
+    recipe = measured.document["recipe"]
+    values = {
+        "pictures": len(recipe["pictures"]),
+        "levels": len(recipe["levels"]),
+        "seeds": len(recipe["seeds"]),
+        "bases": len(measured.document["bases"]),
+        "percent": f"{recipe['significance']:.0%}",
+    }
+    return _(
+        "%(pictures)d pictures × %(levels)d noise levels × %(seeds)d seeds on %(bases)d base "
+        "models; standard error over pictures, told at %(percent)s."
+    ) % values  # fmt: skip

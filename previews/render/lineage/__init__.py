@@ -1,0 +1,1 @@
+"""Which base model fits pictures of an adapter: errors of denoising, and what they tell."""
