@@ -24,7 +24,17 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from benchmarks.results import machine
-from tools.faults.scenarios import bad_inputs, brokers, catalogue, crowd, full_disk, kills, s3
+from tools.faults.scenarios import (
+    bad_inputs,
+    brokers,
+    catalogue,
+    crowd,
+    full_disk,
+    kills,
+    long_queue,
+    nodes,
+    s3,
+)
 from tools.faults.servers.environment import Environment
 from tools.faults.trials import Plan, Skipped, Trial
 
@@ -39,9 +49,12 @@ SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
     "crowd": crowd.run,
     "bad-inputs": bad_inputs.run,
     "catalogue": catalogue.run,
+    "long-queue": long_queue.run,
+    "nodes": nodes.run,
 }
-#: What a short pass leaves out: a bucket in a bad mood is waited for, again and again.
-LONG_ONLY = frozenset({"s3"})
+#: What a short pass leaves out: a bucket in a bad mood is waited for, again and again, and ten
+#: thousand jobs are what they are.
+LONG_ONLY = frozenset({"s3", "long-queue", "nodes"})
 #: Kills and minutes of a short pass.
 SHORT_KILLS, SHORT_MINUTES = 5, 0.1
 #: Scenarios of a short pass at a time: they wait more than they work.

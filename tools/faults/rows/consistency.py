@@ -26,6 +26,7 @@ from registry.models import (
     Upload,
     UploadState,
     Version,
+    XetXorb,
 )
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def _orphans() -> list[str]:
     """Return the names of files that no row keeps."""
     kept = set(Blob.objects.filter(is_stored=True).values_list("sha256", flat=True))
     kept |= set(_open_uploads().values_list("storage_key", flat=True))
+    kept |= set(XetXorb.objects.values_list("key", flat=True))  # for an hour
     return sorted({entry[0] for entry in storage.store().names()} - kept)
 
 
