@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import signal
@@ -64,6 +65,8 @@ SHORT_AT_ONCE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("tools").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     for name in ("DATABASE_URL", "BROKER_URL"):  # the options say what hubs stand on
         os.environ.pop(f"LORARY_TEST_{name}", None)

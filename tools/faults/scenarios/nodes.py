@@ -7,6 +7,7 @@ the shared cache (Redis), the broker or a web node is killed, and comes back aft
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import threading
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from tools.faults.trials import Plan, Trial
 
+log = logging.getLogger(__name__)
+
 NODES, WORKERS = 3, 2
 PASSES = 20
 #: Clients that send files meanwhile, sizes of these, and their longest pause between two pieces.
@@ -56,7 +59,7 @@ def run(plan: Plan, trial: Trial) -> None:
     with ExitStack() as stack:
         redis = stack.enter_context(Broker(plan.folder))
         nodes = _nodes(plan, redis, stack)
-        door, log = stack.enter_context(_balanced(plan, nodes))
+        door, access_log = stack.enter_context(_balanced(plan, nodes))
         (ada,) = door.callers("ada")
         clients = Clients(door, plan.folder / "programs", ada.token, civitai)
         kills, turns = list[float](), cycle(nodes)
@@ -75,7 +78,7 @@ def run(plan: Plan, trial: Trial) -> None:
         verify(door, crew, trial, allowed=OF_KILLS)
         for node in nodes[1:]:
             trial.faults += [f"a log tells of error {number}" for number in node.surprises()]
-        _judge_log(log, kills, trial)
+        _judge_log(access_log, kills, trial)
 
 
 def _nodes(plan: Plan, redis: Broker, stack: ExitStack) -> list[FaultyHub]:
@@ -141,6 +144,7 @@ def _pass_over(
         kill.join()
         passed += not faults
         killed[name or "nothing"] += 1
+        log.info("pass %d, %s killed: %s", number, name or "nothing", ", ".join(faults) or "passed")
         trial.faults += [
             f"pass {number}, {name or 'nothing'} killed: {call}: {text}"
             for call, text in faults.items()
@@ -159,10 +163,10 @@ def _kill(restart: Callable[[], None] | None, kills: list[float], after_s: float
     restart()
 
 
-def _judge_log(log: Path, kills: list[float], trial: Trial) -> None:
+def _judge_log(file: Path, kills: list[float], trial: Trial) -> None:
     """Read from nginx's log which answers were 5xx, and when their requests began."""
     count, cut = 0, 0
-    for line in log.read_text().splitlines():
+    for line in file.read_text().splitlines():
         found = _LINE.search(line)
         if found is None:
             trial.faults.append(f"nginx wrote {line}")
