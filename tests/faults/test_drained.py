@@ -26,6 +26,7 @@ def are_at_work(hub: FaultyHub) -> bool:
 @pytest.mark.slow
 def test_jobs_of_a_worker_that_is_ended_in_the_middle_end_once(tmp_path: Path) -> None:
     hub, trial = FaultyHub(tmp_path / "hub", workers=2), Trial("drained")
+    hub.worker_program = long_queue.IDLE_WORKER
     hub.migrate()
     hub.probe.ask("watch_ends")
     try:

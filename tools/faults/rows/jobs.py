@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 from django.db.models import Count
 
-from registry.derived.selectors import TASK
 from registry.jobs import queue, workers
 from registry.models import Job, JobState, Worker, WorkerWish
 from registry.uploads.services import CHECKS_QUEUE
+from tools.faults.rows.idle_worker import TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +53,12 @@ def ends() -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-def _enqueue(jobs: int, name: str, task: str = "") -> None:
-    """Write jobs with nothing to do; without a task, for derived files that were removed."""
+def _enqueue(jobs: int, name: str, task: str = TASK) -> None:
+    """Write jobs with nothing to do."""
     Job.objects.bulk_create(
         Job(
             queue=CHECKS_QUEUE,
-            task=task or TASK,
-            args={"derived_id": 0},
+            task=task,
             key=f"{name}-{number}",
             max_attempts=1000,
             owner=f"owner{number % OWNERS}",

@@ -1,8 +1,8 @@
 """Ten thousand jobs that wait: the price of each, many workers, workers that are ended.
 
-The jobs make files of versions that were removed meanwhile, which is nothing to do, so that what
-is measured is the queue. Real workers take them: by turns two of sixteen, the others paused, and
-all sixteen, so that a machine that is busy with something else slows both alike.
+The jobs have nothing to do, so that what is measured is the queue. Real workers take them: by
+turns two of sixteen, the others paused, and all sixteen, so that a machine that is busy with
+something else slows both alike.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ CLAIM_MS, JOB_CPU_MS, LEAST_RATIO = 2.0, 10.0, 0.8
 #: Workers ended by SIGTERM, each in the middle of so many jobs.
 DRAINS, DRAINED_JOBS = 5, 100
 #: Hosts with one name, and mean seconds until a worker on one of them is killed.
-HOSTS, KILL_AFTER_S = 4, 0.5
+HOSTS, KILL_AFTER_S = 4, 1.5
+#: What also knows jobs without work.
+IDLE_WORKER = ["-m", "tools.faults.rows.idle_worker"]
 START_S, END_S, LOOK_S = 300.0, 900.0, 0.25
 
 
@@ -54,6 +56,7 @@ def run(plan: Plan, trial: Trial) -> None:
         raise Skipped(message)
     _load_statistics(postgres)
     hub = plan.environment.hub("queue", workers=WORKERS)
+    hub.worker_program = IDLE_WORKER
     url = hub.environ["LORARY_DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as database:
         database.execute("CREATE EXTENSION pg_stat_statements")
