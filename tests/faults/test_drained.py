@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def are_at_work(hub: FaultyHub) -> bool:
     """Whether two workers have done jobs; more of these are there for one that still starts."""
     done = hub.probe.ask("jobs_done")
-    hub.probe.ask("enqueue", jobs=4, name=f"first{uuid.uuid4()}")
+    hub.probe.ask("enqueue", jobs=4, name=f"first-{uuid.uuid4()}")
     return len(done) == 2 and min(done) > 0
 
 
@@ -33,6 +33,7 @@ def test_jobs_of_a_worker_that_is_ended_in_the_middle_end_once(tmp_path: Path) -
         for number in range(2):
             hub.start_worker(number)
         wait_until(lambda: are_at_work(hub), hub.ready_s, "no workers")
+        wait_until(lambda: not hub.probe.ask("open", name="first"), hub.ready_s, "jobs are left")
         long_queue.drain(hub, trial)
     finally:
         hub.__exit__(None, None, None)

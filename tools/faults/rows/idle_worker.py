@@ -1,9 +1,10 @@
-"""A worker that also knows jobs without work: like ``manage.py worker``, with its arguments."""
+"""A worker that also knows jobs that only wait: like ``manage.py worker``, with its arguments."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
 import django
 from django.core.management import execute_from_command_line
@@ -20,6 +21,7 @@ def main() -> None:
 
     @queue.handler(TASK)
     def nothing(run: queue.JobRun) -> None:
+        time.sleep(run.args["seconds"])
         run.check_cancelled()
 
     execute_from_command_line(["manage.py", "worker", *sys.argv[1:]])

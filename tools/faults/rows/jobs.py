@@ -53,12 +53,13 @@ def ends() -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-def _enqueue(jobs: int, name: str, task: str = TASK) -> None:
-    """Write jobs with nothing to do."""
+def _enqueue(jobs: int, name: str, task: str = TASK, seconds: float = 0) -> None:
+    """Write jobs that only wait for some time."""
     Job.objects.bulk_create(
         Job(
             queue=CHECKS_QUEUE,
             task=task,
+            args={"seconds": seconds},
             key=f"{name}-{number}",
             max_attempts=1000,
             owner=f"owner{number % OWNERS}",

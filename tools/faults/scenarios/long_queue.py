@@ -33,8 +33,8 @@ JOBS, WORKERS, FEW = 10_000, 16, 2
 TURNS, MEASURED, SETTLING = 3, {FEW: 400, WORKERS: 1800}, {FEW: 60, WORKERS: 250}
 #: Bounds: of the statement that claims a job, of a job, and of all workers against the few.
 CLAIM_MS, JOB_CPU_MS, LEAST_RATIO = 2.0, 10.0, 0.8
-#: Workers ended by SIGTERM, each in the middle of so many jobs.
-DRAINS, DRAINED_JOBS = 5, 100
+#: Workers ended by SIGTERM, each in the middle of so many jobs of these seconds.
+DRAINS, DRAINED_JOBS, DRAINED_S = 5, 100, 0.1
 #: Hosts with one name, and mean seconds until a worker on one of them is killed.
 HOSTS, KILL_AFTER_S = 4, 1.5
 #: What also knows jobs without work.
@@ -232,7 +232,7 @@ def _drain(
 
     hub.probe.ask("let_work", pids=[ended.pid, other.pid])
     before = done()
-    hub.probe.ask("enqueue", jobs=DRAINED_JOBS, name=name)
+    hub.probe.ask("enqueue", jobs=DRAINED_JOBS, name=name, seconds=DRAINED_S)
     wait_until(lambda: done() > before, END_S, "the worker does nothing")
     ended.send_signal(signal.SIGTERM)
     trial.expect(left(), "the worker was ended too late")
