@@ -21,10 +21,10 @@ INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 CODE := hub registry previews training sdk/src/lorary integrations tests tools benchmarks manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients test-deploy check bench faults miniature format openapi docs audit man lock clean
+.PHONY: help setup run worker demo test test-fast test-long test-e2e test-matrix test-clients test-deploy check bench faults faults-machines miniature format openapi docs audit man lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with everything, `lorary` in its bin (again when requirements change)
 
@@ -101,6 +101,12 @@ miniature: $(STAMP) ## Make the miniature from nothing, in build/ (hours; goes o
 faults: $(STAMP) ## Break things on purpose, for half an hour: ARGS="--seed 1 --report docs/reports"
 	$(BIN)/python -m tools.faults.renders $(ARGS)
 	$(BIN)/python -m tools.faults.bytes $(ARGS)
+
+faults-machines: $(STAMP) ## Three web nodes and a long queue, with kills and dated reports
+	$(BIN)/python -m tools.faults.bytes --database postgres --broker rabbitmq --storage s3 \
+		--only nodes --report docs/reports $(ARGS)
+	$(BIN)/python -m tools.faults.bytes --database postgres --broker redis \
+		--only long-queue --report docs/reports $(ARGS)
 
 format: $(STAMP) ## Format code and templates, and fix what can be fixed
 	$(BIN)/ruff format .

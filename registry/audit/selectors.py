@@ -6,10 +6,11 @@ overlap. Each filter has an index in this order, so that a page is read without 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
@@ -21,6 +22,8 @@ from registry.names import key_of
 
 #: Events that an export reads at a time.
 BATCH = 2000
+#: Ids that a search by several filters looks at first, and seconds after which it begins no more.
+SPAN, SEARCH_S = 20_000, 0.25
 #: Maximum difference between the orders of ids and of times.
 SLACK = timedelta(hours=1)
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -47,6 +50,11 @@ class Filters:
     address: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+    @property
+    def are_several(self) -> bool:
+        """Whether two filters apply that have an index each, of which a search uses one."""
+        return sum(map(bool, (self.actor, self.verb, self.object, self.address))) > 1
 
     def described(self) -> dict[str, str]:
         """Return those that are set, without names and addresses: an event keeps neither."""
@@ -76,6 +84,13 @@ class Entry:
         return {**asdict(self), "time": self.time.isoformat()}
 
 
+class Reached(NamedTuple):
+    """Where a search stopped that goes back in time: events with lower ids were not looked at."""
+
+    id: int
+    time: datetime
+
+
 def events(filters: Filters) -> QuerySet[Event]:
     """Return the events that match all filters, in no order.
 
@@ -100,6 +115,30 @@ def page(filters: Filters, *, limit: int, before: int | None = None) -> list[Ent
     if before is not None:
         rows = rows.filter(**{f"{column}__lt": before})
     return _entries(list(rows.order_by(f"-{column}")[:limit]))
+
+
+def search(
+    filters: Filters, *, limit: int, before: int | None = None
+) -> tuple[list[Entry], Reached | None]:
+    """Return the newest events as ``page`` does, and how far the search got if it stopped early.
+
+    Where no event matches several filters together, all events of one of them would be read.
+    """
+    if not filters.are_several:
+        return page(filters, limit=limit, before=before), None
+    column, until = _id_of(filters), time.monotonic() + SEARCH_S
+    rows, times = events(filters).order_by(f"-{column}"), Event.objects.order_by("pk")
+    last = times.values_list("pk", flat=True).last() or 0
+    found, top, span = list[Event](), min(before or last + 1, last + 1), SPAN
+    while True:
+        within = rows.filter(**{f"{column}__lt": top, f"{column}__gte": top - span})
+        found += within[: limit - len(found)]
+        top, span = top - span, 2 * span
+        if top <= 1 or len(found) >= limit:
+            return _entries(found), None
+        if time.monotonic() > until:
+            oldest = times.filter(pk__gte=top).values_list("created_at", flat=True)[0]
+            return _entries(found), Reached(top, oldest)
 
 
 def every(filters: Filters) -> Iterator[Entry]:

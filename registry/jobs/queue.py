@@ -14,8 +14,8 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
@@ -53,6 +53,9 @@ KEPT_FOR = timedelta(days=30)
 #: Maximum number of ended jobs deleted in one transaction.
 FORGOTTEN_AT_ONCE = 500
 
+
+#: Stands for now in SQL that is built once.
+_THEN = datetime(1970, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +122,9 @@ class JobRun:
 
         Handlers of long background jobs call it where they can resume later.
         """
-        if self.job.priority < VISITOR and _heads(self.queues).filter(priority__gte=VISITOR):
+        if self.job.priority < VISITOR and _heads(self.queues, timezone.now()).filter(
+            priority__gte=VISITOR
+        ):
             text = _("Jobs that somebody waits for come first.")
             raise Retry(text, after_s=0, is_attempt=False)
 
@@ -246,26 +251,28 @@ def wake(queue: str) -> None:
         log.warning("wake-up of queue %s not sent, workers find the job later: %s", queue, error)
 
 
-def _claimable() -> tuple[Q, Q]:
+def _claimable(now: datetime, beyond: datetime) -> tuple[Q, Q]:
     """Return the conditions for jobs that wait, and for those left by a dead worker.
 
-    No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` was set by a clock that
-    was ahead, and counts as due.
+    No retry waits longer than ``LONGEST_PAUSE_S``. A later ``run_after`` (``beyond``) was set by a
+    clock that was ahead, and counts as due.
     """
-    now = timezone.now()
-    beyond = now + timedelta(seconds=LONGEST_PAUSE_S)
     due = Q(run_after__isnull=True) | Q(run_after__lte=now) | Q(run_after__gt=beyond)
     waiting = Q(state=JobState.QUEUED) & due
     abandoned = Q(state=JobState.RUNNING, lease_until__lt=now)
     return waiting, abandoned
 
 
-def _heads(queues: Sequence[str], *, locks: bool = False) -> QuerySet[Job]:
+def _beyond(now: datetime) -> datetime:
+    return now + timedelta(seconds=LONGEST_PAUSE_S)
+
+
+def _heads(queues: Sequence[str], now: datetime, *, locks: bool = False) -> QuerySet[Job]:
     """Return the first waiting job of each queue, and the first one left by a dead worker.
 
     Each is the first in an index; sorting across all queues would read every waiting job.
     """
-    waiting, abandoned = _claimable()
+    waiting, abandoned = _claimable(now, _beyond(now))
     each = [Job.objects.filter(waiting, queue=queue) for queue in queues]
     each.append(Job.objects.filter(abandoned, queue__in=queues))
     if locks:
@@ -274,9 +281,34 @@ def _heads(queues: Sequence[str], *, locks: bool = False) -> QuerySet[Job]:
     return Job.objects.filter(pk__in=[Subquery(jobs[:1]) for jobs in ordered])
 
 
+@lru_cache(maxsize=256)
+def _first_sql(
+    vendor: str, queues: tuple[str, ...], after: str, *, locks: bool
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the SQL of ``_first`` as of ``_THEN``, and its parameters."""
+    del vendor  # only part of the key
+    other = Case(When(queue=after, then=0), default=1)
+    heads = _heads(queues, _THEN, locks=locks).order_by("-priority", "turn", other, "id")
+    sql, parameters = heads[:1].query.sql_with_params()
+    return sql, tuple(parameters)
+
+
+def _first(queues: Sequence[str], *, after: str = "", locks: bool = False) -> Job | None:
+    """Return the head to take first.
+
+    Django would take longer to build its SQL, which workers need for each job and each second,
+    than the database takes to run it.
+    """
+    sql, parameters = _first_sql(connection.vendor, tuple(queues), after, locks=locks)
+    written, now = connection.ops.adapt_datetimefield_value, timezone.now()
+    moments = {written(_THEN): written(now), written(_beyond(_THEN)): written(_beyond(now))}
+    return next(iter(Job.objects.raw(sql, [moments.get(one, one) for one in parameters])), None)
+
+
 def next_queue(queues: Iterable[str]) -> str | None:
     """Return one of these queues that has a claimable job, or None."""
-    return _heads(list(queues)).values_list("queue", flat=True).first()
+    job = _first(list(queues))
+    return None if job is None else job.queue
 
 
 def claim(*queues: str, after: str = "") -> Job | None:
@@ -285,10 +317,9 @@ def claim(*queues: str, after: str = "") -> Job | None:
     Urgent jobs come first, in all queues. Among jobs with the same turn, one of the queue that
     this worker served last (``after``) comes first, because it is prepared for them.
     """
-    other = Case(When(queue=after, then=0), default=1)
     with transaction.atomic():
         locks = connection.features.has_select_for_update_skip_locked
-        job = _heads(queues, locks=locks).order_by("-priority", "turn", other, "id").first()
+        job = _first(queues, after=after, locks=locks)
         if job is None:
             return None
         job.state = JobState.RUNNING
@@ -296,7 +327,7 @@ def claim(*queues: str, after: str = "") -> Job | None:
         job.attempt += 1
         job.started_at = job.started_at or timezone.now()
         job.lease_until = _lease_end()
-        job.save()
+        job.save(update_fields=["state", "worker", "attempt", "started_at", "lease_until"])
     return job
 
 

@@ -61,10 +61,8 @@ def drain(*queues: str) -> int:
 
     It returns early if the operator wants this worker to pause or to exit.
     """
-    count, last = 0, ""
-    while workers.requested_state() == WorkerWish.WORK and (
-        job := queue.claim(*queues, after=last)
-    ):
+    count, last, may_work = 0, "", workers.may_work()
+    while may_work and (job := queue.claim(*queues, after=last)):
         _AT_WORK.set()
         try:
             with ExitStack() as stack:
@@ -77,8 +75,7 @@ def drain(*queues: str) -> int:
                 _run(job, queues)
         finally:
             _AT_WORK.clear()
-        workers.count_job()
-        count, last = count + 1, job.queue
+        count, last, may_work = count + 1, job.queue, workers.count_job()
     return count
 
 

@@ -67,9 +67,18 @@ def update_facts(facts: dict[str, Any]) -> None:
     _mine().update(facts=_with_release(facts))
 
 
-def count_job() -> None:
-    """Count a job that this process finished."""
-    _mine().update(jobs_done=F("jobs_done") + 1)
+def count_job() -> bool:
+    """Count a job that this process finished; return whether the operator lets it take another."""
+    more = {"jobs_done": F("jobs_done") + 1}
+    if _mine().filter(wish=WorkerWish.WORK).update(**more):  # in one statement, after each job
+        return True
+    _mine().update(**more)
+    return may_work()
+
+
+def may_work() -> bool:
+    """Whether the operator lets this process take jobs, as of one without a row."""
+    return requested_state() == WorkerWish.WORK
 
 
 def requested_state() -> str:

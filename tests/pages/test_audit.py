@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.test import override_settings
+from django.utils import timezone
 
 from hub.pages.operator import audit
 from registry import events
+from registry.audit import selectors
 from registry.models import Event
 from tests.catalogue import PASSWORD
 
@@ -89,6 +91,24 @@ def test_the_newest_events_come_first_in_pages(
     assert older is not None
     assert older[1] == f"?actor=ada&amp;verb=signed_in&amp;before={ids[1]}"
     assert ids_on(as_operator, older[1].replace("&amp;", "&"))[0] == ids[0]
+
+
+def test_a_search_that_takes_long_says_how_far_it_got(
+    as_operator: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _number in range(3):
+        events.record(actor=ada, verb="signed_in", user=ada)
+    monkeypatch.setattr(selectors, "SEARCH_S", -1)
+    monkeypatch.setattr(selectors, "SPAN", 1)
+    page = as_operator.get("/operator/audit?verb=store_moved&actor=ada").content.decode()
+    further = re.search(r'href="([^"]+before=\d+)"', page)
+    assert further is not None
+    assert f"Searched back to {timezone.now():%Y-%m-%d}" in page
+    assert "No event matches" not in page
+    monkeypatch.undo()
+    rest = further[1].replace("&amp;", "&")
+    page = as_operator.get(f"/operator/audit{rest}").content.decode()
+    assert "No event matches these filters." in page
 
 
 def test_filters_that_match_nothing_or_are_wrong_say_so(as_operator: Client) -> None:

@@ -241,6 +241,29 @@ def test_pages_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [entry.id for entry in selectors.every(filters)] == marked
 
 
+def test_a_search_by_several_filters_ends_in_time_and_goes_on(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [event(actor=ada, verb="swept").pk for _number in range(2)]
+    for _number in range(9):
+        event(actor=ada, verb="signed_in")
+    both, one = Filters(actor="ada", verb="swept"), Filters(verb="swept")
+    monkeypatch.setattr(selectors, "SPAN", 2)
+    entries, reached = selectors.search(both, limit=9)
+    assert ([entry.id for entry in entries], reached) == (wanted[::-1], None)
+    monkeypatch.setattr(selectors, "SEARCH_S", -1)
+    assert selectors.search(one, limit=9) == (entries, None)
+    before = list[int]()
+    found, reached = selectors.search(both, limit=9)
+    while reached is not None:  # the next one begins where this one ended
+        before.append(reached.id)
+        more, reached = selectors.search(both, limit=9, before=before[-1])
+        found += more
+    assert found == entries
+    assert len(before) > 2
+    assert before == sorted(before, reverse=True)
+
+
 @pytest.mark.parametrize("name", ["nobody", "#", "#x", "#99999999999"])
 def test_a_filter_with_an_unknown_account_says_so(name: str) -> None:
     with pytest.raises(Invalid, match="no account") as caught:

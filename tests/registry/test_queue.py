@@ -493,7 +493,7 @@ def test_a_claim_takes_the_head_of_each_queue_from_an_index() -> None:
     for number in range(60):
         queue.enqueue(queue=f"render.f{number % 3}", task="note", args={}, key=f"k{number}",
                       owner=f"o{number % 7}")  # fmt: skip
-    rows = queue._heads(["render.f0", "render.f1", "render.f2"])
+    rows = queue._heads(["render.f0", "render.f1", "render.f2"], timezone.now())
     if connection.vendor == "sqlite":  # PostgreSQL reads a table as small as this as a whole
         assert "job_claim_order" in rows.explain()
     assert rows.count() == 3

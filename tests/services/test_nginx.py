@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import socket
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +16,8 @@ import pytest
 from benchmarks.setup.hubs import path_of
 from tests.builders.adapters import DENOISERS, kohya
 from tests.e2e.talk import Answer, Caller, caller
-from tests.nginx import Nginx, log_of, program
-from tests.running import RunningHub
+from tests.nginx import Nginx, in_front_of, log_of, program
+from tests.running import RunningHub, free_port
 from tests.transfers import CASES, Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -241,3 +243,48 @@ def test_no_address_that_is_a_permission_stands_in_the_log(servers: Servers) -> 
     assert '"GET /api/download/files/"' in said
     assert '"GET /ada/noir.git/info/lfs/objects/"' in said
     assert "of-one" not in said
+
+
+class _Node:
+    """Takes a request, and answers it with its name or ends the connection."""
+
+    def __init__(self, name: bytes) -> None:
+        self.name, self.count = name, 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _address = self.socket.accept()
+            except OSError:  # closed
+                return
+            with line:
+                line.recv(65536)
+                self.count += 1
+                if self.name:
+                    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + self.name)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_repeated"),
+    [
+        ("/api/models/ada/noir/commit/main", True),
+        ("/ada/noir.git/info/lfs/objects/batch", True),
+        ("/api/v1/tokens", False),
+    ],
+)
+def test_a_commit_goes_to_the_next_node_if_one_ends_meanwhile(
+    tmp_path: Path, place: str, is_repeated: bool
+) -> None:
+    ending, answering, port = _Node(b""), _Node(b"done"), free_port()
+    text = in_front_of(answering.port, tmp_path / "data", port)
+    two = " ".join(f"server 127.0.0.1:{node.port} max_fails=0;" for node in (ending, answering))
+    text = text.replace(f"server 127.0.0.1:{answering.port};", two)
+    with Nginx(tmp_path / "nginx", port, text):
+        statuses = [Caller(port).post(place, {"a": 1}).status for _ in range(4)]
+    ending.socket.close()
+    answering.socket.close()
+    assert ending.count
+    assert set(statuses) == ({200} if is_repeated else {200, 502})

@@ -22,9 +22,9 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from benchmarks.results import machine
-from tests.builders.adapters import DENOISERS, kohya
 from tests.clients.programs import Programs
 from tests.running import ROOT, RunningHub
+from tools.clients.passes import PART_BYTES, write_files
 from tools.clients.probe import CASES
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 NEWEST = "newest"
 VERSIONS = ("0.25.2", "0.36.2", "1.0.1", "1.33.0", NEWEST)
-#: Weights of 12 MB: by LFS they come in three parts.
-RANK, PART_BYTES = 448, 5 * 2**20
 LIMIT_S = 600
 
 
@@ -88,12 +86,7 @@ def _say(line: str) -> None:
 def _column(hub: RunningHub, token: str, version: str, folder: Path) -> Column:
     interpreter = _environment(version)
     programs = Programs(hub, folder / version, token)
-    weights, small = programs.folder / "noir.safetensors", programs.folder / "small.safetensors"
-    note = {"ss_training_comment": f"probe {version}"}  # others' bytes are not sent again
-    weights.write_bytes(kohya(DENOISERS["sd1", "diffusers"], rank=RANK, metadata=note))
-    small.write_bytes(kohya(DENOISERS["sd1", "diffusers"], metadata=note))
-    repo = f"ada/probe-{version}"
-    files = [repo, str(weights), str(small)]
+    files = [f"ada/probe-{version}", *write_files(programs.folder, version)]
     output = programs.command([interpreter, str(Path(__file__).with_name("probe.py")), *files])
     results = json.loads(output.rpartition("\n")[2])
     return Column(results.pop("version"), results)

@@ -68,7 +68,7 @@ class Probe:
     def create(self) -> None:
         assert self.api.create_repo(self.repo).repo_id == self.repo
         assert self.api.create_repo(self.repo, exist_ok=True).repo_id == self.repo
-        assert "exists" in str(refused(HfHubHTTPError, self.api.create_repo, self.repo))
+        assert "409" in str(refused(HfHubHTTPError, self.api.create_repo, self.repo))
 
     def upload_large(self) -> None:
         self._add("noir.safetensors", str(self.weights))

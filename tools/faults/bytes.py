@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import signal
@@ -24,7 +25,17 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from benchmarks.results import machine
-from tools.faults.scenarios import bad_inputs, brokers, catalogue, crowd, full_disk, kills, s3
+from tools.faults.scenarios import (
+    bad_inputs,
+    brokers,
+    catalogue,
+    crowd,
+    full_disk,
+    kills,
+    long_queue,
+    nodes,
+    s3,
+)
 from tools.faults.servers.environment import Environment
 from tools.faults.trials import Plan, Skipped, Trial
 
@@ -39,9 +50,12 @@ SCENARIOS: dict[str, Callable[[Plan, Trial], None]] = {
     "crowd": crowd.run,
     "bad-inputs": bad_inputs.run,
     "catalogue": catalogue.run,
+    "long-queue": long_queue.run,
+    "nodes": nodes.run,
 }
-#: What a short pass leaves out: a bucket in a bad mood is waited for, again and again.
-LONG_ONLY = frozenset({"s3"})
+#: What a short pass leaves out: a bucket in a bad mood is waited for, again and again, and ten
+#: thousand jobs are what they are.
+LONG_ONLY = frozenset({"s3", "long-queue", "nodes"})
 #: Kills and minutes of a short pass.
 SHORT_KILLS, SHORT_MINUTES = 5, 0.1
 #: Scenarios of a short pass at a time: they wait more than they work.
@@ -51,6 +65,8 @@ SHORT_AT_ONCE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; 1 when a promise is broken."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("tools").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     for name in ("DATABASE_URL", "BROKER_URL"):  # the options say what hubs stand on
         os.environ.pop(f"LORARY_TEST_{name}", None)

@@ -2,10 +2,10 @@
 
     python -m tools.faults.renders --jobs 1000 --seed 1 --report docs/reports
 
-A queue full of previews and of cover sheets of packs, two workers that are ended with SIGKILL by
-turns, every wake-up sent twice or more, a Redis that is killed and comes back empty, and people who
-try a version or a pack meanwhile. In the end each job must have ended once, with each of its
-pictures once and whole. How long people waited is compared with the length of a batch job.
+A queue full of previews and of cover sheets of packs, two workers that are ended with SIGKILL and
+SIGTERM by turns, every wake-up sent twice or more, a Redis that is killed and comes back empty, and
+people who try a version or a pack meanwhile. In the end each job must have ended once, with each of
+its pictures once and whole. How long people waited is compared with the length of a batch job.
 Everything random comes from the seed, but not when processes get their turns.
 """
 
@@ -112,6 +112,7 @@ class Run:
     found: Outcome
     seconds: float
     kills: int
+    drains: int
     restarts: int
     wakes: int
 
@@ -135,7 +136,7 @@ class Run:
         found, waits = self.found, self.found.waits_s or [0.0]
         again = sum(count for attempt, count in found.attempts.items() if attempt > 1)
         within = sum(wait < found.typical_s for wait in waits)
-        faults = self.faults
+        faults, every = self.faults, f"one every {self.plan.kill_every_s:g} s or so"
         verdict = "each job ended once, no picture is there twice or missing"
         waiting = (
             f"an interactive one waits {statistics.median(waits):.2f} s (median), at most "
@@ -146,7 +147,7 @@ class Run:
             f"{len(faults)} promises broken" if faults else verdict,
             f"{found.batch} batch and {found.interactive} interactive jobs in {self.seconds:.0f} s",
             f"{found.pictures} pictures, all whole",
-            f"{self.kills} workers killed at a job, one every {self.plan.kill_every_s:g} s or so",
+            f"{self.kills} workers killed at a job, {self.drains} ended by SIGTERM, {every}",
             f"{again} jobs begun again",
             f"{self.wakes} wake-ups on top of one for each job",
             f"broker lost {self.restarts} times, with all that was in it",
@@ -184,7 +185,7 @@ def _run(plan: Plan, folder: Path, broker: Broker) -> Run:
     found = scenes.outcome()
     if found.faults:
         _say((folder / "workers.log").read_text(errors="replace")[-4000:])
-    return Run(plan, found, seconds, workers.kills, broker.restarts, scene.wakes)
+    return Run(plan, found, seconds, workers.kills, workers.drains, broker.restarts, scene.wakes)
 
 
 class _Storm:
@@ -218,12 +219,14 @@ class _Storm:
                 said = left
 
     def _kill(self) -> None:
-        """Kill the next one in the middle of a job, once both have ended two since their start.
+        """End the next one in the middle of a job, once both have ended two since their start.
+
+        Each is killed and asked to end by turns.
 
         One that is killed while it starts loses nothing, and with both away all is about starting.
         """
         if time.monotonic() >= self.kill_at and self._are_warm():
-            self.workers.kill(self.victim)
+            (self.workers.kill, self.workers.drain)[self.victim // WORKERS % 2](self.victim)
             self.victim += 1
             self.kill_at = time.monotonic() + self.plan.kill_every_s * self.random.uniform(0.7, 1.3)
 

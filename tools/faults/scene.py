@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.core.management import call_command
-from django.db import connection
 from django.db.models import Count
 
 import registry.tasks  # noqa: F401 - registers the handlers of jobs
@@ -38,6 +37,7 @@ from registry.packs import publish
 from registry.packs import services as packs
 from registry.versions.details import Details
 from tests import catalogue
+from tools.faults.rows import jobs as job_rows
 from training.miniature.tiny import write_tiny_base, write_tiny_lora
 
 if TYPE_CHECKING:
@@ -58,14 +58,6 @@ _TASKS = (renders.RENDER_TASK, renders.LITERAL_TASK)
 _STEPS, _SIDE = 2, 64
 #: Share of those who ask that are visitors and try a pack.
 _VISITORS = 0.5
-
-#: Writes down each end of a job by itself: nothing that the code says of it is believed.
-_WATCH_ENDS = """
-CREATE TABLE faults_end (job_id INTEGER, state TEXT);
-CREATE TRIGGER faults_end AFTER UPDATE OF state ON registry_job
-WHEN NEW.state IN ('done', 'failed', 'cancelled') AND OLD.state <> NEW.state
-BEGIN INSERT INTO faults_end VALUES (NEW.id, NEW.state); END;
-"""
 
 
 def write_bases(folder: Path) -> Path:
@@ -137,8 +129,7 @@ class Scene:
 def build(folder: Path, jobs: int, random: Random) -> Scene:
     """Migrate, and publish as many versions of adapters and packs as there shall be jobs."""
     call_command("migrate", verbosity=0)
-    with connection.cursor() as cursor:
-        cursor.connection.executescript(_WATCH_ENDS)
+    job_rows.watch_ends()
     # This asks by other recipes.
     version_published.disconnect(dispatch_uid="previews.published")
     pack_version_published.disconnect(dispatch_uid="previews.pack_published")
@@ -247,9 +238,7 @@ def outcome() -> Outcome:
 
 
 def _judge_jobs(found: Outcome) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT job_id, COUNT(*) FROM faults_end GROUP BY job_id")
-        ends = dict(cursor.fetchall())
+    ends = job_rows.ends()
     batch, waits = [], []
     for job in Job.objects.filter(task__in=_TASKS):
         found.attempts[job.attempt] += 1

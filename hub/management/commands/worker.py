@@ -77,6 +77,7 @@ def _work(names: list[str], queues: list[str]) -> int:
     """
     # Celery warns root about pickled messages; these are JSON, and containers often run as root.
     warnings.simplefilter("ignore", SecurityWarning)
+    _end_by_signals()  # Celery asks for it later: a worker that still starts ends with 0 as well
     tracing.start()
     identity.announce()
     facts = worker_bases.facts if worker_bases.renders_for(names) else dict
@@ -115,8 +116,12 @@ class _Worker(Worker):
     def install_platform_tweaks(self, worker: Any) -> None:
         """Replace Celery's signal handlers."""
         del worker
-        for number in SIGNALS:
-            signal.signal(number, _end)
+        _end_by_signals()
+
+
+def _end_by_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, _end)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -97,12 +97,12 @@ def _midnight(day: date | None) -> datetime | None:
 def index(request: HttpRequest) -> HttpResponse:
     """Show the newest events that match the filters."""
     permissions.require_operator(request.user)
-    form, entries = AuditForm(request.GET), list[Entry]()
+    form, entries, reached = AuditForm(request.GET), list[Entry](), None
     before = request.GET.get("before", "")
     is_number = before.isascii() and before.isdigit() and len(before) <= 18
     if form.is_valid():
         try:
-            entries = selectors.page(
+            entries, reached = selectors.search(
                 form.filters(), limit=LIMIT + 1, before=int(before) if is_number else None
             )
         except Invalid as error:
@@ -114,6 +114,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "lines": [(entry, _details(entry)) for entry in entries[:LIMIT]],
         "query": urlencode(query),
         "older": urlencode(older),
+        "reached": reached,
+        "further": urlencode({**query, "before": reached.id}) if reached else "",
         "is_first": not is_number,
         "formats": list(exports.FORMATS),
     }

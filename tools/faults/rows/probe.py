@@ -20,12 +20,14 @@ def main() -> None:
     """Answer until nobody asks any more."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
     django.setup()
-    from tools.faults.rows.consistency import DOES  # noqa: PLC0415 - models need the settings above
+    from tools.faults.rows import consistency, jobs  # noqa: PLC0415 - models need the settings above
+
+    does = consistency.DOES | jobs.DOES
 
     for line in sys.stdin:
         asked = json.loads(line)
         try:
-            answer = {"said": DOES[asked.pop("do")](**asked)}
+            answer = {"said": does[asked.pop("do")](**asked)}
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             answer = {"error": f"{type(error).__name__}: {error}"}
         finally:

@@ -75,6 +75,7 @@ class FaultyHub(RunningHub):
     def __init__(self, data: Path, *, workers: int = 1, webs: int = 2, **settings: str) -> None:
         super().__init__(data, "--no-worker", "--workers", str(webs), **settings)
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.worker_program = ["manage.py", "worker"]
         self.extra: list[dict[str, str]] = [{} for _ in range(workers)]
         self.web_extra: dict[str, str] = {}
         self.restarts_s: list[float] = []
@@ -128,7 +129,7 @@ class FaultyHub(RunningHub):
 
     def start_worker(self, number: int = 0) -> None:
         """Start a worker; it takes a moment until it looks for work."""
-        command = [sys.executable, "manage.py", "worker", "--queues", "checks"]
+        command = [sys.executable, *self.worker_program, "--queues", "checks"]
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
                 command,

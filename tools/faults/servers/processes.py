@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 #: Seconds that a supervisor waits before it starts a killed worker again.
 RESTART_S = 1.0
+#: Seconds within which a worker ends that is asked to.
+DRAIN_S = 15.0
 
 
 class Broker:
@@ -70,13 +72,13 @@ class Broker:
 
 
 class Workers:
-    """Render workers, each started again a second after it was killed."""
+    """Render workers, each started again a second after it was ended."""
 
     def __init__(self, count: int, environ: Mapping[str, str], log: Path) -> None:
         self.environ, self.log = dict(environ), log
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
         self.start_at = [0.0] * count
-        self.kills = self.failures = 0
+        self.kills = self.drains = self.failures = 0
 
     def __enter__(self) -> Self:
         self.tend()
@@ -94,7 +96,7 @@ class Workers:
         """Start those that are away and due; return how many ended by themselves so far."""
         for number, process in enumerate(self.processes):
             if process is not None and process.poll() is not None:
-                self.failures += process.returncode != -signal.SIGKILL
+                self.failures += 1
                 self.processes[number] = None
                 self.start_at[number] = time.monotonic() + RESTART_S
             elif process is None and time.monotonic() >= self.start_at[number]:
@@ -108,11 +110,22 @@ class Workers:
 
     def kill(self, number: int) -> None:
         """End one with SIGKILL."""
-        process = self.processes[number % len(self.processes)]
-        if process is not None:
-            process.kill()
-            process.wait()
-            self.kills += 1
+        self.kills += self._end(number, signal.SIGKILL) is not None
+
+    def drain(self, number: int) -> None:
+        """End one with SIGTERM; it must end well."""
+        code = self._end(number, signal.SIGTERM)
+        assert code in {None, 0}, code
+        self.drains += code is not None
+
+    def _end(self, number: int, sign: signal.Signals) -> int | None:
+        number %= len(self.processes)
+        process = self.processes[number]
+        if process is None:
+            return None
+        process.send_signal(sign)
+        self.processes[number], self.start_at[number] = None, time.monotonic() + RESTART_S
+        return process.wait(DRAIN_S)
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "worker", "--queues", "render"]
