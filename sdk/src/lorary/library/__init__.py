@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         unlocked,
         update_lock,
     )
-    from lorary.library.checking import Checked, Outdated, outdated, verify
+    from lorary.library.checking import Checked, Outdated, outdated, verify, verify_packs
     from lorary.library.hubs import Hubs
     from lorary.library.importing.journal import Journal
     from lorary.library.importing.planning import Plan, plan
@@ -86,6 +86,7 @@ __all__ = [
     "unlocked",
     "update_lock",
     "verify",
+    "verify_packs",
 ]
 
 _HOMES = {
@@ -135,6 +136,7 @@ _HOMES = {
     "unlocked": "lorary.library.calls",
     "update_lock": "lorary.library.calls",
     "verify": "lorary.library.checking",
+    "verify_packs": "lorary.library.checking",
 }
 
 __getattr__, __dir__ = names_of(__name__, _HOMES)
