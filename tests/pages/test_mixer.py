@@ -127,6 +127,8 @@ def test_an_empty_desk_says_how_to_begin(as_ada: Client) -> None:
     text = page_of(as_ada, "/mixer")
     assert "The mix is empty" in text
     assert 'value="render"' not in text
+    assert "Add an adapter to render the mix." in text
+    assert "Add an adapter to render" not in page_of(as_ada, "/mixer?add=ada/noir@v1")
 
 
 def test_buttons_change_the_mix_with_and_without_a_script(as_ada: Client, ink: Version) -> None:
