@@ -42,6 +42,7 @@ from hub.api.uploads.views import (
 )
 from hub.api.versions.comparison import Compare
 from hub.api.versions.derived import DerivedConfig, DerivedContent, DerivedFiles, DerivedView
+from hub.api.versions.references import References
 from hub.api.versions.relatives import Relatives, VersionRelatives
 from hub.api.versions.views import (
     AdapterWithdraw,
@@ -122,6 +123,7 @@ v1: list[URLPattern] = [
     path("hashes/<str:value>", HashView.as_view(), name="api-hash"),
     path("compare", Compare.as_view(), name="api-compare"),
     path("relatives", Relatives.as_view(), name="api-relatives"),
+    path("references", References.as_view(), name="api-references"),
     path("file-names", FileNames.as_view(), name="api-file-names"),
     path("tryouts", Tryouts.as_view(), name="api-tryouts"),
     path("tryouts/<uuid:key>", TryoutView.as_view(), name="api-tryout"),

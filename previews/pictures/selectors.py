@@ -190,6 +190,15 @@ def pictures_of(images: QuerySet[Image]) -> list[Picture]:
     return [picture for _version, picture in _pictures(_rows(images))]
 
 
+def pictures_by_render(renders: Iterable[int]) -> dict[int, list[Picture]]:
+    """Return render id → its pictures, as ``pictures_of`` returns them; one query."""
+    rows = _rows(Image.objects.filter(render__in=list(renders)))
+    found: dict[int, list[Picture]] = {}
+    for render, *columns in rows.values_list("render", *_COLUMNS):
+        found.setdefault(render, []).append(_picture(*columns)[1])
+    return found
+
+
 def _rows(images: QuerySet[Image]) -> QuerySet[Image, Any]:
     """Return the columns of each image."""
     rated = images.annotate(rating=rating("render__version"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,7 +21,7 @@ from previews.models import (
     Sheet,
     SheetKind,
 )
-from previews.pictures.selectors import Picture, pictures_of
+from previews.pictures.selectors import Picture, pictures_by_render, pictures_of
 from previews.renders.messages import waiting_for
 from registry.errors import NotFound
 from registry.jobs import selectors as job_selectors
@@ -87,17 +89,37 @@ def previews_of(version: Version) -> Previews:
     If its family has several base models, it is that with the first one that made pictures, and
     ``others`` has those of the others.
     """
-    rows = version.renders.select_related("recipe", "job", "version").annotate(**_SHEETS)
+    return previews_by_version([version])[version.pk]
+
+
+def previews_by_version(versions: Sequence[Version]) -> dict[int, Previews]:
+    """Return version id → its previews, see ``previews_of``; two queries."""
+    age = Window(RowNumber(), partition_by="version", order_by="-pk")
+    rows = Render.objects.select_related("recipe", "job", "version").annotate(**_SHEETS, age=age)
+    by_version: dict[int, list[Render]] = {version.pk: [] for version in versions}
+    for render in rows.filter(version__in=by_version, age__lte=MAX_RENDERS).order_by("-pk"):
+        by_version[render.version_id or 0].append(render)
+    groups = {pk: _groups(renders) for pk, renders in by_version.items()}
+    shown = [render for each in groups.values() for renders in each for render in _shown(renders)]
+    pictures = pictures_by_render(render.pk for render in shown) if shown else {}
+    found = {pk: [of_renders(renders, pictures) for renders in each] for pk, each in groups.items()}
+    return {
+        pk: replace(each[0], others=tuple(each[1:])) if each else Previews()
+        for pk, each in found.items()
+    }
+
+
+def _groups(rows: Iterable[Render]) -> list[list[Render]]:
+    """Return the renders of a version by base model, that with pictures first."""
     by_base: dict[str, list[Render]] = {}
-    for render in rows[:MAX_RENDERS]:
+    for render in rows:
         by_base.setdefault(render.base, []).append(render)
     unknown = by_base.pop("", [])
     groups = sorted(by_base.values(), key=_place)
     if unknown:  # these waited for the first base model
         first = groups[0] if groups else []
         groups[:1] = [sorted([*unknown, *first], key=lambda render: -render.pk)]
-    found = [of_renders(renders) for renders in groups]
-    return replace(found[0], others=tuple(found[1:])) if found else Previews()
+    return groups
 
 
 def advice_of(versions: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -125,15 +147,28 @@ def _place(renders: Sequence[Render]) -> tuple[Any, ...]:
     return renders[0].output, not has_pictures, renders[0].rank, -renders[0].pk
 
 
-def of_renders(renders: Sequence[Render]) -> Previews:
-    """Return the newest of the renders of one thing, with earlier pictures until it is ready."""
-    newest = of_render(renders[0])
-    if newest.state == RenderState.READY:
+def _shown(renders: Sequence[Render]) -> list[Render]:
+    """Return the newest of the renders of one thing, and until it is ready the last that was."""
+    if renders[0].state == RenderState.READY:
+        return [renders[0]]
+    before = (old for old in renders[1:] if old.state == RenderState.READY)
+    return [renders[0], *islice(before, 1)]
+
+
+def of_renders(
+    renders: Sequence[Render], pictures: Mapping[int, list[Picture]] | None = None
+) -> Previews:
+    """Return the newest of the renders of one thing, with earlier pictures until it is ready.
+
+    Args:
+        renders: The newest first.
+        pictures: As for ``of_render``.
+    """
+    first, *rest = _shown(renders)
+    newest = of_render(first, pictures)
+    if not rest:
         return newest
-    before = next((old for old in renders[1:] if old.state == RenderState.READY), None)
-    if before is None:
-        return newest
-    shown = of_render(before)
+    shown = of_render(rest[0], pictures)
     return replace(
         newest,
         images=shown.images,
@@ -145,19 +180,24 @@ def of_renders(renders: Sequence[Render]) -> Previews:
     )
 
 
-def of_render(render: Render) -> Previews:
-    """Return one render as pages show it; for a withdrawn version, nothing is shown."""
+def of_render(render: Render, pictures: Mapping[int, list[Picture]] | None = None) -> Previews:
+    """Return one render as pages show it; for a withdrawn version, nothing is shown.
+
+    Args:
+        render: The render.
+        pictures: Render id → its pictures, if they were read already.
+    """
     version = render.version
     is_shown = version is None or version.state != VersionState.WITHDRAWN
-    pictures = pictures_of(render.images.all()) if is_shown else []
+    images = _pictures_of(render, pictures) if is_shown else []
     has_sheet = is_shown and getattr(render, "has_sheets", False)
     state, reason = _state(render)
     return Previews(
         state=state,
         reason=reason,
-        done=len(pictures),
+        done=len(images),
         total=render.total,
-        images=pictures,
+        images=images,
         render_id=render.pk,
         shown_id=render.pk,
         recipe=render.recipe.document if render.recipe else {},
@@ -166,6 +206,10 @@ def of_render(render: Render) -> Previews:
         base=render.base,
         output=render.output,
     )
+
+
+def _pictures_of(render: Render, pictures: Mapping[int, list[Picture]] | None) -> list[Picture]:
+    return pictures_of(render.images.all()) if pictures is None else pictures.get(render.pk, [])
 
 
 def _state(render: Render) -> tuple[str, str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import Finding as Result
@@ -27,6 +27,7 @@ from registry.models import (
     Version,
     VersionState,
 )
+from registry.names import key_of
 from registry.scan import checks
 
 LATEST = "latest"
@@ -73,6 +74,74 @@ def version_named(user: User | AnonymousUser | None, reference: str) -> Version:
     except Moved as moved:
         adapter = adapter_selectors.get(user, *moved.facts["full_name"].split("/"))
     return get(user, adapter, version or LATEST)
+
+
+def many(user: User | AnonymousUser | None, references: Sequence[str]) -> dict[str, Version]:
+    """Return reference → version, as ``version_named`` does, for those that can be used.
+
+    Left out are versions that the user cannot see or that do not exist, withdrawn ones, and those
+    of renamed and blocked adapters. Numbers and latest versions take two queries for all
+    references, other names some for each.
+    """
+    parsed = {one: _parsed(one) for one in references}
+    adapters = _adapters(user, {(owner, name) for owner, name, _rev in parsed.values()})
+    named = {
+        one: (adapter, rev)
+        for one, (owner, name, rev) in parsed.items()
+        if (adapter := adapters.get((owner, name))) is not None
+    }
+    numbers, latest = Q(pk__in=[]), set[int]()
+    for adapter, rev in named.values():
+        if rev == LATEST:
+            latest.add(adapter.latest_version_id or 0)
+        elif number := _NUMBER.match(rev):
+            numbers |= Q(adapter=adapter, number=int(number[1]))
+    rows = Version.objects.exclude(state=VersionState.DRAFT).filter(numbers | Q(pk__in=latest))
+    rows = rows.select_related("adapter__namespace", "revision", "author", "anatomy")
+    by_number = {(version.adapter_id, version.number): version for version in rows}
+    by_pk = {version.pk: version for version in by_number.values()}
+    found: dict[str, Version | None] = {}
+    for one, (adapter, rev) in named.items():
+        if rev == LATEST:
+            found[one] = by_pk.get(adapter.latest_version_id or 0)
+        elif number := _NUMBER.match(rev):
+            found[one] = by_number.get((adapter.pk, int(number[1])))
+        if found.get(one) is None:
+            found[one] = _by_name(listing(user, adapter).select_related("anatomy"), adapter, rev)
+    return {
+        one: version
+        for one, version in found.items()
+        if version is not None and version.state != VersionState.WITHDRAWN
+    }
+
+
+def _parsed(reference: str) -> tuple[str, str, str]:
+    """Return the keys of namespace and adapter, and the name of a version."""
+    full_name, _at, rev = reference.partition("@")
+    owner, _slash, name = full_name.partition("/")
+    return key_of(owner), key_of(name), rev or LATEST
+
+
+def _adapters(
+    user: User | AnonymousUser | None, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Adapter]:
+    """Return the keys of namespace and adapter → the adapter, by current names."""
+    wanted = Q(pk__in=[])
+    for owner, name in keys:
+        wanted |= Q(namespace__key=owner, key=name)
+    rows = Adapter.objects.visible_to(user).filter(wanted)
+    found = rows.select_related("namespace", "latest_version")
+    return {(adapter.namespace.key, adapter.key): adapter for adapter in found}
+
+
+def manifests_of(versions: Iterable[Version]) -> dict[int, list[File]]:
+    """Return revision id → files, as ``Version.files`` has them, with findings; 2 queries."""
+    rows = File.objects.filter(revision__in={version.revision_id for version in versions})
+    rows = rows.select_related("blob", "blob__anatomy").prefetch_related("blob__findings")
+    found: dict[int, list[File]] = {}
+    for one in rows.order_by("-is_primary", "path"):
+        found.setdefault(one.revision_id, []).append(one)
+    return found
 
 
 def name_of(version: Version) -> str:

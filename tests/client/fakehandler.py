@@ -81,10 +81,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._adapter(method, f"{owner}/{name}", rest)
             case (_, "uploads", *rest):
                 self._uploads(rest)
-            case ("POST", "file-names"):
-                self._find_named()
-            case ("POST", "hashes"):
-                self._find()
+            case ("POST", ("references" | "file-names" | "hashes") as kind):
+                self._look_up(kind)
             case ("POST", "inspect"):
                 self._json(200, {"schema": 1, "kind": "adapter", "findings": []})
             case _:
@@ -192,11 +190,29 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, document)
 
+    def _look_up(self, kind: str) -> None:
+        if kind == "hashes":
+            self._find()
+        elif kind == "file-names":
+            self._find_named()
+        else:
+            self._find_versions()
+
     def _find(self) -> None:
         asked = json.loads(self.body)["hashes"]
         if len(asked) > self.hub.max_hashes:
             return self._refuse(400, "validation_failed", "Ask for fewer hashes at once.")
         return self._json(200, {"results": [self._found(text) for text in asked]})
+
+    def _find_versions(self) -> None:
+        rows = []
+        for text in json.loads(self.body)["references"]:
+            name, _, rev = text.partition("@")
+            found = self._version(name, rev or "latest")
+            if found is not None and found["state"] == "withdrawn":
+                found = None
+            rows.append({"reference": text, "version": found})
+        self._json(200, {"results": rows})
 
     def _find_named(self) -> None:
         """Answer by the names of files, each adapter once with its newest version."""

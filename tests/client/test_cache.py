@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import stat
 from io import FileIO
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.client.errors import TargetUnusable
 from lorary.client.transfers import cache
 from lorary.client.transfers.cache import Cache
 from tests.client.conftest import parts, sha
@@ -232,3 +235,27 @@ def test_files_are_linked_else_cloned_else_copied(
         assert (target.read_bytes(), target.samefile(blob)) == (b"bytes", False)
     assert tried == ["link", "clone"] * 2
     assert names(blob.parent) == {"blob", "target"}
+
+
+def test_a_file_that_a_program_has_open_is_not_replaced_and_is_named(
+    hub: Hub, fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, a program that loads the weights keeps them from being replaced."""
+    replace, place = Path.replace, tmp_path / "loras" / PATH
+    fake.publish(NAME, {PATH: b"old"})
+    fake.publish(NAME, {PATH: b"new"})
+    hub.pull(f"{NAME}@v1", to=place.parent)
+
+    def refuse(part: Path, target: Path) -> Path:
+        if target == place:
+            raise PermissionError(errno.EACCES, "Access is denied", os.fspath(target))
+        return replace(part, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(TargetUnusable, match="cannot be written: Access is denied"):
+            hub.pull(f"{NAME}@v2", to=place.parent, force=True)
+    assert place.read_bytes() == b"old"
+    assert list(place.parent.glob("*.part")) == []
+    hub.pull(f"{NAME}@v2", to=place.parent, force=True)
+    assert place.read_bytes() == b"new"

@@ -129,6 +129,18 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
     assert run("import", folder, "--to", "ada").code == 2  # nobody to ask
 
 
+def test_the_report_names_other_adapters_that_have_a_file(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    fake.publish("studio/night", {"n.safetensors": (folder / "noir.safetensors").read_bytes()})
+    ran = run("import", folder, "--to", "ada", "--dry-run", "--json")
+    planned = {Path(row["files"][0]).name: row.get("elsewhere") for row in ran.documents}
+    assert planned["noir.safetensors"] == ["studio/night@v1"]
+    assert planned["ink.safetensors"] == []
+    text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
+    assert text.count("the hub has it as studio/night@v1") == 1
+
+
 def test_a_folder_is_published_once_with_what_is_known(
     run: Run, fake: FakeHub, folder: Path, home: Path
 ) -> None:

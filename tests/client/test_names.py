@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PureWindowsPath
+
 import pytest
 
 from lorary.client.errors import ReferenceInvalid, SettingInvalid, UnsafePath
@@ -84,20 +86,33 @@ def test_path_that_is_listed_twice_is_refused() -> None:
         check_paths(["a/b", "a/b"])
 
 
+ORDINARY = (
+    "noir.safetensors",
+    "README.md",
+    "samples/grid 1.png",
+    "samples/grid 2.png",
+    "日本語.json",
+    "a.gitattributes",
+    "console.txt",
+    "com10.txt",
+    "noir~1.png",
+)
+
+
 def test_ordinary_paths_pass() -> None:
-    check_paths(
-        [
-            "noir.safetensors",
-            "README.md",
-            "samples/grid 1.png",
-            "samples/grid 2.png",
-            "日本語.json",
-            "a.gitattributes",
-            "console.txt",
-            "com10.txt",
-            "noir~1.png",
-        ]
-    )
+    check_paths(ORDINARY)
+
+
+@pytest.mark.parametrize("path", ORDINARY)
+def test_paths_that_pass_are_the_same_on_windows(path: str) -> None:
+    found = PureWindowsPath("C:/loras", path)
+    assert found.relative_to("C:/loras").as_posix() == path
+    assert not found.is_reserved()
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "aux.v2", "com1", "lpt9.x", "con_", "prn"])
+def test_folders_of_adapters_are_not_devices_on_windows(name: str) -> None:
+    assert not PureWindowsPath("C:/cache", safe_segment(name)).is_reserved()
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,21 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import lorary
+from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import SDK
 from tests.documents import ROOT, sections, snippets
 from tools.man_page import PAGE
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 READMES, GUIDE = ("README.md", "sdk/README.md"), "docs/sdk.md"
 
@@ -50,6 +54,68 @@ def test_wheel_and_source_hold_licence_types_and_version(built: Path) -> None:
         packed = archive.extractfile(f"{name}/LICENSE")
         assert packed is not None
         assert packed.read() == licence
+
+
+def pythons() -> list[Any]:
+    """The interpreters of this computer that the package supports; ours is the only quick one."""
+    found = []
+    for minor in range(10, 15):
+        own = sys.version_info[:2] == (3, minor)
+        place = sys.executable if own else shutil.which(f"python3.{minor}")
+        if place is not None:
+            marks = () if own else pytest.mark.long
+            found.append(pytest.param(place, minor, marks=marks, id=f"3.{minor}"))
+    return found
+
+
+def requirements() -> Iterator[Path]:
+    """Yield the installed packages that the client needs, and those that these need."""
+    waiting, seen = ["lorary"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        for text in metadata.requires(name) or ():
+            needed = Requirement(text)
+            is_due = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if is_due and needed.name not in seen:
+                seen.add(needed.name)
+                waiting.append(needed.name)
+                tops = {one.parts[0] for one in metadata.files(needed.name) or ()}
+                root = Path(str(metadata.distribution(needed.name).locate_file("")))
+                yield from (root / top for top in tops if top not in {"..", "__pycache__"})
+
+
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+@pytest.mark.parametrize(("python", "minor"), pythons())
+def test_wheel_and_source_run_with_their_requirements_alone(
+    built: Path, tmp_path: Path, python: str, minor: int, kind: str
+) -> None:
+    (package,) = built.glob(kind)
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
+         "--no-build-isolation", "--no-compile", "--target", site, package],
+        check=True, timeout=120,
+    )  # fmt: skip
+    for place in requirements():
+        copy = shutil.copytree if place.is_dir() else shutil.copy
+        copy(place, site / place.name)
+    if minor == 10:
+        pytest.importorskip("tomli")
+    lora = tmp_path / "noir.safetensors"
+    lora.write_bytes(kohya(DENOISERS["sd1", "diffusers"]))
+    code = (
+        "import importlib.util, sys\n"
+        f"sys.path.insert(0, {str(site)!r})\n"
+        "assert not [n for n in ('django', 'numpy', 'torch') if importlib.util.find_spec(n)]\n"
+        "import lorary.library, lorary.client\n"
+        "from lorary.cli import main\n"
+        f"sys.exit(main(['inspect', {str(lora)!r}, '--json']) or main(['cache', 'ls']))"
+    )
+    done = subprocess.run(
+        [python, "-E", "-S", "-c", code], check=False, capture_output=True, text=True, timeout=120
+    )  # without the packages of the interpreter
+    assert done.returncode == 0, done.stderr
+    assert '"family":"sd1"' in done.stdout.splitlines()[0]
 
 
 def test_the_client_says_its_version_to_hubs(

@@ -102,6 +102,27 @@ def test_a_pack_is_pulled_into_a_folder_and_described(run: Run, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("dusk")
+def test_the_files_of_a_pulled_pack_are_verified_by_its_description(
+    run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "loras"
+    assert run("pull", "pack:studio/dusk@v1", "--to", folder).code == 0
+    description = folder / "studio--dusk.pack.json"
+    assert run("verify", description).out == "2 ok.\n"
+    (folder / "studio--noir.safetensors").unlink()
+    changed = folder / "studio--dusk.safetensors"
+    changed.unlink()
+    changed.write_bytes(b"other")
+    done = run("verify", description, "--json")
+    assert done.code == 1
+    assert {row["path"]: (row["state"], row["expected"]) for row in done.documents} == {
+        "studio--noir.safetensors": ("missing", sha(NOIR)),
+        "studio--dusk.safetensors": ("changed", sha(DUSK)),
+    }
+    assert "differ from the pack" in run("verify", description).err
+
+
+@pytest.mark.usefixtures("dusk")
 def test_one_variant_is_pulled_into_the_cache(hub: Hub, fake: FakeHub) -> None:
     pulled = hub.pull_pack("studio/dusk", variant="b")
     assert list(pulled.files) == [sha(NOIR)]

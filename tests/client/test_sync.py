@@ -404,8 +404,11 @@ def sync_in(folder: Folder, environment: dict[str, str]) -> subprocess.Popen[str
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "kills", [4, pytest.param(25, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
+)
 def test_a_sync_that_is_killed_again_and_again_comes_out_right(
-    fake: FakeHub, project: Folder, home: Path, environment: dict[str, str]
+    fake: FakeHub, project: Folder, home: Path, environment: dict[str, str], kills: int
 ) -> None:
     chance = random.Random(11)
     names = [f"studio/a{number}" for number in range(12)]
@@ -415,7 +418,7 @@ def test_a_sync_that_is_killed_again_and_again_comes_out_right(
     for wanted in ("v1", "v2"):
         project.want(dict.fromkeys(names, wanted), layout="comfyui")
         fake.slow_s = 0.01
-        for _ in range(4):
+        for _ in range(kills):
             process = sync_in(project, environment)
             time.sleep(chance.uniform(0.15, 0.6))
             process.send_signal(signal.SIGKILL)

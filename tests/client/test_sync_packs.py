@@ -75,6 +75,28 @@ def test_the_files_and_the_description_are_the_same_elsewhere(
     assert other.files == files
 
 
+def test_verify_compares_the_description_and_the_files_of_a_pack(
+    project: Folder, run: Run, answer: Callable[..., None], tmp_path: Path
+) -> None:
+    answer(pack())
+    answer(pack())
+    run("sync")
+    assert run("verify").out == "3 ok.\n"
+    assert run("verify", DESCRIPTION).out == "2 ok.\n"
+    place = project.path / DESCRIPTION
+    place.write_text(place.read_text().replace('"strength": 0.8', '"strength": 0.9'))
+    done = run("verify", "--json")
+    assert done.code == 1
+    assert [(row["adapter"], row["path"]) for row in done.documents if row["state"] != "ok"] == [
+        ("pack:studio/dusk", DESCRIPTION)
+    ]
+    place.unlink()
+    assert "! studio--dusk.pack.json  missing" in run("verify").out
+    other = tmp_path / "no-pack.json"
+    other.write_text("[]")
+    assert (run("verify", other).code, run("verify", tmp_path / "none.pack.json").code) == (2, 3)
+
+
 def test_outdated_names_parts_that_are_gone_but_no_newer_ones(
     project: Folder, fake: FakeHub, run: Run, answer: Callable[..., None]
 ) -> None:

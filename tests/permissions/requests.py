@@ -175,6 +175,7 @@ ASKED: dict[str, Callable[[Mapping[str, Any]], Asked]] = {
     f"POST {PACK_VERSION}/yank": REASON,
     f"POST {PACK_VERSION}/withdraw": REASON,
     "POST api/v1/hashes": _json(lambda at: {"hashes": [at["sha256"]]}),
+    "POST api/v1/references": _json(lambda _: {"references": ["ada/noir"]}),
     "POST api/v1/file-names": _json(lambda _: {"names": ["noir.safetensors"]}),
     "GET api/v1/hashes/<str:value>": _with(value="sha256"),
     "POST api/v1/tryouts": _json(

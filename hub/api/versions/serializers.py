@@ -132,7 +132,11 @@ class OfFileOut(serializers.Serializer[Any]):
 
 
 class VersionOut(VersionBriefOut):
-    """A version with all details."""
+    """A version with all details.
+
+    For several versions, the context can have what was read for all of them: ``manifests``, see
+    ``version_selectors.manifests_of``, and ``previews``, see ``previews_by_version``.
+    """
 
     anatomy = serializers.SerializerMethodField(help_text="Of the primary file.")
     findings = serializers.SerializerMethodField()
@@ -141,7 +145,10 @@ class VersionOut(VersionBriefOut):
 
     def to_representation(self, version: Version) -> dict[str, Any]:
         """Serialize the version; the manifest is read once for all fields."""
-        self._manifest: list[File] = list(version.files)
+        manifests = self.context.get("manifests")
+        self._manifest: list[File] = list(
+            version.files if manifests is None else manifests.get(version.revision_id, [])
+        )
         return super().to_representation(version)
 
     def _primary(self) -> File | None:
@@ -177,4 +184,6 @@ class VersionOut(VersionBriefOut):
     @extend_schema_field(PreviewsOut)
     def get_previews(self, version: Version) -> Mapping[str, Any]:
         """Return the previews and their progress."""
-        return PreviewsOut(previews_of(version), context=self.context).data
+        read = self.context.get("previews")
+        found = previews_of(version) if read is None else read[version.pk]
+        return PreviewsOut(found, context=self.context).data

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound
+from lorary.client.errors import FileMissing, Invalid, LoraryError, NotFound, ReferenceInvalid
 from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version, found_file
 from lorary.client.names import Reference
@@ -273,6 +273,16 @@ def joined(hashes: Sequence[str], known: Mapping[str, list[Match]]) -> tuple[Mat
             place = (match.version.adapter, match.version.name, match.file.path)
             found.setdefault(place, match)
     return tuple(found.values())
+
+
+def named(text: str) -> Reference | None:
+    """Return a reference by name; None for a hash, a pack and what is no reference."""
+    if is_hash(text):
+        return None
+    try:
+        return Reference.parse(text)
+    except ReferenceInvalid:
+        return None
 
 
 def reference_of(session: Session, text: str | Reference) -> Reference:

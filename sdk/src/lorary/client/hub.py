@@ -366,11 +366,18 @@ class Hub(Curating, Packing, Reading, Resolving):
         form = Form(naming, max_rank, strip)
         place = pulling.Destination(target, may_replace=force, has_companions=all_files, form=form)
 
+        known: dict[Reference, Version] = {}
+
+        def expect(references: Sequence[str]) -> None:
+            named = filter(None, map(find_by_hash.named, references))
+            known.update(pulling.read_versions(session, list(named)))
+
         def find(reference: str) -> FoundVersion | FoundPack:
             if reference.startswith(PREFIX):
                 return pack_pulling.find(session, cache, parse(reference), wanted)
             exact = find_by_hash.reference_of(session, reference)
-            return pulling.find(session, cache, exact, place, on_progress)
+            at_hand = known.get(exact)
+            return pulling.find(session, cache, exact, place, on_progress, known=at_hand)
 
         def bring(
             found: FoundVersion | FoundPack, names: Names, report: OnProgress
@@ -384,7 +391,7 @@ class Hub(Curating, Packing, Reading, Resolving):
             )
 
         folder = None if target is None else Folder(target, may_replace=force, rehash=verify)
-        stages = several.Stages(find, bring, folder)
+        stages = several.Stages(expect, find, bring, folder)
         return several.pull_all(
             references, stages, on_progress=on_progress, jobs=jobs, abort=session.abort
         )

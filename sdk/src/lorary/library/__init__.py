@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         unlocked,
         update_lock,
     )
-    from lorary.library.checking import Checked, Outdated, outdated, verify
+    from lorary.library.checking import Checked, Outdated, outdated, verify, verify_packs
     from lorary.library.hubs import Hubs
     from lorary.library.importing.journal import Journal
     from lorary.library.importing.planning import Plan, plan
@@ -86,6 +86,7 @@ __all__ = [
     "unlocked",
     "update_lock",
     "verify",
+    "verify_packs",
 ]
 
 _NAMES = {
@@ -101,7 +102,7 @@ _NAMES = {
         "unlocked",
         "update_lock",
     ],
-    "lorary.library.checking": ["Checked", "Outdated", "outdated", "verify"],
+    "lorary.library.checking": ["Checked", "Outdated", "outdated", "verify", "verify_packs"],
     "lorary.library.hubs": ["Hubs"],
     "lorary.library.importing.journal": ["Journal"],
     "lorary.library.importing.planning": ["Plan", "plan"],

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from lorary.client import packs
-from lorary.client.errors import LoraryError, NotFound, reading_file
+from lorary.client.errors import (
+    BadAnswer,
+    LoraryError,
+    NotFound,
+    ProjectInvalid,
+    reading_file,
+)
+from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Session
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.folders import Folder
 from lorary.client.transfers.parallel import each
 from lorary.client.transfers.pulling import read_version
+from lorary.library.descriptions import description_name
 from lorary.library.hubs import Hubs
+from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.locking import Brief, brief_versions, newest
 from lorary.library.project import Project, Wish, number_of
@@ -38,16 +49,95 @@ class Checked:
 
 
 def verify(project: Project, lock: Lock, on_progress: OnProgress = silent) -> Iterator[Checked]:
-    """Hash every file of a lock that is here, on all processors, and yield the results in order."""
+    """Hash every file of a lock that is here, on all processors, and yield the results in order.
+
+    The descriptions of packs come last. Their digests are those that `sync` recorded, empty if it
+    did not write one for the locked version.
+    """
     places = {row.path: project.root.joinpath(*row.path.split("/")) for row in lock.files}
     digests = dict(hashed(places, on_progress))
     for row in lock.files:
-        place, digest = places[row.path], digests[row.path]
-        if digest == row.sha256:
-            yield Checked(row, place, "ok", digest)
-        else:
-            is_there = os.path.lexists(place)
-            yield Checked(row, place, "changed" if is_there else "missing", digest)
+        yield _checked(row, places[row.path], digests[row.path])
+    yield from _descriptions(project, lock)
+
+
+def _checked(row: LockedFile, place: Path, digest: str) -> Checked:
+    if digest == row.sha256:
+        return Checked(row, place, "ok", digest)
+    return Checked(row, place, "changed" if os.path.lexists(place) else "missing", digest)
+
+
+def _descriptions(project: Project, lock: Lock) -> Iterator[Checked]:
+    """Compare the description of each locked pack with the record of what `sync` wrote."""
+    base = LAYOUTS[lock.layout]
+    folder = Folder(project.root.joinpath(*base.split("/")))
+    if lock.packs:
+        folder.load()
+    for pack in lock.packs:
+        name = description_name(pack)
+        place, entry = folder.place(name), folder.entries.get(name)
+        is_ours = entry is not None and entry.version == pack.version
+        row = LockedFile(
+            name=f"pack:{pack.name}", wanted=pack.wanted, version=pack.version, revision="",
+            file=name, path=f"{base}/{name}".lstrip("/"), size=0,
+            sha256=entry.sha256 if entry is not None and is_ours else "", hub=pack.hub,
+        )  # fmt: skip
+        digest = dict(hashed({name: place}, silent))[name]
+        yield _checked(row, place, digest)
+
+
+def verify_packs(
+    descriptions: Sequence[Path], on_progress: OnProgress = silent
+) -> Iterator[Checked]:
+    """Hash the files that descriptions of packs list, and yield the results in order.
+
+    Files that were left out when the pack was pulled are not listed.
+
+    Args:
+        descriptions: The ``owner--name.pack.json`` that `lorary pull` and `lorary sync` write.
+        on_progress: Called for every block, from several threads.
+
+    Raises:
+        FileMissing: a description cannot be read.
+        ProjectInvalid: it is none.
+    """
+    rows = {
+        os.fspath(place.parent / row.path): row
+        for place in descriptions
+        for row in _described(place)
+    }
+    digests = dict(hashed({name: Path(name) for name in rows}, on_progress))
+    for name, row in rows.items():
+        yield _checked(row, Path(name), digests[name])
+
+
+def _described(place: Path) -> Iterator[LockedFile]:
+    """Yield the files that the description of a pack lists, each once."""
+    try:
+        with reading_file(place):
+            content = place.read_bytes()
+        document = Record(json.loads(content), "description")
+        pack, hub, seen = document.text("pack"), document.text("hub"), set[str]()
+        variants = [Record(one, "variant") for one in document.items("variants")]
+        for part in (Record(one, "part") for each in variants for one in each.items("parts")):
+            path = part.text("local_file")
+            if path and path not in seen:
+                seen.add(path)
+                yield LockedFile(
+                    name=part.text("adapter"),
+                    wanted="",
+                    version=part.text("version"),
+                    revision="",
+                    file=part.text("file"),
+                    path=path,
+                    size=0,
+                    sha256=part.hexadecimal("sha256", 64),
+                    hub=hub,
+                    packs=(pack,),
+                )
+    except (ValueError, BadAnswer) as error:
+        message = f"{place} does not describe a pack. Pull the pack again, with --force."
+        raise ProjectInvalid(message) from error
 
 
 def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.folders import Folder, Source
 from lorary.client.transfers.pack_pulling import parts_of
 from lorary.client.transfers.parallel import each
-from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.pulling import read_version, read_versions
 from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile, LockedPack
@@ -86,6 +86,7 @@ def make(
     asked = [w for w in project.wishes if w in wanted or not old.satisfies(w, project.hub)]
     finder = _Finder(hubs, project.hub, old, frozenset(wanted))
     answers: dict[Wish, _Answer | LoraryError] = {}
+    finder.expect(asked)
     results = each(asked, finder.find, on_progress=silent, jobs=jobs, abort=hubs.abort)
     for wish, answer in results:
         answers[wish] = answer
@@ -129,6 +130,15 @@ class _Finder:
         self._hub = self._session.endpoint
         self._old = old
         self._updated = updated
+        self._known: dict[Reference, Version] = {}
+
+    def expect(self, wishes: Iterable[Wish]) -> None:
+        """Request the versions for several wishes at once, as far as that is possible."""
+        adapters = [wish.reference for wish in wishes if wish.kind == "adapter"]
+        self._known = read_versions(self._session, adapters)
+
+    def _read(self, reference: Reference) -> Version:
+        return self._known.get(reference) or read_version(self._session, reference)
 
     def find(self, wish: Wish, _on_progress: OnProgress) -> _Answer:
         """Return the version for a wish.
@@ -148,7 +158,7 @@ class _Finder:
         locked = next(iter(self._old.rows_of(wish)), None)
         if wish.least is not None and wish in self._updated and locked is not None:
             reference, note = self._newest_alike(wish, locked.version)
-        version = read_version(self._session, reference)
+        version = self._read(reference)
         _require(wish, version.name, version.state, version.reason)
         files = _rows(self._hub, wish.name, version, wish.wanted)
         return _Answer(version.name, version.state, version.reason or note, files)
@@ -189,7 +199,7 @@ class _Finder:
             adapter = Reference.parse(part.adapter)
             exact = Reference(adapter.owner, adapter.name, part.version)
             if exact not in versions:
-                versions[exact] = read_version(self._session, exact)
+                versions[exact] = self._read(exact)
             rows = _rows(self._hub, part.adapter, versions[exact], "")
             for one in rows:
                 if one.row.sha256 == part.sha256:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lorary.library.importing.publishing import ImportResult
 
 _SHOWN = ("title", "trigger_words", "strength", "kind", "lineage", "licence")
+_MOST_ELSEWHERE = 3
 _REASONS = {
     "broken": "that cannot be read",
     "card_unreadable": "that is no card",
@@ -31,7 +32,15 @@ def planned_lines(adapter: str, versions: Iterable[PlannedVersion]) -> Iterator[
     """Yield a row for each version: adapter, label, files, and the values of its fields."""
     for version in versions:
         files = " + ".join(path.name for path in version.paths)
-        yield [adapter, version.label, files, facts_line(version.fields)]
+        facts = [facts_line(version.fields)]
+        if others := _elsewhere(adapter, version):
+            facts.append(f"the hub has it as {', '.join(others[:_MOST_ELSEWHERE])}")
+        yield [adapter, version.label, files, "; ".join(filter(None, facts))]
+
+
+def _elsewhere(adapter: str, version: PlannedVersion) -> list[str]:
+    """Return the versions of other adapters that have the files."""
+    return [one for one in version.elsewhere if one.partition("@")[0] != adapter]
 
 
 def facts_line(fields: Fields) -> str:
@@ -65,6 +74,7 @@ def planned_document(adapter: str, version: PlannedVersion) -> dict[str, object]
         "fields": {name: field.to_dict() for name, field in version.fields.items()},
         "previews": list(map(str, version.previews)),
         "problems": [error.detail for error in version.sidecar_errors],
+        "elsewhere": _elsewhere(adapter, version),
     }
 
 

@@ -126,6 +126,18 @@ class Session:
         """
         return self.ask(self._request(method, path, query, data, is_repeatable=is_repeatable))
 
+    def json_once(self, method: str, path: str, data: object) -> object:
+        """Call the API as `json` does, but try once.
+
+        Raises:
+            LoraryError: an error response, or no response.
+        """
+        request = self._request(method, path, None, data, is_repeatable=False)
+        try:
+            return _json_of(self.attempt(request, _body_of), request.url)
+        except Again as failure:
+            raise failure.error from failure
+
     def create(self, path: str, data: object) -> tuple[object, bool]:
         """Send a repeatable POST; return its response, and whether the object existed before.
 

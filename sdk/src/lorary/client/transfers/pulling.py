@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.client.errors import BadAnswer, DiskFull, Gone, TargetUnusable, Unreachable
+from lorary.client.errors import (
+    BadAnswer,
+    DiskFull,
+    Gone,
+    LoraryError,
+    TargetUnusable,
+    Unreachable,
+)
+from lorary.client.http.json_answers import Record
 from lorary.client.models import File, Version
 from lorary.client.names import Reference, check_paths
 from lorary.client.progress import silent
@@ -88,6 +96,35 @@ def read_version(session: Session, reference: Reference) -> Version:
     return Version.read(session.json("GET", reference.version_path))
 
 
+#: Maximum number of references in a request.
+_AT_ONCE = 50
+
+
+def read_versions(session: Session, references: Sequence[Reference]) -> dict[Reference, Version]:
+    """Request several versions at once, and return those that the hub gives this way.
+
+    The others must be requested alone, which also says why one cannot be had: a hub of an earlier
+    release answers none. Nothing is tried again.
+    """
+    found: dict[Reference, Version] = {}
+    wanted = list(dict.fromkeys(references))
+    if len(wanted) == 1:
+        return found
+    for first in range(0, len(wanted), _AT_ONCE):
+        by_text = {str(one): one for one in wanted[first : first + _AT_ONCE]}
+        try:
+            answer = session.json_once("POST", "references", {"references": list(by_text)})
+            rows = [Record(row, "result") for row in Record(answer, "list").items("results")]
+            found |= {
+                by_text[row.text("reference")]: Version.read(row.data["version"])
+                for row in rows
+                if row.data.get("version") and row.text("reference") in by_text
+            }
+        except LoraryError:
+            break
+    return found
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where to put pulled files.
@@ -135,13 +172,18 @@ def find(
     reference: Reference,
     to: Destination,
     on_progress: OnProgress = silent,
+    *,
+    known: Version | None = None,
 ) -> Found:
     """Return the version for a reference; nothing is fetched or written.
 
     With a form, the files are those that the hub made, which can take a while.
+
+    Args:
+        known: The version, if it was requested already.
     """
     cache.for_target(to.folder)  # fails before anything is requested
-    version, failure = resolve(session, cache, reference)
+    version, failure = (known, None) if known else resolve(session, cache, reference)
     if version.state == "withdrawn":
         msg = f"{reference} was withdrawn: {version.reason or 'no reason was given'}"
         raise Gone(msg)

@@ -25,11 +25,13 @@ class Stages:
     """What is done with each reference.
 
     Attributes:
+        expect: Is called with all references first, and may request several at once.
         find: Returns the version of a reference.
         bring: Fetches and places its files, under the given names.
         folder: The folder of the files; None for the cache.
     """
 
+    expect: Callable[[Sequence[str]], None]
     find: Callable[[str], Found | FoundPack]
     bring: Callable[[Found | FoundPack, Names, OnProgress], Pulled | PulledPack]
     folder: Folder | None
@@ -59,6 +61,7 @@ def pull_all(
     """
     waiting = list(dict.fromkeys(references))
     is_one_of_several = len(waiting) > 1
+    stages.expect(waiting)
     results = each(
         waiting, lambda one, _: stages.find(one), on_progress=silent, jobs=jobs, abort=abort
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,23 +61,41 @@ class Journal(LocalDatabase):
 
     def version_of(self, digests: Sequence[str]) -> Entry | None:
         """Return what the files of a version became; None if they are not published."""
+        with self._lock:
+            return self._version_of(digests)
+
+    def _version_of(self, digests: Sequence[str]) -> Entry | None:
         query = (
             "SELECT adapter, version, has_previews FROM files"
             " WHERE hub = ? AND namespace = ? AND sha256 = ? AND version IS NOT NULL"
         )
-        with self._lock:
-            found = [self._db.execute(query, (*self._target, one)).fetchone() for one in digests]
+        found = [self._db.execute(query, (*self._target, one)).fetchone() for one in digests]
         if not found or None in found:
             return None
         return Entry(*found[0])
+
+    def plan(self, adapters: Iterable[tuple[Sequence[str], str]]) -> None:
+        """Store the adapters that files will become, unless they are published, in one step.
+
+        Args:
+            adapters: Digests of the files of a version, and the name of its adapter.
+        """
+        with self._lock, self._db:  # a commit for each of thousands would take minutes
+            self._db.execute("BEGIN IMMEDIATE")
+            for digests, adapter in adapters:
+                if self._version_of(digests) is None:
+                    self._write(digests, adapter, None, 0)
 
     def write(
         self, digests: Sequence[str], adapter: str, version: str | None, *, pictures: int = 0
     ) -> None:
         """Store what the files of a version became."""
-        query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
         with self._lock:
-            self._db.executemany(
-                query,
-                [(*self._target, one, adapter, version, pictures) for one in digests],
-            )
+            self._write(digests, adapter, version, pictures)
+
+    def _write(
+        self, digests: Sequence[str], adapter: str, version: str | None, pictures: int
+    ) -> None:
+        query = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
+        rows = [(*self._target, one, adapter, version, pictures) for one in digests]
+        self._db.executemany(query, rows)

@@ -52,6 +52,7 @@ class PlannedVersion:
         sidecar_errors: Why some sidecars could not be read.
         attached: Other files to publish with it.
         published: The version that the hub has of it; empty if it has none.
+        elsewhere: All versions of the hub that have its files: ``owner/name@v1``.
     """
 
     rows: tuple[Row, ...]
@@ -62,6 +63,7 @@ class PlannedVersion:
     sidecar_errors: tuple[LoraryError, ...]
     attached: tuple[Path, ...] = ()
     published: str = ""
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -224,6 +226,13 @@ def versions_of(rows: Sequence[Row]) -> Iterator[PlannedVersion]:
         yield _version(sorted(one, key=lambda row: row.half), len(sets), units)
 
 
+def _elsewhere(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return the versions that have the bytes of files of a new version, each once."""
+    matches = (match for row in rows for match in row.matches or ())
+    same = (one for one in matches if one["same"] == "file" and one["state"] != "withdrawn")
+    return tuple(dict.fromkeys(f"{one['adapter']}@{one['version']}" for one in same))
+
+
 def place_of(row: Row) -> Checkpoint:
     """Return the place of a file in its run, by its name or that of its folder."""
     return checkpoint_of("/".join(row.path.parts[-2:]))
@@ -256,8 +265,9 @@ def _version(rows: Sequence[Row], siblings: int, units: Collection[str]) -> Plan
         if os.path.splitext(name)[1].casefold() in MEDIA  # noqa: PTH122 - a name, not a path
     ]
     return PlannedVersion(
-        tuple(rows), tuple(values), fields, label, tuple(previews[:MOST_PREVIEWS]), tuple(errors)
-    )
+        tuple(rows), tuple(values), fields, label, tuple(previews[:MOST_PREVIEWS]), tuple(errors),
+        elsewhere=_elsewhere(rows),
+    )  # fmt: skip
 
 
 def _last_label(row: Row, units: Collection[str]) -> str:

@@ -102,11 +102,11 @@ class Importer:
         self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
     ) -> Iterator[ImportResult]:
         """Publish a plan, and yield the results of each adapter as it is finished."""
-        for adapter in planned.adapters:
-            for version in adapter.versions:
-                digests = _digests(version)
-                if self._journal.version_of(digests) is None:
-                    self._journal.write(digests, adapter.name, None)
+        self._journal.plan(
+            (_digests(version), adapter.name)
+            for adapter in planned.adapters
+            for version in adapter.versions
+        )
         waiting: Sequence[PlannedAdapter] = planned.adapters
         pauses_s = () if self._target.is_push else _PAUSES_S
         for pause_s in (*pauses_s, None):

@@ -245,14 +245,25 @@ def _step_document(step: Step, *, planned: bool) -> dict[str, object]:
     }
 
 
-def _configure_verify(_parser: Parser) -> None:
-    pass
+def _configure_verify(parser: Parser) -> None:
+    parser.add_argument(
+        "packs",
+        nargs="*",
+        type=Path,
+        metavar=f"OWNER--NAME{DESCRIPTION}",
+        help="verify the files of these pulled packs instead",
+    )
 
 
 def _verify(args: Namespace) -> int:
-    project, locked = library.load(Path.cwd())
     with meter() as draw:
-        found = list(library.verify(project, locked, together(draw, len(locked.files))))
+        if args.packs:
+            found = list(library.verify_packs(args.packs, draw))
+            than, mend = "the pack", "pull it again with --verify --force"
+        else:
+            project, locked = library.load(Path.cwd())
+            found = list(library.verify(project, locked, together(draw, len(locked.files))))
+            than, mend = "lorary.lock", "`lorary sync --verify --force` restores them"
     for one in found:
         if args.json:
             emit(_checked_document(one))
@@ -265,10 +276,7 @@ def _verify(args: Namespace) -> int:
         show(f"{listed or 'Nothing is locked'}.")
     bad = len(found) - counts["ok"]
     if bad:
-        note(
-            f"lorary: {bad:,} of {len(found):,} files differ from lorary.lock; "
-            "`lorary sync --verify --force` restores them"
-        )
+        note(f"lorary: {bad:,} of {len(found):,} files differ from {than}; {mend}")
     return 1 if bad else 0
 
 
@@ -278,7 +286,7 @@ def _checked_document(one: Checked) -> dict[str, object]:
         "local_path": str(one.local_path),
         "state": one.state,
         "sha256": one.sha256 or None,
-        "expected": one.file.sha256,
+        "expected": one.file.sha256 or None,
         "adapter": one.file.name,
         "version": one.file.version,
     }
@@ -358,8 +366,9 @@ COMMANDS = {
         _sync,
     ),
     "verify": _command(
-        "Hash the local files, and compare them with lorary.lock.",
-        "  lorary verify && echo unchanged",
+        "Hash the local files, and compare them with lorary.lock, or with what describes a pulled\n"
+        "pack.",
+        "  lorary verify && echo unchanged\n  lorary verify loras/studio--dusk.pack.json",
         _configure_verify,
         _verify,
     ),
