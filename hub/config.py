@@ -179,6 +179,7 @@ class Config:
 
     data: Path
     database_url: str
+    database_replica_url: str = field(repr=False)
     database_pool: int
     broker_url: str
     cache_url: str
@@ -254,6 +255,7 @@ def load(env: Env, root: Path) -> Config:
     values = Config(
         data=data,
         database_url=env.secret("DATABASE_URL"),
+        database_replica_url=env.secret("DATABASE_REPLICA_URL"),
         database_pool=env.integer("DATABASE_POOL", 6),
         broker_url=env.secret("BROKER_URL"),
         cache_url=env.secret("CACHE_URL"),

@@ -20,6 +20,10 @@ INVALID = (
     "LORARY_DATABASE_URL: not the URL of a supported database; "
     "use sqlite:///path or postgres://user:password@host/name"
 )
+INVALID_REPLICA = (
+    "LORARY_DATABASE_REPLICA_URL: not the URL of a replica; use "
+    "postgres://user:password@host/name with the name of the database in LORARY_DATABASE_URL"
+)
 # Readers never wait for the writer (WAL); a writer takes its lock at once and waits for it
 # (IMMEDIATE), instead of failing with "database is locked" when it upgrades. NORMAL loses the
 # last commits on power loss, not on a kill; FULL would be fifty times slower, so the log is
@@ -35,6 +39,15 @@ SQLITE: dict[str, Any] = {
 # The connections of a process to PostgreSQL, which its threads share: opened when they are needed,
 # closed after ten minutes without use. A request waits for one at most ten seconds.
 POOL: dict[str, Any] = {"min_size": 0, "max_idle": 600, "timeout": 10, "reconnect_timeout": 2}
+# A request does not wait long for the replica, as the primary can answer it, too.
+REPLICA: dict[str, Any] = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 4000,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+REPLICA_POOL_TIMEOUT_S = 1
 # A connection whose other end vanished without a word is given up after 25 seconds.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 # The message of a killed worker is delivered again after seconds, not after kombu's hour; double
@@ -58,6 +71,26 @@ AMQP: dict[str, Any] = {
 }
 
 
+def databases(config: Config) -> dict[str, dict[str, Any]]:
+    """Return Django's entries: ``default``, and ``replica`` if there is one.
+
+    Raises:
+        ImproperlyConfigured: a URL is invalid, or the replica is one of another database.
+    """
+    primary = database(config)
+    if not config.database_replica_url:
+        return {"default": primary}
+    replica = _entry(config.database_replica_url, config, INVALID_REPLICA)
+    if (replica["ENGINE"], replica["NAME"]) != (primary["ENGINE"], primary["NAME"]) or (
+        replica["ENGINE"].endswith("sqlite3")
+    ):
+        raise ImproperlyConfigured(INVALID_REPLICA)
+    replica["OPTIONS"] = {**REPLICA, **replica.get("OPTIONS", {})}
+    if pool := replica["OPTIONS"].get("pool"):
+        pool["timeout"] = REPLICA_POOL_TIMEOUT_S
+    return {"default": primary, "replica": replica}
+
+
 def database(config: Config) -> dict[str, Any]:
     """Return Django's entry for the database: SQLite in the data directory or the given URL.
 
@@ -65,12 +98,16 @@ def database(config: Config) -> dict[str, Any]:
         ImproperlyConfigured: the URL is invalid or names another kind of database.
     """
     url = config.database_url or f"sqlite:///{config.data / 'lorary.sqlite3'}"
+    return _entry(url, config, INVALID)
+
+
+def _entry(url: str, config: Config, refusal: str) -> dict[str, Any]:
     if not URL.match(url):
-        raise ImproperlyConfigured(INVALID)
+        raise ImproperlyConfigured(refusal)
     try:
         entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
     except ValueError as error:
-        raise ImproperlyConfigured(INVALID) from error
+        raise ImproperlyConfigured(refusal) from error
     entry["ATOMIC_REQUESTS"] = False  # no transaction stays open while a body is read
     if entry["ENGINE"].endswith("sqlite3"):
         entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **SQLITE}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db import connection, connections
+from django.db import connections
 from django.urls import get_resolver
 
 from hub.monitoring import tracing
@@ -68,8 +68,9 @@ _ = get_resolver().url_patterns
 
 # A fork must not share connections, nor has it the threads of their pool.
 connections.close_all()
-if connection.vendor == "postgresql":
-    connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's alone
+for _database in connections.all():
+    if _database.vendor == "postgresql":
+        _database.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's alone
 
 # Only a long-lived process needs to write download counts regularly.
 download_counts.write_regularly()

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, connections, router
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.expressions import RawSQL
 
 _LISTED = {
@@ -54,6 +54,7 @@ def listed(ids: str) -> RawSQL:
 class _Written:
     """SQL, and for each parameter its name, or None and its constant value."""
 
+    model: type[Model]
     sql: str
     places: tuple[tuple[str | None, Any], ...]
 
@@ -98,12 +99,13 @@ class Compiled:
             always if name is None else type(always)(values[name])
             for name, always in written.places
         ]
-        with connection.cursor() as cursor:
+        with connections[router.db_for_read(written.model)].cursor() as cursor:
             cursor.execute(written.sql, filled)
             yield cursor
 
     def _write(self) -> _Written:
-        sql, values = self._build(**self._placeholders).query.sql_with_params()
+        rows = self._build(**self._placeholders)
+        sql, values = rows.query.sql_with_params()
         names = {value: name for name, value in self._placeholders.items()}
         places = tuple(
             (names.get(value) if isinstance(value, str | int) else None, value) for value in values
@@ -111,5 +113,5 @@ class Compiled:
         if absent := self._placeholders.keys() - {name for name, _value in places}:
             message = f"no place for {', '.join(sorted(absent))}"
             raise ValueError(message)
-        written = self._written[connection.vendor] = _Written(sql, places)
+        written = self._written[connection.vendor] = _Written(rows.model, sql, places)
         return written

@@ -81,11 +81,13 @@ class Nginx:
     Attributes:
         port: Where it listens first.
         process: Its master.
+        environ: Further variables of its processes.
     """
 
     def __init__(self, folder: Path, port: int, servers: str) -> None:
         self.folder, self.port = folder, port
         self._servers = servers
+        self.environ: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -110,7 +112,10 @@ class Nginx:
         config.write_text(CONFIG.format(folder=self.folder, user=user, servers=self._servers))
         command = [found, "-p", str(self.folder), "-c", str(config)]
         with (self.folder / "said.log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            environ = {**os.environ, **self.environ}
+            self.process = subprocess.Popen(
+                command, env=environ, stdout=log, stderr=subprocess.STDOUT
+            )
         self._wait()
         return self
 

@@ -81,9 +81,11 @@ class RunningHub:
         environ: Environment of all its processes; add ``LORARY_…`` before the start.
         log: File with what the processes say.
         ready_s: How long a start may take.
+        root: The checkout whose code runs.
     """
 
     ready_s = READY_S
+    root = ROOT
 
     def __init__(self, data: Path, *up_arguments: str, **settings: str) -> None:
         self.data = data
@@ -130,7 +132,7 @@ class RunningHub:
         command = [sys.executable, "manage.py", *arguments]
         result = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environ,
             capture_output=True,
             text=True,
@@ -158,7 +160,7 @@ class RunningHub:
             offset = log.tell()
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

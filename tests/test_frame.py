@@ -24,8 +24,8 @@ ERRORS = {name for name, is_a in vars(errors).items() if isinstance(is_a, type)}
 }
 #: Settings that are right or refused when read (``Env.flag``), so that no check is left to do.
 STRICT_WHEN_READ = {
-    "DATABASE_URL", "LANGUAGE", "LOG_FORMAT", "LOG_LEVEL", "SEARCH_ENGINES", "SIGNUP", "STAFF_TOTP",
-    "TIME_ZONE",
+    "DATABASE_REPLICA_URL", "DATABASE_URL", "LANGUAGE", "LOG_FORMAT", "LOG_LEVEL", "SEARCH_ENGINES",
+    "SIGNUP", "STAFF_TOTP", "TIME_ZONE",
 }  # fmt: skip
 
 

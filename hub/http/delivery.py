@@ -176,6 +176,15 @@ def matches(header: str, etag: str, *, is_weak: bool) -> bool:
     return any(one[2] == etag and (is_weak or not one[1]) for one in found)
 
 
+def is_known(request: HttpRequest, etag: str, *, is_open: bool = True) -> bool:
+    """Whether the client has the response with an ETag.
+
+    A private picture is always sent: no browser keeps it, and a shared cache that kept it while it
+    was public would take 304 for permission to show it to others for another hour.
+    """
+    return is_open and matches(request.headers.get("If-None-Match", ""), etag, is_weak=True)
+
+
 def require_match(request: HttpRequest, blob: Stored) -> None:
     """Require the ``If-Match`` header, if any, to match the blob.
 
@@ -265,7 +274,7 @@ def deliver(
     """
     if not blob.is_stored:
         raise Gone
-    if matches(request.headers.get("If-None-Match", ""), etag_of(blob), is_weak=True):
+    if is_known(request, etag_of(blob), is_open=not is_private or filename is not None):
         response: HttpResponseBase = HttpResponse(status=304)
         del response.headers["Content-Type"]
     else:

@@ -54,6 +54,9 @@ class CacheMiddleware:
         match = request.resolver_match
         is_public = match is not None and match.url_name in PUBLIC_PAGES and is_anonymous(request)
         response.headers.setdefault("Cache-Control", REVALIDATE if is_public else NO_STORE)
+        if response.headers["Cache-Control"].startswith("public"):
+            # The same for everyone: a shared cache would store it for each language and cookie.
+            response.headers.pop("Vary", None)
         is_read = request.method in {"GET", "HEAD"} and response.status_code == 200
         if is_read and response.headers["Cache-Control"] == REVALIDATE:
             return _with_etag(request, response)

@@ -32,6 +32,11 @@ DOWNLOADS = Counter("lorary_downloads", "Files of versions that were sent to the
 CACHE_FAILURES = Counter(
     "lorary_cache_failures", "Uses of the shared cache without it: rate limits are not enforced."
 )
+REPLICA_REQUESTS = Counter(
+    "lorary_database_replica_requests",
+    "Requests that the replica may answer. It was used, behind, or failed; else the primary did.",
+    ["result"],
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from celery import current_app
 from django.conf import settings
 from django.core.checks import ERROR
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
@@ -24,7 +24,7 @@ from kombu.exceptions import KombuError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from hub import shared_cache
+from hub import replica, shared_cache
 from hub.http.problems import is_full
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
@@ -167,6 +167,42 @@ def _database() -> Iterator[Report]:
         yield Report("database", "error", message, MIGRATE)
     else:
         yield Report("database", "ok", f"{connection.display_name} responds and is up to date.")
+
+
+def _replica() -> Iterator[Report]:
+    """Report whether lists can be read from the replica, if there is one."""
+    if replica.ALIAS not in connections:
+        return
+    try:
+        with connections[replica.ALIAS].cursor() as cursor:
+            cursor.execute(_OF_REPLICA)
+            replayed, age, used, most = cursor.fetchone()
+    except DatabaseError as error:
+        hint = "Check LORARY_DATABASE_REPLICA_URL. Until then, lists are read from the primary."
+        message = f"The replica cannot be reached: {str(error).strip()}"
+        yield Report("replica", "warning", message, hint)
+        return
+    if replayed is None:
+        hint = "Set LORARY_DATABASE_REPLICA_URL to a server that streams from the primary."
+        yield Report("replica", "error", "The server of the replica is not a replica.", hint)
+        return
+    missing = max(0, replica.position(DEFAULT_DB_ALIAS, replica.WRITTEN) - int(replayed))
+    message = (
+        f"The replica lacks {size_text(missing)} of the primary's log; its last change is from "
+        f"{int(age or 0)} s ago. Its server has {used} of {most} connections open."
+    )
+    is_late = bool(missing) and (age or 0) > replica.MAX_LAG_S
+    hint = "Until it catches up, lists are read from the primary; see its pg_stat_wal_receiver."
+    yield Report("replica", "warning" if is_late else "ok", message, hint if is_late else "")
+
+
+#: Its position, the age of the last change that it has, its connections, and how many it allows.
+_OF_REPLICA = """
+    SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0'),
+           extract(epoch FROM now() - pg_last_xact_replay_timestamp()),
+           (SELECT sum(numbackends)::int FROM pg_stat_database),
+           current_setting('max_connections')::int
+"""
 
 
 def _guards() -> Iterator[Report]:
@@ -480,6 +516,7 @@ PROBES: dict[str, Callable[..., Iterator[Report]]] = {
     "broker": _broker,
     "cache": _cache,
     "database": _database,
+    "replica": _replica,
     "guards": _guards,
     "names": _names,
     "search": _search,

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from hub import config
 from hub.config import Env
-from hub.databases import broker, cache, database, prepare_file
+from hub.databases import broker, cache, databases, prepare_file
 from hub.monitoring.log_formats import FORMATS, hide_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "hub.http.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "hub.replica.ReplicaMiddleware",
 ]
 ROOT_URLCONF = "hub.urls"
 WSGI_APPLICATION = "hub.wsgi.application"
@@ -107,7 +108,8 @@ OTP_TOTP_ISSUER = "Lorary"
 OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 
 # --- Rows, messages, cache ------------------------------------------------------------------
-DATABASES = {"default": database(LORARY)}
+DATABASES = databases(LORARY)
+DATABASE_ROUTERS = ["hub.replica.Router"] if len(DATABASES) > 1 else []
 prepare_file(DATABASES["default"])
 CACHES = {"default": cache(LORARY)}
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker(LORARY)

@@ -6,15 +6,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import connection, connections, router
 from django.db.models.expressions import RawSQL
 
+from registry.models import SearchDocument
 from registry.search import words
 from registry.search.schema import ANYWHERE, COLUMNS, INDEX, LETTERS, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
     from registry.models import Adapter
@@ -158,19 +160,24 @@ def ids_among(known: Sequence[int], text: str) -> list[int]:
     )
 
 
+def _reader() -> BaseDatabaseWrapper:
+    """Return the connection that querysets read from."""
+    return connections[router.db_for_read(SearchDocument)]
+
+
 def _first_column(sql: str, values: Sequence[Any]) -> list[int]:
     return [row[0] for row in _rows(sql, values)]
 
 
 def _rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with _reader().cursor() as cursor:
         cursor.execute(sql, list(values))
         return list(cursor.fetchall())
 
 
 def count(text: str, most: int) -> int:
     """Return how many adapters match an expression, up to a maximum."""
-    with connection.cursor() as cursor:
+    with _reader().cursor() as cursor:
         inner = f"{_MATCHES[connection.vendor]} LIMIT %s"
         cursor.execute(f"SELECT COUNT(*) FROM ({inner}) AS found", [text, most])  # noqa: S608 - constants
         return int(cursor.fetchone()[0])

@@ -176,6 +176,8 @@ def test_public_pictures_are_asked_for_again_within_an_hour(
         age = re.findall(r"(?:s-maxage|max-age)=(\d+)", kept(Client(), path))[-1]
         assert int(age) <= 3600  # shared caches
     paths = [*unnamed, named]
+    for path in paths:  # one copy for everyone
+        assert Client().get(path).headers.get("Vary", "Accept-Encoding") == "Accept-Encoding"
     etags = {path: Client().get(path).headers["ETag"] for path in paths}
     Adapter.objects.filter(pk=noir.pk).update(visibility="private")
     for path in paths:

@@ -29,8 +29,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 DASHBOARD = ROOT / "deploy" / "grafana" / "lorary.json"
 #: These are evaluated with written series, as their causes take long or a disk of one's own.
 NOT_PROVOKED = {"LorarySlow", "LoraryDiskNearlyFull"}
-#: On PostgreSQL only: tests/services/test_monitoring.py.
-OF_POSTGRESQL = {"LoraryDatabaseConnections"}
+#: On PostgreSQL only: tests/services/test_monitoring.py and test_replica.py.
+OF_POSTGRESQL = {"LoraryDatabaseConnections", "LoraryReplicaUnused"}
+#: A hub without a replica does not have it.
+OF_REPLICA = "lorary_database_replica_requests_total"
 #: The jobs of a base model that failed within an hour.
 FAILED = series_of(
     "lorary_jobs_ended_last_hour", {"family": "flux1", "kind": "render", "state": "failed"}
@@ -124,7 +126,7 @@ def test_alerts_and_dashboard_use_only_metrics_that_exist(hub: RunningHub) -> No
     found = families(hub)
     postgresql = PartState(is_up=True, facts={"connections": 1, "max_connections": 2})
     there = {family.name for family in [*found, *_database(postgresql, PartState(is_up=True))]}
-    there |= {sample.name for family in found for sample in family.samples}
+    there |= {sample.name for family in found for sample in family.samples} | {OF_REPLICA}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     drawn = [target["expr"] for panel in panels for target in panel["targets"]]
     for expression in (*alerts().values(), *drawn):

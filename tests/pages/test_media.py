@@ -122,7 +122,8 @@ def test_no_copy_is_kept_of_what_not_everyone_may_find(
         answer = client.get(address)
         assert answer.headers["Cache-Control"] == "private, no-store"
         again = client.get(address, headers={"If-None-Match": answer.headers["ETag"]})
-        assert (again.status_code, again.headers["Cache-Control"]) == (304, "private, no-store")
+        # A shared cache that has it from before would take 304 for permission to show it.
+        assert (again.status_code, again.headers["Cache-Control"]) == (200, "private, no-store")
 
 
 def test_pictures_of_a_draft_are_its_owners_alone(

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from hub.http.callers import bearer_secret
-from hub.http.delivery import Stored, content_disposition, deliver, etag_of, matches
+from hub.http.delivery import Stored, content_disposition, deliver, etag_of, is_known
 from hub.http.middleware import FOR_A_YEAR, FOR_AN_HOUR, NO_STORE
 from previews import cards
 from previews.covers import drawing
@@ -115,7 +115,7 @@ def send_thumbnail(
         raise Gone(_("The bytes of this picture were removed."))
     kind, width = form
     etag = f'"{source.sha256}-{width}.{kind}"'
-    if _is_known(request, etag):
+    if is_known(request, etag, is_open=is_open):
         response: HttpResponseBase = HttpResponseNotModified()
     else:
         try:
@@ -193,7 +193,7 @@ def cover(request: HttpRequest, version_id: int) -> HttpResponseBase:
     form = f"{drawing.FORM}{'e' if drawing.shows_energy(version) else ''}"
     etag = f'W/"{form}-{version.revision.commit}"'  # weak, as compression may vary
     is_open = is_public(version)
-    if _is_known(request, etag.removeprefix("W/")):
+    if is_known(request, etag.removeprefix("W/"), is_open=is_open):
         return with_caching(HttpResponseNotModified(), etag, is_open=is_open)
     return with_caching(
         HttpResponse(drawing.svg(version), content_type="image/svg+xml"), etag, is_open=is_open
@@ -206,7 +206,7 @@ def card(request: HttpRequest, version_id: int) -> HttpResponseBase:
     version = _shown(viewer_of(request), version_id)
     drawn = cards.of(version)
     is_open = is_public(version)
-    if _is_known(request, drawn.etag):
+    if is_known(request, drawn.etag, is_open=is_open):
         return with_caching(HttpResponseNotModified(), drawn.etag, is_open=is_open)
     return with_caching(
         HttpResponse(drawn.png(), content_type="image/png"), drawn.etag, is_open=is_open
@@ -278,10 +278,6 @@ def _shown(viewer: User | AnonymousUser, version_id: int) -> Version:
     if version.state == VersionState.WITHDRAWN:
         raise Gone(_("The pictures of this version were withdrawn with it."))
     return version
-
-
-def _is_known(request: HttpRequest, etag: str) -> bool:
-    return matches(request.headers.get("If-None-Match", ""), etag, is_weak=True)
 
 
 def with_caching(response: HttpResponseBase, etag: str, *, is_open: bool) -> HttpResponseBase:

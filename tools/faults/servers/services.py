@@ -68,10 +68,12 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"
         if not data.exists():
-            init = ["initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8"]
-            self._run(init)
+            self._create(str(data))
         self._start()
         return self
+
+    def _create(self, data: str) -> None:
+        self._run(["initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8"])
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGINT)
@@ -136,6 +138,18 @@ class Postgres:
             self.process.send_signal(number)
             self.process.wait(START_S)
             self.process = None
+
+
+class Replica(Postgres):
+    """A streaming replica of a running cluster."""
+
+    def __init__(self, folder: Path, primary: Postgres) -> None:
+        super().__init__(folder, connections=primary.connections)
+        self._primary_port = primary.port
+
+    def _create(self, data: str) -> None:
+        source = f"host=127.0.0.1 port={self._primary_port} user=postgres"
+        self._run(["pg_basebackup", "-D", data, "-R", "-c", "fast", "-d", source])
 
 
 class RabbitMQ:

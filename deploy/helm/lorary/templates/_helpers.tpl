@@ -61,7 +61,7 @@ securityContext:
 - name: {{ $name }}
   valueFrom: { secretKeyRef: { name: {{ $secret }}, key: {{ $key }} } }
 {{- end }}
-{{- range $name, $key := dict "AWS_ACCESS_KEY_ID" "aws-access-key-id" "AWS_SECRET_ACCESS_KEY" "aws-secret-access-key" }}
+{{- range $name, $key := dict "AWS_ACCESS_KEY_ID" "aws-access-key-id" "AWS_SECRET_ACCESS_KEY" "aws-secret-access-key" "LORARY_DATABASE_REPLICA_URL" "database-replica-url" }}
 - name: {{ $name }}
   valueFrom: { secretKeyRef: { name: {{ $secret }}, key: {{ $key }}, optional: true } }
 {{- end }}
