@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,8 @@ from django.db import DatabaseError
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
+    # Loaded code is no garbage: looking for some in it would take a tenth of the start.
+    gc.set_threshold(50_000)
     try:
         _execute()
     except BrokenPipeError:  # such as of `manage.py doctor | head`

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings.base")
 
+# What is loaded from here on stays. Looking for garbage in it would take a sixth of the start.
+gc.disable()
+
 #: All bodies are UTF-8. Django would accept any Python codec by name, and fail before any view at
 #: those that do not decode to text (``base64``).
 _CHARSET = re.compile(r'(?i);\s*charset\s*=\s*("[^"]*"|[^;]*)')
@@ -81,5 +84,5 @@ os.register_at_fork(after_in_child=lambda: Cleaner(threading.Event(), is_for_hub
 
 # Exclude loaded modules from garbage collection: the collector would traverse them every few
 # requests, and so give each process a copy of the shared memory.
-gc.collect()
 gc.freeze()
+gc.enable()

@@ -150,11 +150,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def pytest_collection_finish() -> None:
-    """Keep the garbage collector away from what modules hold: it took a tenth of the time."""
-    gc.collect()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector away from modules, which stay.
+
+    It took a third of the time while they are loaded, and a tenth of it afterwards.
+    """
+    gc.disable()
+    result = yield
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 100)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "lorary.sqlite3"
-#: What decides about tables, triggers and the rows that a migration writes.
+#: What decides about tables, triggers, the rows that a migration writes and the mode of the file.
 SCHEMA = (
     "registry/*.py", "registry/migrations/*.py", "registry/models/*.py", "registry/search/*.py",
-    "previews/migrations/*.py", "previews/models/*.py",
+    "previews/migrations/*.py", "previews/models/*.py", "hub/databases.py",
 )  # fmt: skip
 
 
 def copy_to(file: Path) -> None:
-    """Copy the database to a file; the migrations run first if they have changed."""
+    """Copy the database and its mode to a file; the migrations run first if they have changed."""
     with _locked(ROOT / ".pytest_cache" / "migrated") as folder:
         made = folder / f"{_digest()}.sqlite3"
         if not made.exists():

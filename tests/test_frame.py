@@ -270,17 +270,18 @@ def test_every_command_that_the_readme_shows_exists() -> None:
 @pytest.mark.slow
 def test_the_web_process_never_imports_torch_or_decoders_of_video(tmp_path: Path) -> None:
     code = (
-        "import sys, hub.wsgi\n"
+        "import gc, sys, hub.wsgi\n"
         "from django.urls import get_resolver\n"
         "from django.test import Client\n"
         "def walk(patterns):\n"
         "    for p in patterns: walk(getattr(p, 'url_patterns', ()))\n"
         "walk(get_resolver().url_patterns)\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'peft', 'av'} & set(sys.modules)))\n"
+        "assert gc.isenabled()\n"
     )
     environ = {"PATH": "/usr/bin:/bin", "LORARY_DATA": str(tmp_path)}
     command = [sys.executable, "-c", code]
     result = subprocess.run(
         command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60
     )
-    assert result.stdout.strip() == "[]", result.stderr
+    assert (result.stdout.strip(), result.returncode) == ("[]", 0), result.stderr

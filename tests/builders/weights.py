@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ def number(dtype: str, value: float) -> bytes:
     return struct.pack("<" + _LAYOUTS[dtype], int(value) if whole else value)
 
 
+@cache
+def _unit(dtype: str) -> bytes:
+    if dtype in {"F16", "F32", "F64", "BF16"}:
+        return b"".join(number(dtype, value) for value in _PATTERN)
+    return bytes(range(32, 64))
+
+
 def _data(dtype: str, shape: Sequence[int]) -> bytes:
     size = math.prod(shape) * _BITS[dtype] // 8
-    if dtype in {"F16", "F32", "F64", "BF16"}:
-        unit = b"".join(number(dtype, value) for value in _PATTERN)
-    else:
-        unit = bytes(range(32, 64))
+    unit = _unit(dtype)
     return (unit * (size // len(unit) + 1))[:size]
 
 

@@ -21,8 +21,6 @@ from tests.e2e.talk import Caller, caller
 from tests.e2e.trained import trained
 from tests.packs import manifest, part
 
-mcp = pytest.importorskip("mcp")
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -107,6 +105,7 @@ def confined(line: CommandLine, tmp_path: Path) -> Iterator[Assistant]:
 
 
 def connected(line: CommandLine, folder: Path, *options: str) -> Iterator[Assistant]:
+    mcp = pytest.importorskip("mcp")  # not while tests are collected: it takes a second
     command = ["-m", "lorary", "mcp", *options]
     server = mcp.StdioServerParameters(
         command=sys.executable, args=command, env=line.environ, cwd=line.home.parent

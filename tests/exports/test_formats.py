@@ -91,17 +91,17 @@ def test_a_video_is_refused_where_a_tool_has_none(tool: str) -> None:
     assert tools_for("sd1", "video") == ["diffusers"]
 
 
-@pytest.mark.parametrize("family", [*FAMILIES])
 @pytest.mark.parametrize("output", ["image", "video"])
-def test_what_is_offered_for_a_family_can_be_made(family: str, output: str) -> None:
-    offered = tools_for(family, output)
-    assert "diffusers" in offered
-    for tool in TOOLS:
-        if tool in offered:
-            assert export(look(family=family, output=output), tool).text
-        else:
-            with pytest.raises(Invalid):
-                export(look(family=family, output=output), tool)
+def test_what_is_offered_for_a_family_can_be_made(output: str) -> None:
+    for family in FAMILIES:
+        offered = tools_for(family, output)
+        assert "diffusers" in offered, family
+        for tool in TOOLS:
+            if tool in offered:
+                assert export(look(family=family, output=output), tool).text, (family, tool)
+            else:
+                with pytest.raises(Invalid):
+                    export(look(family=family, output=output), tool)
 
 
 # ComfyUI

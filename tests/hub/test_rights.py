@@ -59,7 +59,7 @@ def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the rows are no file of the hub's")
 def test_rows_are_the_owners_in_a_hub_and_after_a_restore(tmp_path: Path) -> None:
     hub, anew = RunningHub(tmp_path / "hub"), RunningHub(tmp_path / "anew")
-    hub.manage("migrate", "--verbosity", "0")
+    hub.migrate()
     hub.manage("backup", "--to", str(tmp_path / "backup"))
     anew.manage("restore", "--from", str(tmp_path / "backup"))
     assert {mode(one.data / "lorary.sqlite3") for one in (hub, anew)} == {0o600}

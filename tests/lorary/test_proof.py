@@ -262,7 +262,7 @@ def test_an_unrestricted_file_has_so_many_modules(
 @pytest.mark.parametrize(("turn", "family"), list(enumerate(FAMILIES)))
 def test_a_whole_file_is_never_taken_for_another_family(turn: int, family: str) -> None:
     for naming in by_turns(list(families()[family].namings), turn):
-        proof = prove_bytes(bare(whole(family, naming)))
+        proof = prove_bytes(bare(whole(family, naming), rank=1))  # a quarter of the bytes
         assert family in proof.candidates
         assert proof.family in {family, None}
         assert proof.confidence in {"proven", "narrowed"}

@@ -6,8 +6,6 @@ import hashlib
 import re
 from pathlib import Path
 
-import pytest
-
 import hub
 
 HUB = Path(hub.__file__).parent
@@ -41,15 +39,9 @@ def test_fonts_come_with_their_licences() -> None:
         assert "SIL OPEN FONT LICENSE" in (STATIC / "fonts" / name).read_text("utf-8")
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_templates_hold_no_inline_script_or_style(path: Path) -> None:
-    text = path.read_text("utf-8")
-    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
-    assert "<style" not in text
-    assert not re.search(r"\sstyle=", text)
-    assert not re.search(r"\son[a-z]+=", text)
-    assert "|safe" not in text
-    assert "hx-on" not in text
+def test_templates_hold_no_inline_script_or_style() -> None:
+    inline = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|\|safe|hx-on")
+    assert not [path.name for path in TEMPLATES if inline.search(path.read_text("utf-8"))]
 
 
 def test_lines_of_templates_have_at_most_120_characters() -> None:
@@ -62,9 +54,13 @@ def test_lines_of_templates_have_at_most_120_characters() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_words_in_templates_can_be_translated(path: Path) -> None:
-    text = path.read_text("utf-8")
+def test_words_in_templates_can_be_translated() -> None:
+    found = {path.name: bare_words(path.read_text("utf-8")) for path in TEMPLATES}
+    assert not {name: words for name, words in found.items() if words}
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words of a template that are not marked for translation."""
     text = re.sub(r"\{%\s*blocktranslate.*?endblocktranslate\s*%\}", "", text, flags=re.DOTALL)
     text = re.sub(
         r"\{%\s*comment.*?endcomment\s*%\}|\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.DOTALL
@@ -75,4 +71,4 @@ def test_words_in_templates_can_be_translated(path: Path) -> None:
     text = re.sub(r"data-hx-[\w-]+=\"[^\"]*\"", "", text)  # a fragment of attributes
     words = " ".join([*told, text])
     words = re.sub(r"SHA-256|Lorary|lorary|safety film|&\w+;|\{\w+\}", "", words)
-    assert not re.findall(r"[A-Za-z]{2,}", words), path.name
+    return re.findall(r"[A-Za-z]{2,}", words)
