@@ -77,7 +77,7 @@ def test_the_answer_stays_when_the_bytes_are_gone(made: DerivedFile) -> None:
         unreferenced_since=timezone.now() - timedelta(days=99)
     )
     sweep.run()
-    assert sha256 not in catalogue.stored()
+    assert not Blob.objects.get(sha256=sha256).is_stored
     assert not DerivedFile.objects.exists()
     [match] = by_hash.by_hash(NOBODY, sha256)
     assert match.derived is not None
