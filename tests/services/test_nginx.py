@@ -266,7 +266,7 @@ class _Node:
                     request += line.recv(65536)
                 self.count += 1
                 if self.name:
-                    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + self.name)
+                    line.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n" + self.name)
 
 
 @pytest.mark.parametrize(
