@@ -26,16 +26,9 @@ class Users(Rows):
 
     @action(description=_("Disable, for the reason beside"))
     def disable(self, request: HttpRequest, rows: QuerySet[User]) -> None:
-        """Disable accounts; all sessions of the hub are read once."""
-        reason, keys = reason_of(request), [row.pk for row in rows]
-        each(
-            request,
-            rows,
-            lambda me, row: disabling.disable(
-                actor=me, user=row, reason=reason, ends_sessions=False
-            ),
-        )
-        disabling.end_sessions(User.objects.filter(pk__in=keys, is_active=False))
+        """Disable accounts."""
+        reason = reason_of(request)
+        each(request, rows, lambda me, row: disabling.disable(actor=me, user=row, reason=reason))
 
     @action(description=_("Enable"))
     def enable(self, request: HttpRequest, rows: QuerySet[User]) -> None:

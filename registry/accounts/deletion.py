@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from registry import events
 from registry.accounts import permissions, second_factor, transfer
-from registry.accounts.disabling import end_sessions, stop_work
+from registry.accounts.disabling import stop_work
 from registry.errors import Invalid, StateConflict
 from registry.models import Membership, Namespace, NamespaceName, Role, User
 from registry.packs import states as pack_states
@@ -65,7 +65,6 @@ def delete(
             with_adapters=with_adapters,
             transferred_to=transfer_to.pk if transfer_to is not None else None,
         )
-    end_sessions([user])
     stop_work(user, former)
 
 

@@ -8,7 +8,6 @@ shown to administrators only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
@@ -28,14 +27,13 @@ from registry.versions.latest import checked_reason
 log = logging.getLogger(__name__)
 
 
-def disable(*, actor: User | None, user: User, reason: str, ends_sessions: bool = True) -> bool:
+def disable(*, actor: User | None, user: User, reason: str) -> bool:
     """Disable an account; return whether it was enabled before.
 
     Args:
         actor: The operator; None on the command line.
         user: The account.
         reason: For administrators, at most ``MAX_REASON`` characters.
-        ends_sessions: False if the caller disables several, and calls ``end_sessions`` for all.
 
     Raises:
         NotFound, ScopeMissing, Invalid, StateConflict: see ``permissions.require_operator_over``.
@@ -49,10 +47,7 @@ def disable(*, actor: User | None, user: User, reason: str, ends_sessions: bool 
             events.record(actor=actor, verb="account_disabled", about=user, reason=text)
             tokens.revoke_all_of(actor=actor, user=user)
     user.refresh_from_db(fields=["is_active", "disabled_reason"])
-    # Also of an account that is disabled already: it can fail.
-    if ends_sessions:
-        end_sessions([user])
-    stop_work(user, user.username)
+    stop_work(user, user.username)  # also of an account that is disabled already: it can fail
     return is_new
 
 
@@ -73,7 +68,7 @@ def enable(*, actor: User | None, user: User) -> bool:
 
 
 def stop_work(user: User, owner: str) -> None:
-    """End the uploads and jobs of an account that can no longer sign in.
+    """End the sessions, uploads and jobs of an account that can no longer sign in.
 
     Call it after the commit: the files of uploads are deleted, which cannot be rolled back.
 
@@ -81,6 +76,7 @@ def stop_work(user: User, owner: str) -> None:
         user: The account.
         owner: Its name, by which jobs know it; a deletion has changed that of the row.
     """
+    end_sessions(user)
     for upload in user.uploads.filter(state__in=OPEN_STATES):
         try:
             uploads.cancel(actor=user, upload=upload)
@@ -89,15 +85,14 @@ def stop_work(user: User, owner: str) -> None:
     account_disabled.send_robust(sender=User, owner=owner)
 
 
-def end_sessions(users: Iterable[User]) -> int:
-    """Delete the sessions of users; return their number.
+def end_sessions(user: User) -> int:
+    """Delete the sessions of a user; return their number.
 
     Sessions of a disabled account are refused at once; this keeps them from being accepted when it
     is enabled again. Only the decoded rows say whose they are, so all of them are read.
     """
-    theirs = {str(user.pk) for user in users}
     rows = Session.objects.filter(expire_date__gt=timezone.now())
-    found = [row.pk for row in rows.iterator() if _user_id(row) in theirs]
+    found = [row.pk for row in rows.iterator() if _user_id(row) == str(user.pk)]
     return Session.objects.filter(pk__in=found).delete()[0]
 
 

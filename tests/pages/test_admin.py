@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.apps import apps
-from django.contrib.sessions.models import Session
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from hub.admin import rows, site
@@ -22,6 +20,7 @@ from tests.permissions.requests import address_of, every_route
 
 if TYPE_CHECKING:
     from django.db.models import Model
+    from django.test import Client
 
 pytestmark = pytest.mark.django_db
 MODELS = [
@@ -153,20 +152,6 @@ def test_actions_call_the_services(as_operator: Client, ada: User, noir: Adapter
     assert noir.blocked_reason == ""
     actors = Event.objects.filter(verb__in=["account_disabled", "adapter_blocked"])
     assert {event.actor for event in actors} == {root}
-
-
-def test_sessions_are_read_once_for_all_accounts_that_are_disabled(
-    as_operator: Client, ada: User, bob: User
-) -> None:
-    for one in (ada, bob):
-        Client().force_login(one)
-    assert Session.objects.count() == 3
-    with CaptureQueriesContext(connection) as queries:
-        assert "2 rows were changed." in run(as_operator, User, "disable", ada, bob, reason="Spam")
-    assert Session.objects.count() == 1
-    reads = [one for one in queries if one["sql"].startswith("SELECT") and "_data" in one["sql"]]
-    whole = [one for one in reads if 'session_key" = ' not in one["sql"]]
-    assert len([one for one in whole if "django_session" in one["sql"]]) == 1
 
 
 def test_jobs_are_cancelled_and_retried(as_operator: Client, noir: Adapter) -> None:
