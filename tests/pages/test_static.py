@@ -62,6 +62,7 @@ def test_words_in_templates_can_be_translated() -> None:
 def bare_words(text: str) -> list[str]:
     """Return the words of a template that are not marked for translation."""
     text = re.sub(r"\{%\s*blocktranslate.*?endblocktranslate\s*%\}", "", text, flags=re.DOTALL)
+    tables = re.findall(r"\{%\s*table\s+\"([^\"]*)", text)
     text = re.sub(
         r"\{%\s*comment.*?endcomment\s*%\}|\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.DOTALL
     )
@@ -69,6 +70,6 @@ def bare_words(text: str) -> list[str]:
     text = re.sub(r"<(code|kbd|svg|title)\b.*?</\1>", "", text, flags=re.DOTALL)
     text = re.sub(r"<[^>]*>", " ", text, flags=re.DOTALL)
     text = re.sub(r"data-hx-[\w-]+=\"[^\"]*\"", "", text)  # a fragment of attributes
-    words = " ".join([*told, text])
+    words = " ".join([*tables, *told, text])
     words = re.sub(r"SHA-256|Lorary|lorary|safety film|&\w+;|\{\w+\}", "", words)
     return re.findall(r"[A-Za-z]{2,}", words)
