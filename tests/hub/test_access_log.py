@@ -165,7 +165,7 @@ def test_jobs_have_the_id_of_their_request_and_pass_it_on(
     with log_context.within(LogContext("abc")):
         first = queue.enqueue(queue="test", task="first", args={}, key="first")
     worker_process.drain("test")
-    assert seen == [LogContext("abc", first.pk)]
+    assert [(one.request_id, one.job_id) for one in seen] == [("abc", first.pk)]
     assert Job.objects.get(key="second").request_id == "abc"
     assert log_context.request_id() == ""
     assert queue.enqueue(queue="test", task="third", args={}, key="third").request_id == ""

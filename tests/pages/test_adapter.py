@@ -483,7 +483,7 @@ def test_a_new_version_has_the_optional_words_of_the_latest(ada: User, noir: Ada
 def test_queries_are_bounded(
     client: Client, noir: Adapter, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         client.get("/ada/noir")
 
 

@@ -97,7 +97,7 @@ def test_a_search_that_takes_long_says_how_far_it_got(
     as_operator: Client, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _number in range(3):
-        events.record(actor=ada, verb="signed_in", user=ada)
+        events.record(actor=ada, verb="signed_in", about=ada)
     monkeypatch.setattr(selectors, "SEARCH_S", -1)
     monkeypatch.setattr(selectors, "SPAN", 1)
     page = as_operator.get("/operator/audit?verb=store_moved&actor=ada").content.decode()

@@ -207,5 +207,5 @@ def test_questions_do_not_grow_with_pictures(
     client.get(path)  # requests the comparison of the weights
     with django_assert_max_num_queries(16):
         client.get(path)
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(18):
         client.get("/ada/noir")
