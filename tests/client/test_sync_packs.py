@@ -102,9 +102,19 @@ def test_verify_compares_the_description_and_the_files_of_a_pack(
     assert (run("verify").code, place.read_bytes()) == (0, before)
     place.unlink()
     assert "! studio--dusk.pack.json  missing" in run("verify").out
-    other = tmp_path / "no-pack.json"
-    other.write_text("[]")
-    assert (run("verify", other).code, run("verify", tmp_path / "none.pack.json").code) == (2, 3)
+    assert run("verify", tmp_path / "none.pack.json").code == 3
+
+
+def test_verify_refuses_other_json_files(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "package.json"
+    for other in ("[]", "{}", '{"name": "noir", "version": "1.0.0"}', '{"variants": [{}]}',
+                  '{"pack": "studio/dusk", "variants": []}'):  # fmt: skip
+        place.write_text(other)
+        done = run("verify", place)
+        assert (done.code, "does not describe a pack" in done.err) == (2, True), other
+    place.write_text(json.dumps({"pack": "studio/dusk", "variants": [{"parts": []}]}))
+    done = run("verify", place)
+    assert (done.code, done.out) == (0, "No file is listed.\n")
 
 
 @pytest.mark.parametrize("is_edited", [False, True])
