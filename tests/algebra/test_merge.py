@@ -66,6 +66,16 @@ def test_the_sum_is_exact_for_mixed_ranks_and_alphas(stack: list[Path], mode: st
     assert error <= 1e-6
 
 
+def test_the_family_of_a_single_file_is_not_asked_for(
+    stack: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("lorary.algebra.merging.merge.common_families")
+    out = stack[0].with_name("out.safetensors")
+    for strength in (1, 0.5):
+        merge(stack[:1], out, strengths=[strength])
+        assert distance(updates(out)[MODULES[0]], strength * updates(stack[0])[MODULES[0]]) < 1e-6
+
+
 def test_concatenation_keeps_the_factors_of_the_strongest_file(stack: list[Path]) -> None:
     _merged(stack)
     name = MODULES[1]  # strength · scale is 0.4, -0.5 and 0.3

@@ -161,6 +161,8 @@ def test_refusals_have_codes(run: Run, first: Path, second: Path, tmp_path: Path
         (("resize", first, "--rank", 0, "--out", out), "usage", 2),
         (("resize", first, "--energy", 2, "--out", out), "usage", 2),
         (("resize", first, "--bytes", "many", "--out", out), "usage", 2),
+        (("resize", first, "--bytes", 0, "--out", out), "usage", 2),
+        (("resize", first, "--bytes", "0.2", "--out", out), "usage", 2),
         (("resize", first, "--rank", 2, "--bytes", "5MB", "--out", out), "usage", 2),
         (("resize", first, "--out", out), "usage", 2),
         (("merge", first, second, "--strengths", "1", "--out", out), "usage", 2),

@@ -49,6 +49,11 @@ def project(fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> F
     return folder
 
 
+def edit(description: Path) -> None:
+    text = description.read_text("utf-8")
+    description.write_text(text.replace('"strength": 0.8', '"strength": 0.9'), "utf-8")
+
+
 def pack(**more: Any) -> dict[str, Any]:
     parts = part("studio/noir", NOIR), part("studio/dusk", DUSK)
     return version(variant("sd1", *parts), variant("b", parts[0]), **more)
@@ -78,23 +83,81 @@ def test_the_files_and_the_description_are_the_same_elsewhere(
 def test_verify_compares_the_description_and_the_files_of_a_pack(
     project: Folder, run: Run, answer: Callable[..., None], tmp_path: Path
 ) -> None:
-    answer(pack())
-    answer(pack())
+    for _ in range(3):
+        answer(pack())
     run("sync")
     assert run("verify").out == "3 ok.\n"
     assert run("verify", DESCRIPTION).out == "2 ok.\n"
     place = project.path / DESCRIPTION
-    place.write_text(place.read_text().replace('"strength": 0.8', '"strength": 0.9'))
+    before = place.read_bytes()
+    edit(place)
+    assert run("sync", "--verify").out == "3 here already.\n"  # only --force replaces an edited one
     done = run("verify", "--json")
     assert done.code == 1
     assert [(row["adapter"], row["path"]) for row in done.documents if row["state"] != "ok"] == [
         ("pack:studio/dusk", DESCRIPTION)
     ]
+    assert "~ studio--dusk.pack.json" in run("sync", "--verify", "--force", "--dry-run").out
+    assert "~ studio--dusk.pack.json" in run("sync", "--verify", "--force").out
+    assert (run("verify").code, place.read_bytes()) == (0, before)
     place.unlink()
     assert "! studio--dusk.pack.json  missing" in run("verify").out
-    other = tmp_path / "no-pack.json"
-    other.write_text("[]")
-    assert (run("verify", other).code, run("verify", tmp_path / "none.pack.json").code) == (2, 3)
+    assert run("verify", tmp_path / "none.pack.json").code == 3
+
+
+def test_verify_refuses_other_json_files(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "package.json"
+    for other in ("[]", "{}", '{"name": "noir", "version": "1.0.0"}', '{"variants": [{}]}',
+                  '{"pack": "studio/dusk", "variants": []}'):  # fmt: skip
+        place.write_text(other)
+        done = run("verify", place)
+        assert (done.code, "does not describe a pack" in done.err) == (2, True), other
+    place.write_text(json.dumps({"pack": "studio/dusk", "variants": [{"parts": []}]}))
+    done = run("verify", place)
+    assert (done.code, done.out) == (0, "No file is listed.\n")
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_description_whose_record_was_removed_is_compared_with_the_hub(
+    project: Folder, run: Run, answer: Callable[..., None], is_edited: bool
+) -> None:
+    for _ in range(4):
+        answer(pack())
+    run("sync")
+    place = project.path / DESCRIPTION
+    before = place.read_bytes()
+    (project.path / folders.RECORD).unlink()
+    if is_edited:
+        edit(place)
+    assert run("sync").out == "3 here already.\n"
+    assert run("verify").code == is_edited
+    if is_edited:
+        assert "~ studio--dusk.pack.json" in run("sync", "--verify", "--force").out
+        assert (run("verify").code, place.read_bytes()) == (0, before)
+
+
+def test_a_description_without_a_record_stays_while_the_hub_does_not_know_the_pack(
+    project: Folder, run: Run, answer: Callable[..., None]
+) -> None:
+    answer(pack())
+    answer(pack())
+    run("sync")
+    (project.path / folders.RECORD).unlink()
+    assert run("sync").out == "3 here already.\n"
+    assert run("sync", "--force").code == 3
+
+
+def test_a_description_of_a_version_with_the_same_manifest_is_replaced(
+    project: Folder, run: Run, answer: Callable[..., None]
+) -> None:
+    answer(pack())
+    answer(pack())
+    run("sync")
+    first, second = (f'version = "{name}"\nmanifest' for name in ("v1", "v2"))
+    project.lock_path.write_text(project.lock_path.read_text().replace(first, second))
+    answer(pack(version="v2"))
+    assert "~ studio--dusk.pack.json" in run("sync").out
+    assert run("verify").code == 0
 
 
 def test_outdated_names_parts_that_are_gone_but_no_newer_ones(

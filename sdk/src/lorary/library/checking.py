@@ -118,7 +118,7 @@ def _described(place: Path) -> Iterator[LockedFile]:
             content = place.read_bytes()
         document = Record(json.loads(content), "description")
         pack, hub, seen = document.text("pack"), document.text("hub"), set[str]()
-        variants = [Record(one, "variant") for one in document.items("variants")]
+        variants = _variants(document)
         for part in (Record(one, "part") for each in variants for one in each.items("parts")):
             path = part.text("local_file")
             if path and path not in seen:
@@ -138,6 +138,19 @@ def _described(place: Path) -> Iterator[LockedFile]:
     except (ValueError, BadAnswer) as error:
         message = f"{place} does not describe a pack. Pull the pack again, with --force."
         raise ProjectInvalid(message) from error
+
+
+def _variants(document: Record) -> list[Record]:
+    """Return the variants of a description.
+
+    Raises:
+        BadAnswer: it is another JSON object.
+    """
+    variants = [Record(one, "variant") for one in document.items("variants")]
+    if not (document.text("pack") and variants):
+        message = "It has no pack or no variants."
+        raise BadAnswer(message)
+    return variants
 
 
 def hashed(places: Mapping[str, Path], on_progress: OnProgress) -> Iterator[tuple[str, str]]:

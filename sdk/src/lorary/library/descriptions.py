@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -50,8 +51,11 @@ class Description:
         self._files = files
         self._may_replace = may_replace
 
-    def action(self, entry: Entry | None) -> Literal["here", "add", "replace"]:
+    def action(self, entry: Entry | None) -> Literal["here", "add", "replace", "compare"]:
         """Return what has to be done, without asking the hub.
+
+        ``compare``: it is one of the locked version, but only the hub knows whether it was edited.
+        An edited one stays unless it may be replaced, as long as it names the files that are here.
 
         Args:
             entry: What the record of the folder says about the file.
@@ -60,8 +64,12 @@ class Description:
             TargetTaken: a file is there that was not written for this pack, or that was edited.
         """
         try:
-            found = json.loads(self.place.read_bytes())
-            is_here = found["manifest_sha256"] == self._pack.manifest_sha256
+            data = self.place.read_bytes()
+            found = json.loads(data)
+            is_here = (found["version"], found["manifest_sha256"]) == (
+                self._pack.version,
+                self._pack.manifest_sha256,
+            )
             names = {
                 part["sha256"]: part["local_file"]
                 for variant in found["variants"]
@@ -70,9 +78,13 @@ class Description:
         except FileNotFoundError:
             return "add"
         except (OSError, ValueError, LookupError, TypeError):
-            is_here, names = False, {}
+            data, is_here, names = b"", False, {}
         if is_here and names == self._local_names():
-            return "here"
+            if entry is None or entry.version != self._pack.version:
+                return "compare"
+            if hashlib.sha256(data).hexdigest() == entry.sha256 or not self._may_replace:
+                return "here"
+            return "replace"
         require_place(self.place, self._pack.name, entry, may_replace=self._may_replace)
         return "replace"
 

@@ -13,6 +13,7 @@ removed; one that has the right bytes already is used as it is.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -310,13 +311,32 @@ class Sync:
             path = f"{self._base}/{name}".lstrip("/")
             step = Step("here", path, description.place, version=pack.version)
             try:
-                step = replace(step, action=description.action(self._folder.entries.get(name)))
-                if step.action != "here" and not self._options.dry_run:
-                    content = description.content(self._hubs.session(pack.hub), self._cache)
-                    self._folder.write({name: (description.entry(self._owner), content)})
+                step = replace(step, action=self._write(description, name, pack.hub))
             except LoraryError as error:
                 step = replace(step, action="failed", error=error)
             yield step
+
+    def _write(self, description: Description, name: str, hub: str) -> Action:
+        """Write the description of a pack if it is due, and return what was done."""
+        action, is_forced = description.action(self._folder.entries.get(name)), self._options.force
+        if action == "here" or (self._options.dry_run and action != "compare"):
+            return action
+        try:
+            content = description.content(self._hubs.session(hub), self._cache)
+        except LoraryError:
+            if action == "compare" and not is_forced:
+                return "here"
+            raise
+        owner = self._owner
+        if action == "compare":
+            is_same = _digest(description.place) == hashlib.sha256(content).hexdigest()
+            if not is_same and not is_forced:
+                return "here"
+            # As with weights, one that was there already is recorded as somebody else's.
+            action, owner = ("here", "") if is_same else ("replace", owner)
+        if not self._options.dry_run:
+            self._folder.write({name: (description.entry(owner), content)})
+        return action
 
     def _sidecars(self) -> Iterator[Step]:
         """Write what tools keep beside weights; the hub is asked only where a file is due."""

@@ -167,7 +167,8 @@ def merge(
         message = "at least one strength must differ from 0"
         raise ValueError(message)
     files = [path for path, _ in used]
-    families = common_families(files)
+    is_asked = len(files) > 1 or settings.to is not None or settings.base is not None
+    families = common_families(files) if is_asked else frozenset()  # reads every header
     with ExitStack() as stack:
         reader = None
         if settings.max_rank is not None:

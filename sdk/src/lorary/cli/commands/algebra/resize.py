@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,21 @@ def _configure(parser: Parser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--rank", type=whole, metavar="N", help="the largest rank of a module")
     target.add_argument(
-        "--bytes", type=size, metavar="N", help="the largest size of the file, such as 50MB"
+        "--bytes", type=_file_size, metavar="N", help="the largest size of the file, such as 50MB"
     )
     target.add_argument(
         "--energy", type=share, metavar="SHARE", help="the share that each module keeps, as 0.95"
     )
     add_out(parser)
+
+
+def _file_size(text: str) -> int:
+    """Return a number of bytes of at least 1."""
+    found = size(text)
+    if found < 1:
+        message = f"“{text}” is less than one byte"
+        raise ArgumentTypeError(message)
+    return found
 
 
 def _resize(args: Namespace) -> int:

@@ -259,11 +259,13 @@ def _verify(args: Namespace) -> int:
     with meter() as draw:
         if args.packs:
             found = list(library.verify_packs(args.packs, draw))
-            than, mend = "the pack", "pull it again with --verify --force"
+            than, nothing = "the pack", "No file is listed"
+            mend = "pull it again with --verify --force"
         else:
             project, locked = library.load(Path.cwd())
             found = list(library.verify(project, locked, together(draw, len(locked.files))))
-            than, mend = "lorary.lock", "`lorary sync --verify --force` restores them"
+            than, nothing = "lorary.lock", "Nothing is locked"
+            mend = "`lorary sync --verify --force` restores them"
     for one in found:
         if args.json:
             emit(_checked_document(one))
@@ -273,7 +275,7 @@ def _verify(args: Namespace) -> int:
     if not args.json:
         listed = ", ".join(f"{counts[key]:,} {key}" for key in ("ok", "changed", "missing")
                            if counts[key])  # fmt: skip
-        show(f"{listed or 'Nothing is locked'}.")
+        show(f"{listed or nothing}.")
     bad = len(found) - counts["ok"]
     if bad:
         note(f"lorary: {bad:,} of {len(found):,} files differ from {than}; {mend}")
