@@ -22,6 +22,7 @@ from registry.jobs import worker_process
 from registry.models import Adapter, Blob, DerivedFile, DerivedHash, Visibility
 from registry.scan.hashes import forms_of
 from registry.versions import by_id
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
@@ -174,6 +175,22 @@ def test_a_file_that_somebody_published_comes_before_the_one_it_was_made_of(
     assert [(one.version, one.derived is None) for one in matches] == [
         (copy, True), (version, False),
     ]  # fmt: skip
+
+
+def test_an_exact_file_of_a_yanked_version_comes_before_a_derived_one_at_civitais_door(
+    bob: User, version: Version, made: DerivedFile
+) -> None:
+    assert made.blob is not None
+    with storage.store().open(made.blob.sha256) as file:
+        copy = catalogue.release(
+            adapters.create(actor=bob, name="copy"), file.read(), path="c.safetensors"
+        )
+    versions.yank(actor=bob, version=copy, reason="too strong")
+    place = f"/api/v1/model-versions/by-hash/{made.blob.sha256}"
+    answer = Client().get(place).json()
+    assert (answer["id"], "derivedFrom" in answer) == (copy.pk, False)
+    catalogue.put(copy.adapter.versions.all(), "withdrawn")
+    assert Client().get(place).json()["derivedFrom"]["variant"] == "comfyui.r8"
 
 
 def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
