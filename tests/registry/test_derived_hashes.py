@@ -130,7 +130,7 @@ def test_a_file_with_the_data_of_the_version_is_not_named_twice(version: Version
 def test_the_search_finds_it(version: Version, made: DerivedFile) -> None:
     assert made.blob is not None
     for text in (made.blob.sha256, made.blob.sha256[:16], kept()["autov3"]):
-        found = by_hash.versions_with(text)
+        found = by_hash.versions_with(text, Adapter.objects.visible_to(NOBODY))
         assert found is not None
         assert list(found) == [version], text
     assert forms_of(kept()["autov3"])
@@ -191,6 +191,25 @@ def test_an_exact_file_of_a_yanked_version_comes_before_a_derived_one_at_civitai
     assert (answer["id"], "derivedFrom" in answer) == (copy.pk, False)
     catalogue.put(copy.adapter.versions.all(), "withdrawn")
     assert Client().get(place).json()["derivedFrom"]["variant"] == "comfyui.r8"
+
+
+def test_files_made_in_private_adapters_do_not_crowd_out_the_visible_one(
+    bob: User, version: Version, made: DerivedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_hash, "MAX_MATCHES", 2)
+    known, source = kept(), made.source
+    DerivedHash.objects.all().delete()
+    names = ("one", "two", version.adapter.name)
+    hidden = [adapters.create(actor=bob, name=name) for name in names[:2]]
+    Adapter.objects.filter(pk__in=[one.pk for one in hidden]).update(visibility=Visibility.PRIVATE)
+    DerivedHash.objects.bulk_create(
+        DerivedHash(adapter=one, source=source, naming="comfyui", kind=kind, value=value)
+        for one in (*hidden, version.adapter)
+        for kind, value in known.items()
+    )
+    for text in (known["sha256"], known["sha256"][:16]):
+        page = adapter_selectors.search(NOBODY, adapter_selectors.Query(q=text))
+        assert [one.pk for one in page.results] == [version.adapter_id], text
 
 
 def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
