@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -27,6 +29,8 @@ from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from registry.models import User, Version
 
 pytestmark = pytest.mark.django_db
@@ -212,13 +216,42 @@ def test_files_made_in_private_adapters_do_not_crowd_out_the_visible_one(
         assert [one.pk for one in page.results] == [version.adapter_id], text
 
 
-def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
-    assert made.blob is not None
-    DerivedHash.objects.all().delete()
+def _fill_by_migration() -> None:
     name = "0046_fill_derived_hashes"
     executor = MigrationExecutor(connection)
     state = executor.loader.project_state([("registry", name)])
     module = executor.loader.get_migration("registry", name)
     module.operations[0].code(state.apps, None)  # type: ignore[attr-defined]  # RunPython
+
+
+def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
+    assert made.blob is not None
+    DerivedHash.objects.all().delete()
+    _fill_by_migration()
     assert kept() == {"sha256": made.blob.sha256, "autov2": made.blob.sha256[:10]}
     assert selectors.wanted_of(DerivedHash.objects.all()[0]) == WANTED
+
+
+def test_the_migration_holds_a_batch_of_rows_at_a_time(
+    made: DerivedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in (16, 32):
+        blob = Blob.objects.create(sha256=f"{rank}" * 32, size_bytes=1)
+        made.pk, made.max_rank, made.blob = None, rank, blob
+        made.save()
+    DerivedHash.objects.all().delete()
+    migration = import_module("registry.migrations.0046_fill_derived_hashes")
+    monkeypatch.setattr(migration, "_BATCH", 2)
+    sizes, create = list[int](), QuerySet.bulk_create
+
+    def bulk_create(
+        rows: QuerySet[DerivedHash], objs: Iterable[DerivedHash], *, ignore_conflicts: bool
+    ) -> None:
+        listed = list(objs)
+        sizes.append(len(listed))
+        create(rows, listed, ignore_conflicts=ignore_conflicts)
+
+    monkeypatch.setattr(QuerySet, "bulk_create", bulk_create)
+    _fill_by_migration()
+    assert sizes == [2, 2, 2]
+    assert DerivedHash.objects.count() == 6
