@@ -8,7 +8,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from registry.errors import Invalid, NotFound
@@ -145,11 +145,15 @@ def _forms(text: str, kind: str) -> list[Form]:
     return [form for form in forms if not kind or form.kind == kind]
 
 
-def versions_with(text: str) -> QuerySet[Version] | None:
+def versions_with(text: str, adapters: QuerySet[Adapter]) -> QuerySet[Version] | None:
     """Return the versions whose weights, or files made of them, have a hash; None if it is not one.
 
     A hash is what ``by_hash`` accepts, or the beginning of a sha256. The query does not check who
     may see the versions: combine it with a condition that does.
+
+    Args:
+        adapters: The adapters that are searched; files made in others do not count against the
+            maximum number of matches.
     """
     forms, beginning = file_hashes.forms_of(text), file_hashes.beginning_of(text)
     if not forms and not beginning:
@@ -160,8 +164,9 @@ def versions_with(text: str) -> QuerySet[Version] | None:
         wanted |= Q(kind=HashKind.SHA256, value__gte=first, value__lt=after)
     blobs = BlobHash.objects.filter(wanted).values("blob")
     held = Q(revision__files__blob__in=blobs)
-    made = DerivedHash.objects.filter(wanted).values_list("adapter", "source").distinct()
-    for adapter, source in made[:MAX_MATCHES]:
+    seen = Exists(adapters.filter(pk=OuterRef("adapter")))
+    made = DerivedHash.objects.filter(wanted).filter(seen).values_list("adapter", "source")
+    for adapter, source in made.alias(first=Min("pk")).order_by("first")[:MAX_MATCHES]:
         held |= Q(adapter=adapter, revision__files__blob=source)
     return Version.objects.exclude(state=VersionState.DRAFT).filter(held)
 

@@ -101,7 +101,7 @@ def _matches(rows: QuerySet[Adapter], parsed: Parsed, *, is_narrow: bool) -> Fou
         return Found(kept, parsed, None, tuple(_first_ids(kept)))
     limited, plain, holding = _limited(rows, parsed), list[Word](), dict[int, int]()
     for word in parsed.wanted:
-        if held := _with_hash(word):
+        if held := _with_hash(word, limited):
             limited, is_narrow = limited.filter(pk__in=list(held)), True
             holding |= held
         else:
@@ -217,9 +217,9 @@ def _of(owner: Owner) -> Q:
     return Q(namespace__in=list(names.values_list("namespace", flat=True)))
 
 
-def _with_hash(word: Word) -> dict[int, int]:
+def _with_hash(word: Word, adapters: QuerySet[Adapter]) -> dict[int, int]:
     """Return adapter id → number of its newest version with a hash, rather a published one."""
-    found = None if word.column else by_hash.versions_with(word.text)
+    found = None if word.column else by_hash.versions_with(word.text, adapters)
     if found is None:
         return {}
     rows = found.order_by("-state", "number").values_list("adapter", "number")

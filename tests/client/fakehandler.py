@@ -247,7 +247,13 @@ class Handler(BaseHTTPRequestHandler):
             if value == text.lower()
         ]
         matches += [
-            {"kind": "sha256", "hash": value, "version": version, "file": file, "derived": form}
+            {
+                "kind": {10: "autov2", 12: "autov3"}.get(len(value), "sha256"),
+                "hash": value,
+                "version": version,
+                "file": file,
+                "derived": form,
+            }
             for versions in self.hub.versions.values()
             for version in versions
             for file in version["files"]

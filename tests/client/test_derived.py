@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.client.conftest import sha
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -67,3 +69,79 @@ def test_a_file_that_has_the_form_is_pulled_as_it_is(
 
 def test_packs_have_no_forms(run: Callable[..., Ran]) -> None:
     assert run("pull", "pack:studio/dusk", "--strip").code == 2
+
+
+FORM = {"variant": "comfyui.r8", "naming": "comfyui", "max_rank": 8, "strip": False}
+MADE, NAME = b"made of noir", "noir.comfyui.r8.safetensors"
+
+
+@pytest.fixture
+def made(fake: FakeHub) -> None:
+    """A file that the hub made of one of two files; it still makes the same bytes."""
+    version = fake.publish("studio/two", {"noir.safetensors": b"1", "other.safetensors": b"2"})
+    version["files"][0]["derived"] = dict.fromkeys([sha(MADE), sha(MADE)[:10], "0" * 12], FORM)
+    told(fake, name=NAME, variant="comfyui.r8", size=len(MADE), sha256=sha(MADE),
+         download_url=f"{fake.url}/made")  # fmt: skip
+    fake.answers.append(("/made", 200, {}, MADE))
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("digits", [sha(MADE), sha(MADE)[:10].upper(), "0" * 12])
+@pytest.mark.parametrize("others", [(), ("studio/noir",)])
+def test_the_hash_of_a_derived_file_pulls_that_file_alone(
+    run: Callable[..., Ran], fake: FakeHub, tmp_path: Path, digits: str, others: tuple[str, ...]
+) -> None:
+    ran = run("pull", digits, *others, "--to", tmp_path / "loras", "--json")
+    assert ran.code == 0
+    (file,) = ran.documents[0]["files"]
+    assert (file["sha256"], file["source"]["path"]) == (sha(MADE), "noir.safetensors")
+    assert (tmp_path / "loras" / NAME).read_bytes() == MADE
+    (asked,) = fake.requests("POST .*/derived")
+    wanted = {"path": "noir.safetensors", "naming": "comfyui", "max_rank": 8}
+    assert json.loads(asked.body) == wanted
+
+
+@pytest.mark.usefixtures("made")
+def test_a_requested_form_comes_before_that_of_the_hash(
+    run: Callable[..., Ran], fake: FakeHub
+) -> None:
+    fake.answers.clear()
+    for path in ("noir.safetensors", "other.safetensors"):
+        told(fake, variant="", name=path)
+    ran = run("pull", sha(MADE), "--strip", "--json")
+    assert [file["path"] for file in ran.document["files"]] == [
+        "noir.safetensors", "other.safetensors",
+    ]  # fmt: skip
+    forms = [json.loads(seen.body) for seen in fake.requests("POST .*/derived")]
+    assert [(one.get("naming"), one["strip"]) for one in forms] == [(None, True)] * 2
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("digits", "facts"),
+    [
+        (sha(MADE), {"variant": "comfyui.r8", "name": NAME, "size": 5, "sha256": sha(b"other")}),
+        (sha(MADE)[:10], {"variant": "comfyui.r8", "name": NAME, "size": 5, "sha256": sha(b"x")}),
+        ("0" * 12, {"variant": "", "name": "noir.safetensors"}),
+    ],
+)
+def test_a_hub_that_makes_other_bytes_now_is_told_before_a_download(
+    run: Callable[..., Ran], fake: FakeHub, tmp_path: Path, digits: str, facts: dict[str, Any]
+) -> None:
+    fake.answers.clear()
+    told(fake, **facts)
+    ran = run("pull", digits, "--to", tmp_path / "loras")
+    assert ran.code == 3
+    assert "noir.safetensors of studio/two@v1 in this form (comfyui, rank 8)" in ran.err
+    assert not (tmp_path / "loras").exists()
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("state", ["published", "yanked"])
+def test_a_published_file_comes_before_one_that_the_hub_made(
+    run: Callable[..., Ran], fake: FakeHub, state: str
+) -> None:
+    fake.publish("bob/copy", {"copy.safetensors": MADE}, state=state)
+    ran = run("pull", sha(MADE), "--json")
+    assert (ran.code, ran.document["adapter"]) == (0, "bob/copy")
+    assert not fake.requests("POST .*/derived")

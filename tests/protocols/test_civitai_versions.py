@@ -157,7 +157,7 @@ def test_lists_of_digests_drop_what_is_not_here(
     with django_assert_num_queries(7):
         told = post(stranger, HASHES, digests).json()
     assert [one["id"] for one in told] == [first.pk, second.pk]
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(2):  # files of versions, and files that the hub made
         told = post(stranger, f"{HASHES}/ids", digests).json()
     assert told == [
         {"modelVersionId": first.pk, "modelId": first.adapter_id, "hash": digests[0]},

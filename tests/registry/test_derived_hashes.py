@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -22,10 +24,13 @@ from registry.jobs import worker_process
 from registry.models import Adapter, Blob, DerivedFile, DerivedHash, Visibility
 from registry.scan.hashes import forms_of
 from registry.versions import by_id
+from registry.versions import services as versions
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from registry.models import User, Version
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +134,7 @@ def test_a_file_with_the_data_of_the_version_is_not_named_twice(version: Version
 def test_the_search_finds_it(version: Version, made: DerivedFile) -> None:
     assert made.blob is not None
     for text in (made.blob.sha256, made.blob.sha256[:16], kept()["autov3"]):
-        found = by_hash.versions_with(text)
+        found = by_hash.versions_with(text, Adapter.objects.visible_to(NOBODY))
         assert found is not None
         assert list(found) == [version], text
     assert forms_of(kept()["autov3"])
@@ -176,13 +181,77 @@ def test_a_file_that_somebody_published_comes_before_the_one_it_was_made_of(
     ]  # fmt: skip
 
 
-def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
+def test_an_exact_file_of_a_yanked_version_comes_before_a_derived_one_at_civitais_door(
+    bob: User, version: Version, made: DerivedFile
+) -> None:
     assert made.blob is not None
+    with storage.store().open(made.blob.sha256) as file:
+        copy = catalogue.release(
+            adapters.create(actor=bob, name="copy"), file.read(), path="c.safetensors"
+        )
+    versions.yank(actor=bob, version=copy, reason="too strong")
+    place = f"/api/v1/model-versions/by-hash/{made.blob.sha256}"
+    answer = Client().get(place).json()
+    assert (answer["id"], "derivedFrom" in answer) == (copy.pk, False)
+    catalogue.put(copy.adapter.versions.all(), "withdrawn")
+    assert Client().get(place).json()["derivedFrom"]["variant"] == "comfyui.r8"
+
+
+def test_files_made_in_private_adapters_do_not_crowd_out_the_visible_one(
+    bob: User, version: Version, made: DerivedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_hash, "MAX_MATCHES", 2)
+    known, source = kept(), made.source
     DerivedHash.objects.all().delete()
+    names = ("one", "two", version.adapter.name)
+    hidden = [adapters.create(actor=bob, name=name) for name in names[:2]]
+    Adapter.objects.filter(pk__in=[one.pk for one in hidden]).update(visibility=Visibility.PRIVATE)
+    DerivedHash.objects.bulk_create(
+        DerivedHash(adapter=one, source=source, naming="comfyui", kind=kind, value=value)
+        for one in (*hidden, version.adapter)
+        for kind, value in known.items()
+    )
+    for text in (known["sha256"], known["sha256"][:16]):
+        page = adapter_selectors.search(NOBODY, adapter_selectors.Query(q=text))
+        assert [one.pk for one in page.results] == [version.adapter_id], text
+
+
+def _fill_by_migration() -> None:
     name = "0046_fill_derived_hashes"
     executor = MigrationExecutor(connection)
     state = executor.loader.project_state([("registry", name)])
     module = executor.loader.get_migration("registry", name)
     module.operations[0].code(state.apps, None)  # type: ignore[attr-defined]  # RunPython
+
+
+def test_the_migration_keeps_what_is_known_of_files_made_before(made: DerivedFile) -> None:
+    assert made.blob is not None
+    DerivedHash.objects.all().delete()
+    _fill_by_migration()
     assert kept() == {"sha256": made.blob.sha256, "autov2": made.blob.sha256[:10]}
     assert selectors.wanted_of(DerivedHash.objects.all()[0]) == WANTED
+
+
+def test_the_migration_holds_a_batch_of_rows_at_a_time(
+    made: DerivedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in (16, 32):
+        blob = Blob.objects.create(sha256=f"{rank}" * 32, size_bytes=1)
+        made.pk, made.max_rank, made.blob = None, rank, blob
+        made.save()
+    DerivedHash.objects.all().delete()
+    migration = import_module("registry.migrations.0046_fill_derived_hashes")
+    monkeypatch.setattr(migration, "_BATCH", 2)
+    sizes, create = list[int](), QuerySet.bulk_create
+
+    def bulk_create(
+        rows: QuerySet[DerivedHash], objs: Iterable[DerivedHash], *, ignore_conflicts: bool
+    ) -> None:
+        listed = list(objs)
+        sizes.append(len(listed))
+        create(rows, listed, ignore_conflicts=ignore_conflicts)
+
+    monkeypatch.setattr(QuerySet, "bulk_create", bulk_create)
+    _fill_by_migration()
+    assert sizes == [2, 2, 2]
+    assert DerivedHash.objects.count() == 6

@@ -87,8 +87,8 @@ class FoundOut(serializers.Serializer[Any]):
     hash = serializers.CharField(help_text="As requested.")
     matches = MatchOut(
         many=True,
-        help_text=f"At most {MAX_MATCHES} matches, oldest versions first; fewer if you ask for "
-        f"many hashes ({MAX_ROWS:,} in all).",
+        help_text=f"At most {MAX_MATCHES} matches, oldest versions first, those with `derived` "
+        f"after all others; fewer if you ask for many hashes ({MAX_ROWS:,} in all).",
     )
 
 

@@ -69,12 +69,11 @@ def by_hash(request: HttpRequest, value: str) -> HttpResponse:
         matches = blobs_by_hash.by_hash(request.user, value)
     except (Invalid, NotFound) as error:
         raise Refused(404, f"Model not found: {error.detail}") from error
-    found = _listed(request, matches)
-    if not found:
+    listed = _listed(request, matches)
+    if not listed:
         raise Refused(404, "Model not found")
-    document = shapes.versions(found[:1], origin(request))[0]
-    first = next(one for one in matches if one.version.pk == found[0].pk)
-    return answer(document | shapes.derived_from(first))
+    document = shapes.versions([listed[0].version], origin(request))[0]
+    return answer(document | shapes.derived_from(listed[0]))
 
 
 @endpoint("POST", scope="search")
@@ -98,14 +97,23 @@ def ids_by_hashes(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _listed(request: HttpRequest, matches: Iterable[Match]) -> Sequence[Version]:
-    """Return the matching versions of visible adapters, published ones before yanked ones."""
-    found = {one.version.pk: one.version for one in matches if one.version.state in _LISTED_STATES}
-    owners = {one.adapter_id for one in found.values()}
+def _listed(request: HttpRequest, matches: Iterable[Match]) -> Sequence[Match]:
+    """Return the matches in visible adapters.
+
+    Files of versions come before files that the hub made, then published versions before yanked
+    ones.
+    """
+    found = [one for one in matches if one.version.state in _LISTED_STATES]
+    owners = {one.version.adapter_id for one in found}
     seen = by_id.adapters_for(request.user).filter(pk__in=owners, withdrawn_reason="")
     known = set(seen.values_list("pk", flat=True)) if owners else set()
-    listed = [one for one in found.values() if one.adapter_id in known]
-    return sorted(listed, key=lambda one: _LISTED_STATES.index(VersionState(one.state)))
+    return sorted(
+        (one for one in found if one.version.adapter_id in known),
+        key=lambda one: (
+            one.derived is not None,
+            _LISTED_STATES.index(VersionState(one.version.state)),
+        ),
+    )
 
 
 def _digests(request: HttpRequest, most: int) -> list[str]:

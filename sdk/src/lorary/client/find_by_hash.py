@@ -285,16 +285,32 @@ def named(text: str) -> Reference | None:
         return None
 
 
-def reference_of(session: Session, text: str | Reference) -> Reference:
+class Meant(NamedTuple):
+    """What a reference or a hash stands for.
+
+    Attributes:
+        reference: The version.
+        match: The file of it of which the hub made the file with the hash; None for a file of the
+            version.
+    """
+
+    reference: Reference
+    match: Match | None = None
+
+
+def meant_by(session: Session, text: str | Reference) -> Meant:
     """Return the version that a reference or the hash of a file stands for.
+
+    Files of versions come before files that the hub made, in whatever state their versions are.
 
     Raises:
         NotFound: no version that can be downloaded has the hash, or different files have it.
         ReferenceInvalid: it is neither a reference nor a hash.
     """
     if isinstance(text, Reference) or not is_hash(text):
-        return Reference.parse(text)
+        return Meant(Reference.parse(text))
     matches = [match for match in find(session, (text,)) if match.version.state != "withdrawn"]
+    matches = [match for match in matches if match.derived is None] or matches
     if not matches:
         msg = f"No version has a file with the hash {text.strip()}."
         raise NotFound(msg)
@@ -303,9 +319,10 @@ def reference_of(session: Session, text: str | Reference) -> Reference:
         listed = ", ".join(f"{one.adapter}@{one.name}" for one in files.values())
         msg = f"The hash {text.strip()} stands for several files: {listed}. Name one of them."
         raise NotFound(msg)
-    best = min(matches, key=lambda match: match.version.state != "published").version
-    adapter = Reference.parse(best.adapter)
-    return Reference(adapter.owner, adapter.name, best.name)
+    best = min(matches, key=lambda match: match.version.state != "published")
+    adapter = Reference.parse(best.version.adapter)
+    reference = Reference(adapter.owner, adapter.name, best.version.name)
+    return Meant(reference, best if best.derived is not None else None)
 
 
 class Digests(NamedTuple):

@@ -247,7 +247,9 @@ class Hub(Curating, Packing, Reading, Resolving):
         """Download a version: resumable, verified and cached.
 
         Args:
-            reference: ``owner/name[@version]``, or a hash of one of its files, of any kind.
+            reference: ``owner/name[@version]``, or a hash of one of its files, of any kind. For the
+                hash of a file that the hub made, only that file is downloaded, unless you ask for
+                another form.
             to: Folder for the weights. A file with a generic name, such as
                 ``pytorch_lora_weights.safetensors``, is written as ``owner--name.safetensors``;
                 another version gets ``--v2``. By default, all files go into the cache's own
@@ -265,22 +267,23 @@ class Hub(Curating, Packing, Reading, Resolving):
             on_progress: Called for every block.
 
         Raises:
-            NotFound: the version does not exist, or you are not allowed to see it.
+            NotFound: the version does not exist, or you are not allowed to see it; or the hub now
+                makes other bytes than those with the hash.
             StateConflict: the file cannot be made in this form exactly.
             Corrupt: the received bytes differ from the version's digest; nothing was kept.
             TargetTaken: another file is in the way; nothing was downloaded.
             TargetUnusable: files cannot be written to ``to``; nothing was downloaded.
         """
+        form = Form(naming, max_rank, strip)
+        place = pulling.Destination(
+            absolute(to), may_replace=force, has_companions=all_files, form=form
+        )
+        exact, made = find_by_hash.meant_by(self._session, reference)
         return pulling.pull(
             self._session,
             self._cache,
-            find_by_hash.reference_of(self._session, reference),
-            to=pulling.Destination(
-                absolute(to),
-                may_replace=force,
-                has_companions=all_files,
-                form=Form(naming, max_rank, strip),
-            ),
+            exact,
+            to=place.for_made(made),
             rehash=verify,
             on_progress=on_progress,
         )
@@ -375,9 +378,9 @@ class Hub(Curating, Packing, Reading, Resolving):
         def find(reference: str) -> FoundVersion | FoundPack:
             if reference.startswith(PREFIX):
                 return pack_pulling.find(session, cache, parse(reference), wanted)
-            exact = find_by_hash.reference_of(session, reference)
-            at_hand = known.get(exact)
-            return pulling.find(session, cache, exact, place, on_progress, known=at_hand)
+            exact, made = find_by_hash.meant_by(session, reference)
+            here, at_hand = place.for_made(made), known.get(exact)
+            return pulling.find(session, cache, exact, here, on_progress, known=at_hand)
 
         def bring(
             found: FoundVersion | FoundPack, names: Names, report: OnProgress

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from lorary.client.errors import (
     DiskFull,
     Gone,
     LoraryError,
+    NotFound,
     TargetUnusable,
     Unreachable,
 )
@@ -41,6 +42,7 @@ from lorary.client.transfers.folders import (
 )
 
 if TYPE_CHECKING:
+    from lorary.client.find_by_hash import Match
     from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
 
@@ -134,6 +136,7 @@ class Destination:
             cache's own folder, in which files keep their names.
         only_sha256: Digest of the only file to pull; empty for all files.
         form: The form of the weights, which the hub makes; without one they are as uploaded.
+        made: How the hub made the only file to pull, and a hash of it.
     """
 
     folder: Path | None = None
@@ -142,6 +145,14 @@ class Destination:
     only_sha256: str = ""
     names: Mapping[FileKey, str] = field(default_factory=dict)  # names to prefer in the folder
     form: Form = field(default_factory=Form)
+    made: Match | None = None
+
+    def for_made(self, match: Match | None) -> Destination:
+        """Return the destination for a file that the hub made; a requested form comes first."""
+        if match is None or match.derived is None or self.form:
+            return self
+        form = Form(match.derived.naming, match.derived.max_rank, match.derived.strip)
+        return replace(self, form=form, only_sha256=match.file.sha256, made=match)
 
     def wants(self, file: File) -> bool:
         """Whether a file of a version goes there."""
@@ -203,7 +214,27 @@ def find(
             else file
             for file in files
         )
+    if to.made is not None:
+        _require_made(to.made, files[0])
     return Found(Source(session.endpoint, adapter, version), files, failure)
+
+
+#: Kinds of hashes that the SHA-256 of a file begins with.
+_OF_SHA256 = frozenset({"sha256", "autov2"})
+
+
+def _require_made(match: Match, file: File) -> None:
+    """Check that the hub made the file with a hash. Raises NotFound: it made another one."""
+    is_made = isinstance(file, DerivedFile)
+    if is_made and (match.kind not in _OF_SHA256 or file.sha256.startswith(match.hash)):
+        return
+    title = match.derived.title if match.derived is not None else ""
+    message = (
+        f"The hub no longer makes the file with the hash {match.hash}: {match.file.path} of "
+        f"{match.version.adapter}@{match.version.name} in this form ({title}) has other bytes now. "
+        "Pull the version to get them."
+    )
+    raise NotFound(message)
 
 
 def bring(
