@@ -38,6 +38,8 @@ def test_a_replica_is_a_second_database_that_nobody_waits_long_for() -> None:
     options = found["replica"]["OPTIONS"]
     assert (found["replica"]["HOST"], options["sslmode"]) == ("two", "require")
     assert (options["connect_timeout"], options["pool"]["timeout"]) == (2, 1)
+    assert options["options"] == "-c statement_timeout=4000"
+    assert "options" not in entries(PRIMARY, f"{PRIMARY}?pgbouncer=true")["replica"]["OPTIONS"]
     assert found["default"]["OPTIONS"]["pool"]["timeout"] == 10
     assert set(entries(PRIMARY, "")) == {"default"}
 
