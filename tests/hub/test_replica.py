@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.db import OperationalError, transaction
+from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
@@ -208,6 +209,14 @@ def test_a_replica_that_is_away_is_asked_every_five_seconds(
         "The replica cannot be checked: connection refused. Lists are read from the primary.",
         "Lists are read from the replica again.",
     ]
+
+
+def test_checks_do_not_wait_for_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = entries(PRIMARY, "postgres://me:secret@two/hub")
+    monkeypatch.setattr(replica, "connections", ConnectionHandler(found))
+    own = replica._connection.__wrapped__("replica")
+    assert "pool" in found["replica"]["OPTIONS"]
+    assert "pool" not in own.settings_dict["OPTIONS"]
 
 
 @pytest.fixture
