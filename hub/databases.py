@@ -48,6 +48,8 @@ REPLICA: dict[str, Any] = {
     "keepalives_count": 3,
 }
 REPLICA_POOL_TIMEOUT_S = 1
+# A statement waits for the replay of a lock until then. pgbouncer does not pass it on.
+REPLICA_STATEMENT_TIMEOUT = "-c statement_timeout=4000"
 # A connection whose other end vanished without a word is given up after 25 seconds.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 # The message of a killed worker is delivered again after seconds, not after kombu's hour; double
@@ -86,6 +88,8 @@ def databases(config: Config) -> dict[str, dict[str, Any]]:
     ):
         raise ImproperlyConfigured(INVALID_REPLICA)
     replica["OPTIONS"] = {**REPLICA, **replica.get("OPTIONS", {})}
+    if not replica["DISABLE_SERVER_SIDE_CURSORS"]:
+        replica["OPTIONS"].setdefault("options", REPLICA_STATEMENT_TIMEOUT)
     if pool := replica["OPTIONS"].get("pool"):
         pool["timeout"] = REPLICA_POOL_TIMEOUT_S
     return {"default": primary, "replica": replica}

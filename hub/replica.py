@@ -15,12 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -40,9 +42,10 @@ ROUTES = frozenset(
 MAX_LAG_S = 10.0
 #: Seconds between two checks of a replica that works, and of one that failed.
 CHECK_S, RETRY_S = 1.0, 5.0
-#: Positions in the write-ahead log as numbers; a server that is not a replica replays nothing.
-WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
-REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')"
+#: The cluster and a position in its log; a server that is not a replica replays nothing.
+POSITION = "SELECT system_identifier, pg_wal_lsn_diff({}, '0/0') FROM pg_control_system()"
+WRITTEN = POSITION.format("pg_current_wal_lsn()")
+REPLAYED = POSITION.format("pg_last_wal_replay_lsn()")
 
 log = logging.getLogger(__name__)
 
@@ -107,19 +110,21 @@ class Freshness:
                 self._lock.release()
         return monotonic() - self._fresh_at <= MAX_LAG_S
 
-    def doubt(self) -> None:
-        """Have the replica checked before it is used again, because it failed a request."""
-        self._fresh_at, self._check_from = -math.inf, 0.0
-
     def _check(self) -> None:
         self._check_from = monotonic() + CHECK_S
         try:
-            self._notes.append((monotonic(), position(DEFAULT_DB_ALIAS, WRITTEN)))
-            replayed = position(ALIAS, REPLAYED)
+            noted_at = monotonic()
+            cluster, written = position(DEFAULT_DB_ALIAS, WRITTEN)
+            other, replayed = position(ALIAS, REPLAYED)
         except Error as error:
             self._fresh_at, self._check_from = -math.inf, monotonic() + RETRY_S
             self._report(problem=f"cannot be checked: {str(error).strip()}")
             return
+        if other != cluster:  # of one that was restored from a dump, positions mean nothing
+            self._fresh_at = -math.inf
+            self._report(problem="is one of another cluster")
+            return
+        self._notes.append((noted_at, written))
         reached = (at for at, written in self._notes if written <= replayed)
         self._fresh_at = max(reached, default=self._fresh_at)
         is_late = monotonic() - self._fresh_at > MAX_LAG_S
@@ -134,16 +139,30 @@ class Freshness:
         self._is_used = not problem
 
 
-def position(alias: str, query: str) -> int:
-    """Return a position in the log; -1 if the server has none.
+@cache
+def _connection(alias: str) -> BaseDatabaseWrapper:
+    """Return a connection that threads share for checks, as requests may have all of the pool."""
+    found = connections[alias].copy()
+    found.settings_dict["OPTIONS"].pop("pool", None)
+    found.inc_thread_sharing()
+    return found
+
+
+def position(alias: str, query: str) -> tuple[int, int]:
+    """Return a server's cluster, and its position in the log: -1 if it has none.
 
     Raises:
         Error: the database does not answer.
     """
-    with connections[alias].cursor() as cursor:
-        cursor.execute(query)
-        (found,) = cursor.fetchone()
-    return -1 if found is None else int(found)
+    own = _connection(alias)
+    try:
+        with own.cursor() as cursor:
+            cursor.execute(query)
+            cluster, found = cursor.fetchone()
+    except Error:
+        own.close()  # the next check connects again
+        raise
+    return cluster, -1 if found is None else int(found)
 
 
 FRESHNESS = Freshness()
@@ -205,5 +224,4 @@ def _from_replica(
     else:
         if response.status_code < 500:
             return response
-    FRESHNESS.doubt()
     return None

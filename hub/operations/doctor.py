@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -173,34 +174,38 @@ def _replica() -> Iterator[Report]:
     """Report whether lists can be read from the replica, if there is one."""
     if replica.ALIAS not in connections:
         return
+    cluster, written = replica.position(DEFAULT_DB_ALIAS, replica.WRITTEN)
+    until = time.monotonic() + replica.MAX_LAG_S
     try:
+        other, replayed = replica.position(replica.ALIAS, replica.REPLAYED)
+        while other == cluster and 0 <= replayed < written and time.monotonic() < until:
+            time.sleep(0.2)
+            other, replayed = replica.position(replica.ALIAS, replica.REPLAYED)
         with connections[replica.ALIAS].cursor() as cursor:
-            cursor.execute(_OF_REPLICA)
-            replayed, age, used, most = cursor.fetchone()
+            cursor.execute(_CONNECTIONS)
+            used, most = cursor.fetchone()
     except DatabaseError as error:
         hint = "Check LORARY_DATABASE_REPLICA_URL. Until then, lists are read from the primary."
         message = f"The replica cannot be reached: {str(error).strip()}"
         yield Report("replica", "warning", message, hint)
         return
-    if replayed is None:
+    if replayed < 0 or other != cluster:
+        problem = "not a replica" if replayed < 0 else "a replica of another cluster"
         hint = "Set LORARY_DATABASE_REPLICA_URL to a server that streams from the primary."
-        yield Report("replica", "error", "The server of the replica is not a replica.", hint)
+        yield Report("replica", "error", f"The server of the replica is {problem}.", hint)
         return
-    missing = max(0, replica.position(DEFAULT_DB_ALIAS, replica.WRITTEN) - int(replayed))
-    message = (
-        f"The replica lacks {size_text(missing)} of the primary's log; its last change is from "
-        f"{int(age or 0)} s ago. Its server has {used} of {most} connections open."
-    )
-    is_late = bool(missing) and (age or 0) > replica.MAX_LAG_S
-    hint = "Until it catches up, lists are read from the primary; see its pg_stat_wal_receiver."
-    yield Report("replica", "warning" if is_late else "ok", message, hint if is_late else "")
+    connected = f"Its server has {used} of {most} connections open."
+    if replayed < written:
+        message = f"The replica lacks {size_text(written - replayed)} of the primary's log."
+        hint = "Until it catches up, lists are read from the primary; see its pg_stat_wal_receiver."
+        yield Report("replica", "warning", f"{message} {connected}", hint)
+        return
+    yield Report("replica", "ok", f"The replica is up to date. {connected}")
 
 
-#: Its position, the age of the last change that it has, its connections, and how many it allows.
-_OF_REPLICA = """
-    SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0'),
-           extract(epoch FROM now() - pg_last_xact_replay_timestamp()),
-           (SELECT sum(numbackends)::int FROM pg_stat_database),
+#: The connections of a server, and how many it allows.
+_CONNECTIONS = """
+    SELECT (SELECT sum(numbackends)::int FROM pg_stat_database),
            current_setting('max_connections')::int
 """
 

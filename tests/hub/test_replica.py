@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.db import OperationalError, transaction
+from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
@@ -38,6 +39,8 @@ def test_a_replica_is_a_second_database_that_nobody_waits_long_for() -> None:
     options = found["replica"]["OPTIONS"]
     assert (found["replica"]["HOST"], options["sslmode"]) == ("two", "require")
     assert (options["connect_timeout"], options["pool"]["timeout"]) == (2, 1)
+    assert options["options"] == "-c statement_timeout=4000"
+    assert "options" not in entries(PRIMARY, f"{PRIMARY}?pgbouncer=true")["replica"]["OPTIONS"]
     assert found["default"]["OPTIONS"]["pool"]["timeout"] == 10
     assert set(entries(PRIMARY, "")) == {"default"}
 
@@ -131,15 +134,15 @@ class Servers:
     """A clock, and two servers whose positions in the log a test sets."""
 
     now, written, replayed = 1000.0, 100, 100
-    is_away = False
+    is_away, cluster = False, 1
     asked = 0
 
-    def position(self, alias: str, _query: str) -> int:
+    def position(self, alias: str, _query: str) -> tuple[int, int]:
         self.asked += 1
         if alias == "replica" and self.is_away:
             message = "connection refused"
             raise OperationalError(message)
-        return self.replayed if alias == "replica" else self.written
+        return (1, self.replayed) if alias == "replica" else (self.cluster, self.written)
 
     def monotonic(self) -> float:
         return self.now
@@ -183,14 +186,21 @@ def test_a_server_that_is_no_replica_is_never_used(servers: Servers) -> None:
     assert not any(after(servers, 1, freshness) for _ in range(20))
 
 
+def test_a_replica_of_the_cluster_before_a_restore_is_not_used(servers: Servers) -> None:
+    freshness = Freshness()
+    assert freshness.is_sufficient()
+    servers.cluster, servers.written = 2, 10  # the log of a new cluster is short
+    assert not any(after(servers, 1, freshness) for _ in range(20))
+
+
 def test_a_replica_that_is_away_is_asked_every_five_seconds(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     freshness = Freshness()
     assert freshness.is_sufficient()
     servers.is_away = True
-    freshness.doubt()
     before = servers.asked
+    servers.now += 1
     assert not any(after(servers, 0.5, freshness) for _ in range(20))
     assert servers.asked - before <= 2 * 3
     servers.is_away = False
@@ -199,6 +209,14 @@ def test_a_replica_that_is_away_is_asked_every_five_seconds(
         "The replica cannot be checked: connection refused. Lists are read from the primary.",
         "Lists are read from the replica again.",
     ]
+
+
+def test_checks_do_not_wait_for_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = entries(PRIMARY, "postgres://me:secret@two/hub")
+    monkeypatch.setattr(replica, "connections", ConnectionHandler(found))
+    own = replica._connection.__wrapped__("replica")
+    assert "pool" in found["replica"]["OPTIONS"]
+    assert "pool" not in own.settings_dict["OPTIONS"]
 
 
 @pytest.fixture
@@ -245,6 +263,9 @@ def test_a_request_that_it_fails_is_left_to_the_primary(
         assert response.status_code == 404 or response.content == b"replica"  # type: ignore[attr-defined]  # not streamed
     assert Router().db_for_read(Adapter) == "default"
     assert middleware.process_view(asked("/ada/noir"), failing, (), {}) is None
+    before = results("used")
+    assert middleware.process_view(asked("/"), lambda _request: HttpResponse(), (), {})
+    assert results("used") == before + 1, "one that failed a request is not left out"
 
 
 def test_a_request_is_left_to_the_primary_while_it_is_behind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import subprocess
 import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -41,12 +42,18 @@ HOUR_S = 3600
 
 @dataclass
 class Site:
-    """A hub behind its nginx, and the folder of the cache in front of both."""
+    """A hub behind its nginx, and the folder of the cache in front of both.
+
+    Attributes:
+        port: Of the hub's nginx.
+        tls_port: The same with TLS, for the cache.
+    """
 
     hub: RunningHub
     ada: Caller
     folder: Path
     port: int
+    tls_port: int
 
     @contextmanager
     def edge(self, later_s: int = 0) -> Iterator[Caller]:
@@ -57,7 +64,11 @@ class Site:
         for said, meant in (
             ("/var/cache/nginx/lorary", str(self.folder / "cache")),
             ("listen 443 ssl;", f"listen 127.0.0.1:{port}; proxy_bind {EDGE};"),
-            ("https://origin.example", f"http://127.0.0.1:{self.port}"),
+            # Visitors of the test have no TLS.
+            ("    ssl_certificate     /etc/nginx/hub.example.pem;\n", ""),
+            ("    ssl_certificate_key /etc/nginx/hub.example.key;\n", ""),
+            ("https://origin.example", f"https://127.0.0.1:{self.tls_port}"),
+            ("/etc/ssl/certs/ca-certificates.crt", str(self.folder / "origin.pem")),
         ):
             assert said in servers
             servers = servers.replace(said, meant)
@@ -72,9 +83,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("cdn")
     folder.parent.chmod(0o755)
     folder.chmod(0o755)
-    data, port = folder / "hub", free_port()
+    data, port, tls_port = folder / "hub", free_port(), free_port()
     settings = {"ACCEL": "/blobs/", "TRUST_PROXY": "1", "LOG_LEVEL": "INFO"}
     servers = in_front_of(0, data, port)
+    tls = f"listen 127.0.0.1:{tls_port} ssl; {certificate(folder, 'origin')}"
+    servers = servers.replace(f"listen 127.0.0.1:{port};", f"listen 127.0.0.1:{port}; {tls}")
     networks = "set_real_ip_from 172.30.78.2;"
     assert networks in servers
     with ExitStack() as stack:
@@ -82,7 +95,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         servers = servers.replace(networks, f"{networks} set_real_ip_from {EDGE};")
         servers = servers.replace("server 127.0.0.1:0;", f"server 127.0.0.1:{hub.port};")
         stack.enter_context(Nginx(folder / "origin", port, servers))
-        yield Site(hub, caller(hub, "ada"), folder, port)
+        yield Site(hub, caller(hub, "ada"), folder, port, tls_port)
+
+
+def certificate(folder: Path, name: str) -> str:
+    """Make a certificate of ``name``.example for ten years; return nginx's lines for it."""
+    pem, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650"]
+    command += ["-subj", f"/CN={name}.example", "-addext", f"subjectAltName=DNS:{name}.example"]
+    command += ["-keyout", str(key), "-out", str(pem)]
+    subprocess.run(command, check=True, capture_output=True)
+    return f"ssl_certificate {pem}; ssl_certificate_key {key};"
 
 
 def file_of(site: Site, name: str, rank: int, **adapter: str) -> str:
@@ -168,7 +191,9 @@ def test_a_picture_that_stays_is_revalidated_after_an_hour(site: Site) -> None:
 def test_nothing_private_is_ever_stored(site: Site) -> None:
     place = file_of(site, "secret", 11, visibility="private")
     drawn = cover_of(site, "secret")
+    public = file_of(site, "open", 12)
     with site.edge() as visitor:
+        assert told(visitor.get(public)) == (200, "MISS")
         owner = Caller(visitor.port, site.ada.token)
         for path in (place, drawn, "/api/v1/adapters/ada/secret"):
             for _ in range(2):
@@ -179,12 +204,13 @@ def test_nothing_private_is_ever_stored(site: Site) -> None:
         for path in ("/", "/browse", "/ada", "/api/v1/adapters", "/signin"):
             for _ in range(2):
                 answer = visitor.get(path)
-                assert told(answer) == (200, "MISS"), path
+                assert told(answer) == (200, "-"), "pages do not go through the cache"
                 assert "private" in answer.headers["cache-control"], path
     stored = b"".join(
         file.read_bytes()[:4096] for file in (site.folder / "cache").rglob("*") if file.is_file()
     )
-    assert b"KEY: " in stored
+    assert b"KEY: GET127.0.0.1" in stored
+    assert public.encode() in stored
     assert b"secret" not in stored
     assert b"/browse" not in stored
 

@@ -273,7 +273,10 @@ class _Node:
     ("place", "is_repeated"),
     [
         ("/api/models/ada/noir/commit/main", True),
+        ("/api/models/ada/noir/preupload/main", True),
         ("/ada/noir.git/info/lfs/objects/batch", True),
+        ("/api/repos/create", False),
+        ("/api/models/ada/noir/tag/main", False),
         ("/api/v1/tokens", False),
     ],
 )

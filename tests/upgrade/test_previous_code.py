@@ -130,7 +130,13 @@ def test_the_code_before_lacks_migrations(site: Site) -> None:
     assert site.migrations, "the revision has the migrations of this code; it tests nothing"
 
 
-def test_the_code_before_works_on_the_new_tables(site: Site) -> None:
+def test_both_codes_work_on_the_new_tables(site: Site) -> None:
+    old_works(site)
+    both_go_on_with_what_the_other_wrote(site)
+    neither_reports_an_error(site)
+
+
+def old_works(site: Site) -> None:
     ada, first, second = site.ada, weights(4), weights(6)
     made = ok(ada.publish(first, "noir", summary="Film noir", tags=["noir"]))
     assert download(Caller(ada.port), made) == first
@@ -156,7 +162,7 @@ def test_the_code_before_works_on_the_new_tables(site: Site) -> None:
         assert ada.get(path).status == 200, path
 
 
-def test_both_codes_go_on_with_what_the_other_wrote(site: Site) -> None:
+def both_go_on_with_what_the_other_wrote(site: Site) -> None:
     old, new = site.ada, site.with_new(site.ada)
     for path in READ:
         assert new.get(path).status == 200, path
@@ -172,7 +178,7 @@ def test_both_codes_go_on_with_what_the_other_wrote(site: Site) -> None:
     assert found == {"ada/dawn"}
 
 
-def test_neither_code_reports_an_error(site: Site) -> None:
+def neither_reports_an_error(site: Site) -> None:
     for hub in (site.old, site.new):
         lines = hub.log.read_text(errors="replace").splitlines()
         # A part of a busy machine can take longer than /healthz/ready waits.
