@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,9 @@ def denoise(
         alphas = scheduler.from_config(config).alphas_cumprod.double()
     timesteps = [int((alphas - level).abs().argmin()) for level in LEVELS]
     errors = np.zeros((len(scenes), len(LEVELS), len(SEEDS)))
-    with torch.inference_mode():
+    with torch.inference_mode(), ExitStack() as offloaded:
+        # Parts that were moved to the device go back, as after each call of a pipeline.
+        offloaded.callback(pipeline.maybe_free_model_hooks)
         for row, scene in zip(errors, scenes, strict=True):
             latents = _latents(pipeline, scene.picture, size)
             base = _Base(pipeline, prediction, _conditions(pipeline, scene.prompt, size))
