@@ -45,7 +45,8 @@ _MARKS = re.compile(r"<[a-z]{2,10}:[^<>]{0,200}>", re.IGNORECASE)
 
 def is_measurable(base: Base) -> bool:
     """Return whether a base makes still pictures by denoising that can be measured."""
-    return base.output == "image" and PIPELINES.issuperset(pipelines_of(base))
+    names = pipelines_of(base)
+    return base.output == "image" and bool(names) and PIPELINES.issuperset(names)
 
 
 def bases_of(bases: Bases, family: str) -> list[Base]:
