@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from previews.models import MeasuredLineage, Sample, SampleKind, SampleState
-from previews.render.lineage.verdict import MOST
+from previews.render.lineage.verdict import METHOD, MOST
 from registry.models import OUT_STATES, Version
 
 #: Rule and confidence of the evidence.
@@ -26,24 +26,33 @@ def pictures_of(version: Version) -> list[Sample]:
 
 def measured_of(version: Version) -> MeasuredLineage | None:
     """Return what was measured of a version, None if nothing was."""
-    if version.state not in OUT_STATES:
-        return None
-    return MeasuredLineage.objects.filter(version=version).first()
+    return measured_by_version([version]).get(version.pk)
 
 
-def with_measured(version: Version, document: Mapping[str, Any]) -> Mapping[str, Any]:
+def measured_by_version(versions: Iterable[Version]) -> dict[int, MeasuredLineage]:
+    """Return version id → what was measured; one query for all versions.
+
+    Records by another method are left out.
+    """
+    wanted = [one.pk for one in versions if one.state in OUT_STATES]
+    rows = MeasuredLineage.objects.filter(version__in=wanted, method=METHOD)
+    return {row.version_id: row for row in rows}
+
+
+def with_measured(
+    document: Mapping[str, Any], measured: MeasuredLineage | None
+) -> Mapping[str, Any]:
     """Return a version's anatomy document with what was measured of its lineage.
 
     Measured evidence comes before estimates. The claimed lineage stays as it is.
     """
-    measured = measured_of(version) if document.get("base") else None
-    if measured is None:
+    base = document.get("base")
+    if measured is None or not base:
         return document
-    base = document["base"]
     evidence = [*_evidence(measured), *(base.get("lineage_evidence") or ())]
     text = f"{sentence(measured)} {size_of(measured)}"
-    told = {**measured.document, "text": text, "measured_at": measured.measured_at}
-    return {**document, "base": {**base, "lineage_evidence": evidence, "measured_lineage": told}}
+    shown = {**measured.document, "text": text, "measured_at": measured.measured_at}
+    return {**document, "base": {**base, "lineage_evidence": evidence, "measured_lineage": shown}}
 
 
 def _evidence(measured: MeasuredLineage) -> Iterator[dict[str, Any]]:
