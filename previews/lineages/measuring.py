@@ -15,7 +15,7 @@ from previews import local_weights
 from previews.lineages.selectors import pictures_of
 from previews.models import MeasuredLineage, Sample
 from previews.pictures.services import bytes_of
-from previews.render import Base, Bases, BaseUnavailable, CannotRender
+from previews.render import Base, Bases, BaseUnavailable, CannotMeasure, CannotRender
 from previews.render.bases.verify import pipelines_of
 from previews.render.lineage.verdict import (
     ALIKE,
@@ -150,7 +150,7 @@ def measure(inputs: Inputs, engine: Engine, on_scene: Callable[[], None]) -> Non
             try:
                 size = _size(inputs.bases)
                 found[base.id] = engine.denoise(base.id, layers, scenes, size, on_scene)
-            except (BaseUnavailable, CannotRender) as error:
+            except (BaseUnavailable, CannotMeasure, CannotRender) as error:
                 log.warning("lineage of version %s: %s", inputs.version.pk, error)
                 left_out.append({"base": base.id, "reason": str(error)[:300]})
         recipe = inputs.recipe(layers)

@@ -56,14 +56,14 @@ def with_measured(
 
 
 def _evidence(measured: MeasuredLineage) -> Iterator[dict[str, Any]]:
-    """Yield the evidence for the best lineage, and against those that are told to be worse."""
+    """Yield the evidence for the best lineage, and against those that are significantly worse."""
     best, *others = measured.document["bases"]
     if measured.lineage:
         yield _item(best["lineage"], "for", sentence(measured), measured)
-    named = {best["lineage"]} if measured.lineage else set[str]()
+    passed = {best["lineage"], *(one["lineage"] for one in others if not one["is_significant"])}
     for one in others:
-        if one["told"] and one["lineage"] != best["lineage"] and one["lineage"] not in named:
-            named.add(one["lineage"])
+        if one["lineage"] not in passed:
+            passed.add(one["lineage"])
             text = _("%(lineage)s denoises the author's pictures worse than %(best)s: %(how)s.")
             values = {"lineage": one["lineage"], "best": best["lineage"], "how": _how_much(one)}
             yield _item(one["lineage"], "against", text % values, measured)
@@ -82,15 +82,16 @@ def _item(lineage: str, stance: str, text: str, measured: MeasuredLineage) -> di
 
 
 def sentence(measured: MeasuredLineage) -> str:
-    """Return what was measured in words, also if nothing can be told."""
+    """Return what was measured in words, also if no lineage is identified."""
     best, *others = measured.document["bases"]
     apart = [one for one in others if one["lineage"] != best["lineage"]]
-    nearest = apart[0] if apart else best
+    nearest = next((one for one in apart if not one["is_significant"]), apart[0])
     values = {"best": best["lineage"], "other": nearest["lineage"], "how": _how_much(nearest)}
     if measured.lineage:
         text = _("%(best)s denoises the author's pictures best; with %(other)s, the next, %(how)s.")
         return text % values
-    return _("Cannot tell: %(best)s and %(other)s differ too little (%(how)s).") % values
+    text = _("Cannot tell: the difference between %(best)s and %(other)s is not certain (%(how)s).")
+    return text % values
 
 
 def _how_much(one: Mapping[str, Any]) -> str:
@@ -110,5 +111,5 @@ def size_of(measured: MeasuredLineage) -> str:
     }
     return _(
         "%(pictures)d pictures × %(levels)d noise levels × %(seeds)d seeds on %(bases)d base "
-        "models; standard error over pictures, told at %(percent)s."
+        "models; standard error over pictures, significant at %(percent)s."
     ) % values  # fmt: skip

@@ -132,7 +132,8 @@ class Engine:
         """Return the errors of a base with a stack for pictures; see ``lineage.denoising``.
 
         Raises:
-            BaseUnavailable: the base cannot be opened, or does not predict noise.
+            BaseUnavailable: the base cannot be opened.
+            CannotMeasure: the base does not predict noise, or not in finite numbers.
             CannotRender: a file of the stack does not fit the base.
             OutOfMemory: there is too little memory for one picture.
         """

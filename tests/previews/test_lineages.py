@@ -217,8 +217,8 @@ def told(version: Version, lineage: str, difference: float, *, is_told: bool) ->
     """Store a record with these figures."""
     found = measure(version)
     first, second = found.document["bases"]
-    first |= {"lineage": "Tiny", "difference": 0.0, "told": False}
-    second |= {"lineage": "Other", "difference": difference, "told": is_told}
+    first |= {"lineage": "Tiny", "difference": 0.0, "is_significant": False}
+    second |= {"lineage": "Other", "difference": difference, "is_significant": is_told}
     second["standard_error"] = 0.002
     found.document["lineage"], found.lineage = lineage or None, lineage
     found.save()
@@ -250,7 +250,7 @@ def test_what_is_not_significant_says_cannot_tell(shown: Version) -> None:
     assert base["measured_lineage"]["lineage"] is None
     assert not [one for one in base["lineage_evidence"] if one["rule"] == "denoising"]
     page = Client().get("/ada/noir").content.decode()
-    assert "Measured: Cannot tell: Tiny and Other differ too little" in page
+    assert "Measured: Cannot tell: the difference between Tiny and Other is not certain" in page
 
 
 def test_it_goes_with_the_version(shown: Version) -> None:
