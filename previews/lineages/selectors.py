@@ -32,11 +32,12 @@ def measured_of(version: Version) -> MeasuredLineage | None:
 def measured_by_version(versions: Iterable[Version]) -> dict[int, MeasuredLineage]:
     """Return version id → what was measured; one query for all versions.
 
-    Records by another method are left out.
+    Records by another method are left out, and those without bases, which only say that nothing
+    could be compared.
     """
     wanted = [one.pk for one in versions if one.state in OUT_STATES]
     rows = MeasuredLineage.objects.filter(version__in=wanted, method=METHOD)
-    return {row.version_id: row for row in rows}
+    return {row.version_id: row for row in rows if row.document["bases"]}
 
 
 def with_measured(
