@@ -23,6 +23,8 @@ from previews.models import Render, RenderKind, Report, Sample
 from previews.packs import services as packs
 from previews.pictures.services import StoredControls, bytes_of
 from previews.render import (
+    Base,
+    Bases,
     BaseUnavailable,
     Cancelled,
     OutOfMemory,
@@ -30,6 +32,7 @@ from previews.render import (
     load_bases,
 )
 from previews.render import Recipe as RecipeValue
+from previews.render.lineage.verdict import FEWEST
 from previews.render.look.measures import Pair, measure
 from previews.render.look.recipes import Part, ReportRecipe
 from previews.render.pictures import Callbacks, Picture
@@ -110,15 +113,19 @@ def begin_missing_packs(run: queue.JobRun) -> None:
 def begin_missing_lineages(run: queue.JobRun) -> None:
     """Begin measured lineages of versions without one by this worker's bases, in batches."""
     file = settings.LORARY.bases
-    known = load_bases(file)
-    found = {family: measuring.bases_of(known, family) for family in known.families}
-    digests = [
-        (family, measuring.digest_of_bases(_engine(file), bases))
-        for family, bases in found.items()
-        if bases
-    ]
+    if not _measured_with(load_bases(file)):
+        return  # without torch
+    engine = _engine(file)
+    found = _measured_with(engine.bases.bases)
+    digests = [(family, measuring.digest_of_bases(engine, found[family])) for family in found]
     if digests:
         _go_on(run, lineages.begin_missing(digests=digests, after=run.job.done))
+
+
+def _measured_with(known: Bases) -> dict[str, list[Base]]:
+    """Return the families whose lineages can be measured, with their bases."""
+    found = {family: measuring.bases_of(known, family) for family in known.families}
+    return {family: bases for family, bases in found.items() if bases}
 
 
 def _go_on(run: queue.JobRun, last: int) -> None:
@@ -276,29 +283,35 @@ def _figures(report: Report, encoder: Encoder) -> dict[str, Any]:
 @queue.handler(lineages.MEASURE_TASK)
 def measure_lineage(run: queue.JobRun) -> None:
     """Measure which base model fits the author's pictures; safe to run again at any point."""
+    engine = _engine(settings.LORARY.bases)
+    inputs = _inputs_of(run, engine)
+    if inputs is None or measuring.is_current(inputs):
+        return
+    total = len(inputs.pictures) * len(inputs.bases)
+
+    def report(done: int) -> None:
+        run.check_cancelled()
+        run.progress(min(done, total), total)  # pictures are repeated if memory ran out
+
+    try:
+        measuring.measure(inputs, engine, report, run.give_way)
+    except (BaseUnavailable, OutOfMemory) as error:
+        raise queue.Retry(render_messages.reason(error), after_s=60) from error
+    after = _inputs_of(run, engine)
+    if after is None or len(after.pictures) < FEWEST:
+        lineages.forget(version=inputs.version)
+    elif not measuring.is_current(after):
+        raise queue.Retry(_("The pictures were changed meanwhile."), after_s=0, is_attempt=False)
+
+
+def _inputs_of(run: queue.JobRun, engine: Engine) -> measuring.Inputs | None:
+    """Return what is measured now; None if the version is gone or has too few base models."""
     rows = Version.objects.select_related("adapter__namespace")
     version = rows.filter(pk=run.args["version_id"], state__in=OUT_STATES).first()
-    file = settings.LORARY.bases
-    bases = measuring.bases_of(load_bases(file), version.family) if version is not None else []
+    bases = [] if version is None else measuring.bases_of(engine.bases.bases, version.family)
     if version is None or not bases:
-        return
-    engine = _engine(file)
-    digest = measuring.digest_of_bases(engine, bases)
-    inputs = measuring.Inputs.of(version, bases, digest)
-    if measuring.is_current(inputs):
-        return
-    done, total = 0, len(inputs.pictures) * len(bases)
-
-    def report() -> None:
-        nonlocal done
-        run.check_cancelled()
-        done += 1
-        run.progress(done, total)
-
-    with _outcome_of(f"lineage of version {version.pk}", bases[0].id, lambda: None):
-        measuring.measure(inputs, engine, report)
-    if not measuring.is_current(measuring.Inputs.of(version, bases, digest)):
-        raise queue.Retry(_("The pictures were changed meanwhile."), after_s=0, is_attempt=False)
+        return None
+    return measuring.Inputs.of(version, bases, measuring.digest_of_bases(engine, bases))
 
 
 @queue.handler(strength_advice.ADVISE_TASK)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
-
-from django.utils.translation import gettext as _
 
 from previews import local_weights
 from previews.lineages.selectors import pictures_of
 from previews.models import MeasuredLineage, Sample
 from previews.pictures.services import bytes_of
-from previews.render import Base, Bases, BaseUnavailable, CannotRender
+from previews.render import Base, Bases, CannotMeasure, CannotRender
 from previews.render.bases.verify import pipelines_of
 from previews.render.lineage.verdict import (
     ALIKE,
@@ -29,7 +27,6 @@ from previews.render.lineage.verdict import (
     judge,
 )
 from previews.render.recipe import digest_of
-from registry.jobs.queue import Fail
 from registry.models import Version
 
 if TYPE_CHECKING:
@@ -45,7 +42,8 @@ _MARKS = re.compile(r"<[a-z]{2,10}:[^<>]{0,200}>", re.IGNORECASE)
 
 def is_measurable(base: Base) -> bool:
     """Return whether a base makes still pictures by denoising that can be measured."""
-    return base.output == "image" and PIPELINES.issuperset(pipelines_of(base))
+    names = pipelines_of(base)
+    return base.output == "image" and bool(names) and PIPELINES.issuperset(names)
 
 
 def bases_of(bases: Bases, family: str) -> list[Base]:
@@ -88,6 +86,7 @@ class Inputs:
         return digest_of(
             {
                 "bases": self.bases_digest,
+                "family": self.version.family,
                 "weights": file.sha256 if file else "",
                 "strength": self.strength,
                 "pictures": [[_sha256(one), prompt_of(one)] for one in self.pictures],
@@ -128,41 +127,67 @@ def is_current(inputs: Inputs) -> bool:
     return rows.filter(inputs_digest=inputs.digest).exists()
 
 
-def measure(inputs: Inputs, engine: Engine, on_scene: Callable[[], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """Bases of a measurement that are finished: their errors, or the code of why there are none."""
+
+    errors: dict[str, Denoised] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+#: By the digest of its inputs, the measurement that was stopped last in this process; it goes on.
+_STOPPED: dict[str, _Finished] = {}
+
+
+def measure(
+    inputs: Inputs,
+    engine: Engine,
+    on_scene: Callable[[int], None],
+    between_bases: Callable[[], None],
+) -> None:
     """Measure a version on all its bases, and store the record.
 
+    The record has no bases if the adapter fits fewer than two lineages. Bases that were finished
+    before an exception are not measured again in this process.
+
     Args:
-        on_scene: Called after each picture on each base; may raise.
+        on_scene: Called with the number of pictures done, of all bases; may raise.
+        between_bases: Likewise, before each further base.
 
     Raises:
-        Fail: the adapter fits fewer than two lineages.
-        OutOfMemory, FileNotFoundError: see ``Engine.denoise`` and ``local_weights``.
+        BaseUnavailable, OutOfMemory, FileNotFoundError: see ``Engine.denoise`` and
+            ``local_weights``.
     """
     from previews.render.lineage.denoising import Scene  # noqa: PLC0415 - imports torch
 
+    finished = _STOPPED.get(inputs.digest, _Finished())
+    _STOPPED.clear()
+    _STOPPED[inputs.digest] = finished
+    errors, left_out, size = finished.errors, finished.left_out, _size(inputs.bases)
     scenes = [Scene(bytes_of(_sha256(one)), prompt_of(one)) for one in inputs.pictures]
-    found: dict[str, Denoised] = {}
-    left_out: list[dict[str, str]] = []
-    with ExitStack() as files:
-        layers = files.enter_context(local_weights.layers_of(inputs.version, inputs.strength))
-        for base in inputs.bases:
+    with local_weights.layers_of(inputs.version, inputs.strength) as layers:
+        for index, base in enumerate(inputs.bases):
+            if base.id in errors or base.id in left_out:
+                continue
+            if index:
+                between_bases()
+            done = map(on_scene, count(index * len(scenes) + 1))  # called for each picture
             try:
-                size = _size(inputs.bases)
-                found[base.id] = engine.denoise(base.id, layers, scenes, size, on_scene)
-            except (BaseUnavailable, CannotRender) as error:
-                log.warning("lineage of version %s: %s", inputs.version.pk, error)
-                left_out.append({"base": base.id, "reason": str(error)[:300]})
+                errors[base.id] = engine.denoise(base.id, layers, scenes, size, done.__next__)
+            except (CannotMeasure, CannotRender) as error:
+                log.warning("lineage of version %s on %s: %s", inputs.version.pk, base.id, error)
+                left_out[base.id] = error.code
         recipe = inputs.recipe(layers)
+    _STOPPED.clear()
     measured = [
-        Measured(base.id, base.lineage_name, found[base.id].errors)
+        Measured(base.id, base.lineage_name, errors[base.id].errors)
         for base in inputs.bases
-        if base.id in found
+        if base.id in errors
     ]
-    if len({one.lineage for one in measured}) < 2:
-        raise Fail(_("The adapter fits too few base models of this worker."))
+    facts = {base.id: _facts(base, engine, errors) for base in inputs.bases}
     document = {
-        **_document(measured, {base.id: _facts(base, engine, found) for base in inputs.bases}),
-        "left_out": left_out,
+        **_document(measured, facts),
+        "left_out": [{"base": base, "reason": reason} for base, reason in left_out.items()],
         "recipe": recipe,
     }
     MeasuredLineage.objects.update_or_create(
@@ -193,7 +218,9 @@ def _facts(base: Base, engine: Engine, found: Mapping[str, Denoised]) -> dict[st
 def _document(
     measured: Sequence[Measured], facts: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the verdict as a JSON document, the best base first."""
+    """Return the verdict as a JSON document, the best base first; without two lineages, no base."""
+    if len({one.lineage for one in measured}) < 2:
+        return {"lineage": None, "bases": []}
     verdict = judge(measured)
     rows = [
         {

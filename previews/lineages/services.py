@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from previews import worker_bases
 from previews.lineages import selectors
-from previews.lineages.measuring import is_measurable
+from previews.lineages.measuring import Inputs, is_measurable
 from previews.models import MeasuredLineage, SampleKind, SampleState
 from previews.render import RenderError
 from previews.render.lineage.verdict import FEWEST
@@ -57,11 +57,23 @@ def begin_or_log(version: Version) -> None:
 
 
 def on_version_published(version_id: int) -> None:
-    """Begin if a version was changed that has pictures; its strength may be another."""
+    """Renew if a version was changed that has pictures: its strength or family may be another."""
     rows = Version.objects.filter(pk=version_id, samples__isnull=False)
     version = rows.select_related("adapter__namespace").first()
     if version is not None:
-        begin_or_log(version)
+        renew(version=version)
+
+
+def renew(*, version: Version) -> None:
+    """Begin again, and delete a record whose pictures, weights, strength or family were others.
+
+    It would show a removed picture as evidence until a worker has the time, or for ever if there
+    are too few pictures now.
+    """
+    for record in MeasuredLineage.objects.filter(version=version):
+        if Inputs.of(version, (), record.bases_digest).digest != record.inputs_digest:
+            record.delete()
+    begin_or_log(version)
 
 
 def begin_missing(*, digests: Iterable[tuple[str, str]], after: int = 0) -> int:

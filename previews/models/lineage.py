@@ -12,9 +12,9 @@ class MeasuredLineage(models.Model):
     """What a worker measured about the lineage of a version; it never changes a claim.
 
     ``document`` is one of ``previews.lineages.measuring``: the recipe, the digests of what was
-    measured, and the bases with their errors. ``lineage`` is the one that fits best, empty if that
-    cannot be told. ``method`` is the version of the measure. ``inputs_digest`` changes with the
-    pictures, weights, bases and the recipe; ``bases_digest`` with the bases alone.
+    measured, and the bases with their errors. ``lineage`` is the one that fits best, empty if none
+    is identified. ``method`` is the version of the measure. ``inputs_digest`` changes with the
+    pictures, weights, strength, family and bases; ``bases_digest`` with the bases alone.
     """
 
     version = models.OneToOneField(

@@ -6,8 +6,9 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -30,6 +31,8 @@ from previews.render.recipe import Layer, Recipe, Shot
 
 if TYPE_CHECKING:
     from PIL import Image
+
+T = TypeVar("T")
 
 #: Arguments that are left out if a pipeline does not take them.
 _OPTIONAL = {"frame_rate", "negative_prompt"}
@@ -129,20 +132,22 @@ class Engine:
         """Return the errors of a base with a stack for pictures; see ``lineage.denoising``.
 
         Raises:
-            BaseUnavailable: the base cannot be opened, or does not predict noise.
+            BaseUnavailable: the base cannot be opened.
+            CannotMeasure: the base does not predict noise, or not in finite numbers.
             CannotRender: a file of the stack does not fit the base.
             OutOfMemory: there is too little memory for one picture.
         """
         opened = self.bases.get(base_id)
         mounted = mount(opened.pipeline, opened.table, stack)
-        try:
+
+        def call() -> Denoised:
             mounted.set_strength(1.0)
             return denoise(opened, scenes, size, on_scene)
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            msg = f"Not even one picture of “{base_id}” fits into memory."
-            raise OutOfMemory(msg) from error
+
+        try:
+            while (found := _or_none(call)) is None:
+                _reduce(opened, mounted, 1)
+            return found
         finally:
             self._remove(mounted, base_id)
 
@@ -153,6 +158,30 @@ class Engine:
         finally:
             if not mounted.is_unchanged:
                 self.bases.drop(base_id)
+
+
+def _or_none(call: Callable[[], T]) -> T | None:
+    """Return the result of a call; None if memory ran out.
+
+    The error is dropped, because its traceback keeps the memory of the call.
+    """
+    try:
+        return call()
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def _reduce(opened: OpenBase, mounted: MountedStack, size: int) -> None:
+    """Reduce the memory of the next call, after one for ``size`` pictures failed.
+
+    Raises:
+        OutOfMemory: there is nothing left to reduce.
+    """
+    if not (mounted.free_device_memory() or reduce_memory(opened, size)):
+        msg = f"Not even one picture of “{opened.base.id}” fits into memory."
+        raise OutOfMemory(msg)
 
 
 class _Run:
@@ -258,32 +287,15 @@ class _Run:
         places: list[Place] = []
         while len(taken) < len(shots):
             batch = shots[len(taken) : len(taken) + self.opened.batch]
-            results = self._call_or_none(batch)
+            results = _or_none(partial(self._call, batch))
             if results is None:
-                self._reduce(len(batch))
+                _reduce(self.opened, self.mounted, len(batch))
                 continue
             self.done += len(batch) * self.recipe.steps
             at = [(len(batch), index) for index in range(len(batch))]
             taken += map(self._picture, batch, results, at)
             places += at
         return taken, places
-
-    def _call_or_none(self, shots: Sequence[Shot]) -> list[list[Image.Image]] | None:
-        """Return the frames of pictures; None if memory ran out.
-
-        The error is dropped, because its traceback keeps the memory of the call.
-        """
-        try:
-            return self._call(shots)
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
-
-    def _reduce(self, size: int) -> None:
-        if not (self.mounted.free_device_memory() or reduce_memory(self.opened, size)):
-            msg = f"Not even one picture of “{self.opened.base.id}” fits into memory."
-            raise OutOfMemory(msg)
 
     def _call(self, shots: Sequence[Shot]) -> list[list[Image.Image]]:
         self._check()

@@ -73,6 +73,12 @@ class CannotRender(RenderError):
         self.why = why
 
 
+class CannotMeasure(RenderError):
+    """The lineage of adapters cannot be measured with this base model."""
+
+    code = "cannot_measure"
+
+
 class Cancelled(RenderError):
     """Rendering was cancelled; pictures that were made before remain valid."""
 

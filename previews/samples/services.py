@@ -26,6 +26,7 @@ from django.utils.translation import gettext as _
 
 from lorary.anatomy.claims.metadata import clean, public_name
 from previews import local_weights
+from previews.lineages import services as lineages
 from previews.models import Sample, SampleKind, SampleState
 from previews.pictures.services import checked_rating
 from previews.sample_files import sandbox
@@ -300,3 +301,4 @@ def remove(*, actor: User, sample: Sample) -> None:
         queue.cancel(_key(sample))
         _record(user, "sample_removed", sample)
         sample.delete()
+        lineages.renew(version=sample.version)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from previews.render import Layer, OutOfMemory
 from previews.render.adapters.applied import mount
 from previews.render.bases.pipelines import has_room, is_out_of_memory
 from previews.render.engine import Callbacks, Engine
+from previews.render.lineage.denoising import Scene
+from previews.render.lineage.verdict import LEVELS, SEEDS
 from previews.render.pictures import control_key
 from tests.previews.updates import (
     ControlsInMemory,
@@ -103,6 +107,18 @@ def test_controls_are_kept_under_the_places_that_memory_left(
     assert {key: picture.png for key, picture in controls.items()} == {
         key: picture.png for key, picture in zip(keys, made, strict=True)
     }
+
+
+def test_denoising_needs_less_memory_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, _tight = tighten(engine, monkeypatch, 1)
+    freed: list[bool] = []
+    monkeypatch.setattr(opened.pipeline, "maybe_free_model_hooks", lambda: freed.append(True))
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
+    found = engine.denoise("tiny", [], [Scene(buffer.getvalue(), "")], (64, 64), lambda: None)
+    assert found.errors.shape == (1, len(LEVELS), len(SEEDS))
+    assert opened.pipeline.vae.use_tiling
+    assert freed == [True, True]  # also after the call that failed
 
 
 def test_what_was_spared_stays_spared(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_families_of_one_file_may_differ() -> None:
 
 
 def test_a_family_without_a_description_is_called_as_stable_diffusion_is() -> None:
-    plain = family_of("miniature")
+    plain = family_of("unknown")
     assert (plain.guidance_as, plain.negative_as, plain.pipelines) == (
         "guidance_scale", "negative_prompt", (),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures of the miniature are measured as its own, and equal copies cannot be told apart."""
+"""Pictures of the miniature are measured as its own, and equal copies are not distinguished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ pytestmark = pytest.mark.long
 
 FOLDER = Path(previews.miniature.__file__).parent
 STACK = [Layer(FOLDER / "adapters" / "gold.safetensors", 1.0)]
-PROMPTS = ("a fox in the snow", "a lighthouse at night", "a bowl of fruit", "a castle on a hill")
+PROMPTS = (
+    "a fox in the snow", "a lighthouse at night", "a bowl of fruit", "a castle on a hill",
+    "a boat on a lake", "a cat on a chair", "a tree in a field", "a red mushroom",
+)  # fmt: skip
 SIZE = (256, 256)
 
 
@@ -69,7 +72,7 @@ def test_the_base_that_made_the_pictures_is_measured(engine: Engine, scenes: lis
         assert 0.03 < found.differences["changed"].difference < 0.2
 
 
-def test_two_equal_bases_cannot_be_told(engine: Engine, scenes: list[Scene]) -> None:
+def test_two_equal_bases_are_not_distinguished(engine: Engine, scenes: list[Scene]) -> None:
     found = verdict(engine, scenes, "miniature", "same")
     assert found.lineage == ""
     assert [one.difference for one in found.differences.values()] == [0, 0]

@@ -6,8 +6,10 @@ import dataclasses
 import io
 import shutil
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from celery import current_app
@@ -18,16 +20,17 @@ from safetensors.torch import load_file, save_file
 from previews import tasks, withdrawals
 from previews.lineages import measuring, selectors, services
 from previews.models import MeasuredLineage, Sample, SampleState
-from previews.render import load_bases
+from previews.render import CannotRender, Why, load_bases
 from previews.render.engine import Engine
+from previews.render.lineage.denoising import Denoised
 from previews.render.lineage.verdict import LEVELS, METHOD, SEEDS
+from previews.samples import services as samples
 from registry.blobs import promote
 from registry.jobs import queue, worker_process
 from registry.models import Job, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pytest_django import Settings
 
@@ -117,6 +120,25 @@ def shown(version: Version, show: Callable[..., Sample]) -> Version:
     return version
 
 
+@pytest.fixture
+def quick(two_bases: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Measure without a model: the first base is the best. Return the bases that were asked."""
+    del two_bases
+    asked: list[str] = []
+
+    def denoise(
+        base: str, _stack: Any, scenes: list[Any], _size: Any, on_scene: Callable[[], None]
+    ) -> Denoised:
+        asked.append(base)
+        for _ in scenes:
+            on_scene()
+        errors = np.full((len(scenes), len(LEVELS), len(SEEDS)), 1.0 if base == "tiny" else 2.0)
+        return Denoised(errors, (1,) * len(LEVELS), "epsilon")
+
+    monkeypatch.setattr(tasks._engine(Path()), "denoise", denoise)
+    return asked
+
+
 def measure(version: Version) -> MeasuredLineage:
     assert services.begin(version=version) is not None
     worker_process.drain(QUEUE)
@@ -125,19 +147,19 @@ def measure(version: Version) -> MeasuredLineage:
 
 def test_it_is_measured_once_with_everything_that_makes_it_repeatable(shown: Version) -> None:
     found = measure(shown)
-    told, recipe = found.document, found.document["recipe"]
-    assert {one["base"]: one["lineage"] for one in told["bases"]} == {
+    stored, recipe = found.document, found.document["recipe"]
+    assert {one["base"]: one["lineage"] for one in stored["bases"]} == {
         "tiny": "Tiny", "other": "Other",
     }  # fmt: skip
-    assert len({one["digest"] for one in told["bases"]}) == 2
+    assert len({one["digest"] for one in stored["bases"]}) == 2
     assert (recipe["levels"], recipe["seeds"]) == (list(LEVELS), list(SEEDS))
     assert (recipe["width"], recipe["height"], recipe["strength"]) == (64, 64, 1.0)
     file = shown.primary_file
     assert file is not None
     assert recipe["weights"] == [file.sha256]
     assert len(recipe["pictures"]) == 3
-    assert {one["prediction"] for one in told["bases"]} == {"v_prediction"}
-    assert (found.method, told["left_out"]) == (METHOD, [])
+    assert {one["prediction"] for one in stored["bases"]} == {"v_prediction"}
+    assert (found.method, stored["left_out"]) == (METHOD, [])
     job = Job.objects.get(task=services.MEASURE_TASK)
     assert (job.priority, job.state, job.done, job.total) == (
         queue.BACKGROUND, JobState.DONE, 6, 6,
@@ -169,7 +191,11 @@ def test_more_pictures_and_another_strength_are_measured_anew(
 
 
 def test_it_needs_pictures_with_prompts_and_two_lineages(
-    version: Version, show: Callable[..., Sample], two_bases: Path, settings: Settings
+    version: Version,
+    show: Callable[..., Sample],
+    two_bases: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for colour in ("red", "green"):
         show(version, colour)
@@ -180,6 +206,7 @@ def test_it_needs_pictures_with_prompts_and_two_lineages(
     one = two_bases.with_name("one.toml")
     one.write_text(two_bases.read_text().replace('title = "Other"', 'lineage = "Tiny"'))
     settings.LORARY = dataclasses.replace(settings.LORARY, bases=one)
+    monkeypatch.setattr(tasks, "_engine", lambda _file: Engine(load_bases(one)))
     worker_process.drain(QUEUE)
     assert not MeasuredLineage.objects.exists()
     assert measuring.bases_of(load_bases(one), version.family) == []
@@ -213,21 +240,35 @@ def document(version: Version) -> dict[str, Any]:
     return base
 
 
-def told(version: Version, lineage: str, difference: float, *, is_told: bool) -> None:
-    """Store a record with these figures."""
-    found = measure(version)
-    first, second = found.document["bases"]
-    first |= {"lineage": "Tiny", "difference": 0.0, "told": False}
-    second |= {"lineage": "Other", "difference": difference, "told": is_told}
-    second["standard_error"] = 0.002
-    found.document["lineage"], found.lineage = lineage or None, lineage
-    found.save()
+def figures(version: Version, lineage: str, *others: tuple[str, float, bool]) -> None:
+    """Store a record with these figures of other bases: lineage, difference, is significant."""
+    keys = ("lineage", "difference", "is_significant", "standard_error")
+    rows = [(*row, 0.002) for row in (("Tiny", 0.0, False), *others)]
+    recipe = {"pictures": [1, 2, 3], "levels": LEVELS, "seeds": SEEDS, "significance": 0.01}
+    MeasuredLineage.objects.create(
+        version=version,
+        method=METHOD,
+        lineage=lineage,
+        document={
+            "lineage": lineage or None,
+            "bases": [dict(zip(keys, row, strict=True)) for row in rows],
+            "left_out": [],
+            "recipe": recipe,
+        },
+        inputs_digest="0" * 64,
+        bases_digest="0" * 64,
+    )
 
 
-def test_what_is_told_comes_before_estimates_and_changes_no_claim(shown: Version) -> None:
+def evidence_of(base: dict[str, Any]) -> list[tuple[str, str]]:
+    found = (one for one in base["lineage_evidence"] if one["rule"] == "denoising")
+    return [(one["lineage"], one["stance"]) for one in found]
+
+
+def test_what_is_identified_comes_before_estimates_and_changes_no_claim(shown: Version) -> None:
     before = document(shown)
     assert "measured_lineage" not in before
-    told(shown, "Tiny", 0.031, is_told=True)
+    figures(shown, "Tiny", ("Other", 0.031, True))
     base = document(shown)
     assert base["measured_lineage"]["lineage"] == "Tiny"
     evidence = [(one["lineage"], one["stance"], one["confidence"], one["rule"])
@@ -245,12 +286,24 @@ def test_what_is_told_comes_before_estimates_and_changes_no_claim(shown: Version
 
 
 def test_what_is_not_significant_says_cannot_tell(shown: Version) -> None:
-    told(shown, "", 0.001, is_told=False)
+    figures(shown, "", ("Other", 0.001, False))
     base = document(shown)
     assert base["measured_lineage"]["lineage"] is None
-    assert not [one for one in base["lineage_evidence"] if one["rule"] == "denoising"]
+    assert evidence_of(base) == []
     page = Client().get("/ada/noir").content.decode()
-    assert "Measured: Cannot tell: Tiny and Other differ too little" in page
+    assert "Measured: Cannot tell: the difference between Tiny and Other is not certain" in page
+
+
+def test_the_sentence_names_the_base_that_leaves_it_open(shown: Version) -> None:
+    figures(shown, "", ("Other", 0.03, True), ("Third", 0.05, False), ("Other", 0.06, True))
+    base = document(shown)
+    assert evidence_of(base) == [("Other", "against")]
+    assert "between Tiny and Third is not certain" in base["measured_lineage"]["text"]
+
+
+def test_nothing_is_said_against_a_lineage_with_a_base_that_is_as_good(shown: Version) -> None:
+    figures(shown, "", ("Other", 0.03, True), ("Other", 0.05, False))
+    assert evidence_of(document(shown)) == []
 
 
 def test_it_goes_with_the_version(shown: Version) -> None:
@@ -259,15 +312,152 @@ def test_it_goes_with_the_version(shown: Version) -> None:
     assert not MeasuredLineage.objects.exists()
 
 
-def test_a_base_that_cannot_be_measured_is_left_out(
-    shown: Version, two_bases: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (two_bases.parent / "broken").mkdir(exist_ok=True)
-    (two_bases.parent / "broken" / "model_index.json").write_text("{}")
-    table = two_bases.read_text().partition("\n\n")[0].replace("tiny", "broken")
-    two_bases.write_text(two_bases.read_text() + "\n" + table.replace("Tiny", "Broken") + "\n")
-    engine = Engine(load_bases(two_bases), keep=3)
+def with_base(file: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Add a base to the file, with a lineage of its name, and open an engine with it."""
+    table = file.read_text().partition("\n\n")[0].replace("tiny", name)
+    file.write_text(file.read_text() + "\n" + table.replace("Tiny", name.title()) + "\n")
+    engine = Engine(load_bases(file), keep=4)
     monkeypatch.setattr(tasks, "_engine", lambda _file: engine)
+    return engine
+
+
+@pytest.fixture
+def flow(two_bases: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A base with another prediction, which cannot be measured."""
+    folder = tiny_folder.with_name("flow")
+    if not folder.exists():
+        shutil.copytree(tiny_folder, folder)
+        file = folder / "scheduler" / "scheduler_config.json"
+        file.write_text(file.read_text().replace("v_prediction", "flow_prediction"))
+    return with_base(two_bases, "flow", monkeypatch)
+
+
+def test_a_base_that_cannot_be_measured_is_left_out(shown: Version, flow: Engine) -> None:
+    del flow
     found = measure(shown).document
     assert {one["base"] for one in found["bases"]} == {"tiny", "other"}
-    assert [one["base"] for one in found["left_out"]] == ["broken"]
+    assert found["left_out"] == [{"base": "flow", "reason": "cannot_measure"}]
+
+
+def test_too_few_bases_that_fit_are_remembered(
+    shown: Version, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise CannotRender(Why.SHAPE, f"a module of {quick} has another size")
+
+    during(monkeypatch, refuse)
+    found = measure(shown).document
+    assert (found["lineage"], found["bases"]) == (None, [])
+    assert found["left_out"] == [{"base": "tiny", "reason": "cannot_render"}]
+    assert "measured_lineage" not in document(shown)
+    assert Client().get("/ada/noir").status_code == 200
+    start()
+    assert Job.objects.filter(task=services.MEASURE_TASK).count() == 1
+
+
+def test_a_base_that_cannot_be_opened_now_is_tried_again(
+    shown: Version, two_bases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_bases.with_name("broken")
+    folder.mkdir(exist_ok=True)
+    (folder / "model_index.json").write_text("{}")
+    with_base(two_bases, "broken", monkeypatch)
+    assert services.begin(version=shown) is not None
+    worker_process.drain(QUEUE)
+    job = Job.objects.get(task=services.MEASURE_TASK)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 1)
+    assert not MeasuredLineage.objects.exists()
+
+
+def test_it_gives_way_between_bases_and_goes_on_with_the_next(
+    shown: Version, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: Any = {"queue": QUEUE, "task": "none", "args": {}, "key": "tryout"}
+    during(monkeypatch, lambda: queue.enqueue(**wanted, priority=queue.INTERACTIVE))
+    services.begin(version=shown)
+    job = queue.claim(QUEUE)
+    assert job is not None
+    worker_process._run(job, (QUEUE,))
+    assert quick == ["tiny"]
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.done, job.total) == (JobState.QUEUED, 0, 3, 6)
+    Job.objects.filter(key="tryout").delete()
+    worker_process.drain(QUEUE)
+    assert quick == ["tiny", "other"]
+    job.refresh_from_db()
+    assert (job.state, job.done) == (JobState.DONE, 6)
+
+
+def during(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Have something happen once while the first base is measured."""
+    engine, left = tasks._engine(Path()), [happens]
+    real = engine.denoise
+
+    def denoise(*given: Any) -> Any:
+        while left:
+            left.pop()()
+        return real(*given)
+
+    monkeypatch.setattr(engine, "denoise", denoise)
+
+
+def test_a_strength_that_changes_meanwhile_is_measured(
+    shown: Version, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during(monkeypatch, lambda: type(shown).objects.filter(pk=shown.pk).update(strength=0.5))
+    assert measure(shown).document["recipe"]["strength"] == 0.5
+    assert quick == ["tiny", "other"] * 2
+
+
+def test_a_removed_picture_is_no_evidence(
+    shown: Version, show: Callable[..., Sample], ada: User, quick: list[str]
+) -> None:
+    del quick
+    more, unmeasured = show(shown, "white"), show(shown, "black", prompt="")
+    first = measure(shown)
+    samples.remove(actor=ada, sample=unmeasured)
+    assert MeasuredLineage.objects.filter(pk=first.pk).exists()
+    samples.remove(actor=ada, sample=more)
+    assert not MeasuredLineage.objects.exists()
+    worker_process.drain(QUEUE)
+    assert len(MeasuredLineage.objects.get().document["recipe"]["pictures"]) == 3
+    samples.remove(actor=ada, sample=selectors.pictures_of(shown)[0])
+    worker_process.drain(QUEUE)
+    assert not MeasuredLineage.objects.exists()
+
+
+def test_a_picture_that_is_removed_meanwhile_is_no_evidence(
+    shown: Version, ada: User, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = selectors.pictures_of(shown)[0]
+    during(monkeypatch, lambda: samples.remove(actor=ada, sample=picture))
+    services.begin(version=shown)
+    worker_process.drain(QUEUE)
+    assert quick == ["tiny", "other"]
+    assert not MeasuredLineage.objects.exists()
+
+
+def test_a_record_of_another_family_is_deleted(shown: Version, quick: list[str]) -> None:
+    measure(shown)
+    assert quick == ["tiny", "other"]
+    services.on_version_published(shown.pk)
+    assert MeasuredLineage.objects.exists()
+    type(shown).objects.filter(pk=shown.pk).update(family="flux1")
+    services.on_version_published(shown.pk)
+    assert not MeasuredLineage.objects.exists()
+
+
+def test_later_changes_of_the_bases_file_are_for_the_next_worker(
+    shown: Version, two_bases: Path, quick: list[str]
+) -> None:
+    table = two_bases.read_text().partition("\n\n")[0].replace("Tiny", "Late")
+    two_bases.write_text(f"{two_bases.read_text()}\n{table.replace('bases.tiny', 'bases.late')}\n")
+    start()
+    assert quick == ["tiny", "other"]
+    assert len(MeasuredLineage.objects.get(version=shown).document["bases"]) == 2
+
+
+def test_families_without_a_pipeline_are_not_measured(two_bases: Path) -> None:
+    base = load_bases(two_bases).get("tiny")
+    assert measuring.is_measurable(base)
+    assert not measuring.is_measurable(dataclasses.replace(base, family="unknown"))

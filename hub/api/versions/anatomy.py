@@ -293,14 +293,19 @@ class MeasuredBaseOut(serializers.Serializer[Any]):
         help_text="Mean relative difference from the error of the first one, paired by picture."
     )
     standard_error = serializers.FloatField(help_text="Of the difference, over pictures.")
-    told = serializers.BooleanField(help_text="Whether the difference is significant.")
+    is_significant = serializers.BooleanField(
+        help_text="Whether the difference is larger than chance and than `smallest_difference`."
+    )
 
 
 class LeftOutBaseOut(serializers.Serializer[Any]):
     """A base model that could not be measured."""
 
     base = serializers.CharField()
-    reason = serializers.CharField()
+    reason = serializers.ChoiceField(
+        choices=("cannot_render", "cannot_measure"),
+        help_text="The adapter does not fit it, or it does not predict noise in finite numbers.",
+    )
 
 
 class MeasuredPictureOut(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from hub.api.base import Endpoint, Input
 from hub.api.versions.serializers import VersionOut
+from previews.lineages.selectors import measured_by_version
 from previews.renders.selectors import previews_by_version
 from registry.versions import selectors
 
@@ -67,6 +68,7 @@ class References(Endpoint):
             "request": self.request,
             "manifests": selectors.manifests_of(versions),
             "previews": previews_by_version(versions),
+            "measured": measured_by_version(versions),
         }
         rows = [{"reference": one, "version": found.get(one)} for one in references]
         return Response({"results": ReferenceOut(rows, many=True, context=context).data})

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from hub.api.base import FindingOut, Link, absolute, serialized
 from hub.api.previews.serializers import PreviewsOut
 from hub.api.versions.anatomy import VersionAnatomyOut, named
-from previews.lineages.selectors import with_measured
+from previews.lineages.selectors import measured_of, with_measured
 from previews.renders.selectors import previews_of
 from registry.lineages import selectors as lineages
 from registry.models import File, FileRole, Version, VersionState
@@ -135,7 +135,8 @@ class VersionOut(VersionBriefOut):
     """A version with all details.
 
     For several versions, the context can have what was read for all of them: ``manifests``, see
-    ``version_selectors.manifests_of``, and ``previews``, see ``previews_by_version``.
+    ``version_selectors.manifests_of``, ``previews``, see ``previews_by_version``, and ``measured``,
+    see ``measured_by_version``.
     """
 
     anatomy = serializers.SerializerMethodField(help_text="Of the primary file.")
@@ -163,7 +164,9 @@ class VersionOut(VersionBriefOut):
         )
         if found is None:
             return None
-        document = with_measured(version, lineages.with_known(found))
+        read = self.context.get("measured")
+        measured = measured_of(version) if read is None else read.get(version.pk)
+        document = with_measured(lineages.with_known(found), measured)
         base = {**document["base"], "declared": version.declared_family or None}
         return {**document, "base": base}
 

@@ -255,11 +255,11 @@ def reasons_of(base: Document) -> list[Reason]:
     of_lineage.add(claimed.get("lineage_source"))
     evidence = base.get("lineage_evidence") or ()
     reasons += [_claim(one) for one in claims if one["source"] not in of_lineage]
-    return [*reasons, *_lineage_reasons(base), *_untold(base), *map(_found, evidence)]
+    return [*reasons, *_lineage_reasons(base), *_unidentified(base), *map(_found, evidence)]
 
 
-def _untold(base: Document) -> list[Reason]:
-    """Return that the lineage was measured and cannot be told, if that is so."""
+def _unidentified(base: Document) -> list[Reason]:
+    """Return that the lineage was measured and none was identified, if that is so."""
     measured: Document = base.get("measured_lineage") or {}
     if not measured or measured["lineage"]:
         return []

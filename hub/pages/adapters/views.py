@@ -26,7 +26,7 @@ from hub.pages.pictures.media import is_public
 from hub.pages.pictures.previews import previews_context
 from hub.pages.pictures.reports import report_context
 from hub.pages.versioned.takedowns import may_withdraw
-from previews.lineages.selectors import with_measured
+from previews.lineages.selectors import measured_of, with_measured
 from registry.accounts.permissions import is_operator
 from registry.adapters import selectors as adapter_selectors
 from registry.aliases import selectors as alias_selectors
@@ -118,7 +118,9 @@ def _of_version(
         "snippets": snippets_of(version, chosen, links.address(request), partner),
         "facts_of_use": _facts_of_use(version),
         "shell": shell_of(request),
-        "verdict": verdict_of(version, with_measured(version, lineages.with_known(document))),
+        "verdict": verdict_of(
+            version, with_measured(lineages.with_known(document), measured_of(version))
+        ),
         "anatomy": anatomy_of(document, energies_of(primary.blob if primary else None)),
         "findings": remarks,
         "hidden_findings": hidden,

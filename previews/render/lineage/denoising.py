@@ -16,8 +16,10 @@ Salimans and Ho 2022, Progressive distillation (arXiv:2202.00512), appendix D.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from diffusers import DDPMScheduler
 from PIL import Image, ImageOps
 
 from previews.render.bases.libraries import quiet
-from previews.render.errors import BaseUnavailable
+from previews.render.errors import CannotMeasure
 from previews.render.lineage.verdict import LEVELS, PIPELINES, SEEDS
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def denoise(
         on_scene: Called after each picture; may raise.
 
     Raises:
-        BaseUnavailable: it is not a base that predicts noise.
+        CannotMeasure: the base does not predict noise, or not in finite numbers.
         OSError, ValueError: a picture cannot be read.
     """
     pipeline = opened.pipeline
@@ -73,20 +75,20 @@ def denoise(
     prediction = str(config.get("prediction_type"))
     if type(pipeline).__name__ not in PIPELINES or prediction not in PREDICTIONS:
         msg = f"“{opened.base.id}” does not predict noise: its lineage cannot be measured."
-        raise BaseUnavailable(msg)
+        raise CannotMeasure(msg)
     with quiet():
         scheduler: Any = DDPMScheduler
         alphas = scheduler.from_config(config).alphas_cumprod.double()
     timesteps = [int((alphas - level).abs().argmin()) for level in LEVELS]
     errors = np.zeros((len(scenes), len(LEVELS), len(SEEDS)))
-    with torch.inference_mode():
+    with torch.inference_mode(), ExitStack() as offloaded:
+        # Parts that were moved to the device go back, as after each call of a pipeline.
+        offloaded.callback(pipeline.maybe_free_model_hooks)
         for row, scene in zip(errors, scenes, strict=True):
             latents = _latents(pipeline, scene.picture, size)
             base = _Base(pipeline, prediction, _conditions(pipeline, scene.prompt, size))
             for column, seed in enumerate(SEEDS):
-                # On the CPU, so that a seed gives the same noise on all devices.
-                generator = torch.Generator("cpu").manual_seed(seed)
-                noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+                noise = _noise(scene.picture, seed, latents.shape).to(latents.device)
                 for level, step in enumerate(timesteps):
                     kept = alphas[step].item()
                     noisy = kept**0.5 * latents + (1 - kept) ** 0.5 * noise
@@ -95,8 +97,16 @@ def denoise(
             on_scene()
     if not np.isfinite(errors).all():
         msg = f"“{opened.base.id}” gives numbers that are not finite with this adapter."
-        raise BaseUnavailable(msg)
+        raise CannotMeasure(msg)
     return Denoised(errors, tuple(timesteps), prediction)
+
+
+def _noise(picture: bytes, seed: int, shape: torch.Size) -> torch.Tensor:
+    """Return the noise for a picture: its own, or one draw of noise would count as many."""
+    digest = hashlib.sha256(hashlib.sha256(picture).digest() + bytes([seed])).digest()
+    # On the CPU, so that a seed gives the same noise on all devices.
+    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8]))
+    return torch.randn(shape, generator=generator)
 
 
 def _latents(pipeline: Any, picture: bytes, size: tuple[int, int]) -> torch.Tensor:  # noqa: ANN401
