@@ -204,6 +204,7 @@ def _pipeline(base: Base, index: dict[str, Any]) -> Iterator[Fault]:
         yield Fault(
             f"the installed diffusers has no {name[:80]}", "Update diffusers, or use another base."
         )
+        return
     wanted = pipelines_of(base)
     if base.motion:  # the folder has the pipeline of pictures
         wanted = tuple(name for name, moving in MOTION_PIPELINES.items() if moving in wanted)
