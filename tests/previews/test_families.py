@@ -120,8 +120,8 @@ def opened(folder: Path) -> Any:
     return pipeline
 
 
-def check(folder: Path, path: Path, plain: Any, updates: Any, **call: Any) -> None:
-    taken = Engine(bases_at(folder, call=call)).render(ASK, [layer(path)])
+def check(family: str, folder: Path, path: Path, plain: Any, updates: Any, **call: Any) -> None:
+    taken = Engine(bases_at(folder, family=family, call=call)).render(ASK, [layer(path)])
     for strength, picture in ((0.0, taken[0]), (1.0, taken[1])):
         patch(plain, updates, strength)
         output = plain(
@@ -136,7 +136,7 @@ def check(folder: Path, path: Path, plain: Any, updates: Any, **call: Any) -> No
 def test_sdxl_from_diffusers_names(sdxl: Path, tmp_path: Path) -> None:
     plain = opened(sdxl)
     updates = some_updates(plain, ranks=(2, 4), alphas=(2.0, 4.0, 8.0))
-    check(sdxl, write_diffusers(tmp_path / "d.safetensors", updates), plain, updates)
+    check("sdxl", sdxl, write_diffusers(tmp_path / "d.safetensors", updates), plain, updates)
 
 
 def test_sdxl_from_kohyas_names_of_the_original_code(sdxl: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_sdxl_from_kohyas_names_of_the_original_code(sdxl: Path, tmp_path: Path)
         tensors[f"{name}.lora_up.weight"] = update.up
     save_file(tensors, tmp_path / "k.safetensors")
     everything = [*updates, *some_updates(plain, names=())]
-    check(sdxl, tmp_path / "k.safetensors", plain, everything)
+    check("sdxl", sdxl, tmp_path / "k.safetensors", plain, everything)
 
 
 FLUX_LAYERS = ("attn.to_q", "attn.to_k", "attn.to_out.0", "ff.net.2", "proj_mlp", "norm.linear")
@@ -172,7 +172,7 @@ def test_flux_from_diffusers_names(flux: Path, tmp_path: Path, write: Any) -> No
     plain = opened(flux)
     updates = flux_updates(plain)
     path = write(tmp_path / "f.safetensors", updates)
-    check(flux, path, plain, updates, max_sequence_length=16)
+    check("flux1", flux, path, plain, updates, max_sequence_length=16)
 
 
 def test_flux_from_kohyas_fused_names_of_the_original_code(flux: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_flux_from_kohyas_fused_names_of_the_original_code(flux: Path, tmp_path:
     }
     save_file(tensors, tmp_path / "k.safetensors")
     attention = plain.transformer.transformer_blocks[0].attn
-    taken = Engine(bases_at(flux, call={"max_sequence_length": 16})).render(
+    taken = Engine(bases_at(flux, family="flux1", call={"max_sequence_length": 16})).render(
         ASK, [layer(tmp_path / "k.safetensors")]
     )
     with torch.no_grad():
