@@ -178,11 +178,11 @@ class Config:
     """
 
     data: Path
-    database_url: str
+    database_url: str = field(repr=False)
     database_replica_url: str = field(repr=False)
     database_pool: int
-    broker_url: str
-    cache_url: str
+    broker_url: str = field(repr=False)
+    cache_url: str = field(repr=False)
     storage: str
     secret_key: str = field(repr=False)
     base_url: str

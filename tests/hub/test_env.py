@@ -113,9 +113,16 @@ def test_secret_key_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None
     assert [item.name for item in path.parent.iterdir()] == ["secret_key"]
 
 
-def test_configuration_does_not_show_its_secret(tmp_path: Path) -> None:
-    config = load(Env({"LORARY_SECRET_KEY": "x" * 50, "LORARY_DATA": str(tmp_path)}), tmp_path)
-    assert "x" * 50 not in repr(config)
+def test_configuration_does_not_show_its_secrets(tmp_path: Path) -> None:
+    secret = "x" * 50
+    env = {
+        "LORARY_DATA": str(tmp_path),
+        "LORARY_SECRET_KEY": secret,
+        "LORARY_DATABASE_URL": f"postgres://hub:{secret}@db.example/hub",
+        "LORARY_BROKER_URL": f"redis://:{secret}@redis.example/0",
+        "LORARY_CACHE_URL": f"redis://:{secret}@redis.example/1",
+    }
+    assert secret not in repr(load(Env(env), tmp_path))
 
 
 def test_default_configuration_needs_nothing(tmp_path: Path) -> None:
