@@ -18,7 +18,6 @@ import time
 import tracemalloc
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -27,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import safe_open
 
-from benchmarks.results import machine
 from lorary.algebra.compare import measure
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.errors import ALGEBRA_CODES, AlgebraError
@@ -36,6 +34,7 @@ from lorary.algebra.merging.merge import MergeSettings, merge
 from lorary.algebra.naming.targets import TARGETS
 from lorary.safetensors import HeaderError
 from lorary.safetensors.errors import HEADER_CODES
+from tools.fuzz import reports
 from tools.fuzz.seeds import metadata
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ MOST_SECONDS, MOST_BYTES = 20.0, 600_000_000
 MEASURED_EVERY = 50
 #: Relative difference of two energies that is rounding: of the formats, and of Gram matrices.
 ROUNDING = 1e-4
-NEWLINE = "\n"
 
 FLUX = "double_blocks.0.img_attn"
 MODULES = (
@@ -328,13 +326,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 path = options.keep / f"algebra-{run.seed}-{run.done}.safetensors"
                 path.write_bytes(broken.data)
-                _say(f"{broken}\nThe file is in {path}.")
+                reports.say(f"{broken}\nThe file is in {path}.")
                 raise
             if spent - told >= 30:
                 told = spent
-                _say(f"{spent:.0f} s: {run.done:,} files, slowest {run.slowest_s:.2f} s")
+                reports.say(f"{spent:.0f} s: {run.done:,} files, slowest {run.slowest_s:.2f} s")
     if options.report:
-        _say(f"written: {_report(run, options.report, options.seconds)}")
+        reports.say(f"written: {_report(run, options.report, options.seconds)}")
     return 0
 
 
@@ -349,28 +347,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(run: Run, folder: Path, seconds: float) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-fuzzing-algebra.md"
-    text = f"""# Fuzzing of the algebra of {datetime.now(UTC):%Y-%m-%d}
-
-Written by `python -m tools.fuzz.algebra`; what is checked is in [fuzzing.md](../fuzzing.md).
-
-{"".join(f"* {fact}{NEWLINE}" for fact in machine())}
+    body = f"""\
 {run.done:,} files (seed {run.seed}) in {seconds:,.0f} s. Each was read, written again, converted to
 every naming and approximated by a LoRA; no rule was broken. The slowest took {run.slowest_s:.2f} s
 of CPU time; the highest peak of memory of one file in {MEASURED_EVERY} was
 {run.most_bytes / 1e6:.1f} MB.
 
-| answer | files |
-| --- | --- |
-{NEWLINE.join(f"| `{code}` | {count:,} |" for code, count in run.answers.most_common())}
-"""
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - its progress
+{reports.table(run.answers, "files")}"""
+    return reports.write(
+        folder,
+        name="fuzzing-algebra",
+        title="Fuzzing of the algebra",
+        module="tools.fuzz.algebra",
+        body=body,
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import time
 import tracemalloc
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
@@ -26,7 +25,7 @@ from urllib.parse import urlsplit
 import django
 from django.apps import apps
 
-from benchmarks.results import machine
+from tools.fuzz import reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,6 @@ MORE_SECONDS = 1.5
 MEMORY_TIMES, MEMORY_BYTES = 400, 32_000_000
 #: One card in so many is as long as may be, one in so many is measured.
 LONG_EVERY, MEASURED_EVERY = 20, 50
-NEWLINE = "\n"
 
 WORD = re.compile(r"q\d+q")
 #: Constructs whose parts are legitimately not shown: tables, references, links, code languages.
@@ -235,11 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.keep.mkdir(parents=True, exist_ok=True)
             path = options.keep / f"card-{run.seed}-{run.done}.md"
             path.write_text(broken.text, encoding="utf-8", newline="")
-            _say(f"{broken}\nThe card is in {path}.")
+            reports.say(f"{broken}\nThe card is in {path}.")
             raise
-    _say(_summary(run, time.monotonic() - began))
+    reports.say(_summary(run, time.monotonic() - began))
     if options.report:
-        _say(f"written: {_write(run, options.report, time.monotonic() - began)}")
+        reports.say(f"written: {_write(run, options.report, time.monotonic() - began)}")
     return 0
 
 
@@ -262,21 +260,12 @@ def _summary(run: Run, seconds: float) -> str:
 
 
 def _write(run: Run, folder: Path, seconds: float) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-fuzzing-cards.md"
-    text = f"""# Fuzzing of cards of {datetime.now(UTC):%Y-%m-%d}
-
-Written by `python -m tools.fuzz.cards`; what is checked is in [fuzzing.md](../fuzzing.md).
-
-{"".join(f"* {fact}{NEWLINE}" for fact in machine())}
+    body = f"""\
 {_summary(run, seconds)} No card broke a rule.
 """
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a command
+    return reports.write(
+        folder, name="fuzzing-cards", title="Fuzzing of cards", module="tools.fuzz.cards", body=body
+    )
 
 
 if __name__ == "__main__":

@@ -21,13 +21,12 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.results import machine
 from lorary.anatomy import inspect_bytes
+from tools.fuzz import reports
 from tools.fuzz.patterns import compiled
 from tools.fuzz.pumping import pumped
 from tools.fuzz.seeds import CONFIGS, KEYS, entries, layout
@@ -250,13 +249,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             run.next(SHORT_SIZES if options.short else SIZES)
         except Breach as breach:
-            _say(f"BREACH: {breach}")
+            reports.say(f"BREACH: {breach}")
             return 1
         if run.inputs % 500 == 0:
-            _say(_summary(run))
-    _say(_summary(run))
+            reports.say(_summary(run))
+    reports.say(_summary(run))
     if options.report:
-        _say(f"written: {_write(run, options.report, time.monotonic() - began)}")
+        reports.say(f"written: {_write(run, options.report, time.monotonic() - began)}")
     return 0
 
 
@@ -280,22 +279,16 @@ def _summary(run: Run) -> str:
 
 
 def _write(run: Run, folder: Path, seconds: float) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-hostile-text.md"
-    facts = "".join(f"* {fact}\n" for fact in machine())
-    text = f"""# Hostile text of {datetime.now(UTC):%Y-%m-%d}
-
-Written by `python -m tools.fuzz.hostile_text`; what is checked is in [fuzzing.md](../fuzzing.md).
-
-{facts}
+    body = f"""\
 {seconds / 60:.0f} minutes, {len(compiled())} patterns. {_summary(run)}.
 """
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - its progress
+    return reports.write(
+        folder,
+        name="hostile-text",
+        title="Hostile text",
+        module="tools.fuzz.hostile_text",
+        body=body,
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.results import machine
+from tools.fuzz import reports
 from tools.fuzz.checks import MEMORY_BYTES, MEMORY_TIMES, check, declared_size
 from tools.fuzz.mutations import bulk, mutated
 from tools.fuzz.seeds import CONFIGS
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 BATCH = 2_000
 #: For a header of a few megabytes at most, also where the machine is slow.
 MOST_SECONDS = 20.0
-NEWLINE = "\n"
 #: One input in so many is large, one in so many is measured; both cost time.
 LARGE_EVERY, MEASURED_EVERY = 1_000, 250
 
@@ -134,15 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.keep.mkdir(parents=True, exist_ok=True)
             path = options.keep / f"{run.seed}-{run.done}.safetensors"
             path.write_bytes(broken.data)
-            _say(f"{broken}\nThe input is in {path}.")
+            reports.say(f"{broken}\nThe input is in {path}.")
             raise
         resident = resident or _resident_bytes()
         run.resident_bytes = max(run.resident_bytes, _resident_bytes() - resident)
-        _say(_progress(run, options.runs))
+        reports.say(_progress(run, options.runs))
         if options.state:
             options.state.write_text(json.dumps(vars(run)))
     if options.report:
-        _say(f"written: {_write(run, options.report)}")
+        reports.say(f"written: {_write(run, options.report)}")
     return 0
 
 
@@ -183,14 +182,8 @@ def _progress(run: Run, runs: int) -> str:
 
 
 def _write(run: Run, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y-%m-%d}-fuzzing.md"
     rate = run.done / max(run.seconds, 1e-9)
-    text = f"""# Fuzzing of {datetime.now(UTC):%Y-%m-%d}
-
-Written by `python -m tools.fuzz.mutate`; what is checked is in [fuzzing.md](../fuzzing.md).
-
-{"".join(f"* {fact}{NEWLINE}" for fact in machine())}
+    body = f"""\
 {run.done:,} changed headers (seed {run.seed}) in {run.seconds:,.0f} s, {rate:,.0f} a second.
 Nothing but `HeaderError` left the parser, nothing at all the anatomy, and the official reader took
 whatever was accepted.
@@ -201,16 +194,10 @@ took {run.most_times / MEMORY_TIMES:.0%} of that. After its first batch of {BATC
 the process grew by {run.resident_bytes / 1e6:.1f} MB. The slowest input, of
 {run.slowest_bytes:,} bytes, took {run.slowest_s:.2f} s of CPU time.
 
-| answer | headers |
-| --- | --- |
-{NEWLINE.join(f"| `{code}` | {count:,} |" for code, count in run.answers.most_common())}
-"""
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - its progress
+{reports.table(run.answers, "headers")}"""
+    return reports.write(
+        folder, name="fuzzing", title="Fuzzing", module="tools.fuzz.mutate", body=body
+    )
 
 
 if __name__ == "__main__":
