@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_POLL_S = 0.05
+#: Seconds between two tries: the first pause, which doubles, and the longest one.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
+#: Seconds after which a wait is worth a message.
+_NOTICEABLE_S = 0.2
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,17 +43,25 @@ def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
 
     Args:
         path: The lock file; created if it is missing.
-        on_wait: Called once if another process holds the lock.
+        on_wait: Called once if that takes longer than a moment.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _try(handle):
-            on_wait()
-            while not _try(handle):
-                time.sleep(_POLL_S)
+        _wait(handle, on_wait)
         yield
     finally:
         os.close(handle)
+
+
+def _wait(handle: int, on_wait: Callable[[], None]) -> None:
+    # A lock that waits in the system could not be interrupted in a thread.
+    pause, waited = _FIRST_PAUSE_S, 0.0
+    while not _try(handle):
+        if waited < _NOTICEABLE_S <= waited + pause:
+            on_wait()
+        time.sleep(pause)
+        waited += pause
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 @contextlib.contextmanager
