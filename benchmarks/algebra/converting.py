@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.algebra.files import FLUX, WAN, Kind, write
 from benchmarks.algebra.resizing import ROUNDS, copy
-from benchmarks.results import Result, medians, table
+from benchmarks.results import Result, least, table
 from lorary.algebra.conversion.converting import convert
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _measure(
         out = place / f"{number}.safetensors"
         work = partial(_converted, path, out, target, kind.family)
         work()  # warm: tables of families, page cache
-        ours, plain = medians(work, partial(copy, path, place / "copy"), rounds=rounds)
+        ours, plain = least(work, partial(copy, path, place / "copy"), rounds=rounds)
         size = path.stat().st_size / 1e9
         case = f"convert {kind.title} r{kind.rank} to {target}: {how}, {size:.1f} GB"
         yield Result("converting", case, ours, plain, "read, sha256 and write", "s", bound)

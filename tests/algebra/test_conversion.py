@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from lorary.algebra.conversion import converting
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.conversion.sources import read_sources
 from lorary.algebra.errors import AlgebraError
@@ -129,7 +130,7 @@ def test_a_split_takes_the_rows_of_each_projection(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", arrays)
     done = convert(path, to="diffusers", out=tmp_path / "b.safetensors", family="flux1")
     assert done.certificate.to_dict()["split"] == 4
-    assert done.certificate.max_relative_error <= 1e-6
+    assert done.certificate.max_relative_error == 0  # the factors are the same, bit by bit
     new, whole = read(done.out.path), update(arrays, f"{SINGLE}_linear1")
     begin = 0
     for leaf in (*(f"attn.{one}" for one in QKV), "proj_mlp"):
@@ -137,6 +138,30 @@ def test_a_split_takes_the_rows_of_each_projection(tmp_path: Path) -> None:
         assert np.array_equal(part, whole[begin : begin + len(part)])
         begin += len(part)
     assert begin == 336
+
+
+@pytest.mark.parametrize("factor", ["lora_A", "lora_B"])
+def test_a_split_with_one_wrong_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: str
+) -> None:
+    path = write(tmp_path / "a.safetensors", pair(f"{SINGLE}_linear1", 336, 48))
+    wrong = f"transformer.single_transformer_blocks.0.attn.to_k.{factor}.weight"
+
+    def write_wrong(out: Path, tensors: Mapping[str, PlannedTensor], *args: Any, **kw: Any) -> Any:
+        def data() -> np.ndarray[Any, Any]:
+            raw = tensors[wrong].data()
+            array = np.array(raw) if isinstance(raw, np.ndarray) else np.frombuffer(raw, np.float16)
+            array = array.reshape(tensors[wrong].shape).copy()
+            array[0, 0] += 1
+            return array
+
+        planned = {**tensors, wrong: tensors[wrong]._replace(data=data)}
+        return write_weights(out, planned, *args, **kw)
+
+    monkeypatch.setattr(converting, "write_weights", write_wrong)
+    with pytest.raises(AlgebraError, match="converted exactly"):
+        convert(path, to="diffusers", out=tmp_path / "b.safetensors", family="flux1")
+    assert not (tmp_path / "b.safetensors").exists()
 
 
 def test_a_split_and_its_fusion_give_the_same_file(tmp_path: Path) -> None:

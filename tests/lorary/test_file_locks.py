@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from lorary import file_locks
 from lorary.file_locks import exclusive
 
 
@@ -22,7 +21,7 @@ def test_only_a_long_wait_is_reported(
             if len(pauses) == tries:
                 other.close()
 
-        monkeypatch.setattr(file_locks.time, "sleep", sleep)
+        monkeypatch.setattr("lorary.file_locks.time.sleep", sleep)
         with exclusive(place, lambda: messages.append("waiting")):
             assert len(pauses) == tries
     assert messages == said

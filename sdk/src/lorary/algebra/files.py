@@ -288,11 +288,16 @@ class HashedFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append data."""
-        self._file.write(data)
-        self._whole.update(data)
-        if self._data is not None:
-            self._data.update(data)
-        self._size_bytes += len(data)
+        # In pieces that fit the processor's cache. They are hashed first: to write from memory that
+        # was mapped but not read yet takes the system longer.
+        whole = memoryview(data)
+        for begin in range(0, len(whole), _PIECE_BYTES):
+            piece = whole[begin : begin + _PIECE_BYTES]
+            self._whole.update(piece)
+            if self._data is not None:
+                self._data.update(piece)
+            self._file.write(piece)
+        self._size_bytes += len(whole)
 
     def begin_again(self, head: bytes) -> None:
         """Replace the head by one of the same length, when all data is written."""
