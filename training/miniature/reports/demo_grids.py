@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PACKS = INDEX.with_name("packs.toml")
 # Packs beside each other on their sheet, and the side of a picture there.
-PACK_COLUMNS, PACK_PX = 2, 96
+PACK_COLUMNS, PACK_PX = 2, 128
 FRAMES, FRAME_PX = 8, 128
 MOVING_PROMPTS = {
     "": "a white boat with red sails on the sea by day, waves rolling",
@@ -39,20 +39,32 @@ MOVING_PROMPTS = {
 
 
 def packs_sheet(pipeline: Pipeline, work: Path) -> Image.Image:
-    """Return each demo pack over the subjects of its cover sheet, two packs to a row."""
+    """Return each demo pack over the subjects of its cover sheet, two packs to a row.
+
+    The first row has the subjects without a pack: those of most packs, and those of characters.
+    """
     packs = tomllib.loads(PACKS.read_text(encoding="utf-8"))
     settings = tomllib.loads(INDEX.read_text(encoding="utf-8"))["packs"]
+    subjects, seed = settings["subjects"], settings["seed"]
     shown: list[Image.Image] = []
+    for kind in ("any", "character"):
+        shown += _pack_row(pipeline, subjects[kind], seed, f"without a pack: {kind}")
     for name, pack in packs.items():
-        subjects = settings["subjects"].get(pack["kind"], settings["subjects"]["any"])
         _put_on(pipeline, work, {part["adapter"]: part["strength"] for part in pack["parts"]})
-        prompts = [pack["prompt"].replace("{prompt}", subject) for subject in subjects]
-        # A cover sheet has one seed for all subjects.
-        row = [as_images(render(pipeline, [prompt], settings["seed"]))[0] for prompt in prompts]
+        own = subjects.get(pack["kind"], subjects["any"])
+        prompts = [pack["prompt"].replace("{prompt}", subject) for subject in own]
+        shown += _pack_row(pipeline, prompts, seed, name)
         pipeline.unload_lora_weights()
-        small = [image.resize((PACK_PX, PACK_PX)) for image in row]
-        shown += [labelled(small[0], name), *small[1:]]
-    return sheet(shown, PACK_COLUMNS * len(settings["subjects"]["any"]))
+    return sheet(shown, PACK_COLUMNS * len(subjects["any"]))
+
+
+def _pack_row(
+    pipeline: Pipeline, prompts: Sequence[str], seed: int, label: str
+) -> list[Image.Image]:
+    # A cover sheet has one seed for all subjects.
+    row = [as_images(render(pipeline, [prompt], seed))[0] for prompt in prompts]
+    small = [image.resize((PACK_PX, PACK_PX)) for image in row]
+    return [labelled(small[0], label), *small[1:]]
 
 
 def moving_sheet(pipeline: Pipeline, work: Path) -> Image.Image:
