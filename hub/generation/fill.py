@@ -51,6 +51,7 @@ def fill(*, adapters_wanted: int, seed: int, end: datetime, progress: Progress) 
     with guards.lifted(connection):
         count = _fill(rows, progress)
     _charge(rows)
+    tables.analyze()  # without it, PostgreSQL looks up each mark of a tag, which takes minutes
     facet_counters.repair(connection)
     maintenance.rebuild()
     tables.finish(rows.tables)

@@ -127,4 +127,10 @@ def finish(tables: Iterable[Table]) -> None:
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), chosen):
             cursor.execute(statement)
+    analyze()
+
+
+def analyze() -> None:
+    """Have the database measure the tables for its plans."""
+    with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
