@@ -300,7 +300,7 @@ def _cache() -> Iterator[Report]:
     """Report where rate limits are counted."""
     url = settings.LORARY.cache_url
     if not url:
-        message = "Each web process counts rate limits for itself, so that they are multiplied."
+        message = "Each web process counts rate limits for itself, so they are multiplied."
         is_shared = connection.vendor == "postgresql"  # maybe with other machines
         hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
         yield Report("cache", "warning" if is_shared else "ok", message, hint)

@@ -72,15 +72,15 @@ def _in_database(operations: Sequence[Operation]) -> Iterator[Operation]:
 
 def _reason(operation: Operation, state: ProjectState, app: str) -> str:
     if isinstance(operation, _GONE):
-        return "the release before uses the old name"
+        return "the previous release uses the old name"
     if isinstance(operation, _TIGHTER):
-        return "rows of the release before may be refused"
+        return "rows of the previous release may be refused"
     if isinstance(operation, ops.AddField) and _must_be_named(operation.field):
-        return "the release before inserts rows without it; give it a db_default or null"
+        return "the previous release inserts rows without it; give it a db_default or null"
     if isinstance(operation, ops.AlterField):
         old = state.models[app, operation.model_name_lower].fields.get(operation.name)
         if isinstance(old, Field) and _is_narrower(old, operation.field):
-            return "rows of the release before may be refused"
+            return "rows of the previous release may be refused"
     if isinstance(operation, ops.RunSQL) and _SQL.search(str(operation.sql)):
         return "the SQL removes, renames or requires something"
     return ""

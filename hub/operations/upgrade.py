@@ -64,7 +64,7 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
         if not found and not release:
             yield Finding("migrations", "ok", f"{name} only adds: the hub can run meanwhile.")
         else:
-            until = f"from release {release} on" if release else "of the release before"
+            until = f"from release {release} on" if release else "of the previous release"
             why = "; ".join(found) or "it says so"
             verb = "can run meanwhile, older ones must be stopped" if release else "must be stopped"
             text = f"{name}: processes {until} {verb} ({why})."

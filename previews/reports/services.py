@@ -90,7 +90,7 @@ def begin(*, version: Version) -> Report | None:
         return None
     for report in version.reports.select_related("job"):
         if report.state in OPEN_REPORTS and (not wanted.is_of(report) or _is_abandoned(report)):
-            cancel(report=report, reason=_("The version is reported anew."))
+            cancel(report=report, reason=_("A new look report of this version is being made."))
         elif report.state != ReportState.FAILED and wanted.is_of(report):
             return report
     try:

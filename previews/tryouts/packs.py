@@ -145,7 +145,7 @@ def _at_hand(actor: Viewer, variant: PackVariant) -> list[Layer]:
     parts = pack_parts.parts_for(actor, [variant])[variant.pk]
     positions = {part.row.position for part in parts if part.is_at_hand}
     if not positions:
-        text = _("All parts of this look are gone, so that it cannot be tried.")
+        text = _("All parts of this look are gone, so it cannot be tried.")
         raise StateConflict(text, state=variant.version.state)
     layers = recipes.layers_of(variant, Render())
     return [layer for layer in layers if layer.position in positions]
@@ -168,7 +168,7 @@ def _require_room(address: str) -> None:
     """
     waiting = Tryout.objects.filter(user=None, render__job__state__in=OPEN_JOB_STATES)
     if waiting.count() >= MAX_VISITORS_OPEN:
-        text = _("Many visitors wait for pictures now. Try again in half a minute, or sign in.")
+        text = _("Many visitors are waiting for pictures. Try again in half a minute, or sign in.")
         raise RateLimited(text, retry_after=_RETRY_S)
     limit = settings.LORARY.try_strangers
     text = _("Without an account you can try %(limit)d looks in an hour; sign in to try more.")
@@ -205,6 +205,6 @@ def remove(*, actor: Viewer, key: UUID, is_own: bool = False) -> None:
         tryouts.remove(actor=permissions.require_scope(actor, "write"), key=key)
         return
     if not is_own and tryout.render.state not in OPEN_STATES:
-        text = _("This picture is finished. It is deleted on the day that its page names.")
+        text = _("This picture is finished. Its page says when it is deleted.")
         raise StateConflict(text, state=tryout.render.state)
     tryouts.end(actor=actor, tryout=tryout)

@@ -87,14 +87,14 @@ def _require_room(
 ) -> None:
     limits = settings.LORARY
     if not limits.derived_per_hour:
-        text = _("This hub compares no weights. “lorary compare” does it on your machine.")
+        text = _("This hub does not compare weights. Use “lorary compare” on your machine.")
         raise StateConflict(text, state="off")
     for version in versions:
         size = version.primary_file.size_bytes if version.primary_file is not None else 0
         if size > limits.derived_bytes:
             text = _(
                 "The file of %(name)s has %(size)d bytes; this hub compares files of at most "
-                "%(limit)d. “lorary compare” does it on your machine."
+                "%(limit)d. Use “lorary compare” on your machine."
             )
             facts = {"name": version.adapter.full_name, "size": size, "limit": limits.derived_bytes}
             raise TooLarge(text % facts, limit=limits.derived_bytes)

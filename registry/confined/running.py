@@ -101,7 +101,10 @@ def run(module: str, folder: Path, order: dict[str, Any], *, progress: Progress)
     if code in _STOPPED:
         raise Retry(_("The process was stopped."), after_s=1, is_attempt=False)
     if code == -signal.SIGKILL:
-        raise Retry(_("The process was killed, perhaps for its memory."), after_s=AFTER_KILL_S)
+        raise Retry(
+            _("The process was killed, perhaps because it used too much memory."),
+            after_s=AFTER_KILL_S,
+        )
     if code == -signal.SIGALRM:
         raise Fail(_too_slow())
     if code == os.EX_TEMPFAIL:
@@ -115,7 +118,7 @@ def run(module: str, folder: Path, order: dict[str, Any], *, progress: Progress)
 
 def failed_text() -> str:
     """Return what users read about an error of the hub."""
-    return _("The work failed. An administrator finds the reason in the log.")
+    return _("The work failed. An administrator can find the reason in the log.")
 
 
 def _too_slow() -> str:

@@ -79,13 +79,15 @@ def _require_room(
 ) -> None:
     limits = settings.LORARY
     if not limits.derived_per_hour:
-        text = _("This hub makes no other forms of files. Use “lorary convert” on your machine.")
+        text = _(
+            "This hub does not make other forms of files. Use “lorary convert” on your machine."
+        )
         raise StateConflict(text, state="off")
     size, most = source.file.size_bytes, min(limits.derived_bytes, limits.derived_total_bytes)
     if size > most:
         text = _(
             "The file has %(size)d bytes; this hub makes other forms of files of at most "
-            "%(limit)d. “lorary convert” and “lorary resize” do it on your machine."
+            "%(limit)d. Use “lorary convert” and “lorary resize” on your machine."
         )
         raise TooLarge(text % {"size": size, "limit": most}, limit=most)
     _require_room_of_hub(size)
@@ -105,8 +107,8 @@ def _require_room_of_hub(size: int) -> None:
     most = settings.LORARY.derived_total_bytes
     if expiry.stored_bytes() + facts["size"] + size > most:
         text = _(
-            "This hub has no room for more files of this kind. Try again later. “lorary convert” "
-            "and “lorary resize” do it on your machine."
+            "This hub has no room for more files of this kind. Try again later, or use "
+            "“lorary convert” and “lorary resize” on your machine."
         )
         raise RateLimited(text, retry_after=on_demand.HOUR_S, limit=most)
 

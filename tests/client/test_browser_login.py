@@ -314,7 +314,7 @@ def test_a_token_is_asked_for_by_an_older_hub_and_by_the_option(
 ) -> None:
     code, screen = on_a_terminal(environment, *words, typed=f"{TOKEN}\n".encode())
     assert code == 0
-    assert ("has no sign-in by browser: it is an older hub, or none" in screen) == (not words)
+    assert ("has no sign-in by browser: it is an older hub, or not a hub" in screen) == (not words)
     assert f"Create a token at {fake.url}/settings/tokens" in screen
     assert TOKEN not in screen
     assert bool(fake.requests("POST /oauth")) == (not words)

@@ -43,7 +43,7 @@ def test_convert_writes_the_file_and_its_certificate(run: Run, file: Path, tmp_p
         assert "transformer.transformer_blocks.0.attn.to_q.lora_A.weight" in written.tensors
     text = run("convert", file, "--to", "diffusers", "--out", out, "--force").out
     assert "diffusers of FLUX.1" in text
-    assert "3 from modules that these names split" in text
+    assert "3 from fused modules" in text
 
 
 def test_convert_refuses_with_the_reason(run: Run, file: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_figures_are_told_in_words_and_bars(run: Run, fake: FakeHub) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert lines["keeps the subject"].endswith(f"{'█' * 10}{'·' * 10} 50 of 100")
     assert lines["leaves others alone"].endswith("90 of 100")
-    assert "silent" not in ran.out
+    assert "needs trigger words" not in ran.out
     assert "begins at 0.2, full effect at 0.7" in ran.out
     assert "at strength 0.8, sdxl, dinov2" in ran.out
 

@@ -161,7 +161,7 @@ def test_a_header_is_read_and_offered(client: Client, db: None) -> None:
     assert read(b"\xff" * 64, "odd", size="x")[0] == 422
     adapter = head_of({"lora_unet_a.lora_down.weight": (4, 320)})
     status, page = read(adapter[0], "lora.safetensors", size=str(adapter[1]))
-    assert (status, "is no checkpoint" in page) == (200, True)
+    assert (status, "is not a checkpoint" in page) == (200, True)
 
 
 def test_a_header_beyond_the_limit_of_strangers_is_refused(

@@ -158,7 +158,7 @@ def test_limits_are_told_in_place_of_the_weights(
     del pair
     own_settings(derived_per_hour=0)
     page = text(client.get(PATH))
-    assert "This hub compares no weights." in page
+    assert "This hub does not compare weights." in page
     assert "Facts" in page
 
 

@@ -53,7 +53,7 @@ def test_figures_are_bars_of_which_more_is_better(client: Client, v1: Version) -
     for title, share in (
         ("Keeps the subject", 87),
         ("Same look on every subject", 91),
-        ("Silent without its trigger words", 70),
+        ("Needs its trigger words", 70),
         ("Leaves other prompts alone", 95),
     ):
         assert title in page
@@ -129,9 +129,9 @@ def test_two_versions_are_compared_in_words(client: Client, noir: Adapter, v1: V
     second = report(v2, figures={"subject_kept": 0.6, "drift": 0.3, "leak": 0.29})
     page = page_of(client, path)
     assert "v1 keeps the subject better than v2: 87 and 60 of 100." in page
-    assert "v1 leaves other prompts more alone than v2: 95 and 70 of 100." in page
+    assert "v1 changes other prompts less than v2: 95 and 70 of 100." in page
     assert "trigger words than" not in page
     Report.objects.filter(pk=second.pk).update(figures=Report.objects.get(version=v1).figures)
-    assert "Their looks measure alike." in page_of(client, path)
+    assert "Their looks show no clear difference." in page_of(client, path)
     Report.objects.filter(pk=second.pk).update(recipe_digest="c" * 64)
     assert "cannot be compared" in page_of(client, path)

@@ -156,7 +156,7 @@ def test_the_look_report_stands_under_the_sheet(client: Client, sheet: Render) -
     assert "Keeps the subject" in page
     assert page.count("62 of 100") == 2
     assert "Measured from the pictures of this sheet with Stable Diffusion 1" in page
-    assert "Silent without" not in page
+    assert "Needs its trigger words" not in page
     Pack.objects.update(maturity="explicit")  # figures go with the pictures
     assert "Look report" not in text(client)
 

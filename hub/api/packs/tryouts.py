@@ -140,7 +140,7 @@ class PackTryoutView(TryoutEndpoint):
     def delete(self, _request: Request, key: UUID) -> Response:
         """Cancel a try-out and delete its pictures.
 
-        Whoever knows the URL can cancel one that was requested without an account.
+        Everyone who knows the URL can cancel one that was requested without an account.
         """
         pack_tryouts.remove(actor=self.viewer, key=key)
         return Response(status=204)

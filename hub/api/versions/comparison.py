@@ -69,8 +69,8 @@ class Compare(Endpoint):
         """Compare the weights of two versions, block by block.
 
         202 with `state` while it is computed, which the first request begins: ask again. 409 if
-        the weights cannot be compared; `refusal` is the code of the reason. Whoever may download
-        the files of both may ask.
+        the weights cannot be compared; `refusal` is the code of the reason. Everyone who may
+        download both files may ask.
         """
         sent = self.query(CompareQuery)
         found = services.request(

@@ -231,8 +231,8 @@ class DerivedFiles(_OfSource):
         """Request a weights file in another naming, of a smaller rank, or without metadata.
 
         202 while it is made: ask again at `url`. 200 when it is ready, or was refused because it
-        cannot be made exactly. Whoever may download the file may request it. A version's own files
-        never change.
+        cannot be made exactly. Everyone who may download the file may request it. A
+        version's own files never change.
         """
         data = self.body(DerivedIn)
         naming = ALIASES.get(data["naming"], data["naming"])

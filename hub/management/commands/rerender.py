@@ -32,7 +32,7 @@ Example: manage.py rerender --family sdxl --dry-run
 
 
 class Command(BaseCommand):
-    help = "Render previews and cover sheets again that an outdated recipe made. Repeatable."
+    help = "Render again the previews and cover sheets that an outdated recipe made. Repeatable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog, parser.formatter_class = EPILOG, Help

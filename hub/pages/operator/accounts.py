@@ -182,7 +182,9 @@ def _staff(request: HttpRequest, actor: User, user: User, _data: dict[str, Any])
     is_staff = "remove" not in request.POST
     users.set_staff(actor=actor, user=user, is_staff=is_staff)
     text = (
-        _("%(name)s is an administrator now.") if is_staff else _("%(name)s is no administrator.")
+        _("%(name)s is an administrator now.")
+        if is_staff
+        else _("%(name)s is not an administrator.")
     )
     return _done(request, user, text % {"name": user.username})
 

@@ -202,11 +202,11 @@ _WORDS = {
     "consistency": lambda: (
         _("Same look on every subject"),
         _("It changes different subjects in the same way."),
-        _("It changes some subjects in another way."),
-        _("It changes every subject in another way."),
+        _("It changes some subjects in a different way."),
+        _("It changes every subject in a different way."),
     ),
     "leak": lambda: (
-        _("Silent without its trigger words"),
+        _("Needs its trigger words"),
         _("Without the words it changes little."),
         _("Without the words a part of the look remains."),
         _("Without the words most of the look remains."),
@@ -215,7 +215,7 @@ _WORDS = {
         _("Leaves other prompts alone"),
         _("Unrelated prompts give nearly the same pictures."),
         _("Unrelated prompts give somewhat different pictures."),
-        _("Unrelated prompts give other pictures."),
+        _("Unrelated prompts give very different pictures."),
     ),
 }
 
@@ -264,7 +264,7 @@ def sentences_of(versions: tuple[Version, Version], names: Sequence[str]) -> lis
         return [_("Their looks were measured in different ways and cannot be compared.")]
     differences = selectors.compare(first, second)
     clear = [_sentence(one, names) for one in differences if one.better is not None]
-    return clear or [_("Their looks measure alike.")]
+    return clear or [_("Their looks show no clear difference.")]
 
 
 def _sentence(one: Difference, names: Sequence[str]) -> str:
@@ -272,9 +272,9 @@ def _sentence(one: Difference, names: Sequence[str]) -> str:
     sides = {"best": names[best], "other": names[1 - best]}
     texts = {
         "subject_kept": _("%(best)s keeps the subject better than %(other)s"),
-        "consistency": _("%(best)s looks more alike on different subjects than %(other)s"),
+        "consistency": _("%(best)s gives different subjects a more similar look than %(other)s"),
         "leak": _("%(best)s changes less without its trigger words than %(other)s"),
-        "drift": _("%(best)s leaves other prompts more alone than %(other)s"),
+        "drift": _("%(best)s changes other prompts less than %(other)s"),
     }
     return _("%(what)s: %(a)d and %(b)d of 100.") % {
         "what": texts[one.figure] % sides,

@@ -48,7 +48,7 @@ COMMANDS = {
     "scan": ("library.scan", "read the adapters in your folders into an index"),
     "list": ("library.scan", "list the adapters in your folders"),
     "tidy": ("library.tidy", "move copies to a trash folder, and adapters to where a tool looks"),
-    "import": ("library.importing", "publish the adapters of folders with what is known of them"),
+    "import": ("library.importing", "publish the adapters in folders, with what is known of them"),
     "convert": ("algebra.convert", "write an adapter under the names that another tool reads"),
     "resize": ("algebra.resize", "write an adapter of a smaller rank"),
     "merge": ("algebra.merge", "write one adapter that does what several do together"),

@@ -144,5 +144,5 @@ def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
         rest = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         note(f"lorary: {plain(names[0])}{rest}: {plain(message)}")
     if errors:
-        note("lorary: run the same command again to try what failed")
+        note("lorary: run the same command again to retry what failed")
     return max(map(exit_code, errors), default=0)

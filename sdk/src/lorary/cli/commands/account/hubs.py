@@ -55,7 +55,7 @@ def _add(credentials: Credentials, name: str, url: str) -> str:
 
 def _known(credentials: Credentials, name: str) -> str:
     if name not in credentials.hubs:
-        message = f"there is no hub “{name[:100]}”; lorary hub list shows those that there are"
+        message = f"there is no hub “{name[:100]}”; lorary hub list shows all hubs"
         raise UsageError(message)
     return credentials.hubs[name]
 

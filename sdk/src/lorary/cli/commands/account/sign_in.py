@@ -53,8 +53,8 @@ def _login(args: Namespace) -> int:
     is_by_browser = args.token is None and (args.no_browser or sys.stdin.isatty())
     if (args.no_browser or args.scopes) and not is_by_browser:
         message = (
-            "--no-browser and --scopes are for the sign-in by browser, which has no --token; "
-            "without a terminal, it needs --no-browser"
+            "--no-browser and --scopes are for signing in by browser, not for --token; "
+            "without a terminal, add --no-browser"
         )
         raise UsageError(message)
     home = home_of()
@@ -94,7 +94,7 @@ def _by_browser(endpoint: str, args: Namespace) -> str:
     with closing(Session(endpoint)) as session:
         login = browser_login.begin(session, socket.gethostname(), scopes)
         if login is None:
-            note(f"lorary: {endpoint} has no sign-in by browser: it is an older hub, or none.")
+            note(f"lorary: {endpoint} has no sign-in by browser: it is an older hub, or not a hub.")
             return ""
         note(f"Open   {plain(login.page_with_code)}\nCode   {plain(login.code)}\n")
         if not args.no_browser and not args.json and _open_browser(login.page_with_code):

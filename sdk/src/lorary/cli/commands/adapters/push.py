@@ -107,7 +107,7 @@ def _configure_version(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="PHRASE",
-        help="a phrase that changes the effect, which is there without it; repeat for more",
+        help="a phrase that changes the effect, but is not needed for it; repeat for more",
     )
     parser.add_argument("--family", default="", help="base model, if the file cannot prove it")
     parser.add_argument("--lineage", default="", help="checkpoint that it was trained on")

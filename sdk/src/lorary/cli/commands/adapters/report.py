@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LINES = {
     "subject_kept": ("keeps the subject", False),
     "consistency": ("same look everywhere", False),
-    "leak": ("silent without words", True),
+    "leak": ("needs trigger words", True),
     "drift": ("leaves others alone", True),
 }
 _WIDTH = 20
@@ -79,10 +79,10 @@ def _bar(share: float) -> str:
 
 COMMANDS = {
     "report": Command(
-        "Show what a version does to pictures: whether it keeps the subject, looks alike on every\n"
-        "subject, is silent without its trigger words and leaves other prompts alone. The hub\n"
-        "measures this on pictures that it renders itself. Of a pack it measures the cover sheet:\n"
-        "whether subjects are kept, and look alike.",
+        "Show what a version does to pictures: whether it keeps the subject, gives every subject\n"
+        "the same look, changes nothing without its trigger words and leaves other prompts alone.\n"
+        "The hub measures this on pictures that it renders itself. For a pack, it measures the\n"
+        "cover sheet: whether subjects are kept and look alike.",
         "  lorary report studio/noir\n"
         "  lorary report pack:studio/dusk --variant sdxl\n"
         "  lorary report studio/noir@v3 --json | jq .figures.leak.value",

@@ -70,9 +70,9 @@ def _facts(found: Conversion) -> Iterator[tuple[str, str]]:
     yield "modules", f"{len(counts.relations):,}"
     yield "renamed", f"{counts.count('renamed'):,} with equal bytes"
     if counts.count("split"):
-        yield "split", f"{counts.count('split'):,} from modules that these names split"
+        yield "split", f"{counts.count('split'):,} from fused modules"
     if counts.count("fused"):
-        yield "fused", f"{counts.count('fused'):,} from modules that these names have as one"
+        yield "fused", f"{counts.count('fused'):,} from split modules"
     yield "error", f"{counts.max_relative_error:.1e} of the update at most"
     if found.left_out:
         yield "left out", f"{', '.join(found.left_out)}: hashes of the old tensors"

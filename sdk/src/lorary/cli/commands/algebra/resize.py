@@ -31,7 +31,10 @@ def _configure(parser: Parser) -> None:
         "--bytes", type=_file_size, metavar="N", help="the largest size of the file, such as 50MB"
     )
     target.add_argument(
-        "--energy", type=share, metavar="SHARE", help="the share that each module keeps, as 0.95"
+        "--energy",
+        type=share,
+        metavar="SHARE",
+        help="the share of its energy that each module keeps, such as 0.95",
     )
     add_out(parser)
 

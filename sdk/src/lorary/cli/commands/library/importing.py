@@ -57,7 +57,7 @@ def _import(args: Namespace) -> int:
     home, roots = home_of(), roots_of(args.places)
     is_asking = not (args.yes or args.dry_run or args.json)
     if is_asking and not sys.stdin.isatty():
-        message = "say --yes to publish without a question, or --dry-run to see what would be done"
+        message = "use --yes to publish without being asked, or --dry-run to see what would be done"
         raise UsageError(message)
     with library.Hubs(args.endpoint) as hubs, library.Index(home) as index:
         session = hubs.session()
@@ -110,11 +110,11 @@ def _report(args: Namespace, plan: Plan) -> None:
 
 COMMANDS = {
     "import": Command(
-        "Publish the adapters of folders with what their headers, sidecars and preview pictures\n"
-        "say. It first reports what would become of each file, and where each value comes from.\n"
+        "Publish the adapters in folders, with what their headers, sidecars and preview pictures\n"
+        "say. First it reports what it would do with each file, and where each value comes from.\n"
         "Epochs of one training run become versions of one adapter, halves of a pair one version;\n"
         "copies are left out. Nothing is published twice, and later edits on the hub stay. An\n"
-        "interrupted import goes on where it was.",
+        "interrupted import continues where it stopped.",
         "  lorary import ~/ComfyUI/models/loras --to ada --dry-run\n"
         "  lorary import loras/ --to studio --yes --json | jq -r 'select(.error) | .files[]'",
         _configure,

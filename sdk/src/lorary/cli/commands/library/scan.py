@@ -37,7 +37,7 @@ def _configure_scan(parser: Parser) -> None:
     parser.add_argument(
         "--refresh",
         action="store_true",
-        help="ask the hub again for files that it was asked for in the last day",
+        help="ask the hub again about files that were looked up in the last day",
     )
     add_endpoint(parser)
 
@@ -51,7 +51,7 @@ def _scan(args: Namespace) -> int:
         if scanned.failure is not None:
             note(f"lorary: the hub was not asked: {plain(scanned.failure.detail)}")
         for fault in scanned.folders:
-            note(f"lorary: {plain(fault.message)} The index keeps what it has of this folder.")
+            note(f"lorary: {plain(fault.message)} The index keeps its entries for this folder.")
         if args.json:
             filters = library.Filters(roots=roots, run=scanned.run)
             with closing(library.rows(index, hubs.default, filters)) as rows:
@@ -171,8 +171,8 @@ def _facts(row: Row) -> Iterator[str]:
 COMMANDS = {
     "scan": Command(
         "Read the adapters in folders into the index of this computer: hashes, base model, rank,\n"
-        "trigger words, what the hub has of them, duplicates and relatives. Files that did not\n"
-        "change are not read again. An interrupted scan goes on where it was.\n\n"
+        "trigger words, which ones the hub has, duplicates and relatives. Files that did not\n"
+        "change are not read again. An interrupted scan continues where it stopped.\n\n"
         "Only hashes are sent to the hub. --json prints a line for each new or changed file.",
         "  lorary scan ~/ComfyUI/models/loras\n"
         "  lorary scan loras/ --offline --json | jq -r 'select(.error) | .path'",

@@ -135,9 +135,9 @@ def _document(move: Move, state: str) -> dict[str, object]:
 COMMANDS = {
     "tidy": Command(
         "Show how folders of adapters can be tidied, and do it with --apply: copies go to a\n"
-        "trash folder beside, and with --layout adapters go to where a tool looks, with their\n"
-        "sidecars and previews. Nothing is deleted or overwritten. Files that lorary pull or\n"
-        "lorary sync wrote stay where they are. A killed run goes on with the next --apply.",
+        "trash folder beside them, and with --layout adapters go to where a tool looks, with\n"
+        "their sidecars and previews. Nothing is deleted or overwritten. Files that lorary pull\n"
+        "or lorary sync wrote stay where they are. The next --apply finishes a killed run.",
         "  lorary tidy ~/Downloads ~/ComfyUI --layout comfyui --root ~/ComfyUI\n"
         "  lorary tidy loras/ --apply && lorary tidy --undo",
         _configure,
