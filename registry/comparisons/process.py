@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lorary.algebra.aligning import common_families
-from lorary.algebra.compare import compare, differences
+from lorary.algebra.comparing import compare, differences
 from lorary.algebra.files import WeightFile
 from registry.confined import inside
 

@@ -10,7 +10,7 @@ import pytest
 
 from lorary.algebra import block_energies
 from lorary.algebra.block_energies import BlockEnergies
-from lorary.algebra.compare import measure
+from lorary.algebra.comparing import measure
 from lorary.algebra.files import WeightFile
 from lorary.algebra.recognition.projections import matrix_of
 from tests.builders.factors import MODULES, SHAPES, Pair, some_pairs, write_pairs

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lorary.algebra.compare import compare, measure
+from lorary.algebra.comparing import compare, measure
 from lorary.algebra.errors import AlgebraError
 from tests.builders.factors import MODULES, SHAPES, some_pairs, updates, write_pairs
 

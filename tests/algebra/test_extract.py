@@ -10,7 +10,7 @@ import pytest
 
 from lorary.algebra.dense import approximate
 from lorary.algebra.errors import AlgebraError
-from lorary.algebra.extract import extract
+from lorary.algebra.extracting import extract
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights
 from tests.builders.factors import distance
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorary.algebra.compare import compare, measure
+from lorary.algebra.comparing import compare, measure
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.errors import ALGEBRA_CODES, AlgebraError
-from lorary.algebra.extract import extract
+from lorary.algebra.extracting import extract
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, write_weights
 from lorary.algebra.merging.merge import MergeSettings, merge
 from lorary.algebra.resize import resize_to_rank

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 
-from lorary.algebra.compare import compare
+from lorary.algebra.comparing import compare
 from lorary.algebra.errors import AlgebraError
 from lorary.algebra.files import WeightFile
 from lorary.algebra.merging.merge import MergeSettings, merge

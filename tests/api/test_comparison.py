@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.algebra.compare import compare
+from lorary.algebra.comparing import compare
 from registry.adapters import services as adapters
 from registry.jobs import worker_process
 from registry.models import Adapter, VersionComparison

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lorary.algebra.compare import Energies, measure
+from lorary.algebra.comparing import Energies, measure
 from lorary.algebra.errors import ALGEBRA_CODES
 from lorary.safetensors.errors import HEADER_CODES
 from tools.fuzz import algebra

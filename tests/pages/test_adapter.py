@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lorary.algebra.compare import measure
+from lorary.algebra.comparing import measure
 from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Adapter, BlobAnatomy, Version

@@ -10,7 +10,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from lorary.algebra.compare import compare
+from lorary.algebra.comparing import compare
 from lorary.algebra.conversion.converting import convert
 from registry.adapters import services as adapters
 from registry.comparisons import selectors, services

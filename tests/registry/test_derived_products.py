@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hub.pages.adapters.derived import form_of, proofs_of
-from lorary.algebra.compare import compare
+from lorary.algebra.comparing import compare
 from registry import storage
 from registry.blobs.selectors import energies_of
 from registry.derived import selectors, services

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import safe_open
 
-from lorary.algebra.compare import measure
+from lorary.algebra.comparing import measure
 from lorary.algebra.conversion.converting import convert
 from lorary.algebra.errors import ALGEBRA_CODES, AlgebraError
 from lorary.algebra.files import NUMPY_DTYPES, PlannedTensor, WeightFile, write_weights

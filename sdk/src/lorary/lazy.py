@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 
 def names_of(
-    package: str, modules: Mapping[str, Sequence[str]]
+    package: str, modules: Mapping[str, list[str]]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
         package: Its ``__name__``.
-        modules: Module to its public names.
+        modules: Module to its public names, none of which is also the name of a module of the
+            package. Importing that module would replace the name.
     """
     homes = {name: module for module, names in modules.items() for name in names}
 

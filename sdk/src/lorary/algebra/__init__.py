@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from lorary.lazy import names_of
 
 if TYPE_CHECKING:
-    from lorary.algebra.compare import compare, measure
+    from lorary.algebra.comparing import compare, measure
     from lorary.algebra.conversion.converting import Conversion, convert
     from lorary.algebra.errors import AlgebraError
-    from lorary.algebra.extract import extract
+    from lorary.algebra.extracting import extract
     from lorary.algebra.files import PlannedTensor, WeightFile, write_weights
     from lorary.algebra.merging.merge import MergeSettings, merge
     from lorary.algebra.metadata.rewrite import rewrite
@@ -43,21 +43,14 @@ __all__ = [
 __getattr__, __dir__ = names_of(
     __name__,
     {
-        "AlgebraError": "lorary.algebra.errors",
-        "Conversion": "lorary.algebra.conversion.converting",
-        "MergeSettings": "lorary.algebra.merging.merge",
-        "PlannedTensor": "lorary.algebra.files",
-        "WeightFile": "lorary.algebra.files",
-        "compare": "lorary.algebra.compare",
-        "convert": "lorary.algebra.conversion.converting",
-        "extract": "lorary.algebra.extract",
-        "measure": "lorary.algebra.compare",
-        "merge": "lorary.algebra.merging.merge",
-        "open_adapter": "lorary.algebra.modules",
-        "resize_to_bytes": "lorary.algebra.resize",
-        "resize_to_rank": "lorary.algebra.resize",
-        "resize_to_share": "lorary.algebra.resize",
-        "rewrite": "lorary.algebra.metadata.rewrite",
-        "write_weights": "lorary.algebra.files",
+        "lorary.algebra.comparing": ["compare", "measure"],
+        "lorary.algebra.conversion.converting": ["Conversion", "convert"],
+        "lorary.algebra.errors": ["AlgebraError"],
+        "lorary.algebra.extracting": ["extract"],
+        "lorary.algebra.files": ["PlannedTensor", "WeightFile", "write_weights"],
+        "lorary.algebra.merging.merge": ["MergeSettings", "merge"],
+        "lorary.algebra.metadata.rewrite": ["rewrite"],
+        "lorary.algebra.modules": ["open_adapter"],
+        "lorary.algebra.resize": ["resize_to_bytes", "resize_to_rank", "resize_to_share"],
     },
 )

@@ -19,7 +19,7 @@ from lorary.cli.commands.algebra.arguments import (
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong
 
 if TYPE_CHECKING:
-    from lorary.algebra.extract import Extracted
+    from lorary.algebra.extracting import Extracted
 
 
 def _configure(parser: Parser) -> None:
@@ -35,7 +35,7 @@ def _extract(args: Namespace) -> int:
     base, tuned = Path(args.base), Path(args.tuned)
     out = out_path(args, [base, tuned])
     with algebra(), steps("Extracting tensor") as on_step:
-        from lorary.algebra.extract import extract  # noqa: PLC0415 - needs numpy
+        from lorary.algebra.extracting import extract  # noqa: PLC0415 - needs numpy
 
         found = extract(base, tuned, out, rank=args.rank, dtype=dtype_of(args), on_step=on_step)
     if args.json:

@@ -16,7 +16,7 @@ from lorary.cli.commands.algebra.arguments import (
 from lorary.cli.output.text import emit, pairs, plain, show, strong, table
 
 if TYPE_CHECKING:
-    from lorary.algebra.compare import Comparison, Energies
+    from lorary.algebra.comparing import Comparison, Energies
 
 _SHOWN_CHARS = 60
 
@@ -29,7 +29,7 @@ def _energy(args: Namespace) -> int:
     path = Path(args.file)
     require_file(path)
     with algebra():
-        from lorary.algebra.compare import measure  # noqa: PLC0415 - needs numpy
+        from lorary.algebra.comparing import measure  # noqa: PLC0415 - needs numpy
 
         found = measure(path)
     if args.json:
@@ -57,7 +57,7 @@ def _compare(args: Namespace) -> int:
     for path in paths:
         require_file(path)
     with algebra():
-        from lorary.algebra.compare import compare  # noqa: PLC0415 - needs numpy
+        from lorary.algebra.comparing import compare  # noqa: PLC0415 - needs numpy
 
         found = compare(*paths, family=args.family)
     if args.json:
