@@ -87,6 +87,21 @@ def test_a_plan_moves_nothing_and_its_application_loses_nothing(run: Run, folder
     assert "nothing to undo" in run("tidy", "--undo").err
 
 
+def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:
+    """Under any name, although the tool's folder is not named, and was never scanned."""
+    before = tree(folder)
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+    moves = {Path(row["source"]).name: row for row in run(*words, "--json").documents}
+    copy = moves["noir (1).safetensors"]
+    assert (copy["why"], TRASH in copy["target"]) == ("duplicate", True)
+    assert copy["kept"] == str(folder / "UI/models/loras/noir.safetensors")
+    assert run(*words, "--apply").code == 0
+    loras = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
+    assert loras == {"UI/models/loras/noir.safetensors"}
+    assert run("tidy", "--undo").code == 0
+    assert tree(folder) == before
+
+
 @pytest.mark.parametrize(
     "step",
     [

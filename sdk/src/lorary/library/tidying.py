@@ -196,10 +196,11 @@ class _Planner:
 def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) -> tuple[Move, ...]:
     """Return the moves that tidy folders; nothing is moved.
 
-    Files that `lorary pull` or `lorary sync` wrote, and files behind links, stay where they are.
+    Files that `lorary pull` or `lorary sync` wrote, files behind links, and files that are not
+    below a root stay where they are.
 
     Args:
-        rows: The files of the folders.
+        rows: The files of the folders, and those that are in ``folder``.
         roots: The folders.
         folder: Where a tool looks for adapters; None to move copies only.
     """

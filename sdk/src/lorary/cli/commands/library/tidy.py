@@ -81,8 +81,10 @@ def _moves(args: Namespace, home: Path) -> tuple[Move, ...]:
         folder = root.joinpath(*LAYOUTS[args.layout].split("/"))
     with library.Index(home) as index:
         with meter() as draw:
-            library.scan(index, roots, None, on_progress=draw)
-        rows = library.rows(index, "", library.Filters(roots=roots))
+            # What is in the tool's folder already is not moved there once more.
+            searched = (*roots, folder) if folder is not None and folder.is_dir() else roots
+            library.scan(index, searched, None, on_progress=draw)
+        rows = library.rows(index, "", library.Filters(roots=searched))
         return library.moves_of(rows, roots, folder)
 
 
