@@ -102,6 +102,31 @@ def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:
     assert tree(folder) == before
 
 
+def test_the_index_knows_where_files_were_moved(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "UI/models").rename(folder / "moved")  # the tool's folder is created
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+
+    def paths() -> set[str]:
+        rows = run("list", "--json").documents
+        return {Path(row["path"]).relative_to(folder).as_posix() for row in rows}
+
+    run(*words)
+    before = paths()
+    monkeypatch.setattr("lorary.library.index.scanning.read_content", None)
+    assert run(*words, "--apply").code == 0
+    names = {"noir (1)", "ink", "fog"}
+    placed = {f"UI/models/loras/{name}.safetensors" for name in names}
+    assert paths() == {*placed, "down/checkpoint.safetensors"}
+    row = next(one for one in run("list", "--json").documents if "noir" in one["path"])
+    assert sorted(row["companions"]) == ["noir (1).civitai.info", "noir (1).png"]
+    assert run("tidy", "--undo").code == 0
+    assert paths() == before == {
+        "down/checkpoint.safetensors", *(f"down/{name}.safetensors" for name in names),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "step",
     [

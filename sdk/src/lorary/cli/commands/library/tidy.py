@@ -105,10 +105,10 @@ def _show_plan(args: Namespace, journal: Journal) -> None:
 
 
 def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
-    errors, count = [], 0
+    errors, finished = [], []
     for moved in done:
         if moved.error is None:
-            count += 1
+            finished.append(moved)
         else:
             errors.append(moved.error)
             note(f"lorary: {plain(moved.error.detail)}")
@@ -117,6 +117,10 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
             if moved.error is not None:
                 document["error"] = moved.error.to_dict()
             emit(document)
+    count = len(finished)
+    if finished:
+        with library.Index(home_of()) as index:
+            library.update_index(index, finished, is_back=state == "back")
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
         moved_back = " back" if state == "back" else ""
