@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.anatomy.families import FAMILIES
 from lorary.cli.commands.library import scan
 from lorary.library.index.database import NAME, Counts, Index
 from lorary.library.index.walking import Seen
@@ -150,7 +151,7 @@ def test_hostile_files_are_reported_and_stop_nothing(run: Run, fake: FakeHub, fo
     assert found[odd]["kind"] == "adapter"
     assert set(listed(run, "--broken")) == broken
     assert run("list").code == 0
-    assert run("list", "--family", "\udcff").code == 0
+    assert run("list", "--family", "\udcff").code == 2
     again = run("scan", folder, "--json", "--offline")
     assert (again.code, again.documents) == (0, [])
     assert run("scan", folder / "missing").code == 3
@@ -225,6 +226,35 @@ def test_a_hub_that_refuses_costs_only_its_answers(run: Run, fake: FakeHub, fold
 def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:
     assert "the index is empty" in run("list").err
     assert "no file in the index matches" in run("list", "--broken").err
+
+
+def test_a_folder_that_was_not_scanned_is_named(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "noir.safetensors").write_bytes(adapter(1))
+    other = tmp_path / "other"
+    other.mkdir()
+    run("scan", folder, "--offline")
+    ran = run("list", other)
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == (
+        f"lorary: the index has no file of {other}; lorary scan {other} adds what is there\n"
+    )
+    ran = run("list", other, folder)
+    assert ("noir.safetensors" in ran.out, "has no file of" in ran.err) == (True, True)
+    ran = run("list", tmp_path / "nowhere", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (3, "file_missing")
+    (folder / "noir.safetensors").unlink()
+    folder.rmdir()
+    assert "noir.safetensors" in run("list", folder).out  # as it was when it was scanned
+
+
+def test_families_are_listed_by_id_or_title_and_must_exist(run: Run, folder: Path) -> None:
+    (folder / "pan.safetensors").write_bytes(wan())
+    run("scan", folder, "--offline")
+    ran = run("list", "--family", "wan_14")
+    assert (ran.code, "no family “wan_14”; did you mean wan_14b" in ran.err) == (2, True)
+    assert set(listed(run, "--family", FAMILIES["wan_14b"].upper())) == {"pan.safetensors"}
+    ran = run("list", "--family", "Miniature")
+    assert (ran.code, "no file in the index matches" in ran.err) == (0, True)
 
 
 def test_scans_at_the_same_time_keep_what_the_other_saw(home: Path) -> None:

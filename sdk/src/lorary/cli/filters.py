@@ -28,6 +28,11 @@ def family_id(text: str) -> str:
     return next(ids, text)
 
 
+def is_family(name: str) -> bool:
+    """Return whether there is a family with this id."""
+    return name in _families()
+
+
 def known_family(text: str) -> str:
     """Return the id of a family; empty for no text.
 
@@ -35,7 +40,7 @@ def known_family(text: str) -> str:
         UsageError: no family has this id or name.
     """
     name = family_id(text)
-    if name and name not in _families():
+    if name and not is_family(name):
         raise unknown_family(text)
     return name
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
+from lorary.cli.filters import family_id, is_family, unknown_family
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, table
 from lorary.client.config import home_of
+from lorary.client.errors import FileMissing
 
 if TYPE_CHECKING:
     from lorary.library.index.database import Index
@@ -105,7 +107,7 @@ def _configure_list(parser: Parser) -> None:
 def _list(args: Namespace) -> int:
     filters = library.Filters(
         roots=roots_of(args.places),
-        family=args.family,
+        family=family_id(args.family),
         missing_triggers=args.missing_triggers,
         duplicates=args.duplicates,
         not_on_hub=args.not_on_hub,
@@ -117,12 +119,39 @@ def _list(args: Namespace) -> int:
         # Before the index is: output may end early, as with `| head`.
         closing(library.rows(index, hubs.default, filters)) as rows,
     ):
+        unscanned = _unscanned(index, filters, args)
+        for word in map(plain, unscanned):
+            note(f"lorary: the index has no file of {word}; lorary scan {word} adds what is there")
         if args.json:
             for row in rows:
                 emit(row.to_dict())
-            return 0
-        _show_list(rows, filters)
+        elif not args.places or len(unscanned) < len(args.places):
+            _show_list(rows, filters)
     return 0
+
+
+def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
+    """Return the folders of which the index has no file.
+
+    Raises:
+        UsageError: there is no such family, neither known here nor in the index.
+        FileMissing: a folder does not exist, and the index has no file of it.
+    """
+
+    def has_none(which: Filters) -> bool:
+        return not library.count(index, "", which)["files"]
+
+    family = filters.family
+    if family and not is_family(family) and has_none(library.Filters(family=family)):
+        raise unknown_family(args.family)
+    found = []
+    for word, root in zip(args.places, filters.roots, strict=True):
+        if has_none(library.Filters(roots=(root,))):
+            if not os.path.lexists(root):
+                message = f"{word} does not exist, and the index has no file of it."
+                raise FileMissing(message)
+            found.append(word)
+    return found
 
 
 def _show_list(rows: Iterator[Row], filters: Filters) -> None:
