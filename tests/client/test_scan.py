@@ -228,6 +228,21 @@ def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:
     assert "no file in the index matches" in run("list", "--broken").err
 
 
+def test_the_summary_of_a_scan_counts_each_file_once(run: Run, fake: FakeHub, folder: Path) -> None:
+    for name, number in (("a", 1), ("b", 1), ("c", 2), ("noir", 3)):
+        (folder / f"{name}.safetensors").write_bytes(adapter(number))
+    (folder / "cut.safetensors").write_bytes(adapter(4)[:40])
+    fake.publish("ada/noir", {"noir.safetensors": adapter(3)})
+    rows = [line.split("  ") for line in run("scan", folder).out.splitlines()[1:]]
+    found = {row[0]: next(cell for cell in row[1:] if cell).strip() for row in rows}
+    assert found == {
+        "on the hub": "1", "not on the hub": "3", "with a duplicate": "2", "cannot be read": "1",
+        "without trigger words": "4",
+    }  # fmt: skip
+    names = {"a.safetensors", "b.safetensors", "c.safetensors"}
+    assert set(listed(run, "--not-on-hub")) == names
+
+
 def test_a_folder_that_was_not_scanned_is_named(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "noir.safetensors").write_bytes(adapter(1))
     other = tmp_path / "other"

@@ -81,7 +81,7 @@ def _show_scan(scanned: Scanned, index: Index, hub: str, roots: Sequence[Path]) 
 _SUMMARY = (
     ("on_hub", "on the hub", ""),
     ("not_on_hub", "not on the hub", "lorary list --not-on-hub"),
-    ("duplicates", "duplicates", "lorary list --duplicates"),
+    ("duplicates", "with a duplicate", "lorary list --duplicates"),
     ("missing_triggers", "without trigger words", "lorary list --missing-triggers"),
     ("broken", "cannot be read", "lorary list --broken"),
 )
@@ -97,7 +97,7 @@ def _configure_list(parser: Parser) -> None:
     for name, what in (
         ("missing-triggers", "adapters whose trigger words are not known"),
         ("duplicates", "files with the bytes or the tensors of another file"),
-        ("not-on-hub", "files that the hub does not have"),
+        ("not-on-hub", "files that can be read and that the hub does not have"),
         ("broken", "files that cannot be read"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=f"only {what}")
