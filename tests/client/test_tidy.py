@@ -219,6 +219,15 @@ def test_links_into_the_tools_folder_and_twins_stay(run: Run, folder: Path) -> N
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",), ("--apply",)])
+def test_a_folder_is_needed_and_usage_says_so(run: Run, words: tuple[str, ...]) -> None:
+    ran = run("tidy", *words)
+    assert (ran.code, "name a folder to tidy: lorary tidy DIR" in ran.err) == (2, True)
+    usage = run("tidy", "--help").out.partition("\n\n")[0]
+    assert "tidy DIR [DIR ...]" in usage
+    assert "lorary tidy --undo" in usage
+
+
 def test_the_copy_that_a_tool_uses_stays_also_without_a_layout(run: Run, folder: Path) -> None:
     (folder / "down/noir (1).png").unlink()
     (folder / "down/noir (1).civitai.info").unlink()

@@ -23,7 +23,14 @@ _TOOLS = tuple(name for name in LAYOUTS if name != FLAT)
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("places", nargs="*", metavar="DIR", help="folders with adapters")
+    # argparse would show DIR as optional, which it is for --undo and for an interrupted run only.
+    parser.usage = (
+        "lorary tidy DIR [DIR ...] [--layout LAYOUT [--root DIR]] [--dry-run | --apply] [--json]\n"
+        "       lorary tidy --undo [--json]"
+    )
+    parser.add_argument(
+        "places", nargs="*", metavar="DIR", help="folders with adapters; none with --undo"
+    )
     parser.add_argument(
         "--layout",
         choices=_TOOLS,
@@ -58,7 +65,7 @@ def _tidy(args: Namespace) -> int:
         message = "--root needs --layout"
         raise UsageError(message)
     if not args.places:
-        message = "name a folder to tidy"
+        message = "name a folder to tidy: lorary tidy DIR; only --undo needs none"
         raise UsageError(message)
     journal = library.new_moves(home, _moves(args, home))
     if not args.apply:
