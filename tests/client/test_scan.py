@@ -19,6 +19,7 @@ import pytest
 
 from lorary.anatomy.families import FAMILIES
 from lorary.cli.commands.library import scan
+from lorary.cli.output import text
 from lorary.library.index.database import NAME, Counts, Index
 from lorary.library.index.walking import Seen
 from tests.builders.weights import file_of
@@ -260,6 +261,28 @@ def test_a_folder_that_was_not_scanned_is_named(run: Run, folder: Path, tmp_path
     (folder / "noir.safetensors").unlink()
     folder.rmdir()
     assert "noir.safetensors" in run("list", folder).out  # as it was when it was scanned
+
+
+@pytest.mark.parametrize("columns", [80, 400, None])
+def test_paths_are_below_the_folder_and_never_broken(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    long = "a long name of an adapter/" + "x" * 90
+    (folder / long).parent.mkdir()
+    for name, number in (("noir", 1), (long, 1), ("ink", 2)):
+        (folder / f"{name}.safetensors").write_bytes(adapter(number))
+    run("scan", folder, "--offline")
+    monkeypatch.setattr(text, "terminal_columns", lambda: columns)
+    lines = run("list", folder).out.splitlines()
+    assert len([line for line in lines if line.startswith(f"{long}.safetensors")]) == 1
+    assert f"same file as {long}.safetensors" in "\n".join(lines)
+    assert str(folder) not in "\n".join(lines)
+    if columns == 80:
+        assert lines[:2] == [f"{long}.safetensors", "  ?  rank 4"]
+        assert lines[2] == "  no trigger words; same file as noir.safetensors"
+    else:
+        assert len(lines) == 4
+    assert f"{folder / long}.safetensors" in run("list").out
 
 
 def test_families_are_listed_by_id_or_title_and_must_exist(run: Run, folder: Path) -> None:

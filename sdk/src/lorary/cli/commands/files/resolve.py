@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.cli.output.text import emit, entries, note, plain, show
 from lorary.client import LoraryError
 from lorary.client.errors import Offline
 from lorary.library.adding import add_adapters
@@ -169,12 +169,12 @@ def _lines(file: Resolved, only_cached: Sequence[LoraReference]) -> list[str]:
     if not file.references:
         return [f"{plain(file.path)}: no LoRA is named", ""]
     rows = [_row(one, is_cached=one in only_cached) for one in file.references]
-    return [plain(file.path), *(f"  {line}" for line in table(rows)), ""]
+    return [plain(file.path), *entries(rows, between=" · ", margin=2), ""]
 
 
-def _row(one: LoraReference, *, is_cached: bool) -> list[str]:
+def _row(one: LoraReference, *, is_cached: bool) -> tuple[list[str], list[str]]:
     strength = "" if one.strength is None else f"{one.strength:g}"
-    return [one.state, _name(one), strength, " · ".join(_facts(one, is_cached=is_cached))]
+    return [one.state, _name(one), strength], [*_facts(one, is_cached=is_cached)]
 
 
 def _name(one: LoraReference) -> str:

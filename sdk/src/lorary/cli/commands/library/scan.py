@@ -14,7 +14,7 @@ from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.filters import family_id, is_family, unknown_family
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
 from lorary.client.errors import FileMissing
 
@@ -155,10 +155,11 @@ def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
 
 
 def _show_list(rows: Iterator[Row], filters: Filters) -> None:
+    base = filters.roots[0] if len(filters.roots) == 1 else None
     count = size = 0
     while page := list(islice(rows, _PAGE)):
         count, size = count + len(page), size + sum(row.size for row in page)
-        show(table([_line(row) for row in page]))
+        show(entries([_line(row, base) for row in page]))
     if count:
         show(f"{count_of(count, 'file')}, {count_bytes(size)}")
     elif filters != library.Filters():
@@ -167,16 +168,22 @@ def _show_list(rows: Iterator[Row], filters: Filters) -> None:
         note("lorary: the index is empty; lorary scan DIR fills it")
 
 
-def _line(row: Row) -> list[str]:
+def _line(row: Row, base: Path | None) -> tuple[list[str], list[str]]:
+    path = _below(row.path, base)
     if row.error is not None:
-        return [str(row.path), "", "", row.error[1]]
+        return [path, "", ""], [row.error[1]]
     family = row.family or (f"{row.candidates[0]} …" if row.candidates else "?")
     rank = "" if row.rank is None else f"rank {row.rank}"
     kind = rank if row.kind == "adapter" else row.kind
-    return [str(row.path), family, kind, "; ".join(_facts(row))]
+    return [path, family, kind], [*_facts(row, base)]
 
 
-def _facts(row: Row) -> Iterator[str]:
+def _below(path: Path, base: Path | None) -> str:
+    """Return a path below a folder without that folder, and other paths as they are."""
+    return str(path.relative_to(base) if base is not None and base in path.parents else path)
+
+
+def _facts(row: Row, base: Path | None) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
         yield " · ".join(words[:3])
@@ -188,9 +195,9 @@ def _facts(row: Row) -> Iterator[str]:
     elif row.matches is not None:
         yield "not on the hub"
     if row.same_bytes:
-        yield f"same file as {row.same_bytes[0]}"
+        yield f"same file as {_below(row.same_bytes[0], base)}"
     elif row.same_tensors:
-        yield f"same tensors as {row.same_tensors[0]}"
+        yield f"same tensors as {_below(row.same_tensors[0], base)}"
     if row.run:
         yield f"one of {len(row.run) + 1} of its run"
     if row.pair is not None:
