@@ -247,6 +247,37 @@ def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
     assert (ran.code, ran.out) == (0, "")
 
 
+@pytest.mark.parametrize("words", [["search"], ["pack", "list"]])
+def test_a_family_that_does_not_exist_is_wrong_usage_with_similar_ones(
+    run: Run, fake: FakeHub, words: list[str]
+) -> None:
+    """The hub decides: it may know families that this release does not."""
+    many = "“sdxxl” is not one of: sd1, sd2, sdxl and 90 more."
+    problem = {"code": "validation_failed", "detail": many, "fields": {"family": [many]}}
+    headers = {"Content-Type": "application/problem+json"}
+    fake.answers = [("family=sdxxl", 400, headers, json.dumps(problem).encode())]
+    ran = run(*words, "--family", "sdxxl", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (2, "usage")
+    assert "there is no family “sdxxl”; did you mean sdxl" in ran.err
+    assert "sd2" not in ran.err
+    run(*words, "--family", "stable diffusion xl")
+    assert "family=sdxl&" in fake.seen[-1].path
+    run(*words, "--family", "of_tomorrow")
+    assert "family=of_tomorrow&" in fake.seen[-1].path
+
+
+def test_a_kind_that_does_not_exist_is_wrong_usage(run: Run, fake: FakeHub) -> None:
+    text = "“styl” is not one of: style, character."
+    problem = {"code": "validation_failed", "detail": "Invalid.", "fields": {"kind": [text]}}
+    headers = {"Content-Type": "application/problem+json"}
+    fake.answers = [("kind=styl", 400, headers, json.dumps(problem).encode())]
+    ran = run("search", "--kind", "styl")
+    assert (ran.code, f"--kind: {text}" in ran.err) == (2, True)
+    problem["fields"] = {"q": ["It is too long."]}
+    fake.answers = [("q=x", 400, headers, json.dumps(problem).encode())]
+    assert run("search", "x").code == 1
+
+
 def test_a_content_rating_is_pushed_shown_and_searched_for(
     run: Run, fake: FakeHub, lora: Path
 ) -> None:

@@ -132,6 +132,10 @@ def test_the_command_gives_a_line_for_each(run: Run, known: dict[str, str], lora
         ],
     }  # fmt: skip
     assert (by_hash["asked"], by_hash["matches"][0]["same"]) == (known["autov3"].upper(), "tensors")
+    lines = run("find", lora, known["autov2"], known["autov3"]).out.splitlines()
+    assert [line.rpartition("  ")[2] for line in lines] == [
+        "same file", "same file, by AutoV2", "same tensors, different file, by AutoV3",
+    ]  # fmt: skip
 
 
 def test_the_command_says_what_is_not_there(
@@ -143,7 +147,7 @@ def test_the_command_says_what_is_not_there(
     ran = run("find", lora.parent)
     assert ran.code == 3
     assert ran.out.splitlines() == [
-        f"noir.safetensors   {NAME}@v1  sha256 (yanked)",
+        f"noir.safetensors   {NAME}@v1  same file (yanked)",
         "other.safetensors  not found",
     ]
     assert "1 of 2 not found" in ran.err
@@ -174,7 +178,7 @@ def test_what_cannot_be_read_does_not_end_the_others(
     assert found["matches"][0]["adapter"] == NAME
     assert "nor a hash of 8, 10, 12 or 64 hex digits" in failed[3]["error"]["message"]
     ran = run("find", "nothing", lora)
-    assert ran.out.splitlines()[1].endswith(f"{NAME}@v1  sha256")
+    assert ran.out.splitlines()[1].endswith(f"{NAME}@v1  same file")
     assert "1 of 2 not found" in ran.err
 
 
@@ -266,20 +270,24 @@ def test_leaving_early_ends_the_reading(hub: Hub, fake: FakeHub, lora: Path) -> 
 
 
 @pytest.fixture
-def answers(fake: FakeHub) -> Callable[[], None]:
-    """Prepare the answer to the next sketch: the file was resized from a published one."""
+def answers(fake: FakeHub) -> Callable[..., None]:
+    """Prepare the answer to the next sketch: the file was resized from published ones."""
     version = fake.publish(NAME, {"noir.safetensors": b"others"})
     relative = {
         "relation": "resized", "direction": "from", "cosine": 0.971, "strength": 0.97,
         "version": version, "file": version["files"][0],
     }  # fmt: skip
-    body = json.dumps({"results": [relative]}).encode()
     headers = {"Content-Type": "application/json"}
-    return lambda: fake.answers.append(("relatives", 200, headers, body))
+
+    def prepare(count: int = 1) -> None:
+        body = json.dumps({"results": [relative] * count}).encode()
+        fake.answers.append(("relatives", 200, headers, body))
+
+    return prepare
 
 
 def test_a_file_without_matches_is_found_by_its_sketch(
-    answers: Callable[[], None], lora: Path, run: Run
+    answers: Callable[..., None], lora: Path, run: Run
 ) -> None:
     answers()
     told = run("find", str(lora))
@@ -295,6 +303,18 @@ def test_a_file_without_matches_is_found_by_its_sketch(
     assert [relative[name] for name in ("relation", "direction", "cosine", "strength")] == [
         "resized", "from", 0.971, 0.97,
     ]  # fmt: skip
+
+
+def test_the_text_has_the_closest_relatives_only(
+    answers: Callable[..., None], lora: Path, run: Run
+) -> None:
+    answers(8)
+    lines = run("find", str(lora)).out.splitlines()
+    assert [line.rpartition("  ")[2] for line in lines] == [
+        *["resized from it, cosine 0.97"] * 5, "and 3 more; --json lists them",
+    ]  # fmt: skip
+    answers(8)
+    assert len(run("find", str(lora), "--json").document["relatives"]) == 8
 
 
 def test_no_sketch_is_sent_where_hashes_are_enough(
@@ -323,4 +343,4 @@ def test_a_file_that_the_hub_made_is_named_with_what_it_was_made_of(
     [found] = run("find", made, "--json").document["matches"]
     assert (found["same"], found["derived"]) == ("derived", form)
     line = run("find", made).out
-    assert "sha256: made of it (comfyui, rank 2, without training metadata)" in line
+    assert "made of it by the hub (comfyui, rank 2, without training metadata)" in line

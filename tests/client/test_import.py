@@ -9,11 +9,13 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.cli.output import text as output
 from lorary.client.errors import Unreachable
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
@@ -139,6 +141,19 @@ def test_the_report_names_other_adapters_that_have_a_file(
     assert planned["ink.safetensors"] == []
     text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
     assert text.count("the hub has it as studio/night@v1") == 1
+
+
+def test_the_report_breaks_no_name_on_a_narrow_terminal(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del fake
+    monkeypatch.setattr(output, "terminal_columns", lambda: 60)
+    lines = run("import", folder, "--to", "ada", "--dry-run").out.splitlines()
+    noir = next(n for n, line in enumerate(lines) if line.endswith("  noir.safetensors"))
+    assert lines[noir].startswith("ada/noir")
+    block = [*takewhile(lambda line: line.startswith("  "), lines[noir + 1 :])]
+    assert any("trigger words: film noir, grain [noir.json]" in line for line in block)
+    assert all(len(line) <= 60 or "; " not in line for line in block)
 
 
 def test_a_folder_is_published_once_with_what_is_known(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.client.conftest import sha
 from tests.client.fakehub import FakeHub, serving
 from tests.client.projects import Folder
 from tests.client.test_packs import MANIFEST, part, variant, version
+from tests.client.tiny import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,6 +253,73 @@ def test_offline_resolving_searches_this_computer(
     ran = run("resolve", text, "--dir", tmp_path / "loras", "--json")
     assert [one["state"] for one in ran.documents] == ["here", "missing"]
     assert ran.code == 3
+
+
+def _text(place: Path, *names: str, hashes: str = "") -> Path:
+    tags = " ".join(f"<lora:{name}:0.8>" for name in names)
+    place.write_text(f"a {tags}\nSteps: 20, Sampler: Euler, Seed: 1{hashes}")
+    return place
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_offline_resolving_finds_what_the_cache_has(
+    run: Run, home: Path, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    is_down: bool,
+) -> None:  # fmt: skip
+    """By file name and by hash, also of the data alone, whether the hub stored that or not."""
+    del waits
+    noir, ink = adapter(1), adapter(2)
+    data = [sha(one[8 + int.from_bytes(one[:8], "little") :])[:12] for one in (noir, ink)]
+    with serving(FakeHub()) as fake:
+        monkeypatch.setenv("LORARY_ENDPOINT", fake.url)
+        version = fake.publish(NAME, {"noir.safetensors": noir})
+        version["files"][0]["hashes"] = {"data_sha256": sha(noir[8:]), "autov3": data[0]}
+        fake.publish("studio/ink", {"ink.safetensors": ink})
+        fake.publish("studio/ink", {"ink.safetensors": adapter(3)})
+        fake.publish("studio/lost", {"lost.safetensors": adapter(4)})
+        with Hub() as hub:
+            for name in (NAME, "studio/ink@v1", "studio/lost"):
+                hub.pull(name)
+        (home / "cache" / "blobs" / sha(adapter(4))).unlink()
+        if not is_down:
+            monkeypatch.setenv("LORARY_OFFLINE", "1")
+            fake.seen.clear()
+            ran = _resolved(run, tmp_path, data)
+            assert fake.seen == []
+    if is_down:
+        ran = _resolved(run, tmp_path, data)
+    found = [(one["state"], one["evidence"], one["adapter"], one["version"]) for one in ran]
+    in_cache = [("here", "name", NAME, "v1"), ("here", "name", "studio/ink", "v1")]
+    assert found[:3] == [*in_cache, ("missing", None, None, None)]
+    assert found[3:] == [("here", "hash", *one[2:]) for one in in_cache]
+    assert ran[0]["path"] == str(home / "cache" / "blobs" / sha(noir))
+
+
+def _resolved(run: Run, folder: Path, data: list[str]) -> list[dict[str, Any]]:
+    (folder / "loras").mkdir()
+    pairs = f', Lora hashes: "one: {data[0]}, two: {data[1]}"'
+    texts = (
+        _text(folder / "a.txt", "Style/Noir", "ink", "lost"),
+        _text(folder / "b.txt", "one", "two", hashes=pairs),
+    )
+    to = ("--dir", folder / "loras")
+    assert run("resolve", texts[1], *to).code == 0
+    found = run("resolve", *texts, *to, "--json").documents
+    ran = run("resolve", texts[1], *to, "--pull")
+    assert ran.code == 0, ran.err
+    assert len([*(folder / "loras").glob("*.safetensors")]) == 2
+    return found
+
+
+def test_offline_names_of_several_adapters_are_not_chosen_from(
+    run: Run, hub: Hub, fake: FakeHub, offline: Callable[[], None], tmp_path: Path
+) -> None:
+    for number, name in enumerate((NAME, "eve/noir")):
+        fake.publish(name, {"noir.safetensors": adapter(number)})
+        hub.pull(name)
+    offline()
+    ran = run("resolve", _text(tmp_path / "a.txt", "noir"), "--json")
+    assert (ran.code, ran.document["candidates"]) == (3, ["eve/noir@v1", f"{NAME}@v1"])
 
 
 def test_offline_headers_of_urls_are_refused(offline: Callable[[], None]) -> None:

@@ -207,13 +207,19 @@ def test_cached_files_are_linked_into_the_folder(
     source = text(tmp_path, ("noir", sha(NOIR)[:10]))
     assert run("resolve", source, "--pull").code == 0
     sent = published.file_bytes_sent
+    ran = run("resolve", source)
+    assert (ran.code, "by hash · only in the cache" in ran.out) == (0, True)
+    assert "1 only in the cache: run the command again with --dir DIR --pull" in ran.err
     folder = tmp_path / "loras"
     folder.mkdir()
+    ran = run("resolve", source, "--dir", folder)
+    assert (ran.code, f"again with --pull to put it in {folder}" in ran.err) == (0, True)
     ran = run("resolve", source, "--dir", folder, "--pull", "--json")
     assert (ran.code, ran.document["path"]) == (0, str(folder / "noir.safetensors"))
     assert published.file_bytes_sent == sent
     ran = run("resolve", source, "--dir", folder, "--json")
     assert ran.document["path"] == str(folder / "noir.safetensors")
+    assert "cache" not in run("resolve", source, "--dir", folder).err
 
 
 def test_several_files_of_a_name_are_not_chosen_from(

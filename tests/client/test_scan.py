@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.anatomy.families import FAMILIES
 from lorary.cli.commands.library import scan
+from lorary.cli.output import text
 from lorary.library.index.database import NAME, Counts, Index
 from lorary.library.index.walking import Seen
 from tests.builders.weights import file_of
@@ -150,7 +152,7 @@ def test_hostile_files_are_reported_and_stop_nothing(run: Run, fake: FakeHub, fo
     assert found[odd]["kind"] == "adapter"
     assert set(listed(run, "--broken")) == broken
     assert run("list").code == 0
-    assert run("list", "--family", "\udcff").code == 0
+    assert run("list", "--family", "\udcff").code == 2
     again = run("scan", folder, "--json", "--offline")
     assert (again.code, again.documents) == (0, [])
     assert run("scan", folder / "missing").code == 3
@@ -225,6 +227,72 @@ def test_a_hub_that_refuses_costs_only_its_answers(run: Run, fake: FakeHub, fold
 def test_an_empty_index_says_how_to_fill_it(run: Run) -> None:
     assert "the index is empty" in run("list").err
     assert "no file in the index matches" in run("list", "--broken").err
+
+
+def test_the_summary_of_a_scan_counts_each_file_once(run: Run, fake: FakeHub, folder: Path) -> None:
+    for name, number in (("a", 1), ("b", 1), ("c", 2), ("noir", 3)):
+        (folder / f"{name}.safetensors").write_bytes(adapter(number))
+    (folder / "cut.safetensors").write_bytes(adapter(4)[:40])
+    fake.publish("ada/noir", {"noir.safetensors": adapter(3)})
+    rows = [line.split("  ") for line in run("scan", folder).out.splitlines()[1:]]
+    found = {row[0]: next(cell for cell in row[1:] if cell).strip() for row in rows}
+    assert found == {
+        "on the hub": "1", "not on the hub": "3", "with a duplicate": "2", "cannot be read": "1",
+        "without trigger words": "4",
+    }  # fmt: skip
+    names = {"a.safetensors", "b.safetensors", "c.safetensors"}
+    assert set(listed(run, "--not-on-hub")) == names
+
+
+def test_a_folder_that_was_not_scanned_is_named(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "noir.safetensors").write_bytes(adapter(1))
+    other = tmp_path / "other"
+    other.mkdir()
+    run("scan", folder, "--offline")
+    ran = run("list", other)
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == (
+        f"lorary: the index has no file of {other}; lorary scan {other} adds what is there\n"
+    )
+    ran = run("list", other, folder)
+    assert ("noir.safetensors" in ran.out, "has no file of" in ran.err) == (True, True)
+    ran = run("list", tmp_path / "nowhere", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (3, "file_missing")
+    (folder / "noir.safetensors").unlink()
+    folder.rmdir()
+    assert "noir.safetensors" in run("list", folder).out  # as it was when it was scanned
+
+
+@pytest.mark.parametrize("columns", [80, 400, None])
+def test_paths_are_below_the_folder_and_never_broken(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    long = "a long name of an adapter/" + "x" * 90
+    (folder / long).parent.mkdir()
+    for name, number in (("noir", 1), (long, 1), ("ink", 2)):
+        (folder / f"{name}.safetensors").write_bytes(adapter(number))
+    run("scan", folder, "--offline")
+    monkeypatch.setattr(text, "terminal_columns", lambda: columns)
+    lines = run("list", folder).out.splitlines()
+    assert len([line for line in lines if line.startswith(f"{long}.safetensors")]) == 1
+    assert f"same file as {long}.safetensors" in "\n".join(lines)
+    assert str(folder) not in "\n".join(lines)
+    if columns == 80:
+        assert lines[:2] == [f"{long}.safetensors", "  ?  rank 4"]
+        assert lines[2] == "  no trigger words; same file as noir.safetensors"
+    else:
+        assert len(lines) == 4
+    assert f"{folder / long}.safetensors" in run("list").out
+
+
+def test_families_are_listed_by_id_or_title_and_must_exist(run: Run, folder: Path) -> None:
+    (folder / "pan.safetensors").write_bytes(wan())
+    run("scan", folder, "--offline")
+    ran = run("list", "--family", "wan_14")
+    assert (ran.code, "no family “wan_14”; did you mean wan_14b" in ran.err) == (2, True)
+    assert set(listed(run, "--family", FAMILIES["wan_14b"].upper())) == {"pan.safetensors"}
+    ran = run("list", "--family", "Miniature")
+    assert (ran.code, "no file in the index matches" in ran.err) == (0, True)
 
 
 def test_scans_at_the_same_time_keep_what_the_other_saw(home: Path) -> None:

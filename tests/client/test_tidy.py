@@ -87,6 +87,46 @@ def test_a_plan_moves_nothing_and_its_application_loses_nothing(run: Run, folder
     assert "nothing to undo" in run("tidy", "--undo").err
 
 
+def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:
+    """Under any name, although the tool's folder is not named, and was never scanned."""
+    before = tree(folder)
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+    moves = {Path(row["source"]).name: row for row in run(*words, "--json").documents}
+    copy = moves["noir (1).safetensors"]
+    assert (copy["why"], TRASH in copy["target"]) == ("duplicate", True)
+    assert copy["kept"] == str(folder / "UI/models/loras/noir.safetensors")
+    assert run(*words, "--apply").code == 0
+    loras = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
+    assert loras == {"UI/models/loras/noir.safetensors"}
+    assert run("tidy", "--undo").code == 0
+    assert tree(folder) == before
+
+
+def test_the_index_knows_where_files_were_moved(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "UI/models").rename(folder / "moved")  # the tool's folder is created
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+
+    def paths() -> set[str]:
+        rows = run("list", "--json").documents
+        return {Path(row["path"]).relative_to(folder).as_posix() for row in rows}
+
+    run(*words)
+    before = paths()
+    monkeypatch.setattr("lorary.library.index.scanning.read_content", None)
+    assert run(*words, "--apply").code == 0
+    names = {"noir (1)", "ink", "fog"}
+    placed = {f"UI/models/loras/{name}.safetensors" for name in names}
+    assert paths() == {*placed, "down/checkpoint.safetensors"}
+    row = next(one for one in run("list", "--json").documents if "noir" in one["path"])
+    assert sorted(row["companions"]) == ["noir (1).civitai.info", "noir (1).png"]
+    assert run("tidy", "--undo").code == 0
+    assert paths() == before == {
+        "down/checkpoint.safetensors", *(f"down/{name}.safetensors" for name in names),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "step",
     [
@@ -177,6 +217,15 @@ def test_links_into_the_tools_folder_and_twins_stay(run: Run, folder: Path) -> N
         "FOG.safetensors", "ink.preview.png", "ink.safetensors", "noir (1).civitai.info",
         "noir (1).png", "noir (1).safetensors",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",), ("--apply",)])
+def test_a_folder_is_needed_and_usage_says_so(run: Run, words: tuple[str, ...]) -> None:
+    ran = run("tidy", *words)
+    assert (ran.code, "name a folder to tidy: lorary tidy DIR" in ran.err) == (2, True)
+    usage = run("tidy", "--help").out.partition("\n\n")[0]
+    assert "tidy DIR [DIR ...]" in usage
+    assert "lorary tidy --undo" in usage
 
 
 def test_the_copy_that_a_tool_uses_stays_also_without_a_layout(run: Run, folder: Path) -> None:

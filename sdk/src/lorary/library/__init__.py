@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from lorary.library.project import Project, Wish
     from lorary.library.settings import Setting, setting
     from lorary.library.syncing import Options, Step
-    from lorary.library.tidying import apply_moves, last_moves, moves_of, new_moves, undo_moves
+    from lorary.library.tidying import (
+        apply_moves,
+        last_moves,
+        moves_of,
+        new_moves,
+        undo_moves,
+        update_index,
+    )
 
 __all__ = [
     "LAYOUTS",
@@ -84,6 +91,7 @@ __all__ = [
     "sync",
     "undo_moves",
     "unlocked",
+    "update_index",
     "update_lock",
     "verify",
     "verify_packs",
@@ -117,7 +125,14 @@ _NAMES = {
     "lorary.library.project": ["Project", "Wish"],
     "lorary.library.settings": ["Setting", "setting"],
     "lorary.library.syncing": ["Options", "Step"],
-    "lorary.library.tidying": ["apply_moves", "last_moves", "moves_of", "new_moves", "undo_moves"],
+    "lorary.library.tidying": [
+        "apply_moves",
+        "last_moves",
+        "moves_of",
+        "new_moves",
+        "undo_moves",
+        "update_index",
+    ],
 }
 
 __getattr__, __dir__ = names_of(__name__, _NAMES)

@@ -29,7 +29,9 @@ from lorary.client.names import collision_key
 from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.folders import RECORD, Folder
 from lorary.file_locks import exclusive
+from lorary.library.index.database import Index
 from lorary.library.index.listing import Row
+from lorary.library.index.scanning import scan
 from lorary.library.index.walking import TRASH, key_of
 from lorary.library.layouts import LAYOUTS
 from lorary.replacing import replacement
@@ -196,10 +198,11 @@ class _Planner:
 def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) -> tuple[Move, ...]:
     """Return the moves that tidy folders; nothing is moved.
 
-    Files that `lorary pull` or `lorary sync` wrote, and files behind links, stay where they are.
+    Files that `lorary pull` or `lorary sync` wrote, files behind links, and files that are not
+    below a root stay where they are.
 
     Args:
-        rows: The files of the folders.
+        rows: The files of the folders, and those that are in ``folder``.
         roots: The folders.
         folder: Where a tool looks for adapters; None to move copies only.
     """
@@ -266,6 +269,23 @@ def undo_moves(journal: Journal) -> Iterator[Moved]:
             _drop_empty(Path(move.target).parent)
         journal.state = "undone"
         journal.save()
+
+
+def update_index(index: Index, done: Iterable[Moved], *, is_back: bool) -> None:
+    """Store the new paths of weights that were moved; they are not read again.
+
+    Args:
+        index: The index.
+        done: What became of the moves.
+        is_back: Whether they were moved back.
+    """
+    moves = [one.move for one in done if one.error is None and one.move.why != "companion"]
+    pairs = [
+        (move.target, move.source) if is_back else (move.source, move.target) for move in moves
+    ]
+    index.forget(os.fsencode(old) for old, _ in pairs)
+    places = [Path(new) for _, new in pairs]
+    scan(index, [new for new in places if TRASH not in new.parts and new.is_file()], None)
 
 
 @contextlib.contextmanager

@@ -28,14 +28,16 @@ _REASONS = {
 }
 
 
-def planned_lines(adapter: str, versions: Iterable[PlannedVersion]) -> Iterator[list[str]]:
-    """Yield a row for each version: adapter, label, files, and the values of its fields."""
+def planned_lines(
+    adapter: str, versions: Iterable[PlannedVersion]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield a row for each version: adapter, label and files, and the values of its fields."""
     for version in versions:
         files = " + ".join(path.name for path in version.paths)
-        facts = [facts_line(version.fields)]
+        facts = facts_of(version.fields)
         if others := _elsewhere(adapter, version):
             facts.append(f"the hub has it as {', '.join(others[:_MOST_ELSEWHERE])}")
-        yield [adapter, version.label, files, "; ".join(filter(None, facts))]
+        yield [adapter, version.label, files], facts
 
 
 def _elsewhere(adapter: str, version: PlannedVersion) -> list[str]:
@@ -43,7 +45,7 @@ def _elsewhere(adapter: str, version: PlannedVersion) -> list[str]:
     return [one for one in version.elsewhere if one.partition("@")[0] != adapter]
 
 
-def facts_line(fields: Fields) -> str:
+def facts_of(fields: Fields) -> list[str]:
     """Return the values of fields, with their sources."""
     facts = [
         f"{name.replace('_', ' ')}: {_text(field.best.value)} [{field.best.source}]"
@@ -57,7 +59,7 @@ def facts_line(fields: Fields) -> str:
     ]
     if disputed:
         facts.append(f"sources differ on {', '.join(disputed)}")
-    return "; ".join(facts)
+    return facts
 
 
 def _text(value: object) -> str:

@@ -21,12 +21,12 @@ from lorary.cli.output.text import (
     count_bytes,
     count_of,
     emit,
+    entries,
     finding_lines,
     is_confirmed,
     note,
     plain,
     show,
-    table,
 )
 from lorary.client.errors import LoraryError
 from lorary.client.transfers.publishing import with_configs
@@ -165,7 +165,7 @@ class RunReport:
 
     def _show_text(self) -> None:
         run, new = self._run, self._new
-        show(table([*planned_lines(self._questions.name, new)]) if new else [])
+        show(entries([*planned_lines(self._questions.name, new)]) if new else [])
         show_sidecar_errors(new)
         show_skipped(run.skipped)
         looked = [*self._looked.values()]
@@ -207,8 +207,8 @@ class RunReport:
 
 
 def show_files(
-    questions: Questions, names: str, version: str, facts: str, looked: Sequence[Inspection],
-    stated: Collection[str],
+    questions: Questions, names: str, version: str, facts: Sequence[str],
+    looked: Sequence[Inspection], stated: Collection[str],
 ) -> None:  # fmt: skip
     """Show what a push of files would do.
 
@@ -216,7 +216,7 @@ def show_files(
         version: The version that has these files; empty for none.
         facts: The values of options.
     """
-    show(table([[questions.name, version, names, facts]]))
+    show(entries([([questions.name, version, names], facts)]))
     show(finding_lines(unique_findings(looked)))
     if version:
         show(f"These files are {plain(version)} already.")

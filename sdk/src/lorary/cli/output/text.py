@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -247,6 +247,52 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     with console.capture() as captured:
         console.print(grid, width=wide or _WIDEST)
     return [line.rstrip() for line in captured.get().split("\n")[:-1]]
+
+
+def entries(
+    rows: Sequence[tuple[Sequence[str], Sequence[str]]], *, between: str = "; ", margin: int = 0
+) -> list[str]:
+    """Return a table of columns and facts, or if the terminal is too narrow, a block for each row.
+
+    A block never breaks a column or a fact, so that paths in it can be copied.
+
+    Args:
+        rows: The columns of each row, and facts for its last column.
+        between: What separates facts.
+        margin: Spaces before each line.
+    """
+    from rich.cells import cell_len  # noqa: PLC0415 - as in `table`
+
+    wide = terminal_columns()
+    whole = [[*map(plain, columns), between.join(map(plain, facts))] for columns, facts in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*whole, strict=True)]
+    if wide is None or margin + sum(widths) + 2 * (len(widths) - 1) <= wide:
+        lines: Iterable[str] = table(whole)
+    else:
+        room = wide - margin
+        lines = (line for columns, facts in rows for line in _block(columns, facts, between, room))
+    return [f"{' ' * margin}{line}" for line in lines]
+
+
+def _block(columns: Sequence[str], facts: Sequence[str], between: str, wide: int) -> Iterator[str]:
+    first, *rest = _filled([plain(one) for one in columns if one], "  ", wide)
+    yield first
+    for line in [*rest, *_filled([plain(one) for one in facts if one], between, wide - 2)]:
+        yield f"  {line}"
+
+
+def _filled(parts: Sequence[str], between: str, wide: int) -> list[str]:
+    """Return parts joined in lines of this many columns; a longer part has a line of its own."""
+    from rich.cells import cell_len  # noqa: PLC0415 - as in `table`
+
+    lines: list[str] = []
+    for part in parts:
+        line = f"{lines[-1]}{between}{part}" if lines else part
+        if lines and cell_len(line) <= wide:
+            lines[-1] = line
+        else:
+            lines.append(part)
+    return lines
 
 
 def wrap(text: str, wide: int) -> list[str]:

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from lorary.anatomy.claims.metadata import clean
 from lorary.client.errors import FileMissing, FileUnreadable, Unreachable
-from lorary.client.find_by_hash import OF_TENSORS, Match, find_hashes
-from lorary.client.find_by_name import MAX_CHARS, Named, find_named
+from lorary.client.find_by_hash import OF_TENSORS, Match
+from lorary.client.find_by_name import MAX_CHARS, Named
+from lorary.client.resolving.catalogues import OUT, CachedCatalogue, Catalogue, HubCatalogue
 from lorary.client.resolving.local import COMPUTED, LocalFiles
 from lorary.client.resolving.references import LoraReference, Resolved
-from lorary.pictures.claims.facts import without_ending
+from lorary.pictures.claims.facts import file_stem
 from lorary.pictures.metadata import Unreadable, loras_of
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session
     from lorary.client.progress import OnProgress
     from lorary.client.transfers.cache import Cache
-
-_OUT = ("published", "yanked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,15 @@ def resolve(
     references = [one for file in read for one in file.references]
     failure = None
     local = LocalFiles(folders, cache, on_progress)
+    catalogue: Catalogue = HubCatalogue(session)
     try:
-        find_on_hub(session, references)
+        look_up(catalogue, references)
     except Unreachable as error:
         failure = error
+        catalogue = CachedCatalogue(cache, session.endpoint, on_progress)
+        look_up(catalogue, references)
     _find_here(local, references)
-    if failure is None:
-        _name_local(session, references)
+    _name_local(catalogue, references)
     return Answer(read, failure)
 
 
@@ -80,11 +81,11 @@ def read_file(path: Path) -> Resolved:
     return Resolved(path, tuple(rows))
 
 
-def find_on_hub(session: Session, references: Sequence[LoraReference]) -> None:
-    """Set the versions that the hub has: by hash, by name only where there is no hash."""
-    known = find_hashes(session, [text for one in references for text in one.hashes.values()])
+def look_up(catalogue: Catalogue, references: Sequence[LoraReference]) -> None:
+    """Set the versions that are known: by hash, by name only where there is no hash."""
+    known = catalogue.by_hash([text for one in references for text in one.hashes.values()])
     names = [one.name for one in references if one.name and not one.hashes]
-    named = find_named(session, names)
+    named = catalogue.by_name(names)
     for one in references:
         if one.hashes:
             _take_matches(one, [m for text in one.hashes.values() for m in known.get(text, ())])
@@ -93,7 +94,7 @@ def find_on_hub(session: Session, references: Sequence[LoraReference]) -> None:
 
 
 def _take_matches(one: LoraReference, matches: Sequence[Match]) -> None:
-    out = [match for match in matches if match.version.state in _OUT]
+    out = [match for match in matches if match.version.state in OUT]
     if not out:
         one.reason = next((m.version.reason or "withdrawn" for m in matches), "")
         return
@@ -130,11 +131,7 @@ def _names(matches: Iterable[Match | Named]) -> tuple[str, ...]:
 
 
 def _is_named(one: LoraReference, path: str) -> bool:
-    return _stem(one.name) == _stem(path)
-
-
-def _stem(name: str) -> str:
-    return without_ending(name.replace("\\", "/").rpartition("/")[2]).casefold()
+    return file_stem(one.name) == file_stem(path)
 
 
 def _find_here(local: LocalFiles, references: Sequence[LoraReference]) -> None:
@@ -187,12 +184,12 @@ def _may_be_anywhere(one: LoraReference) -> bool:
     return one.file is None or is_other
 
 
-def _name_local(session: Session, references: Sequence[LoraReference]) -> None:
-    """Set the versions of local files that were recognised otherwise than by the hub."""
+def _name_local(catalogue: Catalogue, references: Sequence[LoraReference]) -> None:
+    """Set the versions of local files that were recognised otherwise than by their versions."""
     rows = [one for one in references if one.state == "here" and one.sha256]
     unknown = [one for one in rows if one.file is None or one.file.sha256 != one.sha256]
-    known = find_hashes(session, [one.sha256 for one in unknown])
+    known = catalogue.by_hash([one.sha256 for one in unknown])
     for one in unknown:
-        out = [m for m in known.get(one.sha256, ()) if m.version.state in _OUT]
+        out = [m for m in known.get(one.sha256, ()) if m.version.state in OUT]
         one.version, one.file = (out[0].version, out[0].file) if out else (None, None)
         one.derived = out[0].derived if out else None

@@ -272,9 +272,13 @@ class Cache:
         place = self._versions(kind, endpoint, reference) / f"{reference.rev}.json"
         return json.loads(place.read_bytes())
 
+    @staticmethod
+    def hub_key(endpoint: str) -> str:
+        """Return the name of the folders with data of a hub."""
+        return hashlib.sha256(endpoint.encode()).hexdigest()[:16]
+
     def _versions(self, kind: str, endpoint: str, reference: Reference) -> Path:
-        hub = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
-        folder = self.root / kind / hub
+        folder = self.root / kind / self.hub_key(endpoint)
         return folder / safe_segment(reference.owner) / safe_segment(reference.name)
 
     def open_part(self, sha256: str) -> FileIO:

@@ -282,6 +282,13 @@ class CachedFiles:
                 self._tidy(place.parent)
 
 
+def cached_versions(cache: Cache, endpoint: str) -> list[Version]:
+    """Return the versions of a hub whose data the cache has, by adapter and number."""
+    hub = cache.hub_key(endpoint)
+    known = (one for one in _known(cache) if one.data[0].parents[2].name == hub)
+    return [one.version for one in sorted(known, key=lambda one: one.order)]
+
+
 def _known(cache: Cache) -> Iterator[_Known]:
     for place in (cache.root / "versions").glob("*/*/*/*.json"):
         try:

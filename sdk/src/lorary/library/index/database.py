@@ -175,6 +175,10 @@ class Index(LocalDatabase):
         query = f"DELETE FROM files WHERE run < ? AND {BELOW}"  # noqa: S608 - a constant
         return self._write(query, [(run, *below(root))])
 
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Remove files that are known to be gone; their contents stay until the next scan."""
+        self._write("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
+
     def tidy(self) -> None:
         """Remove contents of no file."""
         self._write("DELETE FROM contents WHERE key NOT IN (SELECT key FROM files)", [()])

@@ -39,12 +39,13 @@ _SAME_TENSORS = (
     "(c.data_sha256 <> '' AND EXISTS (SELECT 1 FROM contents o JOIN files p ON p.key = o.key"
     " WHERE o.data_sha256 = c.data_sha256 AND o.sha256 <> c.sha256))"
 )
+_BROKEN = "(f.fault_code IS NOT NULL OR c.refusal_code IS NOT NULL)"
 _CONDITIONS: Mapping[str, str] = {
     "missing_triggers": "c.kind = 'adapter' AND c.has_words = 0 AND COALESCE(f.words, '[]') = '[]'"
     " AND COALESCE(a.has_words, 0) = 0",
     "duplicates": f"({_SAME_BYTES} OR {_SAME_TENSORS})",
-    "not_on_hub": "a.matches = '[]'",
-    "broken": "(f.fault_code IS NOT NULL OR c.refusal_code IS NOT NULL)",
+    "not_on_hub": f"a.matches = '[]' AND NOT {_BROKEN}",
+    "broken": _BROKEN,
 }
 
 
@@ -57,7 +58,7 @@ class Filters:
         family: Only files for this base model, or that may be for it.
         missing_triggers: Only adapters without a known trigger word.
         duplicates: Only files whose bytes or tensors another file has too.
-        not_on_hub: Only files that the hub does not have.
+        not_on_hub: Only files that can be read and that the hub does not have.
         broken: Only files that cannot be read.
         run: Only files that were new or changed in this scan.
     """

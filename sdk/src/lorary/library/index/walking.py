@@ -67,6 +67,7 @@ def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
     """
     folders: set[tuple[int, int]] = set()
     listed = frozenset(roots)
+    beside: dict[Path, Mapping[str, Companions]] = {}  # by folder, of roots that are files
     for root in dict.fromkeys(roots):
         try:
             is_file = stat.S_ISREG(root.stat().st_mode)
@@ -75,7 +76,9 @@ def walk(roots: Sequence[Path]) -> Iterator[Seen | Fault]:
             message = f"{root} cannot be read: {reason}."
             raise FileMissing(message) from error
         if is_file and listed.isdisjoint(root.parents):
-            yield _seen(root, _companions(root.parent))
+            if root.parent not in beside:
+                beside[root.parent] = _companions(root.parent)
+            yield _seen(root, beside[root.parent])
         elif not is_file:
             yield from _walk(root, folders)
 

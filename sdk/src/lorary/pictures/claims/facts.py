@@ -117,6 +117,11 @@ def without_ending(name: str) -> str:
     return name[: len(name) - len(ending)]
 
 
+def file_stem(path: str) -> str:
+    """Return the name of a file without folders and the ending of weights, to compare names."""
+    return without_ending(path.replace("\\", "/").rpartition("/")[2]).casefold()
+
+
 @dataclass(slots=True)
 class Facts:
     """What a tool wrote; values can have any type, and ``to_dict`` checks them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, add_endpoint, add_limit
+from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output import strengths
 from lorary.cli.output.text import (
     count_bytes,
@@ -45,10 +46,11 @@ def _configure_search(parser: Parser) -> None:
 
 
 def _search(args: Namespace) -> int:
-    with client.Hub(args.endpoint) as hub:
+    family = family_id(args.family)
+    with client.Hub(args.endpoint) as hub, refused_filters(args.family):
         found = hub.search(
             " ".join(args.query),
-            family=args.family,
+            family=family,
             kind=args.kind,
             tag=args.tag,
             owner=args.owner,

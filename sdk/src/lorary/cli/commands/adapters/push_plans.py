@@ -13,7 +13,7 @@ from lorary.cli.command import UsageError
 from lorary.cli.commands.adapters.push import note_unused
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
-from lorary.cli.output.publications import facts_line, finish, result_document
+from lorary.cli.output.publications import facts_of, finish, result_document
 from lorary.cli.output.push_report import Questions, RunReport, checks_document, show_files
 from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
@@ -130,7 +130,7 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     questions = Questions(target, checked.adapter, details.visibility)
     if not args.json:
         names = " + ".join(place.name for place in places)
-        show_files(questions, names, version, facts_line(fields), looked, stated)
+        show_files(questions, names, version, facts_of(fields), looked, stated)
         return 0
     emit(
         {

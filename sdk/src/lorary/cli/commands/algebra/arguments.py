@@ -48,17 +48,15 @@ def add_family(parser: Parser, when: str) -> None:
     parser.add_argument("--family", metavar="ID", help=f"family of the base model, {when}")
 
 
-def require_family(family: str | None) -> None:
-    """Refuse an unknown family.
+def require_family(family: str | None) -> str | None:
+    """Return the id of a family, which may be given by its display name.
 
     Raises:
-        UsageError: no family has this id.
+        UsageError: there is no such family.
     """
-    from lorary.anatomy.families import FAMILIES  # noqa: PLC0415 - --help does not need it
+    from lorary.cli.filters import known_family  # noqa: PLC0415 - --help does not need it
 
-    if family is not None and family not in FAMILIES:
-        message = f"there is no family “{family}”; use {', '.join(FAMILIES)}"
-        raise UsageError(message)
+    return None if family is None else known_family(family)
 
 
 def dtype_of(args: argparse.Namespace) -> str | None:

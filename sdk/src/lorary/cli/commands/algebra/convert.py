@@ -38,7 +38,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _convert(args: Namespace) -> int:
-    require_family(args.family)
+    args.family = require_family(args.family)
     path = Path(args.file)
     out = out_path(args, [path])
     with algebra():

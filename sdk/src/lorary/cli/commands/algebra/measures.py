@@ -52,7 +52,7 @@ def _configure_compare(parser: Parser) -> None:
 
 
 def _compare(args: Namespace) -> int:
-    require_family(args.family)
+    args.family = require_family(args.family)
     paths = [Path(args.first), Path(args.second)]
     for path in paths:
         require_file(path)

@@ -65,7 +65,7 @@ def _configure(parser: Parser) -> None:
 def _merge(args: Namespace) -> int:
     paths = [Path(place) for place in args.files]
     weights = strengths(args.strengths, len(paths))
-    require_family(args.family)
+    args.family = require_family(args.family)
     base = None if args.base is None else Path(args.base)
     if base is not None and args.max_rank is None:
         message = "--base needs --max-rank: a merge against a base model is an approximation"

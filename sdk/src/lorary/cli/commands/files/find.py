@@ -23,6 +23,7 @@ from lorary.client.progress import OnProgress, silent
 from lorary.safetensors import HeaderError
 
 NOT_FOUND = 3
+_MOST_RELATIVES = 5  # the closest, in the text
 
 
 def _configure(parser: Parser) -> None:
@@ -131,20 +132,37 @@ def _lines(one: _Wanted, found: Found, related: Sequence[Relative], longest: int
     if found.error is not None:
         rows = [[_reason(one, found.error)]]
     else:
-        rows = [_row(match) for match in found.matches]
-        rows += [_relative_row(relative) for relative in related]
+        rows = [_row(match, is_hash=one.path is None) for match in found.matches]
+        rows += [_relative_row(relative) for relative in related[:_MOST_RELATIVES]]
+        if related[_MOST_RELATIVES:]:
+            rows.append([f"and {len(related) - _MOST_RELATIVES:,} more; --json lists them"])
         rows = rows or [["not found"]]
     name = set_cell_size(plain(one.name), longest)
     return ["  ".join([name, *map(plain, row)]) for row in rows]
 
 
-def _row(match: Match) -> list[str]:
+_KINDS = {
+    "autov1": "AutoV1",
+    "autov2": "AutoV2",
+    "autov3": "AutoV3",
+    "blake3": "BLAKE3",
+    "crc32": "CRC-32",
+    "data_sha256": "SHA-256 of the tensors",
+    "sha256": "SHA-256",
+    "tensors": "hash of the tensors",
+    "weights_bf16": "hash of the weights in bf16",
+    "weights_f16": "hash of the weights in fp16",
+}
+
+
+def _row(match: Match, *, is_hash: bool) -> list[str]:
     version = match.version
-    what = match.kind if match.is_same_file else f"{match.kind}: same tensors, different file"
+    what = "same file" if match.is_same_file else "same tensors, different file"
     if match.derived is not None:
-        what = f"{match.kind}: made of it ({match.derived.title})"
+        what = f"made of it by the hub ({match.derived.title})"
+    how = f", by {_KINDS.get(match.kind, match.kind)}" if is_hash else ""
     state = "" if version.state == "published" else f" ({version.state})"
-    return [f"{version.adapter}@{version.name}", f"{what}{state}"]
+    return [f"{version.adapter}@{version.name}", f"{what}{how}{state}"]
 
 
 _RELATIONS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lorary import client, library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import emit, note, plain, show, table
+from lorary.cli.output.text import emit, entries, note, plain, show
 from lorary.client import LoraryError
 from lorary.client.errors import Offline
 from lorary.library.adding import add_adapters
@@ -64,7 +64,8 @@ def _resolve(args: Namespace) -> int:
             answer = hub.resolve(args.files, folders=args.dir, on_progress=draw)
         if args.pull:
             refused = _pull(hub, answer.references, args.dir[0] if args.dir else None)
-    _report(answer, args)
+    only_cached = [one for one in answer.references if hub.is_cached(one)]
+    _report(answer, only_cached, args)
     if args.lock:
         refused += _lock(answer.references, args.endpoint)
     if any(file.error for file in answer.files) or refused:
@@ -104,17 +105,17 @@ def _lock(references: Sequence[LoraReference], endpoint: str | None) -> list[Lor
     return errors
 
 
-def _report(answer: Answer, args: Namespace) -> None:
+def _report(answer: Answer, only_cached: Sequence[LoraReference], args: Namespace) -> None:
     for file in answer.files:
         if args.json:
             for document in _documents(file):
                 emit(document)
         else:
-            show(_lines(file))
+            show(_lines(file, only_cached))
     if answer.failure is not None:
         note(f"lorary: only this computer was searched: {plain(answer.failure.detail)}")
     if not args.json:
-        _advise(answer.references, args)
+        _advise(answer.references, only_cached, args)
 
 
 def _pull(hub: Hub, references: Sequence[LoraReference], to: str | None) -> list[LoraryError]:
@@ -162,29 +163,34 @@ def _documents(file: Resolved) -> Iterator[dict[str, object]]:
         }
 
 
-def _lines(file: Resolved) -> list[str]:
+def _lines(file: Resolved, only_cached: Sequence[LoraReference]) -> list[str]:
     if file.error is not None:
         return [plain(file.error.detail), ""]
     if not file.references:
         return [f"{plain(file.path)}: no LoRA is named", ""]
-    rows = [_row(one) for one in file.references]
-    return [plain(file.path), *(f"  {line}" for line in table(rows)), ""]
+    rows = [_row(one, is_cached=one in only_cached) for one in file.references]
+    return [plain(file.path), *entries(rows, between=" · ", margin=2), ""]
 
 
-def _row(one: LoraReference) -> list[str]:
+def _row(one: LoraReference, *, is_cached: bool) -> tuple[list[str], list[str]]:
     strength = "" if one.strength is None else f"{one.strength:g}"
-    name = one.name or next(iter(one.hashes.values()), "")
-    return [one.state, plain(name), strength, " · ".join(_facts(one))]
+    return [one.state, _name(one), strength], [*_facts(one, is_cached=is_cached)]
 
 
-def _facts(one: LoraReference) -> Iterator[str]:
+def _name(one: LoraReference) -> str:
+    return plain(one.name or next(iter(one.hashes.values()), ""))
+
+
+def _facts(one: LoraReference, *, is_cached: bool) -> Iterator[str]:
     if one.version is not None:
         yield plain(f"{one.adapter}@{one.version.name}")
     if one.derived is not None:
         yield plain(f"made of it ({one.derived.title})")
     if one.evidence is not None:
         yield f"by {one.evidence}"
-    if one.path is not None:
+    if is_cached:
+        yield "only in the cache"  # its name there is a hash, which no tool looks for
+    elif one.path is not None:
         yield plain(one.path)
     if one.candidates and one.version is None:
         yield "one of " + ", ".join(map(plain, one.candidates))
@@ -194,13 +200,20 @@ def _facts(one: LoraReference) -> Iterator[str]:
         yield "no file has its " + ", ".join(f"{kind} {one.hashes[kind]}" for kind in one.hashes)
 
 
-def _advise(references: Sequence[LoraReference], args: Namespace) -> None:
+def _advise(
+    references: Sequence[LoraReference], only_cached: Sequence[LoraReference], args: Namespace
+) -> None:
     """Say what is missing, and how to get it."""
     on_hub = {one.sha256 for one in references if one.state == "hub" and not one.candidates}
-    missing = {_row(one)[1] for one in references if one.state == "missing"}
-    unsure = {_row(one)[1] for one in references if one.state == "hub" and one.candidates}
+    missing = {_name(one) for one in references if one.state == "missing"}
+    unsure = {_name(one) for one in references if one.state == "hub" and one.candidates}
     if on_hub and not args.lock:
         note(f"{len(on_hub)} on the hub: run the command again with --pull to download.")
+    if only_cached and not args.lock:
+        count = len({one.sha256 for one in only_cached})
+        how = "--pull" if args.dir else "--dir DIR --pull"
+        where = plain(args.dir[0]) if args.dir else "a folder"
+        note(f"{count} only in the cache: run the command again with {how} to put it in {where}.")
     if unsure:
         note(f"{len(unsure)} may be several files: choose one, and run “lorary pull” with it.")
     if missing:

@@ -19,7 +19,7 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, count_of, emit, is_confirmed, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, entries, is_confirmed, show
 from lorary.client.config import home_of
 from lorary.client.names import is_name
 
@@ -97,7 +97,7 @@ def _report(args: Namespace, plan: Plan) -> None:
             emit(skipped_document(skipped))
         return
     lines = [line for name, listed in named for line in planned_lines(name, listed)]
-    show(table(lines) if lines else [])
+    show(entries(lines) if lines else [])
     show_sidecar_errors(versions)
     show_skipped(plan.skipped)
     show(

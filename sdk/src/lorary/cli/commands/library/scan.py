@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
+from lorary.cli.filters import family_id, is_family, unknown_family
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, table
+from lorary.cli.output.text import count_bytes, count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
+from lorary.client.errors import FileMissing
 
 if TYPE_CHECKING:
     from lorary.library.index.database import Index
@@ -79,7 +81,7 @@ def _show_scan(scanned: Scanned, index: Index, hub: str, roots: Sequence[Path]) 
 _SUMMARY = (
     ("on_hub", "on the hub", ""),
     ("not_on_hub", "not on the hub", "lorary list --not-on-hub"),
-    ("duplicates", "duplicates", "lorary list --duplicates"),
+    ("duplicates", "with a duplicate", "lorary list --duplicates"),
     ("missing_triggers", "without trigger words", "lorary list --missing-triggers"),
     ("broken", "cannot be read", "lorary list --broken"),
 )
@@ -95,7 +97,7 @@ def _configure_list(parser: Parser) -> None:
     for name, what in (
         ("missing-triggers", "adapters whose trigger words are not known"),
         ("duplicates", "files with the bytes or the tensors of another file"),
-        ("not-on-hub", "files that the hub does not have"),
+        ("not-on-hub", "files that can be read and that the hub does not have"),
         ("broken", "files that cannot be read"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=f"only {what}")
@@ -105,7 +107,7 @@ def _configure_list(parser: Parser) -> None:
 def _list(args: Namespace) -> int:
     filters = library.Filters(
         roots=roots_of(args.places),
-        family=args.family,
+        family=family_id(args.family),
         missing_triggers=args.missing_triggers,
         duplicates=args.duplicates,
         not_on_hub=args.not_on_hub,
@@ -117,19 +119,47 @@ def _list(args: Namespace) -> int:
         # Before the index is: output may end early, as with `| head`.
         closing(library.rows(index, hubs.default, filters)) as rows,
     ):
+        unscanned = _unscanned(index, filters, args)
+        for word in map(plain, unscanned):
+            note(f"lorary: the index has no file of {word}; lorary scan {word} adds what is there")
         if args.json:
             for row in rows:
                 emit(row.to_dict())
-            return 0
-        _show_list(rows, filters)
+        elif not args.places or len(unscanned) < len(args.places):
+            _show_list(rows, filters)
     return 0
 
 
+def _unscanned(index: Index, filters: Filters, args: Namespace) -> list[str]:
+    """Return the folders of which the index has no file.
+
+    Raises:
+        UsageError: there is no such family, neither known here nor in the index.
+        FileMissing: a folder does not exist, and the index has no file of it.
+    """
+
+    def has_none(which: Filters) -> bool:
+        return not library.count(index, "", which)["files"]
+
+    family = filters.family
+    if family and not is_family(family) and has_none(library.Filters(family=family)):
+        raise unknown_family(args.family)
+    found = []
+    for word, root in zip(args.places, filters.roots, strict=True):
+        if has_none(library.Filters(roots=(root,))):
+            if not os.path.lexists(root):
+                message = f"{word} does not exist, and the index has no file of it."
+                raise FileMissing(message)
+            found.append(word)
+    return found
+
+
 def _show_list(rows: Iterator[Row], filters: Filters) -> None:
+    base = filters.roots[0] if len(filters.roots) == 1 else None
     count = size = 0
     while page := list(islice(rows, _PAGE)):
         count, size = count + len(page), size + sum(row.size for row in page)
-        show(table([_line(row) for row in page]))
+        show(entries([_line(row, base) for row in page]))
     if count:
         show(f"{count_of(count, 'file')}, {count_bytes(size)}")
     elif filters != library.Filters():
@@ -138,16 +168,22 @@ def _show_list(rows: Iterator[Row], filters: Filters) -> None:
         note("lorary: the index is empty; lorary scan DIR fills it")
 
 
-def _line(row: Row) -> list[str]:
+def _line(row: Row, base: Path | None) -> tuple[list[str], list[str]]:
+    path = _below(row.path, base)
     if row.error is not None:
-        return [str(row.path), "", "", row.error[1]]
+        return [path, "", ""], [row.error[1]]
     family = row.family or (f"{row.candidates[0]} …" if row.candidates else "?")
     rank = "" if row.rank is None else f"rank {row.rank}"
     kind = rank if row.kind == "adapter" else row.kind
-    return [str(row.path), family, kind, "; ".join(_facts(row))]
+    return [path, family, kind], [*_facts(row, base)]
 
 
-def _facts(row: Row) -> Iterator[str]:
+def _below(path: Path, base: Path | None) -> str:
+    """Return a path below a folder without that folder, and other paths as they are."""
+    return str(path.relative_to(base) if base is not None and base in path.parents else path)
+
+
+def _facts(row: Row, base: Path | None) -> Iterator[str]:
     words = [word["text"] for word in row.all_words if word["confidence"] != "low"]
     if words:
         yield " · ".join(words[:3])
@@ -159,9 +195,9 @@ def _facts(row: Row) -> Iterator[str]:
     elif row.matches is not None:
         yield "not on the hub"
     if row.same_bytes:
-        yield f"same file as {row.same_bytes[0]}"
+        yield f"same file as {_below(row.same_bytes[0], base)}"
     elif row.same_tensors:
-        yield f"same tensors as {row.same_tensors[0]}"
+        yield f"same tensors as {_below(row.same_tensors[0], base)}"
     if row.run:
         yield f"one of {len(row.run) + 1} of its run"
     if row.pair is not None:

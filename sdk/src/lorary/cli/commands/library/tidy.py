@@ -23,7 +23,14 @@ _TOOLS = tuple(name for name in LAYOUTS if name != FLAT)
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("places", nargs="*", metavar="DIR", help="folders with adapters")
+    # argparse would show DIR as optional, which it is for --undo and for an interrupted run only.
+    parser.usage = (
+        "lorary tidy DIR [DIR ...] [--layout LAYOUT [--root DIR]] [--dry-run | --apply] [--json]\n"
+        "       lorary tidy --undo [--json]"
+    )
+    parser.add_argument(
+        "places", nargs="*", metavar="DIR", help="folders with adapters; none with --undo"
+    )
     parser.add_argument(
         "--layout",
         choices=_TOOLS,
@@ -58,7 +65,7 @@ def _tidy(args: Namespace) -> int:
         message = "--root needs --layout"
         raise UsageError(message)
     if not args.places:
-        message = "name a folder to tidy"
+        message = "name a folder to tidy: lorary tidy DIR; only --undo needs none"
         raise UsageError(message)
     journal = library.new_moves(home, _moves(args, home))
     if not args.apply:
@@ -81,8 +88,10 @@ def _moves(args: Namespace, home: Path) -> tuple[Move, ...]:
         folder = root.joinpath(*LAYOUTS[args.layout].split("/"))
     with library.Index(home) as index:
         with meter() as draw:
-            library.scan(index, roots, None, on_progress=draw)
-        rows = library.rows(index, "", library.Filters(roots=roots))
+            # What is in the tool's folder already is not moved there once more.
+            searched = (*roots, folder) if folder is not None and folder.is_dir() else roots
+            library.scan(index, searched, None, on_progress=draw)
+        rows = library.rows(index, "", library.Filters(roots=searched))
         return library.moves_of(rows, roots, folder)
 
 
@@ -103,10 +112,10 @@ def _show_plan(args: Namespace, journal: Journal) -> None:
 
 
 def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
-    errors, count = [], 0
+    errors, finished = [], []
     for moved in done:
         if moved.error is None:
-            count += 1
+            finished.append(moved)
         else:
             errors.append(moved.error)
             note(f"lorary: {plain(moved.error.detail)}")
@@ -115,6 +124,10 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
             if moved.error is not None:
                 document["error"] = moved.error.to_dict()
             emit(document)
+    count = len(finished)
+    if finished:
+        with library.Index(home_of()) as index:
+            library.update_index(index, finished, is_back=state == "back")
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
         moved_back = " back" if state == "back" else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.commands.packs import curation, exports
+from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
@@ -88,11 +89,12 @@ def _list(hub: client.Hub, args: Namespace) -> int:
         owner=args.owner,
         kind=args.kind or "",
         tag=tags[0],
-        family=args.family,
+        family=family_id(args.family),
         output=args.output,
         limit=args.limit + 1 if args.limit else None,
     )
-    shown = list(islice(found, args.limit or None))
+    with refused_filters(args.family):
+        shown = list(islice(found, args.limit or None))
     if args.json:
         for pack in shown:
             emit(_line_of(pack))
