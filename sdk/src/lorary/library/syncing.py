@@ -476,5 +476,5 @@ def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
         why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
     else:
         why = "is not a file that Lorary wrote, or was edited since"
-    message = f"{place} {why}, and was left alone. Move it, or sync with --force (force=True)."
+    message = f"{place} {why}, and was left alone. Move it, or sync with --force."
     return TargetTaken(message, facts={"path": os.fspath(place)})

@@ -362,7 +362,7 @@ class Folder:
             return "free"
         message = (
             f"{place} is not a file that Lorary wrote, or was edited since, and was left alone. "
-            "Move it, or pull with --force (force=True)."
+            "Move it, or pull with --force."
         )
         raise TargetTaken(message, facts={"path": os.fspath(place)})
 
