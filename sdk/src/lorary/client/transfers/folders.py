@@ -97,6 +97,7 @@ class Entry:
     mtime_ns: int  # time of its last change when it was verified
     lock: str = ""  # the lorary.lock that it was written for; empty if it was pulled
     replaces: str = ""  # digest of the bytes that it was about to replace, if that was not finished
+    source: str = ""  # path of the picture on the hub that it is a copy of
 
     @classmethod
     def read(cls, value: object) -> Entry:

@@ -25,7 +25,7 @@ _SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "kept": "=", 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "=": "dim", "!": "red"}
 _DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove": "removed",
          "leave": "no longer locked", "kept": "changed by you or a tool, kept",
-         "failed": "failed"}  # fmt: skip
+         "skipped": "sidecars not written", "failed": "failed"}  # fmt: skip
 _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
 
 
@@ -163,6 +163,7 @@ def _sync(args: Namespace) -> int:
         dry_run=args.dry_run,
         force=args.force,
         verify=args.verify,
+        frozen=args.frozen,
         jobs=args.jobs,
     )
     if project.layout != FLAT and not project.root.exists():
@@ -184,7 +185,7 @@ def _sync(args: Namespace) -> int:
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
     _report_steps(args, steps)
-    failed = [step.error for step in steps if step.error]
+    failed = [step.error for step in steps if step.error and step.action == "failed"]
     return exit_code(failed[0]) if failed else 0
 
 
@@ -200,13 +201,17 @@ def _refuse(args: Namespace, failed: list[Locked]) -> int:
 
 
 def _report_steps(args: Namespace, steps: list[Step]) -> None:
+    skipped = [step for step in steps if step.action == "skipped"]
     for step in steps:
-        if step.error is not None:
+        if step.error is not None and step.action == "failed":
             note(plain(f"lorary: {step.path}: {step.error.detail}"))
+    if skipped and skipped[0].error is not None:
+        reason = plain(skipped[0].error.detail)
+        note(f"lorary: {len(skipped):,} sidecars are missing until a later sync: {reason}")
     if args.json:
         return
     words = _PLANNED if args.dry_run else _DONE
-    changed = [step for step in steps if step.action not in {"here", "failed"}]
+    changed = [step for step in steps if step.action not in {"here", "skipped", "failed"}]
     show(map(_step_line, sorted(changed, key=lambda step: step.path)))
     counts = Counter(step.action for step in steps)
     listed = ", ".join(f"{count:,} {words[key]}" for key, count in counts.items())
