@@ -66,6 +66,7 @@ class Step:
             sidecar.
         version: The version that is there, if it is replaced or no longer locked; for the
             description of a pack, the pack's; else empty.
+        adapter: The adapter that a file that is no longer locked belongs to; else empty.
         replaces: The digest of the bytes that are replaced, if Lorary wrote them; else empty.
         bytes_fetched: Bytes received over the network.
         error: Why it failed or was skipped.
@@ -76,6 +77,7 @@ class Step:
     local_path: Path
     file: LockedFile | None = None
     version: str = ""
+    adapter: str = ""
     replaces: str = ""
     bytes_fetched: int = 0
     error: LoraryError | None = None
@@ -173,7 +175,7 @@ class Sync:
             is_own = is_own and digest in {entry.sha256, entry.replaces}
             is_damaged = is_as_recorded and entry.sha256 == row.sha256
             if digest and (is_own or is_damaged):
-                return Step("replace", row.path, place, row, entry.version, digest)
+                return Step("replace", row.path, place, row, entry.version, replaces=digest)
         if self._options.force and not place.is_dir():
             return Step("replace", row.path, place, row)
         return Step("failed", row.path, place, row, error=_taken(place, entry, self._owner))
@@ -476,7 +478,8 @@ class Sync:
         ours = {entry.sha256, entry.replaces} - {""}
         is_intact = self._options.prune and _digest(place) in ours
         path = f"{base}/{name}".lstrip("/")
-        return Step("remove" if is_intact else "leave", path, place, version=entry.version)
+        action: Action = "remove" if is_intact else "leave"
+        return Step(action, path, place, version=entry.version, adapter=entry.adapter)
 
 
 def failures(steps: Iterable[Step]) -> Incomplete | None:

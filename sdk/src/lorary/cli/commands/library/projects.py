@@ -216,8 +216,19 @@ def _report_steps(args: Namespace, steps: list[Step]) -> None:
     counts = Counter(step.action for step in steps)
     listed = ", ".join(f"{count:,} {words[key]}" for key, count in counts.items())
     show(f"{listed or 'Nothing is locked'}.")
+    for step in () if args.prune else _former(steps):
+        former = f"{step.path} of {step.adapter} {step.version}"
+        note(plain(f"lorary: {former} is still there: workflows that name it use this version"))
     if counts["leave"] and not args.prune:
         note("lorary: --prune removes the files that are no longer locked (?)")
+
+
+def _former(steps: Iterable[Step]) -> list[Step]:
+    """Return the weights that stay although their adapter is locked under another name."""
+    steps = list(steps)
+    locked = {step.file.name for step in steps if step.file is not None}
+    left = (step for step in steps if step.action == "leave" and step.adapter in locked)
+    return [step for step in left if step.path.endswith(".safetensors")]
 
 
 def _step_line(step: Step) -> str:
