@@ -70,7 +70,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace files that Lorary did not write, and files of another version",
+        help="replace files that Lorary did not write, files of another version, and sidecars "
+        "that were changed",
     )
     parser.add_argument(
         "--sidecars",

@@ -150,7 +150,7 @@ def _configure_sync(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace files that are not from a sync, or were edited",
+        help="replace files that are not from a sync, and files and sidecars that were edited",
     )
     add_jobs(parser)
     add_endpoint(parser)
