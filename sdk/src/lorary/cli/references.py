@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from lorary import client
 from lorary.cli.command import UsageError
-from lorary.client.config import endpoint_of, home_of
 from lorary.client.errors import LoraryError, NotFound
 from lorary.client.names import split_hub
 from lorary.client.packs import PREFIX
@@ -39,6 +38,8 @@ def from_page(args: Namespace, text: str) -> str:
     """
     if not text.lower().startswith(_PAGES):
         return text
+    from lorary.client.config import endpoint_of, home_of  # noqa: PLC0415 - not for help
+
     endpoint = endpoint_of(home_of(), args.endpoint)
     if not text.startswith(f"{endpoint}/"):
         message = (
