@@ -145,14 +145,15 @@ def _candidates(found: Found) -> list[int]:
     if not found.is_cut:
         return list(found.newest)
     unwanted, ids = found.parsed.unwanted, dict[int, None]()
-    texts = [index.as_exact(_text(found), unwanted)] if _has_exact(found) else []
+    if _has_exact(found):
+        exact = index.as_exact(_text(found), unwanted)
+        ids |= dict.fromkeys(index.ids(found.candidates, exact, MAX_RANKED))
     for last in ("name", "owner"):
-        columns = COLUMNS[: COLUMNS.index(last) + 1]
-        texts.append(index.expression(found.plain, unwanted, columns))
-    for text in texts:
-        ids |= dict.fromkeys(index.ids(found.candidates, text, MAX_RANKED))
         if len(ids) >= MAX_RANKED:
             break
+        columns = COLUMNS[: COLUMNS.index(last) + 1]
+        text = index.expression(found.plain, unwanted, columns)
+        ids |= dict.fromkeys(index.ids(found.candidates, text, MAX_RANKED, found.newest))
     return list(ids | dict.fromkeys(found.newest))[:MAX_RANKED]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -33,6 +34,13 @@ CODES: dict[str, Any] = {
     "verification_uri_complete": "https://hub.example/signin/device?user_code=WDJB-MJHT",
     "expires_in": 900, "interval": 1,
 }  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    """A standard input that a person types to."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -247,6 +255,18 @@ def test_login_warns_before_it_sends_anything_without_encryption(
     monkeypatch.setenv("LORARY_OFFLINE", "1")
     ran = run("login", "--no-browser", "--endpoint", "http://hub.example")
     assert (ran.code, ran.err.count("http://hub.example is not encrypted")) == (3, 1)
+
+
+def test_an_end_of_input_at_the_prompt_for_a_token_is_said(
+    no_token: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_words: object) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", ended)
+    ran = run("login", "--token", "--json")
+    assert (ran.code, ran.document["error"]) == (2, {"code": "usage", "message": "no token given"})
 
 
 def test_a_denied_login_stores_nothing(no_token: None, run: Run, fake: FakeHub, home: Path) -> None:

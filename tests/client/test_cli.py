@@ -356,7 +356,10 @@ def test_a_refused_token_is_told_by_where_it_was(
     Credentials(home / "credentials.json", fake.url, {fake.url: "lor_kept"}).save()
     kept = run("whoami")
     assert f"stored in {home / 'credentials.json'}: sign in again with `lorary login" in kept.err
-    assert f"--token or typed in). Create another at {fake.url}/settings/tokens" in given.err
+    assert (
+        f"the token that was given, not a stored one: create another at {fake.url}/settings/tokens"
+        in given.err
+    )
     run("logout")
     none = run("whoami")
     assert none.err == "lorary: Sign in first See lorary login --help.\n"

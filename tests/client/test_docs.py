@@ -52,6 +52,20 @@ def test_variables_of_the_code_are_documented() -> None:
     assert used == set(re.findall(r"`(LORARY_[A-Z]+)`", DOCS))
 
 
+def test_the_demo_has_the_adapters_and_packs_that_commands_of_the_documents_name() -> None:
+    demo = ROOT / "previews" / "miniature"
+    adapters = {one.stem for one in (demo / "adapters").glob("*.safetensors")}
+    packs = set(re.findall(r"(?m)^\[([\w-]+)\]$", (demo / "packs.toml").read_text("utf-8")))
+    named = {
+        (prefix, name)
+        for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for command in re.findall(r"lorary [a-z]+ [^\n]+", page.read_text("utf-8"))
+        for prefix, name in re.findall(r"(?<![\w/.-])(pack:)?lorary/([\w-]+)(?![\w./-])", command)
+    }
+    assert ("", "linocut") in named
+    assert {one for one in named if one[1] not in (packs if one[0] else adapters)} == set()
+
+
 def test_the_verdict_that_the_documents_show_is_what_a_file_gives(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "noir.safetensors"
     claim = {"ss_base_model_version": "sdxl_base_v1-0"}

@@ -58,6 +58,20 @@ def test_each_fault_is_named_with_its_code(
     assert states(run("doctor", "--json"))["token"] == "warning"
 
 
+@pytest.mark.parametrize(("is_open", "clock"), [(True, "ok"), (False, "skipped")])
+def test_a_hub_that_refuses_the_token_has_answered(
+    run: Run, fake: FakeHub, monkeypatch: pytest.MonkeyPatch, *, is_open: bool, clock: str
+) -> None:
+    monkeypatch.setenv("LORARY_TOKEN", "lor_wrong")
+    refused = json.dumps({"status": 401, "code": "not_authenticated", "detail": "Not valid."})
+    problem = {"Content-Type": "application/problem+json"}
+    fake.answers.extend([("/adapters", 401, problem, refused.encode())] * (1 if is_open else 2))
+    ran = run("doctor", "--json")
+    found = states(ran)
+    assert (ran.code, found["hub"], found["token"]) == (4, "ok", "error")
+    assert found["clock"] == clock
+
+
 def test_a_hub_that_does_not_answer_is_asked_once(
     run: Run, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:

@@ -106,6 +106,7 @@ def test_update_and_outdated_stay_with_the_base_model(
     run("lock")
     publish(fake, NOIR, 1, family="sdxl")
     assert run("outdated").out == "Everything is up to date.\n"
+    assert run("outdated", "--json").document["newest"] == "v2"
     done = run("update")
     assert "stays at v2: v3 is for another base model (sdxl, not sd1)" in done.err
     assert project.versions == {NOIR: "v2"}

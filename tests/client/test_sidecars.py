@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary import library
 from lorary.client import Adapter as FoundAdapter
 from lorary.client import Version as FoundVersion
 from lorary.client.errors import ProjectInvalid
@@ -18,9 +19,10 @@ from lorary.library.project import Project
 from lorary.library.sidecars.beside import companions_in
 from lorary.library.sidecars.formats import Facts
 from lorary.library.sidecars.reading import Value, read_sidecar
-from lorary.library.sidecars.writing import Writer
+from lorary.library.sidecars.writing import Known, Writer
 from previews.samples import services as samples
 from registry.adapters import services as adapters
+from registry.cards import services as cards
 from registry.versions.details import Details
 from tests import catalogue
 from tests.builders.adapters import DENOISERS, kohya
@@ -63,9 +65,20 @@ def version(noir: Adapter, ada: User) -> Version:
     details = Details(trigger_words=["noir style", "rain"], optional_trigger_words=["neon"],
                       strength=0.8, strength_min=0.5, strength_max=1.0)  # fmt: skip
     made = catalogue.release(noir, weights(1), details)
-    sample = samples.add(actor=ada, version=made, stream=io.BytesIO(files.png()), name="rain.png")
-    samples.read(sample=sample)
+    illustrate(made, ada)
     return made
+
+
+def illustrate(version: Version, actor: User) -> None:
+    """Give a version a picture."""
+    stream = io.BytesIO(files.png())
+    samples.read(sample=samples.add(actor=actor, version=version, stream=stream, name="rain.png"))
+
+
+def actions(ran: Ran) -> dict[str, str]:
+    """What became of each sidecar."""
+    assert ran.code == 0, ran.err
+    return {Path(row["sidecar"]).name: row["action"] for row in ran.documents[1:]}
 
 
 def told(place: Path) -> dict[str, object]:
@@ -87,9 +100,7 @@ def test_sidecars_are_what_their_tools_read(
 ) -> None:
     to = tmp_path / "loras"
     ran = run("pull", "ada/noir", "--to", to, "--sidecars", TOOLS, "--json")
-    assert ran.code == 0, ran.err
-    wrote = {Path(row["sidecar"]).name: row["action"] for row in ran.documents[1:]}
-    assert wrote == dict.fromkeys({*NAMES, PREVIEW}, "add")
+    assert actions(ran) == dict.fromkeys({*NAMES, PREVIEW}, "add")
     found = companions_in(path.name for path in to.iterdir())["noir"]
     assert {*found.sidecars, *found.previews} == {*NAMES, PREVIEW}
     page = f"{live_server.url}/ada/noir?v=v1"
@@ -138,13 +149,13 @@ def test_what_a_person_or_a_tool_wrote_stays(
     run: Run, version: Version, noir: Adapter, ada: User, tmp_path: Path
 ) -> None:
     (tmp_path / "noir.preview.png").write_bytes(b"mine")
+    (tmp_path / "noir.json").write_text("{}")
     command = ("pull", "ada/noir", "--to", tmp_path, "--force", "--sidecars", "a1111,swarmui")
     assert run(*command[:-2]).code == 0
     ran = run("pull", "ada/noir@v1", *command[2:], "--offline")
     assert (ran.code, "sidecars of noir.safetensors were not written" in ran.err) == (3, True)
     assert run(*command).code == 0
     assert not (tmp_path / PREVIEW).exists()
-    (tmp_path / "noir.json").write_text("{}")
     os.utime(tmp_path / "noir.swarm.json")
     catalogue.release(noir, weights(2), Details(trigger_words=["dusk"]))
     ran = run(*command)
@@ -153,6 +164,44 @@ def test_what_a_person_or_a_tool_wrote_stays(
     assert (tmp_path / "noir.json").read_text() == "{}"
     assert told(tmp_path / "noir.swarm.json")["trigger_words"] == ["dusk"]
     assert (tmp_path / "noir.preview.png").read_bytes() == b"mine"
+
+
+@live
+def test_a_picture_that_comes_later_is_added(
+    run: Run, noir: Adapter, ada: User, tmp_path: Path
+) -> None:
+    made = catalogue.release(noir, weights(1), Details(trigger_words=["noir style"]))
+    command = ("pull", "ada/noir", "--to", tmp_path, "--sidecars", "lora-manager,civitai", "--json")
+    first = run(*command)
+    assert (first.code, "ada/noir v1 has no picture yet" in first.err) == (0, True)
+    assert "picture" not in run(*command).err
+    illustrate(made, ada)
+    manager, info = "noir.metadata.json", "noir.civitai.info"
+    assert actions(run(*command)) == {manager: "replace", info: "replace", PREVIEW: "add"}
+    shown = json.loads((tmp_path / manager).read_text())["preview_url"]
+    assert shown == (tmp_path / PREVIEW).as_posix()
+    everything = {manager: "here", info: "here", PREVIEW: "here"}
+    assert actions(run(*command)) == everything
+    assert actions(run("pull", "ada/noir@v1", *command[2:], "--offline")) == everything
+    made.downloads += 1
+    made.save()
+    assert actions(run(*command)) == everything
+
+
+@live
+def test_edited_sidecars_stay_unless_that_is_forced(
+    run: Run, version: Version, noir: Adapter, ada: User, tmp_path: Path
+) -> None:
+    command = ("pull", "ada/noir", "--to", tmp_path, "--sidecars", "a1111,swarmui", "--json")
+    assert run(*command).code == 0
+    (tmp_path / "noir.json").write_text("{}")
+    cards.edit_adapter(actor=ada, adapter=noir, title="Night")
+    expected = {"noir.json": "kept", "noir.swarm.json": "replace", PREVIEW: "here"}
+    assert actions(run(*command)) == expected
+    assert told(tmp_path / "noir.swarm.json")["title"] == "Night"
+    assert (tmp_path / "noir.json").read_text() == "{}"
+    assert actions(run(*command, "--force"))["noir.json"] == "replace"
+    assert told(tmp_path / "noir.json")["trigger_words"] == ["noir style, rain"]
 
 
 def test_pictures_of_another_version_go(hub: Hub, fake: FakeHub, tmp_path: Path) -> None:
@@ -165,7 +214,7 @@ def test_pictures_of_another_version_go(hub: Hub, fake: FakeHub, tmp_path: Path)
         folder.load()
         adapter = FoundAdapter.read(fake.adapters["ada/noir"])
         facts = Facts(adapter, FoundVersion.read(said), {})
-        Writer(folder, ["a1111"]).write("noir.safetensors", facts, picture)
+        Writer(folder, ["a1111"]).write("noir.safetensors", Known(facts, picture))
         return names(to) - {"noir.safetensors", "noir.json"}
 
     assert pictures_after(png, 1) == {"noir.preview.png"}
@@ -185,10 +234,11 @@ def test_sync_writes_them_once_and_prunes_its_own(
     toml = project.path / "lorary.toml"
     plain = toml.read_text()
     toml.write_text(f'sidecars = ["a1111", "civitai"]\n{plain}')
-    planned = run("sync", "--dry-run", "--json").documents
-    assert {row["path"] for row in planned} == {"noir.safetensors"}
-    assert run("sync").code == 0
     mine = {"noir.json", "noir.civitai.info", PREVIEW}
+    planned = {row["path"]: row["action"] for row in run("sync", "--dry-run", "--json").documents}
+    assert planned == dict.fromkeys({"noir.safetensors", *mine}, "add")
+    assert names(project.path) == set()
+    assert run("sync").out.endswith("\n4 added.\n")
     assert names(project.path) == {"noir.safetensors", *mine}
     again = run("sync", "--frozen", "--offline", "--json")
     assert {row["action"] for row in again.documents} == {"here"}
@@ -198,6 +248,56 @@ def test_sync_writes_them_once_and_prunes_its_own(
     toml.write_text(plain)
     assert run("sync", "--prune").code == 0
     assert names(project.path) == {"noir.safetensors", "noir.json"}
+
+
+@live
+def test_sync_adds_a_picture_and_new_facts_later(
+    run: Run, noir: Adapter, ada: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = catalogue.release(noir, weights(1), Details(trigger_words=["noir style"]))
+    project = Folder(tmp_path / "project")
+    project.want({"ada/noir": "*"})
+    monkeypatch.chdir(project.path)
+    toml = project.path / "lorary.toml"
+    toml.write_text(f'sidecars = ["lora-manager"]\n{toml.read_text()}')
+    assert "1 of the new files have no picture yet" in run("sync").err
+    illustrate(made, ada)
+
+    def done(*options: str) -> dict[str, str]:
+        ran = run("sync", *options, "--json")
+        assert ran.code == 0, ran.err
+        return {row["path"]: row["action"] for row in ran.documents[:]}
+
+    here, manager = {"noir.safetensors": "here"}, "noir.metadata.json"
+    assert done("--frozen") == {**here, manager: "here"}
+    changes = {**here, manager: "replace", PREVIEW: "add"}
+    assert done("--dry-run") == changes
+    assert done() == changes
+    everything = {**here, manager: "here", PREVIEW: "here"}
+    assert done() == everything
+    assert done("--offline") == everything
+    (project.path / manager).write_text("{}")
+    assert done()[manager] == "kept"
+    assert done("--force")[manager] == "replace"
+
+
+@live
+def test_sidecars_that_cannot_be_asked_for_do_not_fail_a_sync(
+    run: Run, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Folder(tmp_path / "project")
+    project.want({"ada/noir": "*"})
+    monkeypatch.chdir(project.path)
+    toml = project.path / "lorary.toml"
+    assert run("sync").code == 0
+    toml.write_text(f'sidecars = ["a1111", "swarmui"]\n{toml.read_text()}')
+    (project.path / "noir.safetensors").unlink()
+    ran = run("sync", "--frozen", "--offline")
+    assert (ran.code, ran.err.count("2 sidecars are missing until a later sync")) == (0, 1)
+    assert names(project.path) == {"noir.safetensors"}
+    rows = run("sync", "--frozen", "--offline", "--json").documents
+    assert [row["action"] for row in rows] == ["here", "skipped", "skipped"]
+    assert library.sync(project.path, frozen=True).steps
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,21 @@ def test_an_edited_file_is_neither_replaced_nor_removed(
     assert place.read_bytes() == b"my own edit"
 
 
+def test_the_file_of_a_former_version_that_had_another_name_is_named(
+    fake: FakeHub, project: Folder, run: Run
+) -> None:
+    run("sync")
+    fake.publish(NOIR, {"noir2.safetensors": b"noir v2"})
+    run("update")
+    moved = run("sync")
+    assert moved.out.startswith("? noir.safetensors  v1\n+ noir2.safetensors  studio/noir v2")
+    line = f"lorary: {PATH} of {NOIR} v1 is still there: workflows that name it use this version\n"
+    assert moved.err.count(line) == 1
+    assert "--prune removes" in moved.err
+    assert run("sync", "--prune").err == ""
+    assert PATH not in project.files
+
+
 def test_prune_removes_what_an_earlier_sync_wrote_and_nothing_else(
     project: Folder, run: Run
 ) -> None:

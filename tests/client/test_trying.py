@@ -54,7 +54,7 @@ def ready(fake: FakeHub) -> FakeHub:
 
 def test_a_stack_becomes_a_file(ready: FakeHub, run: Run, tmp_path: Path) -> None:
     ran = run(*WORDS, "--seed", 7, "--out", tmp_path / "night.png", "--json")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, "lorary: rendering…\n")
     assert (tmp_path / "night.png").read_bytes() == PNG
     assert ran.document["local_path"] == str(tmp_path / "night.png")
     assert (ran.document["seed"], ran.document["prompt"]) == (7, "a lighthouse, noir style")
@@ -88,6 +88,18 @@ def test_steps_and_waiting_are_reported(fake: FakeHub, hub: Hub) -> None:
         ("wait", "for a worker for SDXL", 0),
         ("render", "the stack", 2),
     ]
+
+
+def test_each_new_state_is_said_without_a_terminal(fake: FakeHub, run: Run) -> None:
+    nobody = {"ahead": 0, "workers": 0}
+    answer(fake, "tryouts$", tryout(fake, "queued", queue=nobody), 202)
+    answer(fake, "tryouts/0b1f", tryout(fake, "queued", queue=nobody))
+    for state in ("running", "running", "ready"):
+        answer(fake, "tryouts/0b1f", tryout(fake, state))
+    ran = run(*WORDS)
+    assert ran.err.splitlines() == [
+        "lorary: waiting for a worker for its base model…", "lorary: rendering…",
+    ]  # fmt: skip
 
 
 def test_ctrl_c_stops_the_hub_too(fake: FakeHub, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,8 +153,10 @@ def test_what_a_stranger_may_not_see_has_no_number(
         f"/api/v1/model-versions/by-hash/{first.files.get(is_primary=True).sha256}",
         f"/api/download/models/{first.pk}",
     ]
-    for visibility in ("private", "unlisted"):
+    for visibility, word in (("private", "Private"), ("unlisted", "Unsearchable")):
         cards.edit_adapter(actor=ada, adapter=noir, visibility=visibility)
+        for address in addresses[:3]:
+            assert as_ada.get(address).json()["availability"] == word
         for address in addresses:
             answer = stranger.get(address)
             assert answer.status_code == 404, address

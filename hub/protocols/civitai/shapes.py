@@ -6,7 +6,7 @@ version first, dates that end in Z.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,11 +24,17 @@ from registry.adapters.listings_by_column import tags_of
 from registry.blobs.by_hash import Match
 from registry.cards import markdown
 from registry.derived.selectors import wanted_of
-from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState
+from registry.models import Adapter, File, FileRole, Maturity, Version, VersionState, Visibility
 from registry.versions import by_id
 
 #: Length to which lists cut texts, the maximum length of a summary.
 BRIEF = 280
+#: Civitai's words for who can find a model.
+_AVAILABILITY: Mapping[str, str] = {
+    Visibility.PUBLIC: "Public",
+    Visibility.UNLISTED: "Unsearchable",
+    Visibility.PRIVATE: "Private",
+}
 #: Characters that show that notes are formatted.
 NOTES_MARKS = 2_000
 
@@ -155,7 +161,7 @@ def _model(
         "description": _description(adapter, has_card=has_card),
         **_kind(adapter),
         "nsfwLevel": level_of(adapter),
-        "availability": "Public",
+        "availability": _AVAILABILITY[adapter.visibility],
         "supportsGeneration": False,
         **flags_of(adapter.licence),
         "stats": _stats(adapter.downloads),
@@ -220,7 +226,7 @@ def _version(
         "createdAt": date(version.created_at),
         "publishedAt": date(version.published_at),
         "status": "Published",
-        "availability": "Public",
+        "availability": _AVAILABILITY[version.adapter.visibility],
         "nsfwLevel": level_of(version.adapter),
         "trainedWords": [*version.trigger_words, *version.optional_trigger_words],
         "stats": _stats(version.downloads),
@@ -294,7 +300,7 @@ def mini(version: Version, file: File, bundle: VersionBundle) -> dict[str, Any]:
         "versionName": f"{version.name} {version.label}".strip(),
         "modelName": version.adapter.display_title,
         "baseModel": name_of(version.family, version.lineage),
-        "availability": "Public",
+        "availability": _AVAILABILITY[version.adapter.visibility],
         "publishedAt": date(version.published_at),
         "size": shown["sizeKB"],
         "fileType": shown["type"],

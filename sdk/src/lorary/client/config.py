@@ -312,8 +312,8 @@ def warn_if_unencrypted(endpoint: str, *, stacklevel: int = 2) -> None:
 def _found(home: Path, endpoint: str, token: str | None = None) -> FoundToken:
     if token:
         place = (
-            "The token was passed to this call (token=, --token or typed in). "
-            f"Create another at {endpoint}/settings/tokens."
+            "It is the token that was given, not a stored one: "
+            f"create another at {endpoint}/settings/tokens."
         )
         return FoundToken(token, place)
     if secret := os.environ.get("LORARY_TOKEN", "").strip():

@@ -198,11 +198,11 @@ def sync(  # noqa: PLR0913 - options, by keyword
 
     Args:
         folder: The folder that has ``lorary.toml``.
-        frozen: Fail instead of changing the lock.
+        frozen: Fail instead of changing the lock. Sidecars that are there are not renewed.
         prune: Remove files that an earlier sync wrote and that are no longer locked, unless they
             were edited.
         dry_run: Write nothing, and return what would be done.
-        force: Replace files that this lock did not write.
+        force: Replace files that this lock did not write, and sidecars that were changed.
         verify: Hash existing files instead of trusting size and time.
         jobs: Number of files to download at the same time.
         endpoint: Address of the hub, if ``lorary.toml`` has none.
@@ -216,7 +216,9 @@ def sync(  # noqa: PLR0913 - options, by keyword
         TargetUnusable, DiskFull: the files cannot be written; nothing was downloaded.
     """
     project = Project.load(Path(folder).absolute())
-    options = Options(prune=prune, dry_run=dry_run, force=force, verify=verify, jobs=jobs)
+    options = Options(
+        prune=prune, dry_run=dry_run, force=force, verify=verify, frozen=frozen, jobs=jobs
+    )
     changes: tuple[Locked, ...] = ()
     with Hubs(endpoint) as hubs:
         if frozen:

@@ -174,8 +174,9 @@ class Outdated:
     Attributes:
         version: The locked version; ``state`` and ``reason`` are what the hub says of it.
         update: The version that `lorary update` would lock; empty if there is none.
-        newest: The newest published version for the same base model, if it is newer than the locked
-            one; empty otherwise. A pinned version stays until ``lorary.toml`` is changed.
+        newest: The newest published version for the same base model, which may be the locked one;
+            empty if there is none, and for parts of packs. A pinned version stays until
+            ``lorary.toml`` is changed.
         error: Why the hub could not be asked.
     """
 
@@ -190,7 +191,8 @@ class Outdated:
     @property
     def is_current(self) -> bool:
         """Whether there is nothing newer, and nothing wrong with it."""
-        return not (self.update or self.newest or self.error) and self.state == "published"
+        is_newer = bool(self.newest) and number_of(self.newest) > number_of(self.version)
+        return not (self.update or is_newer or self.error) and self.state == "published"
 
 
 def outdated(
@@ -247,7 +249,6 @@ def _compared(wish: Wish, version: str, rows: list[Brief], target: str) -> Outda
     if wish.least is not None:
         moved = newest(alike, wish.least)
         target = moved.name if moved is not None else ""
-    is_newer = best is not None and number_of(best.name) > number_of(version)
     is_alike = any(row.name == target for row in alike)
     return Outdated(
         wish,
@@ -255,5 +256,5 @@ def _compared(wish: Wish, version: str, rows: list[Brief], target: str) -> Outda
         here.state,
         here.reason,
         update=target if is_alike and target != version else "",
-        newest=best.name if best is not None and is_newer else "",
+        newest=best.name if best is not None else "",
     )

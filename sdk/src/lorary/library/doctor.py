@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal
 
 import lorary
 from lorary.client.config import home_of
-from lorary.client.errors import LoraryError, TargetUnusable
+from lorary.client.errors import LoraryError, TargetUnusable, Unauthenticated
 from lorary.client.http.retries import Again
-from lorary.client.http.session import Request
+from lorary.client.http.session import Request, Session
 from lorary.client.models import Account
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.cached_files import CachedFiles
@@ -153,7 +153,7 @@ def _hub(hubs: Hubs) -> Iterator[Check]:
     request = Request("GET", f"{session.api_root}/adapters?limit=1")
     begun = time.monotonic()
     try:
-        date = session.attempt(request, _date_of)
+        date = _answered(session, request)
     except (LoraryError, Again) as failure:  # once: a check does not wait
         fault = failure.error if isinstance(failure, Again) else failure
         yield Check("hub", "error", f"{session.endpoint}: {fault.detail}", fault)
@@ -165,6 +165,16 @@ def _hub(hubs: Hubs) -> Iterator[Check]:
     yield Check("hub", "ok", f"{session.endpoint} answers in {took_ms:.0f} ms")
     yield _clock(date)
     yield _token(hubs)
+
+
+def _answered(session: Session, request: Request) -> datetime | None:
+    """Return the date of the hub's answer. A hub that refuses the token has answered, too."""
+    try:
+        return session.attempt(request, _date_of)
+    except Unauthenticated:
+        with closing(Session(session.endpoint)) as anonymous, suppress(Unauthenticated):
+            return anonymous.attempt(request, _date_of)
+    return None  # a hub for members only
 
 
 def _date_of(response: BaseHTTPResponse) -> datetime | None:

@@ -344,7 +344,7 @@ def _kept(wish: Wish, old: Lock) -> Iterator[_Row]:
 
 
 def _placed(project: Project, old: Lock, rows: Sequence[_Row]) -> tuple[LockedFile, ...]:
-    """Choose the paths: a file keeps its name, also in a new version, so that workflows find it."""
+    """Choose the paths: a file of the same name keeps its path in a new version, for workflows."""
     folder = LAYOUTS[old.layout]
     before = {
         (row.name, row.revision, row.file): row.path.removeprefix(f"{folder}/" if folder else "")

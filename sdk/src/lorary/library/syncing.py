@@ -14,6 +14,7 @@ removed; one that has the right bytes already is used as it is.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from lorary.client.errors import Incomplete, LoraryError, TargetTaken
+from lorary.client.errors import Incomplete, LoraryError, TargetTaken, Unreachable
 from lorary.client.models import File
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import digest_file
@@ -37,14 +38,15 @@ from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.lockfile import Lock, LockedFile
 from lorary.library.project import LOCK, Project
-from lorary.library.sidecars.writing import Writer, facts_of
+from lorary.library.sidecars.formats import PREVIEWS
+from lorary.library.sidecars.writing import Known, Writer, answers
 from lorary.limits import JOBS
 
 if TYPE_CHECKING:
-    from lorary.library.sidecars.formats import Facts
     from lorary.library.sidecars.writing import Sidecar
 
-Action = Literal["here", "add", "replace", "remove", "leave", "kept", "failed"]
+Action = Literal["here", "add", "replace", "remove", "leave", "kept", "skipped", "failed"]
+_log = logging.getLogger(__name__)
 _BATCH_S = 1.0  # how long finished downloads wait, so that the record is not written for each
 
 
@@ -56,16 +58,18 @@ class Step:
         action: ``here``: nothing, it is there. ``add``, ``replace``: download and place it.
             ``remove``: it is no longer locked. ``leave``: it is no longer locked and stays, without
             ``--prune`` or because it was edited. ``kept``: a sidecar that a person or a tool
-            changed. ``failed``: see ``error``.
+            changed. ``skipped``: a sidecar that is not written now, because the hub does not
+            answer; see ``error``. ``failed``: see ``error``.
         path: Its path below root.
         local_path: Its place.
         file: Its row of the lock; None if it is no longer locked, describes a pack, or is a
             sidecar.
         version: The version that is there, if it is replaced or no longer locked; for the
             description of a pack, the pack's; else empty.
+        adapter: The adapter that a file that is no longer locked belongs to; else empty.
         replaces: The digest of the bytes that are replaced, if Lorary wrote them; else empty.
         bytes_fetched: Bytes received over the network.
-        error: Why it failed.
+        error: Why it failed or was skipped.
     """
 
     action: Action
@@ -73,6 +77,7 @@ class Step:
     local_path: Path
     file: LockedFile | None = None
     version: str = ""
+    adapter: str = ""
     replaces: str = ""
     bytes_fetched: int = 0
     error: LoraryError | None = None
@@ -86,6 +91,7 @@ class Options:
     dry_run: bool = False
     force: bool = False
     verify: bool = False
+    frozen: bool = False
     jobs: int = JOBS
 
 
@@ -101,7 +107,10 @@ class Sync:
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
-        self._writer = Writer(self._folder, project.sidecars, self._owner)
+        self._writer = Writer(
+            self._folder, project.sidecars, self._owner, may_replace=options.force
+        )
+        self._away: dict[str, Unreachable] = {}
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
     def _name(self, row: LockedFile) -> str:
@@ -121,6 +130,7 @@ class Sync:
         yield from (step for step in steps if step.action in {"here", "failed"})
         if self._options.dry_run:
             yield from wanted
+            self._expect(step for step in steps if step.action != "failed")
         elif wanted:
             self._check(wanted)
             yield from self._bring(wanted, on_progress)
@@ -165,7 +175,7 @@ class Sync:
             is_own = is_own and digest in {entry.sha256, entry.replaces}
             is_damaged = is_as_recorded and entry.sha256 == row.sha256
             if digest and (is_own or is_damaged):
-                return Step("replace", row.path, place, row, entry.version, digest)
+                return Step("replace", row.path, place, row, entry.version, replaces=digest)
         if self._options.force and not place.is_dir():
             return Step("replace", row.path, place, row)
         return Step("failed", row.path, place, row, error=_taken(place, entry, self._owner))
@@ -300,6 +310,13 @@ class Sync:
                 self._folder.entries[name] = fresh
             self._folder.save()
 
+    def _expect(self, steps: Iterable[Step]) -> None:
+        """Act as if files were placed, so that a dry run knows what would be written for them."""
+        for step in steps:
+            name = self._name(_row(step))
+            if step.action != "here" or name not in self._folder.entries:
+                self._folder.entries[name] = self._entry(_row(step), 0)
+
     def _describe(self) -> Iterator[Step]:
         """Write how each pack is used to a file beside its weights, once these are there."""
         for name, pack in self._packs.items():
@@ -339,32 +356,63 @@ class Sync:
         return action
 
     def _sidecars(self) -> Iterator[Step]:
-        """Write what tools keep beside weights; the hub is asked only where a file is due."""
-        here = [name for name in self._rows if name in self._folder.entries]
-        due = []
-        for name in here:
-            planned = self._writer.plan(name)
-            if any(one.is_due for one in planned) and not self._options.dry_run:
-                due.append(name)
-            else:
-                yield from self._beside(name, planned)
+        """Write what tools keep beside weights.
 
-        def ask(name: str, _report: OnProgress) -> tuple[Facts, bytes]:
-            entry = self._folder.entries[name]
-            return facts_of(self._hubs.session(entry.hub), entry)
-
+        The hub is also asked about files that are there, unless the lock is frozen: its facts
+        change, and previews are rendered after a version is published.
+        """
+        planned = {
+            name: self._writer.plan(name) for name in self._rows if name in self._folder.entries
+        }
+        due = {name for name, files in planned.items() if any(one.is_due for one in files)}
+        others = planned.keys() - due if not self._options.frozen else set[str]()
+        hubs = {self._folder.entries[name].hub for name in others}
+        at_hand = {hub for hub in hubs if answers(self._hubs.session(hub))}
+        due |= {name for name in others if self._folder.entries[name].hub in at_hand}
+        for name, files in planned.items():
+            if name not in due:
+                yield from self._beside(name, files)
+        bare = 0
+        asked = [name for name in planned if name in due]
         jobs, abort = self._options.jobs, self._hubs.abort
-        for name, found in each(due, ask, on_progress=silent, jobs=jobs, abort=abort):
-            yield from self._written(name, found)
+        for name, found in each(asked, self._ask, on_progress=silent, jobs=jobs, abort=abort):
+            steps = list(self._written(name, found))
+            yield from steps
+            is_first = any(step.action == "add" for step in steps)
+            bare += is_first and not any(step.path.endswith(PREVIEWS) for step in steps)
+        if bare and not self._options.dry_run:
+            _log.info("%d of the new files have no picture yet; a later sync adds it.", bare)
 
-    def _written(self, name: str, found: tuple[Facts, bytes] | LoraryError) -> Iterator[Step]:
+    def _ask(self, name: str, _report: OnProgress) -> Known:
+        hub = self._folder.entries[name].hub
+        if hub in self._away:  # it is not waited for again
+            raise self._away[hub]
+        try:
+            return self._writer.ask(self._hubs.session(hub), name)
+        except Unreachable as error:
+            self._away[hub] = error
+            raise
+
+    def _written(self, name: str, found: Known | LoraryError) -> Iterator[Step]:
         """Write the sidecars of weights, and yield their steps."""
         try:
             if isinstance(found, LoraryError):
                 raise found
-            yield from self._beside(name, self._writer.write(name, *found))
+            do = self._writer.compare if self._options.dry_run else self._writer.write
+            yield from self._beside(name, do(name, found))
         except LoraryError as error:
-            for step in self._beside(name, self._writer.plan(name)[:1]):
+            yield from self._unwritten(name, error)
+
+    def _unwritten(self, name: str, error: LoraryError) -> Iterator[Step]:
+        """Yield the steps of sidecars that could not be written."""
+        planned = self._writer.plan(name)
+        if self._options.dry_run or not any(one.is_due for one in planned):
+            yield from self._beside(name, planned)
+        elif isinstance(error, Unreachable):  # the weights are right, and can be used
+            for one, step in zip(planned, self._beside(name, planned), strict=True):
+                yield replace(step, action="skipped", error=error) if one.is_due else step
+        else:
+            for step in self._beside(name, planned[:1]):
                 yield replace(step, action="failed", error=error)
 
     def _beside(self, weights: str, sidecars: Iterable[Sidecar]) -> Iterator[Step]:
@@ -430,12 +478,14 @@ class Sync:
         ours = {entry.sha256, entry.replaces} - {""}
         is_intact = self._options.prune and _digest(place) in ours
         path = f"{base}/{name}".lstrip("/")
-        return Step("remove" if is_intact else "leave", path, place, version=entry.version)
+        action: Action = "remove" if is_intact else "leave"
+        return Step(action, path, place, version=entry.version, adapter=entry.adapter)
 
 
 def failures(steps: Iterable[Step]) -> Incomplete | None:
     """Return the error for the steps that failed; None if there are none."""
-    errors = {step.path: step.error for step in steps if step.error is not None}
+    failed = (step for step in steps if step.action == "failed")
+    errors = {step.path: step.error for step in failed if step.error is not None}
     if not errors:
         return None
     listed = "; ".join(f"{name}: {error.detail}" for name, error in errors.items())
@@ -476,5 +526,5 @@ def _taken(place: Path, entry: Entry | None, owner: str) -> TargetTaken:
         why = f"is {entry.adapter} {entry.version}, which `lorary pull` wrote"
     else:
         why = "is not a file that Lorary wrote, or was edited since"
-    message = f"{place} {why}, and was left alone. Move it, or sync with --force (force=True)."
+    message = f"{place} {why}, and was left alone. Move it, or sync with --force."
     return TargetTaken(message, facts={"path": os.fspath(place)})

@@ -97,6 +97,7 @@ class Entry:
     mtime_ns: int  # time of its last change when it was verified
     lock: str = ""  # the lorary.lock that it was written for; empty if it was pulled
     replaces: str = ""  # digest of the bytes that it was about to replace, if that was not finished
+    source: str = ""  # path of the picture on the hub that it is a copy of
 
     @classmethod
     def read(cls, value: object) -> Entry:
@@ -362,7 +363,7 @@ class Folder:
             return "free"
         message = (
             f"{place} is not a file that Lorary wrote, or was edited since, and was left alone. "
-            "Move it, or pull with --force (force=True)."
+            "Move it, or pull with --force."
         )
         raise TargetTaken(message, facts={"path": os.fspath(place)})
 

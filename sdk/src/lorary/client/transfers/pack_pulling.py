@@ -199,7 +199,7 @@ def require_place(place: Path, pack: str, entry: Entry | None, *, may_replace: b
     if entry is None or entry.adapter != f"pack:{pack}" or not entry.has_bytes(place):
         msg = (
             f"{place} is not a description of {pack} that Lorary wrote, or was edited since, and "
-            "was left alone. Move it, or pull with --force (force=True)."
+            "was left alone. Move it, or pull with --force."
         )
         raise TargetTaken(msg, facts={"path": os.fspath(place)})
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Base models that A1111's card knows; all others are “Unknown”.
 _A1111_VERSIONS = MappingProxyType({"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"})
+#: What changes although nobody edits the version: it does not make a sidecar outdated.
+_COUNTS = "stats"
 _NUMBERS = frozenset({"id", "modelId", "air"})
 _GENERAL = "general"
 
@@ -214,6 +216,16 @@ def sidecar(tool: str, facts: Facts, target: Target) -> bytes:
     """Return the bytes of the sidecar of a tool."""
     document = _FORMATS[tool](facts, target)
     return f"{json.dumps(document, indent=2, ensure_ascii=False)}\n".encode()
+
+
+def is_current(content: bytes, newest: bytes) -> bool:
+    """Return whether a sidecar has the facts of the newest one; counts of downloads may differ."""
+    try:
+        documents = [json.loads(one) for one in (content, newest)]
+    except ValueError:
+        return False
+    former, latest = ({**one, _COUNTS: None} for one in documents)
+    return bool(former == latest)
 
 
 def preview_ending(picture: bytes) -> str:

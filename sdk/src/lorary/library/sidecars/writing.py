@@ -1,19 +1,22 @@
 """Writes sidecars and preview pictures beside weights, from what a hub knows about them.
 
 The record of the folder, ``.lorary.json``, names each file that was written. A file that is not in
-it, or that was changed since by a person or a tool, is never replaced or removed.
+it is never replaced or removed; one that a person or a tool changed since, only if that is forced.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from lorary.client import tryouts
-from lorary.client.errors import NotFound
+from lorary.client.errors import LoraryError, NotFound, Unreachable
 from lorary.client.http.json_answers import Record
+from lorary.client.http.retries import Again
+from lorary.client.http.session import Request
 from lorary.client.models import Adapter
 from lorary.client.names import Reference
 from lorary.client.transfers.pulling import read_version
@@ -22,6 +25,7 @@ from lorary.library.sidecars.formats import (
     PREVIEWS,
     Facts,
     Target,
+    is_current,
     preview_ending,
     sidecar,
 )
@@ -51,32 +55,60 @@ class Sidecar:
         """Whether it has to be written."""
         return self.action in {"add", "replace"}
 
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is the preview picture."""
+        return self.name.endswith(PREVIEWS)
 
-def facts_of(session: Session, weights: Entry) -> tuple[Facts, bytes]:
-    """Request what a hub knows about a version, and its first picture; empty if it has none.
 
-    Args:
-        session: Session with the hub.
-        weights: The record of a file of the version.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a hub knows about a version.
 
-    Raises:
-        LoraryError: an error response, or no response.
+    Attributes:
+        facts: Its facts.
+        picture: Its first picture; empty if it has none, None if the one that is there stays.
     """
+
+    facts: Facts
+    picture: bytes | None
+
+
+def answers(session: Session) -> bool:
+    """Return whether a hub can be asked now: files that are there already are not waited for."""
+    request = Request("GET", f"{session.api_root}/adapters?limit=1")
+    try:
+        session.attempt(request, lambda answer: answer.read(1024 * 1024))
+    except (Unreachable, Again):
+        return False
+    except LoraryError:
+        return True
+    return True
+
+
+def _facts(session: Session, weights: Entry) -> Facts:
     name = Reference.parse(weights.adapter)
     version = read_version(session, Reference(name.owner, name.name, weights.revision))
     adapter = Adapter.read(session.json("GET", name.api_path))
     number = Record(version.data, "version").whole("id")
     answer = Record(session.json("GET", f"model-versions/{number}"), "version")
-    facts = Facts(adapter, version, answer.data)
-    return facts, _picture(session, facts)
+    return Facts(adapter, version, answer.data)
 
 
-def _picture(session: Session, facts: Facts) -> bytes:
-    url = facts.images[0].text("url") if facts.images else ""
+def _picture(session: Session, url: str) -> bytes:
     try:
         return tryouts.media(session, url) if url else b""
     except NotFound:  # removed meanwhile
         return b""
+
+
+def _address(facts: Facts) -> str:
+    return facts.images[0].text("url") if facts.images else ""
+
+
+def _source(url: str) -> str:
+    """Return what stays the same of the address of a picture: hubs have several names."""
+    return url.partition("?")[0].rpartition("/media/")[2]
 
 
 class Writer:
@@ -86,12 +118,16 @@ class Writer:
         folder: The folder; its record must be loaded, and have the weights.
         tools: The tools, see `lorary.library.sidecars.formats.ENDINGS`.
         lock: The ``lorary.lock`` that the weights belong to; empty if they were pulled.
+        may_replace: Whether files that were changed since they were written here are replaced.
     """
 
-    def __init__(self, folder: Folder, tools: Sequence[str], lock: str = "") -> None:
+    def __init__(
+        self, folder: Folder, tools: Sequence[str], lock: str = "", *, may_replace: bool = False
+    ) -> None:
         self._folder = folder
         self._tools = tools
         self._lock = lock
+        self._may_replace = may_replace
 
     def names(self, weights: str) -> set[str]:
         """Return the names that sidecars of weights may have."""
@@ -99,23 +135,54 @@ class Writer:
         return {_beside(weights, ending) for ending in endings}
 
     def plan(self, weights: str) -> list[Sidecar]:
-        """Return what has to be done for weights, without asking the hub.
+        """Return what has to be done for weights, as far as that is known without asking the hub.
 
-        The preview picture comes with the sidecars, so it is not listed.
+        A preview picture is listed if there is one.
         """
+        return [*self._documents(weights), *self._pictures(weights)[:1]]
+
+    def _documents(self, weights: str) -> list[Sidecar]:
         return [self._planned(weights, ENDINGS[tool]) for tool in self._tools]
+
+    def _pictures(self, weights: str) -> list[Sidecar]:
+        """Return the pictures that are there; those that stay come first."""
+        planned = [self._planned(weights, ending) for ending in PREVIEWS]
+        there = [one for one in planned if one.action != "add"]
+        return sorted(there, key=lambda one: one.action != "kept")
 
     def _planned(self, weights: str, ending: str) -> Sidecar:
         name, of = _beside(weights, ending), self._folder.entries[weights]
         place, entry = self._folder.place(name), self._folder.entries.get(name)
         if not place.is_symlink() and not place.exists():
             return Sidecar(name, "add")
-        if entry is None or not entry.has_bytes(place):
+        if entry is None:
             return Sidecar(name, "kept")
+        if not entry.has_bytes(place):
+            return Sidecar(name, "replace" if self._may_replace else "kept")
         is_same = (entry.hub, entry.revision) == (of.hub, of.revision)
         return Sidecar(name, "here" if is_same else "replace")
 
-    def write(self, weights: str, facts: Facts, picture: bytes) -> list[Sidecar]:
+    def ask(self, session: Session, weights: str) -> Known:
+        """Request what a hub knows about the version of weights.
+
+        Raises:
+            LoraryError: an error response, or no response.
+        """
+        facts = _facts(session, self._folder.entries[weights])
+        url = _address(facts)
+        is_there = url and any(self._stays(one, url) for one in self._pictures(weights))
+        return Known(facts, None if is_there else _picture(session, url))
+
+    def _stays(self, picture: Sidecar, url: str) -> bool:
+        entry = self._folder.entries.get(picture.name)
+        is_same = entry is not None and entry.source == _source(url)
+        return picture.action == "kept" or (picture.action == "here" and is_same)
+
+    def compare(self, weights: str, known: Known) -> list[Sidecar]:
+        """Return what `write` would do; the weights may be missing."""
+        return self._compared(weights, known)[0]
+
+    def write(self, weights: str, known: Known) -> list[Sidecar]:
         """Write sidecars and the picture, and return what became of each.
 
         A picture that was written for another version, and that is not replaced, is removed.
@@ -123,36 +190,62 @@ class Writer:
         Raises:
             TargetUnusable: they cannot be written.
         """
-        preview = self._preview(weights, picture)
-        of = self._folder.entries[weights]
-        shown = self._folder.place(preview.name) if preview is not None else None
-        target = Target(self._folder.place(weights), of.sha256, shown)
-        planned = self.plan(weights)
-        contents = {
-            one.name: sidecar(tool, facts, target)
-            for tool, one in zip(self._tools, planned, strict=True)
-        }
-        if preview is not None:
-            planned.append(preview)
-            contents[preview.name] = picture
-        due = [one.name for one in planned if one.is_due]
-        self._remove_previews(weights, "" if preview is None else preview.name)
-        entries = {name: replace(of, path=name, lock=self._lock, replaces="") for name in due}
-        self._folder.write({name: (entries[name], contents[name]) for name in due})
+        planned, contents = self._compared(weights, known)
+        picture = next((one.name for one in planned if one.is_preview), "")
+        self._remove_previews(weights, picture)
+        entry = replace(self._folder.entries[weights], lock=self._lock, replaces="", source="")
+        entries = {name: replace(entry, path=name) for name in contents}
+        if picture in entries:
+            entries[picture] = replace(entries[picture], source=_source(_address(known.facts)))
+        self._folder.write({name: (entries[name], contents[name]) for name in contents})
         return planned
 
-    def _preview(self, weights: str, picture: bytes) -> Sidecar | None:
+    def _compared(self, weights: str, known: Known) -> tuple[list[Sidecar], dict[str, bytes]]:
+        """Return what has to be done, and the contents of the files that have to be written."""
+        preview, place = self._preview(weights, known.picture), self._folder.place(weights)
+        shown = self._folder.place(preview.name) if preview is not None else None
+        target = Target(place, self._folder.entries[weights].sha256, shown)
+        planned, contents = list[Sidecar](), dict[str, bytes]()
+        for tool, one in zip(self._tools, self._documents(weights), strict=True):
+            action = one.action
+            if action != "kept" and place.is_file():
+                content = sidecar(tool, known.facts, target)
+                if action == "here" and not self._is_current(one.name, content):
+                    action = "replace"
+                if action != "here":
+                    contents[one.name] = content
+            planned.append(Sidecar(one.name, action))
+        if preview is not None:
+            planned.append(preview)
+            if preview.action != "kept" and known.picture:
+                contents[preview.name] = known.picture
+        return planned, contents
+
+    def _is_current(self, name: str, content: bytes) -> bool:
+        try:
+            return is_current(self._folder.place(name).read_bytes(), content)
+        except OSError:
+            return False
+
+    def _preview(self, weights: str, picture: bytes | None) -> Sidecar | None:
         """Return what has to be done for the picture; None if there is none."""
-        there = [self._planned(weights, ending) for ending in PREVIEWS]
-        kept = next((one for one in there if one.action == "kept"), None)
+        there = self._pictures(weights)
+        if there and there[0].action == "kept":
+            return there[0]
+        if not picture:  # the hub may render it anew; until then, it is right for this version
+            return next((one for one in there if one.action == "here"), None)
         ending = preview_ending(picture)
-        return kept or (self._planned(weights, ending) if ending else None)
+        if not ending:
+            return None
+        one = self._planned(weights, ending)
+        entry = self._folder.entries.get(one.name)
+        is_other = entry is None or entry.sha256 != hashlib.sha256(picture).hexdigest()
+        return Sidecar(one.name, "replace") if one.action == "here" and is_other else one
 
     def _remove_previews(self, weights: str, kept: str) -> None:
         """Remove pictures that were written here, but one: tools would show either."""
-        for ending in PREVIEWS:
-            one = self._planned(weights, ending)
-            if one.name != kept and one.action in {"here", "replace"}:
+        for one in self._pictures(weights):
+            if one.name != kept and one.action != "kept":
                 with suppress(OSError):  # on Windows, while a program has it open
                     self._folder.place(one.name).unlink()
 

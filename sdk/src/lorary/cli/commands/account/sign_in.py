@@ -117,7 +117,11 @@ def _open_browser(page: str) -> bool:
 def _ask_token(endpoint: str) -> str:
     if sys.stdin.isatty():
         note(f"Create a token at {endpoint}/settings/tokens and paste it here; it is not shown.")
-        token = getpass.getpass("Token: ", sys.stderr)
+        try:
+            token = getpass.getpass("Token: ", sys.stderr)
+        except EOFError as error:  # Ctrl-D
+            message = "no token given"
+            raise UsageError(message) from error
     else:
         token = sys.stdin.readline()
     token = token.strip()

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lorary import client
-from lorary.cli.command import Command, Parser, add_endpoint, add_limit
+from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output import strengths
 from lorary.cli.output.text import (
@@ -21,8 +21,9 @@ from lorary.cli.output.text import (
     strong,
     table,
 )
-from lorary.cli.references import on_hub
+from lorary.cli.references import from_page, name_pack, on_hub
 from lorary.client.models import RATINGS
+from lorary.client.packs import PREFIX
 
 if TYPE_CHECKING:
     from lorary.client import Adapter, Version
@@ -99,14 +100,21 @@ def _configure_reference(parser: Parser) -> None:
 
 
 def _info(args: Namespace) -> int:
-    reference = client.Reference.parse(on_hub(args, args.reference))
+    named = on_hub(args, from_page(args, args.reference))
+    if named.startswith(PREFIX):
+        message = f"for a pack, use lorary pack show {named.removeprefix(PREFIX)}"
+        raise UsageError(message)
+    reference = client.Reference.parse(named)
     with client.Hub(args.endpoint) as hub:
-        if reference.rev:
-            version = hub.version(reference)
-            _version_info(version, wants_json=args.json)
-        else:
-            adapter = hub.info(reference)
-            _adapter_info(adapter, wants_json=args.json)
+        try:
+            if reference.rev:
+                version = hub.version(reference)
+                _version_info(version, wants_json=args.json)
+            else:
+                adapter = hub.info(reference)
+                _adapter_info(adapter, wants_json=args.json)
+        except client.LoraryError as error:
+            raise name_pack(hub, named, error) from error
     return 0
 
 

@@ -14,7 +14,7 @@ from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
-from lorary.cli.references import on_hub
+from lorary.cli.references import from_page, name_pack, on_hub
 from lorary.client.names import NAMINGS
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
@@ -70,7 +70,8 @@ def _configure(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace files that Lorary did not write, and files of another version",
+        help="replace files that Lorary did not write, files of another version, and sidecars "
+        "that were changed",
     )
     parser.add_argument(
         "--sidecars",
@@ -131,7 +132,7 @@ def _pull(args: Namespace) -> int:
         with meter(_kept) as draw:
             (outcome,) = _outcomes(hub, args, draw)
         if outcome.error is not None:
-            raise outcome.error
+            raise name_pack(hub, outcome.reference, outcome.error)
         return _show(hub, args, outcome.pulled)
 
 
@@ -140,6 +141,7 @@ def _by_hub(args: Namespace) -> list[Namespace]:
     groups: dict[str, Namespace] = {}
     for reference in args.references:
         of_hub = Namespace(**vars(args))
+        reference = from_page(args, reference)  # noqa: PLW2901 - the same in the usual form
         rest = on_hub(of_hub, reference)
         name = reference.removesuffix(rest)
         of_hub.references, of_hub.prefix = [], name
@@ -192,9 +194,10 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
                     code = _show(hub, args, outcome.pulled) or code
                     continue
                 asked = f"{args.prefix}{outcome.reference}"
-                failed.append((asked, outcome.error))
+                error = name_pack(hub, outcome.reference, outcome.error)
+                failed.append((asked, error))
                 if args.json:
-                    emit({"asked": asked, "error": outcome.error.to_dict()})
+                    emit({"asked": asked, "error": error.to_dict()})
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:

@@ -5,29 +5,32 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import exit_code
 from lorary.cli.output.text import emit, note, plain, show
 from lorary.client.errors import LoraryError
 from lorary.client.transfers.folders import Folder
-from lorary.library.sidecars.writing import Sidecar, Writer, facts_of
+from lorary.library.sidecars.writing import Sidecar, Writer, answers
+
+if TYPE_CHECKING:
+    from lorary.client.http.session import Session
+    from lorary.client.transfers.folders import Entry
 
 
 def write(args: Namespace, places: Sequence[Path]) -> int:
     """Write the sidecars of weights in ``args.to``, and return the exit code."""
     folder = Folder(Path(args.to).expanduser().absolute())
     folder.load()
-    writer = Writer(folder, args.sidecars)
+    writer = Writer(folder, args.sidecars, may_replace=args.force)
     code = 0
     with library.Hubs(args.endpoint) as hubs:
         for place in places:
             name = place.relative_to(folder.root).as_posix()
+            entry = folder.entries[name]
             try:
-                written = writer.plan(name)
-                if any(one.is_due for one in written):
-                    entry = folder.entries[name]
-                    written = writer.write(name, *facts_of(hubs.session(entry.hub), entry))
+                written = _written(writer, hubs.session(entry.hub), name)
             except LoraryError as error:
                 note(
                     plain(f"lorary: the sidecars of {place.name} were not written: {error.detail}")
@@ -36,7 +39,30 @@ def write(args: Namespace, places: Sequence[Path]) -> int:
                 continue
             for one in written:
                 _show(args, folder, one)
+            _tell_missing(entry, written)
     return code
+
+
+def _written(writer: Writer, session: Session, name: str) -> list[Sidecar]:
+    """Write the sidecars of weights. If all are there, they stay if the hub cannot be asked."""
+    planned = writer.plan(name)
+    is_due = any(one.is_due for one in planned)
+    try:
+        if not is_due and not answers(session):
+            return planned
+        return writer.write(name, writer.ask(session, name))
+    except LoraryError:
+        if is_due:
+            raise
+        return planned
+
+
+def _tell_missing(entry: Entry, written: Sequence[Sidecar]) -> None:
+    """Say once that a version has no picture: previews are rendered after it is published."""
+    is_first = any(one.action == "add" for one in written)
+    if is_first and not any(one.is_preview for one in written):
+        version = plain(f"{entry.adapter} {entry.version}")
+        note(f"lorary: {version} has no picture yet; the same pull adds it later")
 
 
 def _show(args: Namespace, folder: Folder, one: Sidecar) -> None:

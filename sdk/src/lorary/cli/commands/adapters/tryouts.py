@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import emit, pairs, plain, show
+from lorary.cli.output.text import emit, note, pairs, plain, show
 from lorary.cli.references import on_hub
 from lorary.replacing import require_writable
 
 if TYPE_CHECKING:
-    from lorary.client import Progress, Tryout
+    from lorary.client import OnProgress, Progress, Tryout
 
 
 def _configure(parser: Parser) -> None:
@@ -39,6 +40,21 @@ def _configure(parser: Parser) -> None:
 
 def _stopped(_progress: Progress) -> str:
     return "The render on the hub was cancelled."
+
+
+def _told(draw: OnProgress) -> OnProgress:
+    """Return what also writes each new state to standard error, where no progress is drawn."""
+    told = ""
+
+    def report(update: Progress) -> None:
+        nonlocal told
+        draw(update)
+        state = f"waiting {update.name}" if update.stage == "wait" else "rendering"
+        if state != told and not sys.stderr.isatty():
+            note(f"lorary: {plain(state)}…")
+        told = state
+
+    return report
 
 
 def _require_place(place: Path) -> None:
@@ -69,7 +85,7 @@ def _try(args: Namespace) -> int:
             height=args.height,
             steps=args.steps,
             triggers=not args.no_triggers,
-            on_progress=draw,
+            on_progress=_told(draw),
         )
         if args.out:
             Path(args.out).write_bytes(hub.picture(tryout.images[-1]))

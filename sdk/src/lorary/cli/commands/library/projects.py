@@ -25,7 +25,7 @@ _SIGNS = {"add": "+", "replace": "~", "remove": "-", "leave": "?", "kept": "=", 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "?": "dim", "=": "dim", "!": "red"}
 _DONE = {"here": "here already", "add": "added", "replace": "replaced", "remove": "removed",
          "leave": "no longer locked", "kept": "changed by you or a tool, kept",
-         "failed": "failed"}  # fmt: skip
+         "skipped": "sidecars not written", "failed": "failed"}  # fmt: skip
 _PLANNED = {**_DONE, "add": "to add", "replace": "to replace", "remove": "to remove"}
 
 
@@ -150,7 +150,7 @@ def _configure_sync(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace files that are not from a sync, or were edited",
+        help="replace files that are not from a sync, and files and sidecars that were edited",
     )
     add_jobs(parser)
     add_endpoint(parser)
@@ -163,6 +163,7 @@ def _sync(args: Namespace) -> int:
         dry_run=args.dry_run,
         force=args.force,
         verify=args.verify,
+        frozen=args.frozen,
         jobs=args.jobs,
     )
     if project.layout != FLAT and not project.root.exists():
@@ -184,7 +185,7 @@ def _sync(args: Namespace) -> int:
             if args.json:
                 emit(_step_document(step, planned=args.dry_run))
     _report_steps(args, steps)
-    failed = [step.error for step in steps if step.error]
+    failed = [step.error for step in steps if step.error and step.action == "failed"]
     return exit_code(failed[0]) if failed else 0
 
 
@@ -200,19 +201,34 @@ def _refuse(args: Namespace, failed: list[Locked]) -> int:
 
 
 def _report_steps(args: Namespace, steps: list[Step]) -> None:
+    skipped = [step for step in steps if step.action == "skipped"]
     for step in steps:
-        if step.error is not None:
+        if step.error is not None and step.action == "failed":
             note(plain(f"lorary: {step.path}: {step.error.detail}"))
+    if skipped and skipped[0].error is not None:
+        reason = plain(skipped[0].error.detail)
+        note(f"lorary: {len(skipped):,} sidecars are missing until a later sync: {reason}")
     if args.json:
         return
     words = _PLANNED if args.dry_run else _DONE
-    changed = [step for step in steps if step.action not in {"here", "failed"}]
+    changed = [step for step in steps if step.action not in {"here", "skipped", "failed"}]
     show(map(_step_line, sorted(changed, key=lambda step: step.path)))
     counts = Counter(step.action for step in steps)
     listed = ", ".join(f"{count:,} {words[key]}" for key, count in counts.items())
     show(f"{listed or 'Nothing is locked'}.")
+    for step in () if args.prune else _former(steps):
+        former = f"{step.path} of {step.adapter} {step.version}"
+        note(plain(f"lorary: {former} is still there: workflows that name it use this version"))
     if counts["leave"] and not args.prune:
         note("lorary: --prune removes the files that are no longer locked (?)")
+
+
+def _former(steps: Iterable[Step]) -> list[Step]:
+    """Return the weights that stay although their adapter is locked under another name."""
+    steps = list(steps)
+    locked = {step.file.name for step in steps if step.file is not None}
+    left = (step for step in steps if step.action == "leave" and step.adapter in locked)
+    return [step for step in left if step.path.endswith(".safetensors")]
 
 
 def _step_line(step: Step) -> str:
