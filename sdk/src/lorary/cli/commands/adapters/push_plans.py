@@ -19,7 +19,6 @@ from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
 from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
-from lorary.client.models import Account
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
@@ -55,9 +54,11 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         library.Index(home) as index,
     ):
         session = hubs.session()
-        Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
+        account = publishing.read_account(session)  # refuses a wrong token before files are read
         adapter = publishing.existing(session, target, details.visibility)
-        if adapter is not None:
+        if adapter is None:
+            publishing.require_namespace(account, target.owner)
+        else:
             note_unused(args, target)
             target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
@@ -77,7 +78,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 return report.code
             report.require_meant()
             place = library.ImportTarget(target.owner, details.visibility, is_push=True)
-            importer = library.Importer(session, journal, place)
+            importer = library.Importer(session, journal, place, account)
+            importer.know(target.name, adapter)
             results: list[ImportResult] = []
             with meter(lambda _: _KEPT, is_resumable=True) as draw:
                 for result in importer.run(library.Plan((run.adapter,), ()), on_progress=draw):
@@ -121,8 +123,10 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     places, fields = [Path(file) for file in args.files], _given(details)
     with library.Hubs(args.endpoint) as hubs:
         session = hubs.session()
-        Account.read(session.json("GET", "me"))
+        account = publishing.read_account(session)
         checked = publishing.check(session, target, places, details)
+        if checked.adapter is None:
+            publishing.require_namespace(account, target.owner)
         version = _version_of(session, checked)
     looked = [one for _, one in checked.inspections]
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
