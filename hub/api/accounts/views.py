@@ -129,7 +129,7 @@ class MeOut(serializers.Serializer[Namespace]):
         found = writable_by(self.context["request"].user)
         if token is not None and token.is_bound:
             adapter = token.adapter
-            found = found.filter(pk=adapter.namespace_id if adapter else token.namespace_id)
+            found = found.filter(pk=(adapter.namespace_id if adapter else token.namespace_id) or 0)
         own = namespace.pk
         rows = found.order_by("key").values_list("pk", "name").distinct()
         return [name for _, name in sorted(rows, key=lambda row: row[0] != own)]

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from lorary.client.cards import card_text
 from lorary.client.http.json_answers import Record
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _A1111_VERSIONS = MappingProxyType({"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"})
 _NUMBERS = frozenset({"id", "modelId", "air"})
 _GENERAL = "general"
+#: Characters of a card; tools show the description in a small field.
+_MOST_CARD = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,12 @@ class Facts:
 
     @property
     def about(self) -> str:
-        """Lines for a person: summary, rating, optional words and the page."""
+        """Lines for a person: summary or else the card, rating, optional words and the page."""
         return "\n".join(self._about())
 
     def _about(self) -> Iterator[str]:
-        if self.adapter.summary:
-            yield self.adapter.summary
+        if about := self.adapter.summary or card_text(self.adapter.card, _MOST_CARD):
+            yield about
         if self.adapter.maturity not in {"", _GENERAL}:
             yield f"Rating: {self.adapter.maturity}"
         if self.version.optional_trigger_words:
