@@ -18,7 +18,6 @@ from lorary.cli.output.publications import (
     skipped_document,
 )
 from lorary.cli.output.text import (
-    count_bytes,
     count_of,
     emit,
     finding_lines,
@@ -31,6 +30,7 @@ from lorary.cli.output.text import (
 from lorary.client.errors import LoraryError
 from lorary.client.transfers.publishing import with_configs
 from lorary.library.importing.publishing import ImportResult
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding, Inspection

@@ -13,13 +13,21 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jo
 from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
+from lorary.cli.output.text import (
+    emit,
+    note,
+    pairs,
+    plain,
+    share_of_bytes,
+    show,
+)
 from lorary.cli.references import on_hub
 from lorary.client.names import NAMINGS
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
 from lorary.library.sidecars.formats import ENDINGS, checked_tools
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client import (

@@ -19,11 +19,19 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, count_of, emit, is_confirmed, note, show, table
+from lorary.cli.output.text import (
+    count_of,
+    emit,
+    is_confirmed,
+    note,
+    show,
+    table,
+)
 from lorary.client.config import home_of
 from lorary.client.errors import LoraryError, Offline, Unauthenticated
 from lorary.client.names import is_name
 from lorary.client.transfers import publishing
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client.http.session import Session

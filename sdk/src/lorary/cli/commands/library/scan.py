@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, table
+from lorary.cli.output.text import (
+    count_of,
+    emit,
+    note,
+    plain,
+    show,
+    table,
+)
 from lorary.client.config import home_of
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.library.index.database import Index
