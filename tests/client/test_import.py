@@ -197,6 +197,13 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
 
 
+def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folder: Path) -> None:
+    document = json.dumps({"sd version": "SD1", "activation text": "pan"})
+    (folder / "pan_high_noise.json").write_text(document)
+    text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
+    assert text.count("[tensors], not SD1 [pan_high_noise.json]") == 1
+
+
 def test_the_account_and_each_adapter_are_requested_once(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lorary.anatomy import family_title
+from lorary.anatomy.claims.base_models import claims_of
 from lorary.cli.command import exit_code
 from lorary.cli.output.text import count_of, note, plain, show
 
@@ -57,7 +59,20 @@ def facts_line(fields: Fields) -> str:
     ]
     if disputed:
         facts.append(f"sources differ on {', '.join(disputed)}")
+    facts += _other_bases(fields)
     return "; ".join(facts)
+
+
+def _other_bases(fields: Fields) -> Iterator[str]:
+    """Yield the base models that sources state and the tensors disprove."""
+    family, base = fields.get("family"), fields.get("base")
+    if family is None or base is None or family.best.confidence != "proven":
+        return
+    for one in (base.best, *base.others):
+        claim = claims_of({"modelspec.architecture": str(one.value)}).first
+        if claim is not None and claim.family not in {None, family.best.value}:
+            proven = family_title(str(family.best.value))
+            yield f"base model: {proven} [tensors], not {one.value} [{one.source}]"
 
 
 def _text(value: object) -> str:
