@@ -350,7 +350,7 @@ COMMANDS = {
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
         "  lorary pull studio/noir studio/ink@v2 pack:studio/dusk --layout comfyui --root ComfyUI\n"
-        "  lorary pull studio/noir --naming comfyui --max-rank 16 --strip --to loras\n"
+        "  lorary pull studio/noir --naming diffusers --max-rank 16 --strip --to loras\n"
         "  lorary pull pack:studio/dusk@v2 --variant sdxl --to ComfyUI/models/loras",
         _configure,
         _pull,

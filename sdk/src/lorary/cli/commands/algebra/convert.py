@@ -95,7 +95,7 @@ COMMANDS = {
         "naming splits or fuses are rebuilt exactly, which is measured on the written file. What\n"
         "the naming can't hold is refused, with the module's name.\n"
         "Needs pip install 'lorary[algebra]'.",
-        "  lorary convert noir.safetensors --to comfyui --out noir.comfyui.safetensors\n"
+        "  lorary convert noir.safetensors --to peft --out noir.peft.safetensors\n"
         "  lorary convert noir.safetensors --to diffusers --out noir.diffusers.safetensors --json",
         _configure,
         _convert,
