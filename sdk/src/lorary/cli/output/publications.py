@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import family_title
-from lorary.anatomy.claims.base_models import claims_of
 from lorary.cli.command import exit_code
 from lorary.cli.output.text import count_of, note, plain, show
 
@@ -68,6 +66,10 @@ def _other_bases(fields: Fields) -> Iterator[str]:
     family, base = fields.get("family"), fields.get("base")
     if family is None or base is None or family.best.confidence != "proven":
         return
+    # --help does not need them
+    from lorary.anatomy import family_title  # noqa: PLC0415
+    from lorary.anatomy.claims.base_models import claims_of  # noqa: PLC0415
+
     for one in (base.best, *base.others):
         claim = claims_of({"modelspec.architecture": str(one.value)}).first
         if claim is not None and claim.family not in {None, family.best.value}:
