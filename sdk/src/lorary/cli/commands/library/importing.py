@@ -30,7 +30,6 @@ from lorary.cli.output.text import (
 from lorary.client.config import home_of
 from lorary.client.errors import LoraryError, Offline, Unauthenticated
 from lorary.client.names import is_name
-from lorary.client.transfers import publishing
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ def _account(args: Namespace, session: Session) -> Account | None:
 
     A plan needs no account: without a token, and offline, the namespace is not checked.
     """
+    from lorary.client.transfers import publishing  # noqa: PLC0415 - --help does not need it
+
     is_plan = args.dry_run or (args.json and not args.yes)
     try:
         account = publishing.read_account(session)
