@@ -160,6 +160,11 @@ def options_of(version: Version, document: Mapping[str, Any]) -> Options:
         if naming != found.held and _has_all(families, naming, document.get("parts") or ())
     )
     reason = _("The names of the modules of this base model in that naming are not known.")
+    if possible := [naming for naming in (found.held, *namings) if naming]:
+        listed = {"namings": ", ".join(possible)}
+        reason += " " + _("These namings are possible: %(namings)s.") % listed
+        if "kohya" in possible and "comfyui" not in possible:
+            reason += " " + _("ComfyUI loads kohya's, too.")
     found = replace(found, namings=namings, family=family, reason=reason)
     if not is_product:
         return found

@@ -86,7 +86,7 @@ def test_another_scheme_of_authorization_is_somebody_else_s(db: None) -> None:
 
 #: What ``/me`` says to our own readers; the rest is for Civitai's.
 NATIVE = {"name", "kind", "display_name", "url", "quota_bytes", "used_bytes", "scopes",
-          "bound_to", "expires_at"}  # fmt: skip
+          "bound_to", "expires_at", "namespaces"}  # fmt: skip
 
 
 def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
@@ -103,6 +103,7 @@ def test_me_says_who_and_what_may_be_done(ada: User, as_ada: Caller) -> None:
         "used_bytes": 0,
         "scopes": ["read", "write"],
         "bound_to": None,
+        "namespaces": ["ada"],
     }
     assert set(told) - NATIVE == {
         "id", "username", "tier", "status", "isMember", "subscriptions",
@@ -200,6 +201,7 @@ def test_a_token_says_when_it_ends_and_what_it_is_for(
     build = Caller(made["token"])
     told = build.send("get", "me").json()
     assert (told["bound_to"], told["expires_at"]) == ("ada/noir", made["expires_at"])
+    assert told["namespaces"] == ["ada"]
     assert build.send("patch", "adapters/ada/noir", {"summary": "dark"}).status_code == 200
     refused = build.send("post", "adapters", {"name": "other"})
     assert (refused.status_code, refused.json()["bound_to"]) == (403, "ada/noir")

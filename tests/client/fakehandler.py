@@ -270,7 +270,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _me(self) -> None:
         if self._is_signed_in():
-            self._json(200, {"name": "ada", "kind": "user", "scopes": ["read", "write"]})
+            account = {"name": "ada", "kind": "user", "scopes": ["read", "write"]}
+            self._json(200, {**account, "namespaces": ["ada", "guild"]})
 
     def _search(self) -> None:
         rows = [row for name, row in sorted(self.hub.adapters.items()) if self._q(name)]

@@ -244,7 +244,14 @@ def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
     ran = run("search", "--limit", 0)
     assert len(ran.out.splitlines()) == 6
     ran = run("search", "nothing")
-    assert (ran.code, ran.out) == (0, "")
+    assert (ran.code, ran.out, ran.err) == (0, "", "lorary: nothing found\n")
+    assert "nothing found; try fewer words" in run("search", "film", "nothing").err
+    answer = {"results": [fake.adapters["ada/noir1"]], "next": None, "corrected": "noir"}
+    headers = {"Content-Type": "application/json"}
+    fake.answers = [("adapters", 200, headers, json.dumps(answer).encode())]
+    ran = run("search", "niur")
+    assert "nothing has “niur”: searched “noir”" in ran.err
+    assert "ada/noir1" in ran.out
 
 
 @pytest.mark.parametrize("words", [["search"], ["pack", "list"]])
@@ -301,6 +308,15 @@ def test_info_and_versions(run: Run, fake: FakeHub) -> None:
     assert run("versions", NAME, "--json").document["version"] == "v1"
     assert "latest" in run("info", NAME).out
     assert "“first”" in run("info", f"{NAME}@v1").out
+    fake.versions[NAME][0] |= {
+        "strength": {"recommended": 0.8}, "notes": "made by ada\n\nImported. title: header.",
+    }  # fmt: skip
+    fake.adapters[NAME]["card"] = "---\ntags: [x]\n---\n# Noir\n\n**Dark** [rain](https://a.b).\n"
+    out = run("info", NAME).out
+    assert "  strength    0.8\n" in out
+    assert "  card        Noir\n              Dark rain.\n" in out
+    notes = run("info", f"{NAME}@v1").out.partition("notes")[2].splitlines()
+    assert [line.strip() for line in notes[:2]] == ["made by ada", "Imported. title: header."]
     assert run("versions", NAME).out.splitlines()[1].startswith("v1")
     fake.versions[NAME].clear()
     assert "no versions" in run("versions", NAME).err

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         ("lorary pull --layout com", {"comfyui "}, {"flat"}),
         ("lorary cache p", {"path", "prune"}, {"ls"}),
         ("lorary sync --off", {"--offline "}, set()),
+        ("lorary config set la", {"layout "}, {"root"}),
+        ("lorary config get ", {"layout", "root", "jobs"}, set()),
+        ("lorary pull a/b --sidecars a", {"a1111 "}, {"civitai"}),
+        ("lorary pull a/b --sidecars a1111,sw", {"a1111,swarmui "}, {"civitai"}),
     ],
 )
 def test_the_program_completes_a_line(

@@ -63,3 +63,13 @@ def test_convert_refuses_with_the_reason(run: Run, file: Path, tmp_path: Path) -
     missing = run("convert", tmp_path / "none", *words, "--json")
     assert (missing.code, missing.document["error"]["code"]) == (3, "file_missing")
     assert run("convert", file, "--to", "forge", "--out", out).code == 2
+
+
+def test_convert_says_which_namings_a_text_encoder_can_have(run: Run, tmp_path: Path) -> None:
+    names = ("lora_te_text_model_encoder_layers_0_mlp_fc1",)
+    file = write_pairs(tmp_path / "m.safetensors", some_pairs(names, ((384, 128),)))
+    words = ("--family", "miniature", "--out", tmp_path / "out.safetensors")
+    refused = run("convert", file, "--to", "comfyui", *words)
+    assert f"“{names[0]}” has no known name in ComfyUI of" in refused.err
+    assert "kohya (ComfyUI loads it, too)" in refused.err
+    assert run("convert", file, "--to", "kohya", *words).code == 0

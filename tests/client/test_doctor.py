@@ -33,11 +33,13 @@ def disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 
 
 def test_all_is_well(run: Run, fake: FakeHub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk(monkeypatch, free=10**12)
+    disk(monkeypatch, free=8_500_000_000_000)
     ran = run("doctor", "--json")
     assert (ran.code, list(states(ran))) == (0, NAMES)
     assert set(states(ran).values()) == {"ok", "skipped"}
-    assert "token     of ada (read, write)" in run("doctor").out
+    out = run("doctor").out
+    assert "token     of ada (read, write)" in out
+    assert "0 bytes; 8.5 TB are free" in out
     assert not home.exists()
 
 

@@ -105,7 +105,7 @@ def test_the_report_says_each_value_with_its_source_and_sends_nothing(
 ) -> None:
     ran = run("import", folder, "--to", "ada", "--dry-run", "--json")
     assert ran.code == 0, ran.err
-    assert {seen.path for seen in fake.seen} == {"/api/v1/hashes"}
+    assert [seen.path for seen in fake.seen] == ["/api/v1/me", "/api/v1/hashes"]
     planned = {Path(row["files"][0]).name: row for row in ran.documents}
     fields = planned["noir.safetensors"]["fields"]
     assert fields["trigger_words"] == {
@@ -191,6 +191,78 @@ def test_a_folder_is_published_once_with_what_is_known(
         assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
     assert fake.adapters["ada/noir"]["title"] == "A better title"
     assert fake.versions["ada/noir"][0]["samples"] == []
+
+
+def test_a_plan_for_a_namespace_of_others_is_refused(
+    run: Run, fake: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (["--dry-run"], ["--json"], ["--yes"]):
+        ran = run("import", folder, "--to", "nobody", *words)
+        assert (ran.code, "not allowed to publish to nobody" in ran.err) == (4, True)
+        assert "You may publish to: ada, guild." in ran.err
+    assert {seen.path for seen in fake.seen} == {"/api/v1/me"}
+    assert run("import", folder, "--to", "Guild", "--dry-run").code == 0
+    ran = run("push", folder / "fog.safetensors", "--to", "nobody/fog", "--dry-run")
+    assert (ran.code, "not allowed to publish to nobody" in ran.err) == (4, True)
+    ran = run("push", folder / "more", "--to", "nobody/fog", "--dry-run")
+    assert (ran.code, "not allowed to publish to nobody" in ran.err) == (4, True)
+    monkeypatch.delenv("LORARY_TOKEN")
+    ran = run("import", folder, "--to", "nobody", "--dry-run")
+    assert (ran.code, "was not checked: sign in first" in ran.err) == (0, True)
+    assert run("import", folder, "--to", "nobody", "--yes").code == 4
+
+
+def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folder: Path) -> None:
+    document = json.dumps({"sd version": "SD1", "activation text": "pan"})
+    (folder / "pan_high_noise.json").write_text(document)
+    text = " ".join(run("import", folder, "--to", "ada", "--dry-run").out.split())
+    assert text.count("[tensors], not SD1 [pan_high_noise.json]") == 1
+
+
+def test_the_account_and_each_adapter_are_requested_once(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    assert len(fake.requests("GET .*/me$")) == 1
+    asked = Counter(seen.path for seen in fake.requests("GET .*/adapters/ada/[a-z]+$"))
+    assert asked == Counter(f"/api/v1/adapters/{name}" for name in RESULT)
+    fake.seen.clear()
+    run_folder = folder.with_name("run")
+    run_folder.mkdir()
+    for name in ("run-000001.safetensors", "run-000002.safetensors"):
+        (run_folder / name).write_bytes(adapter(50 + int(name[9]), ss_session_id="5"))
+    assert run("push", run_folder, "--to", "ada/other", "--yes").code == 0
+    assert len(fake.versions["ada/other"]) == 2
+    assert len(fake.requests("GET .*/me$")) == 1
+    assert len(fake.requests("GET .*/adapters/ada/other$")) == 1
+
+
+def test_a_no_to_the_question_ends_with_an_error(
+    fake: FakeHub, folder: Path, environment: dict[str, str]
+) -> None:
+    ours, theirs = os.openpty()
+    os.write(ours, b"n\n")
+    command = [*CLI, "import", str(folder), "--to", "ada"]
+    try:
+        ran = subprocess.run(
+            command, env=environment, stdin=theirs, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (ran.returncode, "Nothing was sent." in ran.stderr) == (1, True)
+    assert fake.adapters == {}
+
+
+def test_an_option_for_new_adapters_is_said_to_leave_the_others(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    ran = run("import", folder, "--to", "ada", "--public", "--dry-run")
+    assert "--public is for new adapters" in ran.err
+    assert "keep their visibility" in ran.err
+    assert "new adapters" not in run("import", folder, "--to", "ada", "--dry-run").err
 
 
 def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(

@@ -58,6 +58,14 @@ def test_the_lock_has_every_fact_sorted_and_the_same_bytes_each_time(
     assert (noir["path"], noir["wanted"]) == ("models/loras/noir.safetensors", "*")
     before = project.lock_path.read_bytes()
     project.lock_path.unlink()
+    rows = [line.split() for line in run("lock").out.splitlines()[:2]]
+    assert rows == [[INK, "v1", "added"], [NOIR, "v2", "added"]]
+    lines = run("lock").out
+    assert "nothing changed" in lines
+    project.lock_path.unlink()
+    first, second = run("lock").out.splitlines()[:2]
+    assert first.index("v1") == second.index("v2")
+    project.lock_path.unlink()
     assert run("lock").code == 0
     assert project.lock_path.read_bytes() == before
 

@@ -153,7 +153,7 @@ def test_a_draft_is_published_by_pushing_it_again(run: Run, fake: FakeHub, lora:
     assert (ran.code, fake.versions["ada/noir"][0]["state"]) == (0, "draft")
     assert f"{fake.url}/ada/noir?v=v1" in ran.out
     said = "v1 is a draft. Publish it on its page, or push again without --draft."
-    assert ran.err == f"lorary: {said}\n"
+    assert ran.err.endswith(f"lorary: {said}\n")
     document = run("push", lora, "--to", "ada/noir", "--draft", "--json").document
     assert (document["version"], document["state"]) == ("v1", "draft")
     document = run("push", lora, "--to", "ada/noir", "--json").document
@@ -168,3 +168,18 @@ def test_nobody_waits_for_the_previews_of_a_draft(
     fake.preview_states = ["running"]
     assert hub.push(lora, "ada/noir", draft=True, wait=True).version.state == "draft"
     assert len(waits) <= 1  # for the checks of the file
+
+
+def test_the_kind_and_copies_are_said_by_both_kinds_of_push(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    fake.publish("studio/night", {"n.safetensors": lora.read_bytes()})
+    ran = run("push", lora, "--to", "ada/noir", "--dry-run")
+    assert "missing  kind, style is used (--kind)" in ran.out
+    assert "weights_known: These weights are already published: studio/night v1." in ran.out
+    assert (
+        "no --kind was given, so the adapter is a style"
+        in run("push", lora, "--to", "ada/noir").err
+    )
+    assert "weights_known" in run("push", lora, "--to", "ada/noir", "--dry-run").out
+    assert "--kind was given" not in run("push", lora, "--to", "ada/n2", "--kind", "tool").err

@@ -82,13 +82,13 @@ def test_names_are_found_on_the_hub_if_there_is_no_hash(
 ) -> None:
     ran = run("resolve", workflow, "--json")
     assert ran.code == 3
-    first, second = ran.documents
-    assert first == {
+    lost, noir = ran.documents
+    assert noir == {
         "file": str(workflow), "name": "style/noir.safetensors", "strength": 0.8, "hashes": {},
         "state": "hub", "adapter": "studio/noir", "version": "v1", "sha256": sha(NOIR),
         "derived": None, "evidence": "name", "path": None, "candidates": [], "reason": None,
     }  # fmt: skip
-    assert (second["name"], second["state"]) == ("lost.safetensors", "missing")
+    assert (lost["name"], lost["state"]) == ("lost.safetensors", "missing")
     assert len(published.requests("POST /api/v1/(hashes|file-names)")) == 1
 
 
@@ -154,7 +154,7 @@ def test_files_are_here_by_name_if_there_is_no_hash(
     ran = run("resolve", workflow, "--dir", folder, "--json")
     assert ran.code == 0
     assert set(states(ran).values()) == {("here", "name")}
-    noir, lost = ran.documents
+    lost, noir = ran.documents
     assert (noir["sha256"], noir["adapter"]) == (sha(INK), "ada/ink")  # what the file really is
     assert (lost["sha256"], lost["adapter"]) == (sha(b"no weights"), None)
     assert published.seen
@@ -182,7 +182,7 @@ def test_pulling_brings_them_here(
     again = text(tmp_path, ("noir", sha(NOIR)[:10]), ("ink", sha(INK)[:10]))
     ran = run("resolve", workflow, again, "--dir", tmp_path / "loras", "--pull", "--json")
     assert ran.code == 3  # one of them is nowhere
-    assert [one["state"] for one in ran.documents] == ["here", "missing", "here", "here"]
+    assert [one["state"] for one in ran.documents] == ["missing", "here", "here", "here"]
     for one in ran.documents:
         if one["path"]:
             assert sha(Path(one["path"]).read_bytes()) == one["sha256"]
@@ -227,7 +227,7 @@ def test_several_files_of_a_name_are_not_chosen_from(
 ) -> None:
     published.publish("eve/noir", {"noir.safetensors": INK})
     ran = run("resolve", workflow, "--pull", "--json")
-    one = ran.documents[0]
+    one = ran.documents[1]
     assert (ran.code, one["state"], one["adapter"]) == (3, "hub", None)
     assert sorted(one["candidates"]) == ["eve/noir@v1", "studio/noir@v1"]
     assert "may be several files" in run("resolve", workflow).err
@@ -280,6 +280,11 @@ def test_the_output_says_what_to_do(run: Run, published: FakeHub, workflow: Path
     assert "1 missing. Name your folders with --dir" in ran.err
 
 
+def test_adapters_of_a_workflow_are_in_the_order_of_its_loaders(run: Run, workflow: Path) -> None:
+    names = [row["name"] for row in run("resolve", workflow, "--json", "--offline").documents]
+    assert names == ["lost.safetensors", "style/noir.safetensors"]
+
+
 def test_files_without_adapters_say_so(run: Run, tmp_path: Path) -> None:
     place = tmp_path / "plain.txt"
     place.write_text("a cat\nSteps: 4, Seed: 1")
@@ -296,13 +301,13 @@ def test_a_folder_must_exist(run: Run, workflow: Path) -> None:
 def test_python_has_the_same(hub: Hub, published: FakeHub, workflow: Path, tmp_path: Path) -> None:
     del published
     answer = hub.resolve([workflow, tmp_path / "gone"])
-    assert [one.state for one in answer.references] == ["hub", "missing"]
+    assert [one.state for one in answer.references] == ["missing", "hub"]
     assert isinstance(answer.files[1].error, errors.FileMissing)
-    pulled = hub.pull_reference(answer.references[0], to=tmp_path / "loras")
+    pulled = hub.pull_reference(answer.references[1], to=tmp_path / "loras")
     assert sha(pulled.local_path.read_bytes()) == sha(NOIR)
     with pytest.raises(errors.NotFound, match="No version"):
-        hub.pull_reference(answer.references[1])
-    assert [one.state for one in lorary.resolve(workflow)] == ["here", "missing"]  # in the cache
+        hub.pull_reference(answer.references[0])
+    assert [one.state for one in lorary.resolve(workflow)] == ["missing", "here"]  # in the cache
     with pytest.raises(errors.FileMissing):
         lorary.resolve([tmp_path / "gone"])
 

@@ -13,6 +13,7 @@ import pytest
 from lorary import library
 from lorary.client import Adapter as FoundAdapter
 from lorary.client import Version as FoundVersion
+from lorary.client.cards import card_text
 from lorary.client.errors import ProjectInvalid
 from lorary.client.transfers.folders import Folder as Target
 from lorary.library.project import Project
@@ -142,6 +143,30 @@ def _check_keys(to: Path) -> None:
     assert swarm["modelspec.trigger_phrase"] == "noir style, rain"
     assert swarm["modelspec.lora_default_weight"] == "0.8"
     assert all(isinstance(value, str) for value in swarm.values())
+
+
+@live
+def test_the_card_is_the_description_if_there_is_no_summary(
+    run: Run, version: Version, noir: Adapter, ada: User, live_server: Any, tmp_path: Path
+) -> None:
+    adapters.describe(actor=ada, adapter=noir, summary="", card="# Noir\n\n*black* and `white`")
+    ran = run("pull", "ada/noir", "--to", tmp_path, "--sidecars", TOOLS)
+    assert ran.code == 0, ran.err
+    page = f"{live_server.url}/ada/noir?v=v1"
+    for name in ("noir.json", "noir.metadata.json", "noir.swarm.json"):
+        text = " ".join(str(told(tmp_path / name)["card"]).split())
+        assert text.startswith("Noir black and white ")
+        assert text.endswith(page)
+
+
+def test_a_card_is_read_as_plain_text() -> None:
+    card = (
+        "---\na: b\n---\n<!-- x -->\n> a **b** snake_case\n![p](p.png)\n"
+        "```\ncode\n```\n---\n- c &amp; d"
+    )
+    assert card_text(card, 100) == "a b snake_case\nc & d"
+    assert card_text("word " * 50, 20) == "word word word word…"
+    assert card_text("x" * 50, 10) == "xxxxxxxxx…"
 
 
 @live

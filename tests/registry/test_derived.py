@@ -160,6 +160,9 @@ def test_comfyui_is_not_offered_without_names_for_the_text_encoder(noir: Adapter
     row = catalogue.release(noir, demo)
     options = selectors.source_of(None, "ada", "noir", row.name).options
     assert (options.held, options.namings) == ("kohya", ("peft", "diffusers"))
+    assert (
+        "These namings are possible: kohya, peft, diffusers. ComfyUI loads kohya" in options.reason
+    )
 
 
 def test_limits_count_new_files_only(source: Source, own_settings: Callable[..., None]) -> None:

@@ -23,6 +23,7 @@ from hub.api.base import (
     serialized,
 )
 from registry.accounts import quotas
+from registry.accounts.permissions import writable_by
 from registry.models import AccessToken, Namespace, NamespaceKind
 from registry.names import MAX_NAME
 from registry.tokens import selectors as token_selectors
@@ -41,6 +42,7 @@ EXAMPLE = OpenApiExample(
         "scopes": ["read", "write"],
         "bound_to": None,
         "expires_at": "2027-02-26T12:00:00Z",
+        "namespaces": ["ada", "studio"],
         "id": 1,
         "username": "ada",
         "tier": "free",
@@ -72,6 +74,9 @@ class MeOut(serializers.Serializer[Namespace]):
     )
     expires_at = serializers.SerializerMethodField(
         help_text="When the token expires; null: never, or a session"
+    )
+    namespaces = serializers.SerializerMethodField(
+        help_text="Names of the users and organisations for which the caller may publish."
     )
     id = serializers.IntegerField(source="user_id")
     username = serializers.CharField(source="name")
@@ -114,6 +119,20 @@ class MeOut(serializers.Serializer[Namespace]):
         """Return when the token expires."""
         token = self._token()
         return token.expires_at if token is not None else None
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_namespaces(self, namespace: Namespace) -> list[str]:
+        """Return the namespaces that the caller may publish in; a bound token limits them."""
+        token = self._token()
+        if token is not None and "write" not in token.granted:
+            return []
+        found = writable_by(self.context["request"].user)
+        if token is not None and token.is_bound:
+            adapter = token.adapter
+            found = found.filter(pk=(adapter.namespace_id if adapter else token.namespace_id) or 0)
+        own = namespace.pk
+        rows = found.order_by("key").values_list("pk", "name").distinct()
+        return [name for _, name in sorted(rows, key=lambda row: row[0] != own)]
 
     def _token(self) -> AccessToken | None:
         token: AccessToken | None = self.context["request"].auth

@@ -13,9 +13,26 @@ import argcomplete
 from argcomplete.shell_integration import shellcode
 
 from lorary.cli.app import COMMANDS, add_common, load
+from lorary.library.settings import CHECKS
+from lorary.library.sidecars.formats import ENDINGS
 
 if TYPE_CHECKING:
     from lorary.cli.command import Parser
+
+
+def _settings(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """Return the keys of settings, where one is due."""
+    is_due = parsed_args.action != "list" and not parsed_args.words
+    return [*CHECKS] if is_due else []
+
+
+def _tools(prefix: str, **_: object) -> list[str]:
+    """Return lists of tools with one more; commas separate them."""
+    before, comma, _last = prefix.rpartition(",")
+    return [f"{before}{comma}{tool}" for tool in ENDINGS if tool not in before.split(",")]
+
+
+_COMPLETERS = {("config", "words"): _settings, ("pull", "sidecars"): _tools}
 
 
 def script(shell: str) -> str:
@@ -38,4 +55,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
         if name in words:
             add_common(cast("Parser", sub))
             load(name).configure(cast("Parser", sub))
+            for action in sub._actions:  # noqa: SLF001 - argparse has no public list of them
+                if completer := _COMPLETERS.get((name, action.dest)):
+                    action.completer = completer  # type: ignore[attr-defined] # argcomplete's
     return parser

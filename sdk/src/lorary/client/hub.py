@@ -135,8 +135,9 @@ class Hub(Curating, Packing, Reading, Resolving):
             "max_maturity": max_rating,
             "limit": None if limit is None else min(max(limit, 1), _PAGE),
         }  # fmt: skip
-        items = self._session.items("adapters", parameters)
-        return Results(islice((Adapter.read(item) for item in items), limit))
+        first: dict[str, object] = {}
+        items = self._session.items("adapters", parameters, first)
+        return Results(islice((Adapter.read(item) for item in items), limit), first)
 
     def info(self, adapter: str | Reference) -> Adapter:
         """Return an adapter with its card and aliases."""

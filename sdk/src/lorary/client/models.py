@@ -25,7 +25,8 @@ class Account:
     """The owner of a token; ``scopes`` is None if all are allowed.
 
     ``bound_to`` is the owner or adapter that the token is limited to, ``expires_at`` the time at
-    which it expires (ISO 8601); empty means no limit.
+    which it expires (ISO 8601); empty means no limit. ``namespaces`` are the users and
+    organisations for which it may publish; None if the hub is too old to list them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Account:
     scopes: tuple[str, ...] | None
     bound_to: str = ""
     expires_at: str = ""
+    namespaces: tuple[str, ...] | None = None
     data: JSON = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -44,7 +46,14 @@ class Account:
         """Read the response of ``GET me``."""
         record = Record(value, "account")
         scopes = None if record.data.get("scopes") is None else record.texts("scopes")
-        return record.into(cls, scopes=scopes)
+        known = None if record.data.get("namespaces") is None else record.texts("namespaces")
+        return record.into(cls, scopes=scopes, namespaces=known)
+
+    def may_publish_to(self, namespace: str) -> bool | None:
+        """Return whether it may publish for a user or an organisation; None if not known."""
+        if self.namespaces is None:
+            return True if namespace.casefold() == self.name.casefold() else None
+        return namespace.casefold() in {name.casefold() for name in self.namespaces}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from lorary.library.hubs import Hubs
 from lorary.library.layouts import LAYOUTS
 from lorary.library.settings import CHECKS, setting
 from lorary.replacing import require_writable
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -116,8 +117,8 @@ def _cache() -> Iterator[Check]:
     free = shutil.disk_usage(existing(cache.root)).free
     used = sum(one.size_bytes for one in files)
     message = (
-        f"{cache.root}: {len(files):,} files ({unfinished:,} unfinished), {used / 1e9:.1f} GB; "
-        f"{free / 1e9:.1f} GB are free"
+        f"{cache.root}: {len(files):,} files ({unfinished:,} unfinished), {count_bytes(used)}; "
+        f"{count_bytes(free)} are free"
     )
     if free < _LEAST_FREE_BYTES:
         message += ". `lorary cache prune` makes room"

@@ -264,7 +264,7 @@ class _Planner:
         try:
             name = spelled(self.target, component, path, **options)
         except KeyError:
-            raise _no_name(moves[0].source, self.names, self.target) from None
+            raise _no_name(moves[0].source, self.names, self.target, _OTHERS) from None
         if moves[0].source.name.startswith(_OFT):
             name = _OFT + name.removeprefix("lora_")
         shape = None if self.names is None else self.names.shape(path)
@@ -272,9 +272,15 @@ class _Planner:
         return Planned(name, component, path, moves, relation, rows, dimensions)
 
 
-def _no_name(source: Source, names: FamilyNames | None, target: str) -> Exception:
+#: Only ComfyUI's names of text encoders depend on the family.
+_OTHERS = ". Convert the file to kohya (ComfyUI loads it, too), diffusers or peft instead"
+
+
+def _no_name(
+    source: Source, names: FamilyNames | None, target: str, instead: str = ""
+) -> Exception:
     where = "" if names is None else f" of {family_title(names.family.id)}"
-    return refuse_module(source.name, f"has no known name in {_TITLES[target]}{where}")
+    return refuse_module(source.name, f"has no known name in {_TITLES[target]}{where}{instead}")
 
 
 def _encoder_of(names: FamilyNames | None, source: Source) -> str | None:

@@ -8,7 +8,8 @@ from rich.cells import cell_len, set_cell_size
 
 from lorary.anatomy import Anatomy, Base, Inspection, algorithm_title, family_title
 from lorary.cli.output.inspect_page import CONFIDENCE_STYLES, claimed_title, is_only_claimed
-from lorary.cli.output.text import count_bytes, plain, styled
+from lorary.cli.output.text import plain, styled
+from lorary.sizes import count_bytes
 
 _VERDICT, _METHOD, _SIZE = 24, 14, 9
 _GAP = "  "

@@ -20,12 +20,12 @@ from lorary.cli.output.text import (
     ADVICE,
     SEVERITY_STYLES,
     columns,
-    count_bytes,
     plain,
     strong,
     styled,
     wrap,
 )
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.anatomy.base_models.narrowing import Evidence

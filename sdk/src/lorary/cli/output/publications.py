@@ -59,7 +59,23 @@ def facts_of(fields: Fields) -> list[str]:
     ]
     if disputed:
         facts.append(f"sources differ on {', '.join(disputed)}")
-    return facts
+    return [*facts, *_other_bases(fields)]
+
+
+def _other_bases(fields: Fields) -> Iterator[str]:
+    """Yield the base models that sources state and the tensors disprove."""
+    family, base = fields.get("family"), fields.get("base")
+    if family is None or base is None or family.best.confidence != "proven":
+        return
+    # --help does not need them
+    from lorary.anatomy import family_title  # noqa: PLC0415
+    from lorary.anatomy.claims.base_models import claims_of  # noqa: PLC0415
+
+    for one in (base.best, *base.others):
+        claim = claims_of({"modelspec.architecture": str(one.value)}).first
+        if claim is not None and claim.family not in {None, family.best.value}:
+            proven = family_title(str(family.best.value))
+            yield f"base model: {proven} [tensors], not {one.value} [{one.source}]"
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,6 @@ from lorary.cli.output.publications import (
     skipped_document,
 )
 from lorary.cli.output.text import (
-    count_bytes,
     count_of,
     emit,
     entries,
@@ -31,6 +30,7 @@ from lorary.cli.output.text import (
 from lorary.client.errors import LoraryError
 from lorary.client.transfers.publishing import with_configs
 from lorary.library.importing.publishing import ImportResult
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.anatomy import Finding, Inspection
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 #: Key of a card's front matter to the field that a hub reads from it.
 _OF_CARD = {"base_model": "family", "instance_prompt": "trigger_words"}
+
+
+#: Kind of a new adapter for which none is given, at the hub.
+DEFAULT_KIND = "style"
 
 
 def unique_findings(looked: Iterable[Inspection]) -> list[Finding]:
@@ -77,7 +81,7 @@ class Questions:
         if looked and "trigger_words" not in stated and not has_words:
             yield {"field": "trigger_words", "option": "--trigger"}
         if looked and self.adapter is None and "kind" not in stated:
-            yield {"field": "kind", "option": "--kind"}
+            yield {"field": "kind", "option": "--kind", "default": DEFAULT_KIND}
         if self.leaks_of(looked):
             yield {"field": "private_data", "option": "--yes"}
 
@@ -94,7 +98,8 @@ class Questions:
             listed = " or ".join(map(family_title, choices)) if isinstance(choices, list) else ""
             what = str(asked["field"]).replace("_", " ")
             verb = "confirm" if asked["field"] == "private_data" else "missing"
-            yield f"  {verb}  {what}{f', {listed}' if listed else ''} ({asked['option']})"
+            used = f", {asked['default']} is used" if "default" in asked else ""
+            yield f"  {verb}  {what}{f', {listed}' if listed else ''}{used} ({asked['option']})"
 
     @property
     def state(self) -> str:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lorary.sizes import count_bytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -207,16 +209,6 @@ def columns() -> int:
 def count_of(count: int, noun: str) -> str:
     """Return a number with its noun: ``1 file``, ``1,200 files``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def count_bytes(size: int) -> str:
-    """Return a human-readable size in powers of 1000, as in file managers."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{size} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def share_of_bytes(part: int, whole: int) -> str:

@@ -185,16 +185,26 @@ class Session:
             is_repeatable=is_repeatable,
         )
 
-    def items(self, path: str, query: Mapping[str, object] | None = None) -> Iterator[object]:
+    def items(
+        self,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        first_page: dict[str, object] | None = None,
+    ) -> Iterator[object]:
         """Yield the items of a list, requesting further pages as needed.
+
+        Args:
+            first_page: Gets the members of the first page, but its items.
 
         Raises:
             LoraryError: an error response, or no response.
         """
         answer = self.json("GET", path, query=query)
-        seen = set()
+        seen: set[str] = set()
         while not isinstance(answer, list):
             page = Record(answer, "list")
+            if first_page is not None and not seen:
+                first_page |= {key: page.data[key] for key in page.data.keys() - {"results"}}
             yield from page.items("results")
             following = page.text("next")
             if not following:

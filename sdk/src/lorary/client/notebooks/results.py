@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -29,10 +29,22 @@ class Results(Iterator[T_co]):
     returned afterwards.
     """
 
-    def __init__(self, found: Iterator[T_co]) -> None:
+    def __init__(
+        self, found: Iterator[T_co], first_page: Mapping[str, object] | None = None
+    ) -> None:
         self._found = found
+        self._first_page = {} if first_page is None else first_page
         self._ahead: deque[T_co] = deque()
         self._failure: LoraryError | None = None
+
+    @property
+    def corrected(self) -> str:
+        """The corrected query of which these are the results, if nothing matched the one asked for.
+
+        It is known as soon as the first result was requested; empty before, and without one.
+        """
+        value = self._first_page.get("corrected")
+        return value if isinstance(value, str) else ""
 
     def __next__(self) -> T_co:
         if self._ahead:

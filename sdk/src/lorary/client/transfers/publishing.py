@@ -106,6 +106,7 @@ class Pushed:
         findings: Findings of the local checks and of the hub's, without duplicates.
         is_new: Whether the push created the adapter.
         is_repeated: Whether this version already existed with these files; nothing was published.
+        adapter: The adapter as it was before, or as it was created.
     """
 
     version: Version
@@ -113,6 +114,22 @@ class Pushed:
     findings: tuple[Finding, ...]
     is_new: bool
     is_repeated: bool = False
+    adapter: Adapter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the caller of a push has asked the hub already.
+
+    Attributes:
+        account: The account.
+        adapter: The adapter, if it exists.
+        is_adapter_known: Whether the adapter was asked for.
+    """
+
+    account: Account
+    adapter: Adapter | None = None
+    is_adapter_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +157,7 @@ def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> N
     """Accept all findings."""
 
 
-def push(  # noqa: PLR0913 - two callbacks, by keyword
+def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
     session: Session,
     target: Reference,
     places: Sequence[Path],
@@ -149,10 +166,12 @@ def push(  # noqa: PLR0913 - two callbacks, by keyword
     on_progress: OnProgress,
     on_checked: OnChecked,
     is_draft: bool,
+    known: Known | None = None,
 ) -> Pushed:
     """Inspect, send, and publish; see `lorary.client.hub.Hub.push`."""
-    checked = check(session, target, places, details)
-    account, adapter = Account.read(session.json("GET", "me")), checked.adapter
+    checked = check(session, target, places, details, known=known)
+    account = known.account if known else read_account(session)
+    adapter = checked.adapter
     on_checked(_unique(checked.findings), adapter)
     is_new = adapter is None
     details = replace(details, title=details.title or checked.title)
@@ -169,11 +188,33 @@ def push(  # noqa: PLR0913 - two callbacks, by keyword
     everything += version.findings
     if is_repeated:  # otherwise the version would be reported as its own duplicate
         everything = [found for found in everything if found.code not in _OF_OTHERS]
-    return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated)
+    return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated, adapter)
 
 
-def check(session: Session, target: Reference, places: Sequence[Path], details: Details) -> Checked:
-    """Inspect files and look up the adapter; nothing is sent.
+def read_account(session: Session) -> Account:
+    """Return the account of the token."""
+    return Account.read(session.json("GET", "me"))
+
+
+def require_namespace(account: Account, namespace: str) -> None:
+    """Raise Forbidden if an account may not publish for a user or an organisation."""
+    if account.may_publish_to(namespace) is not False:
+        return
+    listed = ", ".join(account.namespaces or ())
+    instead = f"You may publish to: {listed}." if listed else "This token may not publish."
+    message = f"You are not allowed to publish to {namespace}, or it does not exist. {instead}"
+    raise Forbidden(message, facts={"namespace": namespace})
+
+
+def check(
+    session: Session,
+    target: Reference,
+    places: Sequence[Path],
+    details: Details,
+    *,
+    known: Known | None = None,
+) -> Checked:
+    """Inspect files and look up the adapter, unless it is known; nothing is sent.
 
     Raises:
         PathInvalid: a hub cannot store a file's name.
@@ -195,7 +236,13 @@ def check(session: Session, target: Reference, places: Sequence[Path], details: 
         raise Invalid(msg)
     place, first = looked[0]
     looked = ((place, with_configs(first, places)), *looked[1:])
-    return Checked(looked, _title(first, place), existing(session, target, details.visibility))
+    if known is not None and known.is_adapter_known:
+        adapter = known.adapter
+        if adapter is not None:
+            _require_usable(adapter, details.visibility)
+    else:
+        adapter = existing(session, target, details.visibility)
+    return Checked(looked, _title(first, place), adapter)
 
 
 def _require_text(place: Path) -> None:
@@ -264,6 +311,11 @@ def existing(session: Session, target: Reference, visibility: str = "") -> Adapt
         raise
     except NotFound:
         return None
+    _require_usable(adapter, visibility)
+    return adapter
+
+
+def _require_usable(adapter: Adapter, visibility: str) -> None:
     if adapter.data.get("can_write") is False:
         message = f"You are not allowed to publish to {adapter.full_name}. Nothing was sent."
         raise Forbidden(message, facts={"adapter": adapter.full_name})
@@ -273,7 +325,6 @@ def existing(session: Session, target: Reference, visibility: str = "") -> Adapt
             "Nothing was sent. Change the adapter first, or push without this option."
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
-    return adapter
 
 
 def _create(session: Session, target: Reference, details: Details) -> Adapter:

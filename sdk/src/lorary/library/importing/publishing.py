@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from lorary.client.errors import (
     FileMissing,
     Forbidden,
+    Gone,
     LoraryError,
     NotFound,
     QuotaExceeded,
@@ -21,7 +22,7 @@ from lorary.client.errors import (
     Unreachable,
     reading_file,
 )
-from lorary.client.models import Adapter
+from lorary.client.models import Account, Adapter
 from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
 from lorary.client.samples import add_sample, count_samples
@@ -88,15 +89,28 @@ class ImportTarget:
 
 
 class Importer:
-    """Publishes planned adapters to a namespace."""
+    """Publishes planned adapters to a namespace.
 
-    def __init__(self, session: Session, journal: Journal, target: ImportTarget) -> None:
+    Args:
+        account: The account of the session.
+
+    """
+
+    def __init__(
+        self, session: Session, journal: Journal, target: ImportTarget, account: Account
+    ) -> None:
         self._session = session
         self._journal = journal
         self._target = target
+        self._account = account
+        self._adapters: dict[str, Adapter | None] = {}  # as the hub has them
         self._stop: LoraryError | None = None
         self._picture_stop: LoraryError | None = None
         self._new: dict[tuple[Path, ...], ImportResult] = {}  # what this import published
+
+    def know(self, name: str, adapter: Adapter | None) -> None:
+        """Take what the hub said about an adapter; None if it does not exist."""
+        self._adapters[name] = adapter
 
     def run(
         self, planned: Plan, *, jobs: int = JOBS, on_progress: OnProgress = silent
@@ -150,6 +164,7 @@ class Importer:
                     continue
                 except LoraryError as failure:
                     error = failure
+                    self._adapters.pop(adapter.name, None)  # it may be another one by now
                     if isinstance(failure, _FINAL):
                         self._stop = failure
             results.append(ImportResult(version.paths, self._name(adapter), "failed", error=error))
@@ -167,11 +182,16 @@ class Importer:
         name = Reference(self._target.namespace, adapter.name)
         try:
             found = Adapter.read(self._session.json("GET", name.api_path))
-        except NotFound:  # a withdrawn one has no name to give either: the hub refuses it later
+        except Gone:  # its name is not free either: the hub refuses it later
             return adapter
-        if not found.latest_version:  # a killed import created it
+        except NotFound:
+            self._adapters[adapter.name] = None
             return adapter
-        return adapter if adapter.name.endswith(adapter.mark) else self._renamed(adapter)
+        # Without a version, it was created by an import that was killed.
+        if found.latest_version and not adapter.name.endswith(adapter.mark):
+            return self._renamed(adapter)
+        self._adapters[adapter.name] = found
+        return adapter
 
     def _renamed(self, adapter: PlannedAdapter) -> PlannedAdapter:
         other = adapter.renamed()
@@ -196,11 +216,15 @@ class Importer:
         for row in version.rows:
             _require_unchanged(row.path, row.key)
         target = Reference(self._target.namespace, adapter.name)
+        there = self._adapters.get(adapter.name)
+        known = publishing.Known(self._account, there, adapter.name in self._adapters)
         pushed = publishing.push(
             self._session, target, [*version.paths, *version.attached],
             self._details(adapter, version), on_progress=on_progress,
-            on_checked=self._require_no_leaks, is_draft=False,
+            on_checked=self._require_no_leaks, is_draft=False, known=known,
         )  # fmt: skip
+        if pushed.adapter is not None:
+            self._adapters[adapter.name] = pushed.adapter
         self._journal.write(digests, adapter.name, pushed.version.name)
         result = ImportResult(
             version.paths, str(target), "here" if pushed.is_repeated else "published",

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from lorary.client.cards import card_text
 from lorary.client.http.json_answers import Record
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _A1111_VERSIONS = MappingProxyType({"sd1": "SD1", "sd2": "SD2", "sdxl": "SDXL"})
 _COUNTS = "stats"
 _NUMBERS = frozenset({"id", "modelId", "air"})
 _GENERAL = "general"
+#: Characters of a card; tools show the description in a small field.
+_MOST_CARD = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,12 @@ class Facts:
 
     @property
     def about(self) -> str:
-        """Lines for a person: summary, rating, optional words and the page."""
+        """Lines for a person: summary or else the card, rating, optional words and the page."""
         return "\n".join(self._about())
 
     def _about(self) -> Iterator[str]:
-        if self.adapter.summary:
-            yield self.adapter.summary
+        if about := self.adapter.summary or card_text(self.adapter.card, _MOST_CARD):
+            yield about
         if self.adapter.maturity not in {"", _GENERAL}:
             yield f"Rating: {self.adapter.maturity}"
         if self.version.optional_trigger_words:

@@ -156,11 +156,28 @@ def _samples(node: Node) -> bool:
 def _loras(nodes: dict[str, Node], used: list[Node], workflow: object) -> list[Resource]:
     """Return the adapters of nodes; their hashes are in the workflow, if anywhere."""
     files = _Files(nodes)
-    found = [one for node in used for one in loras_of(_with_linked_names(nodes, node, files))]
+    ordered = _in_order(nodes, used)
+    found = [one for node in ordered for one in loras_of(_with_linked_names(nodes, node, files))]
     hashes = workflows.hashes_in(workflow)
     for one in found:
         one.hashes = (*one.hashes, *hashes.get(one.key.rpartition("/")[2], ()))
     return found
+
+
+def _in_order(nodes: dict[str, Node], used: list[Node]) -> list[Node]:
+    """Return nodes in the order in which they run: each after those that it depends on."""
+    ordered: list[Node] = []
+    seen: set[int] = set()
+    waiting = [(node, False) for node in reversed(used)]
+    while waiting:
+        node, are_sources_done = waiting.pop()
+        if are_sources_done:
+            ordered.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            waiting.append((node, True))
+            waiting += [(source, False) for source in reversed([*_sources(nodes, node)])]
+    return ordered
 
 
 class _Files:

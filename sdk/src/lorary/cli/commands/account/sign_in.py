@@ -13,7 +13,13 @@ from contextlib import closing
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show
+from lorary.cli.output.text import (
+    emit,
+    note,
+    pairs,
+    plain,
+    show,
+)
 from lorary.client.accounts import browser_login, keyrings
 from lorary.client.config import (
     Credentials,
@@ -26,6 +32,7 @@ from lorary.client.errors import LoraryError
 from lorary.client.http.retries import Backoff
 from lorary.client.http.session import Session
 from lorary.library.settings import setting
+from lorary.sizes import count_bytes
 
 #: How long a sign-out waits for the hub, in seconds.
 _REVOKE_S = 10.0

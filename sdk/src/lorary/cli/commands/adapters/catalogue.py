@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_li
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output import strengths
 from lorary.cli.output.text import (
-    count_bytes,
     emit,
     finding_lines,
     note,
@@ -22,13 +22,19 @@ from lorary.cli.output.text import (
     table,
 )
 from lorary.cli.references import from_page, name_pack, on_hub
+from lorary.client.cards import card_text
+from lorary.client.errors import NotFound
 from lorary.client.models import RATINGS
 from lorary.client.packs import PREFIX
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client import Adapter, Version
 
 _LIMIT = 50
+#: Lines and characters of a card: the page has the rest.
+_CARD_LINES = 5
+_MOST_CARD = 500
 
 
 def _configure_search(parser: Parser) -> None:
@@ -64,7 +70,10 @@ def _search(args: Namespace) -> int:
             for adapter in shown:
                 emit(_line_of(adapter))
         else:
-            _show_adapters(list(shown))
+            adapters = list(shown)
+            if found.corrected:
+                note(f"lorary: nothing has “{' '.join(args.query)}”: searched “{found.corrected}”")
+            _show_adapters(adapters, args)
         if args.limit and next(found, None) is not None:
             note(f"lorary: there are more than {args.limit}; --limit 0 shows all")
     return 0
@@ -74,9 +83,10 @@ def _line_of(adapter: Adapter) -> dict[str, object]:
     return {"adapter": adapter.full_name, **adapter.data}
 
 
-def _show_adapters(adapters: list[Adapter]) -> None:
+def _show_adapters(adapters: list[Adapter], args: Namespace) -> None:
     if not adapters:
-        note("lorary: nothing found")
+        is_long = len(" ".join(args.query).split()) > 1
+        note(f"lorary: nothing found{'; try fewer words' if is_long else ''}")
         return
     rows = [
         [
@@ -112,16 +122,26 @@ def _info(args: Namespace) -> int:
                 _version_info(version, wants_json=args.json)
             else:
                 adapter = hub.info(reference)
-                _adapter_info(adapter, wants_json=args.json)
+                if args.json:
+                    emit(_line_of(adapter))
+                else:
+                    _adapter_info(adapter, _latest(hub, adapter))
         except client.LoraryError as error:
             raise name_pack(hub, named, error) from error
     return 0
 
 
-def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
-    if wants_json:
-        emit(_line_of(adapter))
-        return
+def _latest(hub: client.Hub, adapter: Adapter) -> Version | None:
+    """Return the newest version, for its strength; None if there is none."""
+    if not adapter.latest_version:
+        return None
+    try:
+        return hub.version(f"{adapter.full_name}@{adapter.latest_version}")
+    except NotFound:  # withdrawn meanwhile
+        return None
+
+
+def _adapter_info(adapter: Adapter, latest: Version | None) -> None:
     show(strong(plain(adapter.full_name)))
     show(
         pairs(
@@ -131,6 +151,7 @@ def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
                 ("family", adapter.family),
                 ("summary", adapter.summary),
                 ("words", " · ".join(adapter.trigger_words)),
+                ("strength", strengths.recommended(latest) if latest else ""),
                 ("tags", ", ".join(adapter.tags)),
                 ("licence", adapter.licence),
                 ("rating", adapter.maturity),
@@ -138,9 +159,16 @@ def _adapter_info(adapter: Adapter, *, wants_json: bool) -> None:
                 ("latest", adapter.latest_version),
                 ("downloads", f"{adapter.downloads:,}"),
                 ("page", adapter.url),
+                *_several("card", card_text(adapter.card, _MOST_CARD).splitlines()[:_CARD_LINES]),
             ]
         )
     )
+
+
+def _several(name: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a text as rows, of which the first one has the name."""
+    for number, line in enumerate(lines):
+        yield ("" if number else name), line
 
 
 def _version_info(version: Version, *, wants_json: bool) -> None:
@@ -161,7 +189,7 @@ def _version_info(version: Version, *, wants_json: bool) -> None:
                 ("optional words", " · ".join(version.optional_trigger_words)),
                 ("strength", strengths.recommended(version)),
                 ("measured", strengths.measured(version)),
-                ("notes", version.notes),
+                *_several("notes", [line for line in version.notes.splitlines() if line.strip()]),
                 ("revision", version.revision),
                 ("previews", version.previews.state),
                 ("page", version.url),

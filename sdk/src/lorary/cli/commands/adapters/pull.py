@@ -13,13 +13,14 @@ from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jo
 from lorary.cli.commands.packs.command import show_pulled as show_pulled_pack
 from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, share_of_bytes, show
+from lorary.cli.output.text import emit, note, pairs, plain, share_of_bytes, show
 from lorary.cli.references import from_page, name_pack, on_hub
 from lorary.client.names import NAMINGS
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
 from lorary.library.sidecars.formats import ENDINGS, checked_tools
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client import (
@@ -345,7 +346,7 @@ COMMANDS = {
         "  lorary pull studio/noir@v3 --to ComfyUI/models/loras\n"
         "  lorary pull studio/noir --json | jq -r '.files[].local_path'\n"
         "  lorary pull studio/noir studio/ink@v2 pack:studio/dusk --layout comfyui --root ComfyUI\n"
-        "  lorary pull studio/noir --naming comfyui --max-rank 16 --strip --to loras\n"
+        "  lorary pull studio/noir --naming diffusers --max-rank 16 --strip --to loras\n"
         "  lorary pull pack:studio/dusk@v2 --variant sdxl --to ComfyUI/models/loras",
         _configure,
         _pull,

@@ -157,6 +157,9 @@ def _push(args: Namespace) -> int:
             )
     if not pushed.is_new:
         note_unused(args, target)
+    elif not args.kind and pushed.adapter is not None and pushed.adapter.kind:
+        kind = plain(pushed.adapter.kind)
+        note(f"lorary: no --kind was given, so the adapter is a {kind}; its page can change that")
     if args.json:
         emit(_document(target, pushed, waited=args.wait))
     else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorary import library
+from lorary.anatomy import Finding
 from lorary.cli.command import UsageError
 from lorary.cli.commands.adapters.push import note_unused
 from lorary.cli.commands.library.scan import roots_of
@@ -19,7 +21,6 @@ from lorary.cli.output.text import emit, note
 from lorary.client.config import home_of
 from lorary.client.errors import SettingInvalid
 from lorary.client.find_by_hash import find_hashes
-from lorary.client.models import Account
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
@@ -30,11 +31,12 @@ from lorary.library.sidecars.reading import Value
 if TYPE_CHECKING:
     from lorary.anatomy import Inspection
     from lorary.client import Details
-    from lorary.client.http.session import Session
+    from lorary.client.find_by_hash import Match
     from lorary.library.importing.fields import Fields
     from lorary.library.importing.publishing import ImportResult
 
 _KEPT = "What is published stays. Run the same command again to go on."
+_MOST_PLACES = 3
 #: Field to the option that gives it.
 _OPTIONS = {
     "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
@@ -55,9 +57,11 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         library.Index(home) as index,
     ):
         session = hubs.session()
-        Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
+        account = publishing.read_account(session)  # refuses a wrong token before files are read
         adapter = publishing.existing(session, target, details.visibility)
-        if adapter is not None:
+        if adapter is None:
+            publishing.require_namespace(account, target.owner)
+        else:
             note_unused(args, target)
             target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
@@ -77,7 +81,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 return report.code
             report.require_meant()
             place = library.ImportTarget(target.owner, details.visibility, is_push=True)
-            importer = library.Importer(session, journal, place)
+            importer = library.Importer(session, journal, place, account)
+            importer.know(target.name, adapter)
             results: list[ImportResult] = []
             with meter(lambda _: _KEPT, is_resumable=True) as draw:
                 for result in importer.run(library.Plan((run.adapter,), ()), on_progress=draw):
@@ -121,10 +126,16 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     places, fields = [Path(file) for file in args.files], _given(details)
     with library.Hubs(args.endpoint) as hubs:
         session = hubs.session()
-        Account.read(session.json("GET", "me"))
+        account = publishing.read_account(session)
         checked = publishing.check(session, target, places, details)
-        version = _version_of(session, checked)
+        if checked.adapter is None:
+            publishing.require_namespace(account, target.owner)
+        digests = [digest_file(place) for place, _ in checked.inspections]
+        known = find_hashes(session, digests)
+    version = _version_of(checked, [known[sha256] for sha256 in digests])
     looked = [one for _, one in checked.inspections]
+    if others := _elsewhere(target, known):
+        looked[0] = replace(looked[0], findings=(*looked[0].findings, _known(others)))
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
     stated = {*fields, *words}
     questions = Questions(target, checked.adapter, details.visibility)
@@ -145,19 +156,37 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     return 0
 
 
-def _version_of(session: Session, checked: publishing.Checked) -> str:
+def _elsewhere(target: Reference, known: Mapping[str, Sequence[Match]]) -> list[str]:
+    """Return the versions of other adapters that have the weights, as ``owner/name v1``."""
+    wanted = target.full_name.casefold()
+    places = {
+        f"{one.version.adapter} {one.version.name}": None
+        for matches in known.values()
+        for one in matches
+        if one.is_same_file and one.version.adapter.casefold() != wanted
+    }
+    return [*places]
+
+
+def _known(places: Sequence[str]) -> Finding:
+    """Return the finding of the hub for weights that are already published."""
+    named = ", ".join(places[:_MOST_PLACES])
+    message = f"These weights are already published: {named}. A link to them may be enough."
+    return Finding("weights_known", "warning", message, {"count": len(places)})
+
+
+def _version_of(checked: publishing.Checked, known: Sequence[Sequence[Match]]) -> str:
     """Return the version of the adapter that has these weights; empty for none."""
     if checked.adapter is None:
         return ""
-    digests = [digest_file(place) for place, _ in checked.inspections]
-    known, wanted = find_hashes(session, digests), checked.adapter.full_name.casefold()
+    wanted = checked.adapter.full_name.casefold()
     shared = [
         {
             one.version.name
-            for one in known[sha256]
+            for one in matches
             if one.is_same_file and one.version.adapter.casefold() == wanted
         }
-        for sha256 in digests
+        for matches in known
     ]
     return min(set.intersection(*shared), default="")
 

@@ -17,7 +17,14 @@ from lorary.cli.commands.algebra.arguments import (
     require_family,
     written,
 )
-from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
+from lorary.cli.output.text import (
+    emit,
+    pairs,
+    plain,
+    show,
+    strong,
+)
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.algebra.conversion.converting import Conversion
@@ -88,7 +95,7 @@ COMMANDS = {
         "naming splits or fuses are rebuilt exactly, which is measured on the written file. What\n"
         "the naming can't hold is refused, with the module's name.\n"
         "Needs pip install 'lorary[algebra]'.",
-        "  lorary convert noir.safetensors --to comfyui --out noir.comfyui.safetensors\n"
+        "  lorary convert noir.safetensors --to peft --out noir.peft.safetensors\n"
         "  lorary convert noir.safetensors --to diffusers --out noir.diffusers.safetensors --json",
         _configure,
         _convert,

@@ -21,7 +21,14 @@ from lorary.cli.commands.algebra.arguments import (
     whole,
     written,
 )
-from lorary.cli.output.text import count_bytes, emit, pairs, plain, show, strong
+from lorary.cli.output.text import (
+    emit,
+    pairs,
+    plain,
+    show,
+    strong,
+)
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.algebra.merging.merge import Merged

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, Parser, UsageError, size
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, count_of, emit, note, plain, show, styled, table
+from lorary.cli.output.text import (
+    count_of,
+    emit,
+    note,
+    plain,
+    show,
+    styled,
+    table,
+)
 from lorary.client.config import home_of
 from lorary.client.progress import together
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.cached_files import CachedFiles
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client.transfers.cached_files import CachedFile, Removed

@@ -19,11 +19,15 @@ from lorary.cli.output.publications import (
     show_skipped,
     skipped_document,
 )
-from lorary.cli.output.text import count_bytes, count_of, emit, entries, is_confirmed, show
+from lorary.cli.output.text import count_of, emit, entries, is_confirmed, note, show
 from lorary.client.config import home_of
+from lorary.client.errors import LoraryError, Offline, Unauthenticated
 from lorary.client.names import is_name
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
+    from lorary.client.http.session import Session
+    from lorary.client.models import Account
     from lorary.library.importing.planning import Plan
 
 _KEPT = "What is published stays. Run the same command again to go on."
@@ -61,6 +65,7 @@ def _import(args: Namespace) -> int:
         raise UsageError(message)
     with library.Hubs(args.endpoint) as hubs, library.Index(home) as index:
         session = hubs.session()
+        account = _account(args, session)
         with meter(lambda _: _KEPT) as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
         if scanned.failure is not None:
@@ -71,12 +76,13 @@ def _import(args: Namespace) -> int:
             will_publish = args.yes and not args.dry_run
             if not (args.json and will_publish):
                 _report(args, plan)
-            if not plan.adapters or not (
-                will_publish or (is_asking and is_confirmed("Publish this?"))
-            ):
+            if not plan.adapters or account is None or not (will_publish or is_asking):
                 return 0
+            if is_asking and not is_confirmed("Publish this?"):
+                message = "Nothing was sent."
+                raise LoraryError(message, code="not_confirmed")
             target = library.ImportTarget(args.to, args.visibility)
-            importer = library.Importer(session, journal, target)
+            importer = library.Importer(session, journal, target, account)
             with meter(lambda _: _KEPT, is_resumable=True) as draw:
                 results = []
                 for result in importer.run(plan, jobs=args.jobs, on_progress=draw):
@@ -84,6 +90,25 @@ def _import(args: Namespace) -> int:
                     if args.json:
                         emit(result_document(result))
     return finish(results, is_json=args.json)
+
+
+def _account(args: Namespace, session: Session) -> Account | None:
+    """Return the account, which must be allowed to publish, before any file is read.
+
+    A plan needs no account: without a token, and offline, the namespace is not checked.
+    """
+    from lorary.client.transfers import publishing  # noqa: PLC0415 - --help does not need it
+
+    is_plan = args.dry_run or (args.json and not args.yes)
+    try:
+        account = publishing.read_account(session)
+    except (Unauthenticated, Offline):
+        if not is_plan:
+            raise
+        note(f"lorary: whether you may publish to {args.to} was not checked: sign in first")
+        return None
+    publishing.require_namespace(account, args.to)
+    return account
 
 
 def _report(args: Namespace, plan: Plan) -> None:
@@ -100,6 +125,11 @@ def _report(args: Namespace, plan: Plan) -> None:
     show(entries(lines) if lines else [])
     show_sidecar_errors(versions)
     show_skipped(plan.skipped)
+    if args.visibility != "private" and any(one.reason == "published" for one in plan.skipped):
+        note(
+            f"lorary: --{args.visibility} is for new adapters: those that are published already "
+            "keep their visibility. Change it with “Edit the card” on the adapter's page."
+        )
     show(
         f"{count_of(len(plan.adapters), 'adapter')}, {count_of(len(versions), 'version')}, "
         f"{count_bytes(plan.size_bytes)}, {args.visibility}."

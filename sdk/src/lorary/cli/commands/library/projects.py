@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, emit, note, plain, show, styled, table
+from lorary.cli.output.text import (
+    emit,
+    note,
+    plain,
+    show,
+    styled,
+    table,
+)
 from lorary.client.packs import DESCRIPTION
 from lorary.client.progress import together
 from lorary.library.layouts import FLAT, LAYOUTS
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client import LoraryError
@@ -80,11 +88,11 @@ def _locked(args: Namespace, names: list[str] | None) -> int:
         )
     _report_locked(changes)
     failed = [one.error for one in changes if one.error]
-    for one in changes:
-        if args.json:
+    if args.json:
+        for one in changes:
             emit(_locked_document(one))
-        elif not failed and one.change != "kept":
-            show(_locked_line(one))
+    elif not failed and (rows := [_locked_row(one) for one in changes if one.change != "kept"]):
+        show(table(rows))
     if failed:
         note(f"lorary: {project.lock_path} was left as it was")
         return exit_code(failed[0])
@@ -110,10 +118,10 @@ def _report_locked(changes: Iterable[Locked]) -> None:
             note(plain(f"lorary: {one.wish.label} stays at {one.version}: {one.reason}"))
 
 
-def _locked_line(one: Locked) -> str:
+def _locked_row(one: Locked) -> list[str]:
     if one.change == "changed":
-        return f"{one.wish.label}  {plain(one.before)} → {plain(one.version)}"
-    return f"{one.wish.label}  {plain(one.version or one.before)} {one.change}"
+        return [one.wish.label, f"{one.before} → {one.version}", ""]
+    return [one.wish.label, one.version or one.before, one.change]
 
 
 def _locked_document(one: Locked) -> dict[str, object]:

@@ -14,9 +14,10 @@ from lorary import library
 from lorary.cli.command import Command, Parser, add_endpoint
 from lorary.cli.filters import family_id, is_family, unknown_family
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import count_bytes, count_of, emit, entries, note, plain, show, table
+from lorary.cli.output.text import count_of, emit, entries, note, plain, show, table
 from lorary.client.config import home_of
 from lorary.client.errors import FileMissing
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.library.index.database import Index

@@ -13,11 +13,12 @@ from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.commands.packs import curation, exports
 from lorary.cli.filters import family_id, refused_filters
-from lorary.cli.output.text import count_bytes, emit, note, pairs, plain, show, strong, table
+from lorary.cli.output.text import emit, note, pairs, plain, show, strong, table
 from lorary.cli.references import on_hub
 from lorary.client import packs
 from lorary.client.errors import Invalid, reading_file
 from lorary.client.models import RATINGS
+from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
     from lorary.client.packs import Pack, PackPart, PackVariant, PackVersion

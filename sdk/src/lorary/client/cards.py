@@ -1,0 +1,52 @@
+"""The text of a card, without Markdown and HTML."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+#: Characters of a card that are read; the beginning is enough.
+_MOST_READ = 20_000
+_FENCES = ("```", "~~~")
+_FRONT_MATTER = "---"
+_COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
+_IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()]{0,500}\)")
+_LINK = re.compile(r"\[([^\[\]]{0,300})\]\([^()]{0,500}\)")
+_MARKS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
+_START = re.compile(r"^(?:#{1,6}|>|[-+*](?= ))[ ]{0,8}")
+_RULE = re.compile(r"^[-=*_| :]{3,}$")
+
+
+def card_lines(card: str) -> Iterator[str]:
+    """Yield the lines of a card that have text: without marks, pictures, code and front matter."""
+    is_code = False
+    for line in _without_front_matter(_COMMENT.sub("", card[:_MOST_READ]).splitlines()):
+        if line.lstrip().startswith(_FENCES):
+            is_code = not is_code
+            continue
+        text = "" if is_code else _plain(line)
+        if text:
+            yield text
+
+
+def card_text(card: str, most: int) -> str:
+    """Return the beginning of a card's text, cut between words to at most this many characters."""
+    text = "\n".join(card_lines(card))
+    if len(text) <= most:
+        return text
+    end = max(text.rfind(space, 0, most) for space in " \n")
+    return f"{text[: end if end > 0 else most - 1].rstrip()}…"
+
+
+def _without_front_matter(lines: list[str]) -> list[str]:
+    marks = [number for number, line in enumerate(lines) if line.rstrip() == _FRONT_MATTER]
+    return lines[marks[1] + 1 :] if len(marks) > 1 and marks[0] == 0 else lines
+
+
+def _plain(line: str) -> str:
+    text = _LINK.sub(r"\1", _IMAGE.sub("", _TAG.sub("", line))).strip()
+    if _RULE.match(text):
+        return ""
+    return html.unescape(_MARKS.sub("", _START.sub("", text))).strip()
