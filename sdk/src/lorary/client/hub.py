@@ -28,7 +28,8 @@ from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
 from lorary.client.transfers.folders import Folder
-from lorary.client.transfers.publishing import Details, OnChecked, Pushed
+from lorary.client.transfers.details import Details
+from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
 

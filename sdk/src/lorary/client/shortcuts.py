@@ -16,7 +16,8 @@ from lorary.client.progress import OnProgress, silent
 if TYPE_CHECKING:
     from lorary.client.models import Adapter
     from lorary.client.resolving.references import LoraReference
-    from lorary.client.transfers.publishing import Details, Pushed
+    from lorary.client.transfers.details import Details
+    from lorary.client.transfers.publishing import Pushed
 
 
 def inspect(

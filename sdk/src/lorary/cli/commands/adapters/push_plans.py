@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary import library
 from lorary.cli.command import UsageError
-from lorary.cli.commands.adapters.push import note_unused
+from lorary.cli.commands.adapters.push import OPTIONS, note_unused
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_line, finish, result_document
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     from lorary.library.importing.publishing import ImportResult
 
 _KEPT = "What is published stays. Run the same command again to go on."
-#: Field to the option that gives it.
-_OPTIONS = {
-    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
-    "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
-    "label": "--label", "notes": "--notes", "strength": "--strength",
-}  # fmt: skip
 
 
 def push_folder(args: Namespace, target: Reference, details: Details) -> int:
@@ -58,7 +52,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         Account.read(session.json("GET", "me"))  # a wrong token is refused before files are read
         adapter = publishing.existing(session, target, details.visibility)
         if adapter is not None:
-            note_unused(args, target)
+            if not adapter.is_empty:
+                note_unused(args, target)
             target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
@@ -107,10 +102,10 @@ def _alone(home: Path, target: Reference) -> Iterator[None]:
 
 def _given(details: Details) -> Fields:
     """Return the values of options."""
-    values = {name: getattr(details, name) for name in _OPTIONS}
+    values = {name: getattr(details, name) for name in OPTIONS}
     listed = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
     return {
-        name: Field(Value(name, value, _OPTIONS[name], "declared"))
+        name: Field(Value(name, value, OPTIONS[name], "declared"))
         for name, value in listed.items()
         if value not in {"", (), None}
     }
