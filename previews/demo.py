@@ -14,12 +14,13 @@ from registry.accounts import users
 from registry.adapters import services as adapters
 from registry.cards import services as cards
 from registry.models import Adapter, File, Upload, UploadState, User, VersionState
+from registry.names import DEMO_OWNER
 from registry.publication import services as publication
 from registry.uploads import check
 from registry.uploads import services as uploads
 from registry.versions.details import Details
 
-OWNER = "lorary"
+OWNER = DEMO_OWNER
 
 _MINIATURE = Path(__file__).parent / "miniature"
 #: Headings of a card.

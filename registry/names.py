@@ -28,6 +28,8 @@ from registry.errors import NameInvalid, PathInvalid
 MAX_NAME = 96
 MAX_PATH = 255
 MAX_DEPTH = 8
+#: Owner of the adapters that `manage.py demo` publishes.
+DEMO_OWNER = "lorary"
 
 #: First path segments that the site uses or may use, and names that could be used to impersonate
 #: this or another hub; new namespaces must not have them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -45,6 +46,9 @@ _BROKEN = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePost
 #: A disk or a disk quota is full: codes of the operating system and of PostgreSQL (``disk_full``).
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _DISK_FULL = "53100"
+
+#: Index of an item in the name of a field.
+_ITEM = re.compile(r"\.([0-9]{1,6})(?=\.|$)")
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +157,16 @@ def _texts(value: object) -> list[str]:
 def _invalid(error: drf.ValidationError) -> errors.Invalid:
     fields = dict(_flat(error.detail))
     sentences = [
-        f"{name}: {text}" if name else text for name, texts in fields.items() for text in texts
+        f"{_place(name)}: {text}" if name else text
+        for name, texts in fields.items()
+        for text in texts
     ]
     return errors.Invalid(" ".join(sentences), fields=fields)
+
+
+def _place(name: str) -> str:
+    """Return the name of a field for a person: "scopes, item 1" for ``scopes.0``."""
+    return _ITEM.sub(lambda found: _(", item %(n)d") % {"n": int(found[1]) + 1}, name)
 
 
 def _flat(detail: Any, name: str = "") -> Iterator[tuple[str, list[str]]]:  # noqa: ANN401 - nested as the serializers are

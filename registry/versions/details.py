@@ -10,14 +10,18 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from lorary.anatomy import FAMILIES
+from lorary.client.transfers.details import (
+    LIMITS,
+    MAX_TRIGGER_CHARACTERS,
+    MAX_TRIGGER_WORDS,
+    STRENGTH_LIMIT,
+)
 from lorary.library import variants
 from registry.blobs.anatomies import Facts, facts_of
 from registry.errors import Invalid
 from registry.models import File, Version
 from registry.versions import selectors as version_selectors
 
-MAX_TRIGGER_WORDS = 32
-STRENGTH_LIMIT = 10.0
 #: Columns that ``describe`` and ``measure`` write.
 COLUMNS = (
     "label",
@@ -126,11 +130,11 @@ def check(details: Details) -> None:
         Invalid: ``facts["fields"]`` has a sentence for each.
     """
     faults: dict[str, str] = {}
-    if len(details.label) > 48:
+    if len(details.label) > LIMITS["label"]:
         faults["label"] = _("A label can have at most 48 characters.")
-    if len(details.notes) > 20_000:
+    if len(details.notes) > LIMITS["notes"]:
         faults["notes"] = _("Notes can have at most 20,000 characters.")
-    if len(details.lineage) > 64:
+    if len(details.lineage) > LIMITS["lineage"]:
         faults["lineage"] = _("A lineage can have at most 64 characters.")
     if details.declared_family and details.declared_family not in FAMILIES:
         faults["family"] = _("Known base models are: %(all)s.") % {"all": ", ".join(FAMILIES)}
@@ -146,7 +150,7 @@ def check(details: Details) -> None:
 def _trigger_fault(words: Sequence[str]) -> str:
     if len(words) > MAX_TRIGGER_WORDS:
         return _("A version can have at most %(n)d trigger words.") % {"n": MAX_TRIGGER_WORDS}
-    if any(len(word) > 200 or not word.isprintable() for word in words):
+    if any(len(word) > MAX_TRIGGER_CHARACTERS or not word.isprintable() for word in words):
         return _("A trigger phrase can have at most 200 printable characters.")
     return ""
 

@@ -180,6 +180,8 @@ def absent(adapter: Adapter, name: str, text: str) -> NotFound:
         text: Message with ``%(adapter)s`` and ``%(version)s``.
     """
     facts = {"adapter": adapter.full_name, "version": name[:96]}
+    if name == LATEST and adapter.latest_version_id is None:
+        text = _("“%(adapter)s” has no published version yet.")
     return NotFound(f"{text % facts} {_existing(adapter)}".rstrip(), **facts)
 
 

@@ -121,6 +121,7 @@ def test_nested_faults_are_named_by_their_place() -> None:
     detail: Any = {"words": {1: ["too long"]}, "non_field_errors": ["no"]}
     told = problem_of(drf.ValidationError(detail)).document()
     assert told["fields"] == {"words.1": ["too long"], "": ["no"]}
+    assert told["detail"] == "words, item 2: too long no"
 
 
 @pytest.mark.django_db

@@ -90,8 +90,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _adapter(self, method: str, full_name: str, path: list[str]) -> None:
         match (method, *path):
-            case ("GET",):
-                self._one(self.hub.adapters.get(full_name))
+            case ("GET" | "PATCH",):
+                self._one(self._edited(method, self.hub.adapters.get(full_name)))
             case ("GET", "versions"):
                 listed = self.hub.versions.get(full_name, [])
                 rows = [{k: v for k, v in one.items() if k != "files"} for one in listed]
@@ -110,6 +110,11 @@ class Handler(BaseHTTPRequestHandler):
                 self._aliases(method, full_name, rest)
             case ("GET", "versions", rev, "files", *file):
                 self._file(self._version(full_name, rev), "/".join(file))
+
+    def _edited(self, method: str, adapter: dict[str, Any] | None) -> dict[str, Any] | None:
+        if adapter is not None and method == "PATCH":
+            adapter.update(json.loads(self.body))
+        return adapter
 
     def _samples(self, method: str, version: dict[str, Any] | None) -> None:
         if version is None:

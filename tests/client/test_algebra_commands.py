@@ -183,3 +183,13 @@ def test_without_numpy_the_command_says_what_to_install(
     ran = run("energy", first)
     assert ran.code == 1
     assert "pip install 'lorary[algebra]'" in ran.err
+
+
+def test_names_of_adapters_are_no_files_to_compare(run: Run, first: Path) -> None:
+    ran = run("compare", "lorary/gold", "lorary/neon")
+    assert ran.code == 3
+    assert "lorary pull lorary/gold" in ran.err
+    assert "/compare?a=lorary/gold&b=lorary/neon" in ran.err
+    ran = run("compare", first, "lorary/neon")
+    assert ("lorary pull lorary/neon" in ran.err, "/compare?" in ran.err) == (True, False)
+    assert "loras/a.safetensors does not exist." in run("compare", first, "loras/a.safetensors").err

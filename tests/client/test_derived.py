@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lorary.client.names import RANKS
+from registry.derived import options
 from tests.client.conftest import sha
 
 if TYPE_CHECKING:
@@ -145,3 +147,10 @@ def test_a_published_file_comes_before_one_that_the_hub_made(
     ran = run("pull", sha(MADE), "--json")
     assert (ran.code, ran.document["adapter"]) == (0, "bob/copy")
     assert not fake.requests("POST .*/derived")
+
+
+def test_a_rank_that_no_hub_makes_is_wrong_usage(run: Callable[..., Ran], fake: FakeHub) -> None:
+    assert RANKS == options.RANKS
+    ran = run("pull", "studio/noir", "--max-rank", "5")
+    assert (ran.code, "128" in ran.err) == (2, True)
+    assert fake.seen == []

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 
-from safetensors.numpy import save  # noqa: E402
+from safetensors.numpy import load_file, save  # noqa: E402
 
 from lorary import FileUnreadable, NotFound, Progress  # noqa: E402
 from lorary.integrations.diffusers import load  # noqa: E402
@@ -116,3 +116,21 @@ def test_a_version_without_weights_is_refused(base: Path, hub: Hub, fake: FakeHu
     version["files"][0]["primary"] = False
     with pytest.raises(NotFound, match=r"studio/note v1 has no weights\."):
         load(opened(base), "studio/note", hub=hub)
+
+
+def test_a_pipeline_of_another_base_model_is_refused(
+    base: Path, hub: Hub, fake: FakeHub, tmp_path: Path
+) -> None:
+    weights = load_file(write_tiny_lora(tmp_path / "tiny.safetensors", seed=1, spread=0.3))
+    wide = {
+        name: np.concatenate([one, one], axis=1) if "lora_down" in name else one
+        for name, one in weights.items()
+    }
+    fake.publish("studio/wide", {"wide.safetensors": save(wide)}, family="sdxl")
+    pipe = opened(base)
+    with pytest.raises(
+        FileUnreadable, match=r"wide\.safetensors is for the base model sdxl"
+    ) as caught:
+        load(pipe, "studio/wide", hub=hub)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert not any(pipe.get_list_adapters().values())

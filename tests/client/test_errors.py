@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,10 @@ import lorary
 from lorary.client import errors
 from lorary.client.http.json_answers import failure_of
 from registry import errors as server
+
+if TYPE_CHECKING:
+    from lorary import Hub
+    from tests.client.fakehub import FakeHub
 
 
 def every_leaf(root: type[server.LoraryError]) -> list[type[server.LoraryError]]:
@@ -96,3 +101,22 @@ def test_every_error_is_a_name_of_the_package() -> None:
     classes = {cls.__name__: cls for cls in errors.every_class()}
     assert classes.keys() <= set(lorary.__all__)
     assert {name: getattr(lorary, name) for name in classes} == classes
+
+
+def test_a_url_that_cannot_be_read_is_an_error_of_the_package(fake: FakeHub) -> None:
+    with pytest.raises(lorary.LoraryError) as caught:
+        lorary.inspect(f"{fake.url}/none.safetensors")
+    assert isinstance(caught.value, lorary.SourceError)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.status == 404
+    with pytest.raises(FileNotFoundError):  # as for ``open``
+        lorary.inspect("none.safetensors")
+
+
+def test_a_negative_limit_is_invalid_at_once(hub: Hub, fake: FakeHub) -> None:
+    for call in (lorary.search, hub.search, hub.packs):
+        with pytest.raises(errors.Invalid, match="0 or more"):
+            call("noir", limit=-1)
+    with pytest.raises(errors.Invalid, match="0 or more"):
+        hub.uploads(limit=-1)
+    assert fake.seen == []

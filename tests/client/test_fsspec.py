@@ -178,3 +178,10 @@ def test_it_can_be_sent_to_other_processes(fs: LoraryFileSystem, weights: bytes)
     again = pickle.loads(pickle.dumps(mine))
     assert again.cat_file(WEIGHTS, start=0, end=3) == weights[:3]
     fsspec.filesystem("lorary").clear_instance_cache()
+
+
+def test_a_message_ends_once(fs: LoraryFileSystem, fake: FakeHub) -> None:
+    body = b'{"code":"not_found","detail":"Its versions are v1."}'
+    fake.answers = [("v9", 404, {}, body)]
+    with pytest.raises(FileNotFoundError, match=r"Its versions are v1: "):
+        fs.ls("studio/noir@v9")

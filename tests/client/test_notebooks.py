@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from html.parser import HTMLParser
 from itertools import islice
@@ -235,3 +236,20 @@ def test_a_failure_is_shown_and_raised_where_the_loop_reaches_it(hub: Hub, fake:
     assert next(results).full_name == "studio/noir1"
     with pytest.raises(Unreachable):
         next(results)
+
+
+def test_the_text_of_results_asks_the_hub_for_nothing(hub: Hub, fake: FakeHub) -> None:
+    fake.adapters = {"studio/noir": fake.adapter("studio/noir")}
+    found = hub.search()
+    assert "list()" in repr(found)
+    assert fake.seen == []
+    found._repr_html_()
+    assert repr(found) == "<Results: studio/noir, …>"
+    assert [one.full_name for one in found] == ["studio/noir"]
+
+
+def test_signatures_have_no_addresses() -> None:
+    for call in (Hub.pull, Hub.push):
+        text = str(inspect.signature(call))
+        assert "= silent" in text
+        assert " at 0x" not in text

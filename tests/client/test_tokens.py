@@ -74,6 +74,7 @@ def test_all_are_revoked_the_one_in_use_too(secret: str, run: Run) -> None:
     "words",
     [("create",), ("create", "a", "b"), ("create", "a", "--expires", "soon"), ("revoke",),
      ("revoke", "1", "--all"), ("--all",), ("--expires", "7"), ("revoke", "1", "--scopes", "read"),
+     ("create", "x", "--scopes", "nope"), ("create", "x", "--scopes", ","), ("list", "1"),
      ("create", "a", "--expires", "9" * 5000)],
 )  # fmt: skip
 def test_words_that_make_no_sense_are_refused(
@@ -107,3 +108,8 @@ def test_an_expired_token_is_told_as_such(secret: str, run: Run) -> None:
         hub.whoami()
     assert isinstance(refused.value, Unauthenticated)
     assert refused.value.facts["expired_at"]
+
+
+def test_list_may_be_written(secret: str, run: Run) -> None:
+    assert run("tokens", "list", "--json").documents == run("tokens", "--json").documents
+    assert run("tokens", "list").code == 0

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.pages.help import usage
 from registry.models import Adapter
+from registry.names import DEMO_OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _demo_of_ada(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the examples be adapters of ada."""
+    monkeypatch.setattr(usage, "DEMO_OWNER", "ada")
 
 
 def commands(client: Client) -> list[str]:
@@ -122,3 +130,16 @@ def test_commands_for_windows_stand_beside_the_others(client: Client, noir: Adap
         ),
     ):
         assert found[found.index(posix) + 1] == powershell
+
+
+def test_an_adapter_of_a_user_is_no_example(
+    client: Client, noir: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "DEMO_OWNER", DEMO_OWNER)
+    found = commands(client)
+    assert "lorary pull owner/name" in found
+    assert not any("ada/noir" in line for line in found)
+
+
+def test_help_leads_to_it(client: Client) -> None:
+    assert client.get("/help").headers["Location"] == "/help/use"

@@ -119,6 +119,7 @@ def test_the_api_tells_it(version: Version) -> None:
     missing = client.get(place(version))
     assert missing.status_code == 404
     assert missing.json()["detail"] == "This version has no look report yet."
+    assert missing.json()["adapter"] == "ada/noir"  # it is visible: signing in would not help
     services.begin(version=version)
     told = client.get(place(version)).json()
     assert (told["state"], told["figures"], told["pictures"]) == ("queued", None, [])

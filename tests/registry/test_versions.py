@@ -136,6 +136,8 @@ def test_a_draft_is_seen_only_by_those_who_may_publish(
     for reader in (bob, None):
         with pytest.raises(NotFound):
             version_selectors.get(reader, noir, "v1")
+        with pytest.raises(NotFound, match="“ada/noir” has no published version yet"):
+            version_selectors.get(reader, noir, "latest")
 
 
 def test_a_version_answers_to_number_alias_revision_and_latest(

@@ -126,7 +126,9 @@ class VersionReport(VersionEndpoint):
         row = self.version(owner, name, version)
         report = selectors.report_of(row)
         if report is None:
-            raise NotFound(_("This version has no look report yet."))
+            # The adapter tells clients that signing in would not help.
+            text = _("This version has no look report yet.")
+            raise NotFound(text, adapter=row.adapter.full_name)
         return self.answer(
             ReportOut,
             report,

@@ -25,6 +25,7 @@ from hub.api.base import (
 from hub.api.versions.serializers import VersionBriefOut, VersionOut
 from hub.http import delivery
 from lorary.client.names import saved_name
+from lorary.client.transfers.details import MAX_TRIGGER_WORDS
 from previews.covers.selectors import covers_of
 from registry.adapters import selectors as adapter_selectors
 from registry.cards import services as cards
@@ -35,7 +36,7 @@ from registry.versions import files, withdraw
 from registry.versions import selectors as version_selectors
 from registry.versions import services as versions
 from registry.versions.contents import MAX_FILES
-from registry.versions.details import MAX_TRIGGER_WORDS, Details
+from registry.versions.details import Details
 from registry.versions.latest import MAX_REASON
 
 EXAMPLE = OpenApiExample(

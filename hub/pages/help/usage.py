@@ -16,8 +16,9 @@ from hub.pages.help import client
 from hub.templatetags.lorary import strength
 from registry.adapters import selectors as adapter_selectors
 from registry.models import Access, Adapter, Namespace, Version
+from registry.names import DEMO_OWNER
 
-#: Number of newest adapters among which to find one that anyone can pull.
+#: Number of newest adapters of the demo among which to find one that anyone can pull.
 NEWEST = 10
 
 _DIFFUSERS = """\
@@ -117,8 +118,12 @@ def _filled(texts: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, str
 
 
 def _example() -> tuple[Version, FileLine]:
-    """Return a version that anyone can pull, or an invented one."""
-    for adapter in adapter_selectors.search(None, adapter_selectors.Query(), limit=NEWEST).results:
+    """Return a version of the demo that anyone can pull, or an invented one.
+
+    An adapter of a user is no example: commands on a page of the hub look like a recommendation.
+    """
+    query = adapter_selectors.Query(owner=DEMO_OWNER)
+    for adapter in adapter_selectors.search(None, query, limit=NEWEST).results:
         version = adapter.latest_version
         if version is None or adapter.access != Access.OPEN:
             continue

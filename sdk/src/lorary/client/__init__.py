@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from lorary.client.resolving.resolve import Answer
     from lorary.client.shortcuts import inspect, pull, push, resolve, search
     from lorary.client.transfers.derived import DerivedFile
+    from lorary.client.transfers.details import Details
     from lorary.client.transfers.pack_pulling import PulledPack
-    from lorary.client.transfers.publishing import Details, Pushed
+    from lorary.client.transfers.publishing import Pushed
     from lorary.client.transfers.pulling import Pulled, PulledFile
     from lorary.client.transfers.several import Outcome
     from lorary.client.tryouts import Layer, Tryout
@@ -120,7 +121,8 @@ _NAMES = {
     "lorary.client.shortcuts": ["inspect", "pull", "push", "resolve", "search"],
     "lorary.client.transfers.derived": ["DerivedFile"],
     "lorary.client.transfers.pack_pulling": ["PulledPack"],
-    "lorary.client.transfers.publishing": ["Details", "Pushed"],
+    "lorary.client.transfers.details": ["Details"],
+    "lorary.client.transfers.publishing": ["Pushed"],
     "lorary.client.transfers.pulling": ["Pulled", "PulledFile"],
     "lorary.client.transfers.several": ["Outcome"],
     "lorary.client.tryouts": ["Layer", "Tryout"],

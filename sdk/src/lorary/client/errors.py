@@ -42,6 +42,7 @@ LoraryError
 ├── DiskFull               disk_full            of this client; also an OSError
 ├── TargetUnusable         target_unusable      of this client; also an OSError
 ├── FileMissing            file_missing         of this client; also a FileNotFoundError
+├── SourceError            source_unreadable    of this client; also an OSError: a URL to inspect
 ├── FileUnreadable         file_unreadable      of this client; also a ValueError
 ├── ProjectInvalid         project_invalid      of this client; also a ValueError
 ├── LockOutdated           lock_outdated        of this client
@@ -57,47 +58,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
 
-if TYPE_CHECKING:
-    from lorary.anatomy import Finding
-
-
-class LoraryError(Exception):
-    """Base of all errors.
-
-    Attributes:
-        code: Stable slug; the server's if it sent one.
-        detail: One or two sentences for a person.
-        status: HTTP status, None without a response.
-        findings: Results of the checks that caused the error, most severe first.
-        facts: JSON values that a program may need (sizes, names, missing parts).
-    """
-
-    code: str = "error"
-    title: ClassVar[str] = "An error occurred."
-
-    def __init__(
-        self,
-        detail: str = "",
-        *,
-        code: str = "",
-        status: int | None = None,
-        findings: Sequence[Finding] = (),
-        facts: Mapping[str, object] | None = None,
-    ) -> None:
-        self.detail = detail or self.title
-        self.code = code or type(self).code
-        self.status = status
-        self.findings = tuple(findings)
-        self.facts = dict(facts or {})
-        super().__init__(self.detail)
-
-    def to_dict(self) -> dict[str, str]:
-        """Return code and message as JSON values."""
-        return {"code": self.code, "message": self.detail}
+from lorary.base_error import LoraryError as LoraryError  # noqa: PLC0414 - exported
+from lorary.safetensors.errors import SourceError as SourceError  # noqa: PLC0414 - exported
 
 
 class Unauthenticated(LoraryError, PermissionError):

@@ -19,7 +19,7 @@ from lorary.client.http.json_answers import Record
 from lorary.client.http.session import Request, Session
 from lorary.client.models import Account, Adapter, Image, Look, Token, Upload, Version
 from lorary.client.names import Reference, StrPath, absolute, is_hub_name
-from lorary.client.notebooks.results import Results
+from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.packs import PREFIX, Packing, parse
 from lorary.client.progress import OnProgress, silent
 from lorary.client.reports import Report, read_report
@@ -27,8 +27,9 @@ from lorary.client.resolving.calls import Resolving
 from lorary.client.transfers import pack_pulling, publishing, pulling, several
 from lorary.client.transfers.cache import Cache
 from lorary.client.transfers.derived import Form
+from lorary.client.transfers.details import Details
 from lorary.client.transfers.folders import Folder
-from lorary.client.transfers.publishing import Details, OnChecked, Pushed
+from lorary.client.transfers.publishing import OnChecked, Pushed
 from lorary.client.transfers.reading import Reading
 from lorary.limits import JOBS
 
@@ -128,7 +129,11 @@ class Hub(Curating, Packing, Reading, Resolving):
             max_rating: Highest content rating: ``general``, ``suggestive``, ``mature`` or
                 ``explicit``.
             limit: Maximum number; None for all.
+
+        Raises:
+            Invalid: the limit is negative.
         """
+        require_limit(limit)
         parameters: dict[str, object] = {
             "q": query, "family": family, "kind": kind,
             "tag": tag if isinstance(tag, str) else tuple(tag), "owner": owner, "sort": sort,
@@ -520,6 +525,7 @@ class Hub(Curating, Packing, Reading, Resolving):
         Args:
             limit: Maximum number; None for all.
         """
+        require_limit(limit)
         page = _PAGE if limit is None else min(max(limit, 1), _PAGE)
         items = self._session.items("uploads", {"limit": page})
         return islice((Upload.read(item) for item in items), limit)

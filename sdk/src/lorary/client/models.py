@@ -84,6 +84,11 @@ class Adapter:
         full_name = record.text("full_name") or f"{record.text('owner')}/{record.text('name')}"
         return record.into(cls, full_name=full_name)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it never had a version that the caller can see; only `Hub.info` tells."""
+        return not self.latest_version and self.data.get("versions") == []
+
     def tile(self) -> Tile:
         """Return what a notebook shows of it."""
         pictures, note = cover_of(self.data, self.full_name)

@@ -38,6 +38,8 @@ _MAX_PATH = 1024
 _TAG = re.compile(r"[\w .+/&'-]{1,48}\Z")
 #: The namings in which a hub hands out weights; ``original`` is another word for ``comfyui``.
 NAMINGS = ("kohya", "peft", "diffusers", "comfyui", "original")
+#: The largest ranks to which a hub lowers weights.
+RANKS = (4, 8, 16, 32, 64, 128)
 MAX_SEGMENT_BYTES = 255  # limit of ext4, APFS and NTFS
 
 

@@ -14,7 +14,7 @@ from lorary.client.errors import BadAnswer, Invalid, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.models import JSON, RATINGS, File
 from lorary.client.names import Reference
-from lorary.client.notebooks.results import Results
+from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.notebooks.tiles import Tile, cover_of, previews_of
 from lorary.client.transfers.cache import not_cached
 
@@ -279,6 +279,7 @@ class Packing:
             max_rating: Highest content rating of the pack and its parts, as for `Hub.search`.
             limit: Maximum number; None for all.
         """
+        require_limit(limit)
         if max_rating not in {"", *RATINGS}:
             msg = f"“{max_rating[:100]}” is no content rating. Choose one: {', '.join(RATINGS)}."
             raise Invalid(msg)

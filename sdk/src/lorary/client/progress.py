@@ -43,8 +43,18 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def silent(_progress: Progress) -> None:
-    """Ignore a report."""
+class _Silent:
+    """Ignores reports; signatures show its name instead of an address."""
+
+    def __call__(self, _progress: Progress) -> None:
+        """Ignore a report."""
+
+    def __repr__(self) -> str:
+        return "silent"
+
+
+silent: OnProgress = _Silent()
+"""Ignores every report."""
 
 
 class Total:

@@ -10,13 +10,14 @@ from lorary.anatomy import Inspection, inspect_bytes, inspect_file, inspect_url
 from lorary.client.config import token_for
 from lorary.client.hub import Hub
 from lorary.client.names import StrPath, split_hub
-from lorary.client.notebooks.results import Results
+from lorary.client.notebooks.results import Results, require_limit
 from lorary.client.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from lorary.client.models import Adapter
     from lorary.client.resolving.references import LoraReference
-    from lorary.client.transfers.publishing import Details, Pushed
+    from lorary.client.transfers.details import Details
+    from lorary.client.transfers.publishing import Pushed
 
 
 def inspect(
@@ -29,8 +30,8 @@ def inspect(
             of which only the header is fetched; for a URL of your hub, your token is sent.
 
     Raises:
-        OSError: the file cannot be read, or the URL does not answer; for a URL it is a
-            `lorary.safetensors.SourceError`.
+        OSError: the file cannot be read; as for `open`, it is no LoraryError.
+        SourceError: the URL cannot be read.
         SettingInvalid: for a URL: the settings of this computer are invalid, so it is unknown
             whether the URL belongs to one of your hubs.
     """
@@ -114,7 +115,12 @@ def search(  # noqa: PLR0913 - the filters of the catalogue, by keyword
     max_rating: str = "",
     limit: int | None = None,
 ) -> Results[Adapter]:
-    """Return an iterator over adapters, which a notebook shows as pictures; see `Hub.search`."""
+    """Return an iterator over adapters, which a notebook shows as pictures; see `Hub.search`.
+
+    Raises:
+        Invalid: the limit is negative.
+    """
+    require_limit(limit)
 
     def found() -> Iterator[Adapter]:
         with Hub() as hub:

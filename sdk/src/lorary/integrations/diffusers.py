@@ -76,7 +76,8 @@ def load(
 
     Raises:
         NotFound: there is no such version, or it has no weights.
-        FileUnreadable: diffusers found no tensors in the file that it can load.
+        FileUnreadable: diffusers found no tensors in the file that it can load, or the pipeline has
+            another base model.
     """
     with ExitStack() as stack:
         hub = hub or stack.enter_context(Hub())
@@ -89,17 +90,29 @@ def load(
         recommended = pulled.version.recommended_strength
         strength = 1.0 if recommended is None else recommended
     active = list(pipe.get_active_adapters())
-    name = _add(pipe, primary.local_path, primary.file.sha256)
+    name = _add(pipe, primary.local_path, primary.file.sha256, pulled.version.family)
     pipe.set_adapters([name], [strength])
     _activate(pipe, [*(one for one in active if one != name), name])
     return Loaded(name, pulled.version, primary.local_path, strength)
 
 
-def _add(pipe: Any, path: Path, sha256: str) -> str:  # noqa: ANN401 - as above
+def _add(pipe: Any, path: Path, sha256: str, family: str = "") -> str:  # noqa: ANN401 - as above
     """Load a file, unless it is loaded, and return the name of its adapter."""
     name = f"lorary_{sha256[:16]}"
     if not _has(pipe, name):
-        pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+        try:
+            pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+        except RuntimeError as error:
+            if "size mismatch" not in str(error):
+                raise
+            if _has(pipe, name):  # a component that was loaded before the one that failed
+                pipe.delete_adapters([name])
+            base = f"the base model {family}" if family else "another base model"
+            msg = (
+                f"{path.name} is for {base}, and the layers of this {type(pipe).__name__} have "
+                "other sizes: open a pipeline of that base model."
+            )
+            raise FileUnreadable(msg) from error
     if not _has(pipe, name):  # diffusers only logs this
         msg = (
             f"diffusers found nothing in {path.name} for {type(pipe).__name__}: it is for another "
@@ -150,12 +163,13 @@ def load_pack(
     Raises:
         NotFound: there is no such pack, version or variant, or parts of it are gone.
         Invalid: there are several variants, and none was named.
-        FileUnreadable: diffusers found no tensors in a file that it can load.
+        FileUnreadable: diffusers found no tensors in a file that it can load, or the pipeline has
+            another base model.
     """
     with ExitStack() as stack:
         look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)
     pulled = zip(look.parts, files, strict=True)
-    names = [_add(pipe, path, part.sha256) for part, path in pulled]
+    names = [_add(pipe, path, part.sha256, look.family) for part, path in pulled]
     pipe.set_adapters(names, [part.strength for part in look.parts])
     given = _known(pipe, arguments_of(look))
 

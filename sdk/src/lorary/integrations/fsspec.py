@@ -224,11 +224,11 @@ def _as_os_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (NotFound, ReferenceInvalid) as error:
-        raise FileNotFoundError(errno.ENOENT, error.detail, path) from error
+        raise FileNotFoundError(errno.ENOENT, error.detail.rstrip("."), path) from error
     except OSError:  # many errors of a hub are
         raise
     except LoraryError as error:
-        raise OSError(errno.EIO, error.detail, path) from error
+        raise OSError(errno.EIO, error.detail.rstrip("."), path) from error
 
 
 def _split(path: str) -> tuple[str, str]:

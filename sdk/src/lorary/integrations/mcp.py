@@ -36,7 +36,7 @@ from lorary.client.find_by_hash import is_hash
 from lorary.client.hub import Hub
 from lorary.client.models import Adapter, Version
 from lorary.client.progress import Progress
-from lorary.client.transfers.publishing import Details
+from lorary.client.transfers.details import Details
 
 __all__ = ["server"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lorary.base_error import LoraryError
+
 HEADER_CODES = frozenset(
     {
         "dtype_unknown", "duplicate_key", "file_empty", "file_truncated", "header_bad_padding",
@@ -67,17 +69,19 @@ class HeaderError(ValueError):
         self.facts: dict[str, object] = dict(facts or {})
 
 
-class SourceError(OSError):
+class SourceError(LoraryError, OSError):
     """A URL that cannot be read.
 
     Attributes:
         code: A key of `SOURCE_CODES`.
-        message: One sentence for people; it contains neither headers nor the query of the URL.
+        detail: One sentence for people; it contains neither headers nor the query of the URL.
         status: HTTP status of the response, if there was one.
     """
 
-    def __init__(self, code: str, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
+    code = "source_unreadable"
+    title = "The URL cannot be read."
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+        return self.detail

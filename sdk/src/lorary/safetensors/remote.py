@@ -69,7 +69,7 @@ class UrlSource:
                 message = (
                     f"The request header {name[:40]!r} contains characters that cannot be sent."
                 )
-                raise SourceError(code="bad_header", message=message)
+                raise SourceError(message, code="bad_header")
         self._connections = Connections(timeout_s)
         self._until = time.monotonic() + 3 * timeout_s
         self._most_bytes = most_bytes
@@ -152,7 +152,7 @@ class UrlSource:
     def _extend(self, end: int) -> None:
         if end > self._most_bytes:
             message = f"The header takes {end:,} bytes; {self._most_bytes:,} are allowed."
-            raise SourceError(code="too_large", message=message)
+            raise SourceError(message, code="too_large")
         begin = len(self._data)
         response = self._stream or self._ask(begin, end - 1)
         try:
@@ -190,10 +190,10 @@ class UrlSource:
         try:
             return self._connections.send("GET", url, headers)
         except ProxyInvalid as error:
-            raise SourceError(code="unreachable", message=str(error)) from None
+            raise SourceError(str(error), code="unreachable") from None
         except OfflineMode:
             message = "A URL cannot be read offline (--offline or LORARY_OFFLINE)."
-            raise SourceError(code="offline", message=message) from None
+            raise SourceError(message, code="offline") from None
         except HTTPError as error:
             raise self._failed(error) from None
 
@@ -255,7 +255,7 @@ class UrlSource:
     def _error(self, code: str, what: str, status: int | None = None) -> SourceError:
         parts = urlsplit(self._url)
         shown = f"{parts.hostname}{parts.path}"  # queries may hold signatures
-        return SourceError(code, f"The server of {shown[:200]} {what}.", status)
+        return SourceError(f"The server of {shown[:200]} {what}.", code=code, status=status)
 
 
 _MOST_REDIRECTS = 5
@@ -272,14 +272,14 @@ def _checked(url: str) -> str:
         host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
         if "@" in host:
             message = "Remove the user name and password from the address; use a token instead."
-            raise SourceError(code="bad_url", message=message)
+            raise SourceError(message, code="bad_url")
         address = quote(parts._replace(netloc=host, fragment="").geturl(), safe=_RESERVED)
         if _ILLEGAL.search(host) is None and Origin.of(address):
             return address
     except ValueError:
         pass
     message = "Only addresses that begin with https:// or http:// can be read."
-    raise SourceError(code="bad_url", message=message)
+    raise SourceError(message, code="bad_url")
 
 
 def _strong_tag(response: BaseHTTPResponse) -> str | None:

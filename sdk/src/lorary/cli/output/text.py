@@ -79,7 +79,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "module_twice": "Keep one of the two: otherwise the change is applied twice.",
         "modules_saved": "Nothing, if the tool you use knows them.",
         "modules_unknown": "Check which base model the trainer used; loaders skip these.",
-        "not_an_adapter": "Choose the adapter.",
+        "not_an_adapter": "Use the file of a LoRA adapter instead.",
         "offsets_invalid": _DECEIT,
         "overlap": _DECEIT,
         "pair_incomplete": "Save the adapter again, or remove the half: most loaders fail on it.",
@@ -317,7 +317,8 @@ def finding_lines(findings: Iterable[Finding], *, shown: str = "") -> list[str]:
 
 
 def _explained(found: Finding, shown: str) -> list[str]:
-    message = "" if found.message in shown else plain(found.message)
     advice = ADVICE.get(found.code, "") if found.severity == "error" else ""
+    is_shown = bool(advice) and found.message in shown  # nothing would follow the code otherwise
+    message = "" if is_shown else plain(found.message)
     text = " ".join(part for part in (message, advice) if part)
     return [text] if text else []

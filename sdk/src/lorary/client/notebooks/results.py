@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from lorary.client.errors import LoraryError
+from lorary.client.errors import Invalid, LoraryError
 from lorary.client.notebooks.tiles import MOST_TILES, Tile, listed
 
 
@@ -20,6 +20,17 @@ class Shown(Protocol):
 
 
 T_co = TypeVar("T_co", bound=Shown, covariant=True)
+
+
+def require_limit(limit: int | None) -> None:
+    """Refuse a negative number of results.
+
+    Raises:
+        Invalid: it is negative.
+    """
+    if limit is not None and limit < 0:
+        msg = f"limit is {limit}, but must be 0 or more, or None for all."
+        raise Invalid(msg)
 
 
 class Results(Iterator[T_co]):
@@ -52,6 +63,12 @@ class Results(Iterator[T_co]):
         if self._failure is not None:
             raise self._failure
         return next(self._found)
+
+    def __repr__(self) -> str:
+        """Return the items that were requested already; it asks the hub for none."""
+        if not self._ahead:
+            return "<Results: loop over them, or call list(); nothing is requested before>"
+        return f"<Results: {', '.join(str(one.tile().name) for one in self._ahead)}, …>"
 
     def _repr_html_(self) -> str:
         try:

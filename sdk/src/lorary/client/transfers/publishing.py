@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from lorary.client.errors import (
     Forbidden,
     Gone,
     Invalid,
+    LoraryError,
     NameTaken,
     NotFound,
     PathInvalid,
@@ -27,6 +29,8 @@ from lorary.client.errors import (
 from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
 from lorary.client.progress import OnProgress, Progress
+from lorary.client.transfers.cards import CARD, read_card
+from lorary.client.transfers.details import LIMITS, Details
 from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
 
@@ -60,43 +64,6 @@ _OF_OTHERS = frozenset({"weights_known", "weights_related"})
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
-    """Details of an adapter and a version that the user gives; None and empty mean "not given".
-
-    Attributes:
-        title: Title of a new adapter; derived from the file by default.
-        kind: Kind of a new adapter: style, character, concept, …
-        visibility: public, unlisted or private; a new adapter is public by default.
-        trigger_words: Phrases that activate the adapter; by default those in the file.
-        optional_trigger_words: Phrases that change the effect, but are not needed for it.
-        family: Base-model family, if the tensors cannot prove it.
-        lineage: Checkpoint that it was trained on.
-        label: Short name of the version.
-        notes: What is new in the version.
-        strength: Recommended strength.
-        rating: Content rating of a new adapter: general, suggestive, mature or explicit.
-        card: Text of a new adapter's page, in Markdown.
-        tags: Tags of a new adapter.
-        licence: Licence of a new adapter.
-    """
-
-    title: str = ""
-    kind: str = ""
-    visibility: str = ""
-    trigger_words: Sequence[str] = field(default_factory=tuple)
-    optional_trigger_words: Sequence[str] = field(default_factory=tuple)
-    family: str = ""
-    lineage: str = ""
-    label: str = ""
-    notes: str = ""
-    strength: float | None = None
-    rating: str = ""
-    card: str = ""
-    tags: Sequence[str] = field(default_factory=tuple)
-    licence: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Pushed:
     """The result of a push.
 
@@ -104,7 +71,7 @@ class Pushed:
         version: The version, published or a draft.
         uploads: The uploaded files, in the order given.
         findings: Findings of the local checks and of the hub's, without duplicates.
-        is_new: Whether the push created the adapter.
+        is_new: Whether the push created the adapter, or it had no version before.
         is_repeated: Whether this version already existed with these files; nothing was published.
         adapter: The adapter as it was before, or as it was created.
     """
@@ -140,11 +107,13 @@ class Checked:
         inspections: The weights with their inspections, none of which has an error. The first one
             also has the findings about configurations.
         title: Title of the first weights, from their metadata or name.
+        licence: Licence in the metadata of the first weights; empty with a README.md.
         adapter: The adapter; None for a new one.
     """
 
     inspections: tuple[tuple[Path, Inspection], ...]
     title: str
+    licence: str
     adapter: Adapter | None
 
     @property
@@ -153,8 +122,18 @@ class Checked:
         return tuple(found for _, one in self.inspections for found in one.findings)
 
 
-def accept_findings(_findings: Sequence[Finding], _adapter: Adapter | None) -> None:
-    """Accept all findings."""
+class _Accepting:
+    """Accepts all findings; signatures show its name instead of an address."""
+
+    def __call__(self, _findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+        """Accept the findings."""
+
+    def __repr__(self) -> str:
+        return "accept_findings"
+
+
+accept_findings: OnChecked = _Accepting()
+"""Accepts all findings."""
 
 
 def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
@@ -173,21 +152,30 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
     account = known.account if known else read_account(session)
     adapter = checked.adapter
     on_checked(_unique(checked.findings), adapter)
-    is_new = adapter is None
-    details = replace(details, title=details.title or checked.title)
+    was_empty = adapter is not None and adapter.is_empty
+    new = replace(
+        details,
+        title=details.title or checked.title,
+        licence=details.licence or checked.licence,
+    )
+    is_created = adapter is None
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # In another user's namespace the adapter is created first, so that a refusal comes before
         # the upload. In the user's own it is created last, so that a refused file leaves no
         # adapter.
-        adapter = _create(session, target, details)
-    uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
-    if adapter is None:
-        adapter = _create(session, target, details)
-    version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
+        adapter = _create(session, target, new)
+    with _naming_what_stays(target.full_name, lambda: is_created and adapter is not None):
+        uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
+        if adapter is None:
+            adapter = _create(session, target, new)
+        elif was_empty:
+            _describe(session, adapter, details if adapter.title else new)
+        version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
     if is_repeated:  # otherwise the version would be reported as its own duplicate
         everything = [found for found in everything if found.code not in _OF_OTHERS]
+    is_new = is_created or was_empty
     return Pushed(version, tuple(uploads), _unique(everything), is_new, is_repeated, adapter)
 
 
@@ -217,10 +205,12 @@ def check(
     """Inspect files and look up the adapter, unless it is known; nothing is sent.
 
     Raises:
+        Invalid: a detail is invalid, or the files prove another base model than the given one.
         PathInvalid: a hub cannot store a file's name.
         UploadRefused: a check found an error.
         Forbidden, VisibilityDiffers: see ``existing``.
     """
+    details.require_valid()
     if not places:
         msg = "Name a file to push."
         raise Invalid(msg)
@@ -235,14 +225,28 @@ def check(
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
     place, first = looked[0]
+    _require_family(looked, details.family)
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
         if adapter is not None:
-            _require_usable(adapter, details.visibility)
+            adapter = _usable(adapter, details.visibility)
     else:
         adapter = existing(session, target, details.visibility)
-    return Checked(looked, _title(first, place), adapter)
+    return Checked(looked, _title(first, place), _licence(first, places), adapter)
+
+
+def _require_family(looked: Sequence[tuple[Path, Inspection]], family: str) -> None:
+    """Refuse a base model that is not the one that a file proves; a hub would ignore it."""
+    for place, one in looked:
+        base = one.anatomy.base if one.anatomy else None
+        if family and base and base.confidence == "proven" and base.family not in (None, family):
+            msg = (
+                f"The tensors of {place.name} prove that its base model is {base.family}, not "
+                f"{family}. Leave out the family; it is for files that cannot prove it. "
+                "Nothing was sent."
+            )
+            raise Invalid(msg, facts={"proven": base.family, "given": family})
 
 
 def _require_text(place: Path) -> None:
@@ -259,6 +263,15 @@ def _title(inspection: Inspection, place: Path) -> str:
     """Return the title in the file's metadata, or one derived from its name."""
     notes = inspection.anatomy.metadata if inspection.anatomy else None
     return title_of(place.name, notes.title if notes else None)
+
+
+def _licence(inspection: Inspection, places: Sequence[Path]) -> str:
+    """Return the licence in the file's metadata, unless README.md states one."""
+    notes = inspection.anatomy.metadata if inspection.anatomy else None
+    cards = (read_card(place) for place in places if place.name == CARD)
+    if notes is None or any(card is not None and card.has_licence for card in cards):
+        return ""
+    return (notes.license or "")[: LIMITS["licence"]]
 
 
 def inspect_weights(place: Path) -> Inspection | None:
@@ -303,7 +316,10 @@ def existing(session: Session, target: Reference, visibility: str = "") -> Adapt
 
     Raises:
         Forbidden: this account may not publish to it.
-        VisibilityDiffers: it has another visibility than the given one.
+        VisibilityDiffers: it has another visibility than the given one, and versions.
+
+    An adapter that never had a version gets the given visibility in the push, so it is returned
+    with it.
     """
     try:
         adapter = Adapter.read(session.json("GET", target.api_path))
@@ -311,35 +327,67 @@ def existing(session: Session, target: Reference, visibility: str = "") -> Adapt
         raise
     except NotFound:
         return None
-    _require_usable(adapter, visibility)
-    return adapter
+    return _usable(adapter, visibility)
 
 
-def _require_usable(adapter: Adapter, visibility: str) -> None:
+def _usable(adapter: Adapter, visibility: str) -> Adapter:
     if adapter.data.get("can_write") is False:
         message = f"You are not allowed to publish to {adapter.full_name}. Nothing was sent."
         raise Forbidden(message, facts={"adapter": adapter.full_name})
     if visibility and adapter.visibility and visibility != adapter.visibility:
+        if adapter.is_empty:
+            return replace(adapter, visibility=visibility)
         message = (
             f"{adapter.full_name} is {adapter.visibility}, not {visibility}. "
             "Nothing was sent. Change the adapter first, or push without this option."
         )
         raise VisibilityDiffers(message, facts={"visibility": adapter.visibility})
+    return adapter
 
 
-def _create(session: Session, target: Reference, details: Details) -> Adapter:
+@contextlib.contextmanager
+def _naming_what_stays(full_name: str, stays: Callable[[], bool]) -> Iterator[None]:
+    """Add to an error that the new adapter stays, without a version."""
+    try:
+        yield
+    except LoraryError as error:
+        if stays():
+            error.detail = (
+                f"{error.detail} {full_name} was created and has no version yet: the options for a "
+                "new adapter still count when you push again."
+            )
+            error.args = (error.detail,)
+        raise
+
+
+def _described(details: Details) -> dict[str, object]:
+    """Return the fields of an adapter that are given."""
     values = {
-        "owner": target.owner,
-        "name": target.name,
         "title": details.title,
         "kind": details.kind,
         "maturity": details.rating,
-        "visibility": details.visibility or "public",
+        "visibility": details.visibility,
         "card": details.card,
         "tags": list(details.tags),
         "licence": details.licence,
     }
-    data = {key: value for key, value in values.items() if value}
+    return {key: value for key, value in values.items() if value}
+
+
+def _describe(session: Session, adapter: Adapter, details: Details) -> None:
+    """Give an adapter that never had a version the details of a new one."""
+    data = _described(details)
+    if data:
+        session.json("PATCH", Reference.parse(adapter.full_name).api_path, data=data)
+
+
+def _create(session: Session, target: Reference, details: Details) -> Adapter:
+    data = {
+        "visibility": "public",
+        **_described(details),
+        "owner": target.owner,
+        "name": target.name,
+    }
     try:
         answer = session.json("POST", "adapters", data=data, is_repeatable=True)
     except NameTaken:

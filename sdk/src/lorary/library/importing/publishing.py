@@ -27,6 +27,7 @@ from lorary.client.names import Reference
 from lorary.client.progress import OnProgress, silent
 from lorary.client.samples import add_sample, count_samples
 from lorary.client.transfers import publishing
+from lorary.client.transfers.details import Details
 from lorary.client.transfers.parallel import each
 from lorary.library.importing.fields import number_of, sources_line, text_of, texts_of
 from lorary.library.importing.journal import Journal
@@ -233,14 +234,14 @@ class Importer:
         self._new[version.paths] = result
         return self._with_previews(version, result)
 
-    def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> publishing.Details:
+    def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> Details:
         whole, own = adapter.fields, version.fields
         is_proven = "family" in own and own["family"].best.confidence == "proven"
         sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
         is_push = self._target.is_push
         line = "" if is_push else sources_line(sources, (*_FIELDS, *_VERSION_FIELDS))
         notes = "\n\n".join(part for part in (text_of(own, "notes"), line) if part)
-        return publishing.Details(
+        return Details(
             title=text_of(whole, "title")[:120],
             kind=text_of(whole, "kind"),
             visibility=self._target.visibility,

@@ -15,6 +15,7 @@ from pathlib import Path
 from lorary.anatomy.display_names import title_of
 from lorary.client.errors import LoraryError
 from lorary.client.names import Reference
+from lorary.client.transfers.cards import CARD, MOST_CARD_BYTES, Card, read_card
 from lorary.library.importing.fields import RANK, Field, Fields, chosen
 from lorary.library.importing.journal import Entry
 from lorary.library.importing.pictures import pictures_of, samples_in
@@ -29,11 +30,7 @@ from lorary.library.index.listing import Row
 from lorary.library.sidecars.reading import Value
 from lorary.library.variants import checkpoint_of, is_generic, run_of
 
-CARD = "README.md"
 CONFIG = "adapter_config.json"
-_MOST_CARD_BYTES = 1024 * 1024  # that a hub reads
-_FENCE = "---"
-_KEY = re.compile(r"([a-z_]{1,64})[ \t]{0,8}:[ \t]{0,64}(\S?)")
 #: Key of a card's front matter to the fields that it states; the hub reads the values.
 _STATED = {
     "base_model": ("family", "lineage"), "license": ("licence",), "license_name": ("licence",),
@@ -43,18 +40,6 @@ _STATED = {
 _SHARED = frozenset({"family", "lineage", "strength", "trigger_words"})
 #: Folders with the state of a training, from which it can be resumed.
 _STATE = re.compile(r".{0,250}-state|backup|backups", re.IGNORECASE | re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """The README.md of a folder.
-
-    Attributes:
-        keys: Keys of its front matter that have a value.
-    """
-
-    path: Path
-    keys: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +84,9 @@ def plan_run(
 
     usable = list(unique(weights, rank, skipped))
     _require_one_run(usable)
-    card = _card(root)
+    card = read_card(root / CARD)
     if card is None and os.path.lexists(root / CARD):
-        message = f"it is not a file of UTF-8 text with at most {_MOST_CARD_BYTES // 2**20} MiB"
+        message = f"it is not a file of UTF-8 text with at most {MOST_CARD_BYTES // 2**20} MiB"
         skipped.append(Skipped(root / CARD, "card_unreadable", message))
     planned = tuple(versions_of(usable))
     pictures = pictures_of(planned, samples_in([root, *(row.path.parent for row in usable)]))
@@ -174,29 +159,6 @@ def _marks(row: Row) -> set[tuple[str, str]]:
     name = run_of(row.path.name, bases)
     marks = {("name", name)} if not is_generic(name.partition("(")[0]) else set()
     return marks | ({("session", row.session)} if row.session else set())
-
-
-def _card(root: Path) -> Card | None:
-    place = root / CARD
-    try:
-        if not place.is_file() or place.stat().st_size > _MOST_CARD_BYTES:
-            return None
-        text = place.read_text("utf-8-sig")
-    except (OSError, ValueError):
-        return None
-    return Card(place, frozenset(_keys(text.splitlines())))
-
-
-def _keys(lines: Sequence[str]) -> Iterable[str]:
-    """Yield the top-level keys of a front matter that have a value; the hub reads the values."""
-    if not lines or lines[0].rstrip() != _FENCE or _FENCE not in map(str.rstrip, lines[1:]):
-        return
-    for line, following in zip(lines[1:], [*lines[2:], ""], strict=True):
-        if line.rstrip() == _FENCE:
-            return
-        match = _KEY.match(line)
-        if match and (match[2] or following.lstrip() != following or following[:1] == "-"):
-            yield match[1]
 
 
 def _completed(

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from lorary.client import Token
 
 
+SCOPES = ("read", "write", "admin")
+"""Scopes of tokens."""
+
+
 def _configure(parser: Parser) -> None:
-    parser.add_argument("verb", nargs="?", choices=["create", "revoke"], help="default: list")
+    parser.add_argument(
+        "verb",
+        nargs="?",
+        choices=["list", "create", "revoke"],
+        default="list",
+        help="default: list",
+    )
     parser.add_argument(
         "names", nargs="*", metavar="NAME|ID", help="the new token's name, or ids to revoke"
     )
@@ -40,13 +50,13 @@ def _tokens(args: Namespace) -> int:
     if not is_create and (args.scopes or args.expires or args.bound_to):
         message = "--scopes, --expires and --bound-to need create"
         raise UsageError(message)
-    if (args.all and args.verb != "revoke") or (args.names and not args.verb):
+    if (args.all and args.verb != "revoke") or (args.names and args.verb == "list"):
         message = "use create NAME, revoke ID or revoke --all"
         raise UsageError(message)
     with client.Hub(args.endpoint) as hub:
         if is_create:
             return _create(hub, args)
-        return _revoke(hub, args) if args.verb else _list(hub, args)
+        return _revoke(hub, args) if args.verb == "revoke" else _list(hub, args)
 
 
 def _list(hub: client.Hub, args: Namespace) -> int:
@@ -64,6 +74,10 @@ def _create(hub: client.Hub, args: Namespace) -> int:
         message = "create needs exactly one NAME"
         raise UsageError(message)
     scopes = [part.strip() for part in (args.scopes or "read,write").split(",") if part.strip()]
+    unknown = [one for one in scopes if one not in SCOPES]
+    if unknown or not scopes:
+        message = f"--scopes takes {', '.join(SCOPES)}, not “{', '.join(unknown)}”"
+        raise UsageError(message)
     days = _days(args.expires)
     token = hub.create_token(args.names[0], scopes, days=days, bound_to=args.bound_to)
     if args.json:

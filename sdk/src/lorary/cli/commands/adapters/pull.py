@@ -15,7 +15,7 @@ from lorary.cli.output import strengths
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import emit, note, pairs, plain, share_of_bytes, show
 from lorary.cli.references import from_page, name_pack, on_hub
-from lorary.client.names import NAMINGS
+from lorary.client.names import NAMINGS, RANKS
 from lorary.client.packs import PREFIX
 from lorary.environment import is_offline
 from lorary.library.layouts import LAYOUTS
@@ -100,6 +100,7 @@ def _configure_form(parser: Parser) -> None:
     parser.add_argument(
         "--max-rank",
         type=int,
+        choices=RANKS,
         metavar="N",
         help="have the hub lower the rank to at most 4, 8, 16, 32, 64 or 128",
     )

@@ -34,6 +34,13 @@ KINDS = (
 )  # fmt: skip
 """Kinds of adapters."""
 
+#: Field of the details to the option that gives it.
+OPTIONS = {
+    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
+    "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
+    "label": "--label", "notes": "--notes", "strength": "--strength",
+}  # fmt: skip
+
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
@@ -134,6 +141,10 @@ def _push(args: Namespace) -> int:
         notes=args.notes,
         strength=args.strength,
     )
+    faults = details.faults()
+    if faults:
+        message = " ".join(f"{OPTIONS[name]}: {fault}" for name, fault in faults.items())
+        raise UsageError(message)
     folders = [file for file in args.files if os.path.isdir(file)]  # noqa: PTH112 - a name with a zero byte is no folder, and no error
     if folders and len(args.files) > 1:
         message = "push one folder, or files"

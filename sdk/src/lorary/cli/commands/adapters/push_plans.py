@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.anatomy import Finding
 from lorary.cli.command import UsageError
-from lorary.cli.commands.adapters.push import note_unused
+from lorary.cli.commands.adapters.push import OPTIONS, note_unused
 from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.publications import facts_of, finish, result_document
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 
 _KEPT = "What is published stays. Run the same command again to go on."
 _MOST_PLACES = 3
-#: Field to the option that gives it.
-_OPTIONS = {
-    "title": "--title", "kind": "--kind", "rating": "--rating", "trigger_words": "--trigger",
-    "optional_trigger_words": "--optional-trigger", "family": "--family", "lineage": "--lineage",
-    "label": "--label", "notes": "--notes", "strength": "--strength",
-}  # fmt: skip
 
 
 def push_folder(args: Namespace, target: Reference, details: Details) -> int:
@@ -62,7 +56,8 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
         if adapter is None:
             publishing.require_namespace(account, target.owner)
         else:
-            note_unused(args, target)
+            if not adapter.is_empty:
+                note_unused(args, target)
             target = Reference.parse(adapter.full_name)  # it may have been renamed
         with meter(lambda _: "Nothing was sent.") as draw:
             scanned = library.scan(index, roots, session, refresh=True, on_progress=draw)
@@ -112,10 +107,10 @@ def _alone(home: Path, target: Reference) -> Iterator[None]:
 
 def _given(details: Details) -> Fields:
     """Return the values of options."""
-    values = {name: getattr(details, name) for name in _OPTIONS}
+    values = {name: getattr(details, name) for name in OPTIONS}
     listed = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
     return {
-        name: Field(Value(name, value, _OPTIONS[name], "declared"))
+        name: Field(Value(name, value, OPTIONS[name], "declared"))
         for name, value in listed.items()
         if value not in {"", (), None}
     }

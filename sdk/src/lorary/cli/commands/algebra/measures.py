@@ -14,6 +14,8 @@ from lorary.cli.commands.algebra.arguments import (
     require_file,
 )
 from lorary.cli.output.text import emit, pairs, plain, show, strong, table
+from lorary.client import errors
+from lorary.client.names import Reference
 
 if TYPE_CHECKING:
     from lorary.algebra.comparing import Comparison, Energies
@@ -54,8 +56,7 @@ def _configure_compare(parser: Parser) -> None:
 def _compare(args: Namespace) -> int:
     args.family = require_family(args.family)
     paths = [Path(args.first), Path(args.second)]
-    for path in paths:
-        require_file(path)
+    _require_files(paths)
     with algebra():
         from lorary.algebra.comparing import compare  # noqa: PLC0415 - needs numpy
 
@@ -65,6 +66,34 @@ def _compare(args: Namespace) -> int:
     else:
         show(_comparison_lines(found))
     return 0
+
+
+def _require_files(paths: list[Path]) -> None:
+    """Refuse missing files; names of adapters get advice.
+
+    Raises:
+        FileMissing: a file does not exist.
+    """
+    names = [str(path) for path in paths if not path.exists() and _is_adapter(str(path))]
+    if names:
+        message = (
+            f"lorary compare takes files, and there is no file {names[0]}. Download the adapter "
+            f"first: lorary pull {names[0]}."
+        )
+        if len(names) == len(paths):
+            message += f" The page /compare?a={names[0]}&b={names[1]} of the hub compares both."
+        raise errors.FileMissing(message, facts={"path": names[0]})
+    for path in paths:
+        require_file(path)
+
+
+def _is_adapter(text: str) -> bool:
+    """Whether a text names an adapter of a hub rather than a file."""
+    try:
+        Reference.parse(text)
+    except errors.ReferenceInvalid:
+        return False
+    return not text.casefold().endswith(".safetensors")
 
 
 def _comparison_lines(found: Comparison) -> list[str]:

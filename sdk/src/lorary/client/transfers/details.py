@@ -1,0 +1,104 @@
+"""The details of a push, and the limits that hubs have for them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lorary.anatomy import FAMILIES
+from lorary.client.errors import Invalid
+
+#: Maximum length of each text, in characters.
+LIMITS: Mapping[str, int] = {
+    "title": 120, "licence": 64, "label": 48, "notes": 20_000, "lineage": 64,
+}  # fmt: skip
+MAX_TRIGGER_WORDS = 32
+MAX_TRIGGER_CHARACTERS = 200
+STRENGTH_LIMIT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Details of an adapter and a version that the user gives; None and empty mean "not given".
+
+    Attributes:
+        title: Title of a new adapter; derived from the file by default.
+        kind: Kind of a new adapter: style, character, concept, …
+        visibility: public, unlisted or private; a new adapter is public by default.
+        trigger_words: Phrases that activate the adapter; by default those in the file.
+        optional_trigger_words: Phrases that change the effect, but are not needed for it.
+        family: Base-model family, if the tensors cannot prove it.
+        lineage: Checkpoint that it was trained on.
+        label: Short name of the version.
+        notes: What is new in the version.
+        strength: Recommended strength.
+        rating: Content rating of a new adapter: general, suggestive, mature or explicit.
+        card: Text of a new adapter's page, in Markdown.
+        tags: Tags of a new adapter.
+        licence: Licence of a new adapter; by default the one in the file, unless README.md has one.
+    """
+
+    title: str = ""
+    kind: str = ""
+    visibility: str = ""
+    trigger_words: Sequence[str] = field(default_factory=tuple)
+    optional_trigger_words: Sequence[str] = field(default_factory=tuple)
+    family: str = ""
+    lineage: str = ""
+    label: str = ""
+    notes: str = ""
+    strength: float | None = None
+    rating: str = ""
+    card: str = ""
+    tags: Sequence[str] = field(default_factory=tuple)
+    licence: str = ""
+
+    def faults(self) -> dict[str, str]:
+        """Return a sentence for each field that a hub would refuse."""
+        faults = {
+            name: f"It can have at most {most:,} characters."
+            for name, most in LIMITS.items()
+            if len(getattr(self, name).strip()) > most
+        }
+        if self.family and self.family not in FAMILIES:
+            faults["family"] = _unknown_family(self.family)
+        for name in ("trigger_words", "optional_trigger_words"):
+            if fault := _trigger_fault(getattr(self, name)):
+                faults[name] = fault
+        strength = self.strength
+        if strength is not None and not (
+            math.isfinite(strength) and abs(strength) <= STRENGTH_LIMIT
+        ):
+            faults["strength"] = f"Enter a strength from -{STRENGTH_LIMIT:g} to {STRENGTH_LIMIT:g}."
+        return faults
+
+    def require_valid(self) -> None:
+        """Refuse details that a hub would refuse.
+
+        Raises:
+            Invalid: ``facts["fields"]`` has a sentence for each.
+        """
+        faults = self.faults()
+        if faults:
+            sentences = " ".join(f"{name}: {fault}" for name, fault in faults.items())
+            msg = f"{sentences} Nothing was sent."
+            raise Invalid(msg, facts={"fields": faults})
+
+
+def _unknown_family(family: str) -> str:
+    close = difflib.get_close_matches(family, FAMILIES, n=1)
+    advice = f" Did you mean {close[0]}?" if close else ""
+    return f"“{family[:48]}” is not a known base model.{advice} Known are: {', '.join(FAMILIES)}."
+
+
+def _trigger_fault(words: Sequence[str]) -> str:
+    if len(words) > MAX_TRIGGER_WORDS:
+        return f"A version can have at most {MAX_TRIGGER_WORDS} trigger words."
+    stripped = [word.strip() for word in words]
+    if not all(stripped):
+        return "A trigger phrase must not be empty."
+    if any(len(word) > MAX_TRIGGER_CHARACTERS or not word.isprintable() for word in stripped):
+        return f"A trigger phrase can have at most {MAX_TRIGGER_CHARACTERS} printable characters."
+    return ""

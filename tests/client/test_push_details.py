@@ -1,0 +1,122 @@
+"""Details of a push: refused before anything is created, and kept for an empty adapter."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lorary.client import Details, errors
+from tests.builders.adapters import DENOISERS, kohya
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lorary.client import Hub
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+REFUSED = b'{"code":"quota_exceeded","detail":"No room."}'
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "reason"),
+    [
+        (["--strength", "-50"], "--strength", "from -10 to 10"),
+        (["--strength", "nan"], "--strength", "from -10 to 10"),
+        (["--family", "sd15"], "--family", "Did you mean sd1?"),
+        (["--label", "x" * 49], "--label", "at most 48 characters"),
+        (["--title", "x" * 121], "--title", "at most 120 characters"),
+        (["--trigger", "x" * 201], "--trigger", "at most 200"),
+        (["--trigger", " "], "--trigger", "must not be empty"),
+        (["--optional-trigger", "x"] * 33, "--optional-trigger", "at most 32"),
+    ],
+)
+def test_invalid_details_are_wrong_usage_and_create_nothing(
+    run: Run, fake: FakeHub, lora: Path, options: list[str], option: str, reason: str
+) -> None:
+    ran = run("push", lora, "--to", "ada/noir", *options)
+    assert ran.code == 2
+    assert option in ran.err
+    assert reason in ran.err
+    assert fake.seen == []
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        (Details(strength=-50), "strength"),
+        (Details(strength=math.inf), "strength"),
+        (Details(family="sd15"), "family"),
+        (Details(label="x" * 49), "label"),
+        (Details(licence="x" * 65), "licence"),
+        (Details(trigger_words=["x" * 201]), "trigger_words"),
+    ],
+)
+def test_the_sdk_refuses_invalid_details_with_their_fields(
+    hub: Hub, fake: FakeHub, lora: Path, details: Details, field: str
+) -> None:
+    with pytest.raises(errors.Invalid, match="Nothing was sent") as caught:
+        hub.push(lora, "ada/noir", details=details)
+    assert list(caught.value.facts["fields"]) == [field]  # type: ignore[call-overload]
+    assert fake.adapters == {}
+
+
+def test_another_family_than_the_file_proves_is_refused(
+    hub: Hub, fake: FakeHub, tmp_path: Path
+) -> None:
+    place = tmp_path / "noir.safetensors"
+    place.write_bytes(kohya(DENOISERS["sdxl", "sgm"]))
+    with pytest.raises(errors.Invalid, match="is sdxl, not flux1"):
+        hub.push(place, "ada/noir", details=Details(family="flux1"))
+    assert fake.adapters == {}
+    assert hub.push(place, "ada/noir", details=Details(family="sdxl")).version.name == "v1"
+
+
+def test_a_push_that_the_hub_refuses_says_that_the_new_adapter_stays(
+    hub: Hub, fake: FakeHub, lora: Path
+) -> None:
+    fake.answers = [("noir/versions$", 413, {}, REFUSED)]
+    with pytest.raises(errors.QuotaExceeded, match="ada/noir was created and has no version yet"):
+        hub.push(lora, "ada/noir")
+    assert list(fake.adapters) == ["ada/noir"]
+
+
+def test_an_empty_adapter_takes_the_details_of_a_new_one(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    empty: dict[str, Any] = fake.adapter("ada/noir", versions=[], title="Noir")
+    fake.adapters["ada/noir"] = empty
+    ran = run("push", lora, "--to", "ada/noir", "--private", "--kind", "pose", "--rating", "mature")
+    assert (ran.code, "are for a new adapter" in ran.err) == (0, False)
+    shown = fake.adapters["ada/noir"]
+    assert (shown["visibility"], shown["kind"], shown["maturity"], shown["title"]) == (
+        "private", "pose", "mature", "Noir",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        (None, "CC-BY-4.0"),
+        ("---\ntags: [ink]\n---\n", "CC-BY-4.0"),
+        ("---\nlicense: mit\n---\n", ""),
+    ],
+)
+def test_the_licence_is_that_of_the_header_unless_the_card_has_one(
+    hub: Hub, fake: FakeHub, tmp_path: Path, card: str | None, licence: str
+) -> None:
+    place = tmp_path / "noir.safetensors"
+    place.write_bytes(kohya(DENOISERS["sdxl", "sgm"], metadata={"modelspec.license": "CC-BY-4.0"}))
+    places = [place]
+    if card is not None:
+        places.append(tmp_path / "README.md")
+        places[-1].write_text(card)
+    hub.push(places, "ada/noir")
+    assert fake.adapters["ada/noir"]["licence"] == licence
+    hub.push(place, "ada/ink", details=Details(licence="mit"))
+    assert fake.adapters["ada/ink"]["licence"] == "mit"
