@@ -98,23 +98,20 @@ def ids(rows: Among, text: str, limit: int, newest: Sequence[int] = ()) -> list[
     if rows is None:
         return []
     inner, values = rows
-    if newest and connection.vendor == "postgresql":
-        # To look up a thousand ids takes less time than to read documents until enough match.
-        found = ids_among(newest, text)[:limit]
-        if len(found) == limit:
-            return found
     if connection.vendor == "sqlite":
         # The index is read in the order of ids until enough rows are found.
         sql = f"{_MATCHES['sqlite']} AND {_is_among(inner, f'{INDEX}.rowid')}"
         return _first_column(f"{sql} ORDER BY rowid DESC LIMIT %s", [text, *values, limit])
-    return _ids_of_postgresql(inner, text, values, limit)
+    return _ids_of_postgresql(inner, text, values, limit, newest)
 
 
 def _is_among(inner: str, column: str) -> str:
     return f"EXISTS (SELECT 1 FROM ({inner}) AS found WHERE found.id = {column})"  # noqa: S608 - Django's
 
 
-def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int) -> list[int]:
+def _ids_of_postgresql(
+    inner: str, text: str, values: Sequence[Any], limit: int, newest: Sequence[int]
+) -> list[int]:
     """Return the highest ids of rows that match an expression.
 
     PostgreSQL can read all matches through the index of words, or all documents in the order of ids
@@ -126,24 +123,29 @@ def _ids_of_postgresql(inner: str, text: str, values: Sequence[Any], limit: int)
         text: The expression.
         values: Parameters of the query.
         limit: How many ids.
+        newest: See ``ids``. Looking them up takes less time than reading all documents between.
     """
     matches = f"{_MATCHES['postgresql']} AND adapter_id > %s AND adapter_id <= %s"
     walk = f"{matches} AND {_is_among(inner, 'adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
     [last] = _first_column(f"SELECT COALESCE(MAX(adapter_id), 0) FROM {TABLE}", [])  # noqa: S608 - constants
-    start = last - SAMPLE
-    found = _first_column(walk, [text, start, last, *values, limit])
+    if newest:
+        start = newest[-1] - 1
+        found = ids_among(newest, text)[:limit]
+    else:
+        start = last - SAMPLE
+        found = _first_column(walk, [text, start, last, *values, limit])
     if len(found) == limit or start <= 0:
         return found
     # How many documents have to be read for enough rows, if all are like the newest.
-    documents = SAMPLE * limit / len(found) if found else math.inf
+    documents = (last - start) * limit / len(found) if found else math.inf
     if documents < MANY:
         end = last - round(MARGIN * documents)
         found += _first_column(walk, [text, end, start, *values, limit - len(found)])
         start = end
         if len(found) == limit or start <= 0:
             return found
-    newest = [text, last - SAMPLE, last]
-    [hits] = _first_column(f"SELECT COUNT(*) FROM ({matches}) AS found", newest)  # noqa: S608 - constants
+    sample = [text, last - SAMPLE, last]
+    [hits] = _first_column(f"SELECT COUNT(*) FROM ({matches}) AS found", sample)  # noqa: S608 - constants
     if documents < last / SAMPLE * hits:  # which is how many match the expression
         return found + _first_column(walk, [text, 0, start, *values, limit - len(found)])
     return _first_column(
@@ -158,12 +160,13 @@ def ids_among(known: Sequence[int], text: str) -> list[int]:
     if not known:
         return []
     matches = _MATCHES[connection.vendor]
-    # Without the sign, FTS5 would search once for each id.
-    column = "+rowid" if connection.vendor == "sqlite" else "adapter_id"
+    if connection.vendor != "sqlite":
+        # A list of values would make PostgreSQL read all matches through the index of words.
+        sql = f"{matches} AND adapter_id IN (SELECT unnest(%s::integer[])) ORDER BY adapter_id DESC"
+        return _first_column(sql, [text, list(known)])
     marks = ", ".join(["%s"] * len(known))
-    return _first_column(
-        f"{matches} AND {column} IN ({marks}) ORDER BY {column} DESC", [text, *known]
-    )
+    # Without the sign, FTS5 would search once for each id.
+    return _first_column(f"{matches} AND +rowid IN ({marks}) ORDER BY rowid DESC", [text, *known])
 
 
 def _reader() -> BaseDatabaseWrapper:
