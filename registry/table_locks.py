@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import OperationalError, ProgrammingError, transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: How long a statement waits for a lock, and after how long PostgreSQL looks for a deadlock.
@@ -127,10 +127,9 @@ def _is_unavailable(error: OperationalError) -> bool:
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Have the statements of a block fail on PostgreSQL that wait long for a lock."""
     before = _set(connection, "lock_timeout", f"{TIMEOUT_MS}ms")
-    try:
+    check_before = ""
+    if _may_check_soon(connection):
         check_before = _set(connection, "deadlock_timeout", f"{DEADLOCK_CHECK_MS}ms")
-    except ProgrammingError:
-        check_before = ""
     try:
         yield
     finally:
@@ -152,6 +151,18 @@ def long_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
     before = _set(connection, "lock_timeout", "0")
     yield
     _set(connection, "lock_timeout", before)
+
+
+def _may_check_soon(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the role may set the parameter; an attempt would log an error in the server."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int >= 150000")
+        has_grants = cursor.fetchone()[0]
+        if has_grants:
+            cursor.execute("SELECT has_parameter_privilege('deadlock_timeout', 'SET')")
+        else:
+            cursor.execute("SELECT current_setting('is_superuser') = 'on'")
+        return bool(cursor.fetchone()[0])
 
 
 def _set(connection: BaseDatabaseWrapper, name: str, value: str) -> str:
