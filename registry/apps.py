@@ -10,7 +10,7 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-from registry import facet_counters, guards, hooks, planner
+from registry import facet_counters, guards, hooks, planner, table_locks
 from registry.search import schema as search_schema
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def _prepare(*, connection: BaseDatabaseWrapper, **_: Any) -> None:  # noqa: ANN
 
 def _lift(*, plan: list[Any], using: str, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
     if plan:
-        guards.remove(connections[using])
-        search_schema.remove_triggers(connections[using])
+        connection = connections[using]
+        # Each trigger is removed in a transaction of its own, so removing them can be repeated.
+        table_locks.retried(connection, lambda: guards.remove(connection), name="Removing triggers")
+        search_schema.remove_triggers(connection)
 
 
 def _put_back(

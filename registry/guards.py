@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from registry import facet_counters
@@ -284,6 +285,34 @@ def remove(connection: BaseDatabaseWrapper) -> None:
     with connection.cursor() as cursor:
         for name, table in _present(connection).items():
             cursor.execute(_dropped(connection.vendor, name, table))
+
+
+def definitions(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Return the SQL that creates each existing trigger of PostgreSQL again, by its name."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgname, pg_get_functiondef(tgfoid), pg_get_triggerdef(pg_trigger.oid) "
+            "FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE NOT tgisinternal AND pg_table_is_visible(pg_class.oid)"
+        )
+        return {
+            name: f"{function};\n{trigger};"
+            for name, function, trigger in cursor.fetchall()
+            if name.startswith((_PREFIX, PREFIX))
+        }
+
+
+def put_back(connection: BaseDatabaseWrapper, defined: dict[str, str]) -> list[str]:
+    """Create the triggers of a running release again, and return those that cannot be created."""
+    there, lacking = _present(connection), []
+    for name, sql in defined.items():
+        if name not in there:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(sql)
+            except DatabaseError:
+                lacking.append(name)
+    return lacking
 
 
 @contextmanager

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.db.migrations import Migration
+    from django.db.migrations.state import ProjectState
 
 #: Age of the newest backup from which on the check warns.
 OLD_BACKUP = timedelta(hours=24)
@@ -62,7 +63,10 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
         release = migration_rules.marked_release(migration)
         name = f"{migration.app_label}.{migration.name}"
         if not found and not release:
-            yield Finding("migrations", "ok", f"{name} only adds: the hub can run meanwhile.")
+            text = (
+                f"{name} only adds: the hub can run meanwhile.{_locks(migration, state, running)}"
+            )
+            yield Finding("migrations", "ok", text)
         else:
             until = f"from release {release} on" if release else "of the previous release"
             why = "; ".join(found) or "it says so"
@@ -70,6 +74,18 @@ def _migrations(executor: MigrationExecutor, plan: list[Migration]) -> Iterator[
             text = f"{name}: processes {until} {verb} ({why})."
             yield Finding("migrations", "error", text)
         state = migration.mutate_state(state, preserve=False)
+
+
+def _locks(migration: Migration, state: ProjectState, running: ProjectState) -> str:
+    """Say which tables PostgreSQL locks besides those that change; SQLite has one lock for all."""
+    tables = migration_rules.locked_by_foreign_keys(migration, state, running)
+    if connection.vendor != "postgresql" or not tables:
+        return ""
+    return (
+        f" It changes foreign keys and therefore also locks {', '.join(tables)} until it has "
+        "ended: requests that use them wait. `manage.py migrate` tries again if requests keep it "
+        "from a lock."
+    )
 
 
 def _space(*, is_needed: bool) -> Finding:

@@ -1,10 +1,12 @@
-"""Several machines that migrate one database at once."""
+"""Several machines that migrate one database at once, and migrations beside a running hub."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -13,6 +15,7 @@ from hub.management.commands.migrate import _LOCK
 from tests.running import ROOT, RunningHub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.long]
@@ -57,3 +60,116 @@ def test_machines_that_migrate_at_once_wait_for_one(postgres: str, tmp_path: Pat
     applied = sorted(text.count("Applying registry.") for text in said)
     assert applied[0] == 0, "the one that waited had nothing left to do"
     assert applied[1] > 30
+
+
+#: Runs migrate with few and short pauses.
+IMPATIENT = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
+django.setup()
+from django.core.management import call_command
+from registry import table_locks
+table_locks.PAUSES_S = (0.1, 0.1)
+call_command("migrate", *sys.argv[1:])
+"""
+
+
+def remove_triggers(url: str) -> None:
+    """Remove those of the tables that the tests lock: migrate would wait to do it itself."""
+    with psycopg.connect(url, autocommit=True) as own:
+        rows = own.execute(
+            "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE NOT tgisinternal AND relname IN ('registry_adapter', 'registry_user')"
+        ).fetchall()
+        for trigger, table in rows:
+            own.execute(f'DROP TRIGGER "{trigger}" ON {table}'.encode())
+
+
+@pytest.fixture
+def before_audit(postgres: str, tmp_path: Path) -> Iterator[RunningHub]:
+    """A database before ``registry.0043``, which drops foreign keys of the events."""
+    name = f"locked_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}".encode())
+    url = postgres.rpartition("/")[0] + f"/{name}"
+    hub = RunningHub(tmp_path / "hub", DATABASE_URL=url)
+    hub.manage("migrate", "registry", "0042", "--verbosity", "0")
+    remove_triggers(url)
+    yield hub
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def migrating(hub: RunningHub, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=hub.environ, **pipes)
+
+
+def wait_for_a_waiting_lock(watch: psycopg.Connection[Any]) -> None:
+    until = time.monotonic() + 60
+    while watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is None:
+        assert time.monotonic() < until, "the migration waits for nothing"
+
+
+def test_a_reader_that_meets_a_migration_gets_no_error(before_audit: RunningHub) -> None:
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    with psycopg.connect(url) as reader, psycopg.connect(url, autocommit=True) as watch:
+        reader.execute("SELECT count(*) FROM registry_adapter")
+        running = migrating(before_audit, "manage.py", "migrate", "registry", "0043")
+        assert running.stderr is not None
+        wait_for_a_waiting_lock(watch)
+        # The migration has locked registry_user and waits for registry_adapter.
+        began = time.monotonic()
+        reader.execute("SELECT count(*) FROM registry_user")
+        assert time.monotonic() - began < 1
+        assert "try 2 of 21 in 0.5 s" in running.stderr.readline()
+        for _ in range(2):
+            wait_for_a_waiting_lock(watch)
+            reader.execute("SELECT count(*) FROM registry_user")
+            assert running.stderr.readline()
+        reader.commit()
+        said, complained = running.communicate(timeout=60)
+        assert running.returncode == 0, complained
+        assert said.count("Applying registry.0043_events_as_audit_log...\n") == 3
+        assert said.count("Applying registry.0043_events_as_audit_log... OK") == 1
+
+
+def test_a_migration_that_gets_no_lock_ends_and_leaves_all_as_it_was(
+    before_audit: RunningHub,
+) -> None:
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    count = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'lorary%'"
+    with psycopg.connect(url, application_name="report") as reader:
+        triggers = reader.execute(count.encode()).fetchone()
+        reader.commit()
+        reader.execute("SELECT count(*) FROM registry_adapter")
+        running = migrating(before_audit, "-c", IMPATIENT, "registry", "0043")
+        said, complained = running.communicate(timeout=60)
+        assert running.returncode == 1, said
+        assert "got no lock in 3 tries" in complained
+        assert "(report from 127.0.0.1 idle in transaction, for" in complained
+        assert "has locked registry_adapter" in complained
+        assert "manage.py migrate" in complained
+        assert "are missing" not in complained
+        assert reader.execute(count.encode()).fetchone() == triggers
+        applied = "SELECT 1 FROM django_migrations WHERE name LIKE '0043_events%'"
+        assert reader.execute(applied.encode()).fetchone() is None
+    before_audit.manage("migrate", "--verbosity", "0")
+
+
+def test_statements_that_django_collects_until_the_end_are_tried_again(
+    before_audit: RunningHub,
+) -> None:
+    """``registry.0045`` makes a table with a foreign key, which waits for writers."""
+    before_audit.manage("migrate", "registry", "0044", "--verbosity", "0")
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    remove_triggers(url)
+    with psycopg.connect(url) as writer:
+        writer.execute("LOCK TABLE registry_adapter IN ROW EXCLUSIVE MODE")
+        running = migrating(before_audit, "manage.py", "migrate", "registry", "0045")
+        assert running.stderr is not None
+        assert "try 2 of 21" in running.stderr.readline()
+        writer.commit()
+        _said, complained = running.communicate(timeout=60)
+        assert running.returncode == 0, complained

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 import lorary
 from hub.operations import migration_rules
-from hub.operations.migration_rules import contracts
+from hub.operations.migration_rules import contracts, locked_by_foreign_keys
 from registry.jobs import workers
 from registry.models import Worker
 
@@ -127,6 +127,71 @@ def test_the_rule_finds_what_earlier_releases_did() -> None:
     key = ("registry", "0021_without_search_text")
     found = contracts(loader.disk_migrations[key], loader.project_state(key, at_end=False))
     assert ["search_text" in sentence for sentence in found] == [True]
+
+
+def referring(*, is_constraint: bool = True, **options: Any) -> models.ForeignKey[Any, Any]:
+    return models.ForeignKey("shop.Ware", models.CASCADE, db_constraint=is_constraint, **options)
+
+
+SHELF = [("id", models.AutoField(primary_key=True))]
+LOCKING = [
+    migrations.CreateModel("Shelf", [*SHELF, ("ware", referring())]),
+    migrations.CreateModel("Shelf", [*SHELF, ("wares", models.ManyToManyField("shop.Ware"))]),
+    migrations.AddField("offer", "other", referring(null=True)),
+    migrations.RemoveField("offer", "ware"),
+    migrations.DeleteModel("Offer"),
+    migrations.AlterField("offer", "ware", referring(is_constraint=False)),
+]
+NOT_LOCKING = [
+    migrations.CreateModel("Shelf", [*SHELF, ("ware", referring(is_constraint=False))]),
+    migrations.AlterField("offer", "ware", referring(related_name="offers")),
+    migrations.AddField("ware", "size", models.IntegerField(null=True)),
+    migrations.AddIndex("ware", models.Index(fields=["name"], name="by_name")),
+]
+
+
+@pytest.fixture
+def with_offers(before: ProjectState) -> ProjectState:
+    fields = [("id", models.AutoField(primary_key=True)), ("ware", referring())]
+    migrations.CreateModel("Offer", fields).state_forwards("shop", before)
+    return before
+
+
+@pytest.mark.parametrize("operation", LOCKING, ids=lambda one: type(one).__name__)
+def test_a_foreign_key_locks_the_table_it_refers_to(
+    operation: Operation, with_offers: ProjectState
+) -> None:
+    assert locked_by_foreign_keys(with_operations(operation), with_offers) == ["shop_ware"]
+
+
+@pytest.mark.parametrize("operation", NOT_LOCKING, ids=lambda one: type(one).__name__)
+def test_what_changes_no_foreign_key_locks_no_other_table(
+    operation: Operation, with_offers: ProjectState
+) -> None:
+    assert locked_by_foreign_keys(with_operations(operation), with_offers) == []
+
+
+def test_another_type_of_a_key_locks_the_tables_that_refer_to_it(with_offers: ProjectState) -> None:
+    wider = migrations.AlterField("ware", "id", models.BigAutoField(primary_key=True))
+    assert locked_by_foreign_keys(with_operations(wider), with_offers) == ["shop_offer"]
+
+
+def test_the_audit_log_locks_the_tables_that_its_events_referred_to() -> None:
+    loader = MigrationLoader(None)
+    key = ("registry", "0043_events_as_audit_log")
+    state = loader.project_state(key, at_end=False)
+    assert locked_by_foreign_keys(loader.disk_migrations[key], state) == [
+        "registry_adapter",
+        "registry_event",
+        "registry_pack",
+        "registry_user",
+    ]
+
+
+def test_migrations_that_are_not_one_transaction_can_be_repeated() -> None:
+    """``migrate`` repeats a migration that gets no lock. Add one only if it does no harm twice."""
+    found = {name for name, one in MigrationLoader(None).disk_migrations.items() if not one.atomic}
+    assert found == {("registry", "0030_fill_more_facets")}
 
 
 def test_a_mark_is_read_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,26 @@
-"""``manage.py migrate``: one process at a time, also if several machines start at once."""
+"""``manage.py migrate``: one process at a time, and without a deadlock with a running hub."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from django.core.management import CommandError
 from django.core.management.commands import migrate
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
-from registry import locks
+from registry import guards, locks, table_locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.migrations import Migration
+    from django.db.migrations.state import ProjectState
 
 #: Key of the advisory lock in PostgreSQL.
 _LOCK = 0x6D696772617465
@@ -19,13 +28,82 @@ _LOCK = 0x6D696772617465
 WAIT_S, PAUSE_S = 3600.0, 0.5
 
 
+class _Executor(MigrationExecutor):
+    """Repeats a migration that another process keeps from its locks (``registry.table_locks``)."""
+
+    def __init__(self, *args: Any, say: Callable[[str], object]) -> None:
+        super().__init__(*args)
+        self._say = say
+
+    def apply_migration(
+        self, state: ProjectState, migration: Migration, *args: Any, **options: Any
+    ) -> ProjectState:
+        """Apply it in one transaction, except those that say ``atomic = False``."""
+        applied = super().apply_migration
+        # A migration changes the state in place, so each try gets a copy.
+        return table_locks.retried(
+            self.connection,
+            lambda: applied(state.clone(), migration, *args, **options),
+            name=str(migration),
+            say=self._say,
+        )
+
+    def unapply_migration(
+        self, state: ProjectState, migration: Migration, *args: Any, **options: Any
+    ) -> ProjectState:
+        """Unapply it in one transaction, with the same exception."""
+        unapplied = super().unapply_migration
+        return table_locks.retried(
+            self.connection,
+            lambda: unapplied(state, migration, *args, **options),
+            name=str(migration),
+            say=self._say,
+        )
+
+    def record_migration(self, *args: Any) -> None:
+        """Record it without a limit: if Django does so after the commit, no try may follow."""
+        with table_locks.long_waits(self.connection):
+            super().record_migration(*args)
+
+
+@contextmanager
+def _executor(say: Callable[[str], object]) -> Iterator[None]:
+    """Have Django's command, which has no hook for it, use the executor above."""
+    module: Any = migrate
+    before = module.MigrationExecutor
+    module.MigrationExecutor = partial(_Executor, say=say)
+    try:
+        yield
+    finally:
+        module.MigrationExecutor = before
+
+
 class Command(migrate.Command):
-    """Waits for another process that migrates, then applies what is left."""
+    """Waits for another process that migrates, and retries what another process blocks."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Migrate alone."""
-        with self._alone(options["database"]):
+        alias = options["database"]
+        with self._alone(alias), self._guarded(connections[alias]), _executor(self._say):
             super().handle(*args, **options)
+
+    def _say(self, message: str) -> None:
+        if self.verbosity:
+            self.stdout.write("")  # ends the line “Applying …”
+        self.stderr.write(message)
+
+    @contextmanager
+    def _guarded(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Put the triggers back if the tables stay as they are: a hub that runs needs them."""
+        defined = guards.definitions(connection) if connection.vendor == "postgresql" else {}
+        try:
+            yield
+        except table_locks.LocksUnavailable as error:
+            with table_locks.short_waits(connection):
+                lacking = guards.put_back(connection, defined)
+            missing = f" Until then these triggers are missing: {', '.join(lacking)}."
+            message = f"{error}{missing if lacking else ''}"
+            raise CommandError(message) from error
 
     @contextmanager
     def _alone(self, alias: str) -> Iterator[None]:
