@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.db import transaction
@@ -102,7 +103,7 @@ def _user_id(session: Session) -> str:
 
     ``get_decoded`` would log a warning for each of those.
     """
-    store = session.get_session_store_class()()
+    store = SessionStore()
     try:
         data = signing.loads(session.session_data, salt=store.key_salt, serializer=store.serializer)
     except signing.BadSignature:
