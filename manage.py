@@ -25,9 +25,11 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
     except DatabaseError:
-        from hub.operations.missing_database import missing_hub  # noqa: PLC0415 - asks for the settings
+        from hub.operations import missing_database  # noqa: PLC0415 - asks for the settings
 
-        if missing := missing_hub():
+        is_first = sys.argv[1:2] == ["migrate"]  # it makes the tables that others need
+        explain = missing_database.missing_rights if is_first else missing_database.missing_hub
+        if missing := explain():
             sys.exit(f"error: {missing}")
         raise
 

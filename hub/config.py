@@ -345,6 +345,14 @@ def _kept_secret(data: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def stored_key(data: Path) -> str:
+    """Return the key in the data directory, "" if there is none; LORARY_SECRET_KEY wins over it."""
+    try:
+        return (data / "secret_key").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 _FILE = "storage_url"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -62,14 +63,23 @@ VERBS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _KNOWN = frozenset(chain.from_iterable(VERBS.values()))
 
+#: A name of a user, also that of a directory such as ``ada@studio.example``.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}")
+
 
 @cache
 def _system_user() -> str:
-    """Return the user of the operating system who runs this process."""
+    """Return the user of the operating system who runs this process, and who called sudo for it.
+
+    Both are what the caller's machine says: whoever can run commands of a hub can set SUDO_USER.
+    """
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # containers run as users without an entry
-        return f"uid {os.getuid()}"
+        name = f"uid {os.getuid()}"
+    caller = os.environ.get("SUDO_USER", "")
+    is_other = caller != name and _USER.fullmatch(caller)
+    return f"{name} ({caller})" if is_other else name
 
 
 def record(

@@ -7,7 +7,7 @@
     manifest.json                        written last: a set without it is ignored
     rows.sqlite3 or rows.dump            the database
     blobs.txt                            sha256 and size of each file that the database refers to
-    secret_key                           if it is stored in the data directory
+    secret_key                           the one in the data directory, if the hub uses it
 ```
 
 Order: files, database, files. A row that refers to a blob is committed after the blob is stored,
@@ -35,6 +35,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from hub.config import stored_key
 from hub.operations import backup_sets, database_dumps
 from hub.operations.backup_sets import (
     FORMAT,
@@ -168,7 +169,8 @@ def restore(folder: Path, name: str, *, progress: Progress | None = None) -> Res
     )
     database_dumps.restore(rows)
     call_command("migrate", verbosity=0)
-    if (secret := place / "secret_key").exists():
+    # With LORARY_SECRET_KEY no key is stored: the one of the set may be the one that it replaced.
+    if _uses_stored_key() and (secret := place / "secret_key").exists():
         write(settings.LORARY.data / "secret_key", secret.read_text(encoding="utf-8"))
     events.record(actor=None, verb="backup_restored", subject=name, folder=str(folder))
     return Restored(name, files, store_change.reopen_without_bytes(store=storage.store()))
@@ -203,9 +205,13 @@ def _manifest(rows: Path, made: Backup) -> dict[str, Any]:
 
 
 def _save_secret(place: Path) -> None:
-    secret = settings.LORARY.data / "secret_key"
-    if secret.exists():
-        write(place / "secret_key", secret.read_text(encoding="utf-8"))
+    if _uses_stored_key():
+        write(place / "secret_key", settings.LORARY.secret_key)
+
+
+def _uses_stored_key() -> bool:
+    """Whether the hub signs with the key in its data directory."""
+    return stored_key(settings.LORARY.data) == settings.LORARY.secret_key
 
 
 def _sha256(file: Path) -> str:

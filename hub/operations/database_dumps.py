@@ -9,6 +9,7 @@ Source: https://www.sqlite.org/backup.html; PostgreSQL manual, ``pg_dump --snaps
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from typing import NamedTuple, TextIO
 
 from django.db import connection, transaction
 
+from hub.operations.missing_database import missing_rights
 from registry.blobs.migrate_store import Named
 from registry.local_files import flush, make_file
 from registry.models import Blob
@@ -28,6 +30,8 @@ BATCH = 2000
 _STORED = "SELECT sha256, size_bytes FROM registry_blob WHERE is_stored ORDER BY id"
 #: Connection options of psycopg → environment variables of PostgreSQL's programs.
 _LIBPQ = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
+#: A line with the error itself, or with what PostgreSQL adds to it.
+_ERROR = re.compile(r"\b(error|fatal|detail|hint): ", re.IGNORECASE)
 
 
 class RowsRefused(Exception):
@@ -65,13 +69,15 @@ def dump(target: Path, listing: TextIO) -> Listed:
 
 
 def require_empty() -> None:
-    """Raise RowsRefused unless the database exists and has no tables."""
+    """Raise RowsRefused unless the database has no tables and the hub can create some."""
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
     if tables:
         where = connection.settings_dict["NAME"]
         message = f"The database has tables already ({where}). Restore into an empty one."
         raise RowsRefused(message)
+    if refused := missing_rights():
+        raise RowsRefused(refused)
 
 
 def restore(source: Path) -> None:
@@ -155,8 +161,15 @@ def _run(command: Sequence[str]) -> None:
         message = f"{command[0]} is not installed (Debian: postgresql-client)."
         raise RowsRefused(message) from error
     if done.returncode:
-        message = f"{command[0]}: {done.stderr.strip()[-1000:]}"
+        message = f"{command[0]}: {reason_of(done.stderr)}"
         raise RowsRefused(message)
+
+
+def reason_of(output: str) -> str:
+    """Return the error of PostgreSQL's programs, without the statements that they also print."""
+    lines = [line.strip() for line in output.strip().splitlines()]
+    errors = [line for line in lines if _ERROR.search(line)]
+    return "\n".join(errors or lines)[:1000]
 
 
 def _postgres() -> dict[str, str]:

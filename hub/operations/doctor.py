@@ -26,12 +26,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from hub import replica, shared_cache
+from hub.config import stored_key
 from hub.http.problems import is_full
 from hub.operations.missing_database import missing_hub
 from hub.operations.probes import MIN_FREE_BYTES
 from hub.operations.worker_status import unserved_families
 from hub.plurals import counted, size_text
-from hub.setting_checks import check_settings
+from hub.setting_checks import LOOPBACK, check_settings
 from previews.render import BasesInvalid, load_bases
 from registry import facet_counters, guards, storage, sweep
 from registry.blobs import rehash
@@ -125,7 +126,16 @@ def _settings() -> Iterator[Report]:
     for message in found:
         state: Literal["warning", "error"] = "error" if message.level >= ERROR else "warning"
         yield Report("settings", state, str(message.msg), str(message.hint or ""))
-    if not found:
+    stored = stored_key(settings.LORARY.data)
+    if stored and stored != settings.LORARY.secret_key:
+        path = settings.LORARY.data / "secret_key"
+        yield Report(
+            "settings",
+            "warning",
+            f"LORARY_SECRET_KEY is set, and {path} contains another key, which is not used.",
+            "Delete the file. If the variable were unset, sessions of the old key would be valid.",
+        )
+    elif not found:
         yield Report("settings", "ok", "All settings are valid.")
 
 
@@ -301,9 +311,9 @@ def _cache() -> Iterator[Report]:
     url = settings.LORARY.cache_url
     if not url:
         message = "Each web process counts rate limits for itself, so they are multiplied."
-        is_shared = connection.vendor == "postgresql"  # maybe with other machines
         hint = "Set LORARY_CACHE_URL to count them for all processes and machines together."
-        yield Report("cache", "warning" if is_shared else "ok", message, hint)
+        state: Literal["ok", "warning"] = "warning" if may_have_others() else "ok"
+        yield Report("cache", state, message, hint)
         return
     try:
         with Redis.from_url(url, **shared_cache.OPTIONS) as client:
@@ -313,6 +323,21 @@ def _cache() -> Iterator[Report]:
         yield Report("cache", "error", f"The cache does not respond: {error}", hint)
         return
     yield Report("cache", "ok", "The cache responds; all processes count rate limits together.")
+
+
+def may_have_others() -> bool:
+    """Whether other machines can be part of this hub: its database is on the network."""
+    host = connection.settings_dict.get("HOST", "")
+    is_here = not host or host.startswith("/") or host in LOOPBACK  # "" and "/…": a socket
+    return connection.vendor == "postgresql" and not is_here
+
+
+def _renders_nothing() -> bool:
+    """Whether previews are turned off: the bases file is valid and has no base model."""
+    try:
+        return not list(load_bases(settings.LORARY.bases))
+    except BasesInvalid:
+        return False  # reported by its own probe
 
 
 def _jobs() -> Iterator[Report]:
@@ -330,6 +355,8 @@ def _jobs() -> Iterator[Report]:
             if busy
             else f"Start a worker: {start}."
         )
+        if not busy and queue.startswith("render") and _renders_nothing():
+            hint = "Previews are turned off: cancel the jobs at /operator, or start a worker."
         yield Report("jobs", "warning", message, hint)
     dead = Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now).count()
     if dead:
@@ -363,7 +390,15 @@ def _workers() -> Iterator[Report]:
     )
     hint = "" if living else start
     yield Report("workers", state, f"Workers seen recently: {names}.", hint)
-    for one in unserved_families(living):
+    unserved = unserved_families(living)
+    is_off = _renders_nothing() and not any(one.facts.get("families") for one in living)
+    if unserved and is_off:
+        count = sum(one.count for one in unserved)
+        message = f"Previews are turned off; {counted(count, 'render')} would be made with them."
+        hint = f"To turn them on, add base models to {settings.LORARY.bases} and start a worker."
+        yield Report("workers", "ok", message, hint)
+        return
+    for one in unserved:
         message = f"Renders that wait for a worker for {one.title} ({one.family}): {one.count}."
         start = "Start one: `manage.py worker --queues render`."
         base = (

@@ -314,6 +314,7 @@ class Handler(BaseHTTPRequestHandler):
         states = self.hub.preview_states
         if version is not None and states:
             version["previews"]["state"] = states.pop(0) if len(states) > 1 else states[0]
+            version["previews"]["reason"] = self.hub.preview_reason
         return version
 
     def _publish(self, full_name: str) -> None:

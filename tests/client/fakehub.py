@@ -50,6 +50,7 @@ class FakeHub:
     file_bytes_sent: int = 0
     put_pause_s: float = 0.0
     verdict: list[dict[str, Any]] = field(default_factory=list)  # findings of the next uploads
+    preview_reason: str = ""
     preview_states: list[str] = field(default_factory=list)  # of the next version; the last stays
     on_answer: Callable[[], None] = lambda: None  # called before a prepared answer is given
 

@@ -407,6 +407,20 @@ def test_wait_ends_where_nothing_more_will_come(
     assert hub.push(lora, "ada/noir", wait=True).version.previews.state == last
 
 
+def test_the_command_says_what_it_waits_for(
+    fake: FakeHub, lora: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_PATIENCE_S", {"waiting": 0.7})
+    fake.preview_reason = "waiting for a worker for Miniature"
+    states(fake, "queued", "waiting")
+    ran = run("push", lora, "--to", "ada/noir", "--wait")
+    assert ran.code == 0
+    said = ran.err.splitlines()
+    assert said.count("lorary: waiting for the previews") == 1
+    assert said.count("lorary: waiting for a worker for Miniature") == 1
+    assert said[-1] == "lorary: the previews are waiting: waiting for a worker for Miniature"
+
+
 def test_wait_ends_when_time_is_up(
     hub: Hub, fake: FakeHub, lora: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

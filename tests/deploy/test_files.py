@@ -198,9 +198,13 @@ def test_variables_of_the_caller_win_over_the_settings_of_the_units(tmp_path: Pa
     text = text.replace("/opt/lorary", str(tmp_path)).replace("runuser -u lorary -- ", "")
     text = text.replace('.venv/bin/python manage.py "$@"', 'env "$@"')
     given = {"LORARY_DATA": "/tmp/it's a trial", "LORARY_STORAGE": ""}
+    live = ["LORARY_DATA=/var/lib/lorary", "LORARY_SIGNUP=false", "LORARY_STORAGE=file:///live"]
+    (tmp_path / "other").mkdir()
+    other = {"LORARY_RELEASE": str(tmp_path / "other"), "SUDO_USER": "grace"}
     for environment, expected in [
         (given, ["LORARY_DATA=/tmp/it's a trial", "LORARY_SIGNUP=false", "LORARY_STORAGE="]),
-        ({}, ["LORARY_DATA=/var/lib/lorary", "LORARY_SIGNUP=false", "LORARY_STORAGE=file:///live"]),
+        ({}, live),
+        (other, live),
     ]:
         ran = subprocess.run(
             ["/bin/sh", "-c", text, "lorary-manage"],
@@ -209,6 +213,20 @@ def test_variables_of_the_caller_win_over_the_settings_of_the_units(tmp_path: Pa
         )  # fmt: skip
         shown = sorted(line for line in ran.stdout.splitlines() if line.startswith("LORARY_"))
         assert shown == expected
+        lines = dict(line.partition("=")[::2] for line in ran.stdout.splitlines())
+        assert lines["PWD"] == environment.get("LORARY_RELEASE", str(tmp_path))
+        assert lines["SUDO_USER"] == environment.get("SUDO_USER", lines["SUDO_USER"] or None)
+
+
+def test_the_units_use_the_link_that_an_update_switches() -> None:
+    """A running process must keep to the folder of its release, so nothing else is named."""
+    guide = (ROOT / "docs" / "operations" / "deployment.md").read_text()
+    assert guide.count("ln -sfnT /opt/lorary-RELEASE /opt/lorary\n") == 2
+    assert "git checkout" not in guide
+    for file in (DEPLOY / "systemd").rglob("*"):
+        if file.is_file():
+            named = set(re.findall(r"/opt/[\w.-]+", file.read_text()))
+            assert named <= {"/opt/lorary", "/opt/lorary-2.0"}, file.name
 
 
 @pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")

@@ -68,8 +68,11 @@ def run(*arguments: str) -> tuple[int, str]:
     return int(leaving.value.code or 0), out.getvalue()
 
 
-def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
+def test_a_set_has_rows_files_and_the_secret(
+    folder: Path, own_settings: Callable[..., None]
+) -> None:
     (settings.LORARY.data / "secret_key").write_text("s" * 50)
+    own_settings(secret_key="s" * 50)
     first, second = keep(b"first"), keep(b"second")
     made = backup.make(folder)
     assert (made.blobs, made.bytes, made.is_whole) == (2, 11, True)
@@ -84,6 +87,16 @@ def test_a_set_has_rows_files_and_the_secret(folder: Path) -> None:
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert not list(place.glob(".*"))
     assert Event.objects.get(verb="backup_made").subject == made.name
+
+
+def test_a_set_has_no_key_that_the_hub_does_not_use(
+    folder: Path, own_settings: Callable[..., None]
+) -> None:
+    stored = settings.LORARY.data / "secret_key"
+    stored.write_text("s" * 50)
+    own_settings(secret_key="n" * 50)
+    made = backup.make(folder)
+    assert not (folder / "sets" / made.name / "secret_key").exists()
 
 
 def test_the_next_set_brings_only_new_files(folder: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
 from django.core.cache import caches
-from django.db import connection
 from django.test import override_settings
 from prometheus_client import REGISTRY
 
@@ -96,8 +96,27 @@ def test_the_doctor_tells_where_limits_are_counted(
     assert (away.state, away.message[:27]) == ("error", "The cache does not respond:")
     own_settings(cache_url="")
     alone = report_of_cache()
-    assert alone.state == ("warning" if connection.vendor == "postgresql" else "ok")
+    assert alone.state == ("warning" if doctor.may_have_others() else "ok")
     assert "Each web process counts" in alone.message
+
+
+@pytest.mark.parametrize(
+    ("vendor", "host", "expected"),
+    [
+        ("sqlite", "", False),
+        ("postgresql", "127.0.0.1", False),
+        ("postgresql", "localhost", False),
+        ("postgresql", "/run/postgresql", False),
+        ("postgresql", "", False),
+        ("postgresql", "db.example", True),
+    ],
+)
+def test_only_a_database_on_the_network_can_have_other_machines(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, host: str, *, expected: bool
+) -> None:
+    there = SimpleNamespace(vendor=vendor, settings_dict={"HOST": host})
+    monkeypatch.setattr(doctor, "connection", there)
+    assert doctor.may_have_others() is expected
 
 
 @pytest.mark.service

@@ -252,6 +252,35 @@ def test_doctor_names_families_whose_renders_nobody_makes() -> None:
     assert "manage.py worker --queues render" in miniature["hint"]
 
 
+def test_doctor_does_not_ask_for_previews_that_are_turned_off(
+    own_settings: Callable[..., None],
+) -> None:
+    path = settings.LORARY.data / "none.toml"
+    path.write_text("", encoding="utf-8")
+    own_settings(bases=path)
+    Job.objects.create(queue="render.sdxl", task="x", key="a")
+    job = Job.objects.create(queue="render.miniature", task="x", key="b")
+    Worker.objects.create(name="box:1", queues=["checks"], seen_at=timezone.now())
+    found = diagnose()[1]
+    assert [report["state"] for report in found["workers"]] == ["ok", "ok"]
+    assert "2 renders would be made" in found["workers"][1]["message"]
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    (waiting,) = diagnose()[1]["jobs"]
+    assert waiting["hint"].startswith("Previews are turned off: cancel the jobs at /operator")
+
+
+def test_doctor_sees_a_key_that_is_not_used(own_settings: Callable[..., None]) -> None:
+    path = settings.LORARY.data / "secret_key"
+    path.write_text("o" * 50, encoding="utf-8")
+    try:
+        (report,) = diagnose()[1]["settings"]
+        assert (report["state"], "contains another key" in report["message"]) == ("warning", True)
+        own_settings(secret_key="o" * 50)
+        assert diagnose()[1]["settings"][0]["state"] == "ok"
+    finally:
+        path.unlink()
+
+
 def test_doctor_sees_a_bases_file_that_is_no_toml(own_settings: Callable[..., None]) -> None:
     path = settings.LORARY.data / "bases.toml"
     path.write_text("= nothing", encoding="utf-8")

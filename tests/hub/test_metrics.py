@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from hub.monitoring.hub_figures import _database
 from hub.operations.health import PartState
 from tests.e2e.talk import Caller
 from tests.running import ROOT, RunningHub, free_port
-from tests.scraping import BEARER, TOKEN, Scrape, alerts, families, firing, scrape, series_of
+from tests.scraping import BEARER, RULES, TOKEN, Scrape, alerts, families, firing, scrape, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,6 +142,12 @@ def test_every_alert_has_a_section_in_the_runbook() -> None:
     sections = re.findall(r"^#### (Lorary\w+)\n\n(.+?)(?=\n#)", text, re.MULTILINE | re.DOTALL)
     assert [name for name, _ in sections] == list(alerts())
     assert all(len(body) > 150 for _, body in sections)
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    runbook = (ROOT / "docs" / "operations" / "runbook.md").read_text()
+    for rule in group["rules"]:
+        place = f"operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"file:///opt/lorary/docs/{place}"
+        assert f"[{rule['alert']}](../{place})" in runbook
 
 
 def test_a_hub_that_is_well_fires_nothing_but_for_its_missing_worker_and_cache(

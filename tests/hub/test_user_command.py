@@ -8,8 +8,12 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import override_settings
 
 from registry.accounts import quotas
 from registry.adapters import services as adapters
@@ -126,6 +130,7 @@ def test_an_export_is_written_to_a_file(ada: User, tmp_path: Path) -> None:
     assert json.loads(run("export", "ada"))["user"] == "ada"
     with pytest.raises(CommandError, match="cannot be written"):
         run("export", "ada", "--to", str(tmp_path))
+    assert Event.objects.filter(verb="account_exported").count() == 2
 
 
 @pytest.mark.parametrize(
@@ -179,3 +184,17 @@ def test_blocks_are_set_listed_and_lifted(ada: User) -> None:
     ):
         with pytest.raises(CommandError, match=text):
             block(*words)
+
+
+def test_sessions_of_an_earlier_secret_key_are_passed_over(
+    ada: User, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(SECRET_KEY="before" * 10):
+        store = SessionStore()
+        store[SESSION_KEY] = str(ada.pk)
+        store.create()
+    client.force_login(ada)
+    run("delete", "ada", "--yes")
+    assert "corrupted" not in caplog.text
+    assert Session.objects.get().get_decoded() == {}
+    assert "corrupted" in caplog.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pwd
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +124,28 @@ def test_an_event_has_the_origin_of_its_request_or_process(ada: User) -> None:
     assert inside.origin.address == "192.0.2.1"
     assert (outside.source, bool(outside.source_name)) == ("command", True)
     assert not EventAddress.objects.filter(event=outside).exists()
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        ("grace", "{} (grace)"),
+        ("grace@studio.example", "{} (grace@studio.example)"),
+        ("", "{}"),
+        ("x\ny", "{}"),
+    ],
+)
+def test_an_event_of_a_command_names_who_called_sudo(
+    monkeypatch: pytest.MonkeyPatch, caller: str, expected: str
+) -> None:
+    own = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setenv("SUDO_USER", caller)
+    events._system_user.cache_clear()
+    try:
+        event = events.record(actor=None, verb="swept")
+    finally:
+        events._system_user.cache_clear()
+    assert event.source_name == expected.format(own)
 
 
 def test_a_worker_signs_its_events(ada: User) -> None:

@@ -173,3 +173,35 @@ def test_statements_that_django_collects_until_the_end_are_tried_again(
         writer.commit()
         _said, complained = running.communicate(timeout=60)
         assert running.returncode == 0, complained
+
+
+def test_a_role_that_does_not_own_its_database_is_told_so(postgres: str, tmp_path: Path) -> None:
+    """`createdb` run as the user postgres makes such a database."""
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE ROLE guest LOGIN")
+        server.execute("CREATE DATABASE foreign_one")
+        (version,) = server.execute("SHOW server_version_num").fetchone() or ("0",)
+    if int(version) < 150_000:
+        pytest.skip("before PostgreSQL 15, everyone can create tables in the schema public")
+    url = postgres.replace("postgres@", "guest@").rpartition("/")[0] + "/foreign_one"
+    backups = tmp_path / "backups"
+    hub = RunningHub(tmp_path / "hub", DATABASE_URL=url)
+    owner = RunningHub(tmp_path / "owner", DATABASE_URL=f"{postgres.rpartition('/')[0]}/owned")
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE DATABASE owned")
+    owner.migrate()
+    owner.manage("backup", "--to", str(backups))
+    for command in (["migrate"], ["restore", "--from", str(backups)], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT, env=hub.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        told = done.stdout + done.stderr
+        assert done.returncode == 1
+        assert "permission denied for schema public" in told
+        assert 'ALTER DATABASE "foreign_one" OWNER TO "guest"' in told
+        assert "start with" not in told
+        assert "CREATE TABLE" not in told
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute('ALTER DATABASE "foreign_one" OWNER TO "guest"')
+    hub.migrate()

@@ -40,7 +40,9 @@ class Command(BaseCommand):
             "--create", action="store_true", help="create the user if it does not exist"
         )
         parser.add_argument(
-            "--scopes", default="read,write", help="comma-separated read, write, admin"
+            "--scopes",
+            default="read,write",
+            help="comma-separated read, write, admin (default: read,write)",
         )
         parser.add_argument("--name", default="command line", help="name of the token")
         parser.add_argument(

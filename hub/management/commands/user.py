@@ -131,14 +131,14 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(map(_line, rows)) or none)
 
     def _export(self, user: User, path: str) -> None:
-        text = json.dumps(export.export(actor=None, user=user), cls=DjangoJSONEncoder, indent=1)
         if not path:
-            self.stdout.write(text)
+            self.stdout.write(_exported(user))
             return
         try:
+            # Opened first: an export that cannot be written must not be an event.
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(f"{text}\n")
+                file.write(f"{_exported(user)}\n")
         except OSError as error:
             message = f"{path} cannot be written: {error.strerror}"
             raise CommandError(message) from error
@@ -275,6 +275,10 @@ def _size(text: str) -> int | None:
     except ValueError as error:
         message = f"{error}, none or default."
         raise CommandError(message) from error
+
+
+def _exported(user: User) -> str:
+    return json.dumps(export.export(actor=None, user=user), cls=DjangoJSONEncoder, indent=1)
 
 
 def _answer() -> str:

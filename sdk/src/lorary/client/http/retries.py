@@ -120,6 +120,15 @@ def failure_from(error: HTTPError, origin: Origin, *, may_repeat: bool) -> Excep
     return Again(failure) if (may_repeat or is_unsent) and not is_hopeless else failure
 
 
+#: OpenSSL's codes for an authority that is not trusted: self-signed, self-signed in the chain,
+#: unknown issuer, unverified first certificate. Source: X509_V_ERR_… in x509_vfy.h.
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+_TRUST = (
+    "If you trust it, set SSL_CERT_FILE to a file with it or its authority (Linux), or add it to "
+    "the certificates of the system."
+)
+
+
 def _is_plain_http(error: BaseException) -> bool:
     """Return whether the server answered a TLS handshake without TLS."""
     return isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
@@ -129,7 +138,8 @@ def _unreachable(error: BaseException, origin: Origin) -> LoraryError:
     """Return the error for a failed connection to a hub, or to a proxy on the way to it."""
     place = f"{origin.host}:{origin.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(f"The certificate of {place} is not valid: {error.verify_message}.")
+        text = f"The certificate of {place} is not valid: {error.verify_message}."
+        return Unreachable(f"{text} {_TRUST}" if error.verify_code in _UNKNOWN_ISSUER else text)
     proxy = Proxy.of(origin)
     peer, setting, name = place, "", origin.host
     if proxy is not None:

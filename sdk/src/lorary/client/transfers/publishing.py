@@ -53,8 +53,9 @@ _MOST_CONFIG_BYTES = 1024 * 1024
 
 _READY_TIMEOUT_S = 60.0
 _PREVIEWS_TIMEOUT_S = 900.0
-#: How long to wait in a state that may be final; other states always change.
-_PATIENCE_S = {"ready": 0.0, "failed": 0.0, "none": 5.0, "waiting": 30.0}
+#: How long to wait in a state that may be final; other states always change. A hub calls previews
+#: “waiting” only when no worker has taken them for 20 seconds.
+_PATIENCE_S = {"ready": 0.0, "failed": 0.0, "none": 5.0, "waiting": 10.0}
 _POLL_S = 0.5
 _LONGEST_POLL_S = 3.0
 
@@ -449,7 +450,10 @@ def await_previews(
         patience = _PATIENCE_S.get(state)
         if patience is not None and time.monotonic() - entered >= patience:
             break
-        on_progress(Progress("render", version.name, previews.done, previews.total))
+        if state == "waiting":
+            on_progress(Progress("wait", previews.reason.removeprefix("waiting "), 0, 0))
+        else:
+            on_progress(Progress("render", version.name, previews.done, previews.total))
         session.backoff.sleep(pause)
         pause = min(_LONGEST_POLL_S, pause * 1.3)
         version = read_version(session, reference)

@@ -197,6 +197,8 @@ def _kept(progress: Progress) -> str:
     if progress.stage == "render":
         name = plain(progress.name)
         return f"{name} is published; its previews are still being rendered on the hub."
+    if progress.stage == "wait":
+        return "The version is published; its previews wait for a worker of the hub."
     return (
         f"The hub keeps the parts of {plain(progress.name)} that have arrived. "
         "Run the same command again to resume."
@@ -226,14 +228,19 @@ def _repeated(pushed: Pushed, details: client.Details) -> str:
 
 
 class _Resumptions:
-    """Reports, once per file, that an interrupted upload is resumed."""
+    """Reports, once each, that an upload is resumed, and what ``--wait`` waits for."""
 
     def __init__(self, draw: OnProgress) -> None:
         self._draw = draw
         self._begun: set[str] = set()
+        self._awaited: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
-        """Check the first report of each file, and pass on all reports."""
+        """Check the first report of each file and wait, and pass on all reports."""
+        awaited = {"render": "for the previews", "wait": progress.name}.get(progress.stage, "")
+        if awaited and awaited not in self._awaited:
+            self._awaited.add(awaited)
+            note(f"lorary: waiting {plain(awaited)}")
         if progress.stage in {"send", "check"} and progress.name not in self._begun:
             self._begun.add(progress.name)
             here = progress.total if progress.stage == "check" else progress.done
