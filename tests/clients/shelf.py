@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import lorary
-from lorary.client.transfers.publishing import Details
+from lorary.client.transfers.details import Details
 from tests.builders.adapters import DENOISERS, kohya
 
 if TYPE_CHECKING:

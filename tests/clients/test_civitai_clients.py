@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import lorary
-from lorary.client.transfers.publishing import Details
+from lorary.client.transfers.details import Details
 from tests.builders.adapters import DENOISERS, kohya
 from tests.clients.environments import environment
 from tests.clients.programs import Programs
