@@ -128,7 +128,7 @@ def _ids_of_postgresql(
     matches = f"{_MATCHES['postgresql']} AND adapter_id > %s AND adapter_id <= %s"
     walk = f"{matches} AND {_is_among(inner, 'adapter_id')} ORDER BY adapter_id DESC LIMIT %s"
     [last] = _first_column(f"SELECT COALESCE(MAX(adapter_id), 0) FROM {TABLE}", [])  # noqa: S608 - constants
-    if newest:
+    if newest := newest[:SAMPLE]:
         start = newest[-1] - 1
         found = ids_among(newest, text)[:limit]
     else:
