@@ -233,4 +233,4 @@ def test_a_version_is_pulled_in_the_form_of_a_tool(
         "adapter_model.safetensors",
         "adapter_config.json",
     }
-    assert refusal(stranger, 1, "pull", "cara/formed", "--max-rank", "7")
+    assert refusal(stranger, 2, "pull", "cara/formed", "--max-rank", "7")

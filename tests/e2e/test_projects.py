@@ -101,7 +101,7 @@ def test_states_and_aliases_of_the_hub_are_told(line: CommandLine, project: Fold
     found = {row["name"]: row for row in rows(line, "outdated")}
     assert (found[NOIR]["version"], found[NOIR]["update"]) == ("v1", "v2")
     assert (found[RAIN]["state"], found[RAIN]["reason"]) == ("yanked", "Too strong.")
-    assert (found[DUSK]["state"], found[DUSK]["newest"]) == ("published", None)
+    assert (found[DUSK]["state"], found[DUSK]["newest"]) == ("published", "v1")
     updated = {row["name"]: row for row in rows(line, "update")}
     assert (updated[NOIR]["change"], updated[NOIR]["version"]) == ("changed", "v2")
     assert (updated[RAIN]["change"], updated[RAIN]["state"]) == ("kept", "yanked")
@@ -122,4 +122,4 @@ def test_a_range_stays_with_its_base_model(line: CommandLine, project: Folder) -
     project.want({NOIR: "^v1"})
     (row,) = rows(line, "update")
     assert (row["version"], "v3 is for another base model" in row["reason"]) == ("v2", True)
-    assert [one["newest"] for one in rows(line, "outdated")] == [None]
+    assert [one["newest"] for one in rows(line, "outdated")] == ["v2"]
