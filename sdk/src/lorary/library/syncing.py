@@ -125,6 +125,7 @@ class Sync:
             DiskFull: there is no room for all files; nothing was downloaded.
         """
         self._folder.load()
+        failed = {step.path for step in steps if step.action == "failed"}
         steps = self._plan(self._rows, on_progress)
         wanted = [step for step in steps if step.action in {"add", "replace"}]
         yield from (step for step in steps if step.action in {"here", "failed"})
@@ -133,12 +134,15 @@ class Sync:
             self._expect(step for step in steps if step.action != "failed")
         elif wanted:
             self._check(wanted)
-            yield from self._bring(wanted, on_progress)
+            for step in self._bring(wanted, on_progress):
+                failed |= {step.path} if step.action == "failed" else set()
+                yield step
         if not self._options.dry_run:
             self._adopt(step for step in steps if step.action == "here")
         yield from self._describe()
         if self._project.sidecars:
-            yield from self._sidecars()
+            fine = [name for name, row in self._rows.items() if row.path not in failed]
+            yield from self._sidecars([name for name in fine if self._may_have_sidecars(name)])
         yield from self._leftovers()
 
     def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
@@ -355,15 +359,20 @@ class Sync:
             self._folder.write({name: (description.entry(owner), content)})
         return action
 
-    def _sidecars(self) -> Iterator[Step]:
+    def _may_have_sidecars(self, name: str) -> bool:
+        """Return whether weights are there, and are recorded as those of the locked adapter."""
+        entry = self._folder.entries.get(name)
+        if entry is None or entry.adapter != self._rows[name].name:
+            return False
+        return self._options.dry_run or self._folder.place(name).is_file()
+
+    def _sidecars(self, names: Sequence[str]) -> Iterator[Step]:
         """Write what tools keep beside weights.
 
         The hub is also asked about files that are there, unless the lock is frozen: its facts
         change, and previews are rendered after a version is published.
         """
-        planned = {
-            name: self._writer.plan(name) for name in self._rows if name in self._folder.entries
-        }
+        planned = {name: self._writer.plan(name) for name in names}
         due = {name for name, files in planned.items() if any(one.is_due for one in files)}
         others = planned.keys() - due if not self._options.frozen else set[str]()
         hubs = {self._folder.entries[name].hub for name in others}

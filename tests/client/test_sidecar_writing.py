@@ -1,0 +1,72 @@
+"""Which sidecars and previews pull and sync write, replace and remove."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lorary.client.errors import TargetUnusable
+from lorary.client.transfers.folders import Folder as Target
+from tests.client.conftest import sha
+from tests.client.projects import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.client.conftest import Ran
+    from tests.client.fakehub import FakeHub
+
+    Run = Callable[..., Ran]
+
+NOIR, INK = "studio/noir", "studio/ink"
+PNG, WEBP = b"\x89PNG\r\n\x1a\n", b"RIFF"
+PREVIEW = "noir.preview.png"
+PULL = ("pull", NOIR, "--to", ".", "--sidecars", "a1111")
+
+
+@pytest.fixture
+def project(fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A project of two adapters, with sidecars; the hub has a picture."""
+    fake.publish(NOIR, {"noir.safetensors": b"noir v1"})
+    fake.publish(INK, {"ink.safetensors": b"ink"})
+    fake.pictures["rain.png"] = PNG
+    folder = Folder(tmp_path / "project")
+    folder.want({NOIR: "*", INK: "*"})
+    with_sidecars(folder)
+    monkeypatch.chdir(folder.path)
+    return folder
+
+
+def with_sidecars(folder: Folder) -> None:
+    toml = folder.path / "lorary.toml"
+    toml.write_text(f'sidecars = ["a1111"]\n{toml.read_text("utf-8")}', encoding="utf-8")
+
+
+def actions(done: Ran) -> dict[str, str]:
+    return {row["path"]: row["action"] for row in done.documents}
+
+
+def test_weights_that_failed_get_no_sidecars(fake: FakeHub, project: Folder, run: Run) -> None:
+    run("lock")
+    fake.blobs[sha(b"noir v1")] = b"noir v0"
+    done = run("sync", "--json")
+    assert done.code == 1
+    assert actions(done) == {
+        "noir.safetensors": "failed", "ink.safetensors": "add", "ink.json": "add",
+        "ink.preview.png": "add",
+    }  # fmt: skip
+    assert {*project.files} == {"ink.safetensors", "ink.json", "ink.preview.png"}
+
+
+def test_weights_of_another_adapter_that_was_pulled_get_no_sidecars(
+    fake: FakeHub, project: Folder, run: Run
+) -> None:
+    fake.publish("ada/noir", {"noir.safetensors": b"another"})
+    run("lock")
+    assert run("pull", "ada/noir", "--to", project.path).code == 0
+    (project.path / "noir.safetensors").touch()
+    done = actions(run("sync", "--json"))
+    assert (done["noir.safetensors"], "noir.json" in done) == ("failed", False)
+    assert "noir.json" not in project.files
