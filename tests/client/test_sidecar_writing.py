@@ -70,3 +70,38 @@ def test_weights_of_another_adapter_that_was_pulled_get_no_sidecars(
     done = actions(run("sync", "--json"))
     assert (done["noir.safetensors"], "noir.json" in done) == ("failed", False)
     assert "noir.json" not in project.files
+
+
+def test_an_edited_picture_is_removed_only_for_another(
+    fake: FakeHub, project: Folder, run: Run
+) -> None:
+    assert run(*PULL).code == 0
+    (project.path / PREVIEW).write_bytes(b"mine, edited")
+    del fake.pictures["rain.png"]
+    done = run(*PULL, "--force", "--json")
+    assert done.code == 0, done.err
+    assert done.documents[-1] == {"sidecar": str(project.path / PREVIEW), "action": "kept"}
+    assert project.files[PREVIEW] == b"mine, edited"
+    fake.pictures["snow.webp"] = WEBP
+    assert run(*PULL).code == 0
+    assert project.files[PREVIEW] == b"mine, edited"
+    assert run(*PULL, "--force").code == 0
+    assert [name for name in project.files if "preview" in name] == ["noir.preview.webp"]
+
+
+@pytest.mark.parametrize("first", ["pull", "sync"])
+def test_a_renewal_leaves_sidecars_to_the_one_that_wrote_them(
+    fake: FakeHub, project: Folder, run: Run, first: str
+) -> None:
+    project.want({NOIR: "*"})
+    plain = (project.path / "lorary.toml").read_text("utf-8")
+    with_sidecars(project)
+    commands = [PULL, ("sync",)] if first == "pull" else [("sync",), PULL]
+    for command, summary in zip(commands, ("Rain", "Snow"), strict=True):
+        fake.adapters[NOIR]["summary"] = summary
+        assert run(*command).code == 0
+    assert b"Snow" in project.files["noir.json"]
+    (project.path / "lorary.toml").write_text(plain, encoding="utf-8")
+    run("sync", "--prune")
+    beside = {"noir.json", PREVIEW} if first == "pull" else set()
+    assert {*project.files} == {"noir.safetensors", *beside}

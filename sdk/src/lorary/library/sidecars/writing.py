@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lorary.client import tryouts
@@ -117,16 +118,12 @@ class Writer:
     Args:
         folder: The folder; its record must be loaded, and have the weights.
         tools: The tools, see `lorary.library.sidecars.formats.ENDINGS`.
-        lock: The ``lorary.lock`` that the weights belong to; empty if they were pulled.
         may_replace: Whether files that were changed since they were written here are replaced.
     """
 
-    def __init__(
-        self, folder: Folder, tools: Sequence[str], lock: str = "", *, may_replace: bool = False
-    ) -> None:
+    def __init__(self, folder: Folder, tools: Sequence[str], *, may_replace: bool = False) -> None:
         self._folder = folder
         self._tools = tools
-        self._lock = lock
         self._may_replace = may_replace
 
     def names(self, weights: str) -> set[str]:
@@ -192,13 +189,24 @@ class Writer:
         """
         planned, contents = self._compared(weights, known)
         picture = next((one.name for one in planned if one.is_preview), "")
-        self._remove_previews(weights, picture)
-        entry = replace(self._folder.entries[weights], lock=self._lock, replaces="", source="")
-        entries = {name: replace(entry, path=name) for name in contents}
+        entries = {name: self._entry(name, weights) for name in contents}
         if picture in entries:
             entries[picture] = replace(entries[picture], source=_source(_address(known.facts)))
         self._folder.write({name: (entries[name], contents[name]) for name in contents})
+        self._remove_previews(weights, picture, is_new=picture in contents)
         return planned
+
+    def _entry(self, name: str, weights: str) -> Entry:
+        """Return the entry of a sidecar: its lock stays, and a new one gets that of its weights.
+
+        Otherwise a sync would prune what a pull wrote, and leave what a sync wrote.
+        """
+        of, former = self._folder.entries[weights], self._folder.entries.get(name)
+        lock = of.lock
+        if former is not None and self._folder.place(name).exists():
+            is_moved = former.lock and not Path(former.lock).exists()
+            lock = of.lock if is_moved else former.lock
+        return replace(of, path=name, lock=lock, replaces="", source="")
 
     def _compared(self, weights: str, known: Known) -> tuple[list[Sidecar], dict[str, bytes]]:
         """Return what has to be done, and the contents of the files that have to be written."""
@@ -233,7 +241,9 @@ class Writer:
         if there and there[0].action == "kept":
             return there[0]
         if not picture:  # the hub may render it anew; until then, it is right for this version
-            return next((one for one in there if one.action == "here"), None)
+            stays = next((one for one in there if one.action == "here"), None)
+            edited = (one for one in there if not self._is_intact(one.name))
+            return stays or next((Sidecar(one.name, "kept") for one in edited), None)
         ending = preview_ending(picture)
         if not ending:
             return None
@@ -242,10 +252,19 @@ class Writer:
         is_other = entry is None or entry.sha256 != hashlib.sha256(picture).hexdigest()
         return Sidecar(one.name, "replace") if one.action == "here" and is_other else one
 
-    def _remove_previews(self, weights: str, kept: str) -> None:
-        """Remove pictures that were written here, but one: tools would show either."""
+    def _is_intact(self, name: str) -> bool:
+        entry = self._folder.entries.get(name)
+        return entry is not None and entry.has_bytes(self._folder.place(name))
+
+    def _remove_previews(self, weights: str, kept: str, *, is_new: bool) -> None:
+        """Remove pictures that were written here, but one: tools would show either.
+
+        One that was edited since is removed only if that is forced and a new one takes its place.
+        """
         for one in self._pictures(weights):
-            if one.name != kept and one.action != "kept":
+            if one.name == kept or one.action == "kept":
+                continue
+            if is_new or self._is_intact(one.name):
                 with suppress(OSError):  # on Windows, while a program has it open
                     self._folder.place(one.name).unlink()
 
