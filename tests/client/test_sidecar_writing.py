@@ -89,6 +89,29 @@ def test_an_edited_picture_is_removed_only_for_another(
     assert [name for name in project.files if "preview" in name] == ["noir.preview.webp"]
 
 
+def test_sidecars_that_cannot_be_written_fail(
+    fake: FakeHub, project: Folder, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if those of the same version are there, and only their facts have changed."""
+    assert run("sync").code == 0
+    for name in (NOIR, INK):
+        fake.adapters[name]["summary"] = "Rain"
+
+    def full(*_: object) -> None:
+        message = "The disk is full."
+        raise TargetUnusable(message)
+
+    monkeypatch.setattr(Target, "write", full)
+    done = run("sync", "--json")
+    assert (done.code, done.err.count("The disk is full.")) == (1, 2)
+    assert [row["path"] for row in done.documents if row["action"] == "failed"] == [
+        "ink.json", "noir.json"
+    ]  # fmt: skip
+    done = run(*PULL)
+    assert done.code == 1
+    assert "sidecars of noir.safetensors were not written: The disk is full." in done.err
+
+
 @pytest.mark.parametrize("first", ["pull", "sync"])
 def test_a_renewal_leaves_sidecars_to_the_one_that_wrote_them(
     fake: FakeHub, project: Folder, run: Run, first: str

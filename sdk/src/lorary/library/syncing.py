@@ -123,9 +123,9 @@ class Sync:
             DiskFull: there is no room for all files; nothing was downloaded.
         """
         self._folder.load()
-        failed = {step.path for step in steps if step.action == "failed"}
         steps = self._plan(self._rows, on_progress)
         wanted = [step for step in steps if step.action in {"add", "replace"}]
+        failed = {step.path for step in steps if step.action == "failed"}
         yield from (step for step in steps if step.action in {"here", "failed"})
         if self._options.dry_run:
             yield from wanted
@@ -402,16 +402,19 @@ class Sync:
 
     def _written(self, name: str, found: Known | LoraryError) -> Iterator[Step]:
         """Write the sidecars of weights, and yield their steps."""
+        if isinstance(found, LoraryError):
+            yield from self._unasked(name, found)
+            return
+        do = self._writer.compare if self._options.dry_run else self._writer.write
         try:
-            if isinstance(found, LoraryError):
-                raise found
-            do = self._writer.compare if self._options.dry_run else self._writer.write
-            yield from self._beside(name, do(name, found))
+            sidecars = do(name, found)
         except LoraryError as error:
-            yield from self._unwritten(name, error)
+            yield self._failed(name, error)
+        else:
+            yield from self._beside(name, sidecars)
 
-    def _unwritten(self, name: str, error: LoraryError) -> Iterator[Step]:
-        """Yield the steps of sidecars that could not be written."""
+    def _unasked(self, name: str, error: LoraryError) -> Iterator[Step]:
+        """Yield the steps of sidecars whose facts cannot be asked for."""
         planned = self._writer.plan(name)
         if self._options.dry_run or not any(one.is_due for one in planned):
             yield from self._beside(name, planned)
@@ -419,8 +422,12 @@ class Sync:
             for one, step in zip(planned, self._beside(name, planned), strict=True):
                 yield replace(step, action="skipped", error=error) if one.is_due else step
         else:
-            for step in self._beside(name, planned[:1]):
-                yield replace(step, action="failed", error=error)
+            yield self._failed(name, error)
+
+    def _failed(self, name: str, error: LoraryError) -> Step:
+        """Return one step for all sidecars of weights."""
+        (step,) = self._beside(name, self._writer.plan(name)[:1])
+        return replace(step, action="failed", error=error)
 
     def _beside(self, weights: str, sidecars: Iterable[Sidecar]) -> Iterator[Step]:
         """Yield the steps of sidecars."""

@@ -50,11 +50,12 @@ def _written(writer: Writer, session: Session, name: str) -> list[Sidecar]:
     try:
         if not is_due and not answers(session):
             return planned
-        return writer.write(name, writer.ask(session, name))
+        known = writer.ask(session, name)
     except LoraryError:
         if is_due:
             raise
         return planned
+    return writer.write(name, known)
 
 
 def _tell_missing(entry: Entry, written: Sequence[Sidecar]) -> None:
