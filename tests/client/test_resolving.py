@@ -271,6 +271,22 @@ def test_without_a_hub_this_computer_is_searched(
     assert run("resolve", text(tmp_path, here, lost), "--dir", folder).code == 5
 
 
+def test_cached_files_that_are_not_wanted_are_not_touched_without_a_hub(
+    run: Run, published: FakeHub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("studio/noir", "ada/ink"):
+        assert run("pull", name).code == 0
+    blobs = home / "cache" / "blobs"
+    damaged = blobs / sha(INK)
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"x" * len(INK))
+    before = {place: place.stat().st_mtime_ns for place in blobs.iterdir()}
+    source = text(tmp_path, ("lost", "0123456789"))
+    ran = run("resolve", source, "--offline", "--json")
+    assert (states(ran), published.requests("hashes")) == ({"lost": ("missing", None)}, [])
+    assert {place: place.stat().st_mtime_ns for place in blobs.iterdir()} == before
+
+
 def test_the_output_says_what_to_do(run: Run, published: FakeHub, workflow: Path) -> None:
     del published
     ran = run("resolve", workflow)
