@@ -222,6 +222,19 @@ def test_cached_files_are_linked_into_the_folder(
     assert "cache" not in run("resolve", source, "--dir", folder).err
 
 
+def test_a_cached_file_does_not_hide_one_of_its_name(
+    run: Run, published: FakeHub, workflow: Path, tmp_path: Path
+) -> None:
+    """The workflow names no hash, and the tool uses what is in its folder."""
+    assert run("resolve", text(tmp_path, ("noir", sha(NOIR)[:10])), "--pull").code == 0
+    folder = folder_with(tmp_path, noir=INK)
+    ran = run("resolve", workflow, "--dir", folder, "--json")
+    noir = ran.documents[1]
+    assert (noir["state"], noir["evidence"], noir["adapter"]) == ("here", "name", "ada/ink")
+    assert noir["path"] == str(folder / "below" / "noir.safetensors")
+    assert published.seen
+
+
 def test_several_files_of_a_name_are_not_chosen_from(
     run: Run, published: FakeHub, workflow: Path
 ) -> None:
