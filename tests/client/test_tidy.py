@@ -96,8 +96,37 @@ def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:
     assert (copy["why"], TRASH in copy["target"]) == ("duplicate", True)
     assert copy["kept"] == str(folder / "UI/models/loras/noir.safetensors")
     assert run(*words, "--apply").code == 0
-    loras = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
-    assert loras == {"UI/models/loras/noir.safetensors"}
+    beside = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
+    endings = ("safetensors", "png", "civitai.info")
+    assert beside == {f"UI/models/loras/noir.{ending}" for ending in endings}
+    assert run("tidy", "--undo").code == 0
+    assert tree(folder) == before
+
+
+def test_sidecars_of_copies_move_to_the_one_that_stays_if_it_has_none(
+    run: Run, folder: Path
+) -> None:
+    more = {
+        "UI/models/loras/noir.jpg": b"shown",
+        "down/noir (2).safetensors": adapter(1),
+        "down/noir (2).civitai.info": b"{ }",
+        "down/noir (2).txt": b"text",
+    }
+    for name, data in more.items():
+        (folder / name).write_bytes(data)
+    before = tree(folder)
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+    assert run(*words, "--apply").code == 0
+    after = untrashed(folder)
+    beside = {name: after[name] for name in after if name.startswith("UI/models/loras/noir")}
+    assert beside == {
+        "UI/models/loras/noir.safetensors": adapter(1), "UI/models/loras/noir.jpg": b"shown",
+        "UI/models/loras/noir.civitai.info": b"{}", "UI/models/loras/noir.txt": b"text",
+    }  # fmt: skip
+    rows = {Path(row["path"]).name: row for row in run("list", "--json").documents}
+    assert {*rows["noir.safetensors"]["companions"]} == {
+        "noir.civitai.info", "noir.jpg", "noir.txt"
+    }  # fmt: skip
     assert run("tidy", "--undo").code == 0
     assert tree(folder) == before
 
