@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.client.errors import TargetUnusable
 from lorary.library import tidying
 from lorary.library.index.walking import TRASH, key_of
 from tests.client.tiny import adapter
@@ -129,6 +130,25 @@ def test_sidecars_of_copies_move_to_the_one_that_stays_if_it_has_none(
     }  # fmt: skip
     assert run("tidy", "--undo").code == 0
     assert tree(folder) == before
+
+
+@pytest.mark.parametrize("way", ["--apply", "--undo"])
+def test_a_broken_index_does_not_fail_moves_that_were_made(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    words: tuple[object, ...] = ("tidy", folder / "down", "--apply")
+    (folder / "down/noir.safetensors").write_bytes(adapter(1))
+    if way == "--undo":
+        assert run(*words).code == 0
+        words = ("tidy", "--undo")
+
+    def locked(*_: object, **__: object) -> None:
+        message = "The index is locked."
+        raise TargetUnusable(message)
+
+    monkeypatch.setattr("lorary.library.update_index", locked)
+    ran = run(*words)
+    assert (ran.code, "moved" in ran.out, "The index is locked." in ran.err) == (0, True, True)
 
 
 def test_the_index_knows_where_files_were_moved(
