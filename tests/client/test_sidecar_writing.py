@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary import library
 from lorary.client.errors import TargetUnusable
 from lorary.client.transfers.folders import Folder as Target
 from tests.client.conftest import sha
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lorary.client import Progress
     from tests.client.conftest import Ran
     from tests.client.fakehub import FakeHub
 
@@ -104,9 +106,8 @@ def test_sidecars_that_cannot_be_written_fail(
     monkeypatch.setattr(Target, "write", full)
     done = run("sync", "--json")
     assert (done.code, done.err.count("The disk is full.")) == (1, 2)
-    assert [row["path"] for row in done.documents if row["action"] == "failed"] == [
-        "ink.json", "noir.json"
-    ]  # fmt: skip
+    failed = {row["path"] for row in done.documents if row["action"] == "failed"}
+    assert failed == {"ink.json", "noir.json"}
     done = run(*PULL)
     assert done.code == 1
     assert "sidecars of noir.safetensors were not written: The disk is full." in done.err
@@ -128,3 +129,37 @@ def test_a_renewal_leaves_sidecars_to_the_one_that_wrote_them(
     run("sync", "--prune")
     beside = {"noir.json", PREVIEW} if first == "pull" else set()
     assert {*project.files} == {"noir.safetensors", *beside}
+
+
+def test_hubs_are_asked_once_for_each_version(fake: FakeHub, project: Folder, run: Run) -> None:
+    files = {"ash.safetensors": b"ash", "ash-fp16.safetensors": b"half"}
+    fake.publish("studio/ash", files)["files"][1]["variant"] = "fp16"
+    project.want({NOIR: "*", INK: "*", "studio/ash": "*"})
+    with_sidecars(project)
+    assert run("sync").code == 0
+    fake.seen.clear()
+    assert {*actions(run("sync", "--json")).values()} == {"here"}
+    assert fake.requests("GET .*/versions/|/media/") == []
+    assert len(fake.requests("GET .*/model-versions/")) == 3
+    assert len(fake.requests("POST .*/references")) == 1
+    assert {"ash.json", "ash-fp16.json"} <= {*project.files}
+
+
+def test_a_plan_does_not_download_pictures(fake: FakeHub, project: Folder, run: Run) -> None:
+    planned = actions(run("sync", "--dry-run", "--json"))
+    assert fake.requests("/media/") == []
+    assert actions(run("sync", "--json")) == planned
+    assert planned[PREVIEW] == "add"
+    fake.pictures = {"snow.webp": WEBP}
+    fake.seen.clear()
+    planned = actions(run("sync", "--dry-run", "--json"))
+    assert (planned["noir.preview.webp"], fake.requests("/media/")) == ("add", [])
+    assert actions(run("sync", "--json"))["noir.preview.webp"] == "add"
+    assert PREVIEW not in project.files
+
+
+def test_progress_is_shown_while_hubs_are_asked(project: Folder) -> None:
+    seen: list[Progress] = []
+    library.sync(project.path, on_progress=seen.append)
+    mine = [one for one in seen if one.name == "sidecars"]
+    assert [(one.done, one.total) for one in mine] == [(1, 2), (2, 2)]

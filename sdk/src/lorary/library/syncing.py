@@ -140,7 +140,8 @@ class Sync:
         yield from self._describe()
         if self._project.sidecars:
             fine = [name for name, row in self._rows.items() if row.path not in failed]
-            yield from self._sidecars([name for name in fine if self._may_have_sidecars(name)])
+            fine = [name for name in fine if self._may_have_sidecars(name)]
+            yield from self._sidecars(fine, on_progress)
         yield from self._leftovers()
 
     def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
@@ -364,7 +365,7 @@ class Sync:
             return False
         return self._options.dry_run or self._folder.place(name).is_file()
 
-    def _sidecars(self, names: Sequence[str]) -> Iterator[Step]:
+    def _sidecars(self, names: Sequence[str], on_progress: OnProgress) -> Iterator[Step]:
         """Write what tools keep beside weights.
 
         The hub is also asked about files that are there, unless the lock is frozen: its facts
@@ -380,9 +381,7 @@ class Sync:
             if name not in due:
                 yield from self._beside(name, files)
         bare = 0
-        asked = [name for name in planned if name in due]
-        jobs, abort = self._options.jobs, self._hubs.abort
-        for name, found in each(asked, self._ask, on_progress=silent, jobs=jobs, abort=abort):
+        for name, found in self._known([name for name in planned if name in due], on_progress):
             steps = list(self._written(name, found))
             yield from steps
             is_first = any(step.action == "add" for step in steps)
@@ -390,12 +389,34 @@ class Sync:
         if bare and not self._options.dry_run:
             _log.info("%d of the new files have no picture yet; a later sync adds it.", bare)
 
-    def _ask(self, name: str, _report: OnProgress) -> Known:
-        hub = self._folder.entries[name].hub
+    def _known(
+        self, names: Sequence[str], on_progress: OnProgress
+    ) -> Iterator[tuple[str, Known | LoraryError]]:
+        """Yield what hubs know about weights; each is asked once for all files of a version."""
+        hubs: dict[str, list[str]] = {}
+        versions: dict[tuple[str, str, str], list[str]] = {}
+        for name in names:
+            entry = self._folder.entries[name]
+            hubs.setdefault(entry.hub, []).append(name)
+            versions.setdefault((entry.hub, entry.adapter, entry.revision), []).append(name)
+        for hub, weights in hubs.items():
+            self._writer.expect(self._hubs.session(hub), weights)
+        jobs, abort, groups = self._options.jobs, self._hubs.abort, list(versions.values())
+        results = each(groups, self._ask, on_progress=silent, jobs=jobs, abort=abort)
+        for done, (weights, found) in enumerate(results, 1):
+            on_progress(Progress("check", "sidecars", done, len(groups)))
+            if isinstance(found, LoraryError):
+                yield from ((name, found) for name in weights)
+            else:
+                yield from zip(weights, found, strict=True)
+
+    def _ask(self, weights: Sequence[str], _report: OnProgress) -> list[Known]:
+        hub = self._folder.entries[weights[0]].hub
         if hub in self._away:  # it is not waited for again
             raise self._away[hub]
         try:
-            return self._writer.ask(self._hubs.session(hub), name)
+            session = self._hubs.session(hub)
+            return self._writer.ask(session, weights, is_plan=self._options.dry_run)
         except Unreachable as error:
             self._away[hub] = error
             raise

@@ -7,7 +7,7 @@ it is never replaced or removed; one that a person or a tool changed since, only
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,9 @@ from lorary.client.errors import LoraryError, NotFound, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.http.retries import Again
 from lorary.client.http.session import Request
-from lorary.client.models import Adapter
+from lorary.client.models import Adapter, Version
 from lorary.client.names import Reference
-from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.pulling import read_version, read_versions
 from lorary.library.sidecars.formats import (
     ENDINGS,
     PREVIEWS,
@@ -68,11 +68,14 @@ class Known:
 
     Attributes:
         facts: Its facts.
-        picture: Its first picture; empty if it has none, None if the one that is there stays.
+        picture: Its first picture; empty if it has none, None if the one that is there stays, or
+            if the picture was not requested.
+        ending: The ending of a picture that was not requested; else empty.
     """
 
     facts: Facts
     picture: bytes | None
+    ending: str = ""
 
 
 def answers(session: Session) -> bool:
@@ -87,10 +90,14 @@ def answers(session: Session) -> bool:
     return True
 
 
-def _facts(session: Session, weights: Entry) -> Facts:
+def _reference(weights: Entry) -> Reference:
     name = Reference.parse(weights.adapter)
-    version = read_version(session, Reference(name.owner, name.name, weights.revision))
-    adapter = Adapter.read(session.json("GET", name.api_path))
+    return Reference(name.owner, name.name, weights.revision)
+
+
+def _facts(session: Session, reference: Reference, version: Version | None) -> Facts:
+    version = version or read_version(session, reference)
+    adapter = Adapter.read(session.json("GET", replace(reference, rev="").api_path))
     number = Record(version.data, "version").whole("id")
     answer = Record(session.json("GET", f"model-versions/{number}"), "version")
     return Facts(adapter, version, answer.data)
@@ -105,6 +112,11 @@ def _picture(session: Session, url: str) -> bytes:
 
 def _address(facts: Facts) -> str:
     return facts.images[0].text("url") if facts.images else ""
+
+
+def _ending(url: str) -> str:
+    path = url.partition("?")[0]
+    return next((one for one in PREVIEWS if path.endswith(one.removeprefix(".preview"))), "")
 
 
 def _source(url: str) -> str:
@@ -125,6 +137,7 @@ class Writer:
         self._folder = folder
         self._tools = tools
         self._may_replace = may_replace
+        self._versions: dict[tuple[str, Reference], Version] = {}
 
     def names(self, weights: str) -> set[str]:
         """Return the names that sidecars of weights may have."""
@@ -159,16 +172,36 @@ class Writer:
         is_same = (entry.hub, entry.revision) == (of.hub, of.revision)
         return Sidecar(name, "here" if is_same else "replace")
 
-    def ask(self, session: Session, weights: str) -> Known:
+    def expect(self, session: Session, weights: Iterable[str]) -> None:
+        """Request the versions of weights of a hub at once, as far as that is possible."""
+        references = [_reference(self._folder.entries[name]) for name in weights]
+        found = read_versions(session, references)
+        self._versions |= {(session.endpoint, one): version for one, version in found.items()}
+
+    def ask(
+        self, session: Session, weights: Sequence[str], *, is_plan: bool = False
+    ) -> list[Known]:
         """Request what a hub knows about the version of weights.
+
+        Args:
+            session: The hub.
+            weights: Files of one version.
+            is_plan: Whether the picture is not requested.
 
         Raises:
             LoraryError: an error response, or no response.
         """
-        facts = _facts(session, self._folder.entries[weights])
+        reference = _reference(self._folder.entries[weights[0]])
+        facts = _facts(session, reference, self._versions.get((session.endpoint, reference)))
         url = _address(facts)
-        is_there = url and any(self._stays(one, url) for one in self._pictures(weights))
-        return Known(facts, None if is_there else _picture(session, url))
+        staying = [
+            bool(url) and any(self._stays(one, url) for one in self._pictures(name))
+            for name in weights
+        ]
+        if is_plan and url:
+            return [Known(facts, None, "" if stays else _ending(url)) for stays in staying]
+        picture = None if all(staying) else _picture(session, url)
+        return [Known(facts, None if stays else picture) for stays in staying]
 
     def _stays(self, picture: Sidecar, url: str) -> bool:
         entry = self._folder.entries.get(picture.name)
@@ -210,7 +243,7 @@ class Writer:
 
     def _compared(self, weights: str, known: Known) -> tuple[list[Sidecar], dict[str, bytes]]:
         """Return what has to be done, and the contents of the files that have to be written."""
-        preview, place = self._preview(weights, known.picture), self._folder.place(weights)
+        preview, place = self._preview(weights, known), self._folder.place(weights)
         shown = self._folder.place(preview.name) if preview is not None else None
         target = Target(place, self._folder.entries[weights].sha256, shown)
         planned, contents = list[Sidecar](), dict[str, bytes]()
@@ -235,16 +268,17 @@ class Writer:
         except OSError:
             return False
 
-    def _preview(self, weights: str, picture: bytes | None) -> Sidecar | None:
+    def _preview(self, weights: str, known: Known) -> Sidecar | None:
         """Return what has to be done for the picture; None if there is none."""
-        there = self._pictures(weights)
+        there, picture = self._pictures(weights), known.picture or b""
         if there and there[0].action == "kept":
             return there[0]
-        if not picture:  # the hub may render it anew; until then, it is right for this version
+        if not picture and not known.ending:
+            # The hub may render it anew; until then, it is right for this version.
             stays = next((one for one in there if one.action == "here"), None)
             edited = (one for one in there if not self._is_intact(one.name))
             return stays or next((Sidecar(one.name, "kept") for one in edited), None)
-        ending = preview_ending(picture)
+        ending = known.ending or preview_ending(picture)
         if not ending:
             return None
         one = self._planned(weights, ending)

@@ -50,7 +50,7 @@ def _written(writer: Writer, session: Session, name: str) -> list[Sidecar]:
     try:
         if not is_due and not answers(session):
             return planned
-        known = writer.ask(session, name)
+        (known,) = writer.ask(session, [name])
     except LoraryError:
         if is_due:
             raise
