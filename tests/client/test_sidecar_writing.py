@@ -163,3 +163,24 @@ def test_progress_is_shown_while_hubs_are_asked(project: Folder) -> None:
     library.sync(project.path, on_progress=seen.append)
     mine = [one for one in seen if one.name == "sidecars"]
     assert [(one.done, one.total) for one in mine] == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_pull_waits_once_for_a_hub_that_does_not_answer(
+    fake: FakeHub, project: Folder, run: Run, waits: list[float], is_due: bool
+) -> None:
+    pull = ("pull", f"{NOIR}@v1", f"{INK}@v1", *PULL[2:])
+    assert run(*pull).code == 0
+    if is_due:
+        for name in ("noir.json", "ink.json"):
+            (project.path / name).unlink()
+    fake.answers += [("model-versions", 503, {}, b"")] * 100
+    fake.answers += [("adapters.limit=1", 503, {}, b"")] * 100
+    fake.seen.clear()
+    waits.clear()
+    done = run(*pull)
+    assert (done.code != 0, done.err.count("were not written")) == (is_due, 2 if is_due else 0)
+    if is_due:
+        assert len(waits) == len(fake.requests("model-versions")) - 1
+    else:
+        assert len(fake.requests("adapters.limit=1")) == 1
