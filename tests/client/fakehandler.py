@@ -86,6 +86,18 @@ class Handler(BaseHTTPRequestHandler):
             case ("POST", "inspect"):
                 self._json(200, {"schema": 1, "kind": "adapter", "findings": []})
             case _:
+                self._show(path)
+
+    def _show(self, path: list[str]) -> None:
+        match (self.command, *path):
+            case ("GET", "model-versions", number):
+                urls = [f"{self.hub.url}/media/pictures/{name}" for name in self.hub.pictures]
+                images = [{"type": "image", "url": url} for url in urls]
+                said = {"id": int(number), "baseModel": "SD 1.5", "files": [], "images": images}
+                self._json(200, said)
+            case ("GET", name) if name in self.hub.pictures:
+                self._raw(200, {}, self.hub.pictures[name])
+            case _:
                 self._refuse(404, "not_found", "Not found")
 
     def _adapter(self, method: str, full_name: str, path: list[str]) -> None:

@@ -42,6 +42,8 @@ class FakeHub:
     replacement: bytes | None = None  # what a file becomes after the first transfer of it
     ignores_range: bool = False
     sends_etag: bool = True
+    #: Pictures of every version by name; requested at ``/media/pictures/<name>``.
+    pictures: dict[str, bytes] = field(default_factory=dict)
     slow_s: float = 0.0  # pause after each block of a file
     checks: int = 1  # polls until an upload is accepted
     damaged_parts: list[int] = field(default_factory=list)

@@ -222,6 +222,19 @@ def test_cached_files_are_linked_into_the_folder(
     assert "cache" not in run("resolve", source, "--dir", folder).err
 
 
+def test_a_cached_file_does_not_hide_one_of_its_name(
+    run: Run, published: FakeHub, workflow: Path, tmp_path: Path
+) -> None:
+    """The workflow names no hash, and the tool uses what is in its folder."""
+    assert run("resolve", text(tmp_path, ("noir", sha(NOIR)[:10])), "--pull").code == 0
+    folder = folder_with(tmp_path, noir=INK)
+    ran = run("resolve", workflow, "--dir", folder, "--json")
+    noir = ran.documents[1]
+    assert (noir["state"], noir["evidence"], noir["adapter"]) == ("here", "name", "ada/ink")
+    assert noir["path"] == str(folder / "below" / "noir.safetensors")
+    assert published.seen
+
+
 def test_several_files_of_a_name_are_not_chosen_from(
     run: Run, published: FakeHub, workflow: Path
 ) -> None:
@@ -269,6 +282,22 @@ def test_without_a_hub_this_computer_is_searched(
     assert (ran.code, states(ran)) == (0, {"noir": ("here", "hash")})
     assert "only this computer was searched" in ran.err
     assert run("resolve", text(tmp_path, here, lost), "--dir", folder).code == 5
+
+
+def test_cached_files_that_are_not_wanted_are_not_touched_without_a_hub(
+    run: Run, published: FakeHub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("studio/noir", "ada/ink"):
+        assert run("pull", name).code == 0
+    blobs = home / "cache" / "blobs"
+    damaged = blobs / sha(INK)
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"x" * len(INK))
+    before = {place: place.stat().st_mtime_ns for place in blobs.iterdir()}
+    source = text(tmp_path, ("lost", "0123456789"))
+    ran = run("resolve", source, "--offline", "--json")
+    assert (states(ran), published.requests("hashes")) == ({"lost": ("missing", None)}, [])
+    assert {place: place.stat().st_mtime_ns for place in blobs.iterdir()} == before
 
 
 def test_the_output_says_what_to_do(run: Run, published: FakeHub, workflow: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lorary.client.errors import TargetUnusable
 from lorary.library import tidying
 from lorary.library.index.walking import TRASH, key_of
 from tests.client.tiny import adapter
@@ -96,10 +97,58 @@ def test_what_the_tool_has_already_is_a_copy(run: Run, folder: Path) -> None:
     assert (copy["why"], TRASH in copy["target"]) == ("duplicate", True)
     assert copy["kept"] == str(folder / "UI/models/loras/noir.safetensors")
     assert run(*words, "--apply").code == 0
-    loras = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
-    assert loras == {"UI/models/loras/noir.safetensors"}
+    beside = {name for name in untrashed(folder) if name.startswith("UI/models/loras/noir")}
+    endings = ("safetensors", "png", "civitai.info")
+    assert beside == {f"UI/models/loras/noir.{ending}" for ending in endings}
     assert run("tidy", "--undo").code == 0
     assert tree(folder) == before
+
+
+def test_sidecars_of_copies_move_to_the_one_that_stays_if_it_has_none(
+    run: Run, folder: Path
+) -> None:
+    more = {
+        "UI/models/loras/noir.jpg": b"shown",
+        "down/noir (2).safetensors": adapter(1),
+        "down/noir (2).civitai.info": b"{ }",
+        "down/noir (2).txt": b"text",
+    }
+    for name, data in more.items():
+        (folder / name).write_bytes(data)
+    before = tree(folder)
+    words = ("tidy", folder / "down", "--layout", "comfyui", "--root", folder / "UI")
+    assert run(*words, "--apply").code == 0
+    after = untrashed(folder)
+    beside = {name: after[name] for name in after if name.startswith("UI/models/loras/noir")}
+    assert beside == {
+        "UI/models/loras/noir.safetensors": adapter(1), "UI/models/loras/noir.jpg": b"shown",
+        "UI/models/loras/noir.civitai.info": b"{}", "UI/models/loras/noir.txt": b"text",
+    }  # fmt: skip
+    rows = {Path(row["path"]).name: row for row in run("list", "--json").documents}
+    assert {*rows["noir.safetensors"]["companions"]} == {
+        "noir.civitai.info", "noir.jpg", "noir.txt"
+    }  # fmt: skip
+    assert run("tidy", "--undo").code == 0
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("way", ["--apply", "--undo"])
+def test_a_broken_index_does_not_fail_moves_that_were_made(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    words: tuple[object, ...] = ("tidy", folder / "down", "--apply")
+    (folder / "down/noir.safetensors").write_bytes(adapter(1))
+    if way == "--undo":
+        assert run(*words).code == 0
+        words = ("tidy", "--undo")
+
+    def locked(*_: object, **__: object) -> None:
+        message = "The index is locked."
+        raise TargetUnusable(message)
+
+    monkeypatch.setattr("lorary.library.update_index", locked)
+    ran = run(*words)
+    assert (ran.code, "moved" in ran.out, "The index is locked." in ran.err) == (0, True, True)
 
 
 def test_the_index_knows_where_files_were_moved(

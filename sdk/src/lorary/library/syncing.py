@@ -107,9 +107,7 @@ class Sync:
         self._folder = Folder(project.root.joinpath(*self._base.split("/")))
         self._cache = hubs.cache.for_target(self._folder.root)
         self._rows = {self._name(row): row for row in lock.files}
-        self._writer = Writer(
-            self._folder, project.sidecars, self._owner, may_replace=options.force
-        )
+        self._writer = Writer(self._folder, project.sidecars, may_replace=options.force)
         self._away: dict[str, Unreachable] = {}
         self._packs = {description_name(pack): pack for pack in lock.packs}
 
@@ -127,18 +125,23 @@ class Sync:
         self._folder.load()
         steps = self._plan(self._rows, on_progress)
         wanted = [step for step in steps if step.action in {"add", "replace"}]
+        failed = {step.path for step in steps if step.action == "failed"}
         yield from (step for step in steps if step.action in {"here", "failed"})
         if self._options.dry_run:
             yield from wanted
             self._expect(step for step in steps if step.action != "failed")
         elif wanted:
             self._check(wanted)
-            yield from self._bring(wanted, on_progress)
+            for step in self._bring(wanted, on_progress):
+                failed |= {step.path} if step.action == "failed" else set()
+                yield step
         if not self._options.dry_run:
             self._adopt(step for step in steps if step.action == "here")
         yield from self._describe()
         if self._project.sidecars:
-            yield from self._sidecars()
+            fine = [name for name, row in self._rows.items() if row.path not in failed]
+            fine = [name for name in fine if self._may_have_sidecars(name)]
+            yield from self._sidecars(fine, on_progress)
         yield from self._leftovers()
 
     def _plan(self, rows: Mapping[str, LockedFile], on_progress: OnProgress) -> list[Step]:
@@ -355,15 +358,20 @@ class Sync:
             self._folder.write({name: (description.entry(owner), content)})
         return action
 
-    def _sidecars(self) -> Iterator[Step]:
+    def _may_have_sidecars(self, name: str) -> bool:
+        """Return whether weights are there, and are recorded as those of the locked adapter."""
+        entry = self._folder.entries.get(name)
+        if entry is None or entry.adapter != self._rows[name].name:
+            return False
+        return self._options.dry_run or self._folder.place(name).is_file()
+
+    def _sidecars(self, names: Sequence[str], on_progress: OnProgress) -> Iterator[Step]:
         """Write what tools keep beside weights.
 
         The hub is also asked about files that are there, unless the lock is frozen: its facts
         change, and previews are rendered after a version is published.
         """
-        planned = {
-            name: self._writer.plan(name) for name in self._rows if name in self._folder.entries
-        }
+        planned = {name: self._writer.plan(name) for name in names}
         due = {name for name, files in planned.items() if any(one.is_due for one in files)}
         others = planned.keys() - due if not self._options.frozen else set[str]()
         hubs = {self._folder.entries[name].hub for name in others}
@@ -373,9 +381,7 @@ class Sync:
             if name not in due:
                 yield from self._beside(name, files)
         bare = 0
-        asked = [name for name in planned if name in due]
-        jobs, abort = self._options.jobs, self._hubs.abort
-        for name, found in each(asked, self._ask, on_progress=silent, jobs=jobs, abort=abort):
+        for name, found in self._known([name for name in planned if name in due], on_progress):
             steps = list(self._written(name, found))
             yield from steps
             is_first = any(step.action == "add" for step in steps)
@@ -383,28 +389,53 @@ class Sync:
         if bare and not self._options.dry_run:
             _log.info("%d of the new files have no picture yet; a later sync adds it.", bare)
 
-    def _ask(self, name: str, _report: OnProgress) -> Known:
-        hub = self._folder.entries[name].hub
+    def _known(
+        self, names: Sequence[str], on_progress: OnProgress
+    ) -> Iterator[tuple[str, Known | LoraryError]]:
+        """Yield what hubs know about weights; each is asked once for all files of a version."""
+        hubs: dict[str, list[str]] = {}
+        versions: dict[tuple[str, str, str], list[str]] = {}
+        for name in names:
+            entry = self._folder.entries[name]
+            hubs.setdefault(entry.hub, []).append(name)
+            versions.setdefault((entry.hub, entry.adapter, entry.revision), []).append(name)
+        for hub, weights in hubs.items():
+            self._writer.expect(self._hubs.session(hub), weights)
+        jobs, abort, groups = self._options.jobs, self._hubs.abort, list(versions.values())
+        results = each(groups, self._ask, on_progress=silent, jobs=jobs, abort=abort)
+        for done, (weights, found) in enumerate(results, 1):
+            on_progress(Progress("check", "sidecars", done, len(groups)))
+            if isinstance(found, LoraryError):
+                yield from ((name, found) for name in weights)
+            else:
+                yield from zip(weights, found, strict=True)
+
+    def _ask(self, weights: Sequence[str], _report: OnProgress) -> list[Known]:
+        hub = self._folder.entries[weights[0]].hub
         if hub in self._away:  # it is not waited for again
             raise self._away[hub]
         try:
-            return self._writer.ask(self._hubs.session(hub), name)
+            session = self._hubs.session(hub)
+            return self._writer.ask(session, weights, is_plan=self._options.dry_run)
         except Unreachable as error:
             self._away[hub] = error
             raise
 
     def _written(self, name: str, found: Known | LoraryError) -> Iterator[Step]:
         """Write the sidecars of weights, and yield their steps."""
+        if isinstance(found, LoraryError):
+            yield from self._unasked(name, found)
+            return
+        do = self._writer.compare if self._options.dry_run else self._writer.write
         try:
-            if isinstance(found, LoraryError):
-                raise found
-            do = self._writer.compare if self._options.dry_run else self._writer.write
-            yield from self._beside(name, do(name, found))
+            sidecars = do(name, found)
         except LoraryError as error:
-            yield from self._unwritten(name, error)
+            yield self._failed(name, error)
+        else:
+            yield from self._beside(name, sidecars)
 
-    def _unwritten(self, name: str, error: LoraryError) -> Iterator[Step]:
-        """Yield the steps of sidecars that could not be written."""
+    def _unasked(self, name: str, error: LoraryError) -> Iterator[Step]:
+        """Yield the steps of sidecars whose facts cannot be asked for."""
         planned = self._writer.plan(name)
         if self._options.dry_run or not any(one.is_due for one in planned):
             yield from self._beside(name, planned)
@@ -412,8 +443,12 @@ class Sync:
             for one, step in zip(planned, self._beside(name, planned), strict=True):
                 yield replace(step, action="skipped", error=error) if one.is_due else step
         else:
-            for step in self._beside(name, planned[:1]):
-                yield replace(step, action="failed", error=error)
+            yield self._failed(name, error)
+
+    def _failed(self, name: str, error: LoraryError) -> Step:
+        """Return one step for all sidecars of weights."""
+        (step,) = self._beside(name, self._writer.plan(name)[:1])
+        return replace(step, action="failed", error=error)
 
     def _beside(self, weights: str, sidecars: Iterable[Sidecar]) -> Iterator[Step]:
         """Yield the steps of sidecars."""

@@ -26,6 +26,7 @@ from typing import Literal
 from lorary.anatomy.display_names import stem
 from lorary.client.errors import Corrupt, FileMissing, LoraryError, TargetTaken, TargetUnusable
 from lorary.client.names import collision_key
+from lorary.client.progress import OnProgress, silent
 from lorary.client.transfers.cache import digest_file
 from lorary.client.transfers.folders import RECORD, Folder
 from lorary.file_locks import exclusive
@@ -158,12 +159,12 @@ class _Planner:
         """Return whether a file is where the tool looks, whatever path leads there."""
         return self.place is not None and self.place in path.resolve().parents
 
-    def to_trash(self, row: Row, kept: Row) -> Iterator[Move]:
-        """Yield the moves of a copy and its companions."""
+    def to_trash(self, row: Row, kept: Row, heir: _Heir) -> Iterator[Move]:
+        """Yield the moves of a copy and its companions; the heir gets those that it has not."""
         root = self.root_of(row.path) or row.path.parent
         target = root / TRASH / self.trash / row.path.relative_to(root)
         yield Move(str(row.path), str(target), row.key, "duplicate", str(kept.path))
-        yield from self._companions(row, target)
+        yield from self._companions(row, target, heir)
 
     def to_layout(self, row: Row) -> Iterator[Move]:
         """Yield the moves of an adapter and its companions."""
@@ -180,19 +181,45 @@ class _Planner:
                 yield from self._companions(row, target)
                 return
 
-    def _companions(self, row: Row, target: Path) -> Iterator[Move]:
-        old, new = stem(row.path.name), stem(target.name)
+    def _companions(self, row: Row, target: Path, heir: _Heir | None = None) -> Iterator[Move]:
+        old = stem(row.path.name)
+        missing = frozenset(_kinds(row)) - heir.kinds if heir is not None else frozenset[str]()
         for name in row.companions.names:
-            source = row.path.with_name(name)
-            place = target.with_name(f"{new}{name[len(old) :]}")
+            source, ending = row.path.with_name(name), name[len(old) :]
+            places = [target.with_name(f"{stem(target.name)}{ending}")]
+            if heir is not None and _kind(row, name) in missing:
+                places.insert(0, heir.path.with_name(f"{stem(heir.path.name)}{ending}"))
             twin = row.path.with_name(f"{name[: len(old)]}{row.path.suffix}")
             if twin.exists() and not twin.samefile(row.path):  # its name differs in case
                 continue
-            is_taken = os.path.lexists(place) or collision_key(str(place)) in self.taken
+            place = next((one for one in places if not self._is_taken(one)), None)
             with contextlib.suppress(OSError):
-                if not is_taken and not source.is_symlink():
+                if place is not None and not source.is_symlink():
                     self.taken.add(collision_key(str(place)))
                     yield Move(str(source), str(place), key_of(source.stat()), "companion")
+        if heir is not None:
+            heir.kinds |= missing
+
+    def _is_taken(self, place: Path) -> bool:
+        return os.path.lexists(place) or collision_key(str(place)) in self.taken
+
+
+@dataclass(slots=True)
+class _Heir:
+    """The copy that stays: what is beside the others serves it."""
+
+    path: Path  # where it will be
+    kinds: set[str]  # kinds of its companions
+
+
+def _kinds(row: Row) -> Iterator[str]:
+    return (_kind(row, name) for name in row.companions.names)
+
+
+def _kind(row: Row, name: str) -> str:
+    """Return the ending of a companion; empty for a preview, of which tools show one."""
+    is_preview = name in row.companions.previews
+    return "" if is_preview else name[len(stem(row.path.name)) :].casefold()
 
 
 def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) -> tuple[Move, ...]:
@@ -215,11 +242,13 @@ def moves_of(rows: Iterable[Row], roots: Sequence[Path], folder: Path | None) ->
     for same in copies.values():
         movable = {row.path: planner.is_movable(row.path) for row in same}
         kept = min(same, key=lambda row: _preference(row, planner, movable))
+        is_settled = not movable[kept.path] or planner.is_placed(kept.path)
+        placing = [] if is_settled else [*planner.to_layout(kept)]
+        heir = _Heir(Path(placing[0].target) if placing else kept.path, {*_kinds(kept)})
         for row in same:
             if row.key != kept.key and movable[row.path]:
-                moves += planner.to_trash(row, kept)
-        if movable[kept.path] and not planner.is_placed(kept.path):
-            moves += planner.to_layout(kept)
+                moves += planner.to_trash(row, kept, heir)
+        moves += placing
     return tuple(moves)
 
 
@@ -271,21 +300,30 @@ def undo_moves(journal: Journal) -> Iterator[Moved]:
         journal.save()
 
 
-def update_index(index: Index, done: Iterable[Moved], *, is_back: bool) -> None:
-    """Store the new paths of weights that were moved; they are not read again.
+def update_index(
+    index: Index, done: Iterable[Moved], *, is_back: bool, on_progress: OnProgress = silent
+) -> None:
+    """Store the new paths of weights that were moved; only those on another disk are read again.
 
     Args:
         index: The index.
         done: What became of the moves.
         is_back: Whether they were moved back.
+        on_progress: Called while they are read.
     """
     moves = [one.move for one in done if one.error is None and one.move.why != "companion"]
     pairs = [
         (move.target, move.source) if is_back else (move.source, move.target) for move in moves
     ]
     index.forget(os.fsencode(old) for old, _ in pairs)
-    places = [Path(new) for _, new in pairs]
-    scan(index, [new for new in places if TRASH not in new.parts and new.is_file()], None)
+    # The copies that stay may have got companions.
+    places = [Path(new) for new in dict.fromkeys([new for _, new in pairs] + _kept(moves))]
+    places = [new for new in places if TRASH not in new.parts and new.is_file()]
+    scan(index, places, None, on_progress=on_progress)
+
+
+def _kept(moves: Iterable[Move]) -> list[str]:
+    return [move.kept for move in moves if move.kept]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from lorary.client.transfers.cached_files import cached_versions
 from lorary.pictures.claims.facts import file_stem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lorary.client.http.session import Session
     from lorary.client.models import File, Version
     from lorary.client.progress import OnProgress
@@ -69,7 +71,7 @@ class CachedCatalogue:
             for file in version.files
             if version.state in OUT
             and file.is_weights
-            and cache.holds(file.sha256, file.size_bytes)
+            and _has_size(cache.blob(file.sha256), file.size_bytes)
         ]
         self._matches: dict[str, list[Match]] | None = None
 
@@ -109,6 +111,14 @@ class CachedCatalogue:
             if not (is_worse and former and former.version.state == "published"):
                 adapters[version.adapter] = Named(version, file)
         return {name: tuple(found.get(file_stem(name), {}).values()) for name in names}
+
+
+def _has_size(blob: Path, size_bytes: int) -> bool:
+    """Return whether a blob is there; unlike `Cache.holds`, this does not count as a use."""
+    try:
+        return blob.stat().st_size == size_bytes
+    except OSError:
+        return False
 
 
 def _stored_hashes(version: Version, file: File) -> dict[str, str]:

@@ -148,7 +148,10 @@ def _find_quickly(local: LocalFiles, one: LoraReference) -> None:
     """Look at the cache, and at files of the same name or size."""
     if one.file is not None:
         here = _of_digest(local, one.file.sha256, one.file.size_bytes)
-        here = here or local.cached(one.file.sha256, one.file.size_bytes)
+        # A file of the same name in a folder is the one that the tool would use.
+        is_hidden = one.evidence == "name" and bool(local.named(one.name))
+        if here is None and not is_hidden:
+            here = local.cached(one.file.sha256, one.file.size_bytes)
         if here is not None:
             one.state, one.path = "here", here
             return

@@ -7,9 +7,10 @@ it is never replaced or removed; one that a person or a tool changed since, only
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lorary.client import tryouts
@@ -17,9 +18,9 @@ from lorary.client.errors import LoraryError, NotFound, Unreachable
 from lorary.client.http.json_answers import Record
 from lorary.client.http.retries import Again
 from lorary.client.http.session import Request
-from lorary.client.models import Adapter
+from lorary.client.models import Adapter, Version
 from lorary.client.names import Reference
-from lorary.client.transfers.pulling import read_version
+from lorary.client.transfers.pulling import read_version, read_versions
 from lorary.library.sidecars.formats import (
     ENDINGS,
     PREVIEWS,
@@ -67,11 +68,14 @@ class Known:
 
     Attributes:
         facts: Its facts.
-        picture: Its first picture; empty if it has none, None if the one that is there stays.
+        picture: Its first picture; empty if it has none, None if the one that is there stays, or
+            if the picture was not requested.
+        ending: The ending of a picture that was not requested; else empty.
     """
 
     facts: Facts
     picture: bytes | None
+    ending: str = ""
 
 
 def answers(session: Session) -> bool:
@@ -86,10 +90,14 @@ def answers(session: Session) -> bool:
     return True
 
 
-def _facts(session: Session, weights: Entry) -> Facts:
+def _reference(weights: Entry) -> Reference:
     name = Reference.parse(weights.adapter)
-    version = read_version(session, Reference(name.owner, name.name, weights.revision))
-    adapter = Adapter.read(session.json("GET", name.api_path))
+    return Reference(name.owner, name.name, weights.revision)
+
+
+def _facts(session: Session, reference: Reference, version: Version | None) -> Facts:
+    version = version or read_version(session, reference)
+    adapter = Adapter.read(session.json("GET", replace(reference, rev="").api_path))
     number = Record(version.data, "version").whole("id")
     answer = Record(session.json("GET", f"model-versions/{number}"), "version")
     return Facts(adapter, version, answer.data)
@@ -106,6 +114,11 @@ def _address(facts: Facts) -> str:
     return facts.images[0].text("url") if facts.images else ""
 
 
+def _ending(url: str) -> str:
+    path = url.partition("?")[0]
+    return next((one for one in PREVIEWS if path.endswith(one.removeprefix(".preview"))), "")
+
+
 def _source(url: str) -> str:
     """Return what stays the same of the address of a picture: hubs have several names."""
     return url.partition("?")[0].rpartition("/media/")[2]
@@ -117,17 +130,14 @@ class Writer:
     Args:
         folder: The folder; its record must be loaded, and have the weights.
         tools: The tools, see `lorary.library.sidecars.formats.ENDINGS`.
-        lock: The ``lorary.lock`` that the weights belong to; empty if they were pulled.
         may_replace: Whether files that were changed since they were written here are replaced.
     """
 
-    def __init__(
-        self, folder: Folder, tools: Sequence[str], lock: str = "", *, may_replace: bool = False
-    ) -> None:
+    def __init__(self, folder: Folder, tools: Sequence[str], *, may_replace: bool = False) -> None:
         self._folder = folder
         self._tools = tools
-        self._lock = lock
         self._may_replace = may_replace
+        self._versions: dict[tuple[str, Reference], Version] = {}
 
     def names(self, weights: str) -> set[str]:
         """Return the names that sidecars of weights may have."""
@@ -162,16 +172,36 @@ class Writer:
         is_same = (entry.hub, entry.revision) == (of.hub, of.revision)
         return Sidecar(name, "here" if is_same else "replace")
 
-    def ask(self, session: Session, weights: str) -> Known:
+    def expect(self, session: Session, weights: Iterable[str]) -> None:
+        """Request the versions of weights of a hub at once, as far as that is possible."""
+        references = [_reference(self._folder.entries[name]) for name in weights]
+        found = read_versions(session, references)
+        self._versions |= {(session.endpoint, one): version for one, version in found.items()}
+
+    def ask(
+        self, session: Session, weights: Sequence[str], *, is_plan: bool = False
+    ) -> list[Known]:
         """Request what a hub knows about the version of weights.
+
+        Args:
+            session: The hub.
+            weights: Files of one version.
+            is_plan: Whether the picture is not requested.
 
         Raises:
             LoraryError: an error response, or no response.
         """
-        facts = _facts(session, self._folder.entries[weights])
+        reference = _reference(self._folder.entries[weights[0]])
+        facts = _facts(session, reference, self._versions.get((session.endpoint, reference)))
         url = _address(facts)
-        is_there = url and any(self._stays(one, url) for one in self._pictures(weights))
-        return Known(facts, None if is_there else _picture(session, url))
+        staying = [
+            bool(url) and any(self._stays(one, url) for one in self._pictures(name))
+            for name in weights
+        ]
+        if is_plan and url:
+            return [Known(facts, None, "" if stays else _ending(url)) for stays in staying]
+        picture = None if all(staying) else _picture(session, url)
+        return [Known(facts, None if stays else picture) for stays in staying]
 
     def _stays(self, picture: Sidecar, url: str) -> bool:
         entry = self._folder.entries.get(picture.name)
@@ -192,17 +222,28 @@ class Writer:
         """
         planned, contents = self._compared(weights, known)
         picture = next((one.name for one in planned if one.is_preview), "")
-        self._remove_previews(weights, picture)
-        entry = replace(self._folder.entries[weights], lock=self._lock, replaces="", source="")
-        entries = {name: replace(entry, path=name) for name in contents}
+        entries = {name: self._entry(name, weights) for name in contents}
         if picture in entries:
             entries[picture] = replace(entries[picture], source=_source(_address(known.facts)))
         self._folder.write({name: (entries[name], contents[name]) for name in contents})
+        self._remove_previews(weights, picture, is_new=picture in contents)
         return planned
+
+    def _entry(self, name: str, weights: str) -> Entry:
+        """Return the entry of a sidecar: its lock stays, and a new one gets that of its weights.
+
+        Otherwise a sync would prune what a pull wrote, and leave what a sync wrote.
+        """
+        of, former = self._folder.entries[weights], self._folder.entries.get(name)
+        lock = of.lock
+        if former is not None and self._folder.place(name).exists():
+            is_moved = former.lock and not Path(former.lock).exists()
+            lock = of.lock if is_moved else former.lock
+        return replace(of, path=name, lock=lock, replaces="", source="")
 
     def _compared(self, weights: str, known: Known) -> tuple[list[Sidecar], dict[str, bytes]]:
         """Return what has to be done, and the contents of the files that have to be written."""
-        preview, place = self._preview(weights, known.picture), self._folder.place(weights)
+        preview, place = self._preview(weights, known), self._folder.place(weights)
         shown = self._folder.place(preview.name) if preview is not None else None
         target = Target(place, self._folder.entries[weights].sha256, shown)
         planned, contents = list[Sidecar](), dict[str, bytes]()
@@ -227,14 +268,17 @@ class Writer:
         except OSError:
             return False
 
-    def _preview(self, weights: str, picture: bytes | None) -> Sidecar | None:
+    def _preview(self, weights: str, known: Known) -> Sidecar | None:
         """Return what has to be done for the picture; None if there is none."""
-        there = self._pictures(weights)
+        there, picture = self._pictures(weights), known.picture or b""
         if there and there[0].action == "kept":
             return there[0]
-        if not picture:  # the hub may render it anew; until then, it is right for this version
-            return next((one for one in there if one.action == "here"), None)
-        ending = preview_ending(picture)
+        if not picture and not known.ending:
+            # The hub may render it anew; until then, it is right for this version.
+            stays = next((one for one in there if one.action == "here"), None)
+            edited = (one for one in there if not self._is_intact(one.name))
+            return stays or next((Sidecar(one.name, "kept") for one in edited), None)
+        ending = known.ending or preview_ending(picture)
         if not ending:
             return None
         one = self._planned(weights, ending)
@@ -242,10 +286,19 @@ class Writer:
         is_other = entry is None or entry.sha256 != hashlib.sha256(picture).hexdigest()
         return Sidecar(one.name, "replace") if one.action == "here" and is_other else one
 
-    def _remove_previews(self, weights: str, kept: str) -> None:
-        """Remove pictures that were written here, but one: tools would show either."""
+    def _is_intact(self, name: str) -> bool:
+        entry = self._folder.entries.get(name)
+        return entry is not None and entry.has_bytes(self._folder.place(name))
+
+    def _remove_previews(self, weights: str, kept: str, *, is_new: bool) -> None:
+        """Remove pictures that were written here, but one: tools would show either.
+
+        One that was edited since is removed only if that is forced and a new one takes its place.
+        """
         for one in self._pictures(weights):
-            if one.name != kept and one.action != "kept":
+            if one.name == kept or one.action == "kept":
+                continue
+            if is_new or self._is_intact(one.name):
                 with suppress(OSError):  # on Windows, while a program has it open
                     self._folder.place(one.name).unlink()
 

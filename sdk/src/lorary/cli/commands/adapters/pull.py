@@ -23,6 +23,7 @@ from lorary.library.sidecars.formats import ENDINGS, checked_tools
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:
+    from lorary.cli.commands.adapters.sidecars import Asked
     from lorary.client import (
         File,
         Hub,
@@ -135,7 +136,7 @@ def _pull(args: Namespace) -> int:
             (outcome,) = _outcomes(hub, args, draw)
         if outcome.error is not None:
             raise name_pack(hub, outcome.reference, outcome.error)
-        return _show(hub, args, outcome.pulled)
+        return _show(hub, args, outcome.pulled, {})
 
 
 def _by_hub(args: Namespace) -> list[Namespace]:
@@ -187,13 +188,14 @@ def _outcomes(hub: Hub, args: Namespace, draw: OnProgress) -> Iterator[Outcome]:
 def _pull_all(groups: Sequence[Namespace]) -> int:
     """Pull several references; show results as they come, and failures at the end."""
     failed, code, count = [], 0, sum(len(set(args.references)) for args in groups)
+    asked: Asked = {}
     with ExitStack() as stack:
         hubs = [stack.enter_context(client.Hub(args.endpoint)) for args in groups]
         draw = stack.enter_context(meter(_kept))
         for hub, args in zip(hubs, groups, strict=True):
             for outcome in _outcomes(hub, args, draw):
                 if outcome.error is None:
-                    code = _show(hub, args, outcome.pulled) or code
+                    code = _show(hub, args, outcome.pulled, asked) or code
                     continue
                 asked = f"{args.prefix}{outcome.reference}"
                 error = name_pack(hub, outcome.reference, outcome.error)
@@ -208,7 +210,7 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
     return exit_code(failed[0][1]) if failed else code
 
 
-def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> int:
+def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None, asked: Asked) -> int:
     """Show what was pulled, write its sidecars, and return the exit code."""
     files: Iterable[PulledFile] = ()
     if isinstance(pulled, client.PulledPack):
@@ -221,7 +223,7 @@ def _show(hub: Hub, args: Namespace, pulled: Pulled | PulledPack | None) -> int:
         return 0
     from lorary.cli.commands.adapters.sidecars import write  # noqa: PLC0415 - seldom needed
 
-    return write(args, [one.local_path for one in files if one.file.is_weights])
+    return write(args, [one.local_path for one in files if one.file.is_weights], asked)
 
 
 def _tools(text: str) -> tuple[str, ...]:

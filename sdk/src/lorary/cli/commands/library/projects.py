@@ -12,6 +12,7 @@ from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (
+    count_of,
     emit,
     note,
     plain,
@@ -215,7 +216,9 @@ def _report_steps(args: Namespace, steps: list[Step]) -> None:
             note(plain(f"lorary: {step.path}: {step.error.detail}"))
     if skipped and skipped[0].error is not None:
         reason = plain(skipped[0].error.detail)
-        note(f"lorary: {len(skipped):,} sidecars are missing until a later sync: {reason}")
+        counted = count_of(len(skipped), "sidecar")
+        verb = "was" if len(skipped) == 1 else "were"
+        note(f"lorary: {counted} {verb} not written or renewed: {reason}")
     if args.json:
         return
     words = _PLANNED if args.dry_run else _DONE

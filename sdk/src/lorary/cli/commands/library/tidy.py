@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from lorary.cli.commands.library.scan import roots_of
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import count_of, emit, note, plain, show
 from lorary.client.config import home_of
+from lorary.client.errors import LoraryError
 from lorary.library.layouts import FLAT, LAYOUTS
 
 if TYPE_CHECKING:
@@ -126,13 +127,22 @@ def _finish(args: Namespace, done: Iterable[Moved], state: str) -> int:
             emit(document)
     count = len(finished)
     if finished:
-        with library.Index(home_of()) as index:
-            library.update_index(index, finished, is_back=state == "back")
+        _update_index(finished, is_back=state == "back")
     if not args.json:
         undo = " lorary tidy --undo moves them back." if state == "moved" and count else ""
         moved_back = " back" if state == "back" else ""
         show(f"{count_of(count, 'file')} moved{moved_back}.{undo}")
     return exit_code(errors[0]) if errors else 0
+
+
+def _update_index(finished: Sequence[Moved], *, is_back: bool) -> None:
+    """Update the index; if that fails, the files are moved all the same."""
+    try:
+        with library.Index(home_of()) as index, meter() as draw:
+            library.update_index(index, finished, is_back=is_back, on_progress=draw)
+    except LoraryError as error:
+        detail = plain(error.detail)
+        note(f"lorary: the index was not updated; the next lorary scan does it: {detail}")
 
 
 def _document(move: Move, state: str) -> dict[str, object]:
