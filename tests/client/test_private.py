@@ -47,7 +47,7 @@ def test_what_is_not_found_without_a_token_may_be_private(
     run: Run, fake: FakeHub, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = b'{"code":"not_found","detail":"There is no such adapter."}'
-    fake.answers = [("private-thing", 404, {}, missing)] * 2
+    fake.answers = [("private-thing", 404, {}, missing)] * 4  # of the adapter and of a pack
     told = run(command, NAME)
     assert (told.code, told.err) == (3, "lorary: There is no such adapter.\n")
     monkeypatch.delenv("LORARY_TOKEN")

@@ -42,7 +42,7 @@ def test_busy_hub_is_asked_again_after_the_time_it_names(
     fake: FakeHub, session: Session, pauses: list[float]
 ) -> None:
     fake.answers = [("me", 503, {"Retry-After": "7"}, b""), ("me", 429, {"Retry-After": "3"}, b"")]
-    assert session.json("GET", "me") == {"name": "ada", "kind": "user", "scopes": ["read", "write"]}
+    assert session.json("GET", "me")["name"] == "ada"
     assert pauses == [7, 3]
 
 

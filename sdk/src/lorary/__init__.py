@@ -56,7 +56,6 @@ if TYPE_CHECKING:
         ServerFault,
         SettingInvalid,
         SizeMismatch,
-        SourceError,
         StateConflict,
         StorageAway,
         StorageFull,
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
         VisibilityDiffers,
     )
     from lorary.library import lock, sync
+    from lorary.safetensors.errors import SourceError
 
 __version__ = "0.1.0"
 
@@ -160,6 +160,7 @@ _NAMES = {
         "search",
     ],
     "lorary.library": ["lock", "sync"],
+    "lorary.safetensors.errors": ["SourceError"],
 }
 
 __getattr__, __dir__ = names_of(__name__, {"lorary.client.errors": __all__, **_NAMES})

@@ -132,8 +132,8 @@ COMFY = {
     "size": "1024x768",
     "model": "base.safetensors",
     "resources": [
-        {"name": "noir_v2.safetensors", "kind": "lora", "strength": 0.8, "hashes": []},
         {"name": "ink.safetensors", "kind": "lora", "strength": 0.4, "hashes": []},
+        {"name": "noir_v2.safetensors", "kind": "lora", "strength": 0.8, "hashes": []},
         {"name": "base.safetensors", "kind": "checkpoint", "hashes": []},
     ],
 }

@@ -62,7 +62,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from lorary.base_error import LoraryError as LoraryError  # noqa: PLC0414 - exported
-from lorary.safetensors.errors import SourceError as SourceError  # noqa: PLC0414 - exported
 
 
 class Unauthenticated(LoraryError, PermissionError):
