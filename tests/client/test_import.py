@@ -223,6 +223,7 @@ def test_the_account_and_each_adapter_are_requested_once(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
     assert run("import", folder, "--to", "ada", "--yes").code == 0
+    assert fake.requests("PATCH") == []
     assert len(fake.requests("GET .*/me$")) == 1
     asked = Counter(seen.path for seen in fake.requests("GET .*/adapters/ada/[a-z]+$"))
     assert asked == Counter(f"/api/v1/adapters/{name}" for name in RESULT)

@@ -131,6 +131,7 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     assert published == [("v1", 2), ("v2", 2), ("v3", 3)]
     assert uploaded(fake, "ada/noir")[2] == ["noir.safetensors", "README.md"]
     assert [len(one) for one in galleries(fake, "ada/noir")] == [2, 2, 3]
+    assert fake.requests("PATCH") == []  # details are those of the first version
     made = fake.adapters["ada/noir"]
     assert (made["visibility"], made["title"], made["card"], made["licence"]) == (
         "private", "Noir", "", "",

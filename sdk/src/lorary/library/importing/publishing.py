@@ -224,8 +224,10 @@ class Importer:
             self._details(adapter, version), on_progress=on_progress,
             on_checked=self._require_no_leaks, is_draft=False, known=known,
         )  # fmt: skip
-        if pushed.adapter is not None:
-            self._adapters[adapter.name] = pushed.adapter
+        if pushed.adapter is not None:  # not empty any more: later versions leave its details
+            self._adapters[adapter.name] = replace(
+                pushed.adapter, latest_version=pushed.version.name
+            )
         self._journal.write(digests, adapter.name, pushed.version.name)
         result = ImportResult(
             version.paths, str(target), "here" if pushed.is_repeated else "published",
