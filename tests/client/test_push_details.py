@@ -99,6 +99,18 @@ def test_an_empty_adapter_takes_the_details_of_a_new_one(
     )  # fmt: skip
 
 
+def test_an_empty_adapter_that_somebody_made_meanwhile_takes_the_visibility(
+    hub: Hub, fake: FakeHub, lora: Path
+) -> None:
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", versions=[], title="Noir", licence="mit")
+    fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]
+    hub.push(lora, "ada/noir", details=Details(visibility="private"))
+    shown = fake.adapters["ada/noir"]
+    assert (shown["visibility"], shown["title"], shown["licence"]) == ("private", "Noir", "mit")
+    described, published = fake.requests("(PATCH|POST .*/versions$)")
+    assert (described.method, published.method) == ("PATCH", "POST")
+
+
 @pytest.mark.parametrize(
     ("card", "licence"),
     [

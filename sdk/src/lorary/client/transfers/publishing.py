@@ -154,23 +154,18 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
     adapter = checked.adapter
     on_checked(_unique(checked.findings), adapter)
     was_empty = adapter is not None and adapter.is_empty
-    new = replace(
-        details,
-        title=details.title or checked.title,
-        licence=details.licence or checked.licence,
-    )
     is_created = adapter is None
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # In another user's namespace the adapter is created first, so that a refusal comes before
         # the upload. In the user's own it is created last, so that a refused file leaves no
         # adapter.
-        adapter = _create(session, target, new)
+        adapter = _create(session, target, details, checked)
     with _naming_what_stays(target.full_name, lambda: is_created and adapter is not None):
         uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
         if adapter is None:
-            adapter = _create(session, target, new)
+            adapter = _create(session, target, details, checked)
         elif was_empty:
-            _describe(session, adapter, details if adapter.title else new)
+            _describe(session, adapter, details, checked)
         version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
@@ -375,17 +370,29 @@ def _described(details: Details) -> dict[str, object]:
     return {key: value for key, value in values.items() if value}
 
 
-def _describe(session: Session, adapter: Adapter, details: Details) -> None:
-    """Give an adapter that never had a version the details of a new one."""
-    data = _described(details)
+def _describe(session: Session, adapter: Adapter, details: Details, checked: Checked) -> None:
+    """Give an adapter that never had a version the details of a new one.
+
+    What a file states fills only what the adapter does not have.
+    """
+    title = "" if adapter.title else checked.title
+    licence = "" if adapter.licence else checked.licence
+    data = _described(
+        replace(details, title=details.title or title, licence=details.licence or licence)
+    )
     if data:
         session.json("PATCH", Reference.parse(adapter.full_name).api_path, data=data)
 
 
-def _create(session: Session, target: Reference, details: Details) -> Adapter:
+def _create(session: Session, target: Reference, details: Details, checked: Checked) -> Adapter:
+    new = replace(
+        details,
+        title=details.title or checked.title,
+        licence=details.licence or checked.licence,
+    )
     data = {
         "visibility": "public",
-        **_described(details),
+        **_described(new),
         "owner": target.owner,
         "name": target.name,
     }
@@ -396,6 +403,8 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
         found = existing(session, target, details.visibility)
         if found is None:
             raise
+        if found.is_empty:  # it may be public, and be meant to be private
+            _describe(session, found, details, checked)
         return found
     return Adapter.read(answer)
 
