@@ -287,6 +287,21 @@ def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(
     assert fake.requests("PATCH") == []
 
 
+def test_what_a_person_wrote_for_an_empty_adapter_stays(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    mine = {"title": "Mine", "kind": "pose", "tags": ["own"], "versions": []}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", **mine)
+    draft = fake.adapter("ada/ink", title="Draft", versions=[{"version": "v1", "state": "draft"}])
+    fake.adapters["ada/ink"] = dict(draft)
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    shown = fake.adapters["ada/noir"]
+    assert (shown["title"], shown["kind"], shown["tags"]) == ("Mine", "pose", ["own"])
+    assert (shown["card"], shown["visibility"]) == ("Dark & wet.", "private")
+    assert (fake.adapters["ada/ink"], "ada/ink" in fake.versions) == (draft, False)
+    assert len(fake.requests("PATCH")) == 1
+
+
 def test_unrelated_files_are_separate_adapters_with_valid_names(
     run: Run, fake: FakeHub, tmp_path: Path
 ) -> None:

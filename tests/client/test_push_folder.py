@@ -157,6 +157,16 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
 
 
+def test_what_a_person_wrote_for_an_empty_adapter_stays(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    mine = {"title": "Mine", "kind": "object", "visibility": "unlisted", "versions": []}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", **mine)
+    assert run("push", output, "--to", "ada/noir", "--kind", "pose", "--yes").code == 0
+    shown = fake.adapters["ada/noir"]
+    assert (shown["title"], shown["kind"], shown["visibility"]) == ("Mine", "pose", "unlisted")
+
+
 def test_pictures_that_a_trainer_still_writes_follow(
     run: Run, fake: FakeHub, output: Path, home: Path
 ) -> None:

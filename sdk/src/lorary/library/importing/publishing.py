@@ -29,7 +29,13 @@ from lorary.client.samples import add_sample, count_samples
 from lorary.client.transfers import publishing
 from lorary.client.transfers.details import Details
 from lorary.client.transfers.parallel import each
-from lorary.library.importing.fields import number_of, sources_line, text_of, texts_of
+from lorary.library.importing.fields import (
+    Fields,
+    number_of,
+    sources_line,
+    text_of,
+    texts_of,
+)
 from lorary.library.importing.journal import Journal
 from lorary.library.importing.planning import Plan, PlannedAdapter, PlannedVersion
 from lorary.library.index.walking import key_of
@@ -38,6 +44,7 @@ from lorary.limits import JOBS
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from lorary.client.http.session import Session
+    from lorary.library.sidecars.reading import Value
 
 State = Literal["published", "here", "failed"]
 
@@ -188,8 +195,9 @@ class Importer:
         except NotFound:
             self._adapters[adapter.name] = None
             return adapter
-        # Without a version, it was created by an import that was killed.
-        if found.latest_version and not adapter.name.endswith(adapter.mark):
+        # Without a version or a draft, it was probably created by an import that was killed.
+        has_versions = bool(found.latest_version or found.data.get("versions"))
+        if has_versions and not adapter.name.endswith(adapter.mark):
             return self._renamed(adapter)
         self._adapters[adapter.name] = found
         return adapter
@@ -217,11 +225,11 @@ class Importer:
         for row in version.rows:
             _require_unchanged(row.path, row.key)
         target = Reference(self._target.namespace, adapter.name)
-        there = self._adapters.get(adapter.name)
-        known = publishing.Known(self._account, there, adapter.name in self._adapters)
+        there = self._there(target)
+        known = publishing.Known(self._account, there, is_adapter_known=True)
         pushed = publishing.push(
             self._session, target, [*version.paths, *version.attached],
-            self._details(adapter, version), on_progress=on_progress,
+            self._details(adapter, version, there), on_progress=on_progress,
             on_checked=self._require_no_leaks, is_draft=False, known=known,
         )  # fmt: skip
         if pushed.adapter is not None:  # not empty any more: later versions leave its details
@@ -236,8 +244,17 @@ class Importer:
         self._new[version.paths] = result
         return self._with_previews(version, result)
 
-    def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> Details:
-        whole, own = adapter.fields, version.fields
+    def _there(self, target: Reference) -> Adapter | None:
+        """Return the adapter as the hub has it; None if it does not exist."""
+        if target.name not in self._adapters:
+            visibility = self._target.visibility if self._target.is_push else ""
+            self._adapters[target.name] = publishing.existing(self._session, target, visibility)
+        return self._adapters[target.name]
+
+    def _details(
+        self, adapter: PlannedAdapter, version: PlannedVersion, there: Adapter | None
+    ) -> Details:
+        whole, own = _lacking(adapter.fields, there), version.fields
         is_proven = "family" in own and own["family"].best.confidence == "proven"
         sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
         is_push = self._target.is_push
@@ -299,6 +316,26 @@ class Importer:
             result, previews=result.previews + count, preview_error=error
         )
         return self._new[version.paths]
+
+
+def _lacking(fields: Fields, there: Adapter | None) -> Fields:
+    """Return the fields of an adapter that it does not have yet, or that an option states.
+
+    A person may have made an adapter without a version: what they wrote is not replaced.
+    """
+    if there is None or not there.is_empty:
+        return fields
+    written = {**there.data, "rating": there.maturity}
+    return {
+        name: field
+        for name, field in fields.items()
+        if not written.get(name) or _is_of_option(field.best)
+    }
+
+
+def _is_of_option(value: Value) -> bool:
+    """Return whether a person gave a value; a title guessed from ``--to`` is not given."""
+    return value.source.startswith("--") and value.confidence == "declared"
 
 
 def _digests(version: PlannedVersion) -> list[str]:
