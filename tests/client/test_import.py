@@ -287,6 +287,27 @@ def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(
     assert fake.requests("PATCH") == []
 
 
+def test_later_epochs_join_an_adapter_whose_visibility_was_changed(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "run-000001.safetensors").write_bytes(adapter(1, ss_session_id="7", ss_epoch="1"))
+    assert run("import", place, "--to", "ada", "--yes").code == 0
+    fake.adapters["ada/run"]["visibility"] = "public"
+    (place / "run-000002.safetensors").write_bytes(adapter(2, ss_session_id="7", ss_epoch="2"))
+    ran = run("import", place, "--to", "ada", "--yes", "--json")
+    told = [(one["version"], one["visibility"]) for one in ran.documents if one.get("version")]
+    assert (ran.code, told) == (0, [("v2", "public")]), ran.err
+    (place / "run-000003.safetensors").write_bytes(adapter(3, ss_session_id="7", ss_epoch="3"))
+    assert "ada/run is public, and stays so." in run("import", place, "--to", "ada", "--yes").out
+    leak = adapter(4, ss_session_id="7", ss_epoch="4", ss_train_data_dir="/home/jane.doe/me")
+    (place / "run-000004.safetensors").write_bytes(leak)
+    ran = run("import", place, "--to", "ada", "--yes", "--json")
+    assert ran.documents[0]["error"]["code"] == "private_data"
+    assert fake.requests("PATCH") == []
+
+
 def test_what_a_person_wrote_for_an_empty_adapter_stays(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:

@@ -67,6 +67,7 @@ class ImportResult:
         previews: Number of pictures that were added.
         error: Why it failed; None if it did not.
         preview_error: Why pictures were not added; None if they were.
+        visibility: That of the adapter, if it is not the one of the import; else empty.
     """
 
     paths: tuple[Path, ...]
@@ -77,6 +78,7 @@ class ImportResult:
     previews: int = 0
     error: LoraryError | None = None
     preview_error: LoraryError | None = None
+    visibility: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +239,11 @@ class Importer:
                 pushed.adapter, latest_version=pushed.version.name
             )
         self._journal.write(digests, adapter.name, pushed.version.name)
+        kept = there.visibility if there is not None and self._is_kept(there) else ""
+        kept = "" if kept == self._target.visibility else kept
         result = ImportResult(
             version.paths, str(target), "here" if pushed.is_repeated else "published",
-            pushed.version.name, pushed.version.url,
+            pushed.version.name, pushed.version.url, visibility=kept,
         )  # fmt: skip
         self._new[version.paths] = result
         return self._with_previews(version, result)
@@ -250,6 +254,13 @@ class Importer:
             visibility = self._target.visibility if self._target.is_push else ""
             self._adapters[target.name] = publishing.existing(self._session, target, visibility)
         return self._adapters[target.name]
+
+    def _is_kept(self, there: Adapter | None) -> bool:
+        """Return whether an adapter keeps its visibility: a person may have changed it.
+
+        A person who pushes gets an error instead, since they named one adapter.
+        """
+        return there is not None and not there.is_empty and not self._target.is_push
 
     def _details(
         self, adapter: PlannedAdapter, version: PlannedVersion, there: Adapter | None
@@ -263,7 +274,7 @@ class Importer:
         return Details(
             title=text_of(whole, "title")[:120],
             kind=text_of(whole, "kind"),
-            visibility=self._target.visibility,
+            visibility="" if self._is_kept(there) else self._target.visibility,
             rating=text_of(whole, "rating"),
             card=text_of(whole, "card"),
             tags=texts_of(whole, "tags"),
@@ -277,10 +288,11 @@ class Importer:
             strength=number_of(own, "strength"),
         )
 
-    def _require_no_leaks(self, findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+    def _require_no_leaks(self, findings: Sequence[Finding], adapter: Adapter | None) -> None:
         """Raise an error for private data in a file that others will see."""
         leaks = [one for one in findings if one.code.startswith("privacy_")]
-        if leaks and self._target.visibility != "private" and not self._target.is_push:
+        visibility = adapter.visibility if adapter is not None else self._target.visibility
+        if leaks and visibility != "private" and not self._target.is_push:
             message = (
                 "The metadata contains private data, so it was not published for others. Import "
                 "it privately, or remove the data; `lorary inspect` shows it."
