@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.library.importing.journal import NAME
+from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -385,6 +386,16 @@ def test_a_renamed_adapter_is_found_by_its_former_name(
         assert {one.get("version") for one in ran.documents} >= {"v3"}
         assert {one["state"] for one in ran.documents} <= {"here", "skipped"}
     assert list(fake.versions) == ["ada/ink"]
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--yes",)])
+def test_a_family_that_the_files_exclude_is_refused_before_the_report(
+    run: Run, fake: FakeHub, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    place = fill(tmp_path / "out", {"noir.safetensors": kohya(DENOISERS["sdxl", "sgm"])})
+    ran = run("push", place, "--to", "ada/noir", "--family", "flux1", *options)
+    assert (ran.code != 0, "is sdxl, not flux1" in ran.err, ran.out) == (True, True, "")
+    assert fake.adapters == {}
 
 
 def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:

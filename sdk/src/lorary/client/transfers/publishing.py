@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -221,7 +221,7 @@ def check(
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
     place, first = looked[0]
-    _require_family(looked, details.family)
+    require_family(looked, details.family)
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
@@ -232,11 +232,17 @@ def check(
     return Checked(looked, _title(first, place), _licence(first, places), adapter)
 
 
-def _require_family(looked: Sequence[tuple[Path, Inspection]], family: str) -> None:
-    """Refuse a base model that is not the one that a file proves; a hub would ignore it."""
+def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> None:
+    """Refuse a base model that the tensors of a file exclude; a hub would ignore it.
+
+    Raises:
+        Invalid: they prove another one.
+    """
     for place, one in looked:
         base = one.anatomy.base if one.anatomy else None
-        if family and base and base.confidence == "proven" and base.family not in (None, family):
+        if not family or base is None or base.family is None or base.confidence != "proven":
+            continue
+        if family not in (base.family, *base.allowed):
             msg = (
                 f"The tensors of {place.name} prove that its base model is {base.family}, not "
                 f"{family}. Leave out the family; it is for files that cannot prove it. "

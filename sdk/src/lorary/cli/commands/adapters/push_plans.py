@@ -71,6 +71,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 message = "--label is for one version; those of a run are named by epoch or step"
                 raise UsageError(message)
             report = RunReport(run, Questions(target, adapter, details.visibility), args)
+            publishing.require_family(report.looked.items(), details.family)
             report.show()
             if args.dry_run or not run.adapter.versions:
                 return report.code
