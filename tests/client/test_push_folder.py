@@ -388,6 +388,21 @@ def test_a_renamed_adapter_is_found_by_its_former_name(
     assert list(fake.versions) == ["ada/ink"]
 
 
+def test_a_dry_run_names_only_versions_of_others_that_can_be_had(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    words = ("push", lora, "--to", "ada/noir", "--dry-run", "--json")
+    files = {lora.name: lora.read_bytes()}
+    for name, state in (("one", "withdrawn"), ("two", "yanked")):
+        fake.publish(f"studio/{name}", files, state=state)
+    fake.publish("ada/night", files)
+    fake.adapters["ada/noir"] = fake.adapters["ada/night"]  # its former name
+    known = [one for one in run(*words).document["findings"] if one["code"] == "weights_known"]
+    assert [one["message"].partition(" A link")[0] for one in known] == [
+        "These weights are already published: studio/two v1."
+    ]
+
+
 @pytest.mark.parametrize("options", [("--dry-run",), ("--yes",)])
 def test_a_family_that_the_files_exclude_is_refused_before_the_report(
     run: Run, fake: FakeHub, tmp_path: Path, options: tuple[str, ...]
