@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import Finding, Inspection, inspect_file
+from lorary.anatomy import FAMILIES, Finding, Inspection, inspect_file
 from lorary.anatomy.display_names import title_of
 from lorary.anatomy.findings.hygiene import privacy_findings
 from lorary.client.errors import (
@@ -30,7 +30,7 @@ from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.transfers.cards import CARD, read_card
-from lorary.client.transfers.details import LIMITS, Details
+from lorary.client.transfers.details import LIMITS, Details, require_known_family
 from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
 
@@ -222,6 +222,7 @@ def check(
         raise Invalid(msg)
     place, first = looked[0]
     require_family(looked, details.family)
+    require_known_family(session, details.family)
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
@@ -242,7 +243,8 @@ def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> No
         base = one.anatomy.base if one.anatomy else None
         if not family or base is None or base.family is None or base.confidence != "proven":
             continue
-        if family not in (base.family, *base.allowed):
+        # A hub may know another family with these tensors.
+        if family in FAMILIES and family not in (base.family, *base.allowed):
             msg = (
                 f"The tensors of {place.name} prove that its base model is {base.family}, not "
                 f"{family}. Leave out the family; it is for files that cannot prove it. "

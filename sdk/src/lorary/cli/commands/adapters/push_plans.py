@@ -24,6 +24,7 @@ from lorary.client.find_by_hash import find_hashes
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.details import require_known_family
 from lorary.file_locks import exclusive
 from lorary.library.importing.fields import Field
 from lorary.library.sidecars.reading import Value
@@ -53,6 +54,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
     ):
         session = hubs.session()
         account = publishing.read_account(session)  # refuses a wrong token before files are read
+        require_known_family(session, details.family)
         adapter = publishing.existing(session, target, details.visibility)
         if adapter is None:
             publishing.require_namespace(account, target.owner)
