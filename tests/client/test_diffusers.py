@@ -118,6 +118,8 @@ def test_a_version_without_weights_is_refused(base: Path, hub: Hub, fake: FakeHu
         load(opened(base), "studio/note", hub=hub)
 
 
+# diffusers deletes what it could not load, and PEFT says so.
+@pytest.mark.filterwarnings("ignore:Adapter lorary_:UserWarning")
 def test_a_pipeline_of_another_base_model_is_refused(
     base: Path, files: dict[str, Path], hub: Hub, fake: FakeHub, tmp_path: Path
 ) -> None:
