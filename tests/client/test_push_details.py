@@ -106,6 +106,16 @@ def test_a_push_that_the_hub_refuses_says_that_the_new_adapter_stays(
     assert list(fake.adapters) == ["ada/noir"]
 
 
+def test_a_push_whose_response_is_lost_does_not_say_that_there_is_no_version(
+    hub: Hub, fake: FakeHub, lora: Path, waits: list[float]
+) -> None:
+    fake.answers = [("noir/versions$", 502, {}, b"")] * 50
+    with pytest.raises(errors.Unreachable) as caught:
+        hub.push(lora, "ada/noir")
+    assert (len(waits) > 0, "no version yet" in str(caught.value)) == (True, False)
+    assert list(fake.adapters) == ["ada/noir"]
+
+
 def test_an_empty_adapter_takes_the_details_of_a_new_one(
     run: Run, fake: FakeHub, lora: Path
 ) -> None:

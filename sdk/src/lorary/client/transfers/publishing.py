@@ -21,6 +21,7 @@ from lorary.client.errors import (
     NameTaken,
     NotFound,
     PathInvalid,
+    Unreachable,
     UploadNotReady,
     UploadRefused,
     VisibilityDiffers,
@@ -166,6 +167,8 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
             adapter = _create(session, target, details, checked)
         elif was_empty:
             _describe(session, adapter, details, checked)
+    # If only the response is lost, there is a version.
+    with _naming_what_stays(target.full_name, lambda: is_created, unclear=(Unreachable,)):
         version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
@@ -350,12 +353,18 @@ def _usable(adapter: Adapter, visibility: str) -> Adapter:
 
 
 @contextlib.contextmanager
-def _naming_what_stays(full_name: str, stays: Callable[[], bool]) -> Iterator[None]:
-    """Add to an error that the new adapter stays, without a version."""
+def _naming_what_stays(
+    full_name: str, stays: Callable[[], bool], unclear: tuple[type[LoraryError], ...] = ()
+) -> Iterator[None]:
+    """Add to an error that the new adapter stays, without a version.
+
+    Args:
+        unclear: Errors after which it may have a version.
+    """
     try:
         yield
     except LoraryError as error:
-        if stays():
+        if stays() and not isinstance(error, unclear):
             error.detail = (
                 f"{error.detail} {full_name} was created and has no version yet: the options for a "
                 "new adapter still count when you push again."
