@@ -212,6 +212,16 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
 
 
+def test_an_import_with_a_token_for_one_adapter_is_refused(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    me = {"name": "ada", "kind": "user", "namespaces": [], "bound_to": "ada/noir"}
+    fake.answers = [("me$", 200, {"Content-Type": "application/json"}, json.dumps(me).encode())]
+    ran = run("import", folder, "--to", "ada", "--yes")
+    assert (ran.code, "This token is for ada/noir alone." in ran.err) == (4, True)
+    assert [seen.path for seen in fake.seen] == ["/api/v1/me"]
+
+
 def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folder: Path) -> None:
     document = json.dumps({"sd version": "SD1", "activation text": "pan"})
     (folder / "pan_high_noise.json").write_text(document)
