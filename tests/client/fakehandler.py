@@ -311,7 +311,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(403, "forbidden", "You are not allowed to do this")
         else:
             self.hub.adapters[full_name] = self.hub.adapter(full_name, **said)
-            self._json(201, self.hub.adapters[full_name])
+            self._json(201, {**self.hub.adapters[full_name], "versions": []})
 
     def _version(self, full_name: str, rev: str) -> dict[str, Any] | None:
         versions = self.hub.versions.get(full_name, [])

@@ -248,10 +248,11 @@ def test_search_gives_a_line_for_each_adapter(run: Run, fake: FakeHub) -> None:
     assert "nothing found; try fewer words" in run("search", "film", "nothing").err
     answer = {"results": [fake.adapters["ada/noir1"]], "next": None, "corrected": "noir"}
     headers = {"Content-Type": "application/json"}
-    fake.answers = [("adapters", 200, headers, json.dumps(answer).encode())]
-    ran = run("search", "niur")
-    assert "nothing has “niur”: searched “noir”" in ran.err
-    assert "ada/noir1" in ran.out
+    fake.answers = [("adapters", 200, headers, json.dumps(answer).encode())] * 2
+    for options in ((), ("--json",)):
+        ran = run("search", "niur", *options)
+        assert ran.err == "lorary: nothing has “niur”: searched “noir”\n"
+        assert "ada/noir1" in ran.out
 
 
 @pytest.mark.parametrize("words", [["search"], ["pack", "list"]])

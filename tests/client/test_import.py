@@ -212,6 +212,16 @@ def test_a_plan_for_a_namespace_of_others_is_refused(
     assert run("import", folder, "--to", "nobody", "--yes").code == 4
 
 
+def test_an_import_with_a_token_for_one_adapter_is_refused(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    me = {"name": "ada", "kind": "user", "namespaces": [], "bound_to": "ada/noir"}
+    fake.answers = [("me$", 200, {"Content-Type": "application/json"}, json.dumps(me).encode())]
+    ran = run("import", folder, "--to", "ada", "--yes")
+    assert (ran.code, "This token is for ada/noir alone." in ran.err) == (4, True)
+    assert [seen.path for seen in fake.seen] == ["/api/v1/me"]
+
+
 def test_a_sidecar_that_names_another_base_model_is_contradicted(run: Run, folder: Path) -> None:
     document = json.dumps({"sd version": "SD1", "activation text": "pan"})
     (folder / "pan_high_noise.json").write_text(document)
@@ -223,6 +233,7 @@ def test_the_account_and_each_adapter_are_requested_once(
     run: Run, fake: FakeHub, folder: Path
 ) -> None:
     assert run("import", folder, "--to", "ada", "--yes").code == 0
+    assert fake.requests("PATCH") == []
     assert len(fake.requests("GET .*/me$")) == 1
     asked = Counter(seen.path for seen in fake.requests("GET .*/adapters/ada/[a-z]+$"))
     assert asked == Counter(f"/api/v1/adapters/{name}" for name in RESULT)
@@ -284,6 +295,42 @@ def test_later_epochs_join_their_adapter_and_foreign_names_are_left_alone(
         ("ada/run", "v4"),
     ]  # fmt: skip
     assert fake.requests("PATCH") == []
+
+
+def test_later_epochs_join_an_adapter_whose_visibility_was_changed(
+    run: Run, fake: FakeHub, tmp_path: Path
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "run-000001.safetensors").write_bytes(adapter(1, ss_session_id="7", ss_epoch="1"))
+    assert run("import", place, "--to", "ada", "--yes").code == 0
+    fake.adapters["ada/run"]["visibility"] = "public"
+    (place / "run-000002.safetensors").write_bytes(adapter(2, ss_session_id="7", ss_epoch="2"))
+    ran = run("import", place, "--to", "ada", "--yes", "--json")
+    told = [(one["version"], one["visibility"]) for one in ran.documents if one.get("version")]
+    assert (ran.code, told) == (0, [("v2", "public")]), ran.err
+    (place / "run-000003.safetensors").write_bytes(adapter(3, ss_session_id="7", ss_epoch="3"))
+    assert "ada/run is public, and stays so." in run("import", place, "--to", "ada", "--yes").out
+    leak = adapter(4, ss_session_id="7", ss_epoch="4", ss_train_data_dir="/home/jane.doe/me")
+    (place / "run-000004.safetensors").write_bytes(leak)
+    ran = run("import", place, "--to", "ada", "--yes", "--json")
+    assert ran.documents[0]["error"]["code"] == "private_data"
+    assert fake.requests("PATCH") == []
+
+
+def test_what_a_person_wrote_for_an_empty_adapter_stays(
+    run: Run, fake: FakeHub, folder: Path
+) -> None:
+    mine = {"title": "Mine", "kind": "pose", "tags": ["own"], "versions": []}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", **mine)
+    draft = fake.adapter("ada/ink", title="Draft", versions=[{"version": "v1", "state": "draft"}])
+    fake.adapters["ada/ink"] = dict(draft)
+    assert run("import", folder, "--to", "ada", "--yes").code == 0
+    shown = fake.adapters["ada/noir"]
+    assert (shown["title"], shown["kind"], shown["tags"]) == ("Mine", "pose", ["own"])
+    assert (shown["card"], shown["visibility"]) == ("Dark & wet.", "private")
+    assert (fake.adapters["ada/ink"], "ada/ink" in fake.versions) == (draft, False)
+    assert len(fake.requests("PATCH")) == 1
 
 
 def test_unrelated_files_are_separate_adapters_with_valid_names(

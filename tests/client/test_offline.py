@@ -194,6 +194,9 @@ class Pipe:
     def get_list_adapters(self) -> dict[str, list[str]]:
         return {"unet": self.loaded}
 
+    def get_active_adapters(self) -> list[str]:
+        return []
+
     def load_lora_weights(self, folder: Path, *, weight_name: str, adapter_name: str) -> None:
         assert (folder / weight_name).read_bytes() == b"ink v1"
         self.loaded.append(adapter_name)

@@ -126,11 +126,33 @@ def test_videos_and_missing_parts_are_told(run: Run, answer: Callable[..., None]
 
 
 class Pipe:
-    """A pipeline as far as ``load_pack`` uses it."""
+    """A pipeline as far as ``load_pack`` uses it; it is its own component and layer."""
+
+    lora_A = ()  # noqa: N815 - PEFT's
 
     def __init__(self) -> None:
         self.loaded: dict[str, bytes] = {}
         self.active: dict[str, float] = {}
+        self.refused: bytes | None = None
+        self.unet = self
+
+    def modules(self) -> list[Pipe]:
+        """Return the layers."""
+        return [self]
+
+    def set_adapter(self, names: list[str]) -> None:
+        """Make adapters active."""
+        self.active = {name: self.active.get(name, 1.0) for name in names}
+
+    def get_active_adapters(self) -> list[str]:
+        """Return the names of the active adapters."""
+        return list(self.active)
+
+    def delete_adapters(self, names: list[str]) -> None:
+        """Forget adapters."""
+        assert not {*names} & {*self.active}
+        for name in names:
+            del self.loaded[name]
 
     def get_list_adapters(self) -> dict[str, list[str]]:
         """Return the adapters of each component."""
@@ -140,6 +162,10 @@ class Pipe:
         """Take a file."""
         assert adapter_name not in self.loaded
         self.loaded[adapter_name] = (folder / weight_name).read_bytes()
+        self.active = {adapter_name: 1.0}
+        if self.loaded[adapter_name] == self.refused:
+            msg = "size mismatch for up"
+            raise RuntimeError(msg)
 
     def set_adapters(self, names: list[str], weights: list[float]) -> None:
         """Take names and strengths."""
@@ -147,6 +173,18 @@ class Pipe:
 
     def __call__(self, prompt: str, num_inference_steps: int, width: int) -> None:
         """Render nothing."""
+
+
+def test_a_pack_that_cannot_be_loaded_leaves_the_pipeline_as_it_was(
+    hub: Hub, answer: Callable[..., None], told: dict[str, Any]
+) -> None:
+    pipe = Pipe()
+    pipe.loaded["own"], pipe.active, pipe.refused = b"own", {"own": 1.0}, TWO
+    answer("packs/", told)
+    answer("packs/", told)
+    with pytest.raises(errors.FileUnreadable, match="other sizes"):
+        load_pack(pipe, "pack:studio/dusk", variant="a", hub=hub)
+    assert (pipe.loaded, pipe.active) == ({"own": b"own"}, {"own": 1.0})
 
 
 def test_load_pack_loads_each_file_once_and_returns_what_the_pipeline_takes(

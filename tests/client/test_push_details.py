@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ REFUSED = b'{"code":"quota_exceeded","detail":"No room."}'
     [
         (["--strength", "-50"], "--strength", "from -10 to 10"),
         (["--strength", "nan"], "--strength", "from -10 to 10"),
-        (["--family", "sd15"], "--family", "Did you mean sd1?"),
         (["--label", "x" * 49], "--label", "at most 48 characters"),
         (["--title", "x" * 121], "--title", "at most 120 characters"),
         (["--trigger", "x" * 201], "--trigger", "at most 200"),
@@ -51,7 +51,6 @@ def test_invalid_details_are_wrong_usage_and_create_nothing(
     [
         (Details(strength=-50), "strength"),
         (Details(strength=math.inf), "strength"),
-        (Details(family="sd15"), "family"),
         (Details(label="x" * 49), "label"),
         (Details(licence="x" * 65), "licence"),
         (Details(trigger_words=["x" * 201]), "trigger_words"),
@@ -64,6 +63,27 @@ def test_the_sdk_refuses_invalid_details_with_their_fields(
         hub.push(lora, "ada/noir", details=details)
     assert list(caught.value.facts["fields"]) == [field]  # type: ignore[call-overload]
     assert fake.adapters == {}
+
+
+def test_a_family_that_the_hub_does_not_know_is_refused(
+    run: Run, hub: Hub, fake: FakeHub, lora: Path
+) -> None:
+    refused = b'{"code":"validation_failed","detail":"No.","fields":{"family":["Unknown."]}}'
+    fake.answers = [("adapters[?]family=sd15", 400, {}, refused)] * 2
+    with pytest.raises(errors.Invalid, match=r"Did you mean sd1\?.* Nothing was sent"):
+        hub.push(lora, "ada/noir", details=Details(family="sd15"))
+    ran = run("push", lora, "--to", "ada/noir", "--family", "sd15")
+    assert (ran.code, "there is no family “sd15”; did you mean sd1" in ran.err) == (2, True)
+    assert {seen.method for seen in fake.seen} == {"GET"}
+
+
+@pytest.mark.parametrize(("given", "sent"), [("Stable Diffusion 1.x", "sd1"), ("newer9", "newer9")])
+def test_a_family_can_be_named_or_be_one_that_only_the_hub_knows(
+    run: Run, fake: FakeHub, lora: Path, given: str, sent: str
+) -> None:
+    assert run("push", lora, "--to", "ada/noir", "--family", given).code == 0
+    (published,) = fake.requests("POST .*/noir/versions$")
+    assert json.loads(published.body)["family"] == sent
 
 
 def test_another_family_than_the_file_proves_is_refused(
@@ -86,6 +106,16 @@ def test_a_push_that_the_hub_refuses_says_that_the_new_adapter_stays(
     assert list(fake.adapters) == ["ada/noir"]
 
 
+def test_a_push_whose_response_is_lost_does_not_say_that_there_is_no_version(
+    hub: Hub, fake: FakeHub, lora: Path, waits: list[float]
+) -> None:
+    fake.answers = [("noir/versions$", 502, {}, b"")] * 50
+    with pytest.raises(errors.Unreachable) as caught:
+        hub.push(lora, "ada/noir")
+    assert (len(waits) > 0, "no version yet" in str(caught.value)) == (True, False)
+    assert list(fake.adapters) == ["ada/noir"]
+
+
 def test_an_empty_adapter_takes_the_details_of_a_new_one(
     run: Run, fake: FakeHub, lora: Path
 ) -> None:
@@ -97,6 +127,18 @@ def test_an_empty_adapter_takes_the_details_of_a_new_one(
     assert (shown["visibility"], shown["kind"], shown["maturity"], shown["title"]) == (
         "private", "pose", "mature", "Noir",
     )  # fmt: skip
+
+
+def test_an_empty_adapter_that_somebody_made_meanwhile_takes_the_visibility(
+    hub: Hub, fake: FakeHub, lora: Path
+) -> None:
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", versions=[], title="Noir", licence="mit")
+    fake.answers = [("adapters/ada/noir$", 404, {}, b"{}")]
+    hub.push(lora, "ada/noir", details=Details(visibility="private"))
+    shown = fake.adapters["ada/noir"]
+    assert (shown["visibility"], shown["title"], shown["licence"]) == ("private", "Noir", "mit")
+    described, published = fake.requests("(PATCH|POST .*/versions$)")
+    assert (described.method, published.method) == ("PATCH", "POST")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorary.library.importing.journal import NAME
+from tests.builders.adapters import DENOISERS, kohya
 from tests.client.conftest import CLI
 from tests.client.tiny import adapter, wan
 
@@ -131,6 +132,7 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     assert published == [("v1", 2), ("v2", 2), ("v3", 3)]
     assert uploaded(fake, "ada/noir")[2] == ["noir.safetensors", "README.md"]
     assert [len(one) for one in galleries(fake, "ada/noir")] == [2, 2, 3]
+    assert fake.requests("PATCH") == []  # details are those of the first version
     made = fake.adapters["ada/noir"]
     assert (made["visibility"], made["title"], made["card"], made["licence"]) == (
         "private", "Noir", "", "",
@@ -154,6 +156,16 @@ def test_a_run_becomes_versions_of_one_adapter_and_only_new_ones_follow(
     fake.seen.clear()
     assert run(*words).code == 0
     assert {seen.path for seen in fake.seen if seen.method != "GET"} == {"/api/v1/hashes"}
+
+
+def test_what_a_person_wrote_for_an_empty_adapter_stays(
+    run: Run, fake: FakeHub, output: Path
+) -> None:
+    mine = {"title": "Mine", "kind": "object", "visibility": "unlisted", "versions": []}
+    fake.adapters["ada/noir"] = fake.adapter("ada/noir", **mine)
+    assert run("push", output, "--to", "ada/noir", "--kind", "pose", "--yes").code == 0
+    shown = fake.adapters["ada/noir"]
+    assert (shown["title"], shown["kind"], shown["visibility"]) == ("Mine", "pose", "unlisted")
 
 
 def test_pictures_that_a_trainer_still_writes_follow(
@@ -374,6 +386,31 @@ def test_a_renamed_adapter_is_found_by_its_former_name(
         assert {one.get("version") for one in ran.documents} >= {"v3"}
         assert {one["state"] for one in ran.documents} <= {"here", "skipped"}
     assert list(fake.versions) == ["ada/ink"]
+
+
+def test_a_dry_run_names_only_versions_of_others_that_can_be_had(
+    run: Run, fake: FakeHub, lora: Path
+) -> None:
+    words = ("push", lora, "--to", "ada/noir", "--dry-run", "--json")
+    files = {lora.name: lora.read_bytes()}
+    for name, state in (("one", "withdrawn"), ("two", "yanked")):
+        fake.publish(f"studio/{name}", files, state=state)
+    fake.publish("ada/night", files)
+    fake.adapters["ada/noir"] = fake.adapters["ada/night"]  # its former name
+    known = [one for one in run(*words).document["findings"] if one["code"] == "weights_known"]
+    assert [one["message"].partition(" A link")[0] for one in known] == [
+        "These weights are already published: studio/two v1."
+    ]
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--yes",)])
+def test_a_family_that_the_files_exclude_is_refused_before_the_report(
+    run: Run, fake: FakeHub, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    place = fill(tmp_path / "out", {"noir.safetensors": kohya(DENOISERS["sdxl", "sgm"])})
+    ran = run("push", place, "--to", "ada/noir", "--family", "flux1", *options)
+    assert (ran.code != 0, "is sdxl, not flux1" in ran.err, ran.out) == (True, True, "")
+    assert fake.adapters == {}
 
 
 def test_files_can_be_pushed_dry(run: Run, fake: FakeHub, lora: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,10 @@ def test_a_card_is_read_as_plain_text() -> None:
     assert card_text(card, 100) == "a b snake_case\nc & d"
     assert card_text("word " * 50, 20) == "word word word word…"
     assert card_text("x" * 50, 10) == "xxxxxxxxx…"
+    assert card_text("a<!-- x\n-->b <!---->c <!-- d", 50) == "ab c <!-- d"
+    started = time.process_time()
+    assert card_text("<!--" * 5000, 8) == "<!--<!-…"
+    assert time.process_time() - started < 1
 
 
 @live

@@ -122,14 +122,16 @@ class MeOut(serializers.Serializer[Namespace]):
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_namespaces(self, namespace: Namespace) -> list[str]:
-        """Return the namespaces that the caller may publish in; a bound token limits them."""
+        """Return the namespaces in which the caller may create adapters.
+
+        A bound token limits them; one for a single adapter creates none.
+        """
         token = self._token()
         if token is not None and "write" not in token.granted:
             return []
         found = writable_by(self.context["request"].user)
         if token is not None and token.is_bound:
-            adapter = token.adapter
-            found = found.filter(pk=(adapter.namespace_id if adapter else token.namespace_id) or 0)
+            found = found.filter(pk=token.namespace_id or 0)
         own = namespace.pk
         rows = found.order_by("key").values_list("pk", "name").distinct()
         return [name for _, name in sorted(rows, key=lambda row: row[0] != own)]

@@ -26,7 +26,7 @@ class Account:
 
     ``bound_to`` is the owner or adapter that the token is limited to, ``expires_at`` the time at
     which it expires (ISO 8601); empty means no limit. ``namespaces`` are the users and
-    organisations for which it may publish; None if the hub is too old to list them.
+    organisations for which it may create adapters; None if the hub is too old to list them.
     """
 
     name: str

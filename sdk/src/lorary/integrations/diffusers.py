@@ -12,8 +12,8 @@ pipe(**look("a lighthouse")).images[0]
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +89,10 @@ def load(
     if strength is None:
         recommended = pulled.version.recommended_strength
         strength = 1.0 if recommended is None else recommended
-    active = list(pipe.get_active_adapters())
-    name = _add(pipe, primary.local_path, primary.file.sha256, pulled.version.family)
-    pipe.set_adapters([name], [strength])
-    _activate(pipe, [*(one for one in active if one != name), name])
+    with _restored_on_error(pipe) as active:
+        name = _add(pipe, primary.local_path, primary.file.sha256, pulled.version.family)
+        pipe.set_adapters([name], [strength])
+        _activate(pipe, [*(one for one in active if one != name), name])
     return Loaded(name, pulled.version, primary.local_path, strength)
 
 
@@ -105,8 +105,6 @@ def _add(pipe: Any, path: Path, sha256: str, family: str = "") -> str:  # noqa: 
         except RuntimeError as error:
             if "size mismatch" not in str(error):
                 raise
-            if _has(pipe, name):  # a component that was loaded before the one that failed
-                pipe.delete_adapters([name])
             base = f"the base model {family}" if family else "another base model"
             msg = (
                 f"{path.name} is for {base}, and the layers of this {type(pipe).__name__} have "
@@ -123,7 +121,28 @@ def _add(pipe: Any, path: Path, sha256: str, family: str = "") -> str:  # noqa: 
 
 
 def _has(pipe: Any, name: str) -> bool:  # noqa: ANN401 - as above
-    return any(name in names for names in pipe.get_list_adapters().values())
+    return name in _loaded(pipe)
+
+
+def _loaded(pipe: Any) -> set[str]:  # noqa: ANN401 - as above
+    return {name for names in pipe.get_list_adapters().values() for name in names}
+
+
+@contextmanager
+def _restored_on_error(pipe: Any) -> Iterator[list[str]]:  # noqa: ANN401 - as above
+    """Yield the active adapters. After an error they alone are active, and no other was added.
+
+    diffusers activates each adapter that it loads, and keeps the components that it loaded before
+    one failed.
+    """
+    active, loaded = list(pipe.get_active_adapters()), _loaded(pipe)
+    try:
+        yield active
+    except BaseException:
+        _activate(pipe, active)  # PEFT warns of the deletion of an active adapter
+        if added := _loaded(pipe) - loaded:
+            pipe.delete_adapters(sorted(added))
+        raise
 
 
 def _activate(pipe: Any, names: list[str]) -> None:  # noqa: ANN401 - as above
@@ -169,8 +188,9 @@ def load_pack(
     with ExitStack() as stack:
         look, files = pull_look(hub or stack.enter_context(Hub()), reference, variant)
     pulled = zip(look.parts, files, strict=True)
-    names = [_add(pipe, path, part.sha256, look.family) for part, path in pulled]
-    pipe.set_adapters(names, [part.strength for part in look.parts])
+    with _restored_on_error(pipe):
+        names = [_add(pipe, path, part.sha256, look.family) for part, path in pulled]
+        pipe.set_adapters(names, [part.strength for part in look.parts])
     given = _known(pipe, arguments_of(look))
 
     def arguments(subject: str) -> dict[str, Any]:

@@ -116,6 +116,8 @@ def result_document(result: ImportResult) -> dict[str, object]:
         "url": result.url or None,
         "previews": result.previews,
     }
+    if result.visibility:
+        document["visibility"] = result.visibility
     for key, error in (("error", result.error), ("preview_error", result.preview_error)):
         if error is not None:
             document[key] = error.to_dict()
@@ -150,6 +152,9 @@ def finish(results: Sequence[ImportResult], *, is_json: bool) -> int:
             f"{count_of(counts['published'], 'version')} published, {counts['here']:,} were there, "
             f"{counts['failed']:,} failed; {count_of(pictures, 'picture')} added."
         )
+        kept = {one.adapter: one.visibility for one in results if one.visibility}
+        for name, visibility in kept.items():
+            show(f"{plain(name)} is {plain(visibility)}, and stays so.")
     errors: list[LoraryError] = []
     failed: dict[str, list[str]] = {}  # message to the files of versions
     for result in results:

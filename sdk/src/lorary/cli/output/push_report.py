@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +134,11 @@ class RunReport:
             self._looked |= {path: inspect_file(path) for path in version.paths}
             first = version.paths[0]
             self._looked[first] = with_configs(self._looked[first], version.attached)
+
+    @property
+    def looked(self) -> Mapping[Path, Inspection]:
+        """The new files with their inspections."""
+        return self._looked
 
     @property
     def code(self) -> int:

@@ -6,9 +6,13 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lorary.anatomy import FAMILIES
 from lorary.client.errors import Invalid
+
+if TYPE_CHECKING:
+    from lorary.client.http.session import Session
 
 #: Maximum length of each text, in characters.
 LIMITS: Mapping[str, int] = {
@@ -56,14 +60,15 @@ class Details:
     licence: str = ""
 
     def faults(self) -> dict[str, str]:
-        """Return a sentence for each field that a hub would refuse."""
+        """Return a sentence for each field that a hub would refuse.
+
+        The family is left out: a hub may know more of them, see `require_known_family`.
+        """
         faults = {
             name: f"It can have at most {most:,} characters."
             for name, most in LIMITS.items()
             if len(getattr(self, name).strip()) > most
         }
-        if self.family and self.family not in FAMILIES:
-            faults["family"] = _unknown_family(self.family)
         for name in ("trigger_words", "optional_trigger_words"):
             if fault := _trigger_fault(getattr(self, name)):
                 faults[name] = fault
@@ -85,6 +90,23 @@ class Details:
             sentences = " ".join(f"{name}: {fault}" for name, fault in faults.items())
             msg = f"{sentences} Nothing was sent."
             raise Invalid(msg, facts={"fields": faults})
+
+
+def require_known_family(session: Session, family: str) -> None:
+    """Refuse a base model that the hub does not know; it is asked about unknown ones alone.
+
+    Raises:
+        Invalid: as by `Details.require_valid`.
+    """
+    if not family or family in FAMILIES:
+        return
+    try:
+        session.json("GET", "adapters", query={"family": family, "limit": 1})
+    except Invalid as error:
+        fault = _unknown_family(family)
+        facts = {"fields": {"family": fault}}
+        msg = f"family: {fault} Nothing was sent."
+        raise Invalid(msg, facts=facts) from error
 
 
 def _unknown_family(family: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import Finding, Inspection, inspect_file
+from lorary.anatomy import FAMILIES, Finding, Inspection, inspect_file
 from lorary.anatomy.display_names import title_of
 from lorary.anatomy.findings.hygiene import privacy_findings
 from lorary.client.errors import (
@@ -21,6 +21,7 @@ from lorary.client.errors import (
     NameTaken,
     NotFound,
     PathInvalid,
+    Unreachable,
     UploadNotReady,
     UploadRefused,
     VisibilityDiffers,
@@ -30,7 +31,7 @@ from lorary.client.models import Account, Adapter, Upload, Version
 from lorary.client.names import Reference, collision_key
 from lorary.client.progress import OnProgress, Progress
 from lorary.client.transfers.cards import CARD, read_card
-from lorary.client.transfers.details import LIMITS, Details
+from lorary.client.transfers.details import LIMITS, Details, require_known_family
 from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
 
@@ -154,23 +155,20 @@ def push(  # noqa: PLR0913 - callbacks and what is known, by keyword
     adapter = checked.adapter
     on_checked(_unique(checked.findings), adapter)
     was_empty = adapter is not None and adapter.is_empty
-    new = replace(
-        details,
-        title=details.title or checked.title,
-        licence=details.licence or checked.licence,
-    )
     is_created = adapter is None
     if adapter is None and account.name.casefold() != target.owner.casefold():
         # In another user's namespace the adapter is created first, so that a refusal comes before
         # the upload. In the user's own it is created last, so that a refused file leaves no
         # adapter.
-        adapter = _create(session, target, new)
+        adapter = _create(session, target, details, checked)
     with _naming_what_stays(target.full_name, lambda: is_created and adapter is not None):
         uploads = [send(session, Source.of(place, on_progress), on_progress) for place in places]
         if adapter is None:
-            adapter = _create(session, target, new)
+            adapter = _create(session, target, details, checked)
         elif was_empty:
-            _describe(session, adapter, details if adapter.title else new)
+            _describe(session, adapter, details, checked)
+    # If only the response is lost, there is a version.
+    with _naming_what_stays(target.full_name, lambda: is_created, unclear=(Unreachable,)):
         version, is_repeated = _publish(session, target, uploads, details, is_draft=is_draft)
     everything = [*checked.findings, *(f for upload in uploads for f in upload.findings)]
     everything += version.findings
@@ -191,6 +189,8 @@ def require_namespace(account: Account, namespace: str) -> None:
         return
     listed = ", ".join(account.namespaces or ())
     instead = f"You may publish to: {listed}." if listed else "This token may not publish."
+    if "/" in account.bound_to:
+        instead = f"This token is for {account.bound_to} alone."
     message = f"You are not allowed to publish to {namespace}, or it does not exist. {instead}"
     raise Forbidden(message, facts={"namespace": namespace})
 
@@ -226,7 +226,8 @@ def check(
         msg = "A version needs a .safetensors file."
         raise Invalid(msg)
     place, first = looked[0]
-    _require_family(looked, details.family)
+    require_family(looked, details.family)
+    require_known_family(session, details.family)
     looked = ((place, with_configs(first, places)), *looked[1:])
     if known is not None and known.is_adapter_known:
         adapter = known.adapter
@@ -237,11 +238,18 @@ def check(
     return Checked(looked, _title(first, place), _licence(first, places), adapter)
 
 
-def _require_family(looked: Sequence[tuple[Path, Inspection]], family: str) -> None:
-    """Refuse a base model that is not the one that a file proves; a hub would ignore it."""
+def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> None:
+    """Refuse a base model that the tensors of a file exclude; a hub would ignore it.
+
+    Raises:
+        Invalid: they prove another one.
+    """
     for place, one in looked:
         base = one.anatomy.base if one.anatomy else None
-        if family and base and base.confidence == "proven" and base.family not in (None, family):
+        if not family or base is None or base.family is None or base.confidence != "proven":
+            continue
+        # A hub may know another family with these tensors.
+        if family in FAMILIES and family not in (base.family, *base.allowed):
             msg = (
                 f"The tensors of {place.name} prove that its base model is {base.family}, not "
                 f"{family}. Leave out the family; it is for files that cannot prove it. "
@@ -347,12 +355,18 @@ def _usable(adapter: Adapter, visibility: str) -> Adapter:
 
 
 @contextlib.contextmanager
-def _naming_what_stays(full_name: str, stays: Callable[[], bool]) -> Iterator[None]:
-    """Add to an error that the new adapter stays, without a version."""
+def _naming_what_stays(
+    full_name: str, stays: Callable[[], bool], unclear: tuple[type[LoraryError], ...] = ()
+) -> Iterator[None]:
+    """Add to an error that the new adapter stays, without a version.
+
+    Args:
+        unclear: Errors after which it may have a version.
+    """
     try:
         yield
     except LoraryError as error:
-        if stays():
+        if stays() and not isinstance(error, unclear):
             error.detail = (
                 f"{error.detail} {full_name} was created and has no version yet: the options for a "
                 "new adapter still count when you push again."
@@ -375,17 +389,29 @@ def _described(details: Details) -> dict[str, object]:
     return {key: value for key, value in values.items() if value}
 
 
-def _describe(session: Session, adapter: Adapter, details: Details) -> None:
-    """Give an adapter that never had a version the details of a new one."""
-    data = _described(details)
+def _describe(session: Session, adapter: Adapter, details: Details, checked: Checked) -> None:
+    """Give an adapter that never had a version the details of a new one.
+
+    What a file states fills only what the adapter does not have.
+    """
+    title = "" if adapter.title else checked.title
+    licence = "" if adapter.licence else checked.licence
+    data = _described(
+        replace(details, title=details.title or title, licence=details.licence or licence)
+    )
     if data:
         session.json("PATCH", Reference.parse(adapter.full_name).api_path, data=data)
 
 
-def _create(session: Session, target: Reference, details: Details) -> Adapter:
+def _create(session: Session, target: Reference, details: Details, checked: Checked) -> Adapter:
+    new = replace(
+        details,
+        title=details.title or checked.title,
+        licence=details.licence or checked.licence,
+    )
     data = {
         "visibility": "public",
-        **_described(details),
+        **_described(new),
         "owner": target.owner,
         "name": target.name,
     }
@@ -396,6 +422,8 @@ def _create(session: Session, target: Reference, details: Details) -> Adapter:
         found = existing(session, target, details.visibility)
         if found is None:
             raise
+        if found.is_empty:  # it may be public, and be meant to be private
+            _describe(session, found, details, checked)
         return found
     return Adapter.read(answer)
 

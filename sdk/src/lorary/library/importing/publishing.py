@@ -29,7 +29,13 @@ from lorary.client.samples import add_sample, count_samples
 from lorary.client.transfers import publishing
 from lorary.client.transfers.details import Details
 from lorary.client.transfers.parallel import each
-from lorary.library.importing.fields import number_of, sources_line, text_of, texts_of
+from lorary.library.importing.fields import (
+    Fields,
+    number_of,
+    sources_line,
+    text_of,
+    texts_of,
+)
 from lorary.library.importing.journal import Journal
 from lorary.library.importing.planning import Plan, PlannedAdapter, PlannedVersion
 from lorary.library.index.walking import key_of
@@ -38,6 +44,7 @@ from lorary.limits import JOBS
 if TYPE_CHECKING:
     from lorary.anatomy import Finding
     from lorary.client.http.session import Session
+    from lorary.library.sidecars.reading import Value
 
 State = Literal["published", "here", "failed"]
 
@@ -60,6 +67,7 @@ class ImportResult:
         previews: Number of pictures that were added.
         error: Why it failed; None if it did not.
         preview_error: Why pictures were not added; None if they were.
+        visibility: That of the adapter, if it is not the one of the import; else empty.
     """
 
     paths: tuple[Path, ...]
@@ -70,6 +78,7 @@ class ImportResult:
     previews: int = 0
     error: LoraryError | None = None
     preview_error: LoraryError | None = None
+    visibility: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +197,9 @@ class Importer:
         except NotFound:
             self._adapters[adapter.name] = None
             return adapter
-        # Without a version, it was created by an import that was killed.
-        if found.latest_version and not adapter.name.endswith(adapter.mark):
+        # Without a version or a draft, it was probably created by an import that was killed.
+        has_versions = bool(found.latest_version or found.data.get("versions"))
+        if has_versions and not adapter.name.endswith(adapter.mark):
             return self._renamed(adapter)
         self._adapters[adapter.name] = found
         return adapter
@@ -217,25 +227,45 @@ class Importer:
         for row in version.rows:
             _require_unchanged(row.path, row.key)
         target = Reference(self._target.namespace, adapter.name)
-        there = self._adapters.get(adapter.name)
-        known = publishing.Known(self._account, there, adapter.name in self._adapters)
+        there = self._there(target)
+        known = publishing.Known(self._account, there, is_adapter_known=True)
         pushed = publishing.push(
             self._session, target, [*version.paths, *version.attached],
-            self._details(adapter, version), on_progress=on_progress,
+            self._details(adapter, version, there), on_progress=on_progress,
             on_checked=self._require_no_leaks, is_draft=False, known=known,
         )  # fmt: skip
-        if pushed.adapter is not None:
-            self._adapters[adapter.name] = pushed.adapter
+        if pushed.adapter is not None:  # not empty any more: later versions leave its details
+            self._adapters[adapter.name] = replace(
+                pushed.adapter, latest_version=pushed.version.name
+            )
         self._journal.write(digests, adapter.name, pushed.version.name)
+        kept = there.visibility if there is not None and self._is_kept(there) else ""
+        kept = "" if kept == self._target.visibility else kept
         result = ImportResult(
             version.paths, str(target), "here" if pushed.is_repeated else "published",
-            pushed.version.name, pushed.version.url,
+            pushed.version.name, pushed.version.url, visibility=kept,
         )  # fmt: skip
         self._new[version.paths] = result
         return self._with_previews(version, result)
 
-    def _details(self, adapter: PlannedAdapter, version: PlannedVersion) -> Details:
-        whole, own = adapter.fields, version.fields
+    def _there(self, target: Reference) -> Adapter | None:
+        """Return the adapter as the hub has it; None if it does not exist."""
+        if target.name not in self._adapters:
+            visibility = self._target.visibility if self._target.is_push else ""
+            self._adapters[target.name] = publishing.existing(self._session, target, visibility)
+        return self._adapters[target.name]
+
+    def _is_kept(self, there: Adapter | None) -> bool:
+        """Return whether an adapter keeps its visibility: a person may have changed it.
+
+        A person who pushes gets an error instead, since they named one adapter.
+        """
+        return there is not None and not there.is_empty and not self._target.is_push
+
+    def _details(
+        self, adapter: PlannedAdapter, version: PlannedVersion, there: Adapter | None
+    ) -> Details:
+        whole, own = _lacking(adapter.fields, there), version.fields
         is_proven = "family" in own and own["family"].best.confidence == "proven"
         sources = {**{key: whole[key] for key in _FIELDS if key in whole}, **own}
         is_push = self._target.is_push
@@ -244,7 +274,7 @@ class Importer:
         return Details(
             title=text_of(whole, "title")[:120],
             kind=text_of(whole, "kind"),
-            visibility=self._target.visibility,
+            visibility="" if self._is_kept(there) else self._target.visibility,
             rating=text_of(whole, "rating"),
             card=text_of(whole, "card"),
             tags=texts_of(whole, "tags"),
@@ -258,10 +288,11 @@ class Importer:
             strength=number_of(own, "strength"),
         )
 
-    def _require_no_leaks(self, findings: Sequence[Finding], _adapter: Adapter | None) -> None:
+    def _require_no_leaks(self, findings: Sequence[Finding], adapter: Adapter | None) -> None:
         """Raise an error for private data in a file that others will see."""
         leaks = [one for one in findings if one.code.startswith("privacy_")]
-        if leaks and self._target.visibility != "private" and not self._target.is_push:
+        visibility = adapter.visibility if adapter is not None else self._target.visibility
+        if leaks and visibility != "private" and not self._target.is_push:
             message = (
                 "The metadata contains private data, so it was not published for others. Import "
                 "it privately, or remove the data; `lorary inspect` shows it."
@@ -297,6 +328,26 @@ class Importer:
             result, previews=result.previews + count, preview_error=error
         )
         return self._new[version.paths]
+
+
+def _lacking(fields: Fields, there: Adapter | None) -> Fields:
+    """Return the fields of an adapter that it does not have yet, or that an option states.
+
+    A person may have made an adapter without a version: what they wrote is not replaced.
+    """
+    if there is None or not there.is_empty:
+        return fields
+    written = {**there.data, "rating": there.maturity}
+    return {
+        name: field
+        for name, field in fields.items()
+        if not written.get(name) or _is_of_option(field.best)
+    }
+
+
+def _is_of_option(value: Value) -> bool:
+    """Return whether a person gave a value; a title guessed from ``--to`` is not given."""
+    return value.source.startswith("--") and value.confidence == "declared"
 
 
 def _digests(version: PlannedVersion) -> list[str]:

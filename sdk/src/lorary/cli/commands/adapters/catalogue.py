@@ -69,10 +69,10 @@ def _search(args: Namespace) -> int:
         if args.json:
             for adapter in shown:
                 emit(_line_of(adapter))
-        else:
-            adapters = list(shown)
-            if found.corrected:
-                note(f"lorary: nothing has “{' '.join(args.query)}”: searched “{found.corrected}”")
+        adapters = list(shown)  # none with --json
+        if found.corrected:  # known only now
+            note(f"lorary: nothing has “{' '.join(args.query)}”: searched “{found.corrected}”")
+        if not args.json:
             _show_adapters(adapters, args)
         if args.limit and next(found, None) is not None:
             note(f"lorary: there are more than {args.limit}; --limit 0 shows all")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
+from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output.privacy_notice import Leaks
 from lorary.cli.output.progress import meter
 from lorary.cli.output.text import (
@@ -124,6 +125,11 @@ def _configure_version(parser: Parser) -> None:
 
 
 def _push(args: Namespace) -> int:
+    with refused_filters(args.family):
+        return _push_to(args)
+
+
+def _push_to(args: Namespace) -> int:
     target = client.Reference.parse(on_hub(args, args.to))
     if target.rev:
         message = "--to needs OWNER/NAME without a version: the hub numbers it"
@@ -135,7 +141,7 @@ def _push(args: Namespace) -> int:
         visibility=args.visibility,
         trigger_words=args.trigger,
         optional_trigger_words=args.optional_trigger,
-        family=args.family,
+        family=family_id(args.family),
         lineage=args.lineage,
         label=args.label,
         notes=args.notes,

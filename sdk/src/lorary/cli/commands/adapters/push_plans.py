@@ -24,6 +24,7 @@ from lorary.client.find_by_hash import find_hashes
 from lorary.client.names import Reference
 from lorary.client.transfers import publishing
 from lorary.client.transfers.cache import digest_file
+from lorary.client.transfers.details import require_known_family
 from lorary.file_locks import exclusive
 from lorary.library.importing.fields import Field
 from lorary.library.sidecars.reading import Value
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _KEPT = "What is published stays. Run the same command again to go on."
 _MOST_PLACES = 3
+_OFFERED = frozenset({"published", "yanked"})  # states of versions that can be downloaded
 
 
 def push_folder(args: Namespace, target: Reference, details: Details) -> int:
@@ -52,6 +54,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
     ):
         session = hubs.session()
         account = publishing.read_account(session)  # refuses a wrong token before files are read
+        require_known_family(session, details.family)
         adapter = publishing.existing(session, target, details.visibility)
         if adapter is None:
             publishing.require_namespace(account, target.owner)
@@ -71,6 +74,7 @@ def push_folder(args: Namespace, target: Reference, details: Details) -> int:
                 message = "--label is for one version; those of a run are named by epoch or step"
                 raise UsageError(message)
             report = RunReport(run, Questions(target, adapter, details.visibility), args)
+            publishing.require_family(report.looked.items(), details.family)
             report.show()
             if args.dry_run or not run.adapter.versions:
                 return report.code
@@ -129,7 +133,8 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
         known = find_hashes(session, digests)
     version = _version_of(checked, [known[sha256] for sha256 in digests])
     looked = [one for _, one in checked.inspections]
-    if others := _elsewhere(target, known):
+    own = checked.adapter.full_name if checked.adapter else target.full_name  # it may be renamed
+    if others := _elsewhere(own, known):
         looked[0] = replace(looked[0], findings=(*looked[0].findings, _known(others)))
     words = {"trigger_words"} if any(map(_has_words, looked)) else set()
     stated = {*fields, *words}
@@ -151,14 +156,16 @@ def dry_run(args: Namespace, target: Reference, details: Details) -> int:
     return 0
 
 
-def _elsewhere(target: Reference, known: Mapping[str, Sequence[Match]]) -> list[str]:
-    """Return the versions of other adapters that have the weights, as ``owner/name v1``."""
-    wanted = target.full_name.casefold()
+def _elsewhere(own: str, known: Mapping[str, Sequence[Match]]) -> list[str]:
+    """Return the versions of other adapters that offer the weights, as ``owner/name v1``."""
+    wanted = own.casefold()
     places = {
         f"{one.version.adapter} {one.version.name}": None
         for matches in known.values()
         for one in matches
-        if one.is_same_file and one.version.adapter.casefold() != wanted
+        if one.is_same_file
+        and one.version.state in _OFFERED
+        and one.version.adapter.casefold() != wanted
     }
     return [*places]
 
