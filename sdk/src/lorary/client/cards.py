@@ -15,7 +15,7 @@ _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\]\([^()]{0,500}\)")
 _LINK = re.compile(r"\[([^\[\]]{0,300})\]\([^()]{0,500}\)")
 _MARKS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _START = re.compile(r"^(?:#{1,6}|>|[-+*](?= ))[ ]{0,8}")
-_RULE = re.compile(r"^[-=*_| :]{3,}$")
+_RULE = re.compile(r"^[-=*_| :]{3,200}$")
 
 
 def card_lines(card: str) -> Iterator[str]:
