@@ -42,7 +42,9 @@ def test_busy_hub_is_asked_again_after_the_time_it_names(
     fake: FakeHub, session: Session, pauses: list[float]
 ) -> None:
     fake.answers = [("me", 503, {"Retry-After": "7"}, b""), ("me", 429, {"Retry-After": "3"}, b"")]
-    assert session.json("GET", "me")["name"] == "ada"
+    account = session.json("GET", "me")
+    assert isinstance(account, dict)
+    assert account["name"] == "ada"
     assert pauses == [7, 3]
 
 

@@ -197,11 +197,11 @@ def _pull_all(groups: Sequence[Namespace]) -> int:
                 if outcome.error is None:
                     code = _show(hub, args, outcome.pulled, asked) or code
                     continue
-                asked = f"{args.prefix}{outcome.reference}"
+                name = f"{args.prefix}{outcome.reference}"
                 error = name_pack(hub, outcome.reference, outcome.error)
-                failed.append((asked, error))
+                failed.append((name, error))
                 if args.json:
-                    emit({"asked": asked, "error": error.to_dict()})
+                    emit({"asked": name, "error": error.to_dict()})
     for reference, reason in failed:
         note(plain(f"lorary: {reference}: {reason.detail}"))
     if failed:
