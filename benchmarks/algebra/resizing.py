@@ -88,6 +88,7 @@ def _measure(kind: Kind, path: Path, out: Path, constant: float) -> Iterator[Res
 
 def copy(path: Path, out: Path) -> float:
     """Read, hash and write a file, and flush it to disk."""
+    out.unlink(missing_ok=True)
     began = time.process_time()
     digest = hashlib.sha256()
     with path.open("rb") as source, out.open("wb") as target:
