@@ -158,6 +158,87 @@ def test_a_migration_that_gets_no_lock_ends_and_leaves_all_as_it_was(
     before_audit.manage("migrate", "--verbosity", "0")
 
 
+#: Locks a table as migrations do, with short pauses.
+LOCKING = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
+django.setup()
+from django.db import connection, transaction
+from registry import table_locks
+table_locks.PAUSES_S = (0.1,) * int(sys.argv[2])
+def lock():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {sys.argv[1]} IN ACCESS EXCLUSIVE MODE")
+table_locks.retried(connection, lock, name="Test")
+"""
+
+
+@pytest.fixture
+def of_a_role(postgres: str, tmp_path: Path) -> Iterator[tuple[RunningHub, str]]:
+    """The database of a role without any right but its own tables, and its URL for a superuser."""
+    name = f"role_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"CREATE ROLE {name} LOGIN".encode())
+        server.execute(f"CREATE DATABASE {name} OWNER {name}".encode())
+    url = postgres.rpartition("/")[0] + f"/{name}"
+    hub = RunningHub(tmp_path / "role", DATABASE_URL=url.replace("postgres@", f"{name}@"))
+    with psycopg.connect(hub.environ["LORARY_DATABASE_URL"], autocommit=True) as own:
+        own.execute("CREATE TABLE rows AS SELECT n, repeat('x', 500) AS x "
+                    "FROM generate_series(1, 40000) AS n")  # fmt: skip
+    yield hub, url
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        server.execute(f"DROP ROLE {name}".encode())
+
+
+def test_a_long_autovacuum_does_not_keep_a_migration_from_its_locks(
+    of_a_role: tuple[RunningHub, str],
+) -> None:
+    """PostgreSQL ends it after ``deadlock_timeout``, which most roles cannot set."""
+    hub, url = of_a_role
+    running = "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'rows'::regclass"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        server.execute("SELECT pg_reload_conf()")
+        try:
+            server.execute("ALTER TABLE rows SET (autovacuum_vacuum_cost_delay = 100, "
+                           "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 1, "
+                           "autovacuum_vacuum_scale_factor = 0)")  # fmt: skip
+            server.execute("DELETE FROM rows WHERE n % 2 = 0")
+            until = time.monotonic() + 90
+            while server.execute(running).fetchone() is None:
+                assert time.monotonic() < until, "there is no autovacuum"
+                time.sleep(0.1)
+            process = migrating(hub, "-c", LOCKING, "rows", "9")
+            _said, complained = process.communicate(timeout=60)
+        finally:
+            server.execute("ALTER SYSTEM RESET autovacuum_naptime")
+            server.execute("SELECT pg_reload_conf()")
+    assert process.returncode == 0, complained
+    assert "try 5 of 10" in complained
+    assert "try 6 of 10" not in complained
+
+
+def test_sessions_that_a_role_cannot_see_into_are_named(of_a_role: tuple[RunningHub, str]) -> None:
+    hub, url = of_a_role
+    other = {"application_name": "report"}
+    with psycopg.connect(url) as nameless, psycopg.connect(url, **other) as reader:
+        for session in (nameless, reader):
+            session.execute("SELECT count(*) FROM rows")
+        own = [psycopg.connect(hub.environ["LORARY_DATABASE_URL"]) for _ in range(3)]
+        for session in own:
+            session.execute("SELECT count(*) FROM rows")
+        process = migrating(hub, "-c", LOCKING, "rows", "0")
+        _said, complained = process.communicate(timeout=60)
+        for session in own:
+            session.close()
+        pids = [session.info.backend_pid for session in (nameless, reader)]
+    assert process.returncode == 1
+    assert f"process {pids[0]} (postgres, since unknown) has locked rows" in complained
+    assert f"process {pids[1]} (report, since unknown) has locked rows" in complained
+    assert complained.count("has locked rows") == 3, "the oldest of those it can see is the third"
+
+
 def test_statements_that_django_collects_until_the_end_are_tried_again(
     before_audit: RunningHub,
 ) -> None:
