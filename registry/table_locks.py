@@ -40,7 +40,7 @@ _NAMED = 3
 
 T = TypeVar("T")
 
-# A role without pg_read_all_stats does not see when transactions of other roles began, so these come
+# A role without pg_read_all_stats does not see when transactions of other roles began. These come
 # first: they may be the oldest ones.
 _HOLDERS = f"""
     SELECT a.pid,

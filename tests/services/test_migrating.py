@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,55 @@ def test_a_migration_that_gets_no_lock_ends_and_leaves_all_as_it_was(
         applied = "SELECT 1 FROM django_migrations WHERE name LIKE '0043_events%'"
         assert reader.execute(applied.encode()).fetchone() is None
     before_audit.manage("migrate", "--verbosity", "0")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, None], ids=str)
+def test_a_migration_that_is_ended_or_fails_puts_the_triggers_back(
+    before_audit: RunningHub, end: signal.Signals | None
+) -> None:
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    query = b"SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname LIKE 'lorary%'"
+    with psycopg.connect(url, autocommit=True) as own, psycopg.connect(url) as reader:
+        triggers = set(own.execute(query))
+        assert len(triggers) > 10
+        if end is None:
+            own.execute("CREATE TABLE registry_eventaddress ()")  # which the migration creates
+        else:
+            reader.execute("SELECT count(*) FROM registry_adapter")
+        process = migrating(before_audit, "manage.py", "migrate", "registry", "0043")
+        assert process.stderr is not None
+        if end is not None:
+            assert "try 2 of 21" in process.stderr.readline()
+            assert set(own.execute(query)) != triggers
+            process.send_signal(end)
+        _said, complained = process.communicate(timeout=60)
+        expected = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT, None: 1}
+        assert process.returncode == expected[end], complained
+        assert "are missing" not in complained
+        assert set(own.execute(query)) == triggers
+
+
+def test_creating_triggers_does_not_wait_long_for_an_idle_writer(
+    before_audit: RunningHub,
+) -> None:
+    """All other writers would wait behind it. The fixture has removed this table's triggers."""
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    count = b"SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'lorary%'"
+    with psycopg.connect(url) as writer:
+        (lacking,) = writer.execute(count).fetchone() or (0,)
+        writer.execute("LOCK TABLE registry_adapter IN ROW EXCLUSIVE MODE")
+        running = migrating(before_audit, "-c", IMPATIENT, "registry", "0042")
+        _said, complained = running.communicate(timeout=60)
+        assert running.returncode == 1
+        assert "Creating triggers got no lock in 3 tries" in complained
+        running = migrating(before_audit, "manage.py", "migrate", "registry", "0042")
+        assert running.stderr is not None
+        assert "Creating triggers: another process" in running.stderr.readline()
+        writer.commit()
+        _said, complained = running.communicate(timeout=60)
+        assert running.returncode == 0, complained
+        (complete,) = writer.execute(count).fetchone() or (0,)
+    assert complete > lacking
 
 
 #: Locks a table as migrations do, with short pauses.
