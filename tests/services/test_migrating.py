@@ -271,8 +271,10 @@ def test_a_long_autovacuum_does_not_keep_a_migration_from_its_locks(
 
 def test_sessions_that_a_role_cannot_see_into_are_named(of_a_role: tuple[RunningHub, str]) -> None:
     hub, url = of_a_role
-    other = {"application_name": "report"}
-    with psycopg.connect(url) as nameless, psycopg.connect(url, **other) as reader:
+    with (
+        psycopg.connect(url) as nameless,
+        psycopg.connect(url, application_name="report") as reader,
+    ):
         for session in (nameless, reader):
             session.execute("SELECT count(*) FROM rows")
         own = [psycopg.connect(hub.environ["LORARY_DATABASE_URL"]) for _ in range(3)]
@@ -287,6 +289,32 @@ def test_sessions_that_a_role_cannot_see_into_are_named(of_a_role: tuple[Running
     assert f"process {pids[0]} (postgres, since unknown) has locked rows" in complained
     assert f"process {pids[1]} (report, since unknown) has locked rows" in complained
     assert complained.count("has locked rows") == 3, "the oldest of those it can see is the third"
+
+
+#: Prints the advice about a role that cannot create tables.
+ADVISING = """
+import os, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
+django.setup()
+from hub.operations import missing_database
+print(missing_database.missing_rights())
+"""
+
+
+def test_a_schema_whose_name_must_be_quoted_is_asked_for_rights(
+    of_a_role: tuple[RunningHub, str],
+) -> None:
+    hub, url = of_a_role
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute('CREATE SCHEMA "Hub-1"')
+        server.execute(f'GRANT USAGE ON SCHEMA "Hub-1" TO {name}'.encode())
+        server.execute(f'ALTER ROLE {name} SET search_path = "Hub-1"'.encode())
+        told, complained = migrating(hub, "-c", ADVISING).communicate(timeout=60)
+        assert "permission denied for schema Hub-1." in told, complained
+        server.execute(f'GRANT CREATE ON SCHEMA "Hub-1" TO {name}'.encode())
+        told, complained = migrating(hub, "-c", ADVISING).communicate(timeout=60)
+        assert (told, complained) == ("\n", "")
 
 
 def test_statements_that_django_collects_until_the_end_are_tried_again(
