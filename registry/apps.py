@@ -59,8 +59,12 @@ def _put_back(
     **_: Any,  # noqa: ANN401 - a signal's extras
 ) -> None:
     connection = connections[using]
-    guards.install(connection)
-    search_schema.install(connection)
+    # What is there already is left out, so both can be repeated. They must not wait for long: the
+    # writers of a running hub would wait behind them.
+    table_locks.retried(connection, lambda: guards.install(connection), name="Creating triggers")
+    table_locks.retried(
+        connection, lambda: search_schema.install(connection), name="Creating the search index"
+    )
     if plan:
         planner.refresh(connection)
     if plan and facet_counters.can_count(connection):

@@ -303,16 +303,23 @@ def definitions(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def put_back(connection: BaseDatabaseWrapper, defined: dict[str, str]) -> list[str]:
-    """Create the triggers of a running release again, and return those that cannot be created."""
-    there, lacking = _present(connection), []
+    """Create the triggers of a running release again, and return those that cannot be created.
+
+    A rule whose new form is there already is left out: two would count a change twice.
+    """
+    there, lacking = {_undigested(name) for name in _present(connection)}, []
     for name, sql in defined.items():
-        if name not in there:
+        if _undigested(name) not in there:
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(sql)
             except DatabaseError:
                 lacking.append(name)
     return lacking
+
+
+def _undigested(trigger: str) -> str:
+    return trigger.rpartition("_")[0]
 
 
 @contextmanager

@@ -8,8 +8,10 @@ by default), gives up all its locks and tries again later. Requests wait meanwhi
 
 A request can still be the one that fails if it has waited for 0.8 s when the migration begins to
 wait for it. If the role may set ``deadlock_timeout``, as superusers may, the migration looks for
-deadlocks after 10 ms, and this time shrinks to the last 10 ms. PostgreSQL also ends an autovacuum
-that is in the way only after ``deadlock_timeout``.
+deadlocks after 10 ms, and this time shrinks to the last 10 ms.
+
+PostgreSQL ends an autovacuum that is in the way, too, but only after ``deadlock_timeout``. A role
+that may not set it therefore waits longer in every fifth try and in the last one.
 
 Source: PostgreSQL's manual, "Lock Management" and "Explicit Locking".
 """
@@ -27,6 +29,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: How long a statement waits for a lock, and after how long PostgreSQL looks for a deadlock.
 TIMEOUT_MS, DEADLOCK_CHECK_MS = 200, 10
+#: Each such try waits this much longer than ``deadlock_timeout``, if the role cannot set that.
+LONG_EVERY, LONGER_MS = 5, 500
 #: Pauses between the tries, in seconds: four minutes together.
 PAUSES_S = (0.5, 1, 2, 4, 8, *[15] * 15)
 #: PostgreSQL's codes of a lock that was not available, and of a deadlock.
@@ -36,10 +40,13 @@ _NAMED = 3
 
 T = TypeVar("T")
 
+# A role without pg_read_all_stats does not see when transactions of other roles began. These come
+# first: they may be the oldest ones.
 _HOLDERS = f"""
-    SELECT a.pid, coalesce(nullif(a.application_name, ''), a.usename, ''),
+    SELECT a.pid,
+        coalesce(nullif(a.application_name, ''), a.usename, a.backend_type, 'unknown program'),
         coalesce(host(a.client_addr), ''), coalesce(a.state, ''),
-        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int,
+        extract(epoch FROM statement_timestamp() - a.xact_start)::int,
         string_agg(DISTINCT c.relname, ', ' ORDER BY c.relname)
     FROM pg_locks AS l
     JOIN pg_class AS c ON c.oid = l.relation
@@ -47,7 +54,7 @@ _HOLDERS = f"""
     WHERE l.locktype = 'relation' AND l.granted AND a.datname = current_database()
         AND l.pid <> pg_backend_pid() AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
         AND c.relname NOT LIKE 'pg\\_%'
-    GROUP BY a.pid, 2, 3, 4, 5, a.xact_start ORDER BY a.xact_start LIMIT {_NAMED}
+    GROUP BY a.pid, 2, 3, 4, 5, a.xact_start ORDER BY a.xact_start NULLS FIRST LIMIT {_NAMED}
 """  # noqa: S608 - a number of this module
 
 
@@ -80,7 +87,7 @@ def retried(
     started = time.monotonic()
     for number, pause_s in enumerate(PAUSES_S, 1):
         try:
-            return _attempt(connection, attempt)
+            return _attempt(connection, attempt, ends_vacuum=number % LONG_EVERY == 0)
         except OperationalError as error:
             if not _is_unavailable(error):
                 raise
@@ -90,7 +97,7 @@ def retried(
         )
         time.sleep(pause_s)
     try:
-        return _attempt(connection, attempt)
+        return _attempt(connection, attempt, ends_vacuum=True)
     except OperationalError as error:
         if not _is_unavailable(error):
             raise
@@ -106,9 +113,9 @@ def _to_stderr(message: str) -> None:
     sys.stderr.write(f"{message}\n")
 
 
-def _attempt(connection: BaseDatabaseWrapper, attempt: Callable[[], T]) -> T:
+def _attempt(connection: BaseDatabaseWrapper, attempt: Callable[[], T], *, ends_vacuum: bool) -> T:
     depth = len(connection.atomic_blocks)
-    with short_waits(connection):
+    with short_waits(connection, ends_vacuum=ends_vacuum):
         try:
             return attempt()
         except BaseException as error:
@@ -124,12 +131,18 @@ def _is_unavailable(error: OperationalError) -> bool:
 
 
 @contextmanager
-def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Have the statements of a block fail on PostgreSQL that wait long for a lock."""
-    before = _set(connection, "lock_timeout", f"{TIMEOUT_MS}ms")
-    check_before = ""
+def short_waits(connection: BaseDatabaseWrapper, *, ends_vacuum: bool = False) -> Iterator[None]:
+    """Have the statements of a block fail on PostgreSQL that wait long for a lock.
+
+    Args:
+        ends_vacuum: Wait until PostgreSQL has ended an autovacuum that is in the way.
+    """
+    timeout_ms, check_before = TIMEOUT_MS, ""
     if _may_check_soon(connection):
         check_before = _set(connection, "deadlock_timeout", f"{DEADLOCK_CHECK_MS}ms")
+    elif ends_vacuum:
+        timeout_ms = _deadlock_timeout_ms(connection) + LONGER_MS
+    before = _set(connection, "lock_timeout", f"{timeout_ms}ms")
     try:
         yield
     finally:
@@ -165,6 +178,12 @@ def _may_check_soon(connection: BaseDatabaseWrapper) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def _deadlock_timeout_ms(connection: BaseDatabaseWrapper) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'")
+        return int(cursor.fetchone()[0])  # in its base unit, milliseconds
+
+
 def _set(connection: BaseDatabaseWrapper, name: str, value: str) -> str:
     """Set a parameter of the session and return what it was."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -183,5 +202,6 @@ def _held_by(connection: BaseDatabaseWrapper) -> str:
     told = []
     for pid, program, host, state, age_s, tables in rows:
         described = " ".join(filter(None, [program, host and f"from {host}", state]))
-        told.append(f"process {pid} ({described}, for {age_s} s) has locked {tables}")
+        since = "since unknown" if age_s is None else f"for {age_s} s"
+        told.append(f"process {pid} ({described}, {since}) has locked {tables}")
     return f"Oldest open transactions: {'; '.join(told)}."

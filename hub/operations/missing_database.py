@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 #: The role, the database, the schema of new tables, and whether the role can create them.
 _RIGHTS = """
     SELECT current_user, current_database(), name,
-           has_schema_privilege(to_regnamespace(name)::oid, 'CREATE')
+           has_schema_privilege(to_regnamespace(quote_ident(name))::oid, 'CREATE')
     FROM coalesce(current_schema()::text, 'public') AS name
 """
 

@@ -69,7 +69,8 @@ def test_the_image_finds_a_hub_healthy_whose_host_it_does_not_name(tmp_path: Pat
 
 def test_commands_are_those_of_this_release() -> None:
     found = commands()
-    assert {command[2] for _name, command in found} >= {"up", "worker", "migrate", "backup"}
+    verbs = {command[command.index("manage.py") + 1] for _name, command in found}
+    assert verbs >= {"up", "worker", "migrate", "backup"}
     for name, command in found:
         verb, *arguments = command[command.index("manage.py") + 1 :]
         known = load_command_class(get_commands()[verb], verb)
@@ -218,8 +219,44 @@ def test_variables_of_the_caller_win_over_the_settings_of_the_units(tmp_path: Pa
         assert lines["SUDO_USER"] == environment.get("SUDO_USER", lines["SUDO_USER"] or None)
 
 
+#: Stands for manage.py: says which interpreter and packages it has, now and after a line of input.
+TOLD = """
+import subprocess, sys
+print(sys.executable, flush=True)
+sys.stdin.readline()
+subprocess.run([sys.executable, "-c", "import release; print(release.__file__)"], check=True)
+import release
+print(release.__file__)
+"""
+
+
+def test_a_process_of_a_unit_keeps_to_its_release_when_the_link_is_switched(tmp_path: Path) -> None:
+    (unit,) = [line for name, line in commands() if name == "lorary-checks.service"]
+    for name in ("old", "new"):
+        folder = tmp_path / name
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True
+        )
+        (packages,) = folder.glob(".venv/lib/*/site-packages")
+        (packages / "release.py").touch()
+        (folder / "manage.py").write_text(TOLD)
+    link, old = tmp_path / "link", str((tmp_path / "old").resolve())
+    link.symlink_to("old")
+    process = subprocess.Popen(
+        unit, cwd=link, env={"PATH": "/usr/bin:/bin"},  # as systemd: without PWD
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == f"{old}/.venv/bin/python"
+    link.unlink()
+    link.symlink_to("new")
+    told = process.communicate("\n", timeout=30)[0].splitlines()
+    assert process.returncode == 0
+    assert [line.startswith(f"{old}/.venv/lib/") for line in told] == [True, True], told
+
+
 def test_the_units_use_the_link_that_an_update_switches() -> None:
-    """A running process must keep to the folder of its release, so nothing else is named."""
+    """Only WorkingDirectory names it: see the test above."""
     guide = (ROOT / "docs" / "operations" / "deployment.md").read_text()
     assert guide.count("ln -sfnT /opt/lorary-RELEASE /opt/lorary\n") == 2
     assert "git checkout" not in guide
@@ -227,6 +264,9 @@ def test_the_units_use_the_link_that_an_update_switches() -> None:
         if file.is_file():
             named = set(re.findall(r"/opt/[\w.-]+", file.read_text()))
             assert named <= {"/opt/lorary", "/opt/lorary-2.0"}, file.name
+        if file.suffix == ".service":
+            (start,) = re.findall(r"^ExecStart=(.{1,300})$", file.read_text(), re.MULTILINE)
+            assert start.startswith("/usr/bin/env .venv/bin/python manage.py "), file.name
 
 
 @pytest.mark.skipif(program() is None, reason="there is no nginx (apt-get install nginx)")

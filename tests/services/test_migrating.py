@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -156,6 +157,164 @@ def test_a_migration_that_gets_no_lock_ends_and_leaves_all_as_it_was(
         applied = "SELECT 1 FROM django_migrations WHERE name LIKE '0043_events%'"
         assert reader.execute(applied.encode()).fetchone() is None
     before_audit.manage("migrate", "--verbosity", "0")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, None], ids=str)
+def test_a_migration_that_is_ended_or_fails_puts_the_triggers_back(
+    before_audit: RunningHub, end: signal.Signals | None
+) -> None:
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    query = b"SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname LIKE 'lorary%'"
+    with psycopg.connect(url, autocommit=True) as own, psycopg.connect(url) as reader:
+        triggers = set(own.execute(query))
+        assert len(triggers) > 10
+        if end is None:
+            own.execute("CREATE TABLE registry_eventaddress ()")  # which the migration creates
+        else:
+            reader.execute("SELECT count(*) FROM registry_adapter")
+        process = migrating(before_audit, "manage.py", "migrate", "registry", "0043")
+        assert process.stderr is not None
+        if end is not None:
+            assert "try 2 of 21" in process.stderr.readline()
+            assert set(own.execute(query)) != triggers
+            process.send_signal(end)
+        _said, complained = process.communicate(timeout=60)
+        expected = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT, None: 1}
+        assert process.returncode == expected[end], complained
+        assert "are missing" not in complained
+        assert set(own.execute(query)) == triggers
+
+
+def test_creating_triggers_does_not_wait_long_for_an_idle_writer(
+    before_audit: RunningHub,
+) -> None:
+    """All other writers would wait behind it. The fixture has removed this table's triggers."""
+    url = before_audit.environ["LORARY_DATABASE_URL"]
+    count = b"SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'lorary%'"
+    with psycopg.connect(url) as writer:
+        (lacking,) = writer.execute(count).fetchone() or (0,)
+        writer.execute("LOCK TABLE registry_adapter IN ROW EXCLUSIVE MODE")
+        running = migrating(before_audit, "-c", IMPATIENT, "registry", "0042")
+        _said, complained = running.communicate(timeout=60)
+        assert running.returncode == 1
+        assert "Creating triggers got no lock in 3 tries" in complained
+        running = migrating(before_audit, "manage.py", "migrate", "registry", "0042")
+        assert running.stderr is not None
+        assert "Creating triggers: another process" in running.stderr.readline()
+        writer.commit()
+        _said, complained = running.communicate(timeout=60)
+        assert running.returncode == 0, complained
+        (complete,) = writer.execute(count).fetchone() or (0,)
+    assert complete > lacking
+
+
+#: Locks a table as migrations do, with short pauses.
+LOCKING = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
+django.setup()
+from django.db import connection, transaction
+from registry import table_locks
+table_locks.PAUSES_S = (0.1,) * int(sys.argv[2])
+def lock():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {sys.argv[1]} IN ACCESS EXCLUSIVE MODE")
+table_locks.retried(connection, lock, name="Test")
+"""
+
+
+@pytest.fixture
+def of_a_role(postgres: str, tmp_path: Path) -> Iterator[tuple[RunningHub, str]]:
+    """The database of a role without any right but its own tables, and its URL for a superuser."""
+    name = f"role_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"CREATE ROLE {name} LOGIN".encode())
+        server.execute(f"CREATE DATABASE {name} OWNER {name}".encode())
+    url = postgres.rpartition("/")[0] + f"/{name}"
+    hub = RunningHub(tmp_path / "role", DATABASE_URL=url.replace("postgres@", f"{name}@"))
+    with psycopg.connect(hub.environ["LORARY_DATABASE_URL"], autocommit=True) as own:
+        own.execute("CREATE TABLE rows AS SELECT n, repeat('x', 500) AS x "
+                    "FROM generate_series(1, 40000) AS n")  # fmt: skip
+    yield hub, url
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        server.execute(f"DROP ROLE {name}".encode())
+
+
+def test_a_long_autovacuum_does_not_keep_a_migration_from_its_locks(
+    of_a_role: tuple[RunningHub, str],
+) -> None:
+    """PostgreSQL ends it after ``deadlock_timeout``, which most roles cannot set."""
+    hub, url = of_a_role
+    running = "SELECT 1 FROM pg_stat_progress_vacuum WHERE relid = 'rows'::regclass"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        server.execute("SELECT pg_reload_conf()")
+        try:
+            server.execute("ALTER TABLE rows SET (autovacuum_vacuum_cost_delay = 100, "
+                           "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 1, "
+                           "autovacuum_vacuum_scale_factor = 0)")  # fmt: skip
+            server.execute("DELETE FROM rows WHERE n % 2 = 0")
+            until = time.monotonic() + 90
+            while server.execute(running).fetchone() is None:
+                assert time.monotonic() < until, "there is no autovacuum"
+                time.sleep(0.1)
+            process = migrating(hub, "-c", LOCKING, "rows", "9")
+            _said, complained = process.communicate(timeout=60)
+        finally:
+            server.execute("ALTER SYSTEM RESET autovacuum_naptime")
+            server.execute("SELECT pg_reload_conf()")
+    assert process.returncode == 0, complained
+    assert "try 5 of 10" in complained
+    assert "try 6 of 10" not in complained
+
+
+def test_sessions_that_a_role_cannot_see_into_are_named(of_a_role: tuple[RunningHub, str]) -> None:
+    hub, url = of_a_role
+    with (
+        psycopg.connect(url) as nameless,
+        psycopg.connect(url, application_name="report") as reader,
+    ):
+        for session in (nameless, reader):
+            session.execute("SELECT count(*) FROM rows")
+        own = [psycopg.connect(hub.environ["LORARY_DATABASE_URL"]) for _ in range(3)]
+        for session in own:
+            session.execute("SELECT count(*) FROM rows")
+        process = migrating(hub, "-c", LOCKING, "rows", "0")
+        _said, complained = process.communicate(timeout=60)
+        for session in own:
+            session.close()
+        pids = [session.info.backend_pid for session in (nameless, reader)]
+    assert process.returncode == 1
+    assert f"process {pids[0]} (postgres, since unknown) has locked rows" in complained
+    assert f"process {pids[1]} (report, since unknown) has locked rows" in complained
+    assert complained.count("has locked rows") == 3, "the oldest of those it can see is the third"
+
+
+#: Prints the advice about a role that cannot create tables.
+ADVISING = """
+import os, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hub.settings.base"
+django.setup()
+from hub.operations import missing_database
+print(missing_database.missing_rights())
+"""
+
+
+def test_a_schema_whose_name_must_be_quoted_is_asked_for_rights(
+    of_a_role: tuple[RunningHub, str],
+) -> None:
+    hub, url = of_a_role
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute('CREATE SCHEMA "Hub-1"')
+        server.execute(f'GRANT USAGE ON SCHEMA "Hub-1" TO {name}'.encode())
+        server.execute(f'ALTER ROLE {name} SET search_path = "Hub-1"'.encode())
+        told, complained = migrating(hub, "-c", ADVISING).communicate(timeout=60)
+        assert "permission denied for schema Hub-1." in told, complained
+        server.execute(f'GRANT CREATE ON SCHEMA "Hub-1" TO {name}'.encode())
+        told, complained = migrating(hub, "-c", ADVISING).communicate(timeout=60)
+        assert (told, complained) == ("\n", "")
 
 
 def test_statements_that_django_collects_until_the_end_are_tried_again(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management import CommandError
 from django.core.management.commands import migrate
-from django.db import connections
+from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from registry import guards, locks, table_locks
@@ -78,13 +81,43 @@ def _executor(say: Callable[[str], object]) -> Iterator[None]:
         module.MigrationExecutor = before
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM raise SystemExit, so that the block can clean up; a second one is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread handles signals
+        return
+
+    def terminate(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _put_back(connection: BaseDatabaseWrapper, defined: dict[str, str]) -> list[str]:
+    """Create triggers again that are missing, and return those that cannot be created."""
+    if not defined:
+        return []
+    try:
+        with table_locks.short_waits(connection):
+            return guards.put_back(connection, defined)
+    except Error:  # the connection is lost
+        return list(defined)
+
+
 class Command(migrate.Command):
     """Waits for another process that migrates, and retries what another process blocks."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Migrate alone."""
         alias = options["database"]
-        with self._alone(alias), self._guarded(connections[alias]), _executor(self._say):
+        guarded = self._guarded(connections[alias])
+        with _terminable(), self._alone(alias), guarded, _executor(self._say):
             super().handle(*args, **options)
 
     def _say(self, message: str) -> None:
@@ -94,16 +127,19 @@ class Command(migrate.Command):
 
     @contextmanager
     def _guarded(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        """Put the triggers back if the tables stay as they are: a hub that runs needs them."""
+        """Put the triggers back after any error or signal: a hub that runs needs them."""
         defined = guards.definitions(connection) if connection.vendor == "postgresql" else {}
         try:
             yield
-        except table_locks.LocksUnavailable as error:
-            with table_locks.short_waits(connection):
-                lacking = guards.put_back(connection, defined)
-            missing = f" Until then these triggers are missing: {', '.join(lacking)}."
-            message = f"{error}{missing if lacking else ''}"
-            raise CommandError(message) from error
+        except BaseException as error:
+            lacking = _put_back(connection, defined)
+            missing = f"Until then these triggers are missing: {', '.join(lacking)}."
+            if isinstance(error, table_locks.LocksUnavailable):
+                message = f"{error} {missing}" if lacking else str(error)
+                raise CommandError(message) from error
+            if lacking:
+                self._say(f"Run `manage.py migrate` again. {missing}")
+            raise
 
     @contextmanager
     def _alone(self, alias: str) -> Iterator[None]:
@@ -132,7 +168,8 @@ class Command(migrate.Command):
         try:
             yield
         finally:
-            with connection.cursor() as cursor:
+            # A lost connection has no lock; its error must not replace the one that ends this.
+            with suppress(Error), connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
     @staticmethod
