@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
 from hub.http.throttles import CoverThrottle, DrawnImageThrottle
@@ -153,7 +154,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("packs/<str:owner>/<str:name>", page(packs.show), name="pack"),
     path("packs/<str:owner>/<str:name>/", include(OF_PACK)),
     path("help/client/<str:file>", page(client.send), name="client"),
-    path("help", RedirectView.as_view(pattern_name="use"), name="help-index"),
+    path("help", require_safe(RedirectView.as_view(pattern_name="use")), name="help-index"),
     path("help/use", page(usage.show), name="use"),
     path("styleguide", page(styleguide.show), name="styleguide"),
     path("help/licences", page(licences.show), name="licences"),
