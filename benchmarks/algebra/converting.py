@@ -50,7 +50,7 @@ def _measure(
 
 
 def _converted(path: Path, out: Path, target: str, family: str) -> float:
-    out.unlink(missing_ok=True)  # both write a new file: to give memory back is nobody's work
+    out.unlink(missing_ok=True)  # both sides write a new file
     began = time.process_time()
     convert(path, to=target, out=out, family=family)
     return time.process_time() - began

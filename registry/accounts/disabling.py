@@ -99,7 +99,7 @@ def end_sessions(user: User) -> int:
 
 
 def _user_id(session: Session) -> str:
-    """Return whose session it is; "" if it was signed with an earlier secret key and so is void.
+    """Return the user id of a session; "" if it was signed with an earlier secret key.
 
     ``get_decoded`` would log a warning for each of those.
     """

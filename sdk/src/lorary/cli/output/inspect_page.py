@@ -16,15 +16,7 @@ from lorary.anatomy import (
     family_title,
 )
 from lorary.anatomy.claims.base_models import FILE_NAME
-from lorary.cli.output.text import (
-    ADVICE,
-    SEVERITY_STYLES,
-    columns,
-    plain,
-    strong,
-    styled,
-    wrap,
-)
+from lorary.cli.output.text import ADVICE, SEVERITY_STYLES, columns, plain, strong, styled, wrap
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:

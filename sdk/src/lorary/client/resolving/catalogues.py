@@ -107,8 +107,8 @@ class CachedCatalogue:
         for version, file in self._files:  # the newest one comes last
             adapters = found.setdefault(file_stem(file.path), {})
             former = adapters.get(version.adapter)
-            is_worse = version.state != "published" and former is not None
-            if not (is_worse and former and former.version.state == "published"):
+            was_published = former is not None and former.version.state == "published"
+            if version.state == "published" or not was_published:
                 adapters[version.adapter] = Named(version, file)
         return {name: tuple(found.get(file_stem(name), {}).values()) for name in names}
 

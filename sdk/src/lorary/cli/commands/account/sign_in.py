@@ -13,13 +13,7 @@ from contextlib import closing
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint
-from lorary.cli.output.text import (
-    emit,
-    note,
-    pairs,
-    plain,
-    show,
-)
+from lorary.cli.output.text import emit, note, pairs, plain, show
 from lorary.client.accounts import browser_login, keyrings
 from lorary.client.config import (
     Credentials,

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 
 from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
-from lorary.cli.output.text import (
-    emit,
-    note,
-    plain,
-    share_of_bytes,
-    show,
-    table,
-)
+from lorary.cli.output.text import emit, note, plain, share_of_bytes, show, table
 from lorary.client.errors import NotFound
 from lorary.sizes import count_bytes
 

@@ -11,16 +11,7 @@ from lorary import client
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_limit
 from lorary.cli.filters import family_id, refused_filters
 from lorary.cli.output import strengths
-from lorary.cli.output.text import (
-    emit,
-    finding_lines,
-    note,
-    pairs,
-    plain,
-    show,
-    strong,
-    table,
-)
+from lorary.cli.output.text import emit, finding_lines, note, pairs, plain, show, strong, table
 from lorary.cli.references import from_page, name_pack, on_hub
 from lorary.client.cards import card_text
 from lorary.client.errors import NotFound

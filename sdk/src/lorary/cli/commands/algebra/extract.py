@@ -16,14 +16,7 @@ from lorary.cli.commands.algebra.arguments import (
     whole,
     written,
 )
-from lorary.cli.output.text import (
-    emit,
-    note,
-    pairs,
-    plain,
-    show,
-    strong,
-)
+from lorary.cli.output.text import emit, note, pairs, plain, show, strong
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:

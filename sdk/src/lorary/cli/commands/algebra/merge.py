@@ -21,13 +21,7 @@ from lorary.cli.commands.algebra.arguments import (
     whole,
     written,
 )
-from lorary.cli.output.text import (
-    emit,
-    pairs,
-    plain,
-    show,
-    strong,
-)
+from lorary.cli.output.text import emit, pairs, plain, show, strong
 from lorary.sizes import count_bytes
 
 if TYPE_CHECKING:

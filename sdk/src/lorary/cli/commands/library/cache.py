@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorary.cli.command import Command, Parser, UsageError, size
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import (
-    count_of,
-    emit,
-    note,
-    plain,
-    show,
-    styled,
-    table,
-)
+from lorary.cli.output.text import count_of, emit, note, plain, show, styled, table
 from lorary.client.config import home_of
 from lorary.client.progress import together
 from lorary.client.transfers.cache import Cache

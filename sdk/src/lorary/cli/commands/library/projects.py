@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 from lorary import library
 from lorary.cli.command import Command, Parser, UsageError, add_endpoint, add_jobs, exit_code
 from lorary.cli.output.progress import meter
-from lorary.cli.output.text import (
-    count_of,
-    emit,
-    note,
-    plain,
-    show,
-    styled,
-    table,
-)
+from lorary.cli.output.text import count_of, emit, note, plain, show, styled, table
 from lorary.client.packs import DESCRIPTION
 from lorary.client.progress import together
 from lorary.library.layouts import FLAT, LAYOUTS
