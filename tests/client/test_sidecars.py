@@ -254,13 +254,19 @@ def test_pictures_of_another_version_go(hub: Hub, fake: FakeHub, tmp_path: Path)
     assert pictures_after(png, 4) == {"noir.preview.jpg"}
 
 
+def project_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A project that wants the adapter, as the working directory."""
+    project = Folder(tmp_path / "project")
+    project.want({"ada/noir": "*"})
+    monkeypatch.chdir(project.path)
+    return project
+
+
 @live
 def test_sync_writes_them_once_and_prunes_its_own(
     run: Run, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = Folder(tmp_path / "project")
-    project.want({"ada/noir": "*"})
-    monkeypatch.chdir(project.path)
+    project = project_in(tmp_path, monkeypatch)
     toml = project.path / "lorary.toml"
     plain = toml.read_text()
     toml.write_text(f'sidecars = ["a1111", "civitai"]\n{plain}')
@@ -285,9 +291,7 @@ def test_sync_adds_a_picture_and_new_facts_later(
     run: Run, noir: Adapter, ada: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = catalogue.release(noir, weights(1), Details(trigger_words=["noir style"]))
-    project = Folder(tmp_path / "project")
-    project.want({"ada/noir": "*"})
-    monkeypatch.chdir(project.path)
+    project = project_in(tmp_path, monkeypatch)
     toml = project.path / "lorary.toml"
     toml.write_text(f'sidecars = ["lora-manager"]\n{toml.read_text()}')
     assert "1 of the new files have no picture yet" in run("sync").err
@@ -315,9 +319,7 @@ def test_sync_adds_a_picture_and_new_facts_later(
 def test_sidecars_that_cannot_be_asked_for_do_not_fail_a_sync(
     run: Run, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = Folder(tmp_path / "project")
-    project.want({"ada/noir": "*"})
-    monkeypatch.chdir(project.path)
+    project = project_in(tmp_path, monkeypatch)
     toml = project.path / "lorary.toml"
     assert run("sync").code == 0
     toml.write_text(f'sidecars = ["a1111", "swarmui"]\n{toml.read_text()}')
