@@ -223,6 +223,7 @@ class Config:
     derived_days: int
     job_lease_s: int
     xet_bytes: int
+    anonymous_per_minute: int
     pages_per_minute: int
     drawn_per_minute: int
     xet_ratio: int
@@ -299,6 +300,7 @@ def load(env: Env, root: Path) -> Config:
         derived_days=env.integer("DERIVED_DAYS", 30),
         job_lease_s=env.integer("JOB_LEASE_S", 30),
         xet_bytes=env.size("XET_BYTES", "32GiB"),
+        anonymous_per_minute=env.integer("ANONYMOUS_PER_MINUTE", 1800),
         pages_per_minute=env.integer("PAGES_PER_MINUTE", 1200),
         drawn_per_minute=env.integer("DRAWN_PER_MINUTE", 120),
         xet_ratio=env.integer("XET_RATIO", 32),

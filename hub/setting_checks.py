@@ -233,6 +233,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], Finding]]] = {
     "JOB_LEASE_S": ("E023", _within("job_lease_s", 2, 3600)),
     "XET_BYTES": ("E029", _within("xet_bytes", 128 * MIB, 2**62)),
     "TOKEN_DAYS": ("E037", _within("token_days", 0, 3650)),
+    "ANONYMOUS_PER_MINUTE": ("E082", _within("anonymous_per_minute", 0, 1_000_000)),
     "PAGES_PER_MINUTE": ("E041", _within("pages_per_minute", 0, 1_000_000)),
     "DRAWN_PER_MINUTE": ("E042", _within("drawn_per_minute", 0, 1_000_000)),
     "XET_RATIO": ("E050", _within("xet_ratio", 1, 2**20)),

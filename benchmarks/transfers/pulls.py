@@ -6,11 +6,13 @@ same. They take turns, round by round.
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,9 +181,24 @@ def _in_turn(client: Programs, commands: Mapping[str, Sequence[str]]) -> dict[st
 def _anew(client: Programs, command: Sequence[str]) -> Taken:
     target = client.folder / "target"
     for folder in (target, client.folder / ".lorary", Path(client.environ["HF_HOME"])):
-        shutil.rmtree(folder, ignore_errors=True)
+        _put_away(folder, client.folder / "old")
     target.mkdir()
     return _run(client, command, target)
+
+
+def _put_away(folder: Path, old: Path) -> None:
+    """Empty the files of a folder, and move it.
+
+    They are not deleted: for minutes after it, ext4 looks at each deleted inode again whenever it
+    creates a file, which the next command would pay for.
+    """
+    if not folder.exists():
+        return
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
+    old.mkdir(exist_ok=True)
+    folder.rename(tempfile.mkdtemp(dir=old))
 
 
 def _run(client: Programs, command: Sequence[str], folder: Path) -> Taken:

@@ -73,9 +73,13 @@ class _CountingThrottle(SimpleRateThrottle):
 
 
 class AnonymousThrottle(AnonRateThrottle, _CountingThrottle):
-    """Limits all requests of anonymous clients."""
+    """Limits requests of anonymous clients to the API, also by clients of other hubs."""
 
     scope = "anonymous"
+
+    def get_rate(self) -> str | None:
+        """Return the configured limit."""
+        return _a_minute(settings.LORARY.anonymous_per_minute)
 
 
 class PageThrottle(AnonymousThrottle):

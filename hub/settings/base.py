@@ -196,7 +196,6 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     # Generous limits against floods. Counted in the cache, per address or per user.
     "DEFAULT_THROTTLE_RATES": {
-        "anonymous": "1800/min",
         "inspect": "120/min",
         "search": "600/min",
         "covers": "1800/min",

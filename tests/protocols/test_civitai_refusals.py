@@ -14,6 +14,8 @@ from tests.pages import pictures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from collections.abc import Callable
+
     from django.test import Client
 
     from registry.models import User, Version
@@ -47,11 +49,10 @@ FITS = {200, 302, 400, 401, 404, 429}
 
 
 @pytest.fixture(autouse=True)
-def _no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_limit(monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]) -> None:
     """Let tests ask more often than people do."""
-    rates = {"anonymous": None, "search": None}
-    monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
-    monkeypatch.setattr(throttles.ScopeThrottle, "THROTTLE_RATES", rates)
+    own_settings(anonymous_per_minute=0)
+    monkeypatch.setattr(throttles.ScopeThrottle, "THROTTLE_RATES", {"search": None})
 
 
 @pytest.mark.parametrize("place", PARAMETERS)
@@ -144,10 +145,9 @@ def test_a_token_that_may_not_read_is_refused(
 
 
 def test_strangers_are_held_up_by_the_same_limit_as_elsewhere(
-    stranger: Client, monkeypatch: pytest.MonkeyPatch
+    stranger: Client, monkeypatch: pytest.MonkeyPatch, own_settings: Callable[..., None]
 ) -> None:
-    rates = {"anonymous": "3/min", "search": None}
-    monkeypatch.setattr(throttles.AnonymousThrottle, "THROTTLE_RATES", rates)
+    own_settings(anonymous_per_minute=3)
     monkeypatch.setattr(throttles.AnonymousThrottle, "timer", lambda _self: 1200.0)
     for _ in range(3):
         assert stranger.get("/api/v1/enums").status_code == 200
