@@ -65,7 +65,7 @@ def test_kill_after_the_rename_leaves_a_blob_that_becomes_read_only(
 
     fake.publish(NAME, {PATH: weights})
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_sync_folder", kill)
+        patch.setattr(cache.Cache, "_seal", kill)
         with pytest.raises(Killed):
             hub.pull(NAME)
     pulled = hub.pull(NAME)

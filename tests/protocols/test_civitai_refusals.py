@@ -14,8 +14,6 @@ from tests.pages import pictures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collections.abc import Callable
-
     from django.test import Client
 
     from registry.models import User, Version

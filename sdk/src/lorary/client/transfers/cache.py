@@ -297,10 +297,13 @@ class Cache:
             return FileIO(part, "a+")
 
     def adopt(self, sha256: str) -> None:
-        """Turn a verified download into the blob atomically."""
+        """Turn a verified download into the blob atomically.
+
+        The folder is not synced: after a power failure before the new name is stored, the bytes
+        are still those of the incomplete download.
+        """
         part, blob = self.part(sha256), self.blob(sha256)
         part.replace(blob)
-        _sync_folder(blob.parent)
         self._seal(sha256)
 
     def drop(self, sha256: str) -> None:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorary.anatomy import FAMILIES, Finding, Inspection, inspect_file
+from lorary import anatomy
 from lorary.anatomy.display_names import title_of
-from lorary.anatomy.findings.hygiene import privacy_findings
 from lorary.client.errors import (
     Forbidden,
     Gone,
@@ -36,10 +35,11 @@ from lorary.client.transfers.pulling import read_version
 from lorary.client.transfers.upload import Source, send
 
 if TYPE_CHECKING:
+    from lorary.anatomy import Finding, Inspection
     from lorary.client.http.session import Session
 
 #: Called once with the findings for the files, and the existing adapter if there is one.
-OnChecked = Callable[[Sequence[Finding], Adapter | None], None]
+OnChecked = Callable[["Sequence[Finding]", Adapter | None], None]
 
 #: Suffixes of companion files; every other file is inspected as weights.
 COMPANIONS = frozenset(
@@ -249,7 +249,7 @@ def require_family(looked: Iterable[tuple[Path, Inspection]], family: str) -> No
         if not family or base is None or base.family is None or base.confidence != "proven":
             continue
         # A hub may know another family with these tensors.
-        if family in FAMILIES and family not in (base.family, *base.allowed):
+        if family in anatomy.FAMILIES and family not in (base.family, *base.allowed):
             msg = (
                 f"The tensors of {place.name} prove that its base model is {base.family}, not "
                 f"{family}. Leave out the family; it is for files that cannot prove it. "
@@ -294,7 +294,7 @@ def inspect_weights(place: Path) -> Inspection | None:
         if place.suffix.casefold() in COMPANIONS:
             place.open("rb").close()
             return None
-        inspection = inspect_file(place)
+        inspection = anatomy.inspect_file(place)
     if inspection.refused:
         message = f"{place.name}: {inspection.findings[0].message}"
         raise UploadRefused(message, findings=inspection.findings)
@@ -315,7 +315,7 @@ def with_configs(inspection: Inspection, places: Sequence[Path]) -> Inspection:
             text = opened.read(_MOST_CONFIG_BYTES).decode("utf-8", "replace")
         found += [
             replace(one, message=f"{place.name}: {one.message}")
-            for one in privacy_findings({place.stem: text})
+            for one in anatomy.privacy_findings({place.stem: text})
         ]
     return replace(inspection, findings=(*inspection.findings, *found))
 
