@@ -21,6 +21,7 @@ from typing import overload
 
 from django.utils.translation import gettext as _
 
+from lorary.replacing import Writeback
 from registry.errors import SizeMismatch, UploadIncomplete
 from registry.local_files import flush, make_folder
 from registry.storage.base import (
@@ -59,9 +60,12 @@ class LocalStore:
         with refuse_when_full(), self._opened_for_writing(target) as handle:
             if is_durable and os.fstat(handle).st_size == 0:
                 _flush_directories(target.parent, self.root)
+            writeback = Writeback(handle, offset)
             for chunk in chunks:
                 _write_all(handle, chunk, offset)
                 offset += len(chunk)
+                if is_durable:
+                    writeback.reached(offset)
             if is_durable:
                 os.fsync(handle)
         return ""

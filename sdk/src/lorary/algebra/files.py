@@ -25,7 +25,7 @@ import ml_dtypes
 import numpy as np
 
 from lorary.algebra.errors import AlgebraError
-from lorary.replacing import replacement
+from lorary.replacing import Writeback, replacement
 from lorary.safetensors import HeaderError, Limits, parse_header, read_header
 from lorary.safetensors.tensors import DTYPE_BITS, TensorInfo, Tensors
 
@@ -274,6 +274,7 @@ class HashedFile:
         self._whole = hashlib.sha256()
         self._data = hashlib.sha256() if hashes_data else None
         self._size_bytes = 0
+        self._writeback = Writeback(file.fileno())
 
     @property
     def data_sha256(self) -> str:
@@ -297,7 +298,8 @@ class HashedFile:
             if self._data is not None:
                 self._data.update(piece)
             self._file.write(piece)
-        self._size_bytes += len(whole)
+            self._size_bytes += len(piece)
+            self._writeback.reached(self._size_bytes)
 
     def begin_again(self, head: bytes) -> None:
         """Replace the head by one of the same length, when all data is written."""

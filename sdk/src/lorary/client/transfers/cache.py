@@ -388,13 +388,3 @@ def _clone(blob: Path, part: Path) -> None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     with blob.open("rb") as source, part.open("wb") as target:
         fcntl.ioctl(target, _FICLONE, source.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power failure, if folders can be synced."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,14 +12,12 @@ This order makes it safe to kill the process at any point:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import FileIO
@@ -37,6 +35,7 @@ from lorary.client.http.retries import Again
 from lorary.client.http.session import Request, Session
 from lorary.client.progress import OnProgress, Progress, silent
 from lorary.client.transfers.cache import BLOCK_BYTES, feed
+from lorary.replacing import Writeback
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     from lorary.client.transfers.cache import Cache
 
 _log = logging.getLogger(__name__)
-#: Bytes after which the disk starts to write, so that `fsync` does not wait for the whole file.
-_WRITEBACK_BYTES = 2 * 1024 * 1024
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _ETAG = re.compile(r'"([0-9a-f]{64})"\Z')
 
@@ -63,8 +60,11 @@ class _Transfer:
     digest: _Hash = field(default_factory=hashlib.sha256)  # hash of the bytes in ``out``
     have: int = 0  # number of bytes in ``out``
     fetched: int = 0  # bytes received over the network in this run
-    flushed: int = 0  # bytes of ``out`` that the disk was told to write
+    writeback: Writeback = field(init=False)
     restarts: int = 0  # how often the hub forced a restart
+
+    def __post_init__(self) -> None:
+        self.writeback = Writeback(self.out.fileno())
 
     @property
     def is_whole(self) -> bool:
@@ -81,7 +81,7 @@ class _Transfer:
         self.out.seek(0)
         self.out.truncate()
         self.digest = hashlib.sha256()
-        self.have = self.flushed = 0
+        self.have = 0
         self.restarts += 1
 
     def add(self, block: bytes) -> None:
@@ -92,20 +92,8 @@ class _Transfer:
             rest = rest[self.out.write(rest) :]
         self.have += len(block)
         self.fetched += len(block)
-        if self.have - self.flushed >= _WRITEBACK_BYTES:
-            _start_writing(self.out, self.flushed, self.have)
-            self.flushed = self.have
+        self.writeback.reached(self.have)
         self.report(self.have)
-
-
-def _start_writing(file: FileIO, begin: int, end: int) -> None:
-    """Make the disk start to write a section of a file, where the system can be told so.
-
-    Linux starts to write pages that are not needed (posix_fadvise(2)), and keeps them until then.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(file.fileno(), begin, end - begin, os.POSIX_FADV_DONTNEED)
 
 
 def fetch(
