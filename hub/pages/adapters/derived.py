@@ -227,10 +227,11 @@ def _command(found: Derived) -> str:
 
 def proofs_of(certificate: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a certificate says, in sentences."""
-    if conversion := certificate.get("conversion"):
-        yield from _proofs_of_names(conversion)
     if approximation := certificate.get("approximation"):
         yield _proof_of_lora(approximation)
+    if conversion := certificate.get("conversion"):
+        # A LoRA that only approximates the file was renamed too, but is not the file bit for bit.
+        yield from _proofs_of_names(conversion | {"renamed": 0} if approximation else conversion)
     if resize := certificate.get("resize"):
         text = ngettext(
             "%(n)d module was reduced to rank %(rank)d; %(share)s %% of the energy is kept.",

@@ -114,9 +114,11 @@ class WholeModule(AdaptedModule):
 
     Attributes:
         compute: Returns the update, `(out, fan_in)`.
+        most_rank: A limit of the rank of the update, from the sizes of its tensors.
     """
 
     compute: Callable[[], Matrix]
+    most_rank: int
 
 
 ReadWhole = Callable[[WeightFile, "Module", Mapping[str, str], Configs], WholeModule | None]

@@ -375,7 +375,10 @@ class _Merge:
         module, most = occurrences[0][1], self.settings.max_rank
         pairs = self._pairs(occurrences)
         if pairs is None:
-            return min(most or module.out, module.out, module.fan_in)
+            rank = min(module.out, module.fan_in)
+            if self.settings.mode not in DENSITIES:  # which drop elements
+                rank = min(rank, sum(_most_rank(one) for _, one in occurrences))
+            return min(most or rank, rank)
         ranks = [one.rank for _, one in pairs]
         rank = min(sum(ranks), module.out, module.fan_in)
         if self.settings.mode == "svd":
@@ -434,6 +437,13 @@ class _Merge:
             return module.compute()
         assert isinstance(module, FactorModule)  # noqa: S101 - there is no other kind
         return self.adapters[number].factors(module).dense()
+
+
+def _most_rank(module: AdaptedModule) -> int:
+    if isinstance(module, WholeModule):
+        return module.most_rank
+    assert isinstance(module, FactorModule)  # noqa: S101 - there is no other kind
+    return module.rank
 
 
 def _needs_config(adapter: Adapter) -> bool:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Set
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -72,13 +72,14 @@ def read_whole(
     is_on_base = "magnitude" in tensors.names or product == {"vector"}
     if is_on_base and base is None:
         return None
+    most_rank = 0
     if product == {"vector"}:
         shape, compute = _scaled(tensors, base.find(module) if base else None)
     else:
         form = _form_of(product)
         if form is None:
             return None
-        shape, rank, inner = form(tensors)
+        shape, rank, inner, most_rank = form(tensors)
         if form is _lokr and not rank and configs and "alpha" not in tensors.names:
             message = (
                 f"The module “{clean(module.name)}” is PEFT's LoKr of two whole matrices: its "
@@ -89,6 +90,7 @@ def read_whole(
         weight = base.find(module) if base and is_on_base else None
         if weight is not None:
             compute = partial(_decomposed, weight, compute, *_magnitude(tensors, weight.shape))
+            most_rank = 0
         if form is not _pair:  # its factors show the kernel
             shape = _with_kernel(module, shape, weight)
     largest = max(product, key=lambda role: math.prod(tensors.shape(role)))
@@ -103,6 +105,7 @@ def read_whole(
         shape,
         file.tensors[tensors.names[largest]].dtype,
         compute,
+        min(most_rank or shape[0], shape[0], math.prod(shape[1:])),
     )
 
 
@@ -157,8 +160,23 @@ class _Tensors:
         return found
 
 
-_Form = Callable[[_Tensors], tuple[Shape, int, Compute]]
-"""Returns the shape of the product, its rank (0 if alpha does not count), and what forms it."""
+class _Product(NamedTuple):
+    """An update before its scale.
+
+    Attributes:
+        shape: Its shape.
+        rank: The rank that alpha is divided by; 0 if alpha does not count.
+        compute: Forms it.
+        most_rank: A limit of the rank of the matrix; 0 without one but its size.
+    """
+
+    shape: Shape
+    rank: int
+    compute: Compute
+    most_rank: int = 0
+
+
+_Form = Callable[[_Tensors], _Product]
 
 
 def _form_of(roles: Set[str]) -> _Form | None:
@@ -178,7 +196,7 @@ def _form_of(roles: Set[str]) -> _Form | None:
     return _lokr if roles - core == needed else None
 
 
-def _pair(tensors: _Tensors) -> tuple[Shape, int, Compute]:
+def _pair(tensors: _Tensors) -> _Product:
     mid = tensors.shape("mid") if "mid" in tensors.names else None
     found = pair_shape(tensors.shape("up"), tensors.shape("down"), mid)
     if found is None:
@@ -190,43 +208,54 @@ def _pair(tensors: _Tensors) -> tuple[Shape, int, Compute]:
             down = with_core(down, tensors.array("mid")).reshape(found[1], -1)
         return tensors.matrix("up") @ down
 
-    return *found, compute
+    return _Product(*found, compute, found[1])
 
 
-def _loha(tensors: _Tensors) -> tuple[Shape, int, Compute]:
+def _loha(tensors: _Tensors) -> _Product:
     sides = [(f"hada_w{one}_a", f"hada_w{one}_b", f"hada_t{one}") for one in (1, 2)]
     first, second = map(tensors.product_shape, sides)
     if first != second:
         raise tensors.misfit()
-    rank = tensors.shape("hada_w1_b")[0]
-    return first, rank, lambda: tensors.product(sides[0]) * tensors.product(sides[1])
+    ranks = [tensors.shape(f"hada_w{side}_b")[0] for side in (1, 2)]
+
+    def compute() -> Matrix:
+        return tensors.product(sides[0]) * tensors.product(sides[1])
+
+    # Columns of ΔW are products of a column of A₁ and one of A₂, added up.
+    return _Product(first, ranks[0], compute, math.prod(ranks))
 
 
-def _lokr(tensors: _Tensors) -> tuple[Shape, int, Compute]:
+def _lokr(tensors: _Tensors) -> _Product:
     one, two = _kronecker_side(tensors, "w1"), _kronecker_side(tensors, "w2")
-    if len(one[0]) != 2:
+    if len(one.shape) != 2:
         raise tensors.misfit()
-    shape = (one[0][0] * two[0][0], one[0][1] * two[0][1], *two[0][2:])
-    return shape, two[1] or one[1], lambda: np.asarray(np.kron(one[2](), two[2]()), np.float64)
+    shape = (one.shape[0] * two.shape[0], one.shape[1] * two.shape[1], *two.shape[2:])
+
+    def compute() -> Matrix:
+        return np.asarray(np.kron(one.compute(), two.compute()), np.float64)
+
+    return _Product(shape, two.rank or one.rank, compute, one.most_rank * two.most_rank)
 
 
-def _kronecker_side(tensors: _Tensors, side: str) -> tuple[Shape, int, Compute]:
+def _kronecker_side(tensors: _Tensors, side: str) -> _Product:
     role = f"lokr_{side}"
     if role in tensors.names:
         shape = tensors.shape(role)
         if len(shape) < 2 or 0 in shape:
             raise tensors.misfit()
-        return shape, 0, lambda: tensors.matrix(role)
+        most = min(shape[0], math.prod(shape[1:]))
+        return _Product(shape, 0, lambda: tensors.matrix(role), most)
     names = (f"{role}_a", f"{role}_b", f"lokr_t{side[1]}")
     shape = tensors.product_shape(names)
-    return shape, tensors.shape(names[1])[0], lambda: tensors.product(names)
+    rank = tensors.shape(names[1])[0]
+    return _Product(shape, rank, lambda: tensors.product(names), rank)
 
 
-def _difference(tensors: _Tensors) -> tuple[Shape, int, Compute]:
+def _difference(tensors: _Tensors) -> _Product:
     shape = tensors.shape("diff")
     if len(shape) < 2 or 0 in shape:
         raise tensors.misfit()
-    return shape, 0, lambda: tensors.matrix("diff")
+    return _Product(shape, 0, lambda: tensors.matrix("diff"))
 
 
 def _factor(tensors: _Tensors, rank: int, configs: Configs) -> float:
