@@ -42,12 +42,17 @@ def listing(user: User) -> QuerySet[Upload]:
     return rows.prefetch_related("parts", "findings")
 
 
-def overview(user: User) -> QuerySet[Upload]:
+def overview(user: User, *, is_unfinished: bool = False) -> QuerySet[Upload]:
     """Return the user's uploads, newest first, with ``parts_here`` and ``arrived`` (bytes).
 
     The rows of parts are not read, because there may be thousands.
+
+    Args:
+        is_unfinished: Whether to return only uploads that are received or checked now.
     """
     rows = _own(user).select_related("blob").order_by("-pk")
+    if is_unfinished:
+        rows = rows.filter(state__in=[UploadState.RECEIVING, UploadState.CHECKING])
     counted = rows.annotate(parts_here=_of_parts(Count("pk")), arrived=_of_parts(Sum("size_bytes")))
     return counted.prefetch_related("findings")
 

@@ -206,6 +206,15 @@ def test_a_list_counts_parts_and_only_an_upload_by_itself_tells_them(
         assert row == alone
 
 
+def test_a_list_of_unfinished_uploads_leaves_out_the_others(as_ada: Caller) -> None:
+    open_, ended = begin(as_ada, path="a.safetensors"), begin(as_ada, path="b.safetensors")
+    as_ada.send("delete", f"uploads/{ended['id']}")
+    listed = as_ada.send("get", "uploads?unfinished=true").json()["results"]
+    assert [row["id"] for row in listed] == [open_["id"]]
+    assert len(as_ada.send("get", "uploads").json()["results"]) == 2
+    assert as_ada.send("get", "uploads?unfinished=perhaps").status_code == 400
+
+
 def test_uploads_are_listed_page_by_page_and_only_ones_own(as_ada: Caller, as_bob: Caller) -> None:
     ids = [begin(as_ada, path=f"{number}.safetensors")["id"] for number in range(3)]
     begin(as_bob)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -38,6 +39,14 @@ from registry.uploads import services as uploads
 RAW = {"application/octet-stream": OpenApiTypes.BINARY}
 
 
+class UploadListQuery(PageQuery):
+    """Filter and page of the caller's uploads."""
+
+    unfinished = serializers.BooleanField(
+        default=False, help_text="Only uploads that are `receiving` or `checking`."
+    )
+
+
 class _Answering(Endpoint):
     """Mixin of views that answer with uploads."""
 
@@ -59,15 +68,16 @@ class Uploads(_Answering):
     @extend_schema(
         operation_id="uploads_list",
         tags=["uploads"],
-        parameters=[PageQuery],
+        parameters=[UploadListQuery],
         responses=paging("Upload", UploadListed),
     )
     def get(self, request: Request) -> Response:
         """List uploads, newest first; a single upload also has its parts."""
-        uploads_of = upload_selectors.overview(self.signed_in()).select_related(
-            "blob", "blob__anatomy"
-        )
-        rows, cursor = page_of(uploads_of, **self.query(PageQuery))
+        query = self.query(UploadListQuery)
+        uploads_of = upload_selectors.overview(
+            self.signed_in(), is_unfinished=query.pop("unfinished")
+        ).select_related("blob", "blob__anatomy")
+        rows, cursor = page_of(uploads_of, **query)
         context = {"request": request, **self.serializer_context(rows)}
         return paged(self, serialized(UploadListed, rows, context), cursor)
 

@@ -250,7 +250,8 @@ def send(session: Session, source: Source, on_progress: OnProgress = silent) -> 
 
 def _announce(session: Session, source: Source) -> Upload:
     """Return an interrupted upload of the file, or announce a new one."""
-    for item in islice(session.items("uploads", {"limit": _RECENT}), _RECENT):
+    query = {"limit": _RECENT, "unfinished": "true"}  # ignored by hubs of earlier releases
+    for item in islice(session.items("uploads", query), _RECENT):
         upload = Upload.read(item)
         is_same = (upload.path, upload.sha256) == (source.path, source.sha256)
         if is_same and upload.state in {"receiving", "checking"}:
